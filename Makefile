@@ -1,0 +1,59 @@
+# Every target works from a bare clone: it sets up what it needs in .venv first.
+# PYTHON= chooses the interpreter that .venv is made with (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check check-fast unit integration e2e format pin clean
+
+help:  ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: .venv/ready  ## make .venv with everything pinned (about 30 s from nothing)
+
+.venv/ready: $(REQUIREMENTS) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hookline needs Python 3.11 or newer; choose one with: make PYTHON=python3.13 ...")'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --require-hashes $(REQUIREMENTS:%=-r %)
+	VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
+	@$(BIN)/hookline demo $(DEMO)
+
+test: setup check-fast  ## all tests: unit, property, contract, real Kafka, killed processes (under 10 min)
+	$(BIN)/pytest tests/integration tests/e2e --durations=10
+
+check: setup check-fast  ## format, lint, types, unit, property and contract tests (under 20 s)
+
+check-fast:
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/unit tests/property tests/contract
+
+unit: setup  ## unit, property and contract tests alone
+	$(BIN)/pytest -q tests/unit tests/property tests/contract
+
+integration: setup  ## tests against a real Kafka alone
+	$(BIN)/pytest tests/integration
+
+e2e: setup  ## tests that drive and kill whole processes alone
+	$(BIN)/pytest tests/e2e
+
+format: setup  ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pin: setup  ## write requirements/*.txt anew from requirements/*.in
+	for set in tools run embedded dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate $$limits \
+	    requirements/$$set.in -o requirements/$$set.txt || exit 1; \
+	  test $$set = tools || limits="$$limits -c requirements/$$set.txt"; \
+	done
+
+clean:  ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

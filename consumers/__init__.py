@@ -1,0 +1,1 @@
+"""Kafka → sinks: one runtime, one handler for each sink."""

@@ -1,0 +1,1 @@
+"""HTTP in: authenticate, store on disk, answer OK, forward to Kafka."""

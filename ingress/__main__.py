@@ -1,0 +1,90 @@
+"""One ingress process: `python -m ingress`, told by INGRESS_* and HOOKLINE_* what to do."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+
+import uvloop
+from aiohttp import web
+
+from ingress import admin, receive
+from ingress.forwarder import Forwarder
+from ingress.intake import Intake
+from ingress.settings import IngressSettings
+from ingress.spool import Spool, take
+from schemas.settings import Faults, Shared, read
+
+log = logging.getLogger("ingress")
+
+
+async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None:
+    """Receive and forward until SIGTERM or SIGINT. What is still spooled then stays spooled."""
+    stop = asyncio.Event()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+
+    stored = asyncio.Event()
+    intake = Intake(
+        spool,
+        waiting_rows_max=settings.waiting_rows_max,
+        waiting_bytes_max=settings.waiting_bytes_max,
+        stored=stored,
+    )
+    forwarder = Forwarder(
+        spool,
+        bootstrap_servers=shared.bootstrap_servers,
+        body_bytes_max=shared.body_bytes_max,
+        stored=stored,
+        let_go=intake.let_go,
+    )
+    health = admin.Health(spool, intake, forwarder, settings)
+    public = web.ServerRunner(
+        receive.server(intake, settings, body_bytes_max=shared.body_bytes_max)
+    )
+    private = web.AppRunner(admin.application(health), access_log=None)
+    forwarding = asyncio.create_task(forwarder.run())
+    try:
+        await private.setup()
+        await web.TCPSite(private, settings.admin_host, settings.admin_port).start()
+        await public.setup()
+        await web.TCPSite(public, settings.host, settings.port, backlog=1024).start()
+        log.info("spool %s ends at %d; ready", spool.origin, spool.last_sequence)
+        await stop.wait()
+
+        log.info("stopping: unready for %g s, then no new connection", settings.unready_s)
+        health.draining = True
+        await asyncio.sleep(settings.unready_s)
+    finally:
+        await public.cleanup()
+        forwarding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await forwarding
+        await intake.close()
+        await private.cleanup()
+        spool.close()
+        log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
+
+
+def main() -> None:
+    """Start, or say everything that keeps the process from starting and exit with 1."""
+    try:
+        shared, settings = read(IngressSettings, "INGRESS_", os.environ)
+    except Faults as faults:
+        sys.exit(f"The ingress cannot start:\n{faults}")
+    logging.basicConfig(
+        level=shared.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("aiokafka").setLevel("CRITICAL")  # the forwarder says it once, in one line
+    log.info("%r %r", shared, settings)
+    try:
+        spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
+        uvloop.run(serve(shared, settings, spool))
+    except OSError as error:
+        sys.exit(f"The ingress cannot start:\n  - {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""
+Group commit: what has gathered while the last commit ran goes to disk in the next one.
+
+One thread writes. There is no timer: a lone callback is committed at once, and many at once share
+one fsync.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from typing import NamedTuple
+
+from ingress.row import encode
+from ingress.spool import Broken, Full, Spool
+from schemas.record import Record
+from schemas.telemetry import (
+    INGRESS_COMMIT_ROWS,
+    INGRESS_COMMIT_S,
+    INGRESS_SPOOL_BYTES,
+    INGRESS_SPOOL_ROWS,
+)
+
+Waiting = list[tuple[bytes, asyncio.Future[None]]]
+
+
+class _Work(NamedTuple):
+    group: Waiting
+    forwarded: int
+
+
+class Intake:
+    """
+    The one way into the spool, and out of it for rows that Kafka has.
+
+    Lives on one event loop; `stored` is set after every commit; `close` ends its thread.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        waiting_rows_max: int,
+        waiting_bytes_max: int,
+        stored: asyncio.Event,
+    ) -> None:
+        self._spool = spool
+        self._rows_max = waiting_rows_max
+        self._bytes_max = waiting_bytes_max
+        self._stored = stored
+        self._waiting: Waiting = []
+        self._waiting_bytes = 0
+        self._forwarded = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.fault = ""
+        self._loop = asyncio.get_running_loop()
+        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="spool-writer")
+        self._thread.start()
+
+    async def store(self, record: Record, received_at_ms: int) -> None:
+        """
+        Return once `record` is on disk (fsync) under a sequence of its own.
+
+        Raises:
+            Full: it was not stored; a bound was reached.
+            Broken: it may or may not have been stored; the disk failed.
+        """
+        content = encode(record, received_at_ms)
+        if len(self._waiting) >= self._rows_max:
+            raise Full(f"{self._rows_max} callbacks wait for the disk")
+        if self._waiting_bytes + len(content) > self._bytes_max:
+            raise Full(f"{self._waiting_bytes} bytes wait for the disk")
+        on_disk: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append((content, on_disk))
+        self._waiting_bytes += len(content)
+        self._commit()
+        await on_disk
+
+    def let_go(self, forwarded: int) -> None:
+        """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
+        self._forwarded = forwarded
+        self._commit()
+
+    async def close(self) -> None:
+        """Return when all that waited is on disk and the thread has ended."""
+        await self._idle.wait()
+        self._work.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _commit(self) -> None:
+        if not self._idle.is_set():
+            return
+        self._idle.clear()
+        group, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        self._work.put(_Work(group, self._forwarded))
+
+    def _write(self) -> None:
+        while (work := self._work.get()) is not None:
+            failure: Exception | None = None
+            begun = time.perf_counter()
+            try:
+                self._spool.commit([content for content, _ in work.group], work.forwarded)
+                more = self._spool.removable(work.forwarded)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
+                failure, more = error, False
+            took_s = time.perf_counter() - begun
+            self._loop.call_soon_threadsafe(self._committed, work, failure, more, took_s)
+
+    def _committed(self, work: _Work, failure: Exception | None, more: bool, took_s: float) -> None:  # noqa: FBT001 - call_soon passes by position
+        self._idle.set()
+        self.fault = str(failure or "")
+        if failure and not isinstance(failure, Full | Broken):
+            failure = Broken(repr(failure))
+        for _, on_disk in work.group:
+            if on_disk.done():
+                continue
+            if failure:
+                on_disk.set_exception(failure)
+            else:
+                on_disk.set_result(None)
+        INGRESS_SPOOL_ROWS.set(self._spool.rows)
+        INGRESS_SPOOL_BYTES.set(self._spool.bytes)
+        if work.group and not failure:
+            INGRESS_COMMIT_ROWS.observe(len(work.group))
+            INGRESS_COMMIT_S.observe(took_s)
+            self._stored.set()
+        if self._waiting or more or self._forwarded > work.forwarded:
+            self._commit()

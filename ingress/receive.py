@@ -1,0 +1,77 @@
+"""The public port: one callback in, one answer out, and never an OK before it is on disk."""
+
+import asyncio
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import ContentEncodingError
+
+from ingress import refusals
+from ingress.intake import Intake
+from ingress.refusals import respond
+from ingress.settings import IngressSettings
+from ingress.spool import Broken, Full
+from schemas import record
+from schemas.body import Malformed, text
+from schemas.telemetry import INGRESS_ANSWER_S
+
+Receive = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+def server(intake: Intake, settings: IngressSettings, *, body_bytes_max: int) -> web.Server:
+    """Return the public server. It has one route, so it has no router."""
+    request = partial(
+        web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=body_bytes_max
+    )
+    return web.Server(receiver(intake, settings), request_factory=request, access_log=None)
+
+
+def receiver(intake: Intake, settings: IngressSettings) -> Receive:
+    """Return the handler of the callback URL (protocol §1)."""
+    ours = frozenset(settings.sdkappids)
+
+    async def receive(request: web.BaseRequest) -> web.StreamResponse:
+        begun = time.perf_counter()
+        if request.path != settings.path:
+            return respond(refusals.NOT_HERE)
+        if request.method != "POST":
+            return respond(refusals.NOT_POST)
+        query = request.query
+        if query.get("SdkAppid") not in ours:
+            return respond(refusals.NOT_OURS)
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            return respond(refusals.TOO_LARGE, error.text or "")
+        except (ClientPayloadError, ContentEncodingError, zlib.error, web.RequestPayloadError):
+            return respond(refusals.UNREADABLE)
+        callback = record.Callback(
+            sdkappid=query["SdkAppid"],
+            command=text(query.get("CallbackCommand")),
+            client_ip=text(query.get("ClientIP")),
+            opt_platform=text(query.get("OptPlatform")),
+            received_at_ms=time.time_ns() // 1_000_000,
+            body=body,
+        )
+        answer = await _keep(intake, callback)
+        INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
+        return answer
+
+    return receive
+
+
+async def _keep(intake: Intake, callback: record.Callback) -> web.Response:
+    answer, detail = refusals.OK, ""
+    try:
+        kept = record.callback_record(callback)
+    except Malformed as malformed:
+        answer, detail = refusals.MALFORMED, str(malformed)
+        kept = record.malformed_record(callback, malformed)
+    try:
+        await intake.store(kept, callback.received_at_ms)
+    except (Full, Broken) as error:
+        return respond(refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {error}")
+    return respond(answer, detail)

@@ -1,0 +1,1 @@
+"""The hookline command: what a person runs."""

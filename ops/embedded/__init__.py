@@ -1,0 +1,1 @@
+"""Real servers as child processes, for machines without Docker: `hookline demo` and the tests."""

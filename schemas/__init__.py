@@ -1,0 +1,1 @@
+"""Every shape that crosses a process boundary: topics, records, payloads, settings, metrics."""

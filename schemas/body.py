@@ -1,0 +1,77 @@
+"""A callback's body, seen only as far as routing and identity need it."""
+
+import json
+from typing import Any
+
+import orjson
+
+
+class Malformed(Exception):
+    """An authentic callback that no consumer could read. It is kept, as a dead letter."""
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """
+    Return the JSON object in `body`.
+
+    orjson decides; what it refuses gets a second look by the standard library, because a byte
+    order mark and lone surrogates are real. NaN and Infinity are no JSON and stay refused.
+
+    Raises:
+        Malformed: neither reads it, or it is no object.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = _second_look(body)
+    if not isinstance(document, dict):
+        raise Malformed(f"the body is no JSON object but {_json_type(document)}")
+    return document
+
+
+def text(value: Any) -> str:
+    r"""
+    Return a routing field as text; "" where it is absent or neither a string nor an integer.
+
+    Accounts may come as JSON numbers. Lone surrogates become `\ud800` in letters, so that keys
+    and headers are always UTF-8.
+    """
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return ""
+
+
+def _second_look(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+    except UnicodeDecodeError as error:
+        raise Malformed(f"the body is not UTF-8 at byte {error.start}") from error
+    except json.JSONDecodeError as error:
+        raise Malformed(
+            f"the body is no JSON: {error.msg} at character {error.pos} of {len(body)} bytes"
+        ) from error
+    except RecursionError as error:
+        raise Malformed("the body is nested too deeply") from error
+    except ValueError as error:
+        # An integer of more digits than the interpreter converts.
+        raise Malformed(f"the body is no JSON: {error}") from error
+
+
+def _refuse(constant: str) -> None:
+    raise Malformed(f"the body is no JSON: {constant} is not a JSON value")
+
+
+def _json_type(document: Any) -> str:
+    match document:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case _:
+            return "an array"

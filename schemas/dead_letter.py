@@ -1,0 +1,52 @@
+"""What a dead letter says beside the original record: what failed, where, and since when."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """
+    Why a record was set aside.
+
+    `partition`, `offset` and `group` are None where the ingress failed it: it was in no topic yet.
+    """
+
+    topic: str
+    component: str
+    stage: str
+    exception: str
+    message: str
+    attempts: int
+    first_failed_at_ms: int
+    last_failed_at_ms: int
+    partition: int | None = None
+    offset: int | None = None
+    group: str | None = None
+
+
+# The names that tools for Kafka Connect's dead-letter queues know (KIP-298).
+CONNECT = "__connect.errors."
+HOOKLINE = "hookline.errors."
+GROUP = HOOKLINE + "group"
+
+
+def failure_headers(failure: Failure) -> list[tuple[str, bytes]]:
+    """Return the headers that a dead letter adds to the original ones."""
+    named = {
+        CONNECT + "topic": failure.topic,
+        CONNECT + "partition": failure.partition,
+        CONNECT + "offset": failure.offset,
+        CONNECT + "connector.name": failure.component,
+        CONNECT + "stage": failure.stage,
+        CONNECT + "exception.class.name": failure.exception,
+        CONNECT + "exception.message": failure.message,
+        HOOKLINE + "attempts": failure.attempts,
+        HOOKLINE + "first_failed_at_ms": failure.first_failed_at_ms,
+        HOOKLINE + "last_failed_at_ms": failure.last_failed_at_ms,
+        GROUP: failure.group,
+    }
+    return [
+        (name, str(value).encode("utf-8", "backslashreplace"))
+        for name, value in named.items()
+        if value is not None
+    ]

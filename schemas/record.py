@@ -1,0 +1,137 @@
+"""
+The Kafka record that other teams subscribe to: the body untouched, all else in headers.
+
+CloudEvents 1.0, Kafka binary mode. docs/contract.md tells readers what they may rely on.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas.body import Malformed, parse, text
+from schemas.dead_letter import Failure, failure_headers
+from schemas.identity import callback_id, conversation_key, parties, place_id
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+Headers = list[tuple[str, bytes]]
+
+# Header names that more than one module reads or writes.
+ID = "ce_id"
+TYPE = "ce_type"
+TIME = "ce_time"
+ORIGIN = "ce_origin"
+SEQUENCE = "ce_sequence"
+
+# `ce_type` may not be empty (CloudEvents 1.0); a dead letter without a command gets this one.
+UNKNOWN_COMMAND = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callback:
+    """One authentic request: the body as received (decompressed) and what its URL said."""
+
+    sdkappid: str
+    command: str
+    client_ip: str
+    opt_platform: str
+    received_at_ms: int
+    body: bytes
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """A record on its way to Kafka. aiokafka wants headers as a list of pairs, nothing else."""
+
+    topic: str
+    key: bytes | None
+    headers: Headers
+    value: bytes
+
+
+def callback_record(callback: Callback) -> Record:
+    """
+    Return the main topic's record for `callback`, but for its number (see `numbered`).
+
+    Raises:
+        Malformed: the body is no JSON object, or names no command, or another than the URL.
+    """
+    document = parse(callback.body)
+    command = _command(callback.command, document.get("CallbackCommand"))
+    who = parties(document)
+    identity = callback_id(callback.sdkappid, command, who, document, callback.body)
+    return Record(
+        CALLBACKS.name,
+        conversation_key(callback.sdkappid, who),
+        _headers(callback, command, identity),
+        callback.body,
+    )
+
+
+def malformed_record(callback: Callback, reason: Malformed) -> Record:
+    """Return the dead-letter topic's record for an authentic callback that is malformed."""
+    failure = Failure(
+        topic=CALLBACKS.name,
+        component="ingress",
+        stage="VALUE_CONVERTER",
+        exception=type(reason).__name__,
+        message=str(reason),
+        attempts=1,
+        first_failed_at_ms=callback.received_at_ms,
+        last_failed_at_ms=callback.received_at_ms,
+    )
+    return Record(
+        DEAD_LETTERS.name,
+        None,
+        _headers(callback, callback.command or UNKNOWN_COMMAND, "") + failure_headers(failure),
+        callback.body,
+    )
+
+
+def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
+    """
+    Return `headers` with the place that a spool gave the callback; complete after this.
+
+    (origin, sequence) is the unit of proof: 1, 2, 3, … without a gap in every origin.
+    """
+    place = [(ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence)]
+    if any(name == ID for name, _ in headers):
+        return headers + place
+    return [*headers, (ID, place_id(origin, sequence).encode()), *place]
+
+
+def _command(in_url: str, in_body: object) -> str:
+    if in_body is None:
+        if not in_url:
+            raise Malformed("CallbackCommand is missing, in the URL and in the body")
+        return in_url
+    if not isinstance(in_body, str) or not in_body:
+        raise Malformed("the body's CallbackCommand is no string or empty")
+    command = text(in_body)
+    if in_url and in_url != command:
+        raise Malformed(
+            f"CallbackCommand is {in_url!r:.100} in the URL, {command!r:.100} in the body"
+        )
+    return command
+
+
+def _headers(callback: Callback, command: str, identity: str) -> Headers:
+    headers = [
+        ("ce_specversion", b"1.0"),
+        ("ce_source", b"/tim/" + callback.sdkappid.encode()),
+        (TYPE, command.encode()),
+        (TIME, _rfc3339(callback.received_at_ms)),
+        ("content-type", b"application/json"),
+        ("ce_sdkappid", callback.sdkappid.encode()),
+    ]
+    if identity:
+        headers.append((ID, identity.encode()))
+    if callback.client_ip:
+        headers.append(("ce_clientip", callback.client_ip.encode()))
+    if callback.opt_platform:
+        headers.append(("ce_optplatform", callback.opt_platform.encode()))
+    return headers
+
+
+def _rfc3339(at_ms: int) -> bytes:
+    seconds, ms = divmod(at_ms, 1000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z".encode()

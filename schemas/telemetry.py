@@ -1,0 +1,74 @@
+"""Every metric, declared once. docs/operations.md lists them; a test holds the two together."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+INGRESS = CollectorRegistry()
+CONSUMER = CollectorRegistry()
+
+_LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+
+INGRESS_ANSWERS = Counter(
+    "ingress_answers_total",
+    "Requests answered, by the answer's name",
+    ["answer"],
+    registry=INGRESS,
+)
+INGRESS_ANSWER_S = Histogram(
+    "ingress_answer_seconds",
+    "From the request's headers to the answer, for callbacks that were stored",
+    buckets=_LATENCY_BUCKETS_S,
+    registry=INGRESS,
+)
+INGRESS_COMMIT_ROWS = Histogram(
+    "ingress_commit_rows",
+    "Callbacks that one commit put on disk",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+    registry=INGRESS,
+)
+INGRESS_COMMIT_S = Histogram(
+    "ingress_commit_seconds",
+    "Time of one commit, fsync included",
+    buckets=_LATENCY_BUCKETS_S,
+    registry=INGRESS,
+)
+INGRESS_SPOOL_ROWS = Gauge(
+    "ingress_spool_rows", "Callbacks on disk and not yet let go", registry=INGRESS
+)
+INGRESS_SPOOL_BYTES = Gauge("ingress_spool_bytes", "Spool pages in use, in bytes", registry=INGRESS)
+INGRESS_FORWARDED = Counter(
+    "ingress_forwarded_total", "Callbacks committed to Kafka", registry=INGRESS
+)
+INGRESS_FORWARD_FAILURES = Counter(
+    "ingress_forward_failures_total",
+    "Times the forwarder lost its producer and began anew",
+    registry=INGRESS,
+)
+INGRESS_KAFKA_UP = Gauge(
+    "ingress_kafka_up", "1 while the forwarder has a working producer", registry=INGRESS
+)
+
+CONSUMER_RECORDS = Counter(
+    "consumer_records_total", "Records whose effect is in the sink", registry=CONSUMER
+)
+CONSUMER_BATCHES = Counter(
+    "consumer_batches_total", "Batches whose effect is in the sink", registry=CONSUMER
+)
+CONSUMER_SET_ASIDE = Counter(
+    "consumer_records_set_aside_total",
+    "Records written to the dead-letter topic",
+    registry=CONSUMER,
+)
+CONSUMER_POSTPONED = Counter(
+    "consumer_batches_postponed_total", "Times the sink was unavailable", registry=CONSUMER
+)
+CONSUMER_RELOCATED = Counter(
+    "consumer_relocations_total",
+    "Times the sink stood elsewhere and the consumer followed it",
+    registry=CONSUMER,
+)
+CONSUMER_REBALANCES = Counter(
+    "consumer_rebalances_total", "Assignments received from the group", registry=CONSUMER
+)
+CONSUMER_HELD_BYTES = Gauge(
+    "consumer_held_bytes", "Bytes fetched and not yet in the sink", registry=CONSUMER
+)

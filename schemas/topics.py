@@ -1,0 +1,40 @@
+"""The two topics, declared once; `hookline topics apply` makes the cluster agree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Room for key, headers and batch framing around the largest body that the ingress accepts.
+RECORD_OVERHEAD_BYTES = 64 << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """A Kafka topic as other teams see it. A new version of the record gets a new name."""
+
+    name: str
+    partitions: int
+    retention_days: int
+
+    def configs(self, *, body_bytes_max: int) -> Mapping[str, str]:
+        """
+        Topic configuration, by Kafka's names.
+
+        LogAppendTime, because a record may wait in a spool for days: with the time of receipt as
+        record time, retention would delete it on arrival.
+        """
+        return {
+            "cleanup.policy": "delete",
+            "max.message.bytes": str(record_bytes_max(body_bytes_max)),
+            "message.timestamp.type": "LogAppendTime",
+            "retention.ms": str(self.retention_days * 24 * 3600 * 1000),
+        }
+
+
+def record_bytes_max(body_bytes_max: int) -> int:
+    """Bytes that brokers and producers must take, so that what the ingress takes gets through."""
+    return body_bytes_max + RECORD_OVERHEAD_BYTES
+
+
+CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)
+DEAD_LETTERS = Topic(name="tim.callbacks.dead.v1", partitions=1, retention_days=30)
+TOPICS = (CALLBACKS, DEAD_LETTERS)
