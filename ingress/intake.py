@@ -85,7 +85,8 @@ class Intake:
 
     async def close(self) -> None:
         """Return when all that waited is on disk and the thread has ended."""
-        await self._idle.wait()
+        while not self._idle.is_set():
+            await self._idle.wait()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
 

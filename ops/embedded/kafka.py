@@ -71,7 +71,12 @@ class EmbeddedKafka:
         self.process: subprocess.Popen[bytes] | None = None
         self._data = directory / "data"
         self._properties = directory / "server.properties"
-        self._java: list[str | Path] = [_java(), *_JAVA_OPTIONS, "-cp", ":".join(map(str, kafka_jars()))]
+        self._java: list[str | Path] = [
+            _java(),
+            *_JAVA_OPTIONS,
+            "-cp",
+            ":".join(map(str, kafka_jars())),
+        ]
         directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
             _PROPERTIES.format(port=self.port, controller_port=child.free_port(), data=self._data)

@@ -1,0 +1,182 @@
+"""
+A segment: a run of one partition's records as JSON Lines, zstd, in one immutable file.
+
+A leading zstd skippable frame holds the summary; zstdcat, DuckDB and every zstd library read on
+over it. The name is a pure function of the first record, so two writers that begin at the same
+record fight for one name, and only one of them can win it.
+"""
+
+import base64
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+import msgspec
+import orjson
+import zstandard
+
+from consumers.runtime.batch import Partition, Record
+from schemas.record import ORIGIN, SEQUENCE
+
+SUFFIX = ".jsonl.zst"
+# RFC 8878 §3.1.2: decoders skip frames with this magic number.
+_SKIPPABLE = struct.Struct("<II")
+_SKIPPABLE_MAGIC = 0x184D2A50
+SUMMARY_BYTES_MAX = 1 << 20
+ZSTD_LEVEL = 3
+
+
+class Damaged(Exception):
+    """The file is no segment, or not the one that was written."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the leading frame says. `origins`: per origin the lowest and highest sequence."""
+
+    version: int = 1
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    records: int
+    first_timestamp_ms: int
+    last_timestamp_ms: int
+    last_origin: str
+    last_sequence: int
+    origins: dict[str, tuple[int, int]]
+    sha256: str
+
+    @property
+    def next_offset(self) -> int:
+        """The offset at which the chain goes on behind this segment."""
+        return self.last_offset + 1
+
+
+def name(partition: Partition, first: Record) -> str:
+    """Return the segment's path: topic/partition/hour of the first record-its offset."""
+    hour = datetime.fromtimestamp(first.timestamp_ms // 1000, UTC)
+    return f"{partition}/{hour:%Y-%m-%dT%H}-{first.offset:020d}{SUFFIX}"
+
+
+def first_offset(file_name: str) -> int:
+    """Return the first offset that a segment's name tells."""
+    return int(file_name.removesuffix(SUFFIX).rsplit("-", 1)[1])
+
+
+def encode(partition: Partition, records: Sequence[Record]) -> bytes:
+    """Return the whole file. Some 10 µs a record, so not for the event loop."""
+    lines = b"".join(_line(partition, record) for record in records)
+    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(lines)
+    summary = msgspec.json.encode(_summary(partition, records, frame))
+    return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(summary)) + summary + frame
+
+
+def read_summary(file: BinaryIO) -> Summary:
+    """
+    Return the summary and leave `file` at the first byte behind it.
+
+    Raises:
+        Damaged: the file does not begin with one.
+    """
+    head = file.read(_SKIPPABLE.size)
+    if len(head) < _SKIPPABLE.size:
+        raise Damaged("the file ends within its first frame")
+    magic, size = _SKIPPABLE.unpack(head)
+    if magic != _SKIPPABLE_MAGIC or size > SUMMARY_BYTES_MAX:
+        raise Damaged("the file does not begin with a segment's summary")
+    try:
+        return msgspec.json.decode(file.read(size), type=Summary)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"the segment's summary cannot be read: {error}") from error
+
+
+def read_lines(file: BinaryIO) -> Iterator[bytes]:
+    """
+    Yield the lines behind the summary, each with its line feed.
+
+    Raises:
+        Damaged: the checksum of the summary does not match.
+    """
+    summary = read_summary(file)
+    frame = file.read()
+    if hashlib.sha256(frame).hexdigest() != summary.sha256:
+        raise Damaged("the segment fails its checksum")
+    yield from zstandard.ZstdDecompressor().decompress(frame).splitlines(keepends=True)
+
+
+def body_of(line: dict[str, Any]) -> Any:
+    """Return a line's body: the JSON value, or the bytes where it is kept as Base64."""
+    if "body_base64" in line:
+        return base64.b64decode(line["body_base64"])
+    return line["body"]
+
+
+def _line(partition: Partition, record: Record) -> bytes:
+    line: dict[str, Any] = {
+        "topic": partition.topic,
+        "partition": partition.number,
+        "offset": record.offset,
+        "timestamp": record.timestamp_ms,
+    }
+    _put(line, "key", record.key)
+    line["headers"] = {header: _text(value) for header, value in record.headers}
+    if _embeddable(record.value):
+        line["body"] = orjson.Fragment(record.value)
+    else:
+        line["body_base64"] = base64.b64encode(record.value).decode()
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _embeddable(body: bytes) -> bool:
+    """Tell whether `body` may stand in a line as it is: JSON, and without a line break."""
+    if b"\n" in body or b"\r" in body:
+        return False
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
+def _put(line: dict[str, Any], field: str, value: bytes | None) -> None:
+    try:
+        line[field] = None if value is None else value.decode()
+    except UnicodeDecodeError:
+        line[f"{field}_base64"] = base64.b64encode(value or b"").decode()
+
+
+def _text(value: bytes | None) -> str | None:
+    # Hookline's own headers are UTF-8; what another producer wrote is shown escaped.
+    return None if value is None else value.decode("utf-8", "backslashreplace")
+
+
+def _summary(partition: Partition, records: Sequence[Record], frame: bytes) -> Summary:
+    places = [_place(record) for record in records]
+    origins: dict[str, tuple[int, int]] = {}
+    for origin, sequence in places:
+        low, high = origins.get(origin, (sequence, sequence))
+        origins[origin] = (min(low, sequence), max(high, sequence))
+    last_origin, last_sequence = places[-1]
+    return Summary(
+        topic=partition.topic,
+        partition=partition.number,
+        first_offset=records[0].offset,
+        last_offset=records[-1].offset,
+        records=len(records),
+        first_timestamp_ms=records[0].timestamp_ms,
+        last_timestamp_ms=records[-1].timestamp_ms,
+        last_origin=last_origin,
+        last_sequence=last_sequence,
+        origins=origins,
+        sha256=hashlib.sha256(frame).hexdigest(),
+    )
+
+
+def _place(record: Record) -> tuple[str, int]:
+    headers = dict(record.headers)
+    sequence = headers.get(SEQUENCE, b"0")
+    return headers.get(ORIGIN, b"").decode("utf-8", "replace"), (
+        int(sequence) if sequence.isdigit() else 0
+    )

@@ -1,0 +1,51 @@
+"""Records that a consumer could not apply, written to the dead-letter topic as they were."""
+
+import time
+
+from aiokafka import AIOKafkaProducer
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.handler import Rejected
+from schemas.dead_letter import Failure, failure_headers
+from schemas.topics import DEAD_LETTERS
+
+
+class KafkaDeadLetters:
+    """
+    Writes at least once: a crash between this and the sink's write sets the record aside again.
+
+    The producer is made at the first dead letter; most consumers never write one.
+    """
+
+    def __init__(self, *, bootstrap_servers: str, record_bytes_max: int, group: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._record_bytes_max = record_bytes_max
+        self._group = group
+
+    async def set_aside(self, partition: Partition, record: Record, reason: Rejected) -> None:
+        """Return once the record is acknowledged by the dead-letter topic."""
+        now_ms = time.time_ns() // 1_000_000
+        failure = Failure(
+            topic=partition.topic,
+            partition=partition.number,
+            offset=record.offset,
+            component=self._group,
+            group=self._group,
+            stage="TASK_PUT",
+            exception=type(reason.__cause__ or reason).__name__,
+            message=str(reason),
+            attempts=1,
+            first_failed_at_ms=now_ms,
+            last_failed_at_ms=now_ms,
+        )
+        async with AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            enable_idempotence=True,
+            max_request_size=self._record_bytes_max,
+        ) as producer:
+            await producer.send_and_wait(
+                DEAD_LETTERS.name,
+                record.value,
+                key=record.key,
+                headers=[*record.headers, *failure_headers(failure)],
+            )

@@ -1,0 +1,192 @@
+"""
+The loop of every consumer: fetch, hold, deliver, commit.
+
+Crash-only: rebalance, shutdown and crash abandon held records the same way. They are not in the
+sink, so they are fetched again from the sink's position.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consumers.runtime.batch import Batch, Limits, Partition, Record
+from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.held import Held
+from consumers.runtime.source import Source
+from schemas.telemetry import (
+    CONSUMER_BATCHES,
+    CONSUMER_HELD_BYTES,
+    CONSUMER_POSTPONED,
+    CONSUMER_REBALANCES,
+    CONSUMER_RECORDS,
+    CONSUMER_RELOCATED,
+    CONSUMER_SET_ASIDE,
+)
+
+log = logging.getLogger(__name__)
+
+# One call of a handler ends within this, well inside the group's rebalance time-out (30 s): a
+# rebalance waits for the call in flight.
+HANDLE_S = 20.0
+POSTPONE_S = 1.0
+POSTPONE_S_MAX = 30.0
+
+
+class DeadLetters(Protocol):
+    """Where records go that can never be applied."""
+
+    async def set_aside(self, partition: Partition, record: Record, reason: Rejected) -> None:
+        """Return once the record is in the dead-letter topic, as it was, with the reason."""
+        ...
+
+
+@dataclass(slots=True)
+class _Lease:
+    """The right to deliver, from one assignment to the next revocation."""
+
+    ended: bool = False
+    unplaced: list[Partition] = field(default_factory=list)
+
+
+class Runner:
+    """Carries one member's share of a topic into one sink."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        handler: Handler,
+        limits: Limits,
+        dead_letters: DeadLetters,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._name = name
+        self._handler = handler
+        self._dead_letters = dead_letters
+        self._clock = clock
+        self._held = Held(limits)
+        self._lease = _Lease(ended=True)
+        self._delivering = asyncio.Lock()
+        self._postponed: dict[Partition, int] = {}
+        self.turned_at = clock()
+
+    def given(self, partitions: Sequence[Partition]) -> None:
+        """Begin a lease; the loop asks the sink where each partition stands."""
+        CONSUMER_REBALANCES.inc()
+        self._lease = _Lease(unplaced=list(partitions))
+
+    async def taken(self) -> None:
+        """End the lease, drop what is held, and wait for the delivery in flight."""
+        self._lease.ended = True
+        self._held.clear()
+        self._postponed.clear()
+        async with self._delivering:
+            pass
+
+    async def run(self, source: Source, stop: asyncio.Event) -> None:
+        """
+        Deliver until `stop` is set.
+
+        Raises:
+            Stopped: going on by itself would lose or double records.
+        """
+        while not stop.is_set():
+            await self.turn(source)
+        self._lease.ended = True
+        async with self._delivering:
+            pass
+
+    async def turn(self, source: Source) -> None:
+        """Do one round of the loop."""
+        await self._place(source)
+        fetched = await source.fetch()
+        # No await between the fetch and this line: the records and the lease match.
+        lease, now = self._lease, self._clock()
+        self.turned_at = now
+        for partition, records in fetched.items():
+            self._held.add(partition, records, now=now)
+        for batch in self._held.due(now=now):
+            await self._deliver(source, batch, lease)
+        CONSUMER_HELD_BYTES.set(self._held.size)
+
+    async def _place(self, source: Source) -> None:
+        lease = self._lease
+        while lease.unplaced and not lease.ended:
+            partition = lease.unplaced[0]
+            try:
+                next_offset = await self._position(source, partition)
+            except Unavailable as error:
+                log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
+                await asyncio.sleep(POSTPONE_S)
+                return
+            if not lease.ended:
+                lease.unplaced.pop(0)
+                log.info("%s goes on with %s at %d", self._name, partition, next_offset)
+                self._go(source, partition, next_offset)
+
+    async def _position(self, source: Source, partition: Partition) -> int:
+        expected = await self._handler.position(partition)
+        if expected is not None:
+            return expected
+        if (committed := await source.committed(partition)) is not None:
+            raise Stopped(
+                f"The sink of {self._name} has nothing of {partition}, but the group has committed "
+                f"offset {committed}: the sink was emptied or is another one. If it shall be built "
+                f"anew from what Kafka still has, stop all {self._name} processes and run: "
+                f"hookline rebuild {self._name}"
+            )
+        return await source.beginning(partition)
+
+    def _go(self, source: Source, partition: Partition, next_offset: int) -> None:
+        self._held.begin(partition, next_offset)
+        source.seek(partition, next_offset)
+        source.resume(partition)
+
+    async def _deliver(self, source: Source, batch: Batch, lease: _Lease) -> None:
+        partition = batch.partition
+        async with self._delivering:
+            try:
+                while not lease.ended:
+                    try:
+                        async with asyncio.timeout(HANDLE_S):
+                            await self._handler.handle(batch)
+                        break
+                    except Rejected as reason:
+                        batch = await self._set_aside(batch, reason)
+            except Elsewhere as elsewhere:
+                if not lease.ended:
+                    CONSUMER_RELOCATED.inc()
+                    log.info("%s of %s: %s", partition, self._name, elsewhere)
+                    self._go(source, partition, elsewhere.next_offset)
+                return
+            except (Unavailable, TimeoutError) as error:
+                if not lease.ended:
+                    self._postpone(source, partition, error)
+                return
+            if lease.ended:
+                return
+            self._held.applied(batch)
+            CONSUMER_RECORDS.inc(len(batch.records))
+            CONSUMER_BATCHES.inc()
+            if self._postponed.pop(partition, None):
+                source.resume(partition)
+        await source.commit(partition, batch.next_offset)
+
+    async def _set_aside(self, batch: Batch, reason: Rejected) -> Batch:
+        record = next(r for r in batch.records if r.offset == reason.offset)
+        log.warning("%s/%d is set aside: %s", batch.partition, record.offset, reason)
+        await self._dead_letters.set_aside(batch.partition, record, reason)
+        CONSUMER_SET_ASIDE.inc()
+        return batch.without(record.offset)
+
+    def _postpone(self, source: Source, partition: Partition, error: Exception) -> None:
+        CONSUMER_POSTPONED.inc()
+        times = self._postponed[partition] = self._postponed.get(partition, 0) + 1
+        wait_s = min(POSTPONE_S * 2 ** min(times - 1, 10), POSTPONE_S_MAX)
+        log.warning("%s waits %g s with %s: %r", self._name, wait_s, partition, error)
+        # Paused, not left: the loop keeps polling, so the group keeps the member.
+        source.pause(partition)
+        self._held.postpone(partition, until=self._clock() + wait_s)
