@@ -54,6 +54,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         return self.last_offset + 1
 
 
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line as readers see it. Exactly one of `body` and `body_base64` is there."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: str | None = None
+    key_base64: str | None = None
+    headers: dict[str, str | None]
+    body: msgspec.Raw = msgspec.Raw(b"")
+    body_base64: str | None = None
+
+    @property
+    def value(self) -> bytes:
+        """The record's value, byte for byte."""
+        return bytes(self.body) if self.body_base64 is None else base64.b64decode(self.body_base64)
+
+
 def name(partition: Partition, first: Record) -> str:
     """Return the segment's path: topic/partition/hour of the first record-its offset."""
     hour = datetime.fromtimestamp(first.timestamp_ms // 1000, UTC)
@@ -104,13 +123,6 @@ def read_lines(file: BinaryIO) -> Iterator[bytes]:
     if hashlib.sha256(frame).hexdigest() != summary.sha256:
         raise Damaged("the segment fails its checksum")
     yield from zstandard.ZstdDecompressor().decompress(frame).splitlines(keepends=True)
-
-
-def body_of(line: dict[str, Any]) -> Any:
-    """Return a line's body: the JSON value, or the bytes where it is kept as Base64."""
-    if "body_base64" in line:
-        return base64.b64decode(line["body_base64"])
-    return line["body"]
 
 
 def _line(partition: Partition, record: Record) -> bytes:

@@ -36,6 +36,7 @@ class ConsumerSettings:
 
     admin_host: str = "127.0.0.1"
     admin_port: int = 8082
+    rebuild: bool = False
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
@@ -67,6 +68,7 @@ async def consume(
             handler=handler,
             limits=limits,
             dead_letters=dead_letters,
+            rebuild=settings.rebuild,
         )
         async with _admin(runner, settings):
             while not stop.is_set():

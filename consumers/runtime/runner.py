@@ -61,11 +61,13 @@ class Runner:
         handler: Handler,
         limits: Limits,
         dead_letters: DeadLetters,
+        rebuild: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._handler = handler
         self._dead_letters = dead_letters
+        self._rebuild = rebuild
         self._clock = clock
         self._held = Held(limits)
         self._lease = _Lease(ended=True)
@@ -131,12 +133,12 @@ class Runner:
         expected = await self._handler.position(partition)
         if expected is not None:
             return expected
-        if (committed := await source.committed(partition)) is not None:
+        committed = await source.committed(partition)
+        if committed is not None and not self._rebuild:
             raise Stopped(
                 f"The sink of {self._name} has nothing of {partition}, but the group has committed "
-                f"offset {committed}: the sink was emptied or is another one. If it shall be built "
-                f"anew from what Kafka still has, stop all {self._name} processes and run: "
-                f"hookline rebuild {self._name}"
+                f"offset {committed}: the sink was emptied, or it is another one. To build it anew "
+                "from what Kafka still has, start the process once with CONSUMER_REBUILD=true"
             )
         return await source.beginning(partition)
 

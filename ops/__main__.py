@@ -1,0 +1,377 @@
+"""The `hookline` command."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from consumers.archive.segment import Damaged, read_lines, read_summary
+from consumers.archive.store import LocalStore
+from ops import audit as proof
+from ops import demo as demonstration
+from ops import ledger as senders
+from ops import show
+from ops.embedded.child import Missing
+from ops.embedded.kafka import NotStarted
+from ops.simulate import Plan, simulate
+from ops.topics import Refused, apply_topics
+from schemas.settings import Shared
+
+# People read stderr while a program reads stdout.
+err = Console(stderr=True, highlight=False)
+Got = TypeVar("Got")
+
+bootstrap_option = click.option(
+    "--kafka",
+    default=Shared().bootstrap_servers,
+    show_default=True,
+    envvar="HOOKLINE_BOOTSTRAP_SERVERS",
+    help="Kafka's address, host:port.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
+archive_option = click.option(
+    "--archive",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    required=True,
+    envvar="ARCHIVE_DIR",
+    help="The archive's directory.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="hookline")
+def main() -> None:
+    """
+    Hookline takes Tencent Cloud IM callbacks and loses none.
+
+    A callback that was answered OK is in every sink exactly once. `hookline demo` shows it on this
+    machine; `hookline audit` proves it on yours.
+    """
+
+
+@main.command()
+@click.option("--seconds", default=20.0, show_default=True, help="How long traffic runs.")
+@click.option("--rate", default=300.0, show_default=True, help="Callbacks a second.")
+@click.option("--faults/--no-faults", default=True, help="Kill the ingress and Kafka on the way.")
+@click.option("--keep", is_flag=True, help="Keep the services running until Ctrl-C.")
+@json_option
+def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> None:
+    """
+    Run the whole pipeline here, kill parts of it, and prove that nothing is lost.
+
+    Needs no Docker: Kafka is downloaded once (45 MB) and runs as a child process. Exits with 0 if
+    every callback that was answered OK is in Kafka and in the archive exactly once, else with 1.
+
+    With --json, stdout carries two lines: the addresses when all is ready, the result at the end of
+    the traffic.
+    """
+    _bounded("--seconds", seconds, 0, 24 * 3600)
+    _bounded("--rate", rate, 0.1, 100_000)
+    proven = _run(_demo(seconds=seconds, rate=rate, faults=faults, keep=keep, as_json=as_json))
+    sys.exit(0 if proven else 1)
+
+
+async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> bool:
+    async with demonstration.running_stack(_say) as stack:
+        if as_json:
+            _print_json(asdict(stack.addresses))
+        else:
+            err.print(show.addresses(stack.addresses), soft_wrap=True)
+        with _progress("callbacks", round(seconds * rate)) as advance:
+            result = await demonstration.run_traffic(
+                stack,
+                rate=rate,
+                seconds=seconds,
+                faults=faults,
+                say=_say,
+                noted=lambda _: advance(),
+            )
+        if as_json:
+            _print_json(result.as_dict())
+        else:
+            Console().print(show.result(result))
+            err.print(show.where_it_stays(stack.directory))
+        if keep:
+            err.print("The services stay until Ctrl-C.")
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+    return result.proven
+
+
+@main.group()
+def topics() -> None:
+    """The two Kafka topics."""
+
+
+@topics.command("apply")
+@bootstrap_option
+@click.option(
+    "--body-bytes-max",
+    default=Shared().body_bytes_max,
+    show_default=True,
+    envvar="HOOKLINE_BODY_BYTES_MAX",
+    help="The largest body that the ingress takes; sets max.message.bytes.",
+)
+@click.option("--replicas", default=1, show_default=True, help="Copies of a new topic.")
+def topics_apply(*, kafka: str, body_bytes_max: int, replicas: int) -> None:
+    """Create the topics, or set their configuration. Safe to run again."""
+    for done in _run(apply_topics(kafka, body_bytes_max=body_bytes_max, replicas=replicas)):
+        click.echo(done)
+
+
+@main.command("simulate")
+@click.option("--url", required=True, help="The callback URL, as the console would have it.")
+@click.option(
+    "--sdkappid", "sdkappids", multiple=True, required=True, help="An app; may be given again."
+)
+@click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
+@click.option("--seconds", type=float, help="Stop after this long.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many.")
+@click.option("--connections", default=64, show_default=True, help="Requests at once, at most.")
+@click.option("--users", default=500, show_default=True, help="People who talk.")
+@click.option("--seed", default=1, show_default=True, help="The same seed, the same people.")
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append what was sent and answered to this file, for `hookline audit`.",
+)
+@json_option
+def simulate_command(
+    *,
+    url: str,
+    sdkappids: tuple[str, ...],
+    rate: float,
+    seconds: float | None,
+    count: int | None,
+    connections: int,
+    users: int,
+    seed: int,
+    ledger_path: Path | None,
+    as_json: bool,
+) -> None:
+    """
+    Be the sender: realistic callbacks at a rate, each given up after 2 s, none sent again.
+
+    Runs for 10 s where neither --seconds nor --count is given.
+    """
+    _bounded("--rate", rate, 0.1, 100_000)
+    _bounded("--connections", connections, 1, 10_000)
+    _bounded("--users", users, 2, 10_000_000)
+    if seconds is None and count is None:
+        seconds = 10.0
+    plan = Plan(
+        url=url,
+        sdkappids=sdkappids,
+        rate=rate,
+        seconds=float("inf") if seconds is None else seconds,
+        count=count,
+        connections=connections,
+        users=users,
+        seed=seed,
+    )
+    expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
+    with contextlib.ExitStack() as open_files:
+        file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
+        advance = open_files.enter_context(_progress("callbacks", expected))
+        outcome = _run(simulate(plan, file, lambda _: advance()))
+    if as_json:
+        _print_json(outcome.as_dict())
+    else:
+        Console().print(show.outcome(outcome))
+
+
+@main.command("audit")
+@bootstrap_option
+@archive_option
+@click.option(
+    "--ingress", "admin_urls", multiple=True, help="Admin address of a running ingress, http://…"
+)
+@click.option(
+    "--spool",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The spool directory, where no ingress runs.",
+)
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="What the sender noted (`hookline simulate --ledger`).",
+)
+@click.option(
+    "--wait", "wait_s", default=0.0, show_default=True, help="Seconds to wait for what is missing."
+)
+@json_option
+def audit_command(
+    *,
+    kafka: str,
+    directory: Path,
+    admin_urls: tuple[str, ...],
+    spool: Path | None,
+    ledger_path: Path | None,
+    wait_s: float,
+    as_json: bool,
+) -> None:
+    """
+    Prove that every callback is in Kafka and in the archive exactly once.
+
+    How many there must be is what the spools say: name a running ingress (--ingress), or the spool
+    directory if none runs (--spool).
+
+    Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 3 if records name
+    a spool that is not known, so that nobody can say how many it had; 2 if it could not be audited.
+    """
+    if not admin_urls and spool is None:
+        raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
+    report = _run(
+        _audit(
+            kafka=kafka,
+            archive=directory,
+            admin_urls=admin_urls,
+            spool=spool,
+            ledger_path=ledger_path,
+            wait_s=wait_s,
+        )
+    )
+    if as_json:
+        _print_json(report.as_dict())
+    else:
+        Console().print(show.report(report))
+    if report.missing or report.doubled:
+        sys.exit(1)
+    sys.exit(3 if report.unproven else 0)
+
+
+async def _audit(
+    *,
+    kafka: str,
+    archive: Path,
+    admin_urls: tuple[str, ...],
+    spool: Path | None,
+    ledger_path: Path | None,
+    wait_s: float,
+) -> proof.Report:
+    accepted = proof.accepted_by_spools(spool) if spool else {}
+    for url in admin_urls:
+        accepted |= await proof.accepted_by_status(url.rstrip("/"))
+    with err.status("reading") as status:
+        return await proof.audit(
+            accepted,
+            bootstrap_servers=kafka,
+            archive=archive,
+            ledger=list(senders.read(ledger_path)) if ledger_path else [],
+            wait_s=wait_s,
+            progress=lambda so_far: status.update(
+                f"{so_far.records_read} records and {so_far.lines_read} lines read"
+            ),
+        )
+
+
+@main.group()
+def archive() -> None:
+    """The archive's segments."""
+
+
+@archive.command("ls")
+@archive_option
+@json_option
+def archive_ls(*, directory: Path, as_json: bool) -> None:
+    """List the segments: partition, offsets, records, time, size."""
+    for path in LocalStore(directory).segments():
+        with path.open("rb") as file, _named(path):
+            summary = read_summary(file)
+        if as_json:
+            name = {"path": str(path), "bytes": path.stat().st_size}
+            _print_json(name | {f: getattr(summary, f) for f in summary.__struct_fields__})
+        else:
+            click.echo(show.segment(path.relative_to(directory), summary, path.stat().st_size))
+
+
+@archive.command("cat")
+@archive_option
+@click.option("--topic", help="Only this topic.")
+@click.option("--partition", type=int, help="Only this partition.")
+def archive_cat(*, directory: Path, topic: str | None, partition: int | None) -> None:
+    """Print the archived lines (JSON), each partition in order, checksums verified."""
+    for path in LocalStore(directory).segments():
+        of_topic, of_partition = path.parent.parent.name, int(path.parent.name)
+        if topic not in (None, of_topic) or partition not in (None, of_partition):
+            continue
+        with path.open("rb") as file, _named(path):
+            for line in read_lines(file):
+                sys.stdout.buffer.write(line)
+
+
+def _run(work: Coroutine[Any, Any, Got]) -> Got:
+    """Run `work`; what a person can mend becomes one clear line, Ctrl-C and SIGTERM end it."""
+
+    async def interruptible() -> Got:
+        task = asyncio.current_task()
+        if task is not None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work
+
+    try:
+        return asyncio.run(interruptible())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        err.print("interrupted")
+        sys.exit(130)
+    except (
+        Refused,
+        Missing,
+        NotStarted,
+        demonstration.Failed,
+        proof.NotAudited,
+        senders.NoLedger,
+    ) as error:
+        err.print(f"[bold red]hookline:[/] {error}", soft_wrap=True)
+        sys.exit(2)
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Damaged as error:
+        err.print(f"[bold red]hookline:[/] {path}: {error}", soft_wrap=True)
+        sys.exit(1)
+
+
+def _say(what: str) -> None:
+    err.print(f"[dim]·[/] {what}", soft_wrap=True)
+
+
+def _print_json(document: object) -> None:
+    click.echo(orjson.dumps(document).decode())
+
+
+def _bounded(option: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise click.BadParameter(f"must be from {low:g} to {high:g}", param_hint=option)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""The sender's ledger: what it sent and what it was answered, a JSON line a request."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import msgspec
+
+Outcome = Literal["ok", "refused", "unanswered"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One request.
+
+    `outcome`: ok, HTTP 200 with ActionStatus OK; refused, any other answer; unanswered, none came
+    within the sender's 2 s, so the callback may be stored or not.
+    """
+
+    id: str
+    sdkappid: str
+    command: str
+    sha256: str
+    outcome: Outcome
+    status: int
+    latency_ms: float
+
+
+class NoLedger(Exception):
+    """The file is not there or holds a line that is no entry; the text says which."""
+
+
+def write(ledger: BinaryIO, entry: Entry) -> None:
+    """Append one line."""
+    ledger.write(msgspec.json.encode(entry) + b"\n")
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """
+    Yield the entries of a ledger.
+
+    Raises:
+        NoLedger: it cannot be read.
+    """
+    try:
+        with path.open("rb") as ledger:
+            for number, line in enumerate(ledger, start=1):
+                try:
+                    yield msgspec.json.decode(line, type=Entry)
+                except msgspec.DecodeError as error:
+                    raise NoLedger(f"{path}, line {number}: {error}") from error
+    except OSError as error:
+        raise NoLedger(str(error)) from error

@@ -1,0 +1,147 @@
+"""What people see: tables and lines made of results."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from consumers.archive.segment import Summary
+from ops.audit import OriginReport, Report
+from ops.demo import Addresses, Result
+from ops.simulate import Outcome
+
+
+def addresses(where: Addresses) -> RenderableType:
+    """Show where everything is."""
+    named = (
+        ("callback URL", f"{where.ingress}?SdkAppid={where.sdkappid}&CallbackCommand=…"),
+        ("ingress", f"{where.admin}/status"),
+        ("Kafka", where.kafka),
+        ("archive", where.archive),
+        ("spool", where.spool),
+        ("logs", where.logs),
+    )
+    return Text("\n".join(f"  {name:<13} {value}" for name, value in named))
+
+
+def where_it_stays(directory: Path) -> RenderableType:
+    """Say where the demo's files are."""
+    return Text(
+        f"Read what was archived with: hookline archive cat --archive {directory}/archive\n"
+        f"Everything is in {directory}; remove it when you have seen enough.",
+        overflow="fold",
+    )
+
+
+def result(came_out: Result) -> RenderableType:
+    """Show the demo's table."""
+    answers, report = came_out.outcome.answers, came_out.report
+    table = Table(title="Hookline demo", title_justify="left")
+    for column in ("sent", "answered OK", "in Kafka", "archived", "missing", "doubled"):
+        table.add_column(column, justify="right")
+    table.add_row(
+        str(sum(answers.values())),
+        str(answers["ok"]),
+        str(sum(origin.in_kafka for origin in report.origins)),
+        str(sum(origin.archived for origin in report.origins)),
+        _fault(report.missing),
+        _fault(report.doubled),
+    )
+    return Group(table, *_remarks(report), _latencies(came_out.outcome))
+
+
+def outcome(came_out: Outcome) -> RenderableType:
+    """Show what a simulation came to."""
+    answers = Table(title="Answers", title_justify="left")
+    for column in ("sent", "OK", "refused", "unanswered"):
+        answers.add_column(column, justify="right")
+    counts = came_out.answers
+    answers.add_row(
+        str(sum(counts.values())),
+        *(str(counts[kind]) for kind in ("ok", "refused", "unanswered")),
+    )
+    commands = Table(title="By command", title_justify="left")
+    commands.add_column("command")
+    commands.add_column("sent", justify="right")
+    for command, sent in came_out.kinds.most_common():
+        commands.add_row(Text(command), str(sent))
+    return Group(answers, commands, _latencies(came_out))
+
+
+def report(found: Report) -> RenderableType:
+    """Show a proof, origin by origin."""
+    table = Table(title="Audit", title_justify="left")
+    table.add_column("origin")
+    columns = ("accepted", "in Kafka", "dead letters", "archived", "missing", "doubled")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for origin in found.origins:
+        table.add_row(
+            origin.origin,
+            "unknown" if origin.accepted is None else str(origin.accepted),
+            str(origin.in_kafka),
+            str(origin.dead_letters),
+            str(origin.archived),
+            _fault(origin.missing_in_kafka + origin.missing_in_archive),
+            _fault(origin.doubled_in_kafka + origin.doubled_in_archive),
+        )
+    return Group(table, *_remarks(found), _verdict(found))
+
+
+def segment(path: Path, summary: Summary, size: int) -> str:
+    """Return one line about a segment."""
+    first, last = (
+        f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}"
+        for at_ms in (summary.first_timestamp_ms, summary.last_timestamp_ms)
+    )
+    return (
+        f"{path}  {summary.records:>7} records  offsets {summary.first_offset}-"
+        f"{summary.last_offset}  {first} to {last}  {size} bytes"
+    )
+
+
+def _remarks(found: Report) -> list[RenderableType]:
+    remarks = [line for origin in found.origins for line in _faults_of(origin)]
+    if found.repeats:
+        remarks.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
+    if found.ledger:
+        ledger = found.ledger
+        remarks.append(
+            f"the sender's ledger: {ledger.ok} answered OK, of these missing in Kafka "
+            f"{ledger.missing_in_kafka}, in the archive {ledger.missing_in_archive}, changed "
+            f"{ledger.changed}; {ledger.unanswered} unanswered, of these stored all the same "
+            f"{ledger.unanswered_but_stored}"
+        )
+        if ledger.listed:
+            remarks.append("faulty: " + ", ".join(ledger.listed))
+    return [Text(remark, overflow="fold") for remark in remarks]
+
+
+def _faults_of(origin: OriginReport) -> list[str]:
+    lines = [
+        f"{origin.origin}: {fault.replace('_', ' ')}: {', '.join(map(str, sequences))}"
+        for fault, sequences in origin.listed.items()
+        if sequences
+    ]
+    if origin.accepted is None:
+        lines.append(f"{origin.origin}: no spool is known of it, so how many it had is unproven")
+    return lines
+
+
+def _verdict(found: Report) -> RenderableType:
+    if found.proven:
+        return Text("proven: every callback is in every sink exactly once", style="bold green")
+    return Text("not proven", style="bold red")
+
+
+def _latencies(came_out: Outcome) -> RenderableType:
+    figures = "  ".join(
+        f"p{percent:g} {came_out.percentile_ms(percent):.1f} ms" for percent in (50, 90, 99, 100)
+    )
+    return Text(f"time to OK: {figures}")
+
+
+def _fault(count: int) -> Text:
+    return Text(str(count), style="bold red" if count else "bold green")

@@ -1,0 +1,81 @@
+"""Make the cluster's topics what schemas/topics.py declares."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, for_code
+
+from schemas.topics import TOPICS, Topic
+
+
+class Refused(Exception):
+    """The cluster does not do what was asked; the text says what."""
+
+
+async def apply_topics(bootstrap_servers: str, *, body_bytes_max: int, replicas: int) -> list[str]:
+    """
+    Create what is missing, add partitions, set configurations; return what was done, a line each.
+
+    Partitions are never taken away: Kafka cannot, and the archive's chains would break.
+
+    Raises:
+        Refused: Kafka is not there, or refused a change.
+    """
+    async with _admin(bootstrap_servers) as admin:
+        found = {
+            topic["topic"]: len(topic["partitions"])
+            for topic in await admin.describe_topics([topic.name for topic in TOPICS])
+            if topic["error_code"] == 0
+        }
+        done = []
+        for topic in TOPICS:
+            configs = dict(topic.configs(body_bytes_max=body_bytes_max))
+            if topic.name not in found:
+                new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
+                _check(await admin.create_topics([new]))
+                done.append(f"{topic.name}: created with {topic.partitions} partitions")
+                continue
+            done.extend([line async for line in _grow(admin, topic, found[topic.name])])
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs)
+            for response in await admin.alter_configs([resource]):
+                _check(response)
+            done.append(f"{topic.name}: configuration set")
+    return done
+
+
+async def _grow(admin: AIOKafkaAdminClient, topic: Topic, partitions: int) -> AsyncIterator[str]:
+    if partitions < topic.partitions:
+        _check(await admin.create_partitions({topic.name: NewPartitions(topic.partitions)}))
+        yield f"{topic.name}: {partitions} partitions became {topic.partitions}"
+    if partitions > topic.partitions:
+        yield f"{topic.name}: has {partitions} partitions, {topic.partitions} are declared; kept"
+
+
+@asynccontextmanager
+async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        async with asyncio.timeout(30):
+            await admin.start()
+            yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise Refused(f"Kafka at {bootstrap_servers}: {error!r}") from error
+    finally:
+        await admin.close()
+
+
+def _check(response: Any) -> None:
+    for code, message in _errors(response):
+        if code:
+            raise Refused(f"Kafka refused: {for_code(code).__name__}: {message}")
+
+
+def _errors(response: Any) -> Iterator[tuple[int, str]]:
+    answer = response.to_object()
+    for result in (*answer.get("topic_errors", ()), *answer.get("resources", ())):
+        subject = result.get("topic") or result.get("resource_name")
+        yield result["error_code"], result.get("error_message") or subject
