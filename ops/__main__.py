@@ -23,6 +23,7 @@ from ops import show
 from ops.embedded.child import Missing
 from ops.embedded.kafka import NotStarted
 from ops.simulate import Plan, simulate
+from ops.tally import Report
 from ops.topics import Refused, apply_topics
 from schemas.settings import Shared
 
@@ -260,7 +261,7 @@ async def _audit(
     spool: Path | None,
     ledger_path: Path | None,
     wait_s: float,
-) -> proof.Report:
+) -> Report:
     accepted = proof.accepted_by_spools(spool) if spool else {}
     for url in admin_urls:
         accepted |= await proof.accepted_by_status(url.rstrip("/"))
@@ -272,7 +273,7 @@ async def _audit(
             ledger=list(senders.read(ledger_path)) if ledger_path else [],
             wait_s=wait_s,
             progress=lambda so_far: status.update(
-                f"{so_far.records_read} records and {so_far.lines_read} lines read"
+                f"{so_far.records} records and {so_far.lines} lines read"
             ),
         )
 

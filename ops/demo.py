@@ -18,10 +18,11 @@ from pathlib import Path
 import aiohttp
 
 from ops import ledger
-from ops.audit import Audit, Report, accepted_by_status, audit
+from ops.audit import accepted_by_status, audit
 from ops.embedded import child
 from ops.embedded.kafka import START_S_MAX, EmbeddedKafka, NotStarted
 from ops.simulate import Outcome, Plan, simulate
+from ops.tally import Report, Tally
 from ops.topics import apply_topics
 from schemas.settings import Shared
 
@@ -302,7 +303,7 @@ async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> No
 
 
 async def _prove(stack: Stack, ledger_path: Path) -> Report:
-    def silent(_: Audit) -> None:
+    def silent(_: Tally) -> None:
         pass
 
     await stack.ready()

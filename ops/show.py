@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.archive.segment import Summary
-from ops.audit import OriginReport, Report
 from ops.demo import Addresses, Result
 from ops.simulate import Outcome
+from ops.tally import OriginReport, Report
 
 
 def addresses(where: Addresses) -> RenderableType:

@@ -78,13 +78,12 @@ class Runner:
     def given(self, partitions: Sequence[Partition]) -> None:
         """Begin a lease; the loop asks the sink where each partition stands."""
         CONSUMER_REBALANCES.inc()
+        self._end_lease()
         self._lease = _Lease(unplaced=list(partitions))
 
     async def taken(self) -> None:
         """End the lease, drop what is held, and wait for the delivery in flight."""
-        self._lease.ended = True
-        self._held.clear()
-        self._postponed.clear()
+        self._end_lease()
         async with self._delivering:
             pass
 
@@ -97,9 +96,7 @@ class Runner:
         """
         while not stop.is_set():
             await self.turn(source)
-        self._lease.ended = True
-        async with self._delivering:
-            pass
+        await self.taken()
 
     async def turn(self, source: Source) -> None:
         """Do one round of the loop."""
@@ -113,6 +110,11 @@ class Runner:
         for batch in self._held.due(now=now):
             await self._deliver(source, batch, lease)
         CONSUMER_HELD_BYTES.set(self._held.size)
+
+    def _end_lease(self) -> None:
+        self._lease.ended = True
+        self._held.clear()
+        self._postponed.clear()
 
     async def _place(self, source: Source) -> None:
         lease = self._lease

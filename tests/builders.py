@@ -1,0 +1,76 @@
+"""Things that tests are about, with sane values where a test does not care."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from consumers.runtime.batch import Batch, Partition, Record
+from ingress.settings import IngressSettings
+from schemas import record as wire
+
+SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
+APP = "1400000001"
+P0 = Partition("tim.callbacks.v1", 0)
+P1 = Partition("tim.callbacks.v1", 1)
+
+
+def a_body(**fields: Any) -> bytes:
+    """Return a C2C message's body; `fields` replace or add to its own."""
+    document = {
+        "CallbackCommand": "C2C.CallbackAfterSendMsg",
+        "From_Account": "jared",
+        "To_Account": "Jonh",
+        "MsgKey": "48374_2837546_1557481126",
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "red packet"}}],
+    }
+    return json.dumps(document | fields).encode()
+
+
+def a_callback(body: bytes | None = None, **fields: Any) -> wire.Callback:
+    """Return a request as the ingress sees it."""
+    values: dict[str, Any] = {
+        "sdkappid": APP,
+        "command": "",
+        "client_ip": "10.1.2.3",
+        "opt_platform": "iOS",
+        "received_at_ms": 1_700_000_000_123,
+        "body": a_body() if body is None else body,
+    }
+    return wire.Callback(**(values | fields))
+
+
+def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.Record:
+    """Return a record on its way into a spool."""
+    body = a_body(MsgKey=f"key-{number}") if value is None else value
+    return wire.callback_record(a_callback(body))
+
+
+def headers_of(record: wire.Record) -> dict[str, str]:
+    """Return a record's headers as text."""
+    return {name: value.decode() for name, value in record.headers}
+
+
+def a_record(offset: int, *, timestamp_ms: int = 1_700_000_000_000, value: bytes = b"{}") -> Record:
+    """Return a record as a consumer sees it."""
+    headers = (
+        ("ce_id", b"%032x" % offset),
+        ("ce_origin", b"o" * 16),
+        ("ce_sequence", b"%d" % offset),
+    )
+    return Record(offset, timestamp_ms, b"key", value, headers)
+
+
+def a_batch(*offsets: int, partition: Partition = P0) -> Batch:
+    """Return a batch of records at `offsets`."""
+    return Batch(
+        partition=partition,
+        begins_at=offsets[0],
+        next_offset=offsets[-1] + 1,
+        records=tuple(a_record(offset) for offset in offsets),
+    )
+
+
+def ingress_settings(directory: Path, **fields: Any) -> IngressSettings:
+    """Return settings for an ingress in `directory`."""
+    values: dict[str, Any] = {"sdkappids": (APP,), "spool_dir": directory, "path": "/callback"}
+    return IngressSettings(**(values | fields))

@@ -1,0 +1,118 @@
+"""Hand-written twins of what is real elsewhere; each behaves, none records calls."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.handler import Elsewhere, Rejected
+
+
+class ManualClock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        """Return the present time in seconds."""
+        return self.now
+
+
+class MemoryTopic:
+    """Partitions of records, shared by the sources of several members."""
+
+    def __init__(self) -> None:
+        self.records: dict[Partition, list[Record]] = {}
+        self.committed: dict[Partition, int] = {}
+        self.begins_at = 0
+
+
+class FakeSource:
+    """One member's view of a topic: positions, pauses, small fetches."""
+
+    def __init__(self, topic: MemoryTopic, fetch_max: int = 3) -> None:
+        self._topic = topic
+        self._fetch_max = fetch_max
+        self.positions: dict[Partition, int] = {}
+        self.paused: set[Partition] = set()
+
+    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+        """Return up to `fetch_max` records of each partition that flows."""
+        await asyncio.sleep(0)
+        fetched = {}
+        for partition, position in self.positions.items():
+            if partition in self.paused:
+                continue
+            found = [r for r in self._topic.records.get(partition, []) if r.offset >= position]
+            if batch := found[: self._fetch_max]:
+                fetched[partition] = batch
+                self.positions[partition] = batch[-1].offset + 1
+        return fetched
+
+    def seek(self, partition: Partition, next_offset: int) -> None:
+        """Fetch from `next_offset` on."""
+        self.positions[partition] = next_offset
+
+    def pause(self, partition: Partition) -> None:
+        """Fetch nothing of it."""
+        self.paused.add(partition)
+
+    def resume(self, partition: Partition) -> None:
+        """Fetch it again."""
+        self.paused.discard(partition)
+
+    async def committed(self, partition: Partition) -> int | None:
+        """Return the group's offset."""
+        await asyncio.sleep(0)
+        return self._topic.committed.get(partition)
+
+    async def beginning(self, _partition: Partition) -> int:
+        """Return the topic's first offset."""
+        await asyncio.sleep(0)
+        return self._topic.begins_at
+
+    async def commit(self, partition: Partition, next_offset: int) -> None:
+        """Note the group's offset."""
+        await asyncio.sleep(0)
+        self._topic.committed[partition] = next_offset
+
+
+class MemorySink:
+    """A sink that keeps effect and position together and refuses what begins elsewhere."""
+
+    def __init__(self) -> None:
+        self.applied: dict[Partition, list[int]] = {}
+        self.expects: dict[Partition, int] = {}
+        self.failures: list[Exception] = []
+        self.rejects: set[int] = set()
+
+    async def position(self, partition: Partition) -> int | None:
+        """Return where the sink stands."""
+        await asyncio.sleep(0)
+        return self.expects.get(partition)
+
+    async def handle(self, batch: Batch) -> None:
+        """Apply the batch, or fail as the test has it."""
+        await asyncio.sleep(0)
+        if self.failures:
+            raise self.failures.pop(0)
+        for record in batch.records:
+            if record.offset in self.rejects:
+                raise Rejected(record.offset, "the test says so")
+        stands_at = self.expects.get(batch.partition, batch.begins_at)
+        if stands_at != batch.begins_at:
+            raise Elsewhere(stands_at)
+        self.applied.setdefault(batch.partition, []).extend(r.offset for r in batch.records)
+        self.expects[batch.partition] = batch.next_offset
+
+
+class MemoryDeadLetters:
+    """Offsets that were set aside."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    async def set_aside(self, _partition: Partition, record: Record, _reason: Rejected) -> None:
+        """Keep the record's offset."""
+        await asyncio.sleep(0)
+        self.offsets.append(record.offset)

@@ -1,0 +1,167 @@
+"""What holds for any input at all."""
+
+import io
+import json
+from typing import Any
+
+import msgspec
+from builders import P0, a_callback
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from consumers.archive import segment
+from consumers.runtime.batch import Limits, Record
+from consumers.runtime.held import Held
+from ingress.row import encode, seal, unseal
+from ingress.settings import IngressSettings
+from schemas.body import Malformed, parse
+from schemas.record import Record as WireRecord
+from schemas.record import callback_record, malformed_record, numbered
+from schemas.settings import Faults, read
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = [
+    "CallbackCommand",
+    "From_Account",
+    "To_Account",
+    "GroupId",
+    "MsgKey",
+    "MsgSeq",
+    "MsgRandom",
+    "Random",
+    "MsgTime",
+    "EventTime",
+    "Report_Account",
+    "Peer_Account",
+    "Info",
+]
+documents = st.dictionaries(st.sampled_from(FIELDS) | st.text(), json_values, max_size=12)
+# Surrogates included: senders write them, and JSON may spell them.
+wild_text = st.text(st.characters(exclude_categories=()))
+
+
+@given(st.binary() | documents.map(lambda document: json.dumps(document).encode()))
+@example(b'{"CallbackCommand":"\\ud800"}')
+@example(b'{"CallbackCommand":"X","From_Account":"\\udfff","MsgKey":"\\ud800"}')
+def test_any_bytes_are_a_callback_or_malformed(body: bytes) -> None:
+    """Never another exception, and either way the bytes go through whole, in UTF-8 headers."""
+    callback = a_callback(body)
+    try:
+        record = callback_record(callback)
+    except Malformed as reason:
+        record = malformed_record(callback, reason)
+    assert record.value == body
+    for name, value in numbered(record.headers, "0" * 16, 1):
+        assert name
+        value.decode()
+    if record.key is not None:
+        record.key.decode()
+    assert unseal(seal(encode(record, 7), "0" * 16, 3), "0" * 16, 3).record == record
+
+
+@given(documents)
+def test_what_json_writes_is_read_back(document: dict[str, Any]) -> None:
+    """The parser loses nothing that routing could need."""
+    parsed = parse(json.dumps(document).encode())
+    assert set(parsed) == set(document)
+
+
+@given(st.text(), st.none() | st.binary(), st.lists(st.tuples(st.text(), st.binary())), st.binary())
+def test_a_record_survives_the_spool(
+    topic: str, key: bytes | None, headers: list[tuple[str, bytes]], value: bytes
+) -> None:
+    """Whatever is in it."""
+    record = WireRecord(topic, key, headers, value)
+    assert unseal(seal(encode(record, 0), "o", 1), "o", 1).record == record
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "INGRESS_PORT",
+                "INGRESS_SDKAPPIDS",
+                "INGRESS_SPOOL_DIR",
+                "INGRESS_PATH",
+                "INGRESS_X",
+                "INGRESS_UNREADY_S",
+                "HOOKLINE_BODY_BYTES_MAX",
+                "HOOKLINE_Y",
+                "OTHER",
+            ]
+        ),
+        st.text() | st.integers().map(str) | st.floats().map(str),
+    )
+)
+def test_any_environment_is_settings_or_faults(env: dict[str, str]) -> None:
+    """Never a traceback, and every fault is a sentence that names its variable."""
+    told: tuple[str, ...] = ("HOOKLINE_",)
+    try:
+        read(IngressSettings, "INGRESS_", env)
+    except Faults as faults:
+        told = faults.args
+    assert told
+    assert all("INGRESS_" in fault or "HOOKLINE_" in fault for fault in told)
+
+
+records = st.builds(
+    Record,
+    st.integers(0, 1 << 40),
+    st.integers(0, 1 << 41),
+    st.none() | st.binary(max_size=20),
+    st.binary(max_size=60) | documents.map(lambda document: json.dumps(document).encode()),
+    st.lists(st.tuples(st.text(max_size=5), st.binary(max_size=5)), max_size=3).map(tuple),
+)
+
+
+@given(st.lists(records, min_size=1, max_size=20))
+def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None:
+    """One line each, valid JSON, the value byte for byte."""
+    content = segment.encode(P0, given_records)
+    lines = [json.loads(line) for line in segment.read_lines(io.BytesIO(content))]
+    assert [line["offset"] for line in lines] == [record.offset for record in given_records]
+    decoded = [
+        msgspec.json.decode(line, type=segment.Line)
+        for line in segment.read_lines(io.BytesIO(content))
+    ]
+    assert [line.value for line in decoded] == [record.value for record in given_records]
+    assert segment.read_summary(io.BytesIO(content)).records == len(given_records)
+
+
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=60),
+    st.integers(1, 7),
+    st.integers(1, 3000),
+    st.lists(st.integers(1, 9), min_size=1, max_size=20),
+)
+def test_held_records_leave_once_and_in_order(
+    gaps: list[int], records_max: int, bytes_max: int, portions: list[int]
+) -> None:
+    """However they arrive and wherever batches are cut; batches join without a gap."""
+    line = Held(Limits(records=records_max, bytes=bytes_max, age_s=5))
+    line.begin(P0, 0)
+    offsets = [sum(gaps[:n]) for n in range(len(gaps))]
+    waiting = [Record(offset, 0, None, b"x" * (offset % 50), ()) for offset in offsets]
+    left: list[int] = []
+    ends_at = 0
+    now = 0.0
+    while waiting or line.size:
+        portion = portions[int(now) % len(portions)]
+        line.add(P0, waiting[:portion], now=now)
+        waiting = waiting[portion:]
+        now += 1
+        for batch in line.due(now=now):
+            assert batch.begins_at == ends_at
+            assert len(batch.records) <= records_max
+            ends_at = batch.next_offset
+            left += [record.offset for record in batch.records]
+            line.applied(batch)
+    assert left == offsets

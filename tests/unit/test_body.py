@@ -1,0 +1,62 @@
+"""What counts as malformed, and how routing fields become text."""
+
+import pytest
+from builders import a_body
+
+from schemas.body import Malformed, parse, text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'\xef\xbb\xbf{"CallbackCommand":"X"}',
+        b'{"CallbackCommand":"X","Text":"\\ud800"}',
+        b' {"CallbackCommand":"X"}\r\n',
+        b'{"CallbackCommand":"X","Text":"\\u0000"}',
+    ],
+    ids=["byte order mark", "lone surrogate", "white space", "NUL"],
+)
+def test_bodies_that_are_unusual_but_real_are_read(body: bytes) -> None:
+    """A body that some real sender writes is not malformed."""
+    assert parse(body)["CallbackCommand"] == "X"
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (b"", "no JSON"),
+        (b"{", "no JSON"),
+        (b"[]", "an array"),
+        (b"null", "null"),
+        (b"true", "a boolean"),
+        (b"1.5", "a number"),
+        (b'"x"', "a string"),
+        (b'{"a":NaN}', "NaN"),
+        (b'{"a":-Infinity}', "-Infinity"),
+        (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
+        (b"[" * 100_000, "too deeply"),
+        (b'{"a":' + b"9" * 5000 + b"}x", "no JSON"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_malformed_body_is_named_with_its_fault(body: bytes, fault: str) -> None:
+    """Whoever reads the dead letter learns what is wrong with it."""
+    with pytest.raises(Malformed, match=fault):
+        parse(body)
+
+
+def test_routing_fields_are_text_whatever_their_type() -> None:
+    """Accounts may come as numbers; what is neither text nor a number routes nothing."""
+    assert (text("a"), text(7)) == ("a", "7")
+    assert not any(map(text, ("", None, True, 1.5, [], {})))
+
+
+def test_a_lone_surrogate_in_a_routing_field_is_spelled_out() -> None:
+    """Keys and headers are always UTF-8."""
+    assert text("a\ud800") == "a\\ud800"
+    assert text("\N{GRINNING FACE}") == "\N{GRINNING FACE}"
+
+
+def test_the_builders_body_is_one() -> None:
+    """The body that tests use by default is well-formed."""
+    assert parse(a_body())["From_Account"] == "jared"

@@ -1,0 +1,92 @@
+"""Group commit: OK after the disk, many callbacks to one commit, bounded."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+
+from ingress.intake import Intake
+from ingress.spool import Broken, Full, Spool, take
+
+
+def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
+    """Return an intake over `spool`."""
+    return Intake(
+        spool, waiting_rows_max=rows_max, waiting_bytes_max=bytes_max, stored=asyncio.Event()
+    )
+
+
+async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
+    """What arrives while a commit runs goes to disk in the next one."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    groups: list[int] = []
+    commit = spool.commit
+
+    def counted(contents: Sequence[bytes], forwarded: int) -> None:
+        groups.append(len(contents))
+        commit(contents, forwarded)
+
+    spool.commit = counted  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    await asyncio.gather(*(intake.store(a_wire_record(n), n) for n in range(100)))
+    assert spool.last_sequence == 100
+    assert groups[0] == 1
+    assert sum(groups) == 100
+    assert len(groups) < 10
+    await intake.close()
+    spool.close()
+
+
+async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -> None:
+    """Neither rows nor bytes wait without bound; those that wait are stored."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool, rows_max=2)
+    waiting = [asyncio.create_task(intake.store(a_wire_record(n), n)) for n in range(3)]
+    await asyncio.sleep(0)  # all three run up to their wait: one commits, two gather
+    with pytest.raises(Full, match="2 callbacks wait"):
+        await intake.store(a_wire_record(4), 4)
+    await asyncio.gather(*waiting)
+    assert spool.last_sequence == 3
+    await intake.close()
+
+    small = an_intake(spool, bytes_max=10)
+    with pytest.raises(Full, match="bytes wait"):
+        await small.store(a_wire_record(5), 5)
+    await small.close()
+    spool.close()
+
+
+async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> None:
+    """A bug in the writer's thread is no silence, and the next commit is tried again."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    commit = spool.commit
+
+    def fails(contents: Sequence[bytes], forwarded: int) -> None:
+        raise RuntimeError(f"boom with {len(contents)} rows, {forwarded} forwarded")
+
+    spool.commit = fails  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    with pytest.raises(Broken, match="boom"):
+        await intake.store(a_wire_record(1), 1)
+    assert intake.fault
+    spool.commit = commit  # type: ignore[method-assign]
+    await intake.store(a_wire_record(1), 1)
+    assert (intake.fault, spool.last_sequence) == ("", 1)
+    await intake.close()
+    spool.close()
+
+
+async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
+    """Also more of them than one commit removes, and without new callbacks."""
+    spool = take(tmp_path, bytes_max=4 << 20)
+    intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
+    await asyncio.gather(*(intake.store(a_wire_record(n), n) for n in range(1500)))
+    intake.let_go(1400)
+    async with asyncio.timeout(5):
+        while spool.rows > 100:  # noqa: ASYNC110 - the writer is a thread
+            await asyncio.sleep(0.001)
+    assert spool.first_sequence() == 1401
+    await intake.close()
+    spool.close()

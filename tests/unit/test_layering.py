@@ -1,0 +1,50 @@
+"""Who may see whom: schemas nobody, ingress and consumers schemas alone, ops all."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MAY_SEE = {
+    "schemas": {"schemas"},
+    "ingress": {"schemas", "ingress"},
+    "consumers": {"schemas", "consumers"},
+    "ops": {"schemas", "ingress", "consumers", "ops"},
+}
+PACKAGES = {*MAY_SEE, "tests", "bench"}
+
+
+def imported(path: Path) -> set[str]:
+    """Return the project's packages that a file imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names} & PACKAGES
+
+
+def test_no_package_sees_more_than_it_may() -> None:
+    """Ingress and consumers never see each other, nothing sees tests."""
+    for package, allowed in MAY_SEE.items():
+        files = list((ROOT / package).rglob("*.py"))
+        assert files
+        for path in files:
+            assert imported(path) <= allowed, path
+
+
+def test_black_box_tests_see_no_product_package() -> None:
+    """They drive processes and read what a stranger can read."""
+    for path in (ROOT / "tests" / "e2e").rglob("*.py"):
+        assert imported(path) == set(), path
+
+
+def test_only_one_module_reads_each_processes_environment() -> None:
+    """Settings are read once, in the entry points, and passed on as values."""
+    readers = {
+        str(path.relative_to(ROOT))
+        for package in ("schemas", "ingress", "consumers")
+        for path in (ROOT / package).rglob("*.py")
+        if "os.environ" in path.read_text()
+    }
+    assert readers == {"ingress/__main__.py", "consumers/runtime/process.py"}

@@ -1,0 +1,152 @@
+"""The record that other teams subscribe to."""
+
+import hashlib
+
+import pytest
+from builders import APP, SAMPLES, a_body, a_callback, headers_of
+
+from schemas.body import Malformed
+from schemas.record import callback_record, malformed_record, numbered
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+
+def test_the_value_is_the_body_byte_for_byte() -> None:
+    """White space and key order survive."""
+    for sample in SAMPLES:
+        body = sample.read_bytes()
+        assert callback_record(a_callback(body)).value == body
+
+
+def test_headers_are_cloudevents_in_binary_mode() -> None:
+    """All that is not in the body is in the headers."""
+    record = callback_record(a_callback())
+    assert record.topic == CALLBACKS.name
+    assert headers_of(record) == {
+        "ce_specversion": "1.0",
+        "ce_id": headers_of(record)["ce_id"],
+        "ce_source": f"/tim/{APP}",
+        "ce_type": "C2C.CallbackAfterSendMsg",
+        "ce_time": "2023-11-14T22:13:20.123Z",
+        "content-type": "application/json",
+        "ce_sdkappid": APP,
+        "ce_clientip": "10.1.2.3",
+        "ce_optplatform": "iOS",
+    }
+
+
+def test_the_id_is_the_documented_digest() -> None:
+    """Another team can compute it from docs/contract.md alone."""
+    parts = [APP, "C2C.CallbackAfterSendMsg", "jared", "Jonh", "48374_2837546_1557481126"]
+    prefixed = b"".join(len(p).to_bytes(4, "big") + p.encode() for p in parts)
+    record = callback_record(a_callback())
+    assert headers_of(record)["ce_id"] == hashlib.sha256(prefixed).hexdigest()[:32]
+
+
+def test_a_repeated_request_has_the_same_id_and_key() -> None:
+    """Neither the time nor the client's address is part of what happened."""
+    first = callback_record(a_callback())
+    again = callback_record(a_callback(client_ip="10.9.9.9", received_at_ms=1))
+    assert (headers_of(first)["ce_id"], first.key) == (headers_of(again)["ce_id"], again.key)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"MsgKey": "other"},
+        {"From_Account": "other"},
+        {"To_Account": "other"},
+        {"CallbackCommand": "C2C.CallbackAfterMsgWithDraw"},
+        {"From_Account": "jaredJ", "To_Account": "onh"},
+    ],
+    ids=str,
+)
+def test_what_differs_has_another_id(fields: dict[str, str]) -> None:
+    """A withdrawal carries its message's MsgKey and is another thing all the same."""
+    ids = {
+        headers_of(callback_record(a_callback(body)))["ce_id"]
+        for body in (a_body(), a_body(**fields))
+    }
+    assert len(ids) == 2
+
+
+def test_a_group_message_is_known_by_its_numbers() -> None:
+    """Without MsgKey, MsgSeq with Random and MsgTime identify it."""
+    group = {"CallbackCommand": "Group.CallbackAfterSendMsg", "GroupId": "@TGS#2", "MsgKey": None}
+    numbers = {"MsgSeq": 123, "Random": 2804799576, "MsgTime": 1490686222}
+    bodies = (
+        a_body(**group, **numbers, EventTime="1"),
+        a_body(**group, **numbers, EventTime="2"),
+        a_body(**group, **(numbers | {"Random": 1})),
+    )
+    ids = [headers_of(callback_record(a_callback(body)))["ce_id"] for body in bodies]
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_a_callback_without_identity_is_known_by_its_place() -> None:
+    """Two of them never share an id, even with the same body."""
+    record = callback_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
+    assert "ce_id" not in headers_of(record)
+    first, second = (dict(numbered(record.headers, "origin", n))["ce_id"] for n in (1, 2))
+    assert first != second
+
+
+def test_a_number_completes_the_headers() -> None:
+    """Origin and sequence are the unit of proof."""
+    headers = numbered(callback_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
+    assert headers[-2:] == [("ce_origin", b"00ff00ff00ff00ff"), ("ce_sequence", b"12")]
+    assert [name for name, _ in headers].count("ce_id") == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (a_body(), f"{APP}/Jonh/jared"),
+        (a_body(From_Account="Jonh", To_Account="jared"), f"{APP}/Jonh/jared"),
+        (a_body(From_Account=7, To_Account=12), f"{APP}/12/7"),
+        (a_body(GroupId="@TGS#2"), f"{APP}/@TGS#2"),
+        (a_body(From_Account=None, To_Account=None, Info={"To_Account": "u"}), f"{APP}/u"),
+        (
+            a_body(From_Account=None, To_Account=None, Report_Account="b", Peer_Account="a"),
+            f"{APP}/a/b",
+        ),
+        (b'{"CallbackCommand":"X"}', None),
+        (b'{"CallbackCommand":"X","Info":[]}', None),
+    ],
+)
+def test_one_conversation_has_one_key(body: bytes, key: str | None) -> None:
+    """Both directions of a conversation land in one partition, in order."""
+    assert callback_record(a_callback(body)).key == (None if key is None else key.encode())
+
+
+@pytest.mark.parametrize(
+    ("in_url", "body", "fault"),
+    [
+        ("", b"{}", "missing"),
+        ("A", b'{"CallbackCommand":"B"}', "'A' in the URL, 'B' in the body"),
+        ("A", b'{"CallbackCommand":7}', "no string"),
+        ("", b'{"CallbackCommand":""}', "empty"),
+    ],
+)
+def test_a_command_that_is_missing_or_contradicts_is_malformed(
+    in_url: str, body: bytes, fault: str
+) -> None:
+    """The URL and the body name one command."""
+    with pytest.raises(Malformed, match=fault):
+        callback_record(a_callback(body, command=in_url))
+
+
+def test_a_command_in_the_url_alone_is_enough() -> None:
+    """The body repeats it, but need not."""
+    assert headers_of(callback_record(a_callback(b"{}", command="X")))["ce_type"] == "X"
+
+
+def test_a_malformed_callback_keeps_its_bytes_and_its_reason() -> None:
+    """Nothing authentic is lost, and the dead letter says what is wrong."""
+    record = malformed_record(a_callback(b"{", command="X"), Malformed("no JSON"))
+    headers = headers_of(record)
+    assert (record.topic, record.value) == (DEAD_LETTERS.name, b"{")
+    assert headers["ce_type"] == "X"
+    assert headers["__connect.errors.topic"] == CALLBACKS.name
+    assert headers["__connect.errors.exception.class.name"] == "Malformed"
+    assert headers["__connect.errors.exception.message"] == "no JSON"
+    assert "hookline.errors.group" not in headers

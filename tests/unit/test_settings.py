@@ -1,0 +1,71 @@
+"""Settings: every fault at once, in plain words."""
+
+from pathlib import Path
+
+import pytest
+
+from ingress.settings import IngressSettings
+from schemas.settings import Faults, Secret, read
+
+NEEDED = {"INGRESS_SDKAPPIDS": "1400000001, 1400000002", "INGRESS_SPOOL_DIR": "/spool"}
+
+
+def test_settings_are_read_with_their_types() -> None:
+    """Numbers, lists and paths come out as such; the rest has its default."""
+    shared, own = read(
+        IngressSettings, "INGRESS_", NEEDED | {"INGRESS_PORT": "9", "HOOKLINE_LOG_LEVEL": "DEBUG"}
+    )
+    assert (own.sdkappids, own.spool_dir) == (("1400000001", "1400000002"), Path("/spool"))
+    assert (own.port, shared.log_level, own.admin_port) == (9, "DEBUG", 8081)
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    """A person mends everything in one go."""
+    env = {
+        "INGRESS_SDKAPPIDS": "x",
+        "INGRESS_PORT": "eighty",
+        "INGRESS_PROT": "80",
+        "HOOKLINE_LOG_LEVEL": "LOUD",
+        "HOOKLINE_BODY_BYTES_MAX": "1",
+    }
+    with pytest.raises(Faults) as raised:
+        read(IngressSettings, "INGRESS_", env)
+    told = str(raised.value)
+    for fault in (
+        "INGRESS_PORT must be a whole number, not 'eighty'",
+        "INGRESS_SPOOL_DIR is not set",
+        "INGRESS_PROT is no setting",
+        "HOOKLINE_LOG_LEVEL must be",
+        "HOOKLINE_BODY_BYTES_MAX must be",
+    ):
+        assert fault in told
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("INGRESS_SDKAPPIDS", "", "at least one app"),
+        ("INGRESS_SDKAPPIDS", "14x", "decimal numbers"),
+        ("INGRESS_PATH", "callback", "begin with /"),
+        ("INGRESS_WAITING_BYTES_MAX", "1", "must hold"),
+        ("INGRESS_WAITING_ROWS_MAX", "0", "at least 1"),
+        ("INGRESS_UNREADY_S", "-1", "from 0 to 300"),
+        ("INGRESS_PORT", "8081", "must differ"),
+        ("INGRESS_PORT", "0", "from 1 to 65535"),
+        ("INGRESS_SPOOL_DIR", "", "must be a path"),
+    ],
+)
+def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault: str) -> None:
+    """Relations between settings are reported like any other fault, not as a traceback."""
+    with pytest.raises(Faults, match=fault):
+        read(IngressSettings, "INGRESS_", NEEDED | {variable: value})
+
+
+def test_another_processes_settings_are_none_of_ours() -> None:
+    """One environment may serve several processes."""
+    read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_DIR": "/archive"})
+
+
+def test_a_secret_is_never_shown() -> None:
+    """Settings are logged at start."""
+    assert repr(Secret("hunter2")) == "***"

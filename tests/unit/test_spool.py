@@ -1,0 +1,112 @@
+"""The spool: numbered, durable, held by one process, bounded."""
+
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+
+from ingress.row import Damaged, encode, seal, unseal
+from ingress.spool import REMOVED_ROWS_MAX, Full, Held, Summary, hold, origins, summaries, take
+
+BYTES_MAX = 1 << 20
+
+
+def contents(count: int) -> list[bytes]:
+    """Return `count` rows to store."""
+    return [encode(a_wire_record(number), number) for number in range(1, count + 1)]
+
+
+def test_rows_come_back_as_they_were_stored(tmp_path: Path) -> None:
+    """In order, numbered from 1."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    rows = spool.since(0, rows_max=10, bytes_max=BYTES_MAX)
+    assert [row.sequence for row in rows] == [1, 2, 3]
+    assert [row.record for row in rows] == [a_wire_record(number) for number in (1, 2, 3)]
+    assert [row.sequence for row in spool.since(1, rows_max=1, bytes_max=BYTES_MAX)] == [2]
+    assert [row.sequence for row in spool.since(0, rows_max=9, bytes_max=1)] == [1]
+    spool.close()
+
+
+def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
+    """Not even when the spool was drained and the process restarted."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(2), 0)
+    spool.commit([], 2)
+    assert (spool.rows, spool.first_sequence()) == (0, 3)
+    spool.close()
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert (again.origin, again.last_sequence) == (spool.origin, 2)
+    again.commit(contents(1), 0)
+    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [3]
+    again.close()
+
+
+def test_rows_leave_in_slices(tmp_path: Path) -> None:
+    """One commit removes a bounded number, and says whether there is more."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(REMOVED_ROWS_MAX + 1), 0)
+    spool.commit([], REMOVED_ROWS_MAX + 1)
+    assert spool.removable(REMOVED_ROWS_MAX + 1)
+    spool.commit([], REMOVED_ROWS_MAX + 1)
+    assert (spool.removable(REMOVED_ROWS_MAX + 1), spool.rows) == (False, 0)
+    spool.close()
+
+
+@pytest.mark.parametrize("size", [420, 3_000, 20_000])
+def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
+    """At the bound nothing is stored, deletes go on, and then there is room again."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    content = encode(a_wire_record(1, b'{"CallbackCommand":"X","t":"%s"}' % (b"x" * size)), 1)
+    for _ in range(3):
+        while True:
+            try:
+                spool.commit([content] * 5, 0)
+            except Full:
+                break
+        full_at = spool.last_sequence
+        assert spool.bytes <= BYTES_MAX
+        while spool.removable(full_at):
+            spool.commit([], full_at)
+        assert spool.rows == 0
+        spool.commit([content], full_at)
+        assert spool.last_sequence == full_at + 1
+    spool.close()
+
+
+def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
+    """Who comes second takes another one."""
+    first = take(tmp_path, bytes_max=BYTES_MAX)
+    with pytest.raises(Held):
+        hold(tmp_path, first.origin, bytes_max=BYTES_MAX)
+    second = take(tmp_path, bytes_max=BYTES_MAX)
+    assert origins(tmp_path) == sorted([first.origin, second.origin])
+    first.close()
+    third = take(tmp_path, bytes_max=BYTES_MAX)
+    assert third.origin == first.origin
+    second.close()
+    third.close()
+
+
+def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
+    """A spool that another process holds is listed without."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(2), 0)
+    assert list(summaries(tmp_path)) == [Summary(spool.origin, None)]
+    spool.close()
+    assert list(summaries(tmp_path)) == [Summary(spool.origin, 2)]
+
+
+def test_a_row_is_bound_to_its_place() -> None:
+    """A flipped bit, another sequence or another spool fails the checksum."""
+    row = seal(encode(a_wire_record(), 5), "origin", 7)
+    assert unseal(row, "origin", 7).received_at_ms == 5
+    flipped = row[:-1] + bytes([row[-1] ^ 1])
+    for stored, origin, sequence in (
+        (flipped, "origin", 7),
+        (row, "origin", 8),
+        (row, "other", 7),
+        (b"", "origin", 7),
+    ):
+        with pytest.raises(Damaged, match=f"sequence {sequence} of spool {origin}"):
+            unseal(stored, origin, sequence)
