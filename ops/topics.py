@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.topics import TOPICS, Topic
 
@@ -36,10 +36,18 @@ async def apply_topics(bootstrap_servers: str, *, body_bytes_max: int, replicas:
             configs = dict(topic.configs(body_bytes_max=body_bytes_max))
             if topic.name not in found:
                 new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
-                _check(await admin.create_topics([new]))
-                done.append(f"{topic.name}: created with {topic.partitions} partitions")
-                continue
-            done.extend([line async for line in _grow(admin, topic, found[topic.name])])
+                response = await admin.create_topics([new])
+                # A broker may know a new topic a moment before it tells of it.
+                if not _already_there(response):
+                    _check(response)
+                    done.append(f"{topic.name}: created with {topic.partitions} partitions")
+                    continue
+            done.extend(
+                [
+                    line
+                    async for line in _grow(admin, topic, found.get(topic.name, topic.partitions))
+                ]
+            )
             resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs)
             for response in await admin.alter_configs([resource]):
                 _check(response)
@@ -72,6 +80,10 @@ def _check(response: Any) -> None:
     for code, message in _errors(response):
         if code:
             raise Refused(f"Kafka refused: {for_code(code).__name__}: {message}")
+
+
+def _already_there(response: Any) -> bool:
+    return [code for code, _ in _errors(response)] == [TopicAlreadyExistsError.errno]
 
 
 def _errors(response: Any) -> Iterator[tuple[int, str]]:

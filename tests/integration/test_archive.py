@@ -1,0 +1,203 @@
+"""Kafka → archive on the real runtime: what is committed is in one line, once."""
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import OffsetAndMetadata
+from kafka_parts import Pipe, in_topic, many, run_until
+
+from consumers.archive.consumer import Archive
+from consumers.archive.segment import Line, read_lines
+from consumers.archive.store import LocalStore
+from consumers.runtime.batch import Batch, Limits, Partition
+from consumers.runtime.handler import Stopped, Unavailable
+from ops.audit import audit
+from schemas.record import ORIGIN, SEQUENCE
+from schemas.topics import CALLBACKS
+
+LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.3, period_s=3600)
+
+
+def archived(directory: Path, origin: str) -> list[int]:
+    """Return the sequences of `origin` in the archive, partition by partition."""
+    found = []
+    for path in LocalStore(directory).segments():
+        with path.open("rb") as file:
+            for text in read_lines(file):
+                line = msgspec.json.decode(text, type=Line)
+                if line.headers.get(ORIGIN) == origin:
+                    found.append(int(line.headers[SEQUENCE] or 0))
+    return found
+
+
+async def test_what_is_in_the_topic_is_in_the_archive_once(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """And the audit proves it; without one segment it does not."""
+    await pipe.store(many(1_000))
+    await pipe.forward()
+    directory = tmp_path / "archive"
+    await run_until(
+        Archive(LocalStore(directory)),
+        lambda: len(archived(directory, pipe.spool.origin)) >= 1_000,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+    )
+    assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
+
+    async def proof() -> object:
+        report = await audit(
+            {pipe.spool.origin: 1_000},
+            bootstrap_servers=pipe.bootstrap_servers,
+            archive=directory,
+            ledger=[],
+            wait_s=0,
+            progress=lambda _: None,
+        )
+        return next(o for o in report.origins if o.origin == pipe.spool.origin)
+
+    origin = await proof()
+    assert "missing_in_archive=0" in str(origin)
+    segments = [
+        path
+        for path in LocalStore(directory).segments()
+        if pipe.spool.origin in str(LocalStore(directory).summary(path).origins)
+    ]
+    segments[0].unlink()
+    assert "missing_in_archive=0" not in str(await proof())
+
+
+async def test_an_aborted_transaction_is_not_archived(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """Only what was committed exists for readers."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=pipe.bootstrap_servers, transactional_id=f"aborts-{group}"
+    )
+    await producer.start()
+    await producer.begin_transaction()
+    headers = [(ORIGIN, pipe.spool.origin.encode()), (SEQUENCE, b"99")]
+    await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0, headers=headers)
+    await producer.abort_transaction()
+    await producer.stop()
+    await pipe.store(many(20))
+    await pipe.forward()
+    directory = tmp_path / "archive"
+    await run_until(
+        Archive(LocalStore(directory)),
+        lambda: len(archived(directory, pipe.spool.origin)) >= 20,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+    )
+    assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 21))
+
+
+async def test_members_come_and_go_and_every_record_is_archived_once(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """Three in turn and two at once share the partitions; the chains have no overlap and no gap."""
+    directory = tmp_path / "archive"
+    origin = pipe.spool.origin
+
+    async def member(count: int) -> None:
+        await run_until(
+            Archive(LocalStore(directory)),
+            lambda: len(archived(directory, origin)) >= count,
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=group,
+            limits=LIMITS,
+            seconds=60,
+        )
+
+    for portion in range(3):
+        await pipe.store(many(300, first=1 + 300 * portion))
+        await pipe.forward()
+        await asyncio.gather(*(member(300 * (portion + 1)) for _ in range(1 + portion % 2)))
+    assert sorted(archived(directory, origin)) == list(range(1, 901))
+
+
+async def test_while_the_sink_is_down_the_member_stays_and_nothing_is_lost(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """Partitions pause; when the sink is back the same records are written, once."""
+    directory = tmp_path / "archive"
+
+    class Flaky(Archive):
+        calls = 0
+
+        async def handle(self, batch: Batch) -> None:
+            Flaky.calls += 1
+            if Flaky.calls <= 3:
+                raise Unavailable("the test says so")
+            await super().handle(batch)
+
+    await pipe.store(many(100))
+    await pipe.forward()
+    await run_until(
+        Flaky(LocalStore(directory)),
+        lambda: len(archived(directory, pipe.spool.origin)) >= 100,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+    )
+    assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 101))
+
+
+async def test_an_offset_that_retention_deleted_stops_the_consumer(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """It says so instead of jumping over the loss."""
+
+    class Behind(Archive):
+        async def position(self, _partition: Partition) -> int | None:
+            return 0
+
+    await pipe.store(many(10))
+    await pipe.forward()
+    partition = (await in_topic(pipe.bootstrap_servers, pipe.spool.origin))[0].partition
+    admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
+    await admin.start()
+    tp = TopicPartition(CALLBACKS.name, partition)
+    await admin.delete_records({tp: RecordsToDelete(before_offset=1)})
+    await admin.close()
+    with pytest.raises(ExceptionGroup) as raised:
+        await run_until(
+            Behind(LocalStore(tmp_path / "archive")),
+            lambda: False,
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=group,
+            limits=LIMITS,
+        )
+    assert raised.group_contains(Stopped, match=f"{CALLBACKS.name}/{partition} at 0")
+
+
+async def test_offsets_are_committed_after_the_effect(
+    pipe: Pipe, tmp_path: Path, group: str
+) -> None:
+    """For lag tools, by number: what is committed is what the archive expects next."""
+    await pipe.store(many(50))
+    await pipe.forward()
+    archive = Archive(LocalStore(tmp_path / "archive"))
+    await run_until(
+        archive,
+        lambda: len(archived(tmp_path / "archive", pipe.spool.origin)) >= 50,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
+    await admin.start()
+    offsets: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+        group
+    )
+    await admin.close()
+    assert offsets
+    for tp, committed in offsets.items():
+        expected = await archive.position(Partition(tp.topic, tp.partition))
+        assert committed.offset in (expected, -1)

@@ -1,0 +1,97 @@
+"""Spool → Kafka: each row once for read_committed readers, in spool order, over any cut."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from builders import a_callback, a_wire_record
+from kafka_parts import Pipe, in_topic, many, sequences
+
+from ops.embedded.kafka import EmbeddedKafka
+from schemas.body import Malformed
+from schemas.record import malformed_record
+from schemas.topics import DEAD_LETTERS
+
+
+async def test_every_row_arrives_once_with_key_headers_and_bytes(pipe: Pipe) -> None:
+    """What was stored is what readers get, and it leaves the spool after."""
+    records = many(500)
+    await pipe.store(records)
+    await pipe.forward()
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 501))
+    for record in found:
+        stored = records[sequences([record])[0] - 1]
+        assert (record.key, record.value) == (stored.key, stored.value)
+        assert list(record.headers)[: len(stored.headers)] == stored.headers
+        assert record.timestamp_type == 1  # LogAppendTime
+    assert pipe.spool.rows == 0
+
+
+async def test_one_conversation_stays_in_one_partition_in_order(pipe: Pipe) -> None:
+    """All of these have one key."""
+    await pipe.store(many(300, people=1))
+    await pipe.forward()
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert len({record.partition for record in found}) == 1
+    assert sequences(found) == list(range(1, 301))
+
+
+async def test_rows_of_many_sizes_fill_many_batches(pipe: Pipe) -> None:
+    """From a few bytes to the largest body; none is lost at a batch's brim."""
+    sizes = [10, 400, 16_000, 300_000, 1_000_000]
+    records = [
+        a_wire_record(n, b'{"CallbackCommand":"X","n":%d,"t":"%s"}' % (n, b"x" * sizes[n % 5]))
+        for n in range(60)
+    ]
+    await pipe.store(records)
+    await pipe.forward()
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 61))
+
+
+async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pipe) -> None:
+    """Through the same spool, in the same transaction, with the reason."""
+    dead = malformed_record(a_callback(b"{"), Malformed("no JSON"))
+    await pipe.store([*many(2), dead, *many(2, first=3)])
+    await pipe.forward()
+    (letter,) = await in_topic(pipe.bootstrap_servers, pipe.spool.origin, DEAD_LETTERS.name)
+    assert (letter.value, sequences([letter])) == (b"{", [3])
+    assert dict(letter.headers)["__connect.errors.exception.message"] == b"no JSON"
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(found)) == [1, 2, 4, 5]
+
+
+async def test_cut_at_any_moment_nothing_is_missing_or_doubled(pipe: Pipe) -> None:
+    """Thirty forwarders in a row are abandoned at random awaits, transactions open or in doubt."""
+    await pipe.store(many(9_000))
+    chance = random.Random(7)  # noqa: S311 - where to cut
+    for _ in range(30):
+        deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.25)
+        await pipe.forward(until=lambda at=deadline: asyncio.get_running_loop().time() > at)  # type: ignore[misc]
+    await pipe.forward()
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 9_001))
+
+
+async def test_a_killed_broker_costs_nothing(own_kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """Killed between and within transactions, and down at the forwarder's start."""
+    pipe = Pipe(own_kafka.address, tmp_path / "spool")
+    await pipe.store(many(4_000))
+    forwarding = asyncio.create_task(pipe.forward(seconds=90))
+    await asyncio.sleep(0.3)
+    own_kafka.kill()
+    await asyncio.sleep(1)
+    own_kafka.launch()
+    await forwarding
+    found = await in_topic(own_kafka.address, pipe.spool.origin)
+    pipe.close()
+    assert sorted(sequences(found)) == list(range(1, 4_001))
+
+
+async def test_a_spool_that_went_back_in_time_is_noticed(pipe: Pipe) -> None:
+    """Its numbers would be given twice: it stops loudly and keeps its rows."""
+    await pipe.store(many(5))
+    await pipe.forward()
+    pipe.spool.last_sequence = 3
+    await pipe.forward(until=lambda: "an older state" in pipe.fault)

@@ -1,0 +1,156 @@
+"""The product's parts on a real Kafka, as integration tests put them together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import ConsumerRecord
+from builders import a_body, a_callback
+from fakes import MemoryDeadLetters
+
+from consumers.runtime.batch import Limits
+from consumers.runtime.handler import Handler
+from consumers.runtime.runner import Runner
+from consumers.runtime.source import kafka_source
+from ingress.forwarder import Forwarder
+from ingress.intake import Intake
+from ingress.spool import Spool, take
+from schemas.record import ORIGIN, SEQUENCE, Record, callback_record
+from schemas.topics import CALLBACKS
+
+BODY_BYTES_MAX = 1 << 20
+
+
+class Pipe:
+    """A spool with its intake and forwarder, which may be abandoned and begun anew."""
+
+    def __init__(self, bootstrap_servers: str, directory: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.spool: Spool = take(directory, bytes_max=64 << 20)
+        self.forwarder: Forwarder | None = None
+
+    @property
+    def fault(self) -> str:
+        """The forwarder's last fault, "" while it works."""
+        return self.forwarder.fault if self.forwarder else ""
+
+    def close(self) -> None:
+        """Let the spool go."""
+        self.spool.close()
+
+    async def store(self, records: Iterable[Record]) -> None:
+        """Put `records` on disk."""
+        async with self._intake() as (intake, _):
+            await asyncio.gather(*(intake.store(record, 1) for record in records))
+
+    async def forward(
+        self, *, until: Callable[[], bool] | None = None, seconds: float = 30
+    ) -> None:
+        """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
+        async with self._intake() as (intake, stored):
+            self.forwarder = forwarder = Forwarder(
+                self.spool,
+                bootstrap_servers=self.bootstrap_servers,
+                body_bytes_max=BODY_BYTES_MAX,
+                stored=stored,
+                let_go=intake.let_go,
+            )
+            running = asyncio.create_task(forwarder.run())
+            done = until or (
+                lambda: not forwarder.fault and forwarder.forwarded == self.spool.last_sequence
+            )
+            try:
+                async with asyncio.timeout(seconds):
+                    while not done():  # noqa: ASYNC110 - the product says it by a number
+                        await asyncio.sleep(0.005)
+            finally:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+
+    @asynccontextmanager
+    async def _intake(self) -> AsyncIterator[tuple[Intake, asyncio.Event]]:
+        stored = asyncio.Event()
+        intake = Intake(
+            self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20, stored=stored
+        )
+        try:
+            yield intake, stored
+        finally:
+            await intake.close()
+
+
+def many(count: int, first: int = 1, *, people: int = 20) -> list[Record]:
+    """Return records of `count` callbacks that differ, of so many conversations."""
+    bodies = (
+        a_body(MsgKey=f"key-{number}", From_Account=f"user{number % people}")
+        for number in range(first, first + count)
+    )
+    return [callback_record(a_callback(body)) for body in bodies]
+
+
+async def in_topic(
+    bootstrap_servers: str, origin: str, topic: str = CALLBACKS.name
+) -> list[ConsumerRecord[bytes, bytes]]:
+    """Return what a read_committed reader sees of `origin`, partition by partition."""
+    reader = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await reader.start()
+    try:
+        partitions = list(reader.assignment())
+        ends = await reader.end_offsets(partitions)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        while any([await reader.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                found += [r for r in records if dict(r.headers).get(ORIGIN) == origin.encode()]
+        return sorted(found, key=lambda record: (record.partition, record.offset))
+    finally:
+        await reader.stop()
+
+
+def sequences(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[int]:
+    """Return the records' sequences."""
+    return [int(dict(record.headers)[SEQUENCE]) for record in records]
+
+
+async def run_until(
+    handler: Handler,
+    holds: Callable[[], bool],
+    *,
+    bootstrap_servers: str,
+    group: str,
+    limits: Limits,
+    seconds: float = 40,
+) -> None:
+    """Run a consumer on the main topic until `holds`, then leave the group."""
+    runner = Runner(name="test", handler=handler, limits=limits, dead_letters=MemoryDeadLetters())
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        while not holds():  # noqa: ASYNC110 - files on disk tell no one
+            await asyncio.sleep(0.02)
+        stop.set()
+
+    async with (
+        asyncio.timeout(seconds),
+        asyncio.TaskGroup() as tasks,
+        kafka_source(
+            bootstrap_servers=bootstrap_servers,
+            group=group,
+            topic=CALLBACKS.name,
+            assignments=runner,
+        ) as source,
+    ):
+        watching = tasks.create_task(watch())
+        try:
+            await runner.run(source, stop)
+        finally:
+            watching.cancel()
