@@ -14,10 +14,13 @@ from ingress import admin, receive
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.settings import IngressSettings
-from ingress.spool import Spool, take
+from ingress.spool import Broken, Full, Spool, take
 from schemas.settings import Faults, Shared, read
 
 log = logging.getLogger("ingress")
+
+# Requests under way are finished within this when the process stops.
+SHUTDOWN_S = 5.0
 
 
 async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None:
@@ -38,11 +41,12 @@ async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None
         bootstrap_servers=shared.bootstrap_servers,
         body_bytes_max=shared.body_bytes_max,
         stored=stored,
-        let_go=intake.let_go,
+        intake=intake,
     )
     health = admin.Health(spool, intake, forwarder, settings)
     public = web.ServerRunner(
-        receive.server(intake, settings, body_bytes_max=shared.body_bytes_max)
+        receive.server(intake, settings, body_bytes_max=shared.body_bytes_max),
+        shutdown_timeout=SHUTDOWN_S,
     )
     private = web.AppRunner(admin.application(health), access_log=None)
     forwarding = asyncio.create_task(forwarder.run())
@@ -79,10 +83,12 @@ def main() -> None:
     )
     logging.getLogger("aiokafka").setLevel("CRITICAL")  # the forwarder says it once, in one line
     log.info("%r %r", shared, settings)
+    if shared.body_bytes_max > settings.waiting_bytes_max:
+        sys.exit("HOOKLINE_BODY_BYTES_MAX <= INGRESS_WAITING_BYTES_MAX must hold")
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
         uvloop.run(serve(shared, settings, spool))
-    except OSError as error:
+    except (OSError, Broken, Full) as error:
         sys.exit(f"The ingress cannot start:\n  - {error}")
 
 

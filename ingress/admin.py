@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
+from ingress.row import Damaged
 from ingress.settings import IngressSettings
 from ingress.spool import Spool, summaries
 from schemas.telemetry import INGRESS
@@ -42,7 +43,10 @@ class Health:
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows; docs/operations.md explains each field."""
-        oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+        try:
+            oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+        except Damaged:
+            oldest = []  # kafka_fault names it: the forwarder has met it first
         return {
             "origin": self.spool.origin,
             "last_sequence": self.spool.last_sequence,
@@ -62,10 +66,9 @@ class Health:
         }
 
     def _spools(self, directory: Path) -> list[dict[str, Any]]:
-        mine = self.spool.origin
+        mine = {"origin": self.spool.origin, "last_sequence": self.spool.last_sequence}
         return [
-            asdict(spool)
-            | ({"last_sequence": self.spool.last_sequence} if spool.origin == mine else {})
+            asdict(spool) | (mine if spool.name == self.spool.name else {})
             for spool in summaries(directory)
         ]
 

@@ -12,14 +12,16 @@ import functools
 import logging
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import OffsetAndMetadata
 
+from ingress.intake import Intake
 from ingress.row import Row
 from ingress.spool import Spool
 from schemas.record import numbered
@@ -41,10 +43,6 @@ BACKOFF_S_MAX = 5.0
 ROWS_PER_TURN = 100
 
 
-class SpoolWentBack(Exception):
-    """Kafka's cursor is ahead of the spool: the spool is an older copy of itself."""
-
-
 class Forwarder:
     """Carries one spool's rows to Kafka for as long as it runs."""
 
@@ -55,12 +53,12 @@ class Forwarder:
         bootstrap_servers: str,
         body_bytes_max: int,
         stored: asyncio.Event,
-        let_go: Callable[[int], None],
+        intake: Intake,
     ) -> None:
         self._spool = spool
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
-        self._let_go = let_go
+        self._intake = intake
         self._stored = stored
         self.forwarded = spool.first_sequence() - 1
         self.fault = "not connected yet"
@@ -94,13 +92,12 @@ class Forwarder:
         async with self._producer() as producer:
             # In this order: the producer's start settles its predecessor's transaction in doubt,
             # only then does the committed cursor say what is in the topic.
-            self.forwarded = max(await self._cursor(), self._spool.first_sequence() - 1)
-            if self.forwarded > self._spool.last_sequence:
-                raise SpoolWentBack(
-                    f"Kafka has callbacks of {self._spool.origin} up to {self.forwarded}, the "
-                    f"spool ends at {self._spool.last_sequence}: it was put back to an older state"
-                )
-            self._let_go(self.forwarded)
+            cursor, fingerprint = await self._cursor()
+            if self._went_back(cursor, fingerprint):
+                await self._begin_anew(cursor)
+                return
+            self.forwarded = max(cursor, self._spool.first_sequence() - 1)
+            self._intake.let_go(self.forwarded)
             log.info("forwarding from spool %s after %d", self._spool.origin, self.forwarded)
             self.fault = ""
             INGRESS_KAFKA_UP.set(1)
@@ -114,7 +111,35 @@ class Forwarder:
                     await self._transaction(producer, rows)
                 self.forwarded = rows[-1].sequence
                 INGRESS_FORWARDED.inc(len(rows))
-                self._let_go(self.forwarded)
+                self._intake.let_go(self.forwarded)
+
+    def _went_back(self, cursor: int, fingerprint: str) -> bool:
+        """
+        Tell whether the spool is an older copy of itself: Kafka has what it does not have.
+
+        The cursor carries the fingerprint of its row. A row at the cursor that is still here must
+        be that one; an older copy has given the number to another callback, or not at all.
+        """
+        if cursor > self._spool.last_sequence:
+            return True
+        return cursor >= self._spool.first_sequence() and (
+            self._spool.fingerprint(cursor) != fingerprint
+        )
+
+    async def _begin_anew(self, cursor: int) -> None:
+        before, ends_at = self._spool.origin, self._spool.last_sequence
+        await self._intake.begin_anew()
+        self.forwarded = 0
+        log.critical(
+            "spool %s was put back to an older state: it ends at %d, Kafka has it up to %d. Its "
+            "rows move to the new origin %s; some may come twice, none is lost. What the spool had "
+            "between the two states is in Kafka, and audit reports %s as unproven",
+            before,
+            ends_at,
+            cursor,
+            self._spool.origin,
+            before,
+        )
 
     async def _transaction(self, producer: AIOKafkaProducer, rows: Sequence[Row]) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
@@ -130,7 +155,8 @@ class Forwarder:
         if sent != len(rows):
             raise AssertionError(f"{sent} records stand in the batches for {len(rows)} rows")
         await asyncio.gather(*acknowledged)
-        cursor = OffsetAndMetadata(rows[-1].sequence, "")
+        last = rows[-1].sequence
+        cursor = OffsetAndMetadata(last, self._spool.fingerprint(last))
         await producer.send_offsets_to_transaction(
             {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._spool.origin)
         )
@@ -162,7 +188,9 @@ class Forwarder:
         placed = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
         return placed is not None
 
-    async def _cursor(self) -> int:
+    async def _cursor(self) -> tuple[int, str]:
+        """Return the committed sequence and its row's fingerprint; 0 if there is none yet."""
+        cursor = TopicPartition(CALLBACKS.name, 0)
         reader = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
             group_id=group(self._spool.origin),
@@ -171,9 +199,22 @@ class Forwarder:
         try:
             async with asyncio.timeout(START_S):
                 await reader.start()
-                return await reader.committed(TopicPartition(CALLBACKS.name, 0)) or 0
+                committed = await reader.committed(cursor)
         finally:
             await _stop(reader)
+        if committed is None:
+            return 0, ""
+        # The consumer knows errors from absence but not the metadata; the admin client the reverse.
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
+        try:
+            async with asyncio.timeout(START_S):
+                await admin.start()
+                offsets = await admin.list_consumer_group_offsets(group(self._spool.origin))
+        finally:
+            await admin.close()
+        if cursor not in offsets or offsets[cursor].offset != committed:
+            raise KafkaError(f"the cursor is {committed}, but its metadata cannot be read now")
+        return committed, offsets[cursor].metadata
 
     @contextlib.asynccontextmanager
     async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:

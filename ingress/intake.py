@@ -24,9 +24,16 @@ from schemas.telemetry import (
 Waiting = list[tuple[bytes, asyncio.Future[None]]]
 
 
+# The sender waits 2 s; whoever has no commit by now is told so while it still listens.
+STORE_S_MAX = 1.5
+# After a failed commit the disk is tried again, also without callbacks.
+PROBE_S = 1.0
+
+
 class _Work(NamedTuple):
     group: Waiting
     forwarded: int
+    probe: bool
 
 
 class Intake:
@@ -56,7 +63,7 @@ class Intake:
         self.fault = ""
         self._loop = asyncio.get_running_loop()
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="spool-writer")
+        self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
         self._thread.start()
 
     async def store(self, record: Record, received_at_ms: int) -> None:
@@ -76,7 +83,28 @@ class Intake:
         self._waiting.append((content, on_disk))
         self._waiting_bytes += len(content)
         self._commit()
-        await on_disk
+        try:
+            async with asyncio.timeout(STORE_S_MAX):
+                await on_disk
+        except TimeoutError as error:
+            raise Broken(f"the disk took longer than {STORE_S_MAX:g} s") from error
+
+    async def begin_anew(self) -> None:
+        """
+        Make the spool another origin (see Spool.begin_anew), between two commits.
+
+        Raises:
+            Broken: the disk failed; the spool is as it was.
+        """
+        while not self._idle.is_set():
+            await self._idle.wait()
+        self._idle.clear()
+        try:
+            await asyncio.to_thread(self._spool.begin_anew)
+        finally:
+            self._forwarded = 0
+            self._idle.set()
+            self._commit()
 
     def let_go(self, forwarded: int) -> None:
         """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
@@ -95,21 +123,21 @@ class Intake:
             return
         self._idle.clear()
         group, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        self._work.put(_Work(group, self._forwarded))
+        self._work.put(_Work(group, self._forwarded, bool(self.fault)))
 
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
             failure: Exception | None = None
             begun = time.perf_counter()
             try:
-                self._spool.commit([content for content, _ in work.group], work.forwarded)
-                more = self._spool.removable(work.forwarded)
+                contents = [content for content, _ in work.group]
+                self._spool.commit(contents, work.forwarded, probe=work.probe)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-                failure, more = error, False
+                failure = error
             took_s = time.perf_counter() - begun
-            self._loop.call_soon_threadsafe(self._committed, work, failure, more, took_s)
+            self._loop.call_soon_threadsafe(self._committed, work, failure, took_s)
 
-    def _committed(self, work: _Work, failure: Exception | None, more: bool, took_s: float) -> None:  # noqa: FBT001 - call_soon passes by position
+    def _committed(self, work: _Work, failure: Exception | None, took_s: float) -> None:
         self._idle.set()
         self.fault = str(failure or "")
         if failure and not isinstance(failure, Full | Broken):
@@ -127,5 +155,7 @@ class Intake:
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
             self._stored.set()
-        if self._waiting or more or self._forwarded > work.forwarded:
+        if failure:
+            self._loop.call_later(PROBE_S, self._commit)
+        if self._waiting or (not failure and self._spool.removable(self._forwarded)):
             self._commit()

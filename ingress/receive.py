@@ -1,13 +1,14 @@
 """The public port: one callback in, one answer out, and never an OK before it is on disk."""
 
 import asyncio
+import logging
 import time
 import zlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 
 from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import ContentEncodingError
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from ingress import refusals
 from ingress.intake import Intake
@@ -18,6 +19,15 @@ from schemas import record
 from schemas.body import Malformed, text
 from schemas.telemetry import INGRESS_ANSWER_S
 
+# A body that ends early, or that does not decompress. Whoever sent it may be gone already.
+UNREADABLE = (
+    ClientPayloadError,
+    ConnectionError,
+    ContentEncodingError,
+    web.RequestPayloadError,
+    zlib.error,
+)
+
 Receive = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -26,7 +36,9 @@ def server(intake: Intake, settings: IngressSettings, *, body_bytes_max: int) ->
     request = partial(
         web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=body_bytes_max
     )
-    return web.Server(receiver(intake, settings), request_factory=request, access_log=None)
+    return web.Server(
+        receiver(intake, settings), request_factory=request, access_log=None, logger=_server_log()
+    )
 
 
 def receiver(intake: Intake, settings: IngressSettings) -> Receive:
@@ -46,7 +58,7 @@ def receiver(intake: Intake, settings: IngressSettings) -> Receive:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge as error:
             return respond(refusals.TOO_LARGE, error.text or "")
-        except (ClientPayloadError, ContentEncodingError, zlib.error, web.RequestPayloadError):
+        except UNREADABLE:
             return respond(refusals.UNREADABLE)
         callback = record.Callback(
             sdkappid=query["SdkAppid"],
@@ -57,10 +69,24 @@ def receiver(intake: Intake, settings: IngressSettings) -> Receive:
             body=body,
         )
         answer = await _keep(intake, callback)
-        INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
+        if answer.status != refusals.UNAVAILABLE.status:
+            INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
         return answer
 
     return receive
+
+
+def _server_log() -> logging.Logger:
+    """
+    Return aiohttp's log without the requests that it could not parse.
+
+    Anyone can send those, at any rate, and their text may hold a Sign; they get HTTP 400.
+    """
+    server_log = logging.getLogger("aiohttp.server")
+    server_log.addFilter(
+        lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+    )
+    return server_log
 
 
 async def _keep(intake: Intake, callback: record.Callback) -> web.Response:

@@ -12,7 +12,7 @@ import msgspec
 
 from schemas.record import Record
 
-_CHECKSUM_BYTES = 4
+CHECKSUM_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[int, Record])
 
@@ -46,8 +46,8 @@ def unseal(stored: bytes, origin: str, sequence: int) -> Row:
     Raises:
         Damaged: the checksum does not match, or the content is no row.
     """
-    content = stored[_CHECKSUM_BYTES:]
-    if stored[:_CHECKSUM_BYTES] != _checksum(content, origin, sequence):
+    content = stored[CHECKSUM_BYTES:]
+    if stored[:CHECKSUM_BYTES] != _checksum(content, origin, sequence):
         raise Damaged(f"the row at sequence {sequence} of spool {origin} fails its checksum")
     try:
         received_at_ms, record = _decoder.decode(content)
@@ -58,4 +58,4 @@ def unseal(stored: bytes, origin: str, sequence: int) -> Row:
 
 def _checksum(content: bytes, origin: str, sequence: int) -> bytes:
     place = b"%s/%d" % (origin.encode(), sequence)
-    return crc32(content, crc32(place)).to_bytes(_CHECKSUM_BYTES, "big")
+    return crc32(content, crc32(place)).to_bytes(CHECKSUM_BYTES, "big")

@@ -1,16 +1,18 @@
 """
 The spool: callbacks on disk, numbered 1, 2, 3, … in one LMDB file that one process holds.
 
-Its name is the origin. Sequences are given inside the write transaction and never twice, also when
-the spool has been empty and the process restarted. The file stays when it is drained: it is the
-origin's record of how many callbacks there were.
+Its name is its first origin. Sequences are given inside the write transaction and never twice, also
+when the spool has been empty and the process restarted. The file stays when it is drained: it is
+the origin's record of how many callbacks there were.
 """
 
 import contextlib
 import fcntl
+import logging
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,9 @@ from typing import BinaryIO
 
 import lmdb
 
-from ingress.row import Row, seal, unseal
+from ingress.row import CHECKSUM_BYTES, Damaged, Row, seal, unseal
+
+log = logging.getLogger(__name__)
 
 # Deleting needs free pages too: what one transaction removes is bounded, and inserts stop well
 # before the map is full (docs/decisions/0003-spool.md).
@@ -27,6 +31,8 @@ _MAP_MARGIN_BYTES = 64 << 20
 _SUFFIX = ".lmdb"
 _ORIGIN = re.compile(r"[0-9a-f]{16}")
 _LAST_SEQUENCE = b"last_sequence"
+_ORIGIN_NOW = b"origin"
+_PROBE = b"probe"
 
 
 class Full(Exception):
@@ -43,17 +49,19 @@ class Held(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One spool in the directory; `last_sequence` is None while another process holds it."""
+    """One spool in the directory; `last_sequence` is None while it cannot be read."""
 
+    name: str
     origin: str
     last_sequence: int | None
+    fault: str = ""
 
 
 class Spool:
     """One open spool. Not for two threads at once, but for `since`, which only reads."""
 
     def __init__(self, path: Path, lock: BinaryIO, bytes_max: int) -> None:
-        self.origin = path.stem
+        self.name = path.stem
         self._bytes_max = bytes_max
         self._lock = lock
         # writemap stays off: on a full disk it ends in SIGBUS instead of an error.
@@ -66,15 +74,17 @@ class Spool:
         _sync_directory(path.parent)
         self._page_bytes = self._env.stat()["psize"]
         with self._env.begin() as txn:
+            self.origin = bytes(txn.get(_ORIGIN_NOW, path.stem.encode(), db=self._meta)).decode()
             self.last_sequence = self._last(txn)
             self._measure(txn)
 
-    def commit(self, contents: Sequence[bytes], forwarded: int) -> None:
+    def commit(self, contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         """
         Store `contents` behind the last sequence and let rows up to `forwarded` go.
 
         On return they are on disk (fsync) and `last_sequence` is the last one's. At most
-        REMOVED_ROWS_MAX rows are let go; `removable` tells whether more could be.
+        REMOVED_ROWS_MAX rows are let go; `removable` tells whether more could be. A `probe` writes
+        in any case, so that its success means that the disk works.
 
         Raises:
             Full: nothing was stored, the bound was reached; rows were let go all the same.
@@ -94,6 +104,8 @@ class Spool:
                     txn.put(_key(sequence), row, db=self._rows, append=True)
                 if contents:
                     txn.put(_LAST_SEQUENCE, b"%d" % sequence, db=self._meta)
+            if probe:
+                txn.put(_PROBE, secrets.token_bytes(8), db=self._meta)
             self._measure(txn)
         self.last_sequence = sequence
         if full:
@@ -103,8 +115,10 @@ class Spool:
         """
         Return the rows behind `sequence`, in order, at least one if there is one.
 
+        They end before a damaged row.
+
         Raises:
-            Damaged: one of them is not what was stored.
+            Damaged: the first of them is not what was stored.
         """
         rows: list[Row] = []
         taken = 0
@@ -112,11 +126,44 @@ class Spool:
             cursor = txn.cursor(db=self._rows)
             found = cursor.set_range(_key(sequence + 1))
             while found and len(rows) < rows_max and taken < bytes_max:
-                stored = cursor.value()
-                rows.append(unseal(stored, self.origin, int.from_bytes(cursor.key(), "big")))
+                stored = bytes(cursor.value())
+                try:
+                    rows.append(unseal(stored, self.origin, int.from_bytes(cursor.key(), "big")))
+                except Damaged:
+                    if not rows:
+                        raise
+                    break
                 taken += len(stored)
                 found = cursor.next()
         return rows
+
+    def fingerprint(self, sequence: int) -> str:
+        """Return what tells the row at `sequence` from any other, "" if it is not here."""
+        with self._env.begin() as txn:
+            return bytes(txn.get(_key(sequence), b"", db=self._rows))[:CHECKSUM_BYTES].hex()
+
+    def begin_anew(self) -> None:
+        """
+        Become another origin: all rows are numbered 1, 2, 3, … under it, on disk on return.
+
+        For a spool that was put back to an older state. Kafka may have some of its rows already;
+        under a new origin they are repeated, where under the old one others would be lost.
+
+        Raises:
+            Broken: the disk failed; the spool is as it was.
+        """
+        origin = secrets.token_hex(8)
+        with _disk_faults(), self._env.begin(write=True) as txn:
+            cursor = txn.cursor(db=self._rows)
+            stored = [(bytes(key), bytes(row)) for key, row in cursor.iternext()]
+            txn.drop(self._rows, delete=False)
+            for sequence, (key, row) in enumerate(stored, start=1):
+                moved = self._moved(row, int.from_bytes(key, "big"), origin, sequence)
+                txn.put(_key(sequence), moved, db=self._rows, append=True)
+            txn.put(_LAST_SEQUENCE, b"%d" % len(stored), db=self._meta)
+            txn.put(_ORIGIN_NOW, origin.encode(), db=self._meta)
+            self._measure(txn)
+        self.origin, self.last_sequence = origin, len(stored)
 
     def first_sequence(self) -> int:
         """Return the lowest sequence that is still in the spool, or the next one to be given."""
@@ -134,6 +181,13 @@ class Spool:
         """Let another process have the spool; nothing in it changes."""
         self._env.close()
         self._lock.close()
+
+    def _moved(self, row: bytes, before: int, origin: str, sequence: int) -> bytes:
+        try:
+            unseal(row, self.origin, before)
+        except Damaged:
+            return row  # stays damaged, which its checksum says at any place
+        return seal(row[CHECKSUM_BYTES:], origin, sequence)
 
     def _remove(self, txn: lmdb.Transaction, until: int) -> None:
         cursor = txn.cursor(db=self._rows)
@@ -157,37 +211,54 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
     """
     Return a spool that this process holds: one that no process holds, else a new one.
 
+    A file that is no spool is set aside under another name, loudly and never deleted.
+
     Raises:
         OSError: the directory cannot be made or written.
+        Broken, Full: the disk fails or is full.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for origin in origins(directory):
+    for name in names(directory):
         with contextlib.suppress(Held):
-            return hold(directory, origin, bytes_max=bytes_max)
+            try:
+                return hold(directory, name, bytes_max=bytes_max)
+            except Damaged as damaged:
+                path = directory / f"{name}{_SUFFIX}"
+                aside = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
+                path.rename(aside)
+                log.critical("%s; it is set aside as %s, its callbacks wait there", damaged, aside)
     return hold(directory, secrets.token_hex(8), bytes_max=bytes_max)
 
 
-def hold(directory: Path, origin: str, *, bytes_max: int) -> Spool:
+def hold(directory: Path, name: str, *, bytes_max: int) -> Spool:
     """
-    Open the spool `origin` for this process alone.
+    Open the spool `name` for this process alone.
 
     The lock is on a file of its own that is never removed: two processes that lock two files of
     one name would both believe that they hold the spool.
 
     Raises:
         Held: another process has it.
+        Damaged: the file is no spool.
+        Broken, Full: the disk fails or is full.
     """
-    lock = (directory / f"{origin}.lock").open("ab")
+    lock = (directory / f"{name}.lock").open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
-        raise Held(origin) from error
-    return Spool(directory / f"{origin}{_SUFFIX}", lock, bytes_max)
+        raise Held(name) from error
+    path = directory / f"{name}{_SUFFIX}"
+    try:
+        with _disk_faults():
+            return Spool(path, lock, bytes_max)
+    except Exception:
+        lock.close()
+        raise
 
 
-def origins(directory: Path) -> list[str]:
-    """Return the origins in `directory`, in a fixed order."""
+def names(directory: Path) -> list[str]:
+    """Return the names of the spools in `directory`, in a fixed order."""
     return sorted(
         path.stem for path in directory.glob(f"*{_SUFFIX}") if _ORIGIN.fullmatch(path.stem)
     )
@@ -195,13 +266,15 @@ def origins(directory: Path) -> list[str]:
 
 def summaries(directory: Path) -> Iterator[Summary]:
     """Yield every spool in `directory`; those that nobody holds are opened for a moment."""
-    for origin in origins(directory):
+    for name in names(directory):
         try:
-            spool = hold(directory, origin, bytes_max=_MAP_MARGIN_BYTES)
+            spool = hold(directory, name, bytes_max=_MAP_MARGIN_BYTES)
         except Held:
-            yield Summary(origin, None)
+            yield Summary(name, name, None)
+        except (Damaged, Broken, Full) as fault:
+            yield Summary(name, name, None, str(fault))
         else:
-            yield Summary(origin, spool.last_sequence)
+            yield Summary(name, spool.origin, spool.last_sequence)
             spool.close()
 
 
@@ -220,6 +293,13 @@ def _disk_faults() -> Iterator[None]:
         yield
     except (lmdb.MapFullError, lmdb.DiskError) as error:
         raise Full(str(error)) from error
+    except (
+        lmdb.CorruptedError,
+        lmdb.InvalidError,
+        lmdb.PageNotFoundError,
+        lmdb.VersionMismatchError,
+    ) as error:
+        raise Damaged(f"the spool file is damaged: {error}") from error
     except lmdb.Error as error:
         raise Broken(str(error)) from error
 

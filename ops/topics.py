@@ -11,6 +11,9 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.topics import TOPICS, Topic
 
+# Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
+_SET_ON_THE_TOPIC = 1
+
 
 class Refused(Exception):
     """The cluster does not do what was asked; the text says what."""
@@ -48,11 +51,26 @@ async def apply_topics(bootstrap_servers: str, *, body_bytes_max: int, replicas:
                     async for line in _grow(admin, topic, found.get(topic.name, topic.partitions))
                 ]
             )
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, configs)
+            kept = await _set_by_hand(admin, topic)
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | configs)
             for response in await admin.alter_configs([resource]):
                 _check(response)
             done.append(f"{topic.name}: configuration set")
     return done
+
+
+async def _set_by_hand(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
+    # Kafka's AlterConfigs sets back what it is not given; an operator's own settings stay.
+    (response,) = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
+    )
+    _check(response)
+    return {
+        entry["config_names"]: entry["config_value"]
+        for resource in response.to_object()["resources"]
+        for entry in resource["config_entries"]
+        if entry["config_source"] == _SET_ON_THE_TOPIC
+    }
 
 
 async def _grow(admin: AIOKafkaAdminClient, topic: Topic, partitions: int) -> AsyncIterator[str]:

@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 from schemas.body import text
 
+# A key goes into every record beside the body; accounts may be as long as the body allows.
+KEY_BYTES_MAX = 512
+
 
 class Parties(NamedTuple):
     """The accounts of a callback, "" where there is none."""
@@ -44,12 +47,14 @@ def conversation_key(sdkappid: str, who: Parties) -> bytes | None:
     Return the Kafka key that keeps one conversation in one partition, in order.
 
     The app and the group, else the app and both accounts sorted, else the app and the one account
-    that there is, else None. Opaque to readers.
+    that there is, else None. Opaque to readers: above KEY_BYTES_MAX it is the digest of that.
     """
-    if who.group:
-        return f"{sdkappid}/{who.group}".encode()
-    accounts = sorted(account for account in (who.sender, who.recipient) if account)
-    return "/".join((sdkappid, *accounts)).encode() if accounts else None
+    accounts = [account for account in (who.sender, who.recipient) if account]
+    members = [who.group] if who.group else sorted(accounts)
+    if not members:
+        return None
+    key = "/".join((sdkappid, *members)).encode()
+    return key if len(key) <= KEY_BYTES_MAX else f"{sdkappid}/{_digest(key)}".encode()
 
 
 def callback_id(

@@ -23,6 +23,9 @@ TIME = "ce_time"
 ORIGIN = "ce_origin"
 SEQUENCE = "ce_sequence"
 
+# The longest known command has 40 characters; what is copied beside the body must be bounded.
+COMMAND_BYTES_MAX = 256
+
 # `ce_type` may not be empty (CloudEvents 1.0); a dead letter without a command gets this one.
 UNKNOWN_COMMAND = "unknown"
 
@@ -107,6 +110,8 @@ def _command(in_url: str, in_body: object) -> str:
     if not isinstance(in_body, str) or not in_body:
         raise Malformed("the body's CallbackCommand is no string or empty")
     command = text(in_body)
+    if len(command.encode()) > COMMAND_BYTES_MAX:
+        raise Malformed(f"the body's CallbackCommand is longer than {COMMAND_BYTES_MAX} bytes")
     if in_url and in_url != command:
         raise Malformed(
             f"CallbackCommand is {in_url!r:.100} in the URL, {command!r:.100} in the body"

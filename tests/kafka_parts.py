@@ -32,11 +32,6 @@ class Pipe:
         self.spool: Spool = take(directory, bytes_max=64 << 20)
         self.forwarder: Forwarder | None = None
 
-    @property
-    def fault(self) -> str:
-        """The forwarder's last fault, "" while it works."""
-        return self.forwarder.fault if self.forwarder else ""
-
     def close(self) -> None:
         """Let the spool go."""
         self.spool.close()
@@ -56,7 +51,7 @@ class Pipe:
                 bootstrap_servers=self.bootstrap_servers,
                 body_bytes_max=BODY_BYTES_MAX,
                 stored=stored,
-                let_go=intake.let_go,
+                intake=intake,
             )
             running = asyncio.create_task(forwarder.run())
             done = until or (

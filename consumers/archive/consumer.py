@@ -8,6 +8,7 @@ they still own the partition.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ from pathlib import Path
 from consumers.archive import segment
 from consumers.archive.store import Exists, LocalStore
 from consumers.runtime.batch import Batch, Limits, Partition
-from consumers.runtime.handler import Consumer, Elsewhere, Handler, Unavailable
+from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped, Unavailable
 from schemas.settings import read
 from schemas.topics import CALLBACKS
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class Archive:
             last = await asyncio.to_thread(self._store.last, partition)
         except OSError as error:
             raise Unavailable(str(error)) from error
+        except segment.Damaged as damaged:
+            raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
         return last.next_offset if last else None
 
     async def handle(self, batch: Batch) -> None:
@@ -68,6 +73,8 @@ class Archive:
             await asyncio.to_thread(self._write, batch)
         except OSError as error:
             raise Unavailable(str(error)) from error
+        except segment.Damaged as damaged:
+            raise Stopped(f"A segment of {batch.partition} is damaged: {damaged}") from damaged
 
     def _write(self, batch: Batch) -> None:
         name = segment.name(batch.partition, batch.records[0])
@@ -80,6 +87,9 @@ class Archive:
 @asynccontextmanager
 async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]:
     _, settings = read(ArchiveSettings, "ARCHIVE_", env)
+    log.info("%r", settings)
+    # Now, not with the first segment: a wrong path shows at the start.
+    settings.dir.mkdir(parents=True, exist_ok=True)
     yield (
         Archive(LocalStore(settings.dir)),
         Limits(

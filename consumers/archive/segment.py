@@ -26,6 +26,8 @@ _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
 ZSTD_LEVEL = 3
+# orjson reads 1024 levels; a body with fewer brackets can never be that deep.
+BRACKETS_MAX = 1000
 
 
 class Damaged(Exception):
@@ -142,8 +144,15 @@ def _line(partition: Partition, record: Record) -> bytes:
 
 
 def _embeddable(body: bytes) -> bool:
-    """Tell whether `body` may stand in a line as it is: JSON, and without a line break."""
-    if b"\n" in body or b"\r" in body:
+    """
+    Tell whether `body` may stand in a line as it is, so that readers get it back byte for byte.
+
+    It must be JSON without line breaks and without blanks around it, and not so deep that the line
+    around it is too deep for its readers.
+    """
+    if b"\n" in body or b"\r" in body or body.strip(b" \t") != body:
+        return False
+    if body.count(b"[") + body.count(b"{") > BRACKETS_MAX:
         return False
     try:
         orjson.loads(body)

@@ -3,9 +3,10 @@
 import time
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.handler import Rejected
+from consumers.runtime.handler import Rejected, Unavailable
 from schemas.dead_letter import Failure, failure_headers
 from schemas.topics import DEAD_LETTERS
 
@@ -14,7 +15,7 @@ class KafkaDeadLetters:
     """
     Writes at least once: a crash between this and the sink's write sets the record aside again.
 
-    The producer is made at the first dead letter; most consumers never write one.
+    A producer is made for each; most consumers never write one.
     """
 
     def __init__(self, *, bootstrap_servers: str, record_bytes_max: int, group: str) -> None:
@@ -23,7 +24,12 @@ class KafkaDeadLetters:
         self._group = group
 
     async def set_aside(self, partition: Partition, record: Record, reason: Rejected) -> None:
-        """Return once the record is acknowledged by the dead-letter topic."""
+        """
+        Return once the record is acknowledged by the dead-letter topic.
+
+        Raises:
+            Unavailable: it is not known to be there.
+        """
         now_ms = time.time_ns() // 1_000_000
         failure = Failure(
             topic=partition.topic,
@@ -38,14 +44,18 @@ class KafkaDeadLetters:
             first_failed_at_ms=now_ms,
             last_failed_at_ms=now_ms,
         )
-        async with AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
-            enable_idempotence=True,
-            max_request_size=self._record_bytes_max,
-        ) as producer:
-            await producer.send_and_wait(
-                DEAD_LETTERS.name,
-                record.value,
-                key=record.key,
-                headers=[*record.headers, *failure_headers(failure)],
-            )
+        try:
+            async with AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap_servers,
+                enable_idempotence=True,
+                max_batch_size=self._record_bytes_max,
+                max_request_size=self._record_bytes_max,
+            ) as producer:
+                await producer.send_and_wait(
+                    DEAD_LETTERS.name,
+                    record.value,
+                    key=record.key,
+                    headers=[*record.headers, *failure_headers(failure)],
+                )
+        except KafkaError as error:
+            raise Unavailable(f"the dead-letter topic: {error!r}") from error

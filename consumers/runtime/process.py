@@ -72,6 +72,7 @@ async def consume(
         )
         async with _admin(runner, settings):
             while not stop.is_set():
+                runner.turned_at = time.monotonic()
                 try:
                     async with kafka_source(
                         bootstrap_servers=shared.bootstrap_servers,
@@ -80,7 +81,7 @@ async def consume(
                         assignments=runner,
                     ) as source:
                         await runner.run(source, stop)
-                except KafkaError as error:
+                except (KafkaError, TimeoutError) as error:
                     log.warning("%s waits for Kafka: %r", consumer.name, error)
                     await runner.taken()
                     with contextlib.suppress(TimeoutError):
@@ -126,4 +127,4 @@ def main(consumer: Consumer) -> None:
     except Stopped as stopped:
         sys.exit(f"The consumer {consumer.name} stops.\n{stopped}")
     except OSError as error:
-        sys.exit(f"The consumer {consumer.name} cannot start:\n  - {error}")
+        sys.exit(f"The consumer {consumer.name} cannot go on:\n  - {error}")

@@ -153,13 +153,13 @@ class Runner:
         partition = batch.partition
         async with self._delivering:
             try:
-                while not lease.ended:
-                    try:
-                        async with asyncio.timeout(HANDLE_S):
+                async with asyncio.timeout(HANDLE_S):
+                    while not lease.ended:
+                        try:
                             await self._handler.handle(batch)
-                        break
-                    except Rejected as reason:
-                        batch = await self._set_aside(batch, reason)
+                            break
+                        except Rejected as reason:
+                            batch = await self._set_aside(batch, reason)
             except Elsewhere as elsewhere:
                 if not lease.ended:
                     CONSUMER_RELOCATED.inc()

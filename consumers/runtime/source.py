@@ -80,7 +80,11 @@ class KafkaSource:
             Stopped: an offset that is wanted does not exist in the topic any more, or not yet.
         """
         try:
-            fetched = await self._client.getmany(timeout_ms=self._poll_ms)
+            # aiokafka waits for the end of a rebalance without a bound of its own.
+            async with asyncio.timeout(CALL_S):
+                fetched = await self._client.getmany(timeout_ms=self._poll_ms)
+        except TimeoutError:
+            return {}
         except OffsetOutOfRangeError as error:
             raise Stopped(_gone(error)) from error
         return {
@@ -162,8 +166,9 @@ async def kafka_source(
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    await client.start()
     try:
+        async with asyncio.timeout(CALL_S):
+            await client.start()
         client.subscribe([topic], listener=_Listener(client, assignments))
         yield KafkaSource(client, poll_ms)
     finally:

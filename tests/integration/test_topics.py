@@ -3,9 +3,12 @@
 import asyncio
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import Refused, apply_topics
+from schemas.topics import CALLBACKS
 
 
 async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
@@ -15,6 +18,19 @@ async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
         "tim.callbacks.v1: configuration set",
         "tim.callbacks.dead.v1: configuration set",
     ]
+
+
+async def test_what_an_operator_set_on_a_topic_stays(own_kafka: EmbeddedKafka) -> None:
+    """As flush.messages on a single broker."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
+    await admin.start()
+    topic = ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, {"flush.messages": "1"})
+    await admin.alter_configs([topic])
+    await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    (response,) = await admin.describe_configs([topic])
+    await admin.close()
+    (resource,) = response.to_object()["resources"]
+    assert [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
 
 
 async def test_what_the_cluster_refuses_is_told(own_kafka: EmbeddedKafka) -> None:

@@ -1,6 +1,7 @@
 """Group commit: OK after the disk, many callbacks to one commit, bounded."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,9 +25,9 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
     groups: list[int] = []
     commit = spool.commit
 
-    def counted(contents: Sequence[bytes], forwarded: int) -> None:
+    def counted(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         groups.append(len(contents))
-        commit(contents, forwarded)
+        commit(contents, forwarded, probe=probe)
 
     spool.commit = counted  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -63,8 +64,8 @@ async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> 
     spool = take(tmp_path, bytes_max=1 << 20)
     commit = spool.commit
 
-    def fails(contents: Sequence[bytes], forwarded: int) -> None:
-        raise RuntimeError(f"boom with {len(contents)} rows, {forwarded} forwarded")
+    def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        raise RuntimeError(f"boom with {len(contents)} rows, {forwarded} forwarded, {probe}")
 
     spool.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -89,4 +90,47 @@ async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
     assert spool.first_sequence() == 1401
     await intake.close()
+    spool.close()
+
+
+async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_path: Path) -> None:
+    """An unready ingress gets none from its balancer, so it must find out by itself."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    commit, probes = spool.commit, []
+
+    def recovers(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        probes.append(probe)
+        if len(probes) < 2:
+            raise Broken("the test says so")
+        commit(contents, forwarded, probe=probe)
+
+    spool.commit = recovers  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    with pytest.raises(Broken):
+        await intake.store(a_wire_record(1), 1)
+    async with asyncio.timeout(5):
+        while intake.fault:  # noqa: ASYNC110 - it is told by a string
+            await asyncio.sleep(0.01)
+    assert probes == [False, True]
+    await intake.close()
+    spool.close()
+
+
+async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(tmp_path: Path) -> None:
+    """The sender waits 2 s; a late OK would be no OK."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    commit, go_on = spool.commit, threading.Event()
+
+    def hangs(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        go_on.wait()
+        commit(contents, forwarded, probe=probe)
+
+    spool.commit = hangs  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    async with asyncio.timeout(1.9):
+        with pytest.raises(Broken, match="took longer"):
+            await intake.store(a_wire_record(1), 1)
+    go_on.set()
+    await intake.close()
+    assert spool.last_sequence == 1  # stored all the same, which 503 allows
     spool.close()

@@ -150,3 +150,15 @@ def test_a_malformed_callback_keeps_its_bytes_and_its_reason() -> None:
     assert headers["__connect.errors.exception.class.name"] == "Malformed"
     assert headers["__connect.errors.exception.message"] == "no JSON"
     assert "hookline.errors.group" not in headers
+
+
+def test_what_is_copied_beside_the_body_is_bounded() -> None:
+    """Accounts may be as long as the body; the record must still fit the broker's limit."""
+    accounts = {"From_Account": "a" * 500_000, "To_Account": "b" * 500_000}
+    record = callback_record(a_callback(a_body(**accounts)))
+    assert record.key is not None
+    assert len(record.key) < 100
+    swapped = {"From_Account": "b" * 500_000, "To_Account": "a" * 500_000}
+    assert callback_record(a_callback(a_body(**swapped))).key == record.key
+    with pytest.raises(Malformed, match="longer than 256 bytes"):
+        callback_record(a_callback(a_body(CallbackCommand="x" * 257)))

@@ -31,7 +31,19 @@ def test_every_sample_reads_back_byte_for_byte() -> None:
     assert [line.offset for line in lines] == list(range(1, len(SAMPLES) + 1))
 
 
-@pytest.mark.parametrize("value", [b"", b"\xff\x00", b"{", b'{"a":\r\n1}', b'\xef\xbb\xbf{"a":1}'])
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"\xff\x00",
+        b"{",
+        b'{"a":\r\n1}',
+        b'\xef\xbb\xbf{"a":1}',
+        b' {"a":1}',
+        b"1\t",
+        b"[" * 1024 + b"]" * 1024,
+    ],
+)
 def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
     """A segment is always valid JSON Lines."""
     content = segment.encode(P0, [a_record(1, value=value), a_record(2)])

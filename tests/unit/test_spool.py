@@ -6,7 +6,7 @@ import pytest
 from builders import a_wire_record
 
 from ingress.row import Damaged, encode, seal, unseal
-from ingress.spool import REMOVED_ROWS_MAX, Full, Held, Summary, hold, origins, summaries, take
+from ingress.spool import REMOVED_ROWS_MAX, Full, Held, Summary, hold, names, summaries, take
 
 BYTES_MAX = 1 << 20
 
@@ -78,9 +78,9 @@ def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
     """Who comes second takes another one."""
     first = take(tmp_path, bytes_max=BYTES_MAX)
     with pytest.raises(Held):
-        hold(tmp_path, first.origin, bytes_max=BYTES_MAX)
+        hold(tmp_path, first.name, bytes_max=BYTES_MAX)
     second = take(tmp_path, bytes_max=BYTES_MAX)
-    assert origins(tmp_path) == sorted([first.origin, second.origin])
+    assert names(tmp_path) == sorted([first.origin, second.origin])
     first.close()
     third = take(tmp_path, bytes_max=BYTES_MAX)
     assert third.origin == first.origin
@@ -92,9 +92,9 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
     """A spool that another process holds is listed without."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.commit(contents(2), 0)
-    assert list(summaries(tmp_path)) == [Summary(spool.origin, None)]
+    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.name, None)]
     spool.close()
-    assert list(summaries(tmp_path)) == [Summary(spool.origin, 2)]
+    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.origin, 2)]
 
 
 def test_a_row_is_bound_to_its_place() -> None:
@@ -110,3 +110,52 @@ def test_a_row_is_bound_to_its_place() -> None:
     ):
         with pytest.raises(Damaged, match=f"sequence {sequence} of spool {origin}"):
             unseal(stored, origin, sequence)
+
+
+def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
+    """It holds up what is behind it, never what is before it, and is never returned."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    spool.close()
+    stored = seal(contents(2)[1], spool.origin, 2)
+    content = path.read_bytes()
+    assert content.count(stored) == 1
+    path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
+    with pytest.raises(Damaged, match="sequence 2"):
+        again.since(1, rows_max=9, bytes_max=BYTES_MAX)
+    again.close()
+
+
+def test_a_file_that_is_no_spool_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Loudly, never deleted, and the process starts with another one."""
+    garbage = bytes(range(256)) * 64
+    (tmp_path / "0000000000000000.lmdb").write_bytes(garbage)
+    (found,) = summaries(tmp_path)
+    assert (found.last_sequence, "damaged" in found.fault) == (None, True)
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    assert spool.name != "0" * 16
+    (aside,) = tmp_path.glob("*set-aside*")
+    assert aside.read_bytes() == garbage
+    assert "set aside" in caplog.text
+    spool.close()
+
+
+def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Path) -> None:
+    """Numbered from 1, also after a restart."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(5), 0)
+    spool.commit([], 2)
+    before = spool.origin
+    spool.begin_anew()
+    assert spool.origin != before
+    spool.close()
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert (again.origin, again.name, again.last_sequence) == (spool.origin, before, 3)
+    rows = again.since(0, rows_max=9, bytes_max=BYTES_MAX)
+    assert [(row.sequence, row.received_at_ms) for row in rows] == [(1, 3), (2, 4), (3, 5)]
+    again.close()

@@ -1,0 +1,47 @@
+"""`hookline demo` itself: its table, its exit code, and Ctrl-C at any moment."""
+
+import json
+import signal
+import time
+import uuid
+
+import pytest
+from e2e_blackbox import alive, hookline, start, until
+
+
+@pytest.mark.timeout(180)
+def test_the_demo_with_faults_proves_that_nothing_is_lost() -> None:
+    """Exit 0, and two lines of JSON on stdout: addresses, result."""
+    lines = hookline("demo", "--json", "--seconds", "8", "--rate", "100").splitlines()
+    addresses, result = map(json.loads, lines)
+    assert set(addresses) >= {"ingress", "admin", "kafka", "archive", "spool", "sdkappid"}
+    assert isinstance(addresses["sdkappid"], int)
+    assert (result["ok"], result["missing"], result["doubled"]) == (True, 0, 0)
+    assert result["answered_ok"] > 0
+    assert result["in_kafka"] == result["archived"] >= result["answered_ok"]
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("after_s", [0.2, 1.0, 3.0, 7.0])
+def test_ctrl_c_at_any_moment_leaves_no_process_behind(after_s: float) -> None:
+    """While it imports, formats, starts, or sends."""
+    mark = uuid.uuid4().hex
+    process = start(mark, "--seconds", "20")
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    until(lambda: not alive(mark), "no process is left", seconds=10)
+    assert process.returncode != 0
+
+
+@pytest.mark.timeout(120)
+def test_a_demo_that_is_killed_takes_its_processes_with_it() -> None:
+    """The kernel ends them: not even kill -9 leaves a broker behind."""
+    mark = uuid.uuid4().hex
+    process = start(mark, "--json", "--keep", "--seconds", "0")
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())
+    assert len(alive(mark)) > 3
+    process.kill()
+    process.communicate()
+    until(lambda: not alive(mark), "no process is left", seconds=10)

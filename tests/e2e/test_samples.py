@@ -1,0 +1,123 @@
+"""Real bodies through the running product: what went in comes out, byte for byte."""
+
+import base64
+import json
+import subprocess
+import urllib.error
+import urllib.request
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from e2e_blackbox import HOOKLINE, Demo
+
+SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
+
+
+def post(url: str, body: bytes, method: str = "POST") -> tuple[int, dict[str, Any], Message]:
+    """Return status, body and headers of the answer."""
+    request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - our own URL
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+            return response.status, json.loads(response.read()), response.headers
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read()), error.headers
+
+
+async def in_topic(bootstrap_servers: str, topic: str) -> list[bytes]:
+    """Return the values that a read_committed reader sees."""
+    reader = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+    )
+    await reader.start()
+    try:
+        partitions = list(reader.assignment())
+        ends = await reader.end_offsets(partitions)
+        values = []
+        while any([await reader.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                values += [record.value or b"" for record in records]
+        return values
+    finally:
+        await reader.stop()
+
+
+@pytest.mark.timeout(120)
+async def test_every_sample_arrives_in_kafka_and_in_the_archive_byte_for_byte(stack: Demo) -> None:
+    """Compact or pretty-printed, with emoji and NUL."""
+    app = stack.addresses["sdkappid"]
+    for sample in SAMPLES:
+        command = json.loads(sample.read_bytes())["CallbackCommand"]
+        url = f"{stack.addresses['ingress']}?SdkAppid={app}&CallbackCommand={command}"
+        status, answer, _ = post(url, sample.read_bytes())
+        assert (status, answer) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
+    stack.audit("--wait", "60")
+    values = await in_topic(stack.addresses["kafka"], "tim.callbacks.v1")
+    lines = stack.archived()
+    for sample in SAMPLES:
+        body = sample.read_bytes()
+        assert body in values
+        if b"\n" in body:
+            encoded = base64.b64encode(body).decode()
+            assert any(line.get("body_base64") == encoded for line in lines)
+        else:
+            cat = subprocess.run(  # noqa: ASYNC221 - nothing else runs on this loop
+                [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],
+                capture_output=True,
+                check=True,
+            ).stdout
+            assert b'"body":' + body + b"}\n" in cat
+
+
+@pytest.mark.timeout(120)
+async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> None:
+    """Each refusal is in the protocol's form; a malformed body reaches the dead-letter topic."""
+    url = f"{stack.addresses['ingress']}?SdkAppid={stack.addresses['sdkappid']}"
+    for status, target, body, method in (
+        (403, stack.addresses["ingress"], b"{}", "POST"),
+        (403, f"{stack.addresses['ingress']}?SdkAppid=1", b"{}", "POST"),
+        (405, url, b"", "PUT"),
+        (400, url, b"{not json: unique}", "POST"),
+        (413, url, b"x" * ((1 << 20) + 1), "POST"),
+    ):
+        got, answer, headers = post(target, body, method)
+        assert (got, answer["ActionStatus"], answer["ErrorCode"]) == (status, "FAIL", 1)
+        assert answer["ErrorInfo"]
+        assert status != 405 or headers["Allow"] == "POST"
+    report = stack.audit("--wait", "30")
+    assert report["proven"]
+    assert sum(origin["dead_letters"] for origin in report["origins"]) >= 1
+    assert b"{not json: unique}" in await in_topic(
+        stack.addresses["kafka"], "tim.callbacks.dead.v1"
+    )
+
+
+@pytest.mark.timeout(120)
+def test_the_audit_notices_a_lost_segment(stack: Demo) -> None:
+    """A proof that cannot fail is none."""
+    stack.audit("--wait", "60")
+    segment = max(
+        Path(stack.addresses["archive"]).glob("*/*/*.zst"), key=lambda p: p.stat().st_size
+    )
+    content = segment.read_bytes()
+    segment.unlink()
+    try:
+        report = stack.audit(expect=1)
+        assert report["missing"] > 0
+        assert report["proven"] is False
+        segment.write_bytes(content[:-1])
+        damaged = subprocess.run(
+            [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],
+            capture_output=True,
+            check=False,
+        )
+        assert damaged.returncode == 1
+        assert b"checksum" in damaged.stderr
+    finally:
+        segment.write_bytes(content)
+    assert stack.audit()["proven"]

@@ -1,0 +1,108 @@
+"""The product as a stranger has it: a command, processes, ports, files. Imports nothing of it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+HOOKLINE = str(Path(sys.executable).with_name("hookline"))
+
+
+class Demo:
+    """A running `hookline demo --json --keep` without traffic of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], mark: str) -> None:
+        self.process = process
+        self.mark = mark
+        assert process.stdout is not None
+        self.addresses: dict[str, Any] = json.loads(process.stdout.readline())
+        self.result: dict[str, Any] = json.loads(process.stdout.readline())
+
+    def pid(self, service: str) -> int:
+        """Return the present process of a service."""
+        return int((Path(self.addresses["pids"]) / service).read_text())
+
+    def kill(self, service: str) -> None:
+        """Kill a service with SIGKILL and return when the demo has started it again."""
+        before = self.pid(service)
+        os.kill(before, signal.SIGKILL)
+        until(lambda: self.pid(service) != before, f"{service} is started again")
+
+    def audit(self, *options: str, expect: int = 0) -> dict[str, Any]:
+        """Return what `hookline audit` proves."""
+        found = hookline(
+            "audit",
+            "--json",
+            "--kafka",
+            self.addresses["kafka"],
+            "--ingress",
+            self.addresses["admin"],
+            "--archive",
+            self.addresses["archive"],
+            *options,
+            expect=expect,
+        )
+        return dict(json.loads(found))
+
+    def archived(self) -> list[dict[str, Any]]:
+        """Return the archive's lines."""
+        text = hookline("archive", "cat", "--archive", self.addresses["archive"])
+        return [json.loads(line) for line in text.splitlines()]
+
+
+def hookline(*arguments: str, expect: int = 0, timeout_s: float = 150) -> str:
+    """Run the command and return its stdout; its stderr is shown when it ends otherwise."""
+    done = subprocess.run(
+        [HOOKLINE, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
+    )
+    assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout
+
+
+@contextlib.contextmanager
+def demo(*options: str) -> Iterator[Demo]:
+    """Yield a running demo; on exit it has ended and left no process behind."""
+    mark = uuid.uuid4().hex
+    process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0", *options)
+    try:
+        yield Demo(process, mark)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    until(lambda: not alive(mark), "no process is left")
+
+
+def start(mark: str, *options: str) -> subprocess.Popen[str]:
+    """Start a demo whose processes can be found by `mark`."""
+    return subprocess.Popen(
+        [HOOKLINE, "demo", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"MARKED_BY_TEST": mark},
+    )
+
+
+def alive(mark: str) -> list[int]:
+    """Return the processes that inherited `mark`."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark.encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+    return found
+
+
+def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Return once `holds`; fail by `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"after {seconds:g} s it does not hold that {what}"
+        time.sleep(0.05)
