@@ -1,0 +1,154 @@
+"""Every command that the docs show is run as it stands there, in the order of a new operator."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ops.embedded.child import free_port
+from ops.embedded.kafka import EmbeddedKafka
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+# Run by CI as they stand: this test is inside of one, the others take the machine for themselves.
+RUN_BY_CI = {"make setup\n", "make test\n"}
+# Its own test (tests/e2e/test_demo.py) runs what this target runs.
+RUN_BY_E2E = {"make demo\n"}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of all pages, in order."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [block for page in PAGES for block in fence.findall(page.read_text())]
+
+
+class Shell:
+    """A shell in an empty folder, whose defaults lead to this test's Kafka and ports."""
+
+    def __init__(self, folder: Path, kafka: EmbeddedKafka) -> None:
+        self._folder = folder
+        self.ports = {name: free_port() for name in ("8080", "8081")}
+        self._bootstrap_servers = kafka.address
+        self._env = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "HOOKLINE_BOOTSTRAP_SERVERS": kafka.address,
+            "INGRESS_PORT": str(self.ports["8080"]),
+            "INGRESS_ADMIN_PORT": str(self.ports["8081"]),
+            "ARCHIVE_SEGMENT_AGE_S": "1",
+        }
+        self.ran: set[str] = set()
+
+    def _here(self, block: str) -> str:
+        for port, free in self.ports.items():
+            block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
+        return block.replace("127.0.0.1:9092", self._bootstrap_servers)
+
+    async def run(self, block: str) -> str:
+        """Run a block that ends, and return its output."""
+        self.ran.add(block)
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-euc", self._here(block)),
+            cwd=self._folder,
+            env=self._env,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output = (await asyncio.wait_for(process.communicate(), 120))[0].decode()
+        assert process.returncode == 0, f"{block}\n{output}"
+        return output
+
+    @asynccontextmanager
+    async def running(
+        self, block: str, *, python: bool = False
+    ) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run a block that stays until it is stopped; it must end in order."""
+        self.ran.add(block)
+        here = self._here(block)
+        # exec: the signal shall reach the service, not the shell before it.
+        script = re.sub(r"(\S+=\S+ )*(python -m .*)$", r"exec env \g<0>", here.rstrip())
+        command = (sys.executable, "-u", "-c", here) if python else ("bash", "-euc", script)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=self._folder,
+            env=self._env | {"CONSUMER_ADMIN_PORT": str(free_port())},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            yield process
+            assert process.returncode is None, (await process.communicate())[0].decode()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            output = (await asyncio.wait_for(process.communicate(), 30))[0].decode()
+        assert python or process.returncode == 0, f"{block}\n{output}"
+
+
+def the_block(part: str, language: str = "sh") -> str:
+    """Return the one block that holds `part`."""
+    (found,) = [block for block in blocks(language) if part in block]
+    return found
+
+
+def answers(url: str) -> bool:
+    """Tell whether an HTTP server says 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own URL
+            return bool(response.status == 200)
+    except OSError:
+        return False
+
+
+@pytest.mark.timeout(240)
+async def test_every_command_in_the_docs_works(own_kafka: EmbeddedKafka, tmp_path: Path) -> None:
+    """From topics to audit, then the drills; a block that nobody runs fails the test."""
+    folder = tmp_path / "operator"
+    folder.mkdir()
+    shell = Shell(folder, own_kafka)
+    await shell.run(the_block("topics apply"))
+    async with (
+        shell.running(the_block("python -m ingress")),
+        shell.running(archive_block()),
+    ):
+        async with asyncio.timeout(30):
+            while not await asyncio.to_thread(  # noqa: ASYNC110 - another process
+                answers, f"http://127.0.0.1:{shell.ports['8081']}/readyz"
+            ):
+                await asyncio.sleep(0.1)
+        async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
+            assert "proven" in await shell.run(the_block("hookline simulate"))
+            assert reader.stdout is not None
+            line = (await asyncio.wait_for(reader.stdout.readline(), 30)).decode()
+            assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
+        await shell.run(audit_block())
+        assert "records" in await shell.run(the_block("archive ls"))
+        for block in blocks("sh"):
+            if "CONSUMER_REBUILD" in block:
+                async with shell.running(block):
+                    await asyncio.sleep(1)
+    (folder / "spool" / "0123456789abcdef.lmdb").touch()
+    for block in blocks("sh"):
+        if block.startswith("mkdir -p spool-set-aside"):
+            await shell.run(block)
+    assert (folder / "spool-set-aside" / "0123456789abcdef.lmdb").exists()
+    assert set(blocks("sh")) == shell.ran - set(blocks("python")) | RUN_BY_CI | RUN_BY_E2E
+
+
+def archive_block() -> str:
+    """Return the block that starts the archive the first time."""
+    (found,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_DIR=archive python")]
+    return found
+
+
+def audit_block() -> str:
+    """Return the block that audits without a ledger."""
+    (found,) = [b for b in blocks("sh") if b.startswith("hookline audit")]
+    return found

@@ -1,0 +1,100 @@
+"""The docs say what the code does: settings, answers, metrics, and where files are."""
+
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from consumers.archive.consumer import ArchiveSettings
+from consumers.runtime.process import ConsumerSettings
+from ingress.refusals import ANSWERS
+from ingress.settings import IngressSettings
+from schemas.settings import Shared
+from schemas.telemetry import CONSUMER, INGRESS
+
+ROOT = Path(__file__).parents[2]
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PROCESSES = {
+    "HOOKLINE_": Shared,
+    "INGRESS_": IngressSettings,
+    "CONSUMER_": ConsumerSettings,
+    "ARCHIVE_": ArchiveSettings,
+}
+
+
+def rows(first_cell: str) -> list[list[str]]:
+    """Return the cells of the table rows whose first cell matches."""
+    found = []
+    for line in OPERATIONS.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and re.fullmatch(first_cell, cells[0]):
+            found.append(cells)
+    return found
+
+
+@pytest.mark.parametrize("prefix", PROCESSES)
+def test_every_setting_is_documented_with_its_default(prefix: str) -> None:
+    """And none that there is not."""
+    documented = {cells[0].strip("`"): cells[2] for cells in rows(f"`{prefix}[A-Z_]+`")}
+    real = {
+        prefix + field.name.upper(): "none, must be set"
+        if field.default is MISSING
+        else f"`{field.default}`"
+        for field in fields(PROCESSES[prefix])
+    }
+    assert documented == real
+
+
+def test_the_table_of_answers_is_the_codes() -> None:
+    """Name, status, what the sender reads, and what happens to the callback."""
+    names = "|".join(answer.name for answer in ANSWERS)
+    documented = {tuple(cells) for cells in rows(f"`({names})`")}
+    assert documented == {(f"`{a.name}`", str(a.status), a.info, a.meaning) for a in ANSWERS}
+
+
+@pytest.mark.parametrize(("registry", "prefix"), [(INGRESS, "ingress"), (CONSUMER, "consumer")])
+def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, prefix: str) -> None:
+    """By the name that a scrape shows."""
+    documented = {
+        cells[0].strip("`"): (cells[1].split(",")[0], cells[2])
+        for cells in rows(f"`{prefix}_[a-z_]+`")
+    }
+    real = {
+        metric.name + ("_total" if metric.type == "counter" else ""): (
+            metric.type,
+            metric.documentation,
+        )
+        for metric in registry.collect()
+    }
+    assert documented == real
+
+
+def test_every_link_between_the_docs_leads_somewhere() -> None:
+    """Relative links, from where they stand."""
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def test_every_file_that_the_docs_name_is_there() -> None:
+    """The map of the code is kept with the code."""
+    for page in (ROOT / "docs").rglob("*.md"):
+        for named in re.findall(
+            r"`((?:ingress|consumers|schemas|ops|tests)/[\w/]+\.py)`", page.read_text()
+        ):
+            assert (ROOT / named).exists(), f"{page}: {named}"
+
+
+def test_every_product_file_is_on_the_map() -> None:
+    """A reader finds each file in docs/architecture.md."""
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    for package in PROCESSES_OF_CODE:
+        for path in (ROOT / package).rglob("*.py"):
+            name = str(path.relative_to(ROOT))
+            mapped = name in architecture or f"{path.parent.relative_to(ROOT)}/`" in architecture
+            assert mapped or path.name == "__init__.py", name
+
+
+PROCESSES_OF_CODE = ("schemas", "ingress", "consumers", "ops")
