@@ -6,13 +6,17 @@ child must be started from the main thread. Each has a session of its own: Ctrl-
 alone, which then stops its children in order.
 """
 
+import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+PORTS = (10_000, 32_768)
 
 
 class Missing(Exception):
@@ -60,10 +64,17 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback that was free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """
+    Return a TCP port of the loopback that was free just now.
+
+    Not one of those that the kernel gives to outgoing connections (from 32768 on): such a
+    connection could take it while a killed service is down.
+    """
+    while True:
+        port = random.randrange(*PORTS)  # noqa: S311 - no secret
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def cache_directory() -> Path:
