@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 
 import uvloop
@@ -14,7 +13,9 @@ from ingress import admin, receive
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.settings import IngressSettings
-from ingress.spool import Broken, Full, Spool, take
+from ingress.spool import Broken, Full, Spool
+from ingress.spools import take
+from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import Faults, Shared, read
 
 log = logging.getLogger("ingress")
@@ -25,9 +26,7 @@ SHUTDOWN_S = 5.0
 
 async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None:
     """Receive and forward until SIGTERM or SIGINT. What is still spooled then stays spooled."""
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    stop = stop_on_signals()
 
     stored = asyncio.Event()
     intake = Intake(
@@ -78,13 +77,8 @@ def main() -> None:
         shared, settings = read(IngressSettings, "INGRESS_", os.environ)
     except Faults as faults:
         sys.exit(f"The ingress cannot start:\n{faults}")
-    logging.basicConfig(
-        level=shared.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("aiokafka").setLevel("CRITICAL")  # the forwarder says it once, in one line
+    log_to_stderr(shared)
     log.info("%r %r", shared, settings)
-    if shared.body_bytes_max > settings.waiting_bytes_max:
-        sys.exit("HOOKLINE_BODY_BYTES_MAX <= INGRESS_WAITING_BYTES_MAX must hold")
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
         uvloop.run(serve(shared, settings, spool))

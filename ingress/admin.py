@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.settings import IngressSettings
-from ingress.spool import Spool, summaries
+from ingress.spool import Spool
+from ingress.spools import summaries
 from schemas.telemetry import INGRESS
 
 
@@ -43,17 +44,11 @@ class Health:
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows; docs/operations.md explains each field."""
-        try:
-            oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
-        except Damaged:
-            oldest = []  # kafka_fault names it: the forwarder has met it first
         return {
             "origin": self.spool.origin,
             "last_sequence": self.spool.last_sequence,
             "forwarded": self.forwarder.forwarded,
-            "oldest_waiting_s": round(time.time() - oldest[0].received_at_ms / 1000, 3)
-            if oldest
-            else 0.0,
+            "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready(),
             "unready_because": self.unready(),
             "kafka_connected": not self.forwarder.fault,
@@ -64,6 +59,13 @@ class Health:
             "uptime_s": round(time.time() - self.started_at, 3),
             "spools": self._spools(self.settings.spool_dir),
         }
+
+    def _oldest_waiting_s(self) -> float | None:
+        try:
+            oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+        except Damaged:
+            return None  # kafka_fault names it: the forwarder has met it first
+        return round(time.time() - oldest[0].received_at_ms / 1000, 3) if oldest else 0.0
 
     def _spools(self, directory: Path) -> list[dict[str, Any]]:
         mine = {"origin": self.spool.origin, "last_sequence": self.spool.last_sequence}
@@ -90,18 +92,13 @@ def application(health: Health) -> web.Application:
             )
         )
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(INGRESS), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
-
     app = web.Application()
     app.add_routes(
         [
             web.get("/livez", livez),
             web.get("/readyz", readyz),
             web.get("/status", status),
-            web.get("/metrics", metrics),
+            web.get("/metrics", make_aiohttp_handler(INGRESS)),
         ]
     )
     return app

@@ -74,7 +74,8 @@ class Forwarder:
                 INGRESS_KAFKA_UP.set(0)
                 INGRESS_FORWARD_FAILURES.inc()
                 expected = isinstance(error, KafkaError | TimeoutError | OSError)
-                if str(error) != self.fault or not expected:
+                fault = str(error) or type(error).__name__
+                if fault != self.fault or not expected:
                     log.warning(
                         "forwarding from spool %s stopped at %d: %s; callbacks wait on disk",
                         self._spool.origin,
@@ -82,7 +83,7 @@ class Forwarder:
                         repr(error),
                         exc_info=None if expected else error,
                     )
-                self.fault = str(error) or type(error).__name__
+                self.fault = fault
             if self.forwarded > before:
                 backoff_s = BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter

@@ -34,6 +34,7 @@ class _Work(NamedTuple):
     group: Waiting
     forwarded: int
     probe: bool
+    anew: asyncio.Future[None] | None
 
 
 class Intake:
@@ -55,9 +56,12 @@ class Intake:
         self._rows_max = waiting_rows_max
         self._bytes_max = waiting_bytes_max
         self._stored = stored
+        # As much again may be in the commit that runs.
         self._waiting: Waiting = []
         self._waiting_bytes = 0
         self._forwarded = 0
+        self._anew: asyncio.Future[None] | None = None
+        self._probe: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
         self.fault = ""
@@ -91,20 +95,15 @@ class Intake:
 
     async def begin_anew(self) -> None:
         """
-        Make the spool another origin (see Spool.begin_anew), between two commits.
+        Return once the spool is another origin (see Spool.begin_anew).
 
         Raises:
-            Broken: the disk failed; the spool is as it was.
+            Full, Broken: the disk failed; the spool is as it was.
         """
-        while not self._idle.is_set():
-            await self._idle.wait()
-        self._idle.clear()
-        try:
-            await asyncio.to_thread(self._spool.begin_anew)
-        finally:
-            self._forwarded = 0
-            self._idle.set()
-            self._commit()
+        self._forwarded = 0
+        self._anew = done = self._loop.create_future()
+        self._commit()
+        await done
 
     def let_go(self, forwarded: int) -> None:
         """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
@@ -115,6 +114,8 @@ class Intake:
         """Return when all that waited is on disk and the thread has ended."""
         while not self._idle.is_set():
             await self._idle.wait()
+        if self._probe:
+            self._probe.cancel()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -123,13 +124,16 @@ class Intake:
             return
         self._idle.clear()
         group, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        self._work.put(_Work(group, self._forwarded, bool(self.fault)))
+        self._work.put(_Work(group, self._forwarded, bool(self.fault), self._anew))
+        self._anew = None
 
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
             failure: Exception | None = None
             begun = time.perf_counter()
             try:
+                if work.anew:
+                    self._spool.begin_anew()
                 contents = [content for content, _ in work.group]
                 self._spool.commit(contents, work.forwarded, probe=work.probe)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
@@ -139,23 +143,27 @@ class Intake:
 
     def _committed(self, work: _Work, failure: Exception | None, took_s: float) -> None:
         self._idle.set()
-        self.fault = str(failure or "")
         if failure and not isinstance(failure, Full | Broken):
             failure = Broken(repr(failure))
-        for _, on_disk in work.group:
-            if on_disk.done():
+        self.fault = str(failure or "")
+        for waiting in (*(on_disk for _, on_disk in work.group), work.anew):
+            if waiting is None or waiting.done():
                 continue
             if failure:
-                on_disk.set_exception(failure)
+                waiting.set_exception(failure)
             else:
-                on_disk.set_result(None)
+                waiting.set_result(None)
         INGRESS_SPOOL_ROWS.set(self._spool.rows)
         INGRESS_SPOOL_BYTES.set(self._spool.bytes)
         if work.group and not failure:
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
             self._stored.set()
-        if failure:
-            self._loop.call_later(PROBE_S, self._commit)
-        if self._waiting or (not failure and self._spool.removable(self._forwarded)):
+        if failure and self._probe is None:
+            self._probe = self._loop.call_later(PROBE_S, self._try_again)
+        if self._waiting or self._anew or (not failure and self._spool.removable(self._forwarded)):
             self._commit()
+
+    def _try_again(self) -> None:
+        self._probe = None
+        self._commit()

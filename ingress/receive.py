@@ -68,10 +68,10 @@ def receiver(intake: Intake, settings: IngressSettings) -> Receive:
             received_at_ms=time.time_ns() // 1_000_000,
             body=body,
         )
-        answer = await _keep(intake, callback)
-        if answer.status != refusals.UNAVAILABLE.status:
+        answer, detail = await _keep(intake, callback)
+        if answer is not refusals.UNAVAILABLE:
             INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
-        return answer
+        return respond(answer, detail)
 
     return receive
 
@@ -83,13 +83,16 @@ def _server_log() -> logging.Logger:
     Anyone can send those, at any rate, and their text may hold a Sign; they get HTTP 400.
     """
     server_log = logging.getLogger("aiohttp.server")
-    server_log.addFilter(
-        lambda entry: not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
-    )
+    server_log.addFilter(_could_be_parsed)
     return server_log
 
 
-async def _keep(intake: Intake, callback: record.Callback) -> web.Response:
+def _could_be_parsed(entry: logging.LogRecord) -> bool:
+    return not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+
+
+async def _keep(intake: Intake, callback: record.Callback) -> tuple[refusals.Answer, str]:
+    """Store the callback, malformed or not, and return what to answer."""
     answer, detail = refusals.OK, ""
     try:
         kept = record.callback_record(callback)
@@ -99,5 +102,5 @@ async def _keep(intake: Intake, callback: record.Callback) -> web.Response:
     try:
         await intake.store(kept, callback.received_at_ms)
     except (Full, Broken) as error:
-        return respond(refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {error}")
-    return respond(answer, detail)
+        return refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {error}"
+    return answer, detail

@@ -2,7 +2,7 @@
 A spooled callback as bytes: a checksum, then the record and the time of its receipt.
 
 LMDB has no checksums of its own, so every row carries one, over its place as well: a row that
-stands at another sequence or in another spool is as damaged as one with a flipped bit.
+stands at another number or in another spool is as damaged as one with a flipped bit.
 """
 
 from typing import NamedTuple
@@ -34,28 +34,27 @@ def encode(record: Record, received_at_ms: int) -> bytes:
     return _encoder.encode((received_at_ms, record))
 
 
-def seal(content: bytes, origin: str, sequence: int) -> bytes:
-    """Return the row as it is stored at `sequence` of `origin`."""
-    return _checksum(content, origin, sequence) + content
+def seal(content: bytes, spool: str, number: int) -> bytes:
+    """Return the row as it is stored under `number` in the file `spool`."""
+    return _checksum(content, spool, number) + content
 
 
-def unseal(stored: bytes, origin: str, sequence: int) -> Row:
+def unseal(stored: bytes, spool: str, number: int) -> tuple[int, Record]:
     """
-    Return the row stored at `sequence` of `origin`.
+    Return time of receipt and record of the row stored under `number` in the file `spool`.
 
     Raises:
         Damaged: the checksum does not match, or the content is no row.
     """
     content = stored[CHECKSUM_BYTES:]
-    if stored[:CHECKSUM_BYTES] != _checksum(content, origin, sequence):
-        raise Damaged(f"the row at sequence {sequence} of spool {origin} fails its checksum")
+    if stored[:CHECKSUM_BYTES] != _checksum(content, spool, number):
+        raise Damaged(f"the row {number} of spool {spool} fails its checksum")
     try:
-        received_at_ms, record = _decoder.decode(content)
+        return _decoder.decode(content)
     except msgspec.DecodeError as error:
-        raise Damaged(f"the row at sequence {sequence} of spool {origin} is no row") from error
-    return Row(sequence, received_at_ms, record)
+        raise Damaged(f"the row {number} of spool {spool} is no row") from error
 
 
-def _checksum(content: bytes, origin: str, sequence: int) -> bytes:
-    place = b"%s/%d" % (origin.encode(), sequence)
+def _checksum(content: bytes, spool: str, number: int) -> bytes:
+    place = b"%s/%d" % (spool.encode(), number)
     return crc32(content, crc32(place)).to_bytes(CHECKSUM_BYTES, "big")

@@ -4,6 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from schemas.settings import BODY_BYTES_LIMIT
+from schemas.topics import record_bytes_max
+
+# One callback of any configurable size must fit.
+WAITING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressSettings:
@@ -30,8 +36,11 @@ class IngressSettings:
                 yield f"INGRESS_SDKAPPIDS must be decimal numbers, not {sdkappid!r}"
         if not self.path.startswith("/"):
             yield "INGRESS_PATH must begin with /"
-        if not 1 << 20 <= self.waiting_bytes_max <= self.spool_bytes_max:
-            yield "1048576 <= INGRESS_WAITING_BYTES_MAX <= INGRESS_SPOOL_BYTES_MAX must hold"
+        if not WAITING_BYTES_MIN <= self.waiting_bytes_max <= self.spool_bytes_max:
+            yield (
+                f"{WAITING_BYTES_MIN} <= INGRESS_WAITING_BYTES_MAX <= INGRESS_SPOOL_BYTES_MAX "
+                "must hold"
+            )
         if self.waiting_rows_max < 1:
             yield "INGRESS_WAITING_ROWS_MAX must be at least 1"
         if not 0 <= self.unready_s <= 300:

@@ -124,9 +124,16 @@ def topics() -> None:
     help="The largest body that the ingress takes; sets max.message.bytes.",
 )
 @click.option("--replicas", default=1, show_default=True, help="Copies of a new topic.")
-def topics_apply(*, kafka: str, body_bytes_max: int, replicas: int) -> None:
+@click.option(
+    "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for Kafka to be up."
+)
+def topics_apply(*, kafka: str, body_bytes_max: int, replicas: int, wait_s: float) -> None:
     """Create the topics, or set their configuration. Safe to run again."""
-    for done in _run(apply_topics(kafka, body_bytes_max=body_bytes_max, replicas=replicas)):
+    with err.status(f"asking Kafka at {kafka}"):
+        applied = _run(
+            apply_topics(kafka, body_bytes_max=body_bytes_max, replicas=replicas, wait_s=wait_s)
+        )
+    for done in applied:
         click.echo(done)
 
 

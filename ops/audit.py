@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.archive.segment import Damaged, Line, read_lines
 from consumers.archive.store import LocalStore
-from ingress.spool import summaries
+from ingress.spools import summaries
 from ops.ledger import Entry
 from ops.tally import Report, Tally
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -84,12 +84,12 @@ def accepted_by_spools(directory: Path) -> dict[str, int]:
     Return N of every origin in a spool directory that no ingress uses.
 
     Raises:
-        NotAudited: the directory is not there, or a process holds one of its spools.
+        NotAudited: a process holds one of its spools, or one is damaged.
     """
-    if not directory.is_dir():
-        raise NotAudited(f"{directory} is no directory")
     found = {}
     for spool in summaries(directory):
+        if spool.fault:
+            raise NotAudited(f"spool {spool.name}: {spool.fault}")
         if spool.last_sequence is None:
             raise NotAudited(
                 f"spool {spool.origin} is held by a running ingress; "

@@ -20,7 +20,7 @@ import aiohttp
 from ops import ledger
 from ops.audit import accepted_by_status, audit
 from ops.embedded import child
-from ops.embedded.kafka import START_S_MAX, EmbeddedKafka, NotStarted
+from ops.embedded.kafka import START_S_MAX, EmbeddedKafka
 from ops.simulate import Outcome, Plan, simulate
 from ops.tally import Report, Tally
 from ops.topics import apply_topics
@@ -45,7 +45,6 @@ class Service:
     launch: Callable[[], subprocess.Popen[bytes]]
     process: subprocess.Popen[bytes]
     wanted: bool = True
-    restarts: int = 0
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -123,7 +122,7 @@ class Stack:
             Failed: a part does not come up.
         """
         self._say("starting Kafka")
-        self._add("kafka", self._launch_kafka)
+        self._add("kafka", self._kafka.launch)
         await self._kafka_up()
         for done in await apply_topics(
             self._kafka.address, body_bytes_max=Shared().body_bytes_max, replicas=1
@@ -152,9 +151,9 @@ class Stack:
         while True:
             for service in self.services.values():
                 if service.wanted and service.process.poll() is not None:
-                    service.restarts += 1
                     self._say(f"{service.name} ended ({service.process.returncode}); restarting it")
-                    self._launch(service)
+                    service.process = service.launch()
+                    self._note_pid(service)
             await asyncio.sleep(WATCH_S)
 
     def hold_down(self, name: str) -> None:
@@ -177,24 +176,13 @@ class Stack:
             self.services["kafka"].kill()
 
     def _add(self, name: str, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
-        process = launch()
-        self.services[name] = Service(name, launch, process)
-        self._note_pid(name, process)
+        self.services[name] = Service(name, launch, launch())
+        self._note_pid(self.services[name])
 
-    def _launch(self, service: Service) -> None:
-        service.process = service.launch()
-        self._note_pid(service.name, service.process)
-
-    def _note_pid(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        scratch = self._pids / f".{name}"
-        scratch.write_text(f"{process.pid}\n")
-        scratch.replace(self._pids / name)
-
-    def _launch_kafka(self) -> subprocess.Popen[bytes]:
-        self._kafka.launch()
-        if self._kafka.process is None:
-            raise NotStarted("Kafka has no process")
-        return self._kafka.process
+    def _note_pid(self, service: Service) -> None:
+        scratch = self._pids / f".{service.name}"
+        scratch.write_text(f"{service.process.pid}\n")
+        scratch.replace(self._pids / service.name)
 
     def _python(
         self, name: str, module: list[str], env: Mapping[str, str]

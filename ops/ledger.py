@@ -47,7 +47,7 @@ def read(path: Path) -> Iterator[Entry]:
             for number, line in enumerate(ledger, start=1):
                 try:
                     yield msgspec.json.decode(line, type=Entry)
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise NoLedger(f"{path}, line {number}: {error}") from error
     except OSError as error:
         raise NoLedger(str(error)) from error

@@ -19,10 +19,6 @@ LISTED_MAX = 20
 ARCHIVE = "archive"
 
 
-class NotAudited(Exception):
-    """Something that the proof needs cannot be read; the text says what."""
-
-
 @dataclass(slots=True)
 class _Places:
     """How often each sequence of an origin was seen; index 0 is never used."""

@@ -1,13 +1,19 @@
 """Make the cluster's topics what schemas/topics.py declares."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
 from schemas.topics import TOPICS, Topic
 
@@ -15,19 +21,41 @@ from schemas.topics import TOPICS, Topic
 _SET_ON_THE_TOPIC = 1
 
 
+ATTEMPT_S_MAX = 30.0
+RETRY_S = 0.5
+
+
 class Refused(Exception):
     """The cluster does not do what was asked; the text says what."""
 
 
-async def apply_topics(bootstrap_servers: str, *, body_bytes_max: int, replicas: int) -> list[str]:
+class NotYet(Refused):
+    """The cluster may do it in a moment: it is not reachable, or its brokers are still joining."""
+
+
+async def apply_topics(
+    bootstrap_servers: str, *, body_bytes_max: int, replicas: int, wait_s: float = 30.0
+) -> list[str]:
     """
     Create what is missing, add partitions, set configurations; return what was done, a line each.
 
-    Partitions are never taken away: Kafka cannot, and the archive's chains would break.
+    Partitions are never taken away: Kafka cannot, and the archive's chains would break. What an
+    operator set beside ours stays. A cluster that is starting is waited for, up to `wait_s`.
 
     Raises:
         Refused: Kafka is not there, or refused a change.
     """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            return await _apply(bootstrap_servers, body_bytes_max, replicas)
+        except NotYet:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(RETRY_S)
+
+
+async def _apply(bootstrap_servers: str, body_bytes_max: int, replicas: int) -> list[str]:
     async with _admin(bootstrap_servers) as admin:
         found = {
             topic["topic"]: len(topic["partitions"])
@@ -51,15 +79,15 @@ async def apply_topics(bootstrap_servers: str, *, body_bytes_max: int, replicas:
                     async for line in _grow(admin, topic, found.get(topic.name, topic.partitions))
                 ]
             )
-            kept = await _set_by_hand(admin, topic)
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, kept | configs)
+            present = await _present_configs(admin, topic)
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, present | configs)
             for response in await admin.alter_configs([resource]):
                 _check(response)
             done.append(f"{topic.name}: configuration set")
     return done
 
 
-async def _set_by_hand(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
+async def _present_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
     # Kafka's AlterConfigs sets back what it is not given; an operator's own settings stay.
     (response,) = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
@@ -85,11 +113,11 @@ async def _grow(admin: AIOKafkaAdminClient, topic: Topic, partitions: int) -> As
 async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(ATTEMPT_S_MAX):
             await admin.start()
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise Refused(f"Kafka at {bootstrap_servers}: {error!r}") from error
+        raise NotYet(f"Kafka at {bootstrap_servers}: {error!r}") from error
     finally:
         await admin.close()
 
@@ -97,7 +125,9 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
 def _check(response: Any) -> None:
     for code, message in _errors(response):
         if code:
-            raise Refused(f"Kafka refused: {for_code(code).__name__}: {message}")
+            error = for_code(code)
+            kind = NotYet if error.retriable or error is InvalidReplicationFactorError else Refused
+            raise kind(f"Kafka refused: {error.__name__}: {message}")
 
 
 def _already_there(response: Any) -> bool:

@@ -1,1 +1,1 @@
-"""Every shape that crosses a process boundary: topics, records, payloads, settings, metrics."""
+"""What all processes share: every shape that crosses between them, settings, metrics."""

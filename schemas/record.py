@@ -18,8 +18,6 @@ Headers = list[tuple[str, bytes]]
 
 # Header names that more than one module reads or writes.
 ID = "ce_id"
-TYPE = "ce_type"
-TIME = "ce_time"
 ORIGIN = "ce_origin"
 SEQUENCE = "ce_sequence"
 
@@ -123,8 +121,8 @@ def _headers(callback: Callback, command: str, identity: str) -> Headers:
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_source", b"/tim/" + callback.sdkappid.encode()),
-        (TYPE, command.encode()),
-        (TIME, _rfc3339(callback.received_at_ms)),
+        ("ce_type", command.encode()),
+        ("ce_time", _rfc3339(callback.received_at_ms)),
         ("content-type", b"application/json"),
         ("ce_sdkappid", callback.sdkappid.encode()),
     ]

@@ -5,7 +5,6 @@ A process knows `HOOKLINE_*` and its own prefix. A variable with one of these pr
 setting has is a fault: it is a typing error more often than not.
 """
 
-import types
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
@@ -29,13 +28,8 @@ class Faults(Exception):
         return "\n".join(f"  - {fault}" for fault in self.args)
 
 
-class Secret(str):
-    """A string that no log shows."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "***"
+# The largest bound that a body can be given.
+BODY_BYTES_LIMIT = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +42,7 @@ class Shared:
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
-        if not 1 << 10 <= self.body_bytes_max <= 16 << 20:
+        if not 1 << 10 <= self.body_bytes_max <= BODY_BYTES_LIMIT:
             yield "HOOKLINE_BODY_BYTES_MAX must be from 1024 (1 KiB) to 16777216 (16 MiB)"
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             yield "HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"
@@ -86,7 +80,7 @@ def _read_one(
                 values[field.name] = _convert(hints[field.name], env[name])
             except ValueError as error:
                 faults.append(f"{name} {error}")
-        elif field.default is MISSING and field.default_factory is MISSING:
+        elif field.default is MISSING:
             faults.append(f"{name} is not set")
     faults.extend(
         f"{name} is no setting; there are {', '.join(sorted(known))}"
@@ -104,8 +98,6 @@ def _convert(kind: Any, given: str) -> Any:
     if get_origin(kind) is tuple:
         member = get_args(kind)[0]
         return tuple(_convert(member, part.strip()) for part in given.split(",") if part.strip())
-    if isinstance(kind, types.UnionType):
-        return _convert(next(k for k in get_args(kind) if k is not type(None)), given)
     if kind is bool:
         if given.lower() not in ("true", "false"):
             raise ValueError(f"must be true or false, not {given!r}")

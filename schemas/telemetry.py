@@ -40,7 +40,7 @@ INGRESS_FORWARDED = Counter(
 )
 INGRESS_FORWARD_FAILURES = Counter(
     "ingress_forward_failures_total",
-    "Times the forwarder lost its producer and began anew",
+    "Times forwarding failed and was tried again",
     registry=INGRESS,
 )
 INGRESS_KAFKA_UP = Gauge(

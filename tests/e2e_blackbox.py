@@ -18,12 +18,12 @@ HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 class Demo:
     """A running `hookline demo --json --keep` without traffic of its own."""
 
-    def __init__(self, process: subprocess.Popen[str], mark: str) -> None:
-        self.process = process
-        self.mark = mark
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        self.addresses: dict[str, Any] = json.loads(process.stdout.readline())
-        self.result: dict[str, Any] = json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        assert line, f"the demo did not start: {process.communicate()[1]}"
+        self.addresses: dict[str, Any] = json.loads(line)
+        assert json.loads(process.stdout.readline())["ok"]
 
     def pid(self, service: str) -> int:
         """Return the present process of a service."""
@@ -34,6 +34,20 @@ class Demo:
         before = self.pid(service)
         os.kill(before, signal.SIGKILL)
         until(lambda: self.pid(service) != before, f"{service} is started again")
+
+    def simulate(self, ledger: Path, *, rate: int, seconds: int) -> subprocess.Popen[str]:
+        """Start traffic that no other test sends; its result is JSON on stdout."""
+        return subprocess.Popen(
+            [
+                *(HOOKLINE, "simulate", "--json", "--url", self.addresses["ingress"]),
+                *("--sdkappid", str(self.addresses["sdkappid"]), "--rate", str(rate)),
+                *("--seconds", str(seconds), "--ledger", str(ledger)),
+                *("--seed", str(time.time_ns())),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def audit(self, *options: str, expect: int = 0) -> dict[str, Any]:
         """Return what `hookline audit` proves."""
@@ -67,12 +81,12 @@ def hookline(*arguments: str, expect: int = 0, timeout_s: float = 150) -> str:
 
 
 @contextlib.contextmanager
-def demo(*options: str) -> Iterator[Demo]:
+def demo() -> Iterator[Demo]:
     """Yield a running demo; on exit it has ended and left no process behind."""
     mark = uuid.uuid4().hex
-    process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0", *options)
+    process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0")
     try:
-        yield Demo(process, mark)
+        yield Demo(process)
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -84,7 +98,7 @@ def start(mark: str, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [HOOKLINE, "demo", *options],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"MARKED_BY_TEST": mark},
     )

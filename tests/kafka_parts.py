@@ -17,7 +17,8 @@ from consumers.runtime.runner import Runner
 from consumers.runtime.source import kafka_source
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
-from ingress.spool import Spool, take
+from ingress.spool import Spool
+from ingress.spools import take
 from schemas.record import ORIGIN, SEQUENCE, Record, callback_record
 from schemas.topics import CALLBACKS
 

@@ -50,7 +50,13 @@ class Archive:
         self._store = store
 
     async def position(self, partition: Partition) -> int | None:
-        """Return the offset behind the partition's last segment, None if it has none."""
+        """
+        Return the offset behind the partition's last segment, None if it has none.
+
+        Raises:
+            Unavailable: the directory cannot be read now.
+            Stopped: the last segment is damaged.
+        """
         try:
             last = await asyncio.to_thread(self._store.last, partition)
         except OSError as error:
@@ -66,6 +72,7 @@ class Archive:
         Raises:
             Elsewhere: that segment is there already; it may end before or behind the batch.
             Unavailable: the directory cannot be written now.
+            Stopped: the segment that is there is damaged.
         """
         if not batch.records:
             return
@@ -81,7 +88,7 @@ class Archive:
         try:
             self._store.create(name, segment.encode(batch.partition, batch.records))
         except Exists:
-            raise Elsewhere(self._store.existing(name).next_offset) from None
+            raise Elsewhere(self._store.summary(name).next_offset) from None
 
 
 @asynccontextmanager

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
+from zlib import crc32
 
 import msgspec
 import orjson
@@ -26,6 +27,7 @@ _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
 ZSTD_LEVEL = 3
+VERSION = 1
 # orjson reads 1024 levels; a body with fewer brackets can never be that deep.
 BRACKETS_MAX = 1000
 
@@ -35,9 +37,13 @@ class Damaged(Exception):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What the leading frame says. `origins`: per origin the lowest and highest sequence."""
+    """
+    What the leading frame says. `origins`: per origin the lowest and highest sequence.
 
-    version: int = 1
+    `sha256` is of all that follows the frame, `own_crc32` of this summary with 0 in its place.
+    """
+
+    version: int
     topic: str
     partition: int
     first_offset: int
@@ -49,6 +55,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_sequence: int
     origins: dict[str, tuple[int, int]]
     sha256: str
+    own_crc32: int = 0
 
     @property
     def next_offset(self) -> int:
@@ -108,9 +115,12 @@ def read_summary(file: BinaryIO) -> Summary:
     if magic != _SKIPPABLE_MAGIC or size > SUMMARY_BYTES_MAX:
         raise Damaged("the file does not begin with a segment's summary")
     try:
-        return msgspec.json.decode(file.read(size), type=Summary)
-    except msgspec.DecodeError as error:
+        summary = msgspec.json.decode(file.read(size), type=Summary)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"the segment's summary cannot be read: {error}") from error
+    if summary != _signed(summary):
+        raise Damaged("the segment's summary fails its checksum")
+    return summary
 
 
 def read_lines(file: BinaryIO) -> Iterator[bytes]:
@@ -180,7 +190,8 @@ def _summary(partition: Partition, records: Sequence[Record], frame: bytes) -> S
         low, high = origins.get(origin, (sequence, sequence))
         origins[origin] = (min(low, sequence), max(high, sequence))
     last_origin, last_sequence = places[-1]
-    return Summary(
+    summary = Summary(
+        version=VERSION,
         topic=partition.topic,
         partition=partition.number,
         first_offset=records[0].offset,
@@ -193,6 +204,12 @@ def _summary(partition: Partition, records: Sequence[Record], frame: bytes) -> S
         origins=origins,
         sha256=hashlib.sha256(frame).hexdigest(),
     )
+    return _signed(summary)
+
+
+def _signed(summary: Summary) -> Summary:
+    unsigned = msgspec.structs.replace(summary, own_crc32=0)
+    return msgspec.structs.replace(unsigned, own_crc32=crc32(msgspec.json.encode(unsigned)))
 
 
 def _place(record: Record) -> tuple[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from consumers.archive.segment import SUFFIX, Summary, first_offset, read_summary
 from consumers.runtime.batch import Partition
+from schemas.process import sync_directory
 
 
 class Exists(Exception):
@@ -43,7 +44,14 @@ class LocalStore:
                 raise Exists(name) from error
         finally:
             scratch.unlink(missing_ok=True)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
+
+    def segments(self, within: str = "*/*") -> Iterator[Path]:
+        """Yield the segments, partition by partition, in the order of their records."""
+        for directory in sorted(self._directory.glob(within)):
+            yield from sorted(
+                directory.glob(f"[!.]*{SUFFIX}"), key=lambda path: first_offset(path.name)
+            )
 
     def last(self, partition: Partition) -> Summary | None:
         """
@@ -52,38 +60,21 @@ class LocalStore:
         Raises:
             Damaged: it cannot be read.
         """
-        names = list(self._segments(partition))
-        return self.summary(max(names, key=lambda path: first_offset(path.name))) if names else None
+        found = list(self.segments(str(partition)))
+        return self.summary(found[-1]) if found else None
 
-    def summary(self, path: Path) -> Summary:
-        """Return the summary of the segment at `path`."""
-        with path.open("rb") as file:
+    def summary(self, name: Path | str) -> Summary:
+        """
+        Return the summary of a segment, by its name or its path.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
+        with (self._directory / name).open("rb") as file:
             return read_summary(file)
-
-    def existing(self, name: str) -> Summary:
-        """Return the summary of the segment called `name`."""
-        return self.summary(self._directory / name)
-
-    def segments(self) -> Iterator[Path]:
-        """Yield every segment, partition by partition, in the order of its records."""
-        for directory in sorted(self._directory.glob("*/*")):
-            yield from sorted(
-                directory.glob(f"[!.]*{SUFFIX}"), key=lambda path: first_offset(path.name)
-            )
-
-    def _segments(self, partition: Partition) -> Iterator[Path]:
-        return (self._directory / str(partition)).glob(f"[!.]*{SUFFIX}")
 
     def _make_directory(self, directory: Path) -> None:
         if not directory.is_dir():
             directory.mkdir(parents=True, exist_ok=True)
             for made in (directory, directory.parent, self._directory):
-                _sync_directory(made)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+                sync_directory(made)

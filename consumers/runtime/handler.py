@@ -42,6 +42,7 @@ class Handler(Protocol):
 
         Raises:
             Unavailable: the sink cannot be asked now.
+            Stopped: going on would lose or double records; a person decides.
         """
         ...
 
@@ -55,6 +56,7 @@ class Handler(Protocol):
             Rejected: one record can never be applied; nothing of the batch was.
             Unavailable: nothing of it could be applied now.
             Elsewhere: the sink stands at another offset; nothing of it was applied.
+            Stopped: going on would lose or double records; a person decides.
         """
         ...
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -13,21 +12,22 @@ from dataclasses import dataclass
 import uvloop
 from aiohttp import web
 from aiokafka.errors import KafkaError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.handler import Consumer, Stopped
 from consumers.runtime.runner import HANDLE_S, Runner
 from consumers.runtime.source import kafka_source
+from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import Faults, Shared, read
 from schemas.telemetry import CONSUMER
-from schemas.topics import record_bytes_max
+from schemas.topics import CALLBACKS, record_bytes_max
 
 log = logging.getLogger("consumers")
 
 WAIT_FOR_KAFKA_S = 2.0
-# The loop turns every 0.2 s and awaits a handler for HANDLE_S at most per partition.
-HANGING_S = 6 * HANDLE_S
+# The loop turns every 0.2 s, and awaits a handler for HANDLE_S at most for each partition.
+HANGING_S = CALLBACKS.partitions * HANDLE_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +54,7 @@ async def consume(
         Stopped: it must not go on by itself.
         Faults: its own settings cannot be used.
     """
-    stop = asyncio.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
+    stop = stop_on_signals()
     dead_letters = KafkaDeadLetters(
         bootstrap_servers=shared.bootstrap_servers,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
@@ -96,13 +94,8 @@ async def _admin(runner: Runner, settings: ConsumerSettings) -> AsyncIterator[No
             return web.Response(status=503, text=f"the loop has not turned for {still_s:.0f} s\n")
         return web.Response(text="the loop turns\n")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(CONSUMER), headers={"Content-Type": CONTENT_TYPE_LATEST}
-        )
-
     app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/metrics", metrics)])
+    app.add_routes([web.get("/livez", livez), web.get("/metrics", make_aiohttp_handler(CONSUMER))])
     server = web.AppRunner(app, access_log=None)
     await server.setup()
     try:
@@ -116,10 +109,7 @@ def main(consumer: Consumer) -> None:
     """Run `consumer`, or say why it cannot run and exit with 1."""
     try:
         shared, settings = read(ConsumerSettings, "CONSUMER_", os.environ)
-        logging.basicConfig(
-            level=shared.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-        logging.getLogger("aiokafka").setLevel("CRITICAL")  # the runtime says it once, in one line
+        log_to_stderr(shared)
         log.info("%s: %r %r", consumer.name, shared, settings)
         uvloop.run(consume(consumer, shared, settings, os.environ))
     except Faults as faults:

@@ -94,20 +94,21 @@ class EmbeddedKafka:
         Raises:
             NotStarted: it ended, or does not listen after START_S_MAX.
         """
-        self.launch()
+        process = self.launch()
         deadline = time.monotonic() + START_S_MAX
         while not self.listens():
-            if self.process is None or self.process.poll() is not None:
+            if process.poll() is not None:
                 raise NotStarted(f"Kafka ended while it started; see {self.log}")
             if time.monotonic() > deadline:
                 raise NotStarted(f"Kafka does not listen after {START_S_MAX:g} s; see {self.log}")
             time.sleep(0.05)
 
-    def launch(self) -> None:
-        """Start the broker's process; it listens some seconds later."""
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the broker's process, which is returned; it listens some seconds later."""
         if not (self._data / "meta.properties").exists():
             self._format()
         self.process = child.start([*self._java, "kafka.Kafka", self._properties], log=self.log)
+        return self.process
 
     def listens(self) -> bool:
         """Tell whether the broker takes connections."""
@@ -116,11 +117,6 @@ class EmbeddedKafka:
         except OSError:
             return False
         return True
-
-    def stop(self) -> None:
-        """Stop the broker in order."""
-        if self.process is not None:
-            child.stop(self.process, timeout_s=20)
 
     def kill(self) -> None:
         """Stop the broker as a crash would."""

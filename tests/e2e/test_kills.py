@@ -1,12 +1,11 @@
 """The promise, from outside: what was answered OK is everywhere once, whatever is killed."""
 
 import json
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from e2e_blackbox import HOOKLINE, Demo
+from e2e_blackbox import Demo
 
 RATE = 200
 SECONDS = 24
@@ -16,16 +15,7 @@ SECONDS = 24
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(stack: Demo, tmp_path: Path) -> None:
     """Ingress, archive and Kafka die under load, twice each; the ledger is held against audit."""
     ledger = tmp_path / "ledger.jsonl"
-    traffic = subprocess.Popen(
-        [
-            *(HOOKLINE, "simulate", "--json", "--url", stack.addresses["ingress"]),
-            *("--sdkappid", str(stack.addresses["sdkappid"]), "--rate", str(RATE)),
-            *("--seconds", str(SECONDS), "--ledger", str(ledger), "--seed", str(time.time_ns())),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    traffic = stack.simulate(ledger, rate=RATE, seconds=SECONDS)
     for service in ("ingress", "archive", "kafka", "ingress", "kafka", "archive"):
         time.sleep(SECONDS / 8)
         assert traffic.poll() is None
@@ -48,18 +38,8 @@ def test_while_kafka_is_down_callbacks_are_answered_ok(stack: Demo, tmp_path: Pa
     stack.kill("ingress")
     # Kafka needs some seconds to come back; the ingress is there before.
     ledger = tmp_path / "ledger.jsonl"
-    sent = json.loads(
-        subprocess.run(
-            [
-                *(HOOKLINE, "simulate", "--json", "--url", stack.addresses["ingress"]),
-                *("--sdkappid", str(stack.addresses["sdkappid"]), "--rate", "100"),
-                *("--seconds", "6", "--ledger", str(ledger), "--seed", str(time.time_ns())),
-            ],
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-    )
+    traffic = stack.simulate(ledger, rate=100, seconds=6)
+    sent = json.loads(traffic.communicate(timeout=60)[0])
     assert sent["ok"] >= 300
     report = stack.audit("--ledger", str(ledger), "--wait", "90")
     assert report["proven"]

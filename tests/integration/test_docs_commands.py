@@ -124,7 +124,7 @@ async def test_every_command_in_the_docs_works(own_kafka: EmbeddedKafka, tmp_pat
             ):
                 await asyncio.sleep(0.1)
         async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
-            assert "proven" in await shell.run(the_block("hookline simulate"))
+            assert "proven: every" in await shell.run(the_block("hookline simulate"))
             assert reader.stdout is not None
             line = (await asyncio.wait_for(reader.stdout.readline(), 30)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)

@@ -43,4 +43,4 @@ async def test_without_kafka_it_says_where_it_looked() -> None:
     """Not a traceback."""
     async with asyncio.timeout(40):
         with pytest.raises(Refused, match=r"127\.0\.0\.1:1"):
-            await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1)
+            await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1, wait_s=0)

@@ -22,7 +22,7 @@ from schemas.settings import Faults, read
 json_values = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers()
+    | st.integers(-(1 << 63), (1 << 64) - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -64,14 +64,13 @@ def test_any_bytes_are_a_callback_or_malformed(body: bytes) -> None:
         value.decode()
     if record.key is not None:
         record.key.decode()
-    assert unseal(seal(encode(record, 7), "0" * 16, 3), "0" * 16, 3).record == record
+    assert unseal(seal(encode(record, 7), "0" * 16, 3), "0" * 16, 3) == (7, record)
 
 
 @given(documents)
 def test_what_json_writes_is_read_back(document: dict[str, Any]) -> None:
     """The parser loses nothing that routing could need."""
-    parsed = parse(json.dumps(document).encode())
-    assert set(parsed) == set(document)
+    assert parse(json.dumps(document).encode()) == document
 
 
 @given(st.text(), st.none() | st.binary(), st.lists(st.tuples(st.text(), st.binary())), st.binary())
@@ -80,7 +79,7 @@ def test_a_record_survives_the_spool(
 ) -> None:
     """Whatever is in it."""
     record = WireRecord(topic, key, headers, value)
-    assert unseal(seal(encode(record, 0), "o", 1), "o", 1).record == record
+    assert unseal(seal(encode(record, 0), "o", 1), "o", 1) == (0, record)
 
 
 @given(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from builders import a_wire_record
 
-from ingress.intake import Intake
-from ingress.spool import Broken, Full, Spool, take
+from ingress.intake import PROBE_S, Intake
+from ingress.spool import Broken, Full, Spool
+from ingress.spools import take
 
 
 def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
@@ -133,4 +134,26 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(tmp_path
     go_on.set()
     await intake.close()
     assert spool.last_sequence == 1  # stored all the same, which 503 allows
+    spool.close()
+
+
+async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
+    """With traffic on a full disk, probes must not grow in number."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    tried: list[bool] = []
+
+    def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        tried.append(probe)
+        del contents, forwarded
+        raise ValueError  # no text: a fault all the same
+
+    spool.commit = fails  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    for number in range(5):
+        with pytest.raises(Broken):
+            await intake.store(a_wire_record(number), number)
+    assert intake.fault
+    await asyncio.sleep(1.5 * PROBE_S)
+    assert len(tried) == 6
+    await intake.close()
     spool.close()

@@ -85,10 +85,10 @@ def test_the_summary_stands_in_front() -> None:
 def test_a_damaged_segment_is_found() -> None:
     """Any byte of it, in the summary or in the lines."""
     content = segment.encode(P0, [a_record(1), a_record(2)])
-    for at in (0, 5, len(content) // 2, len(content) - 1):
+    for at in range(len(content)):
         broken = bytearray(content)
-        broken[at] ^= 0xFF
-        with pytest.raises((Damaged, UnicodeDecodeError)):
+        broken[at] ^= 1
+        with pytest.raises(Damaged):
             list(segment.read_lines(io.BytesIO(broken)))
     with pytest.raises(Damaged, match="ends within"):
         segment.read_summary(io.BytesIO(b"\x50"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ingress.settings import IngressSettings
-from schemas.settings import Faults, Secret, read
+from schemas.settings import Faults, read
 
 NEEDED = {"INGRESS_SDKAPPIDS": "1400000001, 1400000002", "INGRESS_SPOOL_DIR": "/spool"}
 
@@ -64,8 +64,3 @@ def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault:
 def test_another_processes_settings_are_none_of_ours() -> None:
     """One environment may serve several processes."""
     read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_DIR": "/archive"})
-
-
-def test_a_secret_is_never_shown() -> None:
-    """Settings are logged at start."""
-    assert repr(Secret("hunter2")) == "***"

@@ -1,12 +1,14 @@
 """The spool: numbered, durable, held by one process, bounded."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
 from builders import a_wire_record
 
 from ingress.row import Damaged, encode, seal, unseal
-from ingress.spool import REMOVED_ROWS_MAX, Full, Held, Summary, hold, names, summaries, take
+from ingress.spool import REMOVED_ROWS_MAX, Full
+from ingress.spools import Held, Summary, hold, names, summaries, take
 
 BYTES_MAX = 1 << 20
 
@@ -98,18 +100,18 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
 
 
 def test_a_row_is_bound_to_its_place() -> None:
-    """A flipped bit, another sequence or another spool fails the checksum."""
+    """A flipped bit, another number or another spool fails the checksum."""
     row = seal(encode(a_wire_record(), 5), "origin", 7)
-    assert unseal(row, "origin", 7).received_at_ms == 5
+    assert unseal(row, "origin", 7) == (5, a_wire_record())
     flipped = row[:-1] + bytes([row[-1] ^ 1])
-    for stored, origin, sequence in (
+    for stored, spool, number in (
         (flipped, "origin", 7),
         (row, "origin", 8),
         (row, "other", 7),
         (b"", "origin", 7),
     ):
-        with pytest.raises(Damaged, match=f"sequence {sequence} of spool {origin}"):
-            unseal(stored, origin, sequence)
+        with pytest.raises(Damaged, match=f"row {number} of spool {spool}"):
+            unseal(stored, spool, number)
 
 
 def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
@@ -118,13 +120,13 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     spool.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
-    stored = seal(contents(2)[1], spool.origin, 2)
+    stored = seal(contents(2)[1], spool.name, 2)
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
-    with pytest.raises(Damaged, match="sequence 2"):
+    with pytest.raises(Damaged, match="row 2"):
         again.since(1, rows_max=9, bytes_max=BYTES_MAX)
     again.close()
 
@@ -146,7 +148,7 @@ def test_a_file_that_is_no_spool_is_set_aside(
 
 
 def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Path) -> None:
-    """Numbered from 1, also after a restart."""
+    """Numbered from 1, also after a restart, and as often as it must."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.commit(contents(5), 0)
     spool.commit([], 2)
@@ -158,4 +160,43 @@ def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Pa
     assert (again.origin, again.name, again.last_sequence) == (spool.origin, before, 3)
     rows = again.since(0, rows_max=9, bytes_max=BYTES_MAX)
     assert [(row.sequence, row.received_at_ms) for row in rows] == [(1, 3), (2, 4), (3, 5)]
+    again.commit(contents(1), 2)
+    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [3, 4]
+    again.begin_anew()
+    assert (again.first_sequence(), again.last_sequence) == (1, 2)
+    again.commit([], 2)
+    assert (again.first_sequence(), again.removable(2)) == (3, False)
     again.close()
+
+
+def test_a_full_spool_can_begin_anew(tmp_path: Path) -> None:
+    """It costs no room: no row is touched."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    with contextlib.suppress(Full):
+        while True:
+            spool.commit(contents(50), 0)
+    rows = spool.rows
+    spool.begin_anew()
+    assert (spool.rows, spool.last_sequence) == (rows, rows)
+    spool.close()
+
+
+def test_a_fingerprint_tells_rows_apart(tmp_path: Path) -> None:
+    """And the absence of one."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(2), 0)
+    assert len({spool.fingerprint(sequence) for sequence in (1, 2, 3)}) == 3
+    assert spool.fingerprint(3) == ""
+    spool.close()
+
+
+def test_a_probe_writes(tmp_path: Path) -> None:
+    """An empty commit would prove nothing about the disk."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    path = tmp_path / f"{spool.name}.lmdb"
+    before = path.read_bytes()
+    spool.commit([], 0)
+    assert path.read_bytes() == before
+    spool.commit([], 0, probe=True)
+    assert path.read_bytes() != before
+    spool.close()
