@@ -71,9 +71,8 @@ class FakeSource:
         await asyncio.sleep(0)
         return self._topic.begins_at
 
-    async def commit(self, partition: Partition, next_offset: int) -> None:
+    def commit(self, partition: Partition, next_offset: int) -> None:
         """Note the group's offset."""
-        await asyncio.sleep(0)
         self._topic.committed[partition] = next_offset
 
 

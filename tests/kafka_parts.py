@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 from builders import a_body, a_callback
 from fakes import MemoryDeadLetters
@@ -66,6 +66,15 @@ class Pipe:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await running
+        if until is None:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Return when readers see what was committed: a broker answers a little before that."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers, transactional_id=self.spool.origin
+        ):
+            pass
 
     @asynccontextmanager
     async def _intake(self) -> AsyncIterator[tuple[Intake, asyncio.Event]]:

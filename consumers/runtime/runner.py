@@ -132,10 +132,11 @@ class Runner:
                 self._go(source, partition, next_offset)
 
     async def _position(self, source: Source, partition: Partition) -> int:
+        # In this order: what was committed before the sink is asked was in the sink before that.
+        committed = await source.committed(partition)
         expected = await self._handler.position(partition)
         if expected is not None:
             return expected
-        committed = await source.committed(partition)
         if committed is not None and not self._rebuild:
             raise Stopped(
                 f"The sink of {self._name} has nothing of {partition}, but the group has committed "
@@ -177,7 +178,7 @@ class Runner:
             CONSUMER_BATCHES.inc()
             if self._postponed.pop(partition, None):
                 source.resume(partition)
-        await source.commit(partition, batch.next_offset)
+        source.commit(partition, batch.next_offset)
 
     async def _set_aside(self, batch: Batch, reason: Rejected) -> Batch:
         record = next(r for r in batch.records if r.offset == reason.offset)

@@ -3,11 +3,17 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    OffsetOutOfRangeError,
+)
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Stopped, Unavailable
@@ -15,6 +21,13 @@ from consumers.runtime.handler import Stopped, Unavailable
 log = logging.getLogger(__name__)
 
 FETCH_BYTES = 256 << 10
+POLL_MS = 200
+# aiokafka's search for the group's coordinator may never end after a broker's restart, while
+# fetches go on; a client that could not commit, or not join, for this long is replaced.
+LOST_S = 20.0
+REJOIN_S = 60.0
+COMMIT_S = 5.0
+COMMIT_PAUSE_S = 0.5
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
 CALL_S = 10.0
@@ -60,17 +73,21 @@ class Source(Protocol):
         """Return the lowest offset that the partition still has."""
         ...
 
-    async def commit(self, partition: Partition, next_offset: int) -> None:
-        """Commit for lag tools. A partition that has moved to another member is no error."""
+    def commit(self, partition: Partition, next_offset: int) -> None:
+        """Have it committed soon, for lag tools. Nothing waits for it or depends on it."""
         ...
 
 
 class KafkaSource:
     """The real one. Partitions come paused, so that no record is fetched before `seek`."""
 
-    def __init__(self, client: AIOKafkaConsumer, poll_ms: int) -> None:
+    def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
-        self._poll_ms = poll_ms
+        self._reached: dict[TopicPartition, int] = {}
+        self._to_commit = asyncio.Event()
+        now = time.monotonic()
+        self._committed_at = now
+        self._fetched_at = now
 
     async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
         """
@@ -78,15 +95,22 @@ class KafkaSource:
 
         Raises:
             Stopped: an offset that is wanted does not exist in the topic any more, or not yet.
+            KafkaError: this client has lost its group, or Kafka refused it; make a new one.
         """
+        now = time.monotonic()
+        if self._reached and now - self._committed_at > LOST_S:
+            raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
         try:
             # aiokafka waits for the end of a rebalance without a bound of its own.
             async with asyncio.timeout(CALL_S):
-                fetched = await self._client.getmany(timeout_ms=self._poll_ms)
+                fetched = await self._client.getmany(timeout_ms=POLL_MS)
         except TimeoutError:
+            if now - self._fetched_at > REJOIN_S:
+                raise KafkaError(f"the group was not joined for {REJOIN_S:g} s") from None
             return {}
         except OffsetOutOfRangeError as error:
             raise Stopped(_gone(error)) from error
+        self._fetched_at = now
         return {
             Partition(tp.topic, tp.partition): [
                 Record(r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers))
@@ -135,13 +159,38 @@ class KafkaSource:
                 offsets: Mapping[TopicPartition, int] = await self._client.beginning_offsets([tp])
                 return offsets[tp]
 
-    async def commit(self, partition: Partition, next_offset: int) -> None:
-        """Commit by number. One that fails costs nothing: the sink's position is the authority."""
-        try:
-            async with asyncio.timeout(CALL_S):
-                await self._client.commit({TopicPartition(*partition): next_offset})
-        except (KafkaError, TimeoutError) as error:
-            log.info("offset %d of %s is not committed: %r", next_offset, partition, error)
+    def commit(self, partition: Partition, next_offset: int) -> None:
+        """Have it committed by number, together with what else was reached meanwhile."""
+        if not self._reached:
+            self._committed_at = time.monotonic()
+        self._reached[TopicPartition(*partition)] = next_offset
+        self._to_commit.set()
+
+    def forget(self) -> None:
+        """Commit nothing of what was reached: the partitions are another member's."""
+        self._reached.clear()
+
+    async def keep_committing(self) -> None:
+        """Commit what is reached until cancelled. What fails is tried again with what follows."""
+        while True:
+            await self._to_commit.wait()
+            self._to_commit.clear()
+            reached = dict(self._reached)
+            try:
+                async with asyncio.timeout(COMMIT_S):
+                    await self._client.commit(reached)
+            except (CommitFailedError, IllegalStateError) as error:
+                log.info("a partition has moved to another member: %r", error)
+                self.forget()
+            except (KafkaError, TimeoutError) as error:
+                log.info("offsets are not committed, which costs nothing: %r", error)
+                self._to_commit.set()
+            else:
+                self._committed_at = time.monotonic()
+                for tp, offset in reached.items():
+                    if self._reached.get(tp) == offset:
+                        del self._reached[tp]
+            await asyncio.sleep(COMMIT_PAUSE_S)
 
 
 @contextlib.asynccontextmanager
@@ -151,7 +200,6 @@ async def kafka_source(
     group: str,
     topic: str,
     assignments: Assignments,
-    poll_ms: int = 200,
 ) -> AsyncIterator[KafkaSource]:
     """Join `group` and yield its source; on exit the group is left."""
     # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
@@ -166,11 +214,16 @@ async def kafka_source(
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
+    source = KafkaSource(client)
     try:
         async with asyncio.timeout(CALL_S):
             await client.start()
-        client.subscribe([topic], listener=_Listener(client, assignments))
-        yield KafkaSource(client, poll_ms)
+        client.subscribe([topic], listener=_Listener(client, source, assignments))
+        committing = asyncio.create_task(source.keep_committing())
+        try:
+            yield source
+        finally:
+            committing.cancel()
     finally:
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(STOP_S):
@@ -180,8 +233,11 @@ async def kafka_source(
 class _Listener(ConsumerRebalanceListener):
     """Short and without awaits of its own: aiokafka logs what it raises and goes on."""
 
-    def __init__(self, client: AIOKafkaConsumer, assignments: Assignments) -> None:
+    def __init__(
+        self, client: AIOKafkaConsumer, source: KafkaSource, assignments: Assignments
+    ) -> None:
         self._client = client
+        self._source = source
         self._assignments = assignments
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -192,6 +248,7 @@ class _Listener(ConsumerRebalanceListener):
         self._assignments.given([Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
+        self._source.forget()
         await self._assignments.taken()
 
 

@@ -48,6 +48,7 @@ _JAVA_OPTIONS = (
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Xshare:auto",
+    "-XX:-UsePerfData",  # its file in /tmp would outlive a killed broker
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
 
@@ -74,6 +75,7 @@ class EmbeddedKafka:
         self._java: list[str | Path] = [
             _java(),
             *_JAVA_OPTIONS,
+            f"-Djava.io.tmpdir={directory}",
             "-cp",
             ":".join(map(str, kafka_jars())),
         ]
