@@ -25,7 +25,7 @@ from ops.embedded.kafka import NotStarted
 from ops.simulate import Plan, simulate
 from ops.tally import Report
 from ops.topics import Refused, apply_topics
-from schemas.settings import Shared
+from schemas.settings import BODY_BYTES_LIMIT, Shared
 
 # People read stderr while a program reads stdout.
 err = Console(stderr=True, highlight=False)
@@ -49,7 +49,13 @@ archive_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    }
+)
 @click.version_option(package_name="hookline")
 def main() -> None:
     """
@@ -101,7 +107,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
             _print_json(result.as_dict())
         else:
             Console().print(show.result(result))
-            err.print(show.where_it_stays(stack.directory))
+            err.print(show.where_it_stays(stack.directory), soft_wrap=True)
         if keep:
             err.print("The services stay until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
@@ -129,6 +135,8 @@ def topics() -> None:
 )
 def topics_apply(*, kafka: str, body_bytes_max: int, replicas: int, wait_s: float) -> None:
     """Create the topics, or set their configuration. Safe to run again."""
+    _bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
+    _bounded("--replicas", replicas, 1, 100)
     with err.status(f"asking Kafka at {kafka}"):
         applied = _run(
             apply_topics(kafka, body_bytes_max=body_bytes_max, replicas=replicas, wait_s=wait_s)
@@ -176,6 +184,9 @@ def simulate_command(
     _bounded("--rate", rate, 0.1, 100_000)
     _bounded("--connections", connections, 1, 10_000)
     _bounded("--users", users, 2, 10_000_000)
+    _bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
     if seconds is None and count is None:
         seconds = 10.0
     plan = Plan(
@@ -190,7 +201,10 @@ def simulate_command(
     )
     expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
     with contextlib.ExitStack() as open_files:
-        file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
+        try:
+            file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
+        except OSError as error:
+            raise click.FileError(str(ledger_path), error.strerror) from error
         advance = open_files.enter_context(_progress("callbacks", expected))
         outcome = _run(simulate(plan, file, lambda _: advance()))
     if as_json:
@@ -239,6 +253,7 @@ def audit_command(
     Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 3 if records name
     a spool that is not known, so that nobody can say how many it had; 2 if it could not be audited.
     """
+    _bounded("--wait", wait_s, 0, 24 * 3600)
     if not admin_urls and spool is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
     report = _run(
@@ -295,7 +310,7 @@ def archive() -> None:
 @json_option
 def archive_ls(*, directory: Path, as_json: bool) -> None:
     """List the segments: partition, offsets, records, time, size."""
-    for path in LocalStore(directory).segments():
+    for path in _segments(directory):
         with path.open("rb") as file, _named(path):
             summary = read_summary(file)
         if as_json:
@@ -311,7 +326,7 @@ def archive_ls(*, directory: Path, as_json: bool) -> None:
 @click.option("--partition", type=int, help="Only this partition.")
 def archive_cat(*, directory: Path, topic: str | None, partition: int | None) -> None:
     """Print the archived lines (JSON), each partition in order, checksums verified."""
-    for path in LocalStore(directory).segments():
+    for path in _segments(directory):
         of_topic, of_partition = path.parent.parent.name, int(path.parent.name)
         if topic not in (None, of_topic) or partition not in (None, of_partition):
             continue
@@ -359,6 +374,13 @@ def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
         yield lambda: progress.advance(task)
 
 
+def _segments(directory: Path) -> list[Path]:
+    found = list(LocalStore(directory).segments())
+    if not found:
+        err.print(f"no segments in {directory}", soft_wrap=True)
+    return found
+
+
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
     try:
@@ -378,7 +400,7 @@ def _print_json(document: object) -> None:
 
 def _bounded(option: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise click.BadParameter(f"must be from {low:g} to {high:g}", param_hint=option)
+        raise click.BadParameter(f"must be from {low:,g} to {high:,.0f}", param_hint=option)
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ class Stack:
         Raises:
             Failed: a part does not come up.
         """
-        self._say("starting Kafka")
+        self._say("starting Kafka (the first time ever it is downloaded, 45 MB)")
         self._add("kafka", self._kafka.launch)
         await self._kafka_up()
         for done in await apply_topics(
@@ -151,7 +151,7 @@ class Stack:
         while True:
             for service in self.services.values():
                 if service.wanted and service.process.poll() is not None:
-                    self._say(f"{service.name} ended ({service.process.returncode}); restarting it")
+                    self._say(f"restarting {service.name}")
                     service.process = service.launch()
                     self._note_pid(service)
             await asyncio.sleep(WATCH_S)
@@ -270,7 +270,7 @@ async def run_traffic(
     with ledger_path.open("wb") as file:
         outcome = await simulate(plan, file, noted)
     await breaking
-    say("traffic has ended; auditing")
+    say("traffic has ended; auditing what arrives, the archive last")
     return Result(outcome, await _prove(stack, ledger_path))
 
 
@@ -288,6 +288,9 @@ async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> No
     await asyncio.sleep(outage_s / 2)
     say("starting Kafka again")
     stack.let_up("kafka")
+    await asyncio.sleep(2 * WATCH_S)
+    await stack.ready()
+    say("Kafka is back")
 
 
 async def _prove(stack: Stack, ledger_path: Path) -> Report:

@@ -16,7 +16,7 @@ from ops.tally import OriginReport, Report
 def addresses(where: Addresses) -> RenderableType:
     """Show where everything is."""
     named = (
-        ("callback URL", f"{where.ingress}?SdkAppid={where.sdkappid}&CallbackCommand=…"),
+        ("callback URL", f"{where.ingress}?SdkAppid={where.sdkappid}"),
         ("ingress", f"{where.admin}/status"),
         ("Kafka", where.kafka),
         ("archive", where.archive),
@@ -26,12 +26,11 @@ def addresses(where: Addresses) -> RenderableType:
     return Text("\n".join(f"  {name:<13} {value}" for name, value in named))
 
 
-def where_it_stays(directory: Path) -> RenderableType:
+def where_it_stays(directory: Path) -> str:
     """Say where the demo's files are."""
-    return Text(
-        f"Read what was archived with: hookline archive cat --archive {directory}/archive\n"
-        f"Everything is in {directory}; remove it when you have seen enough.",
-        overflow="fold",
+    return (
+        f"Read what was archived:  hookline archive cat --archive {directory}/archive\n"
+        f"Remove it when you have seen enough:  rm -r {directory}"
     )
 
 
@@ -49,7 +48,7 @@ def result(came_out: Result) -> RenderableType:
         _fault(report.missing),
         _fault(report.doubled),
     )
-    return Group(table, *_remarks(report), _latencies(came_out.outcome))
+    return Group(table, *_remarks(report), _latencies(came_out.outcome), _verdict(report))
 
 
 def outcome(came_out: Outcome) -> RenderableType:
@@ -73,7 +72,7 @@ def outcome(came_out: Outcome) -> RenderableType:
 def report(found: Report) -> RenderableType:
     """Show a proof, origin by origin."""
     table = Table(title="Audit", title_justify="left")
-    table.add_column("origin")
+    table.add_column("origin", no_wrap=True)
     columns = ("accepted", "in Kafka", "dead letters", "archived", "missing", "doubled")
     for column in columns:
         table.add_column(column, justify="right")
@@ -137,6 +136,8 @@ def _verdict(found: Report) -> RenderableType:
 
 
 def _latencies(came_out: Outcome) -> RenderableType:
+    if not came_out.latencies_ms:
+        return Text("nothing was answered OK")
     figures = "  ".join(
         f"p{percent:g} {came_out.percentile_ms(percent):.1f} ms" for percent in (50, 90, 99, 100)
     )

@@ -72,12 +72,16 @@ class Report:
 
     @property
     def missing(self) -> int:
-        """Callbacks that are not where they must be, over all sinks."""
-        found = sum(o.missing_in_kafka + o.missing_in_archive for o in self.origins)
-        if self.ledger:
-            found += self.ledger.missing_in_kafka + self.ledger.missing_in_archive
-            found += self.ledger.changed
-        return found
+        """
+        Callbacks that are not where they must be, or not as they were sent, over all sinks.
+
+        By number where the spools know them; else what the sender's ledger misses beyond that.
+        """
+        by_number = sum(o.missing_in_kafka + o.missing_in_archive for o in self.origins)
+        if self.ledger is None:
+            return by_number
+        by_ledger = self.ledger.missing_in_kafka + self.ledger.missing_in_archive
+        return max(by_number, by_ledger) + self.ledger.changed
 
     @property
     def doubled(self) -> int:

@@ -31,7 +31,6 @@ class Pipe:
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.spool: Spool = take(directory, bytes_max=64 << 20)
-        self.forwarder: Forwarder | None = None
 
     def close(self) -> None:
         """Let the spool go."""
@@ -47,7 +46,7 @@ class Pipe:
     ) -> None:
         """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
         async with self._intake() as (intake, stored):
-            self.forwarder = forwarder = Forwarder(
+            forwarder = Forwarder(
                 self.spool,
                 bootstrap_servers=self.bootstrap_servers,
                 body_bytes_max=BODY_BYTES_MAX,
