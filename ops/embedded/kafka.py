@@ -6,10 +6,10 @@ docs/decisions/0005-embedded-kafka.md tells why, and what was tried.
 
 import base64
 import contextlib
+import os
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,8 +126,7 @@ class EmbeddedKafka:
             child.kill(self.process)
 
     def _format(self) -> None:
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c"]
+        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c"]
         formatter = child.start([*self._java, *storage, self._properties], log=self.log)
         if formatter.wait() != 0:
             raise NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
@@ -142,6 +141,12 @@ def embedded_kafka(directory: Path) -> Iterator[EmbeddedKafka]:
         yield kafka
     finally:
         kafka.kill()
+
+
+def _cluster_id() -> str:
+    # 16 bytes in URL-safe Base64. The first is 0: one id in 64 would begin with "-" otherwise,
+    # which Kafka's tool takes for an option.
+    return base64.urlsafe_b64encode(bytes(1) + os.urandom(15)).decode().rstrip("=")
 
 
 def _java() -> Path:
