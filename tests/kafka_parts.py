@@ -42,11 +42,15 @@ class Pipe:
             await asyncio.gather(*(intake.store(record, 1) for record in records))
 
     async def forward(
-        self, *, until: Callable[[], bool] | None = None, seconds: float = 30
+        self,
+        *,
+        until: Callable[[], bool] | None = None,
+        seconds: float = 30,
+        kind: type[Forwarder] = Forwarder,
     ) -> None:
         """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
         async with self._intake() as (intake, stored):
-            forwarder = Forwarder(
+            forwarder = kind(
                 self.spool,
                 bootstrap_servers=self.bootstrap_servers,
                 body_bytes_max=BODY_BYTES_MAX,

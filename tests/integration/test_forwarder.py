@@ -3,12 +3,16 @@
 import asyncio
 import random
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from builders import a_body, a_callback, a_wire_record
 from kafka_parts import Pipe, in_topic, many, sequences
 
+from ingress import forwarder
 from ops.embedded.kafka import EmbeddedKafka
 from schemas.body import Malformed
 from schemas.record import callback_record, malformed_record
@@ -64,17 +68,65 @@ async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pip
     assert sorted(sequences(found)) == [1, 2, 4, 5]
 
 
+async def crash(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+    """Let go of a client as a killed process does: its connections end, it says no goodbye."""
+    if isinstance(client, AIOKafkaProducer):
+        client._closed = True  # noqa: SLF001 - or it complains that nobody stopped it
+        if (sending := client._sender._sender_task) is not None:  # noqa: SLF001
+            sending.cancel()
+        await client.client.close()
+    else:
+        await client.stop()
+
+
 @pytest.mark.timeout(180)
-async def test_cut_at_any_moment_nothing_is_missing_or_doubled(pipe: Pipe) -> None:
-    """Thirty forwarders in a row are abandoned at random awaits, transactions open or in doubt."""
+async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sixty forwarders in a row die at random awaits, transactions open or in doubt."""
     await pipe.store(many(9_000))
+    monkeypatch.setattr(forwarder, "_stop", crash)
+    monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
-    for _ in range(30):
-        deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.25)
+    for _ in range(60):
+        deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.15)
         await pipe.forward(until=lambda at=deadline: asyncio.get_running_loop().time() > at)  # type: ignore[misc]
+    monkeypatch.undo()
     await pipe.forward()
     found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
     assert sorted(sequences(found)) == list(range(1, 9_001))
+
+
+async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -> None:
+    """Its commit may land at the last moment: read before that, the cursor doubles its rows."""
+    await pipe.store(many(20))
+    rows = pipe.spool.since(0, rows_max=20, bytes_max=1 << 20)
+    predecessor = AIOKafkaProducer(
+        bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
+    )
+    await predecessor.start()
+    late_commit = predecessor.commit_transaction
+
+    async def not_yet() -> None:
+        pass
+
+    class Successor(forwarder.Forwarder):
+        begun = False
+
+        @asynccontextmanager
+        async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+            if not Successor.begun:
+                Successor.begun = True
+                predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
+                await self._transaction(predecessor, rows)
+                await late_commit()  # type: ignore[no-untyped-call]
+            async with super()._producer() as producer:
+                yield producer
+
+    await pipe.forward(kind=Successor)
+    await predecessor.stop()
+    found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 21))
 
 
 @pytest.mark.timeout(180)
