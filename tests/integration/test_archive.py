@@ -34,6 +34,20 @@ def archived(directory: Path, origin: str) -> list[int]:
     return found
 
 
+async def archive_until(
+    count: int, archive: Archive, directory: Path, pipe: Pipe, group: str
+) -> None:
+    """Run one member until `count` records of the pipe's origin are archived."""
+    await run_until(
+        archive,
+        lambda: len(archived(directory, pipe.spool.origin)) >= count,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+        seconds=60,
+    )
+
+
 async def test_what_is_in_the_topic_is_in_the_archive_once(
     pipe: Pipe, tmp_path: Path, group: str
 ) -> None:
@@ -41,13 +55,7 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     await pipe.store(many(1_000))
     await pipe.forward()
     directory = tmp_path / "archive"
-    await run_until(
-        Archive(LocalStore(directory)),
-        lambda: len(archived(directory, pipe.spool.origin)) >= 1_000,
-        bootstrap_servers=pipe.bootstrap_servers,
-        group=group,
-        limits=LIMITS,
-    )
+    await archive_until(1_000, Archive(LocalStore(directory)), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
 
     async def proof() -> OriginReport:
@@ -88,13 +96,7 @@ async def test_an_aborted_transaction_is_not_archived(
     await pipe.store(many(20))
     await pipe.forward()
     directory = tmp_path / "archive"
-    await run_until(
-        Archive(LocalStore(directory)),
-        lambda: len(archived(directory, pipe.spool.origin)) >= 20,
-        bootstrap_servers=pipe.bootstrap_servers,
-        group=group,
-        limits=LIMITS,
-    )
+    await archive_until(20, Archive(LocalStore(directory)), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 21))
 
 
@@ -106,14 +108,7 @@ async def test_members_come_and_go_and_every_record_is_archived_once(
     origin = pipe.spool.origin
 
     async def member(count: int) -> None:
-        await run_until(
-            Archive(LocalStore(directory)),
-            lambda: len(archived(directory, origin)) >= count,
-            bootstrap_servers=pipe.bootstrap_servers,
-            group=group,
-            limits=LIMITS,
-            seconds=60,
-        )
+        await archive_until(count, Archive(LocalStore(directory)), directory, pipe, group)
 
     for portion in range(3):
         await pipe.store(many(300, first=1 + 300 * portion))
@@ -139,13 +134,7 @@ async def test_while_the_sink_is_down_the_member_stays_and_nothing_is_lost(
 
     await pipe.store(many(100))
     await pipe.forward()
-    await run_until(
-        Flaky(LocalStore(directory)),
-        lambda: len(archived(directory, pipe.spool.origin)) >= 100,
-        bootstrap_servers=pipe.bootstrap_servers,
-        group=group,
-        limits=LIMITS,
-    )
+    await archive_until(100, Flaky(LocalStore(directory)), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 101))
 
 
