@@ -24,8 +24,8 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: setup check-fast  ## all tests: unit, property, real Kafka, killed processes (under 10 min)
-	$(BIN)/pytest tests/integration tests/e2e --durations=10
+test: setup check-fast  ## all tests: logic, real servers, killed processes (under 10 min)
+	$(BIN)/pytest tests/contract tests/integration tests/e2e --durations=10
 
 check: setup check-fast  ## format, lint, types, unit and property tests (under 20 s)
 
@@ -38,8 +38,8 @@ check-fast:
 unit: setup  ## unit and property tests alone
 	$(BIN)/pytest -q tests/unit tests/property
 
-integration: setup  ## tests against a real Kafka alone
-	$(BIN)/pytest tests/integration
+integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
+	$(BIN)/pytest tests/contract tests/integration
 
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e

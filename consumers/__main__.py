@@ -3,9 +3,11 @@
 import sys
 
 from consumers.archive import ARCHIVE
+from consumers.counters import COUNTERS
 from consumers.runtime.process import main
+from consumers.sync import SYNC
 
-CONSUMERS = {consumer.name: consumer for consumer in (ARCHIVE,)}
+CONSUMERS = {consumer.name: consumer for consumer in (ARCHIVE, SYNC, COUNTERS)}
 
 if __name__ == "__main__":
     match sys.argv[1:]:

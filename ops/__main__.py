@@ -19,11 +19,10 @@ from consumers.archive.store import LocalStore
 from ops import audit as proof
 from ops import demo as demonstration
 from ops import ledger as senders
-from ops import show
-from ops.embedded.child import Missing
-from ops.embedded.kafka import NotStarted
+from ops import show, stack
+from ops.embedded.child import Missing, NotStarted
+from ops.report import Report
 from ops.simulate import Plan, simulate
-from ops.tally import Report
 from ops.topics import Refused, apply_topics
 from schemas.settings import BODY_BYTES_LIMIT, Shared
 
@@ -39,6 +38,18 @@ bootstrap_option = click.option(
     help="Kafka's address, host:port.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
+postgres_option = click.option(
+    "--postgres",
+    envvar="SYNC_POSTGRES",
+    show_envvar=True,
+    help="The database that is synced to, as the consumer has it; not audited without.",
+)
+stats_option = click.option(
+    "--stats",
+    "stats_url",
+    envvar="HOOKLINE_STATS",
+    help="Address of the statistics API, http://…; counts are not audited without.",
+)
 archive_option = click.option(
     "--archive",
     "directory",
@@ -69,15 +80,16 @@ def main() -> None:
 @main.command()
 @click.option("--seconds", default=20.0, show_default=True, help="How long traffic runs.")
 @click.option("--rate", default=300.0, show_default=True, help="Callbacks a second.")
-@click.option("--faults/--no-faults", default=True, help="Kill the ingress and Kafka on the way.")
+@click.option("--faults/--no-faults", default=True, help="Kill every part on the way.")
 @click.option("--keep", is_flag=True, help="Keep the services running until Ctrl-C.")
 @json_option
 def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> None:
     """
     Run the whole pipeline here, kill parts of it, and prove that nothing is lost.
 
-    Needs no Docker: Kafka is downloaded once (45 MB) and runs as a child process. Exits with 0 if
-    every callback that was answered OK is in Kafka and in the archive exactly once, else with 1.
+    Needs no Docker: Kafka (downloaded once, 45 MB), PostgreSQL and Valkey run as child processes.
+    Exits with 0 if every callback that was answered OK is in Kafka, in the archive, in PostgreSQL
+    and in the counts exactly once, else with 1.
 
     With --json, stdout carries two lines: the addresses when all is ready, the result at the end of
     the traffic.
@@ -89,14 +101,14 @@ def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool
 
 
 async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> bool:
-    async with demonstration.running_stack(_say) as stack:
+    async with stack.running_stack(_say) as running:
         if as_json:
-            _print_json(asdict(stack.addresses))
+            _print_json(asdict(running.addresses))
         else:
-            err.print(show.addresses(stack.addresses), soft_wrap=True)
+            err.print(show.addresses(running.addresses), soft_wrap=True)
         with _progress("callbacks", round(seconds * rate)) as advance:
             result = await demonstration.run_traffic(
-                stack,
+                running,
                 rate=rate,
                 seconds=seconds,
                 faults=faults,
@@ -107,7 +119,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
             _print_json(result.as_dict())
         else:
             Console().print(show.result(result))
-            err.print(show.where_it_stays(stack.directory), soft_wrap=True)
+            err.print(show.where_it_stays(running.directory), soft_wrap=True)
         if keep:
             err.print("The services stay until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
@@ -216,6 +228,8 @@ def simulate_command(
 @main.command("audit")
 @bootstrap_option
 @archive_option
+@postgres_option
+@stats_option
 @click.option(
     "--ingress", "admin_urls", multiple=True, help="Admin address of a running ingress, http://…"
 )
@@ -238,6 +252,8 @@ def audit_command(
     *,
     kafka: str,
     directory: Path,
+    postgres: str | None,
+    stats_url: str | None,
     admin_urls: tuple[str, ...],
     spool: Path | None,
     ledger_path: Path | None,
@@ -245,10 +261,11 @@ def audit_command(
     as_json: bool,
 ) -> None:
     """
-    Prove that every callback is in Kafka and in the archive exactly once.
+    Prove that every callback is in Kafka and in every sink exactly once.
 
-    How many there must be is what the spools say: name a running ingress (--ingress), or the spool
-    directory if none runs (--spool).
+    The archive is always audited, PostgreSQL and the counts where they are named. How many there
+    must be is what the spools say: name a running ingress (--ingress), or the spool directory if
+    none runs (--spool).
 
     Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 3 if records name
     a spool that is not known, so that nobody can say how many it had; 2 if it could not be audited.
@@ -258,8 +275,12 @@ def audit_command(
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
     report = _run(
         _audit(
-            kafka=kafka,
-            archive=directory,
+            proof.Sources(
+                bootstrap_servers=kafka,
+                archive=directory,
+                postgres=postgres,
+                stats=stats_url.rstrip("/") if stats_url else None,
+            ),
             admin_urls=admin_urls,
             spool=spool,
             ledger_path=ledger_path,
@@ -276,9 +297,8 @@ def audit_command(
 
 
 async def _audit(
+    sources: proof.Sources,
     *,
-    kafka: str,
-    archive: Path,
     admin_urls: tuple[str, ...],
     spool: Path | None,
     ledger_path: Path | None,
@@ -290,8 +310,7 @@ async def _audit(
     with err.status("reading") as status:
         return await proof.audit(
             accepted,
-            bootstrap_servers=kafka,
-            archive=archive,
+            sources,
             ledger=list(senders.read(ledger_path)) if ledger_path else [],
             wait_s=wait_s,
             progress=lambda so_far: status.update(
@@ -353,7 +372,7 @@ def _run(work: Coroutine[Any, Any, Got]) -> Got:
         Refused,
         Missing,
         NotStarted,
-        demonstration.Failed,
+        stack.Failed,
         proof.NotAudited,
         senders.NoLedger,
     ) as error:

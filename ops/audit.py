@@ -1,5 +1,5 @@
 """
-Read everything that a proof needs: the spools' N, both topics, the archive.
+Read everything that a proof needs: the spools' N, both topics, the archive, database, statistics.
 
 Reading is incremental, so an audit can wait for the rest to arrive without beginning again.
 """
@@ -8,18 +8,23 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
+import psycopg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from psycopg import sql
 
 from consumers.archive.segment import Damaged, Line, read_lines
 from consumers.archive.store import LocalStore
 from ingress.spools import summaries
 from ops.ledger import Entry
-from ops.tally import Report, Tally
+from ops.report import Report
+from ops.tally import Statistics, Tally
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
@@ -27,11 +32,20 @@ class NotAudited(Exception):
     """Something that the proof needs cannot be read; the text says what."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """What is read. A sink that is None is not audited."""
+
+    bootstrap_servers: str
+    archive: Path
+    postgres: str | None = None
+    stats: str | None = None
+
+
 async def audit(
     accepted: dict[str, int],
+    sources: Sources,
     *,
-    bootstrap_servers: str,
-    archive: Path,
     ledger: Sequence[Entry],
     wait_s: float,
     progress: Callable[[Tally], None],
@@ -40,15 +54,22 @@ async def audit(
     Read everything and report; what is missing is waited for, up to `wait_s`.
 
     Raises:
-        NotAudited: Kafka or the archive cannot be read.
+        NotAudited: one of the sources cannot be read.
     """
     deadline = time.monotonic() + wait_s
-    tally = Tally(accepted, ledger)
+    tally = Tally(
+        accepted, ledger, synced=sources.postgres is not None, counted=sources.stats is not None
+    )
     seen: set[Path] = set()
-    async with _reader(bootstrap_servers) as reader:
+    async with _reader(sources.bootstrap_servers) as reader:
         while True:
+            # Before Kafka: what was counted by now is in the topic when that is read.
+            if sources.stats is not None:
+                tally.see_statistics(await _statistics(sources.stats))
             await _read_kafka(reader, tally)
-            await asyncio.to_thread(_read_archive, archive, seen, tally)
+            await asyncio.to_thread(_read_archive, sources.archive, seen, tally)
+            if sources.postgres is not None:
+                await asyncio.to_thread(_read_postgres, sources.postgres, tally)
             progress(tally)
             report = tally.report()
             if not report.missing or time.monotonic() > deadline:
@@ -63,15 +84,7 @@ async def accepted_by_status(admin_url: str) -> dict[str, int]:
     Raises:
         NotAudited: it does not answer.
     """
-    timeout = aiohttp.ClientTimeout(total=10)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-            session.get(f"{admin_url}/status") as response,
-        ):
-            status = await response.json()
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise NotAudited(f"{admin_url}/status does not answer: {error!r}") from error
+    status = await _ask(f"{admin_url}/status")
     return {
         spool["origin"]: spool["last_sequence"]
         for spool in status["spools"]
@@ -97,6 +110,30 @@ def accepted_by_spools(directory: Path) -> dict[str, int]:
             )
         found[spool.origin] = spool.last_sequence
     return found
+
+
+async def _ask(url: str) -> Any:
+    timeout = aiohttp.ClientTimeout(total=10)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
+            session.get(url) as response,
+        ):
+            return await response.json()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise NotAudited(f"{url} does not answer: {error!r}") from error
+
+
+async def _statistics(stats_url: str) -> Statistics:
+    totals = await _ask(f"{stats_url}/v1/totals")
+    return Statistics(
+        messages=totals["messages"] + totals["group_messages"],
+        people=None if totals["people_error"] else totals["people"],
+        applied={
+            origin: (found["applied"], found["sequence_sum"])
+            for origin, found in totals["origins"].items()
+        },
+    )
 
 
 async def _read_kafka(reader: AIOKafkaConsumer, tally: Tally) -> None:
@@ -126,6 +163,39 @@ def _read_archive(directory: Path, seen: set[Path], tally: Tally) -> None:
                 for line in read_lines(file):
                     tally.see_line(msgspec.json.decode(line, type=Line))
             seen.add(path)
+
+
+def _read_postgres(conninfo: str, tally: Tally) -> None:
+    """
+    Read all receipts, and what there is of the ledger's callbacks.
+
+    A receipt counts only with what happened beside it.
+
+    Raises:
+        NotAudited: the database does not answer, or has no such tables.
+    """
+    try:
+        with psycopg.connect(conninfo, connect_timeout=10) as connection:
+            with connection.cursor(name="receipts") as receipts:
+                receipts.itersize = 10_000
+                receipts.execute(
+                    "select origin, sequence from hookline.receipts r where exists"
+                    " (select from hookline.messages m where m.ce_id = r.ce_id) or exists"
+                    " (select from hookline.callbacks c where c.ce_id = r.ce_id)"
+                )
+                tally.see_receipts(receipts)
+            for table in ("messages", "callbacks"):
+                bodies = connection.execute(
+                    sql.SQL(
+                        "select ce_id, encode(sha256(convert_to(body::text, 'UTF8')), 'hex')"
+                        " from hookline.{} where ce_id = any(%s)"
+                    ).format(sql.Identifier(table)),
+                    (tally.ledger_ids,),
+                )
+                for identity, sha256 in bodies:
+                    tally.see_row(identity, sha256)
+    except psycopg.Error as error:
+        raise NotAudited(f"PostgreSQL: {str(error).splitlines()[0]}") from error
 
 
 @asynccontextmanager

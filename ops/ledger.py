@@ -20,6 +20,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     sdkappid: str
     command: str
+    # The accounts that a callback is from and to.
+    people: tuple[str, ...] = ()
     sha256: str
     outcome: Outcome
     status: int

@@ -8,9 +8,27 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.archive.segment import Summary
-from ops.demo import Addresses, Result
+from ops.demo import Result
+from ops.report import (
+    ARCHIVE,
+    COUNTS,
+    DEAD_LETTERS,
+    KAFKA,
+    POSTGRES,
+    OriginReport,
+    Report,
+)
 from ops.simulate import Outcome
-from ops.tally import OriginReport, Report
+from ops.stack import Addresses
+
+# Every place that an audit looks at, in the order of the way there, as people call it.
+SINKS = {
+    KAFKA: "in Kafka",
+    DEAD_LETTERS: "dead letters",
+    ARCHIVE: "archived",
+    POSTGRES: "synced",
+    COUNTS: "counted",
+}
 
 
 def addresses(where: Addresses) -> RenderableType:
@@ -20,6 +38,8 @@ def addresses(where: Addresses) -> RenderableType:
         ("ingress", f"{where.admin}/status"),
         ("Kafka", where.kafka),
         ("archive", where.archive),
+        ("PostgreSQL", where.postgres),
+        ("statistics", f"{where.stats}/v1/totals"),
         ("spool", where.spool),
         ("logs", where.logs),
     )
@@ -38,16 +58,20 @@ def result(came_out: Result) -> RenderableType:
     """Show the demo's table."""
     answers, report = came_out.outcome.answers, came_out.report
     table = Table(title="Hookline demo", title_justify="left")
-    for column in ("sent", "answered OK", "in Kafka", "archived", "missing", "doubled"):
+    columns: dict[str, str | Text] = {
+        "sent": str(sum(answers.values())),
+        "answered OK": str(answers["ok"]),
+        **{
+            title: str(report.held(sink))
+            for sink, title in SINKS.items()
+            if sink != DEAD_LETTERS and report.held(sink) is not None
+        },
+        "missing": _fault(report.missing),
+        "doubled": _fault(report.doubled),
+    }
+    for column in columns:
         table.add_column(column, justify="right")
-    table.add_row(
-        str(sum(answers.values())),
-        str(answers["ok"]),
-        str(sum(origin.in_kafka for origin in report.origins)),
-        str(sum(origin.archived for origin in report.origins)),
-        _fault(report.missing),
-        _fault(report.doubled),
-    )
+    table.add_row(*columns.values())
     return Group(table, *_remarks(report), _latencies(came_out.outcome), _verdict(report))
 
 
@@ -73,18 +97,16 @@ def report(found: Report) -> RenderableType:
     """Show a proof, origin by origin."""
     table = Table(title="Audit", title_justify="left")
     table.add_column("origin", no_wrap=True)
-    columns = ("accepted", "in Kafka", "dead letters", "archived", "missing", "doubled")
-    for column in columns:
+    audited = [sink for sink in SINKS if found.held(sink) is not None]
+    for column in ("accepted", *(SINKS[sink] for sink in audited), "missing", "doubled"):
         table.add_column(column, justify="right")
     for origin in found.origins:
         table.add_row(
             origin.origin,
             "unknown" if origin.accepted is None else str(origin.accepted),
-            str(origin.in_kafka),
-            str(origin.dead_letters),
-            str(origin.archived),
-            _fault(origin.missing_in_kafka + origin.missing_in_archive),
-            _fault(origin.doubled_in_kafka + origin.doubled_in_archive),
+            *(str(origin.sinks[sink].sequences) for sink in audited),
+            _fault(origin.missing),
+            _fault(origin.doubled),
         )
     return Group(table, *_remarks(found), _verdict(found))
 
@@ -105,11 +127,18 @@ def _remarks(found: Report) -> list[RenderableType]:
     remarks = [line for origin in found.origins for line in _faults_of(origin)]
     if found.repeats:
         remarks.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
+    if found.counted:
+        figures = ", ".join(f"{figure.shown} {name}" for name, figure in found.counted.items())
+        remarks.append(f"the statistics show {figures}")
+    for name, figure in found.counted.items():
+        if figure.missing or figure.doubled:
+            bounds = f"{figure.least} to {figure.most}"
+            remarks.append(f"faulty: {figure.shown} {name} are shown, the records make {bounds}")
     if found.ledger:
         ledger = found.ledger
+        missing = ", ".join(f"not {SINKS[sink]} {count}" for sink, count in ledger.missing.items())
         remarks.append(
-            f"the sender's ledger: {ledger.ok} answered OK, of these missing in Kafka "
-            f"{ledger.missing_in_kafka}, in the archive {ledger.missing_in_archive}, changed "
+            f"the sender's ledger: {ledger.ok} answered OK, of these {missing}; changed "
             f"{ledger.changed}; {ledger.unanswered} unanswered, of these stored all the same "
             f"{ledger.unanswered_but_stored}"
         )
@@ -119,11 +148,15 @@ def _remarks(found: Report) -> list[RenderableType]:
 
 
 def _faults_of(origin: OriginReport) -> list[str]:
-    lines = [
-        f"{origin.origin}: {fault.replace('_', ' ')}: {', '.join(map(str, sequences))}"
-        for fault, sequences in origin.listed.items()
-        if sequences
-    ]
+    lines = []
+    for sink, held in origin.sinks.items():
+        for fault, count, listed in (
+            ("missing", held.missing, held.missing_listed),
+            ("doubled", held.doubled, held.doubled_listed),
+        ):
+            if count:
+                which = ", ".join(map(str, listed)) or "counts do not say which"
+                lines.append(f"{origin.origin}: {count} {fault}, {SINKS[sink]}: {which}")
     if origin.accepted is None:
         lines.append(f"{origin.origin}: no spool is known of it, so how many it had is unproven")
     return lines

@@ -1,255 +1,303 @@
 """
 What was seen of every callback, and whether that is what was promised. Pure: it reads nothing.
 
-N is what the spools say. Every sequence 1..N of every origin must be once in Kafka and once in the
-archive, and what a sender noted as answered OK must be there as well, byte for byte.
+N is what the spools say. Every sequence 1..N of every origin must be once in Kafka and once in each
+sink, and what a sender noted as answered OK must be there as well, byte for byte.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from consumers.archive.segment import Line
+from ops import report
 from ops.ledger import Entry
+from ops.report import Counted, Held, LedgerReport, OriginReport, Report
+from schemas.body import Malformed, parse
 from schemas.dead_letter import GROUP
+from schemas.identity import parties
+from schemas.message import MESSAGES
 from schemas.record import ID, ORIGIN, SEQUENCE
 from schemas.topics import DEAD_LETTERS
 
-LISTED_MAX = 20
-ARCHIVE = "archive"
+# Whose dead letters stand for which sink: a consumer's name is its group.
+SINK_OF_GROUP = {"archive": report.ARCHIVE, "sync": report.POSTGRES, "counters": report.COUNTS}
+
+
+class Sequences:
+    """How often each sequence of one origin was seen in one place."""
+
+    def __init__(self) -> None:
+        # A byte a sequence; index 0 is never used.
+        self._times = bytearray()
+
+    def add(self, sequence: int) -> None:
+        """Count one more."""
+        if sequence >= len(self._times):
+            self._times.extend(bytes(max(sequence + 1 - len(self._times), len(self._times))))
+        self._times[sequence] = min(self._times[sequence] + 1, 255)
+
+    def __getitem__(self, sequence: int) -> int:
+        return self._times[sequence] if sequence < len(self._times) else 0
+
+    @property
+    def distinct(self) -> int:
+        """How many sequences were seen at all."""
+        return len(self._times) - self._times.count(0)
+
+    @property
+    def reach(self) -> int:
+        """No sequence above this was seen."""
+        return len(self._times)
 
 
 @dataclass(slots=True)
 class _Places:
-    """How often each sequence of an origin was seen; index 0 is never used."""
+    """One origin's sequences, place by place."""
 
-    callbacks: bytearray = field(default_factory=bytearray)
-    dead_letters: bytearray = field(default_factory=bytearray)
-    set_aside: bytearray = field(default_factory=bytearray)
-    archived: bytearray = field(default_factory=bytearray)
+    callbacks: Sequences = field(default_factory=Sequences)
+    dead_letters: Sequences = field(default_factory=Sequences)
+    archived: Sequences = field(default_factory=Sequences)
+    synced: Sequences = field(default_factory=Sequences)
+    # By sink, what its consumer set aside.
+    set_aside: dict[str, Sequences] = field(default_factory=dict)
     # Archived from offsets that the topic's retention has deleted: the archive's word counts.
-    expired: bytearray = field(default_factory=bytearray)
+    expired: Sequences = field(default_factory=Sequences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OriginReport:
-    """One spool's callbacks. The lists hold the first LISTED_MAX sequences."""
+class Statistics:
+    """What the statistics API shows; `people` is None where they are estimated."""
 
-    origin: str
-    accepted: int | None
-    in_kafka: int
-    dead_letters: int
-    archived: int
-    missing_in_kafka: int
-    doubled_in_kafka: int
-    missing_in_archive: int
-    doubled_in_archive: int
-    listed: dict[str, list[int]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerReport:
-    """What the sender noted against what is stored. The list holds the first LISTED_MAX ids."""
-
-    sent: int
-    ok: int
-    refused: int
-    unanswered: int
-    unanswered_but_stored: int
-    missing_in_kafka: int
-    missing_in_archive: int
-    changed: int
-    listed: list[str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """The whole proof. `repeats`: callbacks that the sender sent again; no fault."""
-
-    origins: list[OriginReport]
-    ledger: LedgerReport | None
-    repeats: int
-
-    @property
-    def missing(self) -> int:
-        """
-        Callbacks that are not where they must be, or not as they were sent, over all sinks.
-
-        By number where the spools know them; else what the sender's ledger misses beyond that.
-        """
-        by_number = sum(o.missing_in_kafka + o.missing_in_archive for o in self.origins)
-        if self.ledger is None:
-            return by_number
-        by_ledger = self.ledger.missing_in_kafka + self.ledger.missing_in_archive
-        return max(by_number, by_ledger) + self.ledger.changed
-
-    @property
-    def doubled(self) -> int:
-        """Callbacks that are in a sink more than once."""
-        return sum(o.doubled_in_kafka + o.doubled_in_archive for o in self.origins)
-
-    @property
-    def unproven(self) -> list[str]:
-        """Origins that records name and no spool is known of: their N is unknown."""
-        return [o.origin for o in self.origins if o.accepted is None]
-
-    @property
-    def proven(self) -> bool:
-        """Tell whether everything is in every sink exactly once."""
-        return not (self.missing or self.doubled or self.unproven)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the report for `--json`."""
-        return asdict(self) | {
-            "missing": self.missing,
-            "doubled": self.doubled,
-            "unproven": self.unproven,
-            "proven": self.proven,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    in_kafka: set[bytes] = field(default_factory=set)
-    in_archive: set[bytes] = field(default_factory=set)
-    changed: set[bytes] = field(default_factory=set)
+    messages: int
+    people: int | None
+    # By origin, how many sequences were counted, and their sum.
+    applied: Mapping[str, tuple[int, int]]
 
 
 class Tally:
-    """Counts how often each callback was seen where."""
+    """Counts how often each callback was seen where. `synced` and `counted`: these are audited."""
 
-    def __init__(self, accepted: dict[str, int], ledger: Iterable[Entry]) -> None:
+    def __init__(
+        self, accepted: dict[str, int], ledger: Iterable[Entry], *, synced: bool, counted: bool
+    ) -> None:
         self._accepted = accepted
         self._ledger = {bytes.fromhex(entry.id): entry for entry in ledger}
         self._places: dict[str, _Places] = {origin: _Places() for origin in accepted}
-        self._stored = _Stored()
+        # By sink, which of the ledger's callbacks are in it.
+        self._found: dict[str, set[bytes]] = {report.KAFKA: set(), report.ARCHIVE: set()}
+        self._changed: set[bytes] = set()
         self._ids: set[bytes] = set()
         self._repeats = 0
+        self._synced = synced
+        if synced:
+            self._found[report.POSTGRES] = set()
+        self._counted = counted
+        self._statistics = Statistics(messages=0, people=None, applied={})
+        # Ids of messages and accounts of people; True where a settled callback is among theirs.
+        self._messages: dict[bytes, bool] = {}
+        self._people: dict[tuple[str, str], bool] = {}
         # The lowest offset that each partition of the main topic still has.
         self.beginnings: dict[int, int] = {}
         self.records = 0
         self.lines = 0
+
+    @property
+    def ledger_ids(self) -> list[str]:
+        """Return the identities that the ledger names."""
+        return [identity.hex() for identity in self._ledger]
 
     def report(self) -> Report:
         """Return what is known now."""
         return Report(
             origins=[self._origin(origin) for origin in sorted(self._places)],
             ledger=self._ledger_report() if self._ledger else None,
+            counted=self._figures() if self._counted else {},
             repeats=self._repeats,
         )
 
     def see_record(self, topic: str, headers: dict[str, bytes], value: bytes) -> None:
         """Count a record of one of the two topics."""
         self.records += 1
-        place = _place(headers.get(ORIGIN, b"").decode(), headers.get(SEQUENCE, b"").decode())
+        texts = {name: header.decode("utf-8", "replace") for name, header in headers.items()}
+        place = _place(texts)
         if place is None:
             return
         places = self._places.setdefault(place[0], _Places())
         if topic == DEAD_LETTERS.name:
-            if (failed_group := headers.get(GROUP)) is None:
-                _add(places.dead_letters, place[1])
-            elif failed_group.decode() == ARCHIVE:
-                _add(places.set_aside, place[1])
+            group = texts.get(GROUP)
+            if group is None:
+                places.dead_letters.add(place[1])
+            elif group in SINK_OF_GROUP:
+                places.set_aside.setdefault(SINK_OF_GROUP[group], Sequences()).add(place[1])
             return
-        _add(places.callbacks, place[1])
-        identity = bytes.fromhex(headers[ID].decode())
+        places.callbacks.add(place[1])
+        identity = bytes.fromhex(texts[ID])
         self._repeats += identity in self._ids
         self._ids.add(identity)
-        self._match(identity, value, self._stored.in_kafka)
+        self._match(identity, value, report.KAFKA)
+        self._note_message(place, texts, value)
 
     def see_line(self, line: Line) -> None:
         """Count a line of the archive."""
         self.lines += 1
-        headers = {name: value or "" for name, value in line.headers.items()}
-        place = _place(headers.get(ORIGIN, ""), headers.get(SEQUENCE, ""))
+        texts = {name: header or "" for name, header in line.headers.items()}
+        place = _place(texts)
         if place is None:
             return
         places = self._places.setdefault(place[0], _Places())
-        _add(places.archived, place[1])
+        places.archived.add(place[1])
         if line.offset < self.beginnings.get(line.partition, 0):
-            _add(places.expired, place[1])
-        self._match(bytes.fromhex(headers[ID]), line.value, self._stored.in_archive)
+            places.expired.add(place[1])
+        self._match(bytes.fromhex(texts[ID]), line.value, report.ARCHIVE)
+        self._note_message(place, texts, line.value)
 
-    def _match(self, identity: bytes, value: bytes, found: set[bytes]) -> None:
-        entry = self._ledger.get(identity)
-        if entry is not None:
-            found.add(identity)
-            if hashlib.sha256(value).hexdigest() != entry.sha256:
-                self._stored.changed.add(identity)
+    def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
+        """Take the database's receipts, all of them: what was seen of it before is forgotten."""
+        for places in self._places.values():
+            places.synced = Sequences()
+        for origin, sequence in receipts:
+            self._places.setdefault(origin, _Places()).synced.add(sequence)
+
+    def see_row(self, identity: str, sha256: str) -> None:
+        """Note that the database has a body of the ledger, with this digest."""
+        self._compare(bytes.fromhex(identity), sha256, report.POSTGRES)
+
+    def see_statistics(self, statistics: Statistics) -> None:
+        """Take what the statistics show. Read them before the records of the same round."""
+        self._statistics = statistics
+
+    def _match(self, identity: bytes, value: bytes, sink: str) -> None:
+        if identity in self._ledger:
+            self._compare(identity, hashlib.sha256(value).hexdigest(), sink)
+
+    def _compare(self, identity: bytes, sha256: str, sink: str) -> None:
+        self._found[sink].add(identity)
+        if self._ledger[identity].sha256 != sha256:
+            self._changed.add(identity)
+
+    def _note_message(
+        self, place: tuple[str, int], headers: Mapping[str, str], value: bytes
+    ) -> None:
+        if not self._counted or headers.get("ce_type") not in MESSAGES:
+            return
+        identity = bytes.fromhex(headers[ID])
+        settled = place[1] <= self._accepted.get(place[0], 0)
+        if identity in self._messages and (self._messages[identity] or not settled):
+            return
+        try:
+            who = parties(parse(value))
+        except Malformed:
+            return  # no ingress wrote it, and no consumer counts it
+        self._messages[identity] = settled
+        for account in filter(None, (who.sender, who.recipient)):
+            person = (headers["ce_sdkappid"], account)
+            self._people[person] = self._people.get(person, False) or settled
+
+    def _figures(self) -> dict[str, Counted]:
+        shown = {"messages": self._statistics.messages, "people": self._statistics.people}
+        known = {"messages": self._messages.values(), "people": self._people.values()}
+        return {
+            figure: Counted(shown=value, least=sum(known[figure]), most=len(known[figure]))
+            for figure, value in shown.items()
+            if value is not None
+        }
 
     def _origin(self, origin: str) -> OriginReport:
-        places = self._places[origin]
-        accepted = self._accepted.get(origin)
-        seen = (places.callbacks, places.dead_letters, places.archived)
-        reach = max(map(len, seen))
-        listed: dict[str, list[int]] = {
-            "missing_in_kafka": [],
-            "doubled_in_kafka": [],
-            "missing_in_archive": [],
-            "doubled_in_archive": [],
+        places, accepted = self._places[origin], self._accepted.get(origin)
+        sinks = {
+            report.KAFKA: self._in_kafka(places, accepted),
+            report.DEAD_LETTERS: Held(sequences=places.dead_letters.distinct),
+            report.ARCHIVE: self._in_sink(places, accepted, places.archived, report.ARCHIVE),
         }
+        if self._synced:
+            sinks[report.POSTGRES] = self._in_sink(places, accepted, places.synced, report.POSTGRES)
+        if self._counted:
+            sinks[report.COUNTS] = self._in_counts(places, accepted, origin)
+        return OriginReport(origin=origin, accepted=accepted, sinks=sinks)
+
+    def _in_kafka(self, places: _Places, accepted: int | None) -> Held:
+        missing, doubled = [], []
+        reach = max(places.callbacks.reach, places.dead_letters.reach)
         for sequence in range(1, max(accepted or 0, reach) + 1):
-            dead = _count(places.dead_letters, sequence)
-            in_kafka = _count(places.callbacks, sequence) + dead
-            archived = _count(places.archived, sequence)
-            kept = archived + _count(places.set_aside, sequence)
+            times = places.callbacks[sequence] + places.dead_letters[sequence]
             # What came after N was read may still be on its way.
-            settled = accepted is not None and sequence <= accepted
-            if settled and not in_kafka and not _count(places.expired, sequence):
-                listed["missing_in_kafka"].append(sequence)
-            if in_kafka > 1:
-                listed["doubled_in_kafka"].append(sequence)
-            if settled and not kept and not dead:
-                listed["missing_in_archive"].append(sequence)
-            if archived > 1:
-                listed["doubled_in_archive"].append(sequence)
-        return OriginReport(
-            origin=origin,
-            accepted=accepted,
-            in_kafka=_distinct(places.callbacks),
-            dead_letters=_distinct(places.dead_letters),
-            archived=_distinct(places.archived),
-            missing_in_kafka=len(listed["missing_in_kafka"]),
-            doubled_in_kafka=len(listed["doubled_in_kafka"]),
-            missing_in_archive=len(listed["missing_in_archive"]),
-            doubled_in_archive=len(listed["doubled_in_archive"]),
-            listed={fault: found[:LISTED_MAX] for fault, found in listed.items()},
+            if not times and sequence <= (accepted or 0) and not places.expired[sequence]:
+                missing.append(sequence)
+            if times > 1:
+                doubled.append(sequence)
+        return _held(places.callbacks, missing, doubled)
+
+    def _in_sink(
+        self, places: _Places, accepted: int | None, sequences: Sequences, sink: str
+    ) -> Held:
+        set_aside = places.set_aside.get(sink, Sequences())
+        missing = [
+            sequence
+            for sequence in range(1, (accepted or 0) + 1)
+            if not (sequences[sequence] or places.dead_letters[sequence] or set_aside[sequence])
+        ]
+        doubled = [
+            sequence for sequence in range(1, sequences.reach + 1) if sequences[sequence] > 1
+        ]
+        return _held(sequences, missing, doubled)
+
+    def _in_counts(self, places: _Places, accepted: int | None, origin: str) -> Held:
+        """Hold number and sum against what must be counted at least and can be at most."""
+        applied, applied_sum = self._statistics.applied.get(origin, (0, 0))
+        set_aside = places.set_aside.get(report.COUNTS, Sequences())
+        least = [
+            sequence
+            for sequence in range(1, (accepted or 0) + 1)
+            if not (places.dead_letters[sequence] or set_aside[sequence])
+        ]
+        reach = max(places.callbacks.reach, places.archived.reach)
+        most = [
+            sequence
+            for sequence in range(1, reach + 1)
+            if (places.callbacks[sequence] or places.archived[sequence]) and not set_aside[sequence]
+        ]
+        # As many as there are, but others: one at least is missing, and one is counted twice.
+        swapped = int(applied == len(most) and applied_sum != sum(most))
+        return Held(
+            sequences=applied,
+            missing=max(0, len(least) - applied) or swapped,
+            doubled=max(0, applied - len(most)) or swapped,
         )
 
     def _ledger_report(self) -> LedgerReport:
         outcomes = [entry.outcome for entry in self._ledger.values()]
         ok = {identity for identity, entry in self._ledger.items() if entry.outcome == "ok"}
-        not_in_kafka = ok - self._stored.in_kafka - self._stored.in_archive
-        not_in_archive = ok - self._stored.in_archive
         unanswered = {i for i, entry in self._ledger.items() if entry.outcome == "unanswered"}
-        faulty = sorted(not_in_kafka | not_in_archive | self._stored.changed)
+        # What retention deleted from Kafka is proven by the archive.
+        found = self._found | {
+            report.KAFKA: self._found[report.KAFKA] | self._found[report.ARCHIVE]
+        }
+        missing = {sink: ok - there for sink, there in found.items()}
+        faulty = sorted(self._changed.union(*missing.values()))
         return LedgerReport(
             sent=len(outcomes),
             ok=outcomes.count("ok"),
             refused=outcomes.count("refused"),
             unanswered=outcomes.count("unanswered"),
-            unanswered_but_stored=len(unanswered & self._stored.in_kafka),
-            missing_in_kafka=len(not_in_kafka),
-            missing_in_archive=len(not_in_archive),
-            changed=len(self._stored.changed),
-            listed=[identity.hex() for identity in faulty[:LISTED_MAX]],
+            unanswered_but_stored=len(unanswered & self._found[report.KAFKA]),
+            missing={sink: len(lacking) for sink, lacking in missing.items()},
+            changed=len(self._changed),
+            listed=[identity.hex() for identity in faulty[: report.LISTED_MAX]],
         )
 
 
-def _place(origin: str, sequence: str) -> tuple[str, int] | None:
+def _held(sequences: Sequences, missing: list[int], doubled: list[int]) -> Held:
+    return Held(
+        sequences=sequences.distinct,
+        missing=len(missing),
+        doubled=len(doubled),
+        missing_listed=missing[: report.LISTED_MAX],
+        doubled_listed=doubled[: report.LISTED_MAX],
+    )
+
+
+def _place(headers: Mapping[str, str]) -> tuple[str, int] | None:
     # A record of another producer has no place; it is none of ours to prove.
+    origin, sequence = headers.get(ORIGIN, ""), headers.get(SEQUENCE, "")
     return (origin, int(sequence)) if origin and sequence.isdigit() else None
-
-
-def _add(counts: bytearray, sequence: int) -> None:
-    if sequence >= len(counts):
-        counts.extend(bytes(max(sequence + 1 - len(counts), len(counts))))
-    counts[sequence] = min(counts[sequence] + 1, 255)
-
-
-def _count(counts: bytearray, sequence: int) -> int:
-    return counts[sequence] if sequence < len(counts) else 0
-
-
-def _distinct(counts: bytearray) -> int:
-    return len(counts) - counts.count(0)

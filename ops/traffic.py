@@ -26,6 +26,7 @@ class Request:
     query: str
     body: bytes
     id: str
+    people: tuple[str, ...]
 
 
 def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[Request]:
@@ -56,7 +57,14 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
             }
         )
         body = orjson.dumps(document)
-        yield Request(sdkappid, command, query, body, _identity(sdkappid, command, body))
+        yield Request(
+            sdkappid,
+            command,
+            query,
+            body,
+            _identity(sdkappid, command, body),
+            tuple(document[field] for field in ("From_Account", "To_Account") if field in document),
+        )
 
 
 def _identity(sdkappid: str, command: str, body: bytes) -> str:

@@ -28,6 +28,15 @@ class Faults(Exception):
         return "\n".join(f"  - {fault}" for fault in self.args)
 
 
+class Secret(str):
+    """A setting that logs and tracebacks show as ***."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
 # The largest bound that a body can be given.
 BODY_BYTES_LIMIT = 16 << 20
 

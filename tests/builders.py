@@ -60,6 +60,26 @@ def a_record(offset: int, *, timestamp_ms: int = 1_700_000_000_000, value: bytes
     return Record(offset, timestamp_ms, b"key", value, headers)
 
 
+def a_stored_record(
+    offset: int, body: bytes | None = None, *, origin: str = "o" * 16, **fields: Any
+) -> Record:
+    """Return a record as a consumer sees it, with all that a real one has; it differs by offset."""
+    callback = a_callback(a_body(MsgKey=f"key-{offset}") if body is None else body, **fields)
+    made = wire.callback_record(callback)
+    headers = tuple(wire.numbered(made.headers, origin, offset + 1))
+    return Record(offset, callback.received_at_ms, made.key, made.value, headers)
+
+
+def a_stored_batch(*records: Record, begins_at: int | None = None) -> Batch:
+    """Return a batch of `records`, which may begin before the first."""
+    return Batch(
+        partition=P0,
+        begins_at=records[0].offset if begins_at is None else begins_at,
+        next_offset=records[-1].offset + 1,
+        records=records,
+    )
+
+
 def a_batch(*offsets: int, partition: Partition = P0) -> Batch:
     """Return a batch of records at `offsets`."""
     return Batch(

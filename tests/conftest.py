@@ -1,8 +1,16 @@
 """What all tests share."""
 
 import os
+import secrets
+from collections.abc import Iterator
 
+import psycopg
+import pytest
 from hypothesis import HealthCheck, settings
+from valkey import Valkey
+
+from ops.embedded.postgres import EmbeddedPostgres, embedded_postgres
+from ops.embedded.valkey import EmbeddedValkey, embedded_valkey
 
 # One profile for people and CI: derandomized, so that a red run can be repeated.
 settings.register_profile(
@@ -13,3 +21,34 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("house")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A real PostgreSQL for the whole run."""
+    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
+    """A real Valkey for the whole run."""
+    with embedded_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def conninfo(postgres_server: EmbeddedPostgres) -> str:
+    """An empty database of the test's own."""
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_server.conninfo, autocommit=True) as connection:
+        connection.execute(f"create database {name}".encode())
+    return f"postgresql://hookline@127.0.0.1:{postgres_server.port}/{name}"
+
+
+@pytest.fixture
+def valkey_url(valkey_server: EmbeddedValkey) -> str:
+    """An empty Valkey."""
+    with Valkey.from_url(valkey_server.url) as client:
+        client.flushall()
+    return valkey_server.url

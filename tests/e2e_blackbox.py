@@ -60,6 +60,10 @@ class Demo:
             self.addresses["admin"],
             "--archive",
             self.addresses["archive"],
+            "--postgres",
+            self.addresses["postgres"],
+            "--stats",
+            self.addresses["stats"],
             *options,
             expect=expect,
         )

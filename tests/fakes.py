@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from consumers.runtime.batch import Batch, Partition, Record
-from consumers.runtime.handler import Elsewhere, Rejected
+from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
 
 
 class ManualClock:
@@ -84,11 +84,28 @@ class MemorySink:
         self.expects: dict[Partition, int] = {}
         self.failures: list[Exception] = []
         self.rejects: set[int] = set()
+        self.silent = False
+
+    def put_back(self, expects: dict[Partition, int]) -> None:
+        """Have the sink be as it was when it stood there."""
+        self.expects = expects
+        self.applied = {
+            partition: [offset for offset in offsets if offset < expects[partition]]
+            for partition, offsets in self.applied.items()
+            if partition in expects
+        }
 
     async def position(self, partition: Partition) -> int | None:
         """Return where the sink stands."""
         await asyncio.sleep(0)
+        if self.silent:
+            raise Unavailable("the test says so")
         return self.expects.get(partition)
+
+    async def begin(self, partition: Partition, next_offset: int) -> None:
+        """Expect `next_offset`, unless there is a position."""
+        await asyncio.sleep(0)
+        self.expects.setdefault(partition, next_offset)
 
     async def handle(self, batch: Batch) -> None:
         """Apply the batch, or fail as the test has it."""
@@ -98,7 +115,7 @@ class MemorySink:
         for record in batch.records:
             if record.offset in self.rejects:
                 raise Rejected(record.offset, "the test says so")
-        stands_at = self.expects.get(batch.partition, batch.begins_at)
+        stands_at = self.expects.get(batch.partition)
         if stands_at != batch.begins_at:
             raise Elsewhere(stands_at)
         self.applied.setdefault(batch.partition, []).extend(r.offset for r in batch.records)

@@ -12,6 +12,7 @@ from builders import a_body, a_callback
 from fakes import MemoryDeadLetters
 
 from consumers.runtime.batch import Limits
+from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.handler import Handler
 from consumers.runtime.runner import Runner
 from consumers.runtime.source import kafka_source
@@ -101,9 +102,9 @@ def many(count: int, first: int = 1, *, people: int = 20) -> list[Record]:
 
 
 async def in_topic(
-    bootstrap_servers: str, origin: str, topic: str = CALLBACKS.name
+    bootstrap_servers: str, origin: str | None, topic: str = CALLBACKS.name
 ) -> list[ConsumerRecord[bytes, bytes]]:
-    """Return what a read_committed reader sees of `origin`, partition by partition."""
+    """Return what a read_committed reader sees of `origin`, or of all, partition by partition."""
     reader = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -118,7 +119,11 @@ async def in_topic(
         found: list[ConsumerRecord[bytes, bytes]] = []
         while any([await reader.position(tp) < ends[tp] for tp in partitions]):
             for records in (await reader.getmany(timeout_ms=200)).values():
-                found += [r for r in records if dict(r.headers).get(ORIGIN) == origin.encode()]
+                found += [
+                    record
+                    for record in records
+                    if origin is None or dict(record.headers).get(ORIGIN) == origin.encode()
+                ]
         return sorted(found, key=lambda record: (record.partition, record.offset))
     finally:
         await reader.stop()
@@ -137,9 +142,18 @@ async def run_until(
     group: str,
     limits: Limits,
     seconds: float = 40,
+    dead_letters: bool = False,
 ) -> None:
     """Run a consumer on the main topic until `holds`, then leave the group."""
-    runner = Runner(name="test", handler=handler, limits=limits, dead_letters=MemoryDeadLetters())
+    real = KafkaDeadLetters(
+        bootstrap_servers=bootstrap_servers, record_bytes_max=BODY_BYTES_MAX, group=group
+    )
+    runner = Runner(
+        name="test",
+        handler=handler,
+        limits=limits,
+        dead_letters=real if dead_letters else MemoryDeadLetters(),
+    )
     stop = asyncio.Event()
 
     async def watch() -> None:

@@ -65,6 +65,9 @@ class Archive:
             raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
         return last.next_offset if last else None
 
+    async def begin(self, _partition: Partition, _next_offset: int) -> None:
+        """Do nothing: a chain begins with its first segment, wherever that is."""
+
     async def handle(self, batch: Batch) -> None:
         """
         Write the batch as the segment that its first record names.

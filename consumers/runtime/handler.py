@@ -22,9 +22,13 @@ class Unavailable(Exception):
 
 
 class Elsewhere(Exception):
-    """The sink stands at another offset than the batch begins at; the consumer goes there."""
+    """
+    The sink stands at another offset than the batch begins at; the consumer goes there.
 
-    def __init__(self, next_offset: int) -> None:
+    None: the sink has nothing of the partition any more. Then the consumer begins as on assignment.
+    """
+
+    def __init__(self, next_offset: int | None) -> None:
         super().__init__(f"the sink stands at offset {next_offset}")
         self.next_offset = next_offset
 
@@ -46,11 +50,22 @@ class Handler(Protocol):
         """
         ...
 
+    async def begin(self, partition: Partition, next_offset: int) -> None:
+        """
+        Have the sink expect `next_offset` of `partition`; where it has a position, that one stays.
+
+        Raises:
+            Unavailable: the sink cannot be written now.
+        """
+        ...
+
     async def handle(self, batch: Batch) -> None:
         """
         Apply the batch's effect and move the sink's position, in one write.
 
-        The same records may come again, cut into other batches.
+        Both or none, and only if the sink's position equals `batch.begins_at`: that fences members
+        that have lost the partition without knowing it. The same records may come again, cut into
+        other batches.
 
         Raises:
             Rejected: one record can never be applied; nothing of the batch was.

@@ -43,9 +43,19 @@ class Held:
             if run is not None
         )
 
+    def idle(self) -> Iterator[tuple[Partition, int]]:
+        """Yield the partitions of which nothing is held, and where they go on."""
+        for partition, line in self._lines.items():
+            if not line.complete and line.growing is None:
+                yield partition, line.begins_at
+
     def begin(self, partition: Partition, next_offset: int) -> None:
         """Hold `partition` from `next_offset` on; what was held of it is dropped."""
         self._lines[partition] = _Line(next_offset)
+
+    def drop(self, partition: Partition) -> None:
+        """Hold nothing of `partition`, and take nothing of it until it is begun again."""
+        del self._lines[partition]
 
     def clear(self) -> None:
         """Hold nothing, and take nothing of a partition until it is begun again."""

@@ -8,7 +8,8 @@ sink, so they are fetched again from the sink's position.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +34,9 @@ log = logging.getLogger(__name__)
 HANDLE_S = 20.0
 POSTPONE_S = 1.0
 POSTPONE_S_MAX = 30.0
+# How often an idle partition's sink is asked whether it still stands where it stood. A write would
+# show it, but a sink that was put back to an older state may wait long for the next record.
+RECHECK_S = 10.0
 
 
 class DeadLetters(Protocol):
@@ -49,6 +53,16 @@ class _Lease:
 
     ended: bool = False
     unplaced: list[Partition] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def _bounded() -> AsyncIterator[None]:
+    """Bound a question to the sink, and tell its end as the sink's own."""
+    try:
+        async with asyncio.timeout(HANDLE_S):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(f"the sink does not answer within {HANDLE_S:g} s") from error
 
 
 class Runner:
@@ -73,6 +87,7 @@ class Runner:
         self._lease = _Lease(ended=True)
         self._delivering = asyncio.Lock()
         self._postponed: dict[Partition, int] = {}
+        self._rechecked_at = clock()
         self.turned_at = clock()
 
     def given(self, partitions: Sequence[Partition]) -> None:
@@ -101,6 +116,7 @@ class Runner:
     async def turn(self, source: Source) -> None:
         """Do one round of the loop."""
         await self._place(source)
+        await self._recheck(source)
         fetched = await source.fetch()
         # No await between the fetch and this line: the records and the lease match.
         lease, now = self._lease, self._clock()
@@ -131,10 +147,27 @@ class Runner:
                 log.info("%s goes on with %s at %d", self._name, partition, next_offset)
                 self._go(source, partition, next_offset)
 
+    async def _recheck(self, source: Source) -> None:
+        now, lease = self._clock(), self._lease
+        if now - self._rechecked_at < RECHECK_S:
+            return
+        self._rechecked_at = now
+        for partition, expected in list(self._held.idle()):
+            try:
+                next_offset = await self._position(source, partition)
+            except Unavailable as error:
+                log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
+                return
+            if lease.ended:
+                return
+            if next_offset != expected:
+                self._follow(source, partition, next_offset)
+
     async def _position(self, source: Source, partition: Partition) -> int:
         # In this order: what was committed before the sink is asked was in the sink before that.
         committed = await source.committed(partition)
-        expected = await self._handler.position(partition)
+        async with _bounded():
+            expected = await self._handler.position(partition)
         if expected is not None:
             return expected
         if committed is not None and not self._rebuild:
@@ -143,7 +176,15 @@ class Runner:
                 f"offset {committed}: the sink was emptied, or it is another one. To build it anew "
                 "from what Kafka still has, start the process once with CONSUMER_REBUILD=true"
             )
-        return await source.beginning(partition)
+        beginning = await source.beginning(partition)
+        async with _bounded():
+            await self._handler.begin(partition, beginning)
+        return beginning
+
+    def _follow(self, source: Source, partition: Partition, next_offset: int) -> None:
+        CONSUMER_RELOCATED.inc()
+        log.info("the sink of %s has %s at %d", self._name, partition, next_offset)
+        self._go(source, partition, next_offset)
 
     def _go(self, source: Source, partition: Partition, next_offset: int) -> None:
         self._held.begin(partition, next_offset)
@@ -162,10 +203,13 @@ class Runner:
                         except Rejected as reason:
                             batch = await self._set_aside(batch, reason)
             except Elsewhere as elsewhere:
-                if not lease.ended:
-                    CONSUMER_RELOCATED.inc()
-                    log.info("%s of %s: %s", partition, self._name, elsewhere)
-                    self._go(source, partition, elsewhere.next_offset)
+                if lease.ended:
+                    return
+                if elsewhere.next_offset is None:
+                    self._held.drop(partition)
+                    lease.unplaced.append(partition)
+                else:
+                    self._follow(source, partition, elsewhere.next_offset)
                 return
             except (Unavailable, TimeoutError) as error:
                 if not lease.ended:

@@ -13,21 +13,32 @@ import shutil
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 PORTS = (10_000, 32_768)
+NOBODY = 65_534
+START_S_MAX = 60.0
 
 
 class Missing(Exception):
     """A program or package that an embedded part needs is not installed; the text says which."""
 
 
+class NotStarted(Exception):
+    """A server did not come up; the text names its log."""
+
+
 def start(
-    command: Sequence[str | Path], *, log: Path, env: Mapping[str, str] | None = None
+    command: Sequence[str | Path],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    options: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
     """
-    Start `command`; its output is appended to `log`.
+    Start `command`; its output is appended to `log`. `options` are setpriv's.
 
     Raises:
         Missing: this machine has no setpriv (util-linux).
@@ -38,7 +49,7 @@ def start(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - the callers' own commands
-            [setpriv, "--pdeathsig", "KILL", "--", *map(str, command)],
+            [setpriv, *options, "--pdeathsig", "KILL", "--", *map(str, command)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -61,6 +72,34 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """End `process` as a crash would (SIGKILL). Reaped on return."""
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+
+def until_up(
+    launch: Callable[[], subprocess.Popen[bytes]], is_up: Callable[[], bool], *, log: Path
+) -> None:
+    """
+    Launch a server and return when it is up.
+
+    Raises:
+        NotStarted: it ended, or is not up after START_S_MAX.
+    """
+    process = launch()
+    deadline = time.monotonic() + START_S_MAX
+    while not is_up():
+        if process.poll() is not None:
+            raise NotStarted(f"a server ended while it started; see {log}")
+        if time.monotonic() > deadline:
+            raise NotStarted(f"a server is not up after {START_S_MAX:g} s; see {log}")
+        time.sleep(0.05)
+
+
+def listens(port: int) -> bool:
+    """Tell whether something takes connections at a port of the loopback."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def free_port() -> int:

@@ -7,16 +7,12 @@ docs/decisions/0005-embedded-kafka.md tells why, and what was tried.
 import base64
 import contextlib
 import os
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ops.embedded import child
 from ops.embedded.jars import kafka_jars
-
-START_S_MAX = 60.0
 
 # One broker, so one replica of everything; small and quick to start, not fast.
 _PROPERTIES = """\
@@ -51,10 +47,6 @@ _JAVA_OPTIONS = (
     "-XX:-UsePerfData",  # its file in /tmp would outlive a killed broker
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
-
-
-class NotStarted(Exception):
-    """The broker did not come up; the text names its log."""
 
 
 class EmbeddedKafka:
@@ -94,16 +86,9 @@ class EmbeddedKafka:
         Start the broker and return when it listens (3 to 6 s).
 
         Raises:
-            NotStarted: it ended, or does not listen after START_S_MAX.
+            NotStarted: it does not come up.
         """
-        process = self.launch()
-        deadline = time.monotonic() + START_S_MAX
-        while not self.listens():
-            if process.poll() is not None:
-                raise NotStarted(f"Kafka ended while it started; see {self.log}")
-            if time.monotonic() > deadline:
-                raise NotStarted(f"Kafka does not listen after {START_S_MAX:g} s; see {self.log}")
-            time.sleep(0.05)
+        child.until_up(self.launch, self.listens, log=self.log)
 
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the broker's process, which is returned; it listens some seconds later."""
@@ -114,11 +99,7 @@ class EmbeddedKafka:
 
     def listens(self) -> bool:
         """Tell whether the broker takes connections."""
-        try:
-            socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-        except OSError:
-            return False
-        return True
+        return child.listens(self.port)
 
     def kill(self) -> None:
         """Stop the broker as a crash would."""
@@ -129,7 +110,7 @@ class EmbeddedKafka:
         storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c"]
         formatter = child.start([*self._java, *storage, self._properties], log=self.log)
         if formatter.wait() != 0:
-            raise NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
+            raise child.NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
 
 
 @contextlib.contextmanager

@@ -14,8 +14,8 @@ from consumers.archive.segment import Line, read_lines
 from consumers.archive.store import LocalStore
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.handler import Stopped, Unavailable
-from ops.audit import audit
-from ops.tally import OriginReport
+from ops.audit import Sources, audit
+from ops.report import ARCHIVE, Held
 from schemas.record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
 
@@ -58,26 +58,25 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     await archive_until(1_000, Archive(LocalStore(directory)), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
 
-    async def proof() -> OriginReport:
+    async def proof() -> Held:
         report = await audit(
             {pipe.spool.origin: 1_000},
-            bootstrap_servers=pipe.bootstrap_servers,
-            archive=directory,
+            Sources(bootstrap_servers=pipe.bootstrap_servers, archive=directory),
             ledger=[],
             wait_s=0,
             progress=lambda _: None,
         )
-        return next(o for o in report.origins if o.origin == pipe.spool.origin)
+        return next(o for o in report.origins if o.origin == pipe.spool.origin).sinks[ARCHIVE]
 
-    origin = await proof()
-    assert (origin.missing_in_archive, origin.archived) == (0, 1_000)
+    found = await proof()
+    assert (found.missing, found.sequences) == (0, 1_000)
     segments = [
         path
         for path in LocalStore(directory).segments()
         if pipe.spool.origin in str(LocalStore(directory).summary(path).origins)
     ]
     segments[0].unlink()
-    assert (await proof()).missing_in_archive > 0
+    assert (await proof()).missing > 0
 
 
 async def test_an_aborted_transaction_is_not_archived(

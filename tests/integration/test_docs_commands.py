@@ -11,10 +11,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ops.embedded.child import free_port
 from ops.embedded.kafka import EmbeddedKafka
+from ops.embedded.postgres import EmbeddedPostgres
+from ops.embedded.valkey import EmbeddedValkey
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -30,25 +33,36 @@ def blocks(language: str) -> list[str]:
     return [block for page in PAGES for block in fence.findall(page.read_text())]
 
 
-class Shell:
-    """A shell in an empty folder, whose defaults lead to this test's Kafka and ports."""
+# The ports that the docs name, whatever listens there on this machine.
+OUR_PORTS = ("8080", "8081", "8083", "8084", "8085")
 
-    def __init__(self, folder: Path, kafka: EmbeddedKafka) -> None:
+
+class Shell:
+    """A shell in an empty folder, whose defaults lead to this test's servers and ports."""
+
+    def __init__(
+        self, folder: Path, kafka: EmbeddedKafka, postgres: EmbeddedPostgres, valkey: EmbeddedValkey
+    ) -> None:
         self._folder = folder
-        self.ports = {name: free_port() for name in ("8080", "8081")}
+        self.ports = {port: free_port() for port in OUR_PORTS}
+        self.ports |= {"5432": postgres.port, "6379": valkey.port}
         self._bootstrap_servers = kafka.address
         self._env = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "HOOKLINE_BOOTSTRAP_SERVERS": kafka.address,
             "INGRESS_PORT": str(self.ports["8080"]),
             "INGRESS_ADMIN_PORT": str(self.ports["8081"]),
+            "STATS_PORT": str(self.ports["8083"]),
             "ARCHIVE_SEGMENT_AGE_S": "1",
         }
         self.ran: set[str] = set()
+        # Of the consumer that was started last, if its block names none.
+        self.consumer_port = 0
 
     def _here(self, block: str) -> str:
         for port, free in self.ports.items():
             block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
+            block = block.replace(f"PORT={port}", f"PORT={free}")
         return block.replace("127.0.0.1:9092", self._bootstrap_servers)
 
     async def run(self, block: str) -> str:
@@ -71,6 +85,7 @@ class Shell:
     ) -> AsyncIterator[asyncio.subprocess.Process]:
         """Run a block that stays until it is stopped; it must end in order."""
         self.ran.add(block)
+        self.consumer_port = free_port()
         here = self._here(block)
         # exec: the signal shall reach the service, not the shell before it.
         script = re.sub(r"(\S+=\S+ )*(python -m .*)$", r"exec env \g<0>", here.rstrip())
@@ -78,7 +93,7 @@ class Shell:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=self._folder,
-            env=self._env | {"CONSUMER_ADMIN_PORT": str(free_port())},
+            env=self._env | {"CONSUMER_ADMIN_PORT": str(self.consumer_port)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
@@ -107,22 +122,34 @@ def answers(url: str) -> bool:
         return False
 
 
+async def until_answers(url: str) -> None:
+    """Return once an HTTP server says 200."""
+    async with asyncio.timeout(30):
+        while not await asyncio.to_thread(answers, url):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.timeout(240)
-async def test_every_command_in_the_docs_works(own_kafka: EmbeddedKafka, tmp_path: Path) -> None:
+async def test_every_command_in_the_docs_works(
+    own_kafka: EmbeddedKafka,
+    postgres_server: EmbeddedPostgres,
+    valkey_server: EmbeddedValkey,
+    tmp_path: Path,
+) -> None:
     """From topics to audit, then the drills; a block that nobody runs fails the test."""
     folder = tmp_path / "operator"
     folder.mkdir()
-    shell = Shell(folder, own_kafka)
+    shell = Shell(folder, own_kafka, postgres_server, valkey_server)
     await shell.run(the_block("topics apply"))
     async with (
         shell.running(the_block("python -m ingress")),
         shell.running(archive_block()),
+        shell.running(the_block("consumers sync")),
+        shell.running(the_block("consumers counters")),
+        shell.running(the_block("consumers.stats")),
     ):
-        async with asyncio.timeout(30):
-            while not await asyncio.to_thread(  # noqa: ASYNC110 - another process
-                answers, f"http://127.0.0.1:{shell.ports['8081']}/readyz"
-            ):
-                await asyncio.sleep(0.1)
+        await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
+        await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
         async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
             assert "proven: every" in await shell.run(the_block("hookline simulate"))
             assert reader.stdout is not None
@@ -130,10 +157,15 @@ async def test_every_command_in_the_docs_works(own_kafka: EmbeddedKafka, tmp_pat
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
         assert "records" in await shell.run(the_block("archive ls"))
+        (query,) = blocks("sql")
+        with psycopg.connect(postgres_server.conninfo) as connection:
+            days = connection.execute(query.encode()).fetchall()
+        assert sum(messages for _, messages, _ in days) > 100
+        assert sum(people for _, _, people in days) > 100
         for block in blocks("sh"):
             if "CONSUMER_REBUILD" in block:
                 async with shell.running(block):
-                    await asyncio.sleep(1)
+                    await until_answers(f"http://127.0.0.1:{shell.consumer_port}/livez")
     (folder / "spool" / "0123456789abcdef.lmdb").touch()
     for block in blocks("sh"):
         if block.startswith("mkdir -p spool-set-aside"):

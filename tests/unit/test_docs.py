@@ -8,7 +8,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from consumers.archive.consumer import ArchiveSettings
+from consumers.counters.consumer import CountersSettings
 from consumers.runtime.process import ConsumerSettings
+from consumers.stats.__main__ import StatsSettings
+from consumers.sync.consumer import SyncSettings
 from ingress.refusals import ANSWERS
 from ingress.settings import IngressSettings
 from schemas.settings import Shared
@@ -21,6 +24,9 @@ PROCESSES = {
     "INGRESS_": IngressSettings,
     "CONSUMER_": ConsumerSettings,
     "ARCHIVE_": ArchiveSettings,
+    "SYNC_": SyncSettings,
+    "COUNTERS_": CountersSettings,
+    "STATS_": StatsSettings,
 }
 
 

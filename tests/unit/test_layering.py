@@ -47,4 +47,8 @@ def test_only_one_module_reads_each_processes_environment() -> None:
         for path in (ROOT / package).rglob("*.py")
         if "os.environ" in path.read_text()
     }
-    assert readers == {"ingress/__main__.py", "consumers/runtime/process.py"}
+    assert readers == {
+        "ingress/__main__.py",
+        "consumers/runtime/process.py",
+        "consumers/stats/__main__.py",
+    }

@@ -1,0 +1,74 @@
+"""
+Count callbacks: messages and people per minute of receipt, and how much of every origin.
+
+Valkey's own position is the authority on where to go on.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from consumers.counters.counts import Counts
+from consumers.runtime.batch import Limits
+from consumers.runtime.handler import Consumer, Handler
+from schemas.settings import Secret, read
+from schemas.topics import CALLBACKS
+
+log = logging.getLogger(__name__)
+
+VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountersSettings:
+    """COUNTERS_*: which Valkey, how many callbacks a call, and what is kept for how long."""
+
+    valkey: Secret
+    batch_records_max: int = 1000
+    batch_bytes_max: int = 4 << 20
+    batch_age_s: float = 0.25
+    remember_s: int = 3 * 24 * 3600
+    keep_minutes_s: int = 90 * 24 * 3600
+    people_exact_max: int = 1_000_000
+
+    def faults(self) -> Iterator[str]:
+        """Yield what does not fit together."""
+        if not self.valkey.startswith(VALKEY_SCHEMES):
+            yield "COUNTERS_VALKEY must be like valkey://:password@host:6379/0"
+        if not 1 <= self.batch_records_max <= 10_000:
+            yield "COUNTERS_BATCH_RECORDS_MAX must be from 1 to 10000"
+        if not 1 << 10 <= self.batch_bytes_max <= 64 << 20:
+            yield "COUNTERS_BATCH_BYTES_MAX must be from 1024 (1 KiB) to 67108864 (64 MiB)"
+        if not 0 <= self.batch_age_s <= 60:
+            yield "COUNTERS_BATCH_AGE_S must be from 0 to 60"
+        if not 60 <= self.remember_s <= self.keep_minutes_s <= 10 * 365 * 24 * 3600:
+            yield "60 <= COUNTERS_REMEMBER_S <= COUNTERS_KEEP_MINUTES_S <= 315360000 must hold"
+        if not 0 <= self.people_exact_max <= 100_000_000:
+            yield "COUNTERS_PEOPLE_EXACT_MAX must be from 0 to 100000000"
+
+
+@asynccontextmanager
+async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]:
+    _, settings = read(CountersSettings, "COUNTERS_", env)
+    log.info("%r", settings)
+    counts = Counts(
+        settings.valkey,
+        remember_s=settings.remember_s,
+        keep_minutes_s=settings.keep_minutes_s,
+        people_exact_max=settings.people_exact_max,
+    )
+    try:
+        yield (
+            counts,
+            Limits(
+                records=settings.batch_records_max,
+                bytes=settings.batch_bytes_max,
+                age_s=settings.batch_age_s,
+            ),
+        )
+    finally:
+        await counts.close()
+
+
+COUNTERS = Consumer(name="counters", topic=CALLBACKS, open=_open)

@@ -1,0 +1,55 @@
+"""
+Where the counts stand in Valkey, for the script that writes them and the API that reads them.
+
+    hookline:positions                 hash: topic/partition -> next offset, origin and sequence
+    hookline:apps                      set: every SdkAppid
+    hookline:applied                   hash: origin -> how many of its sequences were applied
+    hookline:sequence-sums             hash: origin -> the sum of these sequences
+    hookline:totals:APP                hash: messages, group_messages, repeats, command:COMMAND;
+                                       people_sketched once the exact bound was reached
+    hookline:people:APP                set: accounts, up to the exact bound
+    hookline:people-sketch:APP         HyperLogLog of all accounts
+    hookline:minutes:APP:HOUR          hash: MM:messages, MM:group_messages, MM:people
+    hookline:minute-people:APP:HOUR:MM set, for as long as ids are remembered
+    hookline:seen:APP:HOUR             set of ids by the hour of the message's time, as long
+"""
+
+from datetime import UTC, datetime
+
+PREFIX = "hookline:"
+POSITIONS = PREFIX + "positions"
+APPS = PREFIX + "apps"
+APPLIED = PREFIX + "applied"
+SEQUENCE_SUMS = PREFIX + "sequence-sums"
+
+MESSAGES = "messages"
+GROUP_MESSAGES = "group_messages"
+PEOPLE = "people"
+PEOPLE_SKETCHED = "people_sketched"
+REPEATS = "repeats"
+COMMAND = "command:"
+
+
+def totals(app: str) -> str:
+    """Return the key of an app's totals."""
+    return f"{PREFIX}totals:{app}"
+
+
+def people(app: str) -> str:
+    """Return the key of the accounts that are counted exactly."""
+    return f"{PREFIX}people:{app}"
+
+
+def people_sketch(app: str) -> str:
+    """Return the key of the sketch of all accounts."""
+    return f"{PREFIX}people-sketch:{app}"
+
+
+def minutes(app: str, hour: str) -> str:
+    """Return the key of an hour's minutes."""
+    return f"{PREFIX}minutes:{app}:{hour}"
+
+
+def hour_of(at: datetime) -> str:
+    """Return the hour (UTC) as keys have it."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H}"

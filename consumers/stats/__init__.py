@@ -1,0 +1,1 @@
+"""The counts over HTTP, for people and for other systems."""

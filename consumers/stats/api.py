@@ -1,0 +1,108 @@
+"""The routes of the statistics: JSON out, each question bounded."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import orjson
+from aiohttp import web
+
+from consumers.runtime.handler import Unavailable
+from consumers.stats.figures import MINUTE, Figures, Totals
+
+MINUTES_MAX = 1440
+MINUTES_DEFAULT = 60
+
+
+class _Unclear(Exception):
+    """A question that cannot be answered as it stands; the text says what to change."""
+
+
+def application(figures: Figures) -> web.Application:
+    """Return the API over `figures`."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="the loop turns\n")
+
+    async def totals(_: web.Request) -> web.Response:
+        # Origins first: what they say was counted is in the totals that are read after them.
+        origins = await figures.applied()
+        apps = {app: await figures.totals(app) for app in await figures.apps()}
+        overall = Totals()
+        for each in apps.values():
+            overall.add(each)
+        return _json(asdict(overall) | {"apps": apps, "origins": origins})
+
+    async def minutes(request: web.Request) -> web.Response:
+        begin, end = _range(request.query, datetime.now(UTC))
+        only = request.query.get("app")
+        apps = await figures.apps() if only is None else [only]
+        return _json({"from": begin, "to": end, "minutes": await figures.minutes(apps, begin, end)})
+
+    app = web.Application(middlewares=[_told])
+    app.add_routes(
+        [
+            web.get("/livez", livez),
+            web.get("/v1/totals", totals),
+            web.get("/v1/minutes", minutes),
+        ]
+    )
+    return app
+
+
+@web.middleware
+async def _told(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Tell every failure as JSON."""
+    try:
+        return await handler(request)
+    except _Unclear as unclear:
+        return _json({"error": str(unclear)}, status=400)
+    except Unavailable as unavailable:
+        return _json({"error": str(unavailable)}, status=503)
+    except web.HTTPNotFound:
+        return _json({"error": "there are /v1/minutes, /v1/totals and /livez"}, status=404)
+    except web.HTTPMethodNotAllowed:
+        return _json({"error": "ask with GET"}, status=405)
+
+
+def _range(query: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
+    """Return the asked-for minutes: whole ones, from `from` until before `to`."""
+    if unknown := set(query) - {"from", "to", "app"}:
+        raise _Unclear(f"{', '.join(sorted(unknown))}: there are from, to and app")
+    end = _whole(_time(query, "to", now + MINUTE - timedelta(microseconds=1)))
+    begin = _whole(_time(query, "from", end - MINUTES_DEFAULT * MINUTE))
+    if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
+        raise _Unclear(
+            f"from ({begin:%Y-%m-%dT%H:%MZ}) must be 1 to {MINUTES_MAX} minutes before to "
+            f"({end:%Y-%m-%dT%H:%MZ}); ask several times for more"
+        )
+    return begin, end
+
+
+def _time(query: Mapping[str, str], name: str, default: datetime) -> datetime:
+    if name not in query:
+        return default
+    try:
+        at = datetime.fromisoformat(query[name])
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise _Unclear(f"{name} must be a time like 2026-01-31T09:00Z, not {query[name]!r:.40}")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise _Unclear(f"{name} is out of range") from None
+
+
+def _whole(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status,
+        body=orjson.dumps(document, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE),
+        content_type="application/json",
+    )

@@ -1,0 +1,139 @@
+"""Read the counts. Every number is Valkey's own; apps are added up here."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from valkey.asyncio import Valkey
+
+from consumers.counters import layout
+from consumers.counters.counts import answering
+
+# Valkey's HyperLogLog: the standard error of a count.
+SKETCH_ERROR = 0.0081
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class Totals:
+    """One app's counts since counting began. `people_error` is 0.0 where people are exact."""
+
+    messages: int = 0
+    group_messages: int = 0
+    people: int = 0
+    people_error: float = 0.0
+    repeats: int = 0
+    by_command: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: "Totals") -> None:
+        """Add another app's. People are people of one app, so they add up too."""
+        self.messages += other.messages
+        self.group_messages += other.group_messages
+        self.people += other.people
+        self.people_error = max(self.people_error, other.people_error)
+        self.repeats += other.repeats
+        for command, count in other.by_command.items():
+            self.by_command[command] = self.by_command.get(command, 0) + count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """What was received in one minute (UTC)."""
+
+    minute: datetime
+    messages: int
+    group_messages: int
+    people: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """How many sequences of an origin were counted, and their sum: proof for the audit."""
+
+    applied: int
+    sequence_sum: int
+
+
+class Figures:
+    """
+    The counts in one Valkey.
+
+    Every method raises Unavailable where Valkey does not answer.
+    """
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+
+    async def apps(self) -> list[str]:
+        """Return every app that sent something."""
+        async with answering():
+            found: set[bytes] = await self._valkey.smembers(layout.APPS)  # type: ignore[misc]  # typed for both of its clients
+        return sorted(app.decode() for app in found)
+
+    async def totals(self, app: str) -> Totals:
+        """Return the counts of one app."""
+        async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(layout.totals(app))
+            pipeline.scard(layout.people(app))
+            pipeline.pfcount(layout.people_sketch(app))
+            counts, exact, sketched = await pipeline.execute()
+        named = _integers(counts)
+        is_exact = layout.PEOPLE_SKETCHED not in named
+        return Totals(
+            messages=named.get(layout.MESSAGES, 0),
+            group_messages=named.get(layout.GROUP_MESSAGES, 0),
+            people=exact if is_exact else sketched,
+            people_error=0.0 if is_exact else SKETCH_ERROR,
+            repeats=named.get(layout.REPEATS, 0),
+            by_command={
+                name.removeprefix(layout.COMMAND): count
+                for name, count in named.items()
+                if name.startswith(layout.COMMAND)
+            },
+        )
+
+    async def applied(self) -> dict[str, Applied]:
+        """Return what was counted of every origin."""
+        async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(layout.APPLIED)
+            pipeline.hgetall(layout.SEQUENCE_SUMS)
+            counts, sums = map(_integers, await pipeline.execute())
+        return {
+            origin: Applied(applied=count, sequence_sum=sums[origin])
+            for origin, count in counts.items()
+        }
+
+    async def minutes(self, apps: Iterable[str], begin: datetime, end: datetime) -> list[Minute]:
+        """Return every minute from `begin` (a whole minute) until before `end`, empty ones too."""
+        hours = [
+            begin.replace(minute=0) + at * HOUR
+            for at in range(-(-(end - begin.replace(minute=0)) // HOUR))
+        ]
+        async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            for app in apps:
+                for hour in hours:
+                    pipeline.hgetall(layout.minutes(app, layout.hour_of(hour)))
+            found = await pipeline.execute()
+        counted: dict[str, Counter[str]] = {layout.hour_of(hour): Counter() for hour in hours}
+        for at, fields in enumerate(found):
+            counted[layout.hour_of(hours[at % len(hours)])].update(_integers(fields))
+        return [
+            _minute(begin + at * MINUTE, counted[layout.hour_of(begin + at * MINUTE)])
+            for at in range((end - begin) // MINUTE)
+        ]
+
+
+def _minute(at: datetime, hour: Counter[str]) -> Minute:
+    return Minute(
+        minute=at,
+        messages=hour[f"{at:%M}:{layout.MESSAGES}"],
+        group_messages=hour[f"{at:%M}:{layout.GROUP_MESSAGES}"],
+        people=hour[f"{at:%M}:{layout.PEOPLE}"],
+    )
+
+
+def _integers(fields: dict[bytes, Any]) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in fields.items()}

@@ -1,0 +1,5 @@
+"""Every callback in a PostgreSQL database, once, for other systems to query."""
+
+from consumers.sync.consumer import SYNC
+
+__all__ = ["SYNC"]

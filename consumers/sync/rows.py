@@ -1,0 +1,93 @@
+"""A batch as rows of the database's tables. Pure; the columns stand in schema.sql."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from consumers.runtime.callbacks import Callback
+from schemas.body import text
+from schemas.identity import parties
+from schemas.message import MESSAGES, integer, sent_at
+
+RECEIPTS = ("origin", "sequence", "ce_id", "received_at")
+CALLBACKS = (
+    *("ce_id", "sdkappid", "command", "sender", "recipient", "group_id"),
+    *("received_at", "client_ip", "platform", "body"),
+)
+MESSAGE_COLUMNS = (
+    *CALLBACKS,
+    *("sent_at", "message_seq", "message_random", "message_key", "result"),
+)
+
+# A row's values in the order of its table's columns.
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a batch adds to each table."""
+
+    receipts: list[Row] = field(default_factory=list)
+    messages: list[Row] = field(default_factory=list)
+    callbacks: list[Row] = field(default_factory=list)
+
+    def columns(self) -> Mapping[str, list[Any]]:
+        """Return every column's values under `table.column`, as apply.sql names them."""
+        named: dict[str, list[Any]] = {}
+        for table, columns, rows in (
+            ("receipts", RECEIPTS, self.receipts),
+            ("messages", MESSAGE_COLUMNS, self.messages),
+            ("callbacks", CALLBACKS, self.callbacks),
+        ):
+            for at, column in enumerate(columns):
+                named[f"{table}.{column}"] = [row[at] for row in rows]
+        return named
+
+
+def rows(callbacks: Iterable[Callback]) -> Rows:
+    """Return the rows of `callbacks`: a receipt each, and what happened."""
+    made = Rows()
+    for callback in callbacks:
+        event = callback.event
+        made.receipts.append(
+            (_text(event.origin), event.sequence, _text(event.id), event.received_at)
+        )
+        if event.command in MESSAGES:
+            made.messages.append(_common(callback) + _of_message(callback))
+        else:
+            made.callbacks.append(_common(callback))
+    return made
+
+
+def _common(callback: Callback) -> Row:
+    event, who = callback.event, parties(callback.document)
+    return (
+        _text(event.id),
+        _text(event.sdkappid),
+        _text(event.command),
+        _text(who.sender),
+        _text(who.recipient),
+        _text(who.group),
+        event.received_at,
+        _text(event.client_ip),
+        _text(event.opt_platform),
+        # What was sent, letter for letter, but for a byte order mark: JSON for PostgreSQL has none.
+        event.body.decode("utf-8-sig"),
+    )
+
+
+def _of_message(callback: Callback) -> Row:
+    document = callback.document
+    random = document.get("MsgRandom", document.get("Random"))
+    return (
+        sent_at(document),
+        integer(document.get("MsgSeq")),
+        integer(random),
+        _text(text(document.get("MsgKey"))),
+        integer(document.get("SendMsgResult")),
+    )
+
+
+def _text(value: str) -> str | None:
+    r"""Return `value` as PostgreSQL can hold it: NUL as `\u0000` in letters; None for ""."""
+    return value.replace("\0", "\\u0000") or None

@@ -1,0 +1,57 @@
+-- What docs/contract.md tells readers of the database. Made once; never altered by a running process.
+create schema if not exists hookline;
+
+-- Where each partition goes on. Moved in the same statement that writes the rows below.
+create table hookline.positions (
+    topic text,
+    partition integer,
+    next_offset bigint not null,
+    origin text not null,     -- place of the last record that was applied, '' and 0 before the first
+    sequence bigint not null,
+    primary key (topic, partition)
+);
+
+-- Every callback by its place, repeats included: the unit of proof.
+create table hookline.receipts (
+    origin text,
+    sequence bigint,
+    ce_id text not null,
+    received_at timestamptz not null,
+    primary key (origin, sequence)
+);
+
+-- Every message by what happened, once, however often the sender repeated it.
+-- body is json, not jsonb: jsonb refuses the NUL characters that real messages hold.
+create table hookline.messages (
+    ce_id text primary key,
+    sdkappid text not null,
+    command text not null,
+    sender text,
+    recipient text,
+    group_id text,
+    received_at timestamptz not null,
+    client_ip text,
+    platform text,
+    body json not null,
+    sent_at timestamptz,
+    message_seq bigint,
+    message_random bigint,
+    message_key text,
+    result bigint
+);
+create index messages_received_at on hookline.messages (received_at);
+
+-- Every callback of another command, once.
+create table hookline.callbacks (
+    ce_id text primary key,
+    sdkappid text not null,
+    command text not null,
+    sender text,
+    recipient text,
+    group_id text,
+    received_at timestamptz not null,
+    client_ip text,
+    platform text,
+    body json not null
+);
+create index callbacks_received_at on hookline.callbacks (received_at);

@@ -1,0 +1,76 @@
+"""A record of the main topic as its readers see it: where it was stored, when, what it is about."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from schemas.record import ID, ORIGIN, SEQUENCE
+
+
+class NotACallback(Exception):
+    """A record that no ingress wrote: a header that every callback has is missing or unreadable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One callback. `id` is what happened, (origin, sequence) where it was stored."""
+
+    id: str
+    origin: str
+    sequence: int
+    sdkappid: str
+    command: str
+    client_ip: str
+    opt_platform: str
+    received_at: datetime
+    body: bytes
+
+
+def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
+    """
+    Return what a record's headers say (docs/contract.md); its body is not looked at.
+
+    Raises:
+        NotACallback: naming the header.
+    """
+    named = dict(headers)
+    return Event(
+        id=_text(named, ID),
+        origin=_text(named, ORIGIN),
+        sequence=_sequence(named),
+        sdkappid=_text(named, "ce_sdkappid"),
+        command=_text(named, "ce_type"),
+        client_ip=_text(named, "ce_clientip", optional=True),
+        opt_platform=_text(named, "ce_optplatform", optional=True),
+        received_at=_time(named, "ce_time"),
+        body=value,
+    )
+
+
+def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> str:
+    try:
+        found = named.get(header, b"").decode()
+    except UnicodeDecodeError as error:
+        raise NotACallback(f"the header {header} is not UTF-8") from error
+    if not found and not optional:
+        raise NotACallback(f"the header {header} is missing or empty")
+    return found
+
+
+def _sequence(named: dict[str, bytes]) -> int:
+    found = _text(named, SEQUENCE)
+    # 18 digits: what every sink can hold as a 64-bit integer.
+    if not (found.isascii() and found.isdigit() and len(found) <= 18):
+        raise NotACallback(f"the header {SEQUENCE} is no number: {found!r:.40}")
+    return int(found)
+
+
+def _time(named: dict[str, bytes], header: str) -> datetime:
+    found = _text(named, header)
+    try:
+        at = datetime.fromisoformat(found)
+    except ValueError as error:
+        raise NotACallback(f"the header {header} is no time: {found!r:.40}") from error
+    if at.tzinfo is None:
+        raise NotACallback(f"the header {header} has no time zone: {found!r:.40}")
+    return at

@@ -1,0 +1,231 @@
+"""What Valkey counts, as the API shows it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+from builders import P0, a_body, a_stored_batch, a_stored_record
+from valkey import Valkey
+
+from consumers.counters.counts import Counts, connect
+from consumers.runtime.batch import Record
+from consumers.stats.api import application
+from consumers.stats.figures import Figures
+from ops.embedded.child import free_port
+from schemas.settings import Secret
+
+# The time of receipt of the builders' records, 22:13:20.123.
+MINUTE = datetime(2023, 11, 14, 22, 13, tzinfo=UTC)
+A_MINUTE_MS = 60_000
+RECEIVED_MS = 1_700_000_000_123
+
+
+@dataclass(slots=True)
+class Bench:
+    """Counts and the API over them; batches follow one another."""
+
+    counts: Counts
+    api: TestClient[Any, Any]
+    url: str
+    reached: int = 0
+
+    async def count(self, *bodies: bytes, **fields: Any) -> None:
+        """Apply a batch with these bodies."""
+        records: list[Record] = [
+            a_stored_record(self.reached + at, body, **fields) for at, body in enumerate(bodies)
+        ]
+        await self.counts.handle(a_stored_batch(*records))
+        self.reached += len(bodies)
+
+    async def ask(self, path: str, status: int = 200) -> dict[str, Any]:
+        """Return the API's answer."""
+        async with self.api.get(path) as response:
+            answer: dict[str, Any] = await response.json()
+            assert response.status == status, answer
+            return answer
+
+    async def minute(self, at: datetime = MINUTE, app: str = "") -> tuple[int, int, int]:
+        """Return messages, group messages and people of one minute."""
+        end = at.replace(minute=at.minute + 1)
+        asked = f"/v1/minutes?from={at:%Y-%m-%dT%H:%MZ}&to={end:%Y-%m-%dT%H:%MZ}"
+        (found,) = (await self.ask(asked + (f"&app={app}" if app else "")))["minutes"]
+        assert found.pop("minute") == f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        return (found["messages"], found["group_messages"], found["people"])
+
+
+@pytest.fixture
+async def bench(valkey_url: str) -> AsyncIterator[Bench]:
+    """Empty counts."""
+    async with bench_at(Secret(valkey_url), people_exact_max=1000) as made:
+        yield made
+
+
+@asynccontextmanager
+async def bench_at(url: Secret, *, people_exact_max: int) -> AsyncIterator[Bench]:
+    """Yield counts and an API on a Valkey."""
+    counts = Counts(url, remember_s=3600, keep_minutes_s=7200, people_exact_max=people_exact_max)
+    valkey = connect(url)
+    async with TestClient(TestServer(application(Figures(valkey)))) as client:
+        await counts.begin(P0, 0)
+        yield Bench(counts, client, url)
+    await valkey.aclose()
+    await counts.close()
+
+
+def message(key: str, sender: str, recipient: str, **fields: Any) -> bytes:
+    """Return a C2C message's body."""
+    return a_body(MsgKey=key, From_Account=sender, To_Account=recipient, **fields)
+
+
+def group_message(key: str, sender: str) -> bytes:
+    """Return a group message's body; the group is nobody."""
+    command = "Group.CallbackAfterSendMsg"
+    return a_body(
+        CallbackCommand=command, MsgKey=key, From_Account=sender, To_Account=None, GroupId="@TGS#1"
+    )
+
+
+async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
+    """Per minute and in all; in one batch and over two."""
+    await bench.count(message("1", "a", "b"), message("2", "b", "a"), group_message("3", "c"))
+    await bench.count(message("4", "a", "d"))
+    assert await bench.minute() == (3, 1, 4)
+    totals = await bench.ask("/v1/totals")
+    assert (totals["messages"], totals["group_messages"], totals["people"]) == (3, 1, 4)
+    assert totals["people_error"] == 0.0
+    assert totals["by_command"] == {
+        "C2C.CallbackAfterSendMsg": 3,
+        "Group.CallbackAfterSendMsg": 1,
+    }
+
+
+async def test_the_minute_is_that_of_receipt_in_utc(bench: Bench) -> None:
+    """The next minute begins anew, with its own people."""
+    await bench.count(message("1", "a", "b"))
+    await bench.count(message("2", "a", "c"), received_at_ms=RECEIVED_MS + A_MINUTE_MS)
+    assert await bench.minute() == (1, 0, 2)
+    assert await bench.minute(MINUTE.replace(minute=14)) == (1, 0, 2)
+    assert (await bench.ask("/v1/totals"))["people"] == 3
+
+
+async def test_a_repeat_is_counted_once_and_shown_as_such(bench: Bench) -> None:
+    """In one batch, over two, and when it is received hours later: the message's time decides."""
+    same = message("1", "a", "b", MsgTime=1_700_000_000)
+    await bench.count(same, same)
+    await bench.count(same, received_at_ms=RECEIVED_MS + 300 * A_MINUTE_MS)
+    totals = await bench.ask("/v1/totals")
+    assert (totals["messages"], totals["repeats"]) == (1, 2)
+    assert totals["origins"]["o" * 16] == {"applied": 3, "sequence_sum": 6}
+
+
+async def test_other_commands_are_counted_by_name_alone(bench: Bench) -> None:
+    """Their people are no senders of messages."""
+    await bench.count(
+        a_body(CallbackCommand="C2C.CallbackAfterMsgReport", MsgKey=None, EventTime=1),
+        a_body(CallbackCommand="New.Command", MsgKey=None, EventTime=2),
+    )
+    totals = await bench.ask("/v1/totals")
+    assert (totals["messages"], totals["people"]) == (0, 0)
+    assert totals["by_command"] == {"C2C.CallbackAfterMsgReport": 1, "New.Command": 1}
+    assert await bench.minute() == (0, 0, 0)
+
+
+async def test_apps_are_counted_apart_and_added_up(bench: Bench) -> None:
+    """The same account in two apps is two people."""
+    await bench.count(message("1", "a", "b"))
+    await bench.count(message("1", "a", "b"), sdkappid="1400000002")
+    totals = await bench.ask("/v1/totals")
+    assert (totals["messages"], totals["people"]) == (2, 4)
+    assert {app: each["people"] for app, each in totals["apps"].items()} == {
+        "1400000001": 2,
+        "1400000002": 2,
+    }
+    assert await bench.minute() == (2, 0, 4)
+    assert await bench.minute(app="1400000002") == (1, 0, 2)
+
+
+async def test_a_message_without_accounts_is_counted(bench: Bench) -> None:
+    """Nobody is not a person."""
+    await bench.count(message("1", "", ""))
+    assert await bench.minute() == (1, 0, 0)
+
+
+async def test_above_the_bound_people_are_estimated_and_the_error_is_shown(
+    valkey_url: str,
+) -> None:
+    """Memory stays bounded."""
+    async with bench_at(Secret(valkey_url), people_exact_max=100) as bench:
+        for at in range(20):
+            await bench.count(
+                *(message(f"{at}/{i}", f"s{at}/{i}", f"r{at}/{i}") for i in range(50))
+            )
+        totals = await bench.ask("/v1/totals")
+    assert totals["people_error"] == 0.0081
+    assert 2000 * 0.95 < totals["people"] < 2000 * 1.05
+    with closing(Valkey.from_url(valkey_url)) as valkey:
+        assert valkey.execute_command("SCARD", "hookline:people:1400000001") <= 100
+
+
+async def test_what_is_remembered_expires_and_the_rest_stays(bench: Bench) -> None:
+    """Ids and people of a minute for the one bound, minutes for the other, totals for ever."""
+    await bench.count(message("1", "a", "b"))
+    with closing(Valkey.from_url(bench.url)) as valkey:
+        keys = valkey.execute_command("KEYS", "*")
+        left = {key.decode(): valkey.execute_command("TTL", key) for key in keys}
+    expiring = {key: seconds for key, seconds in left.items() if seconds != -1}
+    assert {key.split(":")[1] for key in expiring} == {"seen", "minute-people", "minutes"}
+    for key, seconds in expiring.items():
+        assert 0 < seconds <= (7200 if key.startswith("hookline:minutes:") else 3600)
+
+
+async def test_the_api_gives_every_minute_of_the_range(bench: Bench) -> None:
+    """Over hours, empty ones too; by default the last hour."""
+    await bench.count(message("1", "a", "b"))
+    answer = await bench.ask("/v1/minutes?from=2023-11-14T21:50Z&to=2023-11-14T23:10:59Z")
+    assert (answer["from"], answer["to"]) == ("2023-11-14T21:50:00Z", "2023-11-14T23:10:00Z")
+    counted = [each["messages"] for each in answer["minutes"]]
+    assert (len(counted), sum(counted), counted[23]) == (80, 1, 1)
+    assert len((await bench.ask("/v1/minutes"))["minutes"]) == 60
+    shifted = await bench.ask("/v1/minutes?from=2023-11-15T06:13%2B08:00&to=2023-11-14T22:14Z")
+    assert [each["messages"] for each in shifted["minutes"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("from=yesterday", "from must be a time like"),
+        ("to=2023-11-14T22:13", "to must be a time like"),
+        ("to=0001-01-01T00:00%2B14:00", "to is out of range"),
+        ("from=2023-11-14T22:13Z&to=2023-11-14T22:13Z", "must be 1 to 1440 minutes before"),
+        ("from=2023-11-13T22:12Z&to=2023-11-14T22:13Z", "must be 1 to 1440 minutes before"),
+        ("since=2023-11-14T22:13Z", "since: there are from, to and app"),
+    ],
+)
+async def test_an_unclear_question_is_told_how_to_ask(bench: Bench, query: str, told: str) -> None:
+    """400, and what to change."""
+    assert told in (await bench.ask(f"/v1/minutes?{query}", status=400))["error"]
+
+
+async def test_other_paths_and_methods_are_told_what_there_is(bench: Bench) -> None:
+    """As JSON too."""
+    assert "/v1/totals" in (await bench.ask("/v2", status=404))["error"]
+    async with bench.api.post("/v1/totals") as response:
+        assert (response.status, await response.json()) == (405, {"error": "ask with GET"})
+    async with bench.api.get("/livez") as response:
+        assert response.status == 200
+
+
+async def test_without_valkey_the_api_says_so_and_lives() -> None:
+    """503 for figures, 200 for life."""
+    valkey = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))
+    async with TestClient(TestServer(application(Figures(valkey)))) as client:
+        async with client.get("/v1/totals") as response:
+            assert response.status == 503
+            assert "Valkey: " in (await response.json())["error"]
+        async with client.get("/livez") as response:
+            assert response.status == 200
+    await valkey.aclose()

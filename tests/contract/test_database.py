@@ -1,0 +1,159 @@
+"""What is in PostgreSQL after a batch: messages once, receipts each, and no row that jams it."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+
+from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.sync.database import Database
+from ops.embedded.postgres import embedded_postgres
+from schemas.settings import Secret
+
+
+@pytest.fixture
+async def database(conninfo: str) -> AsyncIterator[Database]:
+    """A database that stands at offset 0."""
+    made = Database(Secret(conninfo))
+    await made.begin(P0, 0)
+    yield made
+    await made.close()
+
+
+def select(conninfo: str, query: str) -> list[tuple[object, ...]]:
+    """Return a query's rows."""
+    with psycopg.connect(conninfo) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conninfo: str) -> None:
+    """In one batch and over two."""
+    same = [a_stored_record(offset, a_body(MsgKey="the same")) for offset in range(3)]
+    await database.handle(a_stored_batch(*same[:2]))
+    await database.handle(a_stored_batch(same[2]))
+    assert select(conninfo, "select count(*) from hookline.messages") == [(1,)]
+    assert select(conninfo, "select sequence from hookline.receipts order by 1") == [
+        (1,),
+        (2,),
+        (3,),
+    ]
+
+
+async def test_every_body_arrives_letter_for_letter(database: Database, conninfo: str) -> None:
+    """The samples, NUL and lone surrogates, deep nesting, huge numbers, doubled keys."""
+    odd = [
+        a_body(MsgKey="odd", Text="nul \0 and \ud800"),
+        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","A":1,"A":2,"n":1e999,"d":'
+        + b"[" * 900
+        + b"]" * 900
+        + b"}",
+        a_body(From_Account="a\0b", MsgSeq="x", MsgTime=10**17, MsgKey=7),
+    ]
+    bodies = [sample.read_bytes() for sample in SAMPLES] + odd
+    records = [a_stored_record(offset, body) for offset, body in enumerate(bodies)]
+    await database.handle(a_stored_batch(*records))
+    stored = select(
+        conninfo,
+        "select body::text from hookline.messages"
+        " union all select body::text from hookline.callbacks",
+    )
+    assert sorted(str(body) for (body,) in stored) == sorted(body.decode() for body in bodies)
+
+
+async def test_the_place_of_the_last_record_stands_beside_the_position(
+    database: Database, conninfo: str
+) -> None:
+    """A batch that was set aside whole leaves it as it was."""
+    await database.handle(a_stored_batch(a_stored_record(0, origin="abc")))
+    await database.handle(a_stored_batch(a_stored_record(1)).without(1))
+    assert select(conninfo, "select next_offset, origin, sequence from hookline.positions") == [
+        (2, "abc", 1)
+    ]
+
+
+async def test_a_row_that_the_database_refuses_is_named_alone(
+    database: Database, conninfo: str
+) -> None:
+    """Here by a rule that somebody added; its neighbours and the position stay untouched."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("alter table hookline.messages add check (sender <> 'refused')")
+    records = [a_stored_record(offset) for offset in range(5)]
+    records[3] = a_stored_record(3, a_body(MsgKey="3", From_Account="refused"))
+    with pytest.raises(Rejected, match="violates check constraint") as raised:
+        await database.handle(a_stored_batch(*records))
+    assert raised.value.offset == 3
+    assert select(conninfo, "select count(*) from hookline.receipts") == [(0,)]
+    await database.handle(a_stored_batch(*records).without(3))
+    assert await database.position(P0) == 5
+
+
+async def test_two_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:
+    """Neither fails on what the other made."""
+    members = [Database(Secret(conninfo)) for _ in range(5)]
+    await asyncio.gather(*(member.begin(P0, at) for at, member in enumerate(members)))
+    positions = {await member.position(P0) for member in members}
+    assert len(positions) == 1
+    for member in members:
+        await member.close()
+
+
+async def test_of_two_rivals_with_one_batch_one_writes(database: Database, conninfo: str) -> None:
+    """The other waits for the row's lock, compares anew, and is told where to go; fifty times."""
+    rival = Database(Secret(conninfo))
+    for offset in range(50):
+        batch = a_stored_batch(a_stored_record(offset))
+        outcomes = await asyncio.gather(
+            database.handle(batch), rival.handle(batch), return_exceptions=True
+        )
+        (lost,) = [outcome for outcome in outcomes if outcome is not None]
+        assert isinstance(lost, Elsewhere)
+        assert lost.next_offset == offset + 1
+    assert select(conninfo, "select count(*) from hookline.messages") == [(50,)]
+    await rival.close()
+
+
+async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
+    """Also one that hangs: the call ends by itself, and works again once it has woken up."""
+    with embedded_postgres(tmp_path / "postgres") as server:
+        database = Database(Secret(server.conninfo))
+        await database.begin(P0, 0)
+        assert server.process is not None
+        backends = children(server.process.pid)
+        for pid in backends:
+            os.kill(pid, signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(Unavailable):
+            await database.handle(a_stored_batch(a_stored_record(0)))
+        # What the runtime allows one call, HANDLE_S.
+        assert time.monotonic() - begun < 20
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+        await until_available(database)
+        server.kill()
+        with pytest.raises(Unavailable, match="PostgreSQL: "):
+            await database.position(P0)
+        server.start()
+        assert await until_available(database) in (0, 1)
+        await database.close()
+
+
+async def until_available(database: Database) -> int | None:
+    """Return the position as soon as the database tells it."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await database.position(P0)
+            except Unavailable:
+                await asyncio.sleep(0.1)
+
+
+def children(pid: int) -> list[int]:
+    """Return a process's children."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]

@@ -1,0 +1,55 @@
+"""What people see in the statistics is what the sender knows that it sent."""
+
+import json
+import urllib.request
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e_blackbox import Demo, demo
+
+MESSAGES = {
+    "C2C.CallbackAfterSendMsg": "messages",
+    "Group.CallbackAfterSendMsg": "group_messages",
+}
+
+
+def ask(url: str) -> dict[str, Any]:
+    """Return the API's answer."""
+    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own URL
+        return dict(json.loads(response.read()))
+
+
+@pytest.mark.timeout(180)
+def test_messages_and_people_of_the_api_are_those_of_the_senders_ledger(tmp_path: Path) -> None:
+    """On a stack that nobody else has sent to: in all, by app, and over the minutes."""
+    with demo() as fresh:
+        ledger = tmp_path / "ledger.jsonl"
+        sent = json.loads(fresh.simulate(ledger, rate=150, seconds=8).communicate(timeout=60)[0])
+        assert sent["ok"] == sent["sent"] > 1000
+        fresh.audit("--ledger", str(ledger), "--wait", "60")
+        entries = [json.loads(line) for line in ledger.read_text().splitlines()]
+        check(fresh, entries)
+
+
+def check(fresh: Demo, entries: list[dict[str, Any]]) -> None:
+    """Hold the API's figures against the ledger's entries."""
+    expected: dict[str, int] = defaultdict(int)
+    people = set()
+    for entry in entries:
+        if figure := MESSAGES.get(entry["command"]):
+            expected[figure] += 1
+            people |= {(entry["sdkappid"], account) for account in entry["people"]}
+    stats = fresh.addresses["stats"]
+    totals = ask(f"{stats}/v1/totals")
+    assert {figure: totals[figure] for figure in MESSAGES.values()} == expected
+    assert (totals["people"], totals["people_error"]) == (len(people), 0.0)
+    by_command: dict[str, int] = defaultdict(int)
+    for entry in entries:
+        by_command[entry["command"]] += 1
+    assert totals["by_command"] == by_command
+    minutes = ask(f"{stats}/v1/minutes")["minutes"]
+    for figure in MESSAGES.values():
+        assert sum(minute[figure] for minute in minutes) == expected[figure]
+    assert len(people) >= max(minute["people"] for minute in minutes) > 0

@@ -1,0 +1,198 @@
+"""Kafka → PostgreSQL and Valkey on the real runtime: once each, whatever happens to the store."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from aiokafka import AIOKafkaProducer
+from kafka_parts import Pipe, in_topic, many, run_until
+from valkey import Valkey
+
+from consumers.counters.counts import Counts
+from consumers.runtime.batch import Limits
+from consumers.runtime.handler import Handler
+from consumers.sync.database import Database
+from ops.embedded.postgres import EmbeddedPostgres
+from ops.embedded.valkey import EmbeddedValkey
+from schemas.dead_letter import CONNECT, GROUP
+from schemas.settings import Secret
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """One kind of sink with a server of its own."""
+
+    server: EmbeddedPostgres | EmbeddedValkey
+    member: Callable[[], Database | Counts]
+    # How many of an origin's sequences are in it, and their sum; None while it does not answer.
+    holds: Callable[[str], tuple[int, int] | None]
+
+
+@pytest.fixture(params=["postgres", "valkey"])
+def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
+    """A server that the test may kill."""
+    made = _postgres(tmp_path) if request.param == "postgres" else _valkey(tmp_path)
+    try:
+        made.server.start()
+        yield made
+    finally:
+        made.server.kill()
+
+
+def _postgres(directory: Path) -> Sink:
+    server = EmbeddedPostgres(directory / "server")
+
+    def holds(origin: str) -> tuple[int, int] | None:
+        query = (
+            "select count(*), coalesce(sum(sequence), 0) from hookline.receipts where origin = %s"
+        )
+        try:
+            with psycopg.connect(server.conninfo) as connection:
+                found = connection.execute(query, (origin,)).fetchone()
+        except psycopg.Error:
+            return None
+        return (int(found[0]), int(found[1])) if found else None
+
+    return Sink(server, lambda: Database(Secret(server.conninfo)), holds)
+
+
+def _valkey(directory: Path) -> Sink:
+    server = EmbeddedValkey(directory / "server")
+
+    def holds(origin: str) -> tuple[int, int] | None:
+        with Valkey.from_url(server.url) as client:
+            try:
+                count = client.execute_command("HGET", "hookline:applied", origin)
+                total = client.execute_command("HGET", "hookline:sequence-sums", origin)
+            except ConnectionError:
+                return None
+        return int(count or 0), int(total or 0)
+
+    def member() -> Counts:
+        bounds = {"remember_s": 3600, "keep_minutes_s": 3600, "people_exact_max": 10_000}
+        return Counts(Secret(server.url), **bounds)
+
+    return Sink(server, member, holds)
+
+
+@asynccontextmanager
+async def member_of(sink: Sink) -> AsyncIterator[Handler]:
+    """Yield a handler that is closed at the end."""
+    member = sink.member()
+    try:
+        yield member
+    finally:
+        await member.close()
+
+
+def all_of(count: int) -> tuple[int, int]:
+    """Return number and sum of the sequences 1..count."""
+    return count, count * (count + 1) // 2
+
+
+async def test_members_come_and_go_and_every_record_is_applied_once(
+    pipe: Pipe, sink: Sink, group: str
+) -> None:
+    """Three in turn and two at once share the partitions."""
+    origin = pipe.spool.origin
+
+    async def member(count: int) -> None:
+        async with member_of(sink) as handler:
+            await run_until(
+                handler,
+                lambda: (sink.holds(origin) or (0, 0))[0] >= count,
+                bootstrap_servers=pipe.bootstrap_servers,
+                group=group,
+                limits=LIMITS,
+            )
+
+    for portion in range(3):
+        await pipe.store(many(300, first=1 + 300 * portion))
+        await pipe.forward()
+        await asyncio.gather(*(member(300 * (portion + 1)) for _ in range(1 + portion % 2)))
+    assert sink.holds(origin) == all_of(900)
+
+
+@pytest.mark.timeout(120)
+async def test_a_store_that_is_put_back_to_an_older_state_ends_complete_again(
+    pipe: Pipe, sink: Sink, group: str, tmp_path: Path
+) -> None:
+    """A restored copy under a running consumer, first with traffic after it, then without."""
+    origin, copy = pipe.spool.origin, tmp_path / "copy"
+
+    async def until(count: int) -> None:
+        while await asyncio.to_thread(sink.holds, origin) != all_of(count):  # noqa: ASYNC110 - a server tells no one
+            await asyncio.sleep(0.05)
+
+    def swap(source: Path, target: Path) -> None:
+        """Kill the server, copy its data, and start it."""
+        sink.server.kill()
+        if sink.server.data == target:
+            shutil.rmtree(target)
+        subprocess.run(["cp", "-a", source, target], check=True)  # noqa: S607 - wherever it is
+        sink.server.start()
+
+    async def story() -> None:
+        await pipe.store(many(300))
+        await pipe.forward()
+        await until(300)
+        await asyncio.to_thread(swap, sink.server.data, copy)
+        await pipe.store(many(300, first=301))
+        await pipe.forward()
+        await until(600)
+        await asyncio.to_thread(swap, copy, sink.server.data)
+        assert sink.holds(origin) == all_of(300)
+        await pipe.store(many(100, first=601))
+        await pipe.forward()
+        await until(700)
+        # Nothing comes any more that would show where the store stands.
+        await asyncio.to_thread(swap, copy, sink.server.data)
+        assert sink.holds(origin) == all_of(300)
+        await until(700)
+
+    async with member_of(sink) as handler:
+        telling = asyncio.create_task(story())
+        await run_until(
+            handler,
+            telling.done,
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=group,
+            limits=LIMITS,
+            seconds=100,
+        )
+        await telling
+    assert sink.holds(origin) == all_of(700)
+
+
+async def test_a_record_that_is_no_callback_is_set_aside_and_the_rest_goes_on(
+    pipe: Pipe, sink: Sink, group: str
+) -> None:
+    """As a dead letter with its place, in the topic that operators watch."""
+    async with AIOKafkaProducer(bootstrap_servers=pipe.bootstrap_servers) as stranger:
+        sent = await stranger.send_and_wait(CALLBACKS.name, b"strange " + group.encode(), b"key")
+    await pipe.store(many(100))
+    await pipe.forward()
+    async with member_of(sink) as handler:
+        await run_until(
+            handler,
+            lambda: sink.holds(pipe.spool.origin) == all_of(100),
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=group,
+            limits=LIMITS,
+            dead_letters=True,
+        )
+    letters = await in_topic(pipe.bootstrap_servers, None, DEAD_LETTERS.name)
+    (letter,) = [each for each in letters if each.value == b"strange " + group.encode()]
+    headers = dict(letter.headers)
+    assert headers[GROUP] == group.encode()
+    assert headers[CONNECT + "offset"] == b"%d" % sent.offset
+    assert headers[CONNECT + "exception.message"] == b"the header ce_id is missing or empty"

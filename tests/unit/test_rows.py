@@ -1,0 +1,70 @@
+"""A batch as rows: pure, every command, and all that PostgreSQL could not hold as it came."""
+
+import json
+from typing import Any
+
+import pytest
+from builders import SAMPLES, a_body, a_stored_batch, a_stored_record
+
+from consumers.runtime.callbacks import callbacks
+from consumers.runtime.handler import Rejected
+from consumers.sync.rows import CALLBACKS, MESSAGE_COLUMNS, RECEIPTS, Rows, rows
+
+
+def made_of(*bodies: bytes) -> Rows:
+    """Return the rows of a batch with these bodies."""
+    records = (a_stored_record(offset, body) for offset, body in enumerate(bodies))
+    return rows(callbacks(a_stored_batch(*records)))
+
+
+def only_message(body: bytes) -> dict[str, Any]:
+    """Return the one message row by column."""
+    (row,) = made_of(body).messages
+    return dict(zip(MESSAGE_COLUMNS, row, strict=True))
+
+
+def test_every_sample_is_a_receipt_and_a_row_with_its_body_as_it_came() -> None:
+    """Messages by C2C and group, other commands as callbacks."""
+    for sample in SAMPLES:
+        body = sample.read_bytes()
+        made = made_of(body)
+        assert [len(row) for row in made.receipts] == [len(RECEIPTS)]
+        if "AfterSendMsg" in json.loads(body)["CallbackCommand"]:
+            (row,) = made.messages
+            named = dict(zip(MESSAGE_COLUMNS, row, strict=True))
+        else:
+            (row,) = made.callbacks
+            named = dict(zip(CALLBACKS, row, strict=True))
+        assert named["body"].encode() == body
+
+
+def test_what_the_protocol_names_has_a_column() -> None:
+    """Numbers as numbers, times as times, absent ones as None."""
+    fields = {"MsgSeq": 48374, "MsgRandom": "2837546", "MsgTime": 1557481126, "SendMsgResult": 0}
+    found = only_message(a_body(**fields))
+    assert (found["message_seq"], found["message_random"], found["result"]) == (48374, 2837546, 0)
+    assert found["sent_at"].isoformat() == "2019-05-10T09:38:46+00:00"
+    assert (found["sender"], found["recipient"], found["group_id"]) == ("jared", "Jonh", None)
+    bare = only_message(a_body())
+    assert (bare["message_seq"], bare["sent_at"], bare["result"]) == (None, None, None)
+
+
+def test_nul_and_lone_surrogates_in_accounts_become_letters() -> None:
+    """PostgreSQL's text holds neither; the body keeps them as JSON escapes."""
+    found = only_message(a_body(From_Account="a\0b", To_Account="\ud800"))
+    assert (found["sender"], found["recipient"]) == ("a\\u0000b", "\\ud800")
+    assert "a\\u0000b" in found["body"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_rows_body() -> None:
+    """PostgreSQL's JSON refuses it."""
+    assert only_message(b"\xef\xbb\xbf" + a_body())["body"] == a_body().decode()
+
+
+def test_a_record_that_is_no_callback_is_rejected_by_its_offset() -> None:
+    """Without a header of ours, or with a body that nobody can read."""
+    good = a_stored_record(3)
+    for bad in (good._replace(offset=4, headers=()), good._replace(offset=4, value=b"{")):
+        with pytest.raises(Rejected) as raised:
+            rows(callbacks(a_stored_batch(good, bad)))
+        assert raised.value.offset == 4
