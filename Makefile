@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-fast unit integration e2e format pin clean
+.PHONY: help setup demo test test-docker check check-fast unit integration e2e format pin clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,9 @@ unit: setup  ## unit and property tests alone
 
 integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
 	$(BIN)/pytest tests/contract tests/integration
+
+test-docker: setup  ## docker compose under kills, scaling and restored copies (3 min; needs Docker)
+	$(BIN)/pytest tests/docker --durations=10 -s
 
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e

@@ -47,7 +47,8 @@ postgres_option = click.option(
 stats_option = click.option(
     "--stats",
     "stats_url",
-    envvar="HOOKLINE_STATS",
+    envvar="OPS_STATS",
+    show_envvar=True,
     help="Address of the statistics API, http://…; counts are not audited without.",
 )
 archive_option = click.option(
@@ -143,24 +144,58 @@ def topics() -> None:
 )
 @click.option("--replicas", default=1, show_default=True, help="Copies of a new topic.")
 @click.option(
+    "--config",
+    "configs",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A topic configuration beside ours, by Kafka's name; may be given again.",
+)
+@click.option(
     "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait for Kafka to be up."
 )
-def topics_apply(*, kafka: str, body_bytes_max: int, replicas: int, wait_s: float) -> None:
-    """Create the topics, or set their configuration. Safe to run again."""
+def topics_apply(
+    *, kafka: str, body_bytes_max: int, replicas: int, configs: tuple[str, ...], wait_s: float
+) -> None:
+    """
+    Create the topics, or set their configuration. Safe to run again.
+
+    A single broker loses what it acknowledged last when its machine loses power; with --config
+    flush.messages=1 it does not, and is slower.
+    """
+    if unclear := [config for config in configs if "=" not in config]:
+        raise click.BadParameter(f"{unclear[0]} is not NAME=VALUE", param_hint="--config")
     _bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
     _bounded("--replicas", replicas, 1, 100)
     with err.status(f"asking Kafka at {kafka}"):
         applied = _run(
-            apply_topics(kafka, body_bytes_max=body_bytes_max, replicas=replicas, wait_s=wait_s)
+            apply_topics(
+                kafka,
+                body_bytes_max=body_bytes_max,
+                replicas=replicas,
+                wait_s=wait_s,
+                more_configs=dict(config.split("=", 1) for config in configs),
+            )
         )
     for done in applied:
         click.echo(done)
 
 
 @main.command("simulate")
-@click.option("--url", required=True, help="The callback URL, as the console would have it.")
 @click.option(
-    "--sdkappid", "sdkappids", multiple=True, required=True, help="An app; may be given again."
+    "--url",
+    required=True,
+    envvar="OPS_URL",
+    show_envvar=True,
+    help="The callback URL, as the console would have it.",
+)
+@click.option(
+    "--sdkappid",
+    "sdkappids",
+    required=True,
+    multiple=True,
+    envvar="OPS_SDKAPPID",
+    show_envvar=True,
+    help="An app, or several with commas between; may be given again.",
 )
 @click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
 @click.option("--seconds", type=float, help="Stop after this long.")
@@ -203,7 +238,7 @@ def simulate_command(
         seconds = 10.0
     plan = Plan(
         url=url,
-        sdkappids=sdkappids,
+        sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
         rate=rate,
         seconds=float("inf") if seconds is None else seconds,
         count=count,
@@ -231,7 +266,12 @@ def simulate_command(
 @postgres_option
 @stats_option
 @click.option(
-    "--ingress", "admin_urls", multiple=True, help="Admin address of a running ingress, http://…"
+    "--ingress",
+    "admin_urls",
+    multiple=True,
+    envvar="OPS_INGRESS",
+    show_envvar=True,
+    help="Admin address of a running ingress, http://…; may be given again.",
 )
 @click.option(
     "--spool",

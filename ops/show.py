@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -57,7 +58,7 @@ def where_it_stays(directory: Path) -> str:
 def result(came_out: Result) -> RenderableType:
     """Show the demo's table."""
     answers, report = came_out.outcome.answers, came_out.report
-    table = Table(title="Hookline demo", title_justify="left")
+    table = _table("Hookline demo")
     columns: dict[str, str | Text] = {
         "sent": str(sum(answers.values())),
         "answered OK": str(answers["ok"]),
@@ -77,7 +78,7 @@ def result(came_out: Result) -> RenderableType:
 
 def outcome(came_out: Outcome) -> RenderableType:
     """Show what a simulation came to."""
-    answers = Table(title="Answers", title_justify="left")
+    answers = _table("Answers")
     for column in ("sent", "OK", "refused", "unanswered"):
         answers.add_column(column, justify="right")
     counts = came_out.answers
@@ -85,7 +86,7 @@ def outcome(came_out: Outcome) -> RenderableType:
         str(sum(counts.values())),
         *(str(counts[kind]) for kind in ("ok", "refused", "unanswered")),
     )
-    commands = Table(title="By command", title_justify="left")
+    commands = _table("By command")
     commands.add_column("command")
     commands.add_column("sent", justify="right")
     for command, sent in came_out.kinds.most_common():
@@ -95,7 +96,7 @@ def outcome(came_out: Outcome) -> RenderableType:
 
 def report(found: Report) -> RenderableType:
     """Show a proof, origin by origin."""
-    table = Table(title="Audit", title_justify="left")
+    table = _table("Audit")
     table.add_column("origin", no_wrap=True)
     audited = [sink for sink in SINKS if found.held(sink) is not None]
     for column in ("accepted", *(SINKS[sink] for sink in audited), "missing", "doubled"):
@@ -120,6 +121,13 @@ def segment(path: Path, summary: Summary, size: int) -> str:
     return (
         f"{path}  {summary.records:>7} records  offsets {summary.first_offset}-"
         f"{summary.last_offset}  {first} to {last}  {size} bytes"
+    )
+
+
+def _table(title: str) -> Table:
+    # Narrow: an audit of all sinks fits into 80 columns.
+    return Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
     )
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -34,10 +35,17 @@ class NotYet(Refused):
 
 
 async def apply_topics(
-    bootstrap_servers: str, *, body_bytes_max: int, replicas: int, wait_s: float = 30.0
+    bootstrap_servers: str,
+    *,
+    body_bytes_max: int,
+    replicas: int,
+    wait_s: float = 30.0,
+    more_configs: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """
     Create what is missing, add partitions, set configurations; return what was done, a line each.
+
+    `more_configs`: topic configurations by Kafka's names, beside ours or in their place.
 
     Partitions are never taken away: Kafka cannot, and the archive's chains would break. What an
     operator set beside ours stays. A cluster that is starting is waited for, up to `wait_s`.
@@ -48,14 +56,16 @@ async def apply_topics(
     deadline = time.monotonic() + wait_s
     while True:
         try:
-            return await _apply(bootstrap_servers, body_bytes_max, replicas)
+            return await _apply(bootstrap_servers, body_bytes_max, replicas, more_configs)
         except NotYet:
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(RETRY_S)
 
 
-async def _apply(bootstrap_servers: str, body_bytes_max: int, replicas: int) -> list[str]:
+async def _apply(
+    bootstrap_servers: str, body_bytes_max: int, replicas: int, more_configs: Mapping[str, str]
+) -> list[str]:
     async with _admin(bootstrap_servers) as admin:
         found = {
             topic["topic"]: len(topic["partitions"])
@@ -64,7 +74,7 @@ async def _apply(bootstrap_servers: str, body_bytes_max: int, replicas: int) -> 
         }
         done = []
         for topic in TOPICS:
-            configs = dict(topic.configs(body_bytes_max=body_bytes_max))
+            configs = {**topic.configs(body_bytes_max=body_bytes_max), **more_configs}
             if topic.name not in found:
                 new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
                 response = await admin.create_topics([new])

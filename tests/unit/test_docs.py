@@ -53,6 +53,14 @@ def test_every_setting_is_documented_with_its_default(prefix: str) -> None:
     assert documented == real
 
 
+def test_every_variable_of_docker_compose_is_documented_with_its_default() -> None:
+    """And none that there is not."""
+    compose = (ROOT / "docker-compose.yml").read_text()
+    real = {f"`{name}={default}`" for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", compose)}
+    assert {cells[0] for cells in rows(r"`[A-Z_]+=.*`")} == real
+    assert "${" not in re.sub(r"\$\{\w+:-[^}]*\}", "", compose)
+
+
 def test_the_table_of_answers_is_the_codes() -> None:
     """Name, status, what the sender reads, and what happens to the callback."""
     names = "|".join(answer.name for answer in ANSWERS)

@@ -35,8 +35,9 @@ def test_no_package_sees_more_than_it_may() -> None:
 
 def test_black_box_tests_see_no_product_package() -> None:
     """They drive processes and read what a stranger can read."""
-    for path in (ROOT / "tests" / "e2e").rglob("*.py"):
-        assert imported(path) == set(), path
+    for folder in ("e2e", "docker"):
+        for path in (ROOT / "tests" / folder).rglob("*.py"):
+            assert imported(path) == set(), path
 
 
 def test_only_one_module_reads_each_processes_environment() -> None:

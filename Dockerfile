@@ -1,0 +1,27 @@
+# One image for every service and for the `hookline` command; compose chooses what it runs.
+
+FROM python:3.13-slim AS build
+WORKDIR /build
+RUN python -m venv /tools && python -m venv --without-pip /venv
+COPY requirements/tools.txt requirements/run.txt requirements/
+RUN /tools/bin/pip install --no-cache-dir --require-hashes -r requirements/tools.txt \
+ && /tools/bin/pip --python /venv install --no-cache-dir --require-hashes -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY ingress ingress
+COPY consumers consumers
+COPY ops ops
+RUN PATH=/tools/bin:$PATH pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+ && /tools/bin/pip --python /venv install --no-cache-dir --no-deps /wheels/*.whl
+
+FROM python:3.13-slim
+# Named volumes take their owner from these folders when they are made.
+RUN useradd --uid 10001 --no-create-home hookline \
+ && install -d -o hookline -g hookline \
+    /var/lib/hookline/spool /var/lib/hookline/archive /var/lib/hookline/work
+COPY --from=build /venv /venv
+COPY deploy/healthy /usr/local/bin/
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /var/lib/hookline/work
+USER hookline
+CMD ["hookline", "--help"]
