@@ -4,8 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from consumers.counters.consumer import CountersSettings
+from consumers.stats.__main__ import StatsSettings
+from consumers.sync.consumer import SyncSettings
 from ingress.settings import IngressSettings
-from schemas.settings import Faults, read
+from schemas.settings import Faults, Settings, read
+
+VALKEY = "valkey://:hidden@127.0.0.1:6379/0"
 
 NEEDED = {"INGRESS_SDKAPPIDS": "1400000001, 1400000002", "INGRESS_SPOOL_DIR": "/spool"}
 
@@ -59,6 +64,41 @@ def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault:
     """Relations between settings are reported like any other fault, not as a traceback."""
     with pytest.raises(Faults, match=fault):
         read(IngressSettings, "INGRESS_", NEEDED | {variable: value})
+
+
+@pytest.mark.parametrize(
+    ("own", "prefix", "variable", "value", "fault"),
+    [
+        (SyncSettings, "SYNC_", "POSTGRES", "nonsense", "must be like postgresql://"),
+        (SyncSettings, "SYNC_", "BATCH_RECORDS_MAX", "0", "from 1 to 10000"),
+        (SyncSettings, "SYNC_", "BATCH_BYTES_MAX", "1", "from 1024"),
+        (SyncSettings, "SYNC_", "BATCH_AGE_S", "61", "from 0 to 60"),
+        (CountersSettings, "COUNTERS_", "VALKEY", "127.0.0.1:6379", "must be like valkey://"),
+        (CountersSettings, "COUNTERS_", "REMEMBER_S", "9999999", "must hold"),
+        (CountersSettings, "COUNTERS_", "PEOPLE_EXACT_MAX", "-1", "from 0 to"),
+        (StatsSettings, "STATS_", "VALKEY", "http://127.0.0.1", "must be like valkey://"),
+        (StatsSettings, "STATS_", "PORT", "0", "from 1 to 65535"),
+    ],
+)
+def test_what_a_sink_cannot_use_is_a_fault(
+    own: type[Settings], prefix: str, variable: str, value: str, fault: str
+) -> None:
+    """Named by the variable, with what it must be."""
+    needed = {"SYNC_POSTGRES": "", "COUNTERS_VALKEY": VALKEY, "STATS_VALKEY": VALKEY}
+    with pytest.raises(Faults, match=f"{prefix}{variable}.*{fault}"):
+        read(own, prefix, needed | {prefix + variable: value})
+
+
+def test_a_password_is_never_shown() -> None:
+    """Neither in the log of settings nor in what is wrong with them."""
+    env = {"SYNC_POSTGRES": "postgresql://hookline:hidden@127.0.0.1/db", "STATS_VALKEY": VALKEY}
+    _, sync = read(SyncSettings, "SYNC_", env)
+    _, stats = read(StatsSettings, "STATS_", env)
+    assert "hidden" not in repr(sync) + repr(stats)
+    assert (sync.postgres, stats.valkey) == tuple(env.values())
+    with pytest.raises(Faults) as raised:
+        read(SyncSettings, "SYNC_", {"SYNC_POSTGRES": "hidden with spaces"})
+    assert "hidden" not in str(raised.value)
 
 
 def test_another_processes_settings_are_none_of_ours() -> None:
