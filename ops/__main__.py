@@ -2,42 +2,34 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
-import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from consumers.archive.segment import Damaged, read_lines, read_summary
-from consumers.archive.store import LocalStore
 from ops import audit as proof
 from ops import demo as demonstration
 from ops import ledger as senders
 from ops import show, stack
-from ops.embedded.child import Missing, NotStarted
+from ops.archive import archive
 from ops.report import Report
 from ops.simulate import Plan, simulate
-from ops.topics import Refused, apply_topics
+from ops.terminal import (
+    archive_option,
+    bootstrap_option,
+    bounded,
+    err,
+    json_option,
+    print_json,
+    progress,
+    run,
+    say,
+)
+from ops.topics import apply_topics
 from schemas.settings import BODY_BYTES_LIMIT, Shared
 
-# People read stderr while a program reads stdout.
-err = Console(stderr=True, highlight=False)
-Got = TypeVar("Got")
-
-bootstrap_option = click.option(
-    "--kafka",
-    default=Shared().bootstrap_servers,
-    show_default=True,
-    envvar="HOOKLINE_BOOTSTRAP_SERVERS",
-    help="Kafka's address, host:port.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
 postgres_option = click.option(
     "--postgres",
     envvar="SYNC_POSTGRES",
@@ -50,14 +42,6 @@ stats_option = click.option(
     envvar="OPS_STATS",
     show_envvar=True,
     help="Address of the statistics API, http://…; counts are not audited without.",
-)
-archive_option = click.option(
-    "--archive",
-    "directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    required=True,
-    envvar="ARCHIVE_DIR",
-    help="The archive's directory.",
 )
 
 
@@ -95,29 +79,29 @@ def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool
     With --json, stdout carries two lines: the addresses when all is ready, the result at the end of
     the traffic.
     """
-    _bounded("--seconds", seconds, 0, 24 * 3600)
-    _bounded("--rate", rate, 0.1, 100_000)
-    proven = _run(_demo(seconds=seconds, rate=rate, faults=faults, keep=keep, as_json=as_json))
+    bounded("--seconds", seconds, 0, 24 * 3600)
+    bounded("--rate", rate, 0.1, 100_000)
+    proven = run(_demo(seconds=seconds, rate=rate, faults=faults, keep=keep, as_json=as_json))
     sys.exit(0 if proven else 1)
 
 
 async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> bool:
-    async with stack.running_stack(_say) as running:
+    async with stack.running_stack(say) as running:
         if as_json:
-            _print_json(asdict(running.addresses))
+            print_json(asdict(running.addresses))
         else:
             err.print(show.addresses(running.addresses), soft_wrap=True)
-        with _progress("callbacks", round(seconds * rate)) as advance:
+        with progress("callbacks", round(seconds * rate)) as advance:
             result = await demonstration.run_traffic(
                 running,
                 rate=rate,
                 seconds=seconds,
                 faults=faults,
-                say=_say,
+                say=say,
                 noted=lambda _: advance(),
             )
         if as_json:
-            _print_json(result.as_dict())
+            print_json(result.as_dict())
         else:
             Console().print(show.result(result))
             err.print(show.where_it_stays(running.directory), soft_wrap=True)
@@ -140,6 +124,7 @@ def topics() -> None:
     default=Shared().body_bytes_max,
     show_default=True,
     envvar="HOOKLINE_BODY_BYTES_MAX",
+    show_envvar=True,
     help="The largest body that the ingress takes; sets max.message.bytes.",
 )
 @click.option("--replicas", default=1, show_default=True, help="Copies of a new topic.")
@@ -164,10 +149,10 @@ def topics_apply(
     """
     if unclear := [config for config in configs if "=" not in config]:
         raise click.BadParameter(f"{unclear[0]} is not NAME=VALUE", param_hint="--config")
-    _bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
-    _bounded("--replicas", replicas, 1, 100)
+    bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
+    bounded("--replicas", replicas, 1, 100)
     with err.status(f"asking Kafka at {kafka}"):
-        applied = _run(
+        applied = run(
             apply_topics(
                 kafka,
                 body_bytes_max=body_bytes_max,
@@ -228,10 +213,10 @@ def simulate_command(
 
     Runs for 10 s where neither --seconds nor --count is given.
     """
-    _bounded("--rate", rate, 0.1, 100_000)
-    _bounded("--connections", connections, 1, 10_000)
-    _bounded("--users", users, 2, 10_000_000)
-    _bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
+    bounded("--rate", rate, 0.1, 100_000)
+    bounded("--connections", connections, 1, 10_000)
+    bounded("--users", users, 2, 10_000_000)
+    bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
     if not url.startswith(("http://", "https://")):
         raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
     if seconds is None and count is None:
@@ -252,10 +237,10 @@ def simulate_command(
             file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
         except OSError as error:
             raise click.FileError(str(ledger_path), error.strerror) from error
-        advance = open_files.enter_context(_progress("callbacks", expected))
-        outcome = _run(simulate(plan, file, lambda _: advance()))
+        advance = open_files.enter_context(progress("callbacks", expected))
+        outcome = run(simulate(plan, file, lambda _: advance()))
     if as_json:
-        _print_json(outcome.as_dict())
+        print_json(outcome.as_dict())
     else:
         Console().print(show.outcome(outcome))
 
@@ -310,10 +295,10 @@ def audit_command(
     Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 3 if records name
     a spool that is not known, so that nobody can say how many it had; 2 if it could not be audited.
     """
-    _bounded("--wait", wait_s, 0, 24 * 3600)
+    bounded("--wait", wait_s, 0, 24 * 3600)
     if not admin_urls and spool is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
-    report = _run(
+    report = run(
         _audit(
             proof.Sources(
                 bootstrap_servers=kafka,
@@ -328,7 +313,7 @@ def audit_command(
         )
     )
     if as_json:
-        _print_json(report.as_dict())
+        print_json(report.as_dict())
     else:
         Console().print(show.report(report))
     if report.missing or report.doubled:
@@ -359,108 +344,7 @@ async def _audit(
         )
 
 
-@main.group()
-def archive() -> None:
-    """The archive's segments."""
-
-
-@archive.command("ls")
-@archive_option
-@json_option
-def archive_ls(*, directory: Path, as_json: bool) -> None:
-    """List the segments: partition, offsets, records, time, size."""
-    for path in _segments(directory):
-        with path.open("rb") as file, _named(path):
-            summary = read_summary(file)
-        if as_json:
-            name = {"path": str(path), "bytes": path.stat().st_size}
-            _print_json(name | {f: getattr(summary, f) for f in summary.__struct_fields__})
-        else:
-            click.echo(show.segment(path.relative_to(directory), summary, path.stat().st_size))
-
-
-@archive.command("cat")
-@archive_option
-@click.option("--topic", help="Only this topic.")
-@click.option("--partition", type=int, help="Only this partition.")
-def archive_cat(*, directory: Path, topic: str | None, partition: int | None) -> None:
-    """Print the archived lines (JSON), each partition in order, checksums verified."""
-    for path in _segments(directory):
-        of_topic, of_partition = path.parent.parent.name, int(path.parent.name)
-        if topic not in (None, of_topic) or partition not in (None, of_partition):
-            continue
-        with path.open("rb") as file, _named(path):
-            for line in read_lines(file):
-                sys.stdout.buffer.write(line)
-
-
-def _run(work: Coroutine[Any, Any, Got]) -> Got:
-    """Run `work`; what a person can mend becomes one clear line, Ctrl-C and SIGTERM end it."""
-
-    async def interruptible() -> Got:
-        task = asyncio.current_task()
-        if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await work
-
-    try:
-        return asyncio.run(interruptible())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        err.print("interrupted")
-        sys.exit(130)
-    except (
-        Refused,
-        Missing,
-        NotStarted,
-        stack.Failed,
-        proof.NotAudited,
-        senders.NoLedger,
-    ) as error:
-        err.print(f"[bold red]hookline:[/] {error}", soft_wrap=True)
-        sys.exit(2)
-
-
-@contextlib.contextmanager
-def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
-
-
-def _segments(directory: Path) -> list[Path]:
-    found = list(LocalStore(directory).segments())
-    if not found:
-        err.print(f"no segments in {directory}", soft_wrap=True)
-    return found
-
-
-@contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Damaged as error:
-        err.print(f"[bold red]hookline:[/] {path}: {error}", soft_wrap=True)
-        sys.exit(1)
-
-
-def _say(what: str) -> None:
-    err.print(f"[dim]·[/] {what}", soft_wrap=True)
-
-
-def _print_json(document: object) -> None:
-    click.echo(orjson.dumps(document).decode())
-
-
-def _bounded(option: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise click.BadParameter(f"must be from {low:,g} to {high:,.0f}", param_hint=option)
-
+main.add_command(archive)
 
 if __name__ == "__main__":
     main()

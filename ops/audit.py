@@ -1,7 +1,8 @@
 """
 Read everything that a proof needs: the spools' N, both topics, the archive, database, statistics.
 
-Reading is incremental, so an audit can wait for the rest to arrive without beginning again.
+An audit may wait for the rest to arrive: then Kafka and the archive are read on from where the last
+round ended, the database and the statistics anew.
 """
 
 import asyncio
@@ -155,13 +156,16 @@ def _read_archive(directory: Path, seen: set[Path], tally: Tally) -> None:
     Read the segments that the last call has not seen.
 
     Raises:
-        Damaged: one of them is not what was written.
+        NotAudited: one of them is not what was written.
     """
     for path in LocalStore(directory).segments():
         if path not in seen:
-            with path.open("rb") as file:
-                for line in read_lines(file):
-                    tally.see_line(msgspec.json.decode(line, type=Line))
+            try:
+                with path.open("rb") as file:
+                    for line in read_lines(file):
+                        tally.see_line(msgspec.json.decode(line, type=Line))
+            except Damaged as error:
+                raise NotAudited(f"{path}: {error}") from error
             seen.add(path)
 
 
@@ -214,7 +218,5 @@ async def _reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
         yield reader
     except KafkaError as error:
         raise NotAudited(f"Kafka at {bootstrap_servers}: {error!r}") from error
-    except Damaged as error:
-        raise NotAudited(f"the archive: {error}") from error
     finally:
         await reader.stop()

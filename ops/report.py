@@ -108,8 +108,8 @@ class Report:
         """
         Callbacks that are not where they must be, or not as they were sent, over all sinks.
 
-        By number where the spools know them; else what the sender's ledger or the figures miss
-        beyond that.
+        Numbers, figures and ledger may all see the same loss, so the largest of the three counts;
+        changed ones come on top.
         """
         by_number = sum(origin.missing for origin in self.origins)
         by_figures = sum(figure.missing for figure in self.counted.values())

@@ -7,62 +7,22 @@ sink, and what a sender noted as answered OK must be there as well, byte for byt
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from consumers.archive.segment import Line
 from ops import report
 from ops.ledger import Entry
+from ops.places import Places, Sequences
 from ops.report import Counted, Held, LedgerReport, OriginReport, Report
 from schemas.body import Malformed, parse
 from schemas.dead_letter import GROUP
 from schemas.identity import parties
-from schemas.message import MESSAGES
+from schemas.message import MESSAGE_COMMANDS
 from schemas.record import ID, ORIGIN, SEQUENCE
 from schemas.topics import DEAD_LETTERS
 
 # Whose dead letters stand for which sink: a consumer's name is its group.
 SINK_OF_GROUP = {"archive": report.ARCHIVE, "sync": report.POSTGRES, "counters": report.COUNTS}
-
-
-class Sequences:
-    """How often each sequence of one origin was seen in one place."""
-
-    def __init__(self) -> None:
-        # A byte a sequence; index 0 is never used.
-        self._times = bytearray()
-
-    def add(self, sequence: int) -> None:
-        """Count one more."""
-        if sequence >= len(self._times):
-            self._times.extend(bytes(max(sequence + 1 - len(self._times), len(self._times))))
-        self._times[sequence] = min(self._times[sequence] + 1, 255)
-
-    def __getitem__(self, sequence: int) -> int:
-        return self._times[sequence] if sequence < len(self._times) else 0
-
-    @property
-    def distinct(self) -> int:
-        """How many sequences were seen at all."""
-        return len(self._times) - self._times.count(0)
-
-    @property
-    def reach(self) -> int:
-        """No sequence above this was seen."""
-        return len(self._times)
-
-
-@dataclass(slots=True)
-class _Places:
-    """One origin's sequences, place by place."""
-
-    callbacks: Sequences = field(default_factory=Sequences)
-    dead_letters: Sequences = field(default_factory=Sequences)
-    archived: Sequences = field(default_factory=Sequences)
-    synced: Sequences = field(default_factory=Sequences)
-    # By sink, what its consumer set aside.
-    set_aside: dict[str, Sequences] = field(default_factory=dict)
-    # Archived from offsets that the topic's retention has deleted: the archive's word counts.
-    expired: Sequences = field(default_factory=Sequences)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +43,7 @@ class Tally:
     ) -> None:
         self._accepted = accepted
         self._ledger = {bytes.fromhex(entry.id): entry for entry in ledger}
-        self._places: dict[str, _Places] = {origin: _Places() for origin in accepted}
+        self._places: dict[str, Places] = {origin: Places() for origin in accepted}
         # By sink, which of the ledger's callbacks are in it.
         self._found: dict[str, set[bytes]] = {report.KAFKA: set(), report.ARCHIVE: set()}
         self._changed: set[bytes] = set()
@@ -123,7 +83,7 @@ class Tally:
         place = _place(texts)
         if place is None:
             return
-        places = self._places.setdefault(place[0], _Places())
+        places = self._places.setdefault(place[0], Places())
         if topic == DEAD_LETTERS.name:
             group = texts.get(GROUP)
             if group is None:
@@ -145,7 +105,7 @@ class Tally:
         place = _place(texts)
         if place is None:
             return
-        places = self._places.setdefault(place[0], _Places())
+        places = self._places.setdefault(place[0], Places())
         places.archived.add(place[1])
         if line.offset < self.beginnings.get(line.partition, 0):
             places.expired.add(place[1])
@@ -157,7 +117,7 @@ class Tally:
         for places in self._places.values():
             places.synced = Sequences()
         for origin, sequence in receipts:
-            self._places.setdefault(origin, _Places()).synced.add(sequence)
+            self._places.setdefault(origin, Places()).synced.add(sequence)
 
     def see_row(self, identity: str, sha256: str) -> None:
         """Note that the database has a body of the ledger, with this digest."""
@@ -179,7 +139,7 @@ class Tally:
     def _note_message(
         self, place: tuple[str, int], headers: Mapping[str, str], value: bytes
     ) -> None:
-        if not self._counted or headers.get("ce_type") not in MESSAGES:
+        if not self._counted or headers.get("ce_type") not in MESSAGE_COMMANDS:
             return
         identity = bytes.fromhex(headers[ID])
         settled = place[1] <= self._accepted.get(place[0], 0)
@@ -206,64 +166,16 @@ class Tally:
     def _origin(self, origin: str) -> OriginReport:
         places, accepted = self._places[origin], self._accepted.get(origin)
         sinks = {
-            report.KAFKA: self._in_kafka(places, accepted),
+            report.KAFKA: places.in_kafka(accepted),
             report.DEAD_LETTERS: Held(sequences=places.dead_letters.distinct),
-            report.ARCHIVE: self._in_sink(places, accepted, places.archived, report.ARCHIVE),
+            report.ARCHIVE: places.in_sink(report.ARCHIVE, places.archived, accepted),
         }
         if self._synced:
-            sinks[report.POSTGRES] = self._in_sink(places, accepted, places.synced, report.POSTGRES)
+            sinks[report.POSTGRES] = places.in_sink(report.POSTGRES, places.synced, accepted)
         if self._counted:
-            sinks[report.COUNTS] = self._in_counts(places, accepted, origin)
+            counted = self._statistics.applied.get(origin, (0, 0))
+            sinks[report.COUNTS] = places.in_counts(*counted, accepted)
         return OriginReport(origin=origin, accepted=accepted, sinks=sinks)
-
-    def _in_kafka(self, places: _Places, accepted: int | None) -> Held:
-        missing, doubled = [], []
-        reach = max(places.callbacks.reach, places.dead_letters.reach)
-        for sequence in range(1, max(accepted or 0, reach) + 1):
-            times = places.callbacks[sequence] + places.dead_letters[sequence]
-            # What came after N was read may still be on its way.
-            if not times and sequence <= (accepted or 0) and not places.expired[sequence]:
-                missing.append(sequence)
-            if times > 1:
-                doubled.append(sequence)
-        return _held(places.callbacks, missing, doubled)
-
-    def _in_sink(
-        self, places: _Places, accepted: int | None, sequences: Sequences, sink: str
-    ) -> Held:
-        set_aside = places.set_aside.get(sink, Sequences())
-        missing = [
-            sequence
-            for sequence in range(1, (accepted or 0) + 1)
-            if not (sequences[sequence] or places.dead_letters[sequence] or set_aside[sequence])
-        ]
-        doubled = [
-            sequence for sequence in range(1, sequences.reach + 1) if sequences[sequence] > 1
-        ]
-        return _held(sequences, missing, doubled)
-
-    def _in_counts(self, places: _Places, accepted: int | None, origin: str) -> Held:
-        """Hold number and sum against what must be counted at least and can be at most."""
-        applied, applied_sum = self._statistics.applied.get(origin, (0, 0))
-        set_aside = places.set_aside.get(report.COUNTS, Sequences())
-        least = [
-            sequence
-            for sequence in range(1, (accepted or 0) + 1)
-            if not (places.dead_letters[sequence] or set_aside[sequence])
-        ]
-        reach = max(places.callbacks.reach, places.archived.reach)
-        most = [
-            sequence
-            for sequence in range(1, reach + 1)
-            if (places.callbacks[sequence] or places.archived[sequence]) and not set_aside[sequence]
-        ]
-        # As many as there are, but others: one at least is missing, and one is counted twice.
-        swapped = int(applied == len(most) and applied_sum != sum(most))
-        return Held(
-            sequences=applied,
-            missing=max(0, len(least) - applied) or swapped,
-            doubled=max(0, applied - len(most)) or swapped,
-        )
 
     def _ledger_report(self) -> LedgerReport:
         outcomes = [entry.outcome for entry in self._ledger.values()]
@@ -280,21 +192,11 @@ class Tally:
             ok=outcomes.count("ok"),
             refused=outcomes.count("refused"),
             unanswered=outcomes.count("unanswered"),
-            unanswered_but_stored=len(unanswered & self._found[report.KAFKA]),
+            unanswered_but_stored=len(unanswered & found[report.KAFKA]),
             missing={sink: len(lacking) for sink, lacking in missing.items()},
             changed=len(self._changed),
             listed=[identity.hex() for identity in faulty[: report.LISTED_MAX]],
         )
-
-
-def _held(sequences: Sequences, missing: list[int], doubled: list[int]) -> Held:
-    return Held(
-        sequences=sequences.distinct,
-        missing=len(missing),
-        doubled=len(doubled),
-        missing_listed=missing[: report.LISTED_MAX],
-        doubled_listed=doubled[: report.LISTED_MAX],
-    )
 
 
 def _place(headers: Mapping[str, str]) -> tuple[str, int] | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from schemas.record import ID, ORIGIN, SEQUENCE
 
@@ -13,7 +13,11 @@ class NotACallback(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One callback. `id` is what happened, (origin, sequence) where it was stored."""
+    """
+    One callback.
+
+    `id` is what happened, (origin, sequence) where it was stored; `received_at` is in UTC.
+    """
 
     id: str
     origin: str
@@ -69,8 +73,8 @@ def _time(named: dict[str, bytes], header: str) -> datetime:
     found = _text(named, header)
     try:
         at = datetime.fromisoformat(found)
-    except ValueError as error:
+        if at.tzinfo is None:
+            raise NotACallback(f"the header {header} has no time zone: {found!r:.40}")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise NotACallback(f"the header {header} is no time: {found!r:.40}") from error
-    if at.tzinfo is None:
-        raise NotACallback(f"the header {header} has no time zone: {found!r:.40}")
-    return at

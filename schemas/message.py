@@ -13,25 +13,26 @@ from schemas.body import text
 from schemas.payload import GroupMessage, Message
 
 # The commands that say: a message was sent.
-MESSAGES = (Message.COMMAND, GroupMessage.COMMAND)
+MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def sent_at(document: Mapping[str, Any]) -> datetime | None:
     """Return the time by the sender's word: MsgTime in seconds, else EventTime in ms."""
-    for field, unit_s in (("MsgTime", 1.0), ("EventTime", 0.001)):
+    for field, unit in (("MsgTime", _SECOND), ("EventTime", _MILLISECOND)):
         if (number := integer(document.get(field))) is not None:
             try:
-                return _EPOCH + timedelta(seconds=number * unit_s)
+                return _EPOCH + number * unit
             except OverflowError:
                 continue
     return None
 
 
 def integer(value: Any) -> int | None:
-    """Return a number that came as an integer or as its decimal text, if 64 bits hold it."""
-    digits = text(value)
-    if not (digits.isascii() and digits.removeprefix("-").isdecimal() and len(digits) <= 18):
-        return None
-    return int(digits)
+    """Return a number that came as an integer or as its decimal text, of at most 18 digits."""
+    number = text(value)
+    digits = number.removeprefix("-")
+    return int(number) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None

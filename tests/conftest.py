@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from valkey import Valkey
 
-from ops.embedded.postgres import EmbeddedPostgres, embedded_postgres
-from ops.embedded.valkey import EmbeddedValkey, embedded_valkey
+from ops.embedded import child
+from ops.embedded.postgres import EmbeddedPostgres
+from ops.embedded.valkey import EmbeddedValkey
 
 # One profile for people and CI: derandomized, so that a red run can be repeated.
 settings.register_profile(
@@ -26,14 +27,14 @@ settings.load_profile("house")
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
     """A real PostgreSQL for the whole run."""
-    with embedded_postgres(tmp_path_factory.mktemp("postgres")) as server:
+    with child.running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
     """A real Valkey for the whole run."""
-    with embedded_valkey(tmp_path_factory.mktemp("valkey")) as server:
+    with child.running(EmbeddedValkey(tmp_path_factory.mktemp("valkey"))) as server:
         yield server
 
 

@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Where a callback must be that was answered OK, as `hookline audit --json` names them.
+SINKS = ("kafka", "archive", "postgres", "counts")
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
@@ -116,6 +119,30 @@ def alive(mark: str) -> list[int]:
             if mark.encode() in environment.read_bytes():
                 found.append(int(environment.parent.name))
     return found
+
+
+def shown_and_sent(
+    totals: dict[str, Any], entries: list[dict[str, Any]]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the statistics show, and the same figures by the sender's ledger, all OK."""
+    assert {entry["outcome"] for entry in entries} == {"ok"}
+    by_command = Counter(entry["command"] for entry in entries)
+    messages, group_messages = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg"
+    people = {
+        (entry["sdkappid"], account)
+        for entry in entries
+        if entry["command"] in (messages, group_messages)
+        for account in entry["people"]
+    }
+    sent = {
+        "messages": by_command[messages],
+        "group_messages": by_command[group_messages],
+        "people": len(people),
+        "people_error": 0.0,
+        "repeats": 0,
+        "by_command": dict(by_command),
+    }
+    return {figure: totals[figure] for figure in sent}, sent
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from consumers.counters.counts import Counts
+from consumers.counters.counts import SCHEMES, Counts
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from schemas.settings import Secret, read
@@ -17,31 +17,22 @@ from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
 
-VALKEY_SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://")
+LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountersSettings:
-    """COUNTERS_*: which Valkey, how many callbacks a call, and what is kept for how long."""
+    """COUNTERS_*: which Valkey, and what is kept for how long."""
 
     valkey: Secret
-    batch_records_max: int = 1000
-    batch_bytes_max: int = 4 << 20
-    batch_age_s: float = 0.25
     remember_s: int = 3 * 24 * 3600
     keep_minutes_s: int = 90 * 24 * 3600
     people_exact_max: int = 1_000_000
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
-        if not self.valkey.startswith(VALKEY_SCHEMES):
+        if not self.valkey.startswith(SCHEMES):
             yield "COUNTERS_VALKEY must be like valkey://:password@host:6379/0"
-        if not 1 <= self.batch_records_max <= 10_000:
-            yield "COUNTERS_BATCH_RECORDS_MAX must be from 1 to 10000"
-        if not 1 << 10 <= self.batch_bytes_max <= 64 << 20:
-            yield "COUNTERS_BATCH_BYTES_MAX must be from 1024 (1 KiB) to 67108864 (64 MiB)"
-        if not 0 <= self.batch_age_s <= 60:
-            yield "COUNTERS_BATCH_AGE_S must be from 0 to 60"
         if not 60 <= self.remember_s <= self.keep_minutes_s <= 10 * 365 * 24 * 3600:
             yield "60 <= COUNTERS_REMEMBER_S <= COUNTERS_KEEP_MINUTES_S <= 315360000 must hold"
         if not 0 <= self.people_exact_max <= 100_000_000:
@@ -59,14 +50,7 @@ async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]
         people_exact_max=settings.people_exact_max,
     )
     try:
-        yield (
-            counts,
-            Limits(
-                records=settings.batch_records_max,
-                bytes=settings.batch_bytes_max,
-                age_s=settings.batch_age_s,
-            ),
-        )
+        yield counts, LIMITS
     finally:
         await counts.close()
 

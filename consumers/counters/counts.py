@@ -5,7 +5,6 @@ Valkey runs a script alone and writes it into its append-only file whole. After 
 a second behind Kafka; then its position went back with its totals, and the consumer follows.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -25,8 +24,7 @@ from schemas.message import sent_at
 from schemas.payload import GroupMessage, Message
 from schemas.settings import Secret
 
-log = logging.getLogger(__name__)
-
+SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://")
 CALL_S = 5.0
 KINDS = {Message.COMMAND: layout.MESSAGES, GroupMessage.COMMAND: layout.GROUP_MESSAGES}
 

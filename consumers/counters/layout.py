@@ -1,5 +1,5 @@
 """
-Where the counts stand in Valkey, for the script that writes them and the API that reads them.
+Where the counts stand in Valkey, for the API that reads them; apply.lua spells the same names.
 
     hookline:positions                 hash: topic/partition -> next offset, origin and sequence
     hookline:apps                      set: every SdkAppid
@@ -14,7 +14,7 @@ Where the counts stand in Valkey, for the script that writes them and the API th
     hookline:seen:APP:HOUR             set of ids by the hour of the message's time, as long
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 PREFIX = "hookline:"
 POSITIONS = PREFIX + "positions"
@@ -51,5 +51,5 @@ def minutes(app: str, hour: str) -> str:
 
 
 def hour_of(at: datetime) -> str:
-    """Return the hour (UTC) as keys have it."""
-    return f"{at.astimezone(UTC):%Y%m%dT%H}"
+    """Return the hour of a time in UTC as keys have it."""
+    return f"{at:%Y%m%dT%H}"

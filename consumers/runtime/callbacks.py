@@ -12,7 +12,6 @@ from schemas.event import Event, NotACallback, event
 class Callback(NamedTuple):
     """A record's headers and its body as a JSON object."""
 
-    offset: int
     event: Event
     document: dict[str, Any]
 
@@ -30,4 +29,4 @@ def callbacks(batch: Batch) -> Iterator[Callback]:
             document = parse(told.body)
         except (NotACallback, Malformed) as error:
             raise Rejected(record.offset, str(error)) from error
-        yield Callback(record.offset, told, document)
+        yield Callback(told, document)

@@ -1,4 +1,4 @@
-"""The seam between the runtime and a sink: two verbs, and the outcomes that they may have."""
+"""The seam between the runtime and a sink: three verbs, and the outcomes that they may have."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager

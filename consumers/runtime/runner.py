@@ -137,7 +137,7 @@ class Runner:
         while lease.unplaced and not lease.ended:
             partition = lease.unplaced[0]
             try:
-                next_offset = await self._position(source, partition)
+                next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
                 log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
                 await asyncio.sleep(POSTPONE_S)
@@ -154,7 +154,7 @@ class Runner:
         self._rechecked_at = now
         for partition, expected in list(self._held.idle()):
             try:
-                next_offset = await self._position(source, partition)
+                next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
                 log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
                 return
@@ -163,7 +163,7 @@ class Runner:
             if next_offset != expected:
                 self._follow(source, partition, next_offset)
 
-    async def _position(self, source: Source, partition: Partition) -> int:
+    async def _position_or_begin(self, source: Source, partition: Partition) -> int:
         # In this order: what was committed before the sink is asked was in the sink before that.
         committed = await source.committed(partition)
         async with _bounded():

@@ -20,15 +20,14 @@ from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
 
+LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSettings:
-    """SYNC_*: which database, and how many callbacks go into one statement."""
+    """SYNC_*: which database."""
 
     postgres: Secret
-    batch_records_max: int = 1000
-    batch_bytes_max: int = 4 << 20
-    batch_age_s: float = 0.25
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
@@ -37,12 +36,6 @@ class SyncSettings:
         except psycopg.ProgrammingError:
             # Without the cause: it would show the password.
             yield "SYNC_POSTGRES must be like postgresql://user:password@host:5432/database"
-        if not 1 <= self.batch_records_max <= 10_000:
-            yield "SYNC_BATCH_RECORDS_MAX must be from 1 to 10000"
-        if not 1 << 10 <= self.batch_bytes_max <= 64 << 20:
-            yield "SYNC_BATCH_BYTES_MAX must be from 1024 (1 KiB) to 67108864 (64 MiB)"
-        if not 0 <= self.batch_age_s <= 60:
-            yield "SYNC_BATCH_AGE_S must be from 0 to 60"
 
 
 @asynccontextmanager
@@ -51,14 +44,7 @@ async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]
     log.info("%r", settings)
     database = Database(settings.postgres)
     try:
-        yield (
-            database,
-            Limits(
-                records=settings.batch_records_max,
-                bytes=settings.batch_bytes_max,
-                age_s=settings.batch_age_s,
-            ),
-        )
+        yield database, LIMITS
     finally:
         await database.close()
 

@@ -155,15 +155,19 @@ class Database:
             # Poolers between may hand each statement to another server process.
             prepare_threshold=None,
         )
-        await connection.execute(
-            "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
-        )
-        async with connection.transaction():
-            await connection.execute("select pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-            cursor = await connection.execute("select to_regclass('hookline.positions') is null")
-            if (await cursor.fetchone()) == (True,):
-                await connection.execute(_SCHEMA)
-                log.info("made the tables in the schema hookline")
+        try:
+            await connection.execute(
+                "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
+            )
+            async with connection.transaction():
+                await connection.execute("select pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+                cursor = await connection.execute("select to_regclass('hookline.positions')")
+                if (await cursor.fetchone()) == (None,):
+                    await connection.execute(_SCHEMA)
+                    log.info("made the tables in the schema hookline")
+        except BaseException:
+            await connection.close()
+            raise
         return connection
 
 

@@ -7,15 +7,15 @@ from typing import Any
 from consumers.runtime.callbacks import Callback
 from schemas.body import text
 from schemas.identity import parties
-from schemas.message import MESSAGES, integer, sent_at
+from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 
-RECEIPTS = ("origin", "sequence", "ce_id", "received_at")
-CALLBACKS = (
+RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")
+CALLBACK_COLUMNS = (
     *("ce_id", "sdkappid", "command", "sender", "recipient", "group_id"),
     *("received_at", "client_ip", "platform", "body"),
 )
 MESSAGE_COLUMNS = (
-    *CALLBACKS,
+    *CALLBACK_COLUMNS,
     *("sent_at", "message_seq", "message_random", "message_key", "result"),
 )
 
@@ -35,9 +35,9 @@ class Rows:
         """Return every column's values under `table.column`, as apply.sql names them."""
         named: dict[str, list[Any]] = {}
         for table, columns, rows in (
-            ("receipts", RECEIPTS, self.receipts),
+            ("receipts", RECEIPT_COLUMNS, self.receipts),
             ("messages", MESSAGE_COLUMNS, self.messages),
-            ("callbacks", CALLBACKS, self.callbacks),
+            ("callbacks", CALLBACK_COLUMNS, self.callbacks),
         ):
             for at, column in enumerate(columns):
                 named[f"{table}.{column}"] = [row[at] for row in rows]
@@ -52,7 +52,7 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
         made.receipts.append(
             (_text(event.origin), event.sequence, _text(event.id), event.received_at)
         )
-        if event.command in MESSAGES:
+        if event.command in MESSAGE_COMMANDS:
             made.messages.append(_common(callback) + _of_message(callback))
         else:
             made.callbacks.append(_common(callback))

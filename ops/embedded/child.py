@@ -14,8 +14,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 PORTS = (10_000, 32_768)
 NOBODY = 65_534
@@ -91,6 +92,31 @@ def until_up(
         if time.monotonic() > deadline:
             raise NotStarted(f"a server is not up after {START_S_MAX:g} s; see {log}")
         time.sleep(0.05)
+
+
+class Server(Protocol):
+    """What an embedded server can do."""
+
+    def start(self) -> None:
+        """Start it and return when it is up."""
+        ...
+
+    def kill(self) -> None:
+        """Stop it as a crash would."""
+        ...
+
+
+Started = TypeVar("Started", bound=Server)
+
+
+@contextlib.contextmanager
+def running(server: Started) -> Iterator[Started]:
+    """Yield a server that is up; it is gone afterwards."""
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def listens(port: int) -> bool:

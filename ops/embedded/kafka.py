@@ -5,10 +5,8 @@ docs/decisions/0005-embedded-kafka.md tells why, and what was tried.
 """
 
 import base64
-import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from ops.embedded import child
@@ -111,17 +109,6 @@ class EmbeddedKafka:
         formatter = child.start([*self._java, *storage, self._properties], log=self.log)
         if formatter.wait() != 0:
             raise child.NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
-
-
-@contextlib.contextmanager
-def embedded_kafka(directory: Path) -> Iterator[EmbeddedKafka]:
-    """Yield a broker that listens, with its data in `directory`; it is gone afterwards."""
-    kafka = EmbeddedKafka(directory)
-    try:
-        kafka.start()
-        yield kafka
-    finally:
-        kafka.kill()
 
 
 def _cluster_id() -> str:

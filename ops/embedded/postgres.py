@@ -4,10 +4,8 @@ A real PostgreSQL as a child process: its programs from PyPI.
 docs/decisions/0010-embedded-postgresql-and-valkey.md tells why, and what was tried.
 """
 
-import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -101,17 +99,6 @@ class EmbeddedPostgres:
         return child.start(
             [self._programs / program, *arguments], log=self.log, options=self._options
         )
-
-
-@contextlib.contextmanager
-def embedded_postgres(directory: Path) -> Iterator[EmbeddedPostgres]:
-    """Yield a server that answers, with its data in `directory`; it is gone afterwards."""
-    postgres = EmbeddedPostgres(directory)
-    try:
-        postgres.start()
-        yield postgres
-    finally:
-        postgres.kill()
 
 
 def _programs() -> Path:

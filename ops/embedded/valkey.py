@@ -1,8 +1,6 @@
 """A real Valkey as a child process: its program from PyPI. See decision 0010."""
 
-import contextlib
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 from ops.embedded import child
@@ -45,6 +43,8 @@ class EmbeddedValkey:
             [
                 *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", self.data, "--save", "", "--appendonly", "yes"),
+                # It would overwrite its environment, by which leftover processes are found.
+                *("--set-proc-title", "no"),
             ],
             log=self.log,
         )
@@ -58,17 +58,6 @@ class EmbeddedValkey:
         """Stop the server as a crash would."""
         if self.process is not None:
             child.kill(self.process)
-
-
-@contextlib.contextmanager
-def embedded_valkey(directory: Path) -> Iterator[EmbeddedValkey]:
-    """Yield a server that listens, with its data in `directory`; it is gone afterwards."""
-    valkey = EmbeddedValkey(directory)
-    try:
-        valkey.start()
-        yield valkey
-    finally:
-        valkey.kill()
 
 
 def _program() -> Path:

@@ -13,7 +13,8 @@ from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
 from consumers.sync.database import Database
-from ops.embedded.postgres import embedded_postgres
+from ops.embedded import child
+from ops.embedded.postgres import EmbeddedPostgres
 from schemas.settings import Secret
 
 
@@ -93,7 +94,7 @@ async def test_a_row_that_the_database_refuses_is_named_alone(
     assert await database.position(P0) == 5
 
 
-async def test_two_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:
+async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:
     """Neither fails on what the other made."""
     members = [Database(Secret(conninfo)) for _ in range(5)]
     await asyncio.gather(*(member.begin(P0, at) for at, member in enumerate(members)))
@@ -120,7 +121,7 @@ async def test_of_two_rivals_with_one_batch_one_writes(database: Database, conni
 
 async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
     """Also one that hangs: the call ends by itself, and works again once it has woken up."""
-    with embedded_postgres(tmp_path / "postgres") as server:
+    with child.running(EmbeddedPostgres(tmp_path / "postgres")) as server:
         database = Database(Secret(server.conninfo))
         await database.begin(P0, 0)
         assert server.process is not None
@@ -156,4 +157,4 @@ async def until_available(database: Database) -> int | None:
 def children(pid: int) -> list[int]:
     """Return a process's children."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return [int(child) for child in listed.split()]
+    return [int(each) for each in listed.split()]

@@ -10,7 +10,8 @@ import pytest
 from kafka_container import image_is_there, kafka_container
 from kafka_parts import Pipe
 
-from ops.embedded.kafka import EmbeddedKafka, embedded_kafka
+from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 
 _BROKER = pytest.StashKey[str]()
@@ -31,7 +32,7 @@ def bootstrap_servers(
             yield address
     else:
         stash[_BROKER] = "embedded"
-        with embedded_kafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
             yield kafka.address
 
 
@@ -51,7 +52,7 @@ async def kafka(bootstrap_servers: str) -> str:
 @pytest.fixture
 async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
     """A broker of the test's own, which it may kill; always embedded."""
-    with embedded_kafka(tmp_path / "kafka") as kafka:
+    with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         yield kafka
 

@@ -18,6 +18,7 @@ from consumers.counters.counts import Counts
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Handler
 from consumers.sync.database import Database
+from ops.embedded import child
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.valkey import EmbeddedValkey
 from schemas.dead_letter import CONNECT, GROUP
@@ -41,11 +42,8 @@ class Sink:
 def sink(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sink]:
     """A server that the test may kill."""
     made = _postgres(tmp_path) if request.param == "postgres" else _valkey(tmp_path)
-    try:
-        made.server.start()
+    with child.running(made.server):
         yield made
-    finally:
-        made.server.kill()
 
 
 def _postgres(directory: Path) -> Sink:
@@ -102,7 +100,7 @@ def all_of(count: int) -> tuple[int, int]:
 async def test_members_come_and_go_and_every_record_is_applied_once(
     pipe: Pipe, sink: Sink, group: str
 ) -> None:
-    """Three in turn and two at once share the partitions."""
+    """One, then two at once, then another one."""
     origin = pipe.spool.origin
 
     async def member(count: int) -> None:

@@ -13,25 +13,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from docs_blocks import blocks, the_block
 
 from ops.embedded.child import free_port
 from ops.embedded.kafka import EmbeddedKafka
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.valkey import EmbeddedValkey
 
-ROOT = Path(__file__).parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 # Run by CI as they stand: this test is inside of one, the others take the machine for themselves.
 # Blocks of docker compose are run by tests/docker.
 RUN_BY_CI = {"make setup\n", "make test\n", "make test-docker\n"}
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
 RUN_BY_E2E = {"make demo\n"}
-
-
-def blocks(language: str) -> list[str]:
-    """Return the fenced blocks of all pages, in order."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-    return [block for page in PAGES for block in fence.findall(page.read_text())]
 
 
 # The ports that the docs name, whatever listens there on this machine.
@@ -108,12 +101,6 @@ class Shell:
         assert python or process.returncode == 0, f"{block}\n{output}"
 
 
-def the_block(part: str, language: str = "sh") -> str:
-    """Return the one block that holds `part`."""
-    (found,) = [block for block in blocks(language) if part in block]
-    return found
-
-
 def answers(url: str) -> bool:
     """Tell whether an HTTP server says 200."""
     try:
@@ -135,11 +122,13 @@ async def test_every_command_in_the_docs_works(
     own_kafka: EmbeddedKafka,
     postgres_server: EmbeddedPostgres,
     valkey_server: EmbeddedValkey,
+    valkey_url: str,
     tmp_path: Path,
 ) -> None:
     """From topics to audit, then the drills; a block that nobody runs fails the test."""
     folder = tmp_path / "operator"
     folder.mkdir()
+    assert valkey_url == valkey_server.url  # and it is empty now
     shell = Shell(folder, own_kafka, postgres_server, valkey_server)
     await shell.run(the_block("topics apply"))
     async with (

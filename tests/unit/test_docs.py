@@ -28,6 +28,7 @@ PROCESSES = {
     "COUNTERS_": CountersSettings,
     "STATS_": StatsSettings,
 }
+PACKAGES = ("schemas", "ingress", "consumers", "ops")
 
 
 def rows(first_cell: str) -> list[list[str]]:
@@ -96,7 +97,7 @@ def test_every_file_that_the_docs_name_is_there() -> None:
     """The map of the code is kept with the code."""
     for page in (ROOT / "docs").rglob("*.md"):
         for named in re.findall(
-            r"`((?:ingress|consumers|schemas|ops|tests)/[\w/]+\.py)`", page.read_text()
+            r"`((?:ingress|consumers|schemas|ops|tests)/[\w/]+\.(?:py|sql|lua))`", page.read_text()
         ):
             assert (ROOT / named).exists(), f"{page}: {named}"
 
@@ -104,11 +105,8 @@ def test_every_file_that_the_docs_name_is_there() -> None:
 def test_every_product_file_is_on_the_map() -> None:
     """A reader finds each file in docs/architecture.md."""
     architecture = (ROOT / "docs" / "architecture.md").read_text()
-    for package in PROCESSES_OF_CODE:
+    for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             name = str(path.relative_to(ROOT))
             mapped = name in architecture or f"{path.parent.relative_to(ROOT)}/`" in architecture
             assert mapped or path.name == "__init__.py", name
-
-
-PROCESSES_OF_CODE = ("schemas", "ingress", "consumers", "ops")

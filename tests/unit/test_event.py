@@ -30,6 +30,7 @@ def test_an_event_is_what_the_ingress_wrote() -> None:
         ("ce_sequence", b"9" * 19),
         ("ce_time", b"yesterday"),
         ("ce_time", b"2023-11-14T22:13:20"),
+        ("ce_time", b"0001-01-01T00:00:00+14:00"),
         ("ce_type", b""),
     ],
 )
@@ -38,6 +39,12 @@ def test_a_record_without_a_proper_header_is_no_callback(header: str, value: byt
     record = a_stored_record(4)
     with pytest.raises(NotACallback, match=header):
         event(record.value, {**dict(record.headers), header: value}.items())
+
+
+def test_another_time_zone_is_turned_into_utc() -> None:
+    """Hours and minutes are counted in UTC."""
+    headers = dict(a_stored_record(4).headers) | {"ce_time": b"2023-11-15T03:43:20+05:30"}
+    assert event(b"{}", headers.items()).received_at.isoformat() == "2023-11-14T22:13:20+00:00"
 
 
 def test_the_optional_headers_may_be_absent() -> None:
@@ -50,7 +57,8 @@ def test_the_optional_headers_may_be_absent() -> None:
 
 def test_numbers_are_taken_as_numbers_or_as_their_text() -> None:
     """What is neither, or does not fit into 64 bits, is told as absent."""
-    assert [integer(given) for given in (7, "7", "-7", (1 << 32) - 1)] == [7, 7, -7, 4294967295]
+    numbers = (7, "7", "-7", (1 << 32) - 1, -(10**17))
+    assert [integer(given) for given in numbers] == [7, 7, -7, 4294967295, -(10**17)]
     others: tuple[object, ...] = (
         None,
         True,

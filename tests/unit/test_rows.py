@@ -8,7 +8,7 @@ from builders import SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.callbacks import callbacks
 from consumers.runtime.handler import Rejected
-from consumers.sync.rows import CALLBACKS, MESSAGE_COLUMNS, RECEIPTS, Rows, rows
+from consumers.sync.rows import CALLBACK_COLUMNS, MESSAGE_COLUMNS, RECEIPT_COLUMNS, Rows, rows
 
 
 def made_of(*bodies: bytes) -> Rows:
@@ -28,13 +28,13 @@ def test_every_sample_is_a_receipt_and_a_row_with_its_body_as_it_came() -> None:
     for sample in SAMPLES:
         body = sample.read_bytes()
         made = made_of(body)
-        assert [len(row) for row in made.receipts] == [len(RECEIPTS)]
+        assert [len(row) for row in made.receipts] == [len(RECEIPT_COLUMNS)]
         if "AfterSendMsg" in json.loads(body)["CallbackCommand"]:
             (row,) = made.messages
             named = dict(zip(MESSAGE_COLUMNS, row, strict=True))
         else:
             (row,) = made.callbacks
-            named = dict(zip(CALLBACKS, row, strict=True))
+            named = dict(zip(CALLBACK_COLUMNS, row, strict=True))
         assert named["body"].encode() == body
 
 

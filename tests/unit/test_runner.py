@@ -128,7 +128,12 @@ async def test_a_sink_that_cannot_be_asked_is_asked_again() -> None:
     assert bench.source.positions == {}
     bench.sink.silent = False
     await bench.turn()
+    bench.sink.put_back({P0: 6})
     bench.sink.silent = True
+    bench.clock.now += RECHECK_S
+    await bench.turn()
+    assert bench.sink.expects == {P0: 6}
+    bench.sink.silent = False
     bench.clock.now += RECHECK_S
     await bench.turn()
     assert bench.sink.applied == {P0: list(range(10))}

@@ -70,9 +70,6 @@ def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault:
     ("own", "prefix", "variable", "value", "fault"),
     [
         (SyncSettings, "SYNC_", "POSTGRES", "nonsense", "must be like postgresql://"),
-        (SyncSettings, "SYNC_", "BATCH_RECORDS_MAX", "0", "from 1 to 10000"),
-        (SyncSettings, "SYNC_", "BATCH_BYTES_MAX", "1", "from 1024"),
-        (SyncSettings, "SYNC_", "BATCH_AGE_S", "61", "from 0 to 60"),
         (CountersSettings, "COUNTERS_", "VALKEY", "127.0.0.1:6379", "must be like valkey://"),
         (CountersSettings, "COUNTERS_", "REMEMBER_S", "9999999", "must hold"),
         (CountersSettings, "COUNTERS_", "PEOPLE_EXACT_MAX", "-1", "from 0 to"),
