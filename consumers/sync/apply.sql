@@ -1,6 +1,7 @@
 -- A batch's rows and the partition's position in one statement: all of it, or nothing.
 -- Nothing where the position is not the expected one: `moved` is empty then, and so is what is
 -- joined with it. A rival waits for the row lock of `update` and compares anew when it is free.
+-- Arrays come in binary (b): as text the client would escape them letter by letter, in Python.
 with moved as (
     update hookline.positions
     set next_offset = %(next_offset)s,
@@ -13,8 +14,8 @@ with moved as (
     insert into hookline.receipts (origin, sequence, ce_id, received_at)
     select new.*
     from moved, unnest(
-        %(receipts.origin)s::text[], %(receipts.sequence)s::bigint[], %(receipts.ce_id)s::text[],
-        %(receipts.received_at)s::timestamptz[]
+        %(receipts.origin)b::text[], %(receipts.sequence)b::bigint[], %(receipts.ce_id)b::text[],
+        %(receipts.received_at)b::timestamptz[]
     ) as new
     on conflict do nothing
 ), new_messages as (
@@ -24,13 +25,13 @@ with moved as (
     )
     select new.*
     from moved, unnest(
-        %(messages.ce_id)s::text[], %(messages.sdkappid)s::text[], %(messages.command)s::text[],
-        %(messages.sender)s::text[], %(messages.recipient)s::text[], %(messages.group_id)s::text[],
-        %(messages.received_at)s::timestamptz[], %(messages.client_ip)s::text[],
-        %(messages.platform)s::text[], %(messages.body)s::json[],
-        %(messages.sent_at)s::timestamptz[], %(messages.message_seq)s::bigint[],
-        %(messages.message_random)s::bigint[], %(messages.message_key)s::text[],
-        %(messages.result)s::bigint[]
+        %(messages.ce_id)b::text[], %(messages.sdkappid)b::text[], %(messages.command)b::text[],
+        %(messages.sender)b::text[], %(messages.recipient)b::text[], %(messages.group_id)b::text[],
+        %(messages.received_at)b::timestamptz[], %(messages.client_ip)b::text[],
+        %(messages.platform)b::text[], %(messages.body)b::json[],
+        %(messages.sent_at)b::timestamptz[], %(messages.message_seq)b::bigint[],
+        %(messages.message_random)b::bigint[], %(messages.message_key)b::text[],
+        %(messages.result)b::bigint[]
     ) as new
     on conflict do nothing
 ), new_callbacks as (
@@ -40,11 +41,11 @@ with moved as (
     )
     select new.*
     from moved, unnest(
-        %(callbacks.ce_id)s::text[], %(callbacks.sdkappid)s::text[], %(callbacks.command)s::text[],
-        %(callbacks.sender)s::text[], %(callbacks.recipient)s::text[],
-        %(callbacks.group_id)s::text[], %(callbacks.received_at)s::timestamptz[],
-        %(callbacks.client_ip)s::text[], %(callbacks.platform)s::text[],
-        %(callbacks.body)s::json[]
+        %(callbacks.ce_id)b::text[], %(callbacks.sdkappid)b::text[], %(callbacks.command)b::text[],
+        %(callbacks.sender)b::text[], %(callbacks.recipient)b::text[],
+        %(callbacks.group_id)b::text[], %(callbacks.received_at)b::timestamptz[],
+        %(callbacks.client_ip)b::text[], %(callbacks.platform)b::text[],
+        %(callbacks.body)b::json[]
     ) as new
     on conflict do nothing
 )
