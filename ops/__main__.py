@@ -292,8 +292,10 @@ def audit_command(
     must be is what the spools say: name a running ingress (--ingress), or the spool directory if
     none runs (--spool).
 
-    Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 3 if records name
-    a spool that is not known, so that nobody can say how many it had; 2 if it could not be audited.
+    Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 4 if consumers
+    have set something aside, which is in the dead-letter topic in place of a sink; 3 if records
+    name a spool that is not known, so that nobody can say how many it had; 2 if it could not be
+    audited.
     """
     bounded("--wait", wait_s, 0, 24 * 3600)
     if not admin_urls and spool is None:
@@ -318,6 +320,8 @@ def audit_command(
         Console().print(show.report(report))
     if report.missing or report.doubled:
         sys.exit(1)
+    if report.set_aside:
+        sys.exit(4)
     sys.exit(3 if report.unproven else 0)
 
 

@@ -131,8 +131,11 @@ async def _statistics(stats_url: str) -> Statistics:
         messages=totals["messages"] + totals["group_messages"],
         people=None if totals["people_error"] else totals["people"],
         applied={
-            origin: (found["applied"], found["sequence_sum"])
-            for origin, found in totals["origins"].items()
+            origin: {
+                int(partition.rpartition("/")[2]): (found["applied"], found["sequence_sum"])
+                for partition, found in partitions.items()
+            }
+            for origin, partitions in totals["origins"].items()
         },
     )
 
@@ -141,14 +144,17 @@ async def _read_kafka(reader: AIOKafkaConsumer, tally: Tally) -> None:
     """Read both topics from where the last call ended to their present ends."""
     partitions = list(reader.assignment())
     beginnings = await reader.beginning_offsets(partitions)
-    tally.beginnings = {
-        tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name
-    }
+    tally.see_beginnings(
+        {tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name}
+    )
     ends = await reader.end_offsets(partitions)
     while any([await reader.position(tp) < ends[tp] for tp in partitions]):
         for tp, records in (await reader.getmany(timeout_ms=500)).items():
             for record in records:
-                tally.see_record(tp.topic, dict(record.headers), record.value or b"")
+                if tp.topic == DEAD_LETTERS.name:
+                    tally.see_dead_letter(record.headers)
+                else:
+                    tally.see_record(tp.partition, record.headers, record.value or b"")
 
 
 def _read_archive(directory: Path, seen: set[Path], tally: Tally) -> None:

@@ -1,7 +1,10 @@
 """Where the sequences of one origin were seen, and what that comes to, sink by sink. Pure."""
 
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from consumers.counters.layout import SUM_MODULUS
 from ops import report
 from ops.report import Held
 
@@ -45,59 +48,84 @@ class Places:
     set_aside: dict[str, Sequences] = field(default_factory=dict)
     # Archived from offsets that the topic's retention has deleted: the archive's word counts.
     expired: Sequences = field(default_factory=Sequences)
+    # By partition, in the order of the topic: what retention has deleted, and what is there.
+    order_expired: dict[int, "array[int]"] = field(default_factory=dict)
+    order: dict[int, "array[int]"] = field(default_factory=dict)
 
     def in_kafka(self, accepted: int | None) -> Held:
         """Hold the topic and the dead letters of the ingress together against 1..N."""
-        missing, doubled = [], []
         reach = max(self.callbacks.reach, self.dead_letters.reach)
-        for sequence in range(1, max(accepted or 0, reach) + 1):
-            times = self.callbacks[sequence] + self.dead_letters[sequence]
-            # What came after N was read may still be on its way.
-            if not times and sequence <= (accepted or 0) and not self.expired[sequence]:
-                missing.append(sequence)
-            if times > 1:
-                doubled.append(sequence)
-        return _held(self.callbacks, missing, doubled)
+        doubled = [
+            sequence
+            for sequence in range(1, reach + 1)
+            if self.callbacks[sequence] + self.dead_letters[sequence] > 1
+        ]
+        return _held(self.callbacks.distinct, self._nowhere(accepted), doubled)
+
+    def _nowhere(self, accepted: int | None) -> list[int]:
+        # What came after N was read may still be on its way.
+        return [
+            sequence
+            for sequence in range(1, (accepted or 0) + 1)
+            if not (
+                self.callbacks[sequence] or self.dead_letters[sequence] or self.expired[sequence]
+            )
+        ]
 
     def in_sink(self, sink: str, sequences: Sequences, accepted: int | None) -> Held:
         """Hold what a sink has against 1..N, less what went to the dead letters on the way."""
         set_aside = self.set_aside.get(sink, Sequences())
-        missing = [
-            sequence
-            for sequence in range(1, (accepted or 0) + 1)
-            if not (sequences[sequence] or self.dead_letters[sequence] or set_aside[sequence])
-        ]
-        doubled = [
-            sequence for sequence in range(1, sequences.reach + 1) if sequences[sequence] > 1
-        ]
-        return _held(sequences, missing, doubled)
+        missing, doubled, aside = [], [], []
+        for sequence in range(1, max(accepted or 0, sequences.reach, set_aside.reach) + 1):
+            if sequences[sequence] > 1:
+                doubled.append(sequence)
+            if sequences[sequence] or self.dead_letters[sequence]:
+                continue
+            if set_aside[sequence]:
+                aside.append(sequence)
+            elif sequence <= (accepted or 0):
+                missing.append(sequence)
+        return _held(sequences.distinct, missing, doubled, aside)
 
-    def in_counts(self, applied: int, applied_sum: int, accepted: int | None) -> Held:
-        """Hold a number and a sum against what must be counted at least and can be at most."""
+    def in_counts(self, applied: Mapping[int, tuple[int, int]], accepted: int | None) -> Held:
+        """
+        Hold numbers and sums, by partition, against the topic.
+
+        Within a partition an origin's sequences are counted in the topic's order, so what is
+        counted is a prefix of it, also while traffic goes on: of so many, with that sum.
+        """
         set_aside = self.set_aside.get(report.COUNTS, Sequences())
-        least = sum(
-            not (self.dead_letters[sequence] or set_aside[sequence])
-            for sequence in range(1, (accepted or 0) + 1)
-        )
-        most = [
-            sequence
-            for sequence in range(1, max(self.callbacks.reach, self.archived.reach) + 1)
-            if (self.callbacks[sequence] or self.archived[sequence]) and not set_aside[sequence]
-        ]
-        # As many as there are, but others: one at least is missing, and one is counted twice.
-        swapped = int(applied == len(most) and applied_sum != sum(most))
-        return Held(
-            sequences=applied,
-            missing=max(0, least - applied) or swapped,
-            doubled=max(0, applied - len(most)) or swapped,
-        )
+        # What is nowhere is not counted either.
+        missing = self._nowhere(accepted)
+        aside = [sequence for sequence in range(1, set_aside.reach + 1) if set_aside[sequence]]
+        total, doubled = 0, 0
+        for partition in {*self.order, *self.order_expired, *applied}:
+            sequences = [
+                sequence
+                for part in (self.order_expired, self.order)
+                for sequence in part.get(partition, ())
+                if not set_aside[sequence]
+            ]
+            count, counted_sum = applied.get(partition, (0, 0))
+            total += count
+            doubled += max(0, count - len(sequences))
+            missing += [each for each in sequences[count:] if each <= (accepted or 0)]
+            if count <= len(sequences) and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
+                # As many as there are, but others: one at least is missing and one is doubled.
+                missing += sequences[:1]
+                doubled += 1
+        return _held(total, sorted(missing), doubled, aside)
 
 
-def _held(sequences: Sequences, missing: list[int], doubled: list[int]) -> Held:
+def _held(
+    sequences: int, missing: list[int], doubled: list[int] | int, aside: Sequence[int] = ()
+) -> Held:
     return Held(
-        sequences=sequences.distinct,
+        sequences=sequences,
         missing=len(missing),
-        doubled=len(doubled),
+        doubled=doubled if isinstance(doubled, int) else len(doubled),
+        set_aside=len(aside),
         missing_listed=missing[: report.LISTED_MAX],
-        doubled_listed=doubled[: report.LISTED_MAX],
+        doubled_listed=[] if isinstance(doubled, int) else doubled[: report.LISTED_MAX],
+        set_aside_listed=list(aside[: report.LISTED_MAX]),
     )

@@ -17,15 +17,18 @@ class Held:
     """
     What one sink holds of an origin.
 
-    `sequences` is how many there are, each counted once. The lists hold the first LISTED_MAX; those
-    of the counts are empty, because counts prove number and sum, not which.
+    `sequences` is how many there are, each counted once. `set_aside`: the sink's consumer wrote
+    them to the dead-letter topic in place of the sink. The lists hold the first LISTED_MAX; that of
+    what is counted twice is empty, because counts do not tell which.
     """
 
     sequences: int
     missing: int = 0
     doubled: int = 0
+    set_aside: int = 0
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
+    set_aside_listed: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +99,14 @@ class Report:
     The whole proof. `repeats`: callbacks that the sender sent again; no fault.
 
     `counted` holds the figures that were checked: messages, and people where they are exact.
+    `strangers`: records that no ingress wrote; nothing is promised of them.
     """
 
     origins: list[OriginReport]
     ledger: LedgerReport | None
     counted: dict[str, Counted]
     repeats: int
+    strangers: int
 
     @property
     def missing(self) -> int:
@@ -124,6 +129,11 @@ class Report:
         return max(sum(origin.doubled for origin in self.origins), by_figures)
 
     @property
+    def set_aside(self) -> int:
+        """Callbacks that a consumer set aside: dead letters in place of a sink."""
+        return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
+
+    @property
     def unproven(self) -> list[str]:
         """Origins that records name and no spool is known of: their N is unknown."""
         return [origin.origin for origin in self.origins if origin.accepted is None]
@@ -131,7 +141,7 @@ class Report:
     @property
     def proven(self) -> bool:
         """Tell whether everything is in every sink exactly once."""
-        return not (self.missing or self.doubled or self.unproven)
+        return not (self.missing or self.doubled or self.unproven or self.set_aside)
 
     def held(self, sink: str) -> int | None:
         """Return how many callbacks a sink holds, None if it was not audited."""
@@ -142,6 +152,7 @@ class Report:
         return asdict(self) | {
             "missing": self.missing,
             "doubled": self.doubled,
+            "set_aside": self.set_aside,
             "unproven": self.unproven,
             "proven": self.proven,
         }

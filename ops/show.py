@@ -135,6 +135,10 @@ def _remarks(found: Report) -> list[RenderableType]:
     remarks = [line for origin in found.origins for line in _faults_of(origin)]
     if found.repeats:
         remarks.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
+    if found.strangers:
+        remarks.append(
+            f"{found.strangers} records in the topics were written by no ingress: no fault"
+        )
     if found.counted:
         figures = ", ".join(f"{figure.shown} {name}" for name, figure in found.counted.items())
         remarks.append(f"the statistics show {figures}")
@@ -161,6 +165,7 @@ def _faults_of(origin: OriginReport) -> list[str]:
         for fault, count, listed in (
             ("missing", held.missing, held.missing_listed),
             ("doubled", held.doubled, held.doubled_listed),
+            ("set aside in place of", held.set_aside, held.set_aside_listed),
         ):
             if count:
                 which = ", ".join(map(str, listed)) or "counts do not say which"

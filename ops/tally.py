@@ -6,6 +6,7 @@ sink, and what a sender noted as answered OK must be there as well, byte for byt
 """
 
 import hashlib
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -16,10 +17,13 @@ from ops.places import Places, Sequences
 from ops.report import Counted, Held, LedgerReport, OriginReport, Report
 from schemas.body import Malformed, parse
 from schemas.dead_letter import GROUP
+from schemas.event import Event, NotACallback, event
 from schemas.identity import parties
 from schemas.message import MESSAGE_COMMANDS
-from schemas.record import ID, ORIGIN, SEQUENCE
-from schemas.topics import DEAD_LETTERS
+
+# How far a sequence may be above its spool's N (what came since), or above 0 where no spool is
+# known (all of it). A byte is kept for each.
+BEYOND_MAX = 50_000_000
 
 # Whose dead letters stand for which sink: a consumer's name is its group.
 SINK_OF_GROUP = {"archive": report.ARCHIVE, "sync": report.POSTGRES, "counters": report.COUNTS}
@@ -31,8 +35,8 @@ class Statistics:
 
     messages: int
     people: int | None
-    # By origin, how many sequences were counted, and their sum.
-    applied: Mapping[str, tuple[int, int]]
+    # By origin and partition, how many sequences were counted, and their sum (SUM_MODULUS).
+    applied: Mapping[str, Mapping[int, tuple[int, int]]]
 
 
 class Tally:
@@ -42,7 +46,7 @@ class Tally:
         self, accepted: dict[str, int], ledger: Iterable[Entry], *, synced: bool, counted: bool
     ) -> None:
         self._accepted = accepted
-        self._ledger = {bytes.fromhex(entry.id): entry for entry in ledger}
+        self._ledger = {_key(entry.id): entry for entry in ledger}
         self._places: dict[str, Places] = {origin: Places() for origin in accepted}
         # By sink, which of the ledger's callbacks are in it.
         self._found: dict[str, set[bytes]] = {report.KAFKA: set(), report.ARCHIVE: set()}
@@ -57,15 +61,16 @@ class Tally:
         # Ids of messages and accounts of people; True where a settled callback is among theirs.
         self._messages: dict[bytes, bool] = {}
         self._people: dict[tuple[str, str], bool] = {}
-        # The lowest offset that each partition of the main topic still has.
-        self.beginnings: dict[int, int] = {}
+        self._beginnings: dict[int, int] = {}
+        self._ordered_from: dict[int, int] = {}
+        self._strangers = 0
         self.records = 0
         self.lines = 0
 
     @property
     def ledger_ids(self) -> list[str]:
         """Return the identities that the ledger names."""
-        return [identity.hex() for identity in self._ledger]
+        return [entry.id for entry in self._ledger.values()]
 
     def report(self) -> Report:
         """Return what is known now."""
@@ -74,43 +79,60 @@ class Tally:
             ledger=self._ledger_report() if self._ledger else None,
             counted=self._figures() if self._counted else {},
             repeats=self._repeats,
+            strangers=self._strangers,
         )
 
-    def see_record(self, topic: str, headers: dict[str, bytes], value: bytes) -> None:
-        """Count a record of one of the two topics."""
+    def see_beginnings(self, beginnings: dict[int, int]) -> None:
+        """Note the lowest offset that each partition of the main topic still has."""
+        self._beginnings = beginnings
+        # What is read of the topic in the first round has its order from there.
+        self._ordered_from = self._ordered_from or beginnings
+
+    def see_dead_letter(self, headers: Iterable[tuple[str, bytes]]) -> None:
+        """Count a record of the dead-letter topic."""
         self.records += 1
-        texts = {name: header.decode("utf-8", "replace") for name, header in headers.items()}
-        place = _place(texts)
-        if place is None:
+        told = self._told(b"", headers)
+        if told is None:
             return
-        places = self._places.setdefault(place[0], Places())
-        if topic == DEAD_LETTERS.name:
-            group = texts.get(GROUP)
-            if group is None:
-                places.dead_letters.add(place[1])
-            elif group in SINK_OF_GROUP:
-                places.set_aside.setdefault(SINK_OF_GROUP[group], Sequences()).add(place[1])
+        places = self._places.setdefault(told.origin, Places())
+        group = dict(headers).get(GROUP)
+        if group is None:
+            places.dead_letters.add(told.sequence)
+        elif sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
+            places.set_aside.setdefault(sink, Sequences()).add(told.sequence)
+
+    def see_record(
+        self, partition: int, headers: Iterable[tuple[str, bytes]], value: bytes
+    ) -> None:
+        """Count a record of the main topic, in the order of its partition."""
+        self.records += 1
+        told = self._told(value, headers)
+        if told is None:
             return
-        places.callbacks.add(place[1])
-        identity = bytes.fromhex(texts[ID])
+        places = self._places.setdefault(told.origin, Places())
+        places.callbacks.add(told.sequence)
+        places.order.setdefault(partition, array("Q")).append(told.sequence)
+        identity = _key(told.id)
         self._repeats += identity in self._ids
         self._ids.add(identity)
-        self._match(identity, value, report.KAFKA)
-        self._note_message(place, texts, value)
+        self._match(told, report.KAFKA)
+        self._note_message(told)
 
     def see_line(self, line: Line) -> None:
-        """Count a line of the archive."""
+        """Count a line of the archive, in the order of its partition."""
         self.lines += 1
-        texts = {name: header or "" for name, header in line.headers.items()}
-        place = _place(texts)
-        if place is None:
+        headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
+        told = self._told(line.value, headers)
+        if told is None:
             return
-        places = self._places.setdefault(place[0], Places())
-        places.archived.add(place[1])
-        if line.offset < self.beginnings.get(line.partition, 0):
-            places.expired.add(place[1])
-        self._match(bytes.fromhex(texts[ID]), line.value, report.ARCHIVE)
-        self._note_message(place, texts, line.value)
+        places = self._places.setdefault(told.origin, Places())
+        places.archived.add(told.sequence)
+        if line.offset < self._beginnings.get(line.partition, 0):
+            places.expired.add(told.sequence)
+        if line.offset < self._ordered_from.get(line.partition, 0):
+            places.order_expired.setdefault(line.partition, array("Q")).append(told.sequence)
+        self._match(told, report.ARCHIVE)
+        self._note_message(told)
 
     def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
         """Take the database's receipts, all of them: what was seen of it before is forgotten."""
@@ -121,37 +143,47 @@ class Tally:
 
     def see_row(self, identity: str, sha256: str) -> None:
         """Note that the database has a body of the ledger, with this digest."""
-        self._compare(bytes.fromhex(identity), sha256, report.POSTGRES)
+        self._compare(_key(identity), sha256, report.POSTGRES)
 
     def see_statistics(self, statistics: Statistics) -> None:
         """Take what the statistics show. Read them before the records of the same round."""
         self._statistics = statistics
 
-    def _match(self, identity: bytes, value: bytes, sink: str) -> None:
+    def _told(self, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event | None:
+        try:
+            told = event(value, headers)
+        except NotACallback:
+            self._strangers += 1
+            return None
+        if told.sequence > self._accepted.get(told.origin, 0) + BEYOND_MAX:
+            self._strangers += 1
+            return None
+        return told
+
+    def _match(self, told: Event, sink: str) -> None:
+        identity = _key(told.id)
         if identity in self._ledger:
-            self._compare(identity, hashlib.sha256(value).hexdigest(), sink)
+            self._compare(identity, hashlib.sha256(told.body).hexdigest(), sink)
 
     def _compare(self, identity: bytes, sha256: str, sink: str) -> None:
         self._found[sink].add(identity)
         if self._ledger[identity].sha256 != sha256:
             self._changed.add(identity)
 
-    def _note_message(
-        self, place: tuple[str, int], headers: Mapping[str, str], value: bytes
-    ) -> None:
-        if not self._counted or headers.get("ce_type") not in MESSAGE_COMMANDS:
+    def _note_message(self, told: Event) -> None:
+        if not self._counted or told.command not in MESSAGE_COMMANDS:
             return
-        identity = bytes.fromhex(headers[ID])
-        settled = place[1] <= self._accepted.get(place[0], 0)
+        identity = _key(told.id)
+        settled = told.sequence <= self._accepted.get(told.origin, 0)
         if identity in self._messages and (self._messages[identity] or not settled):
             return
         try:
-            who = parties(parse(value))
+            who = parties(parse(told.body))
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
         self._messages[identity] = settled
         for account in filter(None, (who.sender, who.recipient)):
-            person = (headers["ce_sdkappid"], account)
+            person = (told.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 
     def _figures(self) -> dict[str, Counted]:
@@ -173,8 +205,8 @@ class Tally:
         if self._synced:
             sinks[report.POSTGRES] = places.in_sink(report.POSTGRES, places.synced, accepted)
         if self._counted:
-            counted = self._statistics.applied.get(origin, (0, 0))
-            sinks[report.COUNTS] = places.in_counts(*counted, accepted)
+            counted = self._statistics.applied.get(origin, {})
+            sinks[report.COUNTS] = places.in_counts(counted, accepted)
         return OriginReport(origin=origin, accepted=accepted, sinks=sinks)
 
     def _ledger_report(self) -> LedgerReport:
@@ -195,11 +227,13 @@ class Tally:
             unanswered_but_stored=len(unanswered & found[report.KAFKA]),
             missing={sink: len(lacking) for sink, lacking in missing.items()},
             changed=len(self._changed),
-            listed=[identity.hex() for identity in faulty[: report.LISTED_MAX]],
+            listed=[self._ledger[identity].id for identity in faulty[: report.LISTED_MAX]],
         )
 
 
-def _place(headers: Mapping[str, str]) -> tuple[str, int] | None:
-    # A record of another producer has no place; it is none of ours to prove.
-    origin, sequence = headers.get(ORIGIN, ""), headers.get(SEQUENCE, "")
-    return (origin, int(sequence)) if origin and sequence.isdigit() else None
+def _key(identity: str) -> bytes:
+    # 16 bytes in place of 32 letters; another producer's id is whatever it is.
+    try:
+        return bytes.fromhex(identity)
+    except ValueError:
+        return identity.encode()

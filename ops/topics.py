@@ -67,28 +67,17 @@ async def _apply(
     bootstrap_servers: str, body_bytes_max: int, replicas: int, more_configs: Mapping[str, str]
 ) -> list[str]:
     async with _admin(bootstrap_servers) as admin:
-        found = {
-            topic["topic"]: len(topic["partitions"])
-            for topic in await admin.describe_topics([topic.name for topic in TOPICS])
-            if topic["error_code"] == 0
-        }
         done = []
         for topic in TOPICS:
             configs = {**topic.configs(body_bytes_max=body_bytes_max), **more_configs}
-            if topic.name not in found:
-                new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
-                response = await admin.create_topics([new])
-                # A broker may know a new topic a moment before it tells of it.
-                if not _already_there(response):
-                    _check(response)
-                    done.append(f"{topic.name}: created with {topic.partitions} partitions")
-                    continue
-            done.extend(
-                [
-                    line
-                    async for line in _grow(admin, topic, found.get(topic.name, topic.partitions))
-                ]
-            )
+            # Asked for before it exists, a broker may make a topic by itself, with one partition.
+            new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
+            response = await admin.create_topics([new])
+            if not _already_there(response):
+                _check(response)
+                done.append(f"{topic.name}: created with {topic.partitions} partitions")
+                continue
+            done.extend([line async for line in _grow(admin, topic)])
             present = await _present_configs(admin, topic)
             resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, present | configs)
             for response in await admin.alter_configs([resource]):
@@ -111,7 +100,12 @@ async def _present_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str
     }
 
 
-async def _grow(admin: AIOKafkaAdminClient, topic: Topic, partitions: int) -> AsyncIterator[str]:
+async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
+    (found,) = await admin.describe_topics([topic.name])
+    if found["error_code"]:
+        # A broker may know a new topic a moment before it tells of it.
+        raise NotYet(f"Kafka does not tell of {topic.name}: {for_code(found['error_code'])}")
+    partitions = len(found["partitions"])
     if partitions < topic.partitions:
         _check(await admin.create_partitions({topic.name: NewPartitions(topic.partitions)}))
         yield f"{topic.name}: {partitions} partitions became {topic.partitions}"

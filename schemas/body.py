@@ -5,6 +5,10 @@ from typing import Any
 
 import orjson
 
+# The standard library's own bound depends on how deep the caller stands in Python's stack, so the
+# ingress would take what a consumer refuses. This one is the same everywhere, and far below it.
+SECOND_LOOK_DEPTH_MAX = 500
+
 
 class Malformed(Exception):
     """An authentic callback that no consumer could read. It is kept, as a dead letter."""
@@ -45,7 +49,7 @@ def text(value: Any) -> str:
 
 def _second_look(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
+        document = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
@@ -57,6 +61,22 @@ def _second_look(body: bytes) -> Any:
     except ValueError as error:
         # An integer of more digits than the interpreter converts.
         raise Malformed(f"the body is no JSON: {error}") from error
+    if _depth(document) > SECOND_LOOK_DEPTH_MAX:
+        raise Malformed("the body is nested too deeply")
+    return document
+
+
+def _depth(document: Any) -> int:
+    depth, level = 0, [document]
+    while level:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
 
 
 def _refuse(constant: str) -> None:

@@ -6,6 +6,10 @@ from datetime import UTC, datetime
 
 from schemas.record import ID, ORIGIN, SEQUENCE
 
+# What sinks use as a key. An ingress writes 32 letters and 16; every other text may be as long as
+# a request's first line.
+KEY_LETTERS_MAX = 256
+
 
 class NotACallback(Exception):
     """A record that no ingress wrote: a header that every callback has is missing or unreadable."""
@@ -39,8 +43,8 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
     """
     named = dict(headers)
     return Event(
-        id=_text(named, ID),
-        origin=_text(named, ORIGIN),
+        id=_key(named, ID),
+        origin=_key(named, ORIGIN),
         sequence=_sequence(named),
         sdkappid=_text(named, "ce_sdkappid"),
         command=_text(named, "ce_type"),
@@ -58,6 +62,13 @@ def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> st
         raise NotACallback(f"the header {header} is not UTF-8") from error
     if not found and not optional:
         raise NotACallback(f"the header {header} is missing or empty")
+    return found
+
+
+def _key(named: dict[str, bytes], header: str) -> str:
+    found = _text(named, header)
+    if len(found) > KEY_LETTERS_MAX:
+        raise NotACallback(f"the header {header} is longer than {KEY_LETTERS_MAX} letters")
     return found
 
 

@@ -70,12 +70,14 @@ def a_stored_record(
     return Record(offset, callback.received_at_ms, made.key, made.value, headers)
 
 
-def a_stored_batch(*records: Record, begins_at: int | None = None) -> Batch:
-    """Return a batch of `records`, which may begin before the first."""
+def a_stored_batch(
+    *records: Record, begins_at: int | None = None, next_offset: int | None = None
+) -> Batch:
+    """Return a batch of `records`, which may begin before the first and end behind the last."""
     return Batch(
         partition=P0,
         begins_at=records[0].offset if begins_at is None else begins_at,
-        next_offset=records[-1].offset + 1,
+        next_offset=records[-1].offset + 1 if next_offset is None else next_offset,
         records=records,
     )
 

@@ -1,10 +1,11 @@
 """Hand-written twins of what is real elsewhere; each behaves, none records calls."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.source import Fetched
 
 
 class ManualClock:
@@ -25,6 +26,8 @@ class MemoryTopic:
         self.records: dict[Partition, list[Record]] = {}
         self.committed: dict[Partition, int] = {}
         self.begins_at = 0
+        # Markers that stand behind the last record.
+        self.markers = 0
 
 
 class FakeSource:
@@ -36,17 +39,20 @@ class FakeSource:
         self.positions: dict[Partition, int] = {}
         self.paused: set[Partition] = set()
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Mapping[Partition, Fetched]:
         """Return up to `fetch_max` records of each partition that flows."""
         await asyncio.sleep(0)
         fetched = {}
         for partition, position in self.positions.items():
+            records = self._topic.records.get(partition, [])
+            batch = [r for r in records if r.offset >= position][: self._fetch_max]
             if partition in self.paused:
-                continue
-            found = [r for r in self._topic.records.get(partition, []) if r.offset >= position]
-            if batch := found[: self._fetch_max]:
-                fetched[partition] = batch
-                self.positions[partition] = batch[-1].offset + 1
+                batch = []
+            if batch:
+                last = batch[-1].offset
+                behind = self._topic.markers if last == records[-1].offset else 0
+                self.positions[partition] = last + 1 + behind
+            fetched[partition] = Fetched(batch, self.positions[partition])
         return fetched
 
     def seek(self, partition: Partition, next_offset: int) -> None:
@@ -84,6 +90,7 @@ class MemorySink:
         self.expects: dict[Partition, int] = {}
         self.failures: list[Exception] = []
         self.rejects: set[int] = set()
+        self.failures_after_rejection: list[Exception] = []
         self.silent = False
 
     def put_back(self, expects: dict[Partition, int]) -> None:
@@ -114,6 +121,8 @@ class MemorySink:
             raise self.failures.pop(0)
         for record in batch.records:
             if record.offset in self.rejects:
+                self.failures += self.failures_after_rejection
+                self.failures_after_rejection = []
                 raise Rejected(record.offset, "the test says so")
         stands_at = self.expects.get(batch.partition)
         if stands_at != batch.begins_at:

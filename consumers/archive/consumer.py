@@ -48,22 +48,22 @@ class Archive:
 
     def __init__(self, store: LocalStore) -> None:
         self._store = store
+        # Markers make no segment. Where they were passed is remembered as long as nothing is added.
+        self._passed: dict[Partition, tuple[int | None, int]] = {}
 
     async def position(self, partition: Partition) -> int | None:
         """
-        Return the offset behind the partition's last segment, None if it has none.
+        Return the offset behind the partition's last segment and the markers that followed it.
+
+        None if there is no segment.
 
         Raises:
             Unavailable: the directory cannot be read now.
             Stopped: the last segment is damaged.
         """
-        try:
-            last = await asyncio.to_thread(self._store.last, partition)
-        except OSError as error:
-            raise Unavailable(str(error)) from error
-        except segment.Damaged as damaged:
-            raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
-        return last.next_offset if last else None
+        behind = await self._behind(partition)
+        ended_at, passed = self._passed.get(partition, (None, None))
+        return behind if passed is None or ended_at != behind else passed
 
     async def begin(self, _partition: Partition, _next_offset: int) -> None:
         """Do nothing: a chain begins with its first segment, wherever that is."""
@@ -78,6 +78,7 @@ class Archive:
             Stopped: the segment that is there is damaged.
         """
         if not batch.records:
+            await self._pass(batch)
             return
         try:
             await asyncio.to_thread(self._write, batch)
@@ -86,10 +87,25 @@ class Archive:
         except segment.Damaged as damaged:
             raise Stopped(f"A segment of {batch.partition} is damaged: {damaged}") from damaged
 
+    async def _behind(self, partition: Partition) -> int | None:
+        try:
+            last = await asyncio.to_thread(self._store.last, partition)
+        except OSError as error:
+            raise Unavailable(str(error)) from error
+        except segment.Damaged as damaged:
+            raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
+        return last.next_offset if last else None
+
+    async def _pass(self, batch: Batch) -> None:
+        stands_at = await self.position(batch.partition)
+        if stands_at not in (None, batch.begins_at):
+            raise Elsewhere(stands_at)
+        self._passed[batch.partition] = (await self._behind(batch.partition), batch.next_offset)
+
     def _write(self, batch: Batch) -> None:
         name = segment.name(batch.partition, batch.records[0])
         try:
-            self._store.create(name, segment.encode(batch.partition, batch.records))
+            self._store.create(name, segment.encode(batch))
         except Exists:
             raise Elsewhere(self._store.summary(name).next_offset) from None
 

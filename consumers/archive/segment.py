@@ -9,7 +9,7 @@ record fight for one name, and only one of them can win it.
 import base64
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 from zlib import crc32
@@ -18,7 +18,7 @@ import msgspec
 import orjson
 import zstandard
 
-from consumers.runtime.batch import Partition, Record
+from consumers.runtime.batch import Batch, Partition, Record
 from schemas.record import ORIGIN, SEQUENCE
 
 SUFFIX = ".jsonl.zst"
@@ -40,6 +40,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the leading frame says. `origins`: per origin the lowest and highest sequence.
 
+    The chain goes on at `next_offset`, behind the transaction markers that followed the last
+    record. Without them a quiet partition's chain would end before the topic's beginning, once
+    retention has deleted all that is in it.
+
     `sha256` is of all that follows the frame, `own_crc32` of this summary with 0 in its place.
     """
 
@@ -48,6 +52,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     first_offset: int
     last_offset: int
+    next_offset: int
     records: int
     first_timestamp_ms: int
     last_timestamp_ms: int
@@ -56,11 +61,6 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     origins: dict[str, tuple[int, int]]
     sha256: str
     own_crc32: int = 0
-
-    @property
-    def next_offset(self) -> int:
-        """The offset at which the chain goes on behind this segment."""
-        return self.last_offset + 1
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +93,11 @@ def first_offset(file_name: str) -> int:
     return int(file_name.removesuffix(SUFFIX).rsplit("-", 1)[1])
 
 
-def encode(partition: Partition, records: Sequence[Record]) -> bytes:
+def encode(batch: Batch) -> bytes:
     """Return the whole file. Some 10 µs a record, so not for the event loop."""
-    lines = b"".join(_line(partition, record) for record in records)
+    lines = b"".join(_line(batch.partition, record) for record in batch.records)
     frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(lines)
-    summary = msgspec.json.encode(_summary(partition, records, frame))
+    summary = msgspec.json.encode(_summary(batch, frame))
     return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(summary)) + summary + frame
 
 
@@ -183,7 +183,8 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "backslashreplace")
 
 
-def _summary(partition: Partition, records: Sequence[Record], frame: bytes) -> Summary:
+def _summary(batch: Batch, frame: bytes) -> Summary:
+    records = batch.records
     places = [_place(record) for record in records]
     origins: dict[str, tuple[int, int]] = {}
     for origin, sequence in places:
@@ -192,10 +193,11 @@ def _summary(partition: Partition, records: Sequence[Record], frame: bytes) -> S
     last_origin, last_sequence = places[-1]
     summary = Summary(
         version=VERSION,
-        topic=partition.topic,
-        partition=partition.number,
+        topic=batch.partition.topic,
+        partition=batch.partition.number,
         first_offset=records[0].offset,
         last_offset=records[-1].offset,
+        next_offset=batch.next_offset,
         records=len(records),
         first_timestamp_ms=records[0].timestamp_ms,
         last_timestamp_ms=records[-1].timestamp_ms,

@@ -4,21 +4,34 @@
 -- ARGV     partition, expected offset, next offset, place of the last record ('' keeps the old one),
 --          seconds to remember, seconds to keep minutes, people counted exactly at most,
 --          and the batch (MessagePack), see counts.py
--- Returns  'applied'; or the offset where the partition stands, or nil if nowhere: nothing was done.
+-- Returns  'applied'; the offset where the partition stands, or nil if nowhere: nothing was done;
+--          'torn' if an earlier call ended half-way: nothing was done, and nothing will be.
 
 local partition, expected, next_offset, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local remember_s, keep_minutes_s, people_exact_max = ARGV[5], ARGV[6], tonumber(ARGV[7])
+-- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
+local SUM_MODULUS = 4503599627370496
 
 local position = redis.call('HGET', KEYS[1], partition)
 if not position then
     return false
 end
 local stands_at, old_place = string.match(position, '^(%d+) (.*)$')
-if stands_at ~= expected then
+if not stands_at then
+    return 'torn'
+elseif stands_at ~= expected then
     return tonumber(stands_at)
 end
 
 local prefix = string.match(KEYS[1], '^(.*:)')
+
+-- A script is not rolled back, so what can be known to fail must fail before the first write.
+for _, command in ipairs({ 'EXPIRE', 'HGET', 'HINCRBY', 'HSET', 'PFADD', 'SADD', 'SCARD' }) do
+    if not redis.acl_check_cmd(command, prefix .. 'any', 'any', '1') then
+        return redis.error_reply('NOPERM the user may not ' .. command .. ' on ' .. prefix .. '*')
+    end
+end
+
 local expiries = {}
 
 local function seen_before(app, window, id)
@@ -53,10 +66,17 @@ end
 
 local batch = cmsgpack.unpack(ARGV[8])
 
+-- From here on a failure would leave half of the batch: the position says so until the end.
+redis.call('HSET', KEYS[1], partition, 'torn at ' .. position)
+
 for _, origin in ipairs(batch.origins) do
     local name, applied, sequence_sum = unpack(origin)
-    redis.call('HINCRBY', prefix .. 'applied', name, applied)
-    redis.call('HINCRBY', prefix .. 'sequence-sums', name, sequence_sum)
+    -- By partition: within one, an origin's sequences are applied in order.
+    local field = name .. '/' .. partition
+    local sums = prefix .. 'sequence-sums'
+    local sum = (tonumber(redis.call('HGET', sums, field) or '0') + sequence_sum) % SUM_MODULUS
+    redis.call('HINCRBY', prefix .. 'applied', field, applied)
+    redis.call('HSET', sums, field, string.format('%.0f', sum))
 end
 
 for _, callback in ipairs(batch.callbacks) do

@@ -25,7 +25,7 @@ class CountersSettings:
     """COUNTERS_*: which Valkey, and what is kept for how long."""
 
     valkey: Secret
-    remember_s: int = 3 * 24 * 3600
+    remember_s: int = 8 * 24 * 3600
     keep_minutes_s: int = 90 * 24 * 3600
     people_exact_max: int = 1_000_000
 

@@ -5,8 +5,9 @@ Valkey runs a script alone and writes it into its append-only file whole. After 
 a second behind Kafka; then its position went back with its totals, and the consumer follows.
 """
 
+import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -18,7 +19,8 @@ from valkey.asyncio import Valkey
 from consumers.counters import layout
 from consumers.runtime.batch import Batch, Partition
 from consumers.runtime.callbacks import Callback, callbacks
-from consumers.runtime.handler import Elsewhere, Unavailable
+from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+from schemas.event import Event
 from schemas.identity import parties
 from schemas.message import sent_at
 from schemas.payload import GroupMessage, Message
@@ -26,6 +28,7 @@ from schemas.settings import Secret
 
 SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://")
 CALL_S = 5.0
+ACCOUNT_LETTERS_MAX = 128
 KINDS = {Message.COMMAND: layout.MESSAGES, GroupMessage.COMMAND: layout.GROUP_MESSAGES}
 
 _SCRIPT = files(__package__).joinpath("apply.lua").read_text()
@@ -57,10 +60,16 @@ class Counts:
 
         Raises:
             Unavailable: Valkey does not answer.
+            Stopped: a call of the script ended half-way.
         """
         async with answering():
             found: bytes | None = await self._valkey.hget(layout.POSITIONS, str(partition))  # type: ignore[misc]  # typed for both of its clients
-        return int(found.split()[0]) if found else None
+        if found is None:
+            return None
+        stands_at = found.split()[0]
+        if not stands_at.isdigit():
+            raise _torn(partition)
+        return int(stands_at)
 
     async def begin(self, partition: Partition, next_offset: int) -> None:
         """
@@ -80,6 +89,7 @@ class Counts:
             Rejected: one record is no callback; nothing was counted.
             Elsewhere: the position is not the one where the batch begins; nothing was counted.
             Unavailable: Valkey did not answer; it may have applied all or nothing.
+            Stopped: an earlier call of the script ended half-way.
         """
         told = list(callbacks(batch))
         place = f"{told[-1].event.origin} {told[-1].event.sequence}" if told else ""
@@ -95,6 +105,8 @@ class Counts:
                     msgspec.msgpack.encode({"origins": _origins(told), "callbacks": _facts(told)}),
                 ],
             )
+        if stands_at == b"torn":
+            raise _torn(batch.partition)
         if stands_at != b"applied":
             raise Elsewhere(stands_at)
 
@@ -122,12 +134,23 @@ async def answering() -> AsyncIterator[None]:
         raise
 
 
-def _origins(told: Iterable[Callback]) -> list[tuple[str, int, str]]:
-    """Return per origin how many sequences come, and their sum: text, for it may exceed 2^53."""
+def _torn(partition: Partition) -> Stopped:
+    return Stopped(
+        f"A call of the counting script ended half-way, so the counts of {partition} are not to be "
+        "trusted. Somebody else writes to these keys, or Valkey failed within a script; its log "
+        "tells. Put Valkey back to an older copy, or empty it and start the process once with "
+        "CONSUMER_REBUILD=true"
+    )
+
+
+def _origins(told: Iterable[Callback]) -> list[tuple[str, int, int]]:
+    """Return per origin how many sequences come, and their sum."""
     sequences: dict[str, list[int]] = defaultdict(list)
     for callback in told:
         sequences[callback.event.origin].append(callback.event.sequence)
-    return [(origin, len(each), str(sum(each))) for origin, each in sequences.items()]
+    return [
+        (origin, len(each), sum(each) % layout.SUM_MODULUS) for origin, each in sequences.items()
+    ]
 
 
 def _facts(told: Iterable[Callback]) -> list[tuple[Any, ...]]:
@@ -139,13 +162,30 @@ def _facts(told: Iterable[Callback]) -> list[tuple[Any, ...]]:
             (
                 event.sdkappid,
                 event.command,
-                # By the message's time: a repeat may arrive hours later, out of an adopted spool.
-                layout.hour_of(sent_at(document) or event.received_at),
+                _window(event, document),
                 event.id,
                 KINDS.get(event.command, ""),
                 layout.hour_of(event.received_at),
                 f"{event.received_at:%M}",
-                [account for account in (who.sender, who.recipient) if account],
+                [_short(account) for account in (who.sender, who.recipient) if account],
             )
         )
     return facts
+
+
+def _window(event: Event, document: Mapping[str, Any]) -> str:
+    """
+    Return where an id is remembered: a function of what was sent alone.
+
+    By the message's time, not of its receipt: a repeat may arrive hours later, out of an adopted
+    spool. Without a time, by the id.
+    """
+    at = sent_at(document)
+    return f"timeless-{event.id[:2]}" if at is None else layout.hour_of(at)
+
+
+def _short(account: str) -> str:
+    # Accounts are short in practice; what a body may hold in their place is kept as its digest.
+    if len(account) <= ACCOUNT_LETTERS_MAX:
+        return account
+    return hashlib.sha256(account.encode()).hexdigest()

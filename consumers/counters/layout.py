@@ -1,17 +1,17 @@
 """
 Where the counts stand in Valkey, for the API that reads them; apply.lua spells the same names.
 
-    hookline:positions                 hash: topic/partition -> next offset, origin and sequence
+    hookline:positions                 hash: TOPIC/PARTITION -> next offset, origin and sequence
     hookline:apps                      set: every SdkAppid
-    hookline:applied                   hash: origin -> how many of its sequences were applied
-    hookline:sequence-sums             hash: origin -> the sum of these sequences
+    hookline:applied                   hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied
+    hookline:sequence-sums             hash: the same -> their sum, modulo 2^52
     hookline:totals:APP                hash: messages, group_messages, repeats, command:COMMAND;
                                        people_sketched once the exact bound was reached
     hookline:people:APP                set: accounts, up to the exact bound
     hookline:people-sketch:APP         HyperLogLog of all accounts
     hookline:minutes:APP:HOUR          hash: MM:messages, MM:group_messages, MM:people
     hookline:minute-people:APP:HOUR:MM set, for as long as ids are remembered
-    hookline:seen:APP:HOUR             set of ids by the hour of the message's time, as long
+    hookline:seen:APP:WINDOW           set of ids by the hour of the message's time, as long
 """
 
 from datetime import datetime
@@ -21,6 +21,8 @@ POSITIONS = PREFIX + "positions"
 APPS = PREFIX + "apps"
 APPLIED = PREFIX + "applied"
 SEQUENCE_SUMS = PREFIX + "sequence-sums"
+
+SUM_MODULUS = 1 << 52
 
 MESSAGES = "messages"
 GROUP_MESSAGES = "group_messages"

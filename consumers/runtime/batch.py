@@ -46,10 +46,10 @@ class Limits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """
-    A run of one partition's records, never empty but for those that were set aside.
+    A run of one partition's records; none where all were set aside, or where only markers came.
 
-    `begins_at` is where the batch before it ended, not the first record's offset: transaction
-    markers lie between. `next_offset` is what is committed once the effect is in the sink.
+    `begins_at` is where the batch before it ended, `next_offset` where the next one begins: behind
+    the last record and the transaction markers after it, as far as they were seen.
     """
 
     partition: Partition

@@ -1,5 +1,6 @@
 """Records that a consumer could not apply, written to the dead-letter topic as they were."""
 
+import asyncio
 import time
 
 from aiokafka import AIOKafkaProducer
@@ -9,6 +10,8 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Rejected, Unavailable
 from schemas.dead_letter import Failure, failure_headers
 from schemas.topics import DEAD_LETTERS
+
+SET_ASIDE_S = 8.0
 
 
 class KafkaDeadLetters:
@@ -45,17 +48,20 @@ class KafkaDeadLetters:
             last_failed_at_ms=now_ms,
         )
         try:
-            async with AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap_servers,
-                enable_idempotence=True,
-                max_batch_size=self._record_bytes_max,
-                max_request_size=self._record_bytes_max,
-            ) as producer:
+            async with (
+                asyncio.timeout(SET_ASIDE_S),
+                AIOKafkaProducer(
+                    bootstrap_servers=self._bootstrap_servers,
+                    enable_idempotence=True,
+                    max_batch_size=self._record_bytes_max,
+                    max_request_size=self._record_bytes_max,
+                ) as producer,
+            ):
                 await producer.send_and_wait(
                     DEAD_LETTERS.name,
                     record.value,
                     key=record.key,
                     headers=[*record.headers, *failure_headers(failure)],
                 )
-        except KafkaError as error:
+        except (KafkaError, TimeoutError) as error:
             raise Unavailable(f"the dead-letter topic: {error!r}") from error

@@ -9,9 +9,15 @@ from consumers.runtime.batch import Batch, Limits, Partition, Record
 
 @dataclass(slots=True)
 class _Run:
-    """Consecutive records that will be one batch."""
+    """
+    Consecutive records that will be one batch.
+
+    `reached` is behind them and behind the transaction markers that followed; a run of markers
+    alone has no record.
+    """
 
     since: float
+    reached: int
     records: list[Record] = field(default_factory=list)
     size: int = 0
 
@@ -61,23 +67,35 @@ class Held:
         """Hold nothing, and take nothing of a partition until it is begun again."""
         self._lines.clear()
 
-    def add(self, partition: Partition, records: Iterable[Record], *, now: float) -> None:
-        """Append `records`; those of a partition that was not begun, or before it, are dropped."""
+    def add(
+        self, partition: Partition, records: Iterable[Record], *, reached: int, now: float
+    ) -> None:
+        """
+        Append `records`; those of a partition that was not begun, or before it, are dropped.
+
+        `reached` is where the next fetch goes on: behind the last record and the markers after it.
+        """
         line = self._lines.get(partition)
         if line is None:
             return
         for record in records:
             if record.offset < line.begins_at:
                 continue
-            if line.growing and self._another_period(line.growing.records[0], record):
+            if line.growing and self._another_period(line.growing, record):
                 self._complete(line)
             if line.growing is None:
-                line.growing = _Run(now)
+                line.growing = _Run(now, record.offset)
             run = line.growing
             run.records.append(record)
+            run.reached = record.offset + 1
             run.size += record.size
             if len(run.records) >= self._limits.records or run.size >= self._limits.bytes:
                 self._complete(line)
+        last = line.growing or (line.complete[-1] if line.complete else None)
+        if last is None and reached > line.begins_at:
+            last = line.growing = _Run(now, reached)
+        if last is not None:
+            last.reached = max(last.reached, reached)
 
     def due(self, *, now: float) -> Iterator[Batch]:
         """Yield, once per partition at most, the batch at its front if it reached a bound."""
@@ -85,13 +103,16 @@ class Held:
             if line.growing and now - line.growing.since >= self._limits.age_s:
                 self._complete(line)
             if line.complete and now >= line.not_before:
-                records = line.complete[0].records
                 yield Batch(
                     partition=partition,
                     begins_at=line.begins_at,
-                    next_offset=records[-1].offset + 1,
-                    records=tuple(records),
+                    next_offset=line.complete[0].reached,
+                    records=tuple(line.complete[0].records),
                 )
+
+    def replace(self, batch: Batch) -> None:
+        """Hold `batch` at the front of its line, less what was set aside of it."""
+        self._lines[batch.partition].complete[0].records = list(batch.records)
 
     def applied(self, batch: Batch) -> None:
         """Let go of `batch`, the front of its line: its effect is in the sink."""
@@ -109,9 +130,9 @@ class Held:
             line.complete.append(line.growing)
             line.growing = None
 
-    def _another_period(self, first: Record, record: Record) -> bool:
+    def _another_period(self, run: _Run, record: Record) -> bool:
         # Only forward: a record that a clock step dated back stays with its neighbours.
-        if self._limits.period_s is None:
+        if self._limits.period_s is None or not run.records:
             return False
         period_ms = self._limits.period_s * 1000
-        return record.timestamp_ms // period_ms > first.timestamp_ms // period_ms
+        return record.timestamp_ms // period_ms > run.records[0].timestamp_ms // period_ms

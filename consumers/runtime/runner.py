@@ -121,11 +121,15 @@ class Runner:
         # No await between the fetch and this line: the records and the lease match.
         lease, now = self._lease, self._clock()
         self.turned_at = now
-        for partition, records in fetched.items():
-            self._held.add(partition, records, now=now)
-        for batch in self._held.due(now=now):
-            await self._deliver(source, batch, lease)
+        for partition, (records, reached) in fetched.items():
+            self._held.add(partition, records, reached=reached, now=now)
         CONSUMER_HELD_BYTES.set(self._held.size)
+        # All of it before the next fetch: no more is ever held than one fetch brings, but for what
+        # is not old enough and what a sink that is away holds up, whose partitions are paused.
+        while batches := list(self._held.due(now=now)):
+            for batch in batches:
+                await self._deliver(source, batch, lease)
+                self.turned_at = self._clock()
 
     def _end_lease(self) -> None:
         self._lease.ended = True
@@ -195,13 +199,13 @@ class Runner:
         partition = batch.partition
         async with self._delivering:
             try:
-                async with asyncio.timeout(HANDLE_S):
-                    while not lease.ended:
-                        try:
+                while not lease.ended:
+                    try:
+                        async with asyncio.timeout(HANDLE_S):
                             await self._handler.handle(batch)
-                            break
-                        except Rejected as reason:
-                            batch = await self._set_aside(batch, reason)
+                        break
+                    except Rejected as reason:
+                        batch = await self._set_aside(batch, reason, lease)
             except Elsewhere as elsewhere:
                 if lease.ended:
                     return
@@ -224,12 +228,16 @@ class Runner:
                 source.resume(partition)
         source.commit(partition, batch.next_offset)
 
-    async def _set_aside(self, batch: Batch, reason: Rejected) -> Batch:
+    async def _set_aside(self, batch: Batch, reason: Rejected, lease: _Lease) -> Batch:
         record = next(r for r in batch.records if r.offset == reason.offset)
         log.warning("%s/%d is set aside: %s", batch.partition, record.offset, reason)
         await self._dead_letters.set_aside(batch.partition, record, reason)
         CONSUMER_SET_ASIDE.inc()
-        return batch.without(record.offset)
+        rest = batch.without(record.offset)
+        if not lease.ended:
+            # At once: if the rest has to wait, this one is not set aside again.
+            self._held.replace(rest)
+        return rest
 
     def _postpone(self, source: Source, partition: Partition, error: Exception) -> None:
         CONSUMER_POSTPONED.inc()

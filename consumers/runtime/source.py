@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import (
@@ -46,11 +46,18 @@ class Assignments(Protocol):
         ...
 
 
+class Fetched(NamedTuple):
+    """What came of a partition. The next fetch goes on at `reached`, behind markers too."""
+
+    records: Sequence[Record]
+    reached: int
+
+
 class Source(Protocol):
     """What the runner needs of Kafka; the simulation has a twin of it."""
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
-        """Return what has arrived, after a short wait at most; an empty mapping is usual."""
+    async def fetch(self) -> Mapping[Partition, Fetched]:
+        """Return what has arrived of every partition, after a short wait at most; often nothing."""
         ...
 
     def seek(self, partition: Partition, next_offset: int) -> None:
@@ -89,9 +96,9 @@ class KafkaSource:
         self._committed_at = now
         self._fetched_at = now
 
-    async def fetch(self) -> Mapping[Partition, Sequence[Record]]:
+    async def fetch(self) -> Mapping[Partition, Fetched]:
         """
-        Return what has arrived.
+        Return what has arrived of every partition that is ours.
 
         Raises:
             Stopped: an offset that is wanted does not exist in the topic any more, or not yet.
@@ -112,11 +119,15 @@ class KafkaSource:
             raise Stopped(_gone(error)) from error
         self._fetched_at = now
         return {
-            Partition(tp.topic, tp.partition): [
-                Record(r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers))
-                for r in records
-            ]
-            for tp, records in fetched.items()
+            Partition(tp.topic, tp.partition): Fetched(
+                [
+                    Record(r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers))
+                    for r in fetched.get(tp, ())
+                ],
+                # Every partition was given a position, so this waits for nothing.
+                await self._client.position(tp),
+            )
+            for tp in self._client.assignment()
         }
 
     def seek(self, partition: Partition, next_offset: int) -> None:

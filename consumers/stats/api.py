@@ -72,7 +72,10 @@ def _range(query: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]
     if unknown := set(query) - {"from", "to", "app"}:
         raise _Unclear(f"{', '.join(sorted(unknown))}: there are from, to and app")
     end = _whole(_time(query, "to", now + MINUTE - timedelta(microseconds=1)))
-    begin = _whole(_time(query, "from", end - MINUTES_DEFAULT * MINUTE))
+    try:
+        begin = _whole(_time(query, "from", end - MINUTES_DEFAULT * MINUTE))
+    except OverflowError:
+        raise _Unclear("to is out of range") from None
     if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
         raise _Unclear(
             f"from ({begin:%Y-%m-%dT%H:%MZ}) must be 1 to {MINUTES_MAX} minutes before to "

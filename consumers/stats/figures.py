@@ -1,6 +1,6 @@
 """Read the counts. Every number is Valkey's own; apps are added up here."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -51,7 +51,11 @@ class Minute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """How many sequences of an origin were counted, and their sum: proof for the audit."""
+    """
+    How many sequences of an origin were counted in a partition: proof for the audit.
+
+    `sequence_sum` is their sum modulo 2^52.
+    """
 
     applied: int
     sequence_sum: int
@@ -95,16 +99,17 @@ class Figures:
             },
         )
 
-    async def applied(self) -> dict[str, Applied]:
-        """Return what was counted of every origin."""
+    async def applied(self) -> dict[str, dict[str, Applied]]:
+        """Return what was counted of every origin, partition by partition (`TOPIC/NUMBER`)."""
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(layout.APPLIED)
             pipeline.hgetall(layout.SEQUENCE_SUMS)
             counts, sums = map(_integers, await pipeline.execute())
-        return {
-            origin: Applied(applied=count, sequence_sum=sums[origin])
-            for origin, count in counts.items()
-        }
+        origins: dict[str, dict[str, Applied]] = defaultdict(dict)
+        for place, count in counts.items():
+            origin, _, partition = place.partition("/")
+            origins[origin][partition] = Applied(applied=count, sequence_sum=sums[place])
+        return origins
 
     async def minutes(self, apps: Iterable[str], begin: datetime, end: datetime) -> list[Minute]:
         """Return every minute from `begin` (a whole minute) until before `end`, empty ones too."""

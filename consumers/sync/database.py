@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 
 from consumers.runtime.batch import Batch, Partition
 from consumers.runtime.callbacks import callbacks
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.rows import Rows, rows
 from schemas.settings import Secret
 
@@ -88,8 +88,9 @@ class Database:
         try:
             await self._apply(batch, new)
         except _Refused as refused:
-            await self._reject_first_refused(batch)
-            raise Unavailable(f"the rows are refused together, not alone: {refused}") from refused
+            if not batch.records:
+                raise
+            raise await self._first_refused(batch, refused) from refused
 
     async def close(self) -> None:
         """Close the connection, if there is one."""
@@ -118,13 +119,18 @@ class Database:
         if not (found and found[0]):
             raise Elsewhere(await self.position(batch.partition))
 
-    async def _reject_first_refused(self, batch: Batch) -> None:
-        for record in batch.records:
-            alone = replace(batch, records=(record,))
+    async def _first_refused(self, batch: Batch, reason: _Refused) -> Rejected:
+        """Find by bisection the shortest run that is refused; its last record is to blame."""
+        accepted, refused_at = 0, len(batch.records)
+        while refused_at - accepted > 1:
+            middle = (accepted + refused_at) // 2
+            run = replace(batch, records=batch.records[:middle])
             try:
-                await self._apply(alone, rows(callbacks(alone)), dry=True)
+                await self._apply(run, rows(callbacks(run)), dry=True)
+                accepted = middle
             except _Refused as refused:
-                raise Rejected(record.offset, f"PostgreSQL: {refused}") from refused
+                refused_at, reason = middle, refused
+        return Rejected(batch.records[refused_at - 1].offset, f"PostgreSQL: {reason}")
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
@@ -133,7 +139,11 @@ class Database:
                 if self._open is None:
                     self._open = await self._connect()
                 yield self._open
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except (
+            psycopg.DataError,
+            psycopg.IntegrityError,
+            psycopg.errors.ProgramLimitExceeded,
+        ) as error:
             raise _Refused(_told(error)) from error
         except (
             psycopg.OperationalError,
@@ -145,6 +155,10 @@ class Database:
         ) as error:
             await self.close()
             raise Unavailable(f"PostgreSQL: {_told(error)}") from error
+        except BaseException:
+            # Cut somewhere: nobody knows what is still under way on it.
+            await self.close()
+            raise
 
     async def _connect(self) -> AsyncConnection:
         connection = await AsyncConnection.connect(
@@ -154,21 +168,32 @@ class Database:
             application_name="hookline-sync",
             # Poolers between may hand each statement to another server process.
             prepare_threshold=None,
+            client_encoding="utf8",
         )
         try:
-            await connection.execute(
-                "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
-            )
-            async with connection.transaction():
-                await connection.execute("select pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-                cursor = await connection.execute("select to_regclass('hookline.positions')")
-                if (await cursor.fetchone()) == (None,):
-                    await connection.execute(_SCHEMA)
-                    log.info("made the tables in the schema hookline")
+            await _prepare(connection)
         except BaseException:
             await connection.close()
             raise
         return connection
+
+
+async def _prepare(connection: AsyncConnection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise Stopped(
+            f"The database is encoded in {encoding}, which cannot hold every message. Name one "
+            "that was made so: create database hookline encoding 'UTF8' template template0"
+        )
+    await connection.execute(
+        "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
+    )
+    async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
+        cursor = await connection.execute("select to_regclass('hookline.positions')")
+        if (await cursor.fetchone()) == (None,):
+            await connection.execute(_SCHEMA)
+            log.info("made the tables in the schema hookline")
 
 
 def _told(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.embedded import child
 from ops.embedded.postgres import EmbeddedPostgres
@@ -50,10 +51,8 @@ async def test_every_body_arrives_letter_for_letter(database: Database, conninfo
     """The samples, NUL and lone surrogates, deep nesting, huge numbers, doubled keys."""
     odd = [
         a_body(MsgKey="odd", Text="nul \0 and \ud800"),
-        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","A":1,"A":2,"n":1e999,"d":'
-        + b"[" * 900
-        + b"]" * 900
-        + b"}",
+        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","A":1,"A":2,"n":1e999}',
+        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","d":' + b"[" * 900 + b"]" * 900 + b"}",
         a_body(From_Account="a\0b", MsgSeq="x", MsgTime=10**17, MsgKey=7),
     ]
     bodies = [sample.read_bytes() for sample in SAMPLES] + odd
@@ -92,6 +91,55 @@ async def test_a_row_that_the_database_refuses_is_named_alone(
     assert select(conninfo, "select count(*) from hookline.receipts") == [(0,)]
     await database.handle(a_stored_batch(*records).without(3))
     assert await database.position(P0) == 5
+
+
+async def test_of_many_refused_rows_each_is_found(database: Database, conninfo: str) -> None:
+    """By bisection, one after the other, as the runtime asks."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("alter table hookline.messages add check (sender <> 'refused')")
+    bad = [3, 4, 60, 99]
+    batch = a_stored_batch(
+        *(
+            a_stored_record(
+                offset, a_body(MsgKey=str(offset), From_Account="refused" if offset in bad else "a")
+            )
+            for offset in range(100)
+        )
+    )
+    for offset in bad:
+        with pytest.raises(Rejected) as raised:
+            await database.handle(batch)
+        assert raised.value.offset == offset
+        batch = batch.without(offset)
+    await database.handle(batch)
+    assert select(conninfo, "select count(*) from hookline.messages") == [(96,)]
+
+
+async def test_a_row_that_exceeds_a_limit_of_the_database_is_refused_not_an_outage(
+    database: Database, conninfo: str
+) -> None:
+    """Here by an index that somebody added, over more than a page holds."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("create index on hookline.messages (sender)")
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 8000)))
+    record = a_stored_record(0, a_body(From_Account=text))
+    with pytest.raises(Rejected, match="index row"):
+        await database.handle(a_stored_batch(record))
+
+
+async def test_a_database_that_cannot_hold_every_letter_stops_the_consumer(
+    postgres_server: EmbeddedPostgres,
+) -> None:
+    """And the text says how to make one that can."""
+    name = f"latin_{secrets.token_hex(4)}"
+    with psycopg.connect(postgres_server.conninfo, autocommit=True) as connection:
+        connection.execute(
+            f"create database {name} encoding 'LATIN1' locale 'C' template template0".encode()
+        )
+    database = Database(Secret(f"postgresql://hookline@127.0.0.1:{postgres_server.port}/{name}"))
+    with pytest.raises(Stopped, match="encoding 'UTF8' template template0"):
+        await database.position(P0)
+    await database.close()
 
 
 async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:

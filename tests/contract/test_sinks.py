@@ -62,7 +62,8 @@ async def sink(request: pytest.FixtureRequest) -> AsyncIterator[Sink]:
             opened.push_async_callback(valkey.aclose)
 
             async def in_valkey() -> int:
-                return sum(o.applied for o in (await Figures(valkey).applied()).values())
+                origins = await Figures(valkey).applied()
+                return sum(each.applied for parts in origins.values() for each in parts.values())
 
             yield Sink(counts[0], counts[1], in_valkey)
 

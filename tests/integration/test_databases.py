@@ -3,19 +3,22 @@
 import asyncio
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from kafka_parts import Pipe, in_topic, many, run_until
 from valkey import Valkey
 
+from consumers.archive.consumer import Archive
+from consumers.archive.store import LocalStore
 from consumers.counters.counts import Counts
-from consumers.runtime.batch import Limits
+from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.handler import Handler
 from consumers.sync.database import Database
 from ops.embedded import child
@@ -69,11 +72,12 @@ def _valkey(directory: Path) -> Sink:
     def holds(origin: str) -> tuple[int, int] | None:
         with Valkey.from_url(server.url) as client:
             try:
-                count = client.execute_command("HGET", "hookline:applied", origin)
-                total = client.execute_command("HGET", "hookline:sequence-sums", origin)
+                fields = [f"{origin}/{CALLBACKS.name}/{at}" for at in range(CALLBACKS.partitions)]
+                counts = client.execute_command("HMGET", "hookline:applied", *fields)
+                sums = client.execute_command("HMGET", "hookline:sequence-sums", *fields)
             except ConnectionError:
                 return None
-        return int(count or 0), int(total or 0)
+        return sum(int(each or 0) for each in counts), sum(int(each or 0) for each in sums)
 
     def member() -> Counts:
         bounds = {"remember_s": 3600, "keep_minutes_s": 3600, "people_exact_max": 10_000}
@@ -169,6 +173,57 @@ async def test_a_store_that_is_put_back_to_an_older_state_ends_complete_again(
         )
         await telling
     assert sink.holds(origin) == all_of(700)
+
+
+async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
+    pipe: Pipe, sink: Sink, group: str, tmp_path: Path
+) -> None:
+    """The positions stand behind the last transaction's markers, where the topic begins then."""
+    await pipe.store(many(200))
+    await pipe.forward()
+    archive = Archive(LocalStore(tmp_path / "archive"))
+
+    async def run(kind: Handler, name: str, ends: Mapping[TopicPartition, int]) -> None:
+        async def reached() -> None:
+            for tp, end in ends.items():
+                while await kind.position(Partition(*tp)) != end:  # noqa: ASYNC110 - as above
+                    await asyncio.sleep(0.05)
+
+        reaching = asyncio.create_task(reached())
+        await run_until(
+            kind,
+            reaching.done,
+            bootstrap_servers=pipe.bootstrap_servers,
+            group=f"{group}-{name}",
+            limits=LIMITS,
+        )
+        await reaching
+
+    async with member_of(sink) as handler:
+        ends = await ends_of_topic(pipe.bootstrap_servers)
+        await run(handler, "database", ends)
+        await run(archive, "archive", ends)
+        admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
+        await admin.start()
+        await admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()})
+        await admin.close()
+        # Where the last record was, there is nothing any more: to go on from there would stop them.
+        await pipe.store(many(50, first=201))
+        await pipe.forward()
+        ends = await ends_of_topic(pipe.bootstrap_servers)
+        await run(handler, "database", ends)
+        await run(Archive(LocalStore(tmp_path / "archive")), "archive", ends)
+    assert sink.holds(pipe.spool.origin) == all_of(250)
+
+
+async def ends_of_topic(bootstrap_servers: str) -> Mapping[TopicPartition, int]:
+    """Return where the partitions of the main topic end, markers included."""
+    async with AIOKafkaConsumer(
+        CALLBACKS.name, bootstrap_servers=bootstrap_servers, enable_auto_commit=False
+    ) as reader:
+        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+        ends: Mapping[TopicPartition, int] = await reader.end_offsets(partitions)
+        return ends
 
 
 async def test_a_record_that_is_no_callback_is_set_aside_and_the_rest_goes_on(

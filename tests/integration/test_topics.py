@@ -1,14 +1,17 @@
 """`topics apply` makes the cluster what is declared, and may be run again."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import Refused, apply_topics
-from schemas.topics import CALLBACKS
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
 async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
@@ -18,6 +21,27 @@ async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
         "tim.callbacks.v1: configuration set",
         "tim.callbacks.dead.v1: configuration set",
     ]
+
+
+async def test_a_broker_that_makes_topics_by_itself_is_no_trap(tmp_path: Path) -> None:
+    """As brokers do by default, with one partition: at first, and where a client was quicker."""
+    kafka = EmbeddedKafka(tmp_path)
+    properties = tmp_path / "server.properties"
+    properties.write_text(
+        properties.read_text().replace(
+            "auto.create.topics.enable=false", "auto.create.topics.enable=true"
+        )
+    )
+    with child.running(kafka):
+        async with AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka.address):
+            pass
+        done = await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        assert done == [
+            "tim.callbacks.v1: created with 6 partitions",
+            "tim.callbacks.dead.v1: configuration set",
+        ]
+        async with AIOKafkaConsumer(CALLBACKS.name, bootstrap_servers=kafka.address) as reader:
+            assert len(reader.assignment()) == CALLBACKS.partitions
 
 
 async def test_what_an_operator_set_on_a_topic_stays(own_kafka: EmbeddedKafka) -> None:

@@ -1,9 +1,10 @@
 """The archive's chain on a local disk: no overlap, no gap, no rewrite."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import P0, P1, a_batch, a_record
+from builders import P0, P1, a_batch, a_record, a_stored_batch
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
@@ -32,12 +33,26 @@ async def test_who_comes_second_goes_behind_the_winner(tmp_path: Path) -> None:
     assert LocalStore(tmp_path).summary(path).last_offset == 7
 
 
+async def test_markers_are_passed_without_a_segment(tmp_path: Path) -> None:
+    """Behind a segment in its summary; alone in memory, until somebody adds a segment."""
+    archive, other = Archive(LocalStore(tmp_path)), Archive(LocalStore(tmp_path))
+    await archive.handle(a_stored_batch(a_record(5), next_offset=9))
+    assert await other.position(P0) == 9
+    await archive.handle(replace(a_stored_batch(a_record(9), next_offset=12), records=()))
+    assert (await archive.position(P0), await other.position(P0)) == (12, 9)
+    await other.handle(a_stored_batch(a_record(10)))
+    assert await archive.position(P0) == 11
+    with pytest.raises(Elsewhere) as elsewhere:
+        await archive.handle(replace(a_stored_batch(a_record(9), next_offset=12), records=()))
+    assert elsewhere.value.next_offset == 11
+
+
 async def test_the_last_segment_is_the_one_with_the_highest_offset(tmp_path: Path) -> None:
     """Also where a clock step gave it an earlier hour."""
     store = LocalStore(tmp_path)
     for offset, timestamp_ms in ((1, 1_700_010_000_000), (2, 1_700_000_000_000)):
         record = a_record(offset, timestamp_ms=timestamp_ms)
-        store.create(segment.name(P0, record), segment.encode(P0, [record]))
+        store.create(segment.name(P0, record), segment.encode(a_stored_batch(record)))
     last = store.last(P0)
     assert last is not None
     assert last.last_offset == 2

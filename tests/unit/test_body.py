@@ -3,7 +3,7 @@
 import pytest
 from builders import a_body
 
-from schemas.body import Malformed, parse, text
+from schemas.body import SECOND_LOOK_DEPTH_MAX, Malformed, parse, text
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,21 @@ def test_a_lone_surrogate_in_a_routing_field_is_spelled_out() -> None:
 def test_the_builders_body_is_one() -> None:
     """The body that tests use by default is well-formed."""
     assert parse(a_body())["From_Account"] == "jared"
+
+
+def test_the_second_looks_bound_of_nesting_is_the_same_however_deep_the_caller_is() -> None:
+    """The ingress must not take what a consumer then refuses."""
+
+    def nested(depth: int) -> bytes:
+        return b'\xef\xbb\xbf{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"
+
+    def deep(frames: int) -> None:
+        if frames:
+            deep(frames - 1)
+            return
+        parse(nested(SECOND_LOOK_DEPTH_MAX))
+        with pytest.raises(Malformed, match="too deeply"):
+            parse(nested(SECOND_LOOK_DEPTH_MAX + 1))
+
+    deep(0)
+    deep(200)

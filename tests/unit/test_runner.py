@@ -169,6 +169,41 @@ async def test_a_rejected_record_is_set_aside_and_the_rest_goes_on() -> None:
     assert bench.topic.committed == {P0: 10}
 
 
+async def test_what_was_set_aside_does_not_come_again_when_the_rest_has_to_wait() -> None:
+    """Otherwise a batch with many bad records would be set aside for ever."""
+    bench = Bench()
+    bench.sink.rejects = {1}
+    bench.sink.failures_after_rejection = [Unavailable("down")]
+    bench.runner.given([P0])
+    for _ in range(3):
+        await bench.runner.turn(bench.source)
+    assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
+    bench.clock.now += POSTPONE_S
+    await bench.turn()
+    assert bench.dead_letters.offsets == [1]
+    assert bench.sink.applied == {P0: [0, *range(2, 10)]}
+
+
+async def test_the_sinks_position_is_behind_the_markers_that_follow() -> None:
+    """Else retention would leave it before the topic's beginning, with nothing lost."""
+    bench = Bench()
+    bench.topic.markers = 3
+    bench.runner.given([P0])
+    await bench.turn()
+    assert bench.sink.expects == {P0: 13}
+    assert bench.topic.committed == {P0: 13}
+
+
+async def test_a_fetch_is_delivered_before_the_next_one() -> None:
+    """However large it is: what is held does not grow with the backlog."""
+    bench = Bench(offsets=range(1000))
+    bench.source = FakeSource(bench.topic, fetch_max=100)
+    bench.runner.given([P0])
+    for turns in range(1, 6):
+        await bench.runner.turn(bench.source)
+        assert bench.sink.applied == {P0: list(range(100 * turns))}
+
+
 async def test_a_bug_crashes_with_nothing_committed() -> None:
     """Retried, it would hide for ever."""
     bench = Bench()

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zstandard
-from builders import P0, SAMPLES, a_record
+from builders import P0, SAMPLES, a_record, a_stored_batch
 
 from consumers.archive import segment
 from consumers.archive.segment import Damaged, Line
@@ -26,7 +26,7 @@ def lines_of(content: bytes) -> list[Line]:
 def test_every_sample_reads_back_byte_for_byte() -> None:
     """Also those with line breaks, which are kept as Base64."""
     records = [a_record(n, value=sample.read_bytes()) for n, sample in enumerate(SAMPLES, 1)]
-    lines = lines_of(segment.encode(P0, records))
+    lines = lines_of(segment.encode(a_stored_batch(*records)))
     assert [line.value for line in lines] == [sample.read_bytes() for sample in SAMPLES]
     assert [line.offset for line in lines] == list(range(1, len(SAMPLES) + 1))
 
@@ -46,7 +46,7 @@ def test_every_sample_reads_back_byte_for_byte() -> None:
 )
 def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
     """A segment is always valid JSON Lines."""
-    content = segment.encode(P0, [a_record(1, value=value), a_record(2)])
+    content = segment.encode(a_stored_batch(a_record(1, value=value), a_record(2)))
     raw = [json.loads(line) for line in segment.read_lines(io.BytesIO(content))]
     assert "body_base64" in raw[0]
     assert "body" not in raw[0]
@@ -56,7 +56,7 @@ def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
 def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
     """They are no UTF-8, or null."""
     odd = Record(1, 0, b"\xff", b"{}", (("a", b"\xff"), ("b", None)))  # type: ignore[arg-type]
-    (line,) = lines_of(segment.encode(P0, [odd]))
+    (line,) = lines_of(segment.encode(a_stored_batch(odd)))
     assert (line.key, line.key_base64) == (None, "/w==")
     assert line.headers == {"a": "\\xff", "b": None}
 
@@ -70,7 +70,9 @@ def test_the_name_is_a_function_of_the_first_record() -> None:
 
 def test_the_summary_stands_in_front() -> None:
     """It is read without reading the lines."""
-    content = segment.encode(P0, [a_record(5, timestamp_ms=1000), a_record(9, timestamp_ms=2000)])
+    content = segment.encode(
+        a_stored_batch(a_record(5, timestamp_ms=1000), a_record(9, timestamp_ms=2000))
+    )
     summary = segment.read_summary(io.BytesIO(content))
     assert (summary.first_offset, summary.last_offset, summary.next_offset) == (5, 9, 10)
     assert (summary.records, summary.first_timestamp_ms, summary.last_timestamp_ms) == (
@@ -84,7 +86,7 @@ def test_the_summary_stands_in_front() -> None:
 
 def test_a_damaged_segment_is_found() -> None:
     """Any byte of it, in the summary or in the lines."""
-    content = segment.encode(P0, [a_record(1), a_record(2)])
+    content = segment.encode(a_stored_batch(a_record(1), a_record(2)))
     for at in range(len(content)):
         broken = bytearray(content)
         broken[at] ^= 1
@@ -96,7 +98,7 @@ def test_a_damaged_segment_is_found() -> None:
 
 def test_zstdcat_reads_over_the_summary(tmp_path: Path) -> None:
     """People read the archive with the tools that they have; Python's library stands in for it."""
-    content = segment.encode(P0, [a_record(1), a_record(2)])
+    content = segment.encode(a_stored_batch(a_record(1), a_record(2)))
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(content)
     zstdcat = shutil.which("zstdcat")

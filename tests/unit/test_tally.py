@@ -2,18 +2,40 @@
 
 import hashlib
 import io
+from typing import Any
 
 import msgspec
-from builders import P0, a_body, a_record, a_stored_record
+from builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import segment
+from consumers.runtime.batch import Record
 from ops.ledger import Entry, Outcome
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
 from schemas.dead_letter import GROUP
-from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ORIGIN = "o" * 16
+
+
+def stored(sequence: int, **fields: Any) -> Record:
+    """Return the record that the spool gave a sequence."""
+    return a_stored_record(
+        sequence - 1, a_body(**{"MsgKey": f"key-{sequence}"} | fields), origin=ORIGIN
+    )
+
+
+def see(tally: Tally, record: Record, *, archived: bool = True) -> None:
+    """Have a record be in the topic and in the archive."""
+    tally.see_record(P0.number, record.headers, record.value)
+    if archived:
+        see_line(tally, record)
+
+
+def see_line(tally: Tally, record: Record) -> None:
+    """Have a record be in the archive."""
+    content = segment.encode(a_stored_batch(record))
+    for line in segment.read_lines(io.BytesIO(content)):
+        tally.see_line(msgspec.json.decode(line, type=segment.Line))
 
 
 def audited(
@@ -35,27 +57,27 @@ def audited(
         counted=counts is not None,
     )
     if counts is not None:
-        tally.see_statistics(Statistics(messages=0, people=0, applied={ORIGIN: counts}))
-    tally.beginnings = {P0.number: beginning}
-    for name, sequences in ((CALLBACKS.name, topic), (DEAD_LETTERS.name, dead or [])):
-        for sequence in sequences:
-            record = a_record(sequence)
-            tally.see_record(name, dict(record.headers), record.value)
+        applied = {ORIGIN: {P0.number: counts}}
+        tally.see_statistics(Statistics(messages=counts[0], people=2, applied=applied))
+    tally.see_beginnings({P0.number: beginning})
+    for sequence in topic:
+        see(tally, stored(sequence), archived=False)
+    for sequence in dead or []:
+        tally.see_dead_letter(stored(sequence).headers)
     for sequence in archive:
-        content = segment.encode(P0, [a_record(sequence)])
-        for line in segment.read_lines(io.BytesIO(content)):
-            tally.see_line(msgspec.json.decode(line, type=segment.Line))
+        see_line(tally, stored(sequence))
     tally.see_receipts((ORIGIN, sequence) for sequence in database or [])
     return tally.report()
 
 
-def an_entry(number: int, outcome: Outcome = "ok", value: bytes = b"{}") -> Entry:
+def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -> Entry:
     """Return what the sender noted of the callback with sequence `number`."""
+    record = stored(number)
     return Entry(
-        id=f"{number:032x}",
+        id=dict(record.headers)["ce_id"].decode(),
         sdkappid="1",
         command="X",
-        sha256=hashlib.sha256(value).hexdigest(),
+        sha256=hashlib.sha256(record.value if value is None else value).hexdigest(),
         outcome=outcome,
         status=200,
         latency_ms=1,
@@ -103,18 +125,19 @@ def test_an_origin_that_no_spool_has_is_unproven() -> None:
 
 def test_before_the_topics_beginning_the_archives_word_counts() -> None:
     """Retention deletes from the topic what the archive keeps."""
-    assert audited(topic=[3], archive=[1, 2, 3], beginning=3).proven
-    assert audited(topic=[3], archive=[1, 2, 3], beginning=2).missing == 1
+    assert audited(topic=[3], archive=[1, 2, 3], beginning=2).proven
+    assert audited(topic=[3], archive=[1, 2, 3], beginning=1).missing == 1
 
 
-def test_what_a_consumer_set_aside_is_no_second_copy() -> None:
-    """It is in the topic, and for the archive its dead letter counts."""
+def test_what_a_consumer_set_aside_is_shown_and_not_proven() -> None:
+    """It is no second copy and not missing, but it is not in that sink either."""
     tally = Tally({ORIGIN: 1}, [], synced=False, counted=False)
-    headers = dict(a_record(1).headers)
-    tally.see_record(CALLBACKS.name, headers, b"{}")
+    see(tally, stored(1), archived=False)
     assert tally.report().missing == 1
-    tally.see_record(DEAD_LETTERS.name, headers | {GROUP: b"archive"}, b"{}")
-    assert tally.report().proven
+    tally.see_dead_letter([*stored(1).headers, (GROUP, b"archive")])
+    report = tally.report()
+    assert (report.missing, report.doubled, report.set_aside, report.proven) == (0, 0, 1, False)
+    assert report.origins[0].sinks[ARCHIVE].set_aside_listed == [1]
 
 
 def test_the_database_must_have_a_receipt_of_every_callback() -> None:
@@ -130,22 +153,54 @@ def test_the_counts_must_have_the_number_and_the_sum() -> None:
     for counts, faults in (
         ((3, 6), (0, 0)),
         ((2, 3), (1, 0)),
-        ((4, 9), (0, 1)),
+        ((4, 10), (0, 1)),
         ((3, 7), (1, 1)),
     ):
         report = audited(topic=[1, 2, 3], archive=[1, 2, 3], counts=counts)
         held = report.origins[0].sinks[COUNTS]
         assert (held.missing, held.doubled) == faults
-        assert report.proven is (faults == (0, 0))
 
 
-def test_counts_of_a_live_system_lie_between_what_is_settled_and_what_is_seen() -> None:
-    """N was 3 when it was read; two more came since."""
-    for counted, proven in ((2, False), (3, True), (4, True), (5, True), (6, False)):
-        report = audited(
-            topic=[1, 2, 3, 4, 5], archive=[1, 2, 3, 4, 5], counts=(counted, 15), accepted=3
-        )
-        assert report.proven is proven
+def test_counts_of_a_live_system_are_a_prefix_of_what_is_seen() -> None:
+    """N was 3 when it was read; two more came since. Newer ones never stand for an older one."""
+    for counts, proven in (
+        ((2, 3), False),
+        ((3, 6), True),
+        ((4, 10), True),
+        ((5, 15), True),
+        ((6, 21), False),
+        # Without 2, but with 4.
+        ((3, 8), False),
+    ):
+        found = [1, 2, 3, 4, 5]
+        assert audited(topic=found, archive=found, counts=counts).proven is proven, counts
+
+
+def test_counts_before_the_topics_beginning_are_held_against_the_archive() -> None:
+    """What retention deleted comes first in the order of a partition."""
+    for counts, proven in (((3, 6), True), ((2, 3), False), ((2, 5), False)):
+        report = audited(topic=[3], archive=[1, 2, 3], beginning=2, counts=counts)
+        assert report.proven is proven, counts
+
+
+def test_what_no_ingress_wrote_is_told_and_harms_no_proof() -> None:
+    """Other ids, headers that are missing, numbers beyond all bounds."""
+    tally = Tally({ORIGIN: 1}, [], synced=True, counted=True)
+    statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
+    tally.see_statistics(statistics)
+    see(tally, stored(1))
+    tally.see_receipts([(ORIGIN, 1)])
+    strange = dict(stored(2).headers) | {"ce_origin": b"stranger"}
+    for change in (
+        {"ce_id": b""},
+        {"ce_sequence": "\u00b2".encode()},
+        {"ce_sequence": b"99999999999"},
+    ):
+        tally.see_record(P0.number, (strange | change).items(), b"{}")
+    report = tally.report()
+    assert (report.strangers, report.proven) == (3, True)
+    tally.see_record(P0.number, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
+    assert tally.report().unproven == ["stranger"]
 
 
 def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> None:
@@ -153,14 +208,10 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 
     def shown(messages: int, people: int | None) -> Report:
         tally = Tally({ORIGIN: 3}, [], synced=False, counted=True)
-        applied = {ORIGIN: (3, 6)}
+        applied = {ORIGIN: {P0.number: (3, 6)}}
         tally.see_statistics(Statistics(messages=messages, people=people, applied=applied))
-        for offset, fields in enumerate(({}, {"MsgKey": "2", "To_Account": "third"}, {})):
-            stored = a_stored_record(offset, a_body(**fields), origin=ORIGIN)
-            tally.see_record(CALLBACKS.name, dict(stored.headers), stored.value)
-            content = segment.encode(P0, [stored])
-            for line in segment.read_lines(io.BytesIO(content)):
-                tally.see_line(msgspec.json.decode(line, type=segment.Line))
+        for record in (stored(1), stored(2, To_Account="third"), stored(3, MsgKey="key-1")):
+            see(tally, record)
         return tally.report()
 
     assert shown(2, 3).proven
@@ -175,7 +226,7 @@ def test_an_ok_that_is_not_stored_is_missing() -> None:
     report = audited(topic=[1, 2, 3], archive=[1, 2, 3], ledger=ledger)
     assert report.ledger is not None
     assert report.ledger.missing == {KAFKA: 1, ARCHIVE: 1}
-    assert report.ledger.listed == [f"{4:032x}"]
+    assert report.ledger.listed == [ledger[3].id]
     assert not report.proven
 
 
@@ -198,7 +249,7 @@ def test_a_changed_body_is_a_fault() -> None:
 def test_a_repeat_of_the_sender_is_shown_and_no_fault() -> None:
     """The same id under two sequences."""
     tally = Tally({ORIGIN: 2}, [], synced=False, counted=False)
-    for sequence in (b"1", b"2"):
-        headers = {"ce_id": b"0" * 32, "ce_origin": ORIGIN.encode(), "ce_sequence": sequence}
-        tally.see_record(CALLBACKS.name, headers, b"{}")
-    assert tally.report().repeats == 1
+    see(tally, stored(1))
+    see(tally, stored(2, MsgKey="key-1"))
+    report = tally.report()
+    assert (report.repeats, report.proven) == (1, True)
