@@ -118,17 +118,26 @@ class KafkaSource:
         except OffsetOutOfRangeError as error:
             raise Stopped(_gone(error)) from error
         self._fetched_at = now
+        reached = await self._positions()
         return {
             Partition(tp.topic, tp.partition): Fetched(
                 [
                     Record(r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers))
                     for r in fetched.get(tp, ())
                 ],
-                # Every partition was given a position, so this waits for nothing.
-                await self._client.position(tp),
+                position,
             )
-            for tp in self._client.assignment()
+            for tp, position in reached.items()
         }
+
+    async def _positions(self) -> Mapping[TopicPartition, int]:
+        # Every partition was given a position on assignment, so this waits for nothing. If it did,
+        # what was fetched must not be forgotten alone: the client goes, and its positions with it.
+        try:
+            async with asyncio.timeout(CALL_S):
+                return {tp: await self._client.position(tp) for tp in self._client.assignment()}
+        except (TimeoutError, IllegalStateError) as error:
+            raise KafkaError("a partition has no position after a fetch") from error
 
     def seek(self, partition: Partition, next_offset: int) -> None:
         """Fetch from `next_offset` on; a partition that has just moved away is no error."""
