@@ -235,7 +235,7 @@ class Stack:
     async def _servers_up(self) -> None:
         deadline = time.monotonic() + child.START_S_MAX
         for name, is_up, log in (
-            ("Valkey", self._valkey.listens, self._valkey.log),
+            ("Valkey", self._valkey.answers, self._valkey.log),
             ("PostgreSQL", self._postgres.answers, self._postgres.log),
             ("Kafka", self._kafka.listens, self._kafka.log),
         ):

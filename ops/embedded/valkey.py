@@ -3,6 +3,9 @@
 import subprocess
 from pathlib import Path
 
+from valkey import Valkey
+from valkey.exceptions import ValkeyError
+
 from ops.embedded import child
 
 
@@ -29,15 +32,15 @@ class EmbeddedValkey:
 
     def start(self) -> None:
         """
-        Start the server and return when it listens (0.1 s).
+        Start the server and return when it answers (0.1 s).
 
         Raises:
             NotStarted: it does not come up.
         """
-        child.until_up(self.launch, self.listens, log=self.log)
+        child.until_up(self.launch, self.answers, log=self.log)
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the server's process, which is returned; it listens a moment later."""
+        """Start the server's process, which is returned; it answers a moment later."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.process = child.start(
             [
@@ -50,9 +53,14 @@ class EmbeddedValkey:
         )
         return self.process
 
-    def listens(self) -> bool:
-        """Tell whether the server takes connections."""
-        return child.listens(self.port)
+    def answers(self) -> bool:
+        """Tell whether the server has loaded its data and takes commands."""
+        try:
+            with Valkey(port=self.port, socket_timeout=2) as client:
+                client.execute_command("PING")
+        except ValkeyError:
+            return False
+        return True
 
     def kill(self) -> None:
         """Stop the server as a crash would."""

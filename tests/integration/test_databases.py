@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from kafka_parts import Pipe, in_topic, many, run_until
 from valkey import Valkey
+from valkey.exceptions import ValkeyError
 
 from consumers.archive.consumer import Archive
 from consumers.archive.store import LocalStore
@@ -75,7 +76,7 @@ def _valkey(directory: Path) -> Sink:
                 fields = [f"{origin}/{CALLBACKS.name}/{at}" for at in range(CALLBACKS.partitions)]
                 counts = client.execute_command("HMGET", "hookline:applied", *fields)
                 sums = client.execute_command("HMGET", "hookline:sequence-sums", *fields)
-            except ConnectionError:
+            except ValkeyError:
                 return None
         return sum(int(each or 0) for each in counts), sum(int(each or 0) for each in sums)
 
