@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 
 from ops import audit as proof
@@ -298,6 +299,9 @@ def audit_command(
     audited.
     """
     bounded("--wait", wait_s, 0, 24 * 3600)
+    source = click.get_current_context().get_parameter_source("admin_urls")
+    if spool is not None and source is ParameterSource.ENVIRONMENT:
+        admin_urls = ()  # said on the command line, where no ingress runs
     if not admin_urls and spool is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
     report = run(
@@ -306,7 +310,7 @@ def audit_command(
                 bootstrap_servers=kafka,
                 archive=directory,
                 postgres=postgres,
-                stats=stats_url.rstrip("/") if stats_url else None,
+                stats=stats_url.rstrip("/").removesuffix("/v1/totals") if stats_url else None,
             ),
             admin_urls=admin_urls,
             spool=spool,
@@ -335,7 +339,7 @@ async def _audit(
 ) -> Report:
     accepted = proof.accepted_by_spools(spool) if spool else {}
     for url in admin_urls:
-        accepted |= await proof.accepted_by_status(url.rstrip("/"))
+        accepted |= await proof.accepted_by_status(url.rstrip("/").removesuffix("/status"))
     with err.status("reading") as status:
         return await proof.audit(
             accepted,

@@ -101,7 +101,11 @@ def accepted_by_spools(directory: Path) -> dict[str, int]:
         NotAudited: a process holds one of its spools, or one is damaged.
     """
     found = {}
-    for spool in summaries(directory):
+    try:
+        spools = list(summaries(directory))
+    except OSError as error:
+        raise NotAudited(f"the spools cannot be locked for a moment: {error}") from error
+    for spool in spools:
         if spool.fault:
             raise NotAudited(f"spool {spool.name}: {spool.fault}")
         if spool.last_sequence is None:
@@ -122,7 +126,7 @@ async def _ask(url: str) -> Any:
         ):
             return await response.json()
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise NotAudited(f"{url} does not answer: {error!r}") from error
+        raise NotAudited(f"{url} does not answer: {error}") from error
 
 
 async def _statistics(stats_url: str) -> Statistics:

@@ -1,12 +1,24 @@
 """Where the sequences of one origin were seen, and what that comes to, sink by sink. Pure."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from consumers.counters.layout import SUM_MODULUS
 from ops import report
 from ops.report import Held
+
+
+class Settled(NamedTuple):
+    """
+    Up to which sequence an origin is judged; what came later may still be on its way.
+
+    N where a spool told it, else what Kafka had when the audit began: then `known` is False.
+    """
+
+    until: int
+    known: bool
 
 
 class Sequences:
@@ -52,7 +64,7 @@ class Places:
     order_expired: dict[int, "array[int]"] = field(default_factory=dict)
     order: dict[int, "array[int]"] = field(default_factory=dict)
 
-    def in_kafka(self, accepted: int | None) -> Held:
+    def in_kafka(self, settled: Settled) -> Held:
         """Hold the topic and the dead letters of the ingress together against 1..N."""
         reach = max(self.callbacks.reach, self.dead_letters.reach)
         doubled = [
@@ -60,34 +72,40 @@ class Places:
             for sequence in range(1, reach + 1)
             if self.callbacks[sequence] + self.dead_letters[sequence] > 1
         ]
-        return _held(self.callbacks.distinct, self._nowhere(accepted), doubled)
+        return _held(self.callbacks.distinct, self._nowhere(settled), doubled)
 
-    def _nowhere(self, accepted: int | None) -> list[int]:
-        # What came after N was read may still be on its way.
+    def _nowhere(self, settled: Settled) -> list[int]:
+        if not settled.known:
+            return []  # nobody can say what there must be
         return [
             sequence
-            for sequence in range(1, (accepted or 0) + 1)
+            for sequence in range(1, settled.until + 1)
             if not (
                 self.callbacks[sequence] or self.dead_letters[sequence] or self.expired[sequence]
             )
         ]
 
-    def in_sink(self, sink: str, sequences: Sequences, accepted: int | None) -> Held:
-        """Hold what a sink has against 1..N, less what went to the dead letters on the way."""
-        set_aside = self.set_aside.get(sink, Sequences())
-        missing, doubled, aside = [], [], []
-        for sequence in range(1, max(accepted or 0, sequences.reach, set_aside.reach) + 1):
-            if sequences[sequence] > 1:
-                doubled.append(sequence)
-            if sequences[sequence] or self.dead_letters[sequence]:
+    def _owed(self, settled: Settled) -> Iterator[int]:
+        """Yield what every sink must have: 1..N less dead letters, or else what Kafka has."""
+        for sequence in range(1, settled.until + 1):
+            if self.dead_letters[sequence]:
                 continue
-            if set_aside[sequence]:
-                aside.append(sequence)
-            elif sequence <= (accepted or 0):
-                missing.append(sequence)
-        return _held(sequences.distinct, missing, doubled, aside)
+            if settled.known or self.callbacks[sequence] or self.archived[sequence]:
+                yield sequence
 
-    def in_counts(self, applied: Mapping[int, tuple[int, int]], accepted: int | None) -> Held:
+    def in_sink(self, sink: str, sequences: Sequences, settled: Settled) -> Held:
+        """Hold what a sink has against what it must have, and tell what was set aside instead."""
+        set_aside = self.set_aside.get(sink, Sequences())
+        lacking = [each for each in self._owed(settled) if not sequences[each]]
+        doubled = [each for each in range(1, sequences.reach + 1) if sequences[each] > 1]
+        return _held(
+            sequences.distinct,
+            [each for each in lacking if not set_aside[each]],
+            doubled,
+            [each for each in range(1, set_aside.reach + 1) if set_aside[each] > sequences[each]],
+        )
+
+    def in_counts(self, applied: Mapping[int, tuple[int, int]], settled: Settled) -> Held:
         """
         Hold numbers and sums, by partition, against the topic.
 
@@ -96,7 +114,7 @@ class Places:
         """
         set_aside = self.set_aside.get(report.COUNTS, Sequences())
         # What is nowhere is not counted either.
-        missing = self._nowhere(accepted)
+        missing = self._nowhere(settled)
         aside = [sequence for sequence in range(1, set_aside.reach + 1) if set_aside[sequence]]
         total, doubled = 0, 0
         for partition in {*self.order, *self.order_expired, *applied}:
@@ -109,7 +127,7 @@ class Places:
             count, counted_sum = applied.get(partition, (0, 0))
             total += count
             doubled += max(0, count - len(sequences))
-            missing += [each for each in sequences[count:] if each <= (accepted or 0)]
+            missing += [each for each in sequences[count:] if each <= settled.until]
             if count <= len(sequences) and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
                 # As many as there are, but others: one at least is missing and one is doubled.
                 missing += sequences[:1]

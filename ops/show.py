@@ -1,5 +1,6 @@
 """What people see: tables and lines made of results."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def addresses(where: Addresses) -> RenderableType:
 def where_it_stays(directory: Path) -> str:
     """Say where the demo's files are."""
     return (
-        f"Read what was archived:  hookline archive cat --archive {directory}/archive\n"
+        f"Read what was archived:  {sys.argv[0]} archive cat --archive {directory}/archive\n"
         f"Remove it when you have seen enough:  rm -r {directory}"
     )
 
@@ -126,9 +127,7 @@ def segment(path: Path, summary: Summary, size: int) -> str:
 
 def _table(title: str) -> Table:
     # Narrow: an audit of all sinks fits into 80 columns.
-    return Table(
-        title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
-    )
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
 
 
 def _remarks(found: Report) -> list[RenderableType]:
@@ -177,7 +176,11 @@ def _faults_of(origin: OriginReport) -> list[str]:
 
 def _verdict(found: Report) -> RenderableType:
     if found.proven:
-        return Text("proven: every callback is in every sink exactly once", style="bold green")
+        audited = [title for sink, title in SINKS.items() if found.held(sink) is not None]
+        named = ", ".join(title for title in audited if title != SINKS[DEAD_LETTERS])
+        others = [title for title in SINKS.values() if title not in audited]
+        rest = f"; not audited: {', '.join(others)}" if others else ""
+        return Text(f"proven: every callback exactly once {named}{rest}", style="bold green")
     return Text("not proven", style="bold red")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from consumers.archive.segment import Line
 from ops import report
 from ops.ledger import Entry
-from ops.places import Places, Sequences
+from ops.places import Places, Sequences, Settled
 from ops.report import Counted, Held, LedgerReport, OriginReport, Report
 from schemas.body import Malformed, parse
 from schemas.dead_letter import GROUP
@@ -64,6 +64,8 @@ class Tally:
         self._beginnings: dict[int, int] = {}
         self._ordered_from: dict[int, int] = {}
         self._strangers = 0
+        # Of origins without a known spool: what Kafka had at the first report.
+        self._unknown: dict[str, int] = {}
         self.records = 0
         self.lines = 0
 
@@ -197,16 +199,20 @@ class Tally:
 
     def _origin(self, origin: str) -> OriginReport:
         places, accepted = self._places[origin], self._accepted.get(origin)
+        if accepted is None:
+            settled = Settled(self._unknown.setdefault(origin, places.callbacks.reach), known=False)
+        else:
+            settled = Settled(accepted, known=True)
         sinks = {
-            report.KAFKA: places.in_kafka(accepted),
+            report.KAFKA: places.in_kafka(settled),
             report.DEAD_LETTERS: Held(sequences=places.dead_letters.distinct),
-            report.ARCHIVE: places.in_sink(report.ARCHIVE, places.archived, accepted),
+            report.ARCHIVE: places.in_sink(report.ARCHIVE, places.archived, settled),
         }
         if self._synced:
-            sinks[report.POSTGRES] = places.in_sink(report.POSTGRES, places.synced, accepted)
+            sinks[report.POSTGRES] = places.in_sink(report.POSTGRES, places.synced, settled)
         if self._counted:
             counted = self._statistics.applied.get(origin, {})
-            sinks[report.COUNTS] = places.in_counts(counted, accepted)
+            sinks[report.COUNTS] = places.in_counts(counted, settled)
         return OriginReport(origin=origin, accepted=accepted, sinks=sinks)
 
     def _ledger_report(self) -> LedgerReport:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -46,11 +47,15 @@ archive_option = click.option(
 
 def run(work: Coroutine[Any, Any, Got]) -> Got:
     """Run `work`; what a person can mend becomes one clear line, Ctrl-C and SIGTERM end it."""
+    # What aiokafka meets is told once, by the error that it ends in.
+    logging.getLogger("aiokafka").setLevel("CRITICAL")
 
     async def interruptible() -> Got:
         task = asyncio.current_task()
         if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            # SIGINT too: a shell starts what is in its background with that one ignored.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
 
     try:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from consumers.counters.counts import SCHEMES, Counts
+from consumers.counters.counts import URL, Counts
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from schemas.settings import Secret, read
@@ -31,7 +31,7 @@ class CountersSettings:
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
-        if not self.valkey.startswith(SCHEMES):
+        if not URL.fullmatch(self.valkey):
             yield "COUNTERS_VALKEY must be like valkey://:password@host:6379/0"
         if not 60 <= self.remember_s <= self.keep_minutes_s <= 10 * 365 * 24 * 3600:
             yield "60 <= COUNTERS_REMEMBER_S <= COUNTERS_KEEP_MINUTES_S <= 315360000 must hold"

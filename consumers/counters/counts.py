@@ -6,6 +6,7 @@ a second behind Kafka; then its position went back with its totals, and the cons
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from schemas.message import sent_at
 from schemas.payload import GroupMessage, Message
 from schemas.settings import Secret
 
-SCHEMES = ("valkey://", "valkeys://", "redis://", "rediss://")
+URL = re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?")
 CALL_S = 5.0
 ACCOUNT_LETTERS_MAX = 128
 KINDS = {Message.COMMAND: layout.MESSAGES, GroupMessage.COMMAND: layout.GROUP_MESSAGES}
@@ -41,7 +42,7 @@ _NOT_NOW = (
     exceptions.ReadOnlyError,
     OSError,
 )
-_NOT_NOW_ANSWERS = ("BUSY", "MISCONF", "MASTERDOWN", "NOREPLICAS")
+_NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 
 
 class Counts:

@@ -143,6 +143,7 @@ class Runner:
             try:
                 next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
+                CONSUMER_POSTPONED.inc()
                 log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
                 await asyncio.sleep(POSTPONE_S)
                 return
@@ -160,6 +161,7 @@ class Runner:
             try:
                 next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
+                CONSUMER_POSTPONED.inc()
                 log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
                 return
             if lease.ended:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import uvloop
 from aiohttp import web
 
-from consumers.counters.counts import SCHEMES, connect
+from consumers.counters.counts import URL, connect
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from schemas.process import log_to_stderr, stop_on_signals
@@ -28,7 +28,7 @@ class StatsSettings:
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
-        if not self.valkey.startswith(SCHEMES):
+        if not URL.fullmatch(self.valkey):
             yield "STATS_VALKEY must be like valkey://:password@host:6379/0"
         if not 1 <= self.port <= 65535:
             yield "STATS_PORT must be from 1 to 65535"

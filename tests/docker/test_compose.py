@@ -36,7 +36,7 @@ class Project:
         self.ports = dict(zip(("INGRESS", "STATS", "KAFKA"), free_ports(), strict=True))
         self._env = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
-            "HOOKLINE_IMAGE": "hookline-test",
+            "IMAGE": "hookline-test",
             "ARCHIVE_SEGMENT_AGE_S": "1",
             **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
         }
@@ -141,7 +141,7 @@ def ask(project: Project, path: str) -> dict[str, Any]:
 def test_what_the_sender_noted_is_in_every_sink_and_in_the_statistics(project: Project) -> None:
     """The docs' own commands; then messages and people by the ledger, people included."""
     said = project.run(the_block("ops simulate"))
-    assert "proven: every callback is in every sink exactly once" in said
+    assert "proven: every callback exactly once in Kafka, archived, synced, counted" in said
     ledger = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "ops", "ledger.jsonl")
     shown, sent = shown_and_sent(
         ask(project, "/v1/totals"), [json.loads(line) for line in ledger.splitlines()]
@@ -214,6 +214,8 @@ def test_stores_that_are_put_back_to_an_older_state_end_complete(project: Projec
 def test_what_was_stored_outlives_the_containers(project: Project) -> None:
     """Down without --volumes, and up again."""
     before = project.prove()
+    assert "last_sequence" in project.run(the_block("ops archive ls"))
+    assert "proven: " in project.run(the_block("--spool"))
     project.run(the_block("docker compose down\n"))
     project.run(the_block("up --build"))
     assert project.prove()["origins"] == before["origins"]

@@ -141,7 +141,10 @@ async def test_every_command_in_the_docs_works(
         await until_answers(f"http://127.0.0.1:{shell.ports['8081']}/readyz")
         await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
         async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
-            assert "proven: every" in await shell.run(the_block("hookline simulate"))
+            assert (
+                "proven: every callback exactly once in Kafka, archived, synced, counted\n"
+                in await shell.run(the_block("hookline simulate"))
+            )
             assert reader.stdout is not None
             line = (await asyncio.wait_for(reader.stdout.readline(), 30)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)

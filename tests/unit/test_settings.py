@@ -74,6 +74,13 @@ def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault:
         (CountersSettings, "COUNTERS_", "REMEMBER_S", "9999999", "must hold"),
         (CountersSettings, "COUNTERS_", "PEOPLE_EXACT_MAX", "-1", "from 0 to"),
         (StatsSettings, "STATS_", "VALKEY", "http://127.0.0.1", "must be like valkey://"),
+        (
+            StatsSettings,
+            "STATS_",
+            "VALKEY",
+            "valkey://127.0.0.1:6379/abc",
+            "must be like valkey://",
+        ),
         (StatsSettings, "STATS_", "PORT", "0", "from 1 to 65535"),
     ],
 )

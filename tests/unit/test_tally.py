@@ -121,6 +121,11 @@ def test_an_origin_that_no_spool_has_is_unproven() -> None:
     """Nobody can say how many callbacks it had."""
     report = audited(topic=[1], archive=[1], accepted=None)
     assert (report.unproven, report.proven, report.missing) == ([ORIGIN], False, 0)
+    # What Kafka has, every sink must have all the same.
+    report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), accepted=None)
+    sinks = report.origins[0].sinks
+    assert [sinks[s].missing_listed for s in (ARCHIVE, POSTGRES, COUNTS)] == [[3], [1], [3]]
+    assert (report.unproven, sinks[KAFKA].missing) == ([ORIGIN], 0)
 
 
 def test_before_the_topics_beginning_the_archives_word_counts() -> None:
