@@ -27,7 +27,7 @@ from ops.stack import Addresses
 SINKS = {
     KAFKA: "in Kafka",
     DEAD_LETTERS: "dead letters",
-    ARCHIVE: "archived",
+    ARCHIVE: "in archive",
     POSTGRES: "synced",
     COUNTS: "counted",
 }
@@ -100,7 +100,7 @@ def report(found: Report) -> RenderableType:
     table = _table("Audit")
     table.add_column("origin", no_wrap=True)
     audited = [sink for sink in SINKS if found.held(sink) is not None]
-    for column in ("accepted", *(SINKS[sink] for sink in audited), "missing", "doubled"):
+    for column in ("stored", *(SINKS[sink] for sink in audited), "missing", "doubled"):
         table.add_column(column, justify="right")
     for origin in found.origins:
         table.add_row(
