@@ -149,7 +149,7 @@ async def test_every_command_in_the_docs_works(
             line = (await asyncio.wait_for(reader.stdout.readline(), 30)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
-        assert "records" in await shell.run(the_block("archive ls"))
+        assert "records" in await shell.run(the_block("hookline archive ls"))
         (query,) = blocks("sql")
         with psycopg.connect(postgres_server.conninfo) as connection:
             days = connection.execute(query.encode()).fetchall()
