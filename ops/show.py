@@ -97,7 +97,8 @@ def outcome(came_out: Outcome) -> RenderableType:
 
 def report(found: Report) -> RenderableType:
     """Show a proof, origin by origin."""
-    table = _table("Audit")
+    # An audit of all sinks fits into 80 columns.
+    table = _table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
     audited = [sink for sink in SINKS if found.held(sink) is not None]
     for column in ("stored", *(SINKS[sink] for sink in audited), "missing", "doubled"):
@@ -125,9 +126,14 @@ def segment(path: Path, summary: Summary, size: int) -> str:
     )
 
 
-def _table(title: str) -> Table:
-    # Narrow: an audit of all sinks fits into 80 columns.
-    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
+def _table(title: str, *, padding: int = 1) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, padding, 0, 0),
+        show_edge=False,
+    )
 
 
 def _remarks(found: Report) -> list[RenderableType]:
