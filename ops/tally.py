@@ -117,8 +117,8 @@ class Tally:
         identity = _key(told.id)
         self._repeats += identity in self._ids
         self._ids.add(identity)
-        self._match(told, report.KAFKA)
-        self._note_message(told)
+        self._match(identity, told, report.KAFKA)
+        self._note_message(identity, told)
 
     def see_line(self, line: Line) -> None:
         """Count a line of the archive, in the order of its partition."""
@@ -133,8 +133,9 @@ class Tally:
             places.expired.add(told.sequence)
         if line.offset < self._ordered_from.get(line.partition, 0):
             places.order_expired.setdefault(line.partition, array("Q")).append(told.sequence)
-        self._match(told, report.ARCHIVE)
-        self._note_message(told)
+        identity = _key(told.id)
+        self._match(identity, told, report.ARCHIVE)
+        self._note_message(identity, told)
 
     def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
         """Take the database's receipts, all of them: what was seen of it before is forgotten."""
@@ -162,8 +163,7 @@ class Tally:
             return None
         return told
 
-    def _match(self, told: Event, sink: str) -> None:
-        identity = _key(told.id)
+    def _match(self, identity: bytes, told: Event, sink: str) -> None:
         if identity in self._ledger:
             self._compare(identity, hashlib.sha256(told.body).hexdigest(), sink)
 
@@ -172,10 +172,9 @@ class Tally:
         if self._ledger[identity].sha256 != sha256:
             self._changed.add(identity)
 
-    def _note_message(self, told: Event) -> None:
+    def _note_message(self, identity: bytes, told: Event) -> None:
         if not self._counted or told.command not in MESSAGE_COMMANDS:
             return
-        identity = _key(told.id)
         settled = told.sequence <= self._accepted.get(told.origin, 0)
         if identity in self._messages and (self._messages[identity] or not settled):
             return

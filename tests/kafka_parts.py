@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord
 from builders import a_body, a_callback
 from fakes import MemoryDeadLetters
@@ -127,6 +128,14 @@ async def in_topic(
         return sorted(found, key=lambda record: (record.partition, record.offset))
     finally:
         await reader.stop()
+
+
+async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
+    """Have the topic begin at these offsets, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({tp: RecordsToDelete(offset) for tp, offset in offsets.items()})
+    await admin.close()
 
 
 def sequences(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[int]:

@@ -61,9 +61,7 @@ class Archive:
             Unavailable: the directory cannot be read now.
             Stopped: the last segment is damaged.
         """
-        behind = await self._behind(partition)
-        ended_at, passed = self._passed.get(partition, (None, None))
-        return behind if passed is None or ended_at != behind else passed
+        return self._with_passed(partition, await self._behind(partition))
 
     async def begin(self, _partition: Partition, _next_offset: int) -> None:
         """Do nothing: a chain begins with its first segment, wherever that is."""
@@ -97,10 +95,15 @@ class Archive:
         return last.next_offset if last else None
 
     async def _pass(self, batch: Batch) -> None:
-        stands_at = await self.position(batch.partition)
+        behind = await self._behind(batch.partition)
+        stands_at = self._with_passed(batch.partition, behind)
         if stands_at not in (None, batch.begins_at):
             raise Elsewhere(stands_at)
-        self._passed[batch.partition] = (await self._behind(batch.partition), batch.next_offset)
+        self._passed[batch.partition] = (behind, batch.next_offset)
+
+    def _with_passed(self, partition: Partition, behind: int | None) -> int | None:
+        ended_at, passed = self._passed.get(partition, (None, None))
+        return behind if passed is None or ended_at != behind else passed
 
     def _write(self, batch: Batch) -> None:
         name = segment.name(batch.partition, batch.records[0])

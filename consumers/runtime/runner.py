@@ -143,8 +143,7 @@ class Runner:
             try:
                 next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
-                CONSUMER_POSTPONED.inc()
-                log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
+                self._unanswered(partition, error)
                 await asyncio.sleep(POSTPONE_S)
                 return
             if not lease.ended:
@@ -161,8 +160,7 @@ class Runner:
             try:
                 next_offset = await self._position_or_begin(source, partition)
             except Unavailable as error:
-                CONSUMER_POSTPONED.inc()
-                log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
+                self._unanswered(partition, error)
                 return
             if lease.ended:
                 return
@@ -186,6 +184,10 @@ class Runner:
         async with _bounded():
             await self._handler.begin(partition, beginning)
         return beginning
+
+    def _unanswered(self, partition: Partition, error: Unavailable) -> None:
+        CONSUMER_POSTPONED.inc()
+        log.warning("%s cannot say where %s stands: %s", self._name, partition, error)
 
     def _follow(self, source: Source, partition: Partition, next_offset: int) -> None:
         CONSUMER_RELOCATED.inc()

@@ -18,6 +18,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from ops.embedded.child import free_port
+from ops.embedded.valkey import EmbeddedValkey
 from schemas.settings import Secret
 
 # The time of receipt of the builders' records, 22:13:20.123.
@@ -268,6 +269,17 @@ async def test_other_paths_and_methods_are_told_what_there_is(bench: Bench) -> N
         assert (response.status, await response.json()) == (405, {"error": "ask with GET"})
     async with bench.api.get("/livez") as response:
         assert response.status == 200
+
+
+async def test_a_database_number_that_valkey_does_not_have_is_told_as_such(
+    valkey_server: EmbeddedValkey,
+) -> None:
+    """Consumers wait for it to be mended, the API answers 503."""
+    url = Secret(f"valkey://127.0.0.1:{valkey_server.port}/99")
+    counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=1)
+    with pytest.raises(Unavailable, match="DB index"):
+        await counts.position(P0)
+    await counts.close()
 
 
 async def test_without_valkey_the_api_says_so_and_lives() -> None:

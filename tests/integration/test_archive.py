@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from kafka_parts import Pipe, in_topic, many, run_until
+from aiokafka.admin import AIOKafkaAdminClient
+from kafka_parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import Archive
 from consumers.archive.segment import Line, read_lines
@@ -149,11 +149,7 @@ async def test_an_offset_that_retention_deleted_stops_the_consumer(
     await pipe.store(many(10))
     await pipe.forward()
     partition = (await in_topic(pipe.bootstrap_servers, pipe.spool.origin))[0].partition
-    admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
-    await admin.start()
-    tp = TopicPartition(CALLBACKS.name, partition)
-    await admin.delete_records({tp: RecordsToDelete(before_offset=1)})
-    await admin.close()
+    await delete_before(pipe.bootstrap_servers, {TopicPartition(CALLBACKS.name, partition): 1})
     with pytest.raises(ExceptionGroup) as raised:
         await run_until(
             Behind(LocalStore(tmp_path / "archive")),

@@ -11,8 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
-from kafka_parts import Pipe, in_topic, many, run_until
+from kafka_parts import Pipe, delete_before, in_topic, many, run_until
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
@@ -204,10 +203,7 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
         ends = await ends_of_topic(pipe.bootstrap_servers)
         await run(handler, "database", ends)
         await run(archive, "archive", ends)
-        admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
-        await admin.start()
-        await admin.delete_records({tp: RecordsToDelete(end) for tp, end in ends.items()})
-        await admin.close()
+        await delete_before(pipe.bootstrap_servers, ends)
         # Where the last record was, there is nothing any more: to go on from there would stop them.
         await pipe.store(many(50, first=201))
         await pipe.forward()
