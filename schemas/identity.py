@@ -82,11 +82,19 @@ def place_id(origin: str, sequence: int) -> str:
     return _digest(origin.encode(), str(sequence).encode())
 
 
+def message_random(document: Mapping[str, Any]) -> str:
+    """Return a message's random number as text: MsgRandom, in groups Random; "" without any."""
+    return text(document.get("MsgRandom")) or text(document.get("Random"))
+
+
 def _message(document: Mapping[str, Any]) -> tuple[bytes, ...]:
     if key := text(document.get("MsgKey")):
         return (key.encode(),)
-    random = text(document.get("MsgRandom")) or text(document.get("Random"))
-    numbers = (text(document.get("MsgSeq")), random, text(document.get("MsgTime")))
+    numbers = (
+        text(document.get("MsgSeq")),
+        message_random(document),
+        text(document.get("MsgTime")),
+    )
     return tuple(number.encode() for number in numbers) if all(numbers) else ()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from consumers.runtime.callbacks import Callback
 from schemas.body import text
-from schemas.identity import parties
+from schemas.identity import message_random, parties
 from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 
 RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")
@@ -78,11 +78,10 @@ def _common(callback: Callback) -> Row:
 
 def _of_message(callback: Callback) -> Row:
     document = callback.document
-    random = document.get("MsgRandom", document.get("Random"))
     return (
         sent_at(document),
         integer(document.get("MsgSeq")),
-        integer(random),
+        integer(message_random(document)),
         _text(text(document.get("MsgKey"))),
         integer(document.get("SendMsgResult")),
     )
