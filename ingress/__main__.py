@@ -2,16 +2,23 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
+import resource
 import sys
 
 import uvloop
 from aiohttp import web
 
-from ingress import admin, receive
+from ingress import admin
+from ingress.adopt import Adopter
+from ingress.apps import Apps, Unusable
+from ingress.complaints import Complaints
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
+from ingress.receive import Door
+from ingress.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool import Broken, Full, Spool
 from ingress.spools import take
@@ -22,10 +29,18 @@ log = logging.getLogger("ingress")
 
 # Requests under way are finished within this when the process stops.
 SHUTDOWN_S = 5.0
+# Beside connections: the spools, Kafka, the admin port.
+OTHER_FILES = 200
+# What lives for ever is no garbage, and requests make no cycles: collections are rare.
+GC_THRESHOLDS = (20_000, 50, 100)
 
 
-async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None:
-    """Receive and forward until SIGTERM or SIGINT. What is still spooled then stays spooled."""
+async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Spool) -> str:
+    """
+    Receive and forward until SIGTERM or SIGINT; what is still spooled then stays spooled.
+
+    Returns why it ended: "" by a signal, else what is wrong with the spool's file.
+    """
     stop = stop_on_signals()
 
     stored = asyncio.Event()
@@ -35,56 +50,104 @@ async def serve(shared: Shared, settings: IngressSettings, spool: Spool) -> None
         waiting_bytes_max=settings.waiting_bytes_max,
         stored=stored,
     )
-    forwarder = Forwarder(
-        spool,
-        bootstrap_servers=shared.bootstrap_servers,
+
+    def forwarder_of(spool: Spool, intake: Intake, stored: asyncio.Event) -> Forwarder:
+        return Forwarder(
+            spool,
+            bootstrap_servers=shared.bootstrap_servers,
+            body_bytes_max=shared.body_bytes_max,
+            stored=stored,
+            intake=intake,
+        )
+
+    forwarder = forwarder_of(spool, intake, stored)
+    adopter = Adopter(settings.spool_dir, spool, forwarder_of, bytes_max=settings.spool_bytes_max)
+    server = PublicServer(
+        Door(intake, apps, path=settings.path),
+        Complaints(),
+        settings,
         body_bytes_max=shared.body_bytes_max,
-        stored=stored,
-        intake=intake,
     )
-    health = admin.Health(spool, intake, forwarder, settings)
-    public = web.ServerRunner(
-        receive.server(intake, settings, body_bytes_max=shared.body_bytes_max),
-        shutdown_timeout=SHUTDOWN_S,
-    )
+    health = admin.Health(spool, intake, forwarder, adopter, apps, server, settings)
+    public = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     private = web.AppRunner(admin.application(health), access_log=None)
-    forwarding = asyncio.create_task(forwarder.run())
+    watching = [
+        asyncio.create_task(watch)
+        for watch in (forwarder.run(), adopter.run(), apps.watch(), health.watch())
+    ]
     try:
         await private.setup()
         await web.TCPSite(private, settings.admin_host, settings.admin_port).start()
         await public.setup()
-        await web.TCPSite(public, settings.host, settings.port, backlog=1024).start()
+        site = web.TCPSite(public, settings.host, settings.port, backlog=1024)
+        await site.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         log.info("spool %s ends at %d; ready", spool.origin, spool.last_sequence)
-        await stop.wait()
+        corrupt = await _first(stop, intake.corrupt)
 
         log.info("stopping: unready for %g s, then no new connection", settings.unready_s)
-        health.draining = True
-        await asyncio.sleep(settings.unready_s)
+        server.draining = True
+        if not corrupt:
+            await asyncio.sleep(settings.unready_s)
+        await site.stop()
+        await server.drained()
     finally:
         await public.cleanup()
-        forwarding.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await forwarding
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
         await intake.close()
         await private.cleanup()
         spool.close()
-        log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
+    log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
+    return corrupt
+
+
+async def _first(stop: asyncio.Event, corrupt: asyncio.Future[str]) -> str:
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((stopping, corrupt), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    return corrupt.result() if corrupt.done() else ""
+
+
+def _allow_files(connections_max: int) -> None:
+    """Raise the limit of open files as far as the connections need it, or exit saying why not."""
+    wanted = connections_max + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        sys.exit(
+            "The ingress cannot start:\n"
+            f"  - INGRESS_CONNECTIONS_MAX={connections_max} needs {wanted} open files, and the "
+            f"limit is {hard}: raise it (ulimit -n) or lower the setting"
+        )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def main() -> None:
     """Start, or say everything that keeps the process from starting and exit with 1."""
     try:
         shared, settings = read(IngressSettings, "INGRESS_", os.environ)
+        apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
     except Faults as faults:
         sys.exit(f"The ingress cannot start:\n{faults}")
+    except Unusable as unusable:
+        sys.exit(f"The ingress cannot start:\n  - INGRESS_SECRETS_FILE: {unusable}")
     log_to_stderr(shared)
     log.info("%r %r", shared, settings)
+    _allow_files(settings.connections_max)
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-        uvloop.run(serve(shared, settings, spool))
+        corrupt = uvloop.run(serve(shared, settings, apps, spool))
     except (OSError, Broken, Full) as error:
         sys.exit(f"The ingress cannot start:\n  - {error}")
+    if corrupt:
+        # The next start verifies the file and sets it aside.
+        sys.exit(f"The ingress ends: {corrupt}")
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -1,40 +1,80 @@
-"""The admin port: health in three honest levels, never on the public port.
+"""
+The admin port: health in three honest levels, never on the public port.
 
 Kafka being down never makes an ingress unready: callbacks are safe on disk without it.
 """
 
+import asyncio
+import math
 import time
+from collections import deque
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from ingress.adopt import Adopter
+from ingress.apps import Apps
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import Damaged
+from ingress.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool import Spool
-from ingress.spools import summaries
-from schemas.telemetry import INGRESS
+from ingress.spool import Corrupt, Spool
+from schemas import telemetry
+
+GROWTH_EVERY_S = 2.0
+# The rate of growth is taken over this time.
+GROWTH_WINDOW_S = 60.0
+
+
+@dataclass(slots=True)
+class Growth:
+    """How fast the spool fills, from its size now and then."""
+
+    samples: deque[tuple[float, int]] = field(
+        default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_EVERY_S) + 1)
+    )
+
+    def note(self, now_s: float, size: int) -> None:
+        """Note the size of the spool in bytes."""
+        self.samples.append((now_s, size))
+
+    def full_in_s(self, bytes_max: int) -> float:
+        """Return in how many seconds `bytes_max` is reached at this rate, infinity if never."""
+        if len(self.samples) < 2:
+            return math.inf
+        (began_s, began), (now_s, size) = self.samples[0], self.samples[-1]
+        if size <= began or now_s <= began_s:
+            return math.inf
+        return max(bytes_max - size, 0) * (now_s - began_s) / (size - began)
 
 
 @dataclass(slots=True)
 class Health:
-    """What the admin port reports on; `draining` is set when the process begins to stop."""
+    """What the admin port reports on."""
 
     spool: Spool
     intake: Intake
     forwarder: Forwarder
+    adopter: Adopter
+    apps: Apps
+    server: PublicServer
     settings: IngressSettings
-    draining: bool = False
-    started_at: float = field(default_factory=time.time)
+    growth: Growth = field(default_factory=Growth)
+    started_at: float = field(default_factory=time.monotonic)
+
+    async def watch(self) -> None:
+        """Follow the size of the spool until cancelled."""
+        while True:
+            self.growth.note(time.monotonic(), self.spool.bytes)
+            await asyncio.sleep(GROWTH_EVERY_S)
 
     def unready(self) -> str:
         """Return why no callback can be accepted now, "" if they can."""
-        if self.draining:
+        if self.server.draining:
             return "stopping"
         if self.intake.fault:
             return self.intake.fault
@@ -44,6 +84,7 @@ class Health:
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows; docs/operations.md explains each field."""
+        full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
             "origin": self.spool.origin,
             "last_sequence": self.spool.last_sequence,
@@ -53,30 +94,39 @@ class Health:
             "unready_because": self.unready(),
             "kafka_connected": not self.forwarder.fault,
             "kafka_fault": self.forwarder.fault,
+            "secrets_fault": self.apps.fault,
+            "connections": self.server.open,
             "spool_rows": self.spool.rows,
             "spool_bytes": self.spool.bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
-            "uptime_s": round(time.time() - self.started_at, 3),
-            "spools": self._spools(self.settings.spool_dir),
+            "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
+            "uptime_s": round(time.monotonic() - self.started_at, 3),
+            "spools": [asdict(spool) for spool in self.adopter.known()],
         }
+
+    def observe(self) -> None:
+        """Set the gauges to what is so now."""
+        telemetry.INGRESS_SPOOL_ROWS.set(self.spool.rows)
+        telemetry.INGRESS_SPOOL_BYTES.set(self.spool.bytes)
+        telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
+        telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
+        telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
+        telemetry.INGRESS_READY.set(not self.unready())
+        telemetry.INGRESS_KAFKA_UP.set(not self.forwarder.fault)
+        telemetry.INGRESS_CONNECTIONS.set(self.server.open)
 
     def _oldest_waiting_s(self) -> float | None:
         try:
             oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
-        except Damaged:
-            return None  # kafka_fault names it: the forwarder has met it first
-        return round(time.time() - oldest[0].received_at_ms / 1000, 3) if oldest else 0.0
-
-    def _spools(self, directory: Path) -> list[dict[str, Any]]:
-        mine = {"origin": self.spool.origin, "last_sequence": self.spool.last_sequence}
-        return [
-            asdict(spool) | (mine if spool.name == self.spool.name else {})
-            for spool in summaries(directory)
-        ]
+        except (Damaged, Corrupt):
+            return None  # the log names it: the forwarder meets it first
+        # A clock that was set back makes no callback younger than now.
+        return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0
 
 
 def application(health: Health) -> web.Application:
     """Return the admin port's application."""
+    scrape = make_aiohttp_handler(telemetry.INGRESS)
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="the loop turns\n")
@@ -92,13 +142,17 @@ def application(health: Health) -> web.Application:
             )
         )
 
+    async def metrics(request: web.Request) -> web.StreamResponse:
+        health.observe()
+        return await scrape(request)
+
     app = web.Application()
     app.add_routes(
         [
             web.get("/livez", livez),
             web.get("/readyz", readyz),
             web.get("/status", status),
-            web.get("/metrics", make_aiohttp_handler(INGRESS)),
+            web.get("/metrics", metrics),
         ]
     )
     return app

@@ -8,30 +8,40 @@ forwarder drops its producer, makes a new one, reads the cursor and goes on from
 
 import asyncio
 import contextlib
-import functools
 import logging
 import random
-from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator
+from functools import partial
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
-from aiokafka.partitioner import murmur2
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.errors import (
+    InvalidMessageError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import OffsetAndMetadata
 
+from ingress.batches import Gathered, gather
 from ingress.intake import Intake
-from ingress.row import Row
-from ingress.spool import Spool
-from schemas.record import numbered
-from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_KAFKA_UP
+from ingress.row import Damaged
+from ingress.spool import Corrupt, Spool
+from schemas.record import Record, refused_record
+from schemas.telemetry import (
+    INGRESS_FORWARD_FAILURES,
+    INGRESS_FORWARDED,
+    INGRESS_REFUSED_BY_KAFKA,
+    INGRESS_ROWS_DAMAGED,
+    INGRESS_TO_KAFKA_S,
+)
 from schemas.topics import CALLBACKS, record_bytes_max
 
 log = logging.getLogger(__name__)
 
 ROWS_MAX = 2000
-BYTES_MAX = 4 << 20
 # One transaction is begun, sent and committed within TRANSACTION_S; the broker aborts what a dead
 # forwarder left open after TRANSACTION_TIMEOUT_MS, and readers wait for it until then.
 TRANSACTION_S = 8.0
@@ -40,7 +50,10 @@ START_S = 30.0
 STOP_S = 5.0
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
-ROWS_PER_TURN = 100
+# With nothing to send, Kafka is asked so often whether it is there.
+IDLE_PROBE_S = 5.0
+# What a broker says of the records themselves: sent again they would be refused again.
+REFUSALS = (InvalidMessageError, MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class Forwarder:
@@ -60,6 +73,9 @@ class Forwarder:
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._intake = intake
         self._stored = stored
+        self._rows_max = ROWS_MAX
+        # Dead letters in the place of rows that the broker refuses, by sequence.
+        self._instead: dict[int, Record] = {}
         self.forwarded = spool.first_sequence() - 1
         self.fault = "not connected yet"
 
@@ -70,17 +86,19 @@ class Forwarder:
             before = self.forwarded
             try:
                 await self._forward()
+            except Corrupt as corrupt:
+                self._intake.find_corrupt(str(corrupt))
+                return
             except Exception as error:
-                INGRESS_KAFKA_UP.set(0)
                 INGRESS_FORWARD_FAILURES.inc()
                 expected = isinstance(error, KafkaError | TimeoutError | OSError)
-                fault = str(error) or type(error).__name__
+                fault = _in_words(error)
                 if fault != self.fault or not expected:
                     log.warning(
                         "forwarding from spool %s stopped at %d: %s; callbacks wait on disk",
                         self._spool.origin,
                         self.forwarded,
-                        repr(error),
+                        fault,
                         exc_info=None if expected else error,
                     )
                 self.fault = fault
@@ -101,18 +119,80 @@ class Forwarder:
             self._intake.let_go(self.forwarded)
             log.info("forwarding from spool %s after %d", self._spool.origin, self.forwarded)
             self.fault = ""
-            INGRESS_KAFKA_UP.set(1)
             while True:
                 self._stored.clear()
-                rows = self._spool.since(self.forwarded, rows_max=ROWS_MAX, bytes_max=BYTES_MAX)
-                if not rows:
-                    await self._stored.wait()
+                try:
+                    gathered = await gather(
+                        producer,
+                        self._spool,
+                        self.forwarded,
+                        rows_max=self._rows_max,
+                        instead=self._instead,
+                    )
+                except Damaged as damaged:
+                    await self._quarantine(damaged.sequence, str(damaged))
                     continue
-                async with asyncio.timeout(TRANSACTION_S):
-                    await self._transaction(producer, rows)
-                self.forwarded = rows[-1].sequence
-                INGRESS_FORWARDED.inc(len(rows))
-                self._intake.let_go(self.forwarded)
+                if gathered.rows:
+                    await self._carry(producer, gathered)
+                else:
+                    await self._idle(producer)
+
+    async def _carry(self, producer: AIOKafkaProducer, gathered: Gathered) -> None:
+        """Bring the rows into Kafka, or find out which of them the broker refuses for ever."""
+        try:
+            async with asyncio.timeout(TRANSACTION_S):
+                await self._transaction(producer, gathered)
+        except REFUSALS as refusal:
+            async with asyncio.timeout(TRANSACTION_S):
+                await producer.abort_transaction()
+            await self._narrow(gathered, refusal)
+            return
+        self.forwarded = gathered.last
+        self._rows_max = min(2 * self._rows_max, ROWS_MAX)
+        for sequence in [sequence for sequence in self._instead if sequence <= gathered.last]:
+            del self._instead[sequence]
+        INGRESS_FORWARDED.inc(gathered.rows)
+        INGRESS_TO_KAFKA_S.observe(time.time() - gathered.oldest_received_at_ms / 1000)
+        self._intake.let_go(self.forwarded)
+
+    async def _narrow(self, gathered: Gathered, refusal: KafkaError) -> None:
+        # The broker names no record, so fewer are tried until one stands alone.
+        if gathered.rows > 1:
+            self._rows_max = gathered.rows // 2
+            return
+        sequence = gathered.last
+        if sequence in self._instead:
+            await self._quarantine(sequence, f"Kafka refuses row {sequence} as a dead letter, too")
+            return
+        (row,) = self._spool.since(sequence - 1, rows_max=1, bytes_max=1)
+        log.critical(
+            "Kafka refuses row %d of spool %s (%s); it goes to the dead-letter topic",
+            sequence,
+            self._spool.origin,
+            _in_words(refusal),
+        )
+        INGRESS_REFUSED_BY_KAFKA.inc()
+        self._instead[sequence] = refused_record(row.record, refusal, int(time.time() * 1000))
+
+    async def _quarantine(self, sequence: int, why: str) -> None:
+        await self._intake.between(partial(self._spool.quarantine, sequence))
+        INGRESS_ROWS_DAMAGED.inc()
+        log.critical(
+            "%s; it is in quarantine in the spool's file and will not be sent (hookline spool show "
+            "%s), and audit reports it as missing",
+            why,
+            self._spool.name,
+        )
+
+    async def _idle(self, producer: AIOKafkaProducer) -> None:
+        """Return when there is something to send; meanwhile make sure that Kafka is there."""
+        try:
+            async with asyncio.timeout(IDLE_PROBE_S):
+                await self._stored.wait()
+        except TimeoutError:
+            async with asyncio.timeout(TRANSACTION_S):
+                if not await producer.client.force_metadata_update():
+                    raise KafkaError("Kafka does not answer") from None
 
     def _went_back(self, cursor: int, fingerprint: str) -> bool:
         """
@@ -129,7 +209,8 @@ class Forwarder:
 
     async def _begin_anew(self, cursor: int) -> None:
         before, ends_at = self._spool.origin, self._spool.last_sequence
-        await self._intake.begin_anew()
+        self._intake.let_go(0)
+        await self._intake.between(self._spool.begin_anew)
         self.forwarded = 0
         log.critical(
             "spool %s was put back to an older state: it ends at %d, Kafka has it up to %d. Its "
@@ -142,52 +223,25 @@ class Forwarder:
             before,
         )
 
-    async def _transaction(self, producer: AIOKafkaProducer, rows: Sequence[Row]) -> None:
+    async def _transaction(self, producer: AIOKafkaProducer, gathered: Gathered) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
         # ends (aiokafka#905). What is left open here is settled by the next producer's start.
         await producer.begin_transaction()
         sent = 0
         acknowledged = []
-        for (topic, partition), batches in (await self._batches(producer, rows)).items():
+        for (topic, number), batches in gathered.batches.items():
             for batch in batches:
                 sent += batch.record_count()
                 # A second batch for a partition waits here until the first is acknowledged.
-                acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
-        if sent != len(rows):
-            raise AssertionError(f"{sent} records stand in the batches for {len(rows)} rows")
+                acknowledged.append(await producer.send_batch(batch, topic, partition=number))
+        if sent != gathered.rows:
+            raise AssertionError(f"{sent} records stand in the batches for {gathered.rows} rows")
         await asyncio.gather(*acknowledged)
-        last = rows[-1].sequence
-        cursor = OffsetAndMetadata(last, self._spool.fingerprint(last))
+        cursor = OffsetAndMetadata(gathered.last, gathered.fingerprint)
         await producer.send_offsets_to_transaction(
             {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._spool.origin)
         )
         await producer.commit_transaction()
-
-    async def _batches(
-        self, producer: AIOKafkaProducer, rows: Sequence[Row]
-    ) -> dict[tuple[str, int], list[BatchBuilder]]:
-        batches: dict[tuple[str, int], list[BatchBuilder]] = defaultdict(list)
-        partitions: dict[str, int] = {}
-        for at, row in enumerate(rows):
-            if at % ROWS_PER_TURN == ROWS_PER_TURN - 1:
-                await asyncio.sleep(0)  # requests are answered meanwhile
-            topic = row.record.topic
-            if topic not in partitions:
-                partitions[topic] = len(await producer.partitions_for(topic))
-            partition = _partition(row, partitions[topic])
-            open_batches = batches[topic, partition]
-            if not open_batches or not self._append(open_batches[-1], row):
-                # append() says by its result, not by an exception, that a batch is full.
-                open_batches.append(producer.create_batch())
-                if not self._append(open_batches[-1], row):
-                    raise AssertionError(f"row {row.sequence} does not fit into an empty batch")
-        return batches
-
-    def _append(self, batch: BatchBuilder, row: Row) -> bool:
-        headers = numbered(row.record.headers, self._spool.origin, row.sequence)
-        record = row.record
-        placed = batch.append(key=record.key, value=record.value, timestamp=None, headers=headers)
-        return placed is not None
 
     async def _cursor(self) -> tuple[int, str]:
         """Return the committed sequence and its row's fingerprint; 0 if there is none yet."""
@@ -241,16 +295,12 @@ def group(origin: str) -> str:
     return f"hookline-spool-{origin}"
 
 
-def _partition(row: Row, partitions: int) -> int:
-    if row.record.key is None:
-        return row.sequence % partitions
-    return _hash(row.record.key) % partitions
-
-
-@functools.lru_cache(maxsize=65_536)
-def _hash(key: bytes) -> int:
-    # The partitioner of Kafka's Java client, so that other producers' keys land beside ours.
-    return int(murmur2(key)) & 0x7FFFFFFF
+def _in_words(error: Exception) -> str:
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return "a topic is missing; make it with: hookline topics apply"
+    if isinstance(error, TimeoutError):
+        return "Kafka does not answer in time"
+    return str(error) or type(error).__name__
 
 
 async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:

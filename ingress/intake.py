@@ -6,23 +6,19 @@ one fsync.
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
-from ingress.row import encode
-from ingress.spool import Broken, Full, Spool
-from schemas.record import Record
-from schemas.telemetry import (
-    INGRESS_COMMIT_ROWS,
-    INGRESS_COMMIT_S,
-    INGRESS_SPOOL_BYTES,
-    INGRESS_SPOOL_ROWS,
-)
+from ingress.spool import Broken, Corrupt, Full, Panic, Spool
+from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
 
-Waiting = list[tuple[bytes, asyncio.Future[None]]]
-
+# Told once what came of a row: None when it is on disk (fsync).
+OnDisk = Callable[[Full | Broken | None], None]
+Waiting = list[tuple[bytes, OnDisk]]
 
 # The sender waits 2 s; whoever has no commit by now is told so while it still listens.
 STORE_S_MAX = 1.5
@@ -34,7 +30,8 @@ class _Work(NamedTuple):
     group: Waiting
     forwarded: int
     probe: bool
-    anew: asyncio.Future[None] | None
+    task: Callable[[], None] | None
+    done: asyncio.Future[None] | None
 
 
 class Intake:
@@ -60,110 +57,152 @@ class Intake:
         self._waiting: Waiting = []
         self._waiting_bytes = 0
         self._forwarded = 0
-        self._anew: asyncio.Future[None] | None = None
+        self._task: Callable[[], None] | None = None
+        self._done: asyncio.Future[None] | None = None
         self._probe: asyncio.TimerHandle | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._overdue: asyncio.TimerHandle | None = None
+        self._committing = False
         self.fault = ""
+        # Done, with the reason, when the file is found to be no spool any more.
+        self.corrupt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
         self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
         self._thread.start()
 
-    async def store(self, record: Record, received_at_ms: int) -> None:
+    def put(self, content: bytes, on_disk: OnDisk) -> None:
         """
-        Return once `record` is on disk (fsync) under a sequence of its own.
+        Take a row's content (see row.encode); `on_disk` is told once what came of it.
+
+        Broken means that it may or may not have been stored.
 
         Raises:
-            Full: it was not stored; a bound was reached.
-            Broken: it may or may not have been stored; the disk failed.
+            Full: it is not stored, and `on_disk` is not told; a bound is reached.
+            Broken: the same; the disk hangs.
         """
-        content = encode(record, received_at_ms)
+        if self._hangs():
+            raise Broken(self.fault)
         if len(self._waiting) >= self._rows_max:
             raise Full(f"{self._rows_max} callbacks wait for the disk")
         if self._waiting_bytes + len(content) > self._bytes_max:
             raise Full(f"{self._waiting_bytes} bytes wait for the disk")
-        on_disk: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((content, on_disk))
         self._waiting_bytes += len(content)
-        self._commit()
-        try:
-            async with asyncio.timeout(STORE_S_MAX):
-                await on_disk
-        except TimeoutError as error:
-            raise Broken(f"the disk took longer than {STORE_S_MAX:g} s") from error
+        if not self._committing:
+            self._commit()
 
-    async def begin_anew(self) -> None:
+    async def between(self, task: Callable[[], None]) -> None:
         """
-        Return once the spool is another origin (see Spool.begin_anew).
+        Return once `task` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
-            Full, Broken: the disk failed; the spool is as it was.
+            Full, Broken: the disk failed; what `task` did was not kept.
         """
-        self._forwarded = 0
-        self._anew = done = self._loop.create_future()
-        self._commit()
+        self._task, self._done = task, self._loop.create_future()
+        done = self._done
+        if not self._committing:
+            self._commit()
         await done
 
     def let_go(self, forwarded: int) -> None:
         """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
         self._forwarded = forwarded
-        self._commit()
+        if not self._committing:
+            self._commit()
+
+    def find_corrupt(self, why: str) -> None:
+        """Note that the file is no spool any more; see `corrupt`."""
+        if not self.corrupt.done():
+            self.corrupt.set_result(why)
 
     async def close(self) -> None:
         """Return when all that waited is on disk and the thread has ended."""
-        while not self._idle.is_set():
-            await self._idle.wait()
+        while self._committing:  # noqa: ASYNC110 - only at the end of a process
+            await asyncio.sleep(0.001)
         if self._probe:
             self._probe.cancel()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def _commit(self) -> None:
-        if not self._idle.is_set():
-            return
-        self._idle.clear()
+        self._committing = True
         group, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        self._work.put(_Work(group, self._forwarded, bool(self.fault), self._anew))
-        self._anew = None
+        task, self._task = self._task, None
+        done, self._done = self._done, None
+        self._overdue = self._loop.call_later(STORE_S_MAX, self._hang, group)
+        self._work.put(_Work(group, self._forwarded, bool(self.fault), task, done))
 
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
             failure: Exception | None = None
             begun = time.perf_counter()
             try:
-                if work.anew:
-                    self._spool.begin_anew()
+                if work.task:
+                    work.task()
                 contents = [content for content, _ in work.group]
                 self._spool.commit(contents, work.forwarded, probe=work.probe)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 failure = error
             took_s = time.perf_counter() - begun
             self._loop.call_soon_threadsafe(self._committed, work, failure, took_s)
+            del work  # the bodies need not wait for the next commit to be freed
 
     def _committed(self, work: _Work, failure: Exception | None, took_s: float) -> None:
-        self._idle.set()
-        if failure and not isinstance(failure, Full | Broken):
-            failure = Broken(repr(failure))
-        self.fault = str(failure or "")
-        for waiting in (*(on_disk for _, on_disk in work.group), work.anew):
-            if waiting is None or waiting.done():
-                continue
-            if failure:
-                waiting.set_exception(failure)
+        hung = self._hangs()
+        self._committing = False
+        if self._overdue:
+            self._overdue.cancel()
+        failed = self._mended(failure) if failure else None
+        self.fault = str(failed or "")
+        if not hung:
+            _tell(work.group, failed)
+        if work.done and not work.done.done():
+            if failed:
+                work.done.set_exception(failed)
             else:
-                waiting.set_result(None)
-        INGRESS_SPOOL_ROWS.set(self._spool.rows)
-        INGRESS_SPOOL_BYTES.set(self._spool.bytes)
+                work.done.set_result(None)
         if work.group and not failure:
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
             self._stored.set()
         if failure and self._probe is None:
             self._probe = self._loop.call_later(PROBE_S, self._try_again)
-        if self._waiting or self._anew or (not failure and self._spool.removable(self._forwarded)):
+        if not failed and self._spool.is_much_mapped():
+            # If this fails the next commit is a Panic.
+            with contextlib.suppress(Broken, Full, Corrupt):
+                self._spool.reopen()
+        if self._waiting or self._task or (not failed and self._spool.removable(self._forwarded)):
             self._commit()
+
+    def _mended(self, failure: Exception) -> Full | Broken:
+        """Return what failed; after a panic the spool is opened again."""
+        if isinstance(failure, Corrupt):
+            self.find_corrupt(str(failure))
+        if isinstance(failure, Panic):
+            # Nothing else uses it now: the writer rests, and readers live on this loop.
+            try:
+                self._spool.reopen()
+            except (Broken, Full, Corrupt) as error:
+                failure = error
+        return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
+
+    def _hangs(self) -> bool:
+        return self._committing and self._overdue is None
+
+    def _hang(self, group: Waiting) -> None:
+        self._overdue = None
+        self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
+        _tell(group, Broken(self.fault))
+        # These are in no commit yet, and will be in none.
+        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
+        _tell(waiting, Full(self.fault))
 
     def _try_again(self) -> None:
         self._probe = None
-        self._commit()
+        if not self._committing:
+            self._commit()
+
+
+def _tell(group: Waiting, failure: Full | Broken | None) -> None:
+    for _, on_disk in group:
+        on_disk(failure)

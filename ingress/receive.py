@@ -1,106 +1,80 @@
-"""The public port: one callback in, one answer out, and never an OK before it is on disk."""
+"""One callback in, one answer out, and never an OK before it is on disk (protocol §1, §3, §4)."""
 
-import asyncio
-import logging
 import time
-import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
-
 from ingress import refusals
+from ingress.apps import Apps
 from ingress.intake import Intake
-from ingress.refusals import respond
-from ingress.settings import IngressSettings
+from ingress.refusals import Answer
+from ingress.row import encode
 from ingress.spool import Broken, Full
+from ingress.target import target
 from schemas import record
 from schemas.body import Malformed, text
 from schemas.telemetry import INGRESS_ANSWER_S
 
-# A body that ends early, or that does not decompress. Whoever sent it may be gone already.
-UNREADABLE = (
-    ClientPayloadError,
-    ConnectionError,
-    ContentEncodingError,
-    web.RequestPayloadError,
-    zlib.error,
-)
-
-Receive = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Parameters = Mapping[str, str]
+Answered = Callable[[Answer, str], None]
 
 
-def server(intake: Intake, settings: IngressSettings, *, body_bytes_max: int) -> web.Server:
-    """Return the public server. It has one route, so it has no router."""
-    request = partial(
-        web.BaseRequest, loop=asyncio.get_running_loop(), client_max_size=body_bytes_max
-    )
-    return web.Server(
-        receiver(intake, settings), request_factory=request, access_log=None, logger=_server_log()
-    )
+class Door:
+    """Decides what is let in, and lets it in."""
 
+    def __init__(self, intake: Intake, apps: Apps, *, path: str) -> None:
+        self._intake = intake
+        self._apps = apps
+        self._path = path
 
-def receiver(intake: Intake, settings: IngressSettings) -> Receive:
-    """Return the handler of the callback URL (protocol §1)."""
-    ours = frozenset(settings.sdkappids)
+    def admit(self, method: str, raw_target: str) -> Parameters | Answer:
+        """Return the URL's parameters if the request is authentic, else why it is refused."""
+        path, parameters = target(raw_target)
+        if path != self._path:
+            return refusals.NOT_HERE
+        if method != "POST":
+            return refusals.NOT_POST
+        return self._apps.refusal(parameters, time.time()) or parameters
 
-    async def receive(request: web.BaseRequest) -> web.StreamResponse:
+    def keep(self, parameters: Parameters, body: bytes, answered: Answered) -> None:
+        """
+        Store an admitted callback, malformed or not; `answered` is told once what to answer.
+
+        It may be told before this returns. When it is told OK, the callback is on disk (fsync).
+        """
         begun = time.perf_counter()
-        if request.path != settings.path:
-            return respond(refusals.NOT_HERE)
-        if request.method != "POST":
-            return respond(refusals.NOT_POST)
-        query = request.query
-        if query.get("SdkAppid") not in ours:
-            return respond(refusals.NOT_OURS)
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge as error:
-            return respond(refusals.TOO_LARGE, error.text or "")
-        except UNREADABLE:
-            return respond(refusals.UNREADABLE)
         callback = record.Callback(
-            sdkappid=query["SdkAppid"],
-            command=text(query.get("CallbackCommand")),
-            client_ip=text(query.get("ClientIP")),
-            opt_platform=text(query.get("OptPlatform")),
+            sdkappid=parameters["SdkAppid"],
+            command=text(parameters.get("CallbackCommand")),
+            client_ip=text(parameters.get("ClientIP")),
+            opt_platform=text(parameters.get("OptPlatform")),
             received_at_ms=time.time_ns() // 1_000_000,
             body=body,
         )
-        answer, detail = await _keep(intake, callback)
-        if answer is not refusals.UNAVAILABLE:
-            INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
-        return respond(answer, detail)
-
-    return receive
-
-
-def _server_log() -> logging.Logger:
-    """
-    Return aiohttp's log without the requests that it could not parse.
-
-    Anyone can send those, at any rate, and their text may hold a Sign; they get HTTP 400.
-    """
-    server_log = logging.getLogger("aiohttp.server")
-    server_log.addFilter(_could_be_parsed)
-    return server_log
+        answer, detail = refusals.OK, ""
+        try:
+            kept = record.callback_record(callback)
+        except Malformed as malformed:
+            answer, detail = refusals.MALFORMED, str(malformed)
+            kept = record.malformed_record(callback, malformed)
+        try:
+            self._intake.put(
+                encode(kept, callback.received_at_ms),
+                partial(_stored, begun, answer, detail, answered),
+            )
+        except (Full, Broken) as failure:
+            answered(*_unavailable(failure))
 
 
-def _could_be_parsed(entry: logging.LogRecord) -> bool:
-    return not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+def _stored(
+    begun: float, answer: Answer, detail: str, answered: Answered, failure: Full | Broken | None
+) -> None:
+    if failure:
+        answered(*_unavailable(failure))
+        return
+    INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
+    answered(answer, detail)
 
 
-async def _keep(intake: Intake, callback: record.Callback) -> tuple[refusals.Answer, str]:
-    """Store the callback, malformed or not, and return what to answer."""
-    answer, detail = refusals.OK, ""
-    try:
-        kept = record.callback_record(callback)
-    except Malformed as malformed:
-        answer, detail = refusals.MALFORMED, str(malformed)
-        kept = record.malformed_record(callback, malformed)
-    try:
-        await intake.store(kept, callback.received_at_ms)
-    except (Full, Broken) as error:
-        return refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {error}"
-    return answer, detail
+def _unavailable(failure: Full | Broken) -> tuple[Answer, str]:
+    return refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {failure}"

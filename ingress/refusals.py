@@ -5,7 +5,10 @@ The protocol (§1) wants HTTP 200 and ActionStatus OK for a callback that was ta
 failed callback to the sender, so the body names the fault for the person who reads its log.
 """
 
+import functools
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
@@ -30,11 +33,27 @@ OK = Answer("ok", 200, "", "on disk (fsync); it will be in Kafka and in every si
 NOT_OURS = Answer(
     "not_ours", 403, "SdkAppid is missing or not one of ours", "not authentic; not kept"
 )
+UNSIGNED = Answer(
+    "unsigned", 403, "Sign or RequestTime is missing", "the app has tokens; not authentic; not kept"
+)
+WRONG_SIGN = Answer(
+    "wrong_sign", 403, "Sign does not match", "made with none of the app's tokens; not kept"
+)
+STALE = Answer(
+    "stale",
+    403,
+    "RequestTime is too far from the present",
+    "rightly signed, but long ago or by a clock that differs from ours; not kept",
+)
 NOT_HERE = Answer("not_here", 404, "no callbacks are received at this path", "not kept")
 NOT_POST = Answer(
     "not_post", 405, "callbacks come by POST", "not kept", headers=(("Allow", "POST"),)
 )
+SLOW = Answer("slow", 408, "the body did not come in time", "not kept")
 TOO_LARGE = Answer("too_large", 413, "the body is too large", "not kept; raise the bound")
+NOT_HTTP = Answer(
+    "not_http", 400, "the request cannot be read as HTTP", "not kept; the connection is closed"
+)
 MALFORMED = Answer(
     "malformed", 400, "malformed", "kept: its bytes and the reason go to the dead-letter topic"
 )
@@ -48,7 +67,21 @@ UNAVAILABLE = Answer(
     "not stored, or not known to be: a bound is reached or the disk fails",
     headers=(("Retry-After", "1"),),
 )
-ANSWERS = (OK, MALFORMED, UNREADABLE, NOT_OURS, NOT_HERE, NOT_POST, TOO_LARGE, UNAVAILABLE)
+ANSWERS = (
+    OK,
+    MALFORMED,
+    UNREADABLE,
+    NOT_HTTP,
+    NOT_OURS,
+    UNSIGNED,
+    WRONG_SIGN,
+    STALE,
+    NOT_HERE,
+    NOT_POST,
+    SLOW,
+    TOO_LARGE,
+    UNAVAILABLE,
+)
 
 _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in ANSWERS}
 
@@ -56,15 +89,41 @@ _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in AN
 def respond(answer: Answer, detail: str = "") -> web.Response:
     """Return the HTTP response for `answer`, counted; `detail` says more than its usual info."""
     _counters[answer].inc()
-    body = OK_BODY if answer is OK else _fail_body(detail or answer.info)
     return web.Response(
         status=answer.status,
-        body=body,
+        body=_body(answer, detail),
         headers={"Content-Type": "application/json", **dict(answer.headers)},
     )
 
 
-def _fail_body(info: str) -> bytes:
+def answer_bytes(answer: Answer, detail: str, second: int) -> bytes:
+    """Return the same answer, counted, as it goes over the wire in that second of Unix time."""
+    _counters[answer].inc()
+    return _ok_bytes(second) if answer is OK else _wire(answer, _body(answer, detail), second)
+
+
+@functools.lru_cache(maxsize=4)
+def _ok_bytes(second: int) -> bytes:
+    return _wire(OK, OK_BODY, second)
+
+
+def _wire(answer: Answer, body: bytes, second: int) -> bytes:
+    headers = (
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Date", formatdate(second, usegmt=True)),
+        *answer.headers,
+    )
+    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _body(answer: Answer, detail: str) -> bytes:
+    if answer is OK:
+        return OK_BODY
     # The sender looks at ErrorCode only under HTTP 200, which no failure has: a Before callback
-    # (protocol §4) is let pass, not refused.
+    # (protocol §4) is let pass, not refused. What a peer sent may be quoted, with letters that
+    # UTF-8 does not have.
+    info = (detail or answer.info).encode("utf-8", "backslashreplace").decode()
     return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": info, "ErrorCode": 1})

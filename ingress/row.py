@@ -18,7 +18,9 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, Record])
 
 
 class Damaged(Exception):
-    """The bytes are not what was stored there."""
+    """The bytes are not what was stored there; a spool says at which `sequence`."""
+
+    sequence = 0
 
 
 class Row(NamedTuple):

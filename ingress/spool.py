@@ -20,6 +20,9 @@ from schemas.process import sync_directory
 # Deleting needs free pages too: what one transaction removes is bounded, and inserts stop well
 # before the map is full (docs/decisions/0003-spool.md).
 REMOVED_ROWS_MAX = 600
+# Pages that were read or written stay mapped, and count as this process's memory, until the file is
+# opened again; that is due after so many bytes of rows.
+MAPPED_BYTES_MAX = 32 << 20
 MAP_MARGIN_BYTES = 64 << 20
 # In the meta database. Rows keep their number in this file for ever; an origin's sequences count
 # from `base`, which is 0 but for a spool that began anew.
@@ -37,27 +40,67 @@ class Broken(Exception):
     """The disk failed. The callback may or may not have been stored."""
 
 
+class Panic(Broken):
+    """The same, and nothing more can be stored before the spool is opened again."""
+
+
+class Corrupt(Exception):
+    """The file is no spool, or not any more."""
+
+
 class Spool:
-    """One open spool. `commit` and `begin_anew` belong to one thread; all else only reads."""
+    """
+    One open spool.
+
+    `commit`, `begin_anew` and `quarantine` belong to one thread, all that reads to one other;
+    `reopen` needs both at rest.
+    """
 
     def __init__(self, path: Path, lock: BinaryIO, bytes_max: int) -> None:
         self.name = path.stem
+        self._path = path
         self._bytes_max = bytes_max
         self._lock = lock
+        self._open()
+        # Durable, also the directory entry: from here on the origin exists.
+        sync_directory(path.parent)
+
+    def _open(self) -> None:
         # writemap stays off: on a full disk it ends in SIGBUS instead of an error.
         self._env = lmdb.open(
-            str(path), subdir=False, max_dbs=2, map_size=_map_size(bytes_max), max_spare_txns=2
+            str(self._path),
+            subdir=False,
+            max_dbs=3,
+            map_size=_map_size(self._bytes_max),
+            max_spare_txns=2,
         )
         self._rows = self._env.open_db(b"rows")
         self._meta = self._env.open_db(b"meta")
-        # Durable, also the directory entry: from here on the origin exists.
-        sync_directory(path.parent)
+        self._damaged = self._env.open_db(b"damaged")
         self._page_bytes = self._env.stat()["psize"]
+        self._mapped = 0
         with self._env.begin() as txn:
-            self.origin = bytes(txn.get(_ORIGIN, path.stem.encode(), db=self._meta)).decode()
+            self.origin = bytes(txn.get(_ORIGIN, self.name.encode(), db=self._meta)).decode()
             self._base = self._number(txn, _BASE)
             self.last_sequence = self._number(txn, _LAST_NUMBER) - self._base
             self._measure(txn)
+        self._is_open = True
+
+    def is_much_mapped(self) -> bool:
+        """Tell whether the file had better be opened again, to give its pages back."""
+        return self._mapped > MAPPED_BYTES_MAX
+
+    def reopen(self) -> None:
+        """
+        Open the file again, after a Panic or to give its pages back.
+
+        Raises:
+            Full, Broken, Corrupt: it cannot be opened now; `commit` raises Panic until it can.
+        """
+        self._is_open = False
+        self._env.close()
+        with disk_faults():
+            self._open()
 
     def commit(self, contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         """
@@ -69,10 +112,14 @@ class Spool:
 
         Raises:
             Full: nothing was stored; a bound was reached, or the disk is full.
-            Broken: they may or may not have been stored; the disk failed.
-            Damaged: the same, the file is no spool any more.
+            Broken: they may or may not have been stored; the disk failed. A Panic if nothing more
+                can be stored before `reopen`.
+            Corrupt: the same, and the file is no spool any more.
         """
+        if not self._is_open:
+            raise Panic("the spool's file is not open")
         incoming = sum(map(len, contents))
+        self._mapped += incoming
         with disk_faults(), self._env.begin(write=True) as txn:
             self._remove(txn, forwarded)
             self._measure(txn)
@@ -100,10 +147,11 @@ class Spool:
 
         Raises:
             Damaged: the first of them is not what was stored.
+            Corrupt: the file is no spool any more.
         """
         rows: list[Row] = []
         taken = 0
-        with self._env.begin() as txn:
+        with disk_faults(), self._env.begin() as txn:
             cursor = txn.cursor(db=self._rows)
             found = cursor.set_range(_key(self._base + sequence + 1))
             while found and len(rows) < rows_max and taken < bytes_max:
@@ -111,13 +159,15 @@ class Spool:
                 number = int.from_bytes(cursor.key(), "big")
                 try:
                     received_at_ms, record = unseal(stored, self.name, number)
-                except Damaged:
+                except Damaged as damaged:
                     if not rows:
+                        damaged.sequence = number - self._base
                         raise
                     break
                 rows.append(Row(number - self._base, received_at_ms, record))
                 taken += len(stored)
                 found = cursor.next()
+        self._mapped += taken
         return rows
 
     def fingerprint(self, sequence: int) -> str:
@@ -134,7 +184,7 @@ class Spool:
         under a new origin they are repeated, where under the old one others would be lost.
 
         Raises:
-            Full, Broken, Damaged: the disk failed; the spool is as it was.
+            Full, Broken, Corrupt: the disk failed; the spool is as it was.
         """
         origin = secrets.token_hex(8)
         with disk_faults(), self._env.begin(write=True) as txn:
@@ -144,6 +194,30 @@ class Spool:
             txn.put(_ORIGIN, origin.encode(), db=self._meta)
         self.origin, self._base, self.last_sequence = origin, base, last - base
 
+    def quarantine(self, sequence: int) -> None:
+        """
+        Move the row at `sequence` out of the way of those behind it; its bytes are kept.
+
+        Raises:
+            Full, Broken, Corrupt: the disk failed; the row stands where it was.
+        """
+        key = _key(self._base + sequence)
+        with disk_faults(), self._env.begin(write=True) as txn:
+            stored = txn.pop(key, db=self._rows)
+            if stored is not None:
+                txn.put(key, stored, db=self._damaged)
+
+    def damaged(self) -> list[int]:
+        """Return the sequences whose rows are in quarantine, in order."""
+        with disk_faults(), self._env.begin() as txn:
+            keys = txn.cursor(db=self._damaged).iternext(values=False)
+            return [int.from_bytes(key, "big") - self._base for key in keys]
+
+    def damaged_row(self, sequence: int) -> bytes:
+        """Return what is left of a row in quarantine, b"" if there is none."""
+        with disk_faults(), self._env.begin() as txn:
+            return bytes(txn.get(_key(self._base + sequence), b"", db=self._damaged))
+
     def first_sequence(self) -> int:
         """Return the lowest sequence that is still in the spool, or the next one to be given."""
         with self._env.begin() as txn:
@@ -151,7 +225,7 @@ class Spool:
 
     def removable(self, forwarded: int) -> bool:
         """Tell whether rows up to `forwarded` are still here."""
-        return self.first_sequence() <= min(forwarded, self.last_sequence)
+        return self._is_open and self.first_sequence() <= min(forwarded, self.last_sequence)
 
     def close(self) -> None:
         """Let another process have the spool; nothing in it changes."""
@@ -193,17 +267,20 @@ def _key(number: int) -> bytes:
 
 @contextlib.contextmanager
 def disk_faults() -> Iterator[None]:
-    """Tell LMDB's errors as what they mean: Full, Broken or Damaged."""
+    """Tell LMDB's errors as what they mean: Full, Broken, Panic or Corrupt."""
     try:
         yield
     except (lmdb.MapFullError, lmdb.DiskError) as error:
         raise Full(str(error)) from error
     except (
+        lmdb.BadRslotError,
         lmdb.CorruptedError,
         lmdb.InvalidError,
         lmdb.PageNotFoundError,
         lmdb.VersionMismatchError,
     ) as error:
-        raise Damaged(f"the spool file is damaged: {error}") from error
+        raise Corrupt(f"the spool's file is damaged: {error}") from error
+    except lmdb.PanicError as error:
+        raise Panic(str(error)) from error
     except lmdb.Error as error:
         raise Broken(str(error)) from error

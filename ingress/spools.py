@@ -10,39 +10,44 @@ import fcntl
 import logging
 import re
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingress.row import Damaged
-from ingress.spool import MAP_MARGIN_BYTES, Broken, Full, Spool, disk_faults
+from ingress.spool import MAP_MARGIN_BYTES, Broken, Corrupt, Full, Spool, disk_faults
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".lmdb"
 _NAME = re.compile(r"[0-9a-f]{16}")
+# A process that starts has callbacks waiting for it: a spool so large that it cannot be verified in
+# this time is left to those that run (ingress/adopt.py), which may take VERIFY_S_MAX.
+VERIFY_AT_START_S = 2.0
+VERIFY_S_MAX = 600.0
 
 
 class Held(Exception):
-    """Another process holds this spool."""
+    """Another process holds this spool, or it cannot be verified in the time that is given."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One spool in the directory; `last_sequence` is None while it cannot be read."""
+    """One spool in the directory; `last_sequence` is None while it is not known."""
 
     name: str
     origin: str
     last_sequence: int | None
     fault: str = ""
+    rows: int | None = None
+    damaged: tuple[int, ...] = ()
 
 
 def take(directory: Path, *, bytes_max: int) -> Spool:
     """
     Return a spool that this process holds: one that no process holds, else a new one.
-
-    A file that is no spool is set aside under another name, loudly and never deleted.
 
     Raises:
         OSError: the directory cannot be made or written.
@@ -50,24 +55,20 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in names(directory):
-        with contextlib.suppress(Held):
-            try:
-                return hold(directory, name, bytes_max=bytes_max)
-            except Damaged as damaged:
-                path = directory / f"{name}{SUFFIX}"
-                aside = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
-                path.rename(aside)
-                log.critical("%s; it is set aside as %s, its callbacks wait there", damaged, aside)
+        with contextlib.suppress(Held, Corrupt):
+            return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
     return hold(directory, secrets.token_hex(8), bytes_max=bytes_max)
 
 
-def hold(directory: Path, name: str, *, bytes_max: int) -> Spool:
+def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY_S_MAX) -> Spool:
     """
     Open the spool `name` for this process alone.
 
+    A file that is no spool is set aside under another name, loudly and never deleted.
+
     Raises:
-        Held: another process has it.
-        Damaged: the file is no spool.
+        Held: another process has it, or it could not be verified in `verify_s`.
+        Corrupt: the file was no spool; it is set aside.
         Broken, Full: the disk fails or is full.
         OSError: the lock's file cannot be made.
     """
@@ -79,11 +80,23 @@ def hold(directory: Path, name: str, *, bytes_max: int) -> Spool:
         raise Held(name) from error
     path = directory / f"{name}{SUFFIX}"
     try:
+        _verify(path, verify_s)
         with disk_faults():
             return Spool(path, lock, bytes_max)
-    except Exception:
+    except Corrupt as corrupt:
+        set_aside(path, corrupt)
         lock.close()
         raise
+    except BaseException:
+        lock.close()
+        raise
+
+
+def set_aside(path: Path, why: Corrupt) -> None:
+    """Rename a file that is no spool, while its lock is held; nothing opens it again by itself."""
+    aside = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
+    path.rename(aside)
+    log.critical("%s is no spool: %s. It is set aside as %s; its rows wait there", path, why, aside)
 
 
 def names(directory: Path) -> list[str]:
@@ -91,15 +104,53 @@ def names(directory: Path) -> list[str]:
     return sorted(path.stem for path in directory.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.stem))
 
 
+def set_asides(directory: Path) -> Iterator[Summary]:
+    """Yield what was set aside in `directory`: rows that nobody sends."""
+    for path in sorted(directory.glob(f"*{SUFFIX}.set-aside-*")):
+        name = path.name.partition(".")[0]
+        yield Summary(name, name, None, f"it was no spool any more; it is set aside as {path.name}")
+
+
+def summary(spool: Spool) -> Summary:
+    """Return what is to be told of an open spool."""
+    return Summary(
+        spool.name,
+        spool.origin,
+        spool.last_sequence,
+        rows=spool.rows,
+        damaged=tuple(spool.damaged()),
+    )
+
+
 def summaries(directory: Path) -> Iterator[Summary]:
     """Yield every spool in `directory`; those that nobody holds are opened for a moment."""
+    yield from set_asides(directory)
     for name in names(directory):
         try:
             spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
         except Held:
             yield Summary(name, name, None)
-        except (Damaged, Broken, Full) as fault:
+        except (Corrupt, Broken, Full) as fault:
             yield Summary(name, name, None, str(fault))
         else:
-            yield Summary(name, spool.origin, spool.last_sequence)
+            yield summary(spool)
             spool.close()
+
+
+def _verify(path: Path, seconds: float) -> None:
+    # A new file has nothing in it; LMDB's own lock file is nobody's while ours is held.
+    path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        verified = subprocess.run(  # noqa: S603 - our own module, on our own file
+            [sys.executable, "-m", "ingress.verify", str(path)],
+            timeout=seconds,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Held(f"{path} could not be verified in {seconds:g} s") from None
+    if verified.returncode != 0:
+        raise Corrupt(verified.stderr.strip() or f"its verifier ended with {verified.returncode}")

@@ -17,6 +17,7 @@ from ops import show, stack
 from ops.archive import archive
 from ops.report import Report
 from ops.simulate import Plan, simulate
+from ops.spool import spool
 from ops.terminal import (
     archive_option,
     bootstrap_option,
@@ -353,6 +354,7 @@ async def _audit(
 
 
 main.add_command(archive)
+main.add_command(spool)
 
 if __name__ == "__main__":
     main()

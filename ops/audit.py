@@ -6,6 +6,7 @@ round ended, the database and the statistics anew.
 """
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -19,13 +20,14 @@ import psycopg
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from psycopg import sql
+from yarl import URL
 
 from consumers.archive.segment import Damaged, Line, read_lines
 from consumers.archive.store import LocalStore
 from ingress.spools import summaries
 from ops.ledger import Entry
 from ops.report import Report
-from ops.tally import Statistics, Tally
+from ops.tally import Accepted, Statistics, Tally
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
@@ -44,7 +46,7 @@ class Sources:
 
 
 async def audit(
-    accepted: dict[str, int],
+    accepted: Accepted,
     sources: Sources,
     *,
     ledger: Sequence[Entry],
@@ -78,37 +80,60 @@ async def audit(
             await asyncio.sleep(0.5)
 
 
-async def accepted_by_status(admin_url: str) -> dict[str, int]:
+async def accepted_by_status(admin_url: str) -> Accepted:
     """
-    Return N of every origin that a running ingress knows.
+    Return N of every origin that running ingresses know, at every address that the URL's name has.
+
+    Each of several replicas behind one name knows N of the spool that it holds.
 
     Raises:
-        NotAudited: it does not answer.
+        NotAudited: none answers.
     """
-    status = await _ask(f"{admin_url}/status")
-    return {
-        spool["origin"]: spool["last_sequence"]
-        for spool in status["spools"]
-        if spool["last_sequence"] is not None
-    }
+    found: Accepted = {}
+    failures: list[NotAudited] = []
+    addresses = await _addresses(admin_url)
+    for address in addresses:
+        try:
+            status = await _ask(f"{address}/status")
+        except NotAudited as failure:
+            failures.append(failure)
+            continue
+        for spool in status["spools"]:
+            if spool["last_sequence"] is not None:
+                found[spool["origin"]] = spool["last_sequence"]
+            elif spool["fault"]:
+                found.setdefault(spool["origin"], None)
+    if len(failures) == len(addresses):
+        raise failures[0]
+    return found
 
 
-def accepted_by_spools(directory: Path) -> dict[str, int]:
+async def _addresses(url: str) -> list[str]:
+    parsed = URL(url)
+    try:
+        resolved = await asyncio.get_running_loop().getaddrinfo(
+            parsed.host, parsed.port, type=socket.SOCK_STREAM
+        )
+    except OSError as error:
+        raise NotAudited(f"{parsed.host} cannot be resolved: {error.strerror}") from error
+    addresses = sorted({str(each[4][0]) for each in resolved})
+    return [str(parsed.with_host(address)) for address in addresses]
+
+
+def accepted_by_spools(directory: Path) -> Accepted:
     """
     Return N of every origin in a spool directory that no ingress uses.
 
     Raises:
-        NotAudited: a process holds one of its spools, or one is damaged.
+        NotAudited: a process holds one of its spools, or the disk fails.
     """
-    found = {}
+    found: Accepted = {}
     try:
         spools = list(summaries(directory))
     except OSError as error:
         raise NotAudited(f"the spools cannot be locked for a moment: {error}") from error
     for spool in spools:
-        if spool.fault:
-            raise NotAudited(f"spool {spool.name}: {spool.fault}")
-        if spool.last_sequence is None:
+        if spool.last_sequence is None and not spool.fault:
             raise NotAudited(
                 f"spool {spool.origin} is held by a running ingress; "
                 "name its admin address instead: --ingress http://HOST:8081"

@@ -176,7 +176,9 @@ def _faults_of(origin: OriginReport) -> list[str]:
                 which = ", ".join(map(str, listed)) or "counts do not say which"
                 lines.append(f"{origin.origin}: {count} {fault}, {SINKS[sink]}: {which}")
     if origin.accepted is None:
-        lines.append(f"{origin.origin}: no spool is known of it, so how many it had is unproven")
+        lines.append(
+            f"{origin.origin}: no readable spool is known of it, so how many it had is unproven"
+        )
     return lines
 
 

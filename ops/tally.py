@@ -39,11 +39,15 @@ class Statistics:
     applied: Mapping[str, Mapping[int, tuple[int, int]]]
 
 
+# N by origin; None where its spool cannot be read any more, so that nobody can say.
+Accepted = dict[str, int | None]
+
+
 class Tally:
     """Counts how often each callback was seen where. `synced` and `counted`: these are audited."""
 
     def __init__(
-        self, accepted: dict[str, int], ledger: Iterable[Entry], *, synced: bool, counted: bool
+        self, accepted: Accepted, ledger: Iterable[Entry], *, synced: bool, counted: bool
     ) -> None:
         self._accepted = accepted
         self._ledger = {_key(entry.id): entry for entry in ledger}
@@ -158,7 +162,7 @@ class Tally:
         except NotACallback:
             self._strangers += 1
             return None
-        if told.sequence > self._accepted.get(told.origin, 0) + BEYOND_MAX:
+        if told.sequence > (self._accepted.get(told.origin) or 0) + BEYOND_MAX:
             self._strangers += 1
             return None
         return told
@@ -175,7 +179,7 @@ class Tally:
     def _note_message(self, identity: bytes, told: Event) -> None:
         if not self._counted or told.command not in MESSAGE_COMMANDS:
             return
-        settled = told.sequence <= self._accepted.get(told.origin, 0)
+        settled = told.sequence <= (self._accepted.get(told.origin) or 0)
         if identity in self._messages and (self._messages[identity] or not settled):
             return
         try:

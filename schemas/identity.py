@@ -100,5 +100,5 @@ def _message(document: Mapping[str, Any]) -> tuple[bytes, ...]:
 
 def _digest(*parts: bytes) -> str:
     # Length prefixes keep ("ab", "c") and ("a", "bc") apart.
-    prefixed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    prefixed = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
     return hashlib.sha256(prefixed).hexdigest()[:32]

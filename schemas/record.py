@@ -4,7 +4,7 @@ The Kafka record that other teams subscribe to: the body untouched, all else in 
 CloudEvents 1.0, Kafka binary mode. docs/contract.md tells readers what they may rely on.
 """
 
-from dataclasses import dataclass
+import functools
 from datetime import UTC, datetime
 
 import msgspec
@@ -28,8 +28,7 @@ COMMAND_BYTES_MAX = 256
 UNKNOWN_COMMAND = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Callback:
+class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """One authentic request: the body as received (decompressed) and what its URL said."""
 
     sdkappid: str
@@ -83,9 +82,26 @@ def malformed_record(callback: Callback, reason: Malformed) -> Record:
     return Record(
         DEAD_LETTERS.name,
         None,
-        _headers(callback, callback.command or UNKNOWN_COMMAND, "") + failure_headers(failure),
+        _headers(callback, _short(callback.command) or UNKNOWN_COMMAND, "")
+        + failure_headers(failure),
         callback.body,
     )
+
+
+def refused_record(record: Record, reason: Exception, at_ms: int) -> Record:
+    """Return the dead-letter topic's record for one that Kafka refuses to store."""
+    failure = Failure(
+        topic=record.topic,
+        component="ingress",
+        stage="KAFKA_PRODUCE",
+        exception=type(reason).__name__,
+        message=str(reason),
+        attempts=1,
+        first_failed_at_ms=at_ms,
+        last_failed_at_ms=at_ms,
+    )
+    headers = record.headers + failure_headers(failure)
+    return Record(DEAD_LETTERS.name, record.key, headers, record.value)
 
 
 def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
@@ -104,12 +120,13 @@ def _command(in_url: str, in_body: object) -> str:
     if in_body is None:
         if not in_url:
             raise Malformed("CallbackCommand is missing, in the URL and in the body")
-        return in_url
-    if not isinstance(in_body, str) or not in_body:
+        command = in_url
+    elif isinstance(in_body, str) and in_body:
+        command = text(in_body)
+    else:
         raise Malformed("the body's CallbackCommand is no string or empty")
-    command = text(in_body)
     if len(command.encode()) > COMMAND_BYTES_MAX:
-        raise Malformed(f"the body's CallbackCommand is longer than {COMMAND_BYTES_MAX} bytes")
+        raise Malformed(f"CallbackCommand is longer than {COMMAND_BYTES_MAX} bytes")
     if in_url and in_url != command:
         raise Malformed(
             f"CallbackCommand is {in_url!r:.100} in the URL, {command!r:.100} in the body"
@@ -118,13 +135,14 @@ def _command(in_url: str, in_body: object) -> str:
 
 
 def _headers(callback: Callback, command: str, identity: str) -> Headers:
+    sdkappid = callback.sdkappid.encode()
     headers = [
         ("ce_specversion", b"1.0"),
-        ("ce_source", b"/tim/" + callback.sdkappid.encode()),
+        ("ce_source", b"/tim/" + sdkappid),
         ("ce_type", command.encode()),
         ("ce_time", _rfc3339(callback.received_at_ms)),
         ("content-type", b"application/json"),
-        ("ce_sdkappid", callback.sdkappid.encode()),
+        ("ce_sdkappid", sdkappid),
     ]
     if identity:
         headers.append((ID, identity.encode()))
@@ -135,6 +153,16 @@ def _headers(callback: Callback, command: str, identity: str) -> Headers:
     return headers
 
 
+def _short(command: str) -> str:
+    return command.encode()[:COMMAND_BYTES_MAX].decode(errors="ignore")
+
+
 def _rfc3339(at_ms: int) -> bytes:
     seconds, ms = divmod(at_ms, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ms:03d}Z".encode()
+    return b"%b.%03dZ" % (_second(seconds), ms)
+
+
+# Most callbacks of one second come one after the other.
+@functools.lru_cache(maxsize=64)
+def _second(seconds: int) -> bytes:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}".encode()

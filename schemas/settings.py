@@ -48,6 +48,7 @@ class Shared:
     bootstrap_servers: str = "127.0.0.1:9092"
     body_bytes_max: int = 1 << 20
     log_level: str = "INFO"
+    log_format: str = "json"
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together."""
@@ -55,6 +56,8 @@ class Shared:
             yield "HOOKLINE_BODY_BYTES_MAX must be from 1024 (1 KiB) to 16777216 (16 MiB)"
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             yield "HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"
+        if self.log_format not in ("json", "text"):
+            yield "HOOKLINE_LOG_FORMAT must be json or text"
 
 
 SHARED_PREFIX = "HOOKLINE_"
@@ -117,7 +120,9 @@ def _convert(kind: Any, given: str) -> Any:
             return kind(given)
         except ValueError:
             raise ValueError(f"must be {words}, not {given!r}") from None
-    if kind is Path:
+    if kind == Path | None and not given:
+        return None
+    if kind in (Path, Path | None):
         if not given:
             raise ValueError("must be a path, not empty")
         return Path(given)

@@ -35,12 +35,45 @@ INGRESS_SPOOL_ROWS = Gauge(
     "ingress_spool_rows", "Callbacks on disk and not yet let go", registry=INGRESS
 )
 INGRESS_SPOOL_BYTES = Gauge("ingress_spool_bytes", "Spool pages in use, in bytes", registry=INGRESS)
+INGRESS_SPOOL_BYTES_MAX = Gauge(
+    "ingress_spool_bytes_max", "The bound of ingress_spool_bytes", registry=INGRESS
+)
+INGRESS_FULL_IN_S = Gauge(
+    "ingress_spool_full_in_seconds",
+    "When the spool is full at the rate of the last minute; +Inf while it does not grow",
+    registry=INGRESS,
+)
+INGRESS_OLDEST_WAITING_S = Gauge(
+    "ingress_oldest_waiting_seconds",
+    "Age of the oldest callback that is not in Kafka; 0 if there is none",
+    registry=INGRESS,
+)
+INGRESS_READY = Gauge("ingress_ready", "1 while a callback can be accepted", registry=INGRESS)
+INGRESS_CONNECTIONS = Gauge(
+    "ingress_connections", "Open connections to the public port", registry=INGRESS
+)
 INGRESS_FORWARDED = Counter(
     "ingress_forwarded_total", "Callbacks committed to Kafka", registry=INGRESS
+)
+INGRESS_TO_KAFKA_S = Histogram(
+    "ingress_to_kafka_seconds",
+    "From receipt to Kafka's commit, of the oldest callback of each transaction",
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0),
+    registry=INGRESS,
 )
 INGRESS_FORWARD_FAILURES = Counter(
     "ingress_forward_failures_total",
     "Times forwarding failed and was tried again",
+    registry=INGRESS,
+)
+INGRESS_REFUSED_BY_KAFKA = Counter(
+    "ingress_refused_by_kafka_total",
+    "Callbacks that Kafka refused and that went to the dead-letter topic",
+    registry=INGRESS,
+)
+INGRESS_ROWS_DAMAGED = Counter(
+    "ingress_rows_quarantined_total",
+    "Rows of spools that are damaged or refused everywhere and stay in quarantine",
     registry=INGRESS,
 )
 INGRESS_KAFKA_UP = Gauge(

@@ -1,11 +1,24 @@
 """Things that tests are about, with sane values where a test does not care."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+
 from consumers.runtime.batch import Batch, Partition, Record
+from ingress.apps import Apps
+from ingress.complaints import Complaints
+from ingress.intake import Intake
+from ingress.receive import Door
+from ingress.row import Row, encode
+from ingress.server import PublicServer
 from ingress.settings import IngressSettings
+from ingress.spool import Spool
+from ingress.spools import take
 from schemas import record as wire
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
@@ -43,6 +56,20 @@ def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.Record:
     """Return a record on its way into a spool."""
     body = a_body(MsgKey=f"key-{number}") if value is None else value
     return wire.callback_record(a_callback(body))
+
+
+async def store(intake: Intake, record: wire.Record, received_at_ms: int) -> None:
+    """Return once `record` is on disk; raises Full or Broken if it is not."""
+    on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(failure: Exception | None) -> None:
+        if failure:
+            on_disk.set_exception(failure)
+        else:
+            on_disk.set_result(None)
+
+    intake.put(encode(record, received_at_ms), told)
+    await on_disk
 
 
 def headers_of(record: wire.Record) -> dict[str, str]:
@@ -96,3 +123,43 @@ def ingress_settings(directory: Path, **fields: Any) -> IngressSettings:
     """Return settings for an ingress in `directory`."""
     values: dict[str, Any] = {"sdkappids": (APP,), "spool_dir": directory, "path": "/callback"}
     return IngressSettings(**(values | fields))
+
+
+class PublicPort:
+    """A public port on loopback and what is behind it."""
+
+    def __init__(self, server: PublicServer, spool: Spool, address: tuple[str, int]) -> None:
+        self.server = server
+        self.spool = spool
+        self.host, self.port = address
+        self.url = f"http://{self.host}:{self.port}"
+
+    def stored(self) -> list[Row]:
+        """Return what is in the spool."""
+        return self.spool.since(0, rows_max=10_000, bytes_max=1 << 30)
+
+
+@asynccontextmanager
+async def public_port(
+    directory: Path, *, body_bytes_max: int = 1 << 20, **fields: Any
+) -> AsyncIterator[PublicPort]:
+    """Yield a public port with a real spool in `directory`; `fields` are settings."""
+    settings = ingress_settings(directory, **fields)
+    spool = take(directory, bytes_max=1 << 20)
+    intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20, stored=asyncio.Event())
+    apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
+    server = PublicServer(
+        Door(intake, apps, path=settings.path),
+        Complaints(),
+        settings,
+        body_bytes_max=body_bytes_max,
+    )
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield PublicPort(server, spool, runner.addresses[0][:2])
+    finally:
+        await runner.cleanup()
+        await intake.close()
+        spool.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord
-from builders import a_body, a_callback
+from builders import a_body, a_callback, store
 from fakes import MemoryDeadLetters
 
 from consumers.runtime.batch import Limits
@@ -41,7 +41,7 @@ class Pipe:
     async def store(self, records: Iterable[Record]) -> None:
         """Put `records` on disk."""
         async with self._intake() as (intake, _):
-            await asyncio.gather(*(intake.store(record, 1) for record in records))
+            await asyncio.gather(*(store(intake, record, 1) for record in records))
 
     async def forward(
         self,

@@ -13,6 +13,7 @@ from builders import a_body, a_callback, a_wire_record
 from kafka_parts import Pipe, in_topic, many, sequences
 
 from ingress import forwarder
+from ingress.batches import gather
 from ops.embedded.kafka import EmbeddedKafka
 from schemas.body import Malformed
 from schemas.record import callback_record, malformed_record
@@ -100,7 +101,6 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
 async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -> None:
     """Its commit may land at the last moment: read before that, the cursor doubles its rows."""
     await pipe.store(many(20))
-    rows = pipe.spool.since(0, rows_max=20, bytes_max=1 << 20)
     predecessor = AIOKafkaProducer(
         bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
     )
@@ -118,7 +118,8 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
             if not Successor.begun:
                 Successor.begun = True
                 predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
-                await self._transaction(predecessor, rows)
+                gathered = await gather(predecessor, pipe.spool, 0, rows_max=20, instead={})
+                await self._transaction(predecessor, gathered)
                 await late_commit()  # type: ignore[no-untyped-call]
             async with super()._producer() as producer:
                 yield producer

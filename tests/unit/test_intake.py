@@ -1,12 +1,13 @@
 """Group commit: OK after the disk, many callbacks to one commit, bounded."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
+from builders import a_wire_record, store
 
 from ingress.intake import PROBE_S, Intake
 from ingress.spool import Broken, Full, Spool
@@ -32,7 +33,7 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
 
     spool.commit = counted  # type: ignore[method-assign]
     intake = an_intake(spool)
-    await asyncio.gather(*(intake.store(a_wire_record(n), n) for n in range(100)))
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(100)))
     assert spool.last_sequence == 100
     assert groups[0] == 1
     assert sum(groups) == 100
@@ -45,17 +46,17 @@ async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -
     """Neither rows nor bytes wait without bound; those that wait are stored."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool, rows_max=2)
-    waiting = [asyncio.create_task(intake.store(a_wire_record(n), n)) for n in range(3)]
+    waiting = [asyncio.create_task(store(intake, a_wire_record(n), n)) for n in range(3)]
     await asyncio.sleep(0)  # all three run up to their wait: one commits, two gather
     with pytest.raises(Full, match="2 callbacks wait"):
-        await intake.store(a_wire_record(4), 4)
+        await store(intake, a_wire_record(4), 4)
     await asyncio.gather(*waiting)
     assert spool.last_sequence == 3
     await intake.close()
 
     small = an_intake(spool, bytes_max=10)
     with pytest.raises(Full, match="bytes wait"):
-        await small.store(a_wire_record(5), 5)
+        await store(small, a_wire_record(5), 5)
     await small.close()
     spool.close()
 
@@ -71,10 +72,10 @@ async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> 
     spool.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
     with pytest.raises(Broken, match="boom"):
-        await intake.store(a_wire_record(1), 1)
+        await store(intake, a_wire_record(1), 1)
     assert intake.fault
     spool.commit = commit  # type: ignore[method-assign]
-    await intake.store(a_wire_record(1), 1)
+    await store(intake, a_wire_record(1), 1)
     assert (intake.fault, spool.last_sequence) == ("", 1)
     await intake.close()
     spool.close()
@@ -84,7 +85,7 @@ async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
     """Also more of them than one commit removes, and without new callbacks."""
     spool = take(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
-    await asyncio.gather(*(intake.store(a_wire_record(n), n) for n in range(1500)))
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
     intake.let_go(1400)
     async with asyncio.timeout(5):
         while spool.first_sequence() < 1401:  # noqa: ASYNC110 - the writer is a thread
@@ -108,13 +109,23 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     spool.commit = recovers  # type: ignore[method-assign]
     intake = an_intake(spool)
     with pytest.raises(Broken):
-        await intake.store(a_wire_record(1), 1)
+        await store(intake, a_wire_record(1), 1)
     async with asyncio.timeout(5):
         while intake.fault:  # noqa: ASYNC110 - it is told by a string
             await asyncio.sleep(0.01)
     assert probes == [False, True]
     await intake.close()
     spool.close()
+
+
+async def store_until_it_works(intake: Intake) -> None:
+    """Return when a callback could be stored."""
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(Broken):
+                await store(intake, a_wire_record(3), 3)
+                return
+            await asyncio.sleep(0.01)
 
 
 async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(tmp_path: Path) -> None:
@@ -128,12 +139,23 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(tmp_path
 
     spool.commit = hangs  # type: ignore[method-assign]
     intake = an_intake(spool)
+    told: list[object] = []
     async with asyncio.timeout(1.9):
-        with pytest.raises(Broken, match="took longer"):
-            await intake.store(a_wire_record(1), 1)
+        committing = asyncio.create_task(store(intake, a_wire_record(1), 1))
+        await asyncio.sleep(0.2)
+        waiting = asyncio.create_task(store(intake, a_wire_record(2), 2))
+        with pytest.raises(Broken, match="takes longer"):
+            await committing
+        with pytest.raises(Full, match="takes longer"):
+            await waiting
+    with pytest.raises(Broken, match="takes longer"):
+        intake.put(b"at once", told.append)
     go_on.set()
+    await store_until_it_works(intake)
     await intake.close()
-    assert spool.last_sequence == 1  # stored all the same, which 503 allows
+    # The first was stored all the same, which 503 allows; those that waited were not.
+    assert spool.last_sequence == 2
+    assert told == []
     spool.close()
 
 
@@ -151,7 +173,7 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     intake = an_intake(spool)
     for number in range(5):
         with pytest.raises(Broken):
-            await intake.store(a_wire_record(number), number)
+            await store(intake, a_wire_record(number), number)
     assert intake.fault
     await asyncio.sleep(1.5 * PROBE_S)
     assert len(tried) == 6

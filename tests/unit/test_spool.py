@@ -96,7 +96,7 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
     spool.commit(contents(2), 0)
     assert list(summaries(tmp_path)) == [Summary(spool.name, spool.name, None)]
     spool.close()
-    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.origin, 2)]
+    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.origin, 2, rows=2)]
 
 
 def test_a_row_is_bound_to_its_place() -> None:
@@ -138,12 +138,15 @@ def test_a_file_that_is_no_spool_is_set_aside(
     garbage = bytes(range(256)) * 64
     (tmp_path / "0000000000000000.lmdb").write_bytes(garbage)
     (found,) = summaries(tmp_path)
-    assert (found.last_sequence, "damaged" in found.fault) == (None, True)
+    assert (found.last_sequence, "LMDB" in found.fault) == (None, True)
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     assert spool.name != "0" * 16
     (aside,) = tmp_path.glob("*set-aside*")
     assert aside.read_bytes() == garbage
     assert "set aside" in caplog.text
+    told = [summary for summary in summaries(tmp_path) if summary.fault]
+    assert [(summary.name, summary.last_sequence) for summary in told] == [("0" * 16, None)]
+    assert aside.name in told[0].fault
     spool.close()
 
 

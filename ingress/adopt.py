@@ -1,0 +1,116 @@
+"""
+Spools that no process holds: a running ingress drains them, one at a time.
+
+After a crash, a scale-down or a lost container nothing waits for somebody to come back. The spool's
+file stays: it is its origin's record of how many callbacks there were.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from ingress.forwarder import Forwarder
+from ingress.intake import Intake
+from ingress.spool import Broken, Corrupt, Full, Spool
+from ingress.spools import SUFFIX, Held, Summary, hold, names, set_aside, set_asides, summary
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 2.0
+DRAINED_EVERY_S = 0.05
+
+MakeForwarder = Callable[[Spool, Intake, asyncio.Event], Forwarder]
+
+
+class Adopter:
+    """Looks for spools without a process until cancelled; `known` tells what it found."""
+
+    def __init__(
+        self, directory: Path, mine: Spool, forwarder: MakeForwarder, *, bytes_max: int
+    ) -> None:
+        self._directory = directory
+        self._mine = mine
+        self._forwarder = forwarder
+        self._bytes_max = bytes_max
+        # By name: the summary, and the file's time of change when it was made.
+        self._seen: dict[str, tuple[int, Summary]] = {}
+        self.adopted: Spool | None = None
+
+    def known(self) -> list[Summary]:
+        """Return what is known of every spool in the directory, this process's own first."""
+        others = [name for name in names(self._directory) if name != self._mine.name]
+        return [
+            summary(self._mine),
+            *(self._known(name) for name in others),
+            *set_asides(self._directory),
+        ]
+
+    async def run(self) -> None:
+        """Look every LOOK_EVERY_S."""
+        while True:
+            for name in names(self._directory):
+                if name != self._mine.name and not self._is_settled(name):
+                    await self._adopt(name)
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _known(self, name: str) -> Summary:
+        if self.adopted and self.adopted.name == name:
+            return summary(self.adopted)
+        if self._is_settled(name):
+            return self._seen[name][1]
+        return Summary(name, name, None)
+
+    def _is_settled(self, name: str) -> bool:
+        return name in self._seen and self._seen[name][0] == self._changed_at(name)
+
+    def _changed_at(self, name: str) -> int:
+        with contextlib.suppress(FileNotFoundError):
+            return (self._directory / f"{name}{SUFFIX}").stat().st_mtime_ns
+        return 0
+
+    async def _adopt(self, name: str) -> None:
+        try:
+            async with self._held(name) as spool:
+                if spool.rows:
+                    log.warning(
+                        "spool %s has %d callbacks and no process; draining it", name, spool.rows
+                    )
+                    await self._drain(spool)
+                    log.warning("spool %s is drained", name)
+                found = summary(spool)
+            self._seen[name] = (self._changed_at(name), found)
+        except (Held, Corrupt):
+            return
+        except (Broken, Full, OSError) as fault:
+            log.error("spool %s cannot be drained now: %s", name, fault)  # noqa: TRY400
+
+    @asynccontextmanager
+    async def _held(self, name: str) -> AsyncIterator[Spool]:
+        # Cancelled here, the thread goes on alone for a moment, and the process ends with it.
+        spool = await asyncio.to_thread(hold, self._directory, name, bytes_max=self._bytes_max)
+        self.adopted = spool
+        try:
+            yield spool
+        finally:
+            self.adopted = None
+            spool.close()
+
+    async def _drain(self, spool: Spool) -> None:
+        stored = asyncio.Event()
+        intake = Intake(spool, waiting_rows_max=0, waiting_bytes_max=0, stored=stored)
+        forwarding = asyncio.create_task(self._forwarder(spool, intake, stored).run())
+        try:
+            while spool.rows and not intake.corrupt.done():  # noqa: ASYNC110 - a thread empties it
+                await asyncio.sleep(DRAINED_EVERY_S)
+        finally:
+            forwarding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await forwarding
+            await intake.close()
+        if intake.corrupt.done():
+            corrupt = Corrupt(intake.corrupt.result())
+            set_aside(self._directory / f"{spool.name}{SUFFIX}", corrupt)
+            raise corrupt

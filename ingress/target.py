@@ -1,0 +1,43 @@
+"""The request's target: the path, and the parameters that the sender put into the URL."""
+
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_plus
+
+from yarl import URL
+
+# What the path's last segment begins with where `/` stands in the place of `?` (protocol §1).
+PATH_FORM = "SdkAppid="
+
+
+class Target(NamedTuple):
+    """Where a request goes; of a parameter that comes twice the first counts."""
+
+    path: str
+    parameters: dict[str, str]
+
+
+def target(raw: str) -> Target:
+    """
+    Read a request's target as it came, in any order of its parameters.
+
+    `/path?SdkAppid=…` and `/path/SdkAppid=…` are the same, whatever else is in a query is kept.
+    """
+    if not raw.startswith("/"):
+        # The absolute form, which a proxy may send (RFC 9112 §3.2.2).
+        raw = URL(raw, encoded=True).raw_path_qs
+    path, _, query = raw.partition("#")[0].partition("?")
+    if not query:
+        before, slash, last = path.rpartition("/")
+        if last.startswith(PATH_FORM):
+            path, query = before or slash, last
+    return Target(unquote(path) if "%" in path else path, _parameters(query))
+
+
+def _parameters(query: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if "%" in pair or "+" in pair:
+            name, value = unquote_plus(name), unquote_plus(value)
+        parameters.setdefault(name, value)
+    return parameters

@@ -1,0 +1,101 @@
+"""A spool on a disk that changes bytes: never a wrong row, never a crash loop."""
+
+import multiprocessing
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+
+from ingress.row import Damaged, encode
+from ingress.spool import Broken, Corrupt, Full
+from ingress.spools import take
+
+BYTES_MAX = 8 << 20
+ROWS = 300
+TRIALS = 200
+
+
+def a_spool_file(directory: Path) -> Path:
+    """Leave a spool that has lived: many commits, rows of many sizes, some let go."""
+    spool = take(directory, bytes_max=BYTES_MAX)
+    for at in range(0, ROWS, 10):
+        contents = [
+            encode(
+                a_wire_record(n, b'{"CallbackCommand":"X","t":"%s"}' % (b"x" * (n * 37 % 9000))), n
+            )
+            for n in range(at, at + 10)
+        ]
+        spool.commit(contents, at // 3)
+    spool.close()
+    return directory / f"{spool.name}.lmdb"
+
+
+def expected(number: int) -> bytes:
+    """Return the body of the row `number`."""
+    return b'{"CallbackCommand":"X","t":"%s"}' % (b"x" * ((number - 1) * 37 % 9000))
+
+
+def use(directory: Path, name: str) -> None:
+    """Do with a spool what an ingress does; exit with what came of it."""
+    try:
+        spool = take(directory, bytes_max=BYTES_MAX)
+        if spool.name != name:
+            sys.exit(10)  # set aside
+        damaged, after = 0, spool.first_sequence() - 1
+        while True:
+            try:
+                rows = spool.since(after, rows_max=50, bytes_max=BYTES_MAX)
+            except Damaged as found:
+                spool.quarantine(found.sequence)
+                damaged, after = damaged + 1, found.sequence
+                continue
+            if not rows:
+                break
+            for row in rows:
+                if row.record.value != expected(row.sequence):
+                    sys.exit(12)
+            after = rows[-1].sequence
+        spool.commit([encode(a_wire_record(1), 1)], after)
+        sys.exit(11 if damaged else 0)
+    except (Corrupt, Broken, Full):
+        sys.exit(13)
+
+
+@pytest.mark.timeout(300)
+def test_two_hundred_damaged_spools_give_no_wrong_row_and_no_crash_loop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Found by a row's checksum, or the file is set aside, at the latest by the next start."""
+    original = a_spool_file(tmp_path / "original")
+    content = original.read_bytes()
+    context = multiprocessing.get_context("fork")
+    came: dict[str, int] = {}
+    for trial in range(TRIALS):
+        chance = random.Random(trial)  # noqa: S311 - where to damage
+        damaged = bytearray(content)
+        for _ in range(chance.choice([1, 1, 1, 8, 200])):
+            at = chance.randrange(len(damaged))
+            length = chance.choice([1, 1, 64, 4096])
+            damaged[at : at + length] = chance.randbytes(len(damaged[at : at + length]))
+        directory = tmp_path / "trial"
+        directory.mkdir()
+        (directory / original.name).write_bytes(damaged)
+        code: int | None = None
+        for _start in range(2):
+            process = context.Process(target=use, args=(directory, original.stem))
+            process.start()
+            process.join(60)
+            code = process.exitcode
+            if code in (0, 10, 11):
+                break
+        said = {0: "unharmed", 10: "set aside", 11: "quarantined"}.get(code or 0, f"ended {code}")
+        came[said] = came.get(said, 0) + 1
+        assert code in (0, 10, 11), f"trial {trial}: {said}"
+        shutil.rmtree(directory)
+    with capsys.disabled():
+        print(f"\n{TRIALS} damaged spools: {came}")  # noqa: T201
+    assert came["set aside"] > 10
+    assert came["quarantined"] > 10

@@ -1,0 +1,135 @@
+"""Spools that no process holds are drained by one that runs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+
+from ingress import adopt
+from ingress.adopt import Adopter
+from ingress.forwarder import Forwarder
+from ingress.intake import Intake
+from ingress.row import encode
+from ingress.spool import Spool
+from ingress.spools import Held, hold, set_asides, take
+
+BYTES_MAX = 1 << 20
+
+
+class Carried(Forwarder):
+    """A forwarder to a Kafka that takes everything at once."""
+
+    carried: list[tuple[str, int]]
+
+    async def run(self) -> None:
+        """Let every row go."""
+        rows = self._spool.since(0, rows_max=1000, bytes_max=BYTES_MAX)
+        self.carried += [(self._spool.origin, row.sequence) for row in rows]
+        self._intake.let_go(rows[-1].sequence)
+        await asyncio.Event().wait()
+
+
+@asynccontextmanager
+async def adopting(
+    directory: Path, mine: Spool, carried: list[tuple[str, int]]
+) -> AsyncIterator[Adopter]:
+    """Run an adopter beside the spool `mine`."""
+
+    def forwarder(spool: Spool, intake: Intake, stored: asyncio.Event) -> Forwarder:
+        made = Carried(
+            spool, bootstrap_servers="", body_bytes_max=1024, stored=stored, intake=intake
+        )
+        made.carried = carried
+        return made
+
+    adopter = Adopter(directory, mine, forwarder, bytes_max=BYTES_MAX)
+    running = asyncio.create_task(adopter.run())
+    try:
+        yield adopter
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+def left_behind(directory: Path, rows: int) -> str:
+    """Leave a spool with so many rows and no process; return its name."""
+    spool = take(directory, bytes_max=BYTES_MAX)
+    spool.commit([encode(a_wire_record(n), n) for n in range(rows)], 0)
+    spool.close()
+    return spool.name
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adopt, "LOOK_EVERY_S", 0.05)
+
+
+async def until(adopter: Adopter, name: str, rows: int | None) -> None:
+    """Return when the spool `name` is known to have so many rows."""
+    async with asyncio.timeout(10):
+        while {s.name: s.rows for s in adopter.known()}.get(name, -1) != rows:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def free(directory: Path, name: str) -> Spool:
+    """Return the spool `name`, held, as soon as nobody has it."""
+    async with asyncio.timeout(10):
+        while True:
+            with contextlib.suppress(Held):
+                return hold(directory, name, bytes_max=BYTES_MAX)
+            await asyncio.sleep(0.01)
+
+
+async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) -> None:
+    """Its file stays, as the record of its N, and a process that starts may have it."""
+    name = left_behind(tmp_path, 3)
+    held = hold(tmp_path, name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    carried: list[tuple[str, int]] = []
+    async with adopting(tmp_path, mine, carried) as adopter:
+        await asyncio.sleep(0.2)
+        assert carried == []  # it is held
+        held.close()
+        await until(adopter, name, 0)
+        assert carried == [(name, 1), (name, 2), (name, 3)]
+        assert [s.last_sequence for s in adopter.known()] == [0, 3]
+        again = await free(tmp_path, name)
+        again.commit([encode(a_wire_record(4), 4)], 0)
+        again.close()
+        async with asyncio.timeout(10):
+            while len(carried) < 4:  # noqa: ASYNC110 - a list tells no one
+                await asyncio.sleep(0.01)
+        await until(adopter, name, 0)
+    assert carried[-1] == (name, 4)
+    mine.close()
+
+
+async def test_a_drained_spool_is_not_opened_again_and_again(tmp_path: Path) -> None:
+    """So a process that starts finds it free."""
+    name = left_behind(tmp_path, 1)
+    held = hold(tmp_path, name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    held.close()
+    async with adopting(tmp_path, mine, []) as adopter:
+        await until(adopter, name, 0)
+        (await free(tmp_path, name)).close()
+        await asyncio.sleep(0.2)
+        hold(tmp_path, name, bytes_max=BYTES_MAX).close()
+    mine.close()
+
+
+async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+    """And told as such, so that an audit can name it."""
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
+    async with adopting(tmp_path, mine, []) as adopter:
+        async with asyncio.timeout(10):
+            while not any(summary.fault for summary in adopter.known()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert len(list(set_asides(tmp_path))) == 1
+    mine.close()

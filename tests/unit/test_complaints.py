@@ -1,0 +1,35 @@
+"""Refusals in the log: few lines, no secrets."""
+
+import pytest
+from fakes import ManualClock
+
+from ingress import refusals
+from ingress.complaints import EVERY_S, SHOWN_LETTERS_MAX, Complaints, shown
+
+
+def test_a_flood_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
+    """The first at once, then how many there were."""
+    clock = ManualClock()
+    complaints = Complaints(clock)
+    for _ in range(1000):
+        complaints.note(refusals.NOT_OURS, "", "10.0.0.1", "/")
+    complaints.note(refusals.MALFORMED, "no JSON", "10.0.0.1", "/")
+    clock.now = EVERY_S
+    complaints.note(refusals.NOT_OURS, "", "10.0.0.2", "/")
+    complaints.note(refusals.OK, "", "10.0.0.3", "/")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 3
+    assert "not_ours (1 since" in lines[0]
+    assert "malformed (1 since" in lines[1]
+    assert "not_ours (1000 since" in lines[2]
+
+
+def test_a_line_shows_no_whole_sign_and_is_short_and_one() -> None:
+    """Whatever a peer writes into its URL."""
+    sign = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
+    for url in (f"/?Sign={sign}&x=1", f"/?x=1&sign={sign}", f"/?SIGN%3D{sign}", f"/Sign={sign}"):
+        assert sign[:6] in shown(url)
+        assert sign[:7] not in shown(url)
+    assert "\n" not in shown("/\r\n2026 ERROR forged")
+    assert len(shown("x" * 5000)) <= SHOWN_LETTERS_MAX + 1
+    shown("\ud800").encode()

@@ -1,0 +1,205 @@
+"""The public port as bytes on a connection: pieces, pipelines, HTTP's corners, bounds."""
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import pytest
+from builders import APP, PublicPort, a_body, public_port
+
+from ingress import server as server_module
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[PublicPort]:
+    """A public port with low bounds."""
+    async with public_port(
+        tmp_path, body_bytes_max=4096, body_s=0.3, keepalive_s=1, connections_max=10
+    ) as opened:
+        yield opened
+
+
+def a_request(body: bytes, *headers: str, method: str = "POST", version: str = "1.1") -> bytes:
+    """Return a request as it goes over the wire."""
+    lines = [
+        f"{method} /callback?SdkAppid={APP} HTTP/{version}",
+        "Host: hookline",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+async def answers(
+    port: PublicPort, pieces: list[bytes], count: int, *, pause: bool = False
+) -> list[tuple[int, str]]:
+    """Return status and ActionStatus of each answer to what is sent in `pieces`."""
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+        if pause:
+            await asyncio.sleep(0.002)
+    found = [await one_answer(reader) for _ in range(count)]
+    writer.close()
+    return found
+
+
+async def one_answer(reader: asyncio.StreamReader) -> tuple[int, str]:
+    """Read one answer."""
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
+        body = json.loads(await reader.readexactly(length))
+    return int(head.split()[1]), body["ActionStatus"]
+
+
+OK, FAIL = (200, "OK"), (400, "FAIL")
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_requests_cut_anywhere_are_answered_each_in_order(
+    port: PublicPort, seed: int
+) -> None:
+    """Pipelined, in pieces, good and malformed ones mixed: the answers tell them apart."""
+    chance = random.Random(seed)  # noqa: S311 - where to cut
+    good = [chance.random() < 0.6 for _ in range(8)]
+    stream = b"".join(
+        a_request(a_body(MsgKey=f"k{n}") if fine else b"{") for n, fine in enumerate(good)
+    )
+    cuts = sorted(chance.sample(range(1, len(stream)), chance.randint(0, 12)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    found = await answers(port, pieces, len(good), pause=seed % 2 == 0)
+    assert found == [OK if fine else FAIL for fine in good]
+    assert len(port.stored()) == len(good)
+
+
+async def test_a_request_behind_one_under_way_is_answered_after_it(
+    port: PublicPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Garbage behind a good request does not take its answer, and ends the connection."""
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(a_request(a_body(MsgKey="first")))
+    assert await one_answer(reader) == OK
+    commit, go_on = port.spool.commit, threading.Event()
+
+    def waits(contents: Sequence[bytes], forwarded: int, *, probe: bool) -> None:
+        go_on.wait(5)
+        commit(contents, forwarded, probe=probe)
+
+    monkeypatch.setattr(port.spool, "commit", waits)
+    writer.write(a_request(a_body(MsgKey="second")))
+    async with asyncio.timeout(5):
+        while not port.server.under_way:  # noqa: ASYNC110 - a number says it
+            await asyncio.sleep(0.001)
+    writer.write(b"no HTTP\r\n\r\n")
+    await asyncio.sleep(0.05)
+    go_on.set()
+    assert await one_answer(reader) == OK
+    assert await one_answer(reader) == FAIL
+    assert await reader.read() == b""
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        a_request(a_body(), "Connection: close"),
+        a_request(a_body(), version="1.0"),
+        a_request(a_body(), "Upgrade: h2c", "Connection: Upgrade"),
+        a_request(a_body(), "Expect: 200-maybe"),
+        a_request(b"", "Transfer-Encoding: chunked").replace(b"Content-Length: 0\r\n", b"")
+        + b"%x\r\n" % len(a_body())
+        + a_body()
+        + b"\r\n0\r\n\r\n",
+    ],
+)
+async def test_the_corners_of_http_are_survived(port: PublicPort, request_bytes: bytes) -> None:
+    """Each is stored and answered OK."""
+    assert await answers(port, [request_bytes], 1) == [OK]
+    assert len(port.stored()) == 1
+
+
+async def test_who_asks_whether_to_go_on_is_told_to(port: PublicPort) -> None:
+    """As curl does before a large body."""
+    request = a_request(a_body(), "Expect: 100-continue")
+    head, _, body = request.partition(b"\r\n\r\n")
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(head + b"\r\n\r\n")
+    async with asyncio.timeout(1):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+    writer.write(body)
+    assert await one_answer(reader) == OK
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET\r\n\r\n",
+        a_request(b"").replace(b"Content-Length: 0", b"Content-Length: x"),
+        a_request(b"").replace(b"Host: hookline\r\n", b"X: %s\r\n" % (b"x" * 9000)),
+    ],
+)
+async def test_what_is_no_http_gets_a_json_400(port: PublicPort, garbage: bytes) -> None:
+    """Like every other answer, and the connection ends."""
+    assert await answers(port, [garbage], 1) == [FAIL]
+    assert port.stored() == []
+
+
+async def test_a_body_that_does_not_come_is_given_up(port: PublicPort) -> None:
+    """INGRESS_BODY_S after its headers."""
+    piece = a_request(a_body())[:-1]
+    assert await answers(port, [piece], 1) == [(408, "FAIL")]
+    assert port.stored() == []
+
+
+async def test_a_connection_that_sends_nothing_is_closed(port: PublicPort) -> None:
+    """INGRESS_KEEPALIVE_S after it was opened, whether nothing came or half of the headers."""
+    for piece in (b"", b"POST /callback HTTP/1.1\r\nHo"):
+        reader, writer = await asyncio.open_connection(port.host, port.port)
+        writer.write(piece)
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_at_the_bound_the_connection_that_waited_longest_makes_room(
+    port: PublicPort,
+) -> None:
+    """A crowd of idle connections keeps nobody out."""
+    idle = [await asyncio.open_connection(port.host, port.port) for _ in range(10)]
+    assert await answers(port, [a_request(a_body())], 1) == [OK]
+    async with asyncio.timeout(5):
+        assert await idle[0][0].read() == b""
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_who_never_reads_its_answers_is_cut_off(
+    port: PublicPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for a peer is bounded."""
+    monkeypatch.setattr(server_module, "UNREAD_BYTES_MAX", -1)
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    for _ in range(2):  # the first goes aiohttp's way on Python 3.11
+        writer.write(a_request(a_body()))
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        while await reader.read(1 << 16):
+            pass
+    assert reader.at_eof()
+    writer.close()
+
+
+async def test_a_peer_that_is_gone_before_its_answer_harms_nobody(port: PublicPort) -> None:
+    """Its callback is stored all the same."""
+    _, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(a_request(a_body(MsgKey="gone")))
+    writer.transport.abort()
+    assert await answers(port, [a_request(a_body(MsgKey="there"))], 1) == [OK]
+    assert port.server.under_way == 0

@@ -1,0 +1,38 @@
+"""The request's target, in every form that it may come in."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from yarl import URL
+
+from ingress.target import target
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "parameters"),
+    [
+        ("/?a=1&b=2", "/", {"a": "1", "b": "2"}),
+        ("/im/callback?b=2&a=1", "/im/callback", {"a": "1", "b": "2"}),
+        ("/SdkAppid=1&a=2", "/", {"SdkAppid": "1", "a": "2"}),
+        ("/im/SdkAppid=1&a=%3A", "/im", {"SdkAppid": "1", "a": ":"}),
+        ("/SdkAppid=1?a=2", "/SdkAppid=1", {"a": "2"}),
+        ("/x?a=1&a=2&c", "/x", {"a": "1", "c": ""}),
+        ("/x?a=1+2%2B3#f", "/x", {"a": "1 2+3"}),
+        ("/%69m?a=1", "/im", {"a": "1"}),
+        ("http://host:80/x?a=1", "/x", {"a": "1"}),
+        ("http://host?a=1", "/", {"a": "1"}),
+    ],
+)
+def test_every_form_is_read(raw: str, path: str, parameters: dict[str, str]) -> None:
+    """Of a parameter that comes twice the first counts."""
+    found = target(raw)
+    assert found.path == path
+    assert {name: value for name, value in found.parameters.items() if name} == parameters
+
+
+@given(pairs=st.lists(st.tuples(st.text("abc", min_size=1), st.text()), max_size=5))
+def test_parameters_are_what_the_library_reads(pairs: list[tuple[str, str]]) -> None:
+    """The short reading and yarl's agree."""
+    url = URL.build(path="/p", query=pairs)
+    found = target(url.raw_path_qs).parameters
+    assert {n: v for n, v in found.items() if n} == {n: url.query.getall(n)[0] for n in url.query}
