@@ -26,6 +26,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.batches import Gathered, gather
+from ingress.clients import stop_consumer, stop_producer
 from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.spool import Corrupt, Spool
@@ -47,7 +48,6 @@ ROWS_MAX = 2000
 TRANSACTION_S = 8.0
 TRANSACTION_TIMEOUT_MS = 10_000
 START_S = 30.0
-STOP_S = 5.0
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # With nothing to send, Kafka is asked so often whether it is there.
@@ -256,7 +256,7 @@ class Forwarder:
                 await reader.start()
                 committed = await reader.committed(cursor)
         finally:
-            await _stop(reader)
+            await stop_consumer(reader)
         if committed is None:
             return 0, ""
         # The consumer knows errors from absence but not the metadata; the admin client the reverse.
@@ -287,7 +287,7 @@ class Forwarder:
                 await producer.start()
             yield producer
         finally:
-            await _stop(producer)
+            await stop_producer(producer)
 
 
 def group(origin: str) -> str:
@@ -301,10 +301,3 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "Kafka does not answer in time"
     return str(error) or type(error).__name__
-
-
-async def _stop(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
-    # A client that cannot say goodbye in time is abandoned, as after a crash.
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(STOP_S):
-            await client.stop()  # type: ignore[no-untyped-call]  # aiokafka has no types

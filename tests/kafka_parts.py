@@ -33,6 +33,12 @@ class Pipe:
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.spool: Spool = take(directory, bytes_max=64 << 20)
+        # The one that runs, or ran last.
+        self.forwarder: Forwarder | None = None
+
+    def fault(self) -> str:
+        """Return what keeps the forwarder from forwarding, "" if nothing does."""
+        return self.forwarder.fault if self.forwarder else "none runs"
 
     def close(self) -> None:
         """Let the spool go."""
@@ -59,6 +65,7 @@ class Pipe:
                 stored=stored,
                 intake=intake,
             )
+            self.forwarder = forwarder
             running = asyncio.create_task(forwarder.run())
             done = until or (
                 lambda: not forwarder.fault and forwarder.forwarded == self.spool.last_sequence

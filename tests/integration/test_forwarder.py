@@ -86,7 +86,8 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
 ) -> None:
     """Sixty forwarders in a row die at random awaits, transactions open or in doubt."""
     await pipe.store(many(9_000))
-    monkeypatch.setattr(forwarder, "_stop", crash)
+    monkeypatch.setattr(forwarder, "stop_producer", crash)
+    monkeypatch.setattr(forwarder, "stop_consumer", crash)
     monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(60):

@@ -1,0 +1,42 @@
+"""
+The end of aiokafka's clients, also where the broker does not answer any more.
+
+Their own stop() waits for the broker. Cut off by a time-out it leaves tasks and connections behind,
+one more set with every attempt of an outage; these reach into the clients to end them.
+"""
+
+import asyncio
+import contextlib
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerClosed
+
+STOP_S = 5.0
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Return when nothing of `producer` is left; a transaction under way is left to the broker."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(STOP_S):
+            await producer.stop()
+            return
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
+    await _end(producer._sender.sender_task)  # noqa: SLF001
+    await producer.client.close()
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Return when nothing of `consumer` is left."""
+    with contextlib.suppress(TimeoutError, KafkaError):
+        async with asyncio.timeout(STOP_S):
+            await consumer.stop()
+            return
+    if consumer._coordinator:  # noqa: SLF001
+        await _end(consumer._coordinator._coordination_task)  # noqa: SLF001
+    await consumer._client.close()  # noqa: SLF001
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.wait((task,), timeout=STOP_S)

@@ -1,0 +1,195 @@
+"""What Kafka may refuse, lose or forget: the forwarder goes on by itself, nothing is lost."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
+from builders import a_wire_record
+from kafka_parts import Pipe, in_topic, many, sequences
+
+from ingress import clients, forwarder
+from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+from schemas.record import Record
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def a_big_record(number: int) -> Record:
+    """Return a record of some 100 KB that compression cannot make small."""
+    noise = os.urandom(50_000).hex()
+    return a_wire_record(number, b'{"CallbackCommand":"X","t":"%s"}' % noise.encode())
+
+
+async def limit(address: str, topic: str, record_bytes_max: int) -> None:
+    """Have the broker take no larger batch into `topic`."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    configs = {"max.message.bytes": str(record_bytes_max)}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
+    await admin.close()
+
+
+async def until(pipe: Pipe, fault: str, seconds: float = 30) -> None:
+    """Return when the forwarder says `fault`, "" for none."""
+    async with asyncio.timeout(seconds):
+        while (fault not in pipe.fault()) if fault else pipe.fault():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
+    own_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """Found among many that it takes; those before and behind it arrive, each once."""
+    await limit(own_kafka.address, CALLBACKS.name, 20_000)
+    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        big = a_big_record(1)
+        await pipe.store([*many(300), big, *many(300, first=301)])
+        await pipe.forward(seconds=90)
+        found = await in_topic(own_kafka.address, pipe.spool.origin)
+        (letter,) = await in_topic(own_kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
+    assert sequences([letter]) == [301]
+    assert letter.value == big.value
+    headers = dict(letter.headers)
+    assert headers["__connect.errors.exception.class.name"] == b"MessageSizeTooLargeError"
+    assert headers["__connect.errors.topic"] == CALLBACKS.name.encode()
+    assert sorted(sequences(found)) == [n for n in range(1, 602) if n != 301]
+
+
+async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
+    own_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """Its bytes are kept, those behind it go on."""
+    for topic in (CALLBACKS.name, DEAD_LETTERS.name):
+        await limit(own_kafka.address, topic, 20_000)
+    big = a_big_record(1)
+    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store([*many(3), big, *many(3, first=4)])
+        await pipe.forward(seconds=90)
+        assert pipe.spool.damaged() == [4]
+        assert big.value in pipe.spool.damaged_row(4)
+        found = await in_topic(own_kafka.address, pipe.spool.origin)
+    assert sorted(sequences(found)) == [1, 2, 3, 5, 6, 7]
+
+
+async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_path: Path) -> None:
+    """It is in quarantine under its sequence, so that an audit names it."""
+    directory = tmp_path / "spool"
+    pipe = Pipe(kafka, directory)
+    await pipe.store(many(100))
+    pipe.close()
+    path = directory / f"{pipe.spool.name}.lmdb"
+    content = path.read_bytes()
+    mark = b'"MsgKey": "key-40"'
+    assert content.count(mark) == 1
+    path.write_bytes(content.replace(mark, b'"MsgKey": "key-XX"'))
+    with contextlib.closing(Pipe(kafka, directory)) as pipe:
+        await pipe.forward()
+        assert pipe.spool.damaged() == [40]
+        found = await in_topic(kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == [n for n in range(1, 101) if n != 40]
+
+
+async def test_missing_topics_are_waited_for(tmp_path: Path) -> None:
+    """The fault says what to do; done, it goes on without a restart."""
+    with (
+        child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka,
+        contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe,
+    ):
+        await pipe.store(many(50))
+        forwarding = asyncio.create_task(pipe.forward(seconds=90))
+        await until(pipe, "hookline topics apply")
+        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        await forwarding
+        found = await in_topic(kafka.address, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 51))
+
+
+async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
+    own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with nothing to send, for whoever watches it."""
+    monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
+    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        forwarding = asyncio.create_task(pipe.forward(until=lambda: False, seconds=120))
+        await until(pipe, "")
+        own_kafka.kill()
+        await until(pipe, " ")
+        own_kafka.launch()
+        await until(pipe, "", seconds=60)
+        forwarding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await forwarding
+
+
+async def test_a_frozen_broker_leaves_no_task_behind(
+    own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often the forwarder gives up on it; thawed, everything arrives once."""
+    monkeypatch.setattr(forwarder, "TRANSACTION_S", 1.0)
+    monkeypatch.setattr(forwarder, "START_S", 1.0)
+    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
+    before = asyncio.all_tasks()
+    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store(many(5000))
+        forwarding = asyncio.create_task(pipe.forward(seconds=90))
+        async with asyncio.timeout(30):
+            while not (pipe.forwarder and pipe.forwarder.forwarded):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        assert own_kafka.process is not None
+        os.kill(own_kafka.process.pid, signal.SIGSTOP)
+        await asyncio.sleep(12)  # longer than the broker's time-out of a transaction
+        leftovers = len(asyncio.all_tasks() - before)
+        os.kill(own_kafka.process.pid, signal.SIGCONT)
+        await forwarding
+        found = await in_topic(own_kafka.address, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 5001))
+    assert leftovers < 12  # those of the client that is trying now
+    deadline = asyncio.get_running_loop().time() + 5
+    while asyncio.all_tasks() != before:
+        left = [str(task.get_coro()) for task in asyncio.all_tasks() - before]
+        assert asyncio.get_running_loop().time() < deadline, left
+        await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def denied(address: str) -> AsyncIterator[None]:
+    """Have nobody write to the main topic for a while."""
+    topic, literal, write, deny = 2, 3, 4, 2
+    admin = AIOKafkaAdminClient(bootstrap_servers=address)
+    await admin.start()
+    place = (topic, CALLBACKS.name, literal, "User:ANONYMOUS", "*", write, deny)
+    await admin._send_request(CreateAclsRequest(*place))  # noqa: SLF001 - it has no call
+    yield
+    await admin._send_request(DeleteAclsRequest(*place))  # noqa: SLF001
+    await admin.close()
+
+
+async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_path: Path) -> None:
+    """The fault names it, callbacks wait on disk."""
+    server = EmbeddedKafka(tmp_path / "kafka")
+    with server._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
+        properties.write(
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n"
+            "allow.everyone.if.no.acl.found=true\n"
+        )
+    with child.running(server) as kafka:
+        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        with contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe:
+            async with denied(kafka.address):
+                await pipe.store(many(50))
+                forwarding = asyncio.create_task(pipe.forward(seconds=90))
+                await until(pipe, "uthoriz")
+            await forwarding
+            found = await in_topic(kafka.address, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 51))
