@@ -248,14 +248,15 @@ NOTHING: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
 
 def _silent() -> logging.Logger:
     """
-    Return aiohttp's log without the requests that it could not parse.
+    Return aiohttp's log without the requests that it could not parse, or not read to their end.
 
     Anyone can send those, at any rate, and their text may hold a Sign; `complaints` tells of them.
     """
     server_log = logging.getLogger("aiohttp.server")
-    server_log.addFilter(_could_be_parsed)
+    server_log.addFilter(_is_of_ours)
     return server_log
 
 
-def _could_be_parsed(entry: logging.LogRecord) -> bool:
-    return not (entry.exc_info and isinstance(entry.exc_info[1], HttpProcessingError))
+def _is_of_ours(entry: logging.LogRecord) -> bool:
+    peers_fault = (HttpProcessingError, *UNREADABLE)
+    return not (entry.exc_info and isinstance(entry.exc_info[1], peers_fault))

@@ -141,11 +141,15 @@ class PublicPort:
 
 @asynccontextmanager
 async def public_port(
-    directory: Path, *, body_bytes_max: int = 1 << 20, **fields: Any
+    directory: Path,
+    *,
+    body_bytes_max: int = 1 << 20,
+    spool_bytes_max: int = 1 << 20,
+    **fields: Any,
 ) -> AsyncIterator[PublicPort]:
     """Yield a public port with a real spool in `directory`; `fields` are settings."""
     settings = ingress_settings(directory, **fields)
-    spool = take(directory, bytes_max=1 << 20)
+    spool = take(directory, bytes_max=spool_bytes_max)
     intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20, stored=asyncio.Event())
     apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
     server = PublicServer(
