@@ -15,7 +15,20 @@ from pathlib import Path
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.spool import Broken, Corrupt, Full, Spool
-from ingress.spools import SUFFIX, Held, Summary, hold, names, set_aside, set_asides, summary
+from ingress.spools import (
+    SUFFIX,
+    VERIFY,
+    VERIFY_S_MAX,
+    Held,
+    Summary,
+    is_to_be_verified,
+    judge,
+    locked,
+    names,
+    set_aside,
+    set_asides,
+    summary,
+)
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +50,8 @@ class Adopter:
         self._bytes_max = bytes_max
         # By name: the summary, and the file's time of change when it was made.
         self._seen: dict[str, tuple[int, Summary]] = {}
+        # By name, the fault that was logged last.
+        self._said: dict[str, str] = {}
         self.adopted: Spool | None = None
 
     def known(self) -> list[Summary]:
@@ -84,13 +99,24 @@ class Adopter:
             self._seen[name] = (self._changed_at(name), found)
         except (Held, Corrupt):
             return
-        except (Broken, Full, OSError) as fault:
-            log.error("spool %s cannot be drained now: %s", name, fault)  # noqa: TRY400
+        except Exception as fault:
+            # Whatever it is, it must not end the search for the others; it is tried again.
+            if self._said.get(name) != repr(fault):
+                expected = isinstance(fault, Broken | Full | OSError)
+                log.error(
+                    "spool %s cannot be drained now: %s",
+                    name,
+                    fault,
+                    exc_info=None if expected else fault,
+                )
+            self._said[name] = repr(fault)
 
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[Spool]:
-        # Cancelled here, the thread goes on alone for a moment, and the process ends with it.
-        spool = await asyncio.to_thread(hold, self._directory, name, bytes_max=self._bytes_max)
+        with locked(self._directory, name) as (path, lock):
+            if is_to_be_verified(path):
+                await _verify(path)
+            spool = Spool(path, lock, self._bytes_max)
         self.adopted = spool
         try:
             yield spool
@@ -114,3 +140,18 @@ class Adopter:
             corrupt = Corrupt(intake.corrupt.result())
             set_aside(self._directory / f"{spool.name}{SUFFIX}", corrupt)
             raise corrupt
+
+
+async def _verify(path: Path) -> None:
+    verifier = await asyncio.create_subprocess_exec(
+        *VERIFY, path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(VERIFY_S_MAX):
+            _, said = await verifier.communicate()
+    except TimeoutError:
+        raise Held(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            verifier.kill()
+    judge(await verifier.wait(), said.decode(errors="replace"))

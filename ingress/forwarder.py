@@ -48,6 +48,10 @@ ROWS_MAX = 2000
 TRANSACTION_S = 8.0
 TRANSACTION_TIMEOUT_MS = 10_000
 START_S = 30.0
+# A transaction costs some milliseconds of CPU however few rows it carries, so they begin at least
+# so far apart, unless much waits.
+TRANSACTION_EVERY_S = 0.05
+MUCH_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # With nothing to send, Kafka is asked so often whether it is there.
@@ -119,7 +123,9 @@ class Forwarder:
             self._intake.let_go(self.forwarded)
             log.info("forwarding from spool %s after %d", self._spool.origin, self.forwarded)
             self.fault = ""
+            clock = asyncio.get_running_loop().time
             while True:
+                begun = clock()
                 self._stored.clear()
                 try:
                     gathered = await gather(
@@ -136,6 +142,9 @@ class Forwarder:
                     await self._carry(producer, gathered)
                 else:
                     await self._idle(producer)
+                    continue
+                if gathered.rows < MUCH_ROWS:
+                    await asyncio.sleep(begun + TRANSACTION_EVERY_S - clock())
 
     async def _carry(self, producer: AIOKafkaProducer, gathered: Gathered) -> None:
         """Bring the rows into Kafka, or find out which of them the broker refuses for ever."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ingress.spool import MAP_MARGIN_BYTES, Broken, Corrupt, Full, Spool, disk_faults
 
@@ -27,6 +28,7 @@ _NAME = re.compile(r"[0-9a-f]{16}")
 # this time is left to those that run (ingress/adopt.py), which may take VERIFY_S_MAX.
 VERIFY_AT_START_S = 2.0
 VERIFY_S_MAX = 600.0
+VERIFY = (sys.executable, "-m", "ingress.verify")
 
 
 class Held(Exception):
@@ -72,17 +74,38 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         Broken, Full: the disk fails or is full.
         OSError: the lock's file cannot be made.
     """
+    with locked(directory, name) as (path, lock):
+        if is_to_be_verified(path):
+            try:
+                verified = subprocess.run(  # noqa: S603 - our own module, on our own file
+                    [*VERIFY, path], timeout=verify_s, capture_output=True, text=True, check=False
+                )
+            except subprocess.TimeoutExpired:
+                raise Held(f"{path} could not be verified in {verify_s:g} s") from None
+            judge(verified.returncode, verified.stderr)
+        return Spool(path, lock, bytes_max)
+
+
+@contextlib.contextmanager
+def locked(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+    """
+    Lock the spool `name`; yields its file and the lock, which stays unless an exception comes.
+
+    On Corrupt the file is set aside first.
+
+    Raises:
+        Held: another process has it.
+        OSError: the lock's file cannot be made.
+    """
     lock = (directory / f"{name}.lock").open("ab")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
-        raise Held(name) from error
     path = directory / f"{name}{SUFFIX}"
     try:
-        _verify(path, verify_s)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Held(name) from error
         with disk_faults():
-            return Spool(path, lock, bytes_max)
+            yield path, lock
     except Corrupt as corrupt:
         set_aside(path, corrupt)
         lock.close()
@@ -90,6 +113,23 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
     except BaseException:
         lock.close()
         raise
+
+
+def is_to_be_verified(path: Path) -> bool:
+    """Tell whether the locked file has something in it; LMDB's own lock beside it is nobody's."""
+    path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
+    return path.exists() and path.stat().st_size > 0
+
+
+def judge(exit_code: int, said: str) -> None:
+    """
+    Return if the verifier found nothing.
+
+    Raises:
+        Corrupt: it did, or ended otherwise.
+    """
+    if exit_code != 0:
+        raise Corrupt(said.strip() or f"its verifier ended with {exit_code}")
 
 
 def set_aside(path: Path, why: Corrupt) -> None:
@@ -135,22 +175,3 @@ def summaries(directory: Path) -> Iterator[Summary]:
         else:
             yield summary(spool)
             spool.close()
-
-
-def _verify(path: Path, seconds: float) -> None:
-    # A new file has nothing in it; LMDB's own lock file is nobody's while ours is held.
-    path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    try:
-        verified = subprocess.run(  # noqa: S603 - our own module, on our own file
-            [sys.executable, "-m", "ingress.verify", str(path)],
-            timeout=seconds,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise Held(f"{path} could not be verified in {seconds:g} s") from None
-    if verified.returncode != 0:
-        raise Corrupt(verified.stderr.strip() or f"its verifier ended with {verified.returncode}")
