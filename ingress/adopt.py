@@ -103,7 +103,7 @@ class Adopter:
             # Whatever it is, it must not end the search for the others; it is tried again.
             if self._said.get(name) != repr(fault):
                 expected = isinstance(fault, Broken | Full | OSError)
-                log.error(
+                log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
                     name,
                     fault,
