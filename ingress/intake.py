@@ -13,12 +13,23 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ingress.row import encode
 from ingress.spool import Broken, Corrupt, Full, Panic, Spool
+from schemas.record import Record
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
 
 # Told once what came of a row: None when it is on disk (fsync).
 OnDisk = Callable[[Full | Broken | None], None]
-Waiting = list[tuple[bytes, OnDisk]]
+
+
+class Waiting(NamedTuple):
+    """A callback that is not on disk yet: its row's content, and what was encoded in it."""
+
+    content: bytes
+    received_at_ms: int
+    record: Record
+    on_disk: OnDisk
+
 
 # The sender waits 2 s; whoever has no commit by now is told so while it still listens.
 STORE_S_MAX = 1.5
@@ -27,7 +38,7 @@ PROBE_S = 1.0
 
 
 class _Work(NamedTuple):
-    group: Waiting
+    group: list[Waiting]
     forwarded: int
     probe: bool
     task: Callable[[], None] | None
@@ -54,7 +65,7 @@ class Intake:
         self._bytes_max = waiting_bytes_max
         self._stored = stored
         # As much again may be in the commit that runs.
-        self._waiting: Waiting = []
+        self._waiting: list[Waiting] = []
         self._waiting_bytes = 0
         self._forwarded = 0
         self._task: Callable[[], None] | None = None
@@ -70,9 +81,9 @@ class Intake:
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def put(self, content: bytes, on_disk: OnDisk) -> None:
+    def put(self, record: Record, received_at_ms: int, on_disk: OnDisk) -> None:
         """
-        Take a row's content (see row.encode); `on_disk` is told once what came of it.
+        Take a record; `on_disk` is told once what came of it.
 
         Broken means that it may or may not have been stored.
 
@@ -82,11 +93,12 @@ class Intake:
         """
         if self._hangs():
             raise Broken(self.fault)
+        content = encode(record, received_at_ms)
         if len(self._waiting) >= self._rows_max:
             raise Full(f"{self._rows_max} callbacks wait for the disk")
         if self._waiting_bytes + len(content) > self._bytes_max:
             raise Full(f"{self._waiting_bytes} bytes wait for the disk")
-        self._waiting.append((content, on_disk))
+        self._waiting.append(Waiting(content, received_at_ms, record, on_disk))
         self._waiting_bytes += len(content)
         if not self._committing:
             self._commit()
@@ -107,6 +119,7 @@ class Intake:
     def let_go(self, forwarded: int) -> None:
         """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
         self._forwarded = forwarded
+        self._spool.forget(forwarded)
         if not self._committing:
             self._commit()
 
@@ -139,7 +152,7 @@ class Intake:
             try:
                 if work.task:
                     work.task()
-                contents = [content for content, _ in work.group]
+                contents = [waiting.content for waiting in work.group]
                 self._spool.commit(contents, work.forwarded, probe=work.probe)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 failure = error
@@ -161,7 +174,8 @@ class Intake:
                 work.done.set_exception(failed)
             else:
                 work.done.set_result(None)
-        if work.group and not failure:
+        if work.group and not failed:
+            self._spool.remember([(each.received_at_ms, each.record) for each in work.group])
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
             self._stored.set()
@@ -189,7 +203,7 @@ class Intake:
     def _hangs(self) -> bool:
         return self._committing and self._overdue is None
 
-    def _hang(self, group: Waiting) -> None:
+    def _hang(self, group: list[Waiting]) -> None:
         self._overdue = None
         self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
         _tell(group, Broken(self.fault))
@@ -203,6 +217,6 @@ class Intake:
             self._commit()
 
 
-def _tell(group: Waiting, failure: Full | Broken | None) -> None:
-    for _, on_disk in group:
-        on_disk(failure)
+def _tell(group: list[Waiting], failure: Full | Broken | None) -> None:
+    for waiting in group:
+        waiting.on_disk(failure)

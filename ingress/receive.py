@@ -8,7 +8,6 @@ from ingress import refusals
 from ingress.apps import Apps
 from ingress.intake import Intake
 from ingress.refusals import Answer
-from ingress.row import encode
 from ingress.spool import Broken, Full
 from ingress.target import target
 from schemas import record
@@ -59,7 +58,8 @@ class Door:
             kept = record.malformed_record(callback, malformed)
         try:
             self._intake.put(
-                encode(kept, callback.received_at_ms),
+                kept,
+                callback.received_at_ms,
                 partial(_stored, begun, answer, detail, answered),
             )
         except (Full, Broken) as failure:

@@ -14,8 +14,10 @@ from typing import BinaryIO
 
 import lmdb
 
+from ingress.recent import Recent
 from ingress.row import CHECKSUM_BYTES, Damaged, Row, seal, unseal
 from schemas.process import sync_directory
+from schemas.record import Record
 
 # Deleting needs free pages too: what one transaction removes is bounded, and inserts stop well
 # before the map is full (docs/decisions/0003-spool.md).
@@ -61,6 +63,7 @@ class Spool:
         self._path = path
         self._bytes_max = bytes_max
         self._lock = lock
+        self._recent = Recent()
         self._open()
         # Durable, also the directory entry: from here on the origin exists.
         sync_directory(path.parent)
@@ -149,6 +152,9 @@ class Spool:
             Damaged: the first of them is not what was stored.
             Corrupt: the file is no spool any more.
         """
+        recent = self._recent.since(sequence, rows_max=rows_max, bytes_max=bytes_max)
+        if recent is not None:
+            return recent
         rows: list[Row] = []
         taken = 0
         with disk_faults(), self._env.begin() as txn:
@@ -169,6 +175,14 @@ class Spool:
                 found = cursor.next()
         self._mapped += taken
         return rows
+
+    def remember(self, stored: list[tuple[int, Record]]) -> None:
+        """Keep what the last commit stored, by time of receipt and record, for `since`."""
+        self._recent.add(self.last_sequence - len(stored) + 1, stored)
+
+    def forget(self, sequence: int) -> None:
+        """Keep rows up to `sequence` no longer in memory."""
+        self._recent.forget(sequence)
 
     def fingerprint(self, sequence: int) -> str:
         """Return what tells the row at `sequence` from any other, "" if it is not here."""
@@ -192,6 +206,8 @@ class Spool:
             last = self._number(txn, _LAST_NUMBER)
             txn.put(_BASE, b"%d" % base, db=self._meta)
             txn.put(_ORIGIN, origin.encode(), db=self._meta)
+        # Another one, not an emptied one: the reader's thread may be reading it.
+        self._recent = Recent()
         self.origin, self._base, self.last_sequence = origin, base, last - base
 
     def quarantine(self, sequence: int) -> None:
@@ -206,6 +222,7 @@ class Spool:
             stored = txn.pop(key, db=self._rows)
             if stored is not None:
                 txn.put(key, stored, db=self._damaged)
+        self._recent = Recent()
 
     def damaged(self) -> list[int]:
         """Return the sequences whose rows are in quarantine, in order."""

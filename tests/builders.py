@@ -14,7 +14,7 @@ from ingress.apps import Apps
 from ingress.complaints import Complaints
 from ingress.intake import Intake
 from ingress.receive import Door
-from ingress.row import Row, encode
+from ingress.row import Row
 from ingress.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool import Spool
@@ -68,7 +68,7 @@ async def store(intake: Intake, record: wire.Record, received_at_ms: int) -> Non
         else:
             on_disk.set_result(None)
 
-    intake.put(encode(record, received_at_ms), told)
+    intake.put(record, received_at_ms, told)
     await on_disk
 
 

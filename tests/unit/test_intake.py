@@ -149,7 +149,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(tmp_path
         with pytest.raises(Full, match="takes longer"):
             await waiting
     with pytest.raises(Broken, match="takes longer"):
-        intake.put(b"at once", told.append)
+        intake.put(a_wire_record(3), 3, told.append)
     go_on.set()
     await store_until_it_works(intake)
     await intake.close()

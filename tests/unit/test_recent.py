@@ -1,0 +1,98 @@
+"""The youngest rows in memory are what the file has, or are not there."""
+
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingress import recent as recent_module
+from ingress.recent import Recent
+from ingress.row import encode
+from ingress.spools import take
+
+BYTES_MAX = 1 << 20
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["add", "lose", "forget"]), st.integers(0, 5)), max_size=30
+    ),
+    after=st.integers(0, 40),
+    rows_max=st.integers(1, 10),
+)
+def test_what_it_returns_is_what_was_stored(
+    steps: list[tuple[str, int]], after: int, rows_max: int
+) -> None:
+    """Whatever was added, forgotten, or stored by a commit that it never heard of."""
+    recent, last, forgotten = Recent(), 0, 0
+    for step, count in steps:
+        if step == "add":
+            recent.add(last + 1, [(n, a_wire_record(n)) for n in range(last + 1, last + count + 1)])
+            last += count
+        elif step == "lose":
+            last += count
+        else:
+            forgotten = min(forgotten + count, last)
+            recent.forget(forgotten)
+    found = recent.since(after, rows_max=rows_max, bytes_max=BYTES_MAX)
+    if found is not None:
+        assert [row.sequence for row in found] == [
+            n for n in range(after + 1, last + 1) if n <= after + rows_max
+        ][: len(found)]
+        assert all(row.record == a_wire_record(row.sequence) for row in found)
+        # It ends early only where the rows do.
+        assert len(found) == min(rows_max, max(0, last - after)) or step_lost(steps)
+
+
+def step_lost(steps: list[tuple[str, int]]) -> bool:
+    """Tell whether rows were stored last that nobody told of."""
+    return any(step == "lose" and count for step, count in steps)
+
+
+def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is older is read from the file."""
+    monkeypatch.setattr(recent_module, "ROWS_MAX", 10)
+    recent = Recent()
+    recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
+    assert recent.since(0, rows_max=5, bytes_max=BYTES_MAX) is None
+    found = recent.since(20, rows_max=50, bytes_max=BYTES_MAX)
+    assert found is not None
+    assert [row.sequence for row in found] == list(range(21, 31))
+    monkeypatch.setattr(recent_module, "BYTES_MAX", 1)
+    recent.add(31, [(31, a_wire_record(31))])
+    assert recent.since(30, rows_max=5, bytes_max=BYTES_MAX) is None
+
+
+def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
+    """Over commits, rows that leave, a new origin and quarantine."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+
+    def store(count: int) -> None:
+        stored = [(n, a_wire_record(n)) for n in range(count)]
+        spool.commit([encode(record, at) for at, record in stored], 0)
+        spool.remember(stored)
+
+    def both(after: int) -> None:
+        with_it = spool.since(after, rows_max=7, bytes_max=BYTES_MAX)
+        kept, spool._recent = spool._recent, Recent()  # noqa: SLF001
+        assert with_it == spool.since(after, rows_max=7, bytes_max=BYTES_MAX)
+        spool._recent = kept  # noqa: SLF001
+
+    store(5)
+    store(5)
+    for after in range(12):
+        both(after)
+    spool.quarantine(4)
+    both(3)
+    store(2)
+    spool.commit([], 6)
+    spool.forget(6)
+    for after in (6, 8, 11):
+        both(after)
+    spool.begin_anew()
+    store(3)
+    for after in range(8):
+        both(after)
+    spool.close()
