@@ -98,9 +98,10 @@ async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Sp
         for task in watching:
             task.cancel()
         await asyncio.gather(*watching, return_exceptions=True)
-        await intake.close()
+        closed = await intake.close()
         await private.cleanup()
-        spool.close()
+        if closed:
+            spool.close()
     log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
     return corrupt
 

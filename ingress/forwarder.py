@@ -287,7 +287,7 @@ class Forwarder:
             transactional_id=self._spool.origin,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=5000,
-            compression_type="lz4",
+            compression_type="zstd",
             max_batch_size=self._record_bytes_max,
             max_request_size=self._record_bytes_max,
         )

@@ -7,6 +7,7 @@ one fsync.
 
 import asyncio
 import contextlib
+import logging
 import queue
 import threading
 import time
@@ -35,6 +36,10 @@ class Waiting(NamedTuple):
 STORE_S_MAX = 1.5
 # After a failed commit the disk is tried again, also without callbacks.
 PROBE_S = 1.0
+# At the end a disk that hangs is not waited for longer.
+CLOSE_S_MAX = 5.0
+
+log = logging.getLogger(__name__)
 
 
 class _Work(NamedTuple):
@@ -128,14 +133,24 @@ class Intake:
         if not self.corrupt.done():
             self.corrupt.set_result(why)
 
-    async def close(self) -> None:
-        """Return when all that waited is on disk and the thread has ended."""
-        while self._committing:  # noqa: ASYNC110 - only at the end of a process
-            await asyncio.sleep(0.001)
+    async def close(self) -> bool:
+        """
+        Return when all that waited is on disk and the thread has ended.
+
+        Returns False if the disk hangs for CLOSE_S_MAX: the thread is still in the spool.
+        """
+        try:
+            async with asyncio.timeout(CLOSE_S_MAX):
+                while self._committing:  # noqa: ASYNC110 - only at the end of a process
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            log.critical("the disk hangs; what waits for it is left behind")
+            return False
         if self._probe:
             self._probe.cancel()
         self._work.put(None)
         await asyncio.to_thread(self._thread.join)
+        return True
 
     def _commit(self) -> None:
         self._committing = True
@@ -219,4 +234,8 @@ class Intake:
 
 def _tell(group: list[Waiting], failure: Full | Broken | None) -> None:
     for waiting in group:
-        waiting.on_disk(failure)
+        try:
+            waiting.on_disk(failure)
+        except Exception:
+            # One's trouble is not the others', who wait behind it.
+            log.exception("an answer failed")

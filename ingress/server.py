@@ -34,6 +34,8 @@ UNREADABLE = (
 # Whoever sends requests and does not read the answers is cut off when so much waits for it.
 UNREAD_BYTES_MAX = 64 << 10
 
+OUR_FAULT = "a fault of the receiver; its log says more"
+
 log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,7 @@ class PublicServer(web.Server):
         # Connections that wait for a request, the one that has waited longest first.
         self.waiting: dict[Connection, None] = {}
         self._settings = settings
+        self._log = _silent()
 
     def __call__(self) -> "Connection":
         """Return the protocol of a new connection."""
@@ -63,7 +66,7 @@ class PublicServer(web.Server):
             access_log=None,
             keepalive_timeout=self._settings.keepalive_s,
             lingering_time=self._settings.body_s,
-            logger=_silent(),
+            logger=self._log,
         )
 
     def connection_made(self, handler: Any, transport: asyncio.Transport) -> None:
@@ -83,6 +86,7 @@ class PublicServer(web.Server):
     async def drained(self) -> None:
         """Take nothing more on open connections, and return when all that was taken is answered."""
         self.pre_shutdown()
+        # Each is answered within Intake's STORE_S_MAX.
         while self.under_way:  # noqa: ASYNC110 - only at the end of a process
             await asyncio.sleep(0.005)
 
@@ -104,7 +108,8 @@ class PublicServer(web.Server):
         try:
             answer, detail = await self._answer(request)
         finally:
-            self.waiting[connection] = None
+            if connection.transport is not None:
+                self.waiting[connection] = None
         self.complaints.note(answer, detail, request.remote, request._message.path)  # noqa: SLF001
         response = respond(answer, detail)
         if self.draining or answer is refusals.SLOW:
@@ -128,7 +133,12 @@ class PublicServer(web.Server):
         except UNREADABLE:
             return refusals.UNREADABLE, ""
         told: asyncio.Future[tuple[Answer, str]] = self._loop.create_future()
-        self.door.keep(admitted, body, lambda *answer: told.set_result(answer))
+
+        def answered(answer: Answer, detail: str) -> None:
+            if not told.done():  # the connection may be gone
+                told.set_result((answer, detail))
+
+        self.door.keep(admitted, body, answered)
         return await told
 
 
@@ -176,7 +186,11 @@ class Connection(web.RequestHandler):
         server.under_way += 1
         server.waiting.pop(self, None)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        server.door.keep(admitted, payload.read_nowait(-1), self._answered)
+        try:
+            server.door.keep(admitted, payload.read_nowait(-1), self._answered)
+        except Exception:
+            log.exception(OUR_FAULT)
+            self._answered(refusals.UNAVAILABLE, OUR_FAULT)
         return True
 
     def _answered(self, answer: Answer, detail: str) -> None:
@@ -188,7 +202,8 @@ class Connection(web.RequestHandler):
             return
         server.waiting[self] = None
         transport.write(answer_bytes(answer, detail, int(time.time())))
-        server.complaints.note(answer, detail, self.peername)
+        if answer is not refusals.OK:
+            server.complaints.note(answer, detail, self.peername)
         if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             self.force_close()
         elif self._later:
@@ -206,8 +221,8 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Answer what is no HTTP, and a fault of ours, like everything else: in JSON, counted."""
         if status == 500 and not isinstance(exc, HttpProcessingError):
-            log.error("a request failed by a fault of ours", exc_info=exc)
-            answer, detail = refusals.UNAVAILABLE, "a fault of the receiver; its log says more"
+            log.error(OUR_FAULT, exc_info=exc)
+            answer, detail = refusals.UNAVAILABLE, OUR_FAULT
         else:
             answer, detail = refusals.NOT_HTTP, f"{refusals.NOT_HTTP.info}: {message or exc}"
         self._server.complaints.note(answer, "", self.peername)
