@@ -16,7 +16,7 @@ PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI")
 WORDS = "red packet see you at the station 好的 收到 👍 did you eat yet on my way ¿qué tal?".split()  # noqa: SIM905 - a sentence reads better
 
 # The width of each number is the width of every value that fills it.
-_FILLED = (b"user00000", b"user00000", 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**12)
+_FILLED = (b"user00000", b"user00000", 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**12)
 
 
 def requests(seed: int) -> Iterator[bytes]:
@@ -41,7 +41,6 @@ def requests(seed: int) -> Iterator[bytes]:
                 sequence,
                 number,
                 at,
-                number,
                 int(seconds * 1000),
             )
 
@@ -51,8 +50,8 @@ def _template(chance: random.Random) -> bytes:
     body = (
         '{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"%b","To_Account":"%b",'
         '"MsgSeq":%d,"MsgRandom":%d,"MsgTime":%d,"MsgKey":"%d_%d_%d",'
-        f'"MsgId":"144115233406643804-{chance.randrange(10**9, 10**10)}-%d","OnlineOnlyFlag":0,'
-        f'"SendMsgResult":0,"ErrorInfo":"send msg succeed","UnreadMsgNum":{chance.randrange(20)},'
+        '"OnlineOnlyFlag":0,"SendMsgResult":0,"ErrorInfo":"send msg succeed",'
+        f'"UnreadMsgNum":{chance.randrange(20)},'
         f'"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"{text}"}}}}],'
         '"CloudCustomData":"","EventTime":%d}'
     ).encode()

@@ -12,6 +12,14 @@ def cpu_s(pids: Iterable[int]) -> float:
     return sum(map(_ticks, pids)) / _TICKS_PER_S
 
 
+def machine_s() -> tuple[float, float]:
+    """Return the time that all cores were busy or taken away, and their whole time."""
+    # user nice system idle iowait irq softirq steal; guests are in user already.
+    ticks = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return (sum(ticks) - idle) / _TICKS_PER_S, sum(ticks) / _TICKS_PER_S
+
+
 def rss_mib_max(pids: Iterable[int]) -> float:
     """Return the largest resident set that a process had so far; of several, their sum."""
     return sum(map(_peak_kib, pids)) / 1024

@@ -28,6 +28,8 @@ ANSWER_S_MAX = 2.0
 # What is due within one turn of this clock is sent at once; libuv has no finer one.
 TICK_S = 0.001
 SWEEP_S = 0.05
+# A server that is gone for so long ends the run: there is nothing to measure.
+CONNECT_S_MAX = 10.0
 OK = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 
 
@@ -47,6 +49,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def answered(self) -> int:
         """Requests that got any answer."""
         return self.ok + sum(self.others.values())
+
+    @property
+    def failed(self) -> int:
+        """Requests that were not answered OK within the sender's time."""
+        return self.unanswered + sum(self.others.values())
+
+    @property
+    def ok_per_s(self) -> float:
+        """OKs a second, up to the last answer."""
+        return self.ok / self.seconds if self.seconds else 0.0
 
 
 class Connection(asyncio.Protocol):
@@ -113,9 +125,6 @@ class Load:
     async def run(self, seconds: float, stop: asyncio.Event) -> Report:
         """Send for so long or until `stop`, wait for the last answers, and report."""
         await asyncio.gather(*(connection.connect() for connection in self._connections))
-        # No answer shall look slow because of this process's own housekeeping.
-        gc.collect()
-        gc.disable()
         begun, cpu_begun = time.perf_counter(), time.process_time()
         for connection in self._connections:
             self._free(connection)
@@ -130,6 +139,9 @@ class Load:
                 await asyncio.sleep(SWEEP_S / 10)
             for helper in helpers:
                 helper.cancel()
+        for connection in self._connections:
+            if connection.transport is not None:
+                connection.transport.close()
         return self._report(self._last_answer_at - begun, time.process_time() - cpu_begun)
 
     def _free(self, connection: Connection) -> None:
@@ -179,17 +191,17 @@ class Load:
                 self._due.popleft()
                 self._unanswered += 1
             for connection in self._connections:
-                cut = connection.transport is None
-                if connection.due_at and (cut or connection.due_at < too_old):
+                transport = connection.transport
+                if connection.due_at and (transport is None or connection.due_at < too_old):
                     connection.due_at = 0.0
                     self._unanswered += 1
-                    if connection.transport is not None:
-                        connection.transport.abort()
-                        connection.transport, cut = None, True
-                if cut:
-                    async with asyncio.timeout(ANSWER_S_MAX):
+                    if transport is not None:
+                        transport.abort()  # and it is cut off at the next sweep
+                elif transport is None:
+                    async with asyncio.timeout(CONNECT_S_MAX):
                         await connection.connect()
-                    self._free(connection)
+                    if connection not in self._idle:
+                        self._free(connection)
             await asyncio.sleep(SWEEP_S)
 
     def _report(self, seconds: float, cpu_s: float) -> Report:
@@ -237,6 +249,9 @@ def main(
 
     async def run() -> Report:
         load = Load(ports, connections=connections, rate=rate)
+        # No answer shall look slow because of this process's own housekeeping.
+        gc.collect()
+        gc.disable()
         return await load.run(seconds, stop_on_signals())
 
     report.write_bytes(msgspec.json.encode(uvloop.run(run())))

@@ -1,6 +1,7 @@
 """One run of load against one server, and what it cost."""
 
 import contextlib
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,15 +10,16 @@ from pathlib import Path
 
 import msgspec
 
-from bench.cost import cpu_s, rss_mib_max
+from bench.cost import cpu_s, machine_s, rss_mib_max
 from bench.load import Report
 from bench.servers import Running
 from bench.topic import Tail
 from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
 
-RECORDS_PATIENCE_S = 5.0
 # To start the generator, and to wait for the last answers.
 GENERATOR_S = 30.0
+RECORDS_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +32,31 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """CPU of a run until all of it is in Kafka, a request; `others` is a share of the machine."""
+
+    server_us: float
+    load_us: float
+    kafka_us: float
+    others: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One run. CPU is that of the whole run until all is in Kafka, over all its answers."""
+    """One run. `records` in Kafka, `different` ones among them; None where nothing is stored."""
 
     server: str
     connections: int
     report: Report
-    cpu_us: float
-    load_cpu_us: float
-    kafka_cpu_us: float
+    cost: Cost
     rss_mib: float
-    # Records in Kafka, and different ones among them; None where nothing is stored.
-    records: tuple[int, int] | None
+    records: int | None
+    different: int | None
 
     @property
-    def ok_per_s(self) -> float:
-        """OKs a second, up to the last answer."""
-        return self.report.ok / self.report.seconds if self.report.seconds else 0.0
+    def missing(self) -> int:
+        """OKs that are not in Kafka."""
+        return 0 if self.different is None else max(self.report.ok - self.different, 0)
 
 
 @contextlib.contextmanager
@@ -69,39 +79,77 @@ def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.P
             child.kill(process)
 
 
-def send(load: Load, running: Running, directory: Path) -> Report:
-    """Send all of it."""
-    path = directory / "load.json"
+def send(load: Load, running: Running) -> Report:
+    """Send all of it, and return what came back."""
+    path = running.directory / "load.json"
     with loading(load, running, path):
         pass
+    return reported(path)
+
+
+def reported(path: Path) -> Report:
+    """Return what a generator wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Report)
 
 
+class Meter:
+    """Counts CPU from its beginning to `cost`."""
+
+    def __init__(self, running: Running, kafka: EmbeddedKafka) -> None:
+        self._running = running
+        broker = kafka.process
+        self._kafka = [broker.pid] if broker is not None and broker.poll() is None else []
+        self._begun = self._now()
+
+    def cost(self, report: Report) -> Cost:
+        """Return what was used, for each answer; call it when the generator's process is reaped."""
+        server_s, kafka_s, ours_s, busy_s, whole_s = (
+            after - before for after, before in zip(self._now(), self._begun, strict=True)
+        )
+        an_answer_us = 1e6 / max(report.answered, 1)
+        return Cost(
+            server_us=server_s * an_answer_us,
+            load_us=report.cpu_s * an_answer_us,
+            kafka_us=kafka_s * an_answer_us,
+            others=max(busy_s - server_s - kafka_s - ours_s, 0.0) / whole_s,
+        )
+
+    def _now(self) -> tuple[float, ...]:
+        # This process's children that have ended count with it: the generator.
+        return (
+            cpu_s(self._running.pids),
+            cpu_s(self._kafka),
+            cpu_s([os.getpid()]),
+            *machine_s(),
+        )
+
+
 def measure(
-    load: Load, running: Running, directory: Path, *, tail: Tail, kafka_pid: int, warm_up_s: float
+    load: Load, running: Running, *, kafka: EmbeddedKafka, tail: Tail, warm_up_s: float
 ) -> Figures:
     """Warm up, wait until nothing is left of that, then measure one run to its end in Kafka."""
     if warm_up_s:
         send(
             Load(connections=load.connections, seconds=warm_up_s, rate=load.rate),
             running,
-            directory,
         )
         running.settle()
     tail.skip()
-    begun, kafka_begun = cpu_s(running.pids), cpu_s([kafka_pid])
-    report = send(load, running, directory)
+    meter = Meter(running, kafka)
+    report = send(load, running)
     running.settle()
-    cost, kafka_cost = cpu_s(running.pids) - begun, cpu_s([kafka_pid]) - kafka_begun
-    stores = running.server.stores
-    per_answer_us = 1e6 / max(report.answered, 1)
+    cost = meter.cost(report)
+    records, different = (
+        tail.count(report.ok, patience_s=RECORDS_PATIENCE_S)
+        if running.server.stores
+        else (None, None)
+    )
     return Figures(
         server=running.server.name,
         connections=load.connections,
         report=report,
-        cpu_us=cost * per_answer_us,
-        load_cpu_us=report.cpu_s * per_answer_us,
-        kafka_cpu_us=kafka_cost * per_answer_us,
+        cost=cost,
         rss_mib=rss_mib_max(running.pids),
-        records=tail.count(report.ok, patience_s=RECORDS_PATIENCE_S) if stores else None,
+        records=records,
+        different=different,
     )

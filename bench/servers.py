@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,8 @@ class Server:
     command: Sequence[str]
     stores: bool = True
     processes: int = 1
+    # Where others are measured at several numbers of them; none: like the others.
+    connections: tuple[int, ...] = ()
 
     @property
     def is_ours(self) -> bool:
@@ -56,6 +59,7 @@ class Running:
     """A server that takes callbacks at its ports."""
 
     server: Server
+    directory: Path
     ports: tuple[int, ...]
     admin_ports: tuple[int, ...]
     pids: tuple[int, ...]
@@ -69,18 +73,30 @@ class Running:
         if not self.admin_ports:
             time.sleep(PEER_SETTLES_S)
             return
-        _until(
+        until(
             lambda: all(status.drained for status in self.statuses()),
             f"{self.server.name} has all in Kafka",
             timeout_s,
         )
 
 
+_UVICORN = (
+    *("uvicorn", "--host=127.0.0.1", "--port={port}"),
+    *("--loop=uvloop", "--http=httptools", "--no-access-log"),
+)
+
 SERVERS = (
     Server(
         name="hookline",
         does="this ingress: OK after fsync, forwarded to Kafka in transactions",
         command=["ingress"],
+    ),
+    Server(
+        name="hookline_2",
+        does="two processes of this ingress in one spool directory",
+        command=["ingress"],
+        processes=2,
+        connections=(64,),
     ),
     Server(
         name="bare_aiohttp",
@@ -93,12 +109,32 @@ SERVERS = (
         does="aiohttp and aiokafka: OK after Kafka's acknowledgement",
         command=["bench.peers.aiohttp_awaiting"],
     ),
+    Server(
+        name="fastapi_awaiting",
+        does="FastAPI, uvicorn and aiokafka: OK after Kafka's acknowledgement",
+        command=[*_UVICORN, "bench.peers.fastapi_awaiting:app"],
+    ),
+    Server(
+        name="fastapi_fire_and_forget",
+        does="the same without waiting: OK while the callback is in memory alone",
+        command=[*_UVICORN, "bench.peers.fastapi_fire_and_forget:app"],
+    ),
 )
+
+BY_NAME = {server.name: server for server in SERVERS}
 
 
 @contextlib.contextmanager
 def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
-    """Yield a server that takes callbacks; none of its processes is left afterwards."""
+    """
+    Yield a server that takes callbacks; none of its processes is left afterwards.
+
+    `directory` is made, for its logs and spools.
+
+    Raises:
+        NotStarted: it does not come up.
+    """
+    directory.mkdir()
     processes: list[subprocess.Popen[bytes]] = []
     ports = tuple(child.free_port() for _ in range(server.processes))
     admin_ports = tuple(child.free_port() for _ in ports) if server.is_ours else ()
@@ -109,8 +145,8 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
                 told = _ingress(port, admin_ports[number], kafka, directory)
             log = directory / f"{server.name}-{number}.log"
             processes.append(_start(server, port, told, log))
-            _until(lambda port=port: child.listens(port), f"{server.name} listens ({log})")  # type: ignore[misc]
-        yield Running(server, ports, admin_ports, tuple(process.pid for process in processes))
+            until(partial(child.listens, port), f"{server.name} listens; see {log}")
+        yield Running(server, directory, ports, admin_ports, tuple(each.pid for each in processes))
     finally:
         for process in processes:
             child.stop(process)
@@ -140,7 +176,13 @@ def _status(port: int) -> Status:
         return msgspec.json.decode(response.read(), type=Status)
 
 
-def _until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) -> None:
+def until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) -> None:
+    """
+    Return when it holds.
+
+    Raises:
+        NotStarted: it does not within the time; the text says what was waited for.
+    """
     deadline = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > deadline:

@@ -8,34 +8,25 @@ import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
-APP = "1400000001"
-TOPIC = "tim.callbacks.v1"
-OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
+from bench.peers.kafka import APP, OK, TOPIC, key, producer
+
 PRODUCER = web.AppKey("producer", AIOKafkaProducer)
 
 
 async def producing(app: web.Application) -> AsyncIterator[None]:
     """Keep one producer for as long as the application runs."""
-    app[PRODUCER] = AIOKafkaProducer(
-        bootstrap_servers=os.environ["KAFKA"],
-        enable_idempotence=True,
-        acks="all",
-        compression_type="lz4",
-        linger_ms=5,
-    )
-    await app[PRODUCER].start()
-    yield
-    await app[PRODUCER].stop()
+    async with producer() as app[PRODUCER]:
+        yield
 
 
 async def receive(request: web.Request) -> web.Response:
-    """Answer OK once the callback is in Kafka, in its conversation's partition."""
+    """Answer OK once the callback is in Kafka."""
     if request.query.get("SdkAppid") != APP:
         raise web.HTTPForbidden
     body = await request.read()
     callback = orjson.loads(body)
-    key = "|".join(sorted((callback["From_Account"], callback["To_Account"])))
-    await request.app[PRODUCER].send_and_wait(TOPIC, body, key=key.encode())
+    conversation = key(callback["From_Account"], callback["To_Account"])
+    await request.app[PRODUCER].send_and_wait(TOPIC, body, key=conversation)
     return web.Response(body=OK, content_type="application/json")
 
 

@@ -11,7 +11,7 @@ MAY_SEE = {
     "ops": {"schemas", "ingress", "consumers", "ops"},
     "bench": {"schemas", "ingress", "consumers", "ops", "bench"},
     # What one would write without the product.
-    "bench/peers": set[str](),
+    "bench/peers": {"bench"},
 }
 PACKAGES = {*MAY_SEE, "tests"}
 
