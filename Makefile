@@ -48,7 +48,7 @@ test-docker: setup  ## docker compose under kills, scaling and restored copies (
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e
 
-bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (12 min); BENCH=--help tells more
+bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.ingress $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt

@@ -155,7 +155,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     """
     Measure this ingress and its peers on one real Kafka, and print Markdown.
 
-    Progress goes to stderr. With the defaults it takes some 12 minutes.
+    Progress goes to stderr. With the defaults it takes some 10 minutes.
     """
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     _check(plan)

@@ -11,8 +11,9 @@ import pytest
 
 from bench import load
 from bench.callbacks import requests
+from bench.connection import outcome_of
 from bench.goals import Results, goals
-from bench.load import Load, Report, outcome_of
+from bench.load import Load, Report
 from bench.measure import Cost, Figures
 from bench.tables import write
 from schemas.record import Callback, callback_record
