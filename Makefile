@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check check-fast unit integration e2e format pin clean
+.PHONY: help setup demo test test-docker check check-fast unit integration e2e bench-ingress format \
+  pin clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -47,12 +48,19 @@ test-docker: setup  ## docker compose under kills, scaling and restored copies (
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e
 
+bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
+	@$(BIN)/python -m bench.ingress $(BENCH)
+
+$(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt
+	@touch $@
+
 format: setup  ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 pin: setup  ## write requirements/*.txt anew from requirements/*.in
-	for set in tools run embedded dev; do \
+	for set in tools run embedded dev bench; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate $$limits \
 	    requirements/$$set.in -o requirements/$$set.txt || exit 1; \

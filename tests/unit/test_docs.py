@@ -19,6 +19,7 @@ from schemas.telemetry import CONSUMER, INGRESS
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+PAGES = (ROOT / "README.md", ROOT / "bench" / "README.md", *(ROOT / "docs").rglob("*.md"))
 PROCESSES = {
     "HOOKLINE_": Shared,
     "INGRESS_": IngressSettings,
@@ -28,7 +29,7 @@ PROCESSES = {
     "COUNTERS_": CountersSettings,
     "STATS_": StatsSettings,
 }
-PACKAGES = ("schemas", "ingress", "consumers", "ops")
+PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
 
 
 def rows(first_cell: str) -> list[list[str]]:
@@ -88,16 +89,17 @@ def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, p
 
 def test_every_link_between_the_docs_leads_somewhere() -> None:
     """Relative links, from where they stand."""
-    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
 
 
 def test_every_file_that_the_docs_name_is_there() -> None:
     """The map of the code is kept with the code."""
-    for page in (ROOT / "docs").rglob("*.md"):
+    for page in PAGES:
         for named in re.findall(
-            r"`((?:ingress|consumers|schemas|ops|tests)/[\w/]+\.(?:py|sql|lua))`", page.read_text()
+            r"`((?:ingress|consumers|schemas|ops|bench|tests)/[\w/]+\.(?:py|sql|lua))`",
+            page.read_text(),
         ):
             assert (ROOT / named).exists(), f"{page}: {named}"
 

@@ -1,0 +1,65 @@
+"""
+Callbacks as bytes of HTTP, cheap to make: each differs from all others.
+
+Texts, URLs and lengths come from templates that are made once. What differs in every request
+(accounts, numbers, times) has a fixed width, so Content-Length is known beforehand.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+
+APP = "1400000001"
+TEMPLATES = 997
+ACCOUNTS = 20_000
+PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI")
+WORDS = "red packet see you at the station 好的 收到 👍 did you eat yet on my way ¿qué tal?".split()  # noqa: SIM905 - a sentence reads better
+
+# The width of each number is the width of every value that fills it.
+_FILLED = (b"user00000", b"user00000", 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**12)
+
+
+def requests(seed: int) -> Iterator[bytes]:
+    """Yield whole POST requests without end; no two have the same body, whatever the seed."""
+    chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
+    templates = [_template(chance) for _ in range(TEMPLATES)]
+    accounts = [b"user%05d" % number for number in range(ACCOUNTS)]
+    bits, now = chance.getrandbits, time.time
+    # Numbers of 10 digits, 32-bit unsigned. The sequence starts somewhere else in every process.
+    sequence = 10**9 + random.SystemRandom().getrandbits(31)
+    while True:
+        for template in templates:
+            sequence += 1
+            seconds = now()
+            number, at = 10**9 + bits(31), int(seconds)
+            yield template % (
+                accounts[bits(30) % ACCOUNTS],
+                accounts[bits(30) % ACCOUNTS],
+                sequence,
+                number,
+                at,
+                sequence,
+                number,
+                at,
+                int(seconds * 1000),
+            )
+
+
+def _template(chance: random.Random) -> bytes:
+    text = " ".join(chance.choices(WORDS, k=chance.randint(2, 12)))
+    body = (
+        '{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"%b","To_Account":"%b",'
+        '"MsgSeq":%d,"MsgRandom":%d,"MsgTime":%d,"MsgKey":"%d_%d_%d",'
+        '"OnlineOnlyFlag":0,"SendMsgResult":0,"ErrorInfo":"send msg succeed",'
+        f'"UnreadMsgNum":{chance.randrange(20)},'
+        f'"MsgBody":[{{"MsgType":"TIMTextElem","MsgContent":{{"Text":"{text}"}}}}],'
+        '"CloudCustomData":"","EventTime":%d}'
+    ).encode()
+    client_ip = ".".join(["10", *(str(chance.randrange(256)) for _ in range(3))])
+    head = (
+        f"POST /?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json"
+        f"&ClientIP={client_ip}&OptPlatform={chance.choice(PLATFORMS)} HTTP/1.1\r\n"
+        "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body % _FILLED)}\r\n\r\n"
+    )
+    return head.encode() + body
