@@ -15,12 +15,13 @@ from ingress import admin
 from ingress.adopt import Adopter
 from ingress.apps import Apps, Unusable
 from ingress.complaints import Complaints
+from ingress.disk import Broken, Full
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.receive import Door
 from ingress.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool import Broken, Full, Spool
+from ingress.spool import Spool
 from ingress.spools import take
 from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import Faults, Shared, read

@@ -17,12 +17,13 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ingress.adopt import Adopter
 from ingress.apps import Apps
+from ingress.disk import Corrupt
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool import Corrupt, Spool
+from ingress.spool import Spool
 from schemas import telemetry
 
 GROWTH_EVERY_S = 2.0

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from ingress.disk import Broken, Corrupt, Full
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
-from ingress.spool import Broken, Corrupt, Full, Spool
+from ingress.spool import Spool
 from ingress.spools import (
     SUFFIX,
     VERIFY,

@@ -27,9 +27,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from ingress.batches import Gathered, gather
 from ingress.clients import stop_consumer, stop_producer
+from ingress.disk import Corrupt
 from ingress.intake import Intake
 from ingress.row import Damaged
-from ingress.spool import Corrupt, Spool
+from ingress.spool import Spool
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
     INGRESS_FORWARD_FAILURES,

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ingress.disk import Broken, Corrupt, Full, Panic
 from ingress.row import encode
-from ingress.spool import Broken, Corrupt, Full, Panic, Spool
+from ingress.spool import Spool
 from schemas.record import Record
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
 

@@ -6,9 +6,9 @@ from functools import partial
 
 from ingress import refusals
 from ingress.apps import Apps
+from ingress.disk import Broken, Full
 from ingress.intake import Intake
 from ingress.refusals import Answer
-from ingress.spool import Broken, Full
 from ingress.target import target
 from schemas import record
 from schemas.body import Malformed, text

@@ -18,9 +18,13 @@ _decoder = msgspec.msgpack.Decoder(tuple[int, Record])
 
 
 class Damaged(Exception):
-    """The bytes are not what was stored there; a spool says at which `sequence`."""
+    """The bytes at `number` of a spool are not what was stored there."""
 
-    sequence = 0
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+        # The same as the spool's origin counts, where a spool tells it.
+        self.sequence = number
 
 
 class Row(NamedTuple):
@@ -50,11 +54,11 @@ def unseal(stored: bytes, spool: str, number: int) -> tuple[int, Record]:
     """
     content = stored[CHECKSUM_BYTES:]
     if stored[:CHECKSUM_BYTES] != _checksum(content, spool, number):
-        raise Damaged(f"the row {number} of spool {spool} fails its checksum")
+        raise Damaged(f"the row {number} of spool {spool} fails its checksum", number)
     try:
         return _decoder.decode(content)
     except msgspec.DecodeError as error:
-        raise Damaged(f"the row {number} of spool {spool} is no row") from error
+        raise Damaged(f"the row {number} of spool {spool} is no row", number) from error
 
 
 def _checksum(content: bytes, spool: str, number: int) -> bytes:

@@ -14,40 +14,26 @@ from typing import BinaryIO
 
 import lmdb
 
+from ingress.block import pack, split, unpack
+from ingress.disk import Full, Panic, disk_faults
 from ingress.recent import Recent
-from ingress.row import CHECKSUM_BYTES, Damaged, Row, seal, unseal
+from ingress.row import CHECKSUM_BYTES, Damaged, Row, unseal
 from schemas.process import sync_directory
 from schemas.record import Record
 
 # Deleting needs free pages too: what one transaction removes is bounded, and inserts stop well
 # before the map is full (docs/decisions/0003-spool.md).
-REMOVED_ROWS_MAX = 600
+REMOVED_BLOCKS_MAX = 50
+MAP_MARGIN_BYTES = 64 << 20
 # Pages that were read or written stay mapped, and count as this process's memory, until the file is
 # opened again; that is due after so many bytes of rows.
 MAPPED_BYTES_MAX = 32 << 20
-MAP_MARGIN_BYTES = 64 << 20
 # In the meta database. Rows keep their number in this file for ever; an origin's sequences count
 # from `base`, which is 0 but for a spool that began anew.
 _LAST_NUMBER = b"last_number"
 _BASE = b"base"
 _ORIGIN = b"origin"
 _PROBE = b"probe"
-
-
-class Full(Exception):
-    """A bound was reached. The callback was not stored."""
-
-
-class Broken(Exception):
-    """The disk failed. The callback may or may not have been stored."""
-
-
-class Panic(Broken):
-    """The same, and nothing more can be stored before the spool is opened again."""
-
-
-class Corrupt(Exception):
-    """The file is no spool, or not any more."""
 
 
 class Spool:
@@ -77,15 +63,17 @@ class Spool:
             map_size=_map_size(self._bytes_max),
             max_spare_txns=2,
         )
-        self._rows = self._env.open_db(b"rows")
+        # By the number of its first row, each block of rows; by number, each row in quarantine.
+        self._blocks = self._env.open_db(b"blocks")
         self._meta = self._env.open_db(b"meta")
         self._damaged = self._env.open_db(b"damaged")
         self._page_bytes = self._env.stat()["psize"]
         self._mapped = 0
         with self._env.begin() as txn:
             self.origin = bytes(txn.get(_ORIGIN, self.name.encode(), db=self._meta)).decode()
-            self._base = self._number(txn, _BASE)
-            self.last_sequence = self._number(txn, _LAST_NUMBER) - self._base
+            self._base = self._meta_number(txn, _BASE)
+            self.last_sequence = self._meta_number(txn, _LAST_NUMBER) - self._base
+            self._quarantined = frozenset(self._damaged_numbers(txn))
             self._measure(txn)
         self._is_open = True
 
@@ -109,9 +97,9 @@ class Spool:
         """
         Store `contents` behind the last sequence and let rows up to `forwarded` go.
 
-        On return they are on disk (fsync) and `last_sequence` is the last one's. At most
-        REMOVED_ROWS_MAX rows are let go; `removable` tells whether more could be. A `probe` writes
-        in any case, so that its success means that the disk works.
+        On return they are on disk (fsync) and `last_sequence` is the last one's. Rows leave by
+        blocks, at most REMOVED_BLOCKS_MAX of them; `removable` tells whether more could. A `probe`
+        writes in any case, so that its success means that the disk works.
 
         Raises:
             Full: nothing was stored; a bound was reached, or the disk is full.
@@ -124,16 +112,17 @@ class Spool:
         incoming = sum(map(len, contents))
         self._mapped += incoming
         with disk_faults(), self._env.begin(write=True) as txn:
-            self._remove(txn, forwarded)
-            self._measure(txn)
+            self._remove(txn, self._base + forwarded)
+            if self.bytes + incoming > self._bytes_max:
+                self._measure(txn)  # what has just left makes room
             full = bool(contents) and self.bytes + incoming > self._bytes_max
             # From the disk, not from memory: after a failed commit only the disk knows.
-            number = self._number(txn, _LAST_NUMBER)
+            number = self._meta_number(txn, _LAST_NUMBER)
             if contents and not full:
-                for content in contents:
-                    number += 1
-                    row = seal(content, self.name, number)
-                    txn.put(_key(number), row, db=self._rows, append=True)
+                for part in split(contents):
+                    block = pack(part, self.name, number + 1)
+                    txn.put(_key(number + 1), block, db=self._blocks, append=True)
+                    number += len(part)
                 txn.put(_LAST_NUMBER, b"%d" % number, db=self._meta)
             if probe:
                 txn.put(_PROBE, secrets.token_bytes(8), db=self._meta)
@@ -146,7 +135,7 @@ class Spool:
         """
         Return the rows behind `sequence`, in order, at least one if there is one.
 
-        They end before a damaged row.
+        They end before a damaged row; rows in quarantine are passed over.
 
         Raises:
             Damaged: the first of them is not what was stored.
@@ -158,21 +147,17 @@ class Spool:
         rows: list[Row] = []
         taken = 0
         with disk_faults(), self._env.begin() as txn:
-            cursor = txn.cursor(db=self._rows)
-            found = cursor.set_range(_key(self._base + sequence + 1))
-            while found and len(rows) < rows_max and taken < bytes_max:
-                stored = bytes(cursor.value())
-                number = int.from_bytes(cursor.key(), "big")
-                try:
+            try:
+                for number, stored in self._stored(txn, self._base + sequence + 1):
+                    if len(rows) >= rows_max or taken >= bytes_max:
+                        break
                     received_at_ms, record = unseal(stored, self.name, number)
-                except Damaged as damaged:
-                    if not rows:
-                        damaged.sequence = number - self._base
-                        raise
-                    break
-                rows.append(Row(number - self._base, received_at_ms, record))
-                taken += len(stored)
-                found = cursor.next()
+                    rows.append(Row(number - self._base, received_at_ms, record))
+                    taken += len(stored)
+            except Damaged as damaged:
+                if not rows:
+                    damaged.sequence = damaged.number - self._base
+                    raise
         self._mapped += taken
         return rows
 
@@ -186,9 +171,11 @@ class Spool:
 
     def fingerprint(self, sequence: int) -> str:
         """Return what tells the row at `sequence` from any other, "" if it is not here."""
-        with self._env.begin() as txn:
-            row = txn.get(_key(self._base + sequence), b"", db=self._rows)
-            return bytes(row[:CHECKSUM_BYTES]).hex()
+        wanted = self._base + sequence
+        with disk_faults(), self._env.begin() as txn, contextlib.suppress(Damaged):
+            for number, stored in self._stored(txn, wanted):
+                return stored[:CHECKSUM_BYTES].hex() if number == wanted else ""
+        return ""
 
     def begin_anew(self) -> None:
         """
@@ -203,7 +190,7 @@ class Spool:
         origin = secrets.token_hex(8)
         with disk_faults(), self._env.begin(write=True) as txn:
             base = self._first_number(txn) - 1
-            last = self._number(txn, _LAST_NUMBER)
+            last = self._meta_number(txn, _LAST_NUMBER)
             txn.put(_BASE, b"%d" % base, db=self._meta)
             txn.put(_ORIGIN, origin.encode(), db=self._meta)
         # Another one, not an emptied one: the reader's thread may be reading it.
@@ -212,64 +199,127 @@ class Spool:
 
     def quarantine(self, sequence: int) -> None:
         """
-        Move the row at `sequence` out of the way of those behind it; its bytes are kept.
+        Take the row at `sequence` out of the way of those behind it; its bytes are kept.
+
+        Where its block is damaged, all rows of the block go, and the first has what is left.
 
         Raises:
             Full, Broken, Corrupt: the disk failed; the row stands where it was.
         """
-        key = _key(self._base + sequence)
         with disk_faults(), self._env.begin(write=True) as txn:
-            stored = txn.pop(key, db=self._rows)
-            if stored is not None:
-                txn.put(key, stored, db=self._damaged)
+            for number, left in self._remains(txn, self._base + sequence):
+                txn.put(_key(number), left, db=self._damaged)
+            quarantined = frozenset(self._damaged_numbers(txn))
+        self._quarantined = quarantined
         self._recent = Recent()
 
     def damaged(self) -> list[int]:
         """Return the sequences whose rows are in quarantine, in order."""
-        with disk_faults(), self._env.begin() as txn:
-            keys = txn.cursor(db=self._damaged).iternext(values=False)
-            return [int.from_bytes(key, "big") - self._base for key in keys]
+        return [number - self._base for number in sorted(self._quarantined)]
 
     def damaged_row(self, sequence: int) -> bytes:
-        """Return what is left of a row in quarantine, b"" if there is none."""
+        """Return what is left of a row in quarantine, b"" if there is nothing."""
         with disk_faults(), self._env.begin() as txn:
             return bytes(txn.get(_key(self._base + sequence), b"", db=self._damaged))
 
     def first_sequence(self) -> int:
         """Return the lowest sequence that is still in the spool, or the next one to be given."""
-        with self._env.begin() as txn:
+        with disk_faults(), self._env.begin() as txn:
             return self._first_number(txn) - self._base
 
     def removable(self, forwarded: int) -> bool:
-        """Tell whether rows up to `forwarded` are still here."""
-        return self._is_open and self.first_sequence() <= min(forwarded, self.last_sequence)
+        """Tell whether a block of which all rows are forwarded is still here."""
+        if not self._is_open:
+            return False
+        with disk_faults(), self._env.begin() as txn:
+            first_block_ends_at = self._first_block_ends_at(txn)
+        return 0 < first_block_ends_at <= self._passed(self._base + forwarded)
 
     def close(self) -> None:
         """Let another process have the spool; nothing in it changes."""
         self._env.close()
         self._lock.close()
 
+    def _stored(self, txn: lmdb.Transaction, wanted: int) -> Iterator[tuple[int, bytes]]:
+        """Yield number and sealed bytes of the rows from `wanted` on, less those in quarantine."""
+        cursor = txn.cursor(db=self._blocks)
+        found = _at(cursor, wanted)
+        while found:
+            first, block = int.from_bytes(cursor.key(), "big"), bytes(cursor.value())
+            found = cursor.next()
+            try:
+                rows = unpack(block, self.name, first)
+            except Damaged as damaged:
+                behind = int.from_bytes(cursor.key(), "big") if found else self._next_number(txn)
+                wanting = set(range(max(first, wanted), behind)) - self._quarantined
+                if wanting:
+                    raise Damaged(str(damaged), min(wanting)) from None
+                continue
+            for number, stored in enumerate(rows, first):
+                if number >= wanted and number not in self._quarantined:
+                    yield number, stored
+
+    def _remains(self, txn: lmdb.Transaction, number: int) -> Iterator[tuple[int, bytes]]:
+        """Yield what is to be put into quarantine for the damaged row `number`."""
+        cursor = txn.cursor(db=self._blocks)
+        if not _at(cursor, number):
+            return
+        first, stored = int.from_bytes(cursor.key(), "big"), bytes(cursor.value())
+        try:
+            yield number, unpack(stored, self.name, first)[number - first]
+        except (Damaged, IndexError):
+            yield first, stored
+            for other in range(first + 1, self._block_ends_at(txn, cursor) + 1):
+                yield other, b""
+
     def _remove(self, txn: lmdb.Transaction, until: int) -> None:
-        cursor = txn.cursor(db=self._rows)
-        last = _key(self._base + until)
-        for _ in range(REMOVED_ROWS_MAX):
-            if not cursor.first() or bytes(cursor.key()) > last:
+        cursor = txn.cursor(db=self._blocks)
+        until = self._passed(until)
+        for _ in range(REMOVED_BLOCKS_MAX):
+            if not 0 < self._first_block_ends_at(txn) <= until:
                 return
+            cursor.first()
             cursor.delete()
 
+    def _passed(self, number: int) -> int:
+        """Return the last number up to which all rows are forwarded or in quarantine."""
+        while number + 1 in self._quarantined:
+            number += 1
+        return number
+
+    def _first_block_ends_at(self, txn: lmdb.Transaction) -> int:
+        """Return the number of the first block's last row, 0 if there is no block."""
+        cursor = txn.cursor(db=self._blocks)
+        return self._block_ends_at(txn, cursor) if cursor.first() else 0
+
+    def _block_ends_at(self, txn: lmdb.Transaction, cursor: lmdb.Cursor) -> int:
+        if cursor.next():
+            return int.from_bytes(cursor.key(), "big") - 1
+        return self._next_number(txn) - 1
+
     def _first_number(self, txn: lmdb.Transaction) -> int:
-        cursor = txn.cursor(db=self._rows)
+        cursor = txn.cursor(db=self._blocks)
         if cursor.first():
             return int.from_bytes(cursor.key(), "big")
-        return self._number(txn, _LAST_NUMBER) + 1
+        return self._next_number(txn)
 
-    def _number(self, txn: lmdb.Transaction, name: bytes) -> int:
+    def _next_number(self, txn: lmdb.Transaction) -> int:
+        return self._meta_number(txn, _LAST_NUMBER) + 1
+
+    def _damaged_numbers(self, txn: lmdb.Transaction) -> Iterator[int]:
+        for key in txn.cursor(db=self._damaged).iternext(values=False):
+            yield int.from_bytes(key, "big")
+
+    def _meta_number(self, txn: lmdb.Transaction, name: bytes) -> int:
         return int(txn.get(name, b"0", db=self._meta))
 
     def _measure(self, txn: lmdb.Transaction) -> None:
-        stat = txn.stat(self._rows)
+        stat = txn.stat(self._blocks)
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        self.rows: int = stat["entries"]
+        first = self._first_number(txn)
+        waiting = self._next_number(txn) - first
+        # Rows of the first block that are forwarded already count until it goes.
+        self.rows: int = waiting - sum(first <= number for number in self._quarantined)
         self.bytes: int = pages * self._page_bytes
 
 
@@ -282,22 +332,10 @@ def _key(number: int) -> bytes:
     return number.to_bytes(8, "big")
 
 
-@contextlib.contextmanager
-def disk_faults() -> Iterator[None]:
-    """Tell LMDB's errors as what they mean: Full, Broken, Panic or Corrupt."""
-    try:
-        yield
-    except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise Full(str(error)) from error
-    except (
-        lmdb.BadRslotError,
-        lmdb.CorruptedError,
-        lmdb.InvalidError,
-        lmdb.PageNotFoundError,
-        lmdb.VersionMismatchError,
-    ) as error:
-        raise Corrupt(f"the spool's file is damaged: {error}") from error
-    except lmdb.PanicError as error:
-        raise Panic(str(error)) from error
-    except lmdb.Error as error:
-        raise Broken(str(error)) from error
+def _at(cursor: lmdb.Cursor, number: int) -> bool:
+    """Put the cursor on the block with row `number`, or one beside it; False if there is none."""
+    if not cursor.set_range(_key(number)):
+        return cursor.last()
+    if bytes(cursor.key()) == _key(number):
+        return True
+    return cursor.prev() or cursor.first()

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ingress.spool import MAP_MARGIN_BYTES, Broken, Corrupt, Full, Spool, disk_faults
+from ingress.disk import Broken, Corrupt, Full, disk_faults
+from ingress.spool import MAP_MARGIN_BYTES, Spool
 
 log = logging.getLogger(__name__)
 

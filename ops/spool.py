@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from ingress.disk import Broken, Corrupt, Full
 from ingress.row import Damaged, Row
-from ingress.spool import MAP_MARGIN_BYTES, Broken, Corrupt, Full, Spool
+from ingress.spool import MAP_MARGIN_BYTES, Spool
 from ingress.spools import Held, Summary, hold, names, summaries
 from ops.terminal import err, json_option, print_json
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from builders import a_wire_record
 
+from ingress.disk import Broken, Corrupt, Full
 from ingress.row import Damaged, encode
-from ingress.spool import Broken, Corrupt, Full
 from ingress.spools import take
 
 BYTES_MAX = 8 << 20

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from builders import a_wire_record
 
+from ingress.disk import Full
 from ingress.row import Damaged, encode, seal, unseal
-from ingress.spool import REMOVED_ROWS_MAX, Full
+from ingress.spool import REMOVED_BLOCKS_MAX
 from ingress.spools import Held, Summary, hold, names, summaries, take
 
 BYTES_MAX = 1 << 20
@@ -44,14 +45,20 @@ def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
     again.close()
 
 
-def test_rows_leave_in_slices(tmp_path: Path) -> None:
-    """One commit removes a bounded number, and says whether there is more."""
+def test_rows_leave_by_blocks_and_in_slices(tmp_path: Path) -> None:
+    """A block goes when all of its rows may; one commit removes a bounded number of them."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(REMOVED_ROWS_MAX + 1), 0)
-    spool.commit([], REMOVED_ROWS_MAX + 1)
-    assert spool.removable(REMOVED_ROWS_MAX + 1)
-    spool.commit([], REMOVED_ROWS_MAX + 1)
-    assert (spool.removable(REMOVED_ROWS_MAX + 1), spool.rows) == (False, 0)
+    blocks = REMOVED_BLOCKS_MAX + 2
+    for _ in range(blocks):
+        spool.commit(contents(3), 0)
+    last = 3 * blocks
+    assert (spool.removable(2), spool.removable(3)) == (False, True)
+    spool.commit([], 5)
+    assert (spool.first_sequence(), spool.rows) == (4, last - 3)
+    spool.commit([], last)
+    assert spool.removable(last)
+    spool.commit([], last)
+    assert (spool.removable(last), spool.rows, spool.first_sequence()) == (False, 0, last + 1)
     spool.close()
 
 
@@ -153,7 +160,8 @@ def test_a_file_that_is_no_spool_is_set_aside(
 def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Path) -> None:
     """Numbered from 1, also after a restart, and as often as it must."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(5), 0)
+    for content in contents(5):
+        spool.commit([content], 0)
     spool.commit([], 2)
     before = spool.origin
     spool.begin_anew()

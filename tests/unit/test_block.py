@@ -1,0 +1,58 @@
+"""Rows of a commit as one value, and what damage leaves of it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingress import block
+from ingress.block import pack, split, unpack
+from ingress.row import CHECKSUM_BYTES, Damaged
+
+rows = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
+
+
+@given(contents=rows, first=st.integers(1, 1 << 60))
+def test_what_is_packed_is_unpacked(contents: list[bytes], first: int) -> None:
+    """Each row sealed for its own number."""
+    unpacked = unpack(pack(contents, "spool", first), "spool", first)
+    assert [row[CHECKSUM_BYTES:] for row in unpacked] == contents
+
+
+@given(contents=st.lists(st.binary(max_size=50_000), max_size=30))
+def test_blocks_are_bounded_and_lose_nothing(contents: list[bytes]) -> None:
+    """Only a row that is larger by itself makes a larger block."""
+    parts = list(split(contents))
+    assert [content for part in parts for content in part] == contents
+    for part in parts:
+        assert 1 <= len(part) <= block.ROWS_MAX
+        assert len(part) == 1 or sum(map(len, part)) <= block.BYTES_MAX
+
+
+@given(contents=rows, data=st.data())
+def test_damage_is_noticed_or_harmless(contents: list[bytes], data: st.DataObject) -> None:
+    """Damage to the head is noticed; damage behind it stays in one row."""
+    stored = bytearray(pack(contents, "spool", 1))
+    at = data.draw(st.integers(0, len(stored) - 1))
+    stored[at] ^= data.draw(st.integers(1, 255))
+    try:
+        unpacked = unpack(bytes(stored), "spool", 1)
+    except Damaged:
+        return
+    changed = [
+        number
+        for number, (row, content) in enumerate(
+            zip(unpacked, unpack(pack(contents, "spool", 1), "spool", 1), strict=True)
+        )
+        if row != content
+    ]
+    assert len(changed) <= 1
+
+
+def test_a_block_is_bound_to_its_place() -> None:
+    """Another number or another spool is as damaged as a flipped bit."""
+    stored = pack([b"a", b"b"], "spool", 7)
+    for spool, first in (("spool", 8), ("other", 7)):
+        with pytest.raises(Damaged):
+            unpack(stored, spool, first)
+    with pytest.raises(Damaged):
+        unpack(b"", "spool", 7)
