@@ -7,6 +7,7 @@ one more set with every attempt of an outage; these reach into the clients to en
 
 import asyncio
 import contextlib
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
@@ -20,8 +21,8 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(STOP_S):
             await producer.stop()
             return
-    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
     await _end(producer._sender.sender_task)  # noqa: SLF001
+    _fail_batches(producer._message_accumulator)  # noqa: SLF001
     await producer.client.close()
 
 
@@ -34,6 +35,17 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     if consumer._coordinator:  # noqa: SLF001
         await _end(consumer._coordinator._coordination_task)  # noqa: SLF001
     await consumer._client.close()  # noqa: SLF001
+
+
+def _fail_batches(accumulator: Any) -> None:
+    batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
+    batches += accumulator._pending_batches  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
+    for batch in batches:
+        # Nobody waits for them any more, and asyncio would say so.
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done() and not future.cancelled():
+                future.exception()
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

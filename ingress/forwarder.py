@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from functools import partial
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -243,7 +244,9 @@ class Forwarder:
             for batch in batches:
                 sent += batch.record_count()
                 # A second batch for a partition waits here until the first is acknowledged.
-                acknowledged.append(await producer.send_batch(batch, topic, partition=number))
+                future = await producer.send_batch(batch, topic, partition=number)
+                future.add_done_callback(_heard)
+                acknowledged.append(future)
         if sent != gathered.rows:
             raise AssertionError(f"{sent} records stand in the batches for {gathered.rows} rows")
         await asyncio.gather(*acknowledged)
@@ -303,6 +306,12 @@ class Forwarder:
 def group(origin: str) -> str:
     """Return the consumer group whose offset is the cursor of spool `origin`."""
     return f"hookline-spool-{origin}"
+
+
+def _heard(future: "asyncio.Future[Any]") -> None:
+    # If another one fails first, nobody asks for this one's exception, and asyncio would say so.
+    if not future.cancelled():
+        future.exception()
 
 
 def _in_words(error: Exception) -> str:

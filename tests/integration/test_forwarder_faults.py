@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -132,7 +133,10 @@ async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
 
 
 async def test_a_frozen_broker_leaves_no_task_behind(
-    own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    own_kafka: EmbeddedKafka,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """However often the forwarder gives up on it; thawed, everything arrives once."""
     monkeypatch.setattr(forwarder, "TRANSACTION_S", 1.0)
@@ -154,6 +158,8 @@ async def test_a_frozen_broker_leaves_no_task_behind(
         await forwarding
         found = await in_topic(own_kafka.address, pipe.spool.origin)
     assert sorted(sequences(found)) == list(range(1, 5001))
+    gc.collect()
+    assert "never retrieved" not in caplog.text
     assert leftovers < 12  # those of the client that is trying now
     deadline = asyncio.get_running_loop().time() + 5
     while asyncio.all_tasks() != before:
