@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from builders import a_wire_record, store
 
+from ingress import spool as spool_module
 from ingress.block import ROWS_MAX
-from ingress.disk import Broken, Full
+from ingress.disk import Broken, Full, Panic
 from ingress.intake import PROBE_S, Intake
 from ingress.spool import Spool
 from ingress.spools import take
@@ -181,5 +182,94 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     assert intake.fault
     await asyncio.sleep(1.5 * PROBE_S)
     assert len(tried) == 6
+    await intake.close()
+    spool.close()
+
+
+async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
+    """Also if that fails at first; what had been stored is there, numbers go on."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool)
+    await store(intake, a_wire_record(1), 1)
+    commit, reopen = spool.commit, spool.reopen
+    reopened: list[bool] = []
+
+    def panics(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        if not reopened:
+            raise Panic("the test says so")
+        commit(contents, forwarded, probe=probe)
+
+    def fails_once() -> None:
+        reopened.append(True)
+        reopen()
+
+    spool.commit, spool.reopen = panics, fails_once  # type: ignore[method-assign]
+    with pytest.raises(Broken, match="the test says so"):
+        await store(intake, a_wire_record(2), 2)
+    await store(intake, a_wire_record(3), 3)
+    assert [row.received_at_ms for row in spool.since(0, rows_max=9, bytes_max=1 << 20)] == [1, 3]
+    assert len(reopened) == 1
+    await intake.close()
+    spool.close()
+
+
+async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_path: Path) -> None:
+    """Nothing crashes meanwhile, and it is tried every second."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool)
+    path = tmp_path / f"{spool.name}.lmdb"
+    away = path.rename(tmp_path / "away")
+    path.mkdir()
+    with pytest.raises(Broken):
+        spool.reopen()
+    with pytest.raises(Broken, match="Is a directory"):
+        await store(intake, a_wire_record(1), 1)
+    path.rmdir()
+    away.rename(path)
+    async with asyncio.timeout(5):
+        while intake.fault:  # noqa: ASYNC110 - it is told by a string
+            await asyncio.sleep(0.01)
+    await store(intake, a_wire_record(1), 1)
+    assert spool.last_sequence == 1
+    await intake.close()
+    spool.close()
+
+
+async def test_pages_are_given_back_by_opening_the_file_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Readers notice nothing."""
+    monkeypatch.setattr(spool_module, "MAPPED_BYTES_MAX", 5000)
+    spool = take(tmp_path, bytes_max=1 << 20)
+    opened: list[bool] = []
+    reopen = spool.reopen
+
+    def counted() -> None:
+        opened.append(True)
+        reopen()
+
+    spool.reopen = counted  # type: ignore[method-assign]
+    intake = an_intake(spool)
+    for number in range(1, 61):
+        await store(intake, a_wire_record(number), number)
+    rows = spool.since(0, rows_max=100, bytes_max=1 << 20)
+    assert [row.received_at_ms for row in rows] == list(range(1, 61))
+    assert 3 < len(opened) < 30
+    await intake.close()
+    spool.close()
+
+
+async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Path) -> None:
+    """A bug in one request is not the others' trouble."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool)
+
+    def fails(_: object) -> None:
+        raise RuntimeError("the test says so")
+
+    intake.put(a_wire_record(1), 1, fails)
+    intake.put(a_wire_record(2), 2, fails)
+    await store(intake, a_wire_record(3), 3)
+    assert spool.last_sequence == 3
     await intake.close()
     spool.close()
