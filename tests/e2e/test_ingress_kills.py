@@ -1,15 +1,17 @@
 """The ingress is killed, doubled and stopped under load: what it answered OK is in Kafka once."""
 
 import asyncio
+import contextlib
 import random
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ingress_process import Ingress, until
+from ingress_process import Connection, Ingress, listens, post, until
 from kafka_broker import Broker
-from senders import Senders
+from senders import Senders, body
 from topic_proof import Topic
 
 KILLS = 50
@@ -114,12 +116,12 @@ async def test_sigterm_under_load_leaves_no_request_without_an_answer(
 
 
 @pytest.mark.timeout(90)
-async def test_sigterm_without_a_balancer_loses_nothing_that_was_answered_ok(
+async def test_sigterm_without_a_balancer_leaves_no_request_without_an_answer(
     broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
 ) -> None:
-    """Senders that go on to the end meet closed connections; what was begun is finished."""
+    """Senders that go on to the end are told by the last answer that the connection ends."""
     topic = await Topic.from_now(broker.address)
-    ingress = new_ingress(tmp_path / "spools", broker.address, unready_s=0)
+    ingress = new_ingress(tmp_path / "spools", broker.address, unready_s=0.5)
     async with Senders(ingress.port, connections=32) as senders:
         for _ in range(STOPS):
             await ingress.start()
@@ -134,6 +136,40 @@ async def test_sigterm_without_a_balancer_loses_nothing_that_was_answered_ok(
     say(f"{STOPS} SIGTERMs: {proof}; {len(senders.unanswered)} sent and not answered")
     assert not proof.unanswered
     proof.assert_holds()
+    assert not senders.unanswered
+
+
+@pytest.mark.timeout(90)
+async def test_a_body_that_is_still_arriving_at_sigterm_is_answered(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Its head came before no new connection was accepted, its end after: it is under way too."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address)
+    await ingress.start()
+    under_way: dict[str, tuple[Connection, bytes]] = {}
+    for number in range(4):
+        request = post(body(key := f"slow-{secrets.token_hex(4)}", number, 3000))
+        under_way[key] = await Connection.open(ingress.port), request[-1000:]
+        under_way[key][0].send(request[:-1000])
+    async with Senders(ingress.port, rounds=20) as senders:
+        await senders.stop()
+    ingress.process.terminate()
+    await until(lambda: not listens(ingress.port), "no new connection is accepted")
+    answered = []
+    for key, (connection, rest) in under_way.items():
+        connection.send(rest)
+        with contextlib.suppress(OSError, EOFError):
+            if (await connection.answer()).status == 200:
+                answered.append(key)
+        connection.close()
+    await until_ended(ingress)
+    say(f"{len(answered)} of {len(under_way)} bodies that ended after SIGTERM were answered OK")
+    assert answered == list(under_way)
+
+    await ingress.start()
+    await ingress.until_forwarded()
+    (await topic.proof([*senders.ok, *answered])).assert_holds()
 
 
 async def stops(ingress: Ingress) -> bool:
