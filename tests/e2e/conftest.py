@@ -1,9 +1,13 @@
-"""One running demo for the tests that do not stop it."""
+"""What tests from outside share: a demo or a broker that runs, and a voice."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from e2e_blackbox import Demo, demo
+from ingress_process import Ingress
+from kafka_broker import Broker, running_broker
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +15,36 @@ def stack() -> Iterator[Demo]:
     """A running demo. Tests kill its parts, so each brings its own ledger."""
     with demo() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with the topics, which tests may freeze and thaw again, but not kill."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as started:
+        asyncio.run(started.make_topics())
+        yield started
+
+
+@pytest.fixture
+def new_ingress() -> Iterator[Callable[..., Ingress]]:
+    """What makes an ingress, as its class does; the process is gone after the test."""
+    made: list[Ingress] = []
+
+    def make(*arguments: Any, **settings: Any) -> Ingress:
+        made.append(Ingress(*arguments, **settings))
+        return made[-1]
+
+    yield make
+    for ingress in made:
+        ingress.kill()
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """What prints a test's counts, also where it passes."""
+
+    def line(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text} ", end="", flush=True)  # noqa: T201
+
+    return line

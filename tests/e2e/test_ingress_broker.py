@@ -1,0 +1,180 @@
+"""Kafka is killed or frozen, or its transactions are left open: callbacks are in it once."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from ingress_process import Ingress, until
+from kafka_broker import Broker, running_broker
+from senders import Senders
+from topic_proof import Proof, Topic, open_transaction
+
+# Two pairs of a broker and an ingress at once: a broker that starts waits more than it works.
+KILLS_OF_EACH = 10
+# The promise: a killed ingress holds up readers no longer, also if nobody starts it again.
+READERS_HELD_UP_S_MAX = 25
+# Longer than a transaction may be open (10 s), and than the coordinator needs to see it (10 s).
+FROZEN_S = 25
+
+Say = Callable[[str], None]
+NewIngress = Callable[..., Ingress]
+
+
+@pytest.mark.timeout(400)
+async def test_twenty_kills_of_the_broker_in_mid_transaction_lose_and_double_nothing(
+    new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Each while a transaction is open, under load; the ingress answers OK meanwhile."""
+    with (
+        running_broker(tmp_path / "kafka-1") as first,
+        running_broker(tmp_path / "kafka-2") as second,
+    ):
+        proofs = await asyncio.gather(
+            kill_again_and_again(first, new_ingress(tmp_path / "spools-1", first.address)),
+            kill_again_and_again(second, new_ingress(tmp_path / "spools-2", second.address)),
+        )
+    for proof, while_down, p99_s in proofs:
+        say(
+            f"{KILLS_OF_EACH} kills of a broker: {proof}; {while_down} OK while it was down, "
+            f"p99 of an OK {p99_s * 1000:.0f} ms"
+        )
+        proof.assert_holds()
+
+
+async def kill_again_and_again(broker: Broker, ingress: Ingress) -> tuple[Proof, int, float]:
+    """Return the proof, how many OKs there were during outages, and the p99 of all."""
+    await broker.make_topics()
+    topic = await Topic.from_now(broker.address)
+    await ingress.start()
+    while_down = 0
+    async with Senders(ingress.port, connections=8, pause_s=0.02) as senders:
+        for _ in range(KILLS_OF_EACH):
+            async with open_transaction(broker.address) as is_open:
+                await until(is_open, "the forwarder has a transaction open", 60)
+                broker.kill()
+            before = len(senders.ok)
+            await broker.start_again()
+            assert len(senders.ok) > before
+            while_down += len(senders.ok) - before
+    await ingress.until_forwarded()
+    ingress.kill()
+    assert not senders.refused
+    assert not senders.unanswered
+    return await topic.proof(senders.ok), while_down, senders.p99_s()
+
+
+async def leave_open(
+    ingress: Ingress, is_open: Callable[[], Awaitable[bool]], stop: Callable[[], None]
+) -> float:
+    """Stop the ingress in some way in mid-transaction, which stays open; return the moment."""
+    for _ in range(30):
+        await until(is_open, "the forwarder has a transaction open", 60)
+        stop()
+        stopped_at = time.monotonic()
+        # Its last request may still be on its way, or the broker at writing markers.
+        await asyncio.sleep(0.5)
+        if await is_open():
+            return stopped_at
+        if ingress.process.poll() is None:
+            ingress.thaw()
+        else:
+            ingress.launch()
+    raise AssertionError("no transaction stayed open in 30 attempts")
+
+
+@pytest.mark.timeout(150)
+async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Its open transaction is aborted by its time-out, although nobody starts it again."""
+    topic = await Topic.from_now(broker.address)
+    killed = new_ingress(tmp_path / "spools", broker.address)
+    other = new_ingress(tmp_path / "spools-of-another", broker.address)
+    await asyncio.gather(killed.start(), other.start())
+    async with open_transaction(broker.address) as is_open, Senders(killed.port) as senders:
+        killed_at = await leave_open(killed, is_open, killed.kill)
+    async with Senders(other.port, connections=4, rounds=25) as behind:
+        await behind.stop()
+    await other.until_forwarded()
+    read = {seen.key for seen in await topic.read()}
+    held_up_s = time.monotonic() - killed_at
+    assert set(behind.ok) <= read
+    assert len(behind.ok) == 100
+    say(f"a killed ingress held up read_committed readers for {held_up_s:.1f} s")
+    assert held_up_s < READERS_HELD_UP_S_MAX
+
+    await killed.start()
+    await killed.until_forwarded()
+    killed.kill()
+    other.kill()
+    proof = await topic.proof([*senders.ok, *behind.ok])
+    say(str(proof))
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(150)
+async def test_a_broker_that_stands_still_costs_nothing(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Longer than a transaction may be open, and in the midst of one; OKs go on meanwhile."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address)
+    await ingress.start()
+    async with (
+        open_transaction(broker.address) as is_open,
+        Senders(ingress.port, connections=8, pause_s=0.02) as senders,
+    ):
+        await senders.until_more_ok(200)
+        await until(is_open, "the forwarder has a transaction open", 60)
+        with broker.frozen():
+            before = len(senders.ok)
+            for _ in range(FROZEN_S):
+                await asyncio.sleep(1)
+                await senders.until_more_ok()
+            after = len(senders.ok)
+        thawed_at = time.monotonic()
+        await senders.stop()
+        await ingress.until_forwarded()
+    caught_up_s = time.monotonic() - thawed_at
+    ingress.kill()
+    proof = await topic.proof(senders.ok)
+    say(
+        f"a broker frozen for {FROZEN_S} s: {proof}; {after - before} OK meanwhile, p99 "
+        f"{senders.p99_s(before) * 1000:.0f} ms; caught up {caught_up_s:.1f} s after"
+    )
+    assert not senders.refused
+    assert not senders.unanswered
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(150)
+async def test_an_ingress_that_is_fenced_by_a_time_out_goes_on_by_itself(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """It stood still in mid-transaction and was aborted and fenced, but there is no rival."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address)
+    await ingress.start()
+    async with open_transaction(broker.address) as is_open, Senders(ingress.port) as senders:
+        await leave_open(ingress, is_open, ingress.freeze)
+
+        async def settled() -> bool:
+            return not await is_open()
+
+        aborted_s = await until(settled, "the coordinator has aborted the transaction", 40)
+        ingress.thaw()
+        await senders.until_more_ok(500)
+        await senders.stop()
+        thawed_at = time.monotonic()
+        await ingress.until_forwarded()
+    caught_up_s = time.monotonic() - thawed_at
+    ingress.kill()
+    proof = await topic.proof(senders.ok)
+    say(
+        f"an ingress frozen and fenced after {aborted_s:.1f} s: {proof}; "
+        f"caught up {caught_up_s:.1f} s after"
+    )
+    assert proof.aborted
+    proof.assert_holds()

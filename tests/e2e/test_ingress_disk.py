@@ -1,0 +1,152 @@
+"""The disk or the spool is full: refused at once, never a crash, and accepted again by itself."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ingress_process import Ingress, until
+from kafka_broker import Broker
+from senders import Senders, assert_refused_as_documented
+from topic_proof import Topic
+
+DISK_BYTES = 24 << 20
+FILLED = 3
+# The smallest spool that the settings allow.
+SPOOL_BYTES_MAX = 16_842_752
+SIZES = [(420,), (3_000,), (20_000,), (420, 3_000, 20_000)]
+CYCLES = 10
+
+Say = Callable[[str], None]
+NewIngress = Callable[..., Ingress]
+
+
+def own_disk(at: Path, size: int) -> list[str]:
+    """Return the command that runs another with a disk of its own, which only that one sees."""
+    unshare = [str(shutil.which("unshare")), "--mount"]
+    if os.geteuid() != 0:
+        unshare.insert(1, "--map-root-user")
+    mount = f'mount -t tmpfs -o size={size} disk "{at}" && exec "$@"'
+    return [*unshare, "sh", "-c", mount, "sh"]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """A folder that a disk of its own may be mounted on, where the kernel lets us."""
+    at = tmp_path / "disk"
+    at.mkdir()
+    probe = subprocess.run([*own_disk(at, 1 << 20), "true"], capture_output=True, check=False)
+    if probe.returncode:
+        pytest.skip(f"no disk of its own can be mounted here: {probe.stderr.decode()}")
+    return at
+
+
+class Ballast:
+    """A file that takes all the room that is left on the disk of a process."""
+
+    def __init__(self, ingress: Ingress, disk: Path) -> None:
+        self._path = Path(f"/proc/{ingress.process.pid}/root{disk}/ballast")
+
+    def fill(self) -> None:
+        """Take what is left, to the last page."""
+        with self._path.open("ab", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                return
+
+    def free(self) -> None:
+        """Give it back."""
+        self._path.unlink()
+
+
+@pytest.mark.timeout(150)
+async def test_a_full_disk_is_refused_at_once_and_left_behind_by_itself(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, disk: Path, say: Say
+) -> None:
+    """503, FAIL and unready while it is full, OK again without a restart, and each OK is kept."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(
+        disk / "spools",
+        broker.address,
+        wrap=own_disk(disk, DISK_BYTES),
+        log=tmp_path / "ingress.log",
+    )
+    await ingress.start()
+    ballast = Ballast(ingress, disk)
+    ok: list[str] = []
+    refused_s: list[float] = []
+    for _ in range(FILLED):
+        # Kafka stands still: a spool that is drained has free pages of its own to go on with.
+        with broker.frozen():
+            async with Senders(ingress.port, connections=8, sizes=SIZES[-1]) as senders:
+                await senders.until_more_ok(50)
+                ballast.fill()
+                await until(lambda: is_unready(ingress), "it is unready")
+                await senders.until_more_refused(50)
+            ok += senders.ok
+            refused_s += [took_s for _, took_s in senders.refused]
+            assert_refused_as_documented(senders)
+            assert not senders.unanswered
+            ballast.free()
+            ready_s = await until(lambda: is_ready(ingress), "it is ready again, unasked")
+            async with Senders(ingress.port, connections=8, rounds=20) as senders:
+                await senders.stop()
+            assert not senders.refused
+            ok += senders.ok
+        await ingress.until_forwarded()
+        say(f"ready again {ready_s:.2f} s after there was room")
+    assert ingress.process.poll() is None
+    ingress.kill()
+    proof = await topic.proof(ok)
+    say(
+        f"{FILLED} times a full disk: {proof}; {len(refused_s)} refused, the slowest after "
+        f"{max(refused_s) * 1000:.0f} ms"
+    )
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(240)
+async def test_a_full_spool_is_drained_and_filled_again_ten_times(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """To the bound while Kafka stands still, with rows of a part of a page and of many pages."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(
+        tmp_path / "spools",
+        broker.address,
+        spool_bytes_max=SPOOL_BYTES_MAX,
+        waiting_bytes_max=SPOOL_BYTES_MAX,
+    )
+    await ingress.start()
+    ok: list[str] = []
+    refused = 0
+    for cycle in range(CYCLES):
+        async with Senders(ingress.port, sizes=SIZES[cycle % len(SIZES)]) as senders:
+            with broker.frozen():
+                await senders.until_more_refused(100)
+                await until(lambda: is_unready(ingress), "it is unready")
+            await until(lambda: is_ready(ingress), "it is ready again", 60)
+            await senders.until_more_ok(100)
+        assert not senders.unanswered
+        assert_refused_as_documented(senders)
+        ok += senders.ok
+        refused += len(senders.refused)
+        await ingress.until_forwarded()
+    ingress.kill()
+    proof = await topic.proof(ok)
+    say(f"{CYCLES} times full and drained: {proof}; {refused} refused")
+    proof.assert_holds()
+
+
+async def is_ready(ingress: Ingress) -> bool:
+    """Tell whether it says that it takes callbacks."""
+    return not await ingress.unready_because()
+
+
+async def is_unready(ingress: Ingress) -> bool:
+    """Tell whether it says that it does not."""
+    return not await is_ready(ingress)

@@ -1,0 +1,183 @@
+"""The ingress is killed, doubled and stopped under load: what it answered OK is in Kafka once."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ingress_process import Connection, Ingress, listens, post, until
+from kafka_broker import Broker
+from senders import Senders, body
+from topic_proof import Topic
+
+KILLS = 50
+DIRECTORIES = 5
+STARTS_IN_EACH = 4
+UNREADY_S = 1
+STOPS = 3
+# What docker-compose.yml gives an ingress to stop.
+STOP_S_MAX = 25.0
+
+Say = Callable[[str], None]
+NewIngress = Callable[..., Ingress]
+
+
+@pytest.mark.timeout(400)
+async def test_fifty_kills_at_random_points_lose_and_double_nothing(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Each kill falls under load, after an OK of this very process; each fifth start dies too."""
+    chance = random.Random(2026)  # noqa: S311 - where to kill
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address)
+    starts_killed = 0
+    async with Senders(ingress.port) as senders:
+        for at in range(KILLS):
+            ingress.launch()
+            if at % 5 == 0:
+                await asyncio.sleep(chance.uniform(0.2, 0.8))
+                ingress.kill()
+                starts_killed += 1
+                ingress.launch()
+            await senders.until_more_ok()
+            await asyncio.sleep(chance.uniform(0, 0.6))
+            ingress.kill()
+        await ingress.start()
+    await ingress.until_forwarded()
+    ingress.kill()
+    proof = await topic.proof(senders.ok)
+    say(f"{KILLS} kills under load, {starts_killed} kills of a start: {proof}")
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(240)
+async def test_two_processes_started_at_once_on_one_directory_hold_different_spools(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Twenty times, in a fresh directory or on two spools that were left by a crash."""
+    topic = await Topic.from_now(broker.address)
+    ok: list[str] = []
+    spools: set[str] = set()
+    for at in range(DIRECTORIES):
+        directory = tmp_path / f"spools-{at}"
+        pair = [new_ingress(directory, broker.address) for _ in range(2)]
+        for _ in range(STARTS_IN_EACH):
+            for ingress in pair:
+                ingress.kill()
+            for ingress in pair:
+                ingress.launch()
+            await asyncio.gather(*(ingress.until_ready() for ingress in pair))
+            origins = {(await ingress.status())["origin"] for ingress in pair}
+            assert len(origins) == 2, "two processes hold one spool"
+            spools |= origins
+            ports = [ingress.port for ingress in pair]
+            async with Senders(*ports, connections=8, rounds=10) as senders:
+                await senders.stop()
+            ok += senders.ok
+        await asyncio.gather(*(ingress.until_forwarded() for ingress in pair))
+        for ingress in pair:
+            ingress.kill()
+    proof = await topic.proof(ok)
+    starts = DIRECTORIES * STARTS_IN_EACH
+    say(f"{starts} starts of two at once, {len(spools)} spools: {proof}")
+    assert len(ok) == starts * 80
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(90)
+async def test_sigterm_under_load_leaves_no_request_without_an_answer(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """A balancer turns away when /readyz says so; what is under way then is answered."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address, unready_s=UNREADY_S)
+    await ingress.start()
+    async with Senders(ingress.port, connections=32) as senders:
+        await senders.until_more_ok(500)
+        begun = time.monotonic()
+        ingress.process.terminate()
+        await until(lambda: stops(ingress), "/readyz says that it stops")
+        await senders.stop()
+    await until_ended(ingress)
+    took_s = time.monotonic() - begun
+    assert (senders.refused, senders.unanswered) == ([], [])
+
+    await ingress.start()
+    await ingress.until_forwarded()
+    ingress.kill()
+    proof = await topic.proof(senders.ok)
+    say(f"SIGTERM under load: {proof}; exit code 0 after {took_s:.1f} s")
+    assert not proof.unanswered
+    proof.assert_holds()
+
+
+@pytest.mark.timeout(90)
+async def test_sigterm_without_a_balancer_leaves_no_request_without_an_answer(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Senders that go on to the end are told by the last answer that the connection ends."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address, unready_s=0.5)
+    async with Senders(ingress.port, connections=32) as senders:
+        for _ in range(STOPS):
+            await ingress.start()
+            await senders.until_more_ok(200)
+            ingress.process.terminate()
+            await until_ended(ingress)
+        await ingress.start()
+    assert not senders.refused
+    await ingress.until_forwarded()
+    ingress.kill()
+    proof = await topic.proof(senders.ok)
+    say(f"{STOPS} SIGTERMs: {proof}; {len(senders.unanswered)} sent and not answered")
+    assert not proof.unanswered
+    proof.assert_holds()
+    assert not senders.unanswered
+
+
+@pytest.mark.timeout(90)
+async def test_a_body_that_is_still_arriving_at_sigterm_is_answered(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
+) -> None:
+    """Its head came before no new connection was accepted, its end after: it is under way too."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(tmp_path / "spools", broker.address)
+    await ingress.start()
+    under_way: dict[str, tuple[Connection, bytes]] = {}
+    for number in range(4):
+        request = post(body(key := f"slow-{secrets.token_hex(4)}", number, 3000))
+        under_way[key] = await Connection.open(ingress.port), request[-1000:]
+        under_way[key][0].send(request[:-1000])
+    async with Senders(ingress.port, rounds=20) as senders:
+        await senders.stop()
+    ingress.process.terminate()
+    await until(lambda: not listens(ingress.port), "no new connection is accepted")
+    answered = []
+    for key, (connection, rest) in under_way.items():
+        connection.send(rest)
+        with contextlib.suppress(OSError, EOFError):
+            if (await connection.answer()).status == 200:
+                answered.append(key)
+        connection.close()
+    await until_ended(ingress)
+    say(f"{len(answered)} of {len(under_way)} bodies that ended after SIGTERM were answered OK")
+    assert answered == list(under_way)
+
+    await ingress.start()
+    await ingress.until_forwarded()
+    (await topic.proof([*senders.ok, *answered])).assert_holds()
+
+
+async def stops(ingress: Ingress) -> bool:
+    """Tell whether a balancer would turn away because it stops."""
+    return await ingress.unready_because() == "stopping"
+
+
+async def until_ended(ingress: Ingress) -> None:
+    """Return when the process has ended in order."""
+    await until(lambda: ingress.process.poll() is not None, "the process has ended", STOP_S_MAX)
+    assert ingress.process.returncode == 0
