@@ -7,6 +7,7 @@ import logging
 import os
 import resource
 import sys
+from dataclasses import replace
 
 import uvloop
 from aiohttp import web
@@ -114,18 +115,21 @@ async def _first(stop: asyncio.Event, corrupt: asyncio.Future[str]) -> str:
     return corrupt.result() if corrupt.done() else ""
 
 
-def _allow_files(connections_max: int) -> None:
-    """Raise the limit of open files as far as the connections need it, or exit saying why not."""
-    wanted = connections_max + OTHER_FILES
+def _connections_max(wanted: int) -> int:
+    """Raise the limit of open files as far as `wanted` needs it; return what it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        sys.exit(
-            "The ingress cannot start:\n"
-            f"  - INGRESS_CONNECTIONS_MAX={connections_max} needs {wanted} open files, and the "
-            f"limit is {hard}: raise it (ulimit -n) or lower the setting"
+    if hard != resource.RLIM_INFINITY and hard < wanted + OTHER_FILES:
+        allowed = max(hard - OTHER_FILES, 10)
+        log.warning(
+            "INGRESS_CONNECTIONS_MAX is lowered from %d to %d: only %d files may be open (ulimit)",
+            wanted,
+            allowed,
+            hard,
         )
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        wanted = allowed
+    if soft != resource.RLIM_INFINITY and soft < wanted + OTHER_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted + OTHER_FILES, hard), hard))
+    return wanted
 
 
 def main() -> None:
@@ -139,7 +143,7 @@ def main() -> None:
         sys.exit(f"The ingress cannot start:\n  - INGRESS_SECRETS_FILE: {unusable}")
     log_to_stderr(shared)
     log.info("%r %r", shared, settings)
-    _allow_files(settings.connections_max)
+    settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
         corrupt = uvloop.run(serve(shared, settings, apps, spool))

@@ -1,0 +1,44 @@
+"""What a process that never comes back leaves behind is in Kafka soon, by those that run."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ingress_process import Ingress, until
+from kafka_broker import Broker
+from senders import Senders
+from topic_proof import Topic
+
+pytestmark = pytest.mark.timeout(120)
+
+
+async def test_a_running_process_drains_what_dead_ones_left(
+    broker: Broker, new_ingress: Callable[..., Ingress], tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Three die with full spools while Kafka is away; the fourth sends it all, each once."""
+    topic = await Topic.from_now(broker.address)
+    ingresses = [new_ingress(tmp_path / "spool", broker.address) for _ in range(4)]
+    broker.freeze()
+    try:
+        for ingress in ingresses:
+            ingress.launch()
+        await asyncio.gather(*(ingress.until_ready() for ingress in ingresses))
+        async with Senders(*(i.port for i in ingresses), connections=16) as senders:
+            await senders.until_more_ok(2000)
+            for ingress in ingresses[:3]:
+                ingress.kill()
+        spools = (await ingresses[3].status())["spools"]
+        assert len(spools) == 4
+    finally:
+        broker.thaw()
+
+    async def drained() -> bool:
+        status = await ingresses[3].status()
+        told = [spool["rows"] == 0 for spool in status["spools"]]
+        return all(told) and status["forwarded"] == status["last_sequence"]
+
+    took_s = await until(drained, "the one that runs has drained all four spools", 90)
+    proof = await topic.proof(senders.ok)
+    say(f"3 of 4 killed for good: {proof}; drained in {took_s:.1f} s")
+    proof.assert_holds()
