@@ -25,7 +25,7 @@ from ingress.settings import IngressSettings
 from ingress.spool import Spool
 from ingress.spools import take
 from schemas.process import log_to_stderr, stop_on_signals
-from schemas.settings import Faults, Shared, read
+from schemas.settings import Faults, Shared, listed, read
 
 log = logging.getLogger("ingress")
 
@@ -134,6 +134,9 @@ def _connections_max(wanted: int) -> int:
 
 def main() -> None:
     """Start, or say everything that keeps the process from starting and exit with 1."""
+    if sys.argv[1:]:
+        print(f"{__doc__}\n\n{listed(IngressSettings, 'INGRESS_')}\n\nSee docs/operations.md.")  # noqa: T201
+        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
     try:
         shared, settings = read(IngressSettings, "INGRESS_", os.environ)
         apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)

@@ -79,6 +79,21 @@ def read(own: type[Own], prefix: str, env: Mapping[str, str]) -> tuple[Shared, O
     return shared, mine
 
 
+def listed(own: type[Settings], prefix: str) -> str:
+    """Return the settings that a process knows, a line each, with their defaults."""
+    lines = [
+        f"  {name}{field.name.upper()}"
+        + (", must be set" if field.default is MISSING else f"={_shown(field.default)}")
+        for name, settings in ((prefix, own), (SHARED_PREFIX, Shared))
+        for field in fields(settings)
+    ]
+    return "\n".join(lines)
+
+
+def _shown(default: object) -> str:
+    return "" if default is None or default == () else str(default)
+
+
 def _read_one(
     settings: type[Own], prefix: str, env: Mapping[str, str], faults: list[str]
 ) -> Own | None:

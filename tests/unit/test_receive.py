@@ -236,3 +236,28 @@ async def test_many_senders_at_once_are_each_answered(door: Sender) -> None:
     assert statuses[2::3] == [400] * 30
     topics = [row.record.topic for row in door.stored()]
     assert (topics.count(CALLBACKS.name), topics.count(DEAD_LETTERS.name)) == (60, 30)
+
+
+async def test_a_clock_that_jumps_changes_times_and_nothing_else(
+    door: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forward, far back, and while a callback is under way: stored in order, answered OK."""
+    jumps = iter([0, 10**6, -(10**6), 5, -(10**9), 3600, 0, -3600])
+    real_ns = time.time_ns
+    jump_s = 0
+
+    def jumping_ns() -> int:
+        nonlocal jump_s
+        jump_s = next(jumps, 0)
+        return real_ns() + jump_s * 10**9
+
+    monkeypatch.setattr(time, "time_ns", jumping_ns)
+    monkeypatch.setattr(time, "time", lambda: real_ns() / 1e9 + jump_s)
+    for number in range(8):
+        assert (await door.post(a_body(MsgKey=f"k{number}")))[0] == 200
+    rows = door.stored()
+    assert [row.sequence for row in rows] == list(range(1, 9))
+    assert [b'"k%d"' % n in row.record.value for n, row in enumerate(rows)] == [True] * 8
+    assert len({row.received_at_ms // 10**8 for row in rows}) > 3
+    # A signed callback is judged by the clock as it is now.
+    assert (await door.post(a_body(), signed("token", real_ns() / 1e9 + jump_s)))[0] == 200

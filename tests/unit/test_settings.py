@@ -8,7 +8,7 @@ from consumers.counters.consumer import CountersSettings
 from consumers.stats.__main__ import StatsSettings
 from consumers.sync.consumer import SyncSettings
 from ingress.settings import IngressSettings
-from schemas.settings import Faults, Settings, read
+from schemas.settings import Faults, Settings, listed, read
 
 VALKEY = "valkey://:hidden@127.0.0.1:6379/0"
 
@@ -109,3 +109,12 @@ def test_a_password_is_never_shown() -> None:
 def test_another_processes_settings_are_none_of_ours() -> None:
     """One environment may serve several processes."""
     read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_DIR": "/archive"})
+
+
+def test_help_lists_every_setting() -> None:
+    """With its default, and which ones must be set."""
+    lines = listed(IngressSettings, "INGRESS_").splitlines()
+    assert "  INGRESS_SPOOL_DIR, must be set" in lines
+    assert "  INGRESS_PORT=8080" in lines
+    assert "  INGRESS_SDKAPPIDS=" in lines
+    assert "  HOOKLINE_LOG_LEVEL=INFO" in lines
