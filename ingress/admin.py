@@ -20,6 +20,7 @@ from ingress.apps import Apps
 from ingress.disk import Corrupt
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
+from ingress.refusals import count_oks
 from ingress.row import Damaged
 from ingress.server import PublicServer
 from ingress.settings import IngressSettings
@@ -106,7 +107,9 @@ class Health:
         }
 
     def observe(self) -> None:
-        """Set the gauges to what is so now."""
+        """Bring the metrics up to now."""
+        count_oks(self.server.oks)
+        self.server.oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(self.spool.rows)
         telemetry.INGRESS_SPOOL_BYTES.set(self.spool.bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)

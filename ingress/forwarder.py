@@ -52,7 +52,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 START_S = 30.0
 # A transaction costs some milliseconds of CPU however few rows it carries, so they begin at least
 # so far apart, unless much waits.
-TRANSACTION_EVERY_S = 0.05
+TRANSACTION_EVERY_S = 0.1
 MUCH_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0

@@ -18,7 +18,7 @@ from ingress.disk import Broken, Corrupt, Full, Panic
 from ingress.row import encode
 from ingress.spool import Spool
 from schemas.record import Record
-from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
+from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
 
 # Told once what came of a row: None when it is on disk (fsync).
 OnDisk = Callable[[Full | Broken | None], None]
@@ -45,6 +45,7 @@ log = logging.getLogger(__name__)
 
 class _Work(NamedTuple):
     group: list[Waiting]
+    since: float
     forwarded: int
     probe: bool
     task: Callable[[], None] | None
@@ -73,6 +74,8 @@ class Intake:
         # As much again may be in the commit that runs.
         self._waiting: list[Waiting] = []
         self._waiting_bytes = 0
+        # When the first of them came.
+        self._waiting_since = 0.0
         self._forwarded = 0
         self._task: Callable[[], None] | None = None
         self._done: asyncio.Future[None] | None = None
@@ -104,6 +107,8 @@ class Intake:
             raise Full(f"{self._rows_max} callbacks wait for the disk")
         if self._waiting_bytes + len(content) > self._bytes_max:
             raise Full(f"{self._waiting_bytes} bytes wait for the disk")
+        if not self._waiting:
+            self._waiting_since = time.perf_counter()
         self._waiting.append(Waiting(content, received_at_ms, record, on_disk))
         self._waiting_bytes += len(content)
         if not self._committing:
@@ -159,7 +164,9 @@ class Intake:
         task, self._task = self._task, None
         done, self._done = self._done, None
         self._overdue = self._loop.call_later(STORE_S_MAX, self._hang, group)
-        self._work.put(_Work(group, self._forwarded, bool(self.fault), task, done))
+        self._work.put(
+            _Work(group, self._waiting_since, self._forwarded, bool(self.fault), task, done)
+        )
 
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
@@ -194,6 +201,7 @@ class Intake:
             self._spool.remember([(each.received_at_ms, each.record) for each in work.group])
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
+            INGRESS_ANSWER_S.observe(time.perf_counter() - work.since)
             self._stored.set()
         if failure and self._probe is None:
             self._probe = self._loop.call_later(PROBE_S, self._try_again)

@@ -12,7 +12,6 @@ from ingress.refusals import Answer
 from ingress.target import target
 from schemas import record
 from schemas.body import Malformed, text
-from schemas.telemetry import INGRESS_ANSWER_S
 
 Parameters = Mapping[str, str]
 Answered = Callable[[Answer, str], None]
@@ -41,7 +40,6 @@ class Door:
 
         It may be told before this returns. When it is told OK, the callback is on disk (fsync).
         """
-        begun = time.perf_counter()
         callback = record.Callback(
             sdkappid=parameters["SdkAppid"],
             command=text(parameters.get("CallbackCommand")),
@@ -60,20 +58,17 @@ class Door:
             self._intake.put(
                 kept,
                 callback.received_at_ms,
-                partial(_stored, begun, answer, detail, answered),
+                partial(_stored, answer, detail, answered),
             )
         except (Full, Broken) as failure:
             answered(*_unavailable(failure))
 
 
-def _stored(
-    begun: float, answer: Answer, detail: str, answered: Answered, failure: Full | Broken | None
-) -> None:
+def _stored(answer: Answer, detail: str, answered: Answered, failure: Full | Broken | None) -> None:
     if failure:
         answered(*_unavailable(failure))
-        return
-    INGRESS_ANSWER_S.observe(time.perf_counter() - begun)
-    answered(answer, detail)
+    else:
+        answered(answer, detail)
 
 
 def _unavailable(failure: Full | Broken) -> tuple[Answer, str]:

@@ -136,7 +136,9 @@ def _command(in_url: str, in_body: object) -> str:
 
 def _headers(callback: Callback, command: str, identity: str) -> Headers:
     sdkappid = callback.sdkappid.encode()
-    headers = [
+    # First, where `numbered` looks for it first.
+    headers = [(ID, identity.encode())] if identity else []
+    headers += [
         ("ce_specversion", b"1.0"),
         ("ce_source", b"/tim/" + sdkappid),
         ("ce_type", command.encode()),
@@ -144,8 +146,6 @@ def _headers(callback: Callback, command: str, identity: str) -> Headers:
         ("content-type", b"application/json"),
         ("ce_sdkappid", sdkappid),
     ]
-    if identity:
-        headers.append((ID, identity.encode()))
     if callback.client_ip:
         headers.append(("ce_clientip", callback.client_ip.encode()))
     if callback.opt_platform:

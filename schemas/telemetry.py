@@ -15,7 +15,7 @@ INGRESS_ANSWERS = Counter(
 )
 INGRESS_ANSWER_S = Histogram(
     "ingress_answer_seconds",
-    "From the request's headers to the answer, for callbacks that were stored",
+    "From receipt to the answer, of the callback that waited longest of each commit",
     buckets=_LATENCY_BUCKETS_S,
     registry=INGRESS,
 )
