@@ -15,7 +15,7 @@ def producer() -> AIOKafkaProducer:
         bootstrap_servers=os.environ["KAFKA"],
         enable_idempotence=True,
         acks="all",
-        compression_type="lz4",
+        compression_type="zstd",
     )
 
 
