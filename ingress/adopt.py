@@ -155,4 +155,5 @@ async def _verify(path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             verifier.kill()
-    judge(await verifier.wait(), said.decode(errors="replace"))
+        exit_code = await verifier.wait()
+    judge(exit_code, said.decode(errors="replace"))

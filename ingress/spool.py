@@ -209,8 +209,8 @@ class Spool:
         with disk_faults(), self._env.begin(write=True) as txn:
             for number, left in self._remains(txn, self._base + sequence):
                 txn.put(_key(number), left, db=self._damaged)
-            quarantined = frozenset(self._damaged_numbers(txn))
-        self._quarantined = quarantined
+            self._quarantined = frozenset(self._damaged_numbers(txn))
+            self._measure(txn)
         self._recent = Recent()
 
     def damaged(self) -> list[int]:

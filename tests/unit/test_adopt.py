@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import a_wire_record
@@ -15,7 +16,7 @@ from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import encode
 from ingress.spool import Spool
-from ingress.spools import Held, hold, set_asides, take
+from ingress.spools import Held, hold, locked, set_asides, take
 
 BYTES_MAX = 1 << 20
 
@@ -109,7 +110,9 @@ async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) ->
     mine.close()
 
 
-async def test_a_drained_spool_is_not_opened_again_and_again(tmp_path: Path) -> None:
+async def test_a_drained_spool_is_not_opened_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """So a process that starts finds it free."""
     name = left_behind(tmp_path, 1)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
@@ -118,8 +121,19 @@ async def test_a_drained_spool_is_not_opened_again_and_again(tmp_path: Path) -> 
     async with adopting(tmp_path, mine, []) as adopter:
         await until(adopter, name, 0)
         (await free(tmp_path, name)).close()
-        await asyncio.sleep(0.2)
-        hold(tmp_path, name, bytes_max=BYTES_MAX).close()
+        looked: list[str] = []
+
+        def counted(directory: Path, wanted: str) -> Any:
+            looked.append(wanted)
+            return locked(directory, wanted)
+
+        monkeypatch.setattr(adopt, "locked", counted)
+        await asyncio.sleep(0.3)
+        assert looked == []
+        (tmp_path / f"{name}.lmdb").touch()
+        async with asyncio.timeout(10):
+            while not looked:  # noqa: ASYNC110 - a list tells no one
+                await asyncio.sleep(0.01)
     mine.close()
 
 

@@ -92,6 +92,8 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
     for after in (6, 8, 11):
         both(after)
     spool.begin_anew()
+    for after in range(8):
+        both(after)
     store(3)
     for after in range(8):
         both(after)

@@ -173,8 +173,10 @@ async def test_at_the_bound_the_connection_that_waited_longest_makes_room(
 ) -> None:
     """A crowd of idle connections keeps nobody out."""
     idle = [await asyncio.open_connection(port.host, port.port) for _ in range(10)]
+    assert port.server.open == 10
     assert await answers(port, [a_request(a_body())], 1) == [OK]
-    async with asyncio.timeout(5):
+    assert port.server.open <= 10
+    async with asyncio.timeout(0.5):
         assert await idle[0][0].read() == b""
     for _, writer in idle:
         writer.close()
@@ -203,3 +205,41 @@ async def test_a_peer_that_is_gone_before_its_answer_harms_nobody(port: PublicPo
     writer.transport.abort()
     assert await answers(port, [a_request(a_body(MsgKey="there"))], 1) == [OK]
     assert port.server.under_way == 0
+
+
+async def test_what_is_gone_is_forgotten(port: PublicPort) -> None:
+    """Also who goes while its body is awaited: nothing is kept of a connection that is no more."""
+    for piece in (b"", a_request(a_body())[:-1], a_request(a_body())):
+        _, writer = await asyncio.open_connection(port.host, port.port)
+        writer.write(piece)
+        await asyncio.sleep(0.05)
+        writer.transport.abort()
+    async with asyncio.timeout(5):
+        while port.server.open or port.server.under_way:  # noqa: ASYNC110 - numbers say it
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)  # the body's time is over, too
+    assert port.server.waiting == {}
+
+
+async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicPort) -> None:
+    """INGRESS_KEEPALIVE_S counts from the last answer."""
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    for number in range(6):
+        writer.write(a_request(a_body(MsgKey=f"k{number}")))
+        assert await one_answer(reader) == OK
+        await asyncio.sleep(0.4)
+    writer.close()
+
+
+async def test_who_is_answered_while_the_process_stops_is_told_to_go(port: PublicPort) -> None:
+    """Its next request would find nobody; a balancer sends it elsewhere."""
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(a_request(a_body(MsgKey="before")))
+    assert await one_answer(reader) == OK
+    port.server.draining = True
+    writer.write(a_request(a_body(MsgKey="after")))
+    async with asyncio.timeout(5):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert head.startswith("http/1.1 200 ")
+    assert "connection: close" in head
+    writer.close()

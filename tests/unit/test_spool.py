@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from builders import a_wire_record
 
+from ingress.block import pack
 from ingress.disk import Full
 from ingress.row import Damaged, encode, seal, unseal
 from ingress.spool import REMOVED_BLOCKS_MAX
@@ -211,3 +212,47 @@ def test_a_probe_writes(tmp_path: Path) -> None:
     spool.commit([], 0, probe=True)
     assert path.read_bytes() != before
     spool.close()
+
+
+def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
+    """Their bytes are kept, but what waits behind, before and with them goes on without them."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    for content in contents(4):
+        spool.commit([content], 0)
+    for sequence in (2, 3, 4):
+        spool.quarantine(sequence)
+    assert (spool.damaged(), spool.rows) == ([2, 3, 4], 1)
+    assert [row.sequence for row in spool.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
+    assert spool.removable(1)
+    spool.commit([], 1)
+    assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (0, 5, False)
+    assert unseal(spool.damaged_row(3), spool.name, 3) == (3, a_wire_record(3))
+    spool.close()
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert (again.damaged(), again.last_sequence) == ([2, 3, 4], 4)
+    again.commit(contents(1), 4)
+    assert [row.sequence for row in again.since(4, rows_max=9, bytes_max=BYTES_MAX)] == [5]
+    again.close()
+
+
+def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path) -> None:
+    """Nobody can say where its rows are; those before and behind it are read."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    for _ in range(3):
+        spool.commit(contents(3), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    spool.close()
+    head = pack(contents(3), spool.name, 4)[:20]
+    content = path.read_bytes()
+    assert head in content  # more than once: LMDB writes changed pages anew
+    path.write_bytes(content.replace(head, head[:-1] + bytes([head[-1] ^ 1])))
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert [r.sequence for r in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
+    with pytest.raises(Damaged) as raised:
+        again.since(3, rows_max=9, bytes_max=BYTES_MAX)
+    assert raised.value.sequence == 4
+    again.quarantine(raised.value.sequence)
+    assert again.damaged() == [4, 5, 6]
+    assert again.damaged_row(4)[4:20] != b""
+    assert [r.sequence for r in again.since(3, rows_max=9, bytes_max=BYTES_MAX)] == [7, 8, 9]
+    again.close()
