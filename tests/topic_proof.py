@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
@@ -78,6 +78,14 @@ class Topic:
 
             await until(at_end, f"a {isolation} reader has reached {ends}", 90)
         return seen
+
+    async def until_has(self, keys: Collection[str]) -> None:
+        """Return when a read_committed reader has all these callbacks."""
+
+        async def has_all() -> bool:
+            return set(keys) <= {seen.key for seen in await self.read()}
+
+        await until(has_all, f"a reader has all {len(keys)} callbacks that were answered OK", 60)
 
     async def proof(self, ok: Iterable[str]) -> Proof:
         """Hold what was answered OK against the topic. All of it must have been forwarded."""
