@@ -36,6 +36,11 @@ UNREAD_BYTES_MAX = 64 << 10
 
 OUR_FAULT = "a fault of the receiver; its log says more"
 
+# At the end, requests under way have so long to be answered; when none is and none has come for
+# QUIET_S (the kernel may have one), it is over.
+DRAIN_S = 5.0
+QUIET_S = 0.1
+
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +58,9 @@ class PublicServer(web.Server):
         self.under_way = 0
         # OKs that the short way gave and that nobody has counted yet: a metric's lock costs more.
         self.oks = 0
+        # `draining`: unready, takes everything. `closing`: each answer ends its connection.
         self.draining = False
+        self.closing = False
         self.open = 0
         # Connections that wait for a request, the one that has waited longest first.
         self.waiting: dict[Connection, None] = {}
@@ -86,10 +93,17 @@ class PublicServer(web.Server):
         self.waiting.pop(handler, None)
 
     async def drained(self) -> None:
-        """Take nothing more on open connections, and return when all that was taken is answered."""
-        self.pre_shutdown()
-        # Each is answered within Intake's STORE_S_MAX.
-        while self.under_way:  # noqa: ASYNC110 - only at the end of a process
+        """
+        End each connection with its next answer; return when none is due, or after DRAIN_S.
+
+        aiohttp's own shutdown drops whatever still comes in on a connection: the end of a body
+        whose head was read, too.
+        """
+        self.closing = True
+        quiet_since = began = self._loop.time()
+        while (now := self._loop.time()) < min(began + DRAIN_S, quiet_since + QUIET_S):
+            if self.under_way or self.open > len(self.waiting):
+                quiet_since = now
             await asyncio.sleep(0.005)
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Any:
@@ -114,7 +128,7 @@ class PublicServer(web.Server):
                 self.waiting[connection] = None
         self.complaints.note(answer, detail, request.remote, request._message.path)  # noqa: SLF001
         response = respond(answer, detail)
-        if self.draining or answer is refusals.SLOW:
+        if self.closing or answer is refusals.SLOW:
             response.force_close()
         return response
 
@@ -176,7 +190,7 @@ class Connection(web.RequestHandler):
             or not payload.is_eof()
             or payload.exception() is not None
             or payload.total_bytes > server.body_bytes_max
-            or server.draining
+            or server.closing
             or self._waiter is None
             or self._waiter.done()
         ):

@@ -29,6 +29,9 @@ _NAME = re.compile(r"[0-9a-f]{16}")
 # this time is left to those that run (ingress/adopt.py), which may take VERIFY_S_MAX.
 VERIFY_AT_START_S = 2.0
 VERIFY_S_MAX = 600.0
+# A process that runs may hold a spool just to look into it. New ones should not add up over that.
+TRIES = 3
+TRY_AGAIN_S = 0.1
 VERIFY = (sys.executable, "-m", "ingress.verify")
 
 
@@ -57,9 +60,13 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
         Broken, Full: the disk fails or is full.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for name in names(directory):
-        with contextlib.suppress(Held, Corrupt):
-            return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
+    for _ in range(TRIES):
+        for name in names(directory):
+            with contextlib.suppress(Held, Corrupt):
+                return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
+        if not names(directory):
+            break
+        time.sleep(TRY_AGAIN_S)
     return hold(directory, secrets.token_hex(8), bytes_max=bytes_max)
 
 

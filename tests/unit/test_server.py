@@ -236,7 +236,7 @@ async def test_who_is_answered_while_the_process_stops_is_told_to_go(port: Publi
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="before")))
     assert await one_answer(reader) == OK
-    port.server.draining = True
+    port.server.closing = True
     writer.write(a_request(a_body(MsgKey="after")))
     async with asyncio.timeout(5):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
