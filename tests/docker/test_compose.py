@@ -1,15 +1,10 @@
 """
 docker compose as a stranger runs it: up, traffic, kills, scaling, restored copies, and the proof.
 
-Drives the docs' blocks of docker compose as they stand, in a project of its own. Without a Docker
-engine it fails.
+Drives the docs' blocks of docker compose as they stand, in a project of its own.
 """
 
-import contextlib
 import json
-import os
-import secrets
-import socket
 import subprocess
 import time
 import urllib.request
@@ -17,107 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from docs_blocks import ROOT, blocks, the_block
-from e2e_blackbox import SINKS, shown_and_sent
+from compose_project import RATE, Project
+from docs_blocks import blocks, the_block
+from e2e_blackbox import shown_and_sent
 
 BLOCKS = {block for block in blocks("sh") if block.startswith("docker compose")}
 STORES = ("postgres", "valkey")
-RATE = 100
 
 # The first one builds the image.
 pytestmark = pytest.mark.timeout(900)
-
-
-class Project:
-    """A Compose project of the test's own, from this checkout."""
-
-    def __init__(self) -> None:
-        self.name = f"hookline-test-{secrets.token_hex(3)}"
-        self.ports = dict(zip(("INGRESS", "STATS", "KAFKA"), free_ports(), strict=True))
-        self._env = os.environ | {
-            "COMPOSE_PROJECT_NAME": self.name,
-            "IMAGE": "hookline-test",
-            "ARCHIVE_SEGMENT_AGE_S": "1",
-            **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
-        }
-        self.ran: set[str] = set()
-
-    def run(self, block: str) -> str:
-        """Run a block of the docs and return its stdout."""
-        self.ran.add(block)
-        return self._done(["bash", "-euc", block])
-
-    def compose(self, *arguments: str) -> str:
-        """Run docker compose and return its stdout."""
-        return self._done(["docker", "compose", *arguments])
-
-    def hookline(self, *arguments: str) -> Any:
-        """Run the command in the ops container and return its JSON."""
-        return json.loads(self.compose("run", "--rm", "-T", "ops", *arguments, "--json"))
-
-    def simulate(self, ledger: str, seconds: int) -> subprocess.Popen[str]:
-        """Start traffic that no other test sends."""
-        return subprocess.Popen(
-            [
-                *("docker", "compose", "run", "--rm", "-T", "ops", "simulate", "--json"),
-                *("--rate", str(RATE), "--seconds", str(seconds), "--ledger", ledger),
-                *("--seed", str(time.time_ns())),
-            ],
-            cwd=ROOT,
-            env=self._env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-
-    def prove(self, *options: str) -> dict[str, Any]:
-        """Audit everything: nothing missing, nothing doubled, as many in each place."""
-        report: dict[str, Any] = self.hookline("audit", "--wait", "120", *options)
-        assert (report["missing"], report["doubled"], report["proven"]) == (0, 0, True)
-        for origin in report["origins"]:
-            assert len({origin["sinks"][sink]["sequences"] for sink in SINKS}) == 1
-        stored = sum(origin["accepted"] for origin in report["origins"])
-        print(f"stored {stored}, missing 0, doubled 0")  # noqa: T201
-        return report
-
-    def copy_volume(self, source: str, target: str) -> None:
-        """Make the volume `target` what `source` is."""
-        script = "find /to -mindepth 1 -delete && cp -a /from/. /to/"
-        volumes = [f"{self.name}_{source}:/from:ro", f"{self.name}_{target}:/to"]
-        mounts = [part for volume in volumes for part in ("-v", volume)]
-        self._done(
-            ["docker", "run", "--rm", "-u", "0", *mounts, "hookline-test", "sh", "-c", script]
-        )
-
-    def down(self) -> None:
-        """Remove everything that the project made."""
-        self._done(["docker", "compose", "--profile", "*", "down", "--volumes", "--timeout", "5"])
-        copies = [f"{self.name}_{store}-copy" for store in STORES]
-        self._done(["docker", "volume", "rm", "--force", *copies])
-
-    def _done(self, command: list[str]) -> str:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-
-def free_ports() -> list[int]:
-    """Return three free ports below those of outgoing connections."""
-    found: list[int] = []
-    while len(found) < 3:
-        port = 10_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +32,8 @@ def project() -> Iterator[Project]:
         yield made
     finally:
         made.down()
+        copies = [f"{made.name}_{store}-copy" for store in STORES]
+        made.docker("volume", "rm", "--force", *copies)
 
 
 def ask(project: Project, path: str) -> dict[str, Any]:
@@ -152,25 +57,22 @@ def test_what_the_sender_noted_is_in_every_sink_and_in_the_statistics(project: P
 
 def test_every_service_runs_without_root_and_cannot_write_its_image(project: Project) -> None:
     """What is taken over by a stranger's body stays small."""
-    for service in ("ingress", "archive", "sync", "counters", "stats"):
-        container = project.compose("ps", "-q", service).strip()
-        (found,) = json.loads(subprocess.check_output(["docker", "inspect", container]))  # noqa: S607 - wherever it is
-        assert (found["Config"]["User"], found["HostConfig"]["ReadonlyRootfs"]) == (
-            "hookline",
-            True,
-        )
+    users = dict.fromkeys(("ingress", "archive", "sync", "counters", "stats"), "hookline")
+    for service, user in (users | {"gateway": "haproxy"}).items():
+        (found,) = json.loads(project.docker("inspect", *project.containers(service)))
+        assert (found["Config"]["User"], found["HostConfig"]["ReadonlyRootfs"]) == (user, True)
         assert found["HostConfig"]["CapDrop"] == ["ALL"]
 
 
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project) -> None:
-    """All eight, under load."""
-    victims = ("sync", "counters", "archive", "postgres", "valkey", "kafka", "ingress", "stats")
+    """All nine, under load."""
+    stores = ("postgres", "valkey", "kafka")
     traffic = project.simulate("kills.jsonl", seconds=40)
-    for victim in victims:
+    for victim in ("sync", "counters", "archive", *stores, "ingress", "gateway", "stats"):
         time.sleep(2)
         assert traffic.poll() is None
-        project.compose("kill", "--signal", "KILL", victim)
-        project.compose("start", victim)
+        project.docker("kill", *project.containers(victim))
+        project.docker("start", *project.containers(victim))
     sent = json.loads(traffic.communicate(timeout=120)[0])
     assert sent["ok"] > RATE * 40 / 2
     report = project.prove("--ledger", "kills.jsonl")
@@ -182,7 +84,7 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project)
 def test_more_members_share_the_partitions_and_leave_again(project: Project) -> None:
     """The group moves under load, twice."""
     traffic = project.simulate("scale.jsonl", seconds=25)
-    project.run(the_block("--scale"))
+    project.run(the_block("--scale archive"))
     for group, members in (("archive", 3), ("counters", 2)):
         found = project.compose(
             *("exec", "-T", "kafka", "/opt/kafka/bin/kafka-consumer-groups.sh"),
@@ -219,6 +121,41 @@ def test_what_was_stored_outlives_the_containers(project: Project) -> None:
     project.run(the_block("docker compose down\n"))
     project.run(the_block("up --build"))
     assert project.prove()["origins"] == before["origins"]
+
+
+def test_a_rolling_restart_and_a_reload_cost_the_sender_nothing(project: Project) -> None:
+    """Three replicas replaced one after the other under load, as the docs say: all answered OK."""
+    project.run(the_block("--scale ingress=3"))
+    before = set(project.containers("ingress"))
+    traffic = project.simulate("rolling.jsonl", seconds=40)
+    project.run(the_block("USR2"))
+    project.run(the_block("docker stop"))
+    after = set(project.containers("ingress"))
+    assert (len(before), len(after), before & after) == (3, 3, set())
+    assert_all_answered_and_stored(project, traffic, "rolling.jsonl")
+
+
+def test_a_replica_that_is_killed_under_load_costs_the_sender_nothing(project: Project) -> None:
+    """What it had taken and not answered is sent to another one by the gateway."""
+    traffic = project.simulate("killed.jsonl", seconds=10)
+    time.sleep(5)
+    project.docker("kill", project.containers("ingress")[0])
+    assert traffic.poll() is None
+    traffic.wait(timeout=60)
+    project.compose("up", "--wait", "--no-recreate", "--scale", "ingress=3")
+    assert_all_answered_and_stored(project, traffic, "killed.jsonl")
+
+
+def assert_all_answered_and_stored(
+    project: Project, traffic: subprocess.Popen[str], ledger: str
+) -> None:
+    """Wait for the end of the traffic and hold it against all sinks."""
+    sent = json.loads(traffic.communicate(timeout=120)[0])
+    assert sent["sent"] > RATE
+    assert (sent["ok"], sent["refused"], sent["unanswered"]) == (sent["sent"], 0, 0)
+    report = project.prove("--ledger", ledger)
+    assert report["ledger"]["ok"] == sent["ok"]
+    assert report["ledger"]["missing"] == {"kafka": 0, "archive": 0, "postgres": 0}
 
 
 def test_every_block_of_docker_compose_was_run(project: Project) -> None:

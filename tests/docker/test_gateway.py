@@ -1,0 +1,360 @@
+"""
+The gateway as compose runs it, before two replicas that fail on demand (replica.py).
+
+What it does for the whole pipeline is in test_compose.py.
+"""
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import socket
+import ssl
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from compose_project import Project
+from docs_blocks import ROOT, the_block
+
+CHECKED = "/usr/local/etc/haproxy/checked"
+HOST = "callbacks.example.com"
+
+# The first one builds the image.
+pytestmark = pytest.mark.timeout(600)
+
+
+class Gateway(Project):
+    """A project of the gateway and two such replicas alone."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            COMPOSE_FILE="docker-compose.yml:tests/docker/replicas.yml",
+            GATEWAY_DIR=str(folder),
+            # The keys are this user's, and nobody else may read them.
+            GATEWAY_USER=f"{os.getuid()}:{os.getgid()}",
+        )
+        self.folder = folder
+
+    def start(self, **settings: str) -> None:
+        """Make the gateway anew, with these settings and no other."""
+        names = ("CERTIFICATE", "CLIENT_CA", "ALLOW_LIST")
+        bounds = {"SOURCE_REQUESTS_PER_S_MAX": "10000", "SOURCE_CONNECTIONS_MAX": "1000"}
+        told = dict.fromkeys(names, "") | bounds | settings
+        self.set(**{f"GATEWAY_{name}": value for name, value in told.items()})
+        self.compose("up", "--wait", "--no-deps", "gateway")
+
+    def in_replica(self, script: str) -> None:
+        """Run a shell script in one of them."""
+        self.compose("exec", "-T", "ingress", "sh", "-c", script)
+
+
+class Answer:
+    """What the sender got."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.kind = response.headers["Content-Type"]
+        self.retry_after = response.headers["Retry-After"]
+        self.body: dict[str, Any] = json.loads(response.read())
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    """Up with what the docs' block of openssl makes; removed at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Gateway(Path(folder))
+        try:
+            made.compose("build", "topics")
+            here = ("-u", f"{os.getuid()}:{os.getgid()}", "-v", f"{folder}:/here", "-w", "/here")
+            made.docker("run", "--rm", *here, "haproxy:3.0", "bash", "-euc", the_block("openssl"))
+            services = ("--scale", "ingress=2", "ingress", "gateway")
+            made.compose("up", "--wait", "--no-deps", *services)
+            yield made
+        finally:
+            made.down()
+
+
+def send(
+    gateway: Gateway,
+    query: str = "",
+    size: int = 100,
+    *,
+    path: str = "/",
+    tls: ssl.SSLContext | None = None,
+) -> Answer:
+    """Send a callback on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
+    if tls is not None:
+        connection.port = gateway.ports["GATEWAY_TLS"]
+        connection.connect()
+        connection.sock = tls.wrap_socket(connection.sock, server_hostname=HOST)
+    with contextlib.closing(connection):
+        connection.request("POST", f"{path}?id={secrets.token_hex(8)}&{query}", body=b"x" * size)
+        return Answer(connection.getresponse())
+
+
+def assert_fail(answer: Answer, status: int, info: str, retry_after: str | None = None) -> None:
+    """Hold an answer against what a sender may get from the gateway itself."""
+    assert (answer.status, answer.kind) == (status, "application/json")
+    assert answer.retry_after == retry_after
+    assert answer.body == {"ActionStatus": "FAIL", "ErrorInfo": info, "ErrorCode": 1}
+
+
+def raw(gateway: Gateway, sent: bytes) -> bytes:
+    """Send bytes, and return all that comes until the gateway closes."""
+    with socket.create_connection(("127.0.0.1", gateway.ports["INGRESS"]), timeout=20) as client:
+        client.sendall(sent)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.mark.parametrize("size", [100, 65536])
+@pytest.mark.parametrize("fault", ["dies", "is-mute", "is-full"])
+def test_a_request_that_one_replica_fails_is_answered_by_the_other(
+    gateway: Gateway, fault: str, size: int
+) -> None:
+    """Also with a body of 64 KiB; the sender sees one answer, an OK."""
+    answer = send(gateway, f"fault={fault}", size)
+    assert (answer.status, answer.body["bytes"]) == (200, size)
+    assert answer.body["after"] not in ("", answer.body["by"])
+
+
+def test_when_all_replicas_are_full_the_sender_reads_what_the_last_one_said(
+    gateway: Gateway,
+) -> None:
+    """It knows more than the gateway."""
+    answer = send(gateway, "fault=is-full&everywhere=1")
+    assert (answer.status, answer.body["ErrorInfo"]) == (503, "full")
+
+
+def test_when_all_replicas_hang_the_sender_is_told_so(gateway: Gateway) -> None:
+    """They would hang for 10 s."""
+    answer = send(gateway, "fault=is-mute&everywhere=1")
+    assert_fail(answer, 504, "no ingress answered in time", "1")
+
+
+def test_when_all_replicas_die_the_sender_is_told_so(gateway: Gateway) -> None:
+    """It gets no answer only where both connections to them had been used before."""
+    answers: list[Answer] = []
+    deadline = time.monotonic() + 30
+    while not answers:
+        assert time.monotonic() < deadline
+        with contextlib.suppress(http.client.RemoteDisconnected):
+            answers = [send(gateway, "fault=dies&everywhere=1")]
+    assert_fail(answers[0], 502, "the ingress died or gave no valid answer", "1")
+
+
+def test_a_replica_that_says_it_is_not_ready_is_asked_when_no_other_is(gateway: Gateway) -> None:
+    """While it stops it still accepts, and a full one says so itself."""
+    gateway.in_replica("touch /var/lib/hookline/spool/unready")
+    try:
+        deadline = time.monotonic() + 30
+        while "no ingress is ready" not in admin(gateway, "/readyz"):
+            assert time.monotonic() < deadline
+        assert send(gateway).status == 200
+    finally:
+        gateway.in_replica("rm /var/lib/hookline/spool/unready")
+
+
+def test_without_any_replica_the_sender_is_told_so_and_later_served_again(
+    gateway: Gateway,
+) -> None:
+    """Found again by name, whatever their addresses are."""
+    gateway.docker("kill", *gateway.containers("ingress"))
+    try:
+        assert_fail(send(gateway), 503, "no ingress can be reached", "1")
+    finally:
+        gateway.docker("start", *gateway.containers("ingress"))
+    deadline = time.monotonic() + 30
+    while send(gateway).status != 200:
+        assert time.monotonic() < deadline
+
+
+def admin(gateway: Gateway, path: str) -> str:
+    """Return what the port that is not published says."""
+    ask = f"exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
+    return gateway.compose("exec", "-T", "gateway", "bash", "-c", ask)
+
+
+def test_metrics_are_there_for_a_scrape_within_the_network(gateway: Gateway) -> None:
+    """By HAProxy's own names."""
+    assert 'haproxy_frontend_http_requests_total{proxy="callbacks"}' in admin(gateway, "/metrics")
+
+
+def test_who_is_too_slow_is_cut(gateway: Gateway) -> None:
+    """And told so with a FAIL body, once its head was read."""
+    head = b"POST /?id=1 HTTP/1.1\r\nHost: x\r\n"
+    too_slow = (
+        head,
+        head + b"Content-Length: 9\r\n\r\n{",
+        head + b"Content-Length: 200000\r\n\r\n" + b"x" * 150_000,
+    )
+    with ThreadPoolExecutor(max_workers=len(too_slow)) as pool:
+        answers = list(pool.map(partial(raw, gateway), too_slow))
+    assert [answer.split()[1] for answer in answers] == [b"408", b"408", b"400"]
+    infos = (b"the request did not arrive in time", b"this is no whole HTTP request")
+    for answer, info in zip(answers[1:], infos, strict=True):
+        assert answer.endswith(b'{"ActionStatus":"FAIL","ErrorInfo":"' + info + b'","ErrorCode":1}')
+
+
+def test_the_log_names_faults_and_no_signature(gateway: Gateway) -> None:
+    """The query has it, and so has the path in the old form of the URL."""
+    fault = "fault=is-full&everywhere=1&Sign=hidden"
+    for path in ("/query", "/SdkAppid=1&Sign=hidden"):
+        assert send(gateway, fault, path=path).status == 503
+    deadline = time.monotonic() + 30
+    while "path=/SdkAppid=..." not in (log := gateway.compose("logs", "gateway")):
+        assert time.monotonic() < deadline
+    assert "path=/query" in log
+    assert "hidden" not in log
+
+
+def context(gateway: Gateway, *, own: str = "") -> ssl.SSLContext:
+    """Trust the gateway's certificate, and show one of our own if it is named."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(gateway.folder / "server.pem")
+    if own:
+        made.load_cert_chain(gateway.folder / f"{own}.pem", gateway.folder / f"{own}.key")
+    return made
+
+
+def test_with_a_certificate_there_is_tls_beside_the_plain_port(gateway: Gateway) -> None:
+    """So that the console can be changed without a gap."""
+    gateway.start(CERTIFICATE="gateway.pem")
+    assert send(gateway, tls=context(gateway)).status == 200
+    assert send(gateway).status == 200
+
+
+def test_with_a_ca_only_who_has_its_certificate_gets_in(gateway: Gateway) -> None:
+    """Neither without one, nor with another's, nor by the plain port."""
+    gateway.start(CERTIFICATE="gateway.pem", CLIENT_CA="client-ca.pem")
+    assert send(gateway, tls=context(gateway, own="sender")).status == 200
+    for stranger in ("", "server"):
+        with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
+            send(gateway, tls=context(gateway, own=stranger))
+    assert_fail(send(gateway), 403, "the gateway does not let this address in")
+
+
+def test_the_allow_list_is_taken_anew_without_a_gap_and_never_empty(gateway: Gateway) -> None:
+    """The docs' reload; a header changes nothing."""
+    allowed = gateway.folder / "allow.txt"
+    allowed.write_text("# the vendor\n192.0.2.0/24\n2001:db8::/32\n")
+    gateway.start(ALLOW_LIST="allow.txt")
+    assert_fail(send(gateway), 403, "the gateway does not let this address in")
+    forged = b"POST / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 192.0.2.1\r\nContent-Length: 0\r\n"
+    assert raw(gateway, forged + b"Connection: close\r\n\r\n").startswith(b"HTTP/1.1 403 ")
+    allowed.write_text("0.0.0.0/0\n")
+    gateway.run(the_block("USR2"))
+    deadline = time.monotonic() + 30
+    while send(gateway).status != 200:
+        assert time.monotonic() < deadline
+    allowed.write_text("# nobody\n")
+    assert "names no address" in gateway.fails("exec", "-T", "gateway", CHECKED)
+
+
+def test_a_reload_under_load_costs_no_answer(gateway: Gateway) -> None:
+    """Eight senders that repeat nothing, four of which keep their connections; two reloads."""
+    gateway.start()
+    reloaded = threading.Event()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        sending = [
+            pool.submit(keep_sending, gateway, reloaded, keeps=keeps) for keeps in (True, False) * 4
+        ]
+        try:
+            for _ in range(2):
+                before = workers(gateway)
+                gateway.run(the_block("USR2"))
+                deadline = time.monotonic() + 30
+                while workers(gateway) == before:
+                    assert time.monotonic() < deadline
+        finally:
+            reloaded.set()
+    assert {status for sent in sending for status in sent.result()} == {200}
+
+
+def keep_sending(gateway: Gateway, enough: threading.Event, *, keeps: bool) -> list[int]:
+    """Return the statuses of all that was sent; who keeps a connection opens another if told to."""
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
+    found = []
+    with contextlib.closing(connection):
+        while not enough.is_set():
+            connection.request("POST", "/?id=1", body=b"x")
+            response = connection.getresponse()
+            response.read()
+            found.append(response.status)
+            if not keeps:
+                connection.close()
+    return found
+
+
+def workers(gateway: Gateway) -> int:
+    """Return how many have begun."""
+    return gateway.compose("logs", "gateway").count("Loading success")
+
+
+def test_one_address_is_bound_in_requests_and_connections(gateway: Gateway) -> None:
+    """Some of the first are answered OK, all the others 429; the eleventh connection not at all."""
+    gateway.start(SOURCE_REQUESTS_PER_S_MAX="5", SOURCE_CONNECTIONS_MAX="10")
+    answers = [send(gateway) for _ in range(30)]
+    refused = [answer for answer in answers if answer.status != 200]
+    assert 0 < len(refused) < len(answers)
+    for answer in refused:
+        assert_fail(answer, 429, "too many requests from this address", "1")
+    with contextlib.ExitStack() as opened:
+        for _ in range(10):
+            address = ("127.0.0.1", gateway.ports["INGRESS"])
+            opened.enter_context(socket.create_connection(address, timeout=20))
+        # It may also be reset.
+        with contextlib.suppress(ConnectionError):
+            assert raw(gateway, b"POST / HTTP/1.1\r\n\r\n") == b""
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (
+            {"CERTIFICATE": "none.pem", "ALLOW_LIST": "none.txt"},
+            ("GATEWAY_CERTIFICATE=none.pem: there is no such file", "GATEWAY_ALLOW_LIST=none.txt"),
+        ),
+        ({"CLIENT_CA": "client-ca.pem"}, ("of no use without GATEWAY_CERTIFICATE",)),
+        ({"ALLOW_LIST": "empty.txt"}, ("GATEWAY_ALLOW_LIST=empty.txt names no address",)),
+        ({"ALLOW_LIST": "words.txt"}, ("'office' is not a valid IPv4 or IPv6 address",)),
+        ({"CERTIFICATE": "server.pem"}, ("No Private Key found",)),
+        ({"SOURCE_REQUESTS_PER_S_MAX": "many"}, ("many",)),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_fault_keeps_the_gateway_from_starting_and_is_named(
+    gateway: Gateway, settings: dict[str, str], fault: tuple[str, ...]
+) -> None:
+    """All of those that we check come at once."""
+    (gateway.folder / "empty.txt").write_text("\n  # nobody yet\n")
+    (gateway.folder / "words.txt").write_text("office\n")
+    told = [f"--env=GATEWAY_{name}={value}" for name, value in settings.items()]
+    said = gateway.fails("run", "--rm", "-T", "--no-deps", *told, "gateway", CHECKED)
+    for part in fault:
+        assert part in said
+
+
+@pytest.mark.parametrize("files", ["", "all"])
+def test_the_configuration_is_valid(gateway: Gateway, files: str) -> None:
+    """With nothing set, as a stranger starts it, and with everything."""
+    (gateway.folder / "allow.txt").write_text("192.0.2.0/24\n")
+    names = {"CERTIFICATE": "gateway.pem", "CLIENT_CA": "client-ca.pem", "ALLOW_LIST": "allow.txt"}
+    told = [f"--env=GATEWAY_{name}={value if files else ''}" for name, value in names.items()]
+    gateway.compose("run", "--rm", "-T", "--no-deps", *told, "gateway", CHECKED)
+
+
+def test_the_folder_in_the_checkout_keeps_keys_out_of_the_repository() -> None:
+    """Whatever is put there is ignored by git."""
+    key = ROOT / "deploy" / "haproxy" / "files" / "gateway.pem"
+    done = subprocess.run(["git", "check-ignore", str(key)], cwd=ROOT, check=False)  # noqa: S607 - wherever it is
+    assert done.returncode == 0
