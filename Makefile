@@ -42,7 +42,7 @@ unit: setup  ## unit and property tests alone
 integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
 	$(BIN)/pytest tests/contract tests/integration
 
-test-docker: setup  ## docker compose under kills, scaling and restored copies (3 min; needs Docker)
+test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
 
 e2e: setup  ## tests that drive and kill whole processes alone

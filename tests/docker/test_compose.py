@@ -75,6 +75,8 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project)
         project.docker("start", *project.containers(victim))
     sent = json.loads(traffic.communicate(timeout=120)[0])
     assert sent["ok"] > RATE * 40 / 2
+    # An audit does not wait for Kafka.
+    project.compose("up", "--wait", "--no-recreate")
     report = project.prove("--ledger", "kills.jsonl")
     assert report["ledger"]["ok"] == sent["ok"]
     assert report["ledger"]["missing"] == {"kafka": 0, "archive": 0, "postgres": 0}
@@ -117,7 +119,7 @@ def test_what_was_stored_outlives_the_containers(project: Project) -> None:
     """Down without --volumes, and up again."""
     before = project.prove()
     assert "last_sequence" in project.run(the_block("ops archive ls"))
-    assert "proven: " in project.run(the_block("--spool"))
+    assert "proven: " in project.run(the_block("audit --spool"))
     project.run(the_block("docker compose down\n"))
     project.run(the_block("up --build"))
     assert project.prove()["origins"] == before["origins"]
@@ -127,7 +129,7 @@ def test_a_rolling_restart_and_a_reload_cost_the_sender_nothing(project: Project
     """Three replicas replaced one after the other under load, as the docs say: all answered OK."""
     project.run(the_block("--scale ingress=3"))
     before = set(project.containers("ingress"))
-    traffic = project.simulate("rolling.jsonl", seconds=40)
+    traffic = project.simulate("rolling.jsonl", seconds=35)
     project.run(the_block("USR2"))
     project.run(the_block("docker stop"))
     after = set(project.containers("ingress"))

@@ -301,20 +301,24 @@ def workers(gateway: Gateway) -> int:
 
 
 def test_one_address_is_bound_in_requests_and_connections(gateway: Gateway) -> None:
-    """Some of the first are answered OK, all the others 429; the eleventh connection not at all."""
+    """Some requests are answered OK, the rest 429; of 20 connections some are closed at once."""
     gateway.start(SOURCE_REQUESTS_PER_S_MAX="5", SOURCE_CONNECTIONS_MAX="10")
     answers = [send(gateway) for _ in range(30)]
     refused = [answer for answer in answers if answer.status != 200]
     assert 0 < len(refused) < len(answers)
     for answer in refused:
         assert_fail(answer, 429, "too many requests from this address", "1")
-    with contextlib.ExitStack() as opened:
-        for _ in range(10):
-            address = ("127.0.0.1", gateway.ports["INGRESS"])
-            opened.enter_context(socket.create_connection(address, timeout=20))
-        # It may also be reset.
-        with contextlib.suppress(ConnectionError):
-            assert raw(gateway, b"POST / HTTP/1.1\r\n\r\n") == b""
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        said = list(pool.map(lambda _: say_nothing(gateway), range(20)))
+    assert set(said) == {b"", b"HTTP/1.1 408"}
+
+
+def say_nothing(gateway: Gateway) -> bytes:
+    """Open a connection and return how the gateway's answer begins, empty where it only closes."""
+    try:
+        return raw(gateway, b"")[:12]
+    except ConnectionError:
+        return b""
 
 
 @pytest.mark.parametrize(
@@ -356,5 +360,5 @@ def test_the_configuration_is_valid(gateway: Gateway, files: str) -> None:
 def test_the_folder_in_the_checkout_keeps_keys_out_of_the_repository() -> None:
     """Whatever is put there is ignored by git."""
     key = ROOT / "deploy" / "haproxy" / "files" / "gateway.pem"
-    done = subprocess.run(["git", "check-ignore", str(key)], cwd=ROOT, check=False)  # noqa: S607 - wherever it is
+    done = subprocess.run(["git", "check-ignore", "--quiet", str(key)], cwd=ROOT, check=False)  # noqa: S607 - wherever it is
     assert done.returncode == 0
