@@ -135,3 +135,9 @@ def test_bytes_that_are_no_toml_are_no_traceback() -> None:
     for content in (b"\xff", b"1 = [", b"\x00"):
         with pytest.raises(Unusable):
             parse(content, "secrets.toml")
+
+
+def test_the_example_is_a_file_of_tokens() -> None:
+    """As it stands in deploy/secrets."""
+    example = Path(__file__).parents[2] / "deploy" / "secrets" / "tokens.example.toml"
+    assert set(parse(example.read_bytes(), "example")) == {"1400000001", "1400000002"}
