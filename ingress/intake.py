@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+import msgspec
+
 from ingress.disk import Broken, Corrupt, Full, Panic
 from ingress.row import encode
 from ingress.spool import Spool
@@ -24,7 +26,7 @@ from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COM
 OnDisk = Callable[[Full | Broken | None], None]
 
 
-class Waiting(NamedTuple):
+class Waiting(msgspec.Struct, gc=False):
     """A callback that is not on disk yet: its row's content, and what was encoded in it."""
 
     content: bytes
@@ -82,6 +84,7 @@ class Intake:
         self._probe: asyncio.TimerHandle | None = None
         self._overdue: asyncio.TimerHandle | None = None
         self._committing = False
+        self._hangs = False
         self.fault = ""
         # Done, with the reason, when the file is found to be no spool any more.
         self.corrupt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -100,7 +103,7 @@ class Intake:
             Full: it is not stored, and `on_disk` is not told; a bound is reached.
             Broken: the same; the disk hangs.
         """
-        if self._hangs():
+        if self._hangs:
             raise Broken(self.fault)
         content = encode(record, received_at_ms)
         if len(self._waiting) >= self._rows_max:
@@ -111,8 +114,7 @@ class Intake:
             self._waiting_since = time.perf_counter()
         self._waiting.append(Waiting(content, received_at_ms, record, on_disk))
         self._waiting_bytes += len(content)
-        if not self._committing:
-            self._commit()
+        self._commit_soon()
 
     async def between(self, task: Callable[[], None]) -> None:
         """
@@ -123,16 +125,14 @@ class Intake:
         """
         self._task, self._done = task, self._loop.create_future()
         done = self._done
-        if not self._committing:
-            self._commit()
+        self._commit_soon()
         await done
 
     def let_go(self, forwarded: int) -> None:
         """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
         self._forwarded = forwarded
         self._spool.forget(forwarded)
-        if not self._committing:
-            self._commit()
+        self._commit_soon()
 
     def find_corrupt(self, why: str) -> None:
         """Note that the file is no spool any more; see `corrupt`."""
@@ -158,8 +158,13 @@ class Intake:
         await asyncio.to_thread(self._thread.join)
         return True
 
+    def _commit_soon(self) -> None:
+        if not self._committing:
+            self._committing = True
+            # What the loop has read by now goes into the same commit.
+            self._loop.call_soon(self._commit)
+
     def _commit(self) -> None:
-        self._committing = True
         group, self._waiting, self._waiting_bytes = self._waiting, [], 0
         task, self._task = self._task, None
         done, self._done = self._done, None
@@ -184,7 +189,7 @@ class Intake:
             del work  # the bodies need not wait for the next commit to be freed
 
     def _committed(self, work: _Work, failure: Exception | None, took_s: float) -> None:
-        hung = self._hangs()
+        hung, self._hangs = self._hangs, False
         self._committing = False
         if self._overdue:
             self._overdue.cancel()
@@ -210,7 +215,7 @@ class Intake:
             with contextlib.suppress(Broken, Full, Corrupt):
                 self._spool.reopen()
         if self._waiting or self._task or (not failed and self._spool.removable(self._forwarded)):
-            self._commit()
+            self._commit_soon()
 
     def _mended(self, failure: Exception) -> Full | Broken:
         """Return what failed; after a panic the spool is opened again."""
@@ -224,11 +229,8 @@ class Intake:
                 failure = error
         return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
 
-    def _hangs(self) -> bool:
-        return self._committing and self._overdue is None
-
     def _hang(self, group: list[Waiting]) -> None:
-        self._overdue = None
+        self._hangs, self._overdue = True, None
         self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
         _tell(group, Broken(self.fault))
         # These are in no commit yet, and will be in none.
@@ -237,8 +239,7 @@ class Intake:
 
     def _try_again(self) -> None:
         self._probe = None
-        if not self._committing:
-            self._commit()
+        self._commit_soon()
 
 
 def _tell(group: list[Waiting], failure: Full | Broken | None) -> None:

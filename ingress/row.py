@@ -5,7 +5,6 @@ LMDB has no checksums of its own, so every row carries one, over its place as we
 stands at another number or in another spool is as damaged as one with a flipped bit.
 """
 
-from typing import NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -27,7 +26,7 @@ class Damaged(Exception):
         self.sequence = number
 
 
-class Row(NamedTuple):
+class Row(msgspec.Struct, frozen=True, gc=False):
     """One stored callback."""
 
     sequence: int

@@ -8,6 +8,7 @@ the origin's record of how many callbacks there were.
 
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -72,10 +73,20 @@ class Spool:
         with self._env.begin() as txn:
             self.origin = bytes(txn.get(_ORIGIN, self.name.encode(), db=self._meta)).decode()
             self._base = self._meta_number(txn, _BASE)
-            self.last_sequence = self._meta_number(txn, _LAST_NUMBER) - self._base
             self._quarantined = frozenset(self._damaged_numbers(txn))
+            self._read_index(txn)
             self._measure(txn)
+        self.last_sequence = self._last_number - self._base
         self._is_open = True
+
+    def _read_index(self, txn: lmdb.Transaction) -> None:
+        # In memory, because each of LMDB's calls hands Python's lock to the event loop and back.
+        self._last_number = self._meta_number(txn, _LAST_NUMBER)
+        keys = txn.cursor(db=self._blocks).iternext(values=False)
+        firsts = [int.from_bytes(key, "big") for key in keys]
+        lasts = [first - 1 for first in firsts[1:]] + [self._last_number]
+        self._index: deque[tuple[int, int]] = deque(zip(firsts, lasts, strict=False))
+        self._index_is_right = True
 
     def is_much_mapped(self) -> bool:
         """Tell whether the file had better be opened again, to give its pages back."""
@@ -112,24 +123,38 @@ class Spool:
         incoming = sum(map(len, contents))
         self._mapped += incoming
         with disk_faults(), self._env.begin(write=True) as txn:
-            self._remove(txn, self._base + forwarded)
+            if not self._index_is_right:
+                self._read_index(txn)
+            # Until this commit is known to have succeeded, only the disk knows.
+            self._index_is_right = False
+            self._remove(txn, self._passed(self._base + forwarded))
             if self.bytes + incoming > self._bytes_max:
                 self._measure(txn)  # what has just left makes room
             full = bool(contents) and self.bytes + incoming > self._bytes_max
-            # From the disk, not from memory: after a failed commit only the disk knows.
-            number = self._meta_number(txn, _LAST_NUMBER)
             if contents and not full:
-                for part in split(contents):
-                    block = pack(part, self.name, number + 1)
-                    txn.put(_key(number + 1), block, db=self._blocks, append=True)
-                    number += len(part)
-                txn.put(_LAST_NUMBER, b"%d" % number, db=self._meta)
+                self._append(txn, contents)
             if probe:
                 txn.put(_PROBE, secrets.token_bytes(8), db=self._meta)
             self._measure(txn)
-        self.last_sequence = number - self._base
+        self._index_is_right = True
+        self.last_sequence = self._last_number - self._base
         if full:
             raise Full(f"the spool holds {self.bytes} of {self._bytes_max} bytes")
+
+    def _append(self, txn: lmdb.Transaction, contents: Sequence[bytes]) -> None:
+        for part in split(contents):
+            first = self._last_number + 1
+            block = pack(part, self.name, first)
+            txn.put(_key(first), block, db=self._blocks, append=True)
+            self._last_number += len(part)
+            self._index.append((first, self._last_number))
+        txn.put(_LAST_NUMBER, b"%d" % self._last_number, db=self._meta)
+
+    def _remove(self, txn: lmdb.Transaction, until: int) -> None:
+        for _ in range(REMOVED_BLOCKS_MAX):
+            if not self._index or self._index[0][1] > until:
+                return
+            txn.delete(_key(self._index.popleft()[0]), db=self._blocks)
 
     def since(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
@@ -189,8 +214,7 @@ class Spool:
         """
         origin = secrets.token_hex(8)
         with disk_faults(), self._env.begin(write=True) as txn:
-            base = self._first_number(txn) - 1
-            last = self._meta_number(txn, _LAST_NUMBER)
+            base, last = self._first_number() - 1, self._last_number
             txn.put(_BASE, b"%d" % base, db=self._meta)
             txn.put(_ORIGIN, origin.encode(), db=self._meta)
         # Another one, not an emptied one: the reader's thread may be reading it.
@@ -224,16 +248,14 @@ class Spool:
 
     def first_sequence(self) -> int:
         """Return the lowest sequence that is still in the spool, or the next one to be given."""
-        with disk_faults(), self._env.begin() as txn:
-            return self._first_number(txn) - self._base
+        return self._first_number() - self._base
 
     def removable(self, forwarded: int) -> bool:
         """Tell whether a block of which all rows are forwarded is still here."""
-        if not self._is_open:
+        try:
+            return self._index[0][1] <= self._passed(self._base + forwarded)
+        except IndexError:
             return False
-        with disk_faults(), self._env.begin() as txn:
-            first_block_ends_at = self._first_block_ends_at(txn)
-        return 0 < first_block_ends_at <= self._passed(self._base + forwarded)
 
     def close(self) -> None:
         """Let another process have the spool; nothing in it changes."""
@@ -250,7 +272,7 @@ class Spool:
             try:
                 rows = unpack(block, self.name, first)
             except Damaged as damaged:
-                behind = int.from_bytes(cursor.key(), "big") if found else self._next_number(txn)
+                behind = int.from_bytes(cursor.key(), "big") if found else self._last_number + 1
                 wanting = set(range(max(first, wanted), behind)) - self._quarantined
                 if wanting:
                     raise Damaged(str(damaged), min(wanting)) from None
@@ -269,17 +291,9 @@ class Spool:
             yield number, unpack(stored, self.name, first)[number - first]
         except (Damaged, IndexError):
             yield first, stored
-            for other in range(first + 1, self._block_ends_at(txn, cursor) + 1):
+            behind = int.from_bytes(cursor.key(), "big") if cursor.next() else self._last_number + 1
+            for other in range(first + 1, behind):
                 yield other, b""
-
-    def _remove(self, txn: lmdb.Transaction, until: int) -> None:
-        cursor = txn.cursor(db=self._blocks)
-        until = self._passed(until)
-        for _ in range(REMOVED_BLOCKS_MAX):
-            if not 0 < self._first_block_ends_at(txn) <= until:
-                return
-            cursor.first()
-            cursor.delete()
 
     def _passed(self, number: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
@@ -287,24 +301,11 @@ class Spool:
             number += 1
         return number
 
-    def _first_block_ends_at(self, txn: lmdb.Transaction) -> int:
-        """Return the number of the first block's last row, 0 if there is no block."""
-        cursor = txn.cursor(db=self._blocks)
-        return self._block_ends_at(txn, cursor) if cursor.first() else 0
-
-    def _block_ends_at(self, txn: lmdb.Transaction, cursor: lmdb.Cursor) -> int:
-        if cursor.next():
-            return int.from_bytes(cursor.key(), "big") - 1
-        return self._next_number(txn) - 1
-
-    def _first_number(self, txn: lmdb.Transaction) -> int:
-        cursor = txn.cursor(db=self._blocks)
-        if cursor.first():
-            return int.from_bytes(cursor.key(), "big")
-        return self._next_number(txn)
-
-    def _next_number(self, txn: lmdb.Transaction) -> int:
-        return self._meta_number(txn, _LAST_NUMBER) + 1
+    def _first_number(self) -> int:
+        try:
+            return self._index[0][0]
+        except IndexError:  # the writer may have just taken the last one
+            return self._last_number + 1
 
     def _damaged_numbers(self, txn: lmdb.Transaction) -> Iterator[int]:
         for key in txn.cursor(db=self._damaged).iternext(values=False):
@@ -316,8 +317,8 @@ class Spool:
     def _measure(self, txn: lmdb.Transaction) -> None:
         stat = txn.stat(self._blocks)
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        first = self._first_number(txn)
-        waiting = self._next_number(txn) - first
+        first = self._first_number()
+        waiting = self._last_number + 1 - first
         # Rows of the first block that are forwarded already count until it goes.
         self.rows: int = waiting - sum(first <= number for number in self._quarantined)
         self.bytes: int = pages * self._page_bytes

@@ -34,10 +34,8 @@ def target(raw: str) -> Target:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    parameters: dict[str, str] = {}
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if "%" in pair or "+" in pair:
-            name, value = unquote_plus(name), unquote_plus(value)
-        parameters.setdefault(name, value)
-    return parameters
+    # From the last to the first, which then counts.
+    pairs = [pair.partition("=") for pair in reversed(query.split("&"))]
+    if "%" in query or "+" in query:
+        return {unquote_plus(name): unquote_plus(value) for name, _, value in pairs}
+    return {name: value for name, _, value in pairs}

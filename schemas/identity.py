@@ -12,6 +12,7 @@ from schemas.body import text
 
 # A key goes into every record beside the body; accounts may be as long as the body allows.
 KEY_BYTES_MAX = 512
+_ACCOUNTS = (("From_Account", "To_Account"), ("Report_Account", "Peer_Account"))
 
 
 class Parties(NamedTuple):
@@ -29,15 +30,10 @@ def parties(document: Mapping[str, Any]) -> Parties:
     From_Account and To_Account, else Report_Account and Peer_Account, else Info.To_Account alone.
     """
     group = text(document.get("GroupId"))
-    for sender_field, recipient_field in (
-        ("From_Account", "To_Account"),
-        ("Report_Account", "Peer_Account"),
-    ):
-        found = Parties(
-            text(document.get(sender_field)), text(document.get(recipient_field)), group
-        )
-        if found.sender or found.recipient:
-            return found
+    for sender_field, recipient_field in _ACCOUNTS:
+        sender, recipient = text(document.get(sender_field)), text(document.get(recipient_field))
+        if sender or recipient:
+            return Parties(sender, recipient, group)
     info = document.get("Info")
     return Parties("", text(info.get("To_Account")) if isinstance(info, dict) else "", group)
 
@@ -49,11 +45,16 @@ def conversation_key(sdkappid: str, who: Parties) -> bytes | None:
     The app and the group, else the app and both accounts sorted, else the app and the one account
     that there is, else None. Opaque to readers: above KEY_BYTES_MAX it is the digest of that.
     """
-    accounts = [account for account in (who.sender, who.recipient) if account]
-    members = [who.group] if who.group else sorted(accounts)
+    sender, recipient, group = who
+    if group:
+        members = group
+    elif sender and recipient:
+        members = f"{sender}/{recipient}" if sender <= recipient else f"{recipient}/{sender}"
+    else:
+        members = sender or recipient
     if not members:
         return None
-    key = "/".join((sdkappid, *members)).encode()
+    key = f"{sdkappid}/{members}".encode()
     return key if len(key) <= KEY_BYTES_MAX else f"{sdkappid}/{_digest(key)}".encode()
 
 

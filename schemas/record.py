@@ -39,7 +39,7 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True):
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A record on its way to Kafka. aiokafka wants headers as a list of pairs, nothing else."""
 
     topic: str
