@@ -51,6 +51,7 @@ class Spool:
         self._bytes_max = bytes_max
         self._lock = lock
         self._recent = Recent()
+        self._index_is_right = False
         self._open()
         # Durable, also the directory entry: from here on the origin exists.
         sync_directory(path.parent)
@@ -74,7 +75,8 @@ class Spool:
             self.origin = bytes(txn.get(_ORIGIN, self.name.encode(), db=self._meta)).decode()
             self._base = self._meta_number(txn, _BASE)
             self._quarantined = frozenset(self._damaged_numbers(txn))
-            self._read_index(txn)
+            if not self._index_is_right:  # reading it maps most of the file
+                self._read_index(txn)
             self._measure(txn)
         self.last_sequence = self._last_number - self._base
         self._is_open = True

@@ -256,3 +256,21 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     assert again.damaged_row(4)[4:20] != b""
     assert [r.sequence for r in again.since(3, rows_max=9, bytes_max=BYTES_MAX)] == [7, 8, 9]
     again.close()
+
+
+def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
+    """Else the memory of a process grew with what waits on disk."""
+    spool = take(tmp_path, bytes_max=64 << 20)
+
+    def mapped_kib() -> int:
+        maps = Path("/proc/self/smaps").read_text().split(".lmdb\n")[1:]
+        return sum(int(each.partition("Rss:")[2].split()[0]) for each in maps)
+
+    for _ in range(300):
+        spool.commit([b"x" * 30_000], 0)
+    before = mapped_kib()
+    spool.reopen()
+    assert before > 8000
+    assert mapped_kib() < 1000
+    assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (300, 1, True)
+    spool.close()
