@@ -8,6 +8,7 @@ import os
 import resource
 import sys
 from dataclasses import replace
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -87,7 +88,7 @@ async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Sp
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         log.info("spool %s ends at %d; ready", spool.origin, spool.last_sequence)
-        corrupt = await _first(stop, intake.corrupt)
+        corrupt = await _first(stop, intake.corrupt, watching)
 
         log.info("stopping: unready for %g s, then no new connection", settings.unready_s)
         server.draining = True
@@ -108,9 +109,21 @@ async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Sp
     return corrupt
 
 
-async def _first(stop: asyncio.Event, corrupt: asyncio.Future[str]) -> str:
+async def _first(
+    stop: asyncio.Event, corrupt: asyncio.Future[str], watching: list[asyncio.Task[None]]
+) -> str:
+    """Return why to end: "" by a signal. A task that fails is a bug, and raised."""
     stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((stopping, corrupt), return_when=asyncio.FIRST_COMPLETED)
+    waited: list[asyncio.Future[Any]] = [
+        stopping,
+        corrupt,
+        *(task for task in watching if not task.done()),
+    ]
+    while not (stopping.done() or corrupt.done()):
+        done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+            waited.remove(ended)
     stopping.cancel()
     return corrupt.result() if corrupt.done() else ""
 

@@ -17,7 +17,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from ingress.adopt import Adopter
 from ingress.apps import Apps
-from ingress.disk import Corrupt
+from ingress.disk import Broken, Corrupt, Full
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.refusals import count_oks
@@ -122,7 +122,7 @@ class Health:
     def _oldest_waiting_s(self) -> float | None:
         try:
             oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
-        except (Damaged, Corrupt):
+        except (Damaged, Corrupt, Broken, Full):
             return None  # the log names it: the forwarder meets it first
         # A clock that was set back makes no callback younger than now.
         return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0

@@ -54,6 +54,8 @@ class Adopter:
         # By name, the fault that was logged last.
         self._said: dict[str, str] = {}
         self.adopted: Spool | None = None
+        # Held until the process ends: its disk hung when it was to be let go.
+        self._stuck: list[Spool] = []
 
     def known(self) -> list[Summary]:
         """Return what is known of every spool in the directory, this process's own first."""
@@ -83,7 +85,7 @@ class Adopter:
         return name in self._seen and self._seen[name][0] == self._changed_at(name)
 
     def _changed_at(self, name: str) -> int:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             return (self._directory / f"{name}{SUFFIX}").stat().st_mtime_ns
         return 0
 
@@ -117,13 +119,16 @@ class Adopter:
         with locked(self._directory, name) as (path, lock):
             if is_to_be_verified(path):
                 await _verify(path)
-            spool = Spool(path, lock, self._bytes_max)
+            # A large one is read for a while.
+            spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
         self.adopted = spool
         try:
             yield spool
         finally:
             self.adopted = None
-            spool.close()
+            # LMDB would wait for the disk that hangs, and the loop with it: it stays ours.
+            if spool not in self._stuck:
+                spool.close()
 
     async def _drain(self, spool: Spool) -> None:
         stored = asyncio.Event()
@@ -136,7 +141,8 @@ class Adopter:
             forwarding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await forwarding
-            await intake.close()
+            if not await intake.close():
+                self._stuck.append(spool)
         if intake.corrupt.done():
             corrupt = Corrupt(intake.corrupt.result())
             set_aside(self._directory / f"{spool.name}{SUFFIX}", corrupt)

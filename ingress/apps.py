@@ -39,7 +39,7 @@ class Apps:
         self._sdkappids = tuple(sdkappids)
         self._file = secrets_file
         self._sign_window_s = sign_window_s
-        self._content = _read(secrets_file) if secrets_file else b""
+        self._content = self._seen = _read(secrets_file) if secrets_file else b""
         self._tokens = self._all(self._content)
         self.fault = ""
 
@@ -68,11 +68,15 @@ class Apps:
             await self.reread(self._file)
 
     async def reread(self, file: Path) -> None:
-        """Put the file's present state in force, or say in `fault` why that cannot be."""
+        """Put the file in force once it was read twice, or say in `fault` why that cannot be."""
         try:
             content = await asyncio.to_thread(_read, file)
+            # Twice the same: whoever writes it may be in the middle of it.
+            settled, self._seen = content == self._seen, content
+            if not settled:
+                return
             if content != self._content:
-                self._tokens = self._all(content)
+                self._tokens = self._successor(self._all(content))
                 log.info("%s was read again; apps: %s", file, ", ".join(sorted(self._tokens)))
         except Unusable as unusable:
             if str(unusable) != self.fault:
@@ -81,8 +85,19 @@ class Apps:
             return
         self._content, self.fault = content, ""
 
+    def _successor(self, tokens: Tokens) -> Tokens:
+        for sdkappid in self._sdkappids:
+            if self._tokens[sdkappid] and not tokens[sdkappid] and sdkappid not in self._named:
+                raise Unusable(
+                    f"{self._file}: {sdkappid} had tokens and is not named any more; if its "
+                    f"callbacks need no Sign, write {sdkappid} = []"
+                )
+        return tokens
+
     def _all(self, content: bytes) -> Tokens:
-        return dict.fromkeys(self._sdkappids, ()) | parse(content, str(self._file))
+        named = parse(content, str(self._file))
+        self._named = frozenset(named)
+        return dict.fromkeys(self._sdkappids, ()) | named
 
 
 def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:

@@ -9,6 +9,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
+from urllib.parse import unquote
 
 from ingress.refusals import OK, Answer
 
@@ -43,7 +44,7 @@ class Complaints:
             self._unsaid.pop(answer),
             shown(detail or answer.info),
             remote,
-            shown(target),
+            shown(unquote(target)),
         )
 
 

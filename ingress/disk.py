@@ -37,7 +37,7 @@ def disk_faults() -> Iterator[None]:
         lmdb.VersionMismatchError,
     ) as error:
         raise Corrupt(f"the spool's file is damaged: {error}") from error
-    except lmdb.PanicError as error:
+    except (lmdb.PanicError, lmdb.BadTxnError) as error:
         raise Panic(str(error)) from error
     except lmdb.Error as error:
         raise Broken(str(error)) from error

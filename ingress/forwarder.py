@@ -18,7 +18,6 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
-    InvalidMessageError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -59,7 +58,7 @@ BACKOFF_S_MAX = 5.0
 # With nothing to send, Kafka is asked so often whether it is there.
 IDLE_PROBE_S = 5.0
 # What a broker says of the records themselves: sent again they would be refused again.
-REFUSALS = (InvalidMessageError, MessageSizeTooLargeError, RecordListTooLargeError)
+REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
 class Forwarder:
@@ -214,15 +213,15 @@ class Forwarder:
         """
         if cursor > self._spool.last_sequence:
             return True
-        return cursor >= self._spool.first_sequence() and (
-            self._spool.fingerprint(cursor) != fingerprint
-        )
+        # "": it has been let go, or its block is damaged, which says nothing.
+        return self._spool.fingerprint(cursor) not in ("", fingerprint)
 
     async def _begin_anew(self, cursor: int) -> None:
         before, ends_at = self._spool.origin, self._spool.last_sequence
         self._intake.let_go(0)
         await self._intake.between(self._spool.begin_anew)
-        self.forwarded = 0
+        self.forwarded, self._rows_max = 0, ROWS_MAX
+        self._instead.clear()  # of the old origin's numbers
         log.critical(
             "spool %s was put back to an older state: it ends at %d, Kafka has it up to %d. Its "
             "rows move to the new origin %s; some may come twice, none is lost. What the spool had "

@@ -176,19 +176,29 @@ class Intake:
     def _write(self) -> None:
         while (work := self._work.get()) is not None:
             failure: Exception | None = None
+            task_failure: Exception | None = None
             begun = time.perf_counter()
-            try:
-                if work.task:
+            if work.task:
+                try:
                     work.task()
+                except Exception as error:  # noqa: BLE001 - who asked for it must hear it
+                    task_failure = error
+            try:
                 contents = [waiting.content for waiting in work.group]
                 self._spool.commit(contents, work.forwarded, probe=work.probe)
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
                 failure = error
             took_s = time.perf_counter() - begun
-            self._loop.call_soon_threadsafe(self._committed, work, failure, took_s)
+            self._loop.call_soon_threadsafe(self._committed, work, failure, task_failure, took_s)
             del work  # the bodies need not wait for the next commit to be freed
 
-    def _committed(self, work: _Work, failure: Exception | None, took_s: float) -> None:
+    def _committed(
+        self,
+        work: _Work,
+        failure: Exception | None,
+        task_failure: Exception | None,
+        took_s: float,
+    ) -> None:
         hung, self._hangs = self._hangs, False
         self._committing = False
         if self._overdue:
@@ -198,8 +208,8 @@ class Intake:
         if not hung:
             _tell(work.group, failed)
         if work.done and not work.done.done():
-            if failed:
-                work.done.set_exception(failed)
+            if task_failure:
+                work.done.set_exception(self._mended(task_failure))
             else:
                 work.done.set_result(None)
         if work.group and not failed:
@@ -211,7 +221,7 @@ class Intake:
         if failure and self._probe is None:
             self._probe = self._loop.call_later(PROBE_S, self._try_again)
         if not failed and self._spool.is_much_mapped():
-            # If this fails the next commit is a Panic.
+            # If this fails the next commit is a Panic, and it is tried again.
             with contextlib.suppress(Broken, Full, Corrupt):
                 self._spool.reopen()
         if self._waiting or self._task or (not failed and self._spool.removable(self._forwarded)):
@@ -219,14 +229,14 @@ class Intake:
 
     def _mended(self, failure: Exception) -> Full | Broken:
         """Return what failed; after a panic the spool is opened again."""
-        if isinstance(failure, Corrupt):
-            self.find_corrupt(str(failure))
         if isinstance(failure, Panic):
             # Nothing else uses it now: the writer rests, and readers live on this loop.
             try:
                 self._spool.reopen()
             except (Broken, Full, Corrupt) as error:
                 failure = error
+        if isinstance(failure, Corrupt):
+            self.find_corrupt(str(failure))
         return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
 
     def _hang(self, group: list[Waiting]) -> None:

@@ -94,7 +94,7 @@ class PublicServer(web.Server):
 
     async def drained(self) -> None:
         """
-        End each connection with its next answer; return when none is due, or after DRAIN_S.
+        End connections with the next request's answer; return when none is due, or after DRAIN_S.
 
         aiohttp's own shutdown drops whatever still comes in on a connection: the end of a body
         whose head was read, too.
@@ -173,7 +173,7 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, or keep it until the request before is answered."""
-        if self.answering:
+        if self.answering or self._later:
             self._later += data
             if self.transport is not None:
                 self.transport.pause_reading()
@@ -227,10 +227,15 @@ class Connection(web.RequestHandler):
         if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             self.force_close()
         elif self._later:
-            later, self._later = self._later, b""
-            transport.resume_reading()
             # Not in this stack: each answered request would deepen it.
-            self._loop.call_soon(self.data_received, later)
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        # Reading goes on only now: uvloop would have read what is newer before this is parsed.
+        later, self._later = self._later, b""
+        self.data_received(later)
+        if not (self.answering or self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
 
     def handle_error(
         self,

@@ -8,7 +8,7 @@ the origin's record of how many callbacks there were.
 
 import contextlib
 import secrets
-from collections import deque
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -42,7 +42,8 @@ class Spool:
     One open spool.
 
     `commit`, `begin_anew` and `quarantine` belong to one thread, all that reads to one other;
-    `reopen` needs both at rest.
+    `reopen` needs both at rest. What both look at (`last_sequence`, `rows`, `bytes`,
+    `_first_block`, `_quarantined`, `_recent`) is replaced as a whole, never changed.
     """
 
     def __init__(self, path: Path, lock: BinaryIO, bytes_max: int) -> None:
@@ -85,10 +86,19 @@ class Spool:
         # In memory, because each of LMDB's calls hands Python's lock to the event loop and back.
         self._last_number = self._meta_number(txn, _LAST_NUMBER)
         keys = txn.cursor(db=self._blocks).iternext(values=False)
-        firsts = [int.from_bytes(key, "big") for key in keys]
-        lasts = [first - 1 for first in firsts[1:]] + [self._last_number]
-        self._index: deque[tuple[int, int]] = deque(zip(firsts, lasts, strict=False))
+        self._firsts = array("Q", (int.from_bytes(key, "big") for key in keys))
+        self._gone = 0
         self._index_is_right = True
+        self._note_first_block()
+
+    def _note_first_block(self) -> None:
+        # What the reader's thread looks at, in one piece.
+        firsts, at = self._firsts, self._gone
+        if at == len(firsts):
+            self._first_block = (self._last_number + 1, 0)
+        else:
+            last = firsts[at + 1] - 1 if at + 1 < len(firsts) else self._last_number
+            self._first_block = (firsts[at], last)
 
     def is_much_mapped(self) -> bool:
         """Tell whether the file had better be opened again, to give its pages back."""
@@ -139,6 +149,7 @@ class Spool:
                 txn.put(_PROBE, secrets.token_bytes(8), db=self._meta)
             self._measure(txn)
         self._index_is_right = True
+        self._note_first_block()
         self.last_sequence = self._last_number - self._base
         if full:
             raise Full(f"the spool holds {self.bytes} of {self._bytes_max} bytes")
@@ -149,14 +160,20 @@ class Spool:
             block = pack(part, self.name, first)
             txn.put(_key(first), block, db=self._blocks, append=True)
             self._last_number += len(part)
-            self._index.append((first, self._last_number))
+            self._firsts.append(first)
         txn.put(_LAST_NUMBER, b"%d" % self._last_number, db=self._meta)
 
     def _remove(self, txn: lmdb.Transaction, until: int) -> None:
         for _ in range(REMOVED_BLOCKS_MAX):
-            if not self._index or self._index[0][1] > until:
-                return
-            txn.delete(_key(self._index.popleft()[0]), db=self._blocks)
+            self._note_first_block()
+            first, last = self._first_block
+            if not 0 < last <= until:
+                break
+            txn.delete(_key(first), db=self._blocks)
+            self._gone += 1
+        if 2 * self._gone > len(self._firsts):
+            del self._firsts[: self._gone]
+            self._gone = 0
 
     def since(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
@@ -241,7 +258,7 @@ class Spool:
 
     def damaged(self) -> list[int]:
         """Return the sequences whose rows are in quarantine, in order."""
-        return [number - self._base for number in sorted(self._quarantined)]
+        return [number - self._base for number in sorted(self._quarantined) if number > self._base]
 
     def damaged_row(self, sequence: int) -> bytes:
         """Return what is left of a row in quarantine, b"" if there is nothing."""
@@ -254,10 +271,7 @@ class Spool:
 
     def removable(self, forwarded: int) -> bool:
         """Tell whether a block of which all rows are forwarded is still here."""
-        try:
-            return self._index[0][1] <= self._passed(self._base + forwarded)
-        except IndexError:
-            return False
+        return 0 < self._first_block[1] <= self._passed(self._base + forwarded)
 
     def close(self) -> None:
         """Let another process have the spool; nothing in it changes."""
@@ -304,10 +318,7 @@ class Spool:
         return number
 
     def _first_number(self) -> int:
-        try:
-            return self._index[0][0]
-        except IndexError:  # the writer may have just taken the last one
-            return self._last_number + 1
+        return self._first_block[0]
 
     def _damaged_numbers(self, txn: lmdb.Transaction) -> Iterator[int]:
         for key in txn.cursor(db=self._damaged).iternext(values=False):

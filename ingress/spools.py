@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from ingress.disk import Broken, Corrupt, Full, disk_faults
 from ingress.spool import MAP_MARGIN_BYTES, Spool
+from ingress.verify import DAMAGED
 
 log = logging.getLogger(__name__)
 
@@ -134,10 +135,13 @@ def judge(exit_code: int, said: str) -> None:
     Return if the verifier found nothing.
 
     Raises:
-        Corrupt: it did, or ended otherwise.
+        Corrupt: it did.
+        Held: it ended otherwise: it was killed, or could not run. Nothing is known of the file.
     """
+    if exit_code == DAMAGED:
+        raise Corrupt(said.strip())
     if exit_code != 0:
-        raise Corrupt(said.strip() or f"its verifier ended with {exit_code}")
+        raise Held(f"the verifier ended with {exit_code}: {said.strip()[-200:]}")
 
 
 def set_aside(path: Path, why: Corrupt) -> None:

@@ -1,5 +1,5 @@
 """
-`python -m ingress.verify FILE`: whether LMDB may open a spool's file; exit code 1 says no, and why.
+`python -m ingress.verify FILE`: whether LMDB may open a spool's file; exit code 3 says no, and why.
 
 LMDB trusts the pages that it reads: damaged ones can crash the process or let it write over live
 rows. py-lmdb's verifier walks the file without LMDB. It is a process of its own because it holds
@@ -12,17 +12,20 @@ from pathlib import Path
 from lmdb.verify import VerifyError, verify
 
 SHOWN_MAX = 3
+# No other end of this process says anything of the file.
+DAMAGED = 3
 
 
 def main(file: Path) -> None:
-    """Exit with 1 and the first problems unless the file may be opened."""
+    """Exit with DAMAGED and the first problems unless the file may be opened."""
     try:
         problems = verify(str(file), subdir=False)
-    except (VerifyError, OSError) as error:
+    except VerifyError as error:
         problems = [str(error)]
     if problems:
         more = f" and {len(problems) - SHOWN_MAX} more" if len(problems) > SHOWN_MAX else ""
-        sys.exit("; ".join(problems[:SHOWN_MAX]) + more)
+        sys.stderr.write("; ".join(problems[:SHOWN_MAX]) + more)
+        sys.exit(DAMAGED)
 
 
 if __name__ == "__main__":

@@ -76,9 +76,12 @@ async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
     other.write_text('1 = ["new", "old"]\n2 = []')
     other.replace(file)
     await apps.reread(file)
+    assert apps.refusal(query("new"), NOW_S) is refusals.WRONG_SIGN  # it may be half-written
+    await apps.reread(file)
     assert apps.refusal(query("new"), NOW_S) is None
     assert apps.refusal(query("old"), NOW_S) is None
     file.write_text('1 = ["new"]')
+    await apps.reread(file)
     await apps.reread(file)
     assert apps.refusal(query("old"), NOW_S) is refusals.WRONG_SIGN
     assert apps.refusal({"SdkAppid": "2"}, NOW_S) is refusals.NOT_OURS
@@ -91,7 +94,7 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
     apps, file = an_apps(tmp_path, '1 = ["tok"]')
     for content in ('1 = ["tok", "hidden', "1 = 5"):
         file.write_text(content)
-        for _ in range(2):
+        for _ in range(3):
             await apps.reread(file)
         assert apps.fault
         assert apps.refusal(query("tok"), NOW_S) is None
@@ -103,7 +106,24 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
     assert "hidden" not in caplog.text
     file.write_text('1 = ["tok"]')
     await apps.reread(file)
+    await apps.reread(file)
     assert apps.fault == ""
+
+
+async def test_a_file_that_loses_an_apps_tokens_does_not_let_everybody_in(tmp_path: Path) -> None:
+    """An empty file is more often a full disk than a decision; `= []` is one."""
+    file = tmp_path / "secrets.toml"
+    file.write_text('1 = ["a"]')
+    apps = Apps(("1",), file, sign_window_s=60)
+    file.write_text("")
+    for _ in range(2):
+        await apps.reread(file)
+    assert "not named any more" in apps.fault
+    assert apps.refusal({"SdkAppid": "1"}, NOW_S) is refusals.UNSIGNED
+    file.write_text("1 = []")
+    for _ in range(2):
+        await apps.reread(file)
+    assert (apps.fault, apps.refusal({"SdkAppid": "1"}, NOW_S)) == ("", None)
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

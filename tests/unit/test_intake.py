@@ -276,3 +276,24 @@ async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Pa
     assert spool.last_sequence == 3
     await intake.close()
     spool.close()
+
+
+async def test_a_file_that_is_found_corrupt_when_it_is_opened_again_ends_the_process(
+    tmp_path: Path,
+) -> None:
+    """Not 503 for ever: the next start sets it aside."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool)
+    await store(intake, a_wire_record(1), 1)
+    path = tmp_path / f"{spool.name}.lmdb"
+    path.write_bytes(b"x" * path.stat().st_size)
+
+    def panics(*_: object, **__: object) -> None:
+        raise Panic("the test says so")
+
+    spool.commit = panics  # type: ignore[method-assign]
+    with pytest.raises(Broken):
+        await store(intake, a_wire_record(2), 2)
+    assert intake.corrupt.done()
+    await intake.close()
+    spool.close()

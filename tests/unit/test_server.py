@@ -3,11 +3,15 @@
 import asyncio
 import json
 import random
+import re
+import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import uvloop
 from builders import APP, PublicPort, a_body, public_port
 
 from ingress import server as server_module
@@ -243,3 +247,41 @@ async def test_who_is_answered_while_the_process_stops_is_told_to_go(port: Publi
     assert head.startswith("http/1.1 200 ")
     assert "connection: close" in head
     writer.close()
+
+
+def sent(address: tuple[str, int], pieces: list[bytes], count: int, pauses_s: list[float]) -> bytes:
+    """Send the pieces as another process would, and return `count` answers."""
+    received = b""
+    with socket.create_connection(address, timeout=5) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece, pause_s in zip(pieces, pauses_s, strict=True):
+            connection.sendall(piece)
+            time.sleep(pause_s)
+        while received.count(b'"ErrorCode"') < count and (more := connection.recv(1 << 16)):
+            received += more
+    return received
+
+
+def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(tmp_path: Path) -> None:
+    """Uvloop reads a socket before callbacks that are due, where asyncio's own loop does not."""
+
+    async def streams() -> None:
+        async with public_port(tmp_path, body_bytes_max=4096, keepalive_s=60, body_s=5) as port:
+            for seed in range(30):
+                chance = random.Random(seed)  # noqa: S311 - where to cut
+                good = [chance.random() < 0.7 for _ in range(30)]
+                stream = b"".join(
+                    a_request(a_body(MsgKey=f"{seed}-{n}") if fine else b"{")
+                    for n, fine in enumerate(good)
+                )
+                cuts = list(range(0, len(stream), chance.randint(40, 200)))
+                pieces = [stream[a:b] for a, b in zip(cuts, [*cuts[1:], None], strict=True)]
+                pauses_s = [chance.choice([0, 0, 0.0003, 0.001]) for _ in pieces]
+                received = await asyncio.to_thread(
+                    sent, (port.host, port.port), pieces, len(good), pauses_s
+                )
+                codes = re.findall(rb"HTTP/1\.1 (\d+)", received)
+                assert codes == [b"200" if fine else b"400" for fine in good], seed
+            assert len(port.stored()) == 30 * 30
+
+    uvloop.run(streams())

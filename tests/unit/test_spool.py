@@ -1,11 +1,13 @@
 """The spool: numbered, durable, held by one process, bounded."""
 
 import contextlib
+import sys
 from pathlib import Path
 
 import pytest
 from builders import a_wire_record
 
+from ingress import spools
 from ingress.block import pack
 from ingress.disk import Full
 from ingress.row import Damaged, encode, seal, unseal
@@ -274,3 +276,21 @@ def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
     assert mapped_kib() < 1000
     assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (300, 1, True)
     spool.close()
+
+
+@pytest.mark.parametrize("end", ["import os; os.kill(os.getpid(), 15)", "raise MemoryError"])
+def test_a_verifier_that_is_killed_says_nothing_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """The spool is left as it is and tried again; rows that were answered OK stay reachable."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(2), 0)
+    spool.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(spools, "VERIFY", (sys.executable, "-c", end))
+        with pytest.raises(Held):
+            hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
+        other = take(tmp_path, bytes_max=BYTES_MAX)
+        assert other.name != spool.name
+        other.close()
+    assert [s.name for s in summaries(tmp_path) if s.rows == 2] == [spool.name]
