@@ -25,7 +25,7 @@ POLL_MS = 200
 # aiokafka's search for the group's coordinator may never end after a broker's restart, while
 # fetches go on; a client that could not commit, or not join, for this long is replaced.
 LOST_S = 20.0
-REJOIN_S = 60.0
+REJOIN_S = 40.0  # longer than a rebalance may take
 COMMIT_S = 5.0
 COMMIT_PAUSE_S = 0.5
 SESSION_TIMEOUT_MS = 10_000
@@ -95,6 +95,8 @@ class KafkaSource:
         now = time.monotonic()
         self._committed_at = now
         self._fetched_at = now
+        # Between an assignment, which may be empty, and the next revocation.
+        self.is_member = False
 
     async def fetch(self) -> Mapping[Partition, Fetched]:
         """
@@ -112,11 +114,14 @@ class KafkaSource:
             async with asyncio.timeout(CALL_S):
                 fetched = await self._client.getmany(timeout_ms=POLL_MS)
         except TimeoutError:
-            if now - self._fetched_at > REJOIN_S:
-                raise KafkaError(f"the group was not joined for {REJOIN_S:g} s") from None
-            return {}
+            fetched = None
         except OffsetOutOfRangeError as error:
             raise Stopped(_gone(error)) from error
+        # A client whose group's coordinator is lost may wait here, or return nothing at once.
+        if fetched is None or not self.is_member:
+            if now - self._fetched_at > REJOIN_S:
+                raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
+            return {}
         self._fetched_at = now
         reached = await self._positions()
         return {
@@ -265,9 +270,11 @@ class _Listener(ConsumerRebalanceListener):
         for tp in assigned:
             self._client.pause(tp)
             self._client.seek(tp, 0)
+        self._source.is_member = True
         self._assignments.given([Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
+        self._source.is_member = False
         self._source.forget()
         await self._assignments.taken()
 
