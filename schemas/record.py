@@ -69,16 +69,7 @@ def callback_record(callback: Callback) -> Record:
 
 def malformed_record(callback: Callback, reason: Malformed) -> Record:
     """Return the dead-letter topic's record for an authentic callback that is malformed."""
-    failure = Failure(
-        topic=CALLBACKS.name,
-        component="ingress",
-        stage="VALUE_CONVERTER",
-        exception=type(reason).__name__,
-        message=str(reason),
-        attempts=1,
-        first_failed_at_ms=callback.received_at_ms,
-        last_failed_at_ms=callback.received_at_ms,
-    )
+    failure = _failure(CALLBACKS.name, "VALUE_CONVERTER", reason, callback.received_at_ms)
     return Record(
         DEAD_LETTERS.name,
         None,
@@ -90,16 +81,7 @@ def malformed_record(callback: Callback, reason: Malformed) -> Record:
 
 def refused_record(record: Record, reason: Exception, at_ms: int) -> Record:
     """Return the dead-letter topic's record for one that Kafka refuses to store."""
-    failure = Failure(
-        topic=record.topic,
-        component="ingress",
-        stage="KAFKA_PRODUCE",
-        exception=type(reason).__name__,
-        message=str(reason),
-        attempts=1,
-        first_failed_at_ms=at_ms,
-        last_failed_at_ms=at_ms,
-    )
+    failure = _failure(record.topic, "KAFKA_PRODUCE", reason, at_ms)
     headers = record.headers + failure_headers(failure)
     return Record(DEAD_LETTERS.name, record.key, headers, record.value)
 
@@ -114,6 +96,19 @@ def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
     if any(name == ID for name, _ in headers):
         return headers + place
     return [*headers, (ID, place_id(origin, sequence).encode()), *place]
+
+
+def _failure(topic: str, stage: str, reason: Exception, at_ms: int) -> Failure:
+    return Failure(
+        topic=topic,
+        component="ingress",
+        stage=stage,
+        exception=type(reason).__name__,
+        message=str(reason),
+        attempts=1,
+        first_failed_at_ms=at_ms,
+        last_failed_at_ms=at_ms,
+    )
 
 
 def _command(in_url: str, in_body: object) -> str:

@@ -34,12 +34,15 @@ def own_disk(at: Path, size: int) -> list[str]:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """A folder that a disk of its own may be mounted on, where the kernel lets us."""
+    """A folder that a disk of its own is mounted on; where the kernel refuses one, a failure."""
     at = tmp_path / "disk"
     at.mkdir()
     probe = subprocess.run([*own_disk(at, 1 << 20), "true"], capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip(f"no disk of its own can be mounted here: {probe.stderr.decode()}")
+        pytest.fail(
+            "no disk of its own can be mounted here, so a full one is not tested; run as root, or "
+            f"allow user namespaces: {probe.stderr.decode()}"
+        )
     return at
 
 
