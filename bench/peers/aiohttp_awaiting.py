@@ -1,14 +1,13 @@
 """aiohttp that waits for Kafka's acknowledgement of each callback before it answers OK."""
 
-import os
 from collections.abc import AsyncIterator
 
 import orjson
-import uvloop
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from bench.peers.kafka import APP, OK, TOPIC, key, producer
+from bench.peers.serving import serve
 
 PRODUCER = web.AppKey("producer", AIOKafkaProducer)
 
@@ -35,14 +34,7 @@ def main() -> None:
     app = web.Application()
     app.cleanup_ctx.append(producing)
     app.router.add_post("/", receive)
-    web.run_app(
-        app,
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        access_log=None,
-        print=None,
-        loop=uvloop.new_event_loop(),
-    )
+    serve(app)
 
 
 if __name__ == "__main__":

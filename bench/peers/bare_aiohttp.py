@@ -1,9 +1,8 @@
 """The ceiling: aiohttp that reads the body, stores nothing and answers OK."""
 
-import os
-
-import uvloop
 from aiohttp import web
+
+from bench.peers.serving import serve
 
 OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 
@@ -18,14 +17,7 @@ def main() -> None:
     """Serve at PORT until SIGTERM."""
     app = web.Application()
     app.router.add_post("/", receive)
-    web.run_app(
-        app,
-        host="127.0.0.1",
-        port=int(os.environ["PORT"]),
-        access_log=None,
-        print=None,
-        loop=uvloop.new_event_loop(),
-    )
+    serve(app)
 
 
 if __name__ == "__main__":

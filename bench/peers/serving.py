@@ -1,0 +1,18 @@
+"""How the aiohttp peers serve: on uvloop, without an access log."""
+
+import os
+
+import uvloop
+from aiohttp import web
+
+
+def serve(app: web.Application) -> None:
+    """Serve at PORT until SIGTERM."""
+    web.run_app(
+        app,
+        host="127.0.0.1",
+        port=int(os.environ["PORT"]),
+        access_log=None,
+        print=None,
+        loop=uvloop.new_event_loop(),
+    )
