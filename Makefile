@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check check-fast unit integration e2e bench-ingress format \
-  pin clean
+.PHONY: help setup demo test test-docker check check-fast unit integration e2e bench-ingress bench-archive \
+  format pin clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -34,10 +34,10 @@ check-fast:
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit tests/property
+	$(BIN)/pytest -q tests/unit tests/property examples
 
 unit: setup  ## unit and property tests alone
-	$(BIN)/pytest -q tests/unit tests/property
+	$(BIN)/pytest -q tests/unit tests/property examples
 
 integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
 	$(BIN)/pytest tests/contract tests/integration
@@ -50,6 +50,9 @@ e2e: setup  ## tests that drive and kill whole processes alone
 
 bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.ingress $(BENCH)
+
+bench-archive: setup  ## measure the archive beside other readers of a real topic (8 min); BENCH=--help tells more
+	@$(BIN)/python -m bench.archive $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt

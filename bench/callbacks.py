@@ -8,6 +8,9 @@ Texts, URLs and lengths come from templates that are made once. What differs in 
 import random
 import time
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+from schemas.record import Callback, Record, callback_record
 
 APP = "1400000001"
 TEMPLATES = 997
@@ -43,6 +46,22 @@ def requests(seed: int) -> Iterator[bytes]:
                 at,
                 int(seconds * 1000),
             )
+
+
+def record(request: bytes) -> Record:
+    """Return the record that the ingress makes of a request, but for its number."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
+    return callback_record(
+        Callback(
+            sdkappid=query["SdkAppid"][0],
+            command=query["CallbackCommand"][0],
+            client_ip=query["ClientIP"][0],
+            opt_platform=query["OptPlatform"][0],
+            received_at_ms=time.time_ns() // 1_000_000,
+            body=body,
+        )
+    )
 
 
 def _template(chance: random.Random) -> bytes:

@@ -5,12 +5,11 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs, urlsplit
 
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
-from bench.callbacks import requests
-from schemas.record import Callback, Headers, Record, callback_record, numbered
+from bench.callbacks import record, requests
+from schemas.record import Headers, Record, numbered
 
 ORIGIN = "0123456789abcdef"
 ROWS = 20_000
@@ -37,7 +36,10 @@ class Compressed:
 def compressions(*, rounds: int, say: Callable[[str], None]) -> list[Compressed]:
     """Build the same rows into batches with each codec; CPU is the median of the rounds."""
     some = itertools.islice(requests(1), ROWS)
-    rows = [_row(request, number) for number, request in enumerate(some, 1)]
+    records = map(record, some)
+    rows = [
+        (each, numbered(each.headers, ORIGIN, number)) for number, each in enumerate(records, 1)
+    ]
     measured: dict[str, list[tuple[float, int]]] = {codec: [] for codec in CODECS}
     for number in range(rounds):
         for codec, attributes in CODECS.items():
@@ -65,23 +67,7 @@ def _build(rows: list[tuple[Record, Headers]], codec: int) -> tuple[float, int]:
             base_sequence=0,
             batch_size=BATCH_BYTES_MAX,
         )
-        for at, (record, headers) in enumerate(rows[first : first + ROWS_PER_BATCH]):
-            builder.append(at, None, record.key, record.value, [*headers])
+        for at, (each, headers) in enumerate(rows[first : first + ROWS_PER_BATCH]):
+            builder.append(at, None, each.key, each.value, [*headers])
         size += len(builder.build())
     return time.process_time() - begun, size
-
-
-def _row(request: bytes, sequence: int) -> tuple[Record, Headers]:
-    head, _, body = request.partition(b"\r\n\r\n")
-    query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
-    record = callback_record(
-        Callback(
-            sdkappid=query["SdkAppid"][0],
-            command=query["CallbackCommand"][0],
-            client_ip=query["ClientIP"][0],
-            opt_platform=query["OptPlatform"][0],
-            received_at_ms=time.time_ns() // 1_000_000,
-            body=body,
-        )
-    )
-    return record, numbered(record.headers, ORIGIN, sequence)

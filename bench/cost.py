@@ -1,15 +1,45 @@
 """What processes cost, as the kernel counts it."""
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
+class Watch:
+    """Counts the CPU of some groups of processes from its beginning on, and what is left of it."""
+
+    def __init__(self, *groups: Iterable[int]) -> None:
+        self._groups = [*map(list, groups), [os.getpid()]]
+        self._begun = self._now()
+
+    def used(self) -> tuple[list[float], float]:
+        """
+        Return the seconds of each group, and the share of the machine that others used.
+
+        Others are none of the groups, nor this process and its children that have ended.
+        """
+        *groups_s, busy_s, whole_s = (
+            after - before for after, before in zip(self._now(), self._begun, strict=True)
+        )
+        others = max(busy_s - sum(groups_s), 0.0) / whole_s if whole_s else 0.0
+        return groups_s[:-1], others
+
+    def _now(self) -> list[float]:
+        return [*map(cpu_s, self._groups), *machine_s()]
+
+
 def cpu_s(pids: Iterable[int]) -> float:
     """Return user and system time of the processes, all their threads and their ended children."""
     return sum(map(_ticks, pids)) / _TICKS_PER_S
+
+
+def precise_cpu_s(pid: int) -> float:
+    """Return the same of one process without its ended children, to far less than a tick."""
+    # The number of another process's CPU clock, as clock_getcpuclockid(3) makes it on Linux.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def machine_s() -> tuple[float, float]:

@@ -2,8 +2,9 @@
 
 import math
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from bench.compression import Compressed
 from bench.load import Report
@@ -13,6 +14,8 @@ from bench.outage import HalfLoad, Outage
 # At so many connections servers are compared.
 CONNECTIONS = 64
 OURS = ("hookline", "hookline_2")
+
+Run = TypeVar("Run")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +60,7 @@ class Goal:
         return self.measured <= self.bound if self.at_most else self.measured >= self.bound
 
 
-def median(runs: list[Figures] | list[HalfLoad], figure: Callable[..., float]) -> float:
+def median(runs: Sequence[Run], figure: Callable[[Run], float]) -> float:
     """Return the median of a figure over rounds; NaN without any."""
     return statistics.median(map(figure, runs)) if runs else math.nan
 

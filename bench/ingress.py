@@ -1,28 +1,24 @@
 """`python -m bench.ingress`: this ingress beside what one would write without it."""
 
-import asyncio
 import importlib.util
 import logging
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from bench import outage
+from bench.command import PAGE, broker, directory_option, names, numbers, say, write_option
 from bench.compression import compressions
 from bench.goals import CONNECTIONS, Results, median
 from bench.machine import this_machine
+from bench.markdown import write
 from bench.measure import Load, measure
 from bench.servers import BY_NAME, running
-from bench.tables import line, markdown, write
+from bench.tables import line, markdown
 from bench.topic import Tail
-from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
-from ops.topics import Refused, apply_topics
-from schemas.settings import Shared
 
-PAGE = Path(__file__).parent / "README.md"
 SCENARIOS = ("half_load", "outage", "compression")
 
 
@@ -110,47 +106,21 @@ class Bench:
         )
 
 
-def say(what: str) -> None:
-    """Tell people what happens."""
-    click.echo(what, err=True)
-
-
-def _names(_: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
-    known = (*BY_NAME, *SCENARIOS)
-    names = tuple(given.split(",")) if given else known
-    if unknown := set(names) - set(known):
-        raise click.BadParameter(
-            f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}", param=option
-        )
-    return names
-
-
-def _numbers(_: click.Context, option: click.Parameter, given: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, given.split(",")))
-    except ValueError:
-        raise click.BadParameter("must be numbers with commas between", param=option) from None
-
-
 @click.command(context_settings={"show_default": True, "max_content_width": 100})
 @click.option(
     "--only",
     default="",
-    callback=_names,
+    callback=names(*BY_NAME, *SCENARIOS),
     help=f"With commas between, of {', '.join((*BY_NAME, *SCENARIOS))}; all without.",
 )
-@click.option("--connections", default="1,64,256", callback=_numbers, help="With commas between.")
+@click.option("--connections", default="1,64,256", callback=numbers, help="With commas between.")
 @click.option("--rounds", default=3, help="Every round measures everything once.")
 @click.option("--seconds", "seconds", default=5.0, help="Of one measured run.")
 @click.option("--warm-up", "warm_up_s", default=1.0, help="Seconds of load before each.")
 @click.option("--outage", "outage_s", default=20.0, help="Seconds without Kafka.")
 @click.option("--rate", default=0.0, help="Half load, requests/s; 0: half of hookline's here.")
-@click.option(
-    "--directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Where spools and Kafka's data lie meanwhile, for its disk; temporary files' without.",
-)
-@click.option("--write", "writes", is_flag=True, help="Put the tables into bench/README.md.")
+@directory_option
+@write_option
 def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     """
     Measure this ingress and its peers on one real Kafka, and print Markdown.
@@ -161,22 +131,13 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     _check(plan)
     # What clients meet while Kafka is down on purpose is no news.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
-    with tempfile.TemporaryDirectory(prefix="hookline-bench-", dir=directory) as made:
-        where = Path(made)
-        try:
-            with child.running(EmbeddedKafka(where / "kafka")) as kafka:
-                body_bytes_max = Shared().body_bytes_max
-                asyncio.run(apply_topics(kafka.address, body_bytes_max=body_bytes_max, replicas=1))
-                bench = Bench(plan=plan, directory=where, kafka=kafka, tail=Tail(kafka.address))
-                results = bench.run()
-                figures = markdown(
-                    results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds
-                )
-        except (child.Missing, child.NotStarted, Refused) as fault:
-            raise click.ClickException(str(fault)) from fault
+    with broker(directory) as (where, kafka):
+        bench = Bench(plan=plan, directory=where, kafka=kafka, tail=Tail(kafka.address))
+        results = bench.run()
+        figures = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
     click.echo(figures)
     if writes:
-        write(PAGE, figures)
+        write(PAGE, "ingress", figures)
     if results.missing:
         raise click.ClickException(f"{results.missing} OKs are not in Kafka")
 

@@ -5,7 +5,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-_JARS = Path(__file__).parents[1] / "ops" / "embedded" / "kafka.jars"
+from ops.embedded.jars import KAFKA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class Machine:
     def __str__(self) -> str:
         return (
             f"{self.cpu}, {self.cores} cores shared by everything here, "
-            f"{self.memory_gib:.0f} GiB of memory, spool and Kafka on {self.file_system}, "
+            f"{self.memory_gib:.0f} GiB of memory, all files on {self.file_system}, "
             f"Linux {self.kernel}, "
             f"Python {self.python}, Kafka {self.kafka}"
         )
@@ -38,7 +38,7 @@ def this_machine(directory: Path) -> Machine:
         file_system=_file_system(directory),
         kernel=platform.release().split("-")[0],
         python=platform.python_version(),
-        kafka=_JARS.read_text().partition("kafka_2.13:")[2].partition(" ")[0],
+        kafka=KAFKA.read_text().partition("kafka_2.13:")[2].partition(" ")[0],
     )
 
 

@@ -1,7 +1,6 @@
 """One run of load against one server, and what it cost."""
 
 import contextlib
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.cost import cpu_s, machine_s, rss_mib_max
+from bench.cost import Watch, rss_mib_max
 from bench.load import Report
 from bench.servers import Running
 from bench.topic import Tail
@@ -96,32 +95,25 @@ class Meter:
     """Counts CPU from its beginning to `cost`."""
 
     def __init__(self, running: Running, kafka: EmbeddedKafka) -> None:
-        self._running = running
-        broker = kafka.process
-        self._kafka = [broker.pid] if broker is not None and broker.poll() is None else []
-        self._begun = self._now()
+        self._watch = Watch(running.pids, broker_pids(kafka))
 
     def cost(self, report: Report) -> Cost:
         """Return what was used, for each answer; call it when the generator's process is reaped."""
-        server_s, kafka_s, ours_s, busy_s, whole_s = (
-            after - before for after, before in zip(self._now(), self._begun, strict=True)
-        )
+        # The generator counts with this process, whose child it was.
+        (server_s, kafka_s), others = self._watch.used()
         an_answer_us = 1e6 / max(report.answered, 1)
         return Cost(
             server_us=server_s * an_answer_us,
             load_us=report.cpu_s * an_answer_us,
             kafka_us=kafka_s * an_answer_us,
-            others=max(busy_s - server_s - kafka_s - ours_s, 0.0) / whole_s,
+            others=others,
         )
 
-    def _now(self) -> tuple[float, ...]:
-        # This process's children that have ended count with it: the generator.
-        return (
-            cpu_s(self._running.pids),
-            cpu_s(self._kafka),
-            cpu_s([os.getpid()]),
-            *machine_s(),
-        )
+
+def broker_pids(kafka: EmbeddedKafka) -> list[int]:
+    """Return the broker's process, if it runs."""
+    broker = kafka.process
+    return [broker.pid] if broker is not None and broker.poll() is None else []
 
 
 def measure(

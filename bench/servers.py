@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -144,7 +144,8 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
             if server.is_ours:
                 told = _ingress(port, admin_ports[number], kafka, directory)
             log = directory / f"{server.name}-{number}.log"
-            processes.append(_start(server, port, told, log))
+            command = [part.format(port=port) for part in server.command]
+            processes.append(start(command, told, log))
             until(partial(child.listens, port), f"{server.name} listens; see {log}")
         yield Running(server, directory, ports, admin_ports, tuple(each.pid for each in processes))
     finally:
@@ -152,11 +153,11 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
             child.stop(process)
 
 
-def _start(server: Server, port: int, told: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start(command: Sequence[str], told: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a Python module with its arguments, told nothing of the product but `told`."""
     # What the person's shell has set for other Hookline processes is not for these.
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    command = [part.format(port=port) for part in server.command]
-    return child.start([sys.executable, "-m", *command], log=log, env=env | told)
+    return child.start([sys.executable, "-m", *command], log=log, env=env | dict(told))
 
 
 def _ingress(port: int, admin_port: int, kafka: str, directory: Path) -> dict[str, str]:

@@ -1,16 +1,14 @@
-"""The figures as Markdown."""
+"""The ingress's figures as Markdown."""
 
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 from bench.goals import Results, goals, median
 from bench.machine import Machine
+from bench.markdown import counted, spread, table, verdicts
 from bench.measure import Figures
 from bench.servers import SERVERS
 
-_MET = {True: "met", False: "**not met**", None: "not measured"}
-_BETWEEN = re.compile(r"(?<=<!-- figures -->\n).*(?=<!-- /figures -->)", re.DOTALL)
+UNEXPECTED = "without an OK"
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
@@ -28,14 +26,9 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
             *_half_load(results),
             *_outage(results),
             *_compression(results),
-            *_goals(results),
+            *verdicts(goals(results)),
         ]
     )
-
-
-def write(page: Path, figures: str) -> None:
-    """Put the figures between the page's marks, in place of those that were there."""
-    page.write_text(_BETWEEN.sub(lambda _: f"\n{figures}\n", page.read_text()))
 
 
 def line(run: Figures) -> str:
@@ -49,22 +42,6 @@ def line(run: Figures) -> str:
     )
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"| {' | '.join('---' if at == 0 else '---:' for at in range(len(heads)))} |"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
-    yield ""
-
-
-def _spread(runs: list[Figures], figure: Callable[[Figures], float], form: str) -> str:
-    values = [figure(run) for run in runs]
-    middle = format(median(runs, figure), form)
-    if len(values) == 1:
-        return middle
-    return f"{middle} ({min(values):{form}} to {max(values):{form}})"
-
-
 def _closed(results: Results) -> Iterator[str]:
     rows = [
         [f"{connections}", f"`{server.name}`", *_cells(runs)]
@@ -75,7 +52,7 @@ def _closed(results: Results) -> Iterator[str]:
     if rows:
         yield "As fast as answers come:"
         yield ""
-        yield from _table(
+        yield from table(
             [
                 *("connections", "server", "OK/s", "CPU µs", "p50 ms", "p99 ms", "RSS MiB"),
                 *("OK", "in Kafka", "generator µs", "Kafka µs", "others %"),
@@ -86,10 +63,10 @@ def _closed(results: Results) -> Iterator[str]:
 
 def _cells(runs: list[Figures]) -> list[str]:
     return [
-        _spread(runs, lambda run: run.report.ok_per_s, ",.0f"),
-        _spread(runs, lambda run: run.cost.server_us, ".0f"),
-        _spread(runs, lambda run: run.report.p50_ms, ".1f"),
-        _spread(runs, lambda run: run.report.p99_ms, ".1f"),
+        spread(runs, lambda run: run.report.ok_per_s, ",.0f"),
+        spread(runs, lambda run: run.cost.server_us, ".0f"),
+        spread(runs, lambda run: run.report.p50_ms, ".1f"),
+        spread(runs, lambda run: run.report.p99_ms, ".1f"),
         f"{max(run.rss_mib for run in runs):.0f}",
         f"{sum(run.report.ok for run in runs):,}",
         _in_kafka(*runs),
@@ -102,20 +79,12 @@ def _cells(runs: list[Figures]) -> list[str]:
 def _in_kafka(*runs: Figures) -> str:
     if any(run.records is None for run in runs):
         return "none"
-    return _counted(
-        ok=sum(run.report.ok for run in runs),
+    return counted(
+        expected=sum(run.report.ok for run in runs),
         records=sum(run.records or 0 for run in runs),
         different=sum(run.different or 0 for run in runs),
+        unexpected=UNEXPECTED,
     )
-
-
-def _counted(*, ok: int, records: int, different: int) -> str:
-    faults = [
-        *([f"**{ok - different:,} missing**"] if different < ok else []),
-        *([f"**{records - different:,} repeats**"] if records > different else []),
-        *([f"{different - ok:,} without an OK"] if different > ok else []),
-    ]
-    return ", ".join([f"{records:,}", *faults])
 
 
 def _half_load(results: Results) -> Iterator[str]:
@@ -125,7 +94,7 @@ def _half_load(results: Results) -> Iterator[str]:
         [
             state,
             *(
-                _spread(runs, figure, ".1f")
+                spread(runs, figure, ".1f")
                 for figure in (
                     lambda run: run.report.p50_ms,
                     lambda run: run.report.p99_ms,
@@ -145,7 +114,7 @@ def _half_load(results: Results) -> Iterator[str]:
     rate = results.half_load[0].rate
     yield f"`hookline` at half load, {rate:,.0f} requests/s, latency from when each was due:"
     yield ""
-    yield from _table(
+    yield from table(
         ["Kafka", "p50 ms", "p99 ms", "largest ms", "RSS MiB", "OK", "not OK", "in Kafka"], rows
     )
     if (peer := results.awaiting_without_kafka) is not None:
@@ -163,7 +132,7 @@ def _outage(results: Results) -> Iterator[str]:
     caught_up = "not in time" if outage.caught_up_s is None else f"{outage.caught_up_s:.1f}"
     yield f"`hookline` started with Kafka down, {outage.rate:,.0f} requests/s throughout:"
     yield ""
-    yield from _table(
+    yield from table(
         [
             "Kafka down s",
             "caught up after s",
@@ -181,7 +150,12 @@ def _outage(results: Results) -> Iterator[str]:
                 f"{outage.rss_mib_after:.0f}",
                 f"{outage.report.ok:,}",
                 f"{outage.report.failed:,}",
-                _counted(ok=outage.report.ok, records=outage.records, different=outage.different),
+                counted(
+                    expected=outage.report.ok,
+                    records=outage.records,
+                    different=outage.different,
+                    unexpected=UNEXPECTED,
+                ),
             ]
         ],
     )
@@ -191,27 +165,10 @@ def _compression(results: Results) -> Iterator[str]:
     if results.compression:
         yield "A record in the forwarder's batches, by codec:"
         yield ""
-        yield from _table(
+        yield from table(
             ["codec", "CPU µs", "bytes"],
             [
                 [each.codec, f"{each.cpu_us:.1f}", f"{each.bytes:.0f}"]
                 for each in results.compression
             ],
         )
-
-
-def _goals(results: Results) -> Iterator[str]:
-    yield "Goals:"
-    yield ""
-    yield from _table(
-        ["goal", "wanted", "measured", ""],
-        [
-            [
-                goal.what,
-                f"{'≤' if goal.at_most else '≥'} {goal.bound:g}{goal.unit}",
-                "" if goal.met is None else f"{goal.measured:.2f}{goal.unit}",
-                _MET[goal.met],
-            ]
-            for goal in goals(results)
-        ],
-    )

@@ -1,17 +1,48 @@
-"""`python -m consumers NAME` runs one member of the consumer group NAME."""
+"""
+`python -m consumers NAME` runs one member of the consumer group NAME.
+
+A consumer brings every callback in Kafka into one sink, each exactly once. It may be killed at any
+time; what it held is fetched again. More members of a group share its partitions. These there are:
+"""
 
 import sys
+from importlib import import_module
+from typing import Any
 
-from consumers.archive import ARCHIVE
-from consumers.counters import COUNTERS
+from consumers.runtime.handler import Consumer
 from consumers.runtime.process import main
-from consumers.sync import SYNC
 
-CONSUMERS = {consumer.name: consumer for consumer in (ARCHIVE, SYNC, COUNTERS)}
+# `consumers.NAME` has the consumer as NAME in capitals. What does not run is not imported.
+CONSUMERS = {
+    "archive": "every callback in one line of one segment: a directory or an object store",
+    "sync": "every callback as a row of a PostgreSQL database",
+    "counters": "messages and people per app and minute, counted in a Valkey",
+}
+MORE = """
+`python -m consumers NAME --help` lists the settings of one. docs/operations.md explains them,
+docs/consumers.md how consumers behave and how to write one."""
+
+
+def named(name: str) -> Consumer[Any]:
+    """Import a consumer of the list."""
+    consumer: Consumer[Any] = getattr(import_module(f"consumers.{name}"), name.upper())
+    return consumer
+
+
+def run(arguments: list[str]) -> None:
+    """Run the consumer that is named first."""
+    match arguments:
+        case ["-h" | "--help"]:
+            listed = "\n".join(f"  {name:10}{does}" for name, does in CONSUMERS.items())
+            sys.stdout.write(f"{__doc__}\n{listed}\n{MORE}\n".lstrip())
+        case [name, *rest] if name in CONSUMERS:
+            main(named(name), rest)
+        case _:
+            unknown = f"there is no consumer {arguments[0]!r}; " if arguments else ""
+            usage = f"usage: python -m consumers {'|'.join(CONSUMERS)}; --help tells more"
+            sys.stderr.write(f"{unknown}{usage}\n")
+            sys.exit(2)
+
 
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case [name] if name in CONSUMERS:
-            main(CONSUMERS[name])
-        case _:
-            sys.exit(f"usage: python -m consumers {'|'.join(CONSUMERS)}")
+    run(sys.argv[1:])

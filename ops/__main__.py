@@ -30,6 +30,7 @@ from ops.terminal import (
     say,
 )
 from ops.topics import apply_topics
+from ops.upkeep import archive_expire, archive_parquet
 from schemas.settings import BODY_BYTES_LIMIT, Shared
 
 postgres_option = click.option(
@@ -278,7 +279,7 @@ def simulate_command(
 def audit_command(
     *,
     kafka: str,
-    directory: Path,
+    archive_url: str,
     postgres: str | None,
     stats_url: str | None,
     admin_urls: tuple[str, ...],
@@ -309,7 +310,7 @@ def audit_command(
         _audit(
             proof.Sources(
                 bootstrap_servers=kafka,
-                archive=directory,
+                archive=archive_url,
                 postgres=postgres,
                 stats=stats_url.rstrip("/").removesuffix("/v1/totals") if stats_url else None,
             ),
@@ -353,6 +354,8 @@ async def _audit(
         )
 
 
+archive.add_command(archive_expire)
+archive.add_command(archive_parquet)
 main.add_command(archive)
 main.add_command(spool)
 

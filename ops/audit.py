@@ -22,11 +22,13 @@ from aiokafka.errors import KafkaError
 from psycopg import sql
 from yarl import URL
 
-from consumers.archive.segment import Damaged, Line, read_lines
-from consumers.archive.store import LocalStore
+from consumers.archive.segment import Damaged, Line, read_lines, read_summary
+from consumers.archive.store import NoStore, Store
+from consumers.runtime.handler import Unavailable
 from ingress.spools import summaries
 from ops.ledger import Entry
 from ops.report import Report
+from ops.segments import in_order, listed, open_archive
 from ops.tally import Accepted, Statistics, Tally
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
@@ -37,10 +39,10 @@ class NotAudited(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What is read. A sink that is None is not audited."""
+    """What is read; `archive` is a URL or a path. A sink that is None is not audited."""
 
     bootstrap_servers: str
-    archive: Path
+    archive: str
     postgres: str | None = None
     stats: str | None = None
 
@@ -63,14 +65,18 @@ async def audit(
     tally = Tally(
         accepted, ledger, synced=sources.postgres is not None, counted=sources.stats is not None
     )
-    seen: set[Path] = set()
+    seen: set[str] = set()
+    try:
+        store = open_archive(sources.archive)
+    except NoStore as error:
+        raise NotAudited(str(error)) from error
     async with _reader(sources.bootstrap_servers) as reader:
         while True:
             # Before Kafka: what was counted by now is in the topic when that is read.
             if sources.stats is not None:
                 tally.see_statistics(await _statistics(sources.stats))
             await _read_kafka(reader, tally)
-            await asyncio.to_thread(_read_archive, sources.archive, seen, tally)
+            await _read_archive(store, seen, tally)
             if sources.postgres is not None:
                 await asyncio.to_thread(_read_postgres, sources.postgres, tally)
             progress(tally)
@@ -186,22 +192,37 @@ async def _read_kafka(reader: AIOKafkaConsumer, tally: Tally) -> None:
                     tally.see_record(tp.partition, record.headers, record.value or b"")
 
 
-def _read_archive(directory: Path, seen: set[Path], tally: Tally) -> None:
+async def _read_archive(store: Store, seen: set[str], tally: Tally) -> None:
     """
     Read the segments that the last call has not seen.
 
     Raises:
-        NotAudited: one of them is not what was written.
+        NotAudited: one of them is not what was written, or the store does not answer.
     """
-    for path in LocalStore(directory).segments():
-        if path not in seen:
-            try:
-                with path.open("rb") as file:
-                    for line in read_lines(file):
-                        tally.see_line(msgspec.json.decode(line, type=Line))
-            except Damaged as error:
-                raise NotAudited(f"{path}: {error}") from error
-            seen.add(path)
+    whole = False
+    try:
+        while not whole:
+            whole = True
+            names = [each for _, names in await listed(store) for each in names if each not in seen]
+            async for name, content in in_order(names, store.read):
+                if content is None:
+                    whole = False  # expired meanwhile: the list has what tells of it by now
+                else:
+                    await asyncio.to_thread(_see, tally, name, content)
+                    seen.add(name)
+    except Unavailable as error:
+        raise NotAudited(f"the archive does not answer: {error}") from error
+
+
+def _see(tally: Tally, name: str, content: bytes) -> None:
+    try:
+        summary = read_summary(content)
+        for line in read_lines(content):
+            tally.see_line(msgspec.json.decode(line, type=Line))
+    except Damaged as error:
+        raise NotAudited(f"{name}: {error}") from error
+    if not summary.records:
+        tally.see_expired(summary.partition, summary.origins)
 
 
 def _read_postgres(conninfo: str, tally: Tally) -> None:

@@ -97,7 +97,7 @@ async def _prove(stack: Stack, ledger_path: Path) -> Report:
         await accepted_by_status(stack.addresses.admin),
         Sources(
             bootstrap_servers=stack.addresses.kafka,
-            archive=Path(stack.addresses.archive),
+            archive=stack.addresses.archive,
             postgres=stack.addresses.postgres,
             stats=stack.addresses.stats,
         ),

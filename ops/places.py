@@ -60,6 +60,8 @@ class Places:
     set_aside: dict[str, Sequences] = field(default_factory=dict)
     # Archived from offsets that the topic's retention has deleted: the archive's word counts.
     expired: Sequences = field(default_factory=Sequences)
+    # By partition, between which sequences some were expired from the archive as well.
+    expired_runs: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     # By partition, in the order of the topic: what retention has deleted, and what is there.
     order_expired: dict[int, "array[int]"] = field(default_factory=dict)
     order: dict[int, "array[int]"] = field(default_factory=dict)
@@ -81,14 +83,31 @@ class Places:
             sequence
             for sequence in range(1, settled.until + 1)
             if not (
-                self.callbacks[sequence] or self.dead_letters[sequence] or self.expired[sequence]
+                self.callbacks[sequence]
+                or self.dead_letters[sequence]
+                or self.expired[sequence]
+                or self._may_be_expired(sequence)
             )
         ]
+
+    def _may_be_expired(self, sequence: int) -> bool:
+        """Tell whether it is neither in Kafka nor archived, and among what was expired."""
+        return not (
+            self.callbacks[sequence] or self.dead_letters[sequence] or self.archived[sequence]
+        ) and any(
+            low <= sequence <= high for runs in self.expired_runs.values() for low, high in runs
+        )
+
+    def unprovable(self, settled: Settled) -> int:
+        """Return how many sequences are nowhere and were expired, as far as anybody can say."""
+        if not self.expired_runs:
+            return 0
+        return sum(map(self._may_be_expired, range(1, settled.until + 1)))
 
     def _owed(self, settled: Settled) -> Iterator[int]:
         """Yield what every sink must have: 1..N less dead letters, or else what Kafka has."""
         for sequence in range(1, settled.until + 1):
-            if self.dead_letters[sequence]:
+            if self.dead_letters[sequence] or self._may_be_expired(sequence):
                 continue
             if settled.known or self.callbacks[sequence] or self.archived[sequence]:
                 yield sequence
@@ -110,7 +129,8 @@ class Places:
         Hold numbers and sums, by partition, against the topic.
 
         Within a partition an origin's sequences are counted in the topic's order, so what is
-        counted is a prefix of it, also while traffic goes on: of so many, with that sum.
+        counted is a prefix of it, also while traffic goes on: of so many, with that sum. Where the
+        first of them were expired from Kafka and archive, it is at least as many as there are.
         """
         set_aside = self.set_aside.get(report.COUNTS, Sequences())
         # What is nowhere is not counted either.
@@ -126,8 +146,10 @@ class Places:
             ]
             count, counted_sum = applied.get(partition, (0, 0))
             total += count
-            doubled += max(0, count - len(sequences))
             missing += [each for each in sequences[count:] if each <= settled.until]
+            if partition in self.expired_runs:
+                continue
+            doubled += max(0, count - len(sequences))
             if count <= len(sequences) and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
                 # As many as there are, but others: one at least is missing and one is doubled.
                 missing += sequences[:1]

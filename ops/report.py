@@ -33,11 +33,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginReport:
-    """One spool's callbacks. `accepted` is N, None where no spool is known. `sinks` by name."""
+    """
+    One spool's callbacks. `accepted` is N, None where no spool is known. `sinks` by name.
+
+    `expired`: retention and `hookline archive expire` deleted them everywhere; nothing is said of
+    them.
+    """
 
     origin: str
     accepted: int | None
     sinks: dict[str, Held]
+    expired: int = 0
 
     @property
     def missing(self) -> int:

@@ -22,6 +22,7 @@ from ops.report import (
 )
 from ops.simulate import Outcome
 from ops.stack import Addresses
+from ops.verify import Verified
 
 # Every place that an audit looks at, in the order of the way there, as people call it.
 SINKS = {
@@ -114,16 +115,40 @@ def report(found: Report) -> RenderableType:
     return Group(table, *_remarks(found), _verdict(found))
 
 
-def segment(path: Path, summary: Summary, size: int) -> str:
+def segment(name: str, summary: Summary, size: int) -> str:
     """Return one line about a segment."""
+    if not summary.records:
+        return f"{name}  no records, goes on at {summary.next_offset}  {size} bytes"
     first, last = (
         f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}"
         for at_ms in (summary.first_timestamp_ms, summary.last_timestamp_ms)
     )
     return (
-        f"{path}  {summary.records:>7} records  offsets {summary.first_offset}-"
+        f"{name}  {summary.records:>7} records  offsets {summary.first_offset}-"
         f"{summary.last_offset}  {first} to {last}  {size} bytes"
     )
+
+
+def verified(found: Verified) -> RenderableType:
+    """Show what `hookline archive verify` found."""
+    lines: list[RenderableType] = [
+        f"{found.segments} segments, {found.records} records, {found.size} bytes read"
+    ]
+    lines += [Text(f"{name}: {fault}", style="bold red") for name, fault in found.faults]
+    for origin, numbered in found.origins.items():
+        if numbered.doubled:
+            which = ", ".join(map(str, numbered.doubled_listed))
+            lines.append(Text(f"{origin}: {numbered.doubled} doubled: {which}", style="bold red"))
+        if numbered.absent:
+            runs = (f"{low}-{high}" if high > low else f"{low}" for low, high in numbered.listed)
+            lines.append(f"{origin}: {numbered.absent} not in the archive: {', '.join(runs)}")
+    if not found.sound:
+        lines.append(Text("not sound", style="bold red"))
+    elif found.absent:
+        lines.append("sound; what is not there may be dead letters: ask hookline audit")
+    else:
+        lines.append(Text("sound", style="bold green"))
+    return Group(*lines)
 
 
 def _table(title: str, *, padding: int = 1) -> Table:
@@ -175,6 +200,8 @@ def _faults_of(origin: OriginReport) -> list[str]:
             if count:
                 which = ", ".join(map(str, listed)) or "counts do not say which"
                 lines.append(f"{origin.origin}: {count} {fault}, {SINKS[sink]}: {which}")
+    if origin.expired:
+        lines.append(f"{origin.origin}: {origin.expired} expired, from Kafka and archive: unproven")
     if origin.accepted is None:
         lines.append(
             f"{origin.origin}: no readable spool is known of it, so how many it had is unproven"
@@ -188,7 +215,8 @@ def _verdict(found: Report) -> RenderableType:
         named = ", ".join(title for title in audited if title != SINKS[DEAD_LETTERS])
         others = [title for title in SINKS.values() if title not in audited]
         rest = f"; not audited: {', '.join(others)}" if others else ""
-        return Text(f"proven: every callback exactly once {named}{rest}", style="bold green")
+        kept = " that has not expired" if any(each.expired for each in found.origins) else ""
+        return Text(f"proven: every callback{kept} exactly once {named}{rest}", style="bold green")
     return Text("not proven", style="bold red")
 
 

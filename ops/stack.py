@@ -213,7 +213,7 @@ class Stack:
                     "CONSUMER_ADMIN_PORT": port,
                     **{
                         "archive": {
-                            "ARCHIVE_DIR": self.addresses.archive,
+                            "ARCHIVE_URL": self.addresses.archive,
                             "ARCHIVE_SEGMENT_AGE_S": "1",
                         },
                         "sync": {"SYNC_POSTGRES": self.addresses.postgres},

@@ -141,6 +141,12 @@ class Tally:
         self._match(identity, told, report.ARCHIVE)
         self._note_message(identity, told)
 
+    def see_expired(self, partition: int, origins: Mapping[str, tuple[int, int]]) -> None:
+        """Note between which sequences some were expired from the archive's partition."""
+        for origin, run in origins.items():
+            places = self._places.setdefault(origin, Places())
+            places.expired_runs.setdefault(partition, []).append(run)
+
     def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
         """Take the database's receipts, all of them: what was seen of it before is forgotten."""
         for places in self._places.values():
@@ -194,8 +200,14 @@ class Tally:
     def _figures(self) -> dict[str, Counted]:
         shown = {"messages": self._statistics.messages, "people": self._statistics.people}
         known = {"messages": self._messages.values(), "people": self._people.values()}
+        # Of what was expired nobody knows any more how much it makes.
+        anything_expired = any(places.expired_runs for places in self._places.values())
         return {
-            figure: Counted(shown=value, least=sum(known[figure]), most=len(known[figure]))
+            figure: Counted(
+                shown=value,
+                least=sum(known[figure]),
+                most=max(value, len(known[figure])) if anything_expired else len(known[figure]),
+            )
             for figure, value in shown.items()
             if value is not None
         }
@@ -216,7 +228,9 @@ class Tally:
         if self._counted:
             counted = self._statistics.applied.get(origin, {})
             sinks[report.COUNTS] = places.in_counts(counted, settled)
-        return OriginReport(origin=origin, accepted=accepted, sinks=sinks)
+        return OriginReport(
+            origin=origin, accepted=accepted, sinks=sinks, expired=places.unprovable(settled)
+        )
 
     def _ledger_report(self) -> LedgerReport:
         outcomes = [entry.outcome for entry in self._ledger.values()]

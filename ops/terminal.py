@@ -6,17 +6,20 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import click
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from consumers.archive.segment import Damaged
+from consumers.archive.store import NoStore
+from consumers.runtime.handler import Unavailable
 from ops import audit as proof
+from ops import expire, parquet, stack
 from ops import ledger as senders
-from ops import stack
 from ops.embedded.child import Missing, NotStarted
 from ops.topics import Refused
 from schemas.settings import Shared
@@ -36,12 +39,12 @@ bootstrap_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
 archive_option = click.option(
     "--archive",
-    "directory",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    "archive_url",
+    metavar="URL",
     required=True,
-    envvar="ARCHIVE_DIR",
+    envvar="ARCHIVE_URL",
     show_envvar=True,
-    help="The archive's directory.",
+    help="The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
 )
 
 
@@ -70,14 +73,26 @@ def run(work: Coroutine[Any, Any, Got]) -> Got:
         stack.Failed,
         proof.NotAudited,
         senders.NoLedger,
+        NoStore,
+        expire.Unknown,
+        parquet.NoDuckDB,
     ) as error:
-        err.print(f"[bold red]hookline:[/] {error}", soft_wrap=True)
-        sys.exit(2)
+        fail(str(error), 2)
+    except Unavailable as error:
+        fail(f"the archive does not answer: {error}", 2)
+    except Damaged as error:
+        fail(str(error), 1)
+
+
+def fail(why: str, code: int) -> NoReturn:
+    """End with `code` and one line for people."""
+    err.print(f"[bold red]hookline:[/] {escape(why)}", soft_wrap=True)
+    sys.exit(code)
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar; what is yielded moves it on by one."""
+def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show a bar; what is yielded moves it on by one. None: its end is not known."""
     columns = (
         TextColumn(what),
         BarColumn(),
@@ -87,6 +102,22 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda: progress.advance(task)
+
+
+@contextlib.contextmanager
+def growing_progress(what: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
+    """Show a bar; what is yielded first makes it longer, the second moves it on by one."""
+    total = 0
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as shown:
+        task = shown.add_task(what, total=0)
+
+        def grow(more: int) -> None:
+            nonlocal total
+            total += more
+            shown.update(task, total=total)
+
+        yield grow, lambda: shown.advance(task)
 
 
 def say(what: str) -> None:

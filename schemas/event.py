@@ -9,6 +9,9 @@ from schemas.record import ID, ORIGIN, SEQUENCE
 # What sinks use as a key. An ingress writes 32 letters and 16; every other text may be as long as
 # a request's first line.
 KEY_LETTERS_MAX = 256
+# What every sink can hold as a 64-bit integer.
+SEQUENCE_DIGITS_MAX = 18
+TIME = "ce_time"
 
 
 class NotACallback(Exception):
@@ -50,9 +53,27 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
         command=_text(named, "ce_type"),
         client_ip=_text(named, "ce_clientip", optional=True),
         opt_platform=_text(named, "ce_optplatform", optional=True),
-        received_at=_time(named, "ce_time"),
+        received_at=_time(named, TIME),
         body=value,
     )
+
+
+def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
+    """Return origin and sequence; ("", 0) in place of what is missing or unreadable."""
+    named = dict(headers)
+    sequence = named.get(SEQUENCE, b"")
+    return (
+        named.get(ORIGIN, b"").decode("utf-8", "replace"),
+        int(sequence) if sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX else 0,
+    )
+
+
+def received_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
+    """Return the time of receipt in seconds since 1970, None if the headers do not tell it."""
+    try:
+        return _time(dict(headers), TIME).timestamp()
+    except NotACallback:
+        return None
 
 
 def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> str:
@@ -74,8 +95,7 @@ def _key(named: dict[str, bytes], header: str) -> str:
 
 def _sequence(named: dict[str, bytes]) -> int:
     found = _text(named, SEQUENCE)
-    # 18 digits: what every sink can hold as a 64-bit integer.
-    if not (found.isascii() and found.isdigit() and len(found) <= 18):
+    if not (found.isascii() and found.isdigit() and len(found) <= SEQUENCE_DIGITS_MAX):
         raise NotACallback(f"the header {SEQUENCE} is no number: {found!r:.40}")
     return int(found)
 

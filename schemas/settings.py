@@ -12,13 +12,17 @@ from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_t
 
 
 class Settings(Protocol):
-    """A frozen dataclass of settings. Relations between fields are reported by `faults`."""
+    """
+    A frozen dataclass of settings; its docstring heads them in `--help`.
+
+    Relations between fields are reported by `faults`. A class with none may inherit this one.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together, in plain words."""
-        ...
+        yield from ()
 
 
 class Faults(Exception):
@@ -72,8 +76,8 @@ def read(own: type[Own], prefix: str, env: Mapping[str, str]) -> tuple[Shared, O
         Faults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
-    shared = _read_one(Shared, SHARED_PREFIX, env, faults)
-    mine = _read_one(own, prefix, env, faults)
+    shared = read_one(Shared, SHARED_PREFIX, env, faults)
+    mine = read_one(own, prefix, env, faults)
     if faults or shared is None or mine is None:
         raise Faults(*faults)
     return shared, mine
@@ -81,10 +85,14 @@ def read(own: type[Own], prefix: str, env: Mapping[str, str]) -> tuple[Shared, O
 
 def listed(own: type[Settings], prefix: str) -> str:
     """Return the settings that a process knows, a line each, with their defaults."""
+    return f"{listed_one(own, prefix)}\n{listed_one(Shared, SHARED_PREFIX)}"
+
+
+def listed_one(settings: type[Settings], prefix: str) -> str:
+    """Return the settings of one prefix, a line each, with their defaults."""
     lines = [
-        f"  {name}{field.name.upper()}"
+        f"  {prefix}{field.name.upper()}"
         + (", must be set" if field.default is MISSING else f"={_shown(field.default)}")
-        for name, settings in ((prefix, own), (SHARED_PREFIX, Shared))
         for field in fields(settings)
     ]
     return "\n".join(lines)
@@ -94,11 +102,17 @@ def _shown(default: object) -> str:
     return "" if default is None or default == () else str(default)
 
 
-def _read_one(
+def read_one(
     settings: type[Own], prefix: str, env: Mapping[str, str], faults: list[str]
 ) -> Own | None:
+    """Return the settings of one prefix; None with what is wrong added to `faults`."""
     known = {prefix + field.name.upper(): field for field in fields(settings)}
     hints = get_type_hints(settings)
+    faults.extend(
+        f"{name} is no setting; there are {', '.join(sorted(known))}"
+        for name in sorted(set(env) - set(known))
+        if name.startswith(prefix)
+    )
     before = len(faults)
     values: dict[str, Any] = {}
     for name, field in known.items():
@@ -109,11 +123,6 @@ def _read_one(
                 faults.append(f"{name} {error}")
         elif field.default is MISSING:
             faults.append(f"{name} is not set")
-    faults.extend(
-        f"{name} is no setting; there are {', '.join(sorted(known))}"
-        for name in sorted(set(env) - set(known))
-        if name.startswith(prefix)
-    )
     if len(faults) > before:
         return None
     made = settings(**values)

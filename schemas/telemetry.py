@@ -83,6 +83,11 @@ INGRESS_KAFKA_UP = Gauge(
 CONSUMER_RECORDS = Counter(
     "consumer_records_total", "Records whose effect is in the sink", registry=CONSUMER
 )
+CONSUMER_BYTES = Counter(
+    "consumer_bytes_total",
+    "Bytes of these records: body + 32 per header + 256",
+    registry=CONSUMER,
+)
 CONSUMER_BATCHES = Counter(
     "consumer_batches_total", "Batches whose effect is in the sink", registry=CONSUMER
 )
@@ -91,8 +96,30 @@ CONSUMER_SET_ASIDE = Counter(
     "Records written to the dead-letter topic",
     registry=CONSUMER,
 )
-CONSUMER_POSTPONED = Counter(
-    "consumer_batches_postponed_total", "Times the sink was unavailable", registry=CONSUMER
+CONSUMER_RETRIES = Counter(
+    "consumer_retries_total",
+    "Times the sink or Kafka was unavailable for a partition and is tried again",
+    registry=CONSUMER,
+)
+CONSUMER_PAUSED = Gauge(
+    "consumer_partitions_paused",
+    "Partitions of this process whose sink is away; they are fetched again when it is back",
+    registry=CONSUMER,
+)
+CONSUMER_LAG = Gauge(
+    "consumer_lag_offsets",
+    "Offsets of this process's partitions that are not in the sink; 0 once all records are",
+    registry=CONSUMER,
+)
+CONSUMER_OLDEST_S = Gauge(
+    "consumer_oldest_waiting_seconds",
+    "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink",
+    registry=CONSUMER,
+)
+CONSUMER_STOPPED = Gauge(
+    "consumer_stopped",
+    "1 while the consumer waits for a person because it set too many records aside",
+    registry=CONSUMER,
 )
 CONSUMER_RELOCATED = Counter(
     "consumer_relocations_total",

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,11 @@ def a_stored_batch(
         next_offset=records[-1].offset + 1 if next_offset is None else next_offset,
         records=records,
     )
+
+
+def set_aside(batch: Batch) -> Batch:
+    """Return `batch` when all its records were set aside."""
+    return replace(batch, records=())
 
 
 def a_batch(*offsets: int, partition: Partition = P0) -> Batch:

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
@@ -53,3 +53,14 @@ def valkey_url(valkey_server: EmbeddedValkey) -> str:
     with Valkey.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """What prints a test's counts, also where it passes."""
+
+    def line(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n    {text} ", end="", flush=True)  # noqa: T201
+
+    return line

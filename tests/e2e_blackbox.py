@@ -9,8 +9,9 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 # Where a callback must be that was answered OK, as `hookline audit --json` names them.
@@ -72,16 +73,38 @@ class Demo:
         )
         return dict(json.loads(found))
 
+    def verify(self) -> dict[str, Any]:
+        """Return what `hookline archive verify` finds; malformed callbacks are absent: no fault."""
+        done = subprocess.run(
+            [HOOKLINE, "archive", "verify", "--json", "--archive", self.addresses["archive"]],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode in (0, 3), done.stdout + done.stderr
+        return dict(json.loads(done.stdout))
+
     def archived(self) -> list[dict[str, Any]]:
         """Return the archive's lines."""
         text = hookline("archive", "cat", "--archive", self.addresses["archive"])
         return [json.loads(line) for line in text.splitlines()]
 
 
-def hookline(*arguments: str, expect: int = 0, timeout_s: float = 150) -> str:
+def hookline(
+    *arguments: str,
+    expect: int = 0,
+    timeout_s: float = 150,
+    env: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """Run the command and return its stdout; its stderr is shown when it ends otherwise."""
     done = subprocess.run(
-        [HOOKLINE, *arguments], capture_output=True, text=True, timeout=timeout_s, check=False
+        [HOOKLINE, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        env=os.environ | env,
     )
     assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout

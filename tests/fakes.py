@@ -1,11 +1,14 @@
 """Hand-written twins of what is real elsewhere; each behaves, none records calls."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
 from consumers.runtime.source import Fetched
+from schemas.event import place
+
+FETCH_STEPS = 60
 
 
 class ManualClock:
@@ -31,23 +34,28 @@ class MemoryTopic:
 
 
 class FakeSource:
-    """One member's view of a topic: positions, pauses, small fetches."""
+    """One member's view of a topic: positions, small fetches."""
 
     def __init__(self, topic: MemoryTopic, fetch_max: int = 3) -> None:
         self._topic = topic
         self._fetch_max = fetch_max
         self.positions: dict[Partition, int] = {}
-        self.paused: set[Partition] = set()
+        # What the last fetch asked for.
+        self.wanted: set[Partition] = set()
 
-    async def fetch(self) -> Mapping[Partition, Fetched]:
-        """Return up to `fetch_max` records of each partition that flows."""
-        await asyncio.sleep(0)
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+        """Return up to `fetch_max` records of each partition."""
+        self.wanted = set(partitions)
+        # Long enough for every lane to do all that needs no more waiting.
+        for _ in range(FETCH_STEPS):
+            await asyncio.sleep(0)
         fetched = {}
-        for partition, position in self.positions.items():
+        for partition in partitions:
+            if partition not in self.positions:
+                continue
+            position = self.positions[partition]
             records = self._topic.records.get(partition, [])
             batch = [r for r in records if r.offset >= position][: self._fetch_max]
-            if partition in self.paused:
-                batch = []
             if batch:
                 last = batch[-1].offset
                 behind = self._topic.markers if last == records[-1].offset else 0
@@ -59,13 +67,10 @@ class FakeSource:
         """Fetch from `next_offset` on."""
         self.positions[partition] = next_offset
 
-    def pause(self, partition: Partition) -> None:
-        """Fetch nothing of it."""
-        self.paused.add(partition)
-
-    def resume(self, partition: Partition) -> None:
-        """Fetch it again."""
-        self.paused.discard(partition)
+    def end(self, partition: Partition) -> int | None:
+        """Return the offset behind the last record and its markers."""
+        records = self._topic.records.get(partition)
+        return records[-1].offset + 1 + self._topic.markers if records else None
 
     async def committed(self, partition: Partition) -> int | None:
         """Return the group's offset."""
@@ -92,6 +97,13 @@ class MemorySink:
         self.rejects: set[int] = set()
         self.failures_after_rejection: list[Exception] = []
         self.silent = False
+        # How many records each write had.
+        self.batches: list[int] = []
+        self._places: dict[tuple[Partition, int], tuple[str, int]] = {}
+        # What it tells of its last record, where that is not the truth.
+        self.last: dict[Partition, tuple[int, str, int]] = {}
+        # What it refuses without naming the record.
+        self.chokes_on: set[int] = set()
 
     def put_back(self, expects: dict[Partition, int]) -> None:
         """Have the sink be as it was when it stood there."""
@@ -102,12 +114,17 @@ class MemorySink:
             if partition in expects
         }
 
-    async def position(self, partition: Partition) -> int | None:
+    async def position(self, partition: Partition) -> Position | None:
         """Return where the sink stands."""
         await asyncio.sleep(0)
         if self.silent:
             raise Unavailable("the test says so")
-        return self.expects.get(partition)
+        if partition not in self.expects:
+            return None
+        last = self.last.get(partition)
+        if last is None and (applied := self.applied.get(partition)):
+            last = (applied[-1], *self._places[partition, applied[-1]])
+        return Position(self.expects[partition], last)
 
     async def begin(self, partition: Partition, next_offset: int) -> None:
         """Expect `next_offset`, unless there is a position."""
@@ -124,20 +141,36 @@ class MemorySink:
                 self.failures += self.failures_after_rejection
                 self.failures_after_rejection = []
                 raise Rejected(record.offset, "the test says so")
+        if any(record.offset in self.chokes_on for record in batch.records):
+            raise Rejected(None, "one of them")
         stands_at = self.expects.get(batch.partition)
         if stands_at != batch.begins_at:
             raise Elsewhere(stands_at)
-        self.applied.setdefault(batch.partition, []).extend(r.offset for r in batch.records)
+        for record in batch.records:
+            self.applied.setdefault(batch.partition, []).append(record.offset)
+            self._places[batch.partition, record.offset] = place(record.headers)
         self.expects[batch.partition] = batch.next_offset
+        self.batches.append(len(batch.records))
 
 
 class MemoryDeadLetters:
-    """Offsets that were set aside."""
+    """Offsets that were set aside, and how often each was tried."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.attempts: list[int] = []
 
-    async def set_aside(self, _partition: Partition, record: Record, _reason: Rejected) -> None:
+    async def set_aside(
+        self,
+        _partition: Partition,
+        record: Record,
+        _reason: Rejected,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
         """Keep the record's offset."""
+        assert first_failed_at_ms > 0
         await asyncio.sleep(0)
         self.offsets.append(record.offset)
+        self.attempts.append(attempts)

@@ -14,9 +14,9 @@ from fakes import MemoryDeadLetters
 
 from consumers.runtime.batch import Limits
 from consumers.runtime.dead_letters import KafkaDeadLetters
+from consumers.runtime.group import kafka_source
 from consumers.runtime.handler import Handler
 from consumers.runtime.runner import Runner
-from consumers.runtime.source import kafka_source
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.spool import Spool

@@ -8,28 +8,31 @@ record fight for one name, and only one of them can win it.
 
 import base64
 import hashlib
+import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
 from zlib import crc32
 
 import msgspec
-import orjson
 import zstandard
 
-from consumers.runtime.batch import Batch, Partition, Record
-from schemas.record import ORIGIN, SEQUENCE
+from consumers.archive.lines import lines
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from schemas.event import place
 
 SUFFIX = ".jsonl.zst"
 # RFC 8878 §3.1.2: decoders skip frames with this magic number.
 _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
+READ_BYTES = 1 << 20
+# In the place of the hour where a chain begins: before every hour that a record can be of.
+BEGINNING = "0001-01-01T00"
+_EMPTY = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(b"")
 VERSION = 1
-# orjson reads 1024 levels; a body with fewer brackets can never be that deep.
-BRACKETS_MAX = 1000
 
 
 class Damaged(Exception):
@@ -42,7 +45,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     The chain goes on at `next_offset`, behind the transaction markers that followed the last
     record. Without them a quiet partition's chain would end before the topic's beginning, once
-    retention has deleted all that is in it.
+    retention has deleted all that is in it. A segment of markers alone has no records: its
+    `first_offset` is where the chain stood, and its last record is that of the segment before. So
+    has the one that only says where the chain begins; its `last_offset` is -1, or, where segments
+    were expired, that of the last of them, and its `origins` tell what was in them.
+
+    `begins_at` is the `next_offset` of the segment before, as the writer knew it: it may be less,
+    where another member wrote markers alone meanwhile, never more.
 
     `sha256` is of all that follows the frame, `own_crc32` of this summary with 0 in its place.
     """
@@ -50,6 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     topic: str
     partition: int
+    begins_at: int
     first_offset: int
     last_offset: int
     next_offset: int
@@ -61,6 +71,13 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     origins: dict[str, tuple[int, int]]
     sha256: str
     own_crc32: int = 0
+
+    @property
+    def position(self) -> Position:
+        """Where the chain goes on behind this segment."""
+        if self.last_offset < 0:
+            return Position(self.next_offset)
+        return Position(self.next_offset, (self.last_offset, self.last_origin, self.last_sequence))
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,40 +99,173 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         return bytes(self.body) if self.body_base64 is None else base64.b64decode(self.body_base64)
 
 
-def name(partition: Partition, first: Record) -> str:
-    """Return the segment's path: topic/partition/hour of the first record-its offset."""
-    hour = datetime.fromtimestamp(first.timestamp_ms // 1000, UTC)
-    return f"{partition}/{hour:%Y-%m-%dT%H}-{first.offset:020d}{SUFFIX}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packed:
+    """Some records as one zstd frame of lines. Frames of a segment stand one behind the other."""
+
+    frame: bytes
+    records: int
+    first: tuple[int, int]  # offset and timestamp in ms
+    last: tuple[int, int]
+    last_place: tuple[str, int]
+    origins: Mapping[str, tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.frame)
 
 
-def first_offset(file_name: str) -> int:
+def pack(partition: Partition, records: Sequence[Record]) -> Packed:
+    """Return `records` as a frame. Some 3 µs a record, so not for the event loop."""
+    text, origins = lines(partition, records)
+    first, last = records[0], records[-1]
+    return Packed(
+        frame=zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(text),
+        records=len(records),
+        first=(first.offset, first.timestamp_ms),
+        last=(last.offset, last.timestamp_ms),
+        last_place=place(last.headers),
+        origins=origins,
+    )
+
+
+def bounds(
+    origins: Iterable[tuple[str, tuple[int, int]]],
+) -> dict[str, tuple[int, int]]:
+    """Return the lowest and highest sequence of each origin."""
+    found: dict[str, tuple[int, int]] = {}
+    for origin, (low, high) in origins:
+        known_low, known_high = found.get(origin, (low, high))
+        found[origin] = (min(low, known_low), max(high, known_high))
+    return found
+
+
+def name(partition: Partition, *, offset: int, timestamp_ms: int) -> str:
+    """Return the path of the segment that begins with this record: topic/partition/hour-offset."""
+    hour = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
+    return f"{partition}/{hour:%Y-%m-%dT%H}-{offset:020d}{SUFFIX}"
+
+
+def first_offset(name: str) -> int:
     """Return the first offset that a segment's name tells."""
-    return int(file_name.removesuffix(SUFFIX).rsplit("-", 1)[1])
+    return int(name.removesuffix(SUFFIX).rsplit("-", 1)[1])
 
 
-def encode(batch: Batch) -> bytes:
-    """Return the whole file. Some 10 µs a record, so not for the event loop."""
-    lines = b"".join(_line(batch.partition, record) for record in batch.records)
-    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(lines)
-    summary = msgspec.json.encode(_summary(batch, frame))
-    return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(summary)) + summary + frame
+def hour(name: str) -> str:
+    """Return the hour of the first record that a segment's name tells; BEGINNING has none."""
+    return name.rsplit("/", 1)[1].removesuffix(SUFFIX).rsplit("-", 1)[0]
 
 
-def read_summary(file: BinaryIO) -> Summary:
+def assemble(batch: Batch) -> tuple[str, bytes]:
+    """Return name and content of the segment of a batch; what is not packed yet is packed here."""
+    parts: list[Packed] = list(batch.packed)
+    if batch.records:
+        parts.append(pack(batch.partition, batch.records))
+    first, last = parts[0], parts[-1]
+    frames = b"".join(part.frame for part in parts)
+    summary = Summary(
+        version=VERSION,
+        topic=batch.partition.topic,
+        partition=batch.partition.number,
+        begins_at=batch.begins_at,
+        first_offset=first.first[0],
+        last_offset=last.last[0],
+        next_offset=batch.next_offset,
+        records=sum(part.records for part in parts),
+        first_timestamp_ms=first.first[1],
+        last_timestamp_ms=last.last[1],
+        last_origin=last.last_place[0],
+        last_sequence=last.last_place[1],
+        origins=bounds(pair for part in parts for pair in part.origins.items()),
+        sha256=hashlib.sha256(frames).hexdigest(),
+    )
+    called = name(batch.partition, offset=first.first[0], timestamp_ms=first.first[1])
+    return called, _content(summary, frames)
+
+
+def beginning(partition: Partition, next_offset: int) -> tuple[str, bytes]:
     """
-    Return the summary and leave `file` at the first byte behind it.
+    Return name and content of the segment with which every chain begins, without records.
+
+    The name is the same wherever it begins: of several writers one decides.
+    """
+    summary = Summary(
+        version=VERSION,
+        topic=partition.topic,
+        partition=partition.number,
+        begins_at=0,
+        first_offset=0,
+        last_offset=-1,
+        next_offset=next_offset,
+        records=0,
+        first_timestamp_ms=0,
+        last_timestamp_ms=0,
+        last_origin="",
+        last_sequence=0,
+        origins={},
+        sha256=hashlib.sha256(_EMPTY).hexdigest(),
+    )
+    return _beginning_name(partition, 0), _content(summary, _EMPTY)
+
+
+def moved_beginning(expired: Sequence[Summary]) -> tuple[str, bytes]:
+    """Return name and content of the segment with which a chain begins behind `expired` ones."""
+    last = expired[-1]
+    summary = msgspec.structs.replace(
+        last,
+        begins_at=last.next_offset,
+        first_offset=last.next_offset,
+        records=0,
+        first_timestamp_ms=last.last_timestamp_ms,
+        origins=bounds(pair for each in expired for pair in each.origins.items()),
+        sha256=hashlib.sha256(_EMPTY).hexdigest(),
+    )
+    called = _beginning_name(Partition(last.topic, last.partition), last.next_offset)
+    return called, _content(summary, _EMPTY)
+
+
+def link(behind: Summary, next_offset: int) -> tuple[str, bytes]:
+    """Return name and content of a segment without records, behind `behind`: markers came."""
+    summary = msgspec.structs.replace(
+        behind,
+        begins_at=behind.next_offset,
+        first_offset=behind.next_offset,
+        next_offset=next_offset,
+        records=0,
+        first_timestamp_ms=behind.last_timestamp_ms,
+        origins={},
+        sha256=hashlib.sha256(_EMPTY).hexdigest(),
+    )
+    partition = Partition(behind.topic, behind.partition)
+    called = name(partition, offset=behind.next_offset, timestamp_ms=behind.last_timestamp_ms)
+    return called, _content(summary, _EMPTY)
+
+
+def summary_size(head: bytes) -> int:
+    """
+    Return how many bytes of the file the summary takes, from its first bytes on.
 
     Raises:
         Damaged: the file does not begin with one.
     """
-    head = file.read(_SKIPPABLE.size)
     if len(head) < _SKIPPABLE.size:
         raise Damaged("the file ends within its first frame")
-    magic, size = _SKIPPABLE.unpack(head)
+    magic, size = _SKIPPABLE.unpack_from(head)
     if magic != _SKIPPABLE_MAGIC or size > SUMMARY_BYTES_MAX:
         raise Damaged("the file does not begin with a segment's summary")
+    return _SKIPPABLE.size + int(size)
+
+
+def read_summary(content: bytes) -> Summary:
+    """
+    Return the summary of a file, of which `content` is all or the beginning.
+
+    Raises:
+        Damaged: the file does not begin with one.
+    """
     try:
-        summary = msgspec.json.decode(file.read(size), type=Summary)
+        summary = msgspec.json.decode(
+            content[_SKIPPABLE.size : summary_size(content)], type=Summary
+        )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Damaged(f"the segment's summary cannot be read: {error}") from error
     if summary != _signed(summary):
@@ -123,100 +273,30 @@ def read_summary(file: BinaryIO) -> Summary:
     return summary
 
 
-def read_lines(file: BinaryIO) -> Iterator[bytes]:
+def read_lines(content: bytes) -> Iterator[bytes]:
     """
-    Yield the lines behind the summary, each with its line feed.
+    Yield the lines of a file, each with its line feed.
 
     Raises:
-        Damaged: the checksum of the summary does not match.
+        Damaged: a checksum does not match.
     """
-    summary = read_summary(file)
-    frame = file.read()
-    if hashlib.sha256(frame).hexdigest() != summary.sha256:
+    summary = read_summary(content)
+    frames = memoryview(content)[summary_size(content) :]
+    if hashlib.sha256(frames).hexdigest() != summary.sha256:
         raise Damaged("the segment fails its checksum")
-    yield from zstandard.ZstdDecompressor().decompress(frame).splitlines(keepends=True)
+    reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
+    yield from io.BufferedReader(reader, READ_BYTES)
 
 
-def _line(partition: Partition, record: Record) -> bytes:
-    line: dict[str, Any] = {
-        "topic": partition.topic,
-        "partition": partition.number,
-        "offset": record.offset,
-        "timestamp": record.timestamp_ms,
-    }
-    _put(line, "key", record.key)
-    line["headers"] = {header: _text(value) for header, value in record.headers}
-    if _embeddable(record.value):
-        line["body"] = orjson.Fragment(record.value)
-    else:
-        line["body_base64"] = base64.b64encode(record.value).decode()
-    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+def _beginning_name(partition: Partition, offset: int) -> str:
+    return f"{partition}/{BEGINNING}-{offset:020d}{SUFFIX}"
 
 
-def _embeddable(body: bytes) -> bool:
-    """
-    Tell whether `body` may stand in a line as it is, so that readers get it back byte for byte.
-
-    It must be JSON without line breaks and without blanks around it, and not so deep that the line
-    around it is too deep for its readers.
-    """
-    if b"\n" in body or b"\r" in body or body.strip(b" \t") != body:
-        return False
-    if body.count(b"[") + body.count(b"{") > BRACKETS_MAX:
-        return False
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return False
-    return True
-
-
-def _put(line: dict[str, Any], field: str, value: bytes | None) -> None:
-    try:
-        line[field] = None if value is None else value.decode()
-    except UnicodeDecodeError:
-        line[f"{field}_base64"] = base64.b64encode(value or b"").decode()
-
-
-def _text(value: bytes | None) -> str | None:
-    # Hookline's own headers are UTF-8; what another producer wrote is shown escaped.
-    return None if value is None else value.decode("utf-8", "backslashreplace")
-
-
-def _summary(batch: Batch, frame: bytes) -> Summary:
-    records = batch.records
-    places = [_place(record) for record in records]
-    origins: dict[str, tuple[int, int]] = {}
-    for origin, sequence in places:
-        low, high = origins.get(origin, (sequence, sequence))
-        origins[origin] = (min(low, sequence), max(high, sequence))
-    last_origin, last_sequence = places[-1]
-    summary = Summary(
-        version=VERSION,
-        topic=batch.partition.topic,
-        partition=batch.partition.number,
-        first_offset=records[0].offset,
-        last_offset=records[-1].offset,
-        next_offset=batch.next_offset,
-        records=len(records),
-        first_timestamp_ms=records[0].timestamp_ms,
-        last_timestamp_ms=records[-1].timestamp_ms,
-        last_origin=last_origin,
-        last_sequence=last_sequence,
-        origins=origins,
-        sha256=hashlib.sha256(frame).hexdigest(),
-    )
-    return _signed(summary)
+def _content(summary: Summary, frames: bytes) -> bytes:
+    head = msgspec.json.encode(_signed(summary))
+    return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(head)) + head + frames
 
 
 def _signed(summary: Summary) -> Summary:
     unsigned = msgspec.structs.replace(summary, own_crc32=0)
     return msgspec.structs.replace(unsigned, own_crc32=crc32(msgspec.json.encode(unsigned)))
-
-
-def _place(record: Record) -> tuple[str, int]:
-    headers = dict(record.headers)
-    sequence = headers.get(SEQUENCE, b"0")
-    return headers.get(ORIGIN, b"").decode("utf-8", "replace"), (
-        int(sequence) if sequence.isdigit() else 0
-    )

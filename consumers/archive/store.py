@@ -1,80 +1,240 @@
-"""Segments as local files: created whole, on disk, and only if absent."""
+"""
+Where segments are: a local directory, or any object store that obstore opens by its URL.
 
+Segments are created whole, on disk, and only if absent. Local files are created by our own code,
+because obstore does not fsync. Calls block, in threads: obstore's own coroutines may abort a
+process that ends (docs/decisions/0014-object-stores.md).
+"""
+
+import asyncio
+import contextlib
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from consumers.archive.segment import SUFFIX, Summary, first_offset, read_summary
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import ObjectStore, from_url
+
+from consumers.archive.segment import SUFFIX, Summary, first_offset, read_summary, summary_size
 from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
 from schemas.process import sync_directory
+
+# Well within the runtime's HANDLE_S: what is not done by then is tried again by the runtime.
+REQUEST_S = 6.0
+RETRIES_S = 12.0
+# Enough for a summary with some hundred origins; longer ones cost a second request.
+HEAD_BYTES = 16 << 10
+_XML_ANSWER = re.compile(
+    r"<\?xml.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", re.DOTALL | re.IGNORECASE
+)
+
+Create = Callable[[str, bytes], None]
 
 
 class Exists(Exception):
     """A segment of that name is there already; it stays as it is."""
 
 
-class LocalStore:
-    """A directory of segments. Several processes may write it at once."""
+class NoStore(Exception):
+    """The URL names no store that can be opened; the text says why."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
 
-    def create(self, name: str, content: bytes) -> None:
+class Gone(Unavailable):
+    """There is no segment of that name any more."""
+
+
+class Store:
+    """Segments under one URL. Several processes may write it at once."""
+
+    def __init__(self, opened: ObjectStore, create: Create) -> None:
+        self._opened = opened
+        self._create = create
+
+    async def create(self, name: str, content: bytes) -> None:
         """
-        Return once the segment is on disk under `name` (fsync of file and directory).
-
-        A link, not a rename: a rename would replace a segment that is there.
+        Return once the segment is stored under `name`, whole and for good.
 
         Raises:
             Exists: there is one.
-            OSError: it may or may not have been created.
+            Unavailable: it may or may not have been created.
         """
-        path = self._directory / name
-        self._make_directory(path.parent)
-        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        try:
-            with scratch.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(scratch, path)
-            except FileExistsError as error:
-                raise Exists(name) from error
-        finally:
-            scratch.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        with _answering():
+            await asyncio.to_thread(self._create, name, content)
 
-    def segments(self, within: str = "*/*") -> Iterator[Path]:
-        """Yield the segments, partition by partition, in the order of their records."""
-        for directory in sorted(self._directory.glob(within)):
-            yield from sorted(
-                directory.glob(f"[!.]*{SUFFIX}"), key=lambda path: first_offset(path.name)
-            )
-
-    def last(self, partition: Partition) -> Summary | None:
+    async def partitions(self) -> list[Partition]:
         """
-        Return the summary of the last segment of `partition`'s chain.
+        Return the partitions that have a directory.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        with _answering():
+            found = await asyncio.to_thread(self._directories)
+        return sorted(
+            Partition(topic, int(number))
+            for topic, _, number in (each.rpartition("/") for each in found)
+            if number.isdecimal()
+        )
+
+    async def names(self, partition: Partition, *, after: str = "") -> list[str]:
+        """
+        Return the names of the partition's segments, in the order of their records.
+
+        Those that sort behind `after` (an hour, "2026-01-31T23"), or all.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        with _answering():
+            paths = await asyncio.to_thread(self._paths, partition, after)
+        # Scratch files of a local store have another ending.
+        found = [path for path in paths if path.endswith(SUFFIX)]
+        return sorted(found, key=lambda name: (first_offset(name), name))
+
+    async def read(self, name: str) -> bytes:
+        """
+        Return a whole segment.
+
+        Raises:
+            Unavailable: the store does not answer; Gone, if the segment has been deleted.
+        """
+        with _answering():
+            return await asyncio.to_thread(lambda: bytes(self._opened.get(name).bytes()))
+
+    async def summary(self, name: str) -> Summary:
+        """
+        Return the summary of a segment.
 
         Raises:
             Damaged: it cannot be read.
+            Unavailable: the store does not answer; Gone, if the segment has been deleted.
         """
-        found = list(self.segments(str(partition)))
-        return self.summary(found[-1]) if found else None
+        with _answering():
+            head = await asyncio.to_thread(self._head, name, HEAD_BYTES)
+            size = summary_size(head)
+            if size > len(head) == HEAD_BYTES:
+                head = await asyncio.to_thread(self._head, name, size)
+        return read_summary(head)
 
-    def summary(self, name: Path | str) -> Summary:
+    async def size(self, name: str) -> int:
         """
-        Return the summary of a segment, by its name or its path.
+        Return a segment's size in bytes.
 
         Raises:
-            Damaged: it cannot be read.
+            Unavailable: the store does not answer; Gone, if the segment has been deleted.
         """
-        with (self._directory / name).open("rb") as file:
-            return read_summary(file)
+        with _answering():
+            return int((await asyncio.to_thread(self._opened.head, name))["size"])
 
-    def _make_directory(self, directory: Path) -> None:
-        if not directory.is_dir():
-            directory.mkdir(parents=True, exist_ok=True)
-            for made in (directory, directory.parent, self._directory):
-                sync_directory(made)
+    async def delete(self, name: str) -> None:
+        """
+        Delete a segment.
+
+        Raises:
+            Unavailable: it may or may not have been deleted.
+        """
+        with _answering():
+            await asyncio.to_thread(self._opened.delete, name)
+
+    def _directories(self) -> list[str]:
+        topics = self._opened.list_with_delimiter()["common_prefixes"]
+        return [
+            str(each)
+            for topic in topics
+            for each in self._opened.list_with_delimiter(topic)["common_prefixes"]
+        ]
+
+    def _paths(self, partition: Partition, after: str) -> list[str]:
+        offset = f"{partition}/{after}" if after else None
+        found = self._opened.list(str(partition), offset=offset)
+        return [each["path"] for listed in found for each in listed]
+
+    def _head(self, name: str, size: int) -> bytes:
+        return bytes(self._opened.get_range(name, start=0, length=size))
+
+
+def open_store(url: str, *, make: bool = False) -> Store:
+    """
+    Open the store at `url`: a path, file://…, s3://bucket/prefix, gs://…, az://….
+
+    `make`: a local directory is made, if it is not there. Credentials, region and endpoint come
+    from the environment, as each provider's own tools take them (AWS_ACCESS_KEY_ID, …).
+
+    Raises:
+        NoStore: it cannot be opened.
+        OSError: the local directory cannot be made.
+    """
+    directory = local_directory(url)
+    try:
+        if directory is not None:
+            if make:
+                directory.mkdir(parents=True, exist_ok=True)
+            opened: Any = from_url(directory.resolve().as_uri())
+            return Store(opened, partial(_create_file, directory))
+        opened = from_url(
+            url,
+            client_options={"timeout": f"{REQUEST_S:g}s", "allow_http": True},
+            retry_config={"retry_timeout": timedelta(seconds=RETRIES_S)},
+        )
+    except (BaseError, ValueError) as error:
+        raise NoStore(f"{url}: {_told(error)}") from error
+    return Store(opened, partial(_create_object, opened))
+
+
+def local_directory(url: str) -> Path | None:
+    """Return the directory of a local store, None if `url` is another one's."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Path(url2pathname(parts.path))
+    return None if "://" in url else Path(url)
+
+
+def _create_object(opened: ObjectStore, name: str, content: bytes) -> None:
+    # In one piece: stores refuse an object that exists with the last part at best.
+    obstore.put(opened, name, content, mode="create", use_multipart=False)
+
+
+def _create_file(directory: Path, name: str, content: bytes) -> None:
+    """A link, not a rename: a rename would replace a segment that is there."""
+    path = directory / name
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for made in (path.parent, path.parent.parent, directory):
+            sync_directory(made)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with scratch.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (FileExistsError, AlreadyExistsError) as error:
+        raise Exists from error
+    except FileNotFoundError as error:
+        raise Gone(_told(error)) from error
+    except (OSError, BaseError) as error:
+        raise Unavailable(_told(error)) from error
+
+
+def _told(error: Exception) -> str:
+    """Return what obstore says in one line, without its inner life; of S3's XML the reason."""
+    text = _XML_ANSWER.sub(r"\1: \2", str(error).split("\n\nDebug source", 1)[0])
+    return " ".join(text.split())

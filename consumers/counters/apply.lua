@@ -1,7 +1,7 @@
 -- Apply one batch to the counts and move the partition's position: all in this one call.
 --
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
--- ARGV     partition, expected offset, next offset, place of the last record ('' keeps the old one),
+-- ARGV     partition, expected offset, next offset, last record's offset and place ('' keeps it),
 --          seconds to remember, seconds to keep minutes, people counted exactly at most,
 --          and the batch (MessagePack), see counts.py
 -- Returns  'applied'; the offset where the partition stands, or nil if nowhere: nothing was done;

@@ -4,18 +4,15 @@ Count callbacks: messages and people per minute of receipt, and how much of ever
 Valkey's own position is the authority on where to go on.
 """
 
-import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from consumers.counters.counts import URL, Counts
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
-from schemas.settings import Secret, read
+from schemas.settings import Secret
 from schemas.topics import CALLBACKS
-
-log = logging.getLogger(__name__)
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
@@ -40,9 +37,7 @@ class CountersSettings:
 
 
 @asynccontextmanager
-async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]:
-    _, settings = read(CountersSettings, "COUNTERS_", env)
-    log.info("%r", settings)
+async def _open(settings: CountersSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     counts = Counts(
         settings.valkey,
         remember_s=settings.remember_s,
@@ -55,4 +50,4 @@ async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]
         await counts.close()
 
 
-COUNTERS = Consumer(name="counters", topic=CALLBACKS, open=_open)
+COUNTERS = Consumer(name="counters", topic=CALLBACKS, settings=CountersSettings, open=_open)

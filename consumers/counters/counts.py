@@ -18,7 +18,7 @@ from valkey import exceptions
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.runtime.batch import Batch, Partition
+from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
 from schemas.event import Event
@@ -55,9 +55,9 @@ class Counts:
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = (remember_s, keep_minutes_s, people_exact_max)
 
-    async def position(self, partition: Partition) -> int | None:
+    async def position(self, partition: Partition) -> Position | None:
         """
-        Return the offset that is expected next, None if there is none.
+        Return the offset that is expected next and the last record, None if there is none.
 
         Raises:
             Unavailable: Valkey does not answer.
@@ -67,10 +67,13 @@ class Counts:
             found: bytes | None = await self._valkey.hget(layout.POSITIONS, str(partition))  # type: ignore[misc]  # typed for both of its clients
         if found is None:
             return None
-        stands_at = found.split()[0]
-        if not stands_at.isdigit():
+        next_offset, offset, place = found.decode().split(" ", 2)
+        if not next_offset.isdigit():
             raise _torn(partition)
-        return int(stands_at)
+        if not offset.isdigit():
+            return Position(int(next_offset))
+        origin, _, sequence = place.rpartition(" ")
+        return Position(int(next_offset), (int(offset), origin, int(sequence)))
 
     async def begin(self, partition: Partition, next_offset: int) -> None:
         """
@@ -80,7 +83,7 @@ class Counts:
             Unavailable: Valkey does not answer.
         """
         async with answering():
-            await self._valkey.hsetnx(layout.POSITIONS, str(partition), f"{next_offset} - 0")  # type: ignore[misc]  # as above
+            await self._valkey.hsetnx(layout.POSITIONS, str(partition), f"{next_offset} - -")  # type: ignore[misc]  # as above
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -93,7 +96,8 @@ class Counts:
             Stopped: an earlier call of the script ended half-way.
         """
         told = list(callbacks(batch))
-        place = f"{told[-1].event.origin} {told[-1].event.sequence}" if told else ""
+        last = told[-1].event if told else None
+        place = f"{batch.records[-1].offset} {last.origin} {last.sequence}" if last else ""
         async with answering():
             stands_at = await self._script(
                 keys=[layout.POSITIONS],

@@ -1,7 +1,8 @@
 """Records of one partition, in order, handed to a handler as one piece."""
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Self
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 
 class Partition(NamedTuple):
@@ -21,12 +22,24 @@ class Record(NamedTuple):
     timestamp_ms: int
     key: bytes | None
     value: bytes
-    headers: tuple[tuple[str, bytes], ...]
+    headers: Sequence[tuple[str, bytes]]
 
-    @property
-    def size(self) -> int:
-        """Bytes that this record takes while it is held, roughly."""
-        return len(self.value) + 32 * len(self.headers) + 256
+
+class Position(NamedTuple):
+    """
+    Where a sink stands: the offset that it expects next, and the last record that it has.
+
+    `last` is that record's offset, origin and sequence, by which another topic of the same name is
+    told from this one; None where the sink keeps none.
+    """
+
+    next_offset: int
+    last: tuple[int, str, int] | None = None
+
+
+# Turns records into what the handler needs of them, `len()` of which is the bytes that it takes.
+# Runs in a thread, on some records at a time, while the batch is still growing.
+Pack: TypeAlias = Callable[[Partition, Sequence[Record]], Sized]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +47,17 @@ class Limits:
     """
     When held records become a batch: the first bound that is reached.
 
-    `period_s`: a batch never spans two periods of record time (3600: never two hours).
+    `bytes` are uncompressed, counted per record as body + 32 per header + 256. `age_s` is since the
+    batch's first record was fetched. `period_s`: a batch never spans two periods of record time
+    (3600: never two hours). `pack`: held records are packed, so that large batches take little
+    memory; a handler that has it rejects no record.
     """
 
     records: int
     bytes: int
     age_s: float
     period_s: int | None = None
+    pack: Pack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +66,12 @@ class Batch:
     A run of one partition's records; none where all were set aside, or where only markers came.
 
     `begins_at` is where the batch before it ended, `next_offset` where the next one begins: behind
-    the last record and the transaction markers after it, as far as they were seen.
+    the last record and the transaction markers after it, as far as they were seen. With
+    `Limits.pack` the records stand in `packed`, in order, and `records` is empty.
     """
 
     partition: Partition
     begins_at: int
     next_offset: int
-    records: tuple[Record, ...]
-
-    def without(self, offset: int) -> Self:
-        """Return the batch without the record at `offset`; it covers the same offsets."""
-        return replace(self, records=tuple(r for r in self.records if r.offset != offset))
+    records: Sequence[Record]
+    packed: Sequence[Any] = ()

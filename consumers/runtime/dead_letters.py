@@ -26,14 +26,21 @@ class KafkaDeadLetters:
         self._record_bytes_max = record_bytes_max
         self._group = group
 
-    async def set_aside(self, partition: Partition, record: Record, reason: Rejected) -> None:
+    async def set_aside(
+        self,
+        partition: Partition,
+        record: Record,
+        reason: Rejected,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
         """
         Return once the record is acknowledged by the dead-letter topic.
 
         Raises:
             Unavailable: it is not known to be there.
         """
-        now_ms = time.time_ns() // 1_000_000
         failure = Failure(
             topic=partition.topic,
             partition=partition.number,
@@ -43,9 +50,9 @@ class KafkaDeadLetters:
             stage="TASK_PUT",
             exception=type(reason.__cause__ or reason).__name__,
             message=str(reason),
-            attempts=1,
-            first_failed_at_ms=now_ms,
-            last_failed_at_ms=now_ms,
+            attempts=attempts,
+            first_failed_at_ms=first_failed_at_ms,
+            last_failed_at_ms=time.time_ns() // 1_000_000,
         )
         try:
             async with (

@@ -1,18 +1,24 @@
 """The seam between the runtime and a sink: three verbs, and the outcomes that they may have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-from consumers.runtime.batch import Batch, Limits, Partition
+from consumers.runtime.batch import Batch, Limits, Partition, Position
+from schemas.settings import Settings
 from schemas.topics import Topic
 
 
 class Rejected(Exception):
-    """One record can never be applied. It is set aside, and the rest of the batch goes on."""
+    """
+    One record can never be applied. It is set aside, and the rest of the batch goes on.
 
-    def __init__(self, offset: int, reason: str) -> None:
+    `offset` None: the sink does not tell which of the batch's records it is. Then the batch comes
+    again in halves, until the record stands alone.
+    """
+
+    def __init__(self, offset: int | None, reason: str) -> None:
         super().__init__(reason)
         self.offset = offset
 
@@ -38,11 +44,15 @@ class Stopped(Exception):
 
 
 class Handler(Protocol):
-    """A sink. Its own position is the authority; the group's committed offset is for lag tools."""
+    """
+    A sink. Its own position is the authority; the group's committed offset is for lag tools.
 
-    async def position(self, partition: Partition) -> int | None:
+    Several partitions call it at once; of one partition there is one call at a time.
+    """
+
+    async def position(self, partition: Partition) -> Position | None:
         """
-        Return the offset that the sink expects next from `partition`, None if it has nothing of it.
+        Return where the sink stands in `partition`, None if it has nothing of it.
 
         Raises:
             Unavailable: the sink cannot be asked now.
@@ -76,15 +86,26 @@ class Handler(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Consumer:
-    """
-    What runs as `python -m consumers NAME`. `name` is the group id and the argument too.
+# What a consumer opens: its handler with its limits, closed at the end.
+Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
+Own = TypeVar("Own", bound=Settings)
 
-    `open` reads the consumer's settings (prefix NAME_), raising Faults, and yields its handler and
-    limits, whether the sink can be reached already or not.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consumer(Generic[Own]):
+    """
+    What a process runs. `name` is its group, and in capitals the prefix of its settings.
+
+    `open` yields the handler and its limits, whether the sink can be reached already or not; it may
+    raise Faults.
     """
 
     name: str
     topic: Topic
-    open: Callable[[Mapping[str, str]], AbstractAsyncContextManager[tuple[Handler, Limits]]]
+    settings: type[Own]
+    open: Callable[[Own], Opened]
+
+    @property
+    def prefix(self) -> str:
+        """What the variables of its settings begin with."""
+        return self.name.upper().replace("-", "_") + "_"

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -20,30 +20,17 @@ from consumers.runtime.handler import Stopped, Unavailable
 
 log = logging.getLogger(__name__)
 
-FETCH_BYTES = 256 << 10
 POLL_MS = 200
 # aiokafka's search for the group's coordinator may never end after a broker's restart, while
 # fetches go on; a client that could not commit, or not join, for this long is replaced.
 LOST_S = 20.0
-REJOIN_S = 40.0  # longer than a rebalance may take
+REJOIN_S = 40.0  # longer than a rebalance may take, `group.REBALANCE_TIMEOUT_MS`
 COMMIT_S = 5.0
 COMMIT_PAUSE_S = 0.5
-SESSION_TIMEOUT_MS = 10_000
-REBALANCE_TIMEOUT_MS = 30_000
+MEASURE_S = 5.0
 CALL_S = 10.0
-STOP_S = 5.0
-
-
-class Assignments(Protocol):
-    """Who is told when the group gives or takes partitions."""
-
-    def given(self, partitions: Sequence[Partition]) -> None:
-        """Partitions are ours; nothing of them is fetched until `Source.seek`."""
-        ...
-
-    async def taken(self) -> None:
-        """No partition is ours any more, on return no delivery is in flight."""
-        ...
+# What is asked for where nothing is wanted: the client has to be polled to stay in its group.
+_NONE = TopicPartition("-", 0)
 
 
 class Fetched(NamedTuple):
@@ -56,20 +43,20 @@ class Fetched(NamedTuple):
 class Source(Protocol):
     """What the runner needs of Kafka; the simulation has a twin of it."""
 
-    async def fetch(self) -> Mapping[Partition, Fetched]:
-        """Return what has arrived of every partition, after a short wait at most; often nothing."""
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+        """
+        Return what has arrived of `partitions`, after a short wait at most; often nothing.
+
+        The membership goes on by it, also where `partitions` is empty.
+        """
         ...
 
     def seek(self, partition: Partition, next_offset: int) -> None:
         """Fetch `partition` from `next_offset` on."""
         ...
 
-    def pause(self, partition: Partition) -> None:
-        """Fetch nothing of `partition` until it is resumed; the membership goes on."""
-        ...
-
-    def resume(self, partition: Partition) -> None:
-        """Fetch `partition` again."""
+    def end(self, partition: Partition) -> int | None:
+        """Return the offset behind all that can be read, as it was some seconds ago, if known."""
         ...
 
     async def committed(self, partition: Partition) -> int | None:
@@ -91,6 +78,7 @@ class KafkaSource:
     def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
         self._reached: dict[TopicPartition, int] = {}
+        self._ends: Mapping[TopicPartition, int] = {}
         self._to_commit = asyncio.Event()
         now = time.monotonic()
         self._committed_at = now
@@ -98,9 +86,12 @@ class KafkaSource:
         # Between an assignment, which may be empty, and the next revocation.
         self.is_member = False
 
-    async def fetch(self) -> Mapping[Partition, Fetched]:
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """
-        Return what has arrived of every partition that is ours.
+        Return what has arrived of `partitions`, after POLL_MS at most.
+
+        Of the others one fetch stays in the client, and no more: `group.FETCH_BYTES`, or one batch
+        of a producer, where that is larger.
 
         Raises:
             Stopped: an offset that is wanted does not exist in the topic any more, or not yet.
@@ -109,10 +100,11 @@ class KafkaSource:
         now = time.monotonic()
         if self._reached and now - self._committed_at > LOST_S:
             raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
+        wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
         try:
             # aiokafka waits for the end of a rebalance without a bound of its own.
             async with asyncio.timeout(CALL_S):
-                fetched = await self._client.getmany(timeout_ms=POLL_MS)
+                fetched = await self._client.getmany(*wanted, timeout_ms=POLL_MS)
         except TimeoutError:
             fetched = None
         except OffsetOutOfRangeError as error:
@@ -123,11 +115,11 @@ class KafkaSource:
                 raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
             return {}
         self._fetched_at = now
-        reached = await self._positions()
+        reached = await self._positions(wanted)
         return {
-            Partition(tp.topic, tp.partition): Fetched(
+            Partition(*tp): Fetched(
                 [
-                    Record(r.offset, r.timestamp, r.key, r.value or b"", tuple(r.headers))
+                    Record(r.offset, r.timestamp, r.key, r.value or b"", r.headers)
                     for r in fetched.get(tp, ())
                 ],
                 position,
@@ -135,12 +127,13 @@ class KafkaSource:
             for tp, position in reached.items()
         }
 
-    async def _positions(self) -> Mapping[TopicPartition, int]:
+    async def _positions(self, wanted: list[TopicPartition]) -> Mapping[TopicPartition, int]:
         # Every partition was given a position on assignment, so this waits for nothing. If it did,
         # what was fetched must not be forgotten alone: the client goes, and its positions with it.
+        assigned = self._client.assignment()
         try:
             async with asyncio.timeout(CALL_S):
-                return {tp: await self._client.position(tp) for tp in self._client.assignment()}
+                return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
         except (TimeoutError, IllegalStateError) as error:
             raise KafkaError("a partition has no position after a fetch") from error
 
@@ -148,16 +141,11 @@ class KafkaSource:
         """Fetch from `next_offset` on; a partition that has just moved away is no error."""
         with contextlib.suppress(IllegalStateError):
             self._client.seek(TopicPartition(*partition), next_offset)
-
-    def pause(self, partition: Partition) -> None:
-        """Fetch nothing of it."""
-        with contextlib.suppress(IllegalStateError):
-            self._client.pause(TopicPartition(*partition))
-
-    def resume(self, partition: Partition) -> None:
-        """Fetch it again."""
-        with contextlib.suppress(IllegalStateError):
             self._client.resume(TopicPartition(*partition))
+
+    def end(self, partition: Partition) -> int | None:
+        """Return the last stable offset, at most MEASURE_S old."""
+        return self._ends.get(TopicPartition(*partition))
 
     async def committed(self, partition: Partition) -> int | None:
         """
@@ -195,6 +183,15 @@ class KafkaSource:
         """Commit nothing of what was reached: the partitions are another member's."""
         self._reached.clear()
 
+    async def keep_measuring(self) -> None:
+        """Ask for the partitions' ends until cancelled."""
+        while True:
+            if assigned := list(self._client.assignment()):
+                with contextlib.suppress(KafkaError, TimeoutError):
+                    async with asyncio.timeout(CALL_S):
+                        self._ends = await self._client.end_offsets(assigned)
+            await asyncio.sleep(MEASURE_S)
+
     async def keep_committing(self) -> None:
         """Commit what is reached until cancelled. What fails is tried again with what follows."""
         while True:
@@ -216,67 +213,6 @@ class KafkaSource:
                     if self._reached.get(tp) == offset:
                         del self._reached[tp]
             await asyncio.sleep(COMMIT_PAUSE_S)
-
-
-@contextlib.asynccontextmanager
-async def kafka_source(
-    *,
-    bootstrap_servers: str,
-    group: str,
-    topic: str,
-    assignments: Assignments,
-) -> AsyncIterator[KafkaSource]:
-    """Join `group` and yield its source; on exit the group is left."""
-    # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
-    # that are larger and slower than these.
-    client = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
-        group_id=group,
-        isolation_level="read_committed",
-        auto_offset_reset="none",
-        enable_auto_commit=False,
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-        max_partition_fetch_bytes=FETCH_BYTES,
-    )
-    source = KafkaSource(client)
-    try:
-        async with asyncio.timeout(CALL_S):
-            await client.start()
-        client.subscribe([topic], listener=_Listener(client, source, assignments))
-        committing = asyncio.create_task(source.keep_committing())
-        try:
-            yield source
-        finally:
-            committing.cancel()
-    finally:
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_S):
-                await client.stop()
-
-
-class _Listener(ConsumerRebalanceListener):
-    """Short and without awaits of its own: aiokafka logs what it raises and goes on."""
-
-    def __init__(
-        self, client: AIOKafkaConsumer, source: KafkaSource, assignments: Assignments
-    ) -> None:
-        self._client = client
-        self._source = source
-        self._assignments = assignments
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        # A position at once, so that aiokafka looks for none by itself.
-        for tp in assigned:
-            self._client.pause(tp)
-            self._client.seek(tp, 0)
-        self._source.is_member = True
-        self._assignments.given([Partition(*tp) for tp in sorted(assigned)])
-
-    async def on_partitions_revoked(self, _revoked: object) -> None:
-        self._source.is_member = False
-        self._source.forget()
-        await self._assignments.taken()
 
 
 @contextlib.contextmanager

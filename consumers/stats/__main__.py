@@ -13,7 +13,7 @@ from consumers.counters.counts import URL, connect
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from schemas.process import log_to_stderr, stop_on_signals
-from schemas.settings import Faults, Secret, read
+from schemas.settings import Faults, Secret, listed, read
 
 log = logging.getLogger("stats")
 
@@ -50,7 +50,12 @@ async def serve(settings: StatsSettings) -> None:
 
 
 def main() -> None:
-    """Serve, or say why not and exit with 1."""
+    """Serve, or say why not and exit with 1; `--help` tells the settings."""
+    if arguments := sys.argv[1:]:
+        asked = arguments[0] in ("-h", "--help")
+        told = f"{__doc__}\n\n{listed(StatsSettings, 'STATS_')}\n\nSee docs/operations.md.\n"
+        (sys.stdout if asked else sys.stderr).write(told)
+        sys.exit(0 if asked else 2)
     try:
         shared, settings = read(StatsSettings, "STATS_", os.environ)
         log_to_stderr(shared)

@@ -6,8 +6,9 @@ with moved as (
     update hookline.positions
     set next_offset = %(next_offset)s,
         -- None where every record of the batch was set aside.
-        origin = coalesce(%(origin)s, positions.origin),
-        sequence = coalesce(%(sequence)s, positions.sequence)
+        last_offset = coalesce(%(last_offset)s, positions.last_offset),
+        last_origin = coalesce(%(last_origin)s, positions.last_origin),
+        last_sequence = coalesce(%(last_sequence)s, positions.last_sequence)
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
     returning 1
 ), new_receipts as (

@@ -4,8 +4,7 @@ Sync callbacks to PostgreSQL. The database's own position is the authority on wh
 A database that was put back to an older state is followed: its position went back with its rows.
 """
 
-import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,10 +14,8 @@ from psycopg.conninfo import conninfo_to_dict
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from consumers.sync.database import Database
-from schemas.settings import Secret, read
+from schemas.settings import Secret
 from schemas.topics import CALLBACKS
-
-log = logging.getLogger(__name__)
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
@@ -39,9 +36,7 @@ class SyncSettings:
 
 
 @asynccontextmanager
-async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]:
-    _, settings = read(SyncSettings, "SYNC_", env)
-    log.info("%r", settings)
+async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     database = Database(settings.postgres)
     try:
         yield database, LIMITS
@@ -49,4 +44,4 @@ async def _open(env: Mapping[str, str]) -> AsyncIterator[tuple[Handler, Limits]]
         await database.close()
 
 
-SYNC = Consumer(name="sync", topic=CALLBACKS, open=_open)
+SYNC = Consumer(name="sync", topic=CALLBACKS, settings=SyncSettings, open=_open)

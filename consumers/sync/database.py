@@ -1,5 +1,5 @@
 """
-The PostgreSQL side: one connection, one statement a batch.
+The PostgreSQL side: a connection for each partition, one statement a batch.
 
 Rows and position are one statement, so no transaction ever stays open on a client that hangs, and
 a member that lost its partition can write nothing: the position is not the one that it expects.
@@ -9,16 +9,15 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from importlib.resources import files
 
 import psycopg
 from psycopg import AsyncConnection
 
-from consumers.runtime.batch import Batch, Partition
-from consumers.runtime.callbacks import callbacks
+from consumers.runtime.batch import Batch, Partition, Position
+from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
-from consumers.sync.rows import Rows, rows
+from consumers.sync.rows import as_text, rows
 from schemas.settings import Secret
 
 log = logging.getLogger(__name__)
@@ -41,26 +40,36 @@ class _Refused(Exception):
 
 
 class Database:
-    """A handler: rows in one database. Connects when first asked, and again after a failure."""
+    """
+    A handler: rows in one database.
+
+    It connects when a partition is first asked for, and again after a failure; partitions do not
+    wait for each other.
+    """
 
     def __init__(self, conninfo: Secret) -> None:
         self._conninfo = conninfo
-        self._open: AsyncConnection | None = None
+        self._open: dict[Partition, AsyncConnection] = {}
+        self._connecting = asyncio.Lock()
 
-    async def position(self, partition: Partition) -> int | None:
+    async def position(self, partition: Partition) -> Position | None:
         """
-        Return the offset that is expected next, None if there is none.
+        Return the offset that is expected next and the last record, None if there is none.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        async with self._connection() as connection:
+        async with self._connection(partition) as connection:
             cursor = await connection.execute(
-                "select next_offset from hookline.positions where topic = %s and partition = %s",
+                "select next_offset, last_offset, last_origin, last_sequence"
+                " from hookline.positions where topic = %s and partition = %s",
                 partition,
             )
             found = await cursor.fetchone()
-        return found[0] if found else None
+        if found is None:
+            return None
+        next_offset, *last = found
+        return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]))
 
     async def begin(self, partition: Partition, next_offset: int) -> None:
         """
@@ -69,9 +78,9 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        async with self._connection() as connection:
+        async with self._connection(partition) as connection:
             await connection.execute(
-                "insert into hookline.positions values (%s, %s, %s, '', 0) on conflict do nothing",
+                "insert into hookline.positions values (%s, %s, %s) on conflict do nothing",
                 (*partition, next_offset),
             )
 
@@ -80,65 +89,52 @@ class Database:
         Write the batch's rows and the position.
 
         Raises:
-            Rejected: one record is no callback, or its row is refused; nothing was written.
+            Rejected: a record is no callback, or a row is refused, which PostgreSQL does not name;
+                nothing was written.
             Elsewhere: the position is not the one where the batch begins; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
         """
-        new = rows(callbacks(batch))
+        told = list(callbacks(batch))
         try:
-            await self._apply(batch, new)
+            await self._apply(batch, told)
         except _Refused as refused:
             if not batch.records:
                 raise
-            raise await self._first_refused(batch, refused) from refused
+            raise Rejected(None, f"PostgreSQL: {refused}") from refused
 
     async def close(self) -> None:
-        """Close the connection, if there is one."""
-        if self._open is not None:
-            await self._open.close()
-            self._open = None
+        """Close the connections."""
+        for partition in list(self._open):
+            await self._drop(partition)
 
-    async def _apply(self, batch: Batch, new: Rows, *, dry: bool = False) -> None:
-        origin, sequence = new.receipts[-1][:2] if new.receipts else (None, None)
+    async def _apply(self, batch: Batch, told: list[Callback]) -> None:
+        last = told[-1].event if told else None
         values = {
             "topic": batch.partition.topic,
             "partition": batch.partition.number,
             "begins_at": batch.begins_at,
             "next_offset": batch.next_offset,
-            "origin": origin,
-            "sequence": sequence,
-            **new.columns(),
+            "last_offset": batch.records[-1].offset if last else None,
+            "last_origin": as_text(last.origin) if last else None,
+            "last_sequence": last.sequence if last else None,
+            **rows(told).columns(),
         }
-        async with self._connection() as connection:
-            if dry:
-                async with connection.transaction(force_rollback=True):
-                    cursor = await connection.execute(_APPLY, values)
-            else:
-                cursor = await connection.execute(_APPLY, values)
+        async with self._connection(batch.partition) as connection:
+            cursor = await connection.execute(_APPLY, values)
             found = await cursor.fetchone()
         if not (found and found[0]):
-            raise Elsewhere(await self.position(batch.partition))
-
-    async def _first_refused(self, batch: Batch, reason: _Refused) -> Rejected:
-        """Find by bisection the shortest run that is refused; its last record is to blame."""
-        accepted, refused_at = 0, len(batch.records)
-        while refused_at - accepted > 1:
-            middle = (accepted + refused_at) // 2
-            run = replace(batch, records=batch.records[:middle])
-            try:
-                await self._apply(run, rows(callbacks(run)), dry=True)
-                accepted = middle
-            except _Refused as refused:
-                refused_at, reason = middle, refused
-        return Rejected(batch.records[refused_at - 1].offset, f"PostgreSQL: {reason}")
+            stands_at = await self.position(batch.partition)
+            raise Elsewhere(stands_at.next_offset if stands_at else None)
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
             async with asyncio.timeout(CALL_S):
-                if self._open is None:
-                    self._open = await self._connect()
-                yield self._open
+                async with self._connecting:
+                    if partition not in self._open:
+                        self._open[partition] = await self._connect()
+                    connection = self._open[partition]
+                yield connection
         except (
             psycopg.DataError,
             psycopg.IntegrityError,
@@ -153,12 +149,16 @@ class Database:
             psycopg.errors.UndefinedTable,
             TimeoutError,
         ) as error:
-            await self.close()
+            await self._drop(partition)
             raise Unavailable(f"PostgreSQL: {_told(error)}") from error
         except BaseException:
             # Cut somewhere: nobody knows what is still under way on it.
-            await self.close()
+            await self._drop(partition)
             raise
+
+    async def _drop(self, partition: Partition) -> None:
+        if connection := self._open.pop(partition, None):
+            await connection.close()
 
     async def _connect(self) -> AsyncConnection:
         connection = await AsyncConnection.connect(

@@ -50,7 +50,7 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
     for callback in callbacks:
         event = callback.event
         made.receipts.append(
-            (_text(event.origin), event.sequence, _text(event.id), event.received_at)
+            (as_text(event.origin), event.sequence, as_text(event.id), event.received_at)
         )
         if event.command in MESSAGE_COMMANDS:
             made.messages.append(_common(callback) + _of_message(callback))
@@ -62,15 +62,15 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
 def _common(callback: Callback) -> Row:
     event, who = callback.event, parties(callback.document)
     return (
-        _text(event.id),
-        _text(event.sdkappid),
-        _text(event.command),
-        _text(who.sender),
-        _text(who.recipient),
-        _text(who.group),
+        as_text(event.id),
+        as_text(event.sdkappid),
+        as_text(event.command),
+        as_text(who.sender),
+        as_text(who.recipient),
+        as_text(who.group),
         event.received_at,
-        _text(event.client_ip),
-        _text(event.opt_platform),
+        as_text(event.client_ip),
+        as_text(event.opt_platform),
         # What was sent, letter for letter, but for a byte order mark: JSON for PostgreSQL has none.
         event.body.decode("utf-8-sig"),
     )
@@ -82,11 +82,11 @@ def _of_message(callback: Callback) -> Row:
         sent_at(document),
         integer(document.get("MsgSeq")),
         integer(message_random(document)),
-        _text(text(document.get("MsgKey"))),
+        as_text(text(document.get("MsgKey"))),
         integer(document.get("SendMsgResult")),
     )
 
 
-def _text(value: str) -> str | None:
+def as_text(value: str) -> str | None:
     r"""Return `value` as PostgreSQL can hold it: NUL as `\u0000` in letters; None for ""."""
     return value.replace("\0", "\\u0000") or None

@@ -6,8 +6,9 @@ create table hookline.positions (
     topic text,
     partition integer,
     next_offset bigint not null,
-    origin text not null,     -- place of the last record that was applied, '' and 0 before the first
-    sequence bigint not null,
+    last_offset bigint,       -- the last record that was applied: its offset, and its place
+    last_origin text,         -- all three null before the first
+    last_sequence bigint,
     primary key (topic, partition)
 );
 

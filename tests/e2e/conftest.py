@@ -1,4 +1,4 @@
-"""What tests from outside share: a demo or a broker that runs, and a voice."""
+"""What tests from outside share: a demo or a broker that runs."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -37,14 +37,3 @@ def new_ingress() -> Iterator[Callable[..., Ingress]]:
     yield make
     for ingress in made:
         ingress.kill()
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """What prints a test's counts, also where it passes."""
-
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n    {text} ", end="", flush=True)  # noqa: T201
-
-    return line

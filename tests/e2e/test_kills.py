@@ -20,6 +20,7 @@ def prove(stack: Demo, ledger: Path, sent: dict[str, int]) -> dict[str, Any]:
     assert report["ledger"]["missing"] == {"kafka": 0, "archive": 0, "postgres": 0}
     for origin in report["origins"]:
         assert len({origin["sinks"][sink]["sequences"] for sink in SINKS}) == 1
+    assert stack.verify()["sound"]
     print(f"answered OK {sent['ok']} of {sent['sent']}, missing 0, doubled 0")  # noqa: T201
     return report
 

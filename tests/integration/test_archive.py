@@ -10,9 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from kafka_parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import Archive
-from consumers.archive.segment import Line, read_lines
-from consumers.archive.store import LocalStore
-from consumers.runtime.batch import Batch, Limits, Partition
+from consumers.archive.segment import SUFFIX, Line, read_lines, read_summary
+from consumers.archive.store import open_store
+from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable
 from ops.audit import Sources, audit
 from ops.report import ARCHIVE, Held
@@ -25,13 +25,17 @@ LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.3, period_s=3600)
 def archived(directory: Path, origin: str) -> list[int]:
     """Return the sequences of `origin` in the archive, partition by partition."""
     found = []
-    for path in LocalStore(directory).segments():
-        with path.open("rb") as file:
-            for text in read_lines(file):
-                line = msgspec.json.decode(text, type=Line)
-                if line.headers.get(ORIGIN) == origin:
-                    found.append(int(line.headers[SEQUENCE] or 0))
+    for path in directory.glob(f"*/*/*{SUFFIX}"):
+        for text in read_lines(path.read_bytes()):
+            line = msgspec.json.decode(text, type=Line)
+            if line.headers.get(ORIGIN) == origin:
+                found.append(int(line.headers[SEQUENCE] or 0))
     return found
+
+
+def an_archive(directory: Path) -> Archive:
+    """Return a writer of the archive in `directory`."""
+    return Archive(open_store(str(directory), make=True))
 
 
 async def archive_until(
@@ -55,13 +59,13 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     await pipe.store(many(1_000))
     await pipe.forward()
     directory = tmp_path / "archive"
-    await archive_until(1_000, Archive(LocalStore(directory)), directory, pipe, group)
+    await archive_until(1_000, an_archive(directory), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
 
     async def proof() -> Held:
         report = await audit(
             {pipe.spool.origin: 1_000},
-            Sources(bootstrap_servers=pipe.bootstrap_servers, archive=directory),
+            Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
             ledger=[],
             wait_s=0,
             progress=lambda _: None,
@@ -72,8 +76,8 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     assert (found.missing, found.sequences) == (0, 1_000)
     segments = [
         path
-        for path in LocalStore(directory).segments()
-        if pipe.spool.origin in str(LocalStore(directory).summary(path).origins)
+        for path in sorted(directory.glob(f"*/*/*{SUFFIX}"))
+        if pipe.spool.origin in read_summary(path.read_bytes()).origins
     ]
     segments[0].unlink()
     assert (await proof()).missing > 0
@@ -95,7 +99,7 @@ async def test_an_aborted_transaction_is_not_archived(
     await pipe.store(many(20))
     await pipe.forward()
     directory = tmp_path / "archive"
-    await archive_until(20, Archive(LocalStore(directory)), directory, pipe, group)
+    await archive_until(20, an_archive(directory), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 21))
 
 
@@ -107,7 +111,7 @@ async def test_members_come_and_go_and_every_record_is_archived_once(
     origin = pipe.spool.origin
 
     async def member(count: int) -> None:
-        await archive_until(count, Archive(LocalStore(directory)), directory, pipe, group)
+        await archive_until(count, an_archive(directory), directory, pipe, group)
 
     for portion in range(3):
         await pipe.store(many(300, first=1 + 300 * portion))
@@ -133,7 +137,7 @@ async def test_while_the_sink_is_down_the_member_stays_and_nothing_is_lost(
 
     await pipe.store(many(100))
     await pipe.forward()
-    await archive_until(100, Flaky(LocalStore(directory)), directory, pipe, group)
+    await archive_until(100, Flaky(open_store(str(directory), make=True)), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 101))
 
 
@@ -143,8 +147,8 @@ async def test_an_offset_that_retention_deleted_stops_the_consumer(
     """It says so instead of jumping over the loss."""
 
     class Behind(Archive):
-        async def position(self, _partition: Partition) -> int | None:
-            return 0
+        async def position(self, _partition: Partition) -> Position:
+            return Position(0)
 
     await pipe.store(many(10))
     await pipe.forward()
@@ -152,13 +156,15 @@ async def test_an_offset_that_retention_deleted_stops_the_consumer(
     await delete_before(pipe.bootstrap_servers, {TopicPartition(CALLBACKS.name, partition): 1})
     with pytest.raises(ExceptionGroup) as raised:
         await run_until(
-            Behind(LocalStore(tmp_path / "archive")),
+            Behind(open_store(str(tmp_path / "archive"), make=True)),
             lambda: False,
             bootstrap_servers=pipe.bootstrap_servers,
             group=group,
             limits=LIMITS,
         )
-    assert raised.group_contains(Stopped, match=f"{CALLBACKS.name}/{partition} at 0")
+    assert raised.group_contains(
+        Stopped, match=f"{CALLBACKS.name}/{partition} at 0, but the topic begins at"
+    )
 
 
 async def test_offsets_are_committed_after_the_effect(
@@ -167,7 +173,7 @@ async def test_offsets_are_committed_after_the_effect(
     """For lag tools, by number: what is committed is what the archive expects next."""
     await pipe.store(many(200, people=100))
     await pipe.forward()
-    archive = Archive(LocalStore(tmp_path / "archive"))
+    archive = an_archive(tmp_path / "archive")
     admin = AIOKafkaAdminClient(bootstrap_servers=pipe.bootstrap_servers)
     await admin.start()
     committed: dict[int, int] = {}
@@ -189,4 +195,6 @@ async def test_offsets_are_committed_after_the_effect(
     await admin.close()
     for number, offset in committed.items():
         # Never ahead of the sink; the archive may have gone on since.
-        assert offset <= (await archive.position(Partition(CALLBACKS.name, number)) or 0)
+        position = await archive.position(Partition(CALLBACKS.name, number))
+        assert position
+        assert offset <= position.next_offset

@@ -50,8 +50,41 @@ def test_the_short_benchmark_prints_figures_and_every_ok_is_in_kafka() -> None:
     )
 
 
-def test_the_whole_benchmark_is_what_make_runs() -> None:
-    """It takes too long to be run here."""
-    assert "python -m bench.ingress" in shell(f"make --dry-run --assume-old=setup {BLOCKS[0][5:]}")
-    assert BLOCKS[0] == "make bench-ingress\n"
-    assert len(BLOCKS) == 2
+@pytest.mark.timeout(120)
+def test_the_short_benchmark_of_the_archive_prints_figures_and_every_record_is_archived() -> None:
+    """The quick command of the page, as it stands there."""
+    rows = readers(shell(BLOCKS[3]))
+    assert set(rows) == {"hookline", "counting_tamed", "plain_loop"}
+    for cells in rows.values():
+        assert all(re.fullmatch(r"[\d,.]+", cell) for cell in (*cells[1:4], *cells[5:]))
+    assert rows["hookline"][4] == "20,000"
+    assert rows["plain_loop"][4] == "none"
+
+
+@pytest.mark.timeout(120)
+def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
+    """The rest of the benchmark of the archive, small."""
+    asked = "--only counting,file_stream_sink,sizes --records 2000 --sizes 1000,3000 --rounds 1"
+    output = shell(f"python -m bench.archive {asked}")
+    assert set(readers(output)) == {"counting", "file_stream_sink"}
+    sizes = re.findall(r"^\| ([\d,]+) \| 1 \|.*\| ([\d,]+) \|$", output, re.MULTILINE)
+    assert sizes == [("1,000", "1,000"), ("3,000", "3,000")]
+
+
+def test_the_whole_benchmarks_are_what_make_runs() -> None:
+    """They take too long to be run here."""
+    for block, module in ((BLOCKS[0], "bench.ingress"), (BLOCKS[2], "bench.archive")):
+        target = re.fullmatch(r"make (bench-[a-z]+)\n", block)
+        assert target is not None
+        assert f"python -m {module}" in shell(f"make --dry-run --assume-old=setup {target[1]}")
+    assert len(BLOCKS) == 4
+
+
+def readers(output: str) -> dict[str, list[str]]:
+    """Return the cells of the archive's table, by reader."""
+    return {
+        cells[0].strip("`"): cells
+        for line in output.splitlines()
+        if line.startswith("| `")
+        for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
+    }

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import re
+import shutil
 import signal
 import sys
 import urllib.request
@@ -150,7 +151,14 @@ async def test_every_command_in_the_docs_works(
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
         assert "records" in await shell.run(the_block("hookline archive ls"))
-        (query,) = blocks("sql")
+        await shell.run(the_block("hookline archive verify"))
+        await shell.run(the_block("hookline archive expire"))
+        await shell.run(the_block("hookline archive parquet"))
+        by_command = the_block("zstdcat")
+        if all(map(shutil.which, ("zstdcat", "jq"))):
+            assert "C2C.CallbackAfterSendMsg" in await shell.run(by_command)
+        shell.ran.add(by_command)  # tests/unit/test_queries.py has a stand-in
+        query = the_block("hookline.messages", "sql")
         with psycopg.connect(postgres_server.conninfo) as connection:
             days = connection.execute(query.encode()).fetchall()
         assert sum(messages for _, messages, _ in days) > 100
@@ -170,7 +178,7 @@ async def test_every_command_in_the_docs_works(
 
 def archive_block() -> str:
     """Return the block that starts the archive the first time."""
-    (found,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_DIR=archive python")]
+    (found,) = [b for b in blocks("sh") if b.startswith("ARCHIVE_URL=archive python")]
     return found
 
 

@@ -1,6 +1,5 @@
 """What holds for any input at all."""
 
-import io
 import json
 from typing import Any
 
@@ -10,8 +9,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from consumers.archive import segment
-from consumers.runtime.batch import Limits, Record
-from consumers.runtime.held import Held
+from consumers.runtime.batch import Limits, Position, Record
+from consumers.runtime.line import Line
 from ingress.row import encode, seal, unseal
 from ingress.settings import IngressSettings
 from schemas.body import Malformed, parse
@@ -124,15 +123,12 @@ records = st.builds(
 @given(st.lists(records, min_size=1, max_size=20))
 def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None:
     """One line each, valid JSON, the value byte for byte."""
-    content = segment.encode(a_stored_batch(*given_records))
-    lines = [json.loads(line) for line in segment.read_lines(io.BytesIO(content))]
+    _, content = segment.assemble(a_stored_batch(*given_records))
+    lines = [json.loads(line) for line in segment.read_lines(content)]
     assert [line["offset"] for line in lines] == [record.offset for record in given_records]
-    decoded = [
-        msgspec.json.decode(line, type=segment.Line)
-        for line in segment.read_lines(io.BytesIO(content))
-    ]
+    decoded = [msgspec.json.decode(line, type=segment.Line) for line in segment.read_lines(content)]
     assert [line.value for line in decoded] == [record.value for record in given_records]
-    assert segment.read_summary(io.BytesIO(content)).records == len(given_records)
+    assert segment.read_summary(content).records == len(given_records)
 
 
 @given(
@@ -145,25 +141,26 @@ def test_held_records_leave_once_and_in_order(
     gaps: list[int], records_max: int, bytes_max: int, portions: list[int]
 ) -> None:
     """However they arrive and wherever batches are cut; batches join without a gap."""
-    line = Held(Limits(records=records_max, bytes=bytes_max, age_s=5))
-    line.begin(P0, 0)
+    line = Line(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
+    line.begin(Position(0))
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]
     waiting = [Record(offset, 0, None, b"x" * (offset % 50), ()) for offset in offsets]
     left: list[int] = []
     ends_at = 0
     now = 0.0
-    while waiting or line.size or ends_at <= offsets[-1]:
+    while waiting or not line.idle or ends_at <= offsets[-1]:
         portion = portions[int(now) % len(portions)]
         fetched, waiting = waiting[:portion], waiting[portion:]
         # A marker may follow, where the next record leaves room for one.
         behind = fetched[-1].offset + 1 if fetched else offsets[-1] + 1
         reached = max(behind, waiting[0].offset) if waiting else behind + portion
-        line.add(P0, fetched, reached=reached, now=now)
+        line.add(fetched, reached=reached, now=now)
         now += 1
-        for batch in line.due(now=now):
+        while line.due(now):
+            batch = line.batch()
             assert batch.begins_at == ends_at
             assert len(batch.records) <= records_max
             ends_at = batch.next_offset
             left += [record.offset for record in batch.records]
-            line.applied(batch)
+            line.applied(batch, now)
     assert left == offsets

@@ -6,77 +6,111 @@ from pathlib import Path
 import pytest
 from builders import P0, P1, a_batch, a_record, a_stored_batch
 
-from consumers.archive import segment
+from consumers.archive import chain, segment
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Exists, LocalStore
-from consumers.runtime.handler import Elsewhere, Unavailable
+from consumers.archive.store import Exists, NoStore, Store, open_store
+from consumers.runtime.batch import Position
+from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+
+A_NAME = "t/0/2023-11-14T22-00000000000000000001.jsonl.zst"
 
 
-async def test_the_chain_goes_on_behind_its_last_segment(tmp_path: Path) -> None:
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store in a directory that is made."""
+    return open_store(str(tmp_path / "archive"), make=True)
+
+
+async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
     """The position is what is on disk, per partition."""
-    archive = Archive(LocalStore(tmp_path))
+    archive = Archive(store)
     assert await archive.position(P0) is None
+    await archive.begin(P0, 5)
+    assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
     await archive.handle(a_batch(12, 13))
-    assert await archive.position(P0) == 14
+    assert await archive.position(P0) == Position(14, (13, "o" * 16, 13))
     assert await archive.position(P1) is None
 
 
-async def test_who_comes_second_goes_behind_the_winner(tmp_path: Path) -> None:
+async def test_a_chain_begins_once(store: Store) -> None:
+    """Wherever the topic begins by then: a slow member must not begin another one."""
+    await Archive(store).begin(P0, 5)
+    await Archive(store).begin(P0, 8)
+    assert await Archive(store).position(P0) == Position(5)
+
+
+async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
-    archive, zombie = Archive(LocalStore(tmp_path)), Archive(LocalStore(tmp_path))
-    await archive.handle(a_batch(5, 6, 7))
+    await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
-        await zombie.handle(a_batch(5, 6))
+        await Archive(store).handle(a_batch(5, 6))
     assert elsewhere.value.next_offset == 8
-    (path,) = LocalStore(tmp_path).segments()
-    assert LocalStore(tmp_path).summary(path).last_offset == 7
+    (name,) = await store.names(P0)
+    assert (await store.summary(name)).last_offset == 7
 
 
-async def test_markers_are_passed_without_a_segment(tmp_path: Path) -> None:
-    """Behind a segment in its summary; alone in memory, until somebody adds a segment."""
-    archive, other = Archive(LocalStore(tmp_path)), Archive(LocalStore(tmp_path))
+async def test_markers_move_the_chain_on(store: Store) -> None:
+    """Behind a segment in its summary; alone as a segment without records."""
+    archive, other = Archive(store), Archive(store)
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
-    assert await other.position(P0) == 9
-    await archive.handle(replace(a_stored_batch(a_record(9), next_offset=12), records=()))
-    assert (await archive.position(P0), await other.position(P0)) == (12, 9)
-    await other.handle(a_stored_batch(a_record(10)))
-    assert await archive.position(P0) == 11
+    assert (await chain.last(store, P0)).next_offset == 9  # type: ignore[union-attr]
+    markers = replace(a_stored_batch(a_record(9), next_offset=12), records=())
+    await archive.handle(markers)
+    assert await other.position(P0) == Position(12, (5, "o" * 16, 5))
     with pytest.raises(Elsewhere) as elsewhere:
-        await archive.handle(replace(a_stored_batch(a_record(9), next_offset=12), records=()))
-    assert elsewhere.value.next_offset == 11
+        await other.handle(markers)
+    assert elsewhere.value.next_offset == 12
+    await other.handle(a_stored_batch(a_record(14), begins_at=12))
+    assert await archive.position(P0) == Position(15, (14, "o" * 16, 14))
 
 
-async def test_the_last_segment_is_the_one_with_the_highest_offset(tmp_path: Path) -> None:
+async def test_the_last_segment_is_the_one_with_the_highest_offset(store: Store) -> None:
     """Also where a clock step gave it an earlier hour."""
-    store = LocalStore(tmp_path)
     for offset, timestamp_ms in ((1, 1_700_010_000_000), (2, 1_700_000_000_000)):
         record = a_record(offset, timestamp_ms=timestamp_ms)
-        store.create(segment.name(P0, record), segment.encode(a_stored_batch(record)))
-    last = store.last(P0)
+        await store.create(*segment.assemble(a_stored_batch(record)))
+    last = await chain.last(store, P0)
     assert last is not None
     assert last.last_offset == 2
-    assert [segment.first_offset(path.name) for path in store.segments()] == [1, 2]
+    assert [segment.first_offset(name) for name in await store.names(P0)] == [1, 2]
 
 
-def test_a_segment_is_created_whole_or_not_at_all(tmp_path: Path) -> None:
+async def test_a_segment_is_created_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
     """What a killed writer leaves behind is no segment, and nothing is overwritten."""
-    store = LocalStore(tmp_path)
-    store.create("t/0/2023-11-14T22-00000000000000000001.jsonl.zst", b"first")
+    await store.create(A_NAME, b"first")
     with pytest.raises(Exists):
-        store.create("t/0/2023-11-14T22-00000000000000000001.jsonl.zst", b"second")
-    (tmp_path / "t/0/.2023-11-14T22-00000000000000000002.jsonl.zst.abcd").write_bytes(b"half")
-    (path,) = store.segments()
-    assert path.read_bytes() == b"first"
-    assert sorted(p.name for p in path.parent.iterdir()) == [
-        ".2023-11-14T22-00000000000000000002.jsonl.zst.abcd",
-        "2023-11-14T22-00000000000000000001.jsonl.zst",
-    ]
+        await store.create(A_NAME, b"second")
+    directory = (tmp_path / "archive" / A_NAME).parent
+    scratch = directory / ".2023-11-14T22-00000000000000000002.jsonl.zst.abcd"
+    scratch.write_bytes(b"half")
+    assert await store.partitions() == [P0._replace(topic="t")]
+    assert await store.names(P0._replace(topic="t")) == [A_NAME]
+    assert await store.read(A_NAME) == b"first"
+    assert {path.name for path in directory.iterdir()} == {scratch.name, Path(A_NAME).name}
 
 
-async def test_a_directory_that_cannot_be_written_is_an_outage(tmp_path: Path) -> None:
+async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
+    """Nobody knows where it ends."""
+    await store.create(A_NAME.replace("t/0", str(P0)), b"not a segment")
+    with pytest.raises(Stopped, match="cannot be read"):
+        await Archive(store).position(P0)
+
+
+async def test_a_directory_that_cannot_be_written_is_an_outage(
+    store: Store, tmp_path: Path
+) -> None:
     """Records wait; none is set aside."""
-    (tmp_path / "archive").write_text("a file where the directory should be")
-    archive = Archive(LocalStore(tmp_path / "archive"))
+    (tmp_path / "archive" / P0.topic).write_text("a file where a directory should be")
     with pytest.raises(Unavailable):
-        await archive.handle(a_batch(1))
+        await Archive(store).handle(a_batch(1))
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [("ftp://host/x", "ftp"), ("/nowhere/at/all", "/nowhere/at/all"), ("az://a/b", "Account")],
+)
+def test_a_url_that_names_no_store_is_refused_with_the_reason(url: str, why: str) -> None:
+    """Not with a traceback."""
+    with pytest.raises(NoStore, match=why):
+        open_store(url)

@@ -14,8 +14,8 @@ from bench.callbacks import requests
 from bench.connection import outcome_of
 from bench.goals import Results, goals
 from bench.load import Load, Report
+from bench.markdown import write
 from bench.measure import Cost, Figures
-from bench.tables import write
 from schemas.record import Callback, callback_record
 
 GOOD = (
@@ -149,9 +149,11 @@ def test_an_ok_of_ours_that_is_not_in_kafka_is_missing() -> None:
 
 
 def test_new_figures_take_the_place_of_old_ones(tmp_path: Path) -> None:
-    """All else on the page stays."""
+    """All else on the page stays, another benchmark's figures too."""
     page = tmp_path / "README.md"
-    page.write_text("a\n<!-- figures -->\nold\n<!-- /figures -->\nb\n")
+    page.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nold\n<!-- /y -->\n")
     for text in ("first \\1", "second"):
-        write(page, text)
-    assert page.read_text() == "a\n<!-- figures -->\n\nsecond\n<!-- /figures -->\nb\n"
+        write(page, "x", text)
+    assert page.read_text() == (
+        "a\n<!-- x -->\n\nsecond\n<!-- /x -->\nb\n<!-- y -->\nold\n<!-- /y -->\n"
+    )

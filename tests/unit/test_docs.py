@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from consumers.archive.consumer import ArchiveSettings
-from consumers.counters.consumer import CountersSettings
+from consumers.__main__ import CONSUMERS, named
 from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
-from consumers.sync.consumer import SyncSettings
 from ingress.refusals import ANSWERS
 from ingress.settings import IngressSettings
 from schemas.settings import Shared
@@ -19,14 +17,16 @@ from schemas.telemetry import CONSUMER, INGRESS
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
-PAGES = (ROOT / "README.md", ROOT / "bench" / "README.md", *(ROOT / "docs").rglob("*.md"))
+EXAMPLE = ROOT / "examples" / "subscriber"
+PAGES = (
+    *(ROOT / "README.md", ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
+    *(ROOT / "docs").rglob("*.md"),
+)
 PROCESSES = {
     "HOOKLINE_": Shared,
     "INGRESS_": IngressSettings,
     "CONSUMER_": ConsumerSettings,
-    "ARCHIVE_": ArchiveSettings,
-    "SYNC_": SyncSettings,
-    "COUNTERS_": CountersSettings,
+    **{named(name).prefix: named(name).settings for name in CONSUMERS},
     "STATS_": StatsSettings,
 }
 PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
@@ -97,11 +97,11 @@ def test_every_link_between_the_docs_leads_somewhere() -> None:
 def test_every_file_that_the_docs_name_is_there() -> None:
     """The map of the code is kept with the code."""
     for page in PAGES:
-        for named in re.findall(
-            r"`((?:ingress|consumers|schemas|ops|bench|tests)/[\w/]+\.(?:py|sql|lua))`",
+        for file in re.findall(
+            r"`((?:ingress|consumers|schemas|ops|bench|examples|tests)/[\w/]+\.(?:py|sql|lua))`",
             page.read_text(),
         ):
-            assert (ROOT / named).exists(), f"{page}: {named}"
+            assert (ROOT / file).exists(), f"{page}: {file}"
 
 
 def test_every_product_file_is_on_the_map() -> None:
@@ -112,3 +112,20 @@ def test_every_product_file_is_on_the_map() -> None:
             name = str(path.relative_to(ROOT))
             mapped = name in architecture or f"{path.parent.relative_to(ROOT)}/`" in architecture
             assert mapped or path.name == "__init__.py", name
+
+
+def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
+    """So there is one source, which other tests run; its test stands there in the same way."""
+    consumer = (EXAMPLE / "subscriber.py").read_text()
+    lines = consumer.count("\n")
+    assert lines < 40
+    assert f"{lines} lines" in (EXAMPLE / "README.md").read_text()
+    page = (ROOT / "docs" / "consumers.md").read_text()
+    shown = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert shown == [consumer, (EXAMPLE / "test_subscriber.py").read_text()]
+
+
+def test_the_examples_requirements_are_names_alone() -> None:
+    """Where they come from is the reader's to say."""
+    for line in (EXAMPLE / "requirements.txt").read_text().splitlines():
+        assert re.fullmatch(r"[a-z-]+", line)

@@ -10,21 +10,28 @@ MAY_SEE = {
     "consumers": {"schemas", "consumers"},
     "ops": {"schemas", "ingress", "consumers", "ops"},
     "bench": {"schemas", "ingress", "consumers", "ops", "bench"},
+    # What other teams see.
+    "examples": {"schemas", "consumers"},
     # What one would write without the product.
     "bench/peers": {"bench"},
 }
 PACKAGES = {*MAY_SEE, "tests"}
 
 
-def imported(path: Path) -> set[str]:
-    """Return the project's packages that a file imports."""
+def modules(path: Path) -> set[str]:
+    """Return the modules that a file imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
-    return {name.split(".")[0] for name in names} & PACKAGES
+    return names
+
+
+def imported(path: Path) -> set[str]:
+    """Return the project's packages that a file imports."""
+    return {name.split(".")[0] for name in modules(path)} & PACKAGES
 
 
 def test_no_package_sees_more_than_it_may() -> None:
@@ -34,6 +41,20 @@ def test_no_package_sees_more_than_it_may() -> None:
         assert files
         for path in files:
             assert imported(path) <= allowed, path
+
+
+def test_examples_see_of_the_consumers_the_runtime_alone() -> None:
+    """By the names that it exports, or its contract."""
+    for path in (ROOT / "examples").rglob("*.py"):
+        seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
+        assert seen <= {"consumers.runtime", "consumers.runtime.contract"}, path
+
+
+def test_the_runtime_sees_no_consumer() -> None:
+    """A project of its own may have it without the others' libraries."""
+    for path in (ROOT / "consumers" / "runtime").glob("*.py"):
+        seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
+        assert all(name.startswith("consumers.runtime") for name in seen), path
 
 
 def test_black_box_tests_see_no_product_package() -> None:

@@ -1,48 +1,71 @@
 """The loop of every consumer, with a fake source and a sink in memory."""
 
 import asyncio
-import random
+import time
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from builders import P0, P1, a_record
 from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime.batch import Batch, Limits, Partition
+from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.runtime.runner import POSTPONE_S, RECHECK_S, Runner
+from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, RECHECK_S
+from consumers.runtime.runner import HANDLING_S_MAX, TURN_S_MAX, Runner
+from schemas.telemetry import CONSUMER
+
+LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
 
 
 class Bench:
     """A runner with everything that it needs, none of it real."""
 
-    def __init__(self, *, rebuild: bool = False, offsets: range = range(10)) -> None:
+    def __init__(
+        self,
+        *,
+        rebuild: bool = False,
+        offsets: range = range(10),
+        limits: Limits = LIMITS,
+    ) -> None:
         self.topic = MemoryTopic()
         self.topic.records[P0] = [a_record(offset) for offset in offsets]
         self.source = FakeSource(self.topic)
         self.sink = MemorySink()
         self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
-        self.runner = Runner(
+        self.limits = limits
+        self.runner = self.a_runner(rebuild=rebuild)
+
+    def a_runner(self, **fields: Any) -> Runner:
+        """Return a runner with other bounds than the defaults."""
+        return Runner(
             name="bench",
             handler=self.sink,
-            limits=Limits(records=4, bytes=1 << 20, age_s=5),
+            limits=self.limits,
             dead_letters=self.dead_letters,
-            rebuild=rebuild,
             clock=self.clock,
+            **fields,
         )
+
+    def give(self, *partitions: Partition) -> None:
+        """Assign partitions."""
+        self.runner.given(self.source, partitions)
 
     async def turn(self, times: int = 6) -> None:
         """Let the loop turn, then let what is held grow old."""
         for _ in range(times):
             await self.runner.turn(self.source)
         self.clock.now += 5
-        await self.runner.turn(self.source)
+        for _ in range(times):
+            await self.runner.turn(self.source)
 
 
 async def test_every_record_is_applied_once_in_order_then_committed() -> None:
     """Full batches at once, the rest when it is old enough."""
     bench = Bench()
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: list(range(10))}
     assert bench.topic.committed == {P0: 10}
@@ -53,7 +76,7 @@ async def test_the_sinks_position_is_the_authority() -> None:
     bench = Bench()
     bench.sink.expects[P0] = 4
     bench.topic.committed[P0] = 8
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
 
@@ -61,7 +84,7 @@ async def test_the_sinks_position_is_the_authority() -> None:
 async def test_a_sink_that_stands_elsewhere_is_followed() -> None:
     """Another writer was there: forward. The sink was put back: back. Nothing twice, no gap."""
     bench = Bench(offsets=range(20))
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.runner.turn(bench.source)
     bench.sink.expects[P0] = 7
     await bench.turn(8)
@@ -77,12 +100,12 @@ async def test_an_empty_sink_of_a_group_that_has_committed_stops() -> None:
     """The sink was emptied or is another one; a person decides, and the text says how."""
     bench = Bench()
     bench.topic.committed[P0] = 8
-    bench.runner.given([P0])
+    bench.give(P0)
     with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
         await bench.turn()
     bench = Bench(rebuild=True)
     bench.topic.committed[P0] = 8
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: list(range(10))}
 
@@ -90,10 +113,11 @@ async def test_an_empty_sink_of_a_group_that_has_committed_stops() -> None:
 async def test_an_idle_sink_that_was_put_back_is_followed_without_a_new_record() -> None:
     """A restored copy, or a store that lost its last second, would have a hole until then."""
     bench = Bench()
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     bench.sink.put_back({P0: 6})
-    await bench.turn()
+    for _ in range(6):
+        await bench.runner.turn(bench.source)
     assert bench.sink.expects == {P0: 6}
     bench.clock.now += RECHECK_S
     await bench.turn()
@@ -103,15 +127,14 @@ async def test_an_idle_sink_that_was_put_back_is_followed_without_a_new_record()
 async def test_a_sink_that_is_emptied_on_the_way_stops_the_consumer() -> None:
     """With the next record, or without any; a person decides whether to build it anew."""
     bench = Bench()
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     bench.sink.put_back({})
     bench.topic.records[P0] += [a_record(10)]
-    await bench.turn()
     with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
         await bench.turn()
     idle = Bench()
-    idle.runner.given([P0])
+    idle.give(P0)
     await idle.turn()
     idle.sink.put_back({})
     idle.clock.now += RECHECK_S
@@ -123,10 +146,11 @@ async def test_a_sink_that_cannot_be_asked_is_asked_again() -> None:
     """At the beginning and while idle; nothing is fetched before it has answered."""
     bench = Bench()
     bench.sink.silent = True
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.runner.turn(bench.source)
     assert bench.source.positions == {}
     bench.sink.silent = False
+    await bench.turn()
     await bench.turn()
     bench.sink.put_back({P0: 6})
     bench.sink.silent = True
@@ -139,30 +163,65 @@ async def test_a_sink_that_cannot_be_asked_is_asked_again() -> None:
     assert bench.sink.applied == {P0: list(range(10))}
 
 
-async def test_while_the_sink_is_unavailable_records_wait_paused() -> None:
+async def test_while_the_sink_is_unavailable_nothing_more_is_fetched() -> None:
     """Nothing is set aside or skipped, and the same batch comes again after a growing wait."""
     bench = Bench()
     bench.sink.failures = [Unavailable("down"), Unavailable("down")]
-    bench.runner.given([P0])
-    await bench.runner.turn(bench.source)
-    await bench.runner.turn(bench.source)
-    assert bench.source.paused == {P0}
+    bench.give(P0)
+    for _ in range(5):
+        await bench.runner.turn(bench.source)
+    assert bench.source.wanted == set()
     bench.clock.now += POSTPONE_S
     await bench.runner.turn(bench.source)
-    assert (bench.source.paused, bench.sink.applied) == ({P0}, {})
-    bench.clock.now += 2 * POSTPONE_S
     await bench.runner.turn(bench.source)
-    assert (bench.source.paused, bench.sink.applied) == (set(), {P0: [0, 1, 2, 3]})
+    assert (bench.source.wanted, bench.sink.applied) == (set(), {})
+    bench.clock.now += 2 * POSTPONE_S
     await bench.turn()
+    assert bench.source.wanted == {P0}
     assert bench.sink.applied == {P0: list(range(10))}
     assert bench.dead_letters.offsets == []
+
+
+async def test_a_sink_that_comes_back_elsewhere_is_read_from_there() -> None:
+    """It was away because it was put back to an older state."""
+    bench = Bench()
+    bench.give(P0)
+    await bench.turn()
+    await bench.turn()
+    bench.topic.records[P0] += [a_record(10)]
+    bench.sink.failures = [Unavailable("down")]
+    await bench.turn()
+    bench.sink.put_back({P0: 4})
+    await bench.turn()
+    await bench.turn()
+    assert bench.sink.applied == {P0: list(range(11))}
+
+
+async def test_a_partition_whose_sink_is_away_does_not_hold_up_another() -> None:
+    """Nor does one whose write is slow."""
+    bench = Bench()
+    bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
+    handle, leave = bench.sink.handle, asyncio.Event()
+
+    async def slow_for_one(batch: Batch) -> None:
+        if batch.partition == P0:
+            await leave.wait()
+        await handle(batch)
+
+    bench.sink.handle = slow_for_one  # type: ignore[method-assign]
+    bench.give(P0, P1)
+    await bench.turn()
+    assert bench.sink.applied == {P1: list(range(10))}
+    leave.set()
+    await bench.turn()
+    assert bench.sink.applied == {P0: list(range(10)), P1: list(range(10))}
 
 
 async def test_a_rejected_record_is_set_aside_and_the_rest_goes_on() -> None:
     """Its neighbours are applied, and the batch covers its offset."""
     bench = Bench()
     bench.sink.rejects = {2, 9}
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert bench.dead_letters.offsets == [2, 9]
     assert bench.sink.applied == {P0: [0, 1, 3, 4, 5, 6, 7, 8]}
@@ -174,8 +233,8 @@ async def test_what_was_set_aside_does_not_come_again_when_the_rest_has_to_wait(
     bench = Bench()
     bench.sink.rejects = {1}
     bench.sink.failures_after_rejection = [Unavailable("down")]
-    bench.runner.given([P0])
-    for _ in range(3):
+    bench.give(P0)
+    for _ in range(4):
         await bench.runner.turn(bench.source)
     assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
     bench.clock.now += POSTPONE_S
@@ -188,27 +247,194 @@ async def test_the_sinks_position_is_behind_the_markers_that_follow() -> None:
     """Else retention would leave it before the topic's beginning, with nothing lost."""
     bench = Bench()
     bench.topic.markers = 3
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert bench.sink.expects == {P0: 13}
     assert bench.topic.committed == {P0: 13}
 
 
-async def test_a_fetch_is_delivered_before_the_next_one() -> None:
-    """However large it is: what is held does not grow with the backlog."""
+async def test_what_is_held_is_bounded_by_batches() -> None:
+    """A partition with two that wait fetches no more, however large the backlog is."""
     bench = Bench(offsets=range(1000))
-    bench.source = FakeSource(bench.topic, fetch_max=100)
-    bench.runner.given([P0])
-    for turns in range(1, 6):
+    leave = asyncio.Event()
+    handle = bench.sink.handle
+
+    async def slow(batch: Batch) -> None:
+        await leave.wait()
+        await handle(batch)
+
+    bench.sink.handle = slow  # type: ignore[method-assign]
+    bench.give(P0)
+    await bench.turn(20)
+    assert bench.source.wanted == set()
+    assert bench.source.positions[P0] < 16
+    leave.set()
+    for _ in range(1000):
         await bench.runner.turn(bench.source)
-        assert bench.sink.applied == {P0: list(range(100 * turns))}
+    await bench.turn()
+    assert bench.sink.applied == {P0: list(range(1000))}
+
+
+async def test_what_is_held_is_bounded_by_bytes() -> None:
+    """At the bound nothing is fetched, and the largest batch is closed early, so all goes on."""
+    bench = Bench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
+    bench.runner = bench.a_runner(held_bytes_max=20_000)
+    bench.give(P0)
+    for _ in range(80):
+        await bench.runner.turn(bench.source)
+    cut = bench.sink.batches
+    assert sum(cut) > 80
+    assert max(cut) < 30
+
+
+async def test_a_record_that_the_sink_does_not_name_is_found_by_halves() -> None:
+    """It stands alone in the end, and all others are applied, in order."""
+    bench = Bench(offsets=range(16), limits=Limits(records=16, bytes=1 << 20, age_s=5))
+    bench.sink.chokes_on = {6, 11}
+    bench.give(P0)
+    await bench.turn(20)
+    assert bench.dead_letters.offsets == [6, 11]
+    assert bench.sink.applied == {P0: [o for o in range(16) if o not in (6, 11)]}
+    # As often as it took to find it: 16, 8, 4, 2, 1.
+    assert bench.dead_letters.attempts[0] == 5
+
+
+async def test_too_many_dead_letters_stop_the_consumer() -> None:
+    """It is more likely to be wrong than all of them; the one too many is not set aside."""
+    bench = Bench(offsets=range(40))
+    bench.runner = bench.a_runner(set_aside_max=5)
+    bench.sink.rejects = set(range(0, 40, 2))
+    bench.give(P0)
+    with pytest.raises(Braked, match="5 of the last"):
+        await bench.turn(100)
+    assert bench.dead_letters.offsets == [0, 2, 4, 6, 8]
+
+
+async def test_the_brake_looks_at_the_last_records_alone() -> None:
+    """Now and then one is no reason to stop, for ever."""
+    brake = Brake(1)
+    for _ in range(3):
+        brake.rejected("it is bad")
+        brake.applied(WINDOW_RECORDS)
+    brake.rejected("it is bad")
+    brake.applied(WINDOW_RECORDS - 1)
+    with pytest.raises(Braked, match="it is bad"):
+        brake.rejected("it is bad")
+
+
+async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
+    """A member that slept must not write what others have passed since."""
+    bench = Bench(offsets=range(4))
+    bench.sink.failures = [Unavailable("down")]
+    bench.give(P0)
+    for _ in range(5):
+        await bench.runner.turn(bench.source)
+    bench.clock.now += BATCH_AGE_S_MAX + 6
+    bench.sink.expects[P0] = 2
+    handle, seen = bench.sink.handle, []
+
+    async def watched(batch: Batch) -> None:
+        seen.append(batch.begins_at)
+        await handle(batch)
+
+    bench.sink.handle = watched  # type: ignore[method-assign]
+    await bench.turn()
+    assert seen == [2]
+
+
+async def test_a_topic_that_begins_behind_the_sink_stops_the_consumer() -> None:
+    """Retention was quicker than the sink; going on would hide a loss."""
+    bench = Bench()
+    bench.sink.expects[P0] = 4
+    bench.topic.begins_at = 5
+    bench.give(P0)
+    with pytest.raises(Stopped, match="retention deleted"):
+        await bench.turn()
+
+
+async def test_the_last_record_is_recognized_where_the_topic_still_has_it() -> None:
+    """Another one in its place is another incarnation of the topic; a deleted one tells nothing."""
+    bench = Bench()
+    bench.sink.expects[P0] = 4
+    bench.sink.last[P0] = (3, "o" * 16, 3)
+    bench.give(P0)
+    await bench.turn()
+    assert bench.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
+    deleted = Bench(offsets=range(4, 10))
+    deleted.topic.begins_at = 4
+    deleted.sink.expects[P0] = 4
+    deleted.sink.last[P0] = (3, "x", 3)
+    deleted.give(P0)
+    await deleted.turn()
+    assert deleted.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
+    another = Bench()
+    another.sink.expects[P0] = 4
+    another.sink.last[P0] = (3, "x", 3)
+    another.give(P0)
+    with pytest.raises(Stopped, match="made anew"):
+        await another.turn()
+    assert another.sink.applied == {}
+
+
+async def test_only_what_hangs_is_told_as_hanging() -> None:
+    """A loop that stands still, a handler that does not end; not a sink that is away."""
+    bench = Bench()
+    bench.sink.failures = [Unavailable("down")] * 99
+    bench.give(P0)
+    for _ in range(5):
+        await bench.turn()
+        assert bench.runner.hanging() is None
+    bench.clock.now += TURN_S_MAX + 1
+    assert "the loop has not turned" in (bench.runner.hanging() or "")
+    hung = Bench()
+
+    async def never(_: Batch) -> None:
+        await asyncio.Event().wait()
+
+    hung.sink.handle = never  # type: ignore[assignment,method-assign]
+    hung.give(P0)
+    await hung.turn()
+    hung.clock.now += HANDLE_S
+    await hung.turn(1)
+    assert hung.runner.hanging() is None
+    hung.clock.now += HANDLING_S_MAX - HANDLE_S
+    await hung.turn(1)
+    assert f"a write of {P0} has taken" in (hung.runner.hanging() or "")
+
+
+async def test_metrics_say_what_is_not_in_the_sink_and_how_old_it_is() -> None:
+    """From the receipt over HTTP on; a topic that ends in markers has no lag."""
+    bench = Bench(offsets=range(3))
+    bench.topic.markers = 2
+    received = time.time() - 100
+    told = (("ce_time", datetime.fromtimestamp(received, UTC).isoformat().encode()),)
+    bench.topic.records[P0] = [r._replace(headers=told) for r in bench.topic.records[P0]]
+    bench.sink.failures = [Unavailable("down")]
+    bench.give(P0)
+    await bench.runner.turn(bench.source)
+    assert _shown("consumer_lag_offsets") == 5
+    await bench.turn(2)
+    assert _shown("consumer_lag_offsets") == 5
+    assert _shown("consumer_partitions_paused") == 1
+    assert 100 <= _shown("consumer_oldest_waiting_seconds") < 130
+    await bench.turn()
+    assert bench.sink.applied == {P0: [0, 1, 2]}
+    for metric in ("lag_offsets", "partitions_paused", "oldest_waiting_seconds", "held_bytes"):
+        assert _shown(f"consumer_{metric}") == 0, metric
+
+
+def _shown(metric: str) -> float:
+    """Return what a scrape would show."""
+    found = CONSUMER.get_sample_value(metric)
+    assert found is not None
+    return found
 
 
 async def test_a_bug_crashes_with_nothing_committed() -> None:
     """Retried, it would hide for ever."""
     bench = Bench()
     bench.sink.failures = [ZeroDivisionError("bug")]
-    bench.runner.given([P0])
+    bench.give(P0)
     with pytest.raises(ZeroDivisionError):
         await bench.turn()
     assert bench.topic.committed == {}
@@ -226,7 +452,7 @@ async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest()
         await handle(batch)
 
     bench.sink.handle = slow  # type: ignore[method-assign]
-    bench.runner.given([P0])
+    bench.give(P0)
     turning = asyncio.create_task(bench.turn())
     await entered.wait()
     taking = asyncio.create_task(bench.runner.taken())
@@ -244,65 +470,9 @@ async def test_records_of_a_partition_that_was_not_placed_are_not_delivered() ->
     bench = Bench()
     bench.topic.records[P1] = [a_record(0)]
     bench.source.seek(P1, 0)
-    bench.runner.given([P0])
+    bench.give(P0)
     await bench.turn()
     assert set(bench.sink.applied) == {P0}
-
-
-@pytest.mark.parametrize("seed", range(200))
-async def test_two_members_and_random_rebalances_apply_everything_once(seed: int) -> None:
-    """
-    A simulation: the partition changes hands at random awaits, the sink fails at random, and now
-    and then it is put back to an older state.
-    """
-    chance = random.Random(seed)  # noqa: S311 - a simulation
-    bench, other = Bench(offsets=range(40)), Bench()
-    other.topic, other.sink = bench.topic, bench.sink
-    other.source = FakeSource(bench.topic)
-    other.runner = Runner(
-        name="bench",
-        handler=bench.sink,
-        limits=Limits(records=3, bytes=1 << 20, age_s=5),
-        dead_letters=bench.dead_letters,
-        clock=bench.clock,
-    )
-    members = [(bench.runner, bench.source), (other.runner, other.source)]
-    stop = asyncio.Event()
-
-    async def live(runner: Runner, source: FakeSource) -> None:
-        while not stop.is_set():
-            await runner.turn(source)
-
-    living = [asyncio.create_task(live(*member)) for member in members]
-    owner = 0
-    members[owner][0].given([P0])
-    for _ in range(60):
-        for _ in range(chance.randrange(6)):
-            await asyncio.sleep(0)
-        bench.clock.now += chance.choice((0, 1, 6))
-        if chance.random() < 0.2:
-            bench.sink.failures.append(Unavailable("at random"))
-        if chance.random() < 0.1 and bench.sink.expects:
-            bench.sink.put_back({P0: chance.randint(0, bench.sink.expects[P0])})
-        if chance.random() < 0.3:
-            runner, source = members[owner]
-            # An eviction is not always told: then the old owner goes on as a zombie.
-            if chance.random() < 0.7:
-                await runner.taken()
-                source.positions.clear()
-                source.paused.clear()
-            owner = 1 - owner
-            members[owner][1].positions.clear()
-            members[owner][1].paused.clear()
-            members[owner][0].given([P0])
-    bench.sink.failures.clear()
-    async with asyncio.timeout(20):
-        while bench.sink.expects.get(P0) != 40:
-            bench.clock.now += 40
-            await asyncio.sleep(0)
-    stop.set()
-    await asyncio.gather(*living)
-    assert bench.sink.applied == {P0: list(range(40))}
 
 
 def test_a_partition_is_written_as_people_write_it() -> None:

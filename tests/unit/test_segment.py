@@ -1,9 +1,9 @@
 """A segment: any record is one line, and the whole reads back."""
 
-import io
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -18,15 +18,18 @@ from consumers.runtime.batch import Record
 
 def lines_of(content: bytes) -> list[Line]:
     """Return a segment's lines, decoded."""
-    return [
-        msgspec.json.decode(line, type=Line) for line in segment.read_lines(io.BytesIO(content))
-    ]
+    return [msgspec.json.decode(line, type=Line) for line in segment.read_lines(content)]
+
+
+def encode(*records: Record) -> bytes:
+    """Return the segment of a batch."""
+    return segment.assemble(a_stored_batch(*records))[1]
 
 
 def test_every_sample_reads_back_byte_for_byte() -> None:
     """Also those with line breaks, which are kept as Base64."""
     records = [a_record(n, value=sample.read_bytes()) for n, sample in enumerate(SAMPLES, 1)]
-    lines = lines_of(segment.encode(a_stored_batch(*records)))
+    lines = lines_of(encode(*records))
     assert [line.value for line in lines] == [sample.read_bytes() for sample in SAMPLES]
     assert [line.offset for line in lines] == list(range(1, len(SAMPLES) + 1))
 
@@ -46,34 +49,39 @@ def test_every_sample_reads_back_byte_for_byte() -> None:
 )
 def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
     """A segment is always valid JSON Lines."""
-    content = segment.encode(a_stored_batch(a_record(1, value=value), a_record(2)))
-    raw = [json.loads(line) for line in segment.read_lines(io.BytesIO(content))]
+    content = encode(a_record(1, value=value), a_record(2))
+    raw = [json.loads(line) for line in segment.read_lines(content)]
     assert "body_base64" in raw[0]
     assert "body" not in raw[0]
     assert lines_of(content)[0].value == value
 
 
+def test_a_number_of_any_size_is_json() -> None:
+    """RFC 8259 has no bound; what reads lines has one of its own, or none."""
+    value = b'{"n":1e999,"m":' + b"1" * 400 + b"}"
+    (line,) = lines_of(encode(a_record(1, value=value)))
+    assert (line.value, line.body_base64) == (value, None)
+
+
 def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
     """They are no UTF-8, or null."""
     odd = Record(1, 0, b"\xff", b"{}", (("a", b"\xff"), ("b", None)))  # type: ignore[arg-type]
-    (line,) = lines_of(segment.encode(a_stored_batch(odd)))
+    (line,) = lines_of(encode(odd))
     assert (line.key, line.key_base64) == (None, "/w==")
     assert line.headers == {"a": "\\xff", "b": None}
 
 
 def test_the_name_is_a_function_of_the_first_record() -> None:
     """Hour in UTC, offset in 20 digits: names sort as records do."""
-    name = segment.name(P0, a_record(42, timestamp_ms=1_700_000_000_000))
+    name, _ = segment.assemble(a_stored_batch(a_record(42, timestamp_ms=1_700_000_000_000)))
     assert name == "tim.callbacks.v1/0/2023-11-14T22-00000000000000000042.jsonl.zst"
     assert segment.first_offset(name) == 42
 
 
 def test_the_summary_stands_in_front() -> None:
     """It is read without reading the lines."""
-    content = segment.encode(
-        a_stored_batch(a_record(5, timestamp_ms=1000), a_record(9, timestamp_ms=2000))
-    )
-    summary = segment.read_summary(io.BytesIO(content))
+    content = encode(a_record(5, timestamp_ms=1000), a_record(9, timestamp_ms=2000))
+    summary = segment.read_summary(content)
     assert (summary.first_offset, summary.last_offset, summary.next_offset) == (5, 9, 10)
     assert (summary.records, summary.first_timestamp_ms, summary.last_timestamp_ms) == (
         2,
@@ -84,21 +92,55 @@ def test_the_summary_stands_in_front() -> None:
     assert (summary.last_origin, summary.last_sequence) == ("o" * 16, 9)
 
 
+def test_packs_of_a_batch_become_one_segment() -> None:
+    """As if they had been one: lines, bounds and sequences."""
+    records = [a_record(offset, timestamp_ms=offset) for offset in (7, 5, 6)]
+    records = [record._replace(offset=40 + n) for n, record in enumerate(records)]
+    packed = tuple(segment.pack(P0, [record]) for record in records)
+    whole = replace(a_stored_batch(*records), records=(), packed=packed)
+    name, content = segment.assemble(whole)
+    assert name == segment.assemble(a_stored_batch(*records))[0]
+    assert [line.offset for line in lines_of(content)] == [40, 41, 42]
+    summary = segment.read_summary(content)
+    expected = segment.read_summary(encode(*records))
+    assert summary.origins == expected.origins == {"o" * 16: (5, 7)}
+    assert (summary.position, summary.records) == (expected.position, 3)
+    assert summary.position == (43, (42, "o" * 16, 6))
+
+
+def test_segments_without_records_say_where_the_chain_stands() -> None:
+    """Where it begins, under one name for all; and behind markers that followed a record."""
+    names, positions = set(), []
+    for offset in (0, 7):
+        name, content = segment.beginning(P0, offset)
+        names.add(name)
+        positions.append(segment.read_summary(content).position)
+        assert lines_of(content) == []
+    assert names == {"tim.callbacks.v1/0/0001-01-01T00-00000000000000000000.jsonl.zst"}
+    assert positions == [(0, None), (7, None)]
+    behind = segment.read_summary(encode(a_record(5)))
+    name, content = segment.link(behind, 9)
+    link = segment.read_summary(content)
+    assert name == "tim.callbacks.v1/0/2023-11-14T22-00000000000000000006.jsonl.zst"
+    assert (link.first_offset, link.position) == (6, (9, behind.position.last))
+    assert lines_of(content) == []
+
+
 def test_a_damaged_segment_is_found() -> None:
     """Any byte of it, in the summary or in the lines."""
-    content = segment.encode(a_stored_batch(a_record(1), a_record(2)))
+    content = encode(a_record(1), a_record(2))
     for at in range(len(content)):
         broken = bytearray(content)
         broken[at] ^= 1
         with pytest.raises(Damaged):
-            list(segment.read_lines(io.BytesIO(broken)))
+            list(segment.read_lines(bytes(broken)))
     with pytest.raises(Damaged, match="ends within"):
-        segment.read_summary(io.BytesIO(b"\x50"))
+        segment.read_summary(b"\x50")
 
 
 def test_zstdcat_reads_over_the_summary(tmp_path: Path) -> None:
     """People read the archive with the tools that they have; Python's library stands in for it."""
-    content = segment.encode(a_stored_batch(a_record(1), a_record(2)))
+    content = encode(a_record(1), a_record(2))
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(content)
     zstdcat = shutil.which("zstdcat")

@@ -108,7 +108,7 @@ def test_a_password_is_never_shown() -> None:
 
 def test_another_processes_settings_are_none_of_ours() -> None:
     """One environment may serve several processes."""
-    read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_DIR": "/archive"})
+    read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_URL": "/archive"})
 
 
 def test_help_lists_every_setting() -> None:

@@ -12,7 +12,7 @@ from consumers.runtime.source import KafkaSource
 class Nothing:
     """A client that has no partitions."""
 
-    async def getmany(self, **_: object) -> dict[object, object]:
+    async def getmany(self, *_: object, **__: object) -> dict[object, object]:
         """Return nothing at once, as aiokafka does without an assignment."""
         return {}
 
@@ -25,10 +25,10 @@ async def test_a_client_that_never_joins_is_given_up(monkeypatch: pytest.MonkeyP
     """It would return nothing for ever; a fresh one joins."""
     client: Any = Nothing()
     source = KafkaSource(client)
-    assert await source.fetch() == {}
+    assert await source.fetch([]) == {}
     monkeypatch.setattr(source_module, "REJOIN_S", -1)
     with pytest.raises(KafkaError, match="not joined"):
-        await source.fetch()
+        await source.fetch([])
 
 
 async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,4 +38,4 @@ async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch
     source = KafkaSource(client)
     source.is_member = True
     for _ in range(3):
-        assert await source.fetch() == {}
+        assert await source.fetch([]) == {}

@@ -1,7 +1,6 @@
 """The proof finds what is missing, doubled, changed or unproven: broken on purpose, it fails."""
 
 import hashlib
-import io
 from typing import Any
 
 import msgspec
@@ -33,8 +32,8 @@ def see(tally: Tally, record: Record, *, archived: bool = True) -> None:
 
 def see_line(tally: Tally, record: Record) -> None:
     """Have a record be in the archive."""
-    content = segment.encode(a_stored_batch(record))
-    for line in segment.read_lines(io.BytesIO(content)):
+    _, content = segment.assemble(a_stored_batch(record))
+    for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=segment.Line))
 
 

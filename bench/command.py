@@ -1,0 +1,67 @@
+"""What the benchmarks' commands have in common."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
+from ops.topics import Refused, apply_topics
+from schemas.settings import Shared
+
+PAGE = Path(__file__).parent / "README.md"
+
+directory_option = click.option(
+    "--directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where all files lie meanwhile, for its disk; temporary files' without.",
+)
+write_option = click.option(
+    "--write", "writes", is_flag=True, help="Put the tables into bench/README.md."
+)
+
+
+@contextlib.contextmanager
+def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
+    """Yield a folder and a broker with our topics; neither is left afterwards."""
+    with tempfile.TemporaryDirectory(prefix="hookline-bench-", dir=directory) as made:
+        where = Path(made)
+        try:
+            with child.running(EmbeddedKafka(where / "kafka")) as kafka:
+                body_bytes_max = Shared().body_bytes_max
+                asyncio.run(apply_topics(kafka.address, body_bytes_max=body_bytes_max, replicas=1))
+                yield where, kafka
+        except (child.Missing, child.NotStarted, Refused) as fault:
+            raise click.ClickException(str(fault)) from fault
+
+
+def say(what: str) -> None:
+    """Tell people what happens."""
+    click.echo(what, err=True)
+
+
+def names(*known: str) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
+    """Return what reads names with commas between; all are meant where none is given."""
+
+    def read(_: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
+        found = tuple(given.split(",")) if given else known
+        if unknown := set(found) - set(known):
+            raise click.BadParameter(
+                f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}",
+                param=option,
+            )
+        return found
+
+    return read
+
+
+def numbers(_: click.Context, option: click.Parameter, given: str) -> tuple[int, ...]:
+    """Read numbers with commas between."""
+    try:
+        return tuple(map(int, given.split(",")))
+    except ValueError:
+        raise click.BadParameter("must be numbers with commas between", param=option) from None

@@ -1,0 +1,50 @@
+"""
+How the reading peers are run.
+
+Told by the environment: KAFKA, GROUP, RECORDS (how many to read) and DIRECTORY, for what they write
+and for two files that say how far they are: BEGUN before Kafka is asked for anything, ENDED when
+all is read and written.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import uvloop
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from bench.peers.kafka import TOPIC
+
+Take = Callable[[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]], None]
+BEGUN, ENDED = "begun", "ended"
+POLL_MS = 200
+
+
+def run(take: Take, *, end: Callable[[], None], **options: Any) -> None:
+    """Read RECORDS from the topic's beginning and stay until the process is killed."""
+    uvloop.run(_run(take, end, options))
+
+
+async def _run(take: Take, end: Callable[[], None], options: dict[str, Any]) -> None:
+    directory, left = Path(os.environ["DIRECTORY"]), int(os.environ["RECORDS"])
+    # Within the running loop: aiokafka's consumers belong to one.
+    consumer = AIOKafkaConsumer(
+        TOPIC,
+        bootstrap_servers=os.environ["KAFKA"],
+        group_id=os.environ["GROUP"],
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        **options,
+    )
+    (directory / BEGUN).touch()
+    await consumer.start()
+    while left > 0:
+        for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
+            take(partition, records)
+            left -= len(records)
+    end()
+    (directory / ENDED).touch()
+    # Who measures wants to see how large the process has become.
+    await asyncio.Event().wait()

@@ -1,0 +1,152 @@
+"""
+What every handler must do, as checks that its author's tests run; docs/consumers.md shows how.
+
+Each check takes an empty store. `CHECKS` has them all.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.handler import Elsewhere, Handler
+from schemas.record import Callback, callback_record, numbered
+from schemas.topics import CALLBACKS
+
+ORIGIN = "0123456789abcdef"
+HERE = Partition(CALLBACKS.name, 0)
+THERE = Partition(CALLBACKS.name, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A handler, another one on the same store, and how many records' effects the store shows."""
+
+    handler: Handler
+    rival: Handler
+    effects: Callable[[], Awaitable[int]]
+
+    async def stands_at(self) -> int | None:
+        """Return the offset that the store expects next, by the rival's word."""
+        position = await self.rival.position(HERE)
+        return position.next_offset if position else None
+
+    async def elsewhere(self, batch: Batch) -> int | None:
+        """Return where the store stands, by its refusal of `batch`."""
+        try:
+            await self.handler.handle(batch)
+        except Elsewhere as elsewhere:
+            return elsewhere.next_offset
+        raise AssertionError(f"a batch was applied that begins at {batch.begins_at}")
+
+
+def a_record(offset: int) -> Record:
+    """Return a callback's record, which differs by its offset."""
+    body = (
+        b'{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "ann",'
+        b' "To_Account": "bob", "MsgKey": "%d", "MsgBody": []}' % offset
+    )
+    made = callback_record(
+        Callback(
+            sdkappid="1400000001",
+            command="",
+            client_ip="192.0.2.1",
+            opt_platform="Web",
+            received_at_ms=1_700_000_000_000 + offset,
+            body=body,
+        )
+    )
+    headers = tuple(numbered(made.headers, ORIGIN, offset + 1))
+    return Record(offset, 1_700_000_000_000 + offset, made.key, made.value, headers)
+
+
+def a_batch(
+    first: int, count: int, *, begins_at: int | None = None, next_offset: int | None = None
+) -> Batch:
+    """Return a batch of `count` records; before the first and after the last may be markers."""
+    return Batch(
+        partition=HERE,
+        begins_at=first if begins_at is None else begins_at,
+        next_offset=first + count if next_offset is None else next_offset,
+        records=tuple(a_record(offset) for offset in range(first, first + count)),
+    )
+
+
+async def an_empty_store_has_no_position_until_it_is_begun(store: Store) -> None:
+    """The first to begin decides where, of one partition alone."""
+    assert await store.handler.position(HERE) is None
+    await store.handler.begin(HERE, 7)
+    await store.rival.begin(HERE, 9)
+    assert await store.stands_at() == 7
+    assert await store.handler.position(THERE) is None
+
+
+async def effect_and_position_move_together(store: Store) -> None:
+    """Over the markers that stand before the first record and after the last."""
+    await store.handler.begin(HERE, 0)
+    await store.handler.handle(a_batch(1, 3, begins_at=0))
+    assert (await store.stands_at(), await store.effects()) == (4, 3)
+    await store.handler.handle(a_batch(6, 2, begins_at=4, next_offset=9))
+    assert (await store.stands_at(), await store.effects()) == (9, 5)
+
+
+async def the_same_batch_again_is_refused(store: Store) -> None:
+    """As after an answer that was lost: the write had happened."""
+    await store.handler.begin(HERE, 0)
+    await store.handler.handle(a_batch(0, 3))
+    assert await store.elsewhere(a_batch(0, 3)) == 3
+    assert await store.effects() == 3
+
+
+async def what_begins_elsewhere_is_refused(store: Store) -> None:
+    """A rival wrote first; cut differently, begun before or behind, a zombie writes nothing."""
+    await store.handler.begin(HERE, 0)
+    await store.rival.handle(a_batch(0, 5))
+    for zombie in (a_batch(0, 7), a_batch(3, 4), a_batch(6, 2)):
+        assert await store.elsewhere(zombie) == 5
+    assert (await store.stands_at(), await store.effects()) == (5, 5)
+
+
+async def an_emptied_store_refuses(store: Store) -> None:
+    """To begin is the runtime's decision."""
+    assert await store.elsewhere(a_batch(3, 2)) is None
+    assert (await store.stands_at(), await store.effects()) == (None, 0)
+
+
+async def a_batch_without_records_moves_the_position(store: Store) -> None:
+    """All were set aside, or only markers came; otherwise it would come for ever."""
+    await store.handler.begin(HERE, 0)
+    await store.handler.handle(a_batch(0, 0, next_offset=1))
+    assert (await store.stands_at(), await store.effects()) == (1, 0)
+    await store.handler.handle(a_batch(1, 1))
+    assert (await store.stands_at(), await store.effects()) == (2, 1)
+
+
+async def partitions_do_not_mix(store: Store) -> None:
+    """Each has a position of its own."""
+    await store.handler.begin(HERE, 0)
+    await store.handler.begin(THERE, 40)
+    await store.handler.handle(a_batch(0, 3))
+    assert await store.rival.position(THERE) == Position(40)
+
+
+async def the_last_record_stands_beside_the_position(store: Store) -> None:
+    """By it another topic of the same name is told from this one; optional, see `Position`."""
+    await store.handler.begin(HERE, 0)
+    assert await store.handler.position(HERE) == Position(0)
+    await store.handler.handle(a_batch(3, 1, begins_at=0, next_offset=6))
+    last = (3, ORIGIN, 4)
+    assert await store.rival.position(HERE) == Position(6, last)
+    await store.handler.handle(a_batch(6, 0, next_offset=7))
+    assert await store.rival.position(HERE) == Position(7, last)
+
+
+CHECKS = (
+    an_empty_store_has_no_position_until_it_is_begun,
+    effect_and_position_move_together,
+    the_same_batch_again_is_refused,
+    what_begins_elsewhere_is_refused,
+    an_emptied_store_refuses,
+    a_batch_without_records_moves_the_position,
+    partitions_do_not_mix,
+    the_last_record_stands_beside_the_position,
+)

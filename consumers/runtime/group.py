@@ -1,0 +1,95 @@
+"""A member of a consumer group: how it joins, and who is told what it is given."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from consumers.runtime.batch import Partition
+from consumers.runtime.source import CALL_S, KafkaSource, Source
+
+# Of each partition. Large fetches are slower: what they bring falls out of the processor's caches.
+FETCH_BYTES = 64 << 10
+SESSION_TIMEOUT_MS = 10_000
+REBALANCE_TIMEOUT_MS = 30_000
+STOP_S = 5.0
+
+
+class Assignments(Protocol):
+    """Who is told when the group gives or takes partitions."""
+
+    def given(self, source: Source, partitions: Sequence[Partition]) -> None:
+        """Partitions are ours; nothing of them is fetched until `source.seek`."""
+        ...
+
+    async def taken(self) -> None:
+        """No partition is ours any more, on return no delivery is in flight."""
+        ...
+
+
+@contextlib.asynccontextmanager
+async def kafka_source(
+    *,
+    bootstrap_servers: str,
+    group: str,
+    topic: str,
+    assignments: Assignments,
+) -> AsyncIterator[KafkaSource]:
+    """Join `group` and yield its source; on exit the group is left."""
+    # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
+    # that are larger and slower than these.
+    client = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        group_id=group,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        session_timeout_ms=SESSION_TIMEOUT_MS,
+        rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        max_partition_fetch_bytes=FETCH_BYTES,
+    )
+    source = KafkaSource(client)
+    try:
+        async with asyncio.timeout(CALL_S):
+            await client.start()
+        client.subscribe([topic], listener=_Listener(client, source, assignments))
+        background = [
+            asyncio.create_task(source.keep_committing()),
+            asyncio.create_task(source.keep_measuring()),
+        ]
+        try:
+            yield source
+        finally:
+            for task in background:
+                task.cancel()
+    finally:
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_S):
+                await client.stop()
+
+
+class _Listener(ConsumerRebalanceListener):
+    """Short and without awaits of its own: aiokafka logs what it raises and goes on."""
+
+    def __init__(
+        self, client: AIOKafkaConsumer, source: KafkaSource, assignments: Assignments
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._assignments = assignments
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        # A position at once, so that aiokafka looks for none by itself.
+        for tp in assigned:
+            self._client.pause(tp)
+            self._client.seek(tp, 0)
+        self._source.is_member = True
+        self._assignments.given(self._source, [Partition(*tp) for tp in sorted(assigned)])
+
+    async def on_partitions_revoked(self, _revoked: object) -> None:
+        self._source.is_member = False
+        self._source.forget()
+        await self._assignments.taken()

@@ -1,0 +1,358 @@
+"""
+One partition's way into the sink, from its assignment to its revocation.
+
+A lane asks where the sink stands, has Kafka read from there, and delivers batch after batch. Lanes
+do not wait for each other: one whose sink is slow or away holds up its own partition alone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.brake import Brake
+from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.line import Line, Run
+from consumers.runtime.source import Source
+from schemas.telemetry import (
+    CONSUMER_BATCHES,
+    CONSUMER_BYTES,
+    CONSUMER_RECORDS,
+    CONSUMER_RELOCATED,
+    CONSUMER_RETRIES,
+    CONSUMER_SET_ASIDE,
+)
+
+log = logging.getLogger(__name__)
+
+# One call of a handler ends within this, well inside the group's rebalance time-out (30 s): a
+# rebalance waits for the call in flight.
+HANDLE_S = 20.0
+POSTPONE_S = 1.0
+POSTPONE_S_MAX = 30.0
+# How often an idle partition's sink is asked whether it still stands where it stood. A write would
+# show it, but a sink that was put back to an older state may wait long for the next record.
+RECHECK_S = 10.0
+# Older batches are dropped and fetched again: a member that slept must not write what others have
+# long passed, and what the archive has expired since (docs/decisions/0006-archive-chain.md).
+BATCH_AGE_S_MAX = 3600.0
+# Records are packed by so many bytes of memory, or when their batch is complete.
+PACK_BYTES = 1 << 20
+# Unpacked records of a partition, in bytes of memory; it fetches no more until they are packed.
+RAW_BYTES_MAX = 2 << 20
+# Batches of a partition that are complete, the one in delivery included; then it fetches no more.
+WAITING_MAX = 2
+
+
+class DeadLetters(Protocol):
+    """Where records go that can never be applied."""
+
+    async def set_aside(
+        self,
+        partition: Partition,
+        record: Record,
+        reason: Rejected,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
+        """Return once the record is in the dead-letter topic, as it was, with the reason."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What all lanes of a consumer share."""
+
+    name: str
+    handler: Handler
+    limits: Limits
+    dead_letters: DeadLetters
+    brake: Brake
+    rebuild: bool
+    clock: Callable[[], float]
+    packing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class _Ended(Exception):
+    """The partition is not ours any more."""
+
+
+class Lane:
+    """Use: `run` in a task, `take` what is fetched, `stir` after each fetch, `end`."""
+
+    def __init__(self, partition: Partition, source: Source, work: Work) -> None:
+        self.partition = partition
+        self.line = Line(partition, work.limits)
+        # When the handler's call in flight began, by the clock of `work`.
+        self.handling_since: float | None = None
+        self.away = False
+        self._committed: int | None = None
+        self._behind_since_s: float | None = None
+        self._source = source
+        self._work = work
+        self._stirred = asyncio.Event()
+        self._ended = False
+        self._checked_at = work.clock()
+        self._postponed = 0
+
+    @property
+    def thirsty(self) -> bool:
+        """Whether it wants more to be fetched."""
+        return (
+            self.line.begun
+            and not self.away
+            and self.line.waiting < WAITING_MAX
+            and self.line.raw < RAW_BYTES_MAX
+        )
+
+    def take(self, records: Sequence[Record], *, reached: int) -> None:
+        """Hold what was fetched."""
+        self.line.add(records, reached=reached, now=self._work.clock())
+
+    def stir(self) -> None:
+        """Have it look whether something is due."""
+        self._stirred.set()
+
+    def lag(self, end: int | None) -> int:
+        """Return how many offsets up to `end` are not in the sink, 0 where nobody knows."""
+        stands_at = self.line.stands_at
+        if stands_at is None:
+            stands_at = self._committed or 0
+        return max(0, (end or 0) - stands_at)
+
+    def oldest_s(self, now_s: float, *, behind: bool) -> float:
+        """
+        Return the age of the oldest callback that is not in the sink, since its receipt.
+
+        Where none is held, but there are some, it is the time since that began: they are older.
+        """
+        front = self.line.front
+        if not behind or (front and front.count):
+            self._behind_since_s = None
+        if front and front.count:
+            return max(0.0, now_s - front.received_at_s) if front.received_at_s else 0.0
+        if not behind:
+            return 0.0
+        self._behind_since_s = self._behind_since_s or now_s
+        return now_s - self._behind_since_s
+
+    def end(self, task: asyncio.Task[None]) -> None:
+        """End the lane's `task`, at once, or when the handler's call in flight is over."""
+        self._ended = True
+        if self.handling_since is None:
+            task.cancel()
+
+    async def run(self) -> None:
+        """
+        Deliver until `end`.
+
+        Raises:
+            Stopped: going on by itself would lose or double records.
+        """
+        position: Position | None = None
+        with contextlib.suppress(_Ended):
+            while True:
+                self._go(position or await self._ask_until_answered())
+                try:
+                    await self._deliver()
+                except Elsewhere as elsewhere:
+                    if self._ended:
+                        break
+                    self._answered()
+                    CONSUMER_RELOCATED.inc()
+                    self.line.clear()
+                    at = elsewhere.next_offset
+                    log.info("the sink of %s has %s at %s", self._work.name, self.partition, at)
+                    position = None if at is None else Position(at)
+
+    async def _ask_until_answered(self) -> Position:
+        while True:
+            try:
+                position = await self._position()
+            except Unavailable as error:
+                log.warning(
+                    "%s cannot say where %s stands: %s", self._work.name, self.partition, error
+                )
+                await self._postpone()
+            else:
+                self._answered()
+                return position
+
+    async def _position(self) -> Position:
+        """Return where to go on; where the sink has nothing, have it begin where the topic does."""
+        # In this order: what was committed before the sink is asked was in the sink before that.
+        committed = self._committed = await self._source.committed(self.partition)
+        async with self._bounded("asked"):
+            position = await self._work.handler.position(self.partition)
+        beginning = await self._source.beginning(self.partition)
+        if position is None:
+            if committed is not None and not self._work.rebuild:
+                raise Stopped(
+                    f"The sink of {self._work.name} has nothing of {self.partition}, but the group "
+                    f"has committed offset {committed}: the sink was emptied, or it is another "
+                    "one. To build it anew from what Kafka still has, start the process once with "
+                    "CONSUMER_REBUILD=true"
+                )
+            async with self._bounded("begun"):
+                await self._work.handler.begin(self.partition, beginning)
+                # Another member may have been quicker.
+                position = await self._work.handler.position(self.partition)
+            if position is None:
+                raise Unavailable("the sink has not begun")
+        if position.next_offset < beginning:
+            raise Stopped(
+                f"The sink of {self._work.name} expects {self.partition} at "
+                f"{position.next_offset}, but the topic begins at {beginning}: retention deleted "
+                "records before they were in the sink. Going on in silence would hide a loss; see "
+                "'A consumer stops' in docs/operations.md."
+            )
+        if position.last is not None and position.last[0] < beginning:
+            return Position(position.next_offset)  # too old to be compared
+        return position
+
+    def _go(self, position: Position) -> None:
+        begins_at = position.last[0] if position.last else position.next_offset
+        log.info("%s goes on with %s at %d", self._work.name, self.partition, position.next_offset)
+        self.line.begin(position)
+        self._source.seek(self.partition, begins_at)
+
+    async def _deliver(self) -> None:
+        """
+        Deliver what becomes due.
+
+        Raises:
+            Elsewhere: the sink stands at another offset.
+        """
+        while True:
+            await self._turn()
+            await self._pack()
+            while run := self.line.due(self._work.clock()):
+                await self._pack()
+                await self._apply(run)
+            if self.line.idle and self._work.clock() - self._checked_at >= RECHECK_S:
+                await self._recheck()
+
+    async def _turn(self) -> None:
+        await self._stirred.wait()
+        self._stirred.clear()
+
+    async def _pack(self) -> None:
+        pack = self._work.limits.pack
+        while pack and (run := self.line.to_pack(PACK_BYTES)):
+            records, raw = run.records, run.raw
+            run.records = []
+            # One at a time: it is Python for the most part, and two threads of that are slower.
+            async with self._work.packing:
+                run.packed.append(await asyncio.to_thread(pack, self.partition, records))
+            run.raw -= raw
+
+    async def _apply(self, run: Run) -> None:
+        """Hand the batch at the front to the sink, once."""
+        clock = self._work.clock
+        if clock() - run.since > BATCH_AGE_S_MAX + self._work.limits.age_s:
+            raise Elsewhere(None)
+        batch, count, size = self.line.batch(), run.count, run.size
+        try:
+            self.handling_since = clock()
+            try:
+                async with asyncio.timeout(HANDLE_S):
+                    await self._work.handler.handle(batch)
+            finally:
+                self.handling_since = None
+        except Rejected as reason:
+            self._failed(run)
+            self._answered()
+            await self._reject(run, batch, reason)
+        except (Unavailable, TimeoutError) as error:
+            self._failed(run)
+            log.warning("%s waits with %s: %r", self._work.name, self.partition, error)
+            await self._postpone()
+        else:
+            if self._ended:
+                raise _Ended
+            self.line.applied(batch, clock())
+            self._source.commit(self.partition, batch.next_offset)
+            self._work.brake.applied(count)
+            self._answered()
+            CONSUMER_RECORDS.inc(count)
+            CONSUMER_BYTES.inc(size)
+            CONSUMER_BATCHES.inc()
+
+    async def _reject(self, run: Run, batch: Batch, reason: Rejected) -> None:
+        offset = reason.offset
+        if offset is None and len(batch.records) > 1:
+            self.line.split()
+            return
+        rejected = [r for r in batch.records if offset in (None, r.offset)]
+        if len(rejected) != 1:
+            raise AssertionError(f"the handler rejects a record that it was not given: {reason}")
+        log.warning("%s/%d is set aside: %s", batch.partition, rejected[0].offset, reason)
+        self._work.brake.rejected(str(reason))
+        try:
+            await self._work.dead_letters.set_aside(
+                batch.partition,
+                rejected[0],
+                reason,
+                attempts=run.attempts,
+                first_failed_at_ms=run.first_failed_at_ms,
+            )
+        except Unavailable as error:
+            log.warning("%s waits with %s: %s", self._work.name, self.partition, error)
+            await self._postpone()
+            return
+        CONSUMER_SET_ASIDE.inc()
+        # At once: if the rest has to wait, this one is not set aside again.
+        self.line.without(rejected[0].offset)
+
+    async def _recheck(self) -> None:
+        """
+        Ask an idle sink again.
+
+        Raises:
+            Elsewhere: it was put back to an older state.
+        """
+        self._checked_at = self._work.clock()
+        begins_at = self.line.begins_at
+        try:
+            position = await self._position()
+        except Unavailable as error:
+            log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
+            return
+        # What came meanwhile is held, not applied: it is compared with when it is written.
+        if position.next_offset != begins_at:
+            raise Elsewhere(position.next_offset)
+
+    def _failed(self, run: Run) -> None:
+        if self._ended:
+            raise _Ended
+        if not run.attempts:
+            run.first_failed_at_ms = time.time_ns() // 1_000_000
+        run.attempts += 1
+
+    def _answered(self) -> None:
+        self._postponed = 0
+        self.away = False
+
+    async def _postpone(self) -> None:
+        """Wait a growing time. Nothing is fetched meanwhile, but the member stays in its group."""
+        CONSUMER_RETRIES.inc()
+        self.away = True
+        wait_s = min(POSTPONE_S * 2 ** min(self._postponed, 10), POSTPONE_S_MAX)
+        self._postponed += 1
+        until = self._work.clock() + wait_s
+        while self._work.clock() < until:
+            await self._turn()
+
+    @contextlib.asynccontextmanager
+    async def _bounded(self, what: str) -> AsyncIterator[None]:
+        """Bound a question to the sink, and tell its end as the sink's own."""
+        try:
+            async with asyncio.timeout(HANDLE_S):
+                yield
+        except TimeoutError as error:
+            raise Unavailable(f"the sink could not be {what} within {HANDLE_S:g} s") from error

@@ -1,0 +1,255 @@
+"""
+A handler over a SQL database with a Python driver (PEP 249), such as sqlite3 or psycopg.
+
+A batch is one transaction: the position moves if it is where the batch begins, then the effect is
+written. A rival waits for the position's row and compares anew when it is free.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from threading import Lock
+from typing import Any, Protocol
+
+from consumers.runtime.batch import Batch, Limits, Partition, Position
+from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from schemas.event import place
+
+LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
+
+_POSITIONS = """create table if not exists hookline_positions (
+    consumer varchar(255) not null, topic varchar(255) not null, partition_number integer not null,
+    next_offset bigint not null, last_offset bigint, last_origin text, last_sequence bigint,
+    primary key (consumer, topic, partition_number))"""
+_OF_ONE = " where consumer = ? and topic = ? and partition_number = ?"
+_FIND = "select next_offset, last_offset, last_origin, last_sequence from hookline_positions"
+_BEGIN = (
+    "insert into hookline_positions (consumer, topic, partition_number, next_offset)"
+    " values (?, ?, ?, ?)"
+)
+# Where no record came, the last one stays.
+_MOVE = (
+    "update hookline_positions set next_offset = ?, last_offset = coalesce(?, last_offset),"
+    " last_origin = coalesce(?, last_origin), last_sequence = coalesce(?, last_sequence)"
+)
+_FORGET = "delete from hookline_positions"
+# A row that is always taken back.
+_PROBE = Partition("probe", -1)
+
+
+class Connection(Protocol):
+    """What is used of a driver's connection. It must not commit by itself."""
+
+    def cursor(self) -> Any:
+        """Return a cursor with `execute`, `fetchone` and `rowcount`."""
+        ...
+
+    def commit(self) -> None:
+        """Make what was written durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Take back what was written."""
+        ...
+
+    def close(self) -> None:
+        """End; what was not committed is taken back."""
+        ...
+
+
+class _Refused(Exception):
+    """The database takes no rows like these, whenever they come."""
+
+
+class SqlSink:
+    """
+    Applies batches by `apply(cursor, batch)`; each partition has one thread and one connection.
+
+    A call that was given up may still be under way there; the partition's next one waits for it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        driver: Any,
+        connect: Callable[[], Connection],
+        apply: Callable[[Any, Batch], None],
+        *,
+        tables: Sequence[str] = (),
+    ) -> None:
+        self._name = name
+        self._connect = connect
+        self._apply = apply
+        self._tables = tables
+        self._mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[driver.paramstyle]
+        # What drivers raise of values that a database cannot hold, and of text that is none.
+        self._refusals = (driver.DataError, driver.IntegrityError, UnicodeError, OverflowError)
+        self._not_now = (
+            driver.OperationalError,
+            driver.InterfaceError,
+            driver.InternalError,
+            OSError,
+        )
+        self._threads: dict[Partition, ThreadPoolExecutor] = {}
+        self._open: dict[Partition, Connection] = {}
+        # Who makes the tables at the same time as another is refused.
+        self._connecting = Lock()
+
+    async def position(self, partition: Partition) -> Position | None:
+        """
+        Return the offset that is expected next and the last record, None if there is none.
+
+        Raises:
+            Unavailable: the database does not answer.
+            Stopped: the connection commits by itself.
+        """
+        position: Position | None = await self._in_thread(partition, self._position)
+        return position
+
+    async def begin(self, partition: Partition, next_offset: int) -> None:
+        """
+        Expect `next_offset` of a partition without a position; another position stays.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        await self._in_thread(partition, self._begin, next_offset)
+
+    async def handle(self, batch: Batch) -> None:
+        """
+        Apply the batch and move the position, in one transaction.
+
+        Raises:
+            Rejected: by `apply`, or the database refuses a row, and nobody knows of which record.
+            Elsewhere: the position is not the one where the batch begins; nothing was written.
+            Unavailable: the database did not answer; it may have written all or nothing.
+        """
+        try:
+            await self._in_thread(batch.partition, self._handle, batch)
+        except _Refused as refused:
+            if not batch.records:
+                raise
+            raise Rejected(None, f"the database of {self._name}: {refused}") from refused.__cause__
+
+    def close(self) -> None:
+        """Close each connection once no call is under way in it."""
+        for partition, thread in self._threads.items():
+            thread.submit(self._drop, partition)
+            thread.shutdown(wait=False)
+
+    async def _in_thread(self, partition: Partition, call: Callable[..., Any], *args: Any) -> Any:
+        if partition not in self._threads:
+            self._threads[partition] = ThreadPoolExecutor(1, f"{self._name} {partition}")
+        thread = self._threads[partition]
+        return await asyncio.get_running_loop().run_in_executor(thread, call, partition, *args)
+
+    def _position(self, partition: Partition) -> Position | None:
+        with self._transaction(partition) as cursor:
+            return self._find(cursor, partition)
+
+    def _begin(self, partition: Partition, next_offset: int) -> None:
+        # Refused: it has begun.
+        with suppress(_Refused), self._transaction(partition) as cursor:
+            self._execute(cursor, _BEGIN, self._name, *partition, next_offset)
+
+    def _handle(self, partition: Partition, batch: Batch) -> None:
+        last: tuple[int, str, int] | tuple[None, None, None] = (None, None, None)
+        if batch.records:
+            last = (batch.records[-1].offset, *place(batch.records[-1].headers))
+        with self._transaction(partition) as cursor:
+            self._execute(
+                *(cursor, f"{_MOVE}{_OF_ONE} and next_offset = ?", batch.next_offset, *last),
+                *(self._name, *partition, batch.begins_at),
+            )
+            if cursor.rowcount != 1:
+                stands_at = self._find(cursor, partition)
+                raise Elsewhere(stands_at.next_offset if stands_at else None)
+            if batch.records:
+                self._apply(cursor, batch)
+
+    def _find(self, cursor: Any, partition: Partition) -> Position | None:
+        self._execute(cursor, _FIND + _OF_ONE, self._name, *partition)
+        if (found := cursor.fetchone()) is None:
+            return None
+        next_offset, *last = found
+        return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]))
+
+    def _execute(self, cursor: Any, statement: str, *values: object) -> None:
+        cursor.execute(statement.replace("?", self._mark), values)
+
+    @contextmanager
+    def _transaction(self, partition: Partition) -> Iterator[Any]:
+        """Commit what is done within, or nothing of it, and have the next one connect anew."""
+        try:
+            if partition not in self._open:
+                with self._connecting:
+                    self._open[partition] = self._connected()
+            yield self._open[partition].cursor()
+            self._open[partition].commit()
+        except BaseException as error:
+            self._drop(partition)
+            if isinstance(error, self._refusals):
+                raise _Refused(str(error)) from error
+            if isinstance(error, self._not_now):
+                raise Unavailable(f"the database of {self._name}: {error}") from error
+            raise
+
+    def _connected(self) -> Connection:
+        connection = self._connect()
+        try:
+            cursor = connection.cursor()
+            for table in (_POSITIONS, *self._tables):
+                cursor.execute(table)
+            connection.commit()
+            self._prove(connection)
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, self._refusals):
+                # Another member makes the same tables.
+                raise Unavailable(f"the database of {self._name}: {error}") from error
+            raise
+        return connection
+
+    def _prove(self, connection: Connection) -> None:
+        """Take back a row: one that stays would mean that effect and position are two writes."""
+        cursor = connection.cursor()
+        self._execute(cursor, _BEGIN, self._name, *_PROBE, 0)
+        connection.rollback()
+        stays = self._find(cursor, _PROBE)
+        if stays:
+            self._execute(cursor, _FORGET + _OF_ONE, self._name, *_PROBE)
+        connection.commit()
+        if stays:
+            raise Stopped(
+                f"The connection of {self._name} commits by itself (autocommit), or its tables "
+                "know no transactions. A crash would lose or double records, so nothing is written."
+            )
+
+    def _drop(self, partition: Partition) -> None:
+        if connection := self._open.pop(partition, None):
+            connection.close()
+
+
+@asynccontextmanager
+async def sql_sink(
+    name: str,
+    driver: Any,
+    connect: Callable[[], Connection],
+    apply: Callable[[Any, Batch], None],
+    *,
+    tables: Sequence[str] = (),
+    limits: Limits = LIMITS,
+) -> AsyncIterator[tuple[Handler, Limits]]:
+    """
+    Yield a handler whose effect is `apply(cursor, batch)`, in one transaction with its position.
+
+    `driver` is the module (PEP 249), `connect` makes a connection that does not commit by itself
+    and bounds every call by a time-out, `tables` are statements for each new connection. `name`
+    tells the positions of one consumer from another's in the same database.
+    """
+    sink = SqlSink(name, driver, connect, apply, tables=tables)
+    try:
+        yield sink, limits
+    finally:
+        sink.close()

@@ -1,0 +1,39 @@
+"""Count callbacks by day, app and command in SQLite, each once: `python subscriber.py`."""
+
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from consumers.runtime import Batch, Consumer, Opened, Settings, callbacks, main, sql_sink
+from schemas.topics import CALLBACKS
+
+DAYS = "create table if not exists days (day, app, command, callbacks, unique (day, app, command))"
+ADD = """insert into days values (?, ?, ?, ?)
+    on conflict do update set callbacks = callbacks + excluded.callbacks"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriberSettings(Settings):
+    """SUBSCRIBER_*: where the counts are."""
+
+    file: Path = Path("days.db")
+
+
+def count(cursor: sqlite3.Cursor, batch: Batch) -> None:
+    """Add what the batch holds. The position moves in the same transaction."""
+    days = Counter((f"{e.received_at:%F}", e.sdkappid, e.command) for e, _ in callbacks(batch))
+    cursor.executemany(ADD, [(*day, found) for day, found in days.items()])
+
+
+def sink(settings: SubscriberSettings) -> Opened:
+    """Return what connects when it is needed, and anew after a failure."""
+    connect = partial(sqlite3.connect, settings.file)
+    return sql_sink("subscriber", sqlite3, connect, count, tables=[DAYS])
+
+
+SUBSCRIBER = Consumer(name="subscriber", topic=CALLBACKS, settings=SubscriberSettings, open=sink)
+
+if __name__ == "__main__":
+    main(SUBSCRIBER)

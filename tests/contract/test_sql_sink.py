@@ -1,0 +1,227 @@
+"""What a sink in a SQL database does when it cannot do what it should: SQLite and PostgreSQL."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from consumers.runtime import Batch, Elsewhere, Handler, Rejected, Stopped, Unavailable, sql_sink
+from consumers.runtime.contract import HERE, THERE, a_batch
+
+SEEN = "create table if not exists seen (record bigint not null check (record <> 13))"
+Open = Callable[[], Any]
+
+
+def see(cursor: Any, batch: Batch) -> None:
+    """Note the batch's offsets."""
+    for record in batch.records:
+        cursor.execute(f"insert into seen values ({record.offset:d})")  # noqa: S608 - a number
+
+
+class Base:
+    """One database and how to connect to it."""
+
+    def __init__(self, driver: Any, connect: Callable[..., Any], opened: AsyncExitStack) -> None:
+        self.driver = driver
+        self.connect = connect
+        self._opened = opened
+
+    async def member(
+        self,
+        apply: Callable[[Any, Batch], None] = see,
+        connect: Open | None = None,
+        tables: list[str] | None = None,
+    ) -> Handler:
+        """Return another handler on it."""
+        made = sql_sink(
+            "seen", self.driver, connect or self.connect, apply, tables=tables or [SEEN]
+        )
+        handler, _ = await self._opened.enter_async_context(made)
+        return handler
+
+    def seen(self) -> list[int]:
+        """Return the offsets that were seen."""
+        with closing(self.connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute("select record from seen order by record")
+            return [record for (record,) in cursor.fetchall()]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def base(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Base]:
+    """An empty database."""
+    async with AsyncExitStack() as opened:
+        if request.param == "sqlite":
+            yield Base(sqlite3, partial(sqlite3.connect, tmp_path / "seen.db"), opened)
+        else:
+            conninfo = request.getfixturevalue("conninfo")
+            yield Base(psycopg, partial(psycopg.connect, conninfo), opened)
+
+
+async def test_a_row_that_is_refused_leaves_nothing_behind(base: Base) -> None:
+    """The batch comes again in halves, for nobody knows which record it was."""
+    handler = await base.member()
+    await handler.begin(HERE, 0)
+    await handler.handle(a_batch(0, 10))
+    with pytest.raises(Rejected) as raised:
+        await handler.handle(a_batch(10, 5))
+    assert raised.value.offset is None
+    assert isinstance(raised.value.__cause__, base.driver.IntegrityError)
+    assert base.seen() == list(range(10))
+    await handler.handle(a_batch(10, 2))
+    assert base.seen() == list(range(12))
+
+
+async def test_what_the_effect_raises_is_told_as_it_is_and_leaves_nothing_behind(
+    base: Base,
+) -> None:
+    """A record that it rejects by name, and a bug."""
+
+    def apply(cursor: Any, batch: Batch) -> None:
+        see(cursor, batch)
+        if batch.records[0].offset == 0:
+            raise Rejected(2, "the test says so")
+        if batch.records[0].offset == 1:
+            raise ZeroDivisionError
+
+    handler = await base.member(apply)
+    await handler.begin(HERE, 0)
+    with pytest.raises(Rejected, match="the test says so") as raised:
+        await handler.handle(a_batch(0, 3))
+    assert raised.value.offset == 2
+    with pytest.raises(ZeroDivisionError):
+        await handler.handle(a_batch(1, 3, begins_at=0))
+    assert base.seen() == []
+
+
+async def test_text_that_no_database_can_hold_is_refused(base: Base) -> None:
+    """Lone surrogates, which real bodies have."""
+
+    def apply(cursor: Any, _: Batch) -> None:
+        mark = "?" if base.driver is sqlite3 else "%s"
+        cursor.execute(f"insert into words values ({mark})", ("\ud800",))  # noqa: S608 - a mark
+
+    handler = await base.member(apply, tables=["create table if not exists words (word text)"])
+    await handler.begin(HERE, 0)
+    with pytest.raises(Rejected):
+        await handler.handle(a_batch(0, 1))
+
+
+async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base) -> None:
+    """Effect and position would be two writes. Once that is mended, it goes on."""
+    by_itself: dict[str, Any] = (
+        {"isolation_level": None} if base.driver is sqlite3 else {"autocommit": True}
+    )
+    wrong = await base.member(connect=partial(base.connect, **by_itself))
+    for _ in range(2):
+        with pytest.raises(Stopped, match="commits by itself"):
+            await wrong.position(HERE)
+    right = await base.member()
+    await right.begin(HERE, 0)
+    await right.handle(a_batch(0, 1))
+    assert base.seen() == [0]
+
+
+async def test_of_two_rivals_one_wins_every_race(base: Base) -> None:
+    """The other is told where the winner stands."""
+    members = [await base.member() for _ in range(2)]
+    await members[0].begin(HERE, 20)
+    for at in range(20, 50):
+        races = [member.handle(a_batch(at, 1)) for member in members]
+        ends = await asyncio.gather(*races, return_exceptions=True)
+        (lost,) = [end for end in ends if end is not None]
+        assert isinstance(lost, Elsewhere)
+        assert lost.next_offset == at + 1
+    assert base.seen() == list(range(20, 50))
+
+
+async def test_members_that_make_the_tables_at_once_all_begin(base: Base) -> None:
+    """Who is refused tries again, as the runtime does."""
+    members = [await base.member() for _ in range(4)]
+    waiting = members
+    async with asyncio.timeout(20):
+        while waiting:
+            asked = [member.position(HERE) for member in waiting]
+            ends = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(end is None or isinstance(end, Unavailable) for end in ends), ends
+            waiting = [member for member, end in zip(waiting, ends, strict=True) if end]
+
+
+async def test_a_call_that_was_given_up_ends_before_the_next_one_begins(base: Base) -> None:
+    """It may still have written, and then the next one is told."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(cursor: Any, batch: Batch) -> None:
+        begun.set()
+        go_on.wait(20)
+        see(cursor, batch)
+
+    handler = await base.member(slow)
+    await handler.begin(HERE, 0)
+    given_up = asyncio.create_task(handler.handle(a_batch(0, 3)))
+    await asyncio.to_thread(begun.wait, 20)
+    given_up.cancel()
+    again = asyncio.create_task(handler.handle(a_batch(0, 3)))
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(Elsewhere) as raised:
+        await again
+    assert raised.value.next_offset == 3
+    assert base.seen() == [0, 1, 2]
+
+
+async def test_partitions_do_not_wait_for_each_other(conninfo: str) -> None:
+    """One whose position is locked, as by a member that froze, holds up itself alone."""
+    connect = partial(psycopg.connect, conninfo)
+    async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
+        for partition in (HERE, THERE):
+            await handler.begin(partition, 0)
+        with psycopg.connect(conninfo) as frozen:
+            frozen.execute(
+                "select 1 from hookline_positions where partition_number = %s for update",
+                (HERE.number,),
+            )
+            waiting = asyncio.create_task(handler.handle(a_batch(0, 1)))
+            await handler.handle(replace(a_batch(1, 1, begins_at=0), partition=THERE))
+            assert not waiting.done()
+        await waiting
+
+
+async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Path) -> None:
+    """Locked, or not there; later it goes on."""
+    file = tmp_path / "later" / "seen.db"
+    async with sql_sink(
+        "seen", sqlite3, partial(sqlite3.connect, file, timeout=0.05), see, tables=[SEEN]
+    ) as (handler, _):
+        with pytest.raises(Unavailable, match="unable to open"):
+            await handler.position(HERE)
+        file.parent.mkdir()
+        await handler.begin(HERE, 0)
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("begin immediate")
+            with pytest.raises(Unavailable, match="locked"):
+                await handler.handle(a_batch(0, 1))
+        await handler.handle(a_batch(0, 1))
+
+
+async def test_a_server_that_went_away_is_asked_anew(conninfo: str) -> None:
+    """The call in flight fails as unavailable, the next one has another connection."""
+    connect = partial(psycopg.connect, conninfo)
+    async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
+        await handler.begin(HERE, 0)
+        with psycopg.connect(conninfo, autocommit=True) as other:
+            other.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where datname = current_database() and pid <> pg_backend_pid()"
+            )
+        with pytest.raises(Unavailable):
+            await handler.handle(a_batch(0, 1))
+        await handler.handle(a_batch(0, 1))

@@ -1,0 +1,80 @@
+"""kill -9 of the archive, again and again, under load: the chains stay whole."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import archive_reader
+import pytest
+from callback_load import Load, committed_offsets, dead_letters
+from consumer_process import Consumer, bury
+from e2e_blackbox import hookline
+from ingress_process import until
+from kafka_broker import running_broker
+
+SEED = 20_240_229
+KILLS = 36
+# One in so many dies while it starts.
+AT_START = 6
+RATE = 900
+SETTINGS: dict[str, Any] = {"segment_bytes_max": 16 << 10, "segment_age_s": 0.5}
+
+
+@pytest.mark.timeout(300)
+async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_whole(
+    tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Small segments, so that it mostly dies in a write; its scratch files are no segments."""
+    archive = tmp_path / "archive"
+    chance = random.Random(SEED)  # noqa: S311 - no secret
+    with running_broker(tmp_path / "kafka") as broker:
+        await broker.make_topics()
+        log = tmp_path / "archive.log"
+        member = Consumer("archive", broker.address, log, url=archive, **SETTINGS)
+        load = Load(broker.address, seed=SEED)
+        loading = asyncio.create_task(load.run(1_000_000, per_s=RATE))
+        begun = time.monotonic()
+        try:
+            at_start = 0
+            for _ in range(KILLS):
+                member.launch()
+                if chance.randrange(AT_START) == 0:
+                    at_start += 1
+                    await asyncio.sleep(chance.uniform(0, 1.2))
+                else:
+                    await _until_it_writes(archive)
+                    await asyncio.sleep(chance.uniform(0, 0.5))
+                assert member.runs, member.log.read_text()[-2000:]
+                member.kill()
+                await bury(broker.address, "archive")
+            killed_in_s = time.monotonic() - begun
+            load.stop()
+            await loading
+            member.launch()
+            topic = await committed_offsets(broker.address)
+            await archive_reader.until_archived(lambda: archive_reader.local(archive), topic)
+        finally:
+            load.stop()
+            member.kill()
+            await asyncio.gather(loading, return_exceptions=True)
+        scratch = archive_reader.scratch(archive)
+        proof = archive_reader.prove(archive_reader.files(archive), topic, load.places())
+        set_aside = await dead_letters(broker.address)
+    say(
+        f"archive killed {KILLS} times in {killed_in_s:.0f} s (seed {SEED}), {at_start} times while"
+        f" it started, {len(scratch)} times within a write; {proof}; {load.aborted} aborted copies"
+    )
+    proof.assert_holds()
+    assert "sound" in hookline("archive", "verify", "--archive", str(archive))
+    assert set_aside == 0
+    # Else the kills were not where they should be.
+    assert scratch
+    assert all(path.name.startswith(".") for path in scratch)
+
+
+async def _until_it_writes(archive: Path) -> None:
+    before = archive_reader.count(archive).total()
+    await until(lambda: archive_reader.count(archive).total() > before, "the archive writes", 40)

@@ -1,0 +1,99 @@
+"""The archive on a server of the S3 API, from outside: outages, lost answers, kills."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from callback_load import dead_letters
+from consumer_process import bury
+from s3_parts import parts, watched
+from tcp_proxy import Network
+
+SEED = 20_240_229
+OUTAGE_S = 30.0
+RATE = 400
+KILLS = 6
+# Six partitions of two batches, and what was being fetched.
+HELD_BYTES_MAX = 8e6
+GROWN_BYTES_MAX = 32e6
+
+
+@pytest.mark.timeout(400)
+async def test_an_archive_whose_store_is_away_waits_and_then_has_everything_once(
+    tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Alive, in its group, within its memory, without a restart; the server hangs, then is gone."""
+    async with parts(tmp_path, seed=SEED, per_s=RATE) as one:
+        one.member.launch()
+        await one.until_it_writes()
+        async with watched(one) as vitals:
+            one.s3.freeze()
+            await one.until_paused()
+            await asyncio.sleep(OUTAGE_S)
+            one.s3.thaw()
+            after_hanging_s = await one.until_it_writes()
+            one.network.becomes(Network.REFUSES)
+            await one.until_paused()
+            await asyncio.sleep(OUTAGE_S)
+            one.network.becomes(Network.WORKS)
+            after_refusing_s = await one.until_it_writes()
+            proof = await one.proof()
+        await one.member.measure()
+        set_aside = await dead_letters(one.broker.address)
+        one.member.stop()
+        status = await asyncio.to_thread(one.member.process.wait, 20)
+    say(
+        f"S3 hung for {OUTAGE_S:g} s and refused for {OUTAGE_S:g} s under {RATE} records/s; "
+        f"written again {after_hanging_s:.0f} s and {after_refusing_s:.0f} s later; {vitals}"
+    )
+    say(f"{proof}, {set_aside} dead letters")
+    proof.assert_holds()
+    assert (set_aside, one.member.metrics["partitions_paused"], status) == (0, 0, 0)
+    assert vitals.livez == {200}
+    assert (len(vitals.groups), len(vitals.assignments)) == (1, 1)
+    assert {len(group) for group in vitals.groups} == {1}
+    assert max(vitals.held_bytes) < HELD_BYTES_MAX
+    assert vitals.grown_bytes < GROWN_BYTES_MAX
+
+
+@pytest.mark.timeout(300)
+async def test_answers_that_are_lost_and_kill_9_leave_everything_in_the_bucket_once(
+    tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """Whether a write arrived is never known, and every record is there once."""
+    async with parts(tmp_path, seed=SEED, per_s=RATE) as one:
+        one.network.becomes(Network.LOSES_ANSWERS)
+        for _ in range(KILLS):
+            one.member.launch()
+            await one.until_it_writes()
+            one.member.kill()
+            await bury(one.broker.address, "archive")
+        one.member.launch()
+        await one.until_it_writes()
+        lost = one.network.lost
+        one.network.becomes(Network.WORKS)
+        proof = await one.proof()
+        set_aside = await dead_letters(one.broker.address)
+    say(f"S3: {lost} answers lost, {KILLS} kills: {proof}, {set_aside} dead letters")
+    proof.assert_holds()
+    assert set_aside == 0
+    assert lost > KILLS
+
+
+@pytest.mark.timeout(120)
+async def test_a_bucket_that_is_not_there_is_waited_for_and_named(tmp_path: Path) -> None:
+    """The log says in one line what is missing; once there is one, no restart is needed."""
+    async with parts(tmp_path, seed=SEED, per_s=100, bucket="not-made-yet") as one:
+        one.member.launch()
+        await one.until_paused()
+        answer = await one.member.get("/livez")
+        assert answer is not None
+        assert answer.status == 200
+        lines = [line for line in one.member.log.read_text().splitlines() if "WARNING" in line]
+        assert lines
+        assert all("not-made-yet" in line and "NoSuchBucket" in line for line in lines), lines
+        one.s3.make_bucket("not-made-yet")
+        await one.until_it_writes()
+        proof = await one.proof()
+    proof.assert_holds()

@@ -1,0 +1,130 @@
+"""A storm of rebalances on a real Kafka: members of every group come and go, nothing is amiss."""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import archive_reader
+import psycopg
+import pytest
+from callback_load import Load, committed_offsets, dead_letters
+from e2e_blackbox import hookline
+from fleet import fleet
+from ingress_process import until
+from kafka_broker import running_broker
+from valkey import Valkey
+
+SEED = int(os.environ.get("STORM_SEED", "20240229"))
+RECORDS = 100_000
+RATE = 1_450
+PARTITIONS = 6
+SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
+
+
+@pytest.mark.timeout(400)
+async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_once(
+    tmp_path: Path, conninfo: str, valkey_url: str, say: Callable[[str], None]
+) -> None:
+    """
+    4 members archive, 2 sync, 2 count: storms of SIGKILL and SIGTERM, and members that freeze.
+
+    A storm ends when every partition is written again: the broker takes 10 s to find out who is
+    dead, and nothing is written meanwhile, so that an endless storm would be rebalances alone. Who
+    freezes wakes when others have written what it holds, and does not know it.
+    """
+    archive = tmp_path / "archive"
+    with running_broker(tmp_path / "kafka") as broker:
+        await broker.make_topics()
+        load = Load(broker.address, seed=SEED, origins=4)
+        begun = time.monotonic()
+        async with fleet(broker.address, tmp_path, seed=SEED) as ships:
+            ships.man("archive", 4, url=archive, **SETTINGS)
+            ships.man("sync", 2, postgres=conninfo)
+            ships.man("counters", 2, valkey=valkey_url)
+            loading = asyncio.create_task(load.run(RECORDS, per_s=RATE))
+            rounds = 0
+            while not loading.done():
+                await _until_all_go_on(archive, loading)
+                await ships.storm(ships.chance.uniform(4, 7))
+                await _until_all_go_on(archive, loading)
+                for name, count in (("archive", 2), ("sync", 1), ("counters", 1)):
+                    ships.freeze(name, count)
+                # Others have taken their partitions over, and written what they hold.
+                await _until_all_go_on(archive, loading)
+                ships.wake()
+                rounds += 1
+            await loading
+            topic = await committed_offsets(broker.address)
+            await archive_reader.until_archived(lambda: archive_reader.local(archive), topic)
+            await until(lambda: _receipts(conninfo) >= load.committed, "all is synced", 60)
+            await until(lambda: _counted(valkey_url) >= load.committed, "all is counted", 60)
+            took_s = time.monotonic() - begun
+            assert ships.all_run()
+        proof = archive_reader.prove(archive_reader.files(archive), topic, load.places())
+        set_aside = await dead_letters(broker.address)
+    say(f"{rounds} storms in {took_s:.0f} s (seed {SEED}): {ships}")
+    say(f"{load.transactions} transactions, {load.aborted} aborted copies; archive: {proof}")
+    say(
+        f"PostgreSQL {_receipts(conninfo)} of {load.committed}, Valkey {_counted(valkey_url)}; "
+        f"{set_aside} dead letters"
+    )
+    assert load.committed == sum(map(len, topic.values())) >= RECORDS
+    proof.assert_holds()
+    assert "sound" in hookline("archive", "verify", "--archive", str(archive))
+    assert _synced(conninfo) == load.places()
+    _assert_counted_once(valkey_url, load)
+    assert (set_aside, ships.logged("Traceback", "CRITICAL")) == (0, [])
+    # Else it was no storm.
+    assert ships.struck.total() >= 20
+    assert ships.rebalances["archive"] >= 10
+
+
+async def _until_all_go_on(archive: Path, loading: asyncio.Task[None]) -> None:
+    """Return when every partition has a new segment, or nothing comes any more."""
+    before = archive_reader.count(archive)
+
+    def all_go_on() -> bool:
+        now = archive_reader.count(archive)
+        return loading.done() or all(now[n] > before[n] for n in range(PARTITIONS))
+
+    await until(all_go_on, "every partition is written", 60)
+
+
+def _receipts(conninfo: str) -> int:
+    with psycopg.connect(conninfo) as connection:
+        found = connection.execute("select count(*) from hookline.receipts").fetchone()
+    assert found
+    return int(found[0])
+
+
+def _synced(conninfo: str) -> set[tuple[str, int]]:
+    """Return what PostgreSQL has, whose keys let nothing be there twice."""
+    with psycopg.connect(conninfo) as connection:
+        places = connection.execute("select origin, sequence from hookline.receipts").fetchall()
+        messages = connection.execute("select count(*) from hookline.messages").fetchone()
+    assert messages == (len(places),)
+    return {(origin, sequence) for origin, sequence in places}
+
+
+def _hash(valkey_url: str, name: str) -> Counter[str]:
+    """Return a hash of numbers, by origin."""
+    found: Counter[str] = Counter()
+    with Valkey.from_url(valkey_url, decode_responses=True) as client:
+        for key, number in client.hgetall(f"hookline:{name}").items():
+            found[key.split("/")[0]] += int(number)
+    return found
+
+
+def _counted(valkey_url: str) -> int:
+    return _hash(valkey_url, "applied").total()
+
+
+def _assert_counted_once(valkey_url: str, load: Load) -> None:
+    """How many there are of each origin, and their sum: one twice for one that is missing shows."""
+    assert _hash(valkey_url, "applied") == load.last
+    sums = {origin: last * (last + 1) // 2 for origin, last in load.last.items()}
+    assert _hash(valkey_url, "sequence-sums") == sums

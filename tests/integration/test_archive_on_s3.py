@@ -1,0 +1,77 @@
+"""`hookline archive` and the audit's reader over an object store, as over a directory."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
+from builders import P1
+from s3_server import BUCKET, S3Server
+
+from ops.embedded import child
+
+HOOKLINE = str(Path(sys.executable).with_name("hookline"))
+
+
+@pytest.fixture
+def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
+    """An S3 server that the environment leads to."""
+    with child.running(S3Server(tmp_path)) as server:
+        for name, value in server.env().items():
+            monkeypatch.setenv(name, value)
+        yield server
+
+
+def hookline(*arguments: object, expect: int = 0) -> str:
+    """Run the command in a process of its own, with the environment's S3."""
+    done = subprocess.run(
+        [HOOKLINE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"ARCHIVE_URL": f"s3://{BUCKET}/some/archive"},
+        timeout=60,
+    )
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout
+
+
+async def test_the_commands_read_an_object_store(s3: S3Server, tmp_path: Path) -> None:
+    """They need what the writer needs: AWS_* variables and the URL."""
+    written = WrittenArchive(tmp_path, f"s3://{BUCKET}/some/archive")
+    await written.fill(3)
+    await written.append(numbered(13, at_ms=FIRST_MS + HOUR_MS), partition=P1)
+
+    def lines(*command: object) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in hookline(*command).splitlines()]
+
+    assert [segment["records"] for segment in lines("archive", "ls", "--json")] == [
+        0,
+        4,
+        4,
+        4,
+        0,
+        1,
+    ]
+    sequences = [line["headers"]["ce_sequence"] for line in lines("archive", "cat")]
+    assert sequences == [str(number) for number in range(1, 14)]
+    assert "sound" in hookline("archive", "verify")
+    copies = lines("archive", "parquet", "--to", tmp_path / "copy", "--json")
+    assert [copy["records"] for copy in copies] == [4, 5, 4]
+
+    # A segment of the middle is lost, and one is not what was written.
+    prefix = "some/archive/tim.callbacks.v1/0/2023-11-14T2"
+    first, second = sorted(s3.objects(prefix))
+    client = s3.client("s3")
+    client.put_object(Bucket=BUCKET, Key=first, Body=s3.objects(first)[first][:-4])
+    client.delete_object(Bucket=BUCKET, Key=second)
+    faults = json.loads(hookline("archive", "verify", "--json", expect=1))["faults"]
+    assert [fault for _, fault in faults] == [
+        "the segment fails its checksum",
+        "what lies before it is missing: offsets 5 to 9",
+    ]

@@ -1,0 +1,158 @@
+"""Expiry beside a real Kafka: the archive goes on, and verify and audit tell what is away."""
+
+import contextlib
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+from kafka_parts import Pipe, delete_before, many, run_until
+
+from consumers.archive.consumer import Archive
+from consumers.archive.segment import pack, read_summary
+from consumers.archive.store import Store, open_store
+from consumers.runtime.batch import Limits, Partition, Position
+from ops import expire
+from ops.audit import Sources, audit
+from ops.embedded.child import free_port
+from ops.embedded.kafka import EmbeddedKafka
+from ops.report import ARCHIVE, OriginReport
+from ops.segments import listed
+from ops.verify import verify
+from schemas.topics import CALLBACKS
+
+LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600, pack=pack)
+# Of a day that is after everything that the test writes.
+LATER_MS = round(time.time() * 1000) + 24 * 3600 * 1000
+
+
+def nothing(*_: object) -> None:
+    """Take a step that nobody looks at."""
+
+
+class Reached:
+    """Tells whether an archive has had so many records, as its summaries say."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self._directory = directory
+        self._count = count
+
+    def __call__(self) -> bool:
+        """Count anew."""
+        return archived(self._directory) >= self._count
+
+
+def archived(directory: Path) -> int:
+    """Return how many lines there are."""
+    return sum(
+        read_summary(path.read_bytes()).records for path in directory.glob("*/*/*.jsonl.zst")
+    )
+
+
+async def positions(store: Store) -> dict[Partition, Position | None]:
+    """Return where the archive stands."""
+    handler = Archive(store)
+    return {partition: await handler.position(partition) for partition, _ in await listed(store)}
+
+
+async def audited(pipe: Pipe, directory: Path) -> OriginReport:
+    """Return what the audit says of the pipe's origin."""
+    report = await audit(
+        {pipe.spool.origin: pipe.spool.last_sequence},
+        Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
+        ledger=[],
+        wait_s=0,
+        progress=nothing,
+    )
+    (found,) = [each for each in report.origins if each.origin == pipe.spool.origin]
+    return found
+
+
+async def expire_all(store: Store, bootstrap_servers: str) -> int:
+    """Expire what may go, however young; return how many records went."""
+
+    async def log_starts(partitions: list[Partition]) -> dict[Partition, int]:
+        return await expire.log_starts(bootstrap_servers, partitions)
+
+    going = await expire.plan(store, log_starts=log_starts, before_ms=LATER_MS, step=nothing)
+    for segments in going.values():
+        await expire.delete(store, segments, nothing)
+    return sum(each.summary.records for segments in going.values() for each in segments)
+
+
+async def test_what_kafka_has_stays_and_what_it_lost_goes(
+    own_kafka: EmbeddedKafka, tmp_path: Path, group: str
+) -> None:
+    """The archive goes on where it stood; audit and verify prove what is kept, and say the rest."""
+    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        await what_goes(own_kafka, pipe, tmp_path / "archive", group)
+
+
+async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group: str) -> None:
+    """Do what the test's name says."""
+    store = open_store(str(directory), make=True)
+
+    async def archive(count: int) -> None:
+        await run_until(
+            Archive(store),
+            Reached(directory, count),
+            bootstrap_servers=own_kafka.address,
+            group=group,
+            limits=LIMITS,
+        )
+
+    for first in (1, 201):
+        await pipe.store(many(200, first))
+        await pipe.forward()
+    await archive(400)
+    assert await expire_all(store, own_kafka.address) == 0
+    assert (await audited(pipe, directory)).expired == 0
+
+    # Retention takes two fifths of every partition; nothing is lost by that.
+    before = await positions(store)
+    middle = {
+        TopicPartition(*partition): position.next_offset * 2 // 5
+        for partition, position in before.items()
+        if position
+    }
+    await delete_before(own_kafka.address, middle)
+    found = await audited(pipe, directory)
+    assert (found.missing, found.doubled, found.expired) == (0, 0, 0)
+
+    gone = await expire_all(store, own_kafka.address)
+    assert 50 < gone < 200
+    assert archived(directory) == 400 - gone
+    assert await positions(store) == before
+    found = await audited(pipe, directory)
+    assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
+    assert found.sinks[ARCHIVE].sequences == 400 - gone
+
+    await pipe.store(many(50, 401))
+    await pipe.forward()
+    await archive(450 - gone)
+    verified = await verify(store, wait_s=0, found=nothing, step=nothing)
+    assert (verified.faults, verified.sound, verified.absent) == ([], True, 0)
+    found = await audited(pipe, directory)
+    assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
+
+    # What is lost from the archive and was not expired is missing as ever.
+    (_, names), *_ = [each for each in await listed(store) if len(each[1]) > 3]
+    lost = await store.summary(names[-1])
+    await store.delete(names[-1])
+    assert (await audited(pipe, directory)).missing == lost.records
+
+
+async def test_where_kafka_does_not_say_nothing_is_expired(
+    kafka: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No broker, a topic or a partition that it does not have."""
+    monkeypatch.setattr(expire, "KAFKA_S", 5)
+    p0 = Partition(CALLBACKS.name, 0)
+    assert set(await expire.log_starts(kafka, [p0])) == {p0}
+    for address, partition in (
+        (f"127.0.0.1:{free_port()}", p0),
+        (kafka, Partition("tim.callbacks.v0", 0)),
+        (kafka, Partition(CALLBACKS.name, 99)),
+    ):
+        with pytest.raises(expire.Unknown):
+            await expire.log_starts(address, [partition])

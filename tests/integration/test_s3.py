@@ -1,0 +1,165 @@
+"""The archive's chain on a server of the S3 API, over a network that tests may spoil."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+
+import pytest
+from builders import P0, P1, a_batch, a_record, a_stored_batch
+from s3_server import BUCKET, S3Server
+from tcp_proxy import Network, TcpProxy, tcp_proxy
+
+from consumers.archive import segment
+from consumers.archive.consumer import Archive
+from consumers.archive.store import Exists, Store, open_store
+from consumers.runtime.batch import Position
+from consumers.runtime.handler import Elsewhere, Unavailable
+from ops.embedded import child
+
+URL = f"s3://{BUCKET}/an/archive"
+WRITERS = 24
+NAMES = 25
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server for all tests here; each empties the bucket."""
+    with child.running(S3Server(tmp_path_factory.mktemp("s3"))) as started:
+        yield started
+
+
+@pytest.fixture
+async def network(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TcpProxy]:
+    """The network before the server, which stores that are opened now use."""
+    server.empty()
+    async with tcp_proxy(server.port) as proxy:
+        for name, value in server.env(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        yield proxy
+
+
+@pytest.fixture
+def store(network: TcpProxy) -> Store:
+    """An empty store in a bucket."""
+    assert network.network is Network.WORKS
+    return open_store(URL)
+
+
+async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) -> None:
+    """As on a local disk: beginning, records, markers; the position is what is there."""
+    archive = Archive(store)
+    assert await archive.position(P0) is None
+    await archive.begin(P0, 5)
+    await archive.begin(P0, 8)
+    assert await archive.position(P0) == Position(5)
+    await archive.handle(a_batch(5, 6, 9))
+    markers = a_stored_batch(a_record(10), next_offset=12)
+    await archive.handle(replace(markers, records=()))
+    assert await archive.position(P0) == Position(12, (9, "o" * 16, 9))
+    assert await archive.position(P1) is None
+    assert await store.partitions() == [P0]
+    names = await store.names(P0)
+    assert [segment.first_offset(name) for name in names] == [0, 5, 10]
+    assert [await store.size(name) for name in names] == [
+        len(content) for content in server.objects("an/archive/").values()
+    ]
+    await store.delete(names[0])
+    assert await store.names(P0) == names[1:]
+
+
+async def test_of_many_writers_of_one_name_one_wins(
+    store: Store, say: Callable[[str], None]
+) -> None:
+    """Whole and for good; all others are told that it exists."""
+    others = open_store(URL)
+
+    async def write(name: str, number: int) -> int:
+        with contextlib.suppress(Exists):
+            await (store, others)[number % 2].create(name, b"%d" % number * 1000)
+            return number
+        return -1
+
+    won = 0
+    for n in range(NAMES):
+        name = f"t/0/2024-01-01T00-{n:020d}{segment.SUFFIX}"
+        winners = set(await asyncio.gather(*(write(name, w) for w in range(WRITERS)))) - {-1}
+        assert len(winners) == 1
+        assert await store.read(name) == b"%d" % winners.pop() * 1000
+        won += 1
+    say(f"S3: {won} names, {WRITERS} writers each, one winner each")
+
+
+async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
+    """A zombie's shorter segment never replaces its successor's."""
+    await Archive(store).handle(a_batch(5, 6, 7))
+    with pytest.raises(Elsewhere) as elsewhere:
+        await Archive(open_store(URL)).handle(a_batch(5, 6))
+    assert elsewhere.value.next_offset == 8
+    (name,) = await store.names(P0)
+    assert (await store.summary(name)).last_offset == 7
+
+
+async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
+    store: Store, network: TcpProxy
+) -> None:
+    """It may have been created, and was: who tries again finds it, and nothing is there twice."""
+    archive = Archive(store)
+    network.becomes(Network.LOSES_ANSWERS)
+    # The client tries again by itself, and may find it by itself.
+    with pytest.raises((Unavailable, Elsewhere)):
+        await archive.handle(a_batch(5, 6, 7))
+    assert network.lost
+    network.becomes(Network.WORKS)
+    with pytest.raises(Elsewhere) as elsewhere:
+        await archive.handle(a_batch(5, 6, 7))
+    assert elsewhere.value.next_offset == 8
+    await archive.handle(a_batch(8, 9))
+    assert await archive.position(P0) == Position(10, (9, "o" * 16, 9))
+    assert [segment.first_offset(name) for name in await store.names(P0)] == [5, 8]
+
+
+@pytest.mark.parametrize("network_is", [Network.REFUSES, Network.SWALLOWS])
+async def test_a_network_that_fails_is_an_outage(
+    store: Store, network: TcpProxy, network_is: Network
+) -> None:
+    """Within the time that the runtime gives a call, which is 20 s; no record is set aside."""
+    archive = Archive(store)
+    network.becomes(network_is)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable):
+            await archive.position(P0)
+    async with asyncio.timeout(20):
+        with pytest.raises(Unavailable):
+            await archive.handle(a_batch(5))
+    network.becomes(Network.WORKS)
+    await archive.handle(a_batch(5))
+    assert await archive.position(P0) == Position(6, (5, "o" * 16, 5))
+
+
+@pytest.mark.parametrize(
+    ("env", "bucket", "told"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, "InvalidAccessKeyId"),
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, "SignatureDoesNotMatch"),
+        ({}, "no-such-bucket", "NoSuchBucket"),
+    ],
+    ids=["key", "secret", "bucket"],
+)
+async def test_what_a_person_has_to_mend_is_an_outage_that_says_what(
+    network: TcpProxy,
+    monkeypatch: pytest.MonkeyPatch,
+    env: dict[str, str],
+    bucket: str,
+    told: str,
+) -> None:
+    """Wrong keys and a bucket that is not there, in one line, from reading and from writing."""
+    assert network.network is Network.WORKS
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    archive = Archive(open_store(f"s3://{bucket}/an/archive"))
+    for asking in (archive.position(P0), archive.handle(a_batch(5))):
+        with pytest.raises(Unavailable, match=told) as unavailable:
+            await asking
+        assert "\n" not in str(unavailable.value)
+        assert bucket in str(unavailable.value)

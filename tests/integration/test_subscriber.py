@@ -1,0 +1,255 @@
+"""The example as another team has it: a folder of its own, real Kafka, kill -9."""
+
+import asyncio
+import os
+import random
+import re
+import secrets
+import shutil
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+from builders import a_body, a_callback
+from kafka_parts import Pipe, in_topic
+
+from ops.embedded.child import free_port
+from ops.embedded.kafka import EmbeddedKafka
+from schemas.record import Record, callback_record
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber"
+KILLS = 4
+RECORDS = 12_000
+DAY_MS = 24 * 3600 * 1000
+APPS = ("1400000001", "1400000002")
+COMMANDS = ("C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", "State.StateChange")
+Days = Counter[tuple[str, str, str]]
+
+
+class Subscriber:
+    """The example's folder, copied, and its process."""
+
+    def __init__(self, folder: Path, bootstrap_servers: str) -> None:
+        shutil.copytree(EXAMPLE, folder)
+        self._folder = folder
+        self.file = folder / "days.db"
+        self.log = folder / "log"
+        readme = (folder / "README.md").read_text()
+        (command,) = re.findall(r"^```sh\n(.* python subscriber\.py)\n```$", readme, re.MULTILINE)
+        # exec: a signal shall reach the process, not the shell before it.
+        here = command.replace("127.0.0.1:9094", bootstrap_servers)
+        port = free_port()
+        self._command = f"exec env {here.replace('8092', str(port))}"
+        self.admin = f"http://127.0.0.1:{port}"
+
+    async def start(self, **told: str) -> asyncio.subprocess.Process:
+        """Run it as its README says, with more variables."""
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        with self.log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *("bash", "-euc", self._command),
+                cwd=self._folder,
+                env=env | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"} | told,
+                stderr=log,
+            )
+
+    async def run_until(self, count: int, **told: str) -> None:
+        """Run it until it has counted that many, then stop it in order."""
+        process = await self.start(**told)
+        try:
+            await self.has(count)
+        finally:
+            process.terminate()
+            code = await asyncio.wait_for(process.wait(), 30)
+        assert code == 0, self.log.read_text()
+
+    def counted(self) -> Days:
+        """Return what the file says."""
+        with closing(sqlite3.connect(self.file)) as connection:
+            if not connection.execute("select 1 from sqlite_master where name = 'days'").fetchone():
+                return Counter()
+            rows = connection.execute("select day, app, command, callbacks from days")
+            return Counter({(day, app, command): found for day, app, command, found in rows})
+
+    async def has(self, count: int) -> None:
+        """Return when it has counted that many."""
+        async with asyncio.timeout(90):
+            while self.counted().total() < count:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+
+
+def callbacks(count: int, chance: random.Random) -> tuple[list[Record], Days]:
+    """Return records of callbacks, and how many there are of each day, app and command."""
+    records, days = [], Counter[tuple[str, str, str]]()
+    for number in range(count):
+        at_ms = 1_700_000_000_000 + chance.randrange(3) * DAY_MS
+        app, command = chance.choice(APPS), chance.choice(COMMANDS)
+        body = a_body(
+            CallbackCommand=command, MsgKey=f"{number}", From_Account=f"user{number % 40}"
+        )
+        records.append(callback_record(a_callback(body, sdkappid=app, received_at_ms=at_ms)))
+        days[f"{datetime.fromtimestamp(at_ms / 1000, UTC):%F}", app, command] += 1
+    return records, days
+
+
+@pytest.mark.timeout(300)
+async def test_the_example_counts_every_callback_once_over_kill_9(
+    own_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """Killed at random moments of its work; in the end the figures are those of what was sent."""
+    seed = secrets.randbits(32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a red run
+    chance = random.Random(seed)  # noqa: S311 - no secret
+    records, sent = callbacks(RECORDS, chance)
+    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
+    each = RECORDS // (KILLS + 1)
+    with closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        process = await subscriber.start()
+        try:
+            for life in range(KILLS + 1):
+                await pipe.store(records[life * each : (life + 1) * each])
+                await pipe.forward()
+                if life == KILLS:
+                    break
+                await subscriber.has(life * each + chance.randrange(1, each))
+                await asyncio.sleep(chance.random() * 0.05)
+                process.kill()
+                assert await process.wait() == -signal.SIGKILL
+                process = await subscriber.start()
+            await subscriber.has(RECORDS)
+            await a_record_that_is_none_is_set_aside(own_kafka.address)
+            # What comes after it is counted, in all partitions.
+            more, sent_more = callbacks(200, chance)
+            await pipe.store(more)
+            await pipe.forward()
+            await subscriber.has(RECORDS + len(more))
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert subscriber.counted() == sent + sent_more
+
+
+@pytest.mark.timeout(180)
+async def test_a_file_that_is_gone_stops_the_example_and_an_older_one_is_completed(
+    own_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """As its README says; built anew from Kafka it has the same figures."""
+    records, sent = callbacks(400, random.Random(1))  # noqa: S311 - no secret
+    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
+    older = tmp_path / "older.db"
+    with closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+        await pipe.store(records[:100])
+        await pipe.forward()
+        await subscriber.run_until(100)
+        shutil.copy(subscriber.file, older)
+        await pipe.store(records[100:])
+        await pipe.forward()
+        await subscriber.run_until(400)
+    subscriber.file.unlink()
+    process = await subscriber.start()
+    assert await asyncio.wait_for(process.wait(), 60) == 1
+    assert "CONSUMER_REBUILD=true" in subscriber.log.read_text().splitlines()[-1]
+    await subscriber.run_until(400, CONSUMER_REBUILD="true")
+    assert subscriber.counted() == sent
+    shutil.copy(older, subscriber.file)
+    await subscriber.run_until(400)
+    assert subscriber.counted() == sent
+
+
+@pytest.mark.timeout(120)
+async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
+    own_kafka: EmbeddedKafka, tmp_path: Path
+) -> None:
+    """It stays up, out of its group, and sets no more aside; restarted it sets as many again."""
+    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
+    for _ in range(5):
+        await produce_a_bad_record(own_kafka.address)
+    for life in (1, 2):
+        process = await subscriber.start(CONSUMER_SET_ASIDE_MAX="2")
+        try:
+            async with asyncio.timeout(40):
+                metrics = f"{subscriber.admin}/metrics"
+                while "consumer_stopped 1.0" not in await said(metrics):  # noqa: ASYNC110 - polled
+                    await asyncio.sleep(0.1)
+                while await members(own_kafka.address):  # noqa: ASYNC110 - polled
+                    await asyncio.sleep(0.1)
+            assert await said(f"{subscriber.admin}/livez") == "the loop turns\n"
+        finally:
+            process.terminate()
+            code = await asyncio.wait_for(process.wait(), 30)
+        assert code == 1
+        assert "CONSUMER_SET_ASIDE_MAX" in subscriber.log.read_text().splitlines()[-1]
+        assert len(await in_topic(own_kafka.address, None, DEAD_LETTERS.name)) == 2 * life
+
+
+async def said(url: str) -> str:
+    """Return what an HTTP server answers; "" if there is none."""
+    try:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return await response.text()
+    except aiohttp.ClientError:
+        return ""
+
+
+async def members(bootstrap_servers: str) -> int:
+    """Return how many members the example's group has."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    try:
+        described: Any = (await admin.describe_consumer_groups(["subscriber"]))[0]
+        return len(described.groups[0][5])
+    finally:
+        await admin.close()
+
+
+async def produce_a_bad_record(bootstrap_servers: str) -> RecordMetadata:
+    """Put a record into the topic that no ingress wrote."""
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
+        placed: RecordMetadata = await producer.send_and_wait(
+            CALLBACKS.name, b"no callback", key=b"key", headers=[("mine", b"1")], partition=0
+        )
+        return placed
+
+
+async def a_record_that_is_none_is_set_aside(bootstrap_servers: str) -> None:
+    """As it was, with what failed, where, how often and when."""
+    before_ms = time.time_ns() // 1_000_000
+    bad = await produce_a_bad_record(bootstrap_servers)
+    found: list[ConsumerRecord[bytes, bytes]] = []
+    async with asyncio.timeout(60):
+        while not found:
+            found = await in_topic(bootstrap_servers, None, DEAD_LETTERS.name)
+    (letter,) = found
+    headers = {name: value.decode() for name, value in letter.headers}
+    first_ms, last_ms = (
+        int(headers.pop(f"hookline.errors.{at}_failed_at_ms")) for at in ("first", "last")
+    )
+    assert before_ms <= first_ms <= last_ms <= time.time_ns() // 1_000_000
+    assert (letter.key, letter.value) == (b"key", b"no callback")
+    assert headers == {
+        "mine": "1",
+        "__connect.errors.topic": CALLBACKS.name,
+        "__connect.errors.partition": "0",
+        "__connect.errors.offset": str(bad.offset),
+        "__connect.errors.connector.name": "subscriber",
+        "__connect.errors.stage": "TASK_PUT",
+        "__connect.errors.exception.class.name": "NotACallback",
+        "__connect.errors.exception.message": "the header ce_id is missing or empty",
+        "hookline.errors.attempts": "1",
+        "hookline.errors.group": "subscriber",
+    }

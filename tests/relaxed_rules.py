@@ -1,0 +1,157 @@
+"""The archive with one of its rules relaxed, each in turn; every one of them breaks chains."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from simulated_archive import MemoryStore, RemoteStore, Rules
+from simulated_kafka import now_ms
+
+from consumers.archive import segment
+from consumers.archive.consumer import Archive
+from consumers.archive.store import Gone, Store
+from consumers.runtime.batch import Batch, Partition, Position
+from consumers.runtime.handler import Elsewhere, Unavailable
+from ops import expire
+
+
+class Overwriting(MemoryStore):
+    """Not "created only if absent"."""
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Keep it in any case."""
+        self.keep(name, content)
+
+
+class NamedByTheWriter(RemoteStore):
+    """Not "its name is made of its first record": the hour is the writer's own."""
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Create it under another name."""
+        await super().create(self._called(name), content)
+
+    async def summary(self, name: str) -> segment.Summary:
+        """Ask for one that exists: for that of this hour."""
+        return await super().summary(name if name in self.store.now else self._called(name))
+
+    def _called(self, name: str) -> str:
+        if segment.hour(name) == segment.BEGINNING:
+            return name
+        hour = datetime.fromtimestamp(now_ms(self.life.world.loop) / 1000, UTC)
+        return name.replace(segment.hour(name), f"{hour:%Y-%m-%dT%H}")
+
+
+class Hasty(Archive):
+    """Not "the next begins only after that is confirmed": it begins at once."""
+
+    def __init__(self, store: RemoteStore) -> None:
+        super().__init__(store)
+        self._loop = store.life.world.loop
+        self._elsewhere: dict[Partition, Elsewhere] = {}
+
+    async def handle(self, batch: Batch) -> None:
+        """Take it, and write it sometime."""
+        if elsewhere := self._elsewhere.pop(batch.partition, None):
+            raise elsewhere
+        self._loop.spawn(self._write(batch))
+
+    async def _write(self, batch: Batch) -> None:
+        while True:
+            try:
+                return await super().handle(batch)
+            except Elsewhere as elsewhere:
+                self._elsewhere[batch.partition] = elsewhere
+                return None
+            except Unavailable:
+                await asyncio.sleep(1)
+
+
+class Stubborn(Archive):
+    """Not "who finds that it exists drops what it holds"."""
+
+    async def handle(self, batch: Batch) -> None:
+        """Write it, or take the one that is there for it."""
+        try:
+            await super().handle(batch)
+        except Elsewhere as elsewhere:
+            if elsewhere.next_offset is None or elsewhere.next_offset < batch.begins_at:
+                raise
+
+
+class Committed(Archive):
+    """Not "behind the last segment that is listed": at the committed offset, or the beginning."""
+
+    def __init__(self, store: RemoteStore) -> None:
+        super().__init__(store)
+        self._topic = store.store.topic
+
+    async def position(self, partition: Partition) -> Position | None:
+        """Ask Kafka."""
+        log = self._topic.logs[partition]
+        return Position(max(log.start, self._topic.committed.get(partition, 0)))
+
+
+class Remembering(Archive):
+    """Not "behind the last segment that is listed": behind the last that it has seen itself."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self._behind: dict[Partition, int] = {}
+
+    async def position(self, partition: Partition) -> Position | None:
+        """Ask the store once only."""
+        if partition in self._behind:
+            return Position(self._behind[partition])
+        return await super().position(partition)
+
+    async def handle(self, batch: Batch) -> None:
+        """Write it, and remember where it ends."""
+        await super().handle(batch)
+        self._behind[batch.partition] = batch.next_offset
+
+
+class NoBeginning(Archive):
+    """Not "the first object decides where the chain begins": each begins where the topic does."""
+
+    def __init__(self, store: RemoteStore) -> None:
+        super().__init__(store)
+        self._begun: dict[Partition, int] = {}
+
+    async def begin(self, partition: Partition, next_offset: int) -> None:
+        """Remember it alone."""
+        self._begun[partition] = next_offset
+
+    async def position(self, partition: Partition) -> Position | None:
+        """Ask the store, or the memory."""
+        position = await super().position(partition)
+        if position is None and partition in self._begun:
+            return Position(self._begun[partition])
+        return position
+
+
+async def delete_all(store: Store, going: Sequence[expire.Segment]) -> None:
+    """Delete them, and let the chain have no beginning behind them."""
+    for each in going:
+        with contextlib.suppress(Gone):
+            await store.delete(each.name)
+
+
+def above_log_start(summary: segment.Summary, *, log_start: int, before_ms: int) -> bool:
+    """Tell whether it is old, wherever the topic begins."""
+    del log_start
+    return summary.last_timestamp_ms < before_ms
+
+
+RELAXED = {
+    "created in any case": Rules(store=Overwriting),
+    "named by the writer's clock": Rules(remote=NamedByTheWriter),
+    "the next begun before the last is confirmed": Rules(archive=Hasty),
+    "the loser keeps what it holds": Rules(archive=Stubborn),
+    "begun at the committed offset": Rules(archive=Committed),
+    "begun behind the last segment in memory": Rules(archive=Remembering),
+    "the beginning is not in the store": Rules(archive=NoBeginning),
+    "the last segment expires": Rules(keeps_last=False, delete=delete_all),
+    "expired above the log start": Rules(may_go=above_log_start),
+    "what is held has no bound of age": Rules(batch_age_s_max=float("inf")),
+}

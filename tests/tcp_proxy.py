@@ -1,0 +1,114 @@
+"""A TCP proxy between a client and a server: a network that tests may spoil."""
+
+import asyncio
+import contextlib
+import enum
+from collections.abc import AsyncIterator
+
+from ops.embedded import child
+
+CHUNK = 1 << 16
+
+
+class Network(enum.Enum):
+    """What the network does with connections and with what goes over them."""
+
+    WORKS = enum.auto()
+    REFUSES = enum.auto()  # every connection is closed at once, those that are open too
+    SWALLOWS = enum.auto()  # nothing passes, nobody is told
+    LOSES_ANSWERS = enum.auto()  # a connection ends within the answer to every second PUT
+
+
+class TcpProxy:
+    """Use `tcp_proxy`. `lost` counts the answers that were cut."""
+
+    def __init__(self, target: int) -> None:
+        self.port = child.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lost = 0
+        self._target = target
+        self._puts = 0
+        self._network = Network.WORKS
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def becomes(self, network: Network) -> None:
+        """Change the network, for the connections that are open too."""
+        self._network = network
+        if network is Network.REFUSES:
+            for writer in self._writers:
+                writer.transport.abort()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry one connection."""
+        if self._network is Network.REFUSES:
+            writer.transport.abort()
+            return
+        upstream = await asyncio.open_connection("127.0.0.1", self._target)
+        both = {writer, upstream[1]}
+        self._writers |= both
+        connection = _Connection(self)
+        try:
+            async with asyncio.TaskGroup() as ways:
+                ways.create_task(connection.requests(reader, upstream[1]))
+                ways.create_task(connection.answers(upstream[0], writer))
+        except* OSError:
+            pass
+        finally:
+            self._writers -= both
+            for each in both:
+                each.transport.abort()
+
+    def loses_this(self) -> bool:
+        """Tell whether the answer to the PUT that has just begun is to be lost."""
+        self._puts += self._network is Network.LOSES_ANSWERS
+        return self._network is Network.LOSES_ANSWERS and self._puts % 2 == 1
+
+    @property
+    def network(self) -> Network:
+        """What it is at present."""
+        return self._network
+
+
+class _Connection:
+    """Two ways. With HTTP/1.1 a request is followed by its answer, so it is known which it is."""
+
+    def __init__(self, proxy: TcpProxy) -> None:
+        self._proxy = proxy
+        self._loses = False
+
+    async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            if self._proxy.network is Network.SWALLOWS:
+                continue
+            if data.startswith((b"GET ", b"PUT ", b"HEAD ")):
+                self._loses = data.startswith(b"PUT ") and self._proxy.loses_this()
+            writer.write(data)
+            await writer.drain()
+        writer.transport.abort()
+
+    async def answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            if self._proxy.network is Network.SWALLOWS:
+                continue
+            if self._loses:
+                self._proxy.lost += 1
+                writer.write(data[:20])
+                await writer.drain()
+                writer.transport.abort()
+                return
+            writer.write(data)
+            await writer.drain()
+        writer.transport.abort()
+
+
+@contextlib.asynccontextmanager
+async def tcp_proxy(target: int) -> AsyncIterator[TcpProxy]:
+    """Yield a proxy to a port of the loopback; it lives in the caller's loop."""
+    proxy = TcpProxy(target)
+    server = await asyncio.start_server(proxy.connected, "127.0.0.1", proxy.port)
+    try:
+        yield proxy
+    finally:
+        server.close()
+        proxy.becomes(Network.REFUSES)
+        await server.wait_closed()

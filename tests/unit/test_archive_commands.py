@@ -1,0 +1,137 @@
+"""`hookline archive`: what it prints, and how it ends."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import orjson
+import pytest
+from archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
+from builders import P1
+from click.testing import CliRunner, Result
+
+from ops.__main__ import main
+from ops.embedded.child import free_port
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> WrittenArchive:
+    """An archive of two partitions and three hours."""
+    made = WrittenArchive(tmp_path / "archive")
+
+    async def write() -> None:
+        await made.fill(3)
+        await made.append(numbered(13, at_ms=FIRST_MS), partition=P1)
+
+    asyncio.run(write())
+    return made
+
+
+def hookline(*arguments: object, env: dict[str, str] | None = None) -> Result:
+    """Run the command."""
+    return CliRunner(env=env or {}).invoke(main, [str(each) for each in arguments])
+
+
+def test_ls_shows_what_is_chosen(written: WrittenArchive) -> None:
+    """A line a segment, in the order of their records."""
+    lines = hookline("archive", "ls", "--archive", written.directory).stdout.splitlines()
+    assert [line.split()[0][:38] for line in lines] == [
+        "tim.callbacks.v1/0/0001-01-01T00-00000",
+        "tim.callbacks.v1/0/2023-11-14T22-00000",
+        "tim.callbacks.v1/0/2023-11-14T23-00000",
+        "tim.callbacks.v1/0/2023-11-15T00-00000",
+        "tim.callbacks.v1/1/0001-01-01T00-00000",
+        "tim.callbacks.v1/1/2023-11-14T22-00000",
+    ]
+    assert "4 records  offsets 0-3  2023-11-14T22:00:00 to 2023-11-14T22:00:00" in lines[1]
+    assert "no records, goes on at 0" in lines[0]
+    one = hookline(
+        *("archive", "ls", "--partition", 0, "--since", "2023-11-14T23", "--json"),
+        *("--until", "2023-11-15"),
+        env={"ARCHIVE_URL": str(written.directory)},
+    )
+    (segment,) = [orjson.loads(line) for line in one.stdout.splitlines()]
+    assert (segment["first_offset"], segment["records"], segment["begins_at"]) == (5, 4, 5)
+    assert hookline("archive", "ls", "--archive", written.directory, "--topic", "x").stdout == ""
+
+
+def test_cat_prints_the_lines(written: WrittenArchive) -> None:
+    """Partition by partition, in order."""
+    done = hookline("archive", "cat", "--archive", written.directory.as_uri())
+    places = [
+        (line["partition"], line["offset"]) for line in map(json.loads, done.stdout.splitlines())
+    ]
+    assert places == [(0, n) for n in (0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13)] + [(1, 0)]
+    done = hookline("archive", "cat", "--archive", written.directory, "--since", "2023-11-15")
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_verify_tells_by_its_exit_code(written: WrittenArchive) -> None:
+    """0 sound, 3 something is absent, 1 something is wrong."""
+    command = ("archive", "verify", "--archive", written.directory)
+    done = hookline(*command)
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "sound")
+    asyncio.run(written.append(numbered(20, at_ms=FIRST_MS + HOUR_MS), partition=P1))
+    done = hookline(*command)
+    assert done.exit_code == 3
+    assert "6 not in the archive: 14-19" in done.stdout
+    assert json.loads(hookline(*command, "--json").stdout)["absent"] == 6
+    path = next(written.directory.glob("*/0/2023-11-14T23*"))
+    path.write_bytes(path.read_bytes()[:-9])
+    done = hookline(*command, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["faults"] == [
+        [str(path.relative_to(written.directory)), "the segment fails its checksum"]
+    ]
+    done = hookline(*command)
+    assert "the segment fails its checksum" in " ".join(done.stdout.split())
+    done = hookline("archive", "cat", "--archive", written.directory)
+    assert (done.exit_code, path.name in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "archive ls",
+        "archive cat",
+        "archive verify",
+        "archive expire --older-than 9d",
+        "archive parquet --to copy",
+        "audit --spool .",
+    ],
+)
+def test_an_archive_that_is_not_there_is_told_in_a_line(command: str, tmp_path: Path) -> None:
+    """Exit code 2, and no archive is made."""
+    absent = tmp_path / "absent"
+    done = hookline(*command.split(), "--archive", absent)
+    assert done.exit_code == 2
+    assert f"the archive {absent} is not there" in " ".join(done.stderr.split())
+    assert not absent.exists()
+    done = hookline(*command.split(), "--archive", "what://ever")
+    assert (done.exit_code, "what://ever" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_store_that_does_not_answer_is_told_in_a_line() -> None:
+    """Exit code 2, after the store's own retries."""
+    done = hookline(
+        *("archive", "ls", "--archive", "s3://bucket/archive"),
+        env={
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+            "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "x",
+            "AWS_SECRET_ACCESS_KEY": "x",
+        },
+    )
+    assert done.exit_code == 2
+    assert "the archive does not answer" in done.stderr
+
+
+def test_expire_needs_an_age_and_kafka(written: WrittenArchive) -> None:
+    """Without Kafka's word nothing is deleted."""
+    command = ("archive", "expire", "--archive", written.directory, "--delete", "--older-than")
+    done = hookline(*command, "3h")
+    assert (done.exit_code, "at least 1d" in done.stderr) == (2, True)
+    done = hookline(*command, "2d", "--kafka", f"127.0.0.1:{free_port()}")
+    assert (done.exit_code, "Kafka at" in done.stderr) == (2, True)
+    assert len(list(written.directory.rglob("*.zst"))) == 6

@@ -1,0 +1,166 @@
+"""Expiry takes only the oldest, never the last, and leaves a chain that says what is away."""
+
+import contextlib
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered
+from builders import P0, P1
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.archive.store import Store
+from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
+from ops import expire
+from ops.upkeep import Age
+from ops.verify import Verified, verify
+
+
+def nothing() -> None:
+    """Take a step that nobody looks at."""
+
+
+async def planned(
+    written: WrittenArchive, *, log_start: int, before_ms: int
+) -> list[expire.Segment]:
+    """Return what would go of the one partition, where Kafka begins at `log_start`."""
+
+    async def kafka(partitions: list[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, log_start)
+
+    going = await expire.plan(written.store, log_starts=kafka, before_ms=before_ms, step=nothing)
+    return going.get(P0, [])
+
+
+async def verified(written: WrittenArchive) -> Verified:
+    """Return what verify finds."""
+    return await verify(written.store, wait_s=0, found=lambda _: None, step=nothing)
+
+
+# 4 segments of 4 records and a marker each: they end before offsets 5, 10, 15 and 20.
+@pytest.mark.parametrize(
+    ("log_start", "hours", "going"),
+    [
+        (20, 99, 3),  # the last one stays
+        (15, 99, 3),
+        (14, 99, 2),  # its marker is in Kafka
+        (4, 99, 0),
+        (0, 99, 0),
+        (20, 2, 2),  # the third is of the third hour
+        (20, 0, 0),
+        (10, 1, 1),
+    ],
+)
+async def test_what_is_old_and_not_in_kafka_goes(
+    tmp_path: Path, log_start: int, hours: int, going: int
+) -> None:
+    """Both must hold, of the whole segment; the beginning goes with the first of them."""
+    written = WrittenArchive(tmp_path)
+    names = await written.fill(4)
+    (beginning, *_) = await written.store.names(P0)
+    found = await planned(written, log_start=log_start, before_ms=FIRST_MS + hours * HOUR_MS)
+    assert [each.name for each in found] == ([beginning, *names[:going]] if going else [])
+
+
+async def test_an_old_segment_behind_a_younger_one_stays(tmp_path: Path) -> None:
+    """A clock that went back makes no gap."""
+    written = WrittenArchive(tmp_path)
+    await written.append(numbered(1, at_ms=FIRST_MS + 9 * HOUR_MS))
+    await written.append(numbered(2, at_ms=FIRST_MS))
+    await written.append(numbered(3, at_ms=FIRST_MS + 9 * HOUR_MS))
+    assert await planned(written, log_start=99, before_ms=FIRST_MS + HOUR_MS) == []
+
+
+class Dying(Store):
+    """A store that answers so many more calls that change it."""
+
+    def __init__(self, store: Store, calls: int) -> None:
+        super().__init__(store._opened, store._create)  # noqa: SLF001
+        self._calls = calls
+
+    def _call(self) -> None:
+        self._calls -= 1
+        if self._calls < 0:
+            raise Unavailable("dead")
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Create, or die."""
+        self._call()
+        await super().create(name, content)
+
+    async def delete(self, name: str) -> None:
+        """Delete, or die."""
+        self._call()
+        await super().delete(name)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 35), st.integers(0, 8), st.integers(0, 8)), max_size=4),
+    st.integers(2, 6),
+)
+async def test_a_chain_is_sound_wherever_expiry_dies(
+    tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[int, int, int]], segments: int
+) -> None:
+    """And the archive stands where it stood; what is away is told as expired, not as absent."""
+    written = WrittenArchive(tmp_path_factory.mktemp("archive"))
+    names = await written.fill(segments)
+    position = await written.handler.position(P0)
+    for log_start, hours, calls in runs:
+        going = await planned(written, log_start=log_start, before_ms=FIRST_MS + hours * HOUR_MS)
+        with contextlib.suppress(Unavailable):
+            if going:
+                await expire.delete(Dying(written.store, calls), going, nothing)
+        assert await written.handler.position(P0) == position
+        found = await verified(written)
+        assert (found.faults, found.sound, found.absent) == ([], True, 0)
+    assert names[-1] in await written.store.names(P0)
+    await written.append(numbered(segments * 4 + 1, at_ms=FIRST_MS + 99 * HOUR_MS))
+    assert (await verified(written)).sound
+    # Whatever was left half-way, a last run that lives ends it: one beginning, and the last one.
+    going = await planned(written, log_start=99, before_ms=FIRST_MS + 50 * HOUR_MS)
+    if going:
+        await expire.delete(written.store, going, nothing)
+    assert await planned(written, log_start=99, before_ms=FIRST_MS + 50 * HOUR_MS) == []
+    beginning, last = await written.store.names(P0)
+    summary = await written.store.summary(beginning)
+    assert summary.next_offset == (await written.store.summary(last)).begins_at
+    assert summary.origins == {ORIGIN: (1, segments * 4)}
+    assert (await verified(written)).sound
+
+
+async def test_what_expired_is_not_absent(tmp_path: Path) -> None:
+    """Also where an older sequence is kept, in another partition; what was never there is."""
+    written = WrittenArchive(tmp_path)
+    await written.append(numbered(1, at_ms=FIRST_MS + 60 * HOUR_MS), partition=P1)
+    await written.append(numbered(2), numbered(5))
+    await written.append(numbered(9, at_ms=FIRST_MS + 60 * HOUR_MS))
+    going = await planned(written, log_start=99, before_ms=FIRST_MS + 50 * HOUR_MS)
+    await expire.delete(written.store, going, nothing)
+    assert (await verified(written)).origins[ORIGIN].listed == [(6, 8)]
+
+
+async def test_a_lost_segment_is_seen_behind_what_was_expired(tmp_path: Path) -> None:
+    """Expiry is no excuse for what it did not take."""
+    written = WrittenArchive(tmp_path)
+    names = await written.fill(5)
+    going = await planned(written, log_start=10, before_ms=FIRST_MS + 50 * HOUR_MS)
+    await expire.delete(written.store, going, nothing)
+    assert (await verified(written)).sound
+    written.path(names[2]).unlink()
+    found = await verified(written)
+    assert not found.sound
+    written.path((await written.store.names(P0))[0]).unlink()
+    assert "the beginning of its chain is missing" in str((await verified(written)).faults)
+
+
+def test_an_age_is_days_or_hours_and_at_least_a_day() -> None:
+    """Younger segments may still be written by one that slept."""
+    age = Age()
+    assert age.convert("90d", None, None) == timedelta(days=90)
+    assert age.convert("36h", None, None) == timedelta(hours=36)
+    for wrong in ("23h", "0d", "90", "-3d", "1w", "999999d"):
+        with pytest.raises(click.BadParameter):
+            age.convert(wrong, None, None)

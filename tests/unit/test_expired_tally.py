@@ -1,0 +1,86 @@
+"""What has expired everywhere is neither missing nor proven; what has not is judged as ever."""
+
+import msgspec
+from archives import ORIGIN, numbered
+from builders import P0, a_body
+
+from consumers.archive import segment
+from consumers.archive.segment import Line
+from consumers.runtime.batch import Batch
+from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.tally import Statistics, Tally
+
+
+def audited(
+    archive: list[int],
+    *,
+    expired: tuple[int, int] | None = (1, 4),
+    topic: list[int] | None = None,
+    database: list[int] | None = None,
+    counts: tuple[int, int] | None = None,
+    messages: int = 0,
+) -> Report:
+    """Return the report on 8 callbacks of which these are left; Kafka begins at the seventh."""
+    tally = Tally({ORIGIN: 8}, [], synced=database is not None, counted=counts is not None)
+    if counts is not None:
+        applied = {ORIGIN: {P0.number: counts}}
+        tally.see_statistics(Statistics(messages=messages, people=2, applied=applied))
+    tally.see_beginnings({P0.number: 6})
+    records = {
+        sequence: numbered(sequence, a_body(MsgKey=f"key-{sequence}"))._replace(offset=sequence - 1)
+        for sequence in range(1, 9)
+    }
+    for sequence in topic or [7, 8]:
+        tally.see_record(P0.number, records[sequence].headers, records[sequence].value)
+    if expired:
+        tally.see_expired(P0.number, {ORIGIN: expired})
+    packed = [segment.pack(P0, [records[sequence] for sequence in archive])]
+    _, content = segment.assemble(
+        Batch(partition=P0, begins_at=0, next_offset=8, records=(), packed=packed)
+    )
+    for line in segment.read_lines(content):
+        tally.see_line(msgspec.json.decode(line, type=Line))
+    if database is not None:
+        tally.see_receipts((ORIGIN, sequence) for sequence in database)
+    return tally.report()
+
+
+def test_what_expired_is_not_missing_but_unproven() -> None:
+    """It is counted beside the proof."""
+    found = audited([5, 6, 7, 8])
+    assert (found.missing, found.doubled, found.proven) == (0, 0, True)
+    assert found.origins[0].expired == 4
+
+
+def test_without_expiry_the_same_is_missing() -> None:
+    """From the topic and from the archive."""
+    found = audited([5, 6, 7, 8], expired=None)
+    assert (found.missing, found.origins[0].expired) == (8, 0)
+
+
+def test_what_is_lost_behind_what_expired_is_missing() -> None:
+    """Also where the topic has it still, and within the bounds of what expired."""
+    assert audited([5, 7, 8]).origins[0].sinks[KAFKA].missing_listed == [6]
+    assert audited([5, 6, 7]).origins[0].sinks[ARCHIVE].missing_listed == [8]
+    found = audited([5, 6, 8], topic=[7, 8], expired=(1, 7))
+    assert found.origins[0].sinks[ARCHIVE].missing_listed == [7]
+    assert found.origins[0].expired == 4
+
+
+def test_a_database_is_held_against_what_is_kept() -> None:
+    """It may have the rest or not."""
+    for database in ([5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8]):
+        assert audited([5, 6, 7, 8], database=database).proven
+    found = audited([5, 6, 7, 8], database=[1, 2, 3, 4, 6, 7, 8])
+    assert found.origins[0].sinks[POSTGRES].missing_listed == [5]
+
+
+def test_counts_are_at_least_what_is_kept() -> None:
+    """Nobody can say any more what the others came to."""
+    assert audited([5, 6, 7, 8], counts=(8, 36), messages=8).proven
+    assert audited([5, 6, 7, 8], counts=(4, 0), messages=4).proven
+    found = audited([5, 6, 7, 8], counts=(3, 0), messages=8)
+    assert found.origins[0].sinks[COUNTS].missing == 1
+    assert audited([5, 6, 7, 8], counts=(8, 36), messages=3).missing > 0
+    # Where nothing expired, more than there is is too much.
+    assert audited([1, 2, 3, 4, 5, 6, 7, 8], expired=None, counts=(9, 45), messages=8).doubled == 1

@@ -1,0 +1,233 @@
+"""Held records of a partition: cut by each bound, in order, none dropped."""
+
+import pytest
+from builders import P0, a_record
+
+from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.handler import Stopped
+from consumers.runtime.line import Line, weights
+from schemas.record import ORIGIN, SEQUENCE
+
+HOUR_MS = 3_600_000
+
+
+def a_line(*, records: int = 3, size: int = 1 << 20, age_s: float = 10.0) -> Line:
+    """Return what holds P0 from offset 5 on."""
+    made = Line(P0, Limits(records=records, bytes=size, age_s=age_s, period_s=3600))
+    made.begin(Position(5))
+    return made
+
+
+def add(line: Line, records: list[Record], *, now: float) -> None:
+    """Have records arrive, without a marker behind them."""
+    line.add(records, reached=records[-1].offset + 1, now=now)
+
+
+def due(line: Line, now: float) -> Batch | None:
+    """Return the batch that can leave at `now`."""
+    return line.batch() if line.due(now) else None
+
+
+def offsets(line: Line, now: float) -> list[int]:
+    """Return what is due at `now`."""
+    batch = due(line, now)
+    return [record.offset for record in batch.records] if batch else []
+
+
+def test_a_batch_is_due_when_it_is_full_or_old() -> None:
+    """Not before."""
+    line = a_line()
+    add(line, [a_record(5), a_record(6)], now=0)
+    assert offsets(line, 9.9) == []
+    assert offsets(line, 10) == [5, 6]
+
+
+def test_a_batch_is_cut_at_the_number_of_records() -> None:
+    """The rest waits for its own bound."""
+    line = a_line()
+    add(line, [a_record(o) for o in (5, 6, 9, 10)], now=0)
+    batch = due(line, 0)
+    assert batch
+    assert (batch.begins_at, batch.next_offset, len(batch.records)) == (5, 10, 3)
+    line.applied(line.batch(), 0)
+    assert offsets(line, 0) == []
+    assert offsets(line, 10) == [10]
+
+
+def test_one_fetch_may_make_many_batches() -> None:
+    """Each within its bound."""
+    line = a_line(records=2)
+    add(line, [a_record(o) for o in range(5, 12)], now=0)
+    cut = []
+    while found := offsets(line, 10):
+        cut.append(found)
+        line.applied(line.batch(), 0)
+    assert cut == [[5, 6], [7, 8], [9, 10], [11]]
+
+
+def test_a_batch_is_cut_at_its_bytes() -> None:
+    """A single record above the bound is a batch of its own."""
+    size, _ = weights([a_record(5)])
+    line = a_line(size=size + 1)
+    add(line, [a_record(5), a_record(6), a_record(7, value=b"x" * 9999)], now=0)
+    assert offsets(line, 0) == [5, 6]
+    line.applied(line.batch(), 0)
+    assert offsets(line, 0) == [7]
+
+
+def test_a_batch_never_spans_two_hours() -> None:
+    """A record that a clock step dated back stays with its neighbours."""
+    line = a_line(records=10)
+    at = 1_700_002_800_000
+    add(line, [a_record(5, timestamp_ms=at), a_record(6, timestamp_ms=at - HOUR_MS)], now=0)
+    add(line, [a_record(7, timestamp_ms=at), a_record(8, timestamp_ms=at + HOUR_MS)], now=0)
+    assert offsets(line, 0) == [5, 6, 7]
+    line.applied(line.batch(), 0)
+    assert offsets(line, 10) == [8]
+
+
+def test_what_was_not_begun_is_not_held() -> None:
+    """A fetch may be quicker than the question where the sink stands."""
+    line = Line(P0, Limits(records=1, bytes=1 << 20, age_s=1))
+    add(line, [a_record(5)], now=0)
+    assert (line.held, line.idle, line.stands_at) == (0, True, None)
+
+
+def test_what_the_sink_has_already_is_dropped() -> None:
+    """Records from before its position."""
+    line = a_line(records=1)
+    add(line, [a_record(4), a_record(5)], now=0)
+    assert offsets(line, 0) == [5]
+
+
+def test_begin_drops_what_was_held() -> None:
+    """The sink's position is where holding goes on."""
+    line = a_line(records=1)
+    add(line, [a_record(5)], now=0)
+    line.begin(Position(3))
+    assert line.held == 0
+    add(line, [a_record(3)], now=0)
+    assert offsets(line, 0) == [3]
+
+
+def placed(offset: int, origin: str, sequence: int) -> Record:
+    """Return a record of a place."""
+    headers = ((ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence))
+    return a_record(offset)._replace(headers=headers)
+
+
+def test_the_sinks_last_record_must_be_the_topics() -> None:
+    """Then it is read again, recognized, and dropped; what follows is held."""
+    line = a_line(records=1)
+    line.begin(Position(5, (4, "a", 7)))
+    add(line, [placed(4, "a", 7), placed(5, "a", 8)], now=0)
+    assert offsets(line, 0) == [5]
+
+
+@pytest.mark.parametrize("first", [placed(4, "b", 7), placed(4, "a", 8), placed(5, "a", 7)])
+def test_another_record_in_its_place_stops_the_consumer(first: Record) -> None:
+    """The topic was made anew, or it is another cluster's: its offsets mean something else."""
+    line = a_line()
+    line.begin(Position(5, (4, "a", 7)))
+    with pytest.raises(Stopped, match="made anew"):
+        add(line, [first], now=0)
+
+
+def test_a_batch_ends_behind_the_markers_that_followed_it() -> None:
+    """The last of the line; one that others follow ends behind its last record."""
+    line = a_line(records=2)
+    line.add([a_record(o) for o in (5, 6, 8)], reached=10, now=0)
+    batch = due(line, 0)
+    assert batch
+    assert batch.next_offset == 7
+    assert line.stands_at == 5
+    line.applied(line.batch(), 0)
+    batch = due(line, 10)
+    assert batch
+    assert (batch.begins_at, batch.next_offset) == (7, 10)
+
+
+def test_markers_alone_are_a_batch_without_records() -> None:
+    """Otherwise retention would delete them, and the position would be before the beginning."""
+    line = a_line()
+    line.add([], reached=5, now=0)
+    assert due(line, 10) is None
+    line.add([], reached=9, now=10)
+    assert due(line, 10) is None
+    # For lag: there is no record that the sink does not have.
+    assert line.stands_at == 9
+    batch = due(line, 20)
+    assert batch
+    assert (batch.begins_at, batch.next_offset, batch.records) == (5, 9, ())
+    line.applied(line.batch(), 0)
+    assert (line.idle, line.begins_at) == (True, 9)
+
+
+def test_markers_that_come_while_a_batch_is_on_its_way_are_not_in_it() -> None:
+    """Else the next write would name a position at which the sink does not stand."""
+    line = a_line(records=1)
+    add(line, [a_record(5)], now=0)
+    batch = due(line, 0)
+    assert batch
+    line.add([], reached=9, now=1)
+    line.applied(batch, 2)
+    assert (line.begins_at, line.stands_at) == (6, 9)
+    assert due(line, 11) is None
+    markers = due(line, 12)
+    assert markers
+    assert (markers.begins_at, markers.next_offset, markers.records) == (6, 9, ())
+
+
+def test_a_record_after_markers_begins_its_batchs_age() -> None:
+    """Markers may have waited long; the record is young."""
+    line = a_line()
+    line.add([], reached=9, now=0)
+    add(line, [a_record(9)], now=8)
+    assert offsets(line, 12) == []
+    assert offsets(line, 18) == [9]
+
+
+def test_what_is_set_aside_leaves_the_batch_that_waits() -> None:
+    """Whatever happens to the rest, it does not come again."""
+    line = a_line()
+    add(line, [a_record(o) for o in (5, 6, 7)], now=0)
+    assert line.due(0)
+    line.without(6)
+    batch = line.batch()
+    assert ([r.offset for r in batch.records], batch.next_offset) == ([5, 7], 8)
+
+
+def test_the_halves_of_a_batch_join() -> None:
+    """And end where the whole ended, behind its markers."""
+    line = a_line()
+    line.add([a_record(o) for o in (5, 7, 9)], reached=12, now=0)
+    assert line.due(0)
+    line.split()
+    first = line.batch()
+    line.applied(line.batch(), 0)
+    second = line.batch()
+    assert ([r.offset for r in first.records], first.begins_at, first.next_offset) == ([5], 5, 7)
+    assert [r.offset for r in second.records] == [7, 9]
+    assert (second.begins_at, second.next_offset) == (7, 12)
+
+
+def test_packed_records_take_the_memory_of_their_pack() -> None:
+    """They still count for the batch's bounds, and leave in order with what came later."""
+
+    def pack(_: Partition, records: list[Record]) -> bytes:
+        return bytes(record.offset for record in records)
+
+    line = a_line(records=4)
+    add(line, [a_record(5), a_record(6)], now=0)
+    assert line.to_pack(at_least=1 << 20) is None
+    run = line.to_pack(at_least=1)
+    assert run
+    run.packed, run.records, run.raw = [pack(P0, run.records)], [], 0
+    assert line.held == 2
+    add(line, [a_record(7), a_record(8)], now=0)
+    run = line.due(0)
+    assert run
+    assert line.to_pack(at_least=1 << 20) is run
+    run.packed, run.records, run.raw = [*run.packed, pack(P0, run.records)], [], 0
+    batch = line.batch()
+    assert (b"".join(batch.packed), batch.records, batch.next_offset) == (b"\5\6\7\x08", (), 9)

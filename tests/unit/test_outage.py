@@ -1,0 +1,93 @@
+"""An hour without a sink, in virtual time."""
+
+import asyncio
+
+from builders import P0, P1, a_record
+from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
+
+from consumers.runtime.batch import Batch, Limits, Partition, Position
+from consumers.runtime.handler import Unavailable
+from consumers.runtime.lane import BATCH_AGE_S_MAX, POSTPONE_S_MAX
+from consumers.runtime.runner import Runner
+from schemas.telemetry import CONSUMER
+
+# A second each. Longer than what was fetched before it may grow old.
+BEFORE, OUTAGE = 60, int(BATCH_AGE_S_MAX) + 600
+LIMITS = Limits(records=500, bytes=1 << 20, age_s=5)
+
+
+class MayBeAway(MemorySink):
+    """A sink that answers nothing while it is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away = False
+        self.asked = 0
+
+    async def position(self, partition: Partition) -> Position | None:
+        """Return where the sink stands."""
+        self._answer()
+        return await super().position(partition)
+
+    async def begin(self, partition: Partition, next_offset: int) -> None:
+        """Expect `next_offset`."""
+        self._answer()
+        await super().begin(partition, next_offset)
+
+    async def handle(self, batch: Batch) -> None:
+        """Apply the batch."""
+        self._answer()
+        await super().handle(batch)
+
+    def _answer(self) -> None:
+        self.asked += self.away
+        if self.away:
+            raise Unavailable("the test says so")
+
+
+async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questions() -> None:
+    """A record a second arrives meanwhile; nothing is fetched or set aside, then all is applied."""
+    topic, sink, clock, set_aside = MemoryTopic(), MayBeAway(), ManualClock(), MemoryDeadLetters()
+    source = FakeSource(topic, fetch_max=250)
+    topic.records = {P0: [], P1: []}
+    runner = Runner(name="outage", handler=sink, limits=LIMITS, dead_letters=set_aside, clock=clock)
+    runner.given(source, [P0, P1])
+    held: list[float] = []
+    tasks: list[int] = []
+    fetched: list[bool] = []
+
+    async def second() -> None:
+        for records in topic.records.values():
+            records.append(a_record(len(records)))
+        clock.now += 1
+        await runner.turn(source)
+        held.append(CONSUMER.get_sample_value("consumer_held_bytes") or 0)
+        tasks.append(len(asyncio.all_tasks()))
+
+    for _ in range(BEFORE):
+        await second()
+    assert sink.applied[P0]
+    applied = {partition: len(offsets) for partition, offsets in sink.applied.items()}
+    sink.away = True
+    for _ in range(OUTAGE):
+        await second()
+        assert runner.hanging() is None
+        fetched.append(bool(source.wanted))
+    assert {partition: len(offsets) for partition, offsets in sink.applied.items()} == applied
+    assert CONSUMER.get_sample_value("consumer_partitions_paused") == 2
+    # The batch at the front was held for `age_s` before it was tried.
+    assert not any(fetched[2 * int(LIMITS.age_s) :])
+    assert max(held) == max(held[: 2 * BEFORE])
+    assert max(tasks) == max(tasks[:BEFORE])
+    # Both partitions; the first waits are shorter, also once what is held has grown too old.
+    assert OUTAGE / POSTPONE_S_MAX <= sink.asked <= 2 * (OUTAGE / POSTPONE_S_MAX + 12)
+    sink.away = False
+    for _ in range(2 * BEFORE):
+        await second()
+    clock.now += LIMITS.age_s
+    await runner.turn(source)
+    await runner.turn(source)
+    assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
+    assert CONSUMER.get_sample_value("consumer_partitions_paused") == 0
+    assert set_aside.offsets == []
+    await runner.taken()

@@ -1,0 +1,165 @@
+"""The Parquet copy: closed hours, once, every record with its types."""
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from archives import FIRST_MS, ORIGIN, WrittenArchive, numbered
+from builders import P1, SAMPLES, a_body
+
+from consumers.archive.segment import Damaged
+from consumers.runtime.batch import Record
+from ops import parquet
+from ops.columns import of_bodies
+from ops.parquet import Copied, copy
+from ops.segments import ALL
+from schemas.body import parse
+from schemas.payload import PAYLOADS
+
+FIRST = datetime.fromtimestamp(FIRST_MS / 1000, UTC)
+
+
+async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
+    """Copy when so much time has passed since the first record."""
+    now = FIRST + timedelta(**later)
+    return [each async for each in copy(written.store, to, choice=ALL, now=now)]
+
+
+def rows(to: Path) -> list[dict[str, Any]]:
+    """Return what the copy has."""
+    found = duckdb.execute(
+        f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
+    )
+    assert found.description
+    columns = [column[0] for column in found.description]
+    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+
+
+async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
+    """An hour is closed two hours after its end; what is there is left alone."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    await written.fill(3)
+    await written.append(numbered(13), partition=P1)
+    assert await copied(written, to, hours=2.9) == []
+    (first,) = await copied(written, to, hours=3.1)
+    assert first == Copied(path=to / "tim.callbacks.v1/2023-11-14T22.parquet", records=5)
+    before = first.path.stat()
+    none, second, third = await copied(written, to, hours=6)
+    assert (none, second and second.records, third and third.records) == (None, 4, 4)
+    assert await copied(written, to, hours=6) == [None, None, None]
+    assert first.path.stat() == before
+    assert sorted(path.name for path in (to / "tim.callbacks.v1").iterdir()) == [
+        "2023-11-14T22.parquet",
+        "2023-11-14T23.parquet",
+        "2023-11-15T00.parquet",
+    ]
+    assert [row["ce_sequence"] for row in rows(to)] == list(range(1, 14))
+
+
+async def test_an_hour_is_made_anew_when_more_of_it_was_archived(tmp_path: Path) -> None:
+    """The archive may have been behind. What expired since stays in the copy."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    (name,) = await written.fill(1)
+    await copied(written, to, hours=9)
+    await written.append(markers=4)
+    assert await copied(written, to, hours=9) == [None]
+    await written.append(numbered(5, at_ms=FIRST_MS + 9))
+    (again,) = await copied(written, to, hours=9)
+    assert again is not None
+    assert again.records == 5
+    written.path(name).unlink()
+    assert await copied(written, to, hours=9) == [None]
+    assert len(rows(to)) == 5
+
+
+BODIES = [
+    *(sample.read_bytes() for sample in SAMPLES),
+    b"\xef\xbb\xbf" + a_body(MsgSeq="12", MsgTime=1_700_000_000, From_Account=77),
+    a_body(CloudCustomData="a\0b", MsgRandom=-1, MsgSeq=1 << 40, MsgTime=[], MsgBody=3),
+    a_body(CloudCustomData="x").replace(b'"x"', b'"\\ud800 \\\\ud800"'),
+    a_body().replace(b"}]}", b'}],\r\n"big": 1E5}'),
+]
+
+
+async def test_every_field_has_its_type_and_the_body_its_letters(tmp_path: Path) -> None:
+    """What is of an unusual type is null; the body is as it was sent, in any case."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    await written.append(*(numbered(at, body) for at, body in enumerate(BODIES, 1)))
+    await copied(written, to, hours=9)
+    found = rows(to)
+    assert [row["body"].encode() for row in found] == BODIES
+    for row, body in zip(found, BODIES, strict=True):
+        document = parse(body)
+        assert row["ce_type"] == document["CallbackCommand"]
+        sender = document.get("From_Account")
+        assert row["From_Account"] == (None if sender is None else str(sender))
+        if row["ce_sequence"] <= len(SAMPLES):
+            for field in set(of_bodies()) - {"MsgBody", "Info", "EventTime"}:
+                assert row[field] == document.get(field), field
+            time = document.get("EventTime")
+            assert row["EventTime"] == (None if time is None else int(time))
+            assert row["Info"] == document.get("Info")
+            elements = [
+                {"MsgType": each["MsgType"], "MsgContent": json.loads(each["MsgContent"])}
+                for each in row["MsgBody"] or ()
+            ]
+            assert elements == document.get("MsgBody", [])
+    first, bom, odd, lone = found[0], *found[-4:-1]
+    assert (first["ce_time"], first["timestamp"]) == (FIRST, FIRST)
+    assert (first["ce_origin"], first["partition"], first["offset"]) == (ORIGIN, 0, 0)
+    assert (bom["MsgSeq"], bom["MsgTime"], bom["From_Account"]) == (12, 1_700_000_000, "77")
+    assert (odd["MsgRandom"], odd["MsgSeq"], odd["MsgTime"], odd["MsgBody"]) == (None,) * 4
+    assert odd["CloudCustomData"] == "a\0b"
+    assert lone["CloudCustomData"] == "\\ud800 \\ud800"
+
+
+async def test_what_other_producers_wrote_is_copied_too(tmp_path: Path) -> None:
+    """No body, no headers, no UTF-8, no object."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    values = (b"", b"\xff", b"[1]", b"{", b'"x"')
+    await written.append(*(Record(0, FIRST_MS, None, value, ()) for value in values))
+    await copied(written, to, hours=9)
+    assert [row["body"] for row in rows(to)] == ["", None, "[1]", "{", '"x"']
+    assert {row["ce_sequence"] for row in rows(to)} == {None}
+
+
+async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> None:
+    """And nothing of it is left behind."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    (name,) = await written.fill(1)
+    content = written.path(name).read_bytes()
+    written.path(name).write_bytes(content[:-1])
+    with pytest.raises(Damaged, match=name):
+        await copied(written, to, hours=9)
+    assert list((to / "tim.callbacks.v1").iterdir()) == []
+
+
+async def test_large_bodies_are_copied(tmp_path: Path) -> None:
+    """As large as the ingress may be set to take, and escaped they are larger."""
+    written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
+    large = a_body(CloudCustomData='"' * (8 << 20))
+    await written.append(numbered(1, large), numbered(2))
+    await copied(written, to, hours=9)
+    assert [row["CloudCustomData"] for row in rows(to)] == ['"' * (8 << 20), None]
+
+
+def test_every_field_of_every_command_has_a_column() -> None:
+    """A struct that grows makes the copy grow."""
+    fields = of_bodies()
+    for payload in PAYLOADS.values():
+        for field in payload.__struct_encode_fields__:
+            assert field == "CallbackCommand" or field in fields
+
+
+async def test_without_duckdb_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it reads anything."""
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    written = WrittenArchive(tmp_path / "archive")
+    with pytest.raises(parquet.NoDuckDB, match=r"pip install 'hookline\[analysis\]'"):
+        await copied(written, tmp_path / "copy", hours=9)

@@ -1,0 +1,76 @@
+"""A file whose checksums are right and that is no segment all the same is found."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from archives import FIRST_MS, ORIGIN, WrittenArchive, forge, numbered
+from builders import P0
+
+from consumers.archive import segment
+from consumers.runtime.batch import Batch
+from ops.soundness import check
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> WrittenArchive:
+    """An empty archive."""
+    return WrittenArchive(tmp_path / "archive")
+
+
+FORGED = {
+    "the summary tells other offsets": {"last_timestamp_ms": FIRST_MS + 99},
+    "the summary tells other": {"origins": {ORIGIN: (1, 9)}},
+    "tells other offsets, times": {"last_sequence": 9},
+    "next_offset is not behind": {"next_offset": 3, "begins_at": 0},
+    "offsets are not in order": {"begins_at": 7},
+    "version 9": {"version": 9},
+    "but the summary tells 5": {"records": 5},
+    "line 1 is of tim.callbacks.v1/0": {"partition": 4},
+    "its name is not": {"topic": "other"},
+}
+
+
+@pytest.mark.parametrize(("fault", "fields"), FORGED.items())
+async def test_a_summary_that_lies_is_found(
+    written: WrittenArchive, fault: str, fields: dict[str, Any]
+) -> None:
+    """Although all checksums are right."""
+    (name,) = await written.fill(1)
+    content = forge(written.path(name).read_bytes(), **fields)
+    assert fault in "\n".join(check(name, content).faults)
+
+
+@pytest.mark.parametrize(
+    ("fault", "old", "new"),
+    [
+        ("is no record's", b'"offset":1,', b'"offset":,'),
+        ("is no record's", b'"key":', b'"offset":"7","key":'),
+        ("is no record's", b"}\n", b"\n"),
+        ("is no record's", b"red packet", b"red \xff packet"),
+        ("is no record's", b',"body":', b',"body_base64":"&","bodi":'),
+        ("does not have one body", b',"body":', b',"bodi":'),
+        ("offset 1 behind 1", b'"offset":2,', b'"offset":1,'),
+        ("of a later hour", f'"timestamp":{FIRST_MS + 3}'.encode(), b'"timestamp":2700000000000'),
+    ],
+)
+async def test_a_line_that_is_no_records_is_found(
+    written: WrittenArchive, fault: str, old: bytes, new: bytes
+) -> None:
+    """Although all checksums are right."""
+    (name,) = await written.fill(1)
+    content = written.path(name).read_bytes()
+    lines = b"".join(segment.read_lines(content))
+    assert old in lines
+    forged = forge(content, lines.replace(old, new))
+    assert fault in "\n".join(check(name, forged).faults)
+
+
+def test_a_checked_file_tells_its_places() -> None:
+    """What the numbers are made of."""
+    batch = Batch(partition=P0, begins_at=0, next_offset=3, records=(), packed=())
+    records = [numbered(4), numbered(6)._replace(offset=1)]
+    name, content = segment.assemble(replace(batch, packed=[segment.pack(P0, records)]))
+    found = check(name, content)
+    assert (found.faults, found.places) == ([], [(ORIGIN, 4), (ORIGIN, 6)])

@@ -1,0 +1,255 @@
+"""Verify sees every kind of fault, and none where there is none."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, forge, numbered
+from builders import P0, P1
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.archive import segment
+from consumers.archive.store import Store
+from consumers.runtime.batch import Batch, Record
+from ops import segments
+from ops import verify as verification
+from ops.verify import Verified, verify
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> WrittenArchive:
+    """An empty archive."""
+    return WrittenArchive(tmp_path / "archive")
+
+
+async def verified(written: WrittenArchive, *, wait_s: float = 0) -> Verified:
+    """Return what verify finds."""
+    return await verify(written.store, wait_s=wait_s, found=lambda _: None, step=lambda: None)
+
+
+def told(found: Verified) -> str:
+    """Return all faults as one text."""
+    return "\n".join(f"{name}: {fault}" for name, fault in found.faults)
+
+
+async def test_a_sequence_behind_a_later_one_is_found(written: WrittenArchive) -> None:
+    """Within a partition an origin's sequences grow."""
+    await written.append(numbered(5), numbered(9))
+    await written.append(numbered(3))
+    assert f"sequence 3 of {ORIGIN} is behind a later one" in told(await verified(written))
+
+
+async def test_an_archive_without_faults_has_none(written: WrittenArchive) -> None:
+    """Also one that begins in the middle of a topic, and one whose sequences are far apart."""
+    await written.handler.begin(P1, 700)
+    await written.fill(3)
+    await written.append(markers=2)
+    await written.append(numbered(13), partition=P1)
+    await written.append(numbered(9, origin="p" * 16), partition=P1)
+    found = await verified(written)
+    assert (found.faults, found.sound, found.absent) == ([], True, 0)
+    assert (found.segments, found.records) == (8, 14)
+    assert found.origins[ORIGIN].sequences == 13
+
+
+async def test_any_changed_bit_is_found(written: WrittenArchive) -> None:
+    """Wherever it is in the file."""
+    _, name, _ = await written.fill(3)
+    path = written.path(name)
+    whole = path.read_bytes()
+    dice = random.Random(1)  # noqa: S311 - no secret
+    for _ in range(200):
+        broken = bytearray(whole)
+        at = dice.randrange(len(whole))
+        broken[at] ^= 1 << dice.randrange(8)
+        path.write_bytes(broken)
+        found = await verified(written)
+        assert not found.sound, at
+        assert {faulty for faulty, _ in found.faults} == {name}
+
+
+async def test_a_truncated_segment_is_found(written: WrittenArchive) -> None:
+    """Wherever it was cut, at the end of a frame too."""
+    _, name, _ = await written.fill(3)
+    path = written.path(name)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        found = await verified(written)
+        assert {faulty for faulty, _ in found.faults} == {name}, size
+    # A writer that made a whole file of half of its frames.
+    half = b"".join([*segment.read_lines(whole)][:2])
+    path.write_bytes(forge(whole, half))
+    assert "it has 2 lines, but the summary tells 4" in told(await verified(written))
+
+
+async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
+    """One in the middle, the first one, and the beginning of the chain."""
+    first, middle, _, _ = await written.fill(4)
+    beginning = (await written.store.names(P0))[0]
+    for name, fault in (
+        (middle, "what lies before it is missing: offsets 5 to 9"),
+        (first, "what lies before it is missing: offsets 0 to 4"),
+        (beginning, "the beginning of its chain is missing"),
+    ):
+        content = written.path(name).read_bytes()
+        written.path(name).unlink()
+        found = await verified(written)
+        assert fault in told(found)
+        assert len(found.faults) == 1
+        written.path(name).write_bytes(content)
+    assert (await verified(written)).sound
+
+
+async def test_a_segment_of_markers_alone_is_missed_too(written: WrittenArchive) -> None:
+    """It has no records, but nobody can know that once it is away."""
+    await written.fill(1)
+    name = await written.append(markers=9)
+    await written.append(numbered(5, at_ms=FIRST_MS + HOUR_MS))
+    assert (await verified(written)).sound
+    written.path(name).unlink()
+    assert "what lies before it is missing: offsets 5 to 13" in told(await verified(written))
+
+
+async def test_a_segment_under_another_name_is_found(written: WrittenArchive) -> None:
+    """A copy in its own partition and in another one, and one that was moved."""
+    _, name, _ = await written.fill(3)
+    await written.append(numbered(13), partition=P1)
+    path = written.path(name)
+    for other in (
+        path.with_name(path.name.replace("T23", "T22")),
+        path.parent.parent / "1" / path.name,
+    ):
+        shutil.copyfile(path, other)
+        found = await verified(written)
+        assert "its name is not the one that its content makes" in told(found)
+        assert found.origins[ORIGIN].doubled_listed == [5, 6, 7, 8]
+        other.unlink()
+    path.rename(path.with_name(path.name.replace("0005", "0006")))
+    assert "its name is not" in told(await verified(written))
+
+
+async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
+    """A second one that begins within the first."""
+    await written.fill(3)
+    records = [
+        numbered(number, at_ms=FIRST_MS + HOUR_MS)._replace(offset=number - 1 + 1)
+        for number in (7, 8)
+    ]
+    batch = Batch(
+        partition=P0,
+        begins_at=5,
+        next_offset=9,
+        records=(),
+        packed=[segment.pack(P0, records)],
+    )
+    name, content = segment.assemble(batch)
+    await written.store.create(name, content)
+    found = await verified(written)
+    assert f"{name}: it overlaps the one before it" in told(found)
+    assert found.origins[ORIGIN].doubled == 2
+
+
+async def test_a_link_that_tells_of_another_record_is_found(written: WrittenArchive) -> None:
+    """By that record a topic that was made anew is told from the one before."""
+    await written.fill(1)
+    name = await written.append(markers=9)
+    path = written.path(name)
+    path.write_bytes(forge(path.read_bytes(), last_sequence=3))
+    assert "it tells another last record" in told(await verified(written))
+
+
+async def test_records_that_no_ingress_wrote_have_no_numbers(written: WrittenArchive) -> None:
+    """They are archived, and there may be many."""
+    await written.append(*(Record(0, FIRST_MS, None, b"{}", ()) for _ in range(3)))
+    found = await verified(written)
+    assert (found.sound, found.records, found.origins) == (True, 3, {})
+
+
+async def test_a_sequence_in_two_partitions_is_doubled(written: WrittenArchive) -> None:
+    """No file shows it; the numbers do."""
+    await written.append(numbered(1), numbered(2))
+    await written.append(numbered(2), numbered(3), partition=P1)
+    found = await verified(written)
+    assert (found.faults, found.sound) == ([], False)
+    assert found.origins[ORIGIN].doubled_listed == [2]
+
+
+async def test_an_absent_sequence_is_no_fault_but_told(written: WrittenArchive) -> None:
+    """It may be a dead letter."""
+    await written.append(numbered(1), numbered(4), numbered(9))
+    found = await verified(written)
+    assert (found.sound, found.absent) == (True, 6)
+    assert found.origins[ORIGIN].listed == [(2, 3), (5, 8)]
+
+
+async def test_what_is_written_meanwhile_is_no_fault(
+    written: WrittenArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Segments that come while it reads are not judged, and what is on its way is waited for."""
+    await written.append(numbered(1), numbered(3))
+    list_once = segments.listed
+    more = [(7, P0), (2, P1), (9, P1)]
+
+    async def racing(store: Store) -> object:
+        found = await list_once(store)
+        if more:
+            number, partition = more.pop(0)
+            await written.append(numbered(number), partition=partition)
+        return found
+
+    monkeypatch.setattr(verification, "listed", racing)
+    monkeypatch.setattr(verification, "POLL_S", 0)
+    found = await verified(written, wait_s=20)
+    # 4 to 6 are above what was there at first, and nobody waits for them.
+    assert (found.sound, found.absent, found.records) == (True, 0, 4)
+
+
+@given(st.integers(0, 4), st.integers(0, 4))
+async def test_what_expires_meanwhile_is_no_fault(
+    tmp_path_factory: pytest.TempPathFactory, segments: int, read: int
+) -> None:
+    """Wherever it was in reading; a segment that somebody deletes is one."""
+    written = WrittenArchive(tmp_path_factory.mktemp("archive"))
+    names = await written.fill(5)
+    beginning = (await written.store.names(P0))[0]
+    chain = [beginning, *names]
+    going = [
+        segment.read_summary(written.path(name).read_bytes()) for name in chain[: segments + 1]
+    ]
+
+    async def one_deletes() -> None:
+        if segments:
+            await written.store.create(*segment.moved_beginning(going))
+            for name in chain[: segments + 1]:
+                await written.store.delete(name)
+
+    reads = 0
+
+    class Racing(Store):
+        async def read(self, name: str) -> bytes:
+            nonlocal reads
+            reads += 1
+            if reads == read + 1:
+                await one_deletes()
+            return await written.store.read(name)
+
+    racing = Racing(written.store._opened, written.store._create)  # noqa: SLF001
+    found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
+    assert (told(found), found.sound, found.absent) == ("", True, 0)
+
+
+async def test_what_somebody_deletes_meanwhile_is_a_fault(written: WrittenArchive) -> None:
+    """Expiry leaves a beginning behind it; nobody else does."""
+    _, name, _ = await written.fill(3)
+
+    class Racing(Store):
+        async def read(self, name_: str) -> bytes:
+            written.path(name).unlink(missing_ok=True)
+            return await written.store.read(name_)
+
+    racing = Racing(written.store._opened, written.store._create)  # noqa: SLF001
+    found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
+    assert f"{name}: it was deleted meanwhile, and not by expiry" in told(found)
