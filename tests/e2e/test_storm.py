@@ -20,7 +20,7 @@ from valkey import Valkey
 
 SEED = int(os.environ.get("STORM_SEED", "20240229"))
 RECORDS = 100_000
-RATE = 1_450
+RATE = 1_600
 PARTITIONS = 6
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 
