@@ -21,6 +21,8 @@ from consumers.runtime.handler import Stopped, Unavailable
 log = logging.getLogger(__name__)
 
 POLL_MS = 200
+# While some partition wants nothing, because it is busy: it may want more in a moment.
+BUSY_POLL_MS = 10
 # aiokafka's search for the group's coordinator may never end after a broker's restart, while
 # fetches go on; a client that could not commit, or not join, for this long is replaced.
 LOST_S = 20.0
@@ -101,10 +103,13 @@ class KafkaSource:
         if self._reached and now - self._committed_at > LOST_S:
             raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
         wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
+        all_wanted = len(partitions) == len(self._client.assignment())
         try:
             # aiokafka waits for the end of a rebalance without a bound of its own.
             async with asyncio.timeout(CALL_S):
-                fetched = await self._client.getmany(*wanted, timeout_ms=POLL_MS)
+                fetched = await self._client.getmany(
+                    *wanted, timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS
+                )
         except TimeoutError:
             fetched = None
         except OffsetOutOfRangeError as error:
