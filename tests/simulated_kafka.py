@@ -97,7 +97,7 @@ class Topic:
         # The furthest that the sink has ever stood; nothing behind it may be committed.
         self.in_sink: dict[Partition, int] = {}
         self.generation = 0
-        self.poll_s = 1.0
+        self.poll_s = 3.0
         # While one sleeps for hours.
         self.poll_s_max = 200.0
 

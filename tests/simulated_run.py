@@ -91,7 +91,7 @@ class Run:
         self.simulation.rebalance()
         for _ in range(chance.randint(10, 40)):
             await self._something_happens()
-            await asyncio.sleep(chance.choice((0, 0, 0, 0.1, 1, 5)))
+            await asyncio.sleep(chance.choice((0, 0, 0, 0.1, 1, 5, 30)))
         await self.simulation.come_to_rest()
         await self._all_comes_into_the_sink()
         if not self.calm:
@@ -177,4 +177,4 @@ class Run:
 
 
 def _pack(_: Partition, records: Sequence[Record]) -> Sequence[Record]:
-    return records
+    return tuple(records)

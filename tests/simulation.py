@@ -172,7 +172,7 @@ class Simulation:
         self.rebalance()
         self.topic.poll_s = self.topic.poll_s_max
         await asyncio.sleep(self.world.chance.choice((0.3, 1.1, 1.3)) * longest_s)
-        self.topic.poll_s = 1
+        self.topic.poll_s = 3
 
     async def come_to_rest(self) -> None:
         """Have no more faults; on return each partition has been given to a process that lives."""

@@ -17,7 +17,7 @@ Told = TypeVar("Told")
 
 SEEDS = int(os.environ.get("SEEDS", "5000"))
 CHAINS = SEEDS * 2 // 5
-RELAXED_CHAINS = SEEDS // 25
+RELAXED_CHAINS = SEEDS // 50
 AT_ONCE = 50
 
 
