@@ -9,7 +9,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import pytest
-from relaxed_rules import RELAXED
+from relaxed_rules import NEEDED, USEFUL
 from simulated_archive import ArchiveRun, Rules
 from simulated_run import Run
 
@@ -17,7 +17,9 @@ Told = TypeVar("Told")
 
 SEEDS = int(os.environ.get("SEEDS", "5000"))
 CHAINS = SEEDS * 2 // 5
-RELAXED_CHAINS = SEEDS // 50
+# A rule's last relaxed run is the one that shows it for so many times.
+SHOWN = 3
+RELAXED_CHAINS_MAX = SEEDS // 5
 AT_ONCE = 50
 
 
@@ -42,10 +44,13 @@ def _counted(runs: Iterable[tuple[int, Run | ArchiveRun]]) -> tuple[Counter[str]
     return counted, wrong
 
 
-def run_relaxed(rule: str) -> tuple[str, int, int]:
-    """Return in how many runs records were lost or doubled, and in how many anything was wrong."""
-    runs = [ArchiveRun(seed, RELAXED[rule]).go() for seed in range(RELAXED_CHAINS)]
-    return rule, sum(bool(done.broken) for done in runs), sum(bool(done.wrong) for done in runs)
+def run_relaxed(rule: str) -> tuple[str, int, int, int]:
+    """Return how many runs there were, and in how many records were lost or doubled, or else."""
+    broken = wrong = seed = 0
+    while seed < RELAXED_CHAINS_MAX and (broken if rule in NEEDED else wrong) < SHOWN:
+        done = ArchiveRun(seed, (NEEDED | USEFUL)[rule]).go()
+        broken, wrong, seed = broken + bool(done.broken), wrong + bool(done.wrong), seed + 1
+    return rule, seed, broken, wrong
 
 
 def _on_all_cores(call: Callable[..., Told], work: Iterable[object]) -> list[Told]:
@@ -73,20 +78,12 @@ def test_thousands_of_seeds_lose_nothing_and_double_nothing(
 
 @pytest.mark.timeout(900)
 def test_each_rule_of_the_chain_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    """Relaxed one at a time, each shows; the table of how often is printed."""
-    results = _on_all_cores(run_relaxed, RELAXED)
+    """Relaxed one at a time, each shows; the table of how soon is printed."""
+    results = _on_all_cores(run_relaxed, NEEDED | USEFUL)
     with capsys.disabled():
-        sys.stdout.write(f"\n{'relaxed rule':46}schedules  lost or doubled  wrong in any way\n")
-        for rule, broken, wrong in results:
-            sys.stdout.write(f"{rule:46}{RELAXED_CHAINS:9}  {broken:15}  {wrong:16}\n")
-    assert [rule for rule, _, wrong in results if not wrong] == []
-    # The others make consumers stop, or are found by `hookline archive verify`.
-    assert {rule for rule, broken, _ in results if broken} >= {
-        "created in any case",
-        "named by the writer's clock",
-        "the next begun before the last is confirmed",
-        "the loser keeps what it holds",
-        "begun at the committed offset",
-        "expired above the log start",
-        "what is held has no bound of age",
-    }
+        sys.stdout.write(f"\n{'relaxed rule':44} schedules  lost or doubled  wrong in any way\n")
+        for rule, schedules, broken, wrong in results:
+            sys.stdout.write(f"{rule:44}{schedules:10}{broken:17}{wrong:18}\n")
+    assert {rule for rule, _, broken, _ in results if broken} >= NEEDED.keys()
+    # `hookline archive verify` tells it, or a consumer stops.
+    assert {rule for rule, _, _, wrong in results if wrong} >= USEFUL.keys()
