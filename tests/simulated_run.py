@@ -95,9 +95,10 @@ class Run:
         await self.simulation.come_to_rest()
         await self._all_comes_into_the_sink()
         if not self.calm:
-            # Neither an outage nor a copy that is put back is healed by a rebalance now.
-            self.simulation.world.rates = {"unavailable": 1}
+            # Neither a copy that is put back nor an outage is healed by a rebalance now.
             await self._put_back()
+            await self._all_comes_into_the_sink()
+            self.simulation.world.rates = {"unavailable": 1}
             for log in self.topic.logs.values():
                 log.produce()
             await asyncio.sleep(30)
