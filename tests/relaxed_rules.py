@@ -1,4 +1,4 @@
-"""The archive with one of its rules relaxed, each in turn."""
+"""The archive with one of its rules relaxed, each in turn; all without the last, `Blind`."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,21 @@ from consumers.archive.store import Gone, Store
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from ops import expire
+
+
+class Blind(Archive):
+    """
+    Not "a batch begins where the chain ends".
+
+    That rule is for a store that is put back. It hides what most of the others are for, but for a
+    moment: between the look and the create.
+    """
+
+    async def handle(self, batch: Batch) -> None:
+        """Write it without a look at the chain."""
+        if not batch.packed:
+            return await super().handle(batch)
+        return await self._create(batch.partition, *segment.assemble(batch))
 
 
 class Overwriting(MemoryStore):
@@ -43,7 +58,7 @@ class NamedByTheWriter(RemoteStore):
         return name.replace(segment.hour(name), f"{hour:%Y-%m-%dT%H}")
 
 
-class Hasty(Archive):
+class Hasty(Blind):
     """Not "the next begins only after that is confirmed": it begins at once."""
 
     def __init__(self, store: RemoteStore) -> None:
@@ -68,7 +83,7 @@ class Hasty(Archive):
                 await asyncio.sleep(1)
 
 
-class Stubborn(Archive):
+class Stubborn(Blind):
     """Not "who finds that it exists drops what it holds"."""
 
     async def handle(self, batch: Batch) -> None:
@@ -80,7 +95,7 @@ class Stubborn(Archive):
                 raise
 
 
-class Committed(Archive):
+class Committed(Blind):
     """Not "behind the last segment that is listed": at the committed offset, or the beginning."""
 
     def __init__(self, store: RemoteStore) -> None:
@@ -93,7 +108,7 @@ class Committed(Archive):
         return Position(max(log.start, self._topic.committed.get(partition, 0)))
 
 
-class Remembering(Archive):
+class Remembering(Blind):
     """Not "behind the last segment that is listed": behind the last that it has seen itself."""
 
     def __init__(self, store: Store) -> None:
@@ -112,7 +127,7 @@ class Remembering(Archive):
         self._behind[batch.partition] = batch.next_offset
 
 
-class NoBeginning(Archive):
+class NoBeginning(Blind):
     """Not "the first object decides where the chain begins": each begins where the topic does."""
 
     def __init__(self, store: RemoteStore) -> None:
@@ -146,17 +161,17 @@ def above_log_start(summary: segment.Summary, *, log_start: int, before_ms: int)
 
 # Without these, records are lost or doubled.
 NEEDED = {
-    "created in any case": Rules(store=Overwriting),
-    "named by the writer's clock": Rules(remote=NamedByTheWriter),
+    "created in any case": Rules(store=Overwriting, archive=Blind),
+    "named by the writer's clock": Rules(remote=NamedByTheWriter, archive=Blind),
     "the next begun before the last is confirmed": Rules(archive=Hasty),
     "the loser keeps what it holds": Rules(archive=Stubborn),
     "begun at the committed offset": Rules(archive=Committed),
-    "expired above the log start": Rules(may_go=above_log_start),
-    "what is held has no bound of age": Rules(batch_age_s_max=float("inf")),
+    "expired above the log start": Rules(may_go=above_log_start, archive=Blind),
+    "what is held has no bound of age": Rules(batch_age_s_max=float("inf"), archive=Blind),
 }
 # Without these, consumers stop with nothing lost, or verify misses what a chain begins with.
 USEFUL = {
     "begun behind the last segment in memory": Rules(archive=Remembering),
     "the beginning is not in the store": Rules(archive=NoBeginning),
-    "the last segment expires": Rules(keeps_last=False, delete=delete_all),
+    "the last segment expires": Rules(keeps_last=False, delete=delete_all, archive=Blind),
 }

@@ -35,7 +35,7 @@ RATES = {
 RETENTION_S = 7200.0
 EXPIRY_AGE_S = 3600.0
 SLEEP_S = 5 * 3600.0
-SETTLED_S = 300
+SETTLED_S = 1000
 
 
 async def _delete(store: Store, going: Sequence[expire.Segment]) -> None:

@@ -11,8 +11,7 @@ from seeded_loop import SeededLoop
 from simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.handler import Stopped
-from consumers.runtime.source import Fetched
+from consumers.runtime.source import Fetched, OutOfRange
 
 T = TypeVar("T")
 
@@ -26,19 +25,6 @@ def now_ms(loop: SeededLoop) -> float:
     return FIRST_MS + loop.time() * 1000
 
 
-class Gone(Stopped):
-    """
-    What is wanted is not there any more.
-
-    `just_now`: since the consumer has asked where the topic begins. That it stops is a false alarm
-    then, as its sink has the record; started again, it goes on.
-    """
-
-    def __init__(self, at: int, *, just_now: bool) -> None:
-        super().__init__(f"{at} is wanted, which the topic does not have")
-        self.just_now = just_now
-
-
 class Log:
     """A partition: all records that there ever were, where it begins by now, where it ends."""
 
@@ -49,8 +35,6 @@ class Log:
         self._value = value
         # How wrong the broker's clock is by now.
         self._skew_ms = 0
-        self._begun_before = start
-        self._deleted_at_s = 0.0
 
     def produce(self) -> None:
         """Append a transaction: some records and a marker, or only what an aborted one leaves."""
@@ -68,15 +52,11 @@ class Log:
     def retain(self, start: int) -> None:
         """Have retention delete what is before `start`."""
         if start > self.start:
-            self._begun_before, self.start = self.start, start
-            self._deleted_at_s = self._world.loop.time()
+            self.start = start
             self._world.faults["retention"] += 1
 
     def read(self, at: int) -> Fetched:
         """Return some records from `at` on, or none, and where to go on."""
-        if not self.start <= at <= self.end:
-            since_s = self._world.loop.time() - self._deleted_at_s
-            raise Gone(at, just_now=at >= self._begun_before and since_s < RETENTION_S / 4)
         index = next((i for i, r in enumerate(self.records) if r.offset >= at), len(self.records))
         records = self.records[index : index + self._world.chance.randint(0, 4)]
         # Behind the markers that follow, or before them, if they have not been read yet.
@@ -126,11 +106,11 @@ class Source:
             await self._life.passes()
         if world.hit("client lost"):
             raise KafkaError
-        fetched = {
-            partition: logs[partition].read(at)
-            for partition in partitions
-            if (at := self._positions.get(partition)) is not None
-        }
+        wanted = {p: at for p in partitions if (at := self._positions.get(p)) is not None}
+        refused = {p: at for p, at in wanted.items() if not logs[p].start <= at <= logs[p].end}
+        if refused:
+            raise OutOfRange(refused)
+        fetched = {partition: logs[partition].read(at) for partition, at in wanted.items()}
         self._positions |= {partition: each.reached for partition, each in fetched.items()}
         return fetched
 

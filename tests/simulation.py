@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from aiokafka.errors import KafkaError
-from simulated_kafka import RETENTION_S, Gone, Source, Topic
+from simulated_kafka import RETENTION_S, Source, Topic
 from simulated_world import Life, World
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
@@ -61,10 +61,8 @@ class Process:
         """Only one that slept until retention had passed it may find nothing at its place."""
         self.life.kill()
         world = self.life.world
-        just_now = isinstance(stopped, Gone) and stopped.just_now
-        slept = isinstance(stopped, Gone) and self.life.slept_s >= RETENTION_S
-        world.faults["stopped by a race" if just_now else "stopped"] += 1
-        if not just_now and not slept:
+        world.faults["stopped"] += 1
+        if self.life.slept_s < RETENTION_S or "retention deleted" not in str(stopped):
             world.wrong.append(str(stopped))
 
     def take(self) -> asyncio.Task[None]:

@@ -4,8 +4,8 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 
 from consumers.archive import segment
-from consumers.archive.segment import Summary
-from consumers.archive.store import Exists, Store
+from consumers.archive.segment import Summary, first_offset
+from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 
 # Segments of older hours are not listed where younger ones are there.
@@ -24,12 +24,12 @@ async def begin(store: Store, partition: Partition, next_offset: int) -> None:
         await store.create(name, content)
 
 
-async def last(store: Store, partition: Partition) -> Summary | None:
+async def last(store: Store, partition: Partition, *, known: str = "") -> Summary | None:
     """
     Return the summary of the chain's last segment, None if it has none.
 
-    A clock that was days ahead may leave a later segment behind: then this one's successor exists
-    when it is to be created, and the writer goes on behind that, up to the end.
+    `known` is the name of a segment that was seen. It matters after a clock that was days ahead:
+    segments of those hours hide that of the hours before them none is listed any more.
 
     Raises:
         Damaged: it cannot be read.
@@ -38,4 +38,7 @@ async def last(store: Store, partition: Partition) -> Summary | None:
     since = datetime.now(UTC) - RECENT
     names = await store.names(partition, after=f"{since:%Y-%m-%dT%H}")
     names = names or await store.names(partition)
+    if known and (not names or first_offset(known) > first_offset(names[-1])):
+        with contextlib.suppress(Gone):
+            return await store.summary(known)
     return await store.summary(names[-1]) if names else None

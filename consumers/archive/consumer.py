@@ -44,6 +44,8 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        # The last segment of each partition that was written or found.
+        self._known: dict[Partition, str] = {}
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -70,25 +72,31 @@ class Archive:
         Write the batch as the segment that its first record names.
 
         Raises:
-            Elsewhere: that segment is there already; it may end before or behind the batch.
+            Elsewhere: the chain does not end where the batch begins, or the segment is there.
             Unavailable: the store does not answer now.
-            Stopped: the segment that is there is damaged.
+            Stopped: the last segment, or the one that is there, is damaged.
         """
+        # A store that was put back to an older state is followed, not written on with a gap.
+        behind = await self._last(batch.partition)
+        if behind is None or behind.next_offset != batch.begins_at:
+            raise Elsewhere(behind.next_offset if behind else None)
         if batch.packed or batch.records:
-            name, content = await asyncio.to_thread(segment.assemble, batch)
+            made = await asyncio.to_thread(segment.assemble, batch)
         else:
-            behind = await self._last(batch.partition)
-            if behind is None or behind.next_offset != batch.begins_at:
-                raise Elsewhere(behind.next_offset if behind else None)
-            name, content = segment.link(behind, batch.next_offset)
+            made = segment.link(behind, batch.next_offset)
+        await self._create(batch.partition, *made)
+
+    async def _create(self, partition: Partition, name: str, content: bytes) -> None:
+        self._known[partition] = name
         try:
             await self._store.create(name, content)
         except Exists:
             raise Elsewhere(await self._next_offset(name)) from None
 
     async def _last(self, partition: Partition) -> segment.Summary | None:
+        known = self._known.get(partition, "")
         try:
-            return await chain.last(self._store, partition)
+            return await chain.last(self._store, partition, known=known)
         except segment.Damaged as damaged:
             raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
 

@@ -99,6 +99,9 @@ class Lane:
         self._ended = False
         self._checked_at = work.clock()
         self._postponed = 0
+        # Offsets at which Kafka was to be read and could not: now, and the last time.
+        self._refused: int | None = None
+        self._refused_before: int | None = None
 
     @property
     def thirsty(self) -> bool:
@@ -106,6 +109,7 @@ class Lane:
         return (
             self.line.begun
             and not self.away
+            and self._refused is None
             and self.line.waiting < WAITING_MAX
             and self.line.raw < RAW_BYTES_MAX
         )
@@ -113,6 +117,10 @@ class Lane:
     def take(self, records: Sequence[Record], *, reached: int) -> None:
         """Hold what was fetched."""
         self.line.add(records, reached=reached, now=self._work.clock())
+
+    def refuse(self, offset: int) -> None:
+        """Note that Kafka does not have `offset`, at which it is to be read."""
+        self._refused = offset
 
     def stir(self) -> None:
         """Have it look whether something is due."""
@@ -185,11 +193,12 @@ class Lane:
 
     async def _position(self) -> Position:
         """Return where to go on; where the sink has nothing, have it begin where the topic does."""
-        # In this order: what was committed before the sink is asked was in the sink before that.
+        # In this order: what was committed, or deleted, before the sink is asked was in the sink
+        # before that.
         committed = self._committed = await self._source.committed(self.partition)
+        beginning = await self._source.beginning(self.partition)
         async with self._bounded("asked"):
             position = await self._work.handler.position(self.partition)
-        beginning = await self._source.beginning(self.partition)
         if position is None:
             if committed is not None and not self._work.rebuild:
                 raise Stopped(
@@ -230,6 +239,7 @@ class Lane:
         """
         while True:
             await self._turn()
+            self._ask_again_if_refused()
             await self._pack()
             while run := self.line.due(self._work.clock()):
                 await self._pack()
@@ -240,6 +250,27 @@ class Lane:
     async def _turn(self) -> None:
         await self._stirred.wait()
         self._stirred.clear()
+
+    def _ask_again_if_refused(self) -> None:
+        """
+        Look whether what is to be read is in the topic.
+
+        Raises:
+            Elsewhere: it was not; perhaps the sink has it by now, from another member.
+            Stopped: nor was it after the sink was asked again.
+        """
+        refused, self._refused = self._refused, None
+        if refused is None:
+            return
+        if refused == self._refused_before:
+            raise Stopped(
+                f"The sink of {self._work.name} expects {self.partition} at {refused}, which the "
+                "topic does not have. Either retention deleted records before they were in the "
+                "sink, or the topic was made anew. Going on in silence would hide a loss; see "
+                "'A consumer stops' in docs/operations.md."
+            )
+        self._refused_before = refused
+        raise Elsewhere(None)
 
     async def _pack(self) -> None:
         pack = self._work.limits.pack

@@ -13,7 +13,7 @@ from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.brake import Brake
 from consumers.runtime.handler import Handler
 from consumers.runtime.lane import HANDLE_S, DeadLetters, Lane, Work
-from consumers.runtime.source import Source
+from consumers.runtime.source import OutOfRange, Source
 from schemas.telemetry import (
     CONSUMER_HELD_BYTES,
     CONSUMER_LAG,
@@ -94,13 +94,16 @@ class Runner:
             Stopped: a lane must not go on by itself; whatever else it raised is a bug.
         """
         crowded = self._make_room()
-        fetched = await source.fetch(
-            [] if crowded else [p for p, lane in self._lanes.items() if lane.thirsty]
-        )
+        thirsty = [] if crowded else [p for p, lane in self._lanes.items() if lane.thirsty]
         # No await between the fetch and this: what came belongs to the lanes that there are.
-        for partition, (records, reached) in fetched.items():
-            if lane := self._lanes.get(partition):
-                lane.take(records, reached=reached)
+        try:
+            for partition, (records, reached) in (await source.fetch(thirsty)).items():
+                if lane := self._lanes.get(partition):
+                    lane.take(records, reached=reached)
+        except OutOfRange as error:
+            for partition, offset in error.offsets.items():
+                if lane := self._lanes.get(partition):
+                    lane.refuse(offset)
         for lane in self._lanes.values():
             lane.stir()
         self._turned_at = self._work.clock()

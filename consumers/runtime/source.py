@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,7 +16,7 @@ from aiokafka.errors import (
 )
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.handler import Stopped, Unavailable
+from consumers.runtime.handler import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,14 @@ class Fetched(NamedTuple):
     reached: int
 
 
+class OutOfRange(Exception):
+    """The topic does not have the offsets, per partition, at which it is to be read."""
+
+    def __init__(self, offsets: Mapping[Partition, int]) -> None:
+        super().__init__(f"out of range: {offsets}")
+        self.offsets = offsets
+
+
 class Source(Protocol):
     """What the runner needs of Kafka; the simulation has a twin of it."""
 
@@ -50,6 +58,9 @@ class Source(Protocol):
         Return what has arrived of `partitions`, after a short wait at most; often nothing.
 
         The membership goes on by it, also where `partitions` is empty.
+
+        Raises:
+            OutOfRange: until a `seek` of these partitions. Of others nothing is lost.
         """
         ...
 
@@ -96,7 +107,7 @@ class KafkaSource:
         of a producer, where that is larger.
 
         Raises:
-            Stopped: an offset that is wanted does not exist in the topic any more, or not yet.
+            OutOfRange: an offset does not exist in the topic any more, or not yet.
             KafkaError: this client has lost its group, or Kafka refused it; make a new one.
         """
         now = time.monotonic()
@@ -113,7 +124,13 @@ class KafkaSource:
         except TimeoutError:
             fetched = None
         except OffsetOutOfRangeError as error:
-            raise Stopped(_gone(error)) from error
+            offsets = error.args[0]
+            # A partition that was moved elsewhere meanwhile is told of its old place once more.
+            now_at = await self._positions(offsets)
+            refused = {Partition(*tp): at for tp, at in offsets.items() if now_at.get(tp) == at}
+            if not refused:
+                return {}
+            raise OutOfRange(refused) from error
         # A client whose group's coordinator is lost may wait here, or return nothing at once.
         if fetched is None or not self.is_member:
             if now - self._fetched_at > REJOIN_S:
@@ -132,7 +149,7 @@ class KafkaSource:
             for tp, position in reached.items()
         }
 
-    async def _positions(self, wanted: list[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def _positions(self, wanted: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         # Every partition was given a position on assignment, so this waits for nothing. If it did,
         # what was fetched must not be forgotten alone: the client goes, and its positions with it.
         assigned = self._client.assignment()
@@ -226,12 +243,3 @@ def _answering(what: str) -> Iterator[None]:
         yield
     except (KafkaError, TimeoutError) as error:
         raise Unavailable(f"Kafka does not tell {what}: {error!r}") from error
-
-
-def _gone(error: OffsetOutOfRangeError) -> str:
-    wanted = ", ".join(f"{tp.topic}/{tp.partition} at {at}" for tp, at in error.args[0].items())
-    return (
-        f"The sink expects {wanted}, which the topic does not have. Either retention deleted "
-        "records before they were in the sink, or the topic was made anew. Going on in silence "
-        "would hide a loss; see 'A consumer stops' in docs/operations.md."
-    )

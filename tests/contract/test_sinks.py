@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from fakes import MemorySink
 
+from consumers.archive.consumer import Archive
+from consumers.archive.store import open_store
 from consumers.counters.counts import Counts, connect
 from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
@@ -25,6 +27,18 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
         return sum(map(len, applied.applied.values()))
 
     yield Store(applied, applied, effects)
+
+
+@asynccontextmanager
+async def archive(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """Yield two members that write to one directory."""
+    store = open_store(str(request.getfixturevalue("tmp_path")), make=True)
+
+    async def effects() -> int:
+        names = [name for each in await store.partitions() for name in await store.names(each)]
+        return sum([(await store.summary(name)).records for name in names])
+
+    yield Store(Archive(store), Archive(store), effects)
 
 
 @asynccontextmanager
@@ -80,7 +94,7 @@ async def in_postgres(conninfo: str, table: str) -> int:
         return len(connection.execute(f"table {table}".encode()).fetchall())
 
 
-STORES = (memory, sync, counters, sql_in_postgres)
+STORES = (memory, archive, sync, counters, sql_in_postgres)
 
 
 @pytest.fixture(params=STORES, ids=lambda opened: opened.__name__)

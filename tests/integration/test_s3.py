@@ -92,11 +92,15 @@ async def test_of_many_writers_of_one_name_one_wins(
 
 async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
+    await Archive(store).begin(P0, 5)
+    late = segment.assemble(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
         await Archive(open_store(URL)).handle(a_batch(5, 6))
     assert elsewhere.value.next_offset == 8
-    (name,) = await store.names(P0)
+    with pytest.raises(Exists):
+        await store.create(*late)
+    (_, name) = await store.names(P0)
     assert (await store.summary(name)).last_offset == 7
 
 
@@ -105,10 +109,11 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
 ) -> None:
     """It may have been created, and was: who tries again finds it, and nothing is there twice."""
     archive = Archive(store)
+    await archive.begin(P0, 5)
     network.becomes(Network.LOSES_ANSWERS)
     # The client tries again by itself, and may find it by itself.
-    with pytest.raises((Unavailable, Elsewhere)):
-        await archive.handle(a_batch(5, 6, 7))
+    with pytest.raises((Unavailable, Exists)):
+        await store.create(*segment.assemble(a_batch(5, 6, 7)))
     assert network.lost
     network.becomes(Network.WORKS)
     with pytest.raises(Elsewhere) as elsewhere:
@@ -116,7 +121,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
     assert elsewhere.value.next_offset == 8
     await archive.handle(a_batch(8, 9))
     assert await archive.position(P0) == Position(10, (9, "o" * 16, 9))
-    assert [segment.first_offset(name) for name in await store.names(P0)] == [5, 8]
+    assert [segment.first_offset(name) for name in await store.names(P0)] == [0, 5, 8]
 
 
 @pytest.mark.parametrize("network_is", [Network.REFUSES, Network.SWALLOWS])
@@ -125,6 +130,7 @@ async def test_a_network_that_fails_is_an_outage(
 ) -> None:
     """Within the time that the runtime gives a call, which is 20 s; no record is set aside."""
     archive = Archive(store)
+    await archive.begin(P0, 5)
     network.becomes(network_is)
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable):

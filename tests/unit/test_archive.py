@@ -1,5 +1,6 @@
 """The archive's chain on a local disk: no overlap, no gap, no rewrite."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
     await archive.begin(P0, 5)
     assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
-    await archive.handle(a_batch(12, 13))
+    await archive.handle(a_stored_batch(a_record(12), a_record(13), begins_at=10))
     assert await archive.position(P0) == Position(14, (13, "o" * 16, 13))
     assert await archive.position(P1) is None
 
@@ -42,17 +43,66 @@ async def test_a_chain_begins_once(store: Store) -> None:
 
 async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
+    await Archive(store).begin(P0, 5)
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
         await Archive(store).handle(a_batch(5, 6))
     assert elsewhere.value.next_offset == 8
-    (name,) = await store.names(P0)
+    (_, name) = await store.names(P0)
     assert (await store.summary(name)).last_offset == 7
+
+
+async def test_between_look_and_create_the_name_decides(store: Store) -> None:
+    """A zombie that wakes up there is refused by the store itself."""
+    await Archive(store).begin(P0, 5)
+    late = segment.assemble(a_batch(5, 6))
+    await Archive(store).handle(a_batch(5, 6, 7))
+    with pytest.raises(Exists):
+        await store.create(*late)
+
+
+async def test_a_store_that_is_put_back_under_a_busy_writer_is_followed(store: Store) -> None:
+    """Not written on with a gap, which only `verify` would find later."""
+    archive = Archive(store)
+    await archive.begin(P0, 5)
+    await archive.handle(a_batch(5, 6))
+    await archive.handle(a_batch(7, 8))
+    for name in (await store.names(P0))[2:]:
+        await store.delete(name)
+    with pytest.raises(Elsewhere) as elsewhere:
+        await archive.handle(a_batch(9))
+    assert elsewhere.value.next_offset == 7
+    await archive.handle(a_batch(7, 8))
+    for name in await store.names(P0):
+        await store.delete(name)
+    with pytest.raises(Elsewhere) as elsewhere:
+        await archive.handle(a_batch(9))
+    assert elsewhere.value.next_offset is None
+
+
+async def test_segments_of_an_hour_to_come_do_not_hide_the_chain_s_end(store: Store) -> None:
+    """The broker's clock was days ahead; by now its hour is the only one that is listed."""
+    archive, hour_ms = Archive(store), 3_600_000
+    now_ms = int(time.time() * 1000)
+    ahead = a_record(5, timestamp_ms=now_ms - hour_ms)
+    await archive.begin(P0, 5)
+    await archive.handle(a_stored_batch(ahead))
+    old = a_record(6, timestamp_ms=now_ms - 100 * hour_ms)
+    await archive.handle(a_stored_batch(old))
+    assert await archive.position(P0) == Position(7, (6, "o" * 16, 6))
+    # Who has not seen it finds it by its first write.
+    other = Archive(store)
+    assert await other.position(P0) == Position(6, (5, "o" * 16, 5))
+    with pytest.raises(Elsewhere) as elsewhere:
+        await other.handle(a_stored_batch(old))
+    assert elsewhere.value.next_offset == 7
+    assert await other.position(P0) == Position(7, (6, "o" * 16, 6))
 
 
 async def test_markers_move_the_chain_on(store: Store) -> None:
     """Behind a segment in its summary; alone as a segment without records."""
     archive, other = Archive(store), Archive(store)
+    await archive.begin(P0, 5)
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
     assert (await chain.last(store, P0)).next_offset == 9  # type: ignore[union-attr]
     markers = replace(a_stored_batch(a_record(9), next_offset=12), records=())
