@@ -15,6 +15,11 @@ from aiokafka.errors import KafkaError, ProducerClosed
 STOP_S = 5.0
 
 
+def connections(producer: AIOKafkaProducer) -> list[Any]:
+    """Return the connections of `producer`, each of which tells whether it is `connected()`."""
+    return list(producer.client._conns.values())  # noqa: SLF001
+
+
 async def stop_producer(producer: AIOKafkaProducer) -> None:
     """Return when nothing of `producer` is left; a transaction under way is left to the broker."""
     with contextlib.suppress(TimeoutError, KafkaError):

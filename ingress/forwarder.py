@@ -11,7 +11,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from functools import partial
 from typing import Any
 
@@ -26,10 +26,11 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.batches import Gathered, gather
-from ingress.clients import stop_consumer, stop_producer
+from ingress.clients import connections, stop_consumer, stop_producer
 from ingress.disk import Corrupt
 from ingress.intake import Intake
 from ingress.row import Damaged
+from ingress.settle import settle, was_aborted
 from ingress.spool import Spool
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
@@ -113,9 +114,11 @@ class Forwarder:
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
 
     async def _forward(self) -> None:
+        aborted = await was_aborted(self._bootstrap_servers, self._spool.origin)
         async with self._producer() as producer:
-            # In this order: the producer's start settles its predecessor's transaction in doubt,
-            # only then does the committed cursor say what is in the topic.
+            # In this order: the producer's start ends its predecessor's transaction, and what is
+            # left of that is settled. Only then does the cursor say what is in the topic.
+            await self._whole(producer, settle(producer, group(self._spool.origin), abort=aborted))
             cursor, fingerprint = await self._cursor()
             if self._went_back(cursor, fingerprint):
                 await self._begin_anew(cursor)
@@ -154,7 +157,7 @@ class Forwarder:
                 await self._transaction(producer, gathered)
         except REFUSALS as refusal:
             async with asyncio.timeout(TRANSACTION_S):
-                await producer.abort_transaction()
+                await self._whole(producer, producer.abort_transaction())
             await self._narrow(gathered, refusal)
             return
         self.forwarded = gathered.last
@@ -253,7 +256,19 @@ class Forwarder:
         await producer.send_offsets_to_transaction(
             {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._spool.origin)
         )
-        await producer.commit_transaction()
+        await self._whole(producer, producer.commit_transaction())
+
+    async def _whole(self, producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:
+        """
+        Await the end of a transaction, and do not believe it if a broker went away meanwhile.
+
+        Raises:
+            KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
+        """
+        before = connections(producer)
+        await ending
+        if not all(connection.connected() for connection in before):
+            raise KafkaError("a broker went away while a transaction ended")
 
     async def _cursor(self) -> tuple[int, str]:
         """Return the committed sequence and its row's fingerprint; 0 if there is none yet."""

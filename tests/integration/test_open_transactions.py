@@ -1,0 +1,127 @@
+"""
+A broker that came back has ended a transaction and forgotten its markers: each row is there once.
+
+Where that happens is a matter of milliseconds, so a producer makes the same here. It writes into
+partitions, and moves the cursor, without telling the transaction's coordinator, which then ends the
+transaction in those alone that it knows.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.structs import OffsetAndMetadata
+from kafka_parts import Pipe, in_topic, many, sequences
+
+from ingress import forwarder
+from ingress.batches import gather
+from ingress.clients import connections
+from ingress.settle import was_aborted
+from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+ROWS = 60
+RECORDS = [TopicPartition(CALLBACKS.name, number) for number in range(6)]
+GROUP = "the cursor's group"
+
+
+@pytest.fixture(scope="module")
+def careless_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker that writes for transactions of which their coordinator does not know."""
+
+    async def let_anything_be_written() -> None:
+        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+        await admin.start()
+        configs = {"transaction.partition.verification.enable": "false"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", configs)])
+        await admin.close()
+
+    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("careless"))) as kafka:
+        asyncio.run(let_anything_be_written())
+        yield kafka.address
+
+
+async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
+    """Send all rows and the cursor as a forwarder does, and have the end forget some of it."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
+    ) as producer:
+        transaction = producer._txn_manager  # noqa: SLF001
+        add = transaction.maybe_add_partition_to_txn
+
+        def add_or_forget(partition: TopicPartition) -> None:
+            if partition in forgotten:
+                transaction._txn_partitions.add(partition)  # noqa: SLF001
+            else:
+                add(partition)
+
+        transaction.maybe_add_partition_to_txn = add_or_forget
+        gathered = await gather(producer, pipe.spool, 0, rows_max=ROWS, instead={})
+        await producer.begin_transaction()
+        add(TopicPartition(DEAD_LETTERS.name, 0))
+        for (topic, number), batches in gathered.batches.items():
+            for batch in batches:
+                await (await producer.send_batch(batch, topic, partition=number))
+        group = forwarder.group(pipe.spool.origin)
+        if GROUP in forgotten:
+            transaction.consumer_group_added(group)
+        cursor = OffsetAndMetadata(gathered.last, gathered.fingerprint)
+        await producer.send_offsets_to_transaction({RECORDS[0]: cursor}, group)
+        await (producer.abort_transaction() if abort else producer.commit_transaction())
+
+
+@pytest.mark.parametrize("ended", ["committed", "aborted"])
+@pytest.mark.parametrize(
+    "forgotten",
+    [[*RECORDS, GROUP], RECORDS, RECORDS[:3], [GROUP], [*RECORDS[:3], GROUP], []],
+    ids=["all", "records", "some records", "the cursor", "some and the cursor", "nothing"],
+)
+async def test_what_a_transaction_left_open_is_ended_as_the_transaction_was(
+    careless_kafka: str, tmp_path: Path, forgotten: list[Any], ended: str
+) -> None:
+    """Whatever was forgotten of it, and whatever had been decided."""
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, forgotten, abort=ended == "aborted")
+        assert await was_aborted(careless_kafka, pipe.spool.origin) == (ended == "aborted")
+        await pipe.store(many(ROWS, first=ROWS + 1))
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+
+
+async def test_an_end_during_which_a_broker_went_away_is_not_believed(
+    careless_kafka: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The producer's next transaction would take along what is open; a new producer settles it."""
+    commit = AIOKafkaProducer.commit_transaction
+    commits = 0
+
+    async def commit_and_lose(self: AIOKafkaProducer) -> None:
+        nonlocal commits
+        await commit(self)  # type: ignore[no-untyped-call]
+        commits += 1
+        # The first one settles, the second carries rows.
+        for connection in connections(self) if commits == 2 else ():
+            connection.close()
+
+    monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", commit_and_lose)
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, ROWS + 1))
+    assert commits == 3
+    assert "a broker went away while a transaction ended" in caplog.text
