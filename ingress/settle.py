@@ -14,7 +14,7 @@ import asyncio
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     CompactArray,
@@ -113,7 +113,7 @@ async def was_aborted(bootstrap_servers: str, transactional_id: str) -> bool:
         await client.close()
     error, _, state, *_ = described.states[0]
     if error not in (_NO_ERROR, _NOT_FOUND):
-        raise KafkaError(f"the transaction's coordinator says error {error}")
+        raise KafkaError(f"the transaction's coordinator says {for_code(error).__name__}")
     return state in _ABORTED
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.runtime.source import Fetched
+from consumers.runtime.source import Fetched, OutOfRange
 from schemas.event import place
 
 FETCH_STEPS = 60
@@ -49,10 +49,12 @@ class FakeSource:
         # Long enough for every lane to do all that needs no more waiting.
         for _ in range(FETCH_STEPS):
             await asyncio.sleep(0)
+        wanted = [partition for partition in partitions if partition in self.positions]
+        refused = {p: at for p in wanted if not self._in_range(p, at := self.positions[p])}
+        if refused:
+            raise OutOfRange(refused)
         fetched = {}
-        for partition in partitions:
-            if partition not in self.positions:
-                continue
+        for partition in wanted:
             position = self.positions[partition]
             records = self._topic.records.get(partition, [])
             batch = [r for r in records if r.offset >= position][: self._fetch_max]
@@ -62,6 +64,10 @@ class FakeSource:
                 self.positions[partition] = last + 1 + behind
             fetched[partition] = Fetched(batch, self.positions[partition])
         return fetched
+
+    def _in_range(self, partition: Partition, offset: int) -> bool:
+        end = self.end(partition)
+        return self._topic.begins_at <= offset and (end is None or offset <= end)
 
     def seek(self, partition: Partition, next_offset: int) -> None:
         """Fetch from `next_offset` on."""

@@ -227,6 +227,7 @@ class Lane:
     def _go(self, position: Position) -> None:
         begins_at = position.last[0] if position.last else position.next_offset
         log.info("%s goes on with %s at %d", self._work.name, self.partition, position.next_offset)
+        self._refused = None
         self.line.begin(position)
         self._source.seek(self.partition, begins_at)
 

@@ -352,6 +352,27 @@ async def test_a_topic_that_begins_behind_the_sink_stops_the_consumer() -> None:
         await bench.turn()
 
 
+async def test_what_another_member_wrote_and_retention_deleted_meanwhile_stops_nothing() -> None:
+    """The sink was asked before, the topic is read after that: it is asked again."""
+    bench = Bench()
+    bench.give(P0)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert bench.source.positions == {P0: 0}
+    bench.sink.expects[P0] = bench.topic.begins_at = 5
+    await bench.turn()
+    assert bench.sink.applied == {P0: [5, 6, 7, 8, 9]}
+
+
+async def test_an_offset_that_the_topic_does_not_have_yet_stops_the_consumer() -> None:
+    """The topic was made anew, and is shorter; the sink says the same when it is asked again."""
+    bench = Bench()
+    bench.sink.expects[P0] = 20
+    bench.give(P0)
+    with pytest.raises(Stopped, match="at 20, which the topic does not have"):
+        await bench.turn()
+
+
 async def test_the_last_record_is_recognized_where_the_topic_still_has_it() -> None:
     """Another one in its place is another incarnation of the topic; a deleted one tells nothing."""
     bench = Bench()
