@@ -161,7 +161,9 @@ def assemble(batch: Batch) -> tuple[str, bytes]:
     if batch.records:
         parts.append(pack(batch.partition, batch.records))
     first, last = parts[0], parts[-1]
-    frames = b"".join(part.frame for part in parts)
+    sha256 = hashlib.sha256()
+    for part in parts:
+        sha256.update(part.frame)
     summary = Summary(
         version=VERSION,
         topic=batch.partition.topic,
@@ -176,10 +178,10 @@ def assemble(batch: Batch) -> tuple[str, bytes]:
         last_origin=last.last_place[0],
         last_sequence=last.last_place[1],
         origins=bounds(pair for part in parts for pair in part.origins.items()),
-        sha256=hashlib.sha256(frames).hexdigest(),
+        sha256=sha256.hexdigest(),
     )
     called = name(batch.partition, offset=first.first[0], timestamp_ms=first.first[1])
-    return called, _content(summary, frames)
+    return called, _content(summary, *(part.frame for part in parts))
 
 
 def beginning(partition: Partition, next_offset: int) -> tuple[str, bytes]:
@@ -292,9 +294,10 @@ def _beginning_name(partition: Partition, offset: int) -> str:
     return f"{partition}/{BEGINNING}-{offset:020d}{SUFFIX}"
 
 
-def _content(summary: Summary, frames: bytes) -> bytes:
+def _content(summary: Summary, *frames: bytes) -> bytes:
     head = msgspec.json.encode(_signed(summary))
-    return _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(head)) + head + frames
+    # One copy of the frames, which are megabytes.
+    return b"".join((_SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(head)), head, *frames))
 
 
 def _signed(summary: Summary) -> Summary:
