@@ -30,7 +30,7 @@ from ingress.clients import connections, stop_consumer, stop_producer
 from ingress.disk import Corrupt
 from ingress.intake import Intake
 from ingress.row import Damaged
-from ingress.settle import settle, was_aborted
+from ingress.settle import ended, settle, was_aborted
 from ingress.spool import Spool
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
@@ -82,6 +82,9 @@ class Forwarder:
         self._rows_max = ROWS_MAX
         # Dead letters in the place of rows that the broker refuses, by sequence.
         self._instead: dict[int, Record] = {}
+        # How the last transaction ended, until what it left open is settled; None: to be asked. A
+        # start makes the coordinator forget it, and may fail before it has settled anything.
+        self._aborted: bool | None = None
         self.forwarded = spool.first_sequence() - 1
         self.fault = "not connected yet"
 
@@ -114,11 +117,15 @@ class Forwarder:
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
 
     async def _forward(self) -> None:
-        aborted = await was_aborted(self._bootstrap_servers, self._spool.origin)
+        origin = self._spool.origin
+        if self._aborted is None:
+            self._aborted = await was_aborted(self._bootstrap_servers, origin)
         async with self._producer() as producer:
             # In this order: the producer's start ends its predecessor's transaction, and what is
             # left of that is settled. Only then does the cursor say what is in the topic.
-            await self._whole(producer, settle(producer, group(self._spool.origin), abort=aborted))
+            await self._whole(producer, settle(producer, group(origin), abort=self._aborted))
+            await ended(self._bootstrap_servers, origin)
+            self._aborted = None
             cursor, fingerprint = await self._cursor()
             if self._went_back(cursor, fingerprint):
                 await self._begin_anew(cursor)

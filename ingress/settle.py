@@ -31,6 +31,7 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 SETTLE_S = 8.0
 ASK_S = 30.0
+ASK_AGAIN_S = 0.05
 # Of a transaction that is under way: the start of the next producer aborts it.
 _ABORTED = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 _NO_ERROR, _NOT_FOUND = 0, 105
@@ -99,6 +100,28 @@ async def was_aborted(bootstrap_servers: str, transactional_id: str) -> bool:
         KafkaError: the coordinator does not say.
         TimeoutError: nor does it within ASK_S.
     """
+    return await _state(bootstrap_servers, transactional_id) in _ABORTED
+
+
+async def ended(bootstrap_servers: str, transactional_id: str) -> None:
+    """
+    Return when the markers of the last transaction are written.
+
+    A producer is told of the end when that is decided; until its marker is written, the cursor's
+    group tells the offset before it.
+
+    Raises:
+        KafkaError: the coordinator does not say.
+        TimeoutError: nor does it, or they are not written, within ASK_S.
+    """
+    async with asyncio.timeout(ASK_S):
+        while (  # noqa: ASYNC110 - a broker writes them
+            await _state(bootstrap_servers, transactional_id)
+        ).startswith("Prepare"):
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _state(bootstrap_servers: str, transactional_id: str) -> str:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
     try:
         async with asyncio.timeout(ASK_S):
@@ -114,7 +137,7 @@ async def was_aborted(bootstrap_servers: str, transactional_id: str) -> bool:
     error, _, state, *_ = described.states[0]
     if error not in (_NO_ERROR, _NOT_FOUND):
         raise KafkaError(f"the transaction's coordinator says {for_code(error).__name__}")
-    return state in _ABORTED
+    return str(state)
 
 
 async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None:
@@ -126,13 +149,18 @@ async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None
         TimeoutError: it takes more than SETTLE_S.
     """
     async with asyncio.timeout(SETTLE_S):
+        partitions = [
+            TopicPartition(topic, number)
+            for topic in (CALLBACKS.name, DEAD_LETTERS.name)
+            for number in await producer.partitions_for(topic)
+        ]
         await producer.begin_transaction()
-        for topic in (CALLBACKS.name, DEAD_LETTERS.name):
-            for number in await producer.partitions_for(topic):
-                # aiokafka adds a partition with a record alone.
-                transaction = producer._txn_manager  # noqa: SLF001
-                transaction.maybe_add_partition_to_txn(TopicPartition(topic, number))
-        # The group is added with an offset alone; nobody reads this one.
+        # The group is added with an offset alone; nobody reads this one. It comes first: if this is
+        # cut short, what was added is aborted, and a lost cursor doubles rows where lost records
+        # would be a loss.
         unread = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
         await producer.send_offsets_to_transaction(unread, group)
+        for partition in partitions:
+            # aiokafka adds a partition with a record alone.
+            producer._txn_manager.maybe_add_partition_to_txn(partition)  # noqa: SLF001
         await (producer.abort_transaction() if abort else producer.commit_transaction())

@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 from kafka_parts import Pipe, in_topic, many, sequences
 
 from ingress import forwarder
 from ingress.batches import gather
 from ingress.clients import connections
-from ingress.settle import was_aborted
+from ingress.settle import ended, settle, was_aborted
 from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
@@ -125,3 +126,68 @@ async def test_an_end_during_which_a_broker_went_away_is_not_believed(
     assert sorted(sequences(found)) == list(range(1, ROWS + 1))
     assert commits == 3
     assert "a broker went away while a transaction ended" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fails", "left"),
+    [
+        ("begin_transaction", (RECORDS, "aborted")),
+        ("begin_transaction", (RECORDS, "committed")),
+        ("send_offsets_to_transaction", (RECORDS[:3], "committed")),
+    ],
+)
+async def test_a_start_that_fails_does_not_forget_what_was_decided(
+    careless_kafka: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fails: str,
+    left: tuple[list[Any], str],
+) -> None:
+    """The coordinator does not know it any more: the new producer's start was the last it heard."""
+    forgotten, ended_as = left
+    real = getattr(AIOKafkaProducer, fails)
+    calls = 0
+
+    async def fail_once(self: AIOKafkaProducer, *values: Any) -> None:
+        nonlocal calls
+        calls += 1
+        # The first one is what leaves something open.
+        if calls == 2:
+            if values:
+                await real(self, *values)
+            raise KafkaError("the broker is not there yet")
+        await real(self, *values)
+
+    monkeypatch.setattr(AIOKafkaProducer, fails, fail_once)
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        await leave_open(pipe, forgotten, abort=ended_as == "aborted")
+        await pipe.store(many(ROWS, first=ROWS + 1))
+        await pipe.forward()
+        found = await in_topic(careless_kafka, pipe.spool.origin)
+    assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
+
+
+async def test_the_cursor_is_read_when_its_marker_is_written(
+    careless_kafka: str, tmp_path: Path
+) -> None:
+    """The end of a transaction is told earlier; a cursor from before it would double its rows."""
+    read = []
+    for number in range(10):
+        with contextlib.closing(Pipe(careless_kafka, tmp_path / f"spool{number}")) as pipe:
+            await pipe.store(many(ROWS))
+            await leave_open(pipe, [GROUP], abort=False)
+            group = forwarder.group(pipe.spool.origin)
+            async with (
+                AIOKafkaConsumer(
+                    bootstrap_servers=careless_kafka, group_id=group, enable_auto_commit=False
+                ) as reader,
+                AIOKafkaProducer(
+                    bootstrap_servers=careless_kafka, transactional_id=pipe.spool.origin
+                ) as producer,
+            ):
+                assert await reader.committed(RECORDS[0]) is None
+                await settle(producer, group, abort=False)
+                await ended(careless_kafka, pipe.spool.origin)
+                read.append(await reader.committed(RECORDS[0]))
+    assert read == [ROWS] * 10
