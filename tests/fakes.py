@@ -165,6 +165,8 @@ class MemoryDeadLetters:
     def __init__(self) -> None:
         self.offsets: list[int] = []
         self.attempts: list[int] = []
+        # How many more calls fail.
+        self.away = 0
 
     async def set_aside(
         self,
@@ -178,5 +180,8 @@ class MemoryDeadLetters:
         """Keep the record's offset."""
         assert first_failed_at_ms > 0
         await asyncio.sleep(0)
+        if self.away:
+            self.away -= 1
+            raise Unavailable("the test says so")
         self.offsets.append(record.offset)
         self.attempts.append(attempts)

@@ -12,29 +12,32 @@ class Braked(Stopped):
 
 
 class Brake:
-    """Remembers of the last WINDOW_RECORDS records whether they were rejected."""
+    """Remembers of the last WINDOW_RECORDS records whether they were set aside."""
 
-    def __init__(self, rejected_max: int) -> None:
-        self._rejected_max = rejected_max
-        self._rejected: deque[bool] = deque(maxlen=WINDOW_RECORDS)
+    def __init__(self, set_aside_max: int) -> None:
+        self._set_aside_max = set_aside_max
+        self._set_aside: deque[bool] = deque(maxlen=WINDOW_RECORDS)
 
     def applied(self, records: int) -> None:
         """Note that so many records are in the sink."""
-        self._rejected.extend([False] * min(records, WINDOW_RECORDS))
+        self._set_aside.extend([False] * min(records, WINDOW_RECORDS))
 
-    def rejected(self, reason: str) -> None:
+    def set_aside(self) -> None:
+        """Note that a record was set aside."""
+        self._set_aside.append(True)
+
+    def check(self, reason: str) -> None:
         """
-        Note that a record was rejected; call it before the record is set aside.
+        Return if a record that is rejected may be set aside; it may be asked for one again.
 
         Raises:
-            Braked: that is more than may be; this one is not to be set aside.
+            Braked: that would be more than may be.
         """
-        if self._rejected.count(True) >= self._rejected_max:
+        if self._set_aside.count(True) >= self._set_aside_max:
             raise Braked(
-                f"{self._rejected_max} of the last {len(self._rejected)} records were set aside, "
+                f"{self._set_aside_max} of the last {len(self._set_aside)} records were set aside, "
                 f"and another one was rejected: {reason}. That is more likely a fault of the sink "
                 "or of this consumer than of so many records. Mend it, then start the process "
                 "again. What was set aside so far is in the dead-letter topic. The bound is "
                 "CONSUMER_SET_ASIDE_MAX."
             )
-        self._rejected.append(True)

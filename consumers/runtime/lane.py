@@ -323,8 +323,8 @@ class Lane:
         rejected = [r for r in batch.records if offset in (None, r.offset)]
         if len(rejected) != 1:
             raise AssertionError(f"the handler rejects a record that it was not given: {reason}")
-        log.warning("%s/%d is set aside: %s", batch.partition, rejected[0].offset, reason)
-        self._work.brake.rejected(str(reason))
+        log.warning("%s/%d is rejected: %s", batch.partition, rejected[0].offset, reason)
+        self._work.brake.check(str(reason))
         try:
             await self._work.dead_letters.set_aside(
                 batch.partition,
@@ -337,6 +337,7 @@ class Lane:
             log.warning("%s waits with %s: %s", self._work.name, self.partition, error)
             await self._postpone()
             return
+        self._work.brake.set_aside()
         CONSUMER_SET_ASIDE.inc()
         # At once: if the rest has to wait, this one is not set aside again.
         self.line.without(rejected[0].offset)

@@ -12,7 +12,7 @@ from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, Memory
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, RECHECK_S
+from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, POSTPONE_S_MAX, RECHECK_S
 from consumers.runtime.runner import HANDLING_S_MAX, TURN_S_MAX, Runner
 from schemas.telemetry import CONSUMER
 
@@ -314,12 +314,27 @@ async def test_the_brake_looks_at_the_last_records_alone() -> None:
     """Now and then one is no reason to stop, for ever."""
     brake = Brake(1)
     for _ in range(3):
-        brake.rejected("it is bad")
+        brake.check("it is bad")
+        brake.set_aside()
         brake.applied(WINDOW_RECORDS)
-    brake.rejected("it is bad")
+    brake.set_aside()
     brake.applied(WINDOW_RECORDS - 1)
     with pytest.raises(Braked, match="it is bad"):
-        brake.rejected("it is bad")
+        brake.check("it is bad")
+
+
+async def test_a_record_that_waits_to_be_set_aside_counts_once() -> None:
+    """A dead-letter topic that is away for an hour is waited for, like a sink."""
+    bench = Bench(offsets=range(4))
+    bench.runner = bench.a_runner(set_aside_max=1)
+    bench.sink.rejects = {0}
+    bench.dead_letters.away = 5
+    bench.give(P0)
+    for _ in range(6):
+        bench.clock.now += POSTPONE_S_MAX
+        await bench.turn()
+    assert bench.dead_letters.offsets == [0]
+    assert bench.sink.applied == {P0: [1, 2, 3]}
 
 
 async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
