@@ -61,9 +61,10 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     """Return origin and sequence; ("", 0) in place of what is missing or unreadable."""
     named = dict(headers)
-    sequence = named.get(SEQUENCE, b"")
+    # Kafka knows headers without a value; no ingress writes one.
+    sequence = named.get(SEQUENCE) or b""
     return (
-        named.get(ORIGIN, b"").decode("utf-8", "replace"),
+        (named.get(ORIGIN) or b"").decode("utf-8", "replace"),
         int(sequence) if sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX else 0,
     )
 
@@ -78,7 +79,7 @@ def received_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
 
 def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> str:
     try:
-        found = named.get(header, b"").decode()
+        found = (named.get(header) or b"").decode()
     except UnicodeDecodeError as error:
         raise NotACallback(f"the header {header} is not UTF-8") from error
     if not found and not optional:

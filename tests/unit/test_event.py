@@ -1,11 +1,12 @@
 """A record as its readers see it, or the header that is wrong."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from builders import a_stored_record
 
-from schemas.event import NotACallback, event
+from schemas.event import NotACallback, event, place, received_at_s
 from schemas.message import integer, sent_at
 
 
@@ -84,3 +85,12 @@ def test_the_time_of_a_message_is_msgtime_else_eventtime() -> None:
     assert sent_at({"MsgTime": 10**17, "EventTime": 1557481126000}) == at
     assert sent_at({"MsgTime": 10**17}) is None
     assert sent_at({}) is None
+
+
+def test_a_header_without_a_value_is_as_good_as_none() -> None:
+    """Another producer may write one; it is no reason for a consumer to end."""
+    headers: Any = [("ce_id", None), ("ce_origin", None), ("ce_sequence", None), ("ce_time", None)]
+    assert place(headers) == ("", 0)
+    assert received_at_s(headers) is None
+    with pytest.raises(NotACallback, match="ce_id"):
+        event(b"{}", headers)
