@@ -111,6 +111,9 @@ class Runner:
         # Lanes go on, however much there is to be fetched.
         await asyncio.sleep(0)
         self._note_failure(self._tasks.values())
+        if any(task.cancelled() for task in self._tasks.values()):
+            # Not by us: the partition would stand still, and nothing would show it.
+            raise RuntimeError("a handler let a cancellation out that nobody asked for")
         if self._failed is not None:
             raise self._failed
 

@@ -514,3 +514,12 @@ async def test_records_of_a_partition_that_was_not_placed_are_not_delivered() ->
 def test_a_partition_is_written_as_people_write_it() -> None:
     """In logs and in the archive's paths."""
     assert str(Partition("t", 3)) == "t/3"
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_bug() -> None:
+    """As of a client that was closed elsewhere; else the partition would stand still in silence."""
+    bench = Bench()
+    bench.sink.failures = [asyncio.CancelledError()]  # type: ignore[list-item]  # no Exception
+    bench.give(P0)
+    with pytest.raises(RuntimeError, match="cancellation"):
+        await bench.turn()
