@@ -272,9 +272,9 @@ class Forwarder:
         Raises:
             KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
         """
-        before = connections(producer)
+        alive = [each for each in connections(producer) if each.connected()]
         await ending
-        if not all(connection.connected() for connection in before):
+        if not all(each.connected() for each in alive):
             raise KafkaError("a broker went away while a transaction ended")
 
     async def _cursor(self) -> tuple[int, str]:
