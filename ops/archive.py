@@ -55,7 +55,8 @@ async def _ls(archive_url: str, choice: Choice, *, as_json: bool) -> None:
 
     async def read(name: str) -> tuple[Summary, int]:
         with _named(name):
-            return await asyncio.gather(store.summary(name), store.size(name))
+            summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
+            return summary, stored.size
 
     async for name, (summary, size) in _segments(store, choice, read):
         if as_json:

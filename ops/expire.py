@@ -41,6 +41,7 @@ class Segment:
     name: str
     summary: Summary
     size: int
+    stored_ms: int
 
     @property
     def begins_chain(self) -> bool:
@@ -48,9 +49,18 @@ class Segment:
         return segment.hour(self.name) == segment.BEGINNING
 
 
-def may_go(summary: Summary, *, log_start: int, before_ms: int) -> bool:
-    """Tell whether nothing of the segment is in Kafka, and all of it is from `before_ms`."""
-    return summary.next_offset <= log_start and summary.last_timestamp_ms < before_ms
+def may_go(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
+    """
+    Tell whether nothing of the segment is in Kafka, and it is older than `before_ms`.
+
+    So must its records be, and itself, which may be much younger: its writer's rivals may be, too.
+    A chain's beginning is as old as what follows it.
+    """
+    return (
+        oldest.summary.next_offset <= log_start
+        and oldest.summary.last_timestamp_ms < before_ms
+        and (oldest.begins_chain or oldest.stored_ms < before_ms)
+    )
 
 
 def expired(oldest: Sequence[Segment]) -> list[Segment]:
@@ -123,8 +133,8 @@ async def plan(
     found: dict[Partition, list[Segment]] = {}
 
     async def read(name: str) -> Segment:
-        summary, size = await asyncio.gather(store.summary(name), store.size(name))
-        return Segment(name=name, summary=summary, size=size)
+        summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
+        return Segment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
 
     for partition, names in partitions:
         oldest: list[Segment] = []
@@ -133,8 +143,7 @@ async def plan(
                 step()
                 if each is None:
                     continue  # another one expires it
-                log_start = starts[partition]
-                if not may_go(each.summary, log_start=log_start, before_ms=before_ms):
+                if not may_go(each, log_start=starts[partition], before_ms=before_ms):
                     break
                 oldest.append(each)
         if going := expired(oldest):

@@ -1,6 +1,7 @@
 """An archive on a local disk, written by the product's own handler."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +27,12 @@ class WrittenArchive:
 
     def __init__(self, directory: Path, url: str = "") -> None:
         self.directory = directory
+        self._url = url
         self.store = open_store(url or str(directory), make=True)
         self.handler = Archive(self.store)
 
     async def append(self, *records: Record, partition: Partition = P0, markers: int = 1) -> str:
-        """Append a segment of `records`, or of markers alone, and return its name."""
+        """Append a segment of `records`, or of markers alone, as old as they; return its name."""
         position = await self.handler.position(partition)
         if position is None:
             await self.handler.begin(partition, 0)
@@ -54,6 +56,8 @@ class WrittenArchive:
             )
         )
         (name,) = set(await self.store.names(partition)) - before
+        if records and not self._url:
+            os.utime(self.path(name), (records[-1].timestamp_ms / 1000,) * 2)
         return name
 
     async def fill(self, segments: int, *, each: int = 4) -> list[str]:

@@ -153,10 +153,10 @@ async def delete_all(store: Store, going: Sequence[expire.Segment]) -> None:
             await store.delete(each.name)
 
 
-def above_log_start(summary: segment.Summary, *, log_start: int, before_ms: int) -> bool:
+def above_log_start(each: expire.Segment, *, log_start: int, before_ms: int) -> bool:
     """Tell whether it is old, wherever the topic begins."""
     del log_start
-    return summary.last_timestamp_ms < before_ms
+    return max(each.summary.last_timestamp_ms, each.stored_ms) < before_ms
 
 
 # Without these, records are lost or doubled.

@@ -182,9 +182,11 @@ class ArchiveRun:
         for name in names[:-1] if self._rules.keeps_last else names:
             with contextlib.suppress(Gone):
                 summary = await self._operator.summary(name)
-                if not self._rules.may_go(summary, log_start=log_start, before_ms=before_ms):
+                stored_ms = self.store.stored_ms[name]
+                each = expire.Segment(name=name, summary=summary, size=0, stored_ms=stored_ms)
+                if not self._rules.may_go(each, log_start=log_start, before_ms=before_ms):
                     break
-                oldest.append(expire.Segment(name=name, summary=summary, size=0))
+                oldest.append(each)
         if going := expire.expired(oldest):
             self.faults["expired"] += len(going)
             await self._rules.delete(self._operator, going)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import partial
 
-from simulated_kafka import Topic
+from simulated_kafka import Topic, now_ms
 from simulated_world import Life
 
 from consumers.archive import segment
@@ -24,6 +24,7 @@ class MemoryStore(Store):
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.now: dict[str, bytes] = {}
+        self.stored_ms: dict[str, int] = {}
         # With those that have expired; one that was written again is there twice.
         self.ever: list[tuple[str, bytes]] = []
         # Where the chains have ended, and since when.
@@ -40,6 +41,7 @@ class MemoryStore(Store):
         if name in self.now:
             self.ever.remove((name, self.now[name]))
         self.now[name] = content
+        self.stored_ms[name] = int(now_ms(self.topic.world.loop))
         self.ever.append((name, content))
         summary = segment.read_summary(content)
         partition = Partition(summary.topic, summary.partition)

@@ -8,6 +8,7 @@ process that ends (docs/decisions/0014-object-stores.md).
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -37,6 +38,11 @@ _XML_ANSWER = re.compile(
     r"<\?xml.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", re.DOTALL | re.IGNORECASE
 )
 
+# Linux has files without a name. A file system, an older kernel, another system (which is asked to
+# write to a directory) and a container without /proc say in these ways that they have none.
+_UNNAMED = getattr(os, "O_TMPFILE", 0)
+_NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
+
 Create = Callable[[str, bytes], None]
 
 
@@ -50,6 +56,13 @@ class NoStore(Exception):
 
 class Gone(Unavailable):
     """There is no segment of that name any more."""
+
+
+class Stored(NamedTuple):
+    """What a store says of a segment: its size in bytes, and when it took it, by its own clock."""
+
+    size: int
+    at_ms: int
 
 
 class Store:
@@ -125,15 +138,16 @@ class Store:
                 head = await asyncio.to_thread(self._head, name, size)
         return read_summary(head)
 
-    async def size(self, name: str) -> int:
+    async def stored(self, name: str) -> Stored:
         """
-        Return a segment's size in bytes.
+        Return what the store says of a segment.
 
         Raises:
             Unavailable: the store does not answer; Gone, if the segment has been deleted.
         """
         with _answering():
-            return int((await asyncio.to_thread(self._opened.head, name))["size"])
+            found = await asyncio.to_thread(self._opened.head, name)
+        return Stored(found["size"], round(found["last_modified"].timestamp() * 1000))
 
     async def delete(self, name: str) -> None:
         """
@@ -210,16 +224,41 @@ def _create_file(directory: Path, name: str, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         for made in (path.parent, path.parent.parent, directory):
             sync_directory(made)
+    try:
+        _link_unnamed(path, content)
+    except OSError as error:
+        if error.errno not in _NO_UNNAMED:
+            raise
+        _link_scratch(path, content)
+    sync_directory(path.parent)
+
+
+def _link_unnamed(path: Path, content: bytes) -> None:
+    """Nothing stays of a file without a name when its writer is killed."""
+    with os.fdopen(os.open(path.parent, _UNNAMED | os.O_WRONLY, 0o666), "wb") as file:
+        _write(file, content)
+        # Without src_dir_fd, Python links the link in /proc itself; it is not used otherwise.
+        fd = file.fileno()
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+        # A file system may leave a file without a name out of its log; this one has a name now.
+        os.fsync(fd)
+
+
+def _link_scratch(path: Path, content: bytes) -> None:
+    """Where every file has a name; a killed writer leaves its own, which is no segment."""
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with scratch.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            _write(file, content)
         os.link(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
-    sync_directory(path.parent)
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 @contextlib.contextmanager

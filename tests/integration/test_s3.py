@@ -61,7 +61,7 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) ->
     assert await store.partitions() == [P0]
     names = await store.names(P0)
     assert [segment.first_offset(name) for name in names] == [0, 5, 10]
-    assert [await store.size(name) for name in names] == [
+    assert [(await store.stored(name)).size for name in names] == [
         len(content) for content in server.objects("an/archive/").values()
     ]
     await store.delete(names[0])

@@ -1,5 +1,8 @@
 """The archive's chain on a local disk: no overlap, no gap, no rewrite."""
 
+import asyncio
+import signal
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -126,18 +129,49 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(store: Store)
     assert [segment.first_offset(name) for name in await store.names(P0)] == [1, 2]
 
 
-async def test_a_segment_is_created_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
-    """What a killed writer leaves behind is no segment, and nothing is overwritten."""
+@pytest.mark.parametrize("unnamed", [True, False])
+async def test_a_segment_is_created_whole_or_not_at_all(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
+) -> None:
+    """Nothing is overwritten, and nothing else is left, also where every file has a name."""
+    if not unnamed:
+        monkeypatch.setattr("consumers.archive.store._UNNAMED", 0)
     await store.create(A_NAME, b"first")
     with pytest.raises(Exists):
         await store.create(A_NAME, b"second")
-    directory = (tmp_path / "archive" / A_NAME).parent
-    scratch = directory / ".2023-11-14T22-00000000000000000002.jsonl.zst.abcd"
-    scratch.write_bytes(b"half")
-    assert await store.partitions() == [P0._replace(topic="t")]
-    assert await store.names(P0._replace(topic="t")) == [A_NAME]
     assert await store.read(A_NAME) == b"first"
-    assert {path.name for path in directory.iterdir()} == {scratch.name, Path(A_NAME).name}
+    assert [path.name for path in (tmp_path / "archive" / A_NAME).parent.iterdir()] == [
+        Path(A_NAME).name
+    ]
+
+
+KILLED = """
+import asyncio, os, sys
+from consumers.archive import store
+
+if sys.argv[3] == "scratch":
+    store._UNNAMED = 0
+os.link = lambda *_, **__: os.kill(os.getpid(), 9)
+asyncio.run(store.open_store(sys.argv[1]).create(sys.argv[2], b"whole"))
+"""
+
+
+@pytest.mark.parametrize(("way", "left"), [("unnamed", 0), ("scratch", 1)])
+async def test_what_a_killed_writer_leaves_is_no_segment(
+    store: Store, tmp_path: Path, way: str, left: int
+) -> None:
+    """Right before its segment has a name; where files without one are possible it is nothing."""
+    if way == "unnamed" and sys.platform != "linux":
+        pytest.skip("only Linux has files without a name")
+    archive = tmp_path / "archive"
+    command = [sys.executable, "-c", KILLED, str(archive), A_NAME, way]
+    killed = await asyncio.create_subprocess_exec(*command)
+    assert await killed.wait() == -signal.SIGKILL
+    assert len(list((archive / A_NAME).parent.iterdir())) == left
+    assert await store.partitions() == [P0._replace(topic="t")]
+    assert await store.names(P0._replace(topic="t")) == []
+    await store.create(A_NAME, b"by its successor")
+    assert await store.names(P0._replace(topic="t")) == [A_NAME]
 
 
 async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:

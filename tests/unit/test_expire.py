@@ -1,6 +1,7 @@
 """Expiry takes only the oldest, never the last, and leaves a chain that says what is away."""
 
 import contextlib
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,6 +73,15 @@ async def test_an_old_segment_behind_a_younger_one_stays(tmp_path: Path) -> None
     await written.append(numbered(2, at_ms=FIRST_MS))
     await written.append(numbered(3, at_ms=FIRST_MS + 9 * HOUR_MS))
     assert await planned(written, log_start=99, before_ms=FIRST_MS + HOUR_MS) == []
+
+
+async def test_a_segment_that_was_stored_lately_stays(tmp_path: Path) -> None:
+    """However old its records: a writer that held the same of a backlog may be asleep yet."""
+    written = WrittenArchive(tmp_path)
+    names = await written.fill(4)
+    os.utime(written.path(names[1]))
+    found = await planned(written, log_start=99, before_ms=FIRST_MS + 99 * HOUR_MS)
+    assert [each.name for each in found[1:]] == names[:1]
 
 
 class Dying(Store):
