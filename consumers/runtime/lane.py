@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -75,7 +76,19 @@ class Work:
     brake: Brake
     rebuild: bool
     clock: Callable[[], float]
-    packing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # One thread: packing is Python for the most part, and two threads of that are slower.
+    packer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "pack"))
+
+
+def _pack_away(
+    pack: Callable[[Partition, Sequence[Record]], Sized],
+    partition: Partition,
+    records: list[Record],
+) -> Sized:
+    """Free the records where they were read last: elsewhere that costs as much as packing them."""
+    packed = pack(partition, records)
+    records.clear()
+    return packed
 
 
 class _Ended(Exception):
@@ -278,10 +291,11 @@ class Lane:
         while pack and (run := self.line.to_pack(PACK_BYTES)):
             records, raw = run.records, run.raw
             run.records = []
-            # One at a time: it is Python for the most part, and two threads of that are slower.
-            async with self._work.packing:
-                run.packed.append(await asyncio.to_thread(pack, self.partition, records))
-            run.raw -= raw
+            loop = asyncio.get_running_loop()
+            packed = await loop.run_in_executor(
+                self._work.packer, _pack_away, pack, self.partition, records
+            )
+            run.pack(packed, raw=raw)
 
     async def _apply(self, run: Run) -> None:
         """Hand the batch at the front to the sink, once."""

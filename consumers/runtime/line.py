@@ -27,6 +27,7 @@ class Run:
     received_at_s: float | None = None
     records: list[Record] = field(default_factory=list)
     packed: list[Sized] = field(default_factory=list)
+    packed_bytes: int = 0
     count: int = 0
     size: int = 0
     raw: int = 0
@@ -39,7 +40,13 @@ class Run:
     @property
     def held(self) -> int:
         """Bytes of memory that it takes."""
-        return self.raw + sum(map(len, self.packed))
+        return self.raw + self.packed_bytes
+
+    def pack(self, packed: Sized, *, raw: int) -> None:
+        """Hold `packed` in place of records that took `raw` bytes, and were taken away."""
+        self.packed.append(packed)
+        self.packed_bytes += len(packed)
+        self.raw -= raw
 
 
 class Line:

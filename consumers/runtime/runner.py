@@ -24,6 +24,7 @@ from schemas.telemetry import (
 
 # A turn takes a fetch of 10 s at most (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
+GAUGES_S = 0.1
 # A handler that is told to end after HANDLE_S and does not.
 HANDLING_S_MAX = HANDLE_S + 15.0
 
@@ -57,6 +58,7 @@ class Runner:
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._failed: BaseException | None = None
         self._turned_at = clock()
+        self._measured_at = -GAUGES_S
 
     def given(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a lane for each of `partitions`."""
@@ -107,7 +109,9 @@ class Runner:
         for lane in self._lanes.values():
             lane.stir()
         self._turned_at = self._work.clock()
-        self._measure(source)
+        if self._turned_at - self._measured_at >= GAUGES_S:
+            self._measured_at = self._turned_at
+            self._measure(source)
         # Lanes go on, however much there is to be fetched.
         await asyncio.sleep(0)
         self._note_failure(self._tasks.values())

@@ -20,6 +20,8 @@ from consumers.runtime.handler import Unavailable
 
 log = logging.getLogger(__name__)
 
+# At once, of all partitions: what is worked on stays in the processor's caches.
+FETCH_RECORDS = 512
 POLL_MS = 200
 # While some partition wants nothing, because it is busy: it may want more in a moment.
 BUSY_POLL_MS = 10
@@ -119,7 +121,9 @@ class KafkaSource:
             # aiokafka waits for the end of a rebalance without a bound of its own.
             async with asyncio.timeout(CALL_S):
                 fetched = await self._client.getmany(
-                    *wanted, timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS
+                    *wanted,
+                    timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
+                    max_records=FETCH_RECORDS,
                 )
         except TimeoutError:
             fetched = None

@@ -222,12 +222,14 @@ def test_packed_records_take_the_memory_of_their_pack() -> None:
     assert line.to_pack(at_least=1 << 20) is None
     run = line.to_pack(at_least=1)
     assert run
-    run.packed, run.records, run.raw = [pack(P0, run.records)], [], 0
+    packed, run.records = pack(P0, run.records), []
+    run.pack(packed, raw=run.raw)
     assert line.held == 2
     add(line, [a_record(7), a_record(8)], now=0)
     run = line.due(0)
     assert run
     assert line.to_pack(at_least=1 << 20) is run
-    run.packed, run.records, run.raw = [*run.packed, pack(P0, run.records)], [], 0
+    packed, run.records = pack(P0, run.records), []
+    run.pack(packed, raw=run.raw)
     batch = line.batch()
     assert (b"".join(batch.packed), batch.records, batch.next_offset) == (b"\5\6\7\x08", (), 9)

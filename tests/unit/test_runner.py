@@ -13,7 +13,7 @@ from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, POSTPONE_S_MAX, RECHECK_S
-from consumers.runtime.runner import HANDLING_S_MAX, TURN_S_MAX, Runner
+from consumers.runtime.runner import GAUGES_S, HANDLING_S_MAX, TURN_S_MAX, Runner
 from schemas.telemetry import CONSUMER
 
 LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
@@ -450,13 +450,21 @@ async def test_metrics_say_what_is_not_in_the_sink_and_how_old_it_is() -> None:
     await bench.runner.turn(bench.source)
     assert _shown("consumer_lag_offsets") == 5
     await bench.turn(2)
+    await measured(bench)
     assert _shown("consumer_lag_offsets") == 5
     assert _shown("consumer_partitions_paused") == 1
     assert 100 <= _shown("consumer_oldest_waiting_seconds") < 130
     await bench.turn()
     assert bench.sink.applied == {P0: [0, 1, 2]}
+    await measured(bench)
     for metric in ("lag_offsets", "partitions_paused", "oldest_waiting_seconds", "held_bytes"):
         assert _shown(f"consumer_{metric}") == 0, metric
+
+
+async def measured(bench: Bench) -> None:
+    """Let the time come at which the metrics tell how it is."""
+    bench.clock.now += 2 * GAUGES_S
+    await bench.runner.turn(bench.source)
 
 
 def _shown(metric: str) -> float:
