@@ -99,13 +99,6 @@ def local(directory: Path) -> dict[int, int]:
     return reached(names, lambda name: (directory / name).read_bytes())
 
 
-def scratch(directory: Path) -> list[Path]:
-    """Return the files of a local archive that are no segments: what killed writers left."""
-    return [
-        path for path in directory.rglob("*") if path.is_file() and not path.name.endswith(SUFFIX)
-    ]
-
-
 @dataclass(kw_only=True)
 class Proof:
     """An archive held against what was committed to the topic."""

@@ -1,12 +1,12 @@
 """One `python -m consumers NAME` from outside: its process, its admin port, its group in Kafka."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -81,6 +81,14 @@ class Consumer:
         """Let a frozen process go on."""
         self.process.send_signal(signal.SIGCONT)
 
+    def has_open(self, directory: Path) -> bool:
+        """Tell whether the process has a file open there, with a name or without."""
+        for fd in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if fd.readlink().is_relative_to(directory):
+                    return True
+        return False
+
     def rss_bytes(self) -> int:
         """Return the memory that the process takes now."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
@@ -135,7 +143,7 @@ async def bury(kafka: str, group: str) -> None:
             await client.send(client.get_random_node(), LeaveGroupRequest(group, member))
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _client(kafka: str) -> AsyncIterator[Any]:
     client = AIOKafkaClient(bootstrap_servers=kafka)
     await client.bootstrap()
