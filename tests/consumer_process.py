@@ -1,6 +1,5 @@
 """One `python -m consumers NAME` from outside: its process, its admin port, its group in Kafka."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -14,11 +13,9 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.group import LeaveGroupRequest
-from ingress_process import Answer, Connection
+from ingress_process import Answer, get
 
 from ops.embedded import child
-
-GET_S_MAX = 5.0
 
 
 class Consumer:
@@ -96,16 +93,7 @@ class Consumer:
 
     async def get(self, path: str) -> Answer | None:
         """Return what the admin port answers, None if it does not."""
-        try:
-            async with asyncio.timeout(GET_S_MAX):
-                connection = await Connection.open(self.port)
-                connection.send(f"GET {path} HTTP/1.1\r\nHost: consumer\r\n\r\n".encode())
-                try:
-                    return await connection.answer()
-                finally:
-                    connection.close()
-        except (OSError, EOFError, TimeoutError):
-            return None
+        return await get(self.port, path)
 
     async def measure(self) -> dict[str, float]:
         """Return its metrics as they are now, or were last, by their names without CONSUMER_."""

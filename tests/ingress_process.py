@@ -18,6 +18,7 @@ APP = "1400000001"
 START_S_MAX = 40.0
 # The sender of real callbacks waits 2 s; a client here waits on, to see what comes.
 ANSWER_S_MAX = 60.0
+GET_S_MAX = 5.0
 
 
 class Answer(NamedTuple):
@@ -63,6 +64,20 @@ def post(body: bytes) -> bytes:
     target = f"/?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json"
     head = f"POST {target} HTTP/1.1\r\nHost: ingress\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
+
+
+async def get(port: int, path: str) -> Answer | None:
+    """Return what an admin port of the loopback answers within GET_S_MAX, None if it does not."""
+    try:
+        async with asyncio.timeout(GET_S_MAX):
+            connection = await Connection.open(port)
+            connection.send(f"GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n".encode())
+            try:
+                return await connection.answer()
+            finally:
+                connection.close()
+    except (OSError, EOFError, TimeoutError):
+        return None
 
 
 def listens(port: int) -> bool:
@@ -146,16 +161,7 @@ class Ingress:
 
     async def get(self, path: str) -> Answer | None:
         """Return what the admin port answers, None if it does not."""
-        try:
-            async with asyncio.timeout(5):
-                connection = await Connection.open(self.admin_port)
-                connection.send(f"GET {path} HTTP/1.1\r\nHost: ingress\r\n\r\n".encode())
-                try:
-                    return await connection.answer()
-                finally:
-                    connection.close()
-        except (OSError, EOFError, TimeoutError):
-            return None
+        return await get(self.admin_port, path)
 
     async def status(self) -> dict[str, Any]:
         """Return `/status`."""

@@ -112,7 +112,8 @@ class Lane:
         self._ended = False
         self._checked_at = work.clock()
         self._postponed = 0
-        # Offsets at which Kafka was to be read and could not: now, and the last time.
+        # Offsets at which Kafka was to be read and could not: now, and the last time since a
+        # batch was applied.
         self._refused: int | None = None
         self._refused_before: int | None = None
 
@@ -196,9 +197,7 @@ class Lane:
             try:
                 position = await self._position()
             except Unavailable as error:
-                log.warning(
-                    "%s cannot say where %s stands: %s", self._work.name, self.partition, error
-                )
+                self._not_told(error)
                 await self._postpone()
             else:
                 self._answered()
@@ -324,6 +323,7 @@ class Lane:
             self.line.applied(batch, clock())
             self._source.commit(self.partition, batch.next_offset)
             self._work.brake.applied(count)
+            self._refused_before = None
             self._answered()
             CONSUMER_RECORDS.inc(count)
             CONSUMER_BYTES.inc(size)
@@ -368,11 +368,14 @@ class Lane:
         try:
             position = await self._position()
         except Unavailable as error:
-            log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
+            self._not_told(error)
             return
         # What came meanwhile is held, not applied: it is compared with when it is written.
         if position.next_offset != begins_at:
             raise Elsewhere(position.next_offset)
+
+    def _not_told(self, error: Unavailable) -> None:
+        log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
 
     def _failed(self, run: Run) -> None:
         if self._ended:
