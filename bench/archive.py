@@ -86,11 +86,11 @@ class Bench:
     callback=names(*BY_NAME, *SCENARIOS),
     help=f"With commas between, of {', '.join((*BY_NAME, *SCENARIOS))}; all without.",
 )
-@click.option("--records", default=500_000, help="In the topic that all readers are compared on.")
+@click.option("--records", default=1_000_000, help="In the topic that all readers are compared on.")
 @click.option("--rounds", default=3, help="Every round measures every reader once.")
 @click.option(
     "--sizes",
-    default="10000,500000,5000000",
+    default="10000,1000000,5000000",
     callback=numbers,
     help="Of topics for this archive alone, with commas between.",
 )
@@ -100,7 +100,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     """
     Measure this archive and its peers on one real topic, and print Markdown.
 
-    Progress goes to stderr. With the defaults it takes some 10 minutes.
+    Progress goes to stderr. With the defaults it takes some 12 minutes.
     """
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     with broker(directory) as (where, kafka):

@@ -42,9 +42,9 @@ RECHECK_S = 10.0
 # long passed, and what the archive has expired since (docs/decisions/0006-archive-chain.md).
 BATCH_AGE_S_MAX = 3600.0
 # Records are packed by so many bytes of memory, or when their batch is complete.
-PACK_BYTES = 1 << 19
+PACK_BYTES = 1 << 20
 # Unpacked records of a partition, in bytes of memory; it fetches no more until they are packed.
-RAW_BYTES_MAX = 1 << 20
+RAW_BYTES_MAX = 2 << 20
 # Batches of a partition that are complete, the one in delivery included; then it fetches no more.
 WAITING_MAX = 2
 

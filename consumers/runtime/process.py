@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -32,8 +31,6 @@ WAIT_FOR_A_PERSON_S = 10.0
 # The cyclic collector looks through what is held, again and again, and finds nothing: with its own
 # thresholds it takes half of a consumer's time. High but finite, should a library make cycles.
 GC_THRESHOLDS = (100_000, 50, 100)
-# glibc's mallopt: every thread takes memory from one arena. Else each keeps what it once needed.
-M_ARENA_MAX = -8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +118,6 @@ async def consume(
             held_bytes_max=settings.held_bytes_max,
         )
         async with _admin(runner, settings):
-            with contextlib.suppress(AttributeError):  # another C library
-                ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             try:

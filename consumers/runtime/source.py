@@ -21,7 +21,7 @@ from consumers.runtime.handler import Unavailable
 log = logging.getLogger(__name__)
 
 # At once, of all partitions: what is worked on stays in the processor's caches.
-FETCH_RECORDS = 512
+FETCH_RECORDS = 1024
 POLL_MS = 200
 # While some partition wants nothing, because it is busy: it may want more in a moment.
 BUSY_POLL_MS = 10
