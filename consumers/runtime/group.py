@@ -56,15 +56,8 @@ async def kafka_source(
         async with asyncio.timeout(CALL_S):
             await client.start()
         client.subscribe([topic], listener=_Listener(client, source, assignments))
-        background = [
-            asyncio.create_task(source.keep_committing()),
-            asyncio.create_task(source.keep_measuring()),
-        ]
-        try:
+        with source.in_background():
             yield source
-        finally:
-            for task in background:
-                task.cancel()
     finally:
         with contextlib.suppress(TimeoutError, KafkaError):
             async with asyncio.timeout(STOP_S):

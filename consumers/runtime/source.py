@@ -100,6 +100,20 @@ class KafkaSource:
         self._fetched_at = now
         # Between an assignment, which may be empty, and the next revocation.
         self.is_member = False
+        self._background: list[asyncio.Task[None]] = []
+
+    @contextlib.contextmanager
+    def in_background(self) -> Iterator[None]:
+        """Commit and measure meanwhile. Either ends by a bug alone, which the next fetch raises."""
+        self._background = [
+            asyncio.create_task(self._keep_committing()),
+            asyncio.create_task(self._keep_measuring()),
+        ]
+        try:
+            yield
+        finally:
+            for task in self._background:
+                task.cancel()
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """
@@ -112,6 +126,9 @@ class KafkaSource:
             OutOfRange: an offset does not exist in the topic any more, or not yet.
             KafkaError: this client has lost its group, or Kafka refused it; make a new one.
         """
+        for task in self._background:
+            if task.done():
+                task.result()
         now = time.monotonic()
         if self._reached and now - self._committed_at > LOST_S:
             raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
@@ -209,7 +226,7 @@ class KafkaSource:
         """Commit nothing of what was reached: the partitions are another member's."""
         self._reached.clear()
 
-    async def keep_measuring(self) -> None:
+    async def _keep_measuring(self) -> None:
         """Ask for the partitions' ends until cancelled."""
         while True:
             if assigned := list(self._client.assignment()):
@@ -218,12 +235,13 @@ class KafkaSource:
                         self._ends = await self._client.end_offsets(assigned)
             await asyncio.sleep(MEASURE_S)
 
-    async def keep_committing(self) -> None:
+    async def _keep_committing(self) -> None:
         """Commit what is reached until cancelled. What fails is tried again with what follows."""
         while True:
             await self._to_commit.wait()
             self._to_commit.clear()
-            reached = dict(self._reached)
+            if not (reached := dict(self._reached)):
+                continue  # it is forgotten
             try:
                 async with asyncio.timeout(COMMIT_S):
                     await self._client.commit(reached)

@@ -1,11 +1,14 @@
 """When a member of a group is lost, and when it only has nothing to do."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.runtime import source as source_module
+from consumers.runtime.batch import Partition
 from consumers.runtime.source import KafkaSource
 
 
@@ -29,6 +32,60 @@ async def test_a_client_that_never_joins_is_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(source_module, "REJOIN_S", -1)
     with pytest.raises(KafkaError, match="not joined"):
         await source.fetch([])
+
+
+class Broken(Nothing):
+    """A client with a partition, of which it cannot tell the end."""
+
+    def assignment(self) -> set[object]:
+        """Return one partition."""
+        return {"p"}
+
+    async def end_offsets(self, _: object) -> dict[object, int]:
+        """Fail as nobody thought of."""
+        raise ZeroDivisionError("bug")
+
+
+async def test_a_bug_in_the_background_ends_the_process() -> None:
+    """Its lag would stand still, and nobody would know."""
+    client: Any = Broken()
+    source = KafkaSource(client)
+    with source.in_background():
+        await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            await source.fetch([])
+
+
+class Committing(Nothing):
+    """A client that can commit."""
+
+    def __init__(self) -> None:
+        self.committed: list[object] = []
+
+    async def commit(self, offsets: dict[object, int]) -> None:
+        """Take them, as aiokafka does: not if there are none."""
+        if not offsets:
+            raise ValueError(offsets)
+        self.committed.append(offsets)
+
+
+async def test_commits_go_on_after_a_rebalance_that_left_nothing_to_commit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the client would be given up 20 s later, and join anew."""
+    monkeypatch.setattr(source_module, "COMMIT_PAUSE_S", 0)
+    client: Any = Committing()
+    source = KafkaSource(client)
+    with source.in_background():
+        source.commit(Partition("t", 0), 5)
+        source.forget()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        source.commit(Partition("t", 0), 7)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await source.fetch([])
+    assert client.committed == [{TopicPartition("t", 0): 7}]
 
 
 async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch) -> None:
