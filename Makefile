@@ -51,7 +51,7 @@ e2e: setup  ## tests that drive and kill whole processes alone
 bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.ingress $(BENCH)
 
-bench-archive: setup  ## measure the archive beside other readers of a real topic (8 min); BENCH=--help tells more
+bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.archive $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt

@@ -139,8 +139,7 @@ class Adopter:
                 await asyncio.sleep(DRAINED_EVERY_S)
         finally:
             forwarding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await forwarding
+            await asyncio.wait((forwarding,))
             if not await intake.close():
                 self._stuck.append(spool)
         if intake.corrupt.done():

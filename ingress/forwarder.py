@@ -26,12 +26,12 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.batches import Gathered, gather
-from ingress.clients import connections, stop_consumer, stop_producer
 from ingress.disk import Corrupt
 from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.settle import ended, settle, was_aborted
 from ingress.spool import Spool
+from schemas.clients import connections, heed_cancellation, stop_consumer, stop_producer
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
     INGRESS_FORWARD_FAILURES,
@@ -92,6 +92,7 @@ class Forwarder:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
         backoff_s = BACKOFF_S
         while True:
+            heed_cancellation()
             before = self.forwarded
             try:
                 await self._forward()
@@ -136,6 +137,7 @@ class Forwarder:
             self.fault = ""
             clock = asyncio.get_running_loop().time
             while True:
+                heed_cancellation()
                 begun = clock()
                 self._stored.clear()
                 try:

@@ -27,6 +27,8 @@ from ops.segments import in_order, listed
 # its last step may wake up within this, and still finds the segment that it would write again.
 AGE_MIN = timedelta(days=1)
 KAFKA_S = 30.0
+# Of a partition, at once: their summaries are held, some 1 KiB each.
+OLDEST_MAX = 100_000
 LogStarts: TypeAlias = Callable[[list[Partition]], Awaitable[dict[Partition, int]]]
 
 
@@ -123,6 +125,8 @@ async def plan(
     """
     Return what may be deleted, by partition, oldest first; never a partition's last segment.
 
+    OLDEST_MAX of a partition at most: run it again for more.
+
     Raises:
         Unknown: Kafka does not say where its topics begin.
         Damaged: a summary cannot be read.
@@ -146,6 +150,8 @@ async def plan(
                 if not may_go(each, log_start=starts[partition], before_ms=before_ms):
                     break
                 oldest.append(each)
+                if len(oldest) == OLDEST_MAX:
+                    break
         if going := expired(oldest):
             found[partition] = going
     return found

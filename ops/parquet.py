@@ -13,7 +13,7 @@ import tempfile
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def hours(names: Iterable[str], *, before: datetime) -> dict[tuple[str, str], li
 
 
 async def copy(
-    store: Store, to: Path, *, choice: Choice, now: datetime | None = None
+    store: Store, to: Path, *, choice: Choice, now: datetime
 ) -> AsyncGenerator[Copied | None]:
     """
     Make the files that are not there yet; yield each as it is made, None for one that is there.
@@ -73,13 +73,15 @@ async def copy(
     database = _database()
     with database:
         names = [name for _, names in await listed(store, choice) for name in names]
-        for (topic, hour), of_hour in sorted(hours(names, before=now or datetime.now(UTC)).items()):
+        for (topic, hour), of_hour in sorted(hours(names, before=now).items()):
             path = to / topic / f"{hour}.parquet"
             known = _made_of(database, path) if path.exists() else set()
             fresh = [name for name in of_hour if name not in known]
-            if known and not [
-                n async for n, s in in_order(fresh, store.summary) if s and s.records
-            ]:
+            # Where some of the hour has expired, the copy has more than the archive.
+            if known - set(of_hour) or (
+                known
+                and not [n async for n, s in in_order(fresh, store.summary) if s and s.records]
+            ):
                 yield None
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +174,8 @@ def _database() -> Any:
     try:
         import duckdb  # noqa: PLC0415 - only this command needs it, and most machines do without
     except ImportError as error:
-        raise NoDuckDB("duckdb is not installed: pip install 'hookline[analysis]'") from error
+        how = "make setup, or pip install '.[analysis]', in the checkout"
+        raise NoDuckDB(f"duckdb is not installed: {how}") from error
     database = duckdb.connect(config={"memory_limit": MEMORY})
     database.execute("set timezone = 'UTC'")
     return database

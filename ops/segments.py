@@ -71,7 +71,7 @@ async def listed(store: Store, choice: Choice = ALL) -> list[tuple[Partition, li
 
 
 async def in_order(
-    names: Iterable[str], read: Callable[[str], Awaitable[Got]], *, ahead: int = AHEAD
+    names: Iterable[str], read: Callable[[str], Awaitable[Got]]
 ) -> AsyncGenerator[tuple[str, Got | None]]:
     """
     Yield each name with what `read` returned for it, None where the segment was deleted meanwhile.
@@ -89,7 +89,7 @@ async def in_order(
 
     waiting = iter(names)
     reading = collections.deque(
-        (name, asyncio.ensure_future(one(name))) for name in itertools.islice(waiting, ahead)
+        (name, asyncio.ensure_future(one(name))) for name in itertools.islice(waiting, AHEAD)
     )
     try:
         while reading:

@@ -106,7 +106,7 @@ def archive_parquet(*, archive_url: str, to: Path, as_json: bool, **chosen: Any)
     Copy closed hours to Parquet, a file for each hour of a topic.
 
     Run it as often as you like: an hour that is there is left alone. An hour is closed two hours
-    after its end. Needs DuckDB: pip install 'hookline[analysis]'.
+    after its end. Needs DuckDB, which `make setup` installs.
     """
     run(_parquet(archive_url, to, Choice(**chosen), as_json=as_json))
 

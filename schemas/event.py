@@ -64,7 +64,7 @@ def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     # Kafka knows headers without a value; no ingress writes one.
     sequence = named.get(SEQUENCE) or b""
     return (
-        (named.get(ORIGIN) or b"").decode("utf-8", "replace"),
+        (named.get(ORIGIN) or b"").decode("utf-8", "backslashreplace"),
         int(sequence) if sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX else 0,
     )
 

@@ -123,7 +123,7 @@ CONSUMER_STOPPED = Gauge(
 )
 CONSUMER_RELOCATED = Counter(
     "consumer_relocations_total",
-    "Times the sink stood elsewhere and the consumer followed it",
+    "Times the consumer dropped what it held and went where the sink stands",
     registry=CONSUMER,
 )
 CONSUMER_REBALANCES = Counter(

@@ -8,8 +8,9 @@ from consumers.archive.segment import Summary, first_offset
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 
-# Segments of older hours are not listed where younger ones are there.
-RECENT = timedelta(days=2)
+# Segments of older hours are not listed where younger ones are there. The second is longer than
+# Kafka keeps what a chain may lack: a year's names take longer than `lane.HANDLE_S` to be listed.
+RECENT = (timedelta(days=2), timedelta(days=10))
 
 
 async def begin(store: Store, partition: Partition, next_offset: int) -> None:
@@ -35,9 +36,12 @@ async def last(store: Store, partition: Partition, *, known: str = "") -> Summar
         Damaged: it cannot be read.
         Unavailable: the store does not answer.
     """
-    since = datetime.now(UTC) - RECENT
-    names = await store.names(partition, after=f"{since:%Y-%m-%dT%H}")
-    names = names or await store.names(partition)
+    now, names = datetime.now(UTC), list[str]()
+    since = [f"{now - recent:%Y-%m-%dT%H}" for recent in RECENT]
+    if known:
+        since.insert(1, segment.hour(known))
+    for after in (*since, ""):
+        names = names or await store.names(partition, after=after)
     if known and (not names or first_offset(known) > first_offset(names[-1])):
         with contextlib.suppress(Gone):
             return await store.summary(known)

@@ -82,7 +82,7 @@ def _is_json(body: bytes) -> bool:
         return False
     try:
         _raw(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):  # before Python 3.12, by the caller's depth too
         return False
     return True
 

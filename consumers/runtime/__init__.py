@@ -3,9 +3,10 @@ What every consumer runs on, and what an author of one needs.
 
 A consumer is a handler plus limits. The runtime joins the group, fetches, and hands each
 partition's records to the handler in batches, in order. The handler's sink keeps its own position
-beside the effect, and that one is the authority: on every assignment, and whenever a write is
-refused, the runtime asks for it and goes there. Kafka's committed offset is for lag tools only. So
-a record's effect is in the sink exactly once, whatever is killed, if the handler keeps three rules:
+beside the effect, and that one is the authority: on every assignment the runtime asks for it, a
+write that is refused tells it, and the runtime goes there. Kafka's committed offset is for lag
+tools. So a record's effect is in the sink exactly once, whatever is killed, if the handler keeps
+three rules:
 
 - `handle` applies a batch and moves the position in one write, all or nothing;
 - it does so only if the position *equals* `batch.begins_at`, else it raises `Elsewhere`;

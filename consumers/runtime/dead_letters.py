@@ -8,6 +8,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Rejected, Unavailable
+from schemas.clients import stop_producer
 from schemas.dead_letter import Failure, failure_headers
 from schemas.topics import DEAD_LETTERS
 
@@ -54,16 +55,15 @@ class KafkaDeadLetters:
             first_failed_at_ms=first_failed_at_ms,
             last_failed_at_ms=time.time_ns() // 1_000_000,
         )
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            enable_idempotence=True,
+            max_batch_size=self._record_bytes_max,
+            max_request_size=self._record_bytes_max,
+        )
         try:
-            async with (
-                asyncio.timeout(SET_ASIDE_S),
-                AIOKafkaProducer(
-                    bootstrap_servers=self._bootstrap_servers,
-                    enable_idempotence=True,
-                    max_batch_size=self._record_bytes_max,
-                    max_request_size=self._record_bytes_max,
-                ) as producer,
-            ):
+            async with asyncio.timeout(SET_ASIDE_S):
+                await producer.start()
                 await producer.send_and_wait(
                     DEAD_LETTERS.name,
                     record.value,
@@ -72,3 +72,5 @@ class KafkaDeadLetters:
                 )
         except (KafkaError, TimeoutError) as error:
             raise Unavailable(f"the dead-letter topic: {error!r}") from error
+        finally:
+            await stop_producer(producer)

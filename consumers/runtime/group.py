@@ -6,16 +6,15 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.source import CALL_S, KafkaSource, Source
+from schemas.clients import stop_consumer
 
 # Of each partition. Large fetches are slower: what they bring falls out of the processor's caches.
 FETCH_BYTES = 64 << 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
-STOP_S = 5.0
 
 
 class Assignments(Protocol):
@@ -59,9 +58,7 @@ async def kafka_source(
         with source.in_background():
             yield source
     finally:
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_S):
-                await client.stop()
+        await stop_consumer(client)
 
 
 class _Listener(ConsumerRebalanceListener):

@@ -131,6 +131,9 @@ class Lane:
     def take(self, records: Sequence[Record], *, reached: int) -> None:
         """Hold what was fetched."""
         self.line.add(records, reached=reached, now=self._work.clock())
+        # What is not packed as it grows leaves now: nothing more is fetched.
+        if self._work.limits.pack is None and self.line.growing >= RAW_BYTES_MAX:
+            self.line.complete()
 
     def refuse(self, offset: int) -> None:
         """Note that Kafka does not have `offset`, at which it is to be read."""

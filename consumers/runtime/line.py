@@ -182,6 +182,7 @@ class Line:
         run = self._complete[0]
         run.records = [record for record in run.records if record.offset != offset]
         run.count = len(run.records)
+        run.size, run.raw = weights(run.records)
 
     def split(self) -> None:
         """Make two batches of the one at the front, which has at least two records."""

@@ -139,16 +139,18 @@ async def _run(
     while not stop.is_set():
         runner.alive()
         try:
-            async with kafka_source(
-                bootstrap_servers=shared.bootstrap_servers,
-                group=consumer.name,
-                topic=consumer.topic.name,
-                assignments=runner,
-            ) as source:
-                await runner.run(source, stop)
+            try:
+                async with kafka_source(
+                    bootstrap_servers=shared.bootstrap_servers,
+                    group=consumer.name,
+                    topic=consumer.topic.name,
+                    assignments=runner,
+                ) as source:
+                    await runner.run(source, stop)
+            finally:
+                await runner.taken()  # what was given while the client ended
         except (KafkaError, TimeoutError) as error:
             log.warning("%s waits for Kafka: %r", consumer.name, error)
-            await runner.taken()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
 

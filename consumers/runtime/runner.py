@@ -9,6 +9,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+from aiokafka.errors import KafkaError
+
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.brake import Brake
 from consumers.runtime.handler import Handler
@@ -81,7 +83,6 @@ class Runner:
         Raises:
             Stopped: going on by itself would lose or double records.
         """
-        self._failed = None
         try:
             while not stop.is_set():
                 await self.turn(source)
@@ -114,12 +115,7 @@ class Runner:
             self._measure(source)
         # Lanes go on, however much there is to be fetched.
         await asyncio.sleep(0)
-        self._note_failure(self._tasks.values())
-        if any(task.cancelled() for task in self._tasks.values()):
-            # Not by us: the partition would stand still, and nothing would show it.
-            raise RuntimeError("a handler let a cancellation out that nobody asked for")
-        if self._failed is not None:
-            raise self._failed
+        self._raise_failure()
 
     def hanging(self) -> str | None:
         """Say what hangs, None if nothing does. A sink that is away is waited for, not hanging."""
@@ -147,6 +143,17 @@ class Runner:
             return False
         max(self._lanes.values(), key=lambda lane: lane.line.growing).line.complete()
         return True
+
+    def _raise_failure(self) -> None:
+        self._note_failure(self._tasks.values())
+        if any(task.cancelled() for task in self._tasks.values()):
+            # Not by us: the partition would stand still, and nothing would show it.
+            raise RuntimeError("a handler let a cancellation out that nobody asked for")
+        if isinstance(self._failed, KafkaError | OSError):
+            # Above it would pass for one of the client, or of a port.
+            raise RuntimeError(f"a handler let {self._failed!r} out") from self._failed  # noqa: TRY004
+        if self._failed is not None:
+            raise self._failed
 
     def _note_failure(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in tasks:

@@ -15,10 +15,11 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from builders import a_wire_record
 from kafka_parts import Pipe, in_topic, many, sequences
 
-from ingress import clients, forwarder
+from ingress import forwarder
 from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
+from schemas import clients
 from schemas.record import Record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

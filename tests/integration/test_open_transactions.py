@@ -22,11 +22,11 @@ from kafka_parts import Pipe, in_topic, many, sequences
 
 from ingress import forwarder
 from ingress.batches import gather
-from ingress.clients import connections
 from ingress.settle import ended, settle, was_aborted
 from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
+from schemas.clients import connections
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ROWS = 60

@@ -13,7 +13,7 @@ from builders import P0, P1, a_batch, a_record, a_stored_batch
 from consumers.archive import chain, segment
 from consumers.archive.consumer import Archive
 from consumers.archive.store import Exists, NoStore, Store, open_store
-from consumers.runtime.batch import Position
+from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
 
 A_NAME = "t/0/2023-11-14T22-00000000000000000001.jsonl.zst"
@@ -100,6 +100,32 @@ async def test_segments_of_an_hour_to_come_do_not_hide_the_chain_s_end(store: St
         await other.handle(a_stored_batch(old))
     assert elsewhere.value.next_offset == 7
     assert await other.position(P0) == Position(7, (6, "o" * 16, 6))
+
+
+async def test_a_long_chain_is_not_listed_whole_to_find_its_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A year's names take longer to be listed than the runtime waits."""
+    archive, hour_ms = Archive(store), 3_600_000
+    now_ms = int(time.time() * 1000)
+    listed: list[str] = []
+    names = store.names
+
+    async def noted(partition: Partition, *, after: str = "") -> list[str]:
+        listed.append(after)
+        return await names(partition, after=after)
+
+    monkeypatch.setattr(store, "names", noted)
+    await archive.begin(P0, 5)
+    await archive.handle(a_stored_batch(a_record(5, timestamp_ms=now_ms - 400 * hour_ms)))
+    # Catching up: from its own last segment on.
+    listed.clear()
+    await archive.handle(a_stored_batch(a_record(6, timestamp_ms=now_ms - 100 * hour_ms)))
+    assert "" not in listed
+    # After some days of a stop.
+    listed.clear()
+    assert await Archive(store).position(P0) == Position(7, (6, "o" * 16, 6))
+    assert "" not in listed
 
 
 async def test_markers_move_the_chain_on(store: Store) -> None:

@@ -211,6 +211,17 @@ def test_the_halves_of_a_batch_join() -> None:
     assert (second.begins_at, second.next_offset) == (7, 12)
 
 
+def test_what_is_taken_out_of_a_batch_does_not_count_for_it() -> None:
+    """Neither its bytes nor its memory."""
+    line = a_line(records=2)
+    add(line, [a_record(5), a_record(6)], now=0)
+    run = line.due(0)
+    assert run
+    size, raw = run.size, run.raw
+    line.without(5)
+    assert (run.count, 2 * run.size, 2 * run.raw) == (1, size, raw)
+
+
 def test_packed_records_take_the_memory_of_their_pack() -> None:
     """They still count for the batch's bounds, and leave in order with what came later."""
 

@@ -74,6 +74,10 @@ async def test_an_hour_is_made_anew_when_more_of_it_was_archived(tmp_path: Path)
     written.path(name).unlink()
     assert await copied(written, to, hours=9) == [None]
     assert len(rows(to)) == 5
+    # Nor does it go when still more of the hour comes.
+    await written.append(numbered(6, at_ms=FIRST_MS + 10))
+    assert await copied(written, to, hours=9) == [None]
+    assert len(rows(to)) == 5
 
 
 BODIES = [
@@ -161,5 +165,5 @@ async def test_without_duckdb_it_says_what_to_install(
     """Before it reads anything."""
     monkeypatch.setitem(sys.modules, "duckdb", None)
     written = WrittenArchive(tmp_path / "archive")
-    with pytest.raises(parquet.NoDuckDB, match=r"pip install 'hookline\[analysis\]'"):
+    with pytest.raises(parquet.NoDuckDB, match=r"pip install '\.\[analysis\]'"):
         await copied(written, tmp_path / "copy", hours=9)

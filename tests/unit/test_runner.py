@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from builders import P0, P1, a_record
 from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
+from consumers.runtime import lane
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Stopped, Unavailable
@@ -287,6 +289,18 @@ async def test_what_is_held_is_bounded_by_bytes() -> None:
     assert max(cut) < 30
 
 
+async def test_what_is_not_packed_leaves_when_nothing_more_is_fetched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it would wait for its age, however much there is to be read."""
+    monkeypatch.setattr(lane, "RAW_BYTES_MAX", 2000)
+    bench = Bench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
+    bench.give(P0)
+    for _ in range(80):
+        await bench.runner.turn(bench.source)
+    assert sum(bench.sink.batches) > 80
+
+
 async def test_a_record_that_the_sink_does_not_name_is_found_by_halves() -> None:
     """It stands alone in the end, and all others are applied, in order."""
     bench = Bench(offsets=range(16), limits=Limits(records=16, bytes=1 << 20, age_s=5))
@@ -482,6 +496,17 @@ async def test_a_bug_crashes_with_nothing_committed() -> None:
     with pytest.raises(ZeroDivisionError):
         await bench.turn()
     assert bench.topic.committed == {}
+
+
+@pytest.mark.parametrize("error", [KafkaError("of another cluster"), OSError("its own disk")])
+async def test_an_error_of_a_handler_does_not_pass_for_the_runtime_s_own(error: Exception) -> None:
+    """It would be waited out as Kafka's, or told without its place, as a port's."""
+    bench = Bench()
+    bench.sink.failures = [error]
+    bench.give(P0)
+    with pytest.raises(RuntimeError) as raised:
+        await bench.turn()
+    assert raised.value.__cause__ is error
 
 
 async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest() -> None:

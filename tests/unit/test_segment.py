@@ -11,7 +11,7 @@ import pytest
 import zstandard
 from builders import P0, SAMPLES, a_record, a_stored_batch
 
-from consumers.archive import segment
+from consumers.archive import lines, segment
 from consumers.archive.segment import Damaged, Line
 from consumers.runtime.batch import Record
 
@@ -54,6 +54,19 @@ def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
     assert "body_base64" in raw[0]
     assert "body" not in raw[0]
     assert lines_of(content)[0].value == value
+
+
+def test_what_is_nested_too_deep_for_the_caller_is_kept_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before Python 3.12 the caller's own depth counts, so any body may be."""
+
+    def too_deep(_: bytes) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(lines, "_raw", too_deep)
+    made = lines.lines(P0, [a_record(5)])
+    assert b'"body_base64":' in made.text
 
 
 def test_a_number_of_any_size_is_json() -> None:

@@ -1,5 +1,5 @@
 """
-The end of aiokafka's clients, also where the broker does not answer any more.
+The end of aiokafka's clients, also where the broker does not answer any more, or we are cancelled.
 
 Their own stop() waits for the broker. Cut off by a time-out it leaves tasks and connections behind,
 one more set with every attempt of an outage; these reach into the clients to end them.
@@ -13,6 +13,17 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, ProducerClosed
 
 STOP_S = 5.0
+
+
+def heed_cancellation() -> None:
+    """
+    Raise the cancellation of this task, if one came while a client was closed.
+
+    `AIOKafkaClient.close` takes it for the one of its own task, and it would be lost.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def connections(producer: AIOKafkaProducer) -> list[Any]:
@@ -37,8 +48,13 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
         async with asyncio.timeout(STOP_S):
             await consumer.stop()
             return
-    if consumer._coordinator:  # noqa: SLF001
-        await _end(consumer._coordinator._coordination_task)  # noqa: SLF001
+    if (group := consumer._coordinator) is not None:  # noqa: SLF001
+        await _end(group._coordination_task)  # noqa: SLF001
+        await _end(group._heartbeat_task)  # noqa: SLF001
+        await _end(group._commit_refresh_task)  # noqa: SLF001
+    if (fetcher := consumer._fetcher) is not None:  # noqa: SLF001
+        for task in (fetcher._fetch_task, *fetcher._pending_tasks):  # noqa: SLF001
+            await _end(task)
     await consumer._client.close()  # noqa: SLF001
 
 

@@ -1,0 +1,113 @@
+"""A consumer's clients of Kafka end, also where the broker does not answer any more."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from builders import P0, a_record
+from kafka_parts import BODY_BYTES_MAX
+
+from consumers.runtime import dead_letters
+from consumers.runtime.batch import Partition
+from consumers.runtime.dead_letters import KafkaDeadLetters
+from consumers.runtime.group import kafka_source
+from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.source import Source
+from ops.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+from schemas import clients
+from schemas.topics import CALLBACKS
+
+pytestmark = pytest.mark.timeout(120)
+
+
+class Member:
+    """Notes when it is given something."""
+
+    def __init__(self) -> None:
+        self.partitions = asyncio.Event()
+
+    def given(self, _: Source, partitions: Sequence[Partition]) -> None:
+        """Note it."""
+        if partitions:
+            self.partitions.set()
+
+    async def taken(self) -> None:
+        """Hold nothing."""
+
+
+@contextlib.contextmanager
+def frozen(kafka: EmbeddedKafka) -> Iterator[None]:
+    """Have the broker stand still."""
+    assert kafka.process is not None
+    os.kill(kafka.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(kafka.process.pid, signal.SIGCONT)
+
+
+async def nothing_left(before: set["asyncio.Task[Any]"]) -> None:
+    """Return when no other task runs than did `before`."""
+    deadline = time.monotonic() + 5
+    while left := asyncio.all_tasks() - before:
+        assert time.monotonic() < deadline, [str(task.get_coro()) for task in left]
+        await asyncio.sleep(0.05)
+
+
+async def test_a_member_leaves_no_task_behind(
+    own_kafka: EmbeddedKafka, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a frozen coordinator it cannot take its leave, and a new client is made each time."""
+    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
+    before = asyncio.all_tasks()
+    member, partition = Member(), Partition(CALLBACKS.name, 0)
+    async with contextlib.AsyncExitStack() as frozen_at_the_end:
+        async with kafka_source(
+            bootstrap_servers=own_kafka.address,
+            group=group,
+            topic=CALLBACKS.name,
+            assignments=member,
+        ) as source:
+            async with asyncio.timeout(30):
+                while not member.partitions.is_set():
+                    await source.fetch([])
+            source.seek(partition, 0)
+            await source.fetch([partition])
+            frozen_at_the_end.enter_context(frozen(own_kafka))
+        await nothing_left(before)
+
+
+async def test_a_dead_letter_is_given_up_in_time(
+    own_kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its producer would wait for the broker for as long as that is away, and nobody would know."""
+    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    monkeypatch.setattr(dead_letters, "SET_ASIDE_S", 2.0)
+    await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
+    letters = KafkaDeadLetters(
+        bootstrap_servers=own_kafka.address, record_bytes_max=BODY_BYTES_MAX, group="sync"
+    )
+    before = asyncio.all_tasks()
+    freezing = contextlib.ExitStack()
+    send = AIOKafkaProducer.send_and_wait
+
+    async def send_to_a_frozen_one(*args: Any, **named: Any) -> Any:
+        freezing.enter_context(frozen(own_kafka))
+        return await send(*args, **named)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(AIOKafkaProducer, "send_and_wait", send_to_a_frozen_one)
+    with freezing:
+        async with asyncio.timeout(20):
+            with pytest.raises(Unavailable):
+                await letters.set_aside(
+                    P0, a_record(5), Rejected(5, "no"), attempts=1, first_failed_at_ms=1
+                )
+        await nothing_left(before)
