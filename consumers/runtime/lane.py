@@ -245,6 +245,9 @@ class Lane:
         self._refused = None
         self.line.begin(position)
         self._source.seek(self.partition, begins_at)
+        # What the last owner reached may not be committed, and an idle partition would seem to lag.
+        if position.next_offset > (self._committed or 0):
+            self._source.commit(self.partition, position.next_offset)
 
     async def _deliver(self) -> None:
         """

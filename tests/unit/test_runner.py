@@ -488,6 +488,17 @@ def _shown(metric: str) -> float:
     return found
 
 
+async def test_what_the_last_owner_did_not_commit_is_committed_without_a_batch() -> None:
+    """Else an idle partition would seem to lag for as long as it is idle."""
+    bench = Bench(offsets=range(5))
+    bench.give(P0)
+    await bench.turn()
+    bench.topic.committed[P0] = 3
+    bench.give(P0)
+    await bench.runner.turn(bench.source)
+    assert bench.topic.committed == {P0: 5}
+
+
 async def test_a_bug_crashes_with_nothing_committed() -> None:
     """Retried, it would hide for ever."""
     bench = Bench()
