@@ -8,7 +8,6 @@ process that ends (docs/decisions/0014-object-stores.md).
 
 import asyncio
 import contextlib
-import errno
 import os
 import re
 import secrets
@@ -38,10 +37,9 @@ _XML_ANSWER = re.compile(
     r"<\?xml.*?<Code>(.*?)</Code>.*?<Message>(.*?)</Message>.*", re.DOTALL | re.IGNORECASE
 )
 
-# Linux has files without a name. A file system, an older kernel, another system (which is asked to
-# write to a directory) and a container without /proc say in these ways that they have none.
+# Linux has files without a name, but not on every file system, nor without /proc; other systems
+# are asked to write to a directory, and refuse. Then a scratch file is tried in its place.
 _UNNAMED = getattr(os, "O_TMPFILE", 0)
-_NO_UNNAMED = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
 
 Create = Callable[[str, bytes], None]
 
@@ -226,9 +224,9 @@ def _create_file(directory: Path, name: str, content: bytes) -> None:
             sync_directory(made)
     try:
         _link_unnamed(path, content)
-    except OSError as error:
-        if error.errno not in _NO_UNNAMED:
-            raise
+    except FileExistsError:
+        raise
+    except OSError:
         _link_scratch(path, content)
     sync_directory(path.parent)
 
