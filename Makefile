@@ -25,10 +25,10 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: setup check-fast  ## all tests: logic, real servers, killed processes (some 13 min)
+test: setup check-fast  ## all tests: logic, real servers, killed processes (some 25 min)
 	$(BIN)/pytest tests/contract tests/integration tests/e2e --durations=10
 
-check: setup check-fast  ## format, lint, types, unit and property tests (under 20 s)
+check: setup check-fast  ## format, lint, types, unit and property tests (about a minute)
 
 check-fast:
 	$(BIN)/ruff format --check --quiet .
