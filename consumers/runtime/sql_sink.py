@@ -6,15 +6,20 @@ written. A rival waits for the position's row and compares anew when it is free.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
+from secrets import randbelow
 from threading import Lock
+from traceback import clear_frames
 from typing import Any, Protocol
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
 from schemas.event import place
+
+log = logging.getLogger(__name__)
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
@@ -34,8 +39,12 @@ _MOVE = (
     " last_origin = coalesce(?, last_origin), last_sequence = coalesce(?, last_sequence)"
 )
 _FORGET = "delete from hookline_positions"
-# A row that is always taken back.
-_PROBE = Partition("probe", -1)
+# Each connection probes with a row of its own, which is always rolled back: a process that freezes
+# meanwhile holds up nobody.
+_PROBE_TOPIC = "probe"
+# Partitions make the tables one after the other, because a database may refuse those who do so at
+# the same time. One whose server hangs holds up the others this long at most.
+TABLES_S_MAX = 5.0
 
 
 class Connection(Protocol):
@@ -93,8 +102,7 @@ class SqlSink:
         )
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
         self._open: dict[Partition, Connection] = {}
-        # Who makes the tables at the same time as another is refused.
-        self._connecting = Lock()
+        self._making_tables = Lock()
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -180,14 +188,19 @@ class SqlSink:
 
     @contextmanager
     def _transaction(self, partition: Partition) -> Iterator[Any]:
-        """Commit what is done within, or nothing of it, and have the next one connect anew."""
+        """
+        Commit what is done within.
+
+        After an exception everything is rolled back, the connection is closed, and the next
+        transaction opens another.
+        """
         try:
             if partition not in self._open:
-                with self._connecting:
-                    self._open[partition] = self._connected()
+                self._open[partition] = self._connected()
             yield self._open[partition].cursor()
             self._open[partition].commit()
         except BaseException as error:
+            _clear_frames(error)
             self._drop(partition)
             if isinstance(error, self._refusals):
                 raise _Refused(str(error)) from error
@@ -198,27 +211,40 @@ class SqlSink:
     def _connected(self) -> Connection:
         connection = self._connect()
         try:
-            cursor = connection.cursor()
-            for table in (_POSITIONS, *self._tables):
-                cursor.execute(table)
-            connection.commit()
+            with self._alone():
+                cursor = connection.cursor()
+                for table in (_POSITIONS, *self._tables):
+                    cursor.execute(table)
+                connection.commit()
             self._prove(connection)
         except BaseException as error:
-            connection.close()
+            _clear_frames(error)
+            _end(connection)
             if isinstance(error, self._refusals):
                 # Another member makes the same tables.
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise
         return connection
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for the other partitions' turns to make the tables, TABLES_S_MAX at most."""
+        acquired = self._making_tables.acquire(timeout=TABLES_S_MAX)
+        try:
+            yield
+        finally:
+            if acquired:
+                self._making_tables.release()
+
     def _prove(self, connection: Connection) -> None:
-        """Take back a row: one that stays would mean that effect and position are two writes."""
+        """Roll back a row: one that stays would mean that effect and position are two writes."""
+        probe = Partition(_PROBE_TOPIC, randbelow(1 << 31))
         cursor = connection.cursor()
-        self._execute(cursor, _BEGIN, self._name, *_PROBE, 0)
+        self._execute(cursor, _BEGIN, self._name, *probe, 0)
         connection.rollback()
-        stays = self._find(cursor, _PROBE)
+        stays = self._find(cursor, probe)
         if stays:
-            self._execute(cursor, _FORGET + _OF_ONE, self._name, *_PROBE)
+            self._execute(cursor, _FORGET + _OF_ONE, self._name, *probe)
         connection.commit()
         if stays:
             raise Stopped(
@@ -228,7 +254,32 @@ class SqlSink:
 
     def _drop(self, partition: Partition) -> None:
         if connection := self._open.pop(partition, None):
-            connection.close()
+            _end(connection)
+
+
+def _end(connection: Connection) -> None:
+    """
+    Roll back and close `connection`. The exception that led here counts, not one that follows.
+
+    Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
+    cursors lives.
+    """
+    for step in (connection.rollback, connection.close):
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
+            log.debug("ending a connection: %r", error)
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """
+    Free the local variables in the tracebacks of `error` and of those that led to it.
+
+    A cursor there that was not read to its end keeps a read lock in SQLite after the rollback.
+    """
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 @asynccontextmanager

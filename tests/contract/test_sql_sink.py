@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, closing
@@ -15,6 +16,7 @@ import pytest
 
 from consumers.runtime import Batch, Elsewhere, Handler, Rejected, Stopped, Unavailable, sql_sink
 from consumers.runtime.contract import HERE, THERE, a_batch
+from consumers.runtime.sql_sink import SqlSink
 
 SEEN = "create table if not exists seen (record bigint not null check (record <> 13))"
 Open = Callable[[], Any]
@@ -46,6 +48,12 @@ class Base:
         )
         handler, _ = await self._opened.enter_async_context(made)
         return handler
+
+    def impatient(self) -> Any:
+        """Return a connection that waits for no lock."""
+        if self.driver is sqlite3:
+            return self.connect(timeout=0)
+        return self.connect(options="-c lock_timeout=1")
 
     def seen(self) -> list[int]:
         """Return the offsets that were seen."""
@@ -99,6 +107,71 @@ async def test_what_the_effect_raises_is_told_as_it_is_and_leaves_nothing_behind
     assert raised.value.offset == 2
     with pytest.raises(ZeroDivisionError):
         await handler.handle(a_batch(1, 3, begins_at=0))
+    assert base.seen() == []
+
+
+def raises(error: BaseException | None) -> Callable[[Any, Batch], None]:
+    """
+    Return an effect that writes and then raises `error`, or what the driver does of a refused row.
+
+    Its traceback keeps a second cursor alive, which is not read to its end.
+    """
+
+    def apply(cursor: Any, batch: Batch) -> None:
+        see(cursor, batch)
+        half_read = cursor.connection.cursor()
+        half_read.execute("select record from seen union all select 1 union all select 2")
+        half_read.fetchone()
+        if error:
+            raise error
+        cursor.execute("insert into seen values (13)")
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("apply", "wanted"),
+    [
+        (raises(None), Rejected),
+        (raises(Rejected(3, "the test says so")), Rejected),
+        (raises(Unavailable("the test says so")), Unavailable),
+        (raises(OSError("no such file")), Unavailable),
+        (raises(UnicodeError()), Rejected),
+        (raises(ZeroDivisionError()), ZeroDivisionError),
+        (raises(SystemExit()), SystemExit),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_no_transaction_is_open_when_the_exception_leaves(
+    base: Base, apply: Callable[[Any, Batch], None], wanted: type[BaseException]
+) -> None:
+    """Whatever it is: another connection writes at once, although the exception still lives."""
+    handler = await base.member(apply)
+    await handler.begin(HERE, 0)
+    with pytest.raises(wanted) as raised:
+        await handler.handle(a_batch(0, 3))
+    assert raised.value.__traceback__ is not None
+    with closing(base.impatient()) as other:
+        cursor = other.cursor()
+        cursor.execute("update hookline_positions set next_offset = next_offset")
+        cursor.execute("insert into seen values (100)")
+        other.commit()
+    assert base.seen() == [100]
+    again = await base.member()
+    await again.handle(a_batch(0, 3))
+    assert base.seen() == [0, 1, 2, 100]
+
+
+async def test_no_transaction_is_open_when_the_tables_cannot_be_made(base: Base) -> None:
+    """The statements before the one that fails are rolled back, and nobody waits for them."""
+    tables = [SEEN, "insert into seen values (1)", "create nonsense"]
+    error = base.driver.OperationalError if base.driver is sqlite3 else psycopg.ProgrammingError
+    with pytest.raises(Unavailable if base.driver is sqlite3 else error) as raised:
+        await (await base.member(tables=tables)).position(HERE)
+    assert raised.value.__traceback__ is not None
+    with closing(base.impatient()) as other:
+        other.cursor().execute(SEEN)
+        other.commit()
     assert base.seen() == []
 
 
@@ -193,6 +266,62 @@ async def test_partitions_do_not_wait_for_each_other(conninfo: str) -> None:
             await handler.handle(replace(a_batch(1, 1, begins_at=0), partition=THERE))
             assert not waiting.done()
         await waiting
+
+
+async def test_partitions_do_not_wait_for_one_that_hangs_while_it_connects(base: Base) -> None:
+    """The others connect, begin and write."""
+    hangs, hanging = threading.Event(), threading.Event()
+
+    def connect() -> Any:
+        if not hanging.is_set():
+            hanging.set()
+            hangs.wait(30)
+        return base.connect()
+
+    handler = await base.member(connect=connect)
+    stuck = asyncio.create_task(handler.position(HERE))
+    await asyncio.to_thread(hanging.wait, 20)
+    try:
+        async with asyncio.timeout(20):
+            await handler.begin(THERE, 0)
+            await handler.handle(replace(a_batch(0, 3), partition=THERE))
+        assert not stuck.done()
+    finally:
+        hangs.set()
+    assert await stuck is None
+
+
+async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_makes_the_tables(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first statements do not return; the others go on without their turn."""
+    monkeypatch.setattr(sys.modules[SqlSink.__module__], "TABLES_S_MAX", 0.1)
+    with psycopg.connect(conninfo, autocommit=True) as server:
+        server.execute("create schema hanging")
+        for schema, seconds in (("hanging", 30), ("public", 0)):
+            function = f"create function {schema}.wait() returns void language sql"
+            server.execute(f"{function} as 'select pg_sleep({seconds})'".encode())
+        paths = iter(["hanging", "public"])
+
+        def connect() -> Any:
+            return psycopg.connect(conninfo, options=f"-c search_path={next(paths)},public")
+
+        waiting = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+        opened = sql_sink("seen", psycopg, connect, see, tables=[SEEN, "select wait()"])
+        async with opened as (handler, _):
+            stuck = asyncio.create_task(handler.position(HERE))
+            async with asyncio.timeout(20):
+                while server.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110 - a server notifies nobody
+                    await asyncio.sleep(0.01)
+                await handler.begin(THERE, 0)
+                await handler.handle(replace(a_batch(0, 3), partition=THERE))
+            assert not stuck.done()
+            server.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                " where wait_event = 'PgSleep'"
+            )
+            with pytest.raises(Unavailable):
+                await stuck
 
 
 async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Path) -> None:
