@@ -109,7 +109,7 @@ def _misnamed(name: str, summary: Summary) -> Iterator[str]:
     at_ms = summary.first_timestamp_ms if summary.records else summary.last_timestamp_ms
     right = ""
     if segment.hour(name) == segment.BEGINNING and not summary.records:
-        right = f"{partition}/{segment.BEGINNING}-{summary.first_offset:020d}{segment.SUFFIX}"
+        right = segment.beginning_name(partition, summary.first_offset)
     else:
         with contextlib.suppress(ValueError, OverflowError, OSError):
             right = segment.name(partition, offset=summary.first_offset, timestamp_ms=at_ms)

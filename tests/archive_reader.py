@@ -35,8 +35,8 @@ class Segment(NamedTuple):
 
     @property
     def named_offset(self) -> int:
-        """The first offset that its name tells."""
-        return int(self.name.removesuffix(SUFFIX).rpartition("-")[2])
+        """The first offset in its name."""
+        return int(self.name.rpartition("/")[2].partition("-")[0])
 
 
 def read(name: str, content: bytes) -> Segment:

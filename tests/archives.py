@@ -11,8 +11,9 @@ from builders import P0, a_body, a_callback
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
+from consumers.archive.listing import Listing
 from consumers.archive.segment import Summary
-from consumers.archive.store import open_store
+from consumers.archive.store import Create, Store, open_store
 from consumers.runtime.batch import Batch, Partition, Record
 from schemas import record as wire
 
@@ -75,6 +76,11 @@ class WrittenArchive:
     def path(self, name: str) -> Path:
         """Return where a segment's file is."""
         return self.directory / name
+
+
+def parts_of(store: Store) -> tuple[Any, Create, Listing]:
+    """Return what a store is made of, for one that behaves in another way."""
+    return store._opened, store._create, store._listing  # noqa: SLF001
 
 
 def numbered(

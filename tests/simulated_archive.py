@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
 
 import orjson
 import pytest
@@ -15,7 +14,7 @@ from simulated_store import MemoryStore, RemoteStore, in_order
 from simulated_world import Life, World, silent
 from simulation import Simulation
 
-from consumers.archive import chain, segment
+from consumers.archive import segment
 from consumers.archive.consumer import Archive
 from consumers.archive.store import Gone, Store
 from consumers.runtime import lane
@@ -91,13 +90,7 @@ class ArchiveRun:
         """Run it to its end; `wrong` says what was wrong."""
         loop = self.loop
 
-        class Clock(datetime):
-            @classmethod
-            def now(cls, tz: tzinfo | None = None) -> "Clock":
-                return cls.fromtimestamp(now_ms(loop) / 1000, tz)
-
         with silent(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(chain, "datetime", Clock)
             patch.setattr(lane, "BATCH_AGE_S_MAX", self._rules.batch_age_s_max)
             loop.run(self._main())
         self.wrong += [*self.broken, *map(str, loop.complaints)]
@@ -195,7 +188,7 @@ class ArchiveRun:
         """Note what is doubled or missing, in what there ever was; and what verify says."""
         ever = sorted(
             (each for each in self.store.ever if each[0].startswith(f"{partition}/")),
-            key=lambda each: (segment.first_offset(each[0]), each[0]),
+            key=lambda each: each[0],
         )
         offsets = [
             orjson.loads(line)["offset"]

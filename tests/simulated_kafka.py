@@ -17,7 +17,10 @@ T = TypeVar("T")
 
 HOUR_MS = 3_600_000
 FIRST_MS = 1_700_000_000_000
+YEAR_MS = 366 * 24 * HOUR_MS
 RETENTION_S = 3600.0
+# How many of the transactions come after the broker's clock was set to another year, or right.
+CLOCK_JUMPS = 0.1
 
 
 def now_ms(loop: SeededLoop) -> float:
@@ -42,6 +45,9 @@ class Log:
         count = chance.randint(1, 4)
         if chance.random() < 0.9:
             self._skew_ms += chance.choice((0, 0, HOUR_MS // 3, -HOUR_MS // 2))
+            if chance.random() < CLOCK_JUMPS:
+                self._skew_ms = chance.choice((0, YEAR_MS, -YEAR_MS, 9 * YEAR_MS))
+                self._world.faults["clock jumps"] += 1
             timestamp_ms = int(now_ms(self._world.loop)) + self._skew_ms
             self.records += [
                 a_record(offset, timestamp_ms=timestamp_ms, value=self._value)

@@ -7,15 +7,18 @@ from simulated_kafka import Topic, now_ms
 from simulated_world import Life
 
 from consumers.archive import segment
+from consumers.archive.listing import Page, search
 from consumers.archive.segment import Summary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 
+# So few that a short chain is searched as a long one.
+PAGE_NAMES = 3
+
 
 def in_order(names: Iterable[str], partition: Partition) -> list[str]:
-    """Return those of a partition in the order of their records."""
-    found = [name for name in names if name.startswith(f"{partition}/")]
-    return sorted(found, key=lambda name: (segment.first_offset(name), name))
+    """Return those of a partition in the order of the chain."""
+    return sorted(name for name in names if name.startswith(f"{partition}/"))
 
 
 class MemoryStore(Store):
@@ -51,8 +54,13 @@ class MemoryStore(Store):
         self.ends.append((self.topic.world.loop.time(), dict(self.topic.in_sink)))
 
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
-        """Return them in the order of their records."""
-        return [name for name in in_order(self.now, partition) if name > f"{partition}/{after}"]
+        """Return them in the order of the chain."""
+        return [name for name in in_order(self.now, partition) if name > after]
+
+    async def page(self, partition: Partition, offset: int) -> Page:
+        """Return the first of those that begin at `offset` or after it."""
+        names = await self.names(partition, after=f"{partition}/{segment.name_from(offset)}")
+        return Page(names[:PAGE_NAMES], full=len(names) >= PAGE_NAMES)
 
     async def summary(self, name: str) -> Summary:
         """Return a segment's summary."""
@@ -80,6 +88,16 @@ class RemoteStore(Store):
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
         """Ask the store."""
         return await self.life.ask(partial(self.store.names, partition, after=after))
+
+    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+        """Search as in an object store: page by page, and the store changes between them."""
+
+        async def page(offset: int) -> Page:
+            self.store.topic.world.faults["pages listed"] += 1
+            return await self.life.ask(partial(self.store.page, partition, offset))
+
+        offset = segment.first_offset(known) if known else 0
+        return await search(page, known=offset, page_names=PAGE_NAMES)
 
     async def summary(self, name: str) -> Summary:
         """Ask the store."""

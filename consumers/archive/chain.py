@@ -1,16 +1,11 @@
-"""A partition's segments in their order: where the chain begins, and where it ends."""
+"""A partition's chain of segments: where it begins, and where it ends."""
 
 import contextlib
-from datetime import UTC, datetime, timedelta
 
 from consumers.archive import segment
-from consumers.archive.segment import Summary, first_offset
+from consumers.archive.segment import Summary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
-
-# Segments of older hours are not listed where younger ones are there. The second is longer than
-# Kafka keeps what a chain may lack: a year's names take longer than `lane.HANDLE_S` to be listed.
-RECENT = (timedelta(days=2), timedelta(days=10))
 
 
 async def begin(store: Store, partition: Partition, next_offset: int) -> None:
@@ -25,24 +20,34 @@ async def begin(store: Store, partition: Partition, next_offset: int) -> None:
         await store.create(name, content)
 
 
-async def last(store: Store, partition: Partition, *, known: str = "") -> Summary | None:
+async def last(
+    store: Store, partition: Partition, *, known: str = ""
+) -> tuple[str, Summary] | None:
     """
-    Return the summary of the chain's last segment, None if it has none.
+    Return name and summary of the chain's last segment, None if it has none.
 
-    `known` is the name of a segment that was seen. It matters after a clock that was days ahead:
-    segments of those hours hide that of the hours before them none is listed any more.
+    `known` is the name of a segment that was seen, from which on the store searches.
 
     Raises:
-        Damaged: it cannot be read.
+        Damaged: the summary cannot be read.
         Unavailable: the store does not answer.
     """
-    now, names = datetime.now(UTC), list[str]()
-    since = [f"{now - recent:%Y-%m-%dT%H}" for recent in RECENT]
-    if known:
-        since.insert(1, segment.hour(known))
-    for after in (*since, ""):
-        names = names or await store.names(partition, after=after)
-    if known and (not names or first_offset(known) > first_offset(names[-1])):
-        with contextlib.suppress(Gone):
-            return await store.summary(known)
-    return await store.summary(names[-1]) if names else None
+    name = await store.last(partition, known=known)
+    return (name, await store.summary(name)) if name else None
+
+
+async def ends_at(store: Store, known: str, next_offset: int) -> Summary | None:
+    """
+    Return the summary of the segment `known` if it ends at `next_offset`, else None.
+
+    Others may follow it. Then whoever creates a segment after it finds that segment there.
+
+    Raises:
+        Damaged: the summary cannot be read.
+        Unavailable: the store does not answer.
+    """
+    with contextlib.suppress(Gone):
+        summary = await store.summary(known)
+        if summary.next_offset == next_offset:
+            return summary
+    return None

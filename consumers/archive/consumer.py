@@ -44,7 +44,7 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # The last segment of each partition that was written or found.
+        # The last segment of each partition that was written or found. It may not be there.
         self._known: dict[Partition, str] = {}
 
     async def position(self, partition: Partition) -> Position | None:
@@ -77,7 +77,7 @@ class Archive:
             Stopped: the last segment, or the one that is there, is damaged.
         """
         # A store that was put back to an older state is followed, not written on with a gap.
-        behind = await self._last(batch.partition)
+        behind = await self._before(batch) or await self._last(batch.partition)
         if behind is None or behind.next_offset != batch.begins_at:
             raise Elsewhere(behind.next_offset if behind else None)
         if batch.packed or batch.records:
@@ -93,12 +93,32 @@ class Archive:
         except Exists:
             raise Elsewhere(await self._next_offset(name)) from None
 
+    async def _before(self, batch: Batch) -> segment.Summary | None:
+        """
+        Return the summary of the known segment if the batch follows it, without a search.
+
+        Raises:
+            Unavailable: the store does not answer.
+            Stopped: the segment is damaged.
+        """
+        known = self._known.get(batch.partition)
+        if known is None:
+            return None
+        try:
+            return await chain.ends_at(self._store, known, batch.begins_at)
+        except segment.Damaged as damaged:
+            raise Stopped(f"The segment {known} is damaged: {damaged}") from damaged
+
     async def _last(self, partition: Partition) -> segment.Summary | None:
         known = self._known.get(partition, "")
         try:
-            return await chain.last(self._store, partition, known=known)
+            found = await chain.last(self._store, partition, known=known)
         except segment.Damaged as damaged:
             raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
+        if found is None:
+            return None
+        self._known[partition], summary = found
+        return summary
 
     async def _next_offset(self, name: str) -> int:
         try:

@@ -9,6 +9,7 @@ record fight for one name, and only one of them can win it.
 import base64
 import hashlib
 import io
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +24,15 @@ from consumers.runtime.batch import Batch, Partition, Position, Record
 from schemas.event import place
 
 SUFFIX = ".jsonl.zst"
+OFFSET_DIGITS = 20
+_NAME = re.compile(rf"[0-9]{{{OFFSET_DIGITS}}}-\d{{4}}-\d\d-\d\dT\d\d{re.escape(SUFFIX)}", re.ASCII)
 # RFC 8878 §3.1.2: decoders skip frames with this magic number.
 _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
 ZSTD_LEVEL = 1
 READ_BYTES = 1 << 20
-# In the place of the hour where a chain begins: before every hour that a record can be of.
+# In the place of the hour where a chain begins: before every hour that a record can have.
 BEGINNING = "0001-01-01T00"
 _EMPTY = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(b"")
 VERSION = 1
@@ -143,19 +146,44 @@ def bounds(
 
 
 def name(partition: Partition, *, offset: int, timestamp_ms: int) -> str:
-    """Return the path of the segment that begins with this record: topic/partition/hour-offset."""
+    """Return the path of the segment that begins with this record: topic/partition/offset-hour."""
     hour = datetime.fromtimestamp(timestamp_ms // 1000, UTC)
-    return f"{partition}/{hour:%Y-%m-%dT%H}-{offset:020d}{SUFFIX}"
+    return name_of_hour(partition, offset=offset, hour=f"{hour:%Y-%m-%dT%H}")
+
+
+def name_of_hour(partition: Partition, *, offset: int, hour: str) -> str:
+    """
+    Return the path of the segment that begins at `offset`, with a record of `hour`.
+
+    The offset comes first, so that names sort as the chain goes, whatever the broker's clock does.
+    """
+    return f"{partition}/{name_from(offset)}-{hour}{SUFFIX}"
+
+
+def name_from(offset: int) -> str:
+    """Return what sorts before all names that begin at `offset` or after it, and after others."""
+    return f"{offset:0{OFFSET_DIGITS}d}"
+
+
+def beginning_name(partition: Partition, offset: int) -> str:
+    """Return the path of the segment with which a chain begins: before all others of `offset`."""
+    return name_of_hour(partition, offset=offset, hour=BEGINNING)
+
+
+def is_name(path: str) -> bool:
+    """Return whether the last part of `path` is a segment's name."""
+    return _NAME.fullmatch(path, path.rfind("/") + 1) is not None
 
 
 def first_offset(name: str) -> int:
-    """Return the first offset that a segment's name tells."""
-    return int(name.removesuffix(SUFFIX).rsplit("-", 1)[1])
+    """Return the first offset in a segment's name."""
+    at = name.rfind("/") + 1
+    return int(name[at : at + OFFSET_DIGITS])
 
 
 def hour(name: str) -> str:
-    """Return the hour of the first record that a segment's name tells; BEGINNING has none."""
-    return name.rsplit("/", 1)[1].removesuffix(SUFFIX).rsplit("-", 1)[0]
+    """Return the hour of the first record in a segment's name; BEGINNING has no record."""
+    return name[name.rfind("/") + OFFSET_DIGITS + 2 : -len(SUFFIX)]
 
 
 def assemble(batch: Batch) -> tuple[str, bytes]:
@@ -209,7 +237,7 @@ def beginning(partition: Partition, next_offset: int) -> tuple[str, bytes]:
         origins={},
         sha256=hashlib.sha256(_EMPTY).hexdigest(),
     )
-    return _beginning_name(partition, 0), _content(summary, _EMPTY)
+    return beginning_name(partition, 0), _content(summary, _EMPTY)
 
 
 def moved_beginning(expired: Sequence[Summary]) -> tuple[str, bytes]:
@@ -224,7 +252,7 @@ def moved_beginning(expired: Sequence[Summary]) -> tuple[str, bytes]:
         origins=bounds(pair for each in expired for pair in each.origins.items()),
         sha256=hashlib.sha256(_EMPTY).hexdigest(),
     )
-    called = _beginning_name(Partition(last.topic, last.partition), last.next_offset)
+    called = beginning_name(Partition(last.topic, last.partition), last.next_offset)
     return called, _content(summary, _EMPTY)
 
 
@@ -291,10 +319,6 @@ def read_lines(content: bytes) -> Iterator[bytes]:
         raise Damaged("the segment fails its checksum")
     reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
     yield from io.BufferedReader(reader, READ_BYTES)
-
-
-def _beginning_name(partition: Partition, offset: int) -> str:
-    return f"{partition}/{BEGINNING}-{offset:020d}{SUFFIX}"
 
 
 def _content(summary: Summary, *frames: bytes) -> bytes:

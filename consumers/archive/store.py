@@ -2,8 +2,9 @@
 Where segments are: a local directory, or any object store that obstore opens by its URL.
 
 Segments are created whole, on disk, and only if absent. Local files are created by our own code,
-because obstore does not fsync. Calls block, in threads: obstore's own coroutines may abort a
-process that ends (docs/decisions/0014-object-stores.md).
+because obstore does not fsync, and listed, because obstore asks for the size of each. Calls block,
+in threads: obstore's own coroutines may abort a process that ends
+(docs/decisions/0014-object-stores.md).
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import contextlib
 import os
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
-from consumers.archive.segment import SUFFIX, Summary, first_offset, read_summary, summary_size
+from consumers.archive.listing import BucketListing, DirectoryListing, Listing
+from consumers.archive.segment import Summary, read_summary, summary_size
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from schemas.process import sync_directory
@@ -66,9 +68,10 @@ class Stored(NamedTuple):
 class Store:
     """Segments under one URL. Several processes may write it at once."""
 
-    def __init__(self, opened: ObjectStore, create: Create) -> None:
+    def __init__(self, opened: ObjectStore, create: Create, listing: Listing) -> None:
         self._opened = opened
         self._create = create
+        self._listing = listing
 
     async def create(self, name: str, content: bytes) -> None:
         """
@@ -98,18 +101,37 @@ class Store:
 
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
         """
-        Return the names of the partition's segments, in the order of their records.
+        Return the names of the partition's segments that sort after `after`, in their order.
 
-        Those that sort behind `after` (an hour, "2026-01-31T23"), or all.
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        async with contextlib.aclosing(self.pages(partition, after=after)) as pages:
+            return [name async for page in pages for name in page]
+
+    async def pages(self, partition: Partition, *, after: str = "") -> AsyncGenerator[list[str]]:
+        """
+        Yield the same names in pages, of which an object store's are listed as they are needed.
 
         Raises:
             Unavailable: the store does not answer.
         """
         with _answering():
-            paths = await asyncio.to_thread(self._paths, partition, after)
-        # Scratch files of a local store have another ending.
-        found = [path for path in paths if path.endswith(SUFFIX)]
-        return sorted(found, key=lambda name: (first_offset(name), name))
+            async with contextlib.aclosing(self._listing.pages(partition, after=after)) as pages:
+                async for page in pages:
+                    yield page
+
+    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+        """
+        Return the name of the partition's last segment, None if it has none.
+
+        `known` is the name of a segment that was seen, which may make it quicker.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        with _answering():
+            return await self._listing.last(partition, known=known)
 
     async def read(self, name: str) -> bytes:
         """
@@ -165,11 +187,6 @@ class Store:
             for each in self._opened.list_with_delimiter(topic)["common_prefixes"]
         ]
 
-    def _paths(self, partition: Partition, after: str) -> list[str]:
-        offset = f"{partition}/{after}" if after else None
-        found = self._opened.list(str(partition), offset=offset)
-        return [each["path"] for listed in found for each in listed]
-
     def _head(self, name: str, size: int) -> bytes:
         return bytes(self._opened.get_range(name, start=0, length=size))
 
@@ -191,7 +208,7 @@ def open_store(url: str, *, make: bool = False) -> Store:
             if make:
                 directory.mkdir(parents=True, exist_ok=True)
             opened: Any = from_url(directory.resolve().as_uri())
-            return Store(opened, partial(_create_file, directory))
+            return Store(opened, partial(_create_file, directory), DirectoryListing(directory))
         opened = from_url(
             url,
             client_options={"timeout": f"{REQUEST_S:g}s", "allow_http": True},
@@ -199,7 +216,7 @@ def open_store(url: str, *, make: bool = False) -> Store:
         )
     except (BaseError, ValueError) as error:
         raise NoStore(f"{url}: {_told(error)}") from error
-    return Store(opened, partial(_create_object, opened))
+    return Store(opened, partial(_create_object, opened), BucketListing(opened))
 
 
 def local_directory(url: str) -> Path | None:

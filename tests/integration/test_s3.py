@@ -82,7 +82,7 @@ async def test_of_many_writers_of_one_name_one_wins(
 
     won = 0
     for n in range(NAMES):
-        name = f"t/0/2024-01-01T00-{n:020d}{segment.SUFFIX}"
+        name = f"t/0/{n:020d}-2024-01-01T00{segment.SUFFIX}"
         winners = set(await asyncio.gather(*(write(name, w) for w in range(WRITERS)))) - {-1}
         assert len(winners) == 1
         assert await store.read(name) == b"%d" % winners.pop() * 1000

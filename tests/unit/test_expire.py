@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
-from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered
+from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered, parts_of
 from builders import P0, P1
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +88,7 @@ class Dying(Store):
     """A store that answers so many more calls that change it."""
 
     def __init__(self, store: Store, calls: int) -> None:
-        super().__init__(store._opened, store._create)  # noqa: SLF001
+        super().__init__(*parts_of(store))
         self._calls = calls
 
     def _call(self) -> None:

@@ -85,10 +85,30 @@ def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
 
 
 def test_the_name_is_a_function_of_the_first_record() -> None:
-    """Hour in UTC, offset in 20 digits: names sort as records do."""
+    """Offset in 20 digits, then the hour in UTC: names sort as the chain goes."""
     name, _ = segment.assemble(a_stored_batch(a_record(42, timestamp_ms=1_700_000_000_000)))
-    assert name == "tim.callbacks.v1/0/2023-11-14T22-00000000000000000042.jsonl.zst"
-    assert segment.first_offset(name) == 42
+    assert name == "tim.callbacks.v1/0/00000000000000000042-2023-11-14T22.jsonl.zst"
+    assert (segment.first_offset(name), segment.hour(name)) == (42, "2023-11-14T22")
+    later, _ = segment.assemble(a_stored_batch(a_record(100, timestamp_ms=1_600_000_000_000)))
+    assert segment.beginning_name(P0, 42) < name < segment.beginning_name(P0, 43) < later
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "2023-11-14T22-00000000000000000042.jsonl.zst",
+        "0000000000000000042-2023-11-14T22.jsonl.zst",
+        "00000000000000000042-2023-11-14T22.jsonl.zst.part",
+        ".00000000000000000042-2023-11-14T22.jsonl.zst",
+        "0000000000000000004\u0664-2023-11-14T22.jsonl.zst",
+        "notes.txt",
+        "",
+    ],
+)
+def test_other_files_have_no_segment_s_name(name: str) -> None:
+    """Such as those that a person or a tool left in the directory."""
+    assert not segment.is_name(f"tim.callbacks.v1/0/{name}")
+    assert not segment.is_name(name)
 
 
 def test_the_summary_stands_in_front() -> None:
@@ -129,12 +149,12 @@ def test_segments_without_records_say_where_the_chain_stands() -> None:
         names.add(name)
         positions.append(segment.read_summary(content).position)
         assert lines_of(content) == []
-    assert names == {"tim.callbacks.v1/0/0001-01-01T00-00000000000000000000.jsonl.zst"}
+    assert names == {"tim.callbacks.v1/0/00000000000000000000-0001-01-01T00.jsonl.zst"}
     assert positions == [(0, None), (7, None)]
     behind = segment.read_summary(encode(a_record(5)))
     name, content = segment.link(behind, 9)
     link = segment.read_summary(content)
-    assert name == "tim.callbacks.v1/0/2023-11-14T22-00000000000000000006.jsonl.zst"
+    assert name == "tim.callbacks.v1/0/00000000000000000006-2023-11-14T22.jsonl.zst"
     assert (link.first_offset, link.position) == (6, (9, behind.position.last))
     assert lines_of(content) == []
 

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, forge, numbered
+from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, forge, numbered, parts_of
 from builders import P0, P1
 from hypothesis import given
 from hypothesis import strategies as st
@@ -236,7 +236,7 @@ async def test_what_expires_meanwhile_is_no_fault(
                 await one_deletes()
             return await written.store.read(name)
 
-    racing = Racing(written.store._opened, written.store._create)  # noqa: SLF001
+    racing = Racing(*parts_of(written.store))
     found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
     assert (told(found), found.sound, found.absent) == ("", True, 0)
 
@@ -250,6 +250,6 @@ async def test_what_somebody_deletes_meanwhile_is_a_fault(written: WrittenArchiv
             written.path(name).unlink(missing_ok=True)
             return await written.store.read(name_)
 
-    racing = Racing(written.store._opened, written.store._create)  # noqa: SLF001
+    racing = Racing(*parts_of(written.store))
     found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
     assert f"{name}: it was deleted meanwhile, and not by expiry" in told(found)
