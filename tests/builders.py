@@ -27,6 +27,12 @@ APP = "1400000001"
 P0 = Partition("tim.callbacks.v1", 0)
 P1 = Partition("tim.callbacks.v1", 1)
 
+# What a sender with a broken clock writes as MsgTime, or in place of it.
+MAD_TIMES: list[Any] = [
+    *(0, -1, -(10**12), 10**17, 10**18, 10**30, 2_556_144_000, "2556144000", "tomorrow", ""),
+    *(1764688415.5, 1e300, True, None, [1764688415], {"s": 1}),
+]
+
 
 def a_body(**fields: Any) -> bytes:
     """Return a C2C message's body; `fields` replace or add to its own."""

@@ -1,14 +1,18 @@
 -- Apply one batch to the counts and move the partition's position: all in this one call.
+-- hash_set.lua comes before this text.
 --
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
 -- ARGV     partition, expected offset, next offset, last record's offset and place ('' keeps it),
 --          seconds to remember, seconds to keep minutes, people counted exactly at most,
---          and the batch (MessagePack), see counts.py
+--          the batch (MessagePack), see counts.py, and the secret that hashes are made with
 -- Returns  'applied'; the offset where the partition stands, or nil if nowhere: nothing was done;
---          'torn' if an earlier call ended half-way: nothing was done, and nothing will be.
+--          'torn' if an earlier call ended half-way: nothing was done, and nothing will be;
+--          'secret ' and the store's own, if that is another: nothing was done.
 
 local partition, expected, next_offset, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local remember_s, keep_minutes_s, people_exact_max = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local HOUR_S = 3600
+local PEOPLE_AT_ONCE = 100
 -- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
 local SUM_MODULUS = 4503599627370496
 
@@ -26,41 +30,78 @@ end
 local prefix = string.match(KEYS[1], '^(.*:)')
 
 -- A script is not rolled back, so what can be known to fail must fail before the first write.
-for _, command in ipairs({ 'EXPIRE', 'HGET', 'HINCRBY', 'HSET', 'PFADD', 'SADD', 'SCARD' }) do
+for _, command in ipairs({
+    'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD', 'SADD', 'SCARD', 'SET',
+    'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME',
+}) do
     if not redis.acl_check_cmd(command, prefix .. 'any', 'any', '1') then
         return redis.error_reply('NOPERM the user may not ' .. command .. ' on ' .. prefix .. '*')
     end
 end
 
-local expiries = {}
-
-local function seen_before(app, window, id)
-    local key = prefix .. 'seen:' .. app .. ':' .. window
-    expiries[key] = remember_s
-    return redis.call('SADD', key, id) == 0
+redis.call('SET', prefix .. 'secret', ARGV[9], 'NX')
+local secret = redis.call('GET', prefix .. 'secret')
+if secret ~= ARGV[9] then
+    return 'secret ' .. secret
 end
 
-local function count_in_minute(app, hour, minute, kind, people)
-    local people_key = prefix .. 'minute-people:' .. app .. ':' .. hour .. ':' .. minute
-    local minutes_key = prefix .. 'minutes:' .. app .. ':' .. hour
-    expiries[people_key], expiries[minutes_key] = remember_s, keep_minutes_s
-    redis.call('HINCRBY', minutes_key, minute .. ':' .. kind, 1)
-    if #people > 0 then
-        local new = redis.call('SADD', people_key, unpack(people))
-        redis.call('HINCRBY', minutes_key, minute .. ':people', new)
+-- What the batch adds: by key and field, written once at the end.
+local increments, expiries, people_of_apps = {}, {}, {}
+
+local function increment(key, field)
+    local fields = increments[key]
+    if not fields then
+        fields = {}
+        increments[key] = fields
+    end
+    fields[field] = (fields[field] or 0) + 1
+end
+
+-- Remember an id in the first window. A repeat may have been remembered in any of them.
+local function seen_before(app, windows, id_hash)
+    local ids = prefix .. 'ids:' .. app .. ':'
+    for at = 2, #windows do
+        if hash_set_has(ids .. windows[at], id_hash) then
+            return true
+        end
+    end
+    -- The hour's last id is remembered as long as its first, so the set lives an hour longer.
+    return not hash_set_add(ids .. windows[1], id_hash, remember_s + HOUR_S)
+end
+
+local function count_in_minute(app, hour, minute, kind, people_hashes)
+    local minutes = prefix .. 'minutes:' .. app .. ':' .. hour
+    local accounts = prefix .. 'minute-accounts:' .. app .. ':' .. hour .. ':' .. minute
+    expiries[minutes] = keep_minutes_s
+    increment(minutes, minute .. ':' .. kind)
+    for _, hash in ipairs(people_hashes) do
+        if hash_set_add(accounts, hash, remember_s + HOUR_S) then
+            increment(minutes, minute .. ':people')
+        end
+    end
+end
+
+local function note_people(app, people)
+    local known = people_of_apps[app] or {}
+    people_of_apps[app] = known
+    for _, account in ipairs(people) do
+        if not known[account] then
+            known[account] = true
+            known[#known + 1] = account
+        end
     end
 end
 
 local function count_people(app, people)
-    if #people == 0 then
-        return
-    end
     local exact = prefix .. 'people:' .. app
-    redis.call('PFADD', prefix .. 'people-sketch:' .. app, unpack(people))
-    if redis.call('SCARD', exact) < people_exact_max then
-        redis.call('SADD', exact, unpack(people))
-    else
-        redis.call('HSET', prefix .. 'totals:' .. app, 'people_sketched', 1)
+    for first = 1, #people, PEOPLE_AT_ONCE do
+        local last = math.min(first + PEOPLE_AT_ONCE - 1, #people)
+        redis.call('PFADD', prefix .. 'people-sketch:' .. app, unpack(people, first, last))
+        if redis.call('SCARD', exact) + last - first < people_exact_max then
+            redis.call('SADD', exact, unpack(people, first, last))
+        else
+            redis.call('HSET', prefix .. 'totals:' .. app, 'people_sketched', 1)
+        end
     end
 end
 
@@ -80,24 +121,34 @@ for _, origin in ipairs(batch.origins) do
 end
 
 for _, callback in ipairs(batch.callbacks) do
-    local app, command, window, id, kind, hour, minute, people = unpack(callback)
+    local app, command, windows, id_hash, kind, hour, minute, people, people_hashes = unpack(callback)
     local totals = prefix .. 'totals:' .. app
-    redis.call('SADD', prefix .. 'apps', app)
-    if seen_before(app, window, id) then
-        redis.call('HINCRBY', totals, 'repeats', 1)
+    if #windows > 0 and seen_before(app, windows, id_hash) then
+        increment(totals, 'repeats')
     else
-        redis.call('HINCRBY', totals, 'command:' .. command, 1)
+        increment(totals, 'command:' .. command)
         if kind ~= '' then
-            redis.call('HINCRBY', totals, kind, 1)
-            count_in_minute(app, hour, minute, kind, people)
-            count_people(app, people)
+            increment(totals, kind)
+            count_in_minute(app, hour, minute, kind, people_hashes)
         end
+        note_people(app, people)
     end
 end
 
-for key, seconds in pairs(expiries) do
-    redis.call('EXPIRE', key, seconds)
+for app, people in pairs(people_of_apps) do
+    redis.call('SADD', prefix .. 'apps', app)
+    count_people(app, people)
 end
+for key, fields in pairs(increments) do
+    for field, by in pairs(fields) do
+        redis.call('HINCRBY', key, field, by)
+    end
+end
+-- Fixed when a key is made: what is renewed may never expire.
+for key, seconds in pairs(expiries) do
+    redis.call('EXPIRE', key, seconds, 'NX')
+end
+hash_sets_save()
 
 redis.call('HSET', KEYS[1], partition, next_offset .. ' ' .. (place ~= '' and place or old_place))
 return 'applied'

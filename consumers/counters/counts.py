@@ -7,9 +7,11 @@ a second behind Kafka; then its position went back with its totals, and the cons
 
 import hashlib
 import re
+import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from importlib.resources import files
 from typing import Any
 
@@ -22,7 +24,7 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
 from schemas.event import Event
-from schemas.identity import parties
+from schemas.identity import parties, place_id
 from schemas.message import sent_at
 from schemas.payload import GroupMessage, Message
 from schemas.settings import Secret
@@ -32,7 +34,18 @@ CALL_S = 5.0
 ACCOUNT_LETTERS_MAX = 128
 KINDS = {Message.COMMAND: layout.MESSAGES, GroupMessage.COMMAND: layout.GROUP_MESSAGES}
 
-_SCRIPT = files(__package__).joinpath("apply.lua").read_text()
+# How far a message's time may be from its receipt and still say where its id is remembered. A clock
+# beyond these bounds must not make sets for every hour of history.
+OLDEST = timedelta(days=31)
+NEWEST = timedelta(days=1)
+# How much later than the first one a repeat is received at most, where no time in it is plausible.
+REPEATED_WITHIN = timedelta(hours=1)
+HOUR_S = 3600
+
+_SCRIPT = "".join(
+    files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
+)
+_OTHER_SECRET = b"secret "
 # What says "not now"; any other refusal of a command is a bug.
 _NOT_NOW = (
     exceptions.ConnectionError,
@@ -54,6 +67,8 @@ class Counts:
         self._valkey = connect(url)
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = (remember_s, keep_minutes_s, people_exact_max)
+        # The store keeps the first that it is given; all others go by that one.
+        self._secret = secrets.token_hex(16).encode()
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -96,10 +111,21 @@ class Counts:
             Stopped: an earlier call of the script ended half-way.
         """
         told = list(callbacks(batch))
+        answer = await self._apply(batch, told)
+        if isinstance(answer, bytes) and answer.startswith(_OTHER_SECRET):
+            self._secret = answer.removeprefix(_OTHER_SECRET)
+            answer = await self._apply(batch, told)
+        if answer == b"torn":
+            raise _torn(batch.partition)
+        if answer != b"applied":
+            raise Elsewhere(answer)
+
+    async def _apply(self, batch: Batch, told: list[Callback]) -> Any:
         last = told[-1].event if told else None
         place = f"{batch.records[-1].offset} {last.origin} {last.sequence}" if last else ""
+        facts = {"origins": _origins(told), "callbacks": _facts(told, self._secret)}
         async with answering():
-            stands_at = await self._script(
+            return await self._script(
                 keys=[layout.POSITIONS],
                 args=[
                     str(batch.partition),
@@ -107,13 +133,10 @@ class Counts:
                     batch.next_offset,
                     place,
                     *self._bounds,
-                    msgspec.msgpack.encode({"origins": _origins(told), "callbacks": _facts(told)}),
+                    msgspec.msgpack.encode(facts),
+                    self._secret,
                 ],
             )
-        if stands_at == b"torn":
-            raise _torn(batch.partition)
-        if stands_at != b"applied":
-            raise Elsewhere(stands_at)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -158,35 +181,66 @@ def _origins(told: Iterable[Callback]) -> list[tuple[str, int, int]]:
     ]
 
 
-def _facts(told: Iterable[Callback]) -> list[tuple[Any, ...]]:
+def _facts(told: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
     """Return what the script counts of each callback, in the order in which it unpacks it."""
     facts = []
     for event, document in ((callback.event, callback.document) for callback in told):
-        who = parties(document)
+        kind = KINDS.get(event.command, "")
+        who = parties(document)[:2] if kind else ()
+        people = [_short(account) for account in who if account]
         facts.append(
             (
                 event.sdkappid,
                 event.command,
-                _window(event, document),
-                event.id,
-                KINDS.get(event.command, ""),
+                windows(event, document),
+                hash_of(event.id, secret),
+                kind,
                 layout.hour_of(event.received_at),
                 f"{event.received_at:%M}",
-                [_short(account) for account in (who.sender, who.recipient) if account],
+                people,
+                [hash_of(account, secret) for account in people],
             )
         )
     return facts
 
 
-def _window(event: Event, document: Mapping[str, Any]) -> str:
+def hash_of(text: str, secret: bytes) -> str:
     """
-    Return where an id is remembered: a function of what was sent alone.
+    Return 63 bits of `text` in decimal, as hash_set.lua keeps them; never "0".
 
-    By the message's time, not of its receipt: a repeat may arrive hours later, out of an adopted
-    spool. Without a time, by the id.
+    Who does not know the secret cannot make two texts of one hash, which would count as one.
     """
-    at = sent_at(document)
-    return f"timeless-{event.id[:2]}" if at is None else layout.hour_of(at)
+    digest = hashlib.blake2b(text.encode(), key=secret, digest_size=8).digest()
+    return str((int.from_bytes(digest) >> 1) or 1)
+
+
+def windows(event: Event, document: Mapping[str, Any]) -> list[int]:
+    """
+    Return the hours, since 1970, in which an id may be remembered; it is added to the first.
+
+    The hour of the message's time, if that is plausible: the same for a repeat that arrives hours
+    later, out of an adopted spool. Else the hour of receipt, and a repeat is found that was
+    received up to REPEATED_WITHIN before or after. Near the bounds of what is plausible, a repeat
+    may be on their other side, so all of these hours are looked into.
+
+    None for the id of a place: no other callback has it.
+    """
+    if event.id == place_id(event.origin, event.sequence):
+        return []
+    sent, received = sent_at(document), _hour(event.received_at)
+    by_receipt = [received, received - 1, received + 1]
+    if sent is None:
+        return by_receipt
+    ahead = sent - event.received_at
+    if REPEATED_WITHIN - OLDEST < ahead < NEWEST - REPEATED_WITHIN:
+        return [_hour(sent)]
+    if -OLDEST <= ahead <= NEWEST:
+        return [_hour(sent), *by_receipt]
+    return [*by_receipt, _hour(sent)]
+
+
+def _hour(at: datetime) -> int:
+    return int(at.timestamp() // HOUR_S)
 
 
 def _short(account: str) -> str:

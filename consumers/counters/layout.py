@@ -11,8 +11,9 @@ Where the counts stand in Valkey, for the API that reads them; apply.lua spells 
     hookline:people:APP                set: accounts, up to the exact bound
     hookline:people-sketch:APP         HyperLogLog of all accounts
     hookline:minutes:APP:HOUR          hash: MM:messages, MM:group_messages, MM:people
-    hookline:minute-people:APP:HOUR:MM set, for as long as ids are remembered
-    hookline:seen:APP:WINDOW           set of ids by the hour of the message's time, as long
+    hookline:minute-accounts:APP:HOUR:MM  accounts of a minute, a set of hashes (hash_set.lua)
+    hookline:ids:APP:HOURS             ids that are remembered, by hours since 1970, likewise
+    hookline:secret                    what hashes are made with, so that nobody can make equal ones
 """
 
 from datetime import datetime

@@ -1,0 +1,229 @@
+"""Ids that the counts remember: few bytes each, a repeat is found, and all of them expire."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from builders import MAD_TIMES, P0, a_body, a_stored_batch, a_stored_record
+from valkey import Valkey
+
+from consumers.counters.counts import Counts
+from consumers.runtime.batch import Record
+from schemas.settings import Secret
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY_S = 24 * 3600
+REMEMBER_S = 8 * DAY_S
+BYTES_MAX = 12
+# IDS=3600000 is an hour of 1000 callbacks a second.
+IDS = int(os.environ.get("IDS", "27000"))
+
+# As if an hour had passed in the store: every key expires an hour earlier.
+AN_HOUR_PASSES = """
+local expiring = 0
+for _, key in ipairs(redis.call('KEYS', '*')) do
+    local at = redis.call('PEXPIRETIME', key)
+    if at > 0 then
+        expiring = expiring + 1
+        redis.call('PEXPIREAT', key, at - 3600000)
+    end
+end
+return expiring
+"""
+
+
+@pytest.fixture
+def valkey(valkey_url: str) -> Iterator[Valkey]:
+    """An empty Valkey."""
+    with Valkey.from_url(valkey_url) as client:
+        yield client
+
+
+class Traffic:
+    """Callbacks that are counted one batch after the other."""
+
+    def __init__(self, valkey_url: str) -> None:
+        self.counts = Counts(
+            Secret(valkey_url),
+            remember_s=REMEMBER_S,
+            keep_minutes_s=REMEMBER_S,
+            people_exact_max=100,
+        )
+        self.reached = 0
+
+    async def count(self, *records: Record) -> None:
+        """Count these, wherever they are."""
+        if not self.reached:
+            await self.counts.begin(P0, 0)
+        numbered = [each._replace(offset=self.reached + at) for at, each in enumerate(records)]
+        await self.counts.handle(a_stored_batch(*numbered))
+        self.reached += len(numbered)
+
+
+@pytest.fixture
+async def traffic(valkey_url: str) -> Any:
+    """Traffic into the empty Valkey."""
+    made = Traffic(valkey_url)
+    yield made
+    await made.counts.close()
+
+
+def with_id(record: Record, identity: str) -> Record:
+    """Return a record with an id that its producer chose."""
+    return record._replace(
+        headers=[(n, identity.encode() if n == "ce_id" else v) for n, v in record.headers]
+    )
+
+
+def a_message(key: str, at_ms: int, **fields: Any) -> Record:
+    """Return a message's record; `key` makes its identity."""
+    return a_stored_record(0, a_body(MsgKey=key, **fields), received_at_ms=at_ms)
+
+
+def memory(valkey: Valkey, pattern: str) -> tuple[int, int]:
+    """Return how many keys there are and how many bytes they take, with their names."""
+    keys = list(valkey.scan_iter(pattern, count=10_000))
+    with valkey.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.execute_command("MEMORY", "USAGE", key, "SAMPLES", "0")
+        return len(keys), sum(pipeline.execute())
+
+
+def used_memory(valkey: Valkey) -> int:
+    """Return what the whole store takes."""
+    found: Any = valkey.info("memory")
+    return int(found["used_memory"])
+
+
+def repeats(valkey: Valkey) -> int:
+    """Return how many callbacks were not counted again."""
+    return int(valkey.execute_command("HGET", "hookline:totals:1400000001", "repeats") or 0)
+
+
+async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
+    traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
+) -> None:
+    """While the set grows too: some of the ids come a second time, at random."""
+    chance = random.Random(1)  # noqa: S311 - traffic, not secrets
+    at_ms = int(BEGIN.timestamp() * 1000)
+    sent, again, before = 0, 0, used_memory(valkey)
+    while sent < IDS:
+        fresh = [f"key-{sent + at}" for at in range(900)]
+        known = [f"key-{chance.randrange(sent)}" for _ in range(100)] if sent else []
+        sent, again = sent + len(fresh), again + len(known)
+        both = fresh + known
+        chance.shuffle(both)
+        await traffic.count(*(a_message(key, at_ms, MsgTime=at_ms // 1000) for key in both))
+        assert repeats(valkey) == again
+    _, taken = memory(valkey, "hookline:ids:*")
+    buckets = list(valkey.scan_iter("hookline:ids:*:*:*"))
+    sizes = [valkey.execute_command("SCARD", bucket) for bucket in buckets]
+    assert sum(sizes) == sent
+    assert int(valkey.execute_command("GET", buckets[0].rpartition(b":")[0])) == sent
+    assert {valkey.execute_command("OBJECT", "ENCODING", bucket) for bucket in buckets} == {
+        b"intset"
+    }
+    ends = {
+        valkey.execute_command("PEXPIRETIME", key) for key in valkey.scan_iter("hookline:ids:*")
+    }
+    assert len(ends) == 1
+    say(
+        f"{sent} ids, {again} repeats found; {len(buckets)} buckets of {min(sizes)} to "
+        f"{max(sizes)} ids; {taken / sent:.1f} bytes an id (MEMORY USAGE), "
+        f"{(used_memory(valkey) - before) / sent:.1f} with all else (INFO)"
+    )
+    assert taken / sent <= BYTES_MAX
+
+
+async def test_a_single_id_in_its_hour_takes_one_key(traffic: Traffic, valkey: Valkey) -> None:
+    """Small apps have many hours with few callbacks."""
+    at_ms = int(BEGIN.timestamp() * 1000)
+    await traffic.count(a_message("1", at_ms, MsgTime=at_ms // 1000))
+    keys, taken = memory(valkey, "hookline:ids:*")
+    assert keys == 1
+    assert taken < 250
+
+
+async def test_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:
+    """No other callback has the id; the position keeps the same record from coming twice."""
+    body = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'
+    await traffic.count(*(a_stored_record(at, body) for at in range(4000)))
+    assert list(valkey.scan_iter("hookline:ids:*")) == []
+    assert repeats(valkey) == 0
+    by_command = valkey.execute_command(
+        "HGET", "hookline:totals:1400000001", "command:Push.OfflinePush"
+    )
+    assert int(by_command) == 4000
+
+
+@pytest.mark.timeout(120)
+async def test_weeks_of_callbacks_without_a_plausible_time_leave_the_store_as_large_as_it_was(
+    traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
+) -> None:
+    """Every kind of id, each hour for four weeks; the store's clock is moved with them."""
+    passes = valkey.register_script(AN_HOUR_PASSES)
+    by_day: list[tuple[int, int, int]] = []
+    push = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'
+    for hour in range(28 * 24):
+        at_ms = int((BEGIN + hour * HOUR).timestamp() * 1000)
+        await traffic.count(
+            *(
+                a_stored_record(traffic.reached + at, push, received_at_ms=at_ms)
+                for at in range(10)
+            ),
+            *(with_id(a_message("", at_ms), f"other-{hour}-{at}") for at in range(10)),
+            *(
+                a_message(f"mad-{hour}-{at}", at_ms, MsgTime=time)
+                for at, time in enumerate(MAD_TIMES)
+            ),
+            *(
+                a_message(f"{hour}-{at}", at_ms, MsgTime=at_ms // 1000)
+                for at in range(10 if hour % 24 else 600)
+            ),
+            # A clock that runs away, or back, an hour an hour.
+            *(
+                a_message(f"away-{hour}-{sign}", at_ms, MsgTime=at_ms // 1000 + sign * hour * 3600)
+                for sign in (-1, 1)
+            ),
+        )
+        passes()
+        if hour % 24 == 23:
+            ids = memory(valkey, "hookline:ids:*")
+            by_day.append((*ids, memory(valkey, "*")[1]))
+    assert repeats(valkey) == 0
+    for day in (6, 13, 20, 27):
+        keys, taken, whole = by_day[day]
+        say(f"after {day + 1} days: {keys} keys of ids, {taken} bytes; {whole} bytes in all")
+    # From the ninth day on as many expire as come.
+    settled = by_day[9:]
+    assert max(keys for keys, _, _ in settled) <= 1.05 * settled[0][0]
+    assert max(whole for _, _, whole in settled) <= 1.05 * settled[0][2]
+    left = max(valkey.execute_command("TTL", key) for key in valkey.scan_iter("hookline:ids:*"))
+    assert 0 < left <= REMEMBER_S + 3600
+    for _ in range(8 * 24 + 1):
+        passes()
+    assert list(valkey.scan_iter("hookline:ids:*")) == []
+    assert list(valkey.scan_iter("hookline:minute*")) == []
+
+
+async def test_nobody_who_does_not_know_the_secret_can_make_two_ids_of_one_hash(
+    traffic: Traffic, valkey: Valkey
+) -> None:
+    """The secret is made once, at random, and every member uses the same."""
+    await traffic.count(a_message("1", 0))
+    secret = valkey.execute_command("GET", "hookline:secret")
+    assert len(secret) == 32
+    rival = Counts(
+        Secret(f"valkey://127.0.0.1:{valkey.get_connection_kwargs()['port']}/0"),
+        remember_s=60,
+        keep_minutes_s=60,
+        people_exact_max=1,
+    )
+    await rival.handle(a_stored_batch(a_message("1", 0)._replace(offset=1)))
+    await rival.close()
+    assert repeats(valkey) == 1
+    assert valkey.execute_command("GET", "hookline:secret") == secret

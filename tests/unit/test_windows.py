@@ -1,0 +1,87 @@
+"""In which hours an id is remembered, and found again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from builders import MAD_TIMES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.counters.counts import NEWEST, OLDEST, REPEATED_WITHIN, windows
+from schemas.event import Event
+from schemas.identity import place_id
+
+HOUR = timedelta(hours=1)
+
+
+def an_event(received_at: datetime, identity: str = "id") -> Event:
+    """Return a callback that was received then."""
+    return Event(
+        id=identity,
+        origin="o" * 16,
+        sequence=1,
+        sdkappid="1400000001",
+        command="C2C.CallbackAfterSendMsg",
+        client_ip="",
+        opt_platform="",
+        received_at=received_at,
+        body=b"",
+    )
+
+
+times_of_receipt = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given UTC here
+
+
+@given(
+    first_at=times_of_receipt,
+    later=st.timedeltas(timedelta(0), REPEATED_WITHIN),
+    sent=st.one_of(
+        st.sampled_from(MAD_TIMES),
+        st.integers(),
+        st.timedeltas(-OLDEST - 2 * HOUR, NEWEST + 2 * HOUR),
+        st.timedeltas(-OLDEST - HOUR, -OLDEST + HOUR),
+        st.timedeltas(NEWEST - HOUR, NEWEST + HOUR),
+    ),
+)
+def test_a_repeat_that_comes_soon_is_found_whatever_time_it_names(
+    first_at: datetime, later: timedelta, sent: Any
+) -> None:
+    """Also over an hour's end, and where one time alone is plausible; either may come first."""
+    if isinstance(sent, timedelta):
+        sent = int((first_at + sent).timestamp())
+    document = {"MsgTime": sent}
+    first = windows(an_event(first_at), document)
+    repeat = windows(an_event(first_at + later), document)
+    assert first[0] in repeat
+    assert repeat[0] in first
+
+
+@given(
+    first_at=times_of_receipt,
+    age=st.timedeltas(timedelta(0), OLDEST / 2),
+    later=st.timedeltas(timedelta(0), OLDEST / 2 - HOUR),
+)
+def test_a_repeat_that_comes_late_is_found_by_the_messages_own_time(
+    first_at: datetime, age: timedelta, later: timedelta
+) -> None:
+    """Out of an adopted spool, days later."""
+    document = {"MsgTime": int((first_at - age).timestamp())}
+    (first,) = windows(an_event(first_at), document)[:1]
+    assert first in windows(an_event(first_at + later), document)
+
+
+@pytest.mark.parametrize(
+    "received_at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+)
+def test_a_time_of_receipt_at_the_end_of_time_has_hours_too(received_at: datetime) -> None:
+    """Another producer's clock does not end the consumer."""
+    assert len(windows(an_event(received_at), {})) == 3
+
+
+def test_a_place_has_no_hour() -> None:
+    """The id is that of an origin and a sequence."""
+    event = an_event(datetime(2026, 1, 5, tzinfo=UTC))
+    assert windows(replace(event, id=place_id(event.origin, 1)), {}) == []
+    assert windows(replace(event, id=place_id(event.origin, 2)), {}) != []
