@@ -43,7 +43,7 @@ Got = TypeVar("Got")
 
 
 class Page(NamedTuple):
-    """Names in their order. `full`: more may follow."""
+    """Names in their order. `full`: more may follow; then they do not all begin at one offset."""
 
     names: list[str]
     full: bool
@@ -140,9 +140,9 @@ class BucketListing:
         async with contextlib.aclosing(self._paths(partition, after)) as pages:
             async for paths in pages:
                 names += filter(is_name, paths)
-                # After a segment's name: files of other names may be the last.
-                if paths and is_name(paths[-1]):
-                    return Page(names, full=len(paths) >= PAGE_NAMES)
+                # Files of other names may be the last.
+                if len(paths) >= PAGE_NAMES and is_name(paths[-1]) and not _one_offset(names):
+                    return Page(names, full=True)
         return Page(names, full=False)
 
     async def _paths(self, partition: Partition, after: str) -> AsyncGenerator[list[str]]:
@@ -210,6 +210,10 @@ class DirectoryListing:
             return await _call(self._threads, call, *arguments, stop)
         finally:
             stop.set()
+
+
+def _one_offset(names: list[str]) -> bool:
+    return first_offset(names[0]) == first_offset(names[-1])
 
 
 def _sorted(path: Path, after: str, stop: threading.Event) -> list[str]:

@@ -1,0 +1,142 @@
+"""The end of a chain is found among any names, by few requests, while names come and go."""
+
+import asyncio
+import math
+from collections.abc import Callable
+
+import pytest
+from builders import P0
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.archive import segment
+from consumers.archive.listing import REQUESTS_MAX, Page, search
+from consumers.runtime.handler import Unavailable
+
+OFFSETS_MAX = 2**63 - 1
+HOURS = st.sampled_from(("0001-01-01T00", "1970-01-01T00", "2026-11-23T14", "9999-12-31T23"))
+
+
+def name(offset: int, hour: str) -> str:
+    """Return a name in the partition of these tests."""
+    return segment.name_of_hour(P0, offset=offset, hour=hour)
+
+
+# Dense, sparse, and dense runs far from each other.
+RUNS = st.lists(
+    st.tuples(
+        st.integers(0, OFFSETS_MAX // 2), st.integers(1, 40), st.sampled_from((1, 2, 1000, 10**9))
+    ),
+    max_size=4,
+).map(lambda runs: [at + n * step for at, count, step in runs for n in range(count)])
+NAMES = st.builds(
+    lambda offsets, hours: sorted(
+        {name(offset, hours[n % len(hours)]) for n, offset in enumerate(offsets)}
+    ),
+    RUNS,
+    st.lists(HOURS, min_size=1, max_size=5),
+)
+
+
+class Store:
+    """Names in order, which a test may change before each request."""
+
+    def __init__(self, names: list[str], page_names: int) -> None:
+        self.names = names
+        self.page_names = page_names
+        self.requests = 0
+        self.changes: Callable[[], None] = lambda: None
+        # What sorted last, at each request.
+        self.lasts: list[str | None] = []
+
+    async def page(self, offset: int) -> Page:
+        """Return the first names from `offset` on."""
+        self.changes()
+        self.requests += 1
+        self.lasts.append(max(self.names, default=None))
+        after = f"{P0}/{segment.name_from(offset)}"
+        found = sorted(each for each in self.names if each > after)
+        first = segment.first_offset(found[0]) if found else 0
+        same = sum(segment.first_offset(each) == first for each in found)
+        taken = max(self.page_names, same + 1)
+        return Page(found[:taken], full=len(found) >= taken)
+
+    def found(self, known: int) -> str | None:
+        """Search."""
+        return asyncio.run(search(self.page, known=known, page_names=self.page_names))
+
+
+@given(NAMES, st.integers(2, 8), st.integers(0, OFFSETS_MAX), st.data())
+def test_the_last_name_is_found_whatever_is_known(
+    names: list[str], page_names: int, anything: int, data: st.DataObject
+) -> None:
+    """The hint may be a name that is there, one that is gone, or a lie: only requests differ."""
+    known = [0, anything, *map(segment.first_offset, names)]
+    store = Store(names, page_names)
+    assert store.found(data.draw(st.sampled_from(known))) == max(names, default=None)
+    assert store.requests <= REQUESTS_MAX
+
+
+@given(NAMES, st.integers(2, 8))
+def test_the_last_name_itself_is_known_by_one_request(names: list[str], page_names: int) -> None:
+    """As it is to a member that asks again."""
+    store = Store(names, page_names)
+    known = segment.first_offset(names[-1]) if names else 0
+    assert store.found(known) == max(names, default=None)
+    assert store.requests == 1
+
+
+@given(
+    NAMES.filter(bool),
+    st.integers(2, 8),
+    st.integers(0, OFFSETS_MAX),
+    st.lists(st.tuples(st.integers(0, 30), st.sampled_from((1, 2, 1000))), max_size=8),
+)
+def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and_go(
+    names: list[str],
+    page_names: int,
+    known: int,
+    changes: list[tuple[int, int]],
+) -> None:
+    """Members append after the last, expiry deletes from the first on, never the last."""
+    store, waiting = Store(names, page_names), iter(changes)
+
+    def change() -> None:
+        appended, step = next(waiting, (0, 1))
+        for _ in range(appended):
+            offset = segment.first_offset(store.names[-1]) + step
+            store.names.append(name(offset, "2026-11-23T14"))
+        del store.names[: min(appended // 2, len(store.names) - 1)]
+
+    store.changes = change
+    assert store.found(known) in store.lasts
+
+
+def test_a_year_is_searched_by_few_requests() -> None:
+    """Half a million names, a page of a thousand: some fifteen requests of 526."""
+    year = [name(2 * minute, "2026-11-23T14") for minute in range(525_600)]
+    asked: list[int] = []
+
+    async def page(offset: int) -> Page:
+        asked.append(offset)
+        at = min(math.ceil(offset / 2), len(year))
+        return Page(year[at : at + 1000], full=len(year) - at >= 1000)
+
+    for known in (0, 1, 525_600, 2 * 525_599, OFFSETS_MAX):
+        asked.clear()
+        assert asyncio.run(search(page, known=known)) == year[-1]
+        assert len(asked) <= 20
+
+
+@pytest.mark.parametrize("lie", ["nothing from an offset on", "the same page whatever is asked"])
+def test_a_store_that_lists_otherwise_is_refused(lie: str) -> None:
+    """A wrong end would be worse than an outage."""
+    names = [name(offset, "2026-11-23T14") for offset in range(10)]
+
+    async def page(offset: int) -> Page:
+        if lie == "nothing from an offset on" and offset:
+            return Page([], full=False)
+        return Page(names[:4], full=True)
+
+    with pytest.raises(Unavailable):
+        asyncio.run(search(page, page_names=4))

@@ -1,0 +1,192 @@
+"""A partition's names, in a directory and in an object store: in order, and soon over."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Self
+
+import obstore
+import pytest
+from builders import P0, P1
+from ingress_process import until
+from obstore.store import MemoryStore
+
+from consumers.archive import listing, segment
+from consumers.archive.listing import LISTINGS_MAX, BucketListing, DirectoryListing, Listing
+from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
+
+HOURS = ("2026-11-23T14", "2035-01-01T00", "1999-01-01T00")
+# What a person, a tool or a killed writer may leave beside the segments.
+OTHERS = (".00000000000000000099-2026-11-23T14.jsonl.zst.a1b2", "notes.txt", "zzz", "-", "0")
+Make = Callable[..., Listing]
+
+
+def names(count: int, partition: Partition = P0) -> list[str]:
+    """Return names of a chain on whose way the broker's clock jumped."""
+    return [
+        segment.name_of_hour(partition, offset=7 * n, hour=HOURS[n % len(HOURS)])
+        for n in range(count)
+    ]
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Return what makes a listing of files with these names; pages have three."""
+    monkeypatch.setattr(listing, "PAGE_NAMES", 3)
+    monkeypatch.setattr(listing, "CHUNK_NAMES", 2)
+
+    def made(*paths: str) -> Listing:
+        if request.param == "bucket":
+            opened = MemoryStore()
+            for path in paths:
+                obstore.put(opened, path, b"")
+            return BucketListing(opened)
+        for path in paths:
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).touch()
+        return DirectoryListing(tmp_path)
+
+    return made
+
+
+async def pages(of: Listing, *, after: str = "") -> list[list[str]]:
+    """Return the pages of P0."""
+    return [page async for page in of.pages(P0, after=after)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 30])
+async def test_names_come_in_the_order_of_the_chain(make: Make, count: int) -> None:
+    """In pages; those of other partitions and other files are not among them."""
+    wanted = names(count)
+    made = make(*wanted, *names(5, P1), *(f"{P0}/{other}" for other in OTHERS))
+    found = await pages(made)
+    assert [name for page in found for name in page] == wanted
+    assert all(len(page) <= 3 for page in found)
+    assert await made.last(P0, known="") == (wanted[-1] if wanted else None)
+    for at, known in enumerate(wanted):
+        found = await pages(made, after=known)
+        assert [name for page in found for name in page] == wanted[at + 1 :]
+        assert await made.last(P0, known=known) == wanted[-1]
+
+
+async def test_a_partition_whose_number_begins_like_another_s_has_its_own_names(make: Make) -> None:
+    """Partition 1 is not partition 10, and may have none."""
+    tenth = Partition(P1.topic, 10)
+    made = make(*names(4, tenth))
+    assert await made.last(P1, known="") is None
+    assert await made.last(tenth, known="") == names(4, tenth)[-1]
+
+
+async def test_a_known_name_that_is_gone_misleads_nobody(make: Make) -> None:
+    """The archive was put back to an older state, or it is a lie: the hint is no authority."""
+    wanted = names(9)
+    made = make(*wanted)
+    for offset in (1, 7 * 50, 2**62):
+        known = segment.name_of_hour(P0, offset=offset, hour=HOURS[0])
+        assert await made.last(P0, known=known) == wanted[-1]
+
+
+async def test_a_directory_is_read_again_only_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An idle partition is asked every ten seconds. A change of just now may not be the last."""
+    read = 0
+    scandir = os.scandir
+
+    def counted(path: Path) -> "Iterator[os.DirEntry[str]]":
+        nonlocal read
+        read += 1
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    first, second, third = names(3)
+    directory = tmp_path / str(P0)
+    directory.mkdir(parents=True)
+    made = DirectoryListing(tmp_path)
+
+    async def last_after(name: str, *, changed_s_ago: float) -> str | None:
+        (tmp_path / name).touch()
+        at_s = time.time() - changed_s_ago
+        os.utime(directory, (at_s, at_s))
+        return await made.last(P0, known="")
+
+    assert await last_after(first, changed_s_ago=100) == first
+    assert await made.last(P0, known="") == first
+    assert read == 1
+    assert await last_after(second, changed_s_ago=1) == second
+    assert await made.last(P0, known="") == second
+    assert read == 3
+    assert await last_after(third, changed_s_ago=50) == third
+    # Put back to an older state, with the older time of change.
+    (tmp_path / third).unlink()
+    os.utime(directory, (0, 0))
+    assert await made.last(P0, known="") == second
+    assert read == 5
+
+
+class Endless:
+    """A directory with names without an end, as a year's is to a short time-out."""
+
+    open_now = 0
+    open_max = 0
+    _lock = threading.Lock()
+
+    def __init__(self, _path: Path) -> None:
+        with self._lock:
+            Endless.open_now += 1
+            Endless.open_max = max(Endless.open_max, Endless.open_now)
+
+    def __enter__(self) -> Self:
+        """Be open already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Be closed."""
+        with self._lock:
+            Endless.open_now -= 1
+
+    def __iter__(self) -> Self:
+        """Return the entries."""
+        return self
+
+    def __next__(self) -> SimpleNamespace:
+        """Return one more."""
+        return SimpleNamespace(name="x")
+
+
+async def test_a_time_out_leaves_no_thread_that_lists(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twenty partitions that are asked at once few are listed, and none goes on afterwards."""
+    made = DirectoryListing(tmp_path)
+    monkeypatch.setattr(os, "scandir", Endless)
+    monkeypatch.setattr(listing, "CHUNK_NAMES", 100)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await asyncio.gather(
+                *(made.last(Partition("t", number), known="") for number in range(20))
+            )
+
+    async def none_lists() -> bool:
+        return not Endless.open_now
+
+    await until(none_lists, "no thread lists", 5)
+    assert 0 < Endless.open_max <= LISTINGS_MAX
+    listing_threads = [each for each in threading.enumerate() if each.name.startswith("list")]
+    assert len(listing_threads) <= LISTINGS_MAX
+    # The threads take new work.
+    monkeypatch.undo()
+    assert await made.last(P0, known="") is None
+
+
+async def test_a_store_that_lists_out_of_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the reason: the last name would be a matter of luck."""
+    shuffled = [[{"path": name} for name in reversed(names(3))]]
+    monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(shuffled))
+    with pytest.raises(Unavailable, match="in order"):
+        await BucketListing(MemoryStore()).last(P0, known="")
