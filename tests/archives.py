@@ -14,7 +14,7 @@ from consumers.archive.consumer import Archive
 from consumers.archive.listing import Listing
 from consumers.archive.segment import Summary
 from consumers.archive.store import Create, Store, open_store
-from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.batch import Batch, Partition, Position, Record
 from schemas import record as wire
 
 ORIGIN = "o" * 16
@@ -32,11 +32,17 @@ class WrittenArchive:
         self.store = open_store(url or str(directory), make=True)
         self.handler = Archive(self.store)
 
-    async def append(self, *records: Record, partition: Partition = P0, markers: int = 1) -> str:
+    async def append(
+        self,
+        *records: Record,
+        partition: Partition = P0,
+        markers: int = 1,
+        topic_id: str | None = None,
+    ) -> str:
         """Append a segment of `records`, or of markers alone, as old as they; return its name."""
         position = await self.handler.position(partition)
         if position is None:
-            await self.handler.begin(partition, 0)
+            await self.handler.begin(partition, Position(0, None, topic_id))
             position = await self.handler.position(partition)
         assert position is not None
         begins_at = position.next_offset
@@ -47,7 +53,7 @@ class WrittenArchive:
             Batch(
                 partition=partition,
                 begins_at=begins_at,
-                next_offset=begins_at + len(placed) + markers,
+                reached=Position(begins_at + len(placed) + markers, position.last, topic_id),
                 records=(),
                 packed=[
                     segment.pack(partition, part)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.batch import Batch, Partition, Position, Record
 from ingress.apps import Apps
 from ingress.complaints import Complaints
 from ingress.intake import Intake
@@ -21,6 +21,7 @@ from ingress.settings import IngressSettings
 from ingress.spool import Spool
 from ingress.spools import take
 from schemas import record as wire
+from schemas.event import place
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.json"))
 APP = "1400000001"
@@ -111,8 +112,20 @@ def a_stored_batch(
     return Batch(
         partition=P0,
         begins_at=records[0].offset if begins_at is None else begins_at,
-        next_offset=records[-1].offset + 1 if next_offset is None else next_offset,
+        reached=reached(records, next_offset=next_offset),
         records=records,
+    )
+
+
+def reached(
+    records: Sequence[Record], *, next_offset: int | None = None, topic_id: str | None = None
+) -> Position:
+    """Return the position after `records`."""
+    last = records[-1]
+    return Position(
+        last.offset + 1 if next_offset is None else next_offset,
+        (last.offset, *place(last.headers)),
+        topic_id,
     )
 
 
@@ -123,11 +136,9 @@ def set_aside(batch: Batch) -> Batch:
 
 def a_batch(*offsets: int, partition: Partition = P0) -> Batch:
     """Return a batch of records at `offsets`."""
+    records = tuple(a_record(offset) for offset in offsets)
     return Batch(
-        partition=partition,
-        begins_at=offsets[0],
-        next_offset=offsets[-1] + 1,
-        records=tuple(a_record(offset) for offset in offsets),
+        partition=partition, begins_at=offsets[0], reached=reached(records), records=records
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.runtime.source import Fetched, OutOfRange
+from consumers.runtime.source import Fetched, Identity, OutOfRange
 from schemas.event import place
 
 FETCH_STEPS = 60
@@ -31,6 +31,21 @@ class MemoryTopic:
         self.begins_at = 0
         # Markers that stand behind the last record.
         self.markers = 0
+        # Kafka's id of the topic, and how often its brokers were restarted.
+        self.id: str | None = None
+        self.restarts = 0
+        # Until when Kafka gives no answer to questions about the topic.
+        self.silent = False
+
+    def make_anew(self, topic_id: str, records: dict[Partition, list[Record]]) -> None:
+        """Be deleted and created again, with other records."""
+        self.id, self.records, self.begins_at = topic_id, records, 0
+        self.committed = {}
+
+    def restore(self, records: dict[Partition, list[Record]]) -> None:
+        """Be an older copy of itself, to which others may have been added since."""
+        self.records = records
+        self.restarts += 1
 
 
 class FakeSource:
@@ -88,6 +103,19 @@ class FakeSource:
         await asyncio.sleep(0)
         return self._topic.begins_at
 
+    async def ending(self, partition: Partition) -> int:
+        """Return the topic's last offset."""
+        await asyncio.sleep(0)
+        return self.end(partition) or self._topic.begins_at
+
+    async def identity(self, _partition: Partition, *, since: float) -> Identity:
+        """Return the topic's present identity."""
+        del since
+        await asyncio.sleep(0)
+        if self._topic.silent:
+            raise Unavailable("the test says so")
+        return Identity(self._topic.id, self._topic.restarts)
+
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Note the group's offset."""
         self._topic.committed[partition] = next_offset
@@ -106,8 +134,9 @@ class MemorySink:
         # How many records each write had.
         self.batches: list[int] = []
         self._places: dict[tuple[Partition, int], tuple[str, int]] = {}
-        # What it tells of its last record, where that is not the truth.
-        self.last: dict[Partition, tuple[int, str, int]] = {}
+        # What it has of its last record, and of the topic.
+        self.last: dict[Partition, tuple[int, str, int] | None] = {}
+        self.topic_ids: dict[Partition, str | None] = {}
         # What it refuses without naming the record.
         self.chokes_on: set[int] = set()
 
@@ -119,23 +148,23 @@ class MemorySink:
             for partition, offsets in self.applied.items()
             if partition in expects
         }
+        self.last = {
+            partition: (offsets[-1], *self._places[partition, offsets[-1]]) if offsets else None
+            for partition, offsets in self.applied.items()
+        }
 
     async def position(self, partition: Partition) -> Position | None:
         """Return where the sink stands."""
         await asyncio.sleep(0)
         if self.silent:
             raise Unavailable("the test says so")
-        if partition not in self.expects:
-            return None
-        last = self.last.get(partition)
-        if last is None and (applied := self.applied.get(partition)):
-            last = (applied[-1], *self._places[partition, applied[-1]])
-        return Position(self.expects[partition], last)
+        return self._position(partition)
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
-        """Expect `next_offset`, unless there is a position."""
+    async def begin(self, partition: Partition, position: Position) -> None:
+        """Keep `position`, unless there is one."""
         await asyncio.sleep(0)
-        self.expects.setdefault(partition, next_offset)
+        if partition not in self.expects:
+            self._move(partition, position)
 
     async def handle(self, batch: Batch) -> None:
         """Apply the batch, or fail as the test has it."""
@@ -149,14 +178,26 @@ class MemorySink:
                 raise Rejected(record.offset, "the test says so")
         if any(record.offset in self.chokes_on for record in batch.records):
             raise Rejected(None, "one of them")
-        stands_at = self.expects.get(batch.partition)
-        if stands_at != batch.begins_at:
-            raise Elsewhere(stands_at)
+        position = self._position(batch.partition)
+        if not batch.follows(position):
+            raise Elsewhere(position)
         for record in batch.records:
             self.applied.setdefault(batch.partition, []).append(record.offset)
             self._places[batch.partition, record.offset] = place(record.headers)
-        self.expects[batch.partition] = batch.next_offset
+        self._move(batch.partition, batch.reached)
         self.batches.append(len(batch.records))
+
+    def _position(self, partition: Partition) -> Position | None:
+        if partition not in self.expects:
+            return None
+        return Position(
+            self.expects[partition], self.last.get(partition), self.topic_ids.get(partition)
+        )
+
+    def _move(self, partition: Partition, position: Position) -> None:
+        self.expects[partition] = position.next_offset
+        self.last[partition] = position.last
+        self.topic_ids[partition] = position.topic_id or self.topic_ids.get(partition)
 
 
 class MemoryDeadLetters:

@@ -132,17 +132,17 @@ class NoBeginning(Blind):
 
     def __init__(self, store: RemoteStore) -> None:
         super().__init__(store)
-        self._begun: dict[Partition, int] = {}
+        self._begun: dict[Partition, Position] = {}
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """Remember it alone."""
-        self._begun[partition] = next_offset
+        self._begun[partition] = position
 
     async def position(self, partition: Partition) -> Position | None:
         """Ask the store, or the memory."""
         position = await super().position(partition)
         if position is None and partition in self._begun:
-            return Position(self._begun[partition])
+            return self._begun[partition]
         return position
 
 

@@ -11,7 +11,7 @@ from seeded_loop import SeededLoop
 from simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.source import Fetched, OutOfRange
+from consumers.runtime.source import Fetched, Identity, OutOfRange
 
 T = TypeVar("T")
 
@@ -83,6 +83,9 @@ class Topic:
         # The furthest that the sink has ever stood; nothing behind it may be committed.
         self.in_sink: dict[Partition, int] = {}
         self.generation = 0
+        self.id = "the first topic"
+        # How often the brokers were restored from an older copy.
+        self.restored = 0
         self.poll_s = 3.0
         # While one sleeps for hours.
         self.poll_s_max = 200.0
@@ -136,6 +139,17 @@ class Source:
     async def beginning(self, partition: Partition) -> int:
         """Return where the partition begins."""
         return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].start))
+
+    async def ending(self, partition: Partition) -> int:
+        """Return where the partition ends."""
+        return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].end))
+
+    async def identity(self, _partition: Partition, *, since: float) -> Identity:
+        """Return what the topic is."""
+        del since
+        return await self._life.ask(
+            partial(_told, lambda: Identity(self._topic.id, self._topic.restored))
+        )
 
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Have it committed, if this is still a member."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from builders import reached
 from seeded_loop import SeededLoop
 from simulated_kafka import RETENTION_S
 from simulated_sink import CheckedSink, FailingDeadLetters
@@ -168,7 +169,7 @@ class Run:
                     Batch(
                         partition=partition,
                         begins_at=at,
-                        next_offset=records[-1].offset + 1,
+                        reached=reached(records, topic_id=self.topic.id),
                         records=records,
                     )
                 )

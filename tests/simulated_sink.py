@@ -7,9 +7,8 @@ from fakes import MemoryDeadLetters, MemorySink
 from simulated_kafka import Topic
 from simulated_world import World
 
-from consumers.runtime.batch import Batch, Partition
+from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Unavailable
-from schemas.event import place
 
 
 class CheckedSink(MemorySink):
@@ -26,9 +25,9 @@ class CheckedSink(MemorySink):
         """Tell whether the record can never be applied."""
         return offset in self.rejects or offset in self.chokes_on
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """Begin, and note it."""
-        await super().begin(partition, next_offset)
+        await super().begin(partition, position)
         self.note()
 
     async def handle(self, batch: Batch) -> None:
@@ -36,9 +35,6 @@ class CheckedSink(MemorySink):
         packed = [record for part in batch.packed for record in part]
         batch = replace(batch, records=[*packed, *batch.records], packed=())
         await super().handle(batch)
-        if batch.records:
-            last = batch.records[-1]
-            self.last[batch.partition] = (last.offset, *place(last.headers))
         self.note()
         self.check(batch.partition)
 

@@ -202,9 +202,9 @@ class RemoteSink:
         """Ask the sink."""
         return await self._life.ask(partial(self._sink.position, partition))
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """Have the sink do it."""
-        await self._life.ask(partial(self._sink.begin, partition, next_offset))
+        await self._life.ask(partial(self._sink.begin, partition, position))
 
     async def handle(self, batch: Batch) -> None:
         """Have the sink do it."""

@@ -5,17 +5,17 @@ import contextlib
 from consumers.archive import segment
 from consumers.archive.segment import Summary
 from consumers.archive.store import Exists, Gone, Store
-from consumers.runtime.batch import Partition
+from consumers.runtime.batch import Partition, Position
 
 
-async def begin(store: Store, partition: Partition, next_offset: int) -> None:
+async def begin(store: Store, partition: Partition, position: Position) -> None:
     """
-    Have the chain begin at `next_offset`; where it has begun already, that stays.
+    Have the chain begin at `position`; where it has begun already, that stays.
 
     Raises:
         Unavailable: it may or may not have begun.
     """
-    name, content = segment.beginning(partition, next_offset)
+    name, content = segment.beginning(partition, position)
     with contextlib.suppress(Exists):
         await store.create(name, content)
 

@@ -10,7 +10,7 @@ they still own the partition.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from consumers.archive import chain, segment
 from consumers.archive.store import Exists, NoStore, Store, open_store
@@ -58,32 +58,34 @@ class Archive:
         behind = await self._last(partition)
         return behind.position if behind else None
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Have the chain begin at `next_offset`; where it has begun already, that stays.
+        Have the chain begin at `position`; where it has begun already, that stays.
 
         Raises:
             Unavailable: it may or may not have begun.
         """
-        await chain.begin(self._store, partition, next_offset)
+        await chain.begin(self._store, partition, position)
 
     async def handle(self, batch: Batch) -> None:
         """
         Write the batch as the segment that its first record names.
 
         Raises:
-            Elsewhere: the chain does not end where the batch begins, or the segment is there.
+            Elsewhere: the chain does not end where the batch begins, or is of another topic, or the
+                segment is there.
             Unavailable: the store does not answer now.
             Stopped: the last segment, or the one that is there, is damaged.
         """
         # A store that was put back to an older state is followed, not written on with a gap.
         behind = await self._before(batch) or await self._last(batch.partition)
-        if behind is None or behind.next_offset != batch.begins_at:
-            raise Elsewhere(behind.next_offset if behind else None)
+        if behind is None or not batch.follows(behind.position):
+            raise Elsewhere(behind.position if behind else None)
+        reached = batch.reached._replace(topic_id=batch.reached.topic_id or behind.topic_id)
         if batch.packed or batch.records:
-            made = await asyncio.to_thread(segment.assemble, batch)
+            made = await asyncio.to_thread(segment.assemble, replace(batch, reached=reached))
         else:
-            made = segment.link(behind, batch.next_offset)
+            made = segment.link(behind, reached)
         await self._create(batch.partition, *made)
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:
@@ -91,7 +93,7 @@ class Archive:
         try:
             await self._store.create(name, content)
         except Exists:
-            raise Elsewhere(await self._next_offset(name)) from None
+            raise Elsewhere(await self._position_after(name)) from None
 
     async def _before(self, batch: Batch) -> segment.Summary | None:
         """
@@ -120,9 +122,9 @@ class Archive:
         self._known[partition], summary = found
         return summary
 
-    async def _next_offset(self, name: str) -> int:
+    async def _position_after(self, name: str) -> Position:
         try:
-            return (await self._store.summary(name)).next_offset
+            return (await self._store.summary(name)).position
         except segment.Damaged as damaged:
             raise Stopped(f"The segment {name} is damaged: {damaged}") from damaged
 

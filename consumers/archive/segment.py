@@ -53,6 +53,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     has the one that only says where the chain begins; its `last_offset` is -1, or, where segments
     were expired, that of the last of them, and its `origins` tell what was in them.
 
+    `topic_id` is Kafka's id of the topic, "" where it was not known: offsets of two topics do not
+    make one chain.
+
     `begins_at` is the `next_offset` of the segment before, as the writer knew it: it may be less,
     where another member wrote markers alone meanwhile, never more.
 
@@ -72,15 +75,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_origin: str
     last_sequence: int
     origins: dict[str, tuple[int, int]]
+    topic_id: str
     sha256: str
     own_crc32: int = 0
 
     @property
     def position(self) -> Position:
         """Where the chain goes on behind this segment."""
-        if self.last_offset < 0:
-            return Position(self.next_offset)
-        return Position(self.next_offset, (self.last_offset, self.last_origin, self.last_sequence))
+        last = (self.last_offset, self.last_origin, self.last_sequence)
+        return Position(
+            self.next_offset, None if self.last_offset < 0 else last, self.topic_id or None
+        )
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,17 +214,18 @@ def assemble(batch: Batch) -> tuple[str, bytes]:
         last_origin=last.last_place[0],
         last_sequence=last.last_place[1],
         origins=bounds(pair for part in parts for pair in part.origins.items()),
+        topic_id=batch.reached.topic_id or "",
         sha256=sha256.hexdigest(),
     )
     called = name(batch.partition, offset=first.first[0], timestamp_ms=first.first[1])
     return called, _content(summary, *(part.frame for part in parts))
 
 
-def beginning(partition: Partition, next_offset: int) -> tuple[str, bytes]:
+def beginning(partition: Partition, position: Position) -> tuple[str, bytes]:
     """
     Return name and content of the segment with which every chain begins, without records.
 
-    The name is the same wherever it begins: of several writers one decides.
+    The name is the same wherever it begins, and in whatever topic: of several writers one decides.
     """
     summary = Summary(
         version=VERSION,
@@ -228,13 +234,14 @@ def beginning(partition: Partition, next_offset: int) -> tuple[str, bytes]:
         begins_at=0,
         first_offset=0,
         last_offset=-1,
-        next_offset=next_offset,
+        next_offset=position.next_offset,
         records=0,
         first_timestamp_ms=0,
         last_timestamp_ms=0,
         last_origin="",
         last_sequence=0,
         origins={},
+        topic_id=position.topic_id or "",
         sha256=hashlib.sha256(_EMPTY).hexdigest(),
     )
     return beginning_name(partition, 0), _content(summary, _EMPTY)
@@ -256,13 +263,14 @@ def moved_beginning(expired: Sequence[Summary]) -> tuple[str, bytes]:
     return called, _content(summary, _EMPTY)
 
 
-def link(behind: Summary, next_offset: int) -> tuple[str, bytes]:
+def link(behind: Summary, reached: Position) -> tuple[str, bytes]:
     """Return name and content of a segment without records, behind `behind`: markers came."""
     summary = msgspec.structs.replace(
         behind,
         begins_at=behind.next_offset,
         first_offset=behind.next_offset,
-        next_offset=next_offset,
+        next_offset=reached.next_offset,
+        topic_id=reached.topic_id or "",
         records=0,
         first_timestamp_ms=behind.last_timestamp_ms,
         origins={},

@@ -2,14 +2,17 @@
 -- hash_set.lua comes before this text.
 --
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
--- ARGV     partition, expected offset, next offset, last record's offset and place ('' keeps it),
---          seconds to remember, seconds to keep minutes, people counted exactly at most,
---          the batch (MessagePack), see counts.py, and the secret that hashes are made with
--- Returns  'applied'; the offset where the partition stands, or nil if nowhere: nothing was done;
---          'torn' if an earlier call ended half-way: nothing was done, and nothing will be;
---          'secret ' and the store's own, if that is another: nothing was done.
+-- ARGV     partition, expected offset, topic id ('-': not known), new position, seconds to remember,
+--          seconds to keep minutes, people counted exactly at most, the batch (MessagePack), see
+--          counts.py, and the secret that hashes are made with
+-- Returns  'applied'; the partition's position, if the batch does not follow it, or nil if there is
+--          none: nothing was done; what begins with 'torn' if an earlier call ended half-way:
+--          nothing was done, and nothing will be; 'secret ' and the store's own, if that is another:
+--          nothing was done.
+--
+-- A position is the next offset, the topic's id, and the last record's offset, sequence and origin.
 
-local partition, expected, next_offset, place = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local partition, expected, topic_id, reached = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local remember_s, keep_minutes_s, people_exact_max = ARGV[5], ARGV[6], tonumber(ARGV[7])
 local HOUR_S = 3600
 local PEOPLE_AT_ONCE = 100
@@ -20,11 +23,15 @@ local position = redis.call('HGET', KEYS[1], partition)
 if not position then
     return false
 end
-local stands_at, old_place = string.match(position, '^(%d+) (.*)$')
-if not stands_at then
-    return 'torn'
-elseif stands_at ~= expected then
-    return tonumber(stands_at)
+local next_offset, present_id = string.match(position, '^(%d+) (%S+) ')
+if next_offset ~= expected then
+    return position
+end
+-- An id that is not known, on either side, is taken for the same; one that is known stays.
+if topic_id == '-' then
+    reached = string.gsub(reached, '^(%d+) %S+', '%1 ' .. present_id)
+elseif present_id ~= '-' and present_id ~= topic_id then
+    return position
 end
 
 local prefix = string.match(KEYS[1], '^(.*:)')
@@ -150,5 +157,5 @@ for key, seconds in pairs(expiries) do
 end
 hash_sets_save()
 
-redis.call('HSET', KEYS[1], partition, next_offset .. ' ' .. (place ~= '' and place or old_place))
+redis.call('HSET', KEYS[1], partition, reached)
 return 'applied'

@@ -46,6 +46,10 @@ _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
 _OTHER_SECRET = b"secret "
+# In a position, in the place of what is not known.
+_UNKNOWN = "-"
+# With what apply.lua begins a position while it applies a batch.
+_TORN = b"torn"
 # What says "not now"; any other refusal of a command is a bug.
 _NOT_NOW = (
     exceptions.ConnectionError,
@@ -82,23 +86,19 @@ class Counts:
             found: bytes | None = await self._valkey.hget(layout.POSITIONS, str(partition))  # type: ignore[misc]  # typed for both of its clients
         if found is None:
             return None
-        next_offset, offset, place = found.decode().split(" ", 2)
-        if not next_offset.isdigit():
+        if found.startswith(_TORN):
             raise _torn(partition)
-        if not offset.isdigit():
-            return Position(int(next_offset))
-        origin, _, sequence = place.rpartition(" ")
-        return Position(int(next_offset), (int(offset), origin, int(sequence)))
+        return _position(found)
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Expect `next_offset` of a partition without a position; another position stays.
+        Store `position` of a partition without one; another position stays.
 
         Raises:
             Unavailable: Valkey does not answer.
         """
         async with answering():
-            await self._valkey.hsetnx(layout.POSITIONS, str(partition), f"{next_offset} - -")  # type: ignore[misc]  # as above
+            await self._valkey.hsetnx(layout.POSITIONS, str(partition), _text(position))  # type: ignore[misc]  # as above
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -106,37 +106,38 @@ class Counts:
 
         Raises:
             Rejected: one record is no callback; nothing was counted.
-            Elsewhere: the position is not the one where the batch begins; nothing was counted.
+            Elsewhere: the batch does not follow the position; nothing was counted.
             Unavailable: Valkey did not answer; it may have applied all or nothing.
             Stopped: an earlier call of the script ended half-way.
         """
         told = list(callbacks(batch))
-        answer = await self._apply(batch, told)
-        if isinstance(answer, bytes) and answer.startswith(_OTHER_SECRET):
-            self._secret = answer.removeprefix(_OTHER_SECRET)
-            answer = await self._apply(batch, told)
-        if answer == b"torn":
+        outcome = await self._apply(batch, told)
+        if outcome is not None and outcome.startswith(_OTHER_SECRET):
+            self._secret = outcome.removeprefix(_OTHER_SECRET)
+            outcome = await self._apply(batch, told)
+        if outcome is None:
+            raise Elsewhere(None)
+        if outcome.startswith(_TORN):
             raise _torn(batch.partition)
-        if answer != b"applied":
-            raise Elsewhere(answer)
+        if outcome != b"applied":
+            raise Elsewhere(_position(outcome))
 
-    async def _apply(self, batch: Batch, told: list[Callback]) -> Any:
-        last = told[-1].event if told else None
-        place = f"{batch.records[-1].offset} {last.origin} {last.sequence}" if last else ""
+    async def _apply(self, batch: Batch, told: list[Callback]) -> bytes | None:
         facts = {"origins": _origins(told), "callbacks": _facts(told, self._secret)}
         async with answering():
-            return await self._script(
+            outcome: bytes | None = await self._script(
                 keys=[layout.POSITIONS],
                 args=[
                     str(batch.partition),
                     batch.begins_at,
-                    batch.next_offset,
-                    place,
+                    batch.reached.topic_id or _UNKNOWN,
+                    _text(batch.reached),
                     *self._bounds,
                     msgspec.msgpack.encode(facts),
                     self._secret,
                 ],
             )
+        return outcome
 
     async def close(self) -> None:
         """Close the connections."""
@@ -160,6 +161,23 @@ async def answering() -> AsyncIterator[None]:
         if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
             raise Unavailable(f"Valkey: {error}") from error
         raise
+
+
+def _text(position: Position) -> str:
+    """Return the position as it stands in Valkey: next offset, topic id, then the last record."""
+    last = position.last or (_UNKNOWN, _UNKNOWN, _UNKNOWN)
+    offset, origin, sequence = last
+    # The origin last: it may hold spaces, if no ingress wrote the record.
+    return f"{position.next_offset} {position.topic_id or _UNKNOWN} {offset} {sequence} {origin}"
+
+
+def _position(text: bytes) -> Position:
+    next_offset, topic_id, offset, sequence, origin = text.decode().split(" ", 4)
+    return Position(
+        int(next_offset),
+        None if offset == _UNKNOWN else (int(offset), origin, int(sequence)),
+        None if topic_id == _UNKNOWN else topic_id,
+    )
 
 
 def _torn(partition: Partition) -> Stopped:

@@ -1,8 +1,8 @@
 """
 Where the counts stand in Valkey, for the API that reads them; apply.lua spells the same names.
 
-    hookline:positions                 hash: TOPIC/PARTITION -> next offset; offset, origin,
-                                       sequence of the last record
+    hookline:positions                 hash: TOPIC/PARTITION -> next offset, topic's id, and
+                                       offset, sequence, origin of the last record
     hookline:apps                      set: every SdkAppid
     hookline:applied                   hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied
     hookline:sequence-sums             hash: the same -> their sum, modulo 2^52

@@ -27,14 +27,21 @@ class Record(NamedTuple):
 
 class Position(NamedTuple):
     """
-    Where a sink stands: the offset that it expects next, and the last record that it has.
+    How far a sink has applied a partition: the offset that it expects next, and of which log.
 
-    `last` is that record's offset, origin and sequence, by which another topic of the same name is
-    told from this one; None where the sink keeps none.
+    Offsets alone do not name records: a topic that was deleted and created again, another cluster's
+    topic, and a log that was restored from an older copy have the same offsets. So a position also
+    has `last`, the last record before `next_offset` (its offset, origin and sequence; None if there
+    is none yet, or the sink keeps none), and `topic_id`, Kafka's id of the topic (None if unknown).
     """
 
     next_offset: int
     last: tuple[int, str, int] | None = None
+    topic_id: str | None = None
+
+    def may_continue_in(self, topic_id: str | None) -> bool:
+        """Return False if both topic ids are known and differ."""
+        return self.topic_id is None or topic_id is None or self.topic_id == topic_id
 
 
 # Turns records into what the handler needs of them, `len()` of which is the bytes that it takes.
@@ -65,13 +72,28 @@ class Batch:
     """
     A run of one partition's records; none where all were set aside, or where only markers came.
 
-    `begins_at` is where the batch before it ended, `next_offset` where the next one begins: behind
-    the last record and the transaction markers after it, as far as they were seen. With
+    `begins_at` is where the batch before it ended. `reached` is the position of a sink that has
+    applied the batch, to be stored as it is: its `next_offset` is after the last record and the
+    transaction markers that follow it, as far as they were seen, its `last` the last record, which
+    may be one that was set aside, its `topic_id` that of the topic which all records are of. With
     `Limits.pack` the records stand in `packed`, in order, and `records` is empty.
     """
 
     partition: Partition
     begins_at: int
-    next_offset: int
+    reached: Position
     records: Sequence[Record]
     packed: Sequence[Any] = ()
+
+    @property
+    def next_offset(self) -> int:
+        """Where the next batch begins."""
+        return self.reached.next_offset
+
+    def follows(self, position: Position | None) -> bool:
+        """Return whether a sink at `position` may apply the batch."""
+        return (
+            position is not None
+            and position.next_offset == self.begins_at
+            and position.may_continue_in(self.reached.topic_id)
+        )

@@ -13,6 +13,8 @@ from schemas.record import Callback, callback_record, numbered
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
+# Of two topics of one name; such ids as Kafka has.
+TOPIC_ID, OTHER_TOPIC_ID = "Gr4Zb0xqTZ6B5x0o4YFqDw", "p1p7vXr8R0Swbc8qHV0Wjg"
 HERE = Partition(CALLBACKS.name, 0)
 THERE = Partition(CALLBACKS.name, 1)
 
@@ -31,12 +33,15 @@ class Store:
         return position.next_offset if position else None
 
     async def elsewhere(self, batch: Batch) -> int | None:
-        """Return where the store stands, by its refusal of `batch`."""
+        """Return the store's next offset, by its refusal of `batch`."""
         try:
             await self.handler.handle(batch)
         except Elsewhere as elsewhere:
-            return elsewhere.next_offset
-        raise AssertionError(f"a batch was applied that begins at {batch.begins_at}")
+            refused = elsewhere
+        else:
+            raise AssertionError(f"a batch was applied that begins at {batch.begins_at}")
+        assert refused.position == await self.rival.position(HERE)
+        return refused.next_offset
 
 
 def a_record(offset: int) -> Record:
@@ -60,13 +65,26 @@ def a_record(offset: int) -> Record:
 
 
 def a_batch(
-    first: int, count: int, *, begins_at: int | None = None, next_offset: int | None = None
+    first: int,
+    count: int,
+    *,
+    begins_at: int | None = None,
+    next_offset: int | None = None,
+    last: tuple[int, str, int] | None = None,
+    topic_id: str | None = TOPIC_ID,
 ) -> Batch:
-    """Return a batch of `count` records; before the first and after the last may be markers."""
+    """
+    Return a batch of `count` records; before the first and after the last may be markers.
+
+    `last` is the last record before where it ends, if it has none itself.
+    """
+    next_offset = first + count if next_offset is None else next_offset
+    if count:
+        last = (first + count - 1, ORIGIN, first + count)
     return Batch(
         partition=HERE,
         begins_at=first if begins_at is None else begins_at,
-        next_offset=first + count if next_offset is None else next_offset,
+        reached=Position(next_offset, last, topic_id),
         records=tuple(a_record(offset) for offset in range(first, first + count)),
     )
 
@@ -74,15 +92,15 @@ def a_batch(
 async def an_empty_store_has_no_position_until_it_is_begun(store: Store) -> None:
     """The first to begin decides where, of one partition alone."""
     assert await store.handler.position(HERE) is None
-    await store.handler.begin(HERE, 7)
-    await store.rival.begin(HERE, 9)
+    await store.handler.begin(HERE, Position(7, None, TOPIC_ID))
+    await store.rival.begin(HERE, Position(9, None, TOPIC_ID))
     assert await store.stands_at() == 7
     assert await store.handler.position(THERE) is None
 
 
 async def effect_and_position_move_together(store: Store) -> None:
     """Over the markers that stand before the first record and after the last."""
-    await store.handler.begin(HERE, 0)
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(1, 3, begins_at=0))
     assert (await store.stands_at(), await store.effects()) == (4, 3)
     await store.handler.handle(a_batch(6, 2, begins_at=4, next_offset=9))
@@ -91,7 +109,7 @@ async def effect_and_position_move_together(store: Store) -> None:
 
 async def the_same_batch_again_is_refused(store: Store) -> None:
     """As after an answer that was lost: the write had happened."""
-    await store.handler.begin(HERE, 0)
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
     assert await store.elsewhere(a_batch(0, 3)) == 3
     assert await store.effects() == 3
@@ -99,7 +117,7 @@ async def the_same_batch_again_is_refused(store: Store) -> None:
 
 async def what_begins_elsewhere_is_refused(store: Store) -> None:
     """A rival wrote first; cut differently, begun before or behind, a zombie writes nothing."""
-    await store.handler.begin(HERE, 0)
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.rival.handle(a_batch(0, 5))
     for zombie in (a_batch(0, 7), a_batch(3, 4), a_batch(6, 2)):
         assert await store.elsewhere(zombie) == 5
@@ -114,7 +132,7 @@ async def an_emptied_store_refuses(store: Store) -> None:
 
 async def a_batch_without_records_moves_the_position(store: Store) -> None:
     """All were set aside, or only markers came; otherwise it would come for ever."""
-    await store.handler.begin(HERE, 0)
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 0, next_offset=1))
     assert (await store.stands_at(), await store.effects()) == (1, 0)
     await store.handler.handle(a_batch(1, 1))
@@ -123,21 +141,48 @@ async def a_batch_without_records_moves_the_position(store: Store) -> None:
 
 async def partitions_do_not_mix(store: Store) -> None:
     """Each has a position of its own."""
-    await store.handler.begin(HERE, 0)
-    await store.handler.begin(THERE, 40)
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.handler.begin(THERE, Position(40, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
-    assert await store.rival.position(THERE) == Position(40)
+    assert await store.rival.position(THERE) == Position(40, None, TOPIC_ID)
 
 
 async def the_last_record_stands_beside_the_position(store: Store) -> None:
-    """By it another topic of the same name is told from this one; optional, see `Position`."""
-    await store.handler.begin(HERE, 0)
-    assert await store.handler.position(HERE) == Position(0)
+    """By it another log of the same name is told from this one; optional, see `Position`."""
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    assert await store.handler.position(HERE) == Position(0, None, TOPIC_ID)
     await store.handler.handle(a_batch(3, 1, begins_at=0, next_offset=6))
     last = (3, ORIGIN, 4)
-    assert await store.rival.position(HERE) == Position(6, last)
-    await store.handler.handle(a_batch(6, 0, next_offset=7))
-    assert await store.rival.position(HERE) == Position(7, last)
+    assert await store.rival.position(HERE) == Position(6, last, TOPIC_ID)
+    await store.handler.handle(a_batch(6, 0, next_offset=7, last=last))
+    assert await store.rival.position(HERE) == Position(7, last, TOPIC_ID)
+
+
+async def a_rival_of_another_topic_is_refused(store: Store) -> None:
+    """Two clusters, or a topic that was made anew: the offsets are equal, the records are not."""
+    await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
+    await store.rival.begin(HERE, Position(0, None, OTHER_TOPIC_ID))
+    assert await store.rival.position(HERE) == Position(0, None, TOPIC_ID)
+    for count in (0, 3):
+        strange = a_batch(0, count, next_offset=3, topic_id=OTHER_TOPIC_ID)
+        assert await store.elsewhere(strange) == 0
+    await store.handler.handle(a_batch(0, 3))
+    assert await store.elsewhere(a_batch(3, 2, topic_id=OTHER_TOPIC_ID)) == 3
+    assert (await store.stands_at(), await store.effects()) == (3, 3)
+
+
+async def a_topic_whose_id_is_not_known_is_taken_for_the_same(store: Store) -> None:
+    """An older broker reports no ids. The first id that is known stays."""
+    await store.handler.begin(HERE, Position(0))
+    await store.handler.handle(a_batch(0, 2, topic_id=None))
+    assert await store.rival.position(HERE) == Position(2, (1, ORIGIN, 2))
+    await store.handler.handle(a_batch(2, 2))
+    await store.handler.handle(a_batch(4, 2, topic_id=None))
+    assert await store.rival.position(HERE) == Position(6, (5, ORIGIN, 6), TOPIC_ID)
+    await store.handler.handle(a_batch(6, 0, next_offset=8, last=(5, ORIGIN, 6), topic_id=None))
+    assert await store.rival.position(HERE) == Position(8, (5, ORIGIN, 6), TOPIC_ID)
+    assert await store.elsewhere(a_batch(8, 2, topic_id=OTHER_TOPIC_ID)) == 8
+    assert await store.effects() == 6
 
 
 CHECKS = (
@@ -149,4 +194,6 @@ CHECKS = (
     a_batch_without_records_moves_the_position,
     partitions_do_not_mix,
     the_last_record_stands_beside_the_position,
+    a_rival_of_another_topic_is_refused,
+    a_topic_whose_id_is_not_known_is_taken_for_the_same,
 )

@@ -15,6 +15,8 @@ from schemas.clients import stop_consumer
 FETCH_BYTES = 64 << 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
+# How soon added partitions are noticed; a rebalance follows, of some seconds.
+METADATA_MAX_AGE_MS = 10_000
 
 
 class Assignments(Protocol):
@@ -48,6 +50,7 @@ async def kafka_source(
         enable_auto_commit=False,
         session_timeout_ms=SESSION_TIMEOUT_MS,
         rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
     source = KafkaSource(client)

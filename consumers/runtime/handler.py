@@ -29,14 +29,20 @@ class Unavailable(Exception):
 
 class Elsewhere(Exception):
     """
-    The sink stands at another offset than the batch begins at; the consumer goes there.
+    The sink has another position than the one where the batch begins; the consumer goes there.
 
-    None: the sink has nothing of the partition any more. Then the consumer begins as on assignment.
+    The runtime compares the whole position with the topic before it continues from it. None: the
+    sink has no position of the partition any more. Then the consumer begins as on assignment.
     """
 
-    def __init__(self, next_offset: int | None) -> None:
-        super().__init__(f"the sink stands at offset {next_offset}")
-        self.next_offset = next_offset
+    def __init__(self, position: Position | None) -> None:
+        super().__init__(f"the sink has the position {position}")
+        self.position = position
+
+    @property
+    def next_offset(self) -> int | None:
+        """The offset that the sink expects next."""
+        return self.position.next_offset if self.position else None
 
 
 class Stopped(Exception):
@@ -52,7 +58,7 @@ class Handler(Protocol):
 
     async def position(self, partition: Partition) -> Position | None:
         """
-        Return where the sink stands in `partition`, None if it has nothing of it.
+        Return the sink's position in `partition`, None if it has none.
 
         Raises:
             Unavailable: the sink cannot be asked now.
@@ -60,9 +66,9 @@ class Handler(Protocol):
         """
         ...
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Have the sink expect `next_offset` of `partition`; where it has a position, that one stays.
+        Store `position` as that of `partition`; a position that the sink has already, stays.
 
         Raises:
             Unavailable: the sink cannot be written now.
@@ -71,16 +77,17 @@ class Handler(Protocol):
 
     async def handle(self, batch: Batch) -> None:
         """
-        Apply the batch's effect and move the sink's position, in one write.
+        Apply the batch's effect and move the sink's position to `batch.reached`, in one write.
 
-        Both or none, and only if the sink's position equals `batch.begins_at`: that fences members
-        that have lost the partition without knowing it. The same records may come again, cut into
-        other batches.
+        Both or none, and only if `batch.follows` the sink's position: the offset is
+        `batch.begins_at`, and the topic's id, where both are known, that of the batch. That fences
+        members that have lost the partition without knowing it, and those that read another topic
+        of this name. The same records may come again, cut into other batches.
 
         Raises:
             Rejected: one record can never be applied; nothing of the batch was.
             Unavailable: nothing of it could be applied now.
-            Elsewhere: the sink stands at another offset; nothing of it was applied.
+            Elsewhere: the sink has another position; nothing of it was applied.
             Stopped: going on would lose or double records; a person decides.
         """
         ...

@@ -11,14 +11,15 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
 from consumers.runtime.brake import Brake
+from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
 from consumers.runtime.line import Line, Run
-from consumers.runtime.source import Source
+from consumers.runtime.source import Identity, Source
 from schemas.telemetry import (
     CONSUMER_BATCHES,
     CONSUMER_BYTES,
@@ -35,9 +36,12 @@ log = logging.getLogger(__name__)
 HANDLE_S = 20.0
 POSTPONE_S = 1.0
 POSTPONE_S_MAX = 30.0
-# How often an idle partition's sink is asked whether it still stands where it stood. A write would
-# show it, but a sink that was put back to an older state may wait long for the next record.
+# How often Kafka is asked whether the topic is still the same, and an idle partition's sink whether
+# its position is. A write would show either, but a topic that was made anew, or a sink that was put
+# back to an older state, may wait long for the next record.
 RECHECK_S = 10.0
+# How long a batch waits for Kafka's answer before Kafka is asked again.
+ASK_AGAIN_S = 1.0
 # Older batches are dropped and fetched again: a member that slept must not write what others have
 # long passed, and what the archive has expired since (docs/decisions/0006-archive-chain.md).
 BATCH_AGE_S_MAX = 3600.0
@@ -91,6 +95,15 @@ def _pack_away(
     return packed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The sink's position, and what the topic was, and where it began, when that was asked for."""
+
+    position: Position
+    identity: Identity
+    beginning: int
+
+
 class _Ended(Exception):
     """The partition is not ours any more."""
 
@@ -105,6 +118,8 @@ class Lane:
         self.handling_since: float | None = None
         self.away = False
         self._committed: int | None = None
+        # What the topic was when the sink's position was compared with it.
+        self._identity: Identity | None = None
         self._behind_since_s: float | None = None
         self._source = source
         self._work = work
@@ -179,10 +194,11 @@ class Lane:
         Raises:
             Stopped: going on by itself would lose or double records.
         """
-        position: Position | None = None
+        found: Found | None = None
         with contextlib.suppress(_Ended):
             while True:
-                self._go(position or await self._ask_until_answered())
+                found = found or await self._ask_until_answered()
+                self._go(found)
                 try:
                     await self._deliver()
                 except Elsewhere as elsewhere:
@@ -191,59 +207,58 @@ class Lane:
                     self._answered()
                     CONSUMER_RELOCATED.inc()
                     self.line.clear()
-                    at = elsewhere.next_offset
+                    at = elsewhere.position
                     log.info("the sink of %s has %s at %s", self._work.name, self.partition, at)
-                    position = None if at is None else Position(at)
+                    found = replace(found, position=at) if at else None
 
-    async def _ask_until_answered(self) -> Position:
+    async def _ask_until_answered(self) -> Found:
         while True:
             try:
-                position = await self._position()
+                found = await self._find()
             except Unavailable as error:
                 self._not_told(error)
                 await self._postpone()
             else:
                 self._answered()
-                return position
+                return found
 
-    async def _position(self) -> Position:
+    async def _find(self) -> Found:
         """Return where to go on; where the sink has nothing, have it begin where the topic does."""
         # In this order: what was committed, or deleted, before the sink is asked was in the sink
-        # before that.
+        # before that. And what is read of a topic after its id, is of that topic or a later one.
+        identity = await self._source.identity(self.partition, since=self._work.clock())
         committed = self._committed = await self._source.committed(self.partition)
         beginning = await self._source.beginning(self.partition)
         async with self._bounded("asked"):
             position = await self._work.handler.position(self.partition)
         if position is None:
-            if committed is not None and not self._work.rebuild:
-                raise Stopped(
-                    f"The sink of {self._work.name} has nothing of {self.partition}, but the group "
-                    f"has committed offset {committed}: the sink was emptied, or it is another "
-                    "one. To build it anew from what Kafka still has, start the process once with "
-                    "CONSUMER_REBUILD=true"
-                )
+            if not self._work.rebuild:
+                check_not_emptied(self._work.name, self.partition, committed)
             async with self._bounded("begun"):
-                await self._work.handler.begin(self.partition, beginning)
+                begun = Position(beginning, None, identity.topic_id)
+                await self._work.handler.begin(self.partition, begun)
                 # Another member may have been quicker.
                 position = await self._work.handler.position(self.partition)
             if position is None:
                 raise Unavailable("the sink has not begun")
-        if position.next_offset < beginning:
-            raise Stopped(
-                f"The sink of {self._work.name} expects {self.partition} at "
-                f"{position.next_offset}, but the topic begins at {beginning}: retention deleted "
-                "records before they were in the sink. Going on in silence would hide a loss; see "
-                "'A consumer stops' in docs/operations.md."
-            )
-        if position.last is not None and position.last[0] < beginning:
-            return Position(position.next_offset)  # too old to be compared
-        return position
+        check_topic(self._work.name, self.partition, position, identity.topic_id)
+        ending = await self._source.ending(self.partition)
+        check_offsets(self._work.name, self.partition, position, beginning=beginning, ending=ending)
+        return Found(position=position, identity=identity, beginning=beginning)
 
-    def _go(self, position: Position) -> None:
-        begins_at = position.last[0] if position.last else position.next_offset
-        log.info("%s goes on with %s at %d", self._work.name, self.partition, position.next_offset)
+    def _go(self, found: Found) -> None:
+        position, identity = found.position, found.identity
+        check_topic(self._work.name, self.partition, position, identity.topic_id)
         self._refused = None
-        self.line.begin(position)
+        self._identity = identity
+        # One that retention has deleted cannot be compared.
+        recognize = position.last is not None and position.last[0] >= found.beginning
+        if position.topic_id is None and recognize:
+            # From now on it is known: no batch leaves before the last record is recognized.
+            position = position._replace(topic_id=identity.topic_id)
+        log.info("%s goes on with %s at %s", self._work.name, self.partition, position)
+        self.line.begin(position, recognize=recognize)
+        begins_at = position.last[0] if position.last and recognize else position.next_offset
         self._source.seek(self.partition, begins_at)
         # What the last owner reached may not be committed, and an idle partition would seem to lag.
         if position.next_offset > (self._committed or 0):
@@ -263,7 +278,7 @@ class Lane:
             while run := self.line.due(self._work.clock()):
                 await self._pack()
                 await self._apply(run)
-            if self.line.idle and self._work.clock() - self._checked_at >= RECHECK_S:
+            if self._work.clock() - self._checked_at >= RECHECK_S:
                 await self._recheck()
 
     async def _turn(self) -> None:
@@ -308,6 +323,11 @@ class Lane:
         if clock() - run.since > BATCH_AGE_S_MAX + self._work.limits.age_s:
             raise Elsewhere(None)
         batch, count, size = self.line.batch(), run.count, run.size
+        if not await self._is_same_topic(since=run.fetched_at):
+            until = clock() + ASK_AGAIN_S
+            while clock() < until:
+                await self._turn()
+            return
         try:
             self.handling_since = clock()
             try:
@@ -362,23 +382,49 @@ class Lane:
         # At once: if the rest has to wait, this one is not set aside again.
         self.line.without(rejected[0].offset)
 
-    async def _recheck(self) -> None:
+    async def _is_same_topic(self, *, since: float) -> bool:
         """
-        Ask an idle sink again.
+        Return whether the topic was the same at `since` or later; False if Kafka does not answer.
+
+        A client names a topic by its name when it fetches, and does not notice that another one has
+        the name now. So Kafka is asked after the fetch: the id of a topic never comes back.
 
         Raises:
-            Elsewhere: it was put back to an older state.
+            Elsewhere: it is not, or its log may have been cut or restored meanwhile. So the sink's
+                position is compared again with the topic's id and with the record before it.
+        """
+        try:
+            identity = await self._source.identity(self.partition, since=since)
+        except Unavailable as error:
+            log.warning("%s waits with %s: %s", self._work.name, self.partition, error)
+            return False
+        if identity != self._identity:
+            raise Elsewhere(None)
+        return True
+
+    async def _recheck(self) -> None:
+        """
+        Ask Kafka, and an idle sink, again.
+
+        Raises:
+            Elsewhere: the topic is not the same, or the sink was put back to an older state.
+            Stopped: the topic was made anew, or restored from an older copy.
         """
         self._checked_at = self._work.clock()
+        if not self.line.idle:
+            await self._is_same_topic(since=self._checked_at)
+            return
         begins_at = self.line.begins_at
         try:
-            position = await self._position()
+            found = await self._find()
         except Unavailable as error:
             self._not_told(error)
             return
+        if found.identity != self._identity:
+            raise Elsewhere(None)
         # What came meanwhile is held, not applied: it is compared with when it is written.
-        if position.next_offset != begins_at:
-            raise Elsewhere(position.next_offset)
+        if found.position.next_offset != begins_at:
+            raise Elsewhere(found.position)
 
     def _not_told(self, error: Unavailable) -> None:
         log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)

@@ -9,6 +9,7 @@ from consumers.runtime.handler import Stopped
 from schemas.event import place, received_at_s
 
 _NOT_BEGUN = -1
+ORIGIN_CHARACTERS_MAX = 64
 
 
 @dataclass(slots=True)
@@ -16,14 +17,17 @@ class Run:
     """
     Consecutive records that will be one batch.
 
-    `since`: when the first was fetched. `received_at_s`: when an ingress received it, in seconds
-    since 1970, None where it does not say. `reached` is behind the records and the transaction
-    markers that followed; a run of markers alone has no record. `size` counts for the limits, `raw`
-    is the memory that `records` take, both in bytes.
+    `since`: when the first was fetched, `fetched_at`: when the last was. `received_at_s`: when an
+    ingress received it, in seconds since 1970, None where it does not say. `reached` is behind the
+    records and the transaction markers that followed; a run of markers alone has no record. `size`
+    counts for the limits, `raw` is the memory that `records` take, both in bytes.
     """
 
     since: float
     reached: int
+    # Its last record, also if that was set aside: offset, origin and sequence.
+    last: tuple[int, str, int] | None = None
+    fetched_at: float = 0.0
     received_at_s: float | None = None
     records: list[Record] = field(default_factory=list)
     packed: list[Sized] = field(default_factory=list)
@@ -56,7 +60,10 @@ class Line:
         self._partition = partition
         self._limits = limits
         self._begins_at = _NOT_BEGUN
-        self._last_in_sink: tuple[int, str, int] | None = None
+        # The last record before `begins_at`, and whether the topic has yet to show that it has it.
+        self._last: tuple[int, str, int] | None = None
+        self._to_recognize = False
+        self._topic_id: str | None = None
         self._complete: deque[Run] = deque()
         self._growing: Run | None = None
 
@@ -108,16 +115,19 @@ class Line:
         """The run that leaves next, complete or not."""
         return self._complete[0] if self._complete else self._growing
 
-    def begin(self, position: Position) -> None:
+    def begin(self, position: Position, *, recognize: bool) -> None:
         """
-        Hold records from where the sink stands on; what was held is dropped.
+        Hold records from `position` on, all of topic `position.topic_id`; drop what was held.
 
-        Records that the sink has already are dropped when they come, but the first that comes must
-        be `position.last`, if that is told.
+        Records that the sink has already are dropped when they come. If they are to be recognized,
+        the first that comes must be `position.last`, and no other may lie between that and the
+        position.
         """
         self.clear()
         self._begins_at = position.next_offset
-        self._last_in_sink = position.last
+        self._last = position.last
+        self._to_recognize = recognize
+        self._topic_id = position.topic_id
 
     def clear(self) -> None:
         """Hold nothing, and take nothing until it is begun again."""
@@ -134,18 +144,16 @@ class Line:
         """
         if not self.begun:
             return
-        if records and self._last_in_sink is not None:
-            self._recognize(records[0], self._last_in_sink)
-            self._last_in_sink = None
-        if records and records[0].offset < self._begins_at:
+        if self._to_recognize or (records and records[0].offset < self._begins_at):
+            self._recognize(records, reached)
             records = [record for record in records if record.offset >= self._begins_at]
         if records:
             self._append(records, now)
         last = self._growing or (self._complete[-1] if self._complete else None)
         if last is None and reached > self._begins_at:
-            last = self._growing = Run(now, reached)
-        if last is not None:
-            last.reached = max(last.reached, reached)
+            last = self._growing = Run(now, reached, fetched_at=now)
+        if last is not None and reached > last.reached:
+            last.reached, last.fetched_at = reached, now
 
     def due(self, now: float) -> Run | None:
         """Return the run at the front if it can leave as a batch; an old one is complete."""
@@ -172,7 +180,7 @@ class Line:
         return Batch(
             partition=self._partition,
             begins_at=self._begins_at,
-            next_offset=run.reached,
+            reached=Position(run.reached, run.last or self._last, self._topic_id),
             records=tuple(run.records),
             packed=tuple(run.packed),
         )
@@ -188,11 +196,16 @@ class Line:
         """Make two batches of the one at the front, which has at least two records."""
         whole = self._complete.popleft()
         middle = len(whole.records) // 2
+        first, second = whole.records[:middle], whole.records[middle:]
         halves = [
-            Run(whole.since, reached, whole.received_at_s, records, count=len(records))
-            for records, reached in (
-                (whole.records[:middle], whole.records[middle].offset),
-                (whole.records[middle:], whole.reached),
+            Run(
+                *(whole.since, reached, last, whole.fetched_at, whole.received_at_s, records),
+                count=len(records),
+            )
+            for records, reached, last in (
+                # Not up to the second: records between them may have been set aside.
+                (first, first[-1].offset + 1, _place(first[-1])),
+                (second, whole.reached, whole.last),
             )
         ]
         for half in reversed(halves):
@@ -203,21 +216,37 @@ class Line:
     def applied(self, batch: Batch, now: float) -> None:
         """Let go of the batch at the front: its effect is in the sink."""
         reached = self._complete.popleft().reached
-        self._begins_at = batch.next_offset
+        self._begins_at, self._last = batch.reached.next_offset, batch.reached.last
         # Markers that came while it was on its way: the sink does not stand behind them.
         if self.idle and reached > self._begins_at:
-            self._growing = Run(now, reached)
+            self._growing = Run(now, reached, fetched_at=now)
 
     def _runs(self) -> list[Run]:
         return [*self._complete, *([self._growing] if self._growing else [])]
 
-    def _recognize(self, first: Record, last: tuple[int, str, int]) -> None:
-        if first.offset != last[0] or place(first.headers) != last[1:]:
+    def _recognize(self, records: Sequence[Record], reached: int) -> None:
+        """
+        Compare `records`, all that there are from `_last` up to `reached`, with the sink's.
+
+        Raises:
+            Stopped: the topic has another record in the place of `_last`, or one after it which the
+                sink must have had and has not.
+        """
+        if self._last is None or (not records and reached <= self._last[0]):
+            return
+        unknown = [r.offset for r in records if self._last[0] < r.offset < self._begins_at]
+        found = _place(records[0]) if records else None
+        offset, origin, sequence = self._last
+        if unknown or (self._to_recognize and found != (offset, _plain(origin), sequence)):
             raise Stopped(
-                f"The last record that the sink has of {self._partition} is sequence {last[2]} of "
-                f"origin {last[1]!r} at offset {last[0]}. The topic has another one there: it was "
-                "made anew, or it is another cluster. See 'A consumer stops' in docs/operations.md."
+                f"The last record that the sink has of {self._partition} is sequence {sequence} of "
+                f"origin {origin!r} at offset {offset}. The topic has another record there, or "
+                f"one between it and offset {self._begins_at}: the topic was restored from an "
+                "older copy or made anew, or it is another cluster's. To go on, begin in a new "
+                "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
+                "docs/operations.md."
             )
+        self._to_recognize = False
 
     def _append(self, records: Sequence[Record], now: float) -> None:
         while records:
@@ -237,7 +266,8 @@ class Line:
                 run.count += len(fitting)
                 run.size += size
                 run.raw += raw
-                run.reached = fitting[-1].offset + 1
+                run.reached, run.last = fitting[-1].offset + 1, _place(fitting[-1])
+                run.fetched_at = now
             records = records[len(fitting) :]
             full = run.count >= self._limits.records or run.size >= self._limits.bytes
             if records or full:
@@ -266,6 +296,16 @@ class Line:
         return (
             0 if self._limits.period_s is None else timestamp_ms // (self._limits.period_s * 1000)
         )
+
+
+def _place(record: Record) -> tuple[int, str, int]:
+    origin, sequence = place(record.headers)
+    return record.offset, _plain(origin), sequence
+
+
+def _plain(origin: str) -> str:
+    """Return what every sink can keep, also of a record that no ingress wrote."""
+    return origin.replace("\0", "\\0")[:ORIGIN_CHARACTERS_MAX]
 
 
 def weights(records: Sequence[Record]) -> tuple[int, int]:

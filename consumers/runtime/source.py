@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -17,6 +18,7 @@ from aiokafka.errors import (
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Unavailable
+from schemas.topic_ids import TopicLog, topic_log
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,18 @@ class OutOfRange(Exception):
         self.offsets = offsets
 
 
+class Identity(NamedTuple):
+    """
+    Of which log a partition's records are. Offsets mean the same only as long as it is equal.
+
+    `topic_id` is Kafka's, None if it reports none. `log` differs after every election of a leader
+    and every new connection to it: then the log may have been cut, or restored from an older copy.
+    """
+
+    topic_id: str | None
+    log: object
+
+
 class Source(Protocol):
     """What the runner needs of Kafka; the simulation has a twin of it."""
 
@@ -82,6 +96,19 @@ class Source(Protocol):
         """Return the lowest offset that the partition still has."""
         ...
 
+    async def ending(self, partition: Partition) -> int:
+        """Return the offset behind all that can be read, as it is now."""
+        ...
+
+    async def identity(self, partition: Partition, *, since: float) -> Identity:
+        """
+        Return the partition's identity, as it was at `since` (`time.monotonic`) or later.
+
+        Raises:
+            Unavailable: Kafka does not answer, or has no such topic now.
+        """
+        ...
+
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Have it committed soon, for lag tools. Nothing waits for it or depends on it."""
         ...
@@ -101,6 +128,8 @@ class KafkaSource:
         # Between an assignment, which may be empty, and the next revocation.
         self.is_member = False
         self._background: list[asyncio.Task[None]] = []
+        # By broker and topic: when it was asked last, and its answer.
+        self._asked: dict[tuple[int, str], tuple[float, asyncio.Task[TopicLog]]] = {}
 
     @contextlib.contextmanager
     def in_background(self) -> Iterator[None]:
@@ -112,7 +141,7 @@ class KafkaSource:
         try:
             yield
         finally:
-            for task in self._background:
+            for task in (*self._background, *(answer for _, answer in self._asked.values())):
                 task.cancel()
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
@@ -215,6 +244,44 @@ class KafkaSource:
                 offsets: Mapping[TopicPartition, int] = await self._client.beginning_offsets([tp])
                 return offsets[tp]
 
+    async def ending(self, partition: Partition) -> int:
+        """
+        Return the last stable offset.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        tp = TopicPartition(*partition)
+        with _answering("the last offset"):
+            async with asyncio.timeout(CALL_S):
+                offsets: Mapping[TopicPartition, int] = await self._client.end_offsets([tp])
+                return offsets[tp]
+
+    async def identity(self, partition: Partition, *, since: float) -> Identity:
+        """
+        Return what the partition's leader knows; partitions of one broker share an answer.
+
+        Raises:
+            Unavailable: Kafka does not answer, or has no such topic now.
+        """
+        client = self._client._client  # noqa: SLF001
+        leader = client.cluster.leader_for_partition(TopicPartition(*partition))
+        if leader is None or leader < 0:
+            raise Unavailable(f"Kafka does not tell who leads {partition}")
+        asked_at, answer = self._asked.get((leader, partition.topic), (-1.0, None))
+        if answer is None or asked_at < since or _has_failed(answer):
+            answer = asyncio.create_task(_ask(client, leader, partition.topic))
+            answer.add_done_callback(_has_failed)  # nobody may wait for it any more
+            self._asked[leader, partition.topic] = time.monotonic(), answer
+        await asyncio.wait((answer,))
+        if answer.cancelled():
+            raise Unavailable("the client ends")
+        with _answering(f"the id of the topic {partition.topic}"):
+            found = answer.result()
+        return Identity(
+            found.topic_id, (leader, found.epochs.get(partition.number), found.connection)
+        )
+
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Have it committed by number, together with what else was reached meanwhile."""
         if not self._reached:
@@ -257,6 +324,15 @@ class KafkaSource:
                     if self._reached.get(tp) == offset:
                         del self._reached[tp]
             await asyncio.sleep(COMMIT_PAUSE_S)
+
+
+async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:
+    async with asyncio.timeout(CALL_S):
+        return await topic_log(client, node_id, topic)
+
+
+def _has_failed(answer: asyncio.Task[TopicLog]) -> bool:
+    return answer.done() and (answer.cancelled() or answer.exception() is not None)
 
 
 @contextlib.contextmanager

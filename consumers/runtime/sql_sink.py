@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
-from schemas.event import place
 
 log = logging.getLogger(__name__)
 
@@ -26,18 +25,21 @@ LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 _POSITIONS = """create table if not exists hookline_positions (
     consumer varchar(255) not null, topic varchar(255) not null, partition_number integer not null,
     next_offset bigint not null, last_offset bigint, last_origin text, last_sequence bigint,
-    primary key (consumer, topic, partition_number))"""
+    topic_id varchar(64), primary key (consumer, topic, partition_number))"""
 _OF_ONE = " where consumer = ? and topic = ? and partition_number = ?"
-_FIND = "select next_offset, last_offset, last_origin, last_sequence from hookline_positions"
+_FIND = (
+    "select next_offset, topic_id, last_offset, last_origin, last_sequence from hookline_positions"
+)
 _BEGIN = (
-    "insert into hookline_positions (consumer, topic, partition_number, next_offset)"
-    " values (?, ?, ?, ?)"
+    "insert into hookline_positions (consumer, topic, partition_number, next_offset, topic_id)"
+    " values (?, ?, ?, ?, ?)"
 )
-# Where no record came, the last one stays.
 _MOVE = (
-    "update hookline_positions set next_offset = ?, last_offset = coalesce(?, last_offset),"
-    " last_origin = coalesce(?, last_origin), last_sequence = coalesce(?, last_sequence)"
+    "update hookline_positions set next_offset = ?, last_offset = ?, last_origin = ?,"
+    " last_sequence = ?, topic_id = coalesce(?, topic_id)"
 )
+# An id that is not known, on either side, is taken for the same.
+_FOLLOWS = " and next_offset = ? and coalesce(topic_id, ?, '') = coalesce(?, topic_id, '')"
 _FORGET = "delete from hookline_positions"
 # Each connection probes with a row of its own, which is always rolled back: a process that freezes
 # meanwhile holds up nobody.
@@ -115,14 +117,14 @@ class SqlSink:
         position: Position | None = await self._in_thread(partition, self._position)
         return position
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Expect `next_offset` of a partition without a position; another position stays.
+        Store `position` of a partition without one; another position stays.
 
         Raises:
             Unavailable: the database does not answer.
         """
-        await self._in_thread(partition, self._begin, next_offset)
+        await self._in_thread(partition, self._begin, position)
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -130,7 +132,7 @@ class SqlSink:
 
         Raises:
             Rejected: by `apply`, or the database refuses a row, and nobody knows of which record.
-            Elsewhere: the position is not the one where the batch begins; nothing was written.
+            Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
         """
         try:
@@ -156,23 +158,24 @@ class SqlSink:
         with self._transaction(partition) as cursor:
             return self._find(cursor, partition)
 
-    def _begin(self, partition: Partition, next_offset: int) -> None:
+    def _begin(self, partition: Partition, position: Position) -> None:
         # Refused: it has begun.
         with suppress(_Refused), self._transaction(partition) as cursor:
-            self._execute(cursor, _BEGIN, self._name, *partition, next_offset)
+            self._execute(
+                *(cursor, _BEGIN, self._name, *partition),
+                *(position.next_offset, position.topic_id),
+            )
 
     def _handle(self, partition: Partition, batch: Batch) -> None:
-        last: tuple[int, str, int] | tuple[None, None, None] = (None, None, None)
-        if batch.records:
-            last = (batch.records[-1].offset, *place(batch.records[-1].headers))
+        next_offset, last, topic_id = batch.reached
         with self._transaction(partition) as cursor:
             self._execute(
-                *(cursor, f"{_MOVE}{_OF_ONE} and next_offset = ?", batch.next_offset, *last),
-                *(self._name, *partition, batch.begins_at),
+                *(cursor, _MOVE + _OF_ONE + _FOLLOWS),
+                *(next_offset, *(last or (None, None, None)), topic_id),
+                *(self._name, *partition, batch.begins_at, topic_id, topic_id),
             )
             if cursor.rowcount != 1:
-                stands_at = self._find(cursor, partition)
-                raise Elsewhere(stands_at.next_offset if stands_at else None)
+                raise Elsewhere(self._find(cursor, partition))
             if batch.records:
                 self._apply(cursor, batch)
 
@@ -180,8 +183,10 @@ class SqlSink:
         self._execute(cursor, _FIND + _OF_ONE, self._name, *partition)
         if (found := cursor.fetchone()) is None:
             return None
-        next_offset, *last = found
-        return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]))
+        next_offset, topic_id, *last = found
+        return Position(
+            next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id
+        )
 
     def _execute(self, cursor: Any, statement: str, *values: object) -> None:
         cursor.execute(statement.replace("?", self._mark), values)
@@ -240,7 +245,7 @@ class SqlSink:
         """Roll back a row: one that stays would mean that effect and position are two writes."""
         probe = Partition(_PROBE_TOPIC, randbelow(1 << 31))
         cursor = connection.cursor()
-        self._execute(cursor, _BEGIN, self._name, *probe, 0)
+        self._execute(cursor, _BEGIN, self._name, *probe, 0, None)
         connection.rollback()
         stays = self._find(cursor, probe)
         if stays:

@@ -1,15 +1,16 @@
 -- A batch's rows and the partition's position in one statement: all of it, or nothing.
--- Nothing where the position is not the expected one: `moved` is empty then, and so is what is
+-- Nothing where the position is not the expected one, or of another topic: `moved` is empty then, and so is what is
 -- joined with it. A rival waits for the row lock of `update` and compares anew when it is free.
 -- Arrays come in binary (b): as text the client would escape them letter by letter, in Python.
 with moved as (
     update hookline.positions
     set next_offset = %(next_offset)s,
-        -- None where every record of the batch was set aside.
-        last_offset = coalesce(%(last_offset)s, positions.last_offset),
-        last_origin = coalesce(%(last_origin)s, positions.last_origin),
-        last_sequence = coalesce(%(last_sequence)s, positions.last_sequence)
+        last_offset = %(last_offset)s, last_origin = %(last_origin)s,
+        last_sequence = %(last_sequence)s,
+        topic_id = coalesce(%(topic_id)s, positions.topic_id)
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
+        -- Where an older broker reports no id, null.
+        and coalesce(topic_id = %(topic_id)s, true)
     returning 1
 ), new_receipts as (
     insert into hookline.receipts (origin, sequence, ce_id, received_at)

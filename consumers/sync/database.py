@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
-from consumers.sync.rows import as_text, rows
+from consumers.sync.rows import rows
 from schemas.settings import Secret
 
 log = logging.getLogger(__name__)
@@ -61,27 +61,30 @@ class Database:
         """
         async with self._connection(partition) as connection:
             cursor = await connection.execute(
-                "select next_offset, last_offset, last_origin, last_sequence"
+                "select next_offset, topic_id, last_offset, last_origin, last_sequence"
                 " from hookline.positions where topic = %s and partition = %s",
                 partition,
             )
             found = await cursor.fetchone()
         if found is None:
             return None
-        next_offset, *last = found
-        return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]))
+        next_offset, topic_id, *last = found
+        return Position(
+            next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id
+        )
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
+    async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Expect `next_offset` of a partition without a position; another position stays.
+        Store `position` of a partition without one; another position stays.
 
         Raises:
             Unavailable: the database does not answer.
         """
         async with self._connection(partition) as connection:
             await connection.execute(
-                "insert into hookline.positions values (%s, %s, %s) on conflict do nothing",
-                (*partition, next_offset),
+                "insert into hookline.positions (topic, partition, next_offset, topic_id)"
+                " values (%s, %s, %s, %s) on conflict do nothing",
+                (*partition, position.next_offset, position.topic_id),
             )
 
     async def handle(self, batch: Batch) -> None:
@@ -91,7 +94,7 @@ class Database:
         Raises:
             Rejected: a record is no callback, or a row is refused, which PostgreSQL does not name;
                 nothing was written.
-            Elsewhere: the position is not the one where the batch begins; nothing was written.
+            Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
         """
         told = list(callbacks(batch))
@@ -108,23 +111,23 @@ class Database:
             await self._drop(partition)
 
     async def _apply(self, batch: Batch, told: list[Callback]) -> None:
-        last = told[-1].event if told else None
+        last = batch.reached.last
         values = {
             "topic": batch.partition.topic,
             "partition": batch.partition.number,
             "begins_at": batch.begins_at,
             "next_offset": batch.next_offset,
-            "last_offset": batch.records[-1].offset if last else None,
-            "last_origin": as_text(last.origin) if last else None,
-            "last_sequence": last.sequence if last else None,
+            "last_offset": last[0] if last else None,
+            "last_origin": last[1] if last else None,
+            "last_sequence": last[2] if last else None,
+            "topic_id": batch.reached.topic_id,
             **rows(told).columns(),
         }
         async with self._connection(batch.partition) as connection:
             cursor = await connection.execute(_APPLY, values)
             found = await cursor.fetchone()
         if not (found and found[0]):
-            stands_at = await self.position(batch.partition)
-            raise Elsewhere(stands_at.next_offset if stands_at else None)
+            raise Elsewhere(await self.position(batch.partition))
 
     @asynccontextmanager
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:

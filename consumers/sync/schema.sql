@@ -6,9 +6,10 @@ create table hookline.positions (
     topic text,
     partition integer,
     next_offset bigint not null,
-    last_offset bigint,       -- the last record that was applied: its offset, and its place
+    last_offset bigint,       -- the last record before it: its offset, and its place
     last_origin text,         -- all three null before the first
     last_sequence bigint,
+    topic_id text,            -- Kafka's id of the topic; null where it reports none
     primary key (topic, partition)
 );
 

@@ -13,7 +13,7 @@ from valkey import Valkey
 from valkey.exceptions import ResponseError
 
 from consumers.counters.counts import Counts, connect
-from consumers.runtime.batch import Record
+from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
@@ -73,7 +73,7 @@ async def bench_at(url: Secret, *, people_exact_max: int) -> AsyncIterator[Bench
     counts = Counts(url, remember_s=3600, keep_minutes_s=7200, people_exact_max=people_exact_max)
     valkey = connect(url)
     async with TestClient(TestServer(application(Figures(valkey)))) as client:
-        await counts.begin(P0, 0)
+        await counts.begin(P0, Position(0))
         yield Bench(counts, client, url)
     await valkey.aclose()
     await counts.close()

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
+from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.embedded import child
@@ -23,7 +24,7 @@ from schemas.settings import Secret
 async def database(conninfo: str) -> AsyncIterator[Database]:
     """A database that stands at offset 0."""
     made = Database(Secret(conninfo))
-    await made.begin(P0, 0)
+    await made.begin(P0, Position(0))
     yield made
     await made.close()
 
@@ -113,7 +114,7 @@ async def test_a_database_that_cannot_hold_every_letter_stops_the_consumer(
 async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:
     """Neither fails on what the other made."""
     members = [Database(Secret(conninfo)) for _ in range(5)]
-    await asyncio.gather(*(member.begin(P0, at) for at, member in enumerate(members)))
+    await asyncio.gather(*(member.begin(P0, Position(at)) for at, member in enumerate(members)))
     positions = {await member.position(P0) for member in members}
     assert len(positions) == 1
     for member in members:
@@ -139,7 +140,7 @@ async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> No
     """Also one that hangs: the call ends by itself, and works again once it has woken up."""
     with child.running(EmbeddedPostgres(tmp_path / "postgres")) as server:
         database = Database(Secret(server.conninfo))
-        await database.begin(P0, 0)
+        await database.begin(P0, Position(0))
         assert server.process is not None
         backends = children(server.process.pid)
         for pid in backends:

@@ -11,7 +11,7 @@ from builders import MAD_TIMES, P0, a_body, a_stored_batch, a_stored_record
 from valkey import Valkey
 
 from consumers.counters.counts import Counts
-from consumers.runtime.batch import Record
+from consumers.runtime.batch import Position, Record
 from schemas.settings import Secret
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -58,7 +58,7 @@ class Traffic:
     async def count(self, *records: Record) -> None:
         """Count these, wherever they are."""
         if not self.reached:
-            await self.counts.begin(P0, 0)
+            await self.counts.begin(P0, Position(0))
         numbered = [each._replace(offset=self.reached + at) for at, each in enumerate(records)]
         await self.counts.handle(a_stored_batch(*numbered))
         self.reached += len(numbered)

@@ -14,7 +14,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from consumers.runtime import Batch, Elsewhere, Handler, Rejected, Stopped, Unavailable, sql_sink
+from consumers.runtime import (
+    Batch,
+    Elsewhere,
+    Handler,
+    Position,
+    Rejected,
+    Stopped,
+    Unavailable,
+    sql_sink,
+)
 from consumers.runtime.contract import HERE, THERE, a_batch
 from consumers.runtime.sql_sink import SqlSink
 
@@ -77,7 +86,7 @@ async def base(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 async def test_a_row_that_is_refused_leaves_nothing_behind(base: Base) -> None:
     """The batch comes again in halves, for nobody knows which record it was."""
     handler = await base.member()
-    await handler.begin(HERE, 0)
+    await handler.begin(HERE, Position(0))
     await handler.handle(a_batch(0, 10))
     with pytest.raises(Rejected) as raised:
         await handler.handle(a_batch(10, 5))
@@ -101,7 +110,7 @@ async def test_what_the_effect_raises_is_told_as_it_is_and_leaves_nothing_behind
             raise ZeroDivisionError
 
     handler = await base.member(apply)
-    await handler.begin(HERE, 0)
+    await handler.begin(HERE, Position(0))
     with pytest.raises(Rejected, match="the test says so") as raised:
         await handler.handle(a_batch(0, 3))
     assert raised.value.offset == 2
@@ -147,7 +156,7 @@ async def test_no_transaction_is_open_when_the_exception_leaves(
 ) -> None:
     """Whatever it is: another connection writes at once, although the exception still lives."""
     handler = await base.member(apply)
-    await handler.begin(HERE, 0)
+    await handler.begin(HERE, Position(0))
     with pytest.raises(wanted) as raised:
         await handler.handle(a_batch(0, 3))
     assert raised.value.__traceback__ is not None
@@ -183,7 +192,7 @@ async def test_text_that_no_database_can_hold_is_refused(base: Base) -> None:
         cursor.execute(f"insert into words values ({mark})", ("\ud800",))  # noqa: S608 - a mark
 
     handler = await base.member(apply, tables=["create table if not exists words (word text)"])
-    await handler.begin(HERE, 0)
+    await handler.begin(HERE, Position(0))
     with pytest.raises(Rejected):
         await handler.handle(a_batch(0, 1))
 
@@ -198,7 +207,7 @@ async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base
         with pytest.raises(Stopped, match="commits by itself"):
             await wrong.position(HERE)
     right = await base.member()
-    await right.begin(HERE, 0)
+    await right.begin(HERE, Position(0))
     await right.handle(a_batch(0, 1))
     assert base.seen() == [0]
 
@@ -206,7 +215,7 @@ async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base
 async def test_of_two_rivals_one_wins_every_race(base: Base) -> None:
     """The other is told where the winner stands."""
     members = [await base.member() for _ in range(2)]
-    await members[0].begin(HERE, 20)
+    await members[0].begin(HERE, Position(20))
     for at in range(20, 50):
         races = [member.handle(a_batch(at, 1)) for member in members]
         ends = await asyncio.gather(*races, return_exceptions=True)
@@ -238,7 +247,7 @@ async def test_a_call_that_was_given_up_ends_before_the_next_one_begins(base: Ba
         see(cursor, batch)
 
     handler = await base.member(slow)
-    await handler.begin(HERE, 0)
+    await handler.begin(HERE, Position(0))
     given_up = asyncio.create_task(handler.handle(a_batch(0, 3)))
     await asyncio.to_thread(begun.wait, 20)
     given_up.cancel()
@@ -256,7 +265,7 @@ async def test_partitions_do_not_wait_for_each_other(conninfo: str) -> None:
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
         for partition in (HERE, THERE):
-            await handler.begin(partition, 0)
+            await handler.begin(partition, Position(0))
         with psycopg.connect(conninfo) as frozen:
             frozen.execute(
                 "select 1 from hookline_positions where partition_number = %s for update",
@@ -283,7 +292,7 @@ async def test_partitions_do_not_wait_for_one_that_hangs_while_it_connects(base:
     await asyncio.to_thread(hanging.wait, 20)
     try:
         async with asyncio.timeout(20):
-            await handler.begin(THERE, 0)
+            await handler.begin(THERE, Position(0))
             await handler.handle(replace(a_batch(0, 3), partition=THERE))
         assert not stuck.done()
     finally:
@@ -313,7 +322,7 @@ async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_makes_
             async with asyncio.timeout(20):
                 while server.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110 - a server notifies nobody
                     await asyncio.sleep(0.01)
-                await handler.begin(THERE, 0)
+                await handler.begin(THERE, Position(0))
                 await handler.handle(replace(a_batch(0, 3), partition=THERE))
             assert not stuck.done()
             server.execute(
@@ -333,7 +342,7 @@ async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Pa
         with pytest.raises(Unavailable, match="unable to open"):
             await handler.position(HERE)
         file.parent.mkdir()
-        await handler.begin(HERE, 0)
+        await handler.begin(HERE, Position(0))
         with closing(sqlite3.connect(file)) as other:
             other.execute("begin immediate")
             with pytest.raises(Unavailable, match="locked"):
@@ -345,7 +354,7 @@ async def test_a_server_that_went_away_is_asked_anew(conninfo: str) -> None:
     """The call in flight fails as unavailable, the next one has another connection."""
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
-        await handler.begin(HERE, 0)
+        await handler.begin(HERE, Position(0))
         with psycopg.connect(conninfo, autocommit=True) as other:
             other.execute(
                 "select pg_terminate_backend(pid) from pg_stat_activity"

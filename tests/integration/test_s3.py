@@ -50,8 +50,8 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) ->
     """As on a local disk: beginning, records, markers; the position is what is there."""
     archive = Archive(store)
     assert await archive.position(P0) is None
-    await archive.begin(P0, 5)
-    await archive.begin(P0, 8)
+    await archive.begin(P0, Position(5))
+    await archive.begin(P0, Position(8))
     assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
     markers = a_stored_batch(a_record(10), next_offset=12)
@@ -92,7 +92,7 @@ async def test_of_many_writers_of_one_name_one_wins(
 
 async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
-    await Archive(store).begin(P0, 5)
+    await Archive(store).begin(P0, Position(5))
     late = segment.assemble(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
@@ -109,7 +109,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
 ) -> None:
     """It may have been created, and was: who tries again finds it, and nothing is there twice."""
     archive = Archive(store)
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     network.becomes(Network.LOSES_ANSWERS)
     # The client tries again by itself, and may find it by itself.
     with pytest.raises((Unavailable, Exists)):
@@ -130,7 +130,7 @@ async def test_a_network_that_fails_is_an_outage(
 ) -> None:
     """Within the time that the runtime gives a call, which is 20 s; no record is set aside."""
     archive = Archive(store)
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     network.becomes(network_is)
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable):

@@ -142,7 +142,7 @@ def test_held_records_leave_once_and_in_order(
 ) -> None:
     """However they arrive and wherever batches are cut; batches join without a gap."""
     line = Line(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
-    line.begin(Position(0))
+    line.begin(Position(0), recognize=False)
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]
     waiting = [Record(offset, 0, None, b"x" * (offset % 50), ()) for offset in offsets]
     left: list[int] = []

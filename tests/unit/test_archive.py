@@ -29,7 +29,7 @@ async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
     """The position is what is on disk, per partition."""
     archive = Archive(store)
     assert await archive.position(P0) is None
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     assert await archive.position(P0) == Position(5)
     await archive.handle(a_batch(5, 6, 9))
     await archive.handle(a_stored_batch(a_record(12), a_record(13), begins_at=10))
@@ -39,14 +39,14 @@ async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
 
 async def test_a_chain_begins_once(store: Store) -> None:
     """Wherever the topic begins by then: a slow member must not begin another one."""
-    await Archive(store).begin(P0, 5)
-    await Archive(store).begin(P0, 8)
+    await Archive(store).begin(P0, Position(5))
+    await Archive(store).begin(P0, Position(8))
     assert await Archive(store).position(P0) == Position(5)
 
 
 async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
-    await Archive(store).begin(P0, 5)
+    await Archive(store).begin(P0, Position(5))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
         await Archive(store).handle(a_batch(5, 6))
@@ -57,7 +57,7 @@ async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
 
 async def test_between_look_and_create_the_name_decides(store: Store) -> None:
     """A zombie that wakes up there is refused by the store itself."""
-    await Archive(store).begin(P0, 5)
+    await Archive(store).begin(P0, Position(5))
     late = segment.assemble(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Exists):
@@ -67,7 +67,7 @@ async def test_between_look_and_create_the_name_decides(store: Store) -> None:
 async def test_a_store_that_is_put_back_under_a_busy_writer_is_followed(store: Store) -> None:
     """Not written on with a gap, which only `verify` would find later."""
     archive = Archive(store)
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     await archive.handle(a_batch(5, 6))
     await archive.handle(a_batch(7, 8))
     for name in (await store.names(P0))[2:]:
@@ -89,7 +89,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
 ) -> None:
     """Whatever the broker's clock did: a segment of a year to come hides none of this year."""
     archive, now_ms = Archive(store), int(time.time() * 1000)
-    await archive.begin(P0, 0)
+    await archive.begin(P0, Position(0))
     for offset, day in enumerate(days):
         record = a_record(offset, timestamp_ms=now_ms + day * 24 * 3_600_000)
         await archive.handle(a_stored_batch(record))
@@ -106,7 +106,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
 ) -> None:
     """It only looks whether that segment is there: each write would list a year's names."""
     archive = Archive(store)
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     assert await archive.position(P0) == Position(5)
     monkeypatch.setattr("os.scandir", None)
     await archive.handle(a_batch(5, 6))
@@ -118,7 +118,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
 async def test_markers_move_the_chain_on(store: Store) -> None:
     """Behind a segment in its summary; alone as a segment without records."""
     archive, other = Archive(store), Archive(store)
-    await archive.begin(P0, 5)
+    await archive.begin(P0, Position(5))
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
     assert await Archive(store).position(P0) == Position(9, (5, "o" * 16, 5))
     markers = replace(a_stored_batch(a_record(9), next_offset=12), records=())

@@ -6,7 +6,7 @@ from builders import P0, a_body
 
 from consumers.archive import segment
 from consumers.archive.segment import Line
-from consumers.runtime.batch import Batch
+from consumers.runtime.batch import Batch, Position
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
 
@@ -36,7 +36,7 @@ def audited(
         tally.see_expired(P0.number, {ORIGIN: expired})
     packed = [segment.pack(P0, [records[sequence] for sequence in archive])]
     _, content = segment.assemble(
-        Batch(partition=P0, begins_at=0, next_offset=8, records=(), packed=packed)
+        Batch(partition=P0, begins_at=0, reached=Position(8), records=(), packed=packed)
     )
     for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=Line))

@@ -29,10 +29,10 @@ class MayBeAway(MemorySink):
         self._answer()
         return await super().position(partition)
 
-    async def begin(self, partition: Partition, next_offset: int) -> None:
-        """Expect `next_offset`."""
+    async def begin(self, partition: Partition, position: Position) -> None:
+        """Keep `position`."""
         self._answer()
-        await super().begin(partition, next_offset)
+        await super().begin(partition, position)
 
     async def handle(self, batch: Batch) -> None:
         """Apply the batch."""

@@ -13,7 +13,7 @@ from builders import P0, SAMPLES, a_record, a_stored_batch
 
 from consumers.archive import lines, segment
 from consumers.archive.segment import Damaged, Line
-from consumers.runtime.batch import Record
+from consumers.runtime.batch import Position, Record
 
 
 def lines_of(content: bytes) -> list[Line]:
@@ -138,24 +138,24 @@ def test_packs_of_a_batch_become_one_segment() -> None:
     expected = segment.read_summary(encode(*records))
     assert summary.origins == expected.origins == {"o" * 16: (5, 7)}
     assert (summary.position, summary.records) == (expected.position, 3)
-    assert summary.position == (43, (42, "o" * 16, 6))
+    assert summary.position == Position(43, (42, "o" * 16, 6))
 
 
 def test_segments_without_records_say_where_the_chain_stands() -> None:
     """Where it begins, under one name for all; and behind markers that followed a record."""
     names, positions = set(), []
     for offset in (0, 7):
-        name, content = segment.beginning(P0, offset)
+        name, content = segment.beginning(P0, Position(offset))
         names.add(name)
         positions.append(segment.read_summary(content).position)
         assert lines_of(content) == []
     assert names == {"tim.callbacks.v1/0/00000000000000000000-0001-01-01T00.jsonl.zst"}
-    assert positions == [(0, None), (7, None)]
+    assert positions == [Position(0), Position(7)]
     behind = segment.read_summary(encode(a_record(5)))
-    name, content = segment.link(behind, 9)
+    name, content = segment.link(behind, Position(9))
     link = segment.read_summary(content)
     assert name == "tim.callbacks.v1/0/00000000000000000006-2023-11-14T22.jsonl.zst"
-    assert (link.first_offset, link.position) == (6, (9, behind.position.last))
+    assert (link.first_offset, link.position) == (6, Position(9, behind.position.last))
     assert lines_of(content) == []
 
 

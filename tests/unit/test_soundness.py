@@ -9,7 +9,7 @@ from archives import FIRST_MS, ORIGIN, WrittenArchive, forge, numbered
 from builders import P0
 
 from consumers.archive import segment
-from consumers.runtime.batch import Batch
+from consumers.runtime.batch import Batch, Position
 from ops.soundness import check
 
 
@@ -69,7 +69,7 @@ async def test_a_line_that_is_no_records_is_found(
 
 def test_a_checked_file_tells_its_places() -> None:
     """What the numbers are made of."""
-    batch = Batch(partition=P0, begins_at=0, next_offset=3, records=(), packed=())
+    batch = Batch(partition=P0, begins_at=0, reached=Position(3), records=(), packed=())
     records = [numbered(4), numbered(6)._replace(offset=1)]
     name, content = segment.assemble(replace(batch, packed=[segment.pack(P0, records)]))
     found = check(name, content)

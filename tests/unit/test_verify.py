@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from consumers.archive import segment
 from consumers.archive.store import Store
-from consumers.runtime.batch import Batch, Record
+from consumers.runtime.batch import Batch, Position, Record
 from ops import segments
 from ops import verify as verification
 from ops.verify import Verified, verify
@@ -43,7 +43,7 @@ async def test_a_sequence_behind_a_later_one_is_found(written: WrittenArchive) -
 
 async def test_an_archive_without_faults_has_none(written: WrittenArchive) -> None:
     """Also one that begins in the middle of a topic, and one whose sequences are far apart."""
-    await written.handler.begin(P1, 700)
+    await written.handler.begin(P1, Position(700))
     await written.fill(3)
     await written.append(markers=2)
     await written.append(numbered(13), partition=P1)
@@ -141,7 +141,7 @@ async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
     batch = Batch(
         partition=P0,
         begins_at=5,
-        next_offset=9,
+        reached=Position(9),
         records=(),
         packed=[segment.pack(P0, records)],
     )
