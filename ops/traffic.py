@@ -62,18 +62,18 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
             command,
             query,
             body,
-            _identity(sdkappid, command, body),
+            _identity(sdkappid, command, client_ip, platform, body),
             tuple(document[field] for field in ("From_Account", "To_Account") if field in document),
         )
 
 
-def _identity(sdkappid: str, command: str, body: bytes) -> str:
+def _identity(sdkappid: str, command: str, client_ip: str, opt_platform: str, body: bytes) -> str:
     record = callback_record(
         Callback(
             sdkappid=sdkappid,
             command=command,
-            client_ip="",
-            opt_platform="",
+            client_ip=client_ip,
+            opt_platform=opt_platform,
             received_at_ms=0,
             body=body,
         )

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.body import Malformed, parse, text
 from schemas.dead_letter import Failure, failure_headers
-from schemas.identity import callback_id, conversation_key, parties, place_id
+from schemas.identity import Request, callback_id, parties, place_id, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 Headers = list[tuple[str, bytes]]
@@ -57,12 +57,17 @@ def callback_record(callback: Callback) -> Record:
     """
     document = parse(callback.body)
     command = _command(callback.command, document.get("CallbackCommand"))
-    who = parties(document)
-    identity = callback_id(callback.sdkappid, command, who, document, callback.body)
+    request = Request(
+        callback.sdkappid,
+        command,
+        callback.client_ip,
+        callback.opt_platform,
+        callback.body,
+    )
     return Record(
         CALLBACKS.name,
-        conversation_key(callback.sdkappid, who),
-        _headers(callback, command, identity),
+        record_key(callback.sdkappid, command, parties(document)),
+        _headers(callback, command, callback_id(request, document)),
         callback.body,
     )
 

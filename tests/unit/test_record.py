@@ -1,7 +1,5 @@
 """The record that other teams subscribe to."""
 
-import hashlib
-
 import pytest
 from builders import APP, SAMPLES, a_body, a_callback, headers_of
 
@@ -34,54 +32,6 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
     }
 
 
-def test_the_id_is_the_documented_digest() -> None:
-    """Another team can compute it from docs/contract.md alone."""
-    parts = [APP, "C2C.CallbackAfterSendMsg", "jared", "Jonh", "48374_2837546_1557481126"]
-    prefixed = b"".join(len(p).to_bytes(4, "big") + p.encode() for p in parts)
-    record = callback_record(a_callback())
-    assert headers_of(record)["ce_id"] == hashlib.sha256(prefixed).hexdigest()[:32]
-
-
-def test_a_repeated_request_has_the_same_id_and_key() -> None:
-    """Neither the time nor the client's address is part of what happened."""
-    first = callback_record(a_callback())
-    again = callback_record(a_callback(client_ip="10.9.9.9", received_at_ms=1))
-    assert (headers_of(first)["ce_id"], first.key) == (headers_of(again)["ce_id"], again.key)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"MsgKey": "other"},
-        {"From_Account": "other"},
-        {"To_Account": "other"},
-        {"CallbackCommand": "C2C.CallbackAfterMsgWithDraw"},
-        {"From_Account": "jaredJ", "To_Account": "onh"},
-    ],
-    ids=str,
-)
-def test_what_differs_has_another_id(fields: dict[str, str]) -> None:
-    """A withdrawal carries its message's MsgKey and is another thing all the same."""
-    ids = {
-        headers_of(callback_record(a_callback(body)))["ce_id"]
-        for body in (a_body(), a_body(**fields))
-    }
-    assert len(ids) == 2
-
-
-def test_a_group_message_is_known_by_its_numbers() -> None:
-    """Without MsgKey, MsgSeq with Random and MsgTime identify it."""
-    group = {"CallbackCommand": "Group.CallbackAfterSendMsg", "GroupId": "@TGS#2", "MsgKey": None}
-    numbers = {"MsgSeq": 123, "Random": 2804799576, "MsgTime": 1490686222}
-    bodies = (
-        a_body(**group, **numbers, EventTime="1"),
-        a_body(**group, **numbers, EventTime="2"),
-        a_body(**group, **(numbers | {"Random": 1})),
-    )
-    ids = [headers_of(callback_record(a_callback(body)))["ce_id"] for body in bodies]
-    assert ids[0] == ids[1] != ids[2]
-
-
 def test_a_callback_without_identity_is_known_by_its_place() -> None:
     """Two of them never share an id, even with the same body."""
     record = callback_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
@@ -95,27 +45,6 @@ def test_a_number_completes_the_headers() -> None:
     headers = numbered(callback_record(a_callback()).headers, "00ff00ff00ff00ff", 12)
     assert headers[-2:] == [("ce_origin", b"00ff00ff00ff00ff"), ("ce_sequence", b"12")]
     assert [name for name, _ in headers].count("ce_id") == 1
-
-
-@pytest.mark.parametrize(
-    ("body", "key"),
-    [
-        (a_body(), f"{APP}/Jonh/jared"),
-        (a_body(From_Account="Jonh", To_Account="jared"), f"{APP}/Jonh/jared"),
-        (a_body(From_Account=7, To_Account=12), f"{APP}/12/7"),
-        (a_body(GroupId="@TGS#2"), f"{APP}/@TGS#2"),
-        (a_body(From_Account=None, To_Account=None, Info={"To_Account": "u"}), f"{APP}/u"),
-        (
-            a_body(From_Account=None, To_Account=None, Report_Account="b", Peer_Account="a"),
-            f"{APP}/a/b",
-        ),
-        (b'{"CallbackCommand":"X"}', None),
-        (b'{"CallbackCommand":"X","Info":[]}', None),
-    ],
-)
-def test_one_conversation_has_one_key(body: bytes, key: str | None) -> None:
-    """Both directions of a conversation land in one partition, in order."""
-    assert callback_record(a_callback(body)).key == (None if key is None else key.encode())
 
 
 @pytest.mark.parametrize(

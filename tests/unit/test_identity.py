@@ -1,0 +1,148 @@
+"""The identity of a callback: its parties, the record's key and its `ce_id`."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import APP, a_body, a_callback, headers_of
+
+from schemas.identity import KEY_BYTES_MAX, Request, content_digest
+from schemas.record import ID, Callback, Record, callback_record, numbered
+
+CASES = json.loads((Path(__file__).parents[1] / "samples" / "identity" / "cases.json").read_text())
+EVENT_TIME = 1670574414123
+
+
+def record_of(url: dict[str, str], document: dict[str, Any]) -> Record:
+    """Return the record of a request."""
+    return callback_record(
+        Callback(
+            sdkappid=url.get("SdkAppid", APP),
+            command=url.get("CallbackCommand", ""),
+            client_ip=url.get("ClientIP", ""),
+            opt_platform=url.get("OptPlatform", ""),
+            received_at_ms=0,
+            body=json.dumps(document).encode(),
+        )
+    )
+
+
+def id_of(body: bytes, **url: str) -> str | None:
+    """Return the `ce_id` that a request has by itself; None: its place decides."""
+    return headers_of(callback_record(a_callback(body, **url))).get(ID)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_cases_from_the_field_have_their_number_of_ids(case: dict[str, Any]) -> None:
+    """Different events never share an id, and a repeated request has the id of the first."""
+    records = [record_of(request["url"], request["body"]) for request in case["requests"]]
+    ids = {
+        dict(numbered(record.headers, "origin", sequence))[ID]
+        for sequence, record in enumerate(records, start=1)
+    }
+    assert len(ids) == case["different_ids"]
+    if "same_partition" in case:
+        assert (len({record.key for record in records}) == 1) is case["same_partition"]
+
+
+def test_the_id_of_a_message_is_the_documented_digest() -> None:
+    """Another team can compute it from docs/contract.md alone."""
+    document = json.loads(a_body(EventTime=EVENT_TIME, UnreadMsgNum=7))
+    stable = {field: document[field] for field in document if field != "EventTime"}
+    del stable["UnreadMsgNum"]
+    content = json.dumps(stable, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    command = document["CallbackCommand"]
+    identifying = f"message {len(APP)} {len(command)} {APP}{command}{content}"
+    digest = hashlib.sha256(identifying.encode()).hexdigest()[:32]
+    assert id_of(json.dumps(document).encode()) == digest
+
+
+def test_the_id_of_an_event_is_the_documented_digest() -> None:
+    """The whole request counts."""
+    command, body = "X.Y", b'{"EventTime":1}'
+    head = f"event {len(APP)} {len(command)} 8 3 {APP}{command}10.1.2.3iOS"
+    digest = hashlib.sha256(head.encode() + body).hexdigest()[:32]
+    assert id_of(body, command=command) == digest
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        a_body(EventTime=EVENT_TIME + 1500, UnreadMsgNum=8),
+        a_body(EventTime=str(EVENT_TIME), UnreadMsgNum=-1),
+        json.dumps(dict(reversed(json.loads(a_body()).items())), indent=1).encode(),
+    ],
+    ids=["later", "as text", "in another order"],
+)
+def test_a_message_that_is_reported_again_has_the_same_id_and_key(again: bytes) -> None:
+    """When and where the callback was made is no part of the message."""
+    first = callback_record(a_callback(a_body(EventTime=EVENT_TIME, UnreadMsgNum=7)))
+    second = callback_record(a_callback(again, client_ip="10.9.9.9", opt_platform="Web"))
+    assert (headers_of(first)[ID], first.key) == (headers_of(second)[ID], second.key)
+
+
+def test_records_with_one_id_have_one_content_digest() -> None:
+    """The audit tells repeats from different callbacks under one id by it."""
+    command = "C2C.CallbackAfterSendMsg"
+    first, repeat, other = (
+        content_digest(Request(APP, command, "10.1.2.3", "iOS", body))
+        for body in (
+            a_body(EventTime=1, UnreadMsgNum=1),
+            a_body(EventTime=2, UnreadMsgNum=2),
+            a_body(EventTime=1, UnreadMsgNum=1, CloudCustomData="other"),
+        )
+    )
+    assert len(first) == 16
+    assert first == repeat != other
+
+
+def test_any_bytes_have_a_content_digest() -> None:
+    """Also those that no ingress would write."""
+    digests = {
+        content_digest(Request(APP, "C2C.CallbackAfterSendMsg", "", "", body))
+        for body in (b"", b"{", b"[]", b"\xff", b'{"MsgKey":"a"}', b'{"MsgKey":"\\ud800"}')
+    }
+    assert len(digests) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        (a_body(), f"{APP}/pair/4/Jonh/jared"),
+        (a_body(From_Account="Jonh", To_Account="jared"), f"{APP}/pair/4/Jonh/jared"),
+        (a_body(From_Account=7, To_Account=12), f"{APP}/pair/2/12/7"),
+        (a_body(GroupId="@TGS#2"), f"{APP}/group/@TGS#2"),
+        (a_body(From_Account=None, To_Account=None, Info={"To_Account": "u"}), f"{APP}/account/u"),
+        (
+            a_body(From_Account=None, To_Account=None, Report_Account="b", Peer_Account="a"),
+            f"{APP}/pair/1/a/b",
+        ),
+        (b'{"CallbackCommand":"X"}', None),
+        (b'{"CallbackCommand":"X","Info":[]}', None),
+        (b'{"CallbackCommand":"Sns.CallbackFriendAdd"}', None),
+    ],
+)
+def test_one_conversation_has_one_key(body: bytes, key: str | None) -> None:
+    """Both directions of a conversation land in one partition, in order."""
+    assert callback_record(a_callback(body)).key == (None if key is None else key.encode())
+
+
+def test_keys_of_different_conversations_differ() -> None:
+    """Whatever characters accounts hold, and whatever kind of party a name belongs to."""
+    bodies = (
+        {"From_Account": "a/b", "To_Account": "c"},
+        {"From_Account": "a", "To_Account": "b/c"},
+        {"From_Account": "1/a", "To_Account": "b"},
+        {"GroupId": "a"},
+        {"Official_Account": "a"},
+        {"From_Account": "a"},
+        {"From_Account": "pair/1/a/b"},
+        {"GroupId": "a" * KEY_BYTES_MAX},
+        {"Official_Account": "a" * KEY_BYTES_MAX},
+        {"GroupId": "b" * KEY_BYTES_MAX},
+    )
+    keys = {record_of({"CallbackCommand": "X"}, body).key for body in bodies}
+    assert len(keys) == len(bodies)
+    assert all(key and len(key) <= KEY_BYTES_MAX for key in keys)
