@@ -20,7 +20,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     sdkappid: str
     command: str
-    # The accounts that a callback is from and to.
+    # What it adds to the statistics.
+    kinds: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     sha256: str
     outcome: Outcome

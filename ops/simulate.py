@@ -124,7 +124,8 @@ async def _send(session: aiohttp.ClientSession, url: str, request: Request) -> l
         id=request.id,
         sdkappid=request.sdkappid,
         command=request.command,
-        people=request.people,
+        kinds=request.statistic.kinds,
+        people=request.statistic.people,
         sha256=hashlib.sha256(request.body).hexdigest(),
         outcome=outcome,  # type: ignore[arg-type]  # one of the three above
         status=status,

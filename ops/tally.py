@@ -18,8 +18,7 @@ from ops.report import Counted, Held, LedgerReport, OriginReport, Report
 from schemas.body import Malformed, parse
 from schemas.dead_letter import GROUP
 from schemas.event import Event, NotACallback, event
-from schemas.identity import parties
-from schemas.message import MESSAGE_COMMANDS
+from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
 
 # How far a sequence may be above its spool's N (what came since), or above 0 where no spool is
 # known (all of it). A byte is kept for each.
@@ -189,11 +188,13 @@ class Tally:
         if identity in self._messages and (self._messages[identity] or not settled):
             return
         try:
-            who = parties(parse(told.body))
+            kinds, people = statistic(told.command, told.opt_platform, parse(told.body))
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
+        if ONLINE_ONLY in kinds:
+            return
         self._messages[identity] = settled
-        for account in filter(None, (who.sender, who.recipient)):
+        for account in people:
             person = (told.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 

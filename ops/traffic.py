@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import orjson
 
+from schemas.message import Statistic, statistic
 from schemas.record import ID, Callback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
@@ -26,7 +27,7 @@ class Request:
     query: str
     body: bytes
     id: str
-    people: tuple[str, ...]
+    statistic: Statistic
 
 
 def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[Request]:
@@ -63,7 +64,7 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
             query,
             body,
             _identity(sdkappid, command, client_ip, platform, body),
-            tuple(document[field] for field in ("From_Account", "To_Account") if field in document),
+            statistic(command, platform, document),
         )
 
 

@@ -7,13 +7,29 @@ sink must not, because everything that was answered OK has to be in it.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.body import text
 from schemas.payload import GroupMessage, Message
 
 # The commands that say: a message was sent.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
+
+# The kinds that messages are counted by. A message is of one of the first three kinds; one that is
+# not online-only may be of some of the others as well.
+MESSAGES = "messages"
+GROUP_MESSAGES = "group_messages"
+ONLINE_ONLY = "online_only"
+UNDELIVERED = "undelivered"
+BY_APP = "by_app"
+BY_ROBOTS = "by_robots"
+KINDS = (MESSAGES, GROUP_MESSAGES, ONLINE_ONLY, UNDELIVERED, BY_APP, BY_ROBOTS)
+
+# OptPlatform where the app's own servers send, in whatever account's name.
+REST_API = "RESTAPI"
+# The account that every app has for its administrator. It may have more, and other names.
+ADMINISTRATOR = "administrator"
+ROBOT_PREFIX = "@RBT#"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
@@ -36,3 +52,38 @@ def integer(value: Any) -> int | None:
     number = text(value)
     digits = number.removeprefix("-")
     return int(number) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None
+
+
+class Statistic(NamedTuple):
+    """What a callback adds to the statistics: kinds of messages, and the accounts of people."""
+
+    kinds: tuple[str, ...]
+    people: tuple[str, ...]
+
+
+def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> Statistic:
+    """
+    Return what a callback adds to the statistics: nothing, unless it says that a message was sent.
+
+    An online-only message (a typing hint) is counted apart from messages and makes nobody active.
+    The sender is a person unless it is a robot or the app.
+    """
+    if command not in MESSAGE_COMMANDS:
+        return Statistic((), ())
+    if integer(document.get("OnlineOnlyFlag")) == 1:
+        return Statistic((ONLINE_ONLY,), ())
+    kinds = [MESSAGES if command == Message.COMMAND else GROUP_MESSAGES]
+    if integer(document.get("SendMsgResult")):
+        kinds.append(UNDELIVERED)
+    sender, recipient = text(document.get("From_Account")), text(document.get("To_Account"))
+    accounts = [sender, recipient]
+    if sender.startswith(ROBOT_PREFIX):
+        kinds.append(BY_ROBOTS)
+    elif opt_platform.upper() == REST_API or sender == ADMINISTRATOR:
+        kinds.append(BY_APP)
+        accounts = [recipient]
+    return Statistic(tuple(kinds), tuple(filter(_is_person, accounts)))
+
+
+def _is_person(account: str) -> bool:
+    return account not in ("", ADMINISTRATOR) and not account.startswith(ROBOT_PREFIX)

@@ -16,6 +16,8 @@ from typing import Any
 
 # Where a callback must be that was answered OK, as `hookline audit --json` names them.
 SINKS = ("kafka", "archive", "postgres", "counts")
+# The kinds of messages that the statistics tell apart.
+KINDS = ("messages", "group_messages", "online_only", "undelivered", "by_app", "by_robots")
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
@@ -150,16 +152,10 @@ def shown_and_sent(
     """Return what the statistics show, and the same figures by the sender's ledger, all OK."""
     assert {entry["outcome"] for entry in entries} == {"ok"}
     by_command = Counter(entry["command"] for entry in entries)
-    messages, group_messages = "C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg"
-    people = {
-        (entry["sdkappid"], account)
-        for entry in entries
-        if entry["command"] in (messages, group_messages)
-        for account in entry["people"]
-    }
+    by_kind = Counter(kind for entry in entries for kind in entry["kinds"])
+    people = {(entry["sdkappid"], account) for entry in entries for account in entry["people"]}
     sent = {
-        "messages": by_command[messages],
-        "group_messages": by_command[group_messages],
+        **{kind: by_kind[kind] for kind in KINDS},
         "people": len(people),
         "people_error": 0.0,
         "repeats": 0,

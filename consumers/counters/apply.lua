@@ -76,11 +76,13 @@ local function seen_before(app, windows, id_hash)
     return not hash_set_add(ids .. windows[1], id_hash, remember_s + HOUR_S)
 end
 
-local function count_in_minute(app, hour, minute, kind, people_hashes)
+local function count_in_minute(app, hour, minute, kinds, people_hashes)
     local minutes = prefix .. 'minutes:' .. app .. ':' .. hour
     local accounts = prefix .. 'minute-accounts:' .. app .. ':' .. hour .. ':' .. minute
     expiries[minutes] = keep_minutes_s
-    increment(minutes, minute .. ':' .. kind)
+    for _, kind in ipairs(kinds) do
+        increment(minutes, minute .. ':' .. kind)
+    end
     for _, hash in ipairs(people_hashes) do
         if hash_set_add(accounts, hash, remember_s + HOUR_S) then
             increment(minutes, minute .. ':people')
@@ -128,15 +130,17 @@ for _, origin in ipairs(batch.origins) do
 end
 
 for _, callback in ipairs(batch.callbacks) do
-    local app, command, windows, id_hash, kind, hour, minute, people, people_hashes = unpack(callback)
+    local app, command, windows, id_hash, kinds, hour, minute, people, people_hashes = unpack(callback)
     local totals = prefix .. 'totals:' .. app
     if #windows > 0 and seen_before(app, windows, id_hash) then
         increment(totals, 'repeats')
     else
         increment(totals, 'command:' .. command)
-        if kind ~= '' then
+        for _, kind in ipairs(kinds) do
             increment(totals, kind)
-            count_in_minute(app, hour, minute, kind, people_hashes)
+        end
+        if #kinds > 0 then
+            count_in_minute(app, hour, minute, kinds, people_hashes)
         end
         note_people(app, people)
     end

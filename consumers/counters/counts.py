@@ -24,15 +24,13 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
 from schemas.event import Event
-from schemas.identity import parties, place_id
-from schemas.message import sent_at
-from schemas.payload import GroupMessage, Message
+from schemas.identity import place_id
+from schemas.message import sent_at, statistic
 from schemas.settings import Secret
 
 URL = re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?")
 CALL_S = 5.0
 ACCOUNT_LETTERS_MAX = 128
-KINDS = {Message.COMMAND: layout.MESSAGES, GroupMessage.COMMAND: layout.GROUP_MESSAGES}
 
 # How far a message's time may be from its receipt and still say where its id is remembered. A clock
 # beyond these bounds must not make sets for every hour of history.
@@ -203,16 +201,15 @@ def _facts(told: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
     """Return what the script counts of each callback, in the order in which it unpacks it."""
     facts = []
     for event, document in ((callback.event, callback.document) for callback in told):
-        kind = KINDS.get(event.command, "")
-        who = parties(document)[:2] if kind else ()
-        people = [_short(account) for account in who if account]
+        kinds, accounts = statistic(event.command, event.opt_platform, document)
+        people = [_short(account) for account in accounts]
         facts.append(
             (
                 event.sdkappid,
                 event.command,
                 windows(event, document),
                 hash_of(event.id, secret),
-                kind,
+                kinds,
                 layout.hour_of(event.received_at),
                 f"{event.received_at:%M}",
                 people,

@@ -6,11 +6,11 @@ Where the counts stand in Valkey, for the API that reads them; apply.lua spells 
     hookline:apps                      set: every SdkAppid
     hookline:applied                   hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied
     hookline:sequence-sums             hash: the same -> their sum, modulo 2^52
-    hookline:totals:APP                hash: messages, group_messages, repeats, command:COMMAND;
+    hookline:totals:APP                hash: KIND (schemas/message.py), repeats, command:COMMAND;
                                        people_sketched once the exact bound was reached
     hookline:people:APP                set: accounts, up to the exact bound
     hookline:people-sketch:APP         HyperLogLog of all accounts
-    hookline:minutes:APP:HOUR          hash: MM:messages, MM:group_messages, MM:people
+    hookline:minutes:APP:HOUR          hash: MM:KIND, MM:people
     hookline:minute-accounts:APP:HOUR:MM  accounts of a minute, a set of hashes (hash_set.lua)
     hookline:ids:APP:HOURS             ids that are remembered, by hours since 1970, likewise
     hookline:secret                    what hashes are made with, so that nobody can make equal ones
@@ -26,8 +26,6 @@ SEQUENCE_SUMS = PREFIX + "sequence-sums"
 
 SUM_MODULUS = 1 << 52
 
-MESSAGES = "messages"
-GROUP_MESSAGES = "group_messages"
 PEOPLE = "people"
 PEOPLE_SKETCHED = "people_sketched"
 REPEATS = "repeats"

@@ -10,6 +10,7 @@ from valkey.asyncio import Valkey
 
 from consumers.counters import layout
 from consumers.counters.counts import answering
+from schemas.message import KINDS
 
 # Valkey's HyperLogLog: the standard error of a count.
 SKETCH_ERROR = 0.0081
@@ -23,6 +24,10 @@ class Totals:
 
     messages: int = 0
     group_messages: int = 0
+    online_only: int = 0
+    undelivered: int = 0
+    by_app: int = 0
+    by_robots: int = 0
     people: int = 0
     people_error: float = 0.0
     repeats: int = 0
@@ -30,8 +35,8 @@ class Totals:
 
     def add(self, other: "Totals") -> None:
         """Add another app's. People are people of one app, so they add up too."""
-        self.messages += other.messages
-        self.group_messages += other.group_messages
+        for kind in KINDS:
+            setattr(self, kind, getattr(self, kind) + getattr(other, kind))
         self.people += other.people
         self.people_error = max(self.people_error, other.people_error)
         self.repeats += other.repeats
@@ -46,6 +51,10 @@ class Minute:
     minute: datetime
     messages: int
     group_messages: int
+    online_only: int
+    undelivered: int
+    by_app: int
+    by_robots: int
     people: int
 
 
@@ -87,8 +96,7 @@ class Figures:
         named = _integers(counts)
         is_exact = layout.PEOPLE_SKETCHED not in named
         return Totals(
-            messages=named.get(layout.MESSAGES, 0),
-            group_messages=named.get(layout.GROUP_MESSAGES, 0),
+            **{kind: named.get(kind, 0) for kind in KINDS},
             people=exact if is_exact else sketched,
             people_error=0.0 if is_exact else SKETCH_ERROR,
             repeats=named.get(layout.REPEATS, 0),
@@ -134,8 +142,7 @@ class Figures:
 def _minute(at: datetime, hour: Counter[str]) -> Minute:
     return Minute(
         minute=at,
-        messages=hour[f"{at:%M}:{layout.MESSAGES}"],
-        group_messages=hour[f"{at:%M}:{layout.GROUP_MESSAGES}"],
+        **{kind: hour[f"{at:%M}:{kind}"] for kind in KINDS},
         people=hour[f"{at:%M}:{layout.PEOPLE}"],
     )
 

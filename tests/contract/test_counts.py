@@ -19,6 +19,7 @@ from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from ops.embedded.child import free_port
 from ops.embedded.valkey import EmbeddedValkey
+from schemas.message import KINDS
 from schemas.settings import Secret
 
 # The time of receipt of the builders' records, 22:13:20.123.
@@ -104,6 +105,51 @@ async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
         "C2C.CallbackAfterSendMsg": 3,
         "Group.CallbackAfterSendMsg": 1,
     }
+
+
+# From the field: what each message is counted as, and who is active by it.
+CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
+    ({}, "iOS", {"messages": 1, "people": 2}),
+    (
+        {"SendMsgResult": 20006, "ErrorInfo": "refused", "UnreadMsgNum": -1},
+        "iOS",
+        {"messages": 1, "undelivered": 1, "people": 2},
+    ),
+    ({"OnlineOnlyFlag": 1}, "iOS", {"online_only": 1}),
+    ({"From_Account": "administrator"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "administrator"}, "", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "ops-17"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "@RBT#case"}, "RESTAPI", {"messages": 1, "by_robots": 1, "people": 1}),
+    ({"From_Account": "@RBT#case"}, "", {"messages": 1, "by_robots": 1, "people": 1}),
+    ({"To_Account": "@RBT#case"}, "Android", {"messages": 1, "people": 1}),
+]
+
+
+@pytest.mark.parametrize(("fields", "platform", "right"), CASES)
+async def test_each_kind_of_message_has_its_count_in_the_totals_and_in_its_minute(
+    bench: Bench, fields: dict[str, Any], platform: str, right: dict[str, int]
+) -> None:
+    """All others are 0."""
+    document = {"MsgSeq": 901, "MsgRandom": 77, "MsgTime": 1_700_000_000, "SendMsgResult": 0}
+    accounts = {"From_Account": "case-a", "To_Account": "case-b", "OnlineOnlyFlag": 0}
+    await bench.count(a_body(**document | accounts | fields), opt_platform=platform)
+    expected = dict.fromkeys((*KINDS, "people"), 0) | right
+    totals = await bench.ask("/v1/totals")
+    assert {name: totals[name] for name in expected} == expected
+    minutes = (await bench.ask(f"/v1/minutes?to={MINUTE:%Y-%m-%dT%H}:14Z"))["minutes"]
+    assert {name: minutes[-1][name] for name in expected} == expected
+    assert totals["by_command"] == {"C2C.CallbackAfterSendMsg": 1}
+
+
+async def test_kinds_are_added_up_over_apps(bench: Bench) -> None:
+    """And shown for each app."""
+    hint, refused = {"OnlineOnlyFlag": 1}, {"SendMsgResult": 5}
+    await bench.count(message("1", "a", "b", **hint), message("2", "@RBT#1", "b", **refused))
+    await bench.count(message("1", "a", "b", **refused), sdkappid="1400000002")
+    totals = await bench.ask("/v1/totals")
+    assert [totals[kind] for kind in KINDS] == [2, 0, 1, 2, 0, 1]
+    assert [totals["apps"]["1400000001"][kind] for kind in KINDS] == [1, 0, 1, 1, 0, 1]
+    assert [totals["apps"]["1400000002"][kind] for kind in KINDS] == [1, 0, 0, 1, 0, 0]
 
 
 async def test_the_minute_is_that_of_receipt_in_utc(bench: Bench) -> None:

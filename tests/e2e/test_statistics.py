@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_blackbox import Demo, demo, shown_and_sent
+from e2e_blackbox import KINDS, Demo, demo, shown_and_sent
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def check(fresh: Demo, entries: list[dict[str, Any]]) -> None:
     shown, sent = shown_and_sent(ask(f"{stats}/v1/totals"), entries)
     assert shown == sent
     minutes = ask(f"{stats}/v1/minutes")["minutes"]
-    for figure in ("messages", "group_messages"):
+    for figure in KINDS:
+        assert sent[figure] > 0, figure
         assert sum(minute[figure] for minute in minutes) == sent[figure]
     assert sent["people"] >= max(minute["people"] for minute in minutes) > 0

@@ -224,6 +224,18 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
     assert (shown(2, 2).missing, shown(2, 5).doubled) == (1, 2)
 
 
+def test_online_only_messages_robots_and_the_app_are_not_in_those_numbers() -> None:
+    """As the counters count them, or the audit would find faults where there are none."""
+    tally = Tally({ORIGIN: 4}, [], synced=False, counted=True)
+    applied = {ORIGIN: {P0.number: (4, 10)}}
+    tally.see_statistics(Statistics(messages=3, people=2, applied=applied))
+    see(tally, stored(1, From_Account="@RBT#1"))
+    see(tally, stored(2, From_Account="administrator", To_Account="b"))
+    see(tally, stored(3, From_Account="c", OnlineOnlyFlag=1))
+    see(tally, stored(4, From_Account="b", SendMsgResult=20006))
+    assert tally.report().proven
+
+
 def test_an_ok_that_is_not_stored_is_missing() -> None:
     """Even where all numbers are there: the ledger is the sender's own word."""
     ledger = [an_entry(number) for number in (1, 2, 3, 4)]

@@ -1,0 +1,88 @@
+"""What a callback adds to the statistics."""
+
+from typing import Any
+
+import pytest
+
+from schemas.message import Statistic, statistic
+
+C2C = "C2C.CallbackAfterSendMsg"
+GROUP = "Group.CallbackAfterSendMsg"
+
+
+def counted(command: str = C2C, platform: str = "iOS", **fields: Any) -> Statistic:
+    """Return what a message from a to b, with these fields, adds."""
+    return statistic(command, platform, {"From_Account": "a", "To_Account": "b"} | fields)
+
+
+def test_a_message_is_counted_with_both_people() -> None:
+    """In a group the sender is the only person; fields may be absent."""
+    both = Statistic(("messages",), ("a", "b"))
+    assert counted() == counted(SendMsgResult=0, OnlineOnlyFlag=0) == both
+    assert counted(GROUP, To_Account=None) == Statistic(("group_messages",), ("a",))
+
+
+@pytest.mark.parametrize("command", ["State.StateChange", "C2C.CallbackAfterMsgReport", ""])
+def test_other_commands_add_nothing(command: str) -> None:
+    """They are counted by their names alone."""
+    assert counted(command, OnlineOnlyFlag=1, SendMsgResult=5) == Statistic((), ())
+
+
+@pytest.mark.parametrize("result", [20006, -1, "80001"])
+def test_a_message_that_was_not_delivered_is_visible_among_the_messages(result: object) -> None:
+    """SendMsgResult is an error's code then."""
+    assert counted(SendMsgResult=result).kinds == ("messages", "undelivered")
+
+
+@pytest.mark.parametrize("result", [0, "0", None, True, 1.5, [], "refused", {}])
+def test_what_is_not_an_errors_code_says_nothing_of_the_delivery(result: object) -> None:
+    """Unusual types are as absent."""
+    assert counted(SendMsgResult=result).kinds == ("messages",)
+
+
+@pytest.mark.parametrize("flag", [1, "1"])
+@pytest.mark.parametrize("command", [C2C, GROUP])
+def test_an_online_only_message_is_counted_apart(flag: object, command: str) -> None:
+    """Whoever sent it, and whether it arrived: a typing hint makes nobody active."""
+    assert counted(command, OnlineOnlyFlag=flag, SendMsgResult=5, From_Account="@RBT#1") == (
+        ("online_only",),
+        (),
+    )
+
+
+@pytest.mark.parametrize("flag", [0, "0", None, True, 2, 1.0, [1], ""])
+def test_other_flags_are_those_of_messages(flag: object) -> None:
+    """Only 1 is documented."""
+    assert counted(OnlineOnlyFlag=flag).kinds == ("messages",)
+
+
+@pytest.mark.parametrize("platform", ["RESTAPI", "RestApi", "restapi"])
+@pytest.mark.parametrize("command", [C2C, GROUP])
+def test_what_the_rest_api_sent_is_by_the_app(platform: str, command: str) -> None:
+    """In whatever account's name: nobody talked, but somebody received it."""
+    kinds, people = counted(command, platform, From_Account="service-17")
+    assert (kinds[1:], people) == (("by_app",), ("b",))
+
+
+def test_an_administrator_is_the_app_on_every_platform() -> None:
+    """The account `administrator` exists in every app; it is nobody as a recipient too."""
+    assert counted(From_Account="administrator") == (("messages", "by_app"), ("b",))
+    assert counted(To_Account="administrator") == (("messages",), ("a",))
+    assert counted(From_Account="administrators").people == ("administrators", "b")
+
+
+@pytest.mark.parametrize("platform", ["RESTAPI", "", "iOS"])
+def test_a_robot_is_a_robot_on_every_platform(platform: str) -> None:
+    """Robots answer over the REST API; they are nobody as recipients too."""
+    assert counted(platform=platform, From_Account="@RBT#case") == (
+        ("messages", "by_robots"),
+        ("b",),
+    )
+    assert counted(To_Account="@RBT#case") == (("messages",), ("a",))
+    assert counted(From_Account="a@RBT#", To_Account="@rbt#1").people == ("a@RBT#", "@rbt#1")
+
+
+def test_kinds_of_one_message_add_up() -> None:
+    """Not delivered, and by a robot."""
+    kinds, _ = counted(From_Account="@RBT#1", SendMsgResult=1)
+    assert kinds == ("messages", "undelivered", "by_robots")
