@@ -6,6 +6,7 @@ Kafka being down never makes an ingress unready: callbacks are safe on disk with
 
 import asyncio
 import math
+import secrets
 import time
 from collections import deque
 from dataclasses import asdict, dataclass, field
@@ -65,6 +66,8 @@ class Health:
     apps: Apps
     server: PublicServer
     settings: IngressSettings
+    # Tells this process from another one that answers at the same address, or for the same spool.
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
     started_at: float = field(default_factory=time.monotonic)
 
@@ -88,6 +91,7 @@ class Health:
         """Return what `/status` shows; docs/operations.md explains each field."""
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
+            "instance": self.instance,
             "origin": self.spool.origin,
             "last_sequence": self.spool.last_sequence,
             "forwarded": self.forwarder.forwarded,

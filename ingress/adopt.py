@@ -98,8 +98,9 @@ class Adopter:
                     )
                     await self._drain(spool)
                     log.warning("spool %s is drained", name)
-                found = summary(spool)
-            self._seen[name] = (self._changed_at(name), found)
+                # Both while it is held: what its next holder stores must not seem to be known.
+                found, changed_at = summary(spool), self._changed_at(name)
+            self._seen[name] = (changed_at, found)
         except (Held, Corrupt):
             return
         except Exception as fault:

@@ -3,22 +3,31 @@
 import asyncio
 import contextlib
 import sys
+import traceback
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 from rich.console import Console
+from rich.markup import escape
 
-from ops import audit as proof
 from ops import demo as demonstration
 from ops import ledger as senders
 from ops import show, stack
 from ops.archive import archive
+from ops.audit import audit
+from ops.ends import Ends, ask
 from ops.report import Report
 from ops.simulate import Plan, simulate
+from ops.sources import Sources
 from ops.spool import spool
 from ops.terminal import (
+    BUG,
+    FAULTS,
+    INTERRUPTED,
+    SET_ASIDE,
+    UNPROVEN,
     archive_option,
     bootstrap_option,
     bounded,
@@ -26,6 +35,7 @@ from ops.terminal import (
     json_option,
     print_json,
     progress,
+    reader_may_leave,
     run,
     say,
 )
@@ -291,14 +301,14 @@ def audit_command(
     """
     Prove that every callback is in Kafka and in every sink exactly once.
 
-    The archive is always audited, PostgreSQL and the counts where they are named. How many there
-    must be is what the spools say: name a running ingress (--ingress), or the spool directory if
-    none runs (--spool).
+    The archive is always audited, PostgreSQL and the counts where they are named; a sink that is
+    not named is not proven. How many callbacks there must be is what the spools say: name every
+    running ingress (--ingress), or the spool directory if none runs (--spool).
 
-    Exits with 0 if all is proven; 1 if something is missing, doubled or changed; 4 if consumers
-    have set something aside, which is in the dead-letter topic in place of a sink; 3 if records
-    name a spool that is not known, so that nobody can say how many it had; 2 if it could not be
-    audited.
+    Exits with 0 if all is proven; 1 if something is missing, doubled or changed, or if one ce_id
+    has different contents; 4 if consumers have set something aside, which is in the dead-letter
+    topic in place of a sink; 3 if the end of an origin is not known, so that nobody can say how
+    many callbacks it had; 2 if it could not be audited; 70 if the program failed, which is a bug.
     """
     bounded("--wait", wait_s, 0, 24 * 3600)
     source = click.get_current_context().get_parameter_source("admin_urls")
@@ -306,52 +316,74 @@ def audit_command(
         admin_urls = ()  # said on the command line, where no ingress runs
     if not admin_urls and spool is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
+    urls = [url.rstrip("/").removesuffix("/status") for url in admin_urls]
+    for option, url in (*(("--ingress", url) for url in urls), ("--stats", stats_url or "http://")):
+        if not url.startswith(("http://", "https://")):
+            raise click.BadParameter("must begin with http:// or https://", param_hint=option)
     report = run(
         _audit(
-            proof.Sources(
+            Sources(
                 bootstrap_servers=kafka,
                 archive=archive_url,
                 postgres=postgres,
                 stats=stats_url.rstrip("/").removesuffix("/v1/totals") if stats_url else None,
             ),
-            admin_urls=admin_urls,
+            urls=urls,
             spool=spool,
             ledger_path=ledger_path,
             wait_s=wait_s,
         )
     )
-    if as_json:
-        print_json(report.as_dict())
-    else:
-        Console().print(show.report(report))
-    if report.missing or report.doubled:
-        sys.exit(1)
+    with reader_may_leave():
+        if as_json:
+            print_json(report.as_dict())
+        else:
+            Console().print(show.report(report))
+    if report.faults:
+        sys.exit(FAULTS)
     if report.set_aside:
-        sys.exit(4)
-    sys.exit(3 if report.unproven else 0)
+        sys.exit(SET_ASIDE)
+    sys.exit(UNPROVEN if report.unproven else 0)
 
 
 async def _audit(
-    sources: proof.Sources,
+    sources: Sources,
     *,
-    admin_urls: tuple[str, ...],
+    urls: list[str],
     spool: Path | None,
     ledger_path: Path | None,
     wait_s: float,
 ) -> Report:
-    accepted = proof.accepted_by_spools(spool) if spool else {}
-    for url in admin_urls:
-        accepted |= await proof.accepted_by_status(url.rstrip("/").removesuffix("/status"))
+    async def ends() -> Ends:
+        return await ask(urls, spool)
+
     with err.status("reading") as status:
-        return await proof.audit(
-            accepted,
+        return await audit(
+            ends,
             sources,
             ledger=list(senders.read(ledger_path)) if ledger_path else [],
             wait_s=wait_s,
-            progress=lambda so_far: status.update(
-                f"{so_far.records} records and {so_far.lines} lines read"
-            ),
+            progress=lambda words: status.update(escape(words)),
         )
+
+
+def command() -> None:
+    """
+    Run the command line.
+
+    Python and Click end with 1 on an exception and on Ctrl-C, and 1 means a loss to who audits.
+    """
+    try:
+        sys.exit(main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        err.print("interrupted")
+        sys.exit(INTERRUPTED)
+    except Exception:  # noqa: BLE001 - whatever it is, it must not look like a result
+        traceback.print_exc()
+        sys.exit(BUG)
 
 
 archive.add_command(archive_expire)
@@ -360,4 +392,4 @@ main.add_command(archive)
 main.add_command(spool)
 
 if __name__ == "__main__":
-    main()
+    command()

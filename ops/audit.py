@@ -1,217 +1,165 @@
 """
 Read everything that a proof needs: the spools' N, both topics, the archive, database, statistics.
 
-An audit may wait for the rest to arrive: then Kafka and the archive are read on from where the last
-round ended, the database and the statistics anew.
+An audit may wait for what is missing, and through the outage of a source: then Kafka and the
+archive are read on from where the last round ended, the database and the statistics again.
 """
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
-import aiohttp
 import msgspec
-import psycopg
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-from psycopg import sql
-from yarl import URL
 
 from consumers.archive.segment import Damaged, Line, read_lines, read_summary
 from consumers.archive.store import NoStore, Store
 from consumers.runtime.handler import Unavailable
-from ingress.spools import summaries
+from ops.ends import Ends, NoSpools, Silent, get_json
 from ops.ledger import Entry
+from ops.receipts import read_receipts
 from ops.report import Report
 from ops.segments import in_order, listed, open_archive
-from ops.tally import Accepted, Statistics, Tally
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from ops.sources import Changed, NotAudited, Sources, Unread
+from ops.tally import Statistics, Tally
+from ops.topic_reader import TopicReader
+from schemas.topics import CALLBACKS
 
+STATISTICS_S_MAX = 10.0
+EVERY_S = 0.5
+# How often all may be read again after the time to wait, because something changed meanwhile.
+AGAIN_MAX = 5
 
-class NotAudited(Exception):
-    """Something that the proof needs cannot be read; the text says what."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """What is read; `archive` is a URL or a path. A sink that is None is not audited."""
-
-    bootstrap_servers: str
-    archive: str
-    postgres: str | None = None
-    stats: str | None = None
+Ask = Callable[[], Awaitable[Ends]]
+Say = Callable[[str], None]
 
 
 async def audit(
-    accepted: Accepted,
-    sources: Sources,
-    *,
-    ledger: Sequence[Entry],
-    wait_s: float,
-    progress: Callable[[Tally], None],
+    ask: Ask, sources: Sources, *, ledger: Sequence[Entry], wait_s: float, progress: Say
 ) -> Report:
     """
-    Read everything and report; what is missing is waited for, up to `wait_s`.
+    Read everything and report.
+
+    Up to `wait_s` it waits for what is missing, and for sources and ingresses that do not answer.
+    `ask` returns the ends of the origins; it is called before and after everything is read.
 
     Raises:
         NotAudited: one of the sources cannot be read.
     """
-    deadline = time.monotonic() + wait_s
-    tally = Tally(
-        accepted, ledger, synced=sources.postgres is not None, counted=sources.stats is not None
-    )
-    seen: set[str] = set()
+    auditing = _Audit(ask, sources, ledger, deadline=time.monotonic() + wait_s)
+    showing = asyncio.create_task(auditing.show(progress))
     try:
-        store = open_archive(sources.archive)
-    except NoStore as error:
+        return await auditing.run()
+    except (NoSpools, NoStore) as error:
         raise NotAudited(str(error)) from error
-    async with _reader(sources.bootstrap_servers) as reader:
-        while True:
-            # Before Kafka: what was counted by now is in the topic when that is read.
-            if sources.stats is not None:
-                tally.see_statistics(await _statistics(sources.stats))
-            await _read_kafka(reader, tally)
-            await _read_archive(store, seen, tally)
-            if sources.postgres is not None:
-                await asyncio.to_thread(_read_postgres, sources.postgres, tally)
-            progress(tally)
-            report = tally.report()
-            if not report.missing or time.monotonic() > deadline:
-                return report
-            await asyncio.sleep(0.5)
+    finally:
+        showing.cancel()
 
 
-async def accepted_by_status(admin_url: str) -> Accepted:
-    """
-    Return N of every origin that running ingresses know, at every address that the URL's name has.
+class _Audit:
+    """One audit. What is read is begun again when it turns out that it cannot be completed."""
 
-    Each of several replicas behind one name knows N of the spool that it holds.
+    def __init__(
+        self, ask: Ask, sources: Sources, ledger: Sequence[Entry], *, deadline: float
+    ) -> None:
+        self._ask = ask
+        self._sources = sources
+        self._ledger = ledger
+        self._deadline = deadline
+        self._ends = Ends()
+        self._waits_for = "the ends of the spools"
+        self._begin()
 
-    Raises:
-        NotAudited: none answers.
-    """
-    found: Accepted = {}
-    failures: list[NotAudited] = []
-    addresses = await _addresses(admin_url)
-    for address in addresses:
-        try:
-            status = await _ask(f"{address}/status")
-        except NotAudited as failure:
-            failures.append(failure)
-            continue
-        for spool in status["spools"]:
-            if spool["last_sequence"] is not None:
-                found[spool["origin"]] = spool["last_sequence"]
-            elif spool["fault"]:
-                found.setdefault(spool["origin"], None)
-    if len(failures) == len(addresses):
-        raise failures[0]
-    return found
-
-
-async def _addresses(url: str) -> list[str]:
-    parsed = URL(url)
-    try:
-        resolved = await asyncio.get_running_loop().getaddrinfo(
-            parsed.host, parsed.port, type=socket.SOCK_STREAM
+    def _begin(self) -> None:
+        self._tally = Tally(
+            self._ends,
+            self._ledger,
+            synced=self._sources.postgres is not None,
+            counted=self._sources.stats is not None,
         )
-    except OSError as error:
-        raise NotAudited(f"{parsed.host} cannot be resolved: {error.strerror}") from error
-    addresses = sorted({str(each[4][0]) for each in resolved})
-    return [str(parsed.with_host(address)) for address in addresses]
+        self._topics = TopicReader(self._sources.bootstrap_servers)
+        self._segments: set[str] = set()
 
+    async def show(self, progress: Say) -> None:
+        """Say how far the audit is, and what it waits for, until cancelled."""
+        while True:
+            read = f"{self._tally.records} records and {self._tally.lines} lines read"
+            progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
+            await asyncio.sleep(EVERY_S)
 
-def accepted_by_spools(directory: Path) -> Accepted:
-    """
-    Return N of every origin in a spool directory that no ingress uses.
+    async def run(self) -> Report:
+        """Read in rounds until nothing is to be waited for."""
+        store = open_archive(self._sources.archive)
+        self._ends = await self._ask()
+        self._begin()
+        self._waits_for = ""
+        again = 0
+        while True:
+            is_last = time.monotonic() >= self._deadline
+            try:
+                report = await self._round(store)
+                self._waits_for = self._missing(report)
+                if is_last or not self._waits_for:
+                    return report
+            except Unread as unread:
+                self._waits_for = str(unread)
+                if is_last:
+                    raise NotAudited(str(unread)) from unread
+            except Changed as changed:
+                again += is_last
+                if again > AGAIN_MAX:
+                    raise NotAudited(f"{changed}; audit again") from changed
+                self._begin()
+            await asyncio.sleep(EVERY_S)
 
-    Raises:
-        NotAudited: a process holds one of its spools, or the disk fails.
-    """
-    found: Accepted = {}
-    try:
-        spools = list(summaries(directory))
-    except OSError as error:
-        raise NotAudited(f"the spools cannot be locked for a moment: {error}") from error
-    for spool in spools:
-        if spool.last_sequence is None and not spool.fault:
-            raise NotAudited(
-                f"spool {spool.origin} is held by a running ingress; "
-                "name its admin address instead: --ingress http://HOST:8081"
-            )
-        found[spool.origin] = spool.last_sequence
-    return found
+    async def _round(self, store: Store) -> Report:
+        # Before Kafka: what was counted by now is in the topic when that is read.
+        if self._sources.stats is not None:
+            self._tally.see_statistics(await _statistics(self._sources.stats))
+        await self._topics.read(self._tally)
+        await self._read_archive(store)
+        if self._sources.postgres is not None:
+            await read_receipts(self._sources.postgres, self._tally)
+        later = await self._ask()
+        completed = self._ends.then(later)
+        if completed.known != self._ends.known:
+            self._ends = completed
+            raise Changed("the ends of more spools are known than before")
+        self._ends = completed
+        self._tally.see_later_ends(completed, later)
+        return self._tally.report()
 
+    def _missing(self, report: Report) -> str:
+        """Return what may come if it is waited for, "" if there is nothing."""
+        silent = [*self._ends.failed.values(), *self._ends.unknown.values()]
+        if report.missing:
+            silent.insert(0, f"{report.missing} that are missing")
+        return silent[0] if silent else ""
 
-async def _ask(url: str) -> Any:
-    timeout = aiohttp.ClientTimeout(total=10)
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, raise_for_status=True) as session,
-            session.get(url) as response,
-        ):
-            return await response.json()
-    except (aiohttp.ClientError, TimeoutError) as error:
-        raise NotAudited(f"{url} does not answer: {error}") from error
+    async def _read_archive(self, store: Store) -> None:
+        """
+        Read the segments that the last call has not seen.
 
-
-async def _statistics(stats_url: str) -> Statistics:
-    totals = await _ask(f"{stats_url}/v1/totals")
-    return Statistics(
-        messages=totals["messages"] + totals["group_messages"],
-        people=None if totals["people_error"] else totals["people"],
-        applied={
-            origin: {
-                int(partition.rpartition("/")[2]): (found["applied"], found["sequence_sum"])
-                for partition, found in partitions.items()
-            }
-            for origin, partitions in totals["origins"].items()
-        },
-    )
-
-
-async def _read_kafka(reader: AIOKafkaConsumer, tally: Tally) -> None:
-    """Read both topics from where the last call ended to their present ends."""
-    partitions = list(reader.assignment())
-    beginnings = await reader.beginning_offsets(partitions)
-    tally.see_beginnings(
-        {tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name}
-    )
-    ends = await reader.end_offsets(partitions)
-    while any([await reader.position(tp) < ends[tp] for tp in partitions]):
-        for tp, records in (await reader.getmany(timeout_ms=500)).items():
-            for record in records:
-                if tp.topic == DEAD_LETTERS.name:
-                    tally.see_dead_letter(record.headers)
-                else:
-                    tally.see_record(tp.partition, record.headers, record.value or b"")
-
-
-async def _read_archive(store: Store, seen: set[str], tally: Tally) -> None:
-    """
-    Read the segments that the last call has not seen.
-
-    Raises:
-        NotAudited: one of them is not what was written, or the store does not answer.
-    """
-    whole = False
-    try:
-        while not whole:
-            whole = True
-            names = [each for _, names in await listed(store) for each in names if each not in seen]
-            async for name, content in in_order(names, store.read):
-                if content is None:
-                    whole = False  # expired meanwhile: the list has what tells of it by now
-                else:
-                    await asyncio.to_thread(_see, tally, name, content)
-                    seen.add(name)
-    except Unavailable as error:
-        raise NotAudited(f"the archive does not answer: {error}") from error
+        Raises:
+            Unread: the store does not answer.
+            Changed: segments that were read are not there any more.
+            NotAudited: one of them is not what was written.
+        """
+        whole = False
+        try:
+            while not whole:
+                whole = True
+                names = [each for _, names in await listed(store) for each in names]
+                if gone := self._segments.difference(names):
+                    raise Changed(f"the segment {min(gone)} was deleted from the archive")
+                new = [name for name in names if name not in self._segments]
+                async for name, content in in_order(new, store.read):
+                    if content is None:
+                        whole = False  # expired meanwhile: the new list has what replaces it
+                    else:
+                        await asyncio.to_thread(_see, self._tally, name, content)
+                        self._segments.add(name)
+        except Unavailable as error:
+            raise Unread(f"the archive: it does not answer ({error})") from error
 
 
 def _see(tally: Tally, name: str, content: bytes) -> None:
@@ -220,59 +168,42 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
         for line in read_lines(content):
             tally.see_line(msgspec.json.decode(line, type=Line))
     except Damaged as error:
-        raise NotAudited(f"{name}: {error}") from error
+        raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
         tally.see_expired(summary.partition, summary.origins)
 
 
-def _read_postgres(conninfo: str, tally: Tally) -> None:
-    """
-    Read all receipts, and what there is of the ledger's callbacks.
+class _Applied(msgspec.Struct, frozen=True):
+    applied: int
+    sequence_sum: int
 
-    A receipt counts only with what happened beside it.
 
-    Raises:
-        NotAudited: the database does not answer, or has no such tables.
-    """
+class _Totals(msgspec.Struct, frozen=True):
+    messages: int
+    group_messages: int
+    people: int
+    people_error: float
+    origins: dict[str, dict[str, _Applied]]
+
+
+async def _statistics(stats_url: str) -> Statistics:
     try:
-        with psycopg.connect(conninfo, connect_timeout=10) as connection:
-            with connection.cursor(name="receipts") as receipts:
-                receipts.itersize = 10_000
-                receipts.execute(
-                    "select origin, sequence from hookline.receipts r where exists"
-                    " (select from hookline.messages m where m.ce_id = r.ce_id) or exists"
-                    " (select from hookline.callbacks c where c.ce_id = r.ce_id)"
-                )
-                tally.see_receipts(receipts)
-            for table in ("messages", "callbacks"):
-                bodies = connection.execute(
-                    sql.SQL(
-                        "select ce_id, encode(sha256(convert_to(body::text, 'UTF8')), 'hex')"
-                        " from hookline.{} where ce_id = any(%s)"
-                    ).format(sql.Identifier(table)),
-                    (tally.ledger_ids,),
-                )
-                for identity, sha256 in bodies:
-                    tally.see_row(identity, sha256)
-    except psycopg.Error as error:
-        raise NotAudited(f"PostgreSQL: {str(error).splitlines()[0]}") from error
-
-
-@asynccontextmanager
-async def _reader(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
-    # Without a group every partition of the topics is read.
-    reader = AIOKafkaConsumer(
-        CALLBACKS.name,
-        DEAD_LETTERS.name,
-        bootstrap_servers=bootstrap_servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
+        totals = msgspec.convert(
+            await get_json(f"{stats_url}/v1/totals", timeout_s=STATISTICS_S_MAX), _Totals
+        )
+    except Silent as silent:
+        raise Unread(f"the statistics at {stats_url}: {silent}") from silent
+    except msgspec.ValidationError as error:
+        raise Unread(f"the statistics at {stats_url}: these are none ({error})") from error
+    return Statistics(
+        messages=totals.messages + totals.group_messages,
+        people=None if totals.people_error else totals.people,
+        applied={
+            origin: {
+                int(partition.rpartition("/")[2]): (found.applied, found.sequence_sum)
+                for partition, found in partitions.items()
+                if partition.startswith(f"{CALLBACKS.name}/")
+            }
+            for origin, partitions in totals.origins.items()
+        },
     )
-    try:
-        await reader.start()
-        yield reader
-    except KafkaError as error:
-        raise NotAudited(f"Kafka at {bootstrap_servers}: {error!r}") from error
-    finally:
-        await reader.stop()

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops import ledger
-from ops.audit import Sources, accepted_by_status, audit
+from ops.audit import audit
+from ops.ends import Ends, ask
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.simulate import Outcome, Plan, simulate
+from ops.sources import Sources
 from ops.stack import SDKAPPIDS, WATCH_S, Stack
-from ops.tally import Tally
 
 SETTLE_S_MAX = 90.0
 
@@ -89,12 +90,12 @@ async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> No
 
 
 async def _prove(stack: Stack, ledger_path: Path) -> Report:
-    def silent(_: Tally) -> None:
-        pass
+    async def ends() -> Ends:
+        return await ask((stack.addresses.admin,), None)
 
     await stack.ready()
     return await audit(
-        await accepted_by_status(stack.addresses.admin),
+        ends,
         Sources(
             bootstrap_servers=stack.addresses.kafka,
             archive=stack.addresses.archive,
@@ -103,5 +104,5 @@ async def _prove(stack: Stack, ledger_path: Path) -> Report:
         ),
         ledger=list(ledger.read(ledger_path)),
         wait_s=SETTLE_S_MAX,
-        progress=silent,
+        progress=lambda _: None,
     )

@@ -49,8 +49,14 @@ def read(path: Path) -> Iterator[Entry]:
         with path.open("rb") as ledger:
             for number, line in enumerate(ledger, start=1):
                 try:
-                    yield msgspec.json.decode(line, type=Entry)
+                    entry = msgspec.json.decode(line, type=Entry)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise NoLedger(f"{path}, line {number}: {error}") from error
+                if not entry.id:
+                    raise NoLedger(
+                        f"{path}, line {number}: the entry has no id, so it cannot be looked for;"
+                        " note the ce_id of every request"
+                    )
+                yield entry
     except OSError as error:
         raise NoLedger(str(error)) from error

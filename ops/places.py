@@ -14,7 +14,7 @@ class Settled(NamedTuple):
     """
     Up to which sequence an origin is judged; what came later may still be on its way.
 
-    N where a spool told it, else what Kafka had when the audit began: then `known` is False.
+    N where a spool gave it, else what Kafka had when the audit began: then `known` is False.
     """
 
     until: int
@@ -27,12 +27,14 @@ class Sequences:
     def __init__(self) -> None:
         # A byte a sequence; index 0 is never used.
         self._times = bytearray()
+        self.highest = 0
 
     def add(self, sequence: int) -> None:
         """Count one more."""
         if sequence >= len(self._times):
             self._times.extend(bytes(max(sequence + 1 - len(self._times), len(self._times))))
         self._times[sequence] = min(self._times[sequence] + 1, 255)
+        self.highest = max(self.highest, sequence)
 
     def __getitem__(self, sequence: int) -> int:
         return self._times[sequence] if sequence < len(self._times) else 0
@@ -41,11 +43,6 @@ class Sequences:
     def distinct(self) -> int:
         """How many sequences were seen at all."""
         return len(self._times) - self._times.count(0)
-
-    @property
-    def reach(self) -> int:
-        """No sequence above this was seen."""
-        return len(self._times)
 
 
 @dataclass(slots=True)
@@ -58,6 +55,8 @@ class Places:
     synced: Sequences = field(default_factory=Sequences)
     # By sink, what its consumer set aside.
     set_aside: dict[str, Sequences] = field(default_factory=dict)
+    # The highest sequence that is too high to be counted.
+    beyond: int = 0
     # Archived from offsets that the topic's retention has deleted: the archive's word counts.
     expired: Sequences = field(default_factory=Sequences)
     # By partition, between which sequences some were expired from the archive as well.
@@ -66,12 +65,18 @@ class Places:
     order_expired: dict[int, "array[int]"] = field(default_factory=dict)
     order: dict[int, "array[int]"] = field(default_factory=dict)
 
+    @property
+    def highest(self) -> int:
+        """The highest sequence that was seen anywhere."""
+        seen = (self.callbacks, self.dead_letters, self.archived, self.synced)
+        return max(self.beyond, *(each.highest for each in (*seen, *self.set_aside.values())))
+
     def in_kafka(self, settled: Settled) -> Held:
         """Hold the topic and the dead letters of the ingress together against 1..N."""
-        reach = max(self.callbacks.reach, self.dead_letters.reach)
+        highest = max(self.callbacks.highest, self.dead_letters.highest)
         doubled = [
             sequence
-            for sequence in range(1, reach + 1)
+            for sequence in range(1, highest + 1)
             if self.callbacks[sequence] + self.dead_letters[sequence] > 1
         ]
         return _held(self.callbacks.distinct, self._nowhere(settled), doubled)
@@ -104,6 +109,14 @@ class Places:
             return 0
         return sum(map(self._may_be_expired, range(1, settled.until + 1)))
 
+    def _expired_of(self, partition: int, settled: Settled) -> int:
+        """Return how many sequences of a partition have expired, at most."""
+        return sum(
+            any(low <= sequence <= high for low, high in self.expired_runs[partition])
+            and self._may_be_expired(sequence)
+            for sequence in range(1, settled.until + 1)
+        )
+
     def _owed(self, settled: Settled) -> Iterator[int]:
         """Yield what every sink must have: 1..N less dead letters, or else what Kafka has."""
         for sequence in range(1, settled.until + 1):
@@ -116,12 +129,12 @@ class Places:
         """Hold what a sink has against what it must have, and tell what was set aside instead."""
         set_aside = self.set_aside.get(sink, Sequences())
         lacking = [each for each in self._owed(settled) if not sequences[each]]
-        doubled = [each for each in range(1, sequences.reach + 1) if sequences[each] > 1]
+        doubled = [each for each in range(1, sequences.highest + 1) if sequences[each] > 1]
         return _held(
             sequences.distinct,
             [each for each in lacking if not set_aside[each]],
             doubled,
-            [each for each in range(1, set_aside.reach + 1) if set_aside[each] > sequences[each]],
+            [each for each in range(1, set_aside.highest + 1) if set_aside[each] > sequences[each]],
         )
 
     def in_counts(self, applied: Mapping[int, tuple[int, int]], settled: Settled) -> Held:
@@ -130,12 +143,13 @@ class Places:
 
         Within a partition an origin's sequences are counted in the topic's order, so what is
         counted is a prefix of it, also while traffic goes on: of so many, with that sum. Where the
-        first of them were expired from Kafka and archive, it is at least as many as there are.
+        first of them were expired from Kafka and archive, it is at least as many as there are, and
+        at most as many more as have expired.
         """
         set_aside = self.set_aside.get(report.COUNTS, Sequences())
         # What is nowhere is not counted either.
         missing = self._nowhere(settled)
-        aside = [sequence for sequence in range(1, set_aside.reach + 1) if set_aside[sequence]]
+        aside = [sequence for sequence in range(1, set_aside.highest + 1) if set_aside[sequence]]
         total, doubled = 0, 0
         for partition in {*self.order, *self.order_expired, *applied}:
             sequences = [
@@ -148,6 +162,9 @@ class Places:
             total += count
             missing += [each for each in sequences[count:] if each <= settled.until]
             if partition in self.expired_runs:
+                if settled.known:
+                    expired = self._expired_of(partition, settled)
+                    doubled += max(0, count - len(sequences) - expired)
                 continue
             doubled += max(0, count - len(sequences))
             if count <= len(sequences) and sum(sequences[:count]) % SUM_MODULUS != counted_sum:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
+from ops.contents import Difference
+
 LISTED_MAX = 20
 
 KAFKA = "kafka"
@@ -105,7 +107,11 @@ class Report:
     The whole proof. `repeats`: callbacks that the sender sent again; no fault.
 
     `counted` holds the figures that were checked: messages, and people where they are exact.
-    `strangers`: records that no ingress wrote; nothing is promised of them.
+    `strangers`: records that no ingress wrote; nothing is promised of them. `different`: callbacks
+    whose content is not the one of their `ce_id`, or of their number; `different_listed` has the
+    first LISTED_MAX. `doubts`: by origin, spool or address, why the proof is not whole and what to
+    do. `damaged`: by origin, sequences whose rows are in quarantine. `not_audited`: sinks that were
+    not looked at, so that nothing is said of them.
     """
 
     origins: list[OriginReport]
@@ -113,6 +119,11 @@ class Report:
     counted: dict[str, Counted]
     repeats: int
     strangers: int
+    different: int
+    different_listed: list[Difference]
+    doubts: dict[str, str]
+    damaged: dict[str, tuple[int, ...]]
+    not_audited: list[str]
 
     @property
     def missing(self) -> int:
@@ -140,14 +151,19 @@ class Report:
         return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
 
     @property
+    def faults(self) -> int:
+        """All that is wrong: missing, doubled, different."""
+        return self.missing + self.doubled + self.different
+
+    @property
     def unproven(self) -> list[str]:
-        """Origins that records name and no spool is known of: their N is unknown."""
-        return [origin.origin for origin in self.origins if origin.accepted is None]
+        """Origins, spools and addresses of which the end is not known, or not to be trusted."""
+        return sorted(self.doubts)
 
     @property
     def proven(self) -> bool:
-        """Tell whether everything is in every sink exactly once."""
-        return not (self.missing or self.doubled or self.unproven or self.set_aside)
+        """Whether everything is exactly once in every sink that was audited."""
+        return not (self.faults or self.unproven or self.set_aside)
 
     def held(self, sink: str) -> int | None:
         """Return how many callbacks a sink holds, None if it was not audited."""
@@ -156,6 +172,14 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Return the report for `--json`."""
         return asdict(self) | {
+            "different_listed": [
+                {
+                    "ce_id": each.ce_id,
+                    "first": each.first._asdict(),
+                    "second": each.second._asdict(),
+                }
+                for each in self.different_listed
+            ],
             "missing": self.missing,
             "doubled": self.doubled,
             "set_aside": self.set_aside,

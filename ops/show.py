@@ -16,6 +16,7 @@ from ops.report import (
     COUNTS,
     DEAD_LETTERS,
     KAFKA,
+    LISTED_MAX,
     POSTGRES,
     OriginReport,
     Report,
@@ -24,6 +25,8 @@ from ops.simulate import Outcome
 from ops.stack import Addresses
 from ops.verify import Verified
 
+# What names a sink that may be left out.
+OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
 # Every place that an audit looks at, in the order of the way there, as people call it.
 SINKS = {
     KAFKA: "in Kafka",
@@ -163,6 +166,14 @@ def _table(title: str, *, padding: int = 1) -> Table:
 
 def _remarks(found: Report) -> list[RenderableType]:
     remarks = [line for origin in found.origins for line in _faults_of(origin)]
+    for origin, rows in found.damaged.items():
+        listed = ", ".join(map(str, rows[:LISTED_MAX]))
+        remarks.append(
+            f"{origin}: {len(rows)} rows are damaged and in quarantine, see hookline spool show:"
+            f" {listed}"
+        )
+    remarks += map(str, found.different_listed)
+    remarks += (f"unproven: {why}" for why in found.doubts.values())
     if found.repeats:
         remarks.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
     if found.strangers:
@@ -202,22 +213,28 @@ def _faults_of(origin: OriginReport) -> list[str]:
                 lines.append(f"{origin.origin}: {count} {fault}, {SINKS[sink]}: {which}")
     if origin.expired:
         lines.append(f"{origin.origin}: {origin.expired} expired, from Kafka and archive: unproven")
-    if origin.accepted is None:
-        lines.append(
-            f"{origin.origin}: no readable spool is known of it, so how many it had is unproven"
-        )
     return lines
 
 
 def _verdict(found: Report) -> RenderableType:
+    audited = [title for sink, title in SINKS.items() if found.held(sink) is not None]
+    named = ", ".join(title for title in audited if title != SINKS[DEAD_LETTERS])
+    others = ", ".join(f"{SINKS[sink]} ({OPTIONS[sink]})" for sink in found.not_audited)
+    rest = f"; not audited, so not proven: {others}" if others else ""
     if found.proven:
-        audited = [title for sink, title in SINKS.items() if found.held(sink) is not None]
-        named = ", ".join(title for title in audited if title != SINKS[DEAD_LETTERS])
-        others = [title for title in SINKS.values() if title not in audited]
-        rest = f"; not audited: {', '.join(others)}" if others else ""
         kept = " that has not expired" if any(each.expired for each in found.origins) else ""
         return Text(f"proven: every callback{kept} exactly once {named}{rest}", style="bold green")
-    return Text("not proven", style="bold red")
+    unknown = f"{len(found.unproven)} ends are not known" if found.unproven else ""
+    counts = {
+        "missing": found.missing,
+        "doubled": found.doubled,
+        "different under one id or number": found.different,
+        "set aside": found.set_aside,
+    }
+    if faults := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
+        also = f"; {unknown}" if unknown else ""
+        return Text(f"not proven: {faults}{also}{rest}", style="bold red")
+    return Text(f"unproven: no fault was found, but {unknown}{rest}", style="bold red")
 
 
 def _latencies(came_out: Outcome) -> RenderableType:

@@ -2,23 +2,29 @@
 What was seen of every callback, and whether that is what was promised. Pure: it reads nothing.
 
 N is what the spools say. Every sequence 1..N of every origin must be once in Kafka and once in each
-sink, and what a sender noted as answered OK must be there as well, byte for byte.
+sink, all of one `ce_id` with the same content, and what a sender noted as answered OK must be there
+as well, byte for byte.
 """
 
-import hashlib
 from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from consumers.archive.segment import Line
 from ops import report
+from ops.contents import MESSAGE, SETTLED, Contents, Difference, Place
+from ops.ends import Ends
 from ops.ledger import Entry
+from ops.noted import Noted
 from ops.places import Places, Sequences, Settled
-from ops.report import Counted, Held, LedgerReport, OriginReport, Report
+from ops.report import Counted, Held, OriginReport, Report
 from schemas.body import Malformed, parse
-from schemas.dead_letter import GROUP
+from schemas.dead_letter import CONNECT, GROUP
 from schemas.event import Event, NotACallback, event
+from schemas.identity import Request, content_digest
 from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
+from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # How far a sequence may be above its spool's N (what came since), or above 0 where no spool is
 # known (all of it). A byte is kept for each.
@@ -38,31 +44,25 @@ class Statistics:
     applied: Mapping[str, Mapping[int, tuple[int, int]]]
 
 
-# N by origin; None where its spool cannot be read any more, so that nobody can say.
-Accepted = dict[str, int | None]
-
-
 class Tally:
     """Counts how often each callback was seen where. `synced` and `counted`: these are audited."""
 
-    def __init__(
-        self, accepted: Accepted, ledger: Iterable[Entry], *, synced: bool, counted: bool
-    ) -> None:
-        self._accepted = accepted
-        self._ledger = {_key(entry.id): entry for entry in ledger}
-        self._places: dict[str, Places] = {origin: Places() for origin in accepted}
-        # By sink, which of the ledger's callbacks are in it.
-        self._found: dict[str, set[bytes]] = {report.KAFKA: set(), report.ARCHIVE: set()}
-        self._changed: set[bytes] = set()
-        self._ids: set[bytes] = set()
+    def __init__(self, ends: Ends, ledger: Iterable[Entry], *, synced: bool, counted: bool) -> None:
+        self._ends = ends
+        self._later = ends
+        self._accepted = ends.accepted
+        self._ledger = Noted(ledger, synced=synced)
+        self._places: dict[str, Places] = {origin: Places() for origin in self._accepted}
+        self._different: list[Difference] = []
+        self._differences = 0
+        self._contents = Contents(self._differs)
         self._repeats = 0
         self._synced = synced
-        if synced:
-            self._found[report.POSTGRES] = set()
         self._counted = counted
         self._statistics = Statistics(messages=0, people=None, applied={})
-        # Ids of messages and accounts of people; True where a settled callback is among theirs.
-        self._messages: dict[bytes, bool] = {}
+        self._messages = 0
+        self._settled_messages = 0
+        # By account, True where a settled callback is among this person's.
         self._people: dict[tuple[str, str], bool] = {}
         self._beginnings: dict[int, int] = {}
         self._ordered_from: dict[int, int] = {}
@@ -75,17 +75,40 @@ class Tally:
     @property
     def ledger_ids(self) -> list[str]:
         """Return the identities that the ledger names."""
-        return [entry.id for entry in self._ledger.values()]
+        return self._ledger.ids
+
+    def places(self, origin: str) -> Places:
+        """Return where the callbacks of an origin were seen."""
+        return self._places.setdefault(origin, Places())
 
     def report(self) -> Report:
         """Return what is known now."""
+        origins = [self._origin(origin) for origin in sorted(self._places)]
+        sinks = {report.POSTGRES: self._synced, report.COUNTS: self._counted}
         return Report(
-            origins=[self._origin(origin) for origin in sorted(self._places)],
-            ledger=self._ledger_report() if self._ledger else None,
+            origins=origins,
+            ledger=self._ledger.report(),
             counted=self._figures() if self._counted else {},
             repeats=self._repeats,
             strangers=self._strangers,
+            different=self._differences,
+            different_listed=self._different,
+            doubts=self._doubts(),
+            damaged=self._ends.damaged,
+            not_audited=[sink for sink, audited in sinks.items() if not audited],
         )
+
+    def see_later_ends(self, completed: Ends, later: Ends) -> None:
+        """
+        Take the ends as they are after everything was read.
+
+        `later` is that answer alone: no sequence may be above it. `completed` has the doubts that
+        are left; it must have the same known ends as before.
+        """
+        self._ends, self._later = completed, later
+        self._accepted = completed.accepted
+        for origin in self._accepted:
+            self.places(origin)
 
     def see_beginnings(self, beginnings: dict[int, int]) -> None:
         """Note the lowest offset that each partition of the main topic still has."""
@@ -93,132 +116,162 @@ class Tally:
         # What is read of the topic in the first round has its order from there.
         self._ordered_from = self._ordered_from or beginnings
 
-    def see_dead_letter(self, headers: Iterable[tuple[str, bytes]]) -> None:
+    def see_dead_letter(
+        self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
+    ) -> None:
         """Count a record of the dead-letter topic."""
         self.records += 1
-        told = self._told(b"", headers)
-        if told is None:
+        named = dict(headers)
+        seen = self._event(value, named.items())
+        if seen is None:
             return
-        places = self._places.setdefault(told.origin, Places())
-        group = dict(headers).get(GROUP)
+        group = named.get(GROUP)
+        if group is None and CONNECT + "offset" in named:
+            # It was in a topic before, so no ingress wrote it, and none of our consumers.
+            self._strangers += 1
+            return
+        places = self.places(seen.origin)
+        self._see_content(seen, DEAD_LETTERS.name, partition, offset)
         if group is None:
-            places.dead_letters.add(told.sequence)
+            places.dead_letters.add(seen.sequence)
         elif sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
-            places.set_aside.setdefault(sink, Sequences()).add(told.sequence)
+            places.set_aside.setdefault(sink, Sequences()).add(seen.sequence)
 
     def see_record(
-        self, partition: int, headers: Iterable[tuple[str, bytes]], value: bytes
+        self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Count a record of the main topic, in the order of its partition."""
         self.records += 1
-        told = self._told(value, headers)
-        if told is None:
+        seen = self._event(value, headers)
+        if seen is None:
             return
-        places = self._places.setdefault(told.origin, Places())
-        places.callbacks.add(told.sequence)
-        places.order.setdefault(partition, array("Q")).append(told.sequence)
-        identity = _key(told.id)
-        self._repeats += identity in self._ids
-        self._ids.add(identity)
-        self._match(identity, told, report.KAFKA)
-        self._note_message(identity, told)
+        places = self.places(seen.origin)
+        places.callbacks.add(seen.sequence)
+        places.order.setdefault(partition, array("Q")).append(seen.sequence)
+        self._see_content(seen, CALLBACKS.name, partition, offset)
+        self._ledger.match(seen.id, seen.body, report.KAFKA)
+        self._note_message(seen)
 
     def see_line(self, line: Line) -> None:
         """Count a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
-        told = self._told(line.value, headers)
-        if told is None:
+        seen = self._event(line.value, headers)
+        if seen is None:
             return
-        places = self._places.setdefault(told.origin, Places())
-        places.archived.add(told.sequence)
+        places = self.places(seen.origin)
+        places.archived.add(seen.sequence)
         if line.offset < self._beginnings.get(line.partition, 0):
-            places.expired.add(told.sequence)
+            places.expired.add(seen.sequence)
         if line.offset < self._ordered_from.get(line.partition, 0):
-            places.order_expired.setdefault(line.partition, array("Q")).append(told.sequence)
-        identity = _key(told.id)
-        self._match(identity, told, report.ARCHIVE)
-        self._note_message(identity, told)
+            places.order_expired.setdefault(line.partition, array("Q")).append(seen.sequence)
+        self._see_content(seen, line.topic, line.partition, line.offset)
+        self._ledger.match(seen.id, seen.body, report.ARCHIVE)
+        self._note_message(seen)
 
     def see_expired(self, partition: int, origins: Mapping[str, tuple[int, int]]) -> None:
         """Note between which sequences some were expired from the archive's partition."""
         for origin, run in origins.items():
-            places = self._places.setdefault(origin, Places())
+            places = self.places(origin)
             places.expired_runs.setdefault(partition, []).append(run)
 
-    def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
-        """Take the database's receipts, all of them: what was seen of it before is forgotten."""
+    def forget_receipts(self) -> None:
+        """Forget what was seen of the database, before all of its receipts are read again."""
         for places in self._places.values():
             places.synced = Sequences()
+
+    def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
+        """Count receipts of the database."""
         for origin, sequence in receipts:
-            self._places.setdefault(origin, Places()).synced.add(sequence)
+            places = self.places(origin)
+            if self._is_countable(origin, sequence):
+                places.synced.add(sequence)
 
     def see_row(self, identity: str, sha256: str) -> None:
         """Note that the database has a body of the ledger, with this digest."""
-        self._compare(_key(identity), sha256, report.POSTGRES)
+        self._ledger.compare(identity, sha256, report.POSTGRES)
 
     def see_statistics(self, statistics: Statistics) -> None:
         """Take what the statistics show. Read them before the records of the same round."""
         self._statistics = statistics
+        for origin in statistics.applied:
+            self.places(origin)
 
-    def _told(self, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event | None:
+    def _event(self, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event | None:
+        """Return what a record's headers say, None if it is not to be counted."""
         try:
-            told = event(value, headers)
+            seen = event(value, headers)
         except NotACallback:
             self._strangers += 1
             return None
-        if told.sequence > (self._accepted.get(told.origin) or 0) + BEYOND_MAX:
+        return seen if self._is_countable(seen.origin, seen.sequence) else None
+
+    def _is_countable(self, origin: str, sequence: int) -> bool:
+        """Return whether a sequence is counted; one far too high makes its origin doubted."""
+        if sequence > (self._accepted.get(origin) or 0) + BEYOND_MAX:
+            places = self.places(origin)
+            places.beyond = max(places.beyond, sequence)
+            return False
+        if sequence < 1:
             self._strangers += 1
-            return None
-        return told
+            return False
+        return True
 
-    def _match(self, identity: bytes, told: Event, sink: str) -> None:
-        if identity in self._ledger:
-            self._compare(identity, hashlib.sha256(told.body).hexdigest(), sink)
+    def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> None:
+        place = Place(seen.origin, seen.sequence, topic, partition, offset)
+        request = Request(seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body)
+        self._repeats += self._contents.add(
+            seen.id, seen.body, place, partial(content_digest, request)
+        )
 
-    def _compare(self, identity: bytes, sha256: str, sink: str) -> None:
-        self._found[sink].add(identity)
-        if self._ledger[identity].sha256 != sha256:
-            self._changed.add(identity)
+    def _differs(self, difference: Difference) -> None:
+        self._differences += 1
+        if len(self._different) < report.LISTED_MAX:
+            self._different.append(difference)
 
-    def _note_message(self, identity: bytes, told: Event) -> None:
-        if not self._counted or told.command not in MESSAGE_COMMANDS:
+    def _note_message(self, seen: Event) -> None:
+        if not self._counted or seen.command not in MESSAGE_COMMANDS:
             return
-        settled = told.sequence <= (self._accepted.get(told.origin) or 0)
-        if identity in self._messages and (self._messages[identity] or not settled):
+        settled = seen.sequence <= (self._accepted.get(seen.origin) or 0)
+        is_new = self._contents.mark(seen.id, MESSAGE)
+        is_newly_settled = settled and self._contents.mark(seen.id, SETTLED)
+        if not (is_new or is_newly_settled):
             return
         try:
-            kinds, people = statistic(told.command, told.opt_platform, parse(told.body))
+            kinds, people = statistic(seen.command, seen.opt_platform, parse(seen.body))
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
         if ONLINE_ONLY in kinds:
             return
-        self._messages[identity] = settled
+        self._messages += is_new
+        self._settled_messages += is_newly_settled
         for account in people:
-            person = (told.sdkappid, account)
+            person = (seen.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 
     def _figures(self) -> dict[str, Counted]:
+        expired = sum(
+            places.unprovable(self._settled(origin)) for origin, places in self._places.items()
+        )
         shown = {"messages": self._statistics.messages, "people": self._statistics.people}
-        known = {"messages": self._messages.values(), "people": self._people.values()}
-        # Of what was expired nobody knows any more how much it makes.
-        anything_expired = any(places.expired_runs for places in self._places.values())
+        least = {"messages": self._settled_messages, "people": sum(self._people.values())}
+        # What has expired may have been a message each, of two people each.
+        most = {"messages": self._messages + expired, "people": len(self._people) + 2 * expired}
         return {
-            figure: Counted(
-                shown=value,
-                least=sum(known[figure]),
-                most=max(value, len(known[figure])) if anything_expired else len(known[figure]),
-            )
+            figure: Counted(shown=value, least=least[figure], most=most[figure])
             for figure, value in shown.items()
             if value is not None
         }
 
-    def _origin(self, origin: str) -> OriginReport:
-        places, accepted = self._places[origin], self._accepted.get(origin)
+    def _settled(self, origin: str) -> Settled:
+        accepted = self._accepted.get(origin)
         if accepted is None:
-            settled = Settled(self._unknown.setdefault(origin, places.callbacks.reach), known=False)
-        else:
-            settled = Settled(accepted, known=True)
+            highest = self._places[origin].callbacks.highest
+            return Settled(self._unknown.setdefault(origin, highest), known=False)
+        return Settled(accepted, known=True)
+
+    def _origin(self, origin: str) -> OriginReport:
+        places, settled = self._places[origin], self._settled(origin)
         sinks = {
             report.KAFKA: places.in_kafka(settled),
             report.DEAD_LETTERS: Held(sequences=places.dead_letters.distinct),
@@ -230,34 +283,30 @@ class Tally:
             counted = self._statistics.applied.get(origin, {})
             sinks[report.COUNTS] = places.in_counts(counted, settled)
         return OriginReport(
-            origin=origin, accepted=accepted, sinks=sinks, expired=places.unprovable(settled)
+            origin=origin,
+            accepted=self._accepted.get(origin),
+            sinks=sinks,
+            expired=places.unprovable(settled),
         )
 
-    def _ledger_report(self) -> LedgerReport:
-        outcomes = [entry.outcome for entry in self._ledger.values()]
-        ok = {identity for identity, entry in self._ledger.items() if entry.outcome == "ok"}
-        unanswered = {i for i, entry in self._ledger.items() if entry.outcome == "unanswered"}
-        # What retention deleted from Kafka is proven by the archive.
-        found = self._found | {
-            report.KAFKA: self._found[report.KAFKA] | self._found[report.ARCHIVE]
-        }
-        missing = {sink: ok - there for sink, there in found.items()}
-        faulty = sorted(self._changed.union(*missing.values()))
-        return LedgerReport(
-            sent=len(outcomes),
-            ok=outcomes.count("ok"),
-            refused=outcomes.count("refused"),
-            unanswered=outcomes.count("unanswered"),
-            unanswered_but_stored=len(unanswered & found[report.KAFKA]),
-            missing={sink: len(lacking) for sink, lacking in missing.items()},
-            changed=len(self._changed),
-            listed=[self._ledger[identity].id for identity in faulty[: report.LISTED_MAX]],
-        )
-
-
-def _key(identity: str) -> bytes:
-    # 16 bytes in place of 32 letters; another producer's id is whatever it is.
-    try:
-        return bytes.fromhex(identity)
-    except ValueError:
-        return identity.encode()
+    def _doubts(self) -> dict[str, str]:
+        doubts = dict(self._ends.doubts)
+        for origin, places in self._places.items():
+            accepted = self._accepted.get(origin)
+            if accepted is None:
+                doubts.setdefault(
+                    origin,
+                    f"origin {origin}: a sink or Kafka has it, but no spool of it is known, so"
+                    " nobody can say how many callbacks it was given; name the ingress or the"
+                    " directory that has its spool",
+                )
+                continue
+            end = max(self._later.accepted.get(origin) or 0, accepted)
+            if places.highest > end:
+                doubts[origin] = (
+                    f"origin {origin}: its spool was given {end} callbacks, but sequence"
+                    f" {places.highest} was seen; either the spool was put back to an older state,"
+                    " and its end is lost, or its process stopped answering while callbacks came:"
+                    " audit again"
+                )
+        return doubts

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,12 +18,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from consumers.archive.segment import Damaged
 from consumers.archive.store import NoStore
 from consumers.runtime.handler import Unavailable
-from ops import audit as proof
 from ops import expire, parquet, stack
 from ops import ledger as senders
 from ops.embedded.child import Missing, NotStarted
+from ops.sources import NotAudited
 from ops.topics import Refused
 from schemas.settings import Shared
+
+# Exit codes beside 0, of all commands; docs/operations.md says what each means for which.
+FAULTS = 1
+UNREADABLE = 2  # Click's own for a wrong command line, too
+UNPROVEN = 3
+SET_ASIDE = 4
+BUG = 70
+INTERRUPTED = 130
 
 # People read stderr while a program reads stdout.
 err = Console(stderr=True, highlight=False)
@@ -65,23 +74,23 @@ def run(work: Coroutine[Any, Any, Got]) -> Got:
         return asyncio.run(interruptible())
     except (KeyboardInterrupt, asyncio.CancelledError):
         err.print("interrupted")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except (
         Refused,
         Missing,
         NotStarted,
         stack.Failed,
-        proof.NotAudited,
+        NotAudited,
         senders.NoLedger,
         NoStore,
         expire.Unknown,
         parquet.NoDuckDB,
     ) as error:
-        fail(str(error), 2)
+        fail(str(error), UNREADABLE)
     except Unavailable as error:
-        fail(f"the archive does not answer: {error}", 2)
+        fail(f"the archive does not answer: {error}", UNREADABLE)
     except Damaged as error:
-        fail(str(error), 1)
+        fail(str(error), FAULTS)
 
 
 def fail(why: str, code: int) -> NoReturn:
@@ -128,6 +137,16 @@ def say(what: str) -> None:
 def print_json(document: object) -> None:
     """Print one line of JSON on stdout."""
     click.echo(orjson.dumps(document).decode())
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print a result to a reader that may close the pipe; that changes no exit code."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def bounded(option: str, value: float, low: float, high: float) -> None:

@@ -21,6 +21,7 @@ from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.spool import Spool
 from ingress.spools import take
+from ops.ends import Ends
 from schemas.record import ORIGIN, SEQUENCE, Record, callback_record
 from schemas.topics import CALLBACKS
 
@@ -39,6 +40,10 @@ class Pipe:
     def fault(self) -> str:
         """Return what keeps the forwarder from forwarding, "" if nothing does."""
         return self.forwarder.fault if self.forwarder else "none runs"
+
+    async def ends(self) -> Ends:
+        """Return the end of the spool, as an audit asks for it."""
+        return Ends(known={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
 
     def close(self) -> None:
         """Let the spool go."""

@@ -14,8 +14,9 @@ from consumers.archive.segment import SUFFIX, Line, read_lines, read_summary
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable
-from ops.audit import Sources, audit
+from ops.audit import audit
 from ops.report import ARCHIVE, Held
+from ops.sources import Sources
 from schemas.record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
 
@@ -64,7 +65,7 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
 
     async def proof() -> Held:
         report = await audit(
-            {pipe.spool.origin: 1_000},
+            pipe.ends,
             Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
             ledger=[],
             wait_s=0,

@@ -13,11 +13,12 @@ from consumers.archive.segment import pack, read_summary
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Limits, Partition, Position
 from ops import expire
-from ops.audit import Sources, audit
+from ops.audit import audit
 from ops.embedded.child import free_port
 from ops.embedded.kafka import EmbeddedKafka
 from ops.report import ARCHIVE, OriginReport
 from ops.segments import listed
+from ops.sources import Sources
 from ops.verify import verify
 from schemas.topics import CALLBACKS
 
@@ -58,7 +59,7 @@ async def positions(store: Store) -> dict[Partition, Position | None]:
 async def audited(pipe: Pipe, directory: Path) -> OriginReport:
     """Return what the audit says of the pipe's origin."""
     report = await audit(
-        {pipe.spool.origin: pipe.spool.last_sequence},
+        pipe.ends,
         Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
         ledger=[],
         wait_s=0,

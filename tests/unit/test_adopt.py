@@ -137,6 +137,35 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
     mine.close()
 
 
+async def test_what_the_next_holder_stores_is_never_told_as_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stores a callback the moment that the spool is free: the old end must not be shown."""
+    name = left_behind(tmp_path, 3)
+    held = hold(tmp_path, name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    held.close()
+    close = Spool.close
+    next_holder: list[Spool] = []
+
+    def close_and_let_another_in(spool: Spool) -> None:
+        close(spool)
+        if spool.name == name and not next_holder:
+            next_holder.append(hold(tmp_path, name, bytes_max=BYTES_MAX))
+            next_holder[0].commit([encode(a_wire_record(4), 4)], 0)
+
+    monkeypatch.setattr(Spool, "close", close_and_let_another_in)
+    async with adopting(tmp_path, mine, []) as adopter:
+        async with asyncio.timeout(10):
+            while not next_holder:  # noqa: ASYNC110 - a list tells no one
+                await asyncio.sleep(0.01)
+        for _ in range(20):
+            assert [s.last_sequence for s in adopter.known() if s.name == name] == [None]
+            await asyncio.sleep(0.01)
+    next_holder[0].close()
+    mine.close()
+
+
 async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     """And told as such, so that an audit can name it."""
     mine = take(tmp_path, bytes_max=BYTES_MAX)

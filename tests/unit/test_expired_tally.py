@@ -7,6 +7,7 @@ from builders import P0, a_body
 from consumers.archive import segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
+from ops.ends import Ends
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
 
@@ -21,7 +22,12 @@ def audited(
     messages: int = 0,
 ) -> Report:
     """Return the report on 8 callbacks of which these are left; Kafka begins at the seventh."""
-    tally = Tally({ORIGIN: 8}, [], synced=database is not None, counted=counts is not None)
+    tally = Tally(
+        Ends(known={ORIGIN: {ORIGIN: 8}}),
+        [],
+        synced=database is not None,
+        counted=counts is not None,
+    )
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
         tally.see_statistics(Statistics(messages=messages, people=2, applied=applied))
@@ -31,7 +37,8 @@ def audited(
         for sequence in range(1, 9)
     }
     for sequence in topic or [7, 8]:
-        tally.see_record(P0.number, records[sequence].headers, records[sequence].value)
+        record = records[sequence]
+        tally.see_record(P0.number, record.offset, record.headers, record.value)
     if expired:
         tally.see_expired(P0.number, {ORIGIN: expired})
     packed = [segment.pack(P0, [records[sequence] for sequence in archive])]

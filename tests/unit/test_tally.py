@@ -8,12 +8,18 @@ from builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import segment
 from consumers.runtime.batch import Record
+from ops.ends import Ends
 from ops.ledger import Entry, Outcome
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
 from schemas.dead_letter import GROUP
 
 ORIGIN = "o" * 16
+
+
+def ends(accepted: dict[str, int]) -> Ends:
+    """Return the ends of spools that have their first origin still."""
+    return Ends(known={origin: {origin: last} for origin, last in accepted.items()})
 
 
 def stored(sequence: int, **fields: Any) -> Record:
@@ -25,9 +31,14 @@ def stored(sequence: int, **fields: Any) -> Record:
 
 def see(tally: Tally, record: Record, *, archived: bool = True) -> None:
     """Have a record be in the topic and in the archive."""
-    tally.see_record(P0.number, record.headers, record.value)
+    tally.see_record(P0.number, record.offset, record.headers, record.value)
     if archived:
         see_line(tally, record)
+
+
+def see_dead_letter(tally: Tally, record: Record, *headers: tuple[str, bytes]) -> None:
+    """Have a record be in the dead-letter topic; without more headers an ingress wrote it."""
+    tally.see_dead_letter(0, record.offset, [*record.headers, *headers], record.value)
 
 
 def see_line(tally: Tally, record: Record) -> None:
@@ -42,6 +53,7 @@ def audited(
     topic: list[int],
     archive: list[int],
     accepted: int | None = 3,
+    later: int | None = None,
     dead: list[int] | None = None,
     beginning: int = 0,
     ledger: list[Entry] | None = None,
@@ -50,7 +62,7 @@ def audited(
 ) -> Report:
     """Return the report on sequences that were found in the topic and in the sinks."""
     tally = Tally(
-        {} if accepted is None else {ORIGIN: accepted},
+        ends({} if accepted is None else {ORIGIN: accepted}),
         ledger or [],
         synced=database is not None,
         counted=counts is not None,
@@ -62,10 +74,12 @@ def audited(
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
     for sequence in dead or []:
-        tally.see_dead_letter(stored(sequence).headers)
+        see_dead_letter(tally, stored(sequence))
     for sequence in archive:
         see_line(tally, stored(sequence))
     tally.see_receipts((ORIGIN, sequence) for sequence in database or [])
+    if later is not None and accepted is not None:
+        tally.see_later_ends(ends({ORIGIN: accepted}), ends({ORIGIN: later}))
     return tally.report()
 
 
@@ -112,8 +126,8 @@ def test_what_is_doubled_is_named_by_number() -> None:
 
 def test_what_came_after_n_was_read_is_not_missing() -> None:
     """A live system goes on while it is audited; doubled stays doubled."""
-    assert audited(topic=[1, 2, 3, 5], archive=[1, 2, 3]).proven
-    assert audited(topic=[1, 2, 3, 5, 5], archive=[1, 2, 3]).doubled == 1
+    assert audited(topic=[1, 2, 3, 5], archive=[1, 2, 3], later=5).proven
+    assert audited(topic=[1, 2, 3, 5, 5], archive=[1, 2, 3], later=5).doubled == 1
 
 
 def test_an_origin_that_no_spool_has_is_unproven() -> None:
@@ -135,10 +149,10 @@ def test_before_the_topics_beginning_the_archives_word_counts() -> None:
 
 def test_what_a_consumer_set_aside_is_shown_and_not_proven() -> None:
     """It is no second copy and not missing, but it is not in that sink either."""
-    tally = Tally({ORIGIN: 1}, [], synced=False, counted=False)
+    tally = Tally(ends({ORIGIN: 1}), [], synced=False, counted=False)
     see(tally, stored(1), archived=False)
     assert tally.report().missing == 1
-    tally.see_dead_letter([*stored(1).headers, (GROUP, b"archive")])
+    see_dead_letter(tally, stored(1), (GROUP, b"archive"))
     report = tally.report()
     assert (report.missing, report.doubled, report.set_aside, report.proven) == (0, 0, 1, False)
     assert report.origins[0].sinks[ARCHIVE].set_aside_listed == [1]
@@ -177,7 +191,8 @@ def test_counts_of_a_live_system_are_a_prefix_of_what_is_seen() -> None:
         ((3, 8), False),
     ):
         found = [1, 2, 3, 4, 5]
-        assert audited(topic=found, archive=found, counts=counts).proven is proven, counts
+        report = audited(topic=found, archive=found, counts=counts, later=5)
+        assert report.proven is proven, counts
 
 
 def test_counts_before_the_topics_beginning_are_held_against_the_archive() -> None:
@@ -189,7 +204,7 @@ def test_counts_before_the_topics_beginning_are_held_against_the_archive() -> No
 
 def test_what_no_ingress_wrote_is_told_and_harms_no_proof() -> None:
     """Other ids, headers that are missing, numbers beyond all bounds."""
-    tally = Tally({ORIGIN: 1}, [], synced=True, counted=True)
+    tally = Tally(ends({ORIGIN: 1}), [], synced=True, counted=True)
     statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
     tally.see_statistics(statistics)
     see(tally, stored(1))
@@ -198,12 +213,12 @@ def test_what_no_ingress_wrote_is_told_and_harms_no_proof() -> None:
     for change in (
         {"ce_id": b""},
         {"ce_sequence": "\u00b2".encode()},
-        {"ce_sequence": b"99999999999"},
+        {"ce_sequence": b"0"},
     ):
-        tally.see_record(P0.number, (strange | change).items(), b"{}")
+        tally.see_record(P0.number, 9, (strange | change).items(), b"{}")
     report = tally.report()
     assert (report.strangers, report.proven) == (3, True)
-    tally.see_record(P0.number, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
+    tally.see_record(P0.number, 9, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
     assert tally.report().unproven == ["stranger"]
 
 
@@ -211,7 +226,7 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
     """Each message and each person of an app once, repeats or not."""
 
     def shown(messages: int, people: int | None) -> Report:
-        tally = Tally({ORIGIN: 3}, [], synced=False, counted=True)
+        tally = Tally(ends({ORIGIN: 3}), [], synced=False, counted=True)
         applied = {ORIGIN: {P0.number: (3, 6)}}
         tally.see_statistics(Statistics(messages=messages, people=people, applied=applied))
         for record in (stored(1), stored(2, To_Account="third"), stored(3, MsgKey="key-1")):
@@ -226,7 +241,7 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
 
 def test_online_only_messages_robots_and_the_app_are_not_in_those_numbers() -> None:
     """As the counters count them, or the audit would find faults where there are none."""
-    tally = Tally({ORIGIN: 4}, [], synced=False, counted=True)
+    tally = Tally(ends({ORIGIN: 4}), [], synced=False, counted=True)
     applied = {ORIGIN: {P0.number: (4, 10)}}
     tally.see_statistics(Statistics(messages=3, people=2, applied=applied))
     see(tally, stored(1, From_Account="@RBT#1"))
@@ -264,7 +279,7 @@ def test_a_changed_body_is_a_fault() -> None:
 
 def test_a_repeat_of_the_sender_is_shown_and_no_fault() -> None:
     """The same id under two sequences."""
-    tally = Tally({ORIGIN: 2}, [], synced=False, counted=False)
+    tally = Tally(ends({ORIGIN: 2}), [], synced=False, counted=False)
     see(tally, stored(1))
     see(tally, stored(2, MsgKey="key-1"))
     report = tally.report()

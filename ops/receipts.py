@@ -1,0 +1,89 @@
+"""The database as an audit reads it, in a thread that can be ended where the server hangs."""
+
+import asyncio
+import os
+import socket
+import time
+
+import psycopg
+from psycopg import sql
+
+from ops.sources import Unread
+from ops.tally import Tally
+
+CONNECT_S_MAX = 10
+# How long the server may take for the first or the next receipts.
+DATABASE_S_MAX = 120.0
+RECEIPTS = 10_000
+
+
+async def read_receipts(conninfo: str, tally: Tally) -> None:
+    """
+    Read all receipts, and the rows of the ledger's callbacks.
+
+    A receipt counts only with the row of the callback that it is for.
+
+    Raises:
+        Unread: the database does not answer, or has no such tables.
+    """
+    reading = _Reading(conninfo, tally)
+    thread = asyncio.create_task(asyncio.to_thread(reading.run))
+    try:
+        while not thread.done():
+            await asyncio.wait((thread,), timeout=1.0)
+            if time.monotonic() > reading.moved_at + DATABASE_S_MAX:
+                raise Unread(f"PostgreSQL: nothing came for {DATABASE_S_MAX:g} s")
+        await thread
+    except psycopg.Error as error:
+        raise Unread(f"PostgreSQL: {str(error).splitlines()[0]}") from error
+    finally:
+        if not thread.done():
+            reading.hang_up()
+            await asyncio.wait((thread,))
+            thread.exception()
+
+
+class _Reading:
+    """One reading of the database."""
+
+    def __init__(self, conninfo: str, tally: Tally) -> None:
+        self.moved_at = time.monotonic()
+        self._conninfo = conninfo
+        self._tally = tally
+        self._socket: int | None = None
+
+    def run(self) -> None:
+        """Read; psycopg's errors are passed on."""
+        with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
+            self._socket = connection.fileno()
+            self._receipts(connection)
+            for table in ("messages", "callbacks"):
+                self.moved_at = time.monotonic()
+                bodies = connection.execute(
+                    sql.SQL(
+                        "select ce_id, encode(sha256(convert_to(body::text, 'UTF8')), 'hex')"
+                        " from hookline.{} where ce_id = any(%s)"
+                    ).format(sql.Identifier(table)),
+                    (self._tally.ledger_ids,),
+                )
+                for identity, sha256 in bodies:
+                    self._tally.see_row(identity, sha256)
+
+    def _receipts(self, connection: psycopg.Connection) -> None:
+        self._tally.forget_receipts()
+        with connection.cursor(name="receipts") as receipts:
+            receipts.execute(
+                "select origin, sequence from hookline.receipts r where exists"
+                " (select from hookline.messages m where m.ce_id = r.ce_id) or exists"
+                " (select from hookline.callbacks c where c.ce_id = r.ce_id)"
+            )
+            while some := receipts.fetchmany(RECEIPTS):
+                self.moved_at = time.monotonic()
+                self._tally.see_receipts(some)
+
+    def hang_up(self) -> None:
+        """Have the thread end with an error, also where the server hangs."""
+        if self._socket is not None:
+            # A copy: the thread may be closing its own.
+            with socket.socket(fileno=os.dup(self._socket)) as copy:
+                copy.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,101 @@
+"""Both topics as an audit reads them: on from where it ended, over a new connection each time."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.structs import ConsumerRecord
+
+from ops.sources import Changed, NotAudited, Unread
+from ops.tally import Tally
+from schemas.clients import stop_consumer
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+# How long Kafka may take to connect, or to send anything while there is something to read.
+KAFKA_S_MAX = 30.0
+
+
+class TopicReader:
+    """Reads both topics into a tally, each record once."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def read(self, tally: Tally) -> None:
+        """
+        Read from where the last call ended to the present ends.
+
+        Raises:
+            Unread: Kafka does not answer; what was read is not read again.
+            Changed: Kafka does not have any more what was to be read next.
+            NotAudited: a topic does not exist.
+        """
+        try:
+            async with self._connected() as client:
+                await self._read(client, tally)
+        except UnknownTopicOrPartitionError as error:
+            raise NotAudited(
+                f"Kafka at {self._bootstrap_servers} does not have both topics, {CALLBACKS.name}"
+                f" and {DEAD_LETTERS.name}; create them with: hookline topics apply"
+            ) from error
+        except (KafkaError, TimeoutError) as error:
+            raise Unread(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
+
+    async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
+        partitions = sorted(client.assignment())
+        beginnings = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        for tp in partitions:
+            position = self._positions.setdefault(tp, beginnings[tp])
+            if not beginnings[tp] <= position <= ends[tp]:
+                raise Changed(
+                    f"{tp.topic}/{tp.partition} was read up to offset {position}, and has offsets"
+                    f" {beginnings[tp]} to {ends[tp]} now"
+                )
+            client.seek(tp, position)
+        tally.see_beginnings(
+            {tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name}
+        )
+        moved_at = time.monotonic()
+        while any(self._positions[tp] < ends[tp] for tp in partitions):
+            before = sum(self._positions.values())
+            for tp, records in (await client.getmany(timeout_ms=500)).items():
+                for record in records:
+                    self._see(tp, record, tally)
+            for tp in partitions:
+                # Markers of transactions stand at the end of a partition.
+                self._positions[tp] = max(self._positions[tp], await client.position(tp))
+            if sum(self._positions.values()) > before:
+                moved_at = time.monotonic()
+            elif time.monotonic() > moved_at + KAFKA_S_MAX:
+                raise TimeoutError(f"nothing came for {KAFKA_S_MAX:g} s")
+
+    def _see(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
+        # A client whose metadata change may begin again; a new partition is for the next call.
+        if record.offset < self._positions.get(tp, record.offset + 1):
+            return
+        self._positions[tp] = record.offset + 1
+        see = tally.see_dead_letter if tp.topic == DEAD_LETTERS.name else tally.see_record
+        see(tp.partition, record.offset, record.headers, record.value or b"")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
+        # Without a group every partition of the topics is read.
+        client = AIOKafkaConsumer(
+            CALLBACKS.name,
+            DEAD_LETTERS.name,
+            bootstrap_servers=self._bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        try:
+            async with asyncio.timeout(KAFKA_S_MAX):
+                await client.start()
+            yield client
+        finally:
+            await stop_consumer(client)

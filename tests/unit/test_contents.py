@@ -1,0 +1,112 @@
+"""One id, one content; one number, one content: wherever the records are."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ops.contents import MESSAGE, SETTLED, Contents, Difference, Place
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+ORIGIN = "o" * 16
+
+
+def add(contents: Contents, ce_id: str, body: bytes, place: Place) -> bool:
+    """Add a callback of which the whole body is its content."""
+    return contents.add(ce_id, body, place, lambda: body.ljust(8))
+
+
+IDS = st.sampled_from(["a" * 32, "b" * 32, "order-4711", "", "ab" * 16])
+PLACES = st.tuples(st.sampled_from([ORIGIN, "p"]), st.sampled_from([1, 2, 255, 256, 10**18 - 1]))
+
+
+def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0) -> Place:
+    """Return a place in the main topic."""
+    return Place(origin, sequence, CALLBACKS.name, partition, offset)
+
+
+def test_different_contents_under_one_id_are_named_with_both_places() -> None:
+    """Across partitions, origins and topics."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    first = at(1, offset=7, partition=3)
+    second = Place("p", 9, DEAD_LETTERS.name, 0, (1 << 47) + 5)
+    assert not add(contents, "id", b"one", first)
+    assert add(contents, "id", b"two", second)
+    assert found == [Difference("id", first, second)]
+    assert str(found[0]) == (
+        "different callbacks under one id, id: origin oooooooooooooooo sequence 1"
+        " (tim.callbacks.v1/3 offset 7) and origin p sequence 9"
+        f" (tim.callbacks.dead.v1/0 offset {(1 << 47) + 5})"
+    )
+
+
+def test_a_repeat_is_no_difference_and_a_copy_of_one_place_is_no_repeat() -> None:
+    """The same bytes under two numbers; the archive's copy of a record."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    assert not add(contents, "id", b"one", at(1))
+    assert add(contents, "id", b"one", at(2))
+    assert not add(contents, "id", b"one", at(1, offset=99))
+    assert found == []
+    add(contents, "id", b"other", at(1, offset=99))
+    assert [(each.ce_id, each.first.offset, each.second.offset) for each in found] == [("", 0, 99)]
+
+
+def test_one_content_may_have_several_bodies_under_several_numbers() -> None:
+    """But a copy of one number has the same bytes."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    assert not contents.add("id", b"one", at(1), lambda: b"the same")
+    assert contents.add("id", b"two", at(2), lambda: b"the same")
+    assert found == []
+    assert contents.add("id", b"two", at(3), lambda: b"another!")
+    assert found == [Difference("id", at(1), at(3))]
+
+
+@given(seen=st.lists(st.tuples(IDS, PLACES, st.binary(max_size=3))))
+def test_differences_and_repeats_are_those_of_a_model(
+    seen: list[tuple[str, tuple[str, int], bytes]],
+) -> None:
+    """The model keeps everything."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    of_place: dict[tuple[str, int], bytes] = {}
+    of_id: dict[str, bytes] = {}
+    expected = repeats = model_repeats = 0
+    for ce_id, (origin, sequence), content in seen:
+        repeats += add(contents, ce_id, content, at(sequence, origin))
+        if (origin, sequence) in of_place:
+            expected += of_place[origin, sequence] != content
+            continue
+        of_place[origin, sequence] = content
+        if ce_id in of_id:
+            model_repeats += 1
+            expected += of_id[ce_id] != content
+        of_id.setdefault(ce_id, content)
+    assert (len(found), repeats) == (expected, model_repeats)
+
+
+def test_an_id_has_each_mark_once() -> None:
+    """And marks do not touch where it was seen first."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    add(contents, "id", b"one", at(10**18 - 1))
+    marks = [contents.mark("id", mark) for mark in (MESSAGE, MESSAGE, SETTLED, SETTLED, MESSAGE)]
+    assert marks == [True, False, True, False, False]
+    assert not contents.mark("another", MESSAGE)
+    add(contents, "id", b"two", at(2))
+    assert found[0].first == at(10**18 - 1)
+
+
+def test_many_ids_in_one_bucket_are_told_apart() -> None:
+    """Also where the bytes that entries make together look like another id."""
+    found: list[Difference] = []
+    contents = Contents(found.append)
+    ids = [f"0000{number:016x}{'0' * 12}" for number in (*range(3000), *range(0, 1 << 64, 1 << 56))]
+    distinct = list(dict.fromkeys(ids))
+    for sequence, ce_id in enumerate(distinct, 1):
+        assert not add(contents, ce_id, b"%d" % sequence, at(sequence))
+    assert all(contents.mark(ce_id, MESSAGE) for ce_id in distinct)
+    assert not any(contents.mark(ce_id, MESSAGE) for ce_id in distinct)
+    for sequence, ce_id in enumerate(distinct, 1):
+        assert add(contents, ce_id, b"%d" % sequence, at(len(distinct) + sequence))
+    assert found == []

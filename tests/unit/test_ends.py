@@ -1,0 +1,180 @@
+"""An audit says "proven" only if the end of every known origin comes from its spool."""
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+from builders import P0, a_body, a_stored_record
+
+from ops import ends
+from ops.ends import Ends, Spool, Status, join
+from ops.report import Report
+from ops.tally import Tally
+
+N = 3
+UP, STOPPED, DEAD, UNREACHABLE = "up", "stopped", "dead", "unreachable"
+STATES = (UP, STOPPED, DEAD, UNREACHABLE)
+REPLICAS = "abc"
+
+
+def spool_of(replica: str) -> str:
+    """Return the name, and origin, of a replica's spool."""
+    return replica * 16
+
+
+def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> Spool:
+    """Return a replica's spool as somebody sees it."""
+    name = spool_of(replica)
+    return Spool(**({"name": name, "origin": name, "last_sequence": last_sequence} | fields))  # type: ignore[arg-type]
+
+
+def a_status(replica: str, *others: Spool, last_sequence: int = N) -> Status:
+    """Return what a replica says: its own spool, and others."""
+    own = a_spool(replica, last_sequence)
+    return Status(
+        instance=replica,
+        origin=own.origin,
+        last_sequence=last_sequence,
+        spools=(own, *others),
+    )
+
+
+def answers(states: dict[str, str], named: Iterable[str], *, directory: bool = False) -> Ends:
+    """Return the ends when replicas in these states are asked at the `named` addresses."""
+    seen = {other: a_spool(other, N if states[other] == DEAD else None) for other in REPLICAS}
+    statuses, failed = {}, {}
+    for replica in named:
+        if states[replica] == UP:
+            others = [seen[other] for other in REPLICAS if other != replica]
+            statuses[replica] = a_status(replica, *others)
+        else:
+            failed[replica] = "it does not answer"
+    return join(statuses, failed, seen.values() if directory else ())
+
+
+def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
+    """Return the report where Kafka and the archive have `stored` callbacks of each spool."""
+    completed = asked[0]
+    for later in asked[1:]:
+        completed = completed.then(later)
+    tally = Tally(completed, [], synced=False, counted=False)
+    tally.see_beginnings({})
+    for replica, sequence in itertools.product(spools, range(1, stored + 1)):
+        record = a_stored_record(
+            sequence - 1, a_body(MsgKey=f"{replica}-{sequence}"), origin=spool_of(replica)
+        )
+        tally.see_record(P0.number, record.offset, record.headers, record.value)
+        places = tally.places(spool_of(replica))
+        places.archived.add(sequence)
+    tally.see_later_ends(completed, asked[-1])
+    return tally.report()
+
+
+def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_known() -> None:
+    """Up, stopped, dead, unreachable: with all addresses named, those that are up, or the files."""
+    cases = proven = 0
+    for combination in itertools.product(STATES, repeat=3):
+        states = dict(zip(REPLICAS, combination, strict=True))
+        up = [replica for replica in REPLICAS if states[replica] == UP]
+        silent = {spool_of(r) for r in REPLICAS if states[r] in (STOPPED, UNREACHABLE)}
+        failing = {replica for replica in REPLICAS if states[replica] != UP}
+        dead = {spool_of(replica) for replica in REPLICAS if states[replica] == DEAD}
+        held = {spool_of(replica) for replica in REPLICAS if states[replica] != DEAD}
+        questions = [
+            # Where nobody is up, nobody lists the spools; Kafka has the origins all the same.
+            (answers(states, REPLICAS), failing | (silent if up else silent | dead)),
+            (answers(states, (), directory=True), held),
+            (answers(states, up, directory=True), silent),
+        ]
+        if up:
+            questions.append((answers(states, up), silent))
+        for asked, doubted in questions:
+            report = audited(asked)
+            assert set(report.unproven) == doubted, (combination, report.doubts)
+            assert report.proven is not bool(doubted)
+            assert (report.missing, report.doubled) == (0, 0)
+            cases += 1
+            proven += report.proven
+    print(f"{cases} questions in {4**3} combinations, {proven} of them proven")  # noqa: T201
+    assert (cases, proven) == (64 * 3 + 37, 1 + 1 + 8 + 7)
+
+
+def test_a_doubt_says_what_to_do() -> None:
+    """By the name of the spool or the address."""
+    found = answers(dict.fromkeys(REPLICAS, STOPPED) | {"a": UP}, "ab").doubts
+    assert set(found) == {spool_of("b"), spool_of("c"), "b"}
+    assert "--ingress" in found[spool_of("c")]
+
+
+def test_an_origin_whose_spool_is_listed_without_an_end_is_never_lost_between_answers() -> None:
+    """Another replica's word, or the order of the answers, does not hide it."""
+    knows = {"a": a_status("a", a_spool("b"))}
+    does_not = {"a": a_status("a", a_spool("b", None))}
+    assert join(knows, {}).accepted == {spool_of("a"): N, spool_of("b"): N}
+    assert join(does_not, {}).accepted == {spool_of("a"): N, spool_of("b"): None}
+    both = {"a": a_status("a", a_spool("b", None)), "c": a_status("c", a_spool("b"))}
+    for order in (both, dict(reversed(both.items()))):
+        assert join(order, {}).accepted[spool_of("b")] == N
+
+
+def test_the_process_that_holds_a_spool_knows_best() -> None:
+    """Another one looked before it was taken: its number is old, or its origin."""
+    statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
+    assert join(statuses, {}).accepted[spool_of("b")] == 7
+    anew = Status(
+        instance="b",
+        origin="new",
+        last_sequence=2,
+        spools=(a_spool("b", 2, origin="new"),),
+    )
+    assert join({"a": a_status("a", a_spool("b", 5)), "b": anew}, {}).accepted == {
+        spool_of("a"): N,
+        "new": 2,
+    }
+
+
+def test_one_process_at_two_addresses_is_one_holder() -> None:
+    """Two processes with spools of one name are a copied directory: nobody knows which is right."""
+    one = a_status("a")
+    assert join({"here": one, "there": one}, {}).doubts == {}
+    copy = Status(instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),))
+    doubts = join({"here": one, "there": copy}, {}).doubts
+    assert set(doubts) == {spool_of("a")}
+    assert "copy" in doubts[spool_of("a")]
+
+
+def test_a_spool_that_was_set_aside_is_unproven() -> None:
+    """Also where somebody has seen its end before."""
+    aside = a_spool("b", None, fault="it was no spool any more; it is set aside as b.set-aside-1")
+    for others in ((aside,), (a_spool("b"), aside)):
+        report = audited(join({"a": a_status("a", *others)}, {}), spools="ab")
+        assert report.unproven == [spool_of("b")]
+        assert "set aside" in report.doubts[spool_of("b")]
+
+
+def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> None:
+    """A replica that is replaced or stopped between two questions, and numbers that move."""
+    before = join({"a": a_status("a", a_spool("b", None)), "b": a_status("b")}, {})
+    stopped = join({"a": a_status("a", a_spool("b", None))}, {"b": "it does not answer"})
+    report = audited(before, stopped, spools="ab")
+    assert report.proven
+    # With more callbacks than were known, nobody can say that these are all.
+    assert audited(before, stopped, stored=N + 1, spools="ab").unproven == [
+        spool_of("a"),
+        spool_of("b"),
+    ]
+    moved = join({"a": a_status("a", last_sequence=5), "b": a_status("b", last_sequence=4)}, {})
+    assert before.then(moved).known == before.known
+    assert audited(before, moved, stored=N + 1, spools="ab").proven
+    replaced = join({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
+    assert audited(before, replaced, spools="ab").unproven == ["c", spool_of("c")]
+    # One that did not answer first and does now makes the audit begin again, with all of its rows.
+    assert stopped.then(moved).accepted == {spool_of("a"): N, spool_of("b"): 4}
+    assert stopped.then(moved).doubts == {}
+
+
+@pytest.mark.parametrize("url", ["http://nowhere.invalid:8081", "http://127.0.0.1:9"])
+async def test_an_address_that_fails_is_named(url: str) -> None:
+    """A name that cannot be resolved, a port where nobody listens."""
+    found = await ends.ask([url], None)
+    assert (list(found.doubts), found.accepted) == ([url], {})

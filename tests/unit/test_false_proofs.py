@@ -1,0 +1,338 @@
+"""
+Every known way in which an audit could call something proven that is not, each closed.
+
+docs/decisions/0019-false-proofs.md lists them; each has its test here or is named there.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import pytest
+from builders import P0, P1, a_body, a_stored_batch, a_stored_record
+from rich.console import Console
+
+from consumers.archive import segment
+from consumers.runtime.batch import Partition, Record
+from ops import show
+from ops.ends import Ends, NoSpools, ask
+from ops.ledger import Entry, NoLedger, read, write
+from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.tally import Statistics, Tally
+from schemas.dead_letter import CONNECT, GROUP
+
+ORIGIN = "o" * 16
+OTHER = "p" * 16
+
+
+def a_callback(sequence: int, *, origin: str = ORIGIN, text: str = "") -> Record:
+    """Return the record of a callback; each has a message of its own."""
+    body = a_body(MsgKey=f"{origin}-{sequence}", CloudCustomData=text)
+    return a_stored_record(sequence - 1, body, origin=origin)
+
+
+@dataclass(kw_only=True)
+class World:
+    """What there is of three callbacks of one origin, all well; tests break it."""
+
+    accepted: int = 3
+    later: int | None = None
+    topic: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
+    dead: list[tuple[Record, dict[str, bytes]]] = field(default_factory=list)
+    archive: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
+    receipts: list[tuple[str, int]] = field(
+        default_factory=lambda: [(ORIGIN, n) for n in (1, 2, 3)]
+    )
+    counts: dict[str, dict[int, tuple[int, int]]] = field(
+        default_factory=lambda: {ORIGIN: {P0.number: (3, 6)}}
+    )
+    messages: int = 3
+    beginning: int = 0
+    expired: dict[str, tuple[int, int]] = field(default_factory=dict)
+    ledger: list[Entry] = field(default_factory=list)
+
+    def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
+        """Return the report."""
+        ends = Ends(known={ORIGIN: {ORIGIN: self.accepted}})
+        tally = Tally(ends, self.ledger, synced=synced, counted=counted)
+        if counted:
+            tally.see_statistics(
+                Statistics(messages=self.messages, people=None, applied=self.counts)
+            )
+        tally.see_beginnings({P0.number: self.beginning})
+        for record in self.topic:
+            tally.see_record(P0.number, record.offset, record.headers, record.value)
+        for record, more in self.dead:
+            headers = [*record.headers, *more.items()]
+            tally.see_dead_letter(0, record.offset, headers, record.value)
+        if self.expired:
+            tally.see_expired(P0.number, self.expired)
+        for record in self.archive:
+            see_line(tally, record)
+        if synced:
+            tally.see_receipts(self.receipts)
+        later = Ends(known={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}})
+        tally.see_later_ends(ends, later)
+        return tally.report()
+
+
+def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
+    """Have a record be in the archive."""
+    _, content = segment.assemble(a_stored_batch(record))
+    for line in segment.read_lines(content):
+        found = msgspec.json.decode(line, type=segment.Line)
+        tally.see_line(msgspec.structs.replace(found, partition=partition.number))
+
+
+def shown(report: Report) -> str:
+    """Return what a person sees of a report, in one line."""
+    console = Console(width=2000)
+    with console.capture() as captured:
+        console.print(show.report(report))
+    return " ".join(captured.get().split())
+
+
+def test_all_in_every_sink_is_proven() -> None:
+    """The world that the other tests break."""
+    report = World().audited()
+    assert (report.proven, report.not_audited) == (True, [])
+    assert "proven: every callback exactly once in Kafka, in archive, synced, counted" in shown(
+        report
+    )
+
+
+def test_a_sink_that_is_not_named_is_said_not_to_be_proven() -> None:
+    """In words, and by name with --json."""
+    report = World(receipts=[], counts={}).audited(synced=False, counted=False)
+    assert report.proven
+    assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
+    assert shown(report).endswith(
+        "in Kafka, in archive; not audited, so not proven: synced (--postgres), counted (--stats)"
+    )
+
+
+def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
+    """All of its callbacks, also where Kafka does not have them any more."""
+    report = World(archive=[]).audited()
+    assert report.origins[0].sinks[ARCHIVE].missing_listed == [1, 2, 3]
+    report = World(archive=[], topic=[], beginning=3).audited()
+    assert report.origins[0].sinks[KAFKA].missing_listed == [1, 2, 3]
+
+
+@pytest.mark.parametrize("only", ["topic", "dead", "archive", "receipts", "counts", "expired"])
+def test_an_origin_that_one_place_alone_knows_is_unproven(only: str) -> None:
+    """Nobody can say how many callbacks its spool was given."""
+    world = World()
+    stranger = a_callback(1, origin=OTHER)
+    match only:
+        case "topic":
+            world.topic.append(stranger)
+        case "dead":
+            world.dead.append((stranger, {}))
+        case "archive":
+            world.archive.append(stranger)
+        case "receipts":
+            world.receipts.append((OTHER, 1))
+        case "counts":
+            world.counts[OTHER] = {P0.number: (1, 1)}
+        case _:
+            world.expired[OTHER] = (1, 1)
+    report = world.audited()
+    assert (report.proven, report.unproven) == (False, [OTHER])
+    assert "name the ingress or the directory that has its spool" in report.doubts[OTHER]
+
+
+def test_more_counted_than_there_are_is_doubled() -> None:
+    """Also of an origin of which the beginning has expired: no more than that can be on top."""
+    assert World(counts={ORIGIN: {P0.number: (4, 10)}}, messages=4).audited().doubled
+    gone = World(
+        topic=[a_callback(3)],
+        archive=[a_callback(3)],
+        receipts=[(ORIGIN, 3)],
+        beginning=2,
+        expired={ORIGIN: (1, 2)},
+    )
+    assert gone.audited().proven
+    gone.counts = {ORIGIN: {P0.number: (4, 10)}}
+    assert gone.audited().origins[0].sinks[COUNTS].doubled == 1
+    gone.counts, gone.messages = {ORIGIN: {P0.number: (3, 6)}}, 4
+    assert gone.audited().doubled == 1
+    # A partition of which nothing has expired takes no part in that.
+    gone.counts, gone.messages = {ORIGIN: {P0.number: (3, 6), P1.number: (1, 1)}}, 3
+    assert gone.audited().origins[0].sinks[COUNTS].doubled == 1
+
+
+def test_a_dead_letter_that_expired_is_missing() -> None:
+    """Of the ingress, and of a consumer: the dead-letter topic keeps 30 days."""
+    world = World(topic=[a_callback(n) for n in (1, 3)], archive=[a_callback(n) for n in (1, 3)])
+    world.receipts.remove((ORIGIN, 2))
+    world.counts, world.messages = {ORIGIN: {P0.number: (2, 4)}}, 2
+    world.dead.append((a_callback(2), {}))
+    assert world.audited().proven
+    world.dead.clear()
+    assert world.audited().origins[0].sinks[KAFKA].missing_listed == [2]
+    world = World(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
+    world.dead.append((a_callback(2), {GROUP: b"sync"}))
+    assert (world.audited().missing, world.audited().set_aside) == (0, 1)
+    world.dead.clear()
+    assert world.audited().origins[0].sinks[POSTGRES].missing_listed == [2]
+
+
+def test_a_dead_letter_stands_for_its_own_sink_alone_and_is_never_proven() -> None:
+    """Not for another consumer's, not for another team's, not for the ingress's."""
+    for group, faults in (("sync", (0, 1)), ("archive", (1, 0)), ("billing", (1, 0))):
+        world = World(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
+        world.dead.append((a_callback(2), {GROUP: group.encode()}))
+        report = world.audited()
+        held = report.origins[0].sinks[POSTGRES]
+        assert (held.missing, held.set_aside) == faults, group
+        assert not report.proven
+    # Another tool's dead letter of a record of the topic is not one of the ingress.
+    world = World(topic=[a_callback(1), a_callback(3)], archive=[a_callback(1), a_callback(3)])
+    world.receipts.remove((ORIGIN, 2))
+    world.dead.append((a_callback(2), {CONNECT + "offset": b"7"}))
+    report = world.audited()
+    assert report.origins[0].sinks[KAFKA].missing_listed == [2]
+
+
+def test_the_archives_word_counts_only_below_the_topics_beginning() -> None:
+    """A topic that was emptied, cut at its end or made again is missing what the archive has."""
+    assert World(topic=[a_callback(3)], beginning=2).audited().proven
+    for topic, beginning in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
+        report = World(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
+        assert report.origins[0].sinks[KAFKA].missing > 0
+    # All of it was deleted by retention, and is in the archive.
+    assert World(topic=[], beginning=3).audited().proven
+
+
+def test_an_empty_topic_is_missing_all_that_the_spool_was_given() -> None:
+    """And all sinks are."""
+    world = World(topic=[], archive=[], receipts=[], counts={}, messages=0)
+    assert world.audited().missing == 4 * 3
+    world.accepted = 0
+    assert world.audited().proven
+
+
+def test_one_number_with_two_contents_is_named() -> None:
+    """Twice in the topic, in topic and archive, in topic and dead letters."""
+    other = a_callback(2, text="other")
+    for world in (
+        World(archive=[a_callback(1), other, a_callback(3)]),
+        World(dead=[(other, {GROUP: b"billing"})]),
+        World(topic=[*(a_callback(n) for n in (1, 2, 3)), other]),
+    ):
+        report = world.audited()
+        assert (report.different, report.proven) == (1, False)
+        assert "different content under one number" in shown(report)
+
+
+def test_one_id_with_two_contents_is_named() -> None:
+    """In another partition, under another origin, or where only the archive has it."""
+    ce_id = dict(a_callback(1).headers)["ce_id"]
+    headers = dict(a_callback(2).headers) | {"ce_id": ce_id}
+    second = a_callback(2)._replace(headers=tuple(headers.items()))
+    for world in (
+        World(topic=[a_callback(1), second, a_callback(3)], archive=[a_callback(1), second]),
+        World(topic=[a_callback(3)], archive=[a_callback(1), second, a_callback(3)], beginning=2),
+    ):
+        report = world.audited()
+        assert report.different == 1
+        assert "different callbacks under one id" in shown(report)
+        (listed,) = report.different_listed
+        assert (listed.first.sequence, listed.second.sequence) == (1, 2)
+
+
+@pytest.mark.parametrize("fields", [{}, {"UnreadMsgNum": 3}])
+def test_a_message_that_is_repeated_is_no_difference(fields: dict[str, int]) -> None:
+    """Also with other bytes, where the sender may fill in a field again (decision 0018)."""
+    again = a_stored_record(
+        1, a_body(MsgKey=f"{ORIGIN}-1", CloudCustomData="", **fields), origin=ORIGIN
+    )
+    world = World(
+        topic=[a_callback(1), again, a_callback(3)],
+        archive=[a_callback(1), again, a_callback(3)],
+        messages=2,
+    )
+    assert (world.audited().proven, world.audited().repeats) == (True, 1)
+
+
+@pytest.mark.parametrize("place", ["topic", "archive", "receipts", "dead"])
+def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
+    """The spool was put back to an older state: its end is lost. Just above, and far above."""
+    for sequence in (4, 10**12):
+        world = World()
+        match place:
+            case "topic":
+                world.topic.append(a_callback(sequence))
+            case "archive":
+                world.archive.append(a_callback(sequence))
+            case "receipts":
+                world.receipts.append((ORIGIN, sequence))
+            case _:
+                world.dead.append((a_callback(sequence), {}))
+        report = world.audited()
+        assert report.unproven == [ORIGIN]
+        assert "put back to an older state" in report.doubts[ORIGIN]
+        assert not report.proven
+    # It came while the audit ran.
+    world = World(later=4)
+    world.topic.append(a_callback(4))
+    assert world.audited().proven
+
+
+def test_receipts_without_a_sequence_and_callbacks_number_zero_are_no_proof() -> None:
+    """Numbers begin at 1."""
+    world = World(receipts=[(ORIGIN, 0), (ORIGIN, 1), (ORIGIN, 3)])
+    world.topic.append(a_stored_record(-1, origin=ORIGIN))
+    report = world.audited()
+    assert report.origins[0].sinks[POSTGRES].missing_listed == [2]
+    assert report.origins[0].sinks[POSTGRES].sequences == 2
+    assert report.origins[0].sinks[KAFKA].sequences == 3
+
+
+def test_what_the_sender_sent_twice_must_be_there_twice_if_it_differs() -> None:
+    """One id with two bodies, both answered OK: the second does not stand for the first."""
+
+    def noted(record: Record) -> Entry:
+        return Entry(
+            id=dict(record.headers)["ce_id"].decode(),
+            sdkappid="1",
+            command="X",
+            sha256=hashlib.sha256(record.value).hexdigest(),
+            outcome="ok",
+            status=200,
+            latency_ms=1,
+        )
+
+    both = [noted(a_callback(1)), noted(a_callback(1, text="other"))]
+    for ledger in (both, both[::-1]):
+        report = World(ledger=ledger).audited(synced=False)
+        assert report.ledger is not None
+        assert (report.ledger.ok, report.ledger.missing) == (2, {KAFKA: 1, ARCHIVE: 1})
+
+
+def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
+    """All of its entries would be one."""
+    path = tmp_path / "ledger.jsonl"
+    entry = Entry(
+        id="", sdkappid="1", command="X", sha256="", outcome="ok", status=200, latency_ms=1
+    )
+    with path.open("wb") as file:
+        write(file, entry)
+    with pytest.raises(NoLedger, match="line 1: the entry has no id"):
+        list(read(path))
+
+
+async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None:
+    """It is the wrong one."""
+    with pytest.raises(NoSpools, match="holds no spool"):
+        await ask([], tmp_path)
+
+
+def test_rows_in_quarantine_are_named() -> None:
+    """Beside the fact that they are missing."""
+    ends = Ends(known={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
+    report = Tally(ends, [], synced=False, counted=False).report()
+    assert report.missing == 2
+    assert "1 rows are damaged and in quarantine" in shown(report)
