@@ -12,7 +12,7 @@ from rich.console import Console
 from consumers.archive.segment import Damaged, Summary, read_lines
 from consumers.archive.store import Store
 from ops import show
-from ops.segments import Choice, in_order, listed, open_archive
+from ops.segments import Choice, chosen, in_order, open_archive
 from ops.terminal import (
     archive_option,
     bounded,
@@ -45,9 +45,9 @@ def archive() -> None:
 @since_option
 @until_option
 @json_option
-def archive_ls(*, archive_url: str, as_json: bool, **chosen: Any) -> None:
+def archive_ls(*, archive_url: str, as_json: bool, **choice: Any) -> None:
     """List the segments: partition, offsets, records, time, size."""
-    run(_ls(archive_url, Choice(**chosen), as_json=as_json))
+    run(_ls(archive_url, Choice(**choice), as_json=as_json))
 
 
 async def _ls(archive_url: str, choice: Choice, *, as_json: bool) -> None:
@@ -72,9 +72,9 @@ async def _ls(archive_url: str, choice: Choice, *, as_json: bool) -> None:
 @partition_option
 @since_option
 @until_option
-def archive_cat(*, archive_url: str, **chosen: Any) -> None:
+def archive_cat(*, archive_url: str, **choice: Any) -> None:
     """Print the archived lines (JSON), each partition in order, checksums verified."""
-    run(_cat(archive_url, Choice(**chosen)))
+    run(_cat(archive_url, Choice(**choice)))
 
 
 async def _cat(archive_url: str, choice: Choice) -> None:
@@ -117,13 +117,14 @@ async def _verify(archive_url: str, wait_s: float, found: Any, step: Any) -> Ver
 
 
 async def _segments(store: Store, choice: Choice, read: Any) -> AsyncIterator[tuple[str, Any]]:
-    names = [name for _, names in await listed(store, choice) for name in names]
-    if not names:
-        err.print("no segments", soft_wrap=True)
-    async with contextlib.aclosing(in_order(names, read)) as segments:
+    some = False
+    async with contextlib.aclosing(in_order(chosen(store, choice), read)) as segments:
         async for name, found in segments:
+            some = True
             if found is not None:  # else it has expired
                 yield name, found
+    if not some:
+        err.print("no segments", soft_wrap=True)
 
 
 @contextlib.contextmanager

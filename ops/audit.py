@@ -18,7 +18,7 @@ from ops.ends import Ends, NoSpools, Silent, get_json
 from ops.ledger import Entry
 from ops.receipts import read_receipts
 from ops.report import Report
-from ops.segments import in_order, listed, open_archive
+from ops.segments import chosen, in_order, open_archive
 from ops.sources import Changed, NotAudited, Sources, Unread
 from ops.tally import Statistics, Tally
 from ops.topic_reader import TopicReader
@@ -148,7 +148,7 @@ class _Audit:
         try:
             while not whole:
                 whole = True
-                names = [each for _, names in await listed(store) for each in names]
+                names = [name async for name in chosen(store)]
                 if gone := self._segments.difference(names):
                     raise Changed(f"the segment {min(gone)} was deleted from the archive")
                 new = [name for name in names if name not in self._segments]

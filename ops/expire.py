@@ -8,7 +8,7 @@ lost.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeAlias
@@ -21,7 +21,7 @@ from consumers.archive import segment
 from consumers.archive.segment import Summary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
-from ops.segments import in_order, listed
+from ops.segments import in_order
 
 # Writers drop what they have held for an hour (consumers/runtime/lane.py). One that slept before
 # its last step may wake up within this, and still finds the segment that it would write again.
@@ -132,17 +132,18 @@ async def plan(
         Damaged: a summary cannot be read.
         Unavailable: the store does not answer.
     """
-    partitions = await listed(store)
-    starts = await log_starts([partition for partition, _ in partitions])
+    lasts = {each: await store.last(each) for each in await store.partitions()}
+    starts = await log_starts([partition for partition, last in lasts.items() if last])
     found: dict[Partition, list[Segment]] = {}
 
     async def read(name: str) -> Segment:
         summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
         return Segment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
 
-    for partition, names in partitions:
+    for partition, last in lasts.items():
         oldest: list[Segment] = []
-        async with contextlib.aclosing(in_order(names[:-1], read)) as segments:
+        names = _before(store, partition, last or "")
+        async with contextlib.aclosing(in_order(names, read)) as segments:
             async for _, each in segments:
                 step()
                 if each is None:
@@ -155,6 +156,15 @@ async def plan(
         if going := expired(oldest):
             found[partition] = going
     return found
+
+
+async def _before(store: Store, partition: Partition, last: str) -> AsyncGenerator[str]:
+    async with contextlib.aclosing(store.pages(partition)) as pages:
+        async for page in pages:
+            for name in page:
+                if name >= last:
+                    return
+                yield name
 
 
 async def delete(store: Store, going: Sequence[Segment], step: Callable[[], None]) -> None:

@@ -1,9 +1,13 @@
-"""The archive's segments as the `hookline` commands read them: in order, some of them ahead."""
+"""
+The archive's segments as the `hookline` commands read them: in order, some of them ahead.
+
+Names are listed as they are needed: those of some years would fill the memory.
+"""
 
 import asyncio
 import collections
-import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -42,6 +46,16 @@ class Choice:
 ALL = Choice()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """How many names a partition has after one name, up to another."""
+
+    partition: Partition
+    after: str
+    until: str
+    count: int
+
+
 def open_archive(url: str) -> Store:
     """
     Open the archive at `url`, which must be there.
@@ -55,23 +69,79 @@ def open_archive(url: str) -> Store:
     return open_store(url)
 
 
-async def listed(store: Store, choice: Choice = ALL) -> list[tuple[Partition, list[str]]]:
+async def chosen(store: Store, choice: Choice = ALL) -> AsyncGenerator[str]:
     """
-    Return the names of the chosen segments, by partition, each in the order of its records.
+    Yield the names of the chosen segments, partition by partition in the order of the chains.
 
     Raises:
         Unavailable: the store does not answer.
     """
-    found = [
-        (partition, [name for name in await store.names(partition) if choice.takes_hour(name)])
-        for partition in await store.partitions()
-        if choice.takes(partition)
-    ]
-    return [(partition, names) for partition, names in found if names]
+    for partition in await store.partitions():
+        if choice.takes(partition):
+            async with contextlib.aclosing(store.pages(partition)) as pages:
+                async for page in pages:
+                    for name in filter(choice.takes_hour, page):
+                        yield name
+
+
+async def fresh(store: Store, reached: Mapping[Partition, str]) -> list[Fresh]:
+    """
+    Return which segments there are now, in each partition after the name that was `reached` in it.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    found: list[Fresh] = []
+    for partition in await store.partitions():
+        after, until, count = reached.get(partition, ""), "", 0
+        # Cheaper than a list, where nothing came.
+        if await store.last(partition, known=after) in (None, after):
+            continue
+        async with contextlib.aclosing(store.pages(partition, after=after)) as pages:
+            async for page in pages:
+                count += len(page)
+                until = page[-1] if page else until
+        if count:
+            found.append(Fresh(partition=partition, after=after, until=until, count=count))
+    return found
+
+
+async def names_of(store: Store, those: Fresh) -> AsyncGenerator[str]:
+    """
+    Yield the names of the segments that were found, less those that were deleted meanwhile.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    async with contextlib.aclosing(store.pages(those.partition, after=those.after)) as pages:
+        async for page in pages:
+            for name in page:
+                if name > those.until:
+                    return
+                yield name
+
+
+async def moved_beginning(
+    store: Store, partition: Partition, gone: str
+) -> tuple[str, bytes] | None:
+    """
+    Return name and content of the beginning that the chain has since `gone` expired, if any.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    async with contextlib.aclosing(store.pages(partition, after=gone)) as pages:
+        async for page in pages:
+            for name in page:
+                # A later expiry may have deleted it, and made another one.
+                with contextlib.suppress(Gone):
+                    if segment.hour(name) == segment.BEGINNING:
+                        return name, await store.read(name)
+    return None
 
 
 async def in_order(
-    names: Iterable[str], read: Callable[[str], Awaitable[Got]]
+    names: Iterable[str] | AsyncIterable[str], read: Callable[[str], Awaitable[Got]]
 ) -> AsyncGenerator[tuple[str, Got | None]]:
     """
     Yield each name with what `read` returned for it, None where the segment was deleted meanwhile.
@@ -87,20 +157,27 @@ async def in_order(
         except Gone:
             return None
 
-    waiting = iter(names)
-    reading = collections.deque(
-        (name, asyncio.ensure_future(one(name))) for name in itertools.islice(waiting, AHEAD)
-    )
+    reading = collections.deque[tuple[str, asyncio.Task[Got | None]]]()
     try:
+        async with contextlib.aclosing(_each(names)) as waiting:
+            async for name in waiting:
+                reading.append((name, asyncio.create_task(one(name))))
+                if len(reading) == AHEAD:
+                    yield reading[0][0], await reading[0][1]
+                    reading.popleft()
         while reading:
-            name, task = reading[0]
-            got = await task
+            yield reading[0][0], await reading[0][1]
             reading.popleft()
-            yield name, got
-            reading.extend(
-                (name, asyncio.ensure_future(one(name))) for name in itertools.islice(waiting, 1)
-            )
     finally:
         for _, task in reading:
             task.cancel()
         await asyncio.gather(*(task for _, task in reading), return_exceptions=True)
+
+
+async def _each(names: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[str]:
+    if isinstance(names, AsyncIterable):
+        async for name in names:
+            yield name
+    else:
+        for name in names:
+            yield name

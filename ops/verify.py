@@ -8,14 +8,13 @@ segments are listed first. Those that expire meanwhile are passed over.
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from consumers.archive import segment
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.numbers import Numbers, without
-from ops.segments import in_order, listed
+from ops.segments import Fresh, fresh, in_order, moved_beginning, names_of
 from ops.soundness import Chain, Checked, check
 
 LISTED_MAX = 20
@@ -69,7 +68,6 @@ class Findings:
     def __init__(self) -> None:
         self.faults: list[tuple[str, str]] = []
         self.segments = self.records = self.size = 0
-        self.seen: set[str] = set()
         self._chains: dict[Partition, Chain] = {}
         self._numbers: dict[str, Numbers] = {}
         self._doubled: dict[str, list[int]] = {}
@@ -82,7 +80,6 @@ class Findings:
         """Append a segment to its partition's chain."""
         self._chains.setdefault(partition, Chain()).add(checked)
         faults = list(checked.faults)
-        self.seen.add(checked.name)
         self.segments += 1
         self.records += len(checked.places)
         for origin, sequence in checked.places:
@@ -146,47 +143,31 @@ async def verify(
     """
     deadline = time.monotonic() + wait_s
     findings = Findings()
+    reached: dict[Partition, str] = {}
     while True:
-        partitions = await listed(store)
-        found(sum(name not in findings.seen for _, names in partitions for name in names))
-        for partition, names in partitions:
-            fresh = [name for name in names if name not in findings.seen]
-            await _read(store, partition, fresh, findings, step)
-            findings.seen.update(names)
+        partitions = await fresh(store, reached)
+        found(sum(each.count for each in partitions))
+        for each in partitions:
+            reached[each.partition] = await _read(store, each, findings, step)
         report = findings.report()
         if not report.absent or time.monotonic() > deadline:
             return report
         await asyncio.sleep(POLL_S)
 
 
-async def _read(
-    store: Store,
-    partition: Partition,
-    names: Iterable[str],
-    findings: Findings,
-    step: Callable[[], None],
-) -> None:
-    begins_at = 0
-    async for name, content in in_order(names, store.read):
+async def _read(store: Store, those: Fresh, findings: Findings, step: Callable[[], None]) -> str:
+    """Read a partition's fresh segments; return the name up to which it has been read."""
+    partition, moved = those.partition, ""
+    async for name, content in in_order(names_of(store, those), store.read):
         step()
-        if segment.first_offset(name) < begins_at:
-            continue  # expired, too
+        if name <= moved:
+            continue  # expired, too, or seen
         if content is not None:
             findings.size += len(content)
             findings.take(partition, await asyncio.to_thread(check, name, content))
-            continue
-        moved = await _moved_beginning(store, partition, name)
-        if moved is None:
-            findings.faults.append((name, "it was deleted meanwhile, and not by expiry"))
+        elif found := await moved_beginning(store, partition, name):
+            moved = found[0]
+            findings.take(partition, await asyncio.to_thread(check, *found))
         else:
-            begins_at = segment.first_offset(moved.name)
-            findings.take(partition, moved)
-
-
-async def _moved_beginning(store: Store, partition: Partition, gone: str) -> Checked | None:
-    """Return the beginning that the chain has since `gone` was expired, None if there is none."""
-    for name in reversed(await store.names(partition)):
-        behind = segment.first_offset(name) > segment.first_offset(gone)
-        if segment.hour(name) == segment.BEGINNING and behind:
-            return await asyncio.to_thread(check, name, await store.read(name))
-    return None
+            findings.faults.append((name, "it was deleted meanwhile, and not by expiry"))
+    return max(those.until, moved)

@@ -17,7 +17,6 @@ from ops.audit import audit
 from ops.embedded.child import free_port
 from ops.embedded.kafka import EmbeddedKafka
 from ops.report import ARCHIVE, OriginReport
-from ops.segments import listed
 from ops.sources import Sources
 from ops.verify import verify
 from schemas.topics import CALLBACKS
@@ -53,7 +52,7 @@ def archived(directory: Path) -> int:
 async def positions(store: Store) -> dict[Partition, Position | None]:
     """Return where the archive stands."""
     handler = Archive(store)
-    return {partition: await handler.position(partition) for partition, _ in await listed(store)}
+    return {each: await handler.position(each) for each in await store.partitions()}
 
 
 async def audited(pipe: Pipe, directory: Path) -> OriginReport:
@@ -137,7 +136,8 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
     assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
 
     # What is lost from the archive and was not expired is missing as ever.
-    (_, names), *_ = [each for each in await listed(store) if len(each[1]) > 3]
+    chains = [await store.names(each) for each in await store.partitions()]
+    names = next(names for names in chains if len(names) > 3)
     lost = await store.summary(names[-1])
     await store.delete(names[-1])
     assert (await audited(pipe, directory)).missing == lost.records

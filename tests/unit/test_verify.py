@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from consumers.archive import segment
 from consumers.archive.store import Store
-from consumers.runtime.batch import Batch, Position, Record
+from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops import segments
 from ops import verify as verification
 from ops.verify import Verified, verify
@@ -190,17 +190,17 @@ async def test_what_is_written_meanwhile_is_no_fault(
 ) -> None:
     """Segments that come while it reads are not judged, and what is on its way is waited for."""
     await written.append(numbered(1), numbered(3))
-    list_once = segments.listed
+    list_once = segments.fresh
     more = [(7, P0), (2, P1), (9, P1)]
 
-    async def racing(store: Store) -> object:
-        found = await list_once(store)
+    async def racing(store: Store, reached: dict[Partition, str]) -> object:
+        found = await list_once(store, reached)
         if more:
             number, partition = more.pop(0)
             await written.append(numbered(number), partition=partition)
         return found
 
-    monkeypatch.setattr(verification, "listed", racing)
+    monkeypatch.setattr(verification, "fresh", racing)
     monkeypatch.setattr(verification, "POLL_S", 0)
     found = await verified(written, wait_s=20)
     # 4 to 6 are above what was there at first, and nobody waits for them.
