@@ -8,7 +8,8 @@ import time
 import psycopg
 from psycopg import sql
 
-from ops.sources import Unread
+from consumers.sync.tables import SCHEMA_VERSION
+from ops.sources import NotAudited, Unread
 from ops.tally import Tally
 
 CONNECT_S_MAX = 10
@@ -25,6 +26,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
 
     Raises:
         Unread: the database does not answer, or has no such tables.
+        NotAudited: its tables are of another version.
     """
     reading = _Reading(conninfo, tally)
     thread = asyncio.create_task(asyncio.to_thread(reading.run))
@@ -56,12 +58,19 @@ class _Reading:
         """Read; psycopg's errors are passed on."""
         with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
             self._socket = connection.fileno()
+            versions = connection.execute("select version from hookline.schema_version").fetchall()
+            if versions != [(SCHEMA_VERSION,)]:
+                raise NotAudited(
+                    f"PostgreSQL: the tables in the schema hookline have version "
+                    f"{', '.join(str(version) for (version,) in versions) or 'none'}; this release "
+                    f"audits version {SCHEMA_VERSION}. Audit with the release that made the tables"
+                )
             self._receipts(connection)
             for table in ("messages", "callbacks"):
                 self.moved_at = time.monotonic()
                 bodies = connection.execute(
                     sql.SQL(
-                        "select ce_id, encode(sha256(convert_to(body::text, 'UTF8')), 'hex')"
+                        "select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')"
                         " from hookline.{} where ce_id = any(%s)"
                     ).format(sql.Identifier(table)),
                     (self._tally.ledger_ids,),

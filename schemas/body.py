@@ -14,12 +14,17 @@ class Malformed(Exception):
     """An authentic callback that no consumer could read. It is kept, as a dead letter."""
 
 
+class SecondLook(dict[str, Any]):
+    """A JSON object that orjson refuses and the standard library reads."""
+
+
 def parse(body: bytes) -> dict[str, Any]:
     """
     Return the JSON object in `body`.
 
     orjson decides; what it refuses gets a second look by the standard library, because a byte
-    order mark and lone surrogates are real. NaN and Infinity are no JSON and stay refused.
+    order mark and lone surrogates are real; such an object is a SecondLook. NaN and Infinity are no
+    JSON and stay refused.
 
     Raises:
         Malformed: neither reads it, or it is no object.
@@ -28,6 +33,8 @@ def parse(body: bytes) -> dict[str, Any]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
         document = _second_look(body)
+        if isinstance(document, dict):
+            document = SecondLook(document)
     if not isinstance(document, dict):
         raise Malformed(f"the body is no JSON object but {_json_type(document)}")
     return document

@@ -19,27 +19,30 @@ with moved as (
         %(receipts.origin)b::text[], %(receipts.sequence)b::bigint[], %(receipts.ce_id)b::text[],
         %(receipts.received_at)b::timestamptz[]
     ) as new
-    on conflict do nothing
+    on conflict (origin, sequence) do nothing
 ), new_messages as (
     insert into hookline.messages (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
-        body, sent_at, message_seq, message_random, message_key, result
+        body, altered, raw, body_sha256,
+        sent_at, message_seq, message_random, message_key, result
     )
     select new.*
     from moved, unnest(
         %(messages.ce_id)b::text[], %(messages.sdkappid)b::text[], %(messages.command)b::text[],
         %(messages.sender)b::text[], %(messages.recipient)b::text[], %(messages.group_id)b::text[],
         %(messages.received_at)b::timestamptz[], %(messages.client_ip)b::text[],
-        %(messages.platform)b::text[], %(messages.body)b::json[],
+        %(messages.platform)b::text[], %(messages.body)b::jsonb[],
+        %(messages.altered)b::boolean[], %(messages.raw)b::bytea[],
+        %(messages.body_sha256)b::bytea[],
         %(messages.sent_at)b::timestamptz[], %(messages.message_seq)b::bigint[],
         %(messages.message_random)b::bigint[], %(messages.message_key)b::text[],
         %(messages.result)b::bigint[]
     ) as new
-    on conflict do nothing
+    on conflict (ce_id) do nothing
 ), new_callbacks as (
     insert into hookline.callbacks (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
-        body
+        body, altered, raw, body_sha256
     )
     select new.*
     from moved, unnest(
@@ -47,8 +50,9 @@ with moved as (
         %(callbacks.sender)b::text[], %(callbacks.recipient)b::text[],
         %(callbacks.group_id)b::text[], %(callbacks.received_at)b::timestamptz[],
         %(callbacks.client_ip)b::text[], %(callbacks.platform)b::text[],
-        %(callbacks.body)b::json[]
+        %(callbacks.body)b::jsonb[], %(callbacks.altered)b::boolean[],
+        %(callbacks.raw)b::bytea[], %(callbacks.body_sha256)b::bytea[]
     ) as new
-    on conflict do nothing
+    on conflict (ce_id) do nothing
 )
 select count(*) from moved

@@ -6,7 +6,6 @@ a member that lost its partition can write nothing: the position is not the one 
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -17,10 +16,10 @@ from psycopg import AsyncConnection
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.sync.failure import Failure, failure
 from consumers.sync.rows import rows
+from consumers.sync.tables import ensure_tables
 from schemas.settings import Secret
-
-log = logging.getLogger(__name__)
 
 # The server ends a statement first; then the client gives up. psycopg needs up to 10 s more to
 # cancel on a server that hangs (psycopg#1371), and all must be over within the runtime's HANDLE_S.
@@ -28,11 +27,7 @@ STATEMENT_S = 5
 CALL_S = 8.0
 CONNECT_S = 5
 
-_HERE = files(__package__)
-_SCHEMA = _HERE.joinpath("schema.sql").read_bytes()
-_APPLY = _HERE.joinpath("apply.sql").read_bytes()
-# Any number, the same in all processes: two of them must not make the tables at once.
-_ADVISORY_LOCK = 0x686F6F6B
+_APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
 
 class _Refused(Exception):
@@ -43,14 +38,13 @@ class Database:
     """
     A handler: rows in one database.
 
-    It connects when a partition is first asked for, and again after a failure; partitions do not
-    wait for each other.
+    Each partition connects when it is first used, and again after a failure. Partitions share
+    nothing, so one whose server or network hangs holds up itself alone.
     """
 
     def __init__(self, conninfo: Secret) -> None:
         self._conninfo = conninfo
         self._open: dict[Partition, AsyncConnection] = {}
-        self._connecting = asyncio.Lock()
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -80,29 +74,33 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        async with self._connection(partition) as connection:
-            await connection.execute(
-                "insert into hookline.positions (topic, partition, next_offset, topic_id)"
-                " values (%s, %s, %s, %s) on conflict do nothing",
-                (*partition, position.next_offset, position.topic_id),
-            )
+        try:
+            async with self._connection(partition) as connection:
+                await connection.execute(
+                    "insert into hookline.positions (topic, partition, next_offset, topic_id)"
+                    " values (%s, %s, %s, %s) on conflict (topic, partition) do nothing",
+                    (*partition, position.next_offset, position.topic_id),
+                )
+        except _Refused as refused:
+            raise _no_position(partition, refused) from refused
 
     async def handle(self, batch: Batch) -> None:
         """
         Write the batch's rows and the position.
 
         Raises:
-            Rejected: a record is no callback, or a row is refused, which PostgreSQL does not name;
-                nothing was written.
+            Rejected: a record is no callback, or a row is refused, by a constraint for example, and
+                PostgreSQL does not say which; nothing was written.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
+            Stopped: the tables are not as this release made them; nothing was written.
         """
         told = list(callbacks(batch))
         try:
             await self._apply(batch, told)
         except _Refused as refused:
             if not batch.records:
-                raise
+                raise _no_position(batch.partition, refused) from refused
             raise Rejected(None, f"PostgreSQL: {refused}") from refused
 
     async def close(self) -> None:
@@ -133,27 +131,25 @@ class Database:
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
             async with asyncio.timeout(CALL_S):
-                async with self._connecting:
-                    if partition not in self._open:
-                        self._open[partition] = await self._connect()
-                    connection = self._open[partition]
-                yield connection
-        except (
-            psycopg.DataError,
-            psycopg.IntegrityError,
-            psycopg.errors.ProgramLimitExceeded,
-        ) as error:
-            raise _Refused(_told(error)) from error
-        except (
-            psycopg.OperationalError,
-            psycopg.InterfaceError,
-            psycopg.InternalError,
-            psycopg.errors.InsufficientPrivilege,
-            psycopg.errors.UndefinedTable,
-            TimeoutError,
-        ) as error:
+                if partition not in self._open:
+                    self._open[partition] = await self._connect()
+                yield self._open[partition]
+        except psycopg.Error as error:
+            what = failure(error)
+            if what is Failure.ROW and not _of_position(error):
+                # The statement is over and nothing was written; the connection is as before.
+                raise _Refused(_first_line(error)) from error
             await self._drop(partition)
-            raise Unavailable(f"PostgreSQL: {_told(error)}") from error
+            if what is Failure.NOT_NOW:
+                raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
+            if what is Failure.BUG:
+                raise
+            if what is Failure.ROW:
+                raise _no_position(partition, error) from error
+            raise _other_tables(error) from error
+        except TimeoutError as error:
+            await self._drop(partition)
+            raise Unavailable(f"PostgreSQL: no answer within {CALL_S} s") from error
         except BaseException:
             # Cut somewhere: nobody knows what is still under way on it.
             await self._drop(partition)
@@ -191,14 +187,28 @@ async def _prepare(connection: AsyncConnection) -> None:
     await connection.execute(
         "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
     )
-    async with connection.transaction():
-        await connection.execute("select pg_advisory_xact_lock(%s)", (_ADVISORY_LOCK,))
-        cursor = await connection.execute("select to_regclass('hookline.positions')")
-        if (await cursor.fetchone()) == (None,):
-            await connection.execute(_SCHEMA)
-            log.info("made the tables in the schema hookline")
+    await ensure_tables(connection)
 
 
-def _told(error: Exception) -> str:
+def _of_position(error: psycopg.Error) -> bool:
+    return (error.diag.schema_name, error.diag.table_name) == ("hookline", "positions")
+
+
+def _no_position(partition: Partition, error: Exception) -> Stopped:
+    return Stopped(
+        f"PostgreSQL refuses the position of {partition}: {_first_line(error)}. Only sync writes "
+        "hookline.positions; remove the constraint or trigger that somebody added to it."
+    )
+
+
+def _other_tables(error: psycopg.Error) -> Stopped:
+    return Stopped(
+        f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They are "
+        "not as consumers/sync/schema.sql makes them, or a trigger on them fails. Undo what was "
+        "changed; columns, constraints and triggers that fit may be added."
+    )
+
+
+def _first_line(error: Exception) -> str:
     """Return the first line of what PostgreSQL or libpq says."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from consumers.runtime.callbacks import Callback
+from consumers.sync.queryable import queryable
 from schemas.body import text
 from schemas.identity import message_random, parties
 from schemas.message import MESSAGE_COMMANDS, integer, sent_at
@@ -12,7 +14,8 @@ from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")
 CALLBACK_COLUMNS = (
     *("ce_id", "sdkappid", "command", "sender", "recipient", "group_id"),
-    *("received_at", "client_ip", "platform", "body"),
+    *("received_at", "client_ip", "platform"),
+    *("body", "altered", "raw", "body_sha256"),
 )
 MESSAGE_COLUMNS = (
     *CALLBACK_COLUMNS,
@@ -61,6 +64,7 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
 
 def _common(callback: Callback) -> Row:
     event, who = callback.event, parties(callback.document)
+    body = queryable(event.body, callback.document)
     return (
         as_text(event.id),
         as_text(event.sdkappid),
@@ -71,8 +75,10 @@ def _common(callback: Callback) -> Row:
         event.received_at,
         as_text(event.client_ip),
         as_text(event.opt_platform),
-        # What was sent, letter for letter, but for a byte order mark: JSON for PostgreSQL has none.
-        event.body.decode("utf-8-sig"),
+        body.text,
+        body.altered,
+        event.body if body.altered else None,
+        sha256(event.body).digest(),
     )
 
 

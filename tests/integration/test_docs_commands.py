@@ -158,7 +158,7 @@ async def test_every_command_in_the_docs_works(
         if all(map(shutil.which, ("zstdcat", "jq"))):
             assert "C2C.CallbackAfterSendMsg" in await shell.run(by_command)
         shell.ran.add(by_command)  # tests/unit/test_queries.py has a stand-in
-        query = the_block("hookline.messages", "sql")
+        query = the_block("date_trunc('day', received_at", "sql")
         with psycopg.connect(postgres_server.conninfo) as connection:
             days = connection.execute(query.encode()).fetchall()
         assert sum(messages for _, messages, _ in days) > 100

@@ -1,0 +1,63 @@
+"""The tables in PostgreSQL: made where there are none, refused where another release made them."""
+
+import logging
+from importlib.resources import files
+
+from psycopg import AsyncConnection
+
+from consumers.runtime.handler import Stopped
+
+log = logging.getLogger(__name__)
+
+# The version of schema.sql. Change both together.
+SCHEMA_VERSION = 1
+_FOUND = (
+    "select array_agg(relname::text) from pg_catalog.pg_class"
+    " where relnamespace = to_regnamespace('hookline')"
+    " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'callbacks')"
+)
+_OTHERS = "The tables in the schema hookline of PostgreSQL"
+# Any number, the same in all processes: two of them must not make the tables at once.
+_ADVISORY_LOCK = 0x686F6F6B
+# One statement, so that a client that hangs can never hold the lock.
+_MAKE = f"""do $hookline$ begin
+    perform pg_advisory_xact_lock({_ADVISORY_LOCK});
+    if to_regclass('hookline.schema_version') is not null then return; end if;
+    if to_regnamespace('hookline') is null then create schema hookline; end if;
+    {files(__package__).joinpath("schema.sql").read_text()}
+end $hookline$""".encode()
+
+
+async def ensure_tables(connection: AsyncConnection) -> None:
+    """
+    Return once the tables of this release are there.
+
+    Raises:
+        Stopped: the tables there are of another version.
+    """
+    found = await _found(connection)
+    if not found:
+        await connection.execute(_MAKE)
+        log.info("the tables in the schema hookline are there, version=%d", SCHEMA_VERSION)
+    elif "schema_version" not in found:
+        raise Stopped(f"{_OTHERS} were made before these tables had a version; {_wanted()}")
+    cursor = await connection.execute("select version from hookline.schema_version")
+    versions = [version for (version,) in await cursor.fetchall()]
+    if versions != [SCHEMA_VERSION]:
+        shown = ", ".join(map(str, versions)) or "none"
+        raise Stopped(f"{_OTHERS} have version {shown}; {_wanted()}")
+
+
+def _wanted() -> str:
+    return (
+        f"this release needs version {SCHEMA_VERSION} and migrates nothing. Name another database, "
+        "start the release that made the tables, or drop them (drop schema hookline cascade) and "
+        "build them from what Kafka still has: start sync once with CONSUMER_REBUILD=true. See "
+        "'A consumer stops' in docs/operations.md."
+    )
+
+
+async def _found(connection: AsyncConnection) -> set[str]:
+    cursor = await connection.execute(_FOUND)
+    (names,) = await cursor.fetchone() or (None,)
+    return set(names or ())

@@ -1,0 +1,166 @@
+"""Every query of docs/contract.md works on every body that was stored, on each PostgreSQL."""
+
+import asyncio
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import psycopg
+import pytest
+from builders import P0, a_body, a_stored_batch, a_stored_record
+from docs_blocks import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worst_bodies import bodies, exact, wanted
+
+from consumers.sync.database import Database
+from ops.embedded import child
+from ops.embedded.postgres import FOLDERS, EmbeddedPostgres
+from schemas.body import Malformed, parse
+from schemas.settings import Secret
+
+EXAMPLES = int(os.environ.get("EXAMPLES", "15"))
+# Of the documented kind: all operators that read a body, on paths that are there and that are not.
+MORE_QUERIES = (
+    "body ->> 'CloudCustomData' from hookline.messages",
+    "count(*) from hookline.messages where body -> 'MsgBody' -> 0 ->> 'MsgType' = 'TIMTextElem'",
+    "body #>> '{MsgBody,0,MsgContent,Data}' from hookline.messages",
+    "body #> '{MsgBody,0}', body ? 'MsgKey', body @> '{}' from hookline.callbacks",
+    "key, value from hookline.messages, jsonb_each_text(body)",
+    "jsonb_path_exists(body, '$.** ? (@ == \"a\" || @ > 1)') from hookline.messages",
+    "jsonb_pretty(body), body::text, body || '{}' from hookline.callbacks",
+    "count(distinct body), max(length(body::text)) from hookline.messages",
+    "jsonb_path_query(body, '$.** ? (@.type() == \"number\")')::float8 from hookline.messages",
+)
+
+
+def documented() -> list[str]:
+    """Return the queries of the contract's section on the database."""
+    contract = (ROOT / "docs" / "contract.md").read_text()
+    section = contract.partition("\n## The database\n")[2].partition("\n## ")[0]
+    return re.findall(r"^```sql\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+
+
+@dataclass
+class Tables:
+    """A server, and what was stored in it so far."""
+
+    conninfo: str
+    version: int
+    database: Database
+    runner: asyncio.Runner
+    counted: Counter[str] = field(default_factory=Counter)
+    next_offset: int = 0
+
+    async def stored(self, drawn: list[bytes]) -> None:
+        """Store bodies in one batch."""
+        records = [a_stored_record(self.next_offset + at, each) for at, each in enumerate(drawn)]
+        await self.database.handle(a_stored_batch(*records))
+        self.next_offset += len(records)
+
+    def queried(self) -> list[tuple[Any, ...]]:
+        """Return every row's digest, body, altered and raw, after all the queries."""
+        columns = "select body_sha256, body::text, altered, raw from hookline"
+        with psycopg.connect(self.conninfo) as connection:
+            for query in (*documented(), *(f"select {each}" for each in MORE_QUERIES)):
+                connection.execute(query.encode()).fetchall()
+            rows = connection.execute(
+                f"{columns}.messages union all {columns}.callbacks".encode()
+            ).fetchall()
+            connection.execute("delete from hookline.messages")
+            connection.execute("delete from hookline.callbacks")
+        return rows
+
+    def check(self, drawn: list[bytes]) -> None:
+        """Store bodies, run all queries, and compare what is there with what is wanted."""
+        self.runner.run(self.stored(drawn))
+        rows = self.queried()
+        by_digest = {sha256(each).digest(): each for each in drawn}
+        assert len(rows) == len(by_digest)
+        for digest, text, altered, raw in rows:
+            sent = by_digest[digest]
+            assert exact(text) == wanted(sent), sent
+            assert altered == (raw is not None)
+            assert altered or exact(text) == exact(sent), sent
+            assert raw in (None, sent)
+            self.counted["altered"] += altered
+        self.counted["bodies"] += len(drawn)
+
+
+@pytest.fixture(scope="module", params=sorted(FOLDERS))
+def tables(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Tables]:
+    """A real PostgreSQL of each version that the package carries."""
+    directory = tmp_path_factory.mktemp(f"postgres-{request.param}")
+    with child.running(EmbeddedPostgres(directory, request.param)) as server:
+        database = Database(Secret(server.conninfo))
+        with asyncio.Runner() as runner:
+            runner.run(database.begin(P0, 0))
+            yield Tables(server.conninfo, request.param, database, runner)
+            runner.run(database.close())
+
+
+def readable(drawn: list[bytes]) -> list[bytes]:
+    """Return the bodies that an ingress takes, each once; its parser bounds their depth."""
+    taken = []
+    for each in dict.fromkeys(drawn):
+        try:
+            document = parse(each)
+        except Malformed:
+            continue
+        if isinstance(document["CallbackCommand"], str) and document["CallbackCommand"]:
+            taken.append(each)
+    return taken
+
+
+def message(*members: str) -> bytes:
+    """Return a message's body of these members, as they stand."""
+    return ('{"CallbackCommand":"C2C.CallbackAfterSendMsg",' + ",".join(members) + "}").encode()
+
+
+def test_every_query_works_on_bodies_from_the_field(tables: Tables) -> None:
+    """A chat user's control characters, and the largest and deepest that an ingress takes."""
+    face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "abc\0\1"}}
+    tables.check(
+        [
+            a_body(MsgBody=[face], CloudCustomData='{"k":1}', MsgTime=1764688415),
+            message('"A":"half of \\ud83d"', '"B\\udc00":1', '"B\ufffd":2', '"B\\u0000":3'),
+            message('"MsgBody":[' + ",".join(["1e308", "1e-308"] * 5_000) + "]"),
+            message('"MsgBody":[' + ",".join(["1e131071", "0e-9999"] * 5_000) + "]"),
+            message('"MsgBody":["' + "\\u0000" * 160_000 + '"]'),
+            message('"MsgBody":[' + '"",' * 20_000 + '""]'),
+            message('"A":1', '"A":1e999', '"A":2', '"A":18446744073709551616'),
+        ]
+    )
+
+
+def test_every_query_works_on_the_deepest_bodies(tables: Tables) -> None:
+    """One level more, and the ingress's parser refuses them."""
+    for opened, closed in ("[", "]"), ('{"a":', "}"):
+        drawn = [message(f'"MsgBody":{opened * d}1{closed * d}') for d in (1, 1023)]
+        with pytest.raises(Malformed):
+            parse(message(f'"MsgBody":{opened * 1024}1{closed * 1024}'))
+        tables.runner.run(tables.stored(drawn))
+        rows = {str(text).replace(" ", "") for _, text, _, _ in tables.queried()}
+        nested = {f'{{"MsgBody":{opened * d}1{closed * d},' for d in (1, 1023)}
+        assert {text[: text.index('"CallbackCommand"')] for text in rows} == nested
+
+
+def test_every_query_works_on_the_worst_bodies(tables: Tables, say: Callable[[str], None]) -> None:
+    """Escapes, numbers, depth, doubled keys, keys that are the same after a replacement."""
+
+    @settings(max_examples=EXAMPLES)
+    @given(st.lists(bodies, min_size=10, max_size=25))
+    def check(drawn: list[bytes]) -> None:
+        tables.check(readable(drawn))
+
+    check()
+    counted = tables.counted
+    assert counted["bodies"] > 10 * EXAMPLES
+    assert counted["altered"] > counted["bodies"] / 10
+    say(f"PostgreSQL {tables.version}: {counted['bodies']} bodies, {counted['altered']} altered")
