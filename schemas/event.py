@@ -59,12 +59,16 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
 
 
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
-    """Return origin and sequence; ("", 0) in place of what is missing or unreadable."""
+    r"""
+    Return origin and sequence; ("", 0) in place of what is missing or unreadable.
+
+    Origins that no ingress writes are escaped: not every sink can hold NUL or what is not UTF-8.
+    """
     named = dict(headers)
     # Kafka knows headers without a value; no ingress writes one.
     sequence = named.get(SEQUENCE) or b""
     return (
-        (named.get(ORIGIN) or b"").decode("utf-8", "backslashreplace"),
+        (named.get(ORIGIN) or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
         int(sequence) if sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX else 0,
     )
 
