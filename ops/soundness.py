@@ -149,6 +149,11 @@ class Chain:
 
 
 def _between(before: Summary, summary: Summary, *, unreadable: bool) -> Iterator[str]:
+    if before.topic_id and summary.topic_id and before.topic_id != summary.topic_id:
+        yield (
+            f"it is of the topic with the id {summary.topic_id}, the segment before it of the one "
+            f"with the id {before.topic_id}: two pipelines wrote to this archive"
+        )
     if summary.first_offset < before.next_offset:
         yield f"it overlaps the one before it, which ends before offset {before.next_offset}"
     elif unreadable:

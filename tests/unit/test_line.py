@@ -133,6 +133,62 @@ def test_another_record_in_its_place_stops_the_consumer(first: Record) -> None:
         add(line, [first], now=0)
 
 
+@pytest.mark.parametrize(
+    ("records", "reached"),
+    [([placed(4, "a", 7), placed(5, "a", 8)], 6), ([placed(4, "a", 7), placed(7, "b", 1)], 8)],
+)
+def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
+    records: list[Record], reached: int
+) -> None:
+    """Where markers stood, another log has records: it would skip them."""
+    line = a_line()
+    line.begin(Position(8, (4, "a", 7)), recognize=True)
+    # In one fetch, or in two.
+    line.add(records[:1], reached=5, now=0)
+    with pytest.raises(Stopped, match="or one between it and offset 8"):
+        line.add(records[1:], reached=reached, now=0)
+
+
+def test_a_marker_in_the_place_of_the_last_record_stops_the_consumer() -> None:
+    """A fetch that goes past it brings no record: no batch leaves, and the sink stays."""
+    line = a_line()
+    line.begin(Position(8, (4, "a", 7)), recognize=True)
+    line.add([], reached=4, now=0)
+    with pytest.raises(Stopped, match="restored from an older copy"):
+        line.add([], reached=9, now=0)
+
+
+def test_a_batch_reaches_its_last_record_also_if_that_was_set_aside() -> None:
+    """Else it would be a record that the sink should have had, and has not."""
+    line = a_line()
+    line.begin(Position(5, (3, "a", 6), "id"), recognize=False)
+    add(line, [placed(5, "a", 7), placed(6, "a", 8), placed(7, "a", 9)], now=0)
+    assert line.due(0)
+    line.without(7)
+    assert line.batch().reached == Position(8, (7, "a", 9), "id")
+    line.split()
+    first = line.batch()
+    assert first.reached == Position(6, (5, "a", 7), "id")
+    line.applied(first, 0)
+    assert line.batch().reached == Position(8, (7, "a", 9), "id")
+    line.applied(line.batch(), 0)
+    line.add([], reached=9, now=0)
+    line.complete()
+    assert line.batch().reached == Position(9, (7, "a", 9), "id")
+
+
+def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None:
+    """Every sink can hold it, and it is recognized."""
+    line, record = a_line(), placed(5, "\0" + "x" * 999, 7)
+    add(line, [record], now=0)
+    assert line.due(10)
+    reached = line.batch().reached
+    assert reached.last == (5, "\\0" + "x" * 62, 7)
+    line.begin(reached, recognize=True)
+    add(line, [record, placed(6, "a", 1)], now=0)
+    assert offsets(line, 10) == [6]
+
+
 def test_a_batch_ends_behind_the_markers_that_followed_it() -> None:
     """The last of the line; one that others follow ends behind its last record."""
     line = a_line(records=2)

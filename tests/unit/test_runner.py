@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
-from builders import P0, P1, a_record
+from builders import P0, P1, a_record, a_stored_record
 from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime import lane
-from consumers.runtime.batch import Batch, Limits, Partition
+from consumers.runtime.batch import Batch, Limits, Partition, Record
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, POSTPONE_S_MAX, RECHECK_S
@@ -567,3 +567,149 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_bug() -> None:
     bench.give(P0)
     with pytest.raises(RuntimeError, match="cancellation"):
         await bench.turn()
+
+
+def another_topic(count: int) -> dict[Partition, list[Record]]:
+    """Return records of another origin at the same offsets."""
+    return {P0: [a_stored_record(offset, origin="n" * 16) for offset in range(count)]}
+
+
+async def until_stopped(bench: Bench, *, seconds: float = 30) -> str:
+    """Return why it stopped, within the time that is promised."""
+    until = bench.clock.now + seconds
+    while bench.clock.now <= until:
+        try:
+            await bench.turn()
+        except Stopped as stopped:
+            return str(stopped)
+    raise AssertionError(f"after {seconds:g} s it goes on")
+
+
+@pytest.mark.parametrize("count", [0, 5, 10, 40])
+async def test_a_topic_that_is_made_anew_stops_an_idle_consumer(count: int) -> None:
+    """However many records it has by then; none of them is in the sink."""
+    bench = Bench()
+    bench.topic.id = "one"
+    bench.give(P0)
+    await bench.turn()
+    assert bench.sink.topic_ids == {P0: "one"}
+    bench.topic.make_anew("two", another_topic(count))
+    why = await until_stopped(bench)
+    assert "id one. The topic of this name now has the id two" in why
+    assert "CONSUMER_REBUILD=true" in why
+    assert bench.sink.applied == {P0: list(range(10))}
+
+
+async def test_a_batch_that_grows_for_long_does_not_hide_that_the_topic_is_another() -> None:
+    """As the archive's, which may be held for an hour."""
+    bench = Bench(offsets=range(3), limits=Limits(records=100, bytes=1 << 20, age_s=3600))
+    bench.topic.id = "one"
+    bench.give(P0)
+    await bench.turn()
+    bench.topic.make_anew("two", another_topic(3))
+    assert "id two" in await until_stopped(bench)
+    assert bench.sink.applied == {}
+
+
+async def test_a_log_that_is_restored_and_has_grown_stops_the_consumer() -> None:
+    """The topic's id is the same, the record before the position is not."""
+    bench = Bench()
+    bench.topic.id = "one"
+    bench.give(P0)
+    await bench.turn()
+    bench.topic.restore({P0: [a_record(o) for o in range(6)] + another_topic(40)[P0][6:]})
+    assert "restored from an older copy" in await until_stopped(bench)
+    assert bench.sink.applied == {P0: list(range(10))}
+
+
+async def test_a_log_that_is_restored_and_ends_before_the_position_stops_the_consumer() -> None:
+    """Also where the last record is still there, and only the markers after it are not."""
+    bench = Bench()
+    bench.topic.markers = 3
+    bench.give(P0)
+    await bench.turn()
+    assert bench.sink.expects == {P0: 13}
+    bench.topic.markers = 1
+    bench.topic.restore(bench.topic.records)
+    assert "at 13, but the topic ends at 11" in await until_stopped(bench)
+
+
+async def test_a_broker_that_is_restarted_costs_nothing() -> None:
+    """The last record is compared again, and is the same."""
+    bench = Bench()
+    bench.give(P0)
+    await bench.turn()
+    bench.topic.restarts += 1
+    bench.topic.records[P0] += [a_record(offset) for offset in range(10, 14)]
+    await bench.turn()
+    await bench.turn()
+    assert bench.sink.applied == {P0: list(range(14))}
+
+
+async def test_a_batch_waits_until_kafka_tells_the_topics_id() -> None:
+    """The client may hold records of another topic."""
+    bench = Bench()
+    bench.give(P0)
+    await bench.runner.turn(bench.source)
+    bench.topic.silent = True
+    await bench.turn()
+    assert bench.sink.applied == {}
+    bench.topic.silent = False
+    await bench.turn()
+    await bench.turn()
+    assert bench.sink.applied == {P0: list(range(10))}
+
+
+async def test_a_topic_id_is_adopted_with_the_record_before_the_position() -> None:
+    """A position without one is of a time when the broker reported none."""
+    bench = Bench()
+    bench.give(P0)
+    await bench.turn()
+    assert bench.sink.topic_ids == {P0: None}
+    bench.topic.id = "one"
+    bench.topic.records[P0] += [a_record(10)]
+    await bench.turn()
+    await bench.turn()
+    assert bench.sink.topic_ids == {P0: "one"}
+    assert bench.sink.applied == {P0: list(range(11))}
+
+
+async def test_a_topic_id_is_not_adopted_where_no_record_can_be_compared() -> None:
+    """Only once the position is after a record that can be."""
+    bench = Bench()
+    bench.sink.expects[P0], bench.sink.last[P0] = 6, (5, "o" * 16, 5)
+    bench.topic.id, bench.topic.begins_at = "one", 6
+    bench.give(P0)
+    await bench.turn()
+    assert bench.sink.topic_ids == {P0: None}
+    assert bench.sink.applied == {P0: [6, 7, 8, 9]}
+    bench.give(P0)
+    bench.topic.records[P0] += [a_record(10)]
+    await bench.turn()
+    assert bench.sink.topic_ids == {P0: "one"}
+
+
+@pytest.mark.parametrize("ids", [("one", "two"), (None, None)], ids=["ids", "no ids"])
+async def test_of_two_pipelines_that_begin_on_one_sink_one_stops(
+    ids: tuple[str | None, ...],
+) -> None:
+    """Two clusters with topics of one name: the sink has the records of one of them alone."""
+    one, two = Bench(offsets=range(30)), Bench()
+    two.topic.records = another_topic(30)
+    two.sink = one.sink
+    two.runner = two.a_runner()
+    one.topic.id, two.topic.id = ids
+    running, stopped = [one, two], list[str]()
+    for bench in running:
+        bench.give(P0)
+    for _ in range(12):
+        for bench in list(running):
+            try:
+                await bench.turn(2)
+            except Stopped as reason:
+                stopped.append(str(reason))
+                running.remove(bench)
+    assert (len(running), len(stopped)) == (1, 1)
+    assert one.sink.applied == {P0: list(range(30))}
+    origin, sequence = ("o" * 16, 29) if running == [one] else ("n" * 16, 30)
+    assert one.sink.last[P0] == (29, origin, sequence)

@@ -152,6 +152,35 @@ async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
     assert found.origins[ORIGIN].doubled == 2
 
 
+@pytest.mark.parametrize("records", [True, False], ids=["records", "markers"])
+async def test_two_topics_in_one_chain_are_found(
+    written: WrittenArchive,
+    records: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Two pipelines that wrote in turn: offsets without a gap, checksums right, other sequences."""
+    await written.append(numbered(1), numbered(2), topic_id="one")
+    # Of an older broker, which reports no ids: nothing to find.
+    await written.append(numbered(3))
+    assert (await verified(written)).faults == []
+    other = [numbered(1, origin="p" * 16)._replace(offset=5)]
+    behind = (await written.store.summary((await written.store.names(P0))[-1])).position
+    reached = behind._replace(next_offset=7, topic_id="other")
+    if records:
+        packed = [segment.pack(P0, other)]
+        made = segment.assemble(
+            Batch(partition=P0, begins_at=5, reached=reached, records=(), packed=packed)
+        )
+    else:
+        summary = await written.store.summary((await written.store.names(P0))[-1])
+        made = segment.link(summary, reached)
+    await written.store.create(*made)
+    (found,) = (await verified(written)).faults
+    assert found[0] == made[0]
+    assert (
+        "the topic with the id other, the segment before it of the one with the id one" in found[1]
+    )
+
+
 async def test_a_link_that_tells_of_another_record_is_found(written: WrittenArchive) -> None:
     """By that record a topic that was made anew is told from the one before."""
     await written.fill(1)
