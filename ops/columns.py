@@ -1,11 +1,20 @@
-"""The columns of the Parquet copy, by the headers and the structs of schemas/payload.py."""
+"""
+The columns of the Parquet copy, by the headers and the structs of schemas/payload.py.
+
+A field has its column's type or is null: nothing is converted but decimal text and integers, in the
+way in which all sinks take them. Of a key that comes twice the last is taken, as by all readers.
+"""
 
 import json
-from typing import Any
+import re
+from collections.abc import Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import inspect
 
+from schemas.body import text as text_of
+from schemas.message import integer
 from schemas.payload import PAYLOADS, UInt32
 
 # Header and type. Those that other producers add are not copied.
@@ -20,32 +29,29 @@ HEADERS = {
     "ce_origin": "VARCHAR",
     "ce_sequence": "BIGINT",
 }
-# What ops/parquet.py hands to DuckDB, a line a record.
-LINE = {
-    "partition": "INTEGER",
-    "offset": "BIGINT",
-    "timestamp": "BIGINT",
-    "key": "VARCHAR",
-    "headers": f"STRUCT({', '.join(f'{header} VARCHAR' for header in HEADERS)})",
-    "body": "VARCHAR",
-    "document": "VARCHAR",
-}
+# An object that is nested deeper is null; the body has it.
+DEPTH_MAX = 500
+_BOUNDS = {"BIGINT": (-(1 << 63), (1 << 63) - 1), "UINTEGER": (0, (1 << 32) - 1)}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# VARCHAR, BIGINT, UINTEGER or JSON (an object); a list of one of these; or a structure.
+Type: TypeAlias = "str | list[Type] | dict[str, Type]"
 
 
-def of_bodies() -> dict[str, Any]:
-    """Return the fields of all known commands with their types, as json_transform takes them."""
-    fields: dict[str, Any] = {}
+def of_bodies() -> dict[str, Type]:
+    """Return the fields of all known commands with their types."""
+    fields: dict[str, Type] = {}
     for payload in PAYLOADS.values():
         fields |= _fields(inspect.type_info(payload))
     del fields["CallbackCommand"]  # the header ce_type has it
     return fields
 
 
-def _fields(struct: Any) -> dict[str, Any]:
+def _fields(struct: Any) -> dict[str, Type]:
     return {each.encode_name: _type(each.type) for each in struct.fields}
 
 
-def _type(info: inspect.Type) -> Any:
+def _type(info: inspect.Type) -> Type:
     match info:
         case inspect.UnionType(types=types):
             # Absent is null; a time that comes as number or text is a number.
@@ -59,45 +65,75 @@ def _type(info: inspect.Type) -> Any:
             return [_type(item)]
         case inspect.StructType():
             return _fields(info)
-        case inspect.DictType() | inspect.AnyType():
+        case inspect.DictType():
             return "JSON"
     raise AssertionError(f"no column is known for {info}")
 
 
-def query(lines: str, *, line_bytes_max: int) -> str:
-    """Return the statement that makes rows of a file of LINEs, in their order."""
-    headers = ", ".join(
-        f"headers.{header}"
-        if kind == "VARCHAR"
-        else f"try_cast(headers.{header} as {kind}) {header}"
-        for header, kind in HEADERS.items()
-    )
-    columns = ", ".join(f"{name!r}: {kind!r}" for name, kind in LINE.items())
-    fields = of_bodies()
-    of_body = ", ".join(f'fields."{field}"' for field in fields)
-    # An unusual field is null, and so are all where the body is no JSON to DuckDB.
-    return f"""
-        select partition, "offset", make_timestamptz("timestamp" * 1000) as "timestamp", key,
-               {headers}, {of_body}, body
-        from (select *, json_transform(
-                  case when json_valid(coalesce(document, body)) then coalesce(document, body) end,
-                  {text(json.dumps(fields))}) as fields
-              from read_json({text(lines)}, format = 'newline_delimited', columns = {{{columns}}},
-                             maximum_object_size = {line_bytes_max}))
-    """  # noqa: S608 - of our own names alone
+FIELDS = of_bodies()
 
 
-def text(value: str) -> str:
-    """Return `value` as SQL writes it."""
-    return "'" + value.replace("'", "''") + "'"
+def typed(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a body."""
+    return {
+        field: value
+        for field, kind in FIELDS.items()
+        if (value := _typed(document.get(field), kind)) is not None
+    }
+
+
+def _typed(value: Any, kind: Type) -> Any:
+    """Return `value` as its column takes it, None if it is of another type."""
+    result: Any = None
+    match kind, value:
+        case _, bool():
+            pass
+        case "VARCHAR", str() | int():
+            result = text_of(value)
+        case "BIGINT" | "UINTEGER", str() | int():
+            result = _within(kind, integer(value) if isinstance(value, str) else value)
+        case "JSON", dict() if _is_shallow(value):
+            result = _json(value)
+        case [item], list():
+            result = [_typed(each, item) for each in value]
+        case dict(), dict():
+            result = {name: _typed(value.get(name), each) for name, each in kind.items()}
+    return result
+
+
+def _within(kind: str, number: int | None) -> int | None:
+    least, most = _BOUNDS[kind]
+    return number if number is not None and least <= number <= most else None
+
+
+def _is_shallow(document: Any) -> bool:
+    level = [document]
+    for _ in range(DEPTH_MAX):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _json(document: dict[str, Any]) -> msgspec.Raw:
+    r"""Return an object as JSON that every reader takes: lone surrogates as the text `\ud800`."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(document))
+    except UnicodeEncodeError:
+        spelled = _SURROGATE.sub(
+            lambda found: f"\\\\u{ord(found[0]):x}", json.dumps(document, ensure_ascii=False)
+        )
+        # A number beyond a double's range is infinite here, and null as in the lines above.
+        return msgspec.Raw(msgspec.json.encode(json.loads(spelled, parse_constant=lambda _: None)))
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A LINE. `body` is null where the value is not UTF-8; no ingress writes such a one.
-
-    `document` is there where the body itself is no JSON to DuckDB, but to more patient readers.
-    """
+    """A line that DuckDB reads. `body` is null where the value is not UTF-8."""
 
     partition: int
     offset: int
@@ -105,4 +141,47 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None
     headers: dict[str, str | None]
     body: str | None
-    document: str | None
+    fields: dict[str, Any]
+
+
+def query(lines: str, *, line_bytes_max: int) -> str:
+    """Return the statement that makes rows of a file of `Row`s, in their order."""
+    headers = ", ".join(
+        f"headers.{header}"
+        if kind == "VARCHAR"
+        else f"try_cast(headers.{header} as {kind}) {header}"
+        for header, kind in HEADERS.items()
+    )
+    of_body = ", ".join(f'fields."{field}"' for field in FIELDS)
+    row = {
+        "partition": "INTEGER",
+        "offset": "BIGINT",
+        "timestamp": "BIGINT",
+        "key": "VARCHAR",
+        "headers": _sql_type(dict.fromkeys(HEADERS, "VARCHAR")),
+        "body": "VARCHAR",
+        "fields": _sql_type(FIELDS),
+    }
+    columns = ", ".join(f"{name!r}: {text(kind)}" for name, kind in row.items())
+    return f"""
+        select partition, "offset", make_timestamptz("timestamp" * 1000) as "timestamp", key,
+               {headers}, {of_body}, body
+        from read_json({text(lines)}, format = 'newline_delimited', columns = {{{columns}}},
+                       maximum_object_size = {line_bytes_max})
+    """  # noqa: S608 - of our own names alone
+
+
+def _sql_type(kind: Type) -> str:
+    match kind:
+        case dict():
+            inner = ", ".join(f'"{name}" {_sql_type(each)}' for name, each in kind.items())
+            return f"STRUCT({inner})"
+        case list():
+            return f"{_sql_type(kind[0])}[]"
+        case _:
+            return kind
+
+
+def text(value: str) -> str:
+    """Return `value` as SQL writes it."""
+    return "'" + value.replace("'", "''") + "'"

@@ -8,7 +8,6 @@ of, so one that more segments of its hour came for, from an archive that was beh
 import asyncio
 import json
 import os
-import re
 import tempfile
 from array import array
 from collections import defaultdict
@@ -34,7 +33,6 @@ from schemas.process import sync_directory
 SETTLE = timedelta(hours=2)
 OBJECT_BYTES_MIN = 16 << 20
 MEMORY = "1GB"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class NoDuckDB(Exception):
@@ -152,13 +150,14 @@ def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
 
 
 def _row(line: Line) -> bytes:
-    document = None
     try:
         body: str | None = line.value.decode()
-        if line.body_base64 is not None:
-            document = _second_look(line.value)
     except UnicodeDecodeError:
         body = None
+    try:
+        fields = columns.typed(parse(line.value))
+    except Malformed:
+        fields = {}  # no ingress wrote it
     row = columns.Row(
         partition=line.partition,
         offset=line.offset,
@@ -166,18 +165,9 @@ def _row(line: Line) -> bytes:
         key=line.key,
         headers=line.headers,
         body=body,
-        document=document,
+        fields=fields,
     )
     return msgspec.json.encode(row) + b"\n"
-
-
-def _second_look(body: bytes) -> str | None:
-    """Return a body that strict readers refuse as they take it: lone surrogates as letters."""
-    try:
-        document = json.dumps(parse(body), ensure_ascii=False)
-    except Malformed:
-        return None
-    return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):x}", document)
 
 
 def _into_place(whole: Path, path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 import zstandard
 from builders import P0, a_body, a_callback
@@ -15,12 +17,15 @@ from consumers.archive.listing import Listing
 from consumers.archive.segment import Summary
 from consumers.archive.store import Create, Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
+from ops.parquet import Copied, copy
+from ops.segments import ALL
 from schemas import record as wire
 
 ORIGIN = "o" * 16
 HOUR_MS = 3_600_000
 # 2023-11-14T22:00:00Z
 FIRST_MS = 1_699_999_200_000
+FIRST = datetime.fromtimestamp(FIRST_MS / 1000, UTC)
 
 
 class WrittenArchive:
@@ -116,3 +121,19 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
     sha256 = hashlib.sha256(frames).hexdigest()
     changed: Summary = msgspec.structs.replace(summary, **({"sha256": sha256} | fields))
     return segment._content(changed, frames)  # noqa: SLF001 - a forger knows how it is made
+
+
+async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
+    """Copy when so much time has passed since the first record."""
+    now = FIRST + timedelta(**later)
+    return [each async for each in copy(written.store, to, choice=ALL, now=now)]
+
+
+def rows(to: Path) -> list[dict[str, Any]]:
+    """Return what the copy has."""
+    found = duckdb.execute(
+        f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
+    )
+    assert found.description
+    columns = [column[0] for column in found.description]
+    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]

@@ -2,41 +2,19 @@
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pytest
-from archives import FIRST_MS, ORIGIN, WrittenArchive, numbered
+from archives import FIRST, FIRST_MS, ORIGIN, WrittenArchive, copied, numbered, rows
 from builders import P1, SAMPLES, a_body
 
 from consumers.archive.segment import Damaged
 from consumers.runtime.batch import Record
 from ops import parquet
 from ops.columns import of_bodies
-from ops.parquet import Copied, copy
-from ops.segments import ALL
+from ops.parquet import Copied
 from schemas.body import parse
 from schemas.payload import PAYLOADS
-
-FIRST = datetime.fromtimestamp(FIRST_MS / 1000, UTC)
-
-
-async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
-    """Copy when so much time has passed since the first record."""
-    now = FIRST + timedelta(**later)
-    return [each async for each in copy(written.store, to, choice=ALL, now=now)]
-
-
-def rows(to: Path) -> list[dict[str, Any]]:
-    """Return what the copy has."""
-    found = duckdb.execute(
-        f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
-    )
-    assert found.description
-    columns = [column[0] for column in found.description]
-    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
 
 
 async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
