@@ -19,6 +19,8 @@ from ops.embedded import child
 
 BUCKET = "hookline-test"
 REGION = "us-east-1"
+# Answers with the number of lists that were requested so far.
+LISTS = "/lists"
 POLICY = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
@@ -30,7 +32,8 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 class S3Server:
     """One server on the loopback. Its buckets are in its memory: they end with it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, script: str = __file__) -> None:
+        self._script = script
         self.port = child.free_port()
         self.log = directory / "s3.log"
         self.url = f"http://127.0.0.1:{self.port}"
@@ -50,7 +53,7 @@ class S3Server:
         self.client("s3").create_bucket(Bucket=name)
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        self._process = child.start([sys.executable, __file__, str(self.port)], log=self.log)
+        self._process = child.start([sys.executable, self._script, str(self.port)], log=self.log)
         return self._process
 
     def kill(self) -> None:
@@ -65,6 +68,11 @@ class S3Server:
     def thaw(self) -> None:
         """Let it go on."""
         self._signal(signal.SIGCONT)
+
+    def lists(self) -> int:
+        """Return how many lists were requested so far."""
+        with urllib.request.urlopen(f"{self.url}{LISTS}") as answer:  # noqa: S310 - our own
+            return int(answer.read())
 
     def objects(self, prefix: str) -> dict[str, bytes]:
         """Return all objects whose keys begin with `prefix`."""
@@ -145,6 +153,21 @@ class OneAtATime:
             return list(self._app(environ, start_response))
 
 
+def _counting(app: Wsgi) -> Wsgi:
+    """Return an application that counts the lists that are requested of `app`."""
+    lists = 0
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        nonlocal lists
+        if environ["PATH_INFO"] == LISTS:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(lists).encode()]
+        lists += "list-type=2" in environ.get("QUERY_STRING", "")
+        return app(environ, start_response)
+
+    return answer
+
+
 def serve(port: int) -> None:
     """Serve until killed."""
     # Here, because it takes a second, and only the server's own process needs it.
@@ -157,7 +180,7 @@ def serve(port: int) -> None:
 
     os.environ["MOTO_PORT"] = str(port)
     app = OneAtATime(DomainDispatcherApplication(create_backend_app))
-    run_simple("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler)
+    run_simple("127.0.0.1", port, _counting(app), threaded=True, request_handler=MotoRequestHandler)
 
 
 if __name__ == "__main__":
