@@ -136,7 +136,9 @@ class Adopter:
         intake = Intake(spool, waiting_rows_max=0, waiting_bytes_max=0, stored=stored)
         forwarding = asyncio.create_task(self._forwarder(spool, intake, stored).run())
         try:
-            while spool.rows and not intake.corrupt.done():  # noqa: ASYNC110 - a thread empties it
+            while spool.rows and not intake.corrupt.done():
+                if forwarding.done():
+                    raise RuntimeError("the forwarder of an adopted spool has ended")
                 await asyncio.sleep(DRAINED_EVERY_S)
         finally:
             forwarding.cancel()

@@ -7,11 +7,11 @@ forwarder drops its producer, makes a new one, reads the cursor and goes on from
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.settle import ended, settle, was_aborted
 from ingress.spool import Spool
-from schemas.clients import connections, heed_cancellation, stop_consumer, stop_producer
+from schemas.clients import connections, heed_cancellation, kafka_failures, started
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
     INGRESS_FORWARD_FAILURES,
@@ -95,7 +95,8 @@ class Forwarder:
             heed_cancellation()
             before = self.forwarded
             try:
-                await self._forward()
+                with kafka_failures(kinds=()):
+                    await self._forward()
             except Corrupt as corrupt:
                 self._intake.find_corrupt(str(corrupt))
                 return
@@ -287,28 +288,19 @@ class Forwarder:
             group_id=group(self._spool.origin),
             enable_auto_commit=False,
         )
-        try:
-            async with asyncio.timeout(START_S):
-                await reader.start()
-                committed = await reader.committed(cursor)
-        finally:
-            await stop_consumer(reader)
+        async with started(reader, START_S), asyncio.timeout(START_S):
+            committed = await reader.committed(cursor)
         if committed is None:
             return 0, ""
         # The consumer knows errors from absence but not the metadata; the admin client the reverse.
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
-        try:
-            async with asyncio.timeout(START_S):
-                await admin.start()
-                offsets = await admin.list_consumer_group_offsets(group(self._spool.origin))
-        finally:
-            await admin.close()
+        async with started(admin, START_S), asyncio.timeout(START_S):
+            offsets = await admin.list_consumer_group_offsets(group(self._spool.origin))
         if cursor not in offsets or offsets[cursor].offset != committed:
             raise KafkaError(f"the cursor is {committed}, but its metadata cannot be read now")
         return committed, offsets[cursor].metadata
 
-    @contextlib.asynccontextmanager
-    async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+    def _producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
             transactional_id=self._spool.origin,
@@ -318,12 +310,7 @@ class Forwarder:
             max_batch_size=self._record_bytes_max,
             max_request_size=self._record_bytes_max,
         )
-        try:
-            async with asyncio.timeout(START_S):
-                await producer.start()
-            yield producer
-        finally:
-            await stop_producer(producer)
+        return started(producer, START_S)
 
 
 def group(origin: str) -> str:

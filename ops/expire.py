@@ -22,6 +22,7 @@ from consumers.archive.segment import Summary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 from ops.segments import in_order
+from schemas.clients import started
 
 # Writers drop what they have held for an hour (consumers/runtime/lane.py). One that slept before
 # its last step may wake up within this, and still finds the segment that it would write again.
@@ -96,26 +97,20 @@ async def log_starts(
 async def _known(bootstrap_servers: str) -> set[Partition]:
     # All topics: one that is asked for by its name may be made by the broker.
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        await admin.start()
+    async with started(admin, KAFKA_S):
         return {
             Partition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
             for partition in topic["partitions"]
         }
-    finally:
-        await admin.close()
 
 
 async def _beginnings(
     bootstrap_servers: str, partitions: Sequence[Partition]
 ) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    try:
-        await reader.start()
+    async with started(reader, KAFKA_S):
         found = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
-    finally:
-        await reader.stop()
     return {Partition(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
 

@@ -1,6 +1,5 @@
 """Both topics as an audit reads them: on from where it ended, over a new connection each time."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 
 from ops.sources import Changed, NotAudited, Unread
 from ops.tally import Tally
-from schemas.clients import stop_consumer
+from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # How long Kafka may take to connect, or to send anything while there is something to read.
@@ -35,8 +34,10 @@ class TopicReader:
             NotAudited: a topic does not exist.
         """
         try:
-            async with self._connected() as client:
-                await self._read(client, tally)
+            # A task of the client that it cancels itself is an outage, too.
+            with kafka_failures(kinds=()):
+                async with self._connected() as client:
+                    await self._read(client, tally)
         except UnknownTopicOrPartitionError as error:
             raise NotAudited(
                 f"Kafka at {self._bootstrap_servers} does not have both topics, {CALLBACKS.name}"
@@ -93,9 +94,5 @@ class TopicReader:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         )
-        try:
-            async with asyncio.timeout(KAFKA_S_MAX):
-                await client.start()
+        async with started(client, KAFKA_S_MAX):
             yield client
-        finally:
-            await stop_consumer(client)

@@ -16,6 +16,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from schemas.clients import started
 from schemas.topics import TOPICS, Topic
 
 # Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
@@ -117,13 +118,10 @@ async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
 async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
-        async with asyncio.timeout(ATTEMPT_S_MAX):
-            await admin.start()
+        async with started(admin, ATTEMPT_S_MAX), asyncio.timeout(ATTEMPT_S_MAX):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
         raise NotYet(f"Kafka at {bootstrap_servers}: {error!r}") from error
-    finally:
-        await admin.close()
 
 
 def _check(response: Any) -> None:

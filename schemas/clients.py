@@ -1,75 +1,169 @@
 """
-The end of aiokafka's clients, also where the broker does not answer any more, or we are cancelled.
+The start and the end of aiokafka's clients, also while the broker is away, or we are cancelled.
 
-Their own stop() waits for the broker. Cut off by a time-out it leaves tasks and connections behind,
-one more set with every attempt of an outage; these reach into the clients to end them.
+A client's own stop() waits for the broker and raises what its tasks raise. Cut off by a time-out it
+leaves tasks and connections: one more set with every attempt during an outage.
 """
 
 import asyncio
 import contextlib
-from typing import Any
+import logging
+import struct
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import KafkaError
 
+from schemas import client_parts
+from schemas.client_parts import Client
+
+log = logging.getLogger(__name__)
+
+# A client that can take its leave of the broker does so within STOP_S; what is left of it then is
+# cancelled and cut within CUT_S.
 STOP_S = 5.0
+CUT_S = 2.0
+CUT_AGAIN_S = 0.02
+# What leaves aiokafka when a connection breaks at an unlucky moment, beside KafkaError: a transport
+# that uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
+# answer that is cut off. docs/decisions/0008-group-client.md has the places.
+BREAKAGES = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    AssertionError,
+    LookupError,
+    AttributeError,
+    ValueError,
+    struct.error,
+    asyncio.InvalidStateError,
+)
+
+SomeClient = TypeVar("SomeClient", bound=Client)
+
+
+def is_cancelled() -> bool:
+    """Tell whether somebody has asked for the cancellation of this task."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def heed_cancellation() -> None:
-    """
-    Raise the cancellation of this task, if one came while a client was closed.
-
-    `AIOKafkaClient.close` takes it for the one of its own task, and it would be lost.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    """Raise the cancellation of this task, if one came and was lost."""
+    if is_cancelled():
         raise asyncio.CancelledError
 
 
-def connections(producer: AIOKafkaProducer) -> list[Any]:
+@contextlib.contextmanager
+def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[None]:
+    """
+    Raise KafkaError in place of `kinds`, and of a cancellation that nobody asked for.
+
+    Such a cancellation is one of aiokafka's own tasks. Calls of aiokafka alone belong in the block:
+    an error of our own would pass for an outage.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise KafkaError("the client has cancelled a task of its own") from error
+    except (KafkaError, TimeoutError):
+        raise
+    except kinds as error:
+        raise KafkaError(f"the client has failed: {error!r}") from error
+
+
+def connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
     """Return the connections of `producer`, each of which tells whether it is `connected()`."""
-    return list(producer.client._conns.values())  # noqa: SLF001
+    return list(client_parts.network(producer)._conns.values())  # noqa: SLF001
 
 
-async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Return when nothing of `producer` is left; a transaction under way is left to the broker."""
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(STOP_S):
-            await producer.stop()
-            return
-    await _end(producer._sender.sender_task)  # noqa: SLF001
-    _fail_batches(producer._message_accumulator)  # noqa: SLF001
-    await producer.client.close()
+@contextlib.asynccontextmanager
+async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClient]:
+    """
+    Start `client` and yield it; nothing of it is left on exit.
+
+    Raises:
+        KafkaError: it could not start.
+        TimeoutError: it did not start within `seconds`.
+    """
+    # In a task of its own: cancelled in ours it would forget a connection.
+    inner: Any = client
+    starting: asyncio.Task[Any] = asyncio.create_task(
+        inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
+    )
+    try:
+        await asyncio.wait((starting,), timeout=seconds)
+        if not starting.done():
+            raise TimeoutError(f"Kafka does not answer within {seconds:g} s")
+        with kafka_failures():
+            starting.result()
+        yield client
+    finally:
+        await end(client, starting)
 
 
-async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    """Return when nothing of `consumer` is left."""
-    with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(STOP_S):
-            await consumer.stop()
-            return
-    if (group := consumer._coordinator) is not None:  # noqa: SLF001
-        await _end(group._coordination_task)  # noqa: SLF001
-        await _end(group._heartbeat_task)  # noqa: SLF001
-        await _end(group._commit_refresh_task)  # noqa: SLF001
-    if (fetcher := consumer._fetcher) is not None:  # noqa: SLF001
-        for task in (fetcher._fetch_task, *fetcher._pending_tasks):  # noqa: SLF001
-            await _end(task)
-    await consumer._client.close()  # noqa: SLF001
+async def end(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
+    """
+    Return when nothing of `client` is left, within STOP_S + CUT_S; a transaction stays as it is.
+
+    It is the only way to end a client, whatever state that is in. A cancellation of the caller is
+    raised afterwards; no other exception is raised. `starting` is what has begun to start it.
+    """
+    # In a task of its own: whatever is cancelled in there is not the caller.
+    ending = asyncio.create_task(_end(client, starting))
+    cancelled: asyncio.CancelledError | None = None
+    while not ending.done():
+        try:
+            await asyncio.wait((ending,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    ending.result()
+    if cancelled is not None:
+        raise cancelled
 
 
-def _fail_batches(accumulator: Any) -> None:
-    batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
-    batches += accumulator._pending_batches  # noqa: SLF001
-    accumulator.fail_all(ProducerClosed())
-    for batch in batches:
-        # Nobody waits for them any more, and asyncio would say so.
-        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
-            if future.done() and not future.cancelled():
-                future.exception()
+async def _end(client: Client, starting: "asyncio.Task[Any] | None") -> None:
+    if starting is not None and not starting.done():
+        await _cut(client, {starting})
+    inner: Any = client
+    closes = isinstance(client, AIOKafkaClient | AIOKafkaAdminClient)
+    stopping: asyncio.Task[Any] = asyncio.create_task(inner.close() if closes else inner.stop())
+    await asyncio.wait((stopping,), timeout=STOP_S)
+    if not stopping.done():
+        log.debug("a client of Kafka does not end within %g s; it is cut off", STOP_S)
+    client_parts.forget_brokers(client)
+    await _cut(client, {stopping})
+    if isinstance(client, AIOKafkaProducer):
+        client_parts.fail_what_waits(client)
 
 
-async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        await asyncio.wait((task,), timeout=STOP_S)
+async def _cut(client: Client, also: set["asyncio.Task[Any]"]) -> None:
+    """Cancel every task and close every connection of `client`, as often as it takes."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + CUT_S
+    ended = set(also)
+    while True:
+        tasks = client_parts.tasks(client) | {task for task in also if not task.done()}
+        connections = client_parts.connections(client)
+        if not tasks and not connections:
+            break
+        if clock() > deadline:
+            log.error("a client of Kafka does not end: %s, %s", tasks, connections)
+            break
+        ended |= tasks
+        for task in tasks:
+            task.cancel()
+        for connection in connections:
+            client_parts.cut(connection)
+        await asyncio.sleep(CUT_AGAIN_S)
+    for task in ended:
+        if (error := client_parts.retrieve(task)) is not None:
+            expected = isinstance(error, KafkaError | TimeoutError)
+            level = logging.DEBUG if expected else logging.WARNING
+            log.log(level, "a client of Kafka ended with %r", error)

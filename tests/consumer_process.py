@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -43,6 +43,8 @@ class Consumer:
             "CONSUMER_ADMIN_PORT": str(self.port),
             **env,
         }
+        # To be changed for a consumer that is not one of the product's own.
+        self.command: Sequence[str] = [sys.executable, "-m", "consumers", name]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -58,8 +60,7 @@ class Consumer:
 
     def launch(self) -> None:
         """Start the process."""
-        command = [sys.executable, "-m", "consumers", self.name]
-        self._process = child.start(command, log=self.log, env=os.environ | self._env)
+        self._process = child.start(self.command, log=self.log, env=os.environ | self._env)
 
     def kill(self) -> None:
         """End the process as a crash would, if there is one."""

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import enum
+import random
 from collections.abc import AsyncIterator
 
 from ops.embedded import child
 
 CHUNK = 1 << 16
+STALL_RATE = 0.1
 
 
 class Network(enum.Enum):
@@ -17,13 +19,20 @@ class Network(enum.Enum):
     REFUSES = enum.auto()  # every connection is closed at once, those that are open too
     SWALLOWS = enum.auto()  # nothing passes, nobody is told
     LOSES_ANSWERS = enum.auto()  # a connection ends within the answer to every second PUT
+    CUTS = enum.auto()  # a connection ends, or stands still, after some random number of bytes
 
 
 class TcpProxy:
-    """Use `tcp_proxy`. `lost` counts the answers that were cut."""
+    """
+    Use `tcp_proxy`. `lost` counts the answers that were cut.
 
-    def __init__(self, target: int) -> None:
-        self.port = child.free_port()
+    `chance` draws after how many bytes a connection is cut while the network CUTS, `cuts` counts.
+    """
+
+    def __init__(self, target: int, port: int | None = None) -> None:
+        self.port = port or child.free_port()
+        self.chance = random.Random(20_240_229)  # noqa: S311 - no secret
+        self.cuts = self.stalls = 0
         self.url = f"http://127.0.0.1:{self.port}"
         self.lost = 0
         self._target = target
@@ -75,21 +84,31 @@ class _Connection:
     def __init__(self, proxy: TcpProxy) -> None:
         self._proxy = proxy
         self._loses = False
+        # Most connections come far enough to have something under way.
+        self._left = int(proxy.chance.choice((50, 500, 5_000, 50_000)) * proxy.chance.random())
+        self._stalls = proxy.chance.random() < STALL_RATE
+        self._is_cut = False
 
     async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             if self._proxy.network is Network.SWALLOWS:
                 continue
+            if self._proxy.network is Network.CUTS:
+                data = self._what_passes(data)
             if data.startswith((b"GET ", b"PUT ", b"HEAD ")):
                 self._loses = data.startswith(b"PUT ") and self._proxy.loses_this()
             writer.write(data)
             await writer.drain()
+            if self._is_cut:
+                break
         writer.transport.abort()
 
     async def answers(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             if self._proxy.network is Network.SWALLOWS:
                 continue
+            if self._proxy.network is Network.CUTS:
+                data = self._what_passes(data)
             if self._loses:
                 self._proxy.lost += 1
                 writer.write(data[:20])
@@ -98,13 +117,25 @@ class _Connection:
                 return
             writer.write(data)
             await writer.drain()
+            if self._is_cut:
+                break
         writer.transport.abort()
+
+    def _what_passes(self, data: bytes) -> bytes:
+        """Return the part of `data` that comes through before the connection ends or stalls."""
+        passes = data[: max(self._left, 0)]
+        self._left -= len(data)
+        if self._left < 0 <= self._left + len(data):
+            self._is_cut = not self._stalls
+            self._proxy.cuts += self._is_cut
+            self._proxy.stalls += self._stalls
+        return passes
 
 
 @contextlib.asynccontextmanager
-async def tcp_proxy(target: int) -> AsyncIterator[TcpProxy]:
+async def tcp_proxy(target: int, port: int | None = None) -> AsyncIterator[TcpProxy]:
     """Yield a proxy to a port of the loopback; it lives in the caller's loop."""
-    proxy = TcpProxy(target)
+    proxy = TcpProxy(target, port)
     server = await asyncio.start_server(proxy.connected, "127.0.0.1", proxy.port)
     try:
         yield proxy

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Rejected, Unavailable
-from schemas.clients import stop_producer
+from schemas.clients import kafka_failures, started
 from schemas.dead_letter import Failure, failure_headers
 from schemas.topics import DEAD_LETTERS
 
@@ -61,16 +61,16 @@ class KafkaDeadLetters:
             max_batch_size=self._record_bytes_max,
             max_request_size=self._record_bytes_max,
         )
+        deadline = asyncio.get_running_loop().time() + SET_ASIDE_S
         try:
-            async with asyncio.timeout(SET_ASIDE_S):
-                await producer.start()
-                await producer.send_and_wait(
-                    DEAD_LETTERS.name,
-                    record.value,
-                    key=record.key,
-                    headers=[*record.headers, *failure_headers(failure)],
-                )
+            # A time-out while the producer ends would be one of a record that is acknowledged.
+            async with started(producer, SET_ASIDE_S), asyncio.timeout_at(deadline):
+                with kafka_failures():
+                    await producer.send_and_wait(
+                        DEAD_LETTERS.name,
+                        record.value,
+                        key=record.key,
+                        headers=[*record.headers, *failure_headers(failure)],
+                    )
         except (KafkaError, TimeoutError) as error:
             raise Unavailable(f"the dead-letter topic: {error!r}") from error
-        finally:
-            await stop_producer(producer)

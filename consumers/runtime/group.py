@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.source import CALL_S, KafkaSource, Source
-from schemas.clients import stop_consumer
+from consumers.runtime.waiting import Waiting
+from schemas.client_parts import leave_group, member_id
+from schemas.clients import kafka_failures, started
 
 # Of each partition. Large fetches are slower: what they bring falls out of the processor's caches.
 FETCH_BYTES = 64 << 10
@@ -17,6 +20,7 @@ SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
 # How soon added partitions are noticed; a rebalance follows, of some seconds.
 METADATA_MAX_AGE_MS = 10_000
+LEAVE_S = 2.0
 
 
 class Assignments(Protocol):
@@ -38,8 +42,15 @@ async def kafka_source(
     group: str,
     topic: str,
     assignments: Assignments,
+    waiting: Waiting | None = None,
+    former: set[str] | None = None,
 ) -> AsyncIterator[KafkaSource]:
-    """Join `group` and yield its source; on exit the group is left."""
+    """
+    Join `group` and yield its source; on exit the group is left.
+
+    `former` has the ids of the members that this process was before, and gets the new one's. The
+    coordinator may not know yet that they are gone, and the new one would wait until it does.
+    """
     # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
     # that are larger and slower than these.
     client = AIOKafkaConsumer(
@@ -53,36 +64,54 @@ async def kafka_source(
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    source = KafkaSource(client)
+    source = KafkaSource(client, waiting)
     try:
-        async with asyncio.timeout(CALL_S):
-            await client.start()
-        client.subscribe([topic], listener=_Listener(client, source, assignments))
-        with source.in_background():
-            yield source
+        former = set() if former is None else former
+        async with started(client, CALL_S):
+            await _leave(client, group, former)
+            client.subscribe([topic], listener=_Listener(client, source, assignments, former))
+            async with source.in_background():
+                yield source
     finally:
-        await stop_consumer(client)
+        source.raise_bug()
+
+
+async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None:
+    with contextlib.suppress(KafkaError, TimeoutError), kafka_failures():
+        # Where that does not work the coordinator finds out in SESSION_TIMEOUT_MS.
+        async with asyncio.timeout(LEAVE_S):
+            for member in sorted(former):
+                await leave_group(client, group, member)
+                former.discard(member)
 
 
 class _Listener(ConsumerRebalanceListener):
-    """Short and without awaits of its own: aiokafka logs what it raises and goes on."""
+    """aiokafka would only log what it raises, and go on: the source's next fetch raises it."""
 
     def __init__(
-        self, client: AIOKafkaConsumer, source: KafkaSource, assignments: Assignments
+        self,
+        client: AIOKafkaConsumer,
+        source: KafkaSource,
+        assignments: Assignments,
+        former: set[str],
     ) -> None:
         self._client = client
         self._source = source
         self._assignments = assignments
+        self._former = former
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        # A position at once, so that aiokafka looks for none by itself.
-        for tp in assigned:
-            self._client.pause(tp)
-            self._client.seek(tp, 0)
-        self._source.is_member = True
-        self._assignments.given(self._source, [Partition(*tp) for tp in sorted(assigned)])
+        with self._source.noting_bug():
+            # A position at once, so that aiokafka looks for none by itself.
+            for tp in assigned:
+                self._client.pause(tp)
+                self._client.seek(tp, 0)
+            self._source.is_member = True
+            self._former.add(member_id(self._client))
+            self._assignments.given(self._source, [Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
-        self._source.is_member = False
-        self._source.forget()
-        await self._assignments.taken()
+        with self._source.noting_bug():
+            self._source.is_member = False
+            self._source.forget()
+            await self._assignments.taken()

@@ -19,6 +19,7 @@ from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import kafka_source
 from consumers.runtime.handler import Consumer, Own, Stopped
 from consumers.runtime.runner import Runner
+from consumers.runtime.waiting import Waiting
 from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import SHARED_PREFIX, Faults, Shared, listed_one, read_one
 from schemas.telemetry import CONSUMER, CONSUMER_STOPPED
@@ -136,6 +137,8 @@ async def consume(
 async def _run(
     runner: Runner, consumer: Consumer[Own], shared: Shared, stop: asyncio.Event
 ) -> None:
+    waiting = Waiting(consumer.name)
+    former: set[str] = set()
     while not stop.is_set():
         runner.alive()
         try:
@@ -145,12 +148,14 @@ async def _run(
                     group=consumer.name,
                     topic=consumer.topic.name,
                     assignments=runner,
+                    waiting=waiting,
+                    former=former,
                 ) as source:
                     await runner.run(source, stop)
             finally:
                 await runner.taken()  # what was given while the client ended
         except (KafkaError, TimeoutError) as error:
-            log.warning("%s waits for Kafka: %r", consumer.name, error)
+            waiting.failed(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -18,6 +18,9 @@ from aiokafka.errors import (
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Unavailable
+from consumers.runtime.waiting import Waiting
+from schemas.client_parts import ended_part
+from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicLog, topic_log
 
 log = logging.getLogger(__name__)
@@ -117,14 +120,16 @@ class Source(Protocol):
 class KafkaSource:
     """The real one. Partitions come paused, so that no record is fetched before `seek`."""
 
-    def __init__(self, client: AIOKafkaConsumer) -> None:
+    def __init__(self, client: AIOKafkaConsumer, waiting: Waiting | None = None) -> None:
         self._client = client
+        self._waiting = waiting or Waiting("the consumer")
         self._reached: dict[TopicPartition, int] = {}
         self._ends: Mapping[TopicPartition, int] = {}
         self._to_commit = asyncio.Event()
-        now = time.monotonic()
-        self._committed_at = now
-        self._fetched_at = now
+        # Since when commits have failed, None: they do not.
+        self._commits_fail_since: float | None = None
+        self._fetched_at = time.monotonic()
+        self._bug: Exception | None = None
         # Between an assignment, which may be empty, and the next revocation.
         self.is_member = False
         self._background: list[asyncio.Task[None]] = []
@@ -132,7 +137,26 @@ class KafkaSource:
         self._asked: dict[tuple[int, str], tuple[float, asyncio.Task[TopicLog]]] = {}
 
     @contextlib.contextmanager
-    def in_background(self) -> Iterator[None]:
+    def noting_bug(self) -> Iterator[None]:
+        """Keep an exception for the next fetch, instead of raising it where aiokafka drops it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised by `raise_bug`
+            self._bug = self._bug or error
+
+    def raise_bug(self) -> None:
+        """
+        Raise what was kept, once.
+
+        Raises:
+            RuntimeError: also for an error that would pass for an outage of Kafka.
+        """
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise RuntimeError(f"the rebalance listener failed: {bug!r}") from bug
+
+    @contextlib.asynccontextmanager
+    async def in_background(self) -> AsyncIterator[None]:
         """Commit and measure meanwhile. Either ends by a bug alone, which the next fetch raises."""
         self._background = [
             asyncio.create_task(self._keep_committing()),
@@ -141,8 +165,11 @@ class KafkaSource:
         try:
             yield
         finally:
-            for task in (*self._background, *(answer for _, answer in self._asked.values())):
+            tasks = [*self._background, *(answer for _, answer in self._asked.values())]
+            for task in tasks:
                 task.cancel()
+            # What fails now, because the client ends, is of no interest.
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """
@@ -155,22 +182,23 @@ class KafkaSource:
             OutOfRange: an offset does not exist in the topic any more, or not yet.
             KafkaError: this client has lost its group, or Kafka refused it; make a new one.
         """
+        self.raise_bug()
         for task in self._background:
             if task.done():
                 task.result()
         now = time.monotonic()
-        if self._reached and now - self._committed_at > LOST_S:
-            raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
+        self._raise_loss(now)
         wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
         all_wanted = len(partitions) == len(self._client.assignment())
         try:
             # aiokafka waits for the end of a rebalance without a bound of its own.
-            async with asyncio.timeout(CALL_S):
-                fetched = await self._client.getmany(
-                    *wanted,
-                    timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
-                    max_records=FETCH_RECORDS,
-                )
+            with kafka_failures():
+                async with asyncio.timeout(CALL_S):
+                    fetched = await self._client.getmany(
+                        *wanted,
+                        timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
+                        max_records=FETCH_RECORDS,
+                    )
         except TimeoutError:
             fetched = None
         except OffsetOutOfRangeError as error:
@@ -199,13 +227,28 @@ class KafkaSource:
             for tp, position in reached.items()
         }
 
+    def _raise_loss(self, now: float) -> None:
+        """
+        Return if the client does what it should.
+
+        Raises:
+            KafkaError: it does not any more, and would not say so.
+        """
+        if (part := ended_part(self._client)) is not None:
+            name, error = part
+            raise KafkaError(f"the task of the client that {name} has ended: {error!r}") from error
+        since = self._commits_fail_since
+        if since is not None and now - since > LOST_S:
+            raise KafkaError(f"no offset could be committed for {LOST_S:g} s")
+
     async def _positions(self, wanted: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         # Every partition was given a position on assignment, so this waits for nothing. If it did,
         # what was fetched must not be forgotten alone: the client goes, and its positions with it.
         assigned = self._client.assignment()
         try:
-            async with asyncio.timeout(CALL_S):
-                return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
+            with kafka_failures():
+                async with asyncio.timeout(CALL_S):
+                    return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
         except (TimeoutError, IllegalStateError) as error:
             raise KafkaError("a partition has no position after a fetch") from error
 
@@ -284,22 +327,26 @@ class KafkaSource:
 
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Have it committed by number, together with what else was reached meanwhile."""
-        if not self._reached:
-            self._committed_at = time.monotonic()
         self._reached[TopicPartition(*partition)] = next_offset
         self._to_commit.set()
 
     def forget(self) -> None:
         """Commit nothing of what was reached: the partitions are another member's."""
         self._reached.clear()
+        self._commits_fail_since = None
 
     async def _keep_measuring(self) -> None:
-        """Ask for the partitions' ends until cancelled."""
+        """Ask for the partitions' ends until cancelled; what fails is logged, and asked again."""
         while True:
             if assigned := list(self._client.assignment()):
-                with contextlib.suppress(KafkaError, TimeoutError):
-                    async with asyncio.timeout(CALL_S):
-                        self._ends = await self._client.end_offsets(assigned)
+                try:
+                    with kafka_failures():
+                        async with asyncio.timeout(CALL_S):
+                            self._ends = await self._client.end_offsets(assigned)
+                except (KafkaError, TimeoutError) as error:
+                    self._waiting.failed(error)
+                else:
+                    self._waiting.answered()
             await asyncio.sleep(MEASURE_S)
 
     async def _keep_committing(self) -> None:
@@ -310,16 +357,19 @@ class KafkaSource:
             if not (reached := dict(self._reached)):
                 continue  # it is forgotten
             try:
-                async with asyncio.timeout(COMMIT_S):
-                    await self._client.commit(reached)
+                with kafka_failures():
+                    async with asyncio.timeout(COMMIT_S):
+                        await self._client.commit(reached)
             except (CommitFailedError, IllegalStateError) as error:
                 log.info("a partition has moved to another member: %r", error)
                 self.forget()
             except (KafkaError, TimeoutError) as error:
-                log.info("offsets are not committed, which costs nothing: %r", error)
+                if self._commits_fail_since is None:
+                    log.info("offsets are not committed, which costs nothing: %r", error)
+                    self._commits_fail_since = time.monotonic()
                 self._to_commit.set()
             else:
-                self._committed_at = time.monotonic()
+                self._commits_fail_since = None
                 for tp, offset in reached.items():
                     if self._reached.get(tp) == offset:
                         del self._reached[tp]
@@ -338,6 +388,7 @@ def _has_failed(answer: asyncio.Task[TopicLog]) -> bool:
 @contextlib.contextmanager
 def _answering(what: str) -> Iterator[None]:
     try:
-        yield
+        with kafka_failures():
+            yield
     except (KafkaError, TimeoutError) as error:
         raise Unavailable(f"Kafka does not tell {what}: {error!r}") from error

@@ -6,16 +6,20 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from builders import a_body, a_callback, a_wire_record
 from kafka_parts import Pipe, in_topic, many, sequences
 
 from ingress import forwarder
 from ingress.batches import gather
 from ops.embedded.kafka import EmbeddedKafka
+from schemas import clients
 from schemas.body import Malformed
+from schemas.client_parts import Client
+from schemas.clients import end
 from schemas.record import callback_record, malformed_record
 from schemas.topics import DEAD_LETTERS
 
@@ -69,15 +73,17 @@ async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pip
     assert sorted(sequences(found)) == [1, 2, 4, 5]
 
 
-async def crash(client: AIOKafkaProducer | AIOKafkaConsumer) -> None:
+async def crash(client: Client, starting: "asyncio.Task[Any]") -> None:
     """Let go of a client as a killed process does: its connections end, it says no goodbye."""
+    starting.cancel()
+    await asyncio.wait((starting,))
     if isinstance(client, AIOKafkaProducer):
         client._closed = True  # noqa: SLF001 - or it complains that nobody stopped it
         if (sending := client._sender._sender_task) is not None:  # noqa: SLF001
             sending.cancel()
         await client.client.close()
     else:
-        await client.stop()
+        await end(client)
 
 
 @pytest.mark.timeout(180)
@@ -86,8 +92,7 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
 ) -> None:
     """Sixty forwarders in a row die at random awaits, transactions open or in doubt."""
     await pipe.store(many(9_000))
-    monkeypatch.setattr(forwarder, "stop_producer", crash)
-    monkeypatch.setattr(forwarder, "stop_consumer", crash)
+    monkeypatch.setattr(clients, "end", crash)
     monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(60):

@@ -1,11 +1,12 @@
-"""A cancellation that aiokafka takes for its own is heeded later."""
+"""A cancellation that aiokafka swallows is raised later, one of its own is an outage of Kafka."""
 
 import asyncio
 import contextlib
 
 import pytest
+from aiokafka.errors import KafkaError
 
-from schemas.clients import heed_cancellation
+from schemas.clients import BREAKAGES, heed_cancellation, kafka_failures
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
@@ -36,3 +37,59 @@ async def test_a_time_out_is_no_cancellation() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
     heed_cancellation()
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_an_outage() -> None:
+    """Of a task of the client, which the client has cancelled by itself."""
+    inner = asyncio.create_task(asyncio.sleep(60))
+    inner.cancel()
+    with pytest.raises(KafkaError, match="cancelled a task of its own"), kafka_failures():
+        await inner
+
+
+async def test_a_cancellation_of_the_caller_stays_one() -> None:
+    """Also where it hits an await of a task of the client, which is cancelled with it."""
+    inner = asyncio.create_task(asyncio.sleep(60))
+
+    async def call() -> None:
+        with kafka_failures():
+            await inner
+
+    calling = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+
+
+async def test_a_time_out_stays_one() -> None:
+    """Around the block and within it."""
+
+    async def within() -> None:
+        with kafka_failures():
+            async with asyncio.timeout(0):
+                await asyncio.sleep(60)
+
+    async def around() -> None:
+        async with asyncio.timeout(0):
+            with kafka_failures():
+                await asyncio.sleep(60)
+
+    for kind in (within, around):
+        with pytest.raises(TimeoutError):
+            await kind()
+
+
+@pytest.mark.parametrize("kind", BREAKAGES)
+def test_what_a_broken_connection_causes_is_an_outage(kind: type[Exception]) -> None:
+    """Its cause is kept."""
+    with pytest.raises(KafkaError) as raised, kafka_failures():
+        raise kind("broken")
+    assert type(raised.value.__cause__) is kind
+
+
+@pytest.mark.parametrize("kind", [TypeError, NameError, ZeroDivisionError, MemoryError])
+def test_a_bug_stays_one(kind: type[Exception]) -> None:
+    """And ends the process."""
+    with pytest.raises(kind), kafka_failures():
+        raise kind("bug")

@@ -1,0 +1,171 @@
+"""
+The tasks and connections of an aiokafka client, by its private names: it has no public ones.
+
+`requirements/run.txt` pins aiokafka; tests/integration/test_clients.py fails where a name moves.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.cluster import ClusterMetadata
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import ProducerClosed
+from aiokafka.protocol.group import LeaveGroupRequest
+
+log = logging.getLogger(__name__)
+
+Client = AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient | AIOKafkaClient
+Task = asyncio.Task[Any]
+
+
+def network(client: Client) -> AIOKafkaClient:
+    """Return the part of `client` that has the connections."""
+    if isinstance(client, AIOKafkaClient):
+        return client
+    if isinstance(client, AIOKafkaProducer):
+        return client.client
+    inner: AIOKafkaClient = client._client  # noqa: SLF001
+    return inner
+
+
+def tasks(client: Client) -> set[Task]:
+    """
+    Return the tasks of `client` that have not ended.
+
+    The client keeps references to some of its tasks only. All of them run a method of one of its
+    parts, so they are found by the `self` of their coroutine.
+    """
+    parts = _parts(client)
+    return {task for task in asyncio.all_tasks() if parts & set(_selves(task, first=True))}
+
+
+def connections(client: Client) -> set[AIOKafkaConnection]:
+    """Return the open connections of `client`, and those that any task is opening for it."""
+    parts = _parts(client) | {id(client)}
+    known = set(network(client)._conns.values())  # noqa: SLF001
+    # A connection that is not open yet is in a local variable alone.
+    opening = {
+        value
+        for task in asyncio.all_tasks()
+        if parts & set(_selves(task))
+        for names in _names(task)
+        for value in list(names.values())
+        if isinstance(value, AIOKafkaConnection)
+    }
+    return {each for each in known | opening if _transport(each) is not None}
+
+
+def forget_brokers(client: Client) -> None:
+    """Let `client` find no broker any more, so that a call that goes on connects to none."""
+    network(client).cluster = ClusterMetadata()
+
+
+def cut(connection: AIOKafkaConnection) -> None:
+    """Close `connection` at once, without what waits to be written."""
+    transport = _transport(connection)
+    try:
+        connection.close()
+    except Exception as error:  # noqa: BLE001 - a closed transport or loop; abort does the rest
+        log.warning("a connection to Kafka closes with %r", error)
+    with contextlib.suppress(Exception):
+        if transport is not None:
+            transport.abort()
+
+
+def ended_part(consumer: AIOKafkaConsumer) -> tuple[str, BaseException | None] | None:
+    """
+    Return the name and the error of an inner task that has ended although `consumer` goes on.
+
+    aiokafka tells nobody: such a consumer would stand still and return no records for ever.
+    """
+    inner: Mapping[str, Task | None] = {
+        "fetches": getattr(getattr(consumer, "_fetcher", None), "_fetch_task", None),
+        "updates metadata": getattr(getattr(consumer, "_client", None), "_sync_task", None),
+        "keeps the membership": getattr(
+            getattr(consumer, "_coordinator", None), "_coordination_task", None
+        ),
+    }
+    for name, task in inner.items():
+        if task is not None and task.done():
+            return name, None if task.cancelled() else task.exception()
+    return None
+
+
+def member_id(consumer: AIOKafkaConsumer) -> str:
+    """Return the id that the group's coordinator has given to `consumer`."""
+    coordinator: Any = consumer._coordinator  # noqa: SLF001
+    return str(coordinator.member_id)
+
+
+async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> None:
+    """
+    Take `member` out of `group`, as that member itself would.
+
+    Raises:
+        KafkaError: nobody knows whether it is out.
+    """
+    inner = network(consumer)
+    coordinator = await inner.coordinator_lookup(CoordinationType.GROUP, group)
+    request = LeaveGroupRequest(group, member)
+    # An answer that the member is not known is as good.
+    await inner.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+
+
+def fail_what_waits(producer: AIOKafkaProducer) -> None:
+    """Fail what nobody will send any more, without a warning for what nobody waits for."""
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
+    batches += accumulator._pending_batches  # noqa: SLF001
+    accumulator.fail_all(ProducerClosed())
+    for batch in batches:
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            retrieve(future)
+    if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
+        retrieve(transactions._transaction_waiter)  # noqa: SLF001
+
+
+def retrieve(future: "asyncio.Future[Any] | None") -> BaseException | None:
+    """Return the exception of `future`, which asyncio will then not report; None for a result."""
+    if future is None or not future.done() or future.cancelled():
+        return None
+    return future.exception()
+
+
+def _parts(client: Client) -> set[int]:
+    inner = network(client)
+    parts: list[object] = [inner, *inner._conns.values()]  # noqa: SLF001
+    if isinstance(client, AIOKafkaConsumer):
+        parts += [client._fetcher, client._coordinator]  # noqa: SLF001
+    elif isinstance(client, AIOKafkaProducer):
+        parts += [client._sender, client._message_accumulator]  # noqa: SLF001
+    return {id(part) for part in parts if part is not None}
+
+
+def _selves(task: Task, *, first: bool = False) -> Iterator[int]:
+    """Yield the ids of the objects of aiokafka whose methods `task` runs, or began with."""
+    for names in _names(task, first=first):
+        # A connection's reader has a weak reference instead.
+        yield id(names["self_ref"]() if "self_ref" in names else names.get("self"))
+
+
+def _names(task: Task, *, first: bool = False) -> Iterator[Mapping[str, Any]]:
+    """Yield the local variables of the coroutines of aiokafka in `task`, outermost first."""
+    coroutine: Any = task.get_coro()
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None and "aiokafka" in frame.f_code.co_filename:
+            yield frame.f_locals
+        if first:
+            return
+        coroutine = getattr(coroutine, "cr_await", None)
+
+
+def _transport(connection: AIOKafkaConnection) -> asyncio.Transport | None:
+    transport: asyncio.Transport | None = getattr(connection._protocol, "_transport", None)  # noqa: SLF001
+    return transport
