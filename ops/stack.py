@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -28,6 +28,8 @@ SDKAPPIDS = ("1400000001", "1400000002", "1400000003")
 PATH = "/callback"
 READY_S_MAX = 60.0
 WATCH_S = 0.1
+# A process that ended so soon after its start is started again only after that time.
+RESTART_S_MIN = 1.0
 # Stopped in order at the end; the servers behind them are killed after that.
 SERVICES = ("ingress", "archive", "sync", "counters", "stats")
 SERVERS = ("kafka", "postgres", "valkey")
@@ -46,6 +48,11 @@ class Service:
     launch: Callable[[], subprocess.Popen[bytes]]
     process: subprocess.Popen[bytes]
     wanted: bool = True
+    launched_at: float = field(default_factory=time.monotonic)
+    # The process whose pid is in the pid file.
+    noted: int = 0
+    # Why it could not be started, or its pid not be noted, the last time.
+    fault: str = ""
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -105,16 +112,16 @@ class Stack:
             Failed: a part does not come up.
         """
         self._say("starting Kafka (the first time it is downloaded, 45 MB), PostgreSQL, Valkey")
-        self._add("kafka", self._kafka.launch)
-        self._add("postgres", self._postgres.launch)
-        self._add("valkey", self._valkey.launch)
+        self.add("kafka", self._kafka.launch)
+        self.add("postgres", self._postgres.launch)
+        self.add("valkey", self._valkey.launch)
         await self._servers_up()
         for done in await apply_topics(
             self._kafka.address, body_bytes_max=Shared().body_bytes_max, replicas=1
         ):
             self._say(done)
         for name in SERVICES:
-            self._add(name, self._launcher(name))
+            self.add(name, self._launcher(name))
         await self.ready()
 
     async def ready(self) -> None:
@@ -130,14 +137,35 @@ class Stack:
             await self._answers(f"http://127.0.0.1:{self._ports[name]}/livez", name)
 
     async def watch(self) -> None:
-        """Start again whatever ends, until cancelled."""
+        """
+        Start again whatever ends, until cancelled.
+
+        A disk that is full, or no room for a process, ends neither this nor the other services.
+        """
         while True:
             for service in self.services.values():
-                if service.wanted and service.process.poll() is not None:
-                    self._say(f"restarting {service.name}")
-                    service.process = service.launch()
-                    self._note_pid(service)
+                try:
+                    self._look_after(service)
+                    service.fault = ""
+                except (OSError, child.Missing, child.NotStarted) as error:
+                    if service.fault != str(error):
+                        service.fault = str(error)
+                        self._try_to_say(f"{service.name}: {error}; trying again until it works")
             await asyncio.sleep(WATCH_S)
+
+    def _look_after(self, service: Service) -> None:
+        is_due = time.monotonic() >= service.launched_at + RESTART_S_MIN
+        if service.wanted and service.process.poll() is not None and is_due:
+            self._try_to_say(f"restarting {service.name}")
+            service.launched_at = time.monotonic()
+            service.process = service.launch()
+        if service.noted != service.process.pid:
+            self._note_pid(service)
+
+    def _try_to_say(self, words: str) -> None:
+        # stderr may be a file on the disk that is full.
+        with contextlib.suppress(OSError):
+            self._say(words)
 
     def kill(self, *names: str) -> None:
         """End services as crashes would; they are started again."""
@@ -166,7 +194,8 @@ class Stack:
             if name in self.services:
                 self.services[name].kill()
 
-    def _add(self, name: str, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
+    def add(self, name: str, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
+        """Start a service that `watch` starts again whenever it ends."""
         self.services[name] = Service(name, launch, launch())
         self._note_pid(self.services[name])
 
@@ -174,6 +203,7 @@ class Stack:
         scratch = self._pids / f".{service.name}"
         scratch.write_text(f"{service.process.pid}\n")
         scratch.replace(self._pids / service.name)
+        service.noted = service.process.pid
 
     def _launcher(self, name: str) -> Callable[[], subprocess.Popen[bytes]]:
         module, env = self._told(name)

@@ -1,14 +1,12 @@
 """The disk or the spool is full: refused at once, never a crash, and accepted again by itself."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from ingress_process import Ingress, until
 from kafka_broker import Broker
+from own_disk import mounted_disk, own_disk
 from senders import Senders, assert_refused_as_documented
 from topic_proof import Topic
 
@@ -23,27 +21,10 @@ Say = Callable[[str], None]
 NewIngress = Callable[..., Ingress]
 
 
-def own_disk(at: Path, size: int) -> list[str]:
-    """Return the command that runs another with a disk of its own, which only that one sees."""
-    unshare = [str(shutil.which("unshare")), "--mount"]
-    if os.geteuid() != 0:
-        unshare.insert(1, "--map-root-user")
-    mount = f'mount -t tmpfs -o size={size} disk "{at}" && exec "$@"'
-    return [*unshare, "sh", "-c", mount, "sh"]
-
-
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
     """A folder that a disk of its own is mounted on; where the kernel refuses one, a failure."""
-    at = tmp_path / "disk"
-    at.mkdir()
-    probe = subprocess.run([*own_disk(at, 1 << 20), "true"], capture_output=True, check=False)
-    if probe.returncode:
-        pytest.fail(
-            "no disk of its own can be mounted here, so a full one is not tested; run as root, or "
-            f"allow user namespaces: {probe.stderr.decode()}"
-        )
-    return at
+    return mounted_disk(tmp_path)
 
 
 class Ballast:
