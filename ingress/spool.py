@@ -164,13 +164,14 @@ class Spool:
         txn.put(_LAST_NUMBER, b"%d" % self._last_number, db=self._meta)
 
     def _remove(self, txn: lmdb.Transaction, until: int) -> None:
+        self._note_first_block()
         for _ in range(REMOVED_BLOCKS_MAX):
-            self._note_first_block()
             first, last = self._first_block
             if not 0 < last <= until:
                 break
             txn.delete(_key(first), db=self._blocks)
             self._gone += 1
+            self._note_first_block()
         if 2 * self._gone > len(self._firsts):
             del self._firsts[: self._gone]
             self._gone = 0

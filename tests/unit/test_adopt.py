@@ -15,7 +15,7 @@ from ingress.adopt import Adopter
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import encode
-from ingress.spool import Spool
+from ingress.spool import REMOVED_BLOCKS_MAX, Spool
 from ingress.spools import Held, hold, locked, set_asides, take
 
 BYTES_MAX = 1 << 20
@@ -134,6 +134,21 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
         async with asyncio.timeout(10):
             while not looked:  # noqa: ASYNC110 - a list tells no one
                 await asyncio.sleep(0.01)
+    mine.close()
+
+
+async def test_a_spool_of_as_many_blocks_as_one_commit_removes_is_drained(tmp_path: Path) -> None:
+    """Its rows are counted after the last of them is gone, or it would be held for ever."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    for number in range(REMOVED_BLOCKS_MAX):
+        spool.commit([encode(a_wire_record(number), number)], 0)
+    spool.close()
+    held = hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    held.close()
+    async with adopting(tmp_path, mine, []) as adopter:
+        await until(adopter, spool.name, 0)
+        (await free(tmp_path, spool.name)).close()
     mine.close()
 
 
