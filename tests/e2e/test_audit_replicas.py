@@ -1,0 +1,90 @@
+"""An audit of replicas of which one is silent: what it alone has is never proven."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e_blackbox import HOOKLINE
+from ingress_process import Connection, Ingress, post, until
+from kafka_broker import Broker
+
+from ops.embedded.child import free_port
+
+CALLBACKS = 300
+
+
+async def hookline_audit(
+    kafka: str, archive: Path, *ingresses: str, wait_s: float = 0
+) -> tuple[int, dict[str, Any]]:
+    """Return exit code and report."""
+    addresses = [part for address in ingresses for part in ("--ingress", address)]
+    process = await asyncio.create_subprocess_exec(
+        *(HOOKLINE, "audit", "--json", "--kafka", kafka, "--archive", str(archive), *addresses),
+        *("--wait", str(wait_s)),
+        stdout=subprocess.PIPE,
+    )
+    stdout, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, json.loads(stdout)
+
+
+@pytest.mark.timeout(240)
+async def test_what_a_stopped_replica_holds_is_never_proven(
+    broker: Broker, new_ingress: Callable[..., Ingress], tmp_path: Path
+) -> None:
+    """300 callbacks were answered OK and are not in Kafka: unproven, also by another's address."""
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    here = new_ingress(tmp_path / "spools", broker.address)
+    there = new_ingress(tmp_path / "spools", f"127.0.0.1:{free_port()}")
+    await here.start()
+    await there.start()
+    connection = await Connection.open(there.port)
+    for number in range(CALLBACKS):
+        body = json.dumps({"CallbackCommand": "C2C.CallbackAfterSendMsg", "MsgKey": f"k{number}"})
+        connection.send(post(body.encode()))
+        assert (await connection.answer()).status == 200
+    spool = (await there.status())["origin"]
+    named = [f"http://127.0.0.1:{each.admin_port}" for each in (here, there)]
+    code, report = await hookline_audit(broker.address, archive, *named)
+    assert (code, report["missing"]) == (1, 2 * CALLBACKS)
+
+    there.freeze()
+    code, report = await hookline_audit(broker.address, archive, *named)
+    assert (code, report["proven"]) == (3, False)
+    assert set(report["unproven"]) >= {spool, named[1]}
+    assert "start that ingress" in report["doubts"][named[1]]
+    code, report = await hookline_audit(broker.address, archive, named[0])
+    assert code == 3
+    assert spool in report["unproven"]
+
+    # It waits until the replica answers again, and then for what is missing.
+    waiting = asyncio.create_task(hookline_audit(broker.address, archive, *named, wait_s=8))
+    await asyncio.sleep(2)
+    assert not waiting.done()
+    there.thaw()
+    code, report = await waiting
+    assert (code, report["missing"], report["unproven"]) == (1, 2 * CALLBACKS, [])
+
+    # When it is dead, the other one has Kafka take what it left, and knows its end.
+    there.kill()
+
+    async def adopted() -> bool:
+        spools = {each["origin"]: each for each in (await here.status())["spools"]}
+        return bool(spools[spool]["rows"] == 0)
+
+    await until(adopted, "the dead replica's spool is drained")
+    code, report = await hookline_audit(broker.address, archive, named[0])
+    kafka = {each["origin"]: each["sinks"]["kafka"]["sequences"] for each in report["origins"]}
+    assert (code, kafka[spool], report["missing"], report["unproven"]) == (
+        1,
+        CALLBACKS,
+        CALLBACKS,
+        [],
+    )
+    code, report = await hookline_audit(broker.address, archive, *named)
+    assert (code, report["unproven"]) == (1, [named[1]])

@@ -1,0 +1,191 @@
+"""Three real ingresses in every combination of up, stopped, dead and unreachable."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+from ingress_process import Ingress, until
+
+from ingress.row import encode
+from ingress.spools import SUFFIX, hold
+from ops import ends
+from ops.embedded.child import free_port
+from ops.ends import Ends, ask
+
+UP, STOPPED, UNREACHABLE, DEAD = "up", "stopped", "unreachable", "dead"
+STATES = (UP, STOPPED, UNREACHABLE, DEAD)
+SPOOL_BYTES_MAX = 64 << 20
+
+
+class Replica:
+    """An ingress in one of the states; its rows are all in Kafka."""
+
+    def __init__(self, directory: Path, log: Path) -> None:
+        # No Kafka is needed: there is nothing to forward.
+        self._ingress = Ingress(directory, f"127.0.0.1:{free_port()}", log=log)
+        self._directory = directory
+        self._nowhere = free_port()
+        self.state = DEAD
+        self.spool = ""
+
+    async def become(self, state: str) -> None:
+        """Go to another state."""
+        if state == DEAD or self.state == STOPPED:
+            self._ingress.thaw()
+        if state == DEAD:
+            self._ingress.kill()
+        elif self.state == DEAD:
+            await self._ingress.start()
+            self.spool = (await self._ingress.status())["spools"][0]["name"]
+            # As if it had stored something, so that nobody who saw the spool before knows its end.
+            (self._directory / f"{self.spool}{SUFFIX}").touch()
+        if state == STOPPED:
+            self._ingress.freeze()
+        self.state = state
+
+    @property
+    def address(self) -> str:
+        """Return the address of its admin port; nobody listens where it is unreachable."""
+        port = self._nowhere if self.state == UNREACHABLE else self._ingress.admin_port
+        return f"http://127.0.0.1:{port}"
+
+    def end(self) -> None:
+        """Kill it."""
+        self._ingress.kill()
+
+
+def make_spools(directory: Path, count: int) -> None:
+    """Make spools that were given some callbacks, all of which Kafka has."""
+    directory.mkdir()
+    for number in range(1, count + 1):
+        spool = hold(directory, f"{number:016x}", bytes_max=SPOOL_BYTES_MAX)
+        spool.commit([encode(a_wire_record(n), n) for n in range(number)], 0)
+        spool.commit([], number)
+        spool.close()
+
+
+@asynccontextmanager
+async def three(directory: Path, logs: Path) -> AsyncIterator[list[Replica]]:
+    """Yield three replicas that are up."""
+    replicas = [Replica(directory, logs / f"{number}.log") for number in range(3)]
+    try:
+        for replica in replicas:
+            await replica.become(UP)
+        yield replicas
+    finally:
+        for replica in replicas:
+            replica.end()
+
+
+def combinations() -> Iterator[tuple[str, ...]]:
+    """Yield all, each different from the one before in one replica (a reflected Gray code)."""
+    for first, second, third in itertools.product(range(4), repeat=3):
+        second_state = second if first % 2 == 0 else 3 - second
+        third_state = third if (first + second_state) % 2 == 0 else 3 - third
+        yield STATES[first], STATES[second_state], STATES[third_state]
+
+
+def expected(
+    replicas: list[Replica], directory: Path
+) -> list[tuple[list[str], Path | None, set[str]]]:
+    """Return addresses to ask, where to look at the files, and what must be doubted then."""
+    every = [replica.address for replica in replicas]
+    up = [replica.address for replica in replicas if replica.state == UP]
+    failing = {replica.address for replica in replicas if replica.state != UP}
+    silent = {replica.spool for replica in replicas if replica.state in (STOPPED, UNREACHABLE)}
+    questions: list[tuple[list[str], Path | None, set[str]]] = [
+        # Where none is up, none says that there are spools at all.
+        (every, None, failing | (silent if up else set())),
+        (up, directory, silent),
+    ]
+    return [*questions, (up, None, silent)] if up else questions
+
+
+@pytest.mark.timeout(300)
+async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All 64 combinations, asked at all addresses, at those that are up, and by the files."""
+    monkeypatch.setattr(ends, "ANSWER_S_MAX", 0.3)
+    directory = tmp_path / "spools"
+    make_spools(directory, 3)
+    cases = certain = 0
+    async with three(directory, tmp_path) as replicas:
+        for states in combinations():
+            for replica, state in zip(replicas, states, strict=True):
+                if replica.state != state:
+                    await replica.become(state)
+            questions = expected(replicas, directory)
+            for addresses, look, doubted in questions:
+                await asked(states, addresses, look, doubted)
+            cases += len(questions)
+            certain += sum(not doubted for _, _, doubted in questions)
+    print(f"{cases} questions in {4**3} combinations, {certain} with every end known")  # noqa: T201
+    assert cases == 64 * 2 + 37
+
+
+async def asked(
+    states: tuple[str, ...], addresses: list[str], look: Path | None, doubted: set[str]
+) -> None:
+    """Return when the answers are exactly in doubt about `doubted`; never about less than that."""
+
+    async def holds() -> bool:
+        found = await ask(addresses, look)
+        assert set(found.doubts) >= doubted, (states, found)
+        # A machine out of breath answers late, and an adopter needs a moment to look into a spool.
+        return set(found.doubts) == doubted and is_right(found)
+
+    await until(holds, f"{states} asked at {addresses} gives {doubted}")
+
+
+def is_right(found: Ends) -> bool:
+    """Return whether each end that is known is the one that the spool was made with."""
+    return all(
+        last == (int(origin, 16) if int(origin, 16) <= 3 else 0)
+        for origin, last in found.accepted.items()
+        if last is not None
+    )
+
+
+async def test_every_address_of_a_name_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two replicas behind a name is stopped: its address is named, and its spool."""
+
+    async def resolve(_host: str, _port: int) -> list[str]:
+        return ["127.0.0.1", "127.0.0.2"]
+
+    monkeypatch.setattr(ends, "resolve", resolve)
+    monkeypatch.setattr(ends, "ANSWER_S_MAX", 2.0)
+    directory = tmp_path / "spools"
+    kafka = f"127.0.0.1:{free_port()}"
+    here = Ingress(directory, kafka, log=tmp_path / "1.log")
+    there = Ingress(
+        directory,
+        kafka,
+        log=tmp_path / "2.log",
+        admin_port=here.admin_port,
+        admin_host="127.0.0.2",
+    )
+    there.admin_port = here.admin_port
+    name = f"http://ingress:{here.admin_port}"
+    try:
+        await here.start()
+        there.launch()
+
+        async def both() -> bool:
+            found = await ask([name], None)
+            return len(found.accepted) == 2 and not found.doubts
+
+        await until(both, "both addresses answer")
+        there.freeze()
+        found = await ask([name], None)
+        (spool,) = set(found.accepted) - {(await here.status())["origin"]}
+        assert set(found.doubts) == {spool, f"http://127.0.0.2:{here.admin_port}"}
+    finally:
+        await asyncio.to_thread(here.kill)
+        there.kill()
