@@ -23,6 +23,7 @@ from consumers.counters import layout
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+from schemas.commands import COMMANDS, UNKNOWN
 from schemas.event import Event
 from schemas.identity import place_id
 from schemas.message import sent_at, statistic
@@ -242,7 +243,10 @@ def windows(event: Event, document: Mapping[str, Any]) -> list[int]:
     """
     if event.id == place_id(event.origin, event.sequence):
         return []
-    sent, received = sent_at(document), _hour(event.received_at)
+    # Two callbacks of one message may differ in EventTime.
+    is_message = COMMANDS.get(event.command, UNKNOWN).identity == "message"
+    sent = sent_at({"MsgTime": document.get("MsgTime")} if is_message else document)
+    received = _hour(event.received_at)
     by_receipt = [received, received - 1, received + 1]
     if sent is None:
         return by_receipt

@@ -72,6 +72,20 @@ def test_a_repeat_that_comes_late_is_found_by_the_messages_own_time(
     assert first in windows(an_event(first_at + later), document)
 
 
+def test_a_message_is_not_dated_by_a_field_that_may_differ_in_its_repeat() -> None:
+    """EventTime, which dates all other callbacks, is made when the callback is."""
+    at = datetime(2026, 1, 5, 10, 59, 59, tzinfo=UTC)
+    first, repeat = (
+        {"MsgKey": "1_2_3", "EventTime": time} for time in (1767610799000, 1767610801000)
+    )
+    earlier = windows(an_event(at), first)
+    later = windows(an_event(at + timedelta(seconds=2)), repeat)
+    assert earlier[0] in later
+    assert later[0] in earlier
+    event = replace(an_event(at), command="State.StateChange")
+    assert windows(event, {"EventTime": 1767610801000}) == [1767610801 // 3600]
+
+
 @pytest.mark.parametrize(
     "received_at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
 )

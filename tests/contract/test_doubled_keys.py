@@ -1,0 +1,244 @@
+"""
+Every reader takes the last value of a key that comes twice in one object.
+
+A body with doubled keys is the same to each of them as one in which the last value stands alone.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from archives import WrittenArchive, copied, rows
+from builders import P0, a_body, a_callback, a_stored_batch, a_stored_record, headers_of
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from valkey import Valkey
+
+from consumers.counters.counts import Counts
+from consumers.runtime.batch import Position, Record
+from consumers.sync.database import Database
+from ops.columns import of_bodies
+from schemas import record as wire
+from schemas.commands import COMMANDS
+from schemas.message import MESSAGE_COMMANDS
+from schemas.payload import PAYLOADS, Message
+from schemas.settings import Secret
+
+AT_S = 1_700_000_000
+
+
+class Doubled(tuple[tuple[str, Any], ...]):
+    """An object with doubled keys."""
+
+    __slots__ = ()
+
+
+def written(value: Any) -> str:
+    """Return the JSON of a value with doubled keys."""
+    if isinstance(value, Doubled):
+        return "{" + ",".join(f"{json.dumps(key)}:{written(each)}" for key, each in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(written, value)) + "]"
+    return json.dumps(value)
+
+
+def last_alone(value: Any) -> Any:
+    """Return the value with the last of each key."""
+    if isinstance(value, Doubled):
+        return {key: last_alone(each) for key, each in value}
+    if isinstance(value, list):
+        return [last_alone(each) for each in value]
+    return value
+
+
+text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
+scalar = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-9, 9), text)
+
+
+def doubled(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Doubled]:
+    """Return objects in which each of these fields comes up to three times, with any values."""
+    pair = st.sampled_from(sorted(fields)).flatmap(
+        lambda name: st.tuples(st.just(name), st.one_of(fields[name], scalar))
+    )
+    return st.lists(pair, max_size=3 * len(fields)).map(Doubled)
+
+
+account = st.sampled_from(["a", "b", "administrator", "@RBT#1", "", 7])
+number = st.sampled_from([0, 1, 5, AT_S, str(AT_S)])
+content = doubled({"Text": text, "Data": text, "Ext": doubled({"x": scalar, "y": scalar})})
+element = doubled(
+    {"MsgType": st.sampled_from(["TIMTextElem", "TIMFaceElem"]), "MsgContent": content}
+)
+fields: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("From_Account", "To_Account", "GroupId", "Official_Account"), account),
+    **dict.fromkeys(("MsgSeq", "MsgRandom", "MsgTime", "EventTime", "SendMsgResult"), number),
+    **dict.fromkeys(("OnlineOnlyFlag", "UnreadMsgNum"), number),
+    "MsgKey": st.sampled_from(["1_2_3", "4_5_6", ""]),
+    "CloudCustomData": text,
+    "MsgBody": st.lists(element, max_size=2),
+    "Info": doubled({"Action": text, "To_Account": account, "Reason": text}),
+}
+commands = st.sampled_from([*MESSAGE_COMMANDS, *PAYLOADS, *sorted(COMMANDS)[:9], "New.Command"])
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
+    """Return a body with doubled keys, and the same with the last of each alone."""
+    pairs = [*draw(doubled(fields)), ("CallbackCommand", draw(commands))]
+    if draw(st.booleans()):
+        pairs.insert(0, ("CallbackCommand", draw(st.one_of(commands, scalar))))
+    both = Doubled(pairs)
+    # With a byte order mark the standard library reads it, else orjson.
+    mark = draw(st.sampled_from([b"", b"\xef\xbb\xbf"]))
+    return mark + written(both).encode(), mark + json.dumps(last_alone(both)).encode()
+
+
+some_bodies = st.lists(bodies(), min_size=12, max_size=12)
+
+
+class Readers:
+    """What all readers make of bodies."""
+
+    def __init__(self, directory: Path, conninfo: str, valkey_url: str) -> None:
+        self.directory = directory
+        self.conninfo = conninfo
+        self.valkey_url = valkey_url
+
+    async def read(self, name: str, made: list[bytes]) -> dict[str, list[Any]]:
+        """Return by reader what it makes of each body, or of all, but for what names the bytes."""
+        # A number for an id: where the id is made of the body's bytes it differs on purpose.
+        records = [with_id(a_stored_record(at, body), f"{at:032x}") for at, body in enumerate(made)]
+        return {
+            "headers": [headers(body) for body in made],
+            "PostgreSQL": await self._postgres(records),
+            "counts": await self._counts(records),
+            "Parquet": await self._parquet(name, records),
+        }
+
+    async def _postgres(self, records: list[Record]) -> list[Any]:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
+            connection.execute("drop schema if exists hookline cascade")
+            database = Database(Secret(self.conninfo))
+            try:
+                await database.begin(P0, Position(0))
+                await database.handle(a_stored_batch(*records))
+            finally:
+                await database.close()
+            return [
+                connection.execute(
+                    f"select to_jsonb(t) - 'body_sha256' - 'raw' from hookline.{table} t"  # noqa: S608 - two constants
+                    " order by ce_id".encode()
+                ).fetchall()
+                for table in ("messages", "callbacks")
+            ]
+
+    async def _counts(self, records: list[Record]) -> list[Any]:
+        with Valkey.from_url(self.valkey_url) as client:
+            client.flushall()
+            counts = Counts(
+                Secret(self.valkey_url), remember_s=60, keep_minutes_s=60, people_exact_max=1000
+            )
+            try:
+                await counts.begin(P0, Position(0))
+                await counts.handle(a_stored_batch(*records))
+            finally:
+                await counts.close()
+            keys = sorted(client.scan_iter("hookline:totals:*")) + sorted(
+                client.scan_iter("hookline:minutes:*")
+            )
+            people: Any = client.smembers("hookline:people:1400000001")
+            return [[(key, client.hgetall(key)) for key in keys], sorted(people)]
+
+    async def _parquet(self, name: str, records: list[Record]) -> list[Any]:
+        archive = WrittenArchive(self.directory / name / "archive")
+        await archive.append(*records)
+        await copied(archive, self.directory / name / "copy", hours=9)
+        columns = ("ce_type", *of_bodies())
+        return [
+            {column: repr(row[column]) for column in columns}
+            for row in rows(self.directory / name / "copy")
+        ]
+
+
+def with_id(record: Record, identity: str) -> Record:
+    """Return a record with this id."""
+    return record._replace(
+        headers=[
+            (name, identity.encode() if name == "ce_id" else each) for name, each in record.headers
+        ]
+    )
+
+
+def headers(body: bytes) -> Any:
+    """Return the ingress's headers and key, and whether there is an id: bytes may be part of it."""
+    made = wire.callback_record(a_callback(body))
+    named = headers_of(made)
+    return bool(named.pop("ce_id", "")), named, made.key
+
+
+@settings(
+    max_examples=4,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(made=some_bodies)
+async def test_all_readers_take_the_last_value_of_a_doubled_key(
+    made: list[tuple[bytes, bytes]],
+    tmp_path_factory: pytest.TempPathFactory,
+    conninfo: str,
+    valkey_url: str,
+) -> None:
+    """At the top and within; whatever the types of both, in any place, with both JSON readers."""
+    readers = Readers(tmp_path_factory.mktemp("doubled"), conninfo, valkey_url)
+    doubled_keys = await readers.read("doubled", [body for body, _ in made])
+    alone = await readers.read("alone", [body for _, body in made])
+    for reader, found in alone.items():
+        assert doubled_keys[reader] == found, reader
+
+
+def test_the_typed_views_take_the_last_value_of_a_doubled_key() -> None:
+    """They refuse a body in which one of both is of another type."""
+    body = b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"a","To_Account":"b",%s}'
+    view = msgspec.json.decode(body % b'"MsgBody":[],"MsgSeq":1,"MsgSeq":2', type=Message)
+    assert view.sequence == 2
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(body % b'"MsgBody":[],"MsgSeq":"x","MsgSeq":2', type=Message)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+async def test_one_doubled_key_in_every_reader(
+    tmp_path: Path, conninfo: str, valkey_url: str, mark: bytes, say: Callable[[str], None]
+) -> None:
+    """In words: the last one is in the key, the columns, the counts and the copy."""
+    body = mark + (
+        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"x","From_Account":"a",'
+        b'"To_Account":"b","OnlineOnlyFlag":1,"OnlineOnlyFlag":0,"MsgSeq":"x","MsgSeq":2,"MsgBody":'
+        b'[{"MsgType":"T","MsgContent":{"Text":"first","Text":"last"},"MsgType":"TIMTextElem"}]}'
+    )
+    found = await Readers(tmp_path, conninfo, valkey_url).read("one", [body])
+    ((row,),) = found["PostgreSQL"][0]
+    counts, people = found["counts"]
+    assert found["headers"][0][-1] == b"1400000001/pair/1/a/b"
+    assert (row["sender"], row["message_seq"]) == ("a", 2)
+    assert row["body"]["MsgBody"][0] == {"MsgType": "TIMTextElem", "MsgContent": {"Text": "last"}}
+    assert counts[0][1][b"messages"] == b"1"
+    assert people == [b"a", b"b"]
+    copy = found["Parquet"][0]
+    assert (copy["From_Account"], copy["MsgSeq"]) == ("'a'", "2")
+    assert "last" in copy["MsgBody"]
+    assert "first" not in copy["MsgBody"]
+    say(f"{len(found)} readers: {', '.join(found)}")
+
+
+def test_a_message_has_the_id_of_its_last_values() -> None:
+    """The same as without the values before them."""
+    alone = a_body(MsgKey="1_2_3")
+    doubled_keys = alone.replace(b"{", b'{"MsgKey":"4_5_6","From_Account":[],', 1)
+    made, expected = (
+        headers_of(wire.callback_record(a_callback(body))) for body in (doubled_keys, alone)
+    )
+    assert made == expected
