@@ -35,6 +35,9 @@ class TcpProxy:
         self.cuts = self.stalls = 0
         self.url = f"http://127.0.0.1:{self.port}"
         self.lost = 0
+        # Set while a connection is open that is never answered.
+        self.hanging = asyncio.Event()
+        self._hangs_next = False
         self._target = target
         self._puts = 0
         self._network = Network.WORKS
@@ -47,9 +50,24 @@ class TcpProxy:
             for writer in self._writers:
                 writer.transport.abort()
 
+    def hang_next(self) -> None:
+        """Never answer the next connection; those after it work."""
+        self._hangs_next = True
+
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Carry one connection."""
         if self._network is Network.REFUSES:
+            writer.transport.abort()
+            return
+        if self._hangs_next:
+            self._hangs_next = False
+            self.hanging.set()
+            self._writers.add(writer)
+            with contextlib.suppress(OSError):
+                while await reader.read(CHUNK):
+                    pass
+            self._writers.discard(writer)
+            self.hanging.clear()
             writer.transport.abort()
             return
         upstream = await asyncio.open_connection("127.0.0.1", self._target)

@@ -20,6 +20,7 @@ with moved as (
         %(receipts.received_at)b::timestamptz[]
     ) as new
     on conflict (origin, sequence) do nothing
+    returning origin, sequence
 ), new_messages as (
     insert into hookline.messages (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
@@ -39,6 +40,7 @@ with moved as (
         %(messages.result)b::bigint[]
     ) as new
     on conflict (ce_id) do nothing
+    returning ce_id
 ), new_callbacks as (
     insert into hookline.callbacks (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
@@ -54,5 +56,49 @@ with moved as (
         %(callbacks.raw)b::bytea[], %(callbacks.body_sha256)b::bytea[]
     ) as new
     on conflict (ce_id) do nothing
+    returning ce_id
+), dropped as (
+    -- Rows that are neither new nor there before: a trigger dropped them without an error.
+    select 'receipts' as of_table
+    from moved
+    where exists (
+        select
+        from (
+            select *
+            from unnest(%(receipts.origin)b::text[], %(receipts.sequence)b::bigint[])
+            except select origin, sequence from new_receipts
+        ) as rest (origin, sequence)
+        where not exists (
+            select from hookline.receipts as old
+            where old.origin = rest.origin and old.sequence = rest.sequence
+        )
+    )
+    union all
+    select 'messages'
+    from moved
+    where exists (
+        select
+        from (
+            select unnest(%(messages.ce_id)b::text[]) except select ce_id from new_messages
+        ) as rest (ce_id)
+        where not exists (select from hookline.messages as old where old.ce_id = rest.ce_id)
+    )
+    union all
+    select 'callbacks'
+    from moved
+    where exists (
+        select
+        from (
+            select unnest(%(callbacks.ce_id)b::text[]) except select ce_id from new_callbacks
+        ) as rest (ce_id)
+        where not exists (select from hookline.callbacks as old where old.ce_id = rest.ce_id)
+    )
 )
-select count(*) from moved
+select
+    (select count(*) from moved),
+    -- A cast that fails ends the statement, and with it all that it wrote.
+    (
+        select ('a trigger drops rows of hookline.' || min(of_table) || ' without an error')::integer
+        from dropped
+        having count(*) > 0
+    )

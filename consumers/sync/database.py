@@ -97,7 +97,14 @@ class Database:
         """
         told = list(callbacks(batch))
         try:
-            await self._apply(batch, told)
+            try:
+                await self._apply(batch, told)
+            except _Refused:
+                if len(batch.records) > 1:
+                    raise
+                # Another partition may have written the same callback at this moment, so that it
+                # was neither new nor there when the statement began.
+                await self._apply(batch, told)
         except _Refused as refused:
             if not batch.records:
                 raise _no_position(batch.partition, refused) from refused

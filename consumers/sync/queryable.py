@@ -22,20 +22,23 @@ ZERO = "0"
 
 # Below this size no number has more than FRACTION_DIGITS_MAX digits.
 _SHORT_BYTES = FRACTION_DIGITS_MAX
-# So many zeros follow the point of a number without an exponent that a double rounds to zero.
-_ZEROS = b"0" * 320
-# Numbers that may be too small for a double, or a zero whose exponent PostgreSQL refuses.
-_EXPONENT = re.compile(rb"[0-9][eE]-[0-9]|0[eE]\+?[0-9]{5}")
+# Each begins with one character that is searched for fast: a search for any number, or by `in`,
+# takes several times as long.
+_NUL = re.compile(rb"\\u0000")
+_SMALL = re.compile(rb"-(?<=[0-9][eE]-)[0-9]")
+# A zero whose exponent PostgreSQL refuses, or so many zeros that a double may be zero without one.
+_ZEROS = re.compile(rb"0(?:[eE]\+?[0-9]{5}|0{319})")
 
-# The next string with an escape, or number with an exponent or many digits. All else is passed over
-# without a step in Python. The pattern is for valid JSON alone, and never backtracks.
-_TOKEN = re.compile(
-    r'(?:[^"0-9-]++|"[^"\\]*+"|-?[0-9]{1,99}+(?:\.[0-9]{1,99}+)?+(?![0-9.eE]))*+'
-    r'("(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.eE+-]*+)'
-)
+# The patterns below are for valid JSON alone: there, a backslash stands only in a string.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<refused>u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))|.)"
+)
+# The next number with an exponent or many digits. All else is passed over without a step in Python
+# and without backtracking.
+_NUMBER = re.compile(
+    r'(?:[^"0-9-]++|"(?:[^"\\]++|\\.)*+"|-?[0-9]{1,99}+(?:\.[0-9]{1,99}+)?+(?![0-9.eE]))*+'
+    r"(-?[0-9][0-9.eE+-]*+)"
 )
 
 
@@ -47,61 +50,48 @@ class Queryable(NamedTuple):
 
 
 def queryable(body: bytes, document: Mapping[str, Any]) -> Queryable:
-    """Return `body`, which was parsed as `document`, in a form that PostgreSQL can always query."""
-    if isinstance(document, SecondLook):
-        return _replaced(body.decode("utf-8-sig"))
-    if _suspicious(body):
-        return _replaced(body.decode())
-    return Queryable(body.decode(), altered=False)
-
-
-def _suspicious(body: bytes) -> bool:
     """
-    Tell whether a body that orjson reads may hold what PostgreSQL refuses.
+    Return `body`, which was parsed as `document`, in a form that PostgreSQL can always query.
 
-    orjson refuses lone surrogates and numbers too large for a double. Searching each body for
-    numbers by a regular expression would take longer than all the rest.
+    Most bodies need no replacement. orjson refuses lone surrogates and numbers too large for a
+    double, so these are only in what the second look read.
     """
-    return (
-        b"\\u0000" in body
-        or len(body) > _SHORT_BYTES
-        or _ZEROS in body
-        or (
-            (b"e-" in body or b"E-" in body or b"0e" in body or b"0E" in body)
-            and _EXPONENT.search(body) is not None
-        )
-    )
+    second_look = isinstance(document, SecondLook)
+    text = body.decode("utf-8-sig" if second_look else "utf-8")
+    altered = False
+    if second_look or _NUL.search(body):
+        sent, text = text, _ESCAPE.sub(_character, text)
+        altered = text != sent
+    if second_look or len(body) > _SHORT_BYTES or _SMALL.search(body) or _ZEROS.search(body):
+        text, number_altered = _with_numbers_replaced(text)
+        altered = altered or number_altered
+    return Queryable(text, altered)
 
 
-def _replaced(text: str) -> Queryable:
+def _character(escape: re.Match[str]) -> str:
+    return escape[0] if escape["refused"] is None else REPLACED_CHARACTER
+
+
+def _with_numbers_replaced(text: str) -> Queryable:
     pieces: list[str] = []
     copied = at = 0
     altered = False
-    while found := _TOKEN.match(text, at):
+    while found := _NUMBER.match(text, at):
         at = found.end()
-        token = found[1]
-        new = _string(token) if token[0] == '"' else _number(token)
-        if new != token:
+        new = _number(found[1])
+        if new != found[1]:
             pieces += (text[copied : found.start(1)], new)
             copied = at
             altered = altered or new != ZERO
-    if not pieces:
-        return Queryable(text, altered=False)
     return Queryable("".join((*pieces, text[copied:])), altered)
-
-
-def _string(token: str) -> str:
-    return _ESCAPE.sub(
-        lambda escape: escape[0] if escape["refused"] is None else REPLACED_CHARACTER, token
-    )
 
 
 def _number(token: str) -> str:
     digits, _, exponent = token.lower().partition("e")
     _, _, fraction = digits.partition(".")
-    value = float(token)
     if not digits.strip("-0."):
         return ZERO if exponent or len(fraction) > FRACTION_DIGITS_MAX else token
+    value = float(token)
     if value == 0 or math.isinf(value):
         return REPLACED_NUMBER
     # As a float: an exponent may have more leading zeros than int() reads.

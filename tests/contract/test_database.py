@@ -7,12 +7,14 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import psycopg
 import pytest
-from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+from builders import P0, P1, SAMPLES, a_body, a_stored_batch, a_stored_record
+from tcp_proxy import tcp_proxy
 
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
@@ -130,6 +132,84 @@ async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) ->
     assert len(positions) == 1
     for member in members:
         await member.close()
+
+
+@pytest.mark.parametrize(
+    ("made_by_another", "says"),
+    [
+        ("update hookline.schema_version set version = 7", "have version 7; this release needs"),
+        ("delete from hookline.schema_version", "have version none; this release needs"),
+        ("insert into hookline.schema_version values (2)", "have version 1, 2; this release"),
+        ("drop table hookline.schema_version", "were made before these tables had a version"),
+    ],
+)
+async def test_tables_of_another_version_stop_the_consumer(
+    database: Database, conninfo: str, made_by_another: str, says: str
+) -> None:
+    """Nothing is changed; the text says what is there, what is needed, and what to do."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(made_by_another.encode())
+    await database.close()
+    for call in (database.position(P0), database.handle(a_stored_batch(a_stored_record(0)))):
+        with pytest.raises(Stopped, match=says) as raised:
+            await call
+        assert "CONSUMER_REBUILD=true" in str(raised.value)
+    assert select(conninfo, "select count(*) from hookline.receipts") == [(0,)]
+    await database.close()
+
+
+async def test_tables_that_were_made_before_there_were_versions_stop_the_consumer(
+    conninfo: str,
+) -> None:
+    """As an earlier commit made them; with one of its tables alone, too."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("create schema hookline")
+        connection.execute("create table hookline.messages (ce_id text primary key, body json)")
+    database = Database(Secret(conninfo))
+    with pytest.raises(Stopped, match="were made before these tables had a version"):
+        await database.begin(P0, Position(0))
+    await database.close()
+
+
+async def test_a_schema_that_somebody_made_for_sync_is_used(conninfo: str) -> None:
+    """By a user who may make no schema."""
+    with psycopg.connect(conninfo) as connection:
+        name = f"role_{secrets.token_hex(4)}"
+        connection.execute(f"create role {name} login".encode())
+        connection.execute(f"create schema hookline authorization {name}".encode())
+    database = Database(Secret(conninfo.replace("hookline@", f"{name}@")))
+    await database.begin(P0, Position(0))
+    await database.handle(a_stored_batch(a_stored_record(0)))
+    await database.close()
+
+
+async def test_a_partition_that_hangs_while_it_connects_holds_up_itself_alone(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others write, on the connections that they have, and new ones connect."""
+    for bound in ("CONNECT_S", "CALL_S"):
+        monkeypatch.setattr(f"consumers.sync.database.{bound}", 50)
+    port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
+    async with tcp_proxy(int(str(port))) as proxy:
+        database = Database(Secret(conninfo.replace(f":{port}", f":{proxy.port}")))
+        await database.begin(P1, Position(0))
+        proxy.hang_next()
+        stuck = asyncio.create_task(database.position(P0))
+        await proxy.hanging.wait()
+        backend = "select pid from pg_stat_activity where application_name = 'hookline-sync'"
+        before = select(conninfo, backend)
+        for offset in range(20):
+            batch = a_stored_batch(a_stored_record(offset))
+            await database.handle(replace(batch, partition=P1))
+            assert not stuck.done()
+        assert select(conninfo, backend) == before
+        await database.begin(P1._replace(number=2), Position(0))
+        assert not stuck.done()
+        stuck.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stuck
+        assert await database.position(P0) is None
+        await database.close()
 
 
 async def test_of_two_rivals_with_one_batch_one_writes(database: Database, conninfo: str) -> None:

@@ -1,0 +1,226 @@
+"""What a database's owner adds to sync's tables: the row that it refuses is rejected, alone."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from builders import P0, a_body, a_stored_batch, a_stored_record, set_aside
+
+from consumers.runtime.batch import Batch, Position, Record
+from consumers.runtime.handler import Rejected, Stopped, Unavailable
+from consumers.sync.database import Database
+from schemas.settings import Secret
+
+TRIGGER = """
+create function act() returns trigger language plpgsql as $$ begin
+    if {condition} then {action} end if;
+    return new;
+end $$;
+create trigger act {when} on hookline.{table} for each row execute function act()
+"""
+REFUSED = 3
+LONG = "".join(map(chr, range(0x4E00, 0x4E00 + 8000)))
+
+
+def trigger(
+    action: str,
+    condition: str = "new.sender = 'refused'",
+    table: str = "messages",
+    when: str = "before insert",
+) -> str:
+    """Return statements for a trigger that does `action` with the row that is not to pass."""
+    return TRIGGER.format(condition=condition, action=action, table=table, when=when)
+
+
+def records() -> list[Record]:
+    """Return five; what the owner adds lets all but the one at REFUSED pass."""
+    made = [a_stored_record(at, a_body(MsgKey=f"{at}", MsgSeq=at, GroupId="g")) for at in range(5)]
+    odd = a_body(MsgKey="odd", MsgSeq=REFUSED - 1, From_Account="refused", To_Account=LONG)
+    made[REFUSED] = a_stored_record(REFUSED, odd)
+    return made
+
+
+OF_MESSAGES = {
+    "unique": "add unique (message_seq)",
+    "unique, deferred": "add unique (message_seq) deferrable initially deferred",
+    "check": "add check (sender <> 'refused')",
+    "check of the body": "add check (body ->> 'From_Account' <> 'refused')",
+    "not null": "alter group_id set not null",
+    "length": "alter sender type varchar(6)",
+    "exclusion": "add exclude using btree (message_seq with =)",
+    "generated column": "add ratio int generated always as (1 / (length(sender) - 7)) stored",
+}
+OTHERS = {
+    "unique, by an expression": "create unique index on hookline.messages ((body -> 'MsgSeq'))",
+    "foreign key": "create table people (name text primary key);"
+    " insert into people values ('jared');"
+    " alter table hookline.messages add foreign key (sender) references people",
+    "domain": "create domain account as text check (value <> 'refused');"
+    " alter table hookline.messages alter sender type account",
+    "index": "create index on hookline.messages (recipient)",
+    "policy": "alter table hookline.messages enable row level security;"
+    " alter table hookline.messages force row level security;"
+    " create policy reads on hookline.messages for select using (true);"
+    " create policy writes on hookline.messages for insert with check (sender <> 'refused')",
+    "partition without a match": "create table parts (like hookline.messages including all)"
+    " partition by list (ce_id); drop table hookline.messages;"
+    " alter table parts set schema hookline; alter table hookline.parts rename to messages;"
+    " create table part partition of hookline.messages for values in (IDS)",
+    "trigger that raises": trigger("raise exception 'the owner says no';"),
+    "trigger that raises at the end": trigger("raise exception 'no';", when="after insert"),
+    "trigger with a code of its own": trigger("raise exception 'no' using errcode = 'HL001';"),
+    "trigger with an assertion": trigger("assert false;"),
+    "trigger that divides": trigger("new.result := 1 / 0;"),
+    "trigger that finds no row": trigger("select 1 into strict new.result where false;"),
+    "trigger that finds two rows": trigger("new.result := (select 1 union all select 2);"),
+    "trigger that drops": trigger("return null;"),
+    "trigger that renames": trigger("new.ce_id := 'another';"),
+    "receipts: check": "alter table hookline.receipts add check (sequence <> 4)",
+    "receipts: unique": "create unique index on hookline.receipts ((sequence in (3, 4)))"
+    " where sequence in (3, 4)",
+    "receipts: trigger that raises": trigger(
+        "raise exception 'no';", "new.sequence = 4", "receipts"
+    ),
+    "receipts: trigger that drops": trigger("return null;", "new.sequence = 4", "receipts"),
+}
+ADDED = {
+    name: f"alter table hookline.messages {change}" for name, change in OF_MESSAGES.items()
+} | OTHERS
+
+
+@pytest.fixture
+def owner(conninfo: str) -> str:
+    """How to connect as one who is no superuser, whom policies do not bind."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"create role {name} login".encode())
+        connection.execute(f"alter database {name} owner to {name}".encode())
+    return conninfo.replace("hookline@", f"{name}@")
+
+
+@pytest.fixture
+async def database(owner: str) -> AsyncIterator[Database]:
+    """Tables that were just made."""
+    made = Database(Secret(owner))
+    await made.begin(P0, Position(0))
+    yield made
+    await made.close()
+
+
+def change(owner: str, statements: str) -> None:
+    """Change the tables as their owner."""
+    ids = (dict(each.headers)["ce_id"].decode() for each in records() if each.offset != REFUSED)
+    listed = ", ".join(f"'{each}'" for each in ids)
+    with psycopg.connect(owner) as connection:
+        connection.execute(statements.replace("(IDS)", f"({listed})").encode())
+
+
+async def deliver(database: Database, batch: Batch) -> list[int]:
+    """Write as the runtime does, by halves; return what becomes a dead letter."""
+    try:
+        await database.handle(batch)
+    except Rejected:
+        if len(batch.records) == 1:
+            await database.handle(set_aside(batch))
+            return [batch.records[0].offset]
+        half = len(batch.records) // 2
+        parts = batch.records[:half], batch.records[half:]
+        return [at for part in parts for at in await deliver(database, a_stored_batch(*part))]
+    return []
+
+
+@pytest.mark.parametrize("added", ADDED.values(), ids=ADDED)
+async def test_the_row_that_is_refused_is_rejected_and_the_others_are_written(
+    database: Database, owner: str, added: str
+) -> None:
+    """Nothing is passed over in silence, and nothing is waited for."""
+    change(owner, added)
+    five = records()
+    assert await deliver(database, a_stored_batch(*five)) == [REFUSED]
+    with psycopg.connect(owner) as connection:
+        found = connection.execute("select ce_id from hookline.messages").fetchall()
+        places = connection.execute("select sequence from hookline.receipts").fetchall()
+    written = [each for each in five if each.offset != REFUSED]
+    assert {ce_id for (ce_id,) in found} == {
+        dict(each.headers)["ce_id"].decode() for each in written
+    }
+    assert {sequence for (sequence,) in places} == {each.offset + 1 for each in written}
+
+
+async def test_repeats_are_neither_refused_nor_taken_for_dropped(
+    database: Database, owner: str
+) -> None:
+    """In one batch, over two, and as the same record again."""
+    change(owner, trigger("return null;"))
+    first = a_stored_record(0, a_body())
+    again = [a_stored_record(at, a_body()) for at in (1, 2)]
+    same_place = first._replace(offset=3)
+    for batch in (a_stored_batch(first, again[0]), a_stored_batch(again[1], same_place)):
+        assert await deliver(database, batch) == []
+    with psycopg.connect(owner) as connection:
+        assert connection.execute("select count(*) from hookline.messages").fetchone() == (1,)
+        assert connection.execute("select count(*) from hookline.receipts").fetchone() == (3,)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "alter table hookline.positions add check (next_offset < 3)",
+        trigger("raise exception 'no';", "new.next_offset > 2", "positions", "before update"),
+    ],
+)
+async def test_a_refused_position_stops_the_consumer(
+    database: Database, owner: str, changed: str
+) -> None:
+    """It concerns no record: without this, every record would become a dead letter."""
+    change(owner, changed)
+    with pytest.raises(Stopped, match="refuses the position of"):
+        await deliver(database, a_stored_batch(*records()))
+    with psycopg.connect(owner) as connection:
+        assert connection.execute(
+            "select next_offset, (select count(*) from hookline.receipts) from hookline.positions"
+        ).fetchone() in ((0, 0), (2, 2))
+
+
+async def test_a_refused_beginning_stops_the_consumer(database: Database, owner: str) -> None:
+    """Before it has a position."""
+    change(owner, "alter table hookline.positions add check (partition < 1)")
+    with pytest.raises(Stopped, match="refuses the position of"):
+        await database.begin(P0._replace(number=1), Position(0))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "alter table hookline.messages drop constraint messages_pkey",
+        "alter table hookline.messages drop column platform",
+        "create rule r as on insert to hookline.messages do instead nothing",
+        "alter table hookline.messages alter result type date using null",
+    ],
+)
+async def test_tables_that_no_row_fits_stop_the_consumer(
+    database: Database, owner: str, changed: str
+) -> None:
+    """The text says what PostgreSQL said."""
+    change(owner, changed)
+    with pytest.raises(Stopped, match="refuses the statement that writes"):
+        await database.handle(a_stored_batch(*records()))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "alter table hookline.messages rename to elsewhere",
+        "revoke insert on hookline.messages from current_user",
+        "alter database current_database set default_transaction_read_only to on",
+    ],
+)
+async def test_tables_at_which_a_person_works_are_waited_for(
+    database: Database, owner: str, changed: str
+) -> None:
+    """Renamed, without rights, or read-only: the batch comes again."""
+    name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
+    change(owner, changed.replace("current_database", str(name)))
+    await database.close()
+    with pytest.raises(Unavailable):
+        await database.handle(a_stored_batch(*records()))
