@@ -24,7 +24,7 @@ class Network(enum.Enum):
 
 class TcpProxy:
     """
-    Use `tcp_proxy`. `lost` counts the answers that were cut.
+    Use `tcp_proxy`. `lost` counts the answers that were cut, `swallowed` the pieces of requests.
 
     `chance` draws after how many bytes a connection is cut while the network CUTS, `cuts` counts.
     """
@@ -38,6 +38,7 @@ class TcpProxy:
         # Set while a connection is open that is never answered.
         self.hanging = asyncio.Event()
         self._hangs_next = False
+        self.swallowed = 0
         self._target = target
         self._puts = 0
         self._network = Network.WORKS
@@ -110,6 +111,7 @@ class _Connection:
     async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
             if self._proxy.network is Network.SWALLOWS:
+                self._proxy.swallowed += 1
                 continue
             if self._proxy.network is Network.CUTS:
                 data = self._what_passes(data)

@@ -5,6 +5,7 @@ Valkey runs a script alone and writes it into its append-only file whole. After 
 a second behind Kafka; then its position went back with its totals, and the consumer follows.
 """
 
+import asyncio
 import hashlib
 import re
 import secrets
@@ -30,7 +31,10 @@ from schemas.message import sent_at, statistic
 from schemas.settings import Secret
 
 URL = re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?")
-CALL_S = 5.0
+# For each step of a call: connecting, each write and each read.
+STEP_S = 5.0
+# For a whole call, well below the runtime's HANDLE_S.
+ANSWER_S = 8.0
 ACCOUNT_LETTERS_MAX = 128
 
 # How far a message's time may be from its receipt and still say where its id is remembered. A clock
@@ -144,18 +148,26 @@ class Counts:
 
 
 def connect(url: Secret) -> Valkey:
-    """Return a client that connects when it is used. Calls are given up after CALL_S."""
+    """
+    Return a client that connects when it is used.
+
+    Each call has a connection of its own, from a pool without a bound or a lock, so one that hangs
+    holds up no other. `answering` bounds the time of a call.
+    """
     client: Valkey = Valkey.from_url(
-        url, socket_timeout=CALL_S, socket_connect_timeout=CALL_S, socket_keepalive=True
+        url, socket_timeout=STEP_S, socket_connect_timeout=STEP_S, socket_keepalive=True
     )
     return client
 
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Turn Valkey's ways to say "not now" into Unavailable."""
+    """Give up after ANSWER_S, and turn Valkey's ways to say "not now" into Unavailable."""
     try:
-        yield
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(f"Valkey: no answer within {ANSWER_S:g} s") from error
     except (exceptions.ValkeyError, OSError) as error:
         if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
             raise Unavailable(f"Valkey: {error}") from error

@@ -1,6 +1,8 @@
 """What Valkey counts, as the API shows it."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,11 +10,12 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from builders import P0, a_body, a_stored_batch, a_stored_record
+from builders import P0, P1, a_body, a_stored_batch, a_stored_record
+from tcp_proxy import Network, tcp_proxy
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import ANSWER_S, Counts, connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
@@ -337,3 +340,64 @@ async def test_without_valkey_the_api_says_so_and_lives() -> None:
         async with client.get("/livez") as response:
             assert response.status == 200
     await valkey.aclose()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return once it holds, within seconds."""
+    async with asyncio.timeout(5):
+        while not holds():  # noqa: ASYNC110 - polled
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
+    valkey_server: EmbeddedValkey, valkey_url: str, *, is_connected: bool
+) -> None:
+    """While it connects, or later. The one that hangs is unavailable within 8 s."""
+    assert valkey_url
+    async with tcp_proxy(valkey_server.port) as proxy:
+        url = Secret(f"valkey://127.0.0.1:{proxy.port}/0")
+        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
+        if is_connected:
+            for partition in (P0, P1):
+                await counts.begin(partition, Position(0))
+        proxy.becomes(Network.SWALLOWS)
+        began = time.monotonic()
+        hanging = asyncio.create_task(counts.begin(P0, Position(0)))
+        await until(lambda: proxy.swallowed > 0)
+        proxy.becomes(Network.WORKS)
+        slowest = 0.0
+        while not hanging.done():
+            before = time.monotonic()
+            await counts.begin(P1, Position(0))
+            assert await counts.position(P1) == Position(0)
+            slowest = max(slowest, time.monotonic() - before)
+            await asyncio.sleep(0.05)
+        with pytest.raises(Unavailable):
+            await hanging
+        assert time.monotonic() - began < ANSWER_S + 1
+        assert slowest < 2
+        await counts.begin(P0, Position(0))
+        assert await counts.position(P0) == Position(0)
+        await counts.close()
+
+
+async def test_a_call_is_bounded_where_each_of_its_steps_is_slow(valkey_url: str) -> None:
+    """Connecting takes commands of its own."""
+    assert valkey_url
+
+    async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1 << 16):
+            await asyncio.sleep(3)
+            writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer_slowly, "127.0.0.1", 0)
+    async with server:
+        url = Secret(f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
+        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="no answer within 8 s"):
+            await counts.position(P0)
+        assert time.monotonic() - began < ANSWER_S + 1
+        await counts.close()
