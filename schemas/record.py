@@ -11,7 +11,8 @@ import msgspec
 
 from schemas.body import Malformed, parse, text
 from schemas.dead_letter import Failure, failure_headers
-from schemas.identity import Request, callback_id, parties, place_id, record_key
+from schemas.identity import Request, callback_id, place_id
+from schemas.parties import parties, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 Headers = list[tuple[str, bytes]]

@@ -8,8 +8,9 @@ from typing import Any
 from consumers.runtime.callbacks import Callback
 from consumers.sync.queryable import queryable
 from schemas.body import text
-from schemas.identity import message_random, parties
+from schemas.identity import message_random
 from schemas.message import MESSAGE_COMMANDS, integer, sent_at
+from schemas.parties import parties
 
 RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")
 CALLBACK_COLUMNS = (

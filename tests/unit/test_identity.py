@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from builders import APP, a_body, a_callback, headers_of
 
-from schemas.identity import KEY_BYTES_MAX, Request, content_digest
+from schemas.identity import Request, content_digest
+from schemas.parties import KEY_BYTES_MAX
 from schemas.record import ID, Callback, Record, callback_record, numbered
 
 CASES = json.loads((Path(__file__).parents[1] / "samples" / "identity" / "cases.json").read_text())

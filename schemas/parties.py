@@ -1,0 +1,165 @@
+"""
+The parties of a callback, and the record's key, which is made of them.
+
+Both are functions of the request, so a repeated request gets the same ones.
+"""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import msgspec
+
+from schemas.body import text
+from schemas.commands import COMMANDS, UNKNOWN
+
+# A key goes into every record beside the body; accounts may be as long as the body allows.
+KEY_BYTES_MAX = 512
+
+# Where the parties are, besides From_Account, To_Account, GroupId and Official_Account, in the
+# order of preference. `[0]`: the first entry of a list; `[]`: a list, which counts if all of its
+# entries have the same party.
+_SENDERS = (
+    "Report_Account",
+    "Requester_Account",
+    "Requestor_Account",
+    "GiftWater.From_Account",
+    "PairList[0].From_Account",
+    "Events[].From_Account",
+    "Operator_Account",
+    "Owner_Account",
+)
+_RECIPIENTS = (
+    "Peer_Account",
+    "Info.To_Account",
+    "ContactItem.To_Account",
+    "GiftWater.To_Account",
+    "PairList[].To_Account",
+    "FriendItem[].To_Account",
+    "ResponseFriendItem[].To_Account",
+    "FollowList[].To_Account",
+    "Events[].To_Account",
+    "NewOwner_Account",
+)
+# A live room is a group: the messages in it come as Group.CallbackAfterSendMsg with its GroupId.
+_GROUPS = (
+    "RoomId",
+    "ContactItem.ToGroupId",
+    "Events[].GroupId",
+    "FromRoomId",
+    "FromRoomInfo.RoomId",
+)
+
+
+class _Path(NamedTuple):
+    outer: str
+    inner: str
+    # How many entries of a list count: None where it is no list.
+    entries: slice | None
+
+
+def _paths(names: tuple[str, ...]) -> tuple[_Path, ...]:
+    entries = {"": None, "]": slice(None), "0]": slice(1)}
+    paths = []
+    for name in names:
+        field, _, inner = name.partition(".")
+        outer, _, which = field.partition("[")
+        paths.append(_Path(outer, inner, entries[which]))
+    return tuple(paths)
+
+
+_SENDER_PATHS, _RECIPIENT_PATHS, _GROUP_PATHS = map(_paths, (_SENDERS, _RECIPIENTS, _GROUPS))
+# Most callbacks have none of these.
+_RARE = {
+    "Official_Account",
+    *(path.outer for path in _SENDER_PATHS + _RECIPIENT_PATHS + _GROUP_PATHS),
+}
+
+
+class Parties(msgspec.Struct, frozen=True, gc=False):
+    """The parties of a callback, "" where there is none. `channel`: an official account."""
+
+    sender: str
+    recipient: str
+    group: str
+    channel: str
+
+
+def parties(document: Mapping[str, Any]) -> Parties:
+    """
+    Find the parties of any command.
+
+    An official account is the sender where nobody else is, else the recipient.
+    """
+    sender = text(document.get("From_Account"))
+    to = document.get("To_Account")
+    recipient = _party(to) if isinstance(to, list) else text(to)
+    group = text(document.get("GroupId"))
+    if _RARE.isdisjoint(document):
+        return Parties(sender, recipient, group, "")
+    channel = text(document.get("Official_Account"))
+    sender = sender or _first(document, _SENDER_PATHS) or channel
+    recipient = recipient or _first(document, _RECIPIENT_PATHS)
+    if not recipient and channel != sender:
+        recipient = channel
+    return Parties(sender, recipient, group or _first(document, _GROUP_PATHS), channel)
+
+
+def record_key(sdkappid: str, command: str, who: Parties) -> bytes | None:
+    """
+    Return the Kafka key that keeps one conversation or account in one partition, in order.
+
+    None where there are no parties. Opaque to readers: the app, the kind of the key and the
+    parties; above KEY_BYTES_MAX their digest. Keys of two kinds are never equal.
+    """
+    sender, recipient, group, channel = who.sender, who.recipient, who.group, who.channel
+    if COMMANDS.get(command, UNKNOWN).order == "account":
+        members = f"account/{sender or recipient or group or channel}"
+    elif group:
+        members = f"group/{group}"
+    elif channel:
+        members = f"channel/{channel}"
+    elif sender and recipient:
+        first, second = (sender, recipient) if sender <= recipient else (recipient, sender)
+        # The length keeps ("a/b", "c") and ("a", "b/c") apart.
+        members = f"pair/{len(first)}/{first}/{second}"
+    else:
+        members = f"account/{sender or recipient}"
+    if members == "account/":
+        return None
+    key = f"{sdkappid}/{members}".encode()
+    return (
+        key
+        if len(key) <= KEY_BYTES_MAX
+        else f"{sdkappid}/digest/{sha256(key).hexdigest()}".encode()
+    )
+
+
+def _first(document: Mapping[str, Any], paths: tuple[_Path, ...]) -> str:
+    for outer, inner, entries in paths:
+        value = document.get(outer)
+        if value is None:
+            continue
+        if entries is not None:
+            value = (
+                [_inner(each, inner) for each in value[entries]]
+                if isinstance(value, list)
+                else None
+            )
+        elif inner:
+            value = _inner(value, inner)
+        if party := _party(value):
+            return party
+    return ""
+
+
+def _inner(value: Any, field: str) -> Any:
+    return value.get(field) if isinstance(value, dict) else None
+
+
+def _party(value: Any) -> str:
+    """Return the one party in a field that holds one, or a list of the same one; else ""."""
+    if isinstance(value, list):
+        names = {text(each) for each in value}
+        return names.pop() if len(names) == 1 else ""
+    return text(value)
