@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from secrets import randbelow
 from threading import Lock
 from traceback import clear_frames
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.sql_failure import SqlFailure, sql_failure
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +27,11 @@ _POSITIONS = """create table if not exists hookline_positions (
     consumer varchar(255) not null, topic varchar(255) not null, partition_number integer not null,
     next_offset bigint not null, last_offset bigint, last_origin text, last_sequence bigint,
     topic_id varchar(64), primary key (consumer, topic, partition_number))"""
+_ALL = "select * from hookline_positions"
+_COLUMNS = {
+    *("consumer", "topic", "partition_number", "next_offset", "topic_id"),
+    *("last_offset", "last_origin", "last_sequence"),
+}
 _OF_ONE = " where consumer = ? and topic = ? and partition_number = ?"
 _FIND = (
     "select next_offset, topic_id, last_offset, last_origin, last_sequence from hookline_positions"
@@ -94,6 +100,7 @@ class SqlSink:
         self._apply = apply
         self._tables = tables
         self._mark = {"qmark": "?", "format": "%s", "pyformat": "%s"}[driver.paramstyle]
+        self._error = driver.Error
         # What drivers raise of values that a database cannot hold, and of text that is none.
         self._refusals = (driver.DataError, driver.IntegrityError, UnicodeError, OverflowError)
         self._not_now = (
@@ -134,12 +141,13 @@ class SqlSink:
             Rejected: by `apply`, or the database refuses a row, and nobody knows of which record.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
+            Stopped: the database refuses the position, which concerns no record.
         """
         try:
             await self._in_thread(batch.partition, self._handle, batch)
         except _Refused as refused:
             if not batch.records:
-                raise
+                raise self._no_position(batch.partition, refused) from refused.__cause__
             raise Rejected(None, f"the database of {self._name}: {refused}") from refused.__cause__
 
     def close(self) -> None:
@@ -159,21 +167,30 @@ class SqlSink:
             return self._find(cursor, partition)
 
     def _begin(self, partition: Partition, position: Position) -> None:
-        # Refused: it has begun.
-        with suppress(_Refused), self._transaction(partition) as cursor:
-            self._execute(
-                *(cursor, _BEGIN, self._name, *partition),
-                *(position.next_offset, position.topic_id),
-            )
+        try:
+            with self._transaction(partition) as cursor:
+                self._execute(
+                    *(cursor, _BEGIN, self._name, *partition),
+                    *(position.next_offset, position.topic_id),
+                )
+        except _Refused as refused:
+            # Another member was quicker, or nobody is to begin.
+            if self._position(partition) is None:
+                raise self._no_position(partition, refused) from refused.__cause__
 
     def _handle(self, partition: Partition, batch: Batch) -> None:
         next_offset, last, topic_id = batch.reached
         with self._transaction(partition) as cursor:
-            self._execute(
-                *(cursor, _MOVE + _OF_ONE + _FOLLOWS),
-                *(next_offset, *(last or (None, None, None)), topic_id),
-                *(self._name, *partition, batch.begins_at, topic_id, topic_id),
-            )
+            try:
+                self._execute(
+                    *(cursor, _MOVE + _OF_ONE + _FOLLOWS),
+                    *(next_offset, *(last or (None, None, None)), topic_id),
+                    *(self._name, *partition, batch.begins_at, topic_id, topic_id),
+                )
+            except Exception as error:
+                if self._failure(error) is SqlFailure.ROW:
+                    raise self._no_position(partition, error) from error
+                raise
             if cursor.rowcount != 1:
                 raise Elsewhere(self._find(cursor, partition))
             if batch.records:
@@ -207,11 +224,25 @@ class SqlSink:
         except BaseException as error:
             _clear_frames(error)
             self._drop(partition)
-            if isinstance(error, self._refusals):
+            failure = self._failure(error)
+            if failure is SqlFailure.ROW:
                 raise _Refused(str(error)) from error
-            if isinstance(error, self._not_now):
+            if failure is SqlFailure.NOT_NOW:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise
+
+    def _no_position(self, partition: Partition, error: Exception) -> Stopped:
+        return Stopped(
+            f"The database of {self._name} refuses the position of {partition}: {error}. Only this "
+            "consumer writes hookline_positions; remove the constraint or trigger that was added."
+        )
+
+    def _failure(self, error: BaseException) -> SqlFailure | None:
+        if isinstance(error, self._error) and (failure := sql_failure(error)):
+            return failure
+        if isinstance(error, self._refusals):
+            return SqlFailure.ROW
+        return SqlFailure.NOT_NOW if isinstance(error, self._not_now) else None
 
     def _connected(self) -> Connection:
         connection = self._connect()
@@ -221,11 +252,12 @@ class SqlSink:
                 for table in (_POSITIONS, *self._tables):
                     cursor.execute(table)
                 connection.commit()
+            self._check_positions(cursor)
             self._prove(connection)
         except BaseException as error:
             _clear_frames(error)
             _end(connection)
-            if isinstance(error, self._refusals):
+            if self._failure(error) is SqlFailure.ROW:
                 # Another member makes the same tables.
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise
@@ -240,6 +272,19 @@ class SqlSink:
         finally:
             if acquired:
                 self._making_tables.release()
+
+    def _check_positions(self, cursor: Any) -> None:
+        """Refuse a table that another release made: its columns are other ones."""
+        cursor.execute(f"{_ALL} where 1 = 0")
+        columns = {column[0] for column in cursor.description}
+        if columns != _COLUMNS:
+            raise Stopped(
+                f"The table hookline_positions of {self._name} was made by another release: it has "
+                f"the columns {', '.join(sorted(columns))}, and this release needs "
+                f"{', '.join(sorted(_COLUMNS))}. No release migrates it. Go back to the release "
+                "that made it, or drop the table and what was written, and build them from what "
+                "Kafka still has: start the consumer once with CONSUMER_REBUILD=true"
+            )
 
     def _prove(self, connection: Connection) -> None:
         """Roll back a row: one that stays would mean that effect and position are two writes."""

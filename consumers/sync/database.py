@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
-from consumers.sync.failure import Failure, failure
+from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.sync.rows import rows
 from consumers.sync.tables import ensure_tables
 from schemas.settings import Secret
@@ -142,16 +142,14 @@ class Database:
                     self._open[partition] = await self._connect()
                 yield self._open[partition]
         except psycopg.Error as error:
-            what = failure(error)
-            if what is Failure.ROW and not _of_position(error):
+            failure = sql_failure(error) or _of_client(error)
+            if failure is SqlFailure.ROW and not _of_position(error):
                 # The statement is over and nothing was written; the connection is as before.
                 raise _Refused(_first_line(error)) from error
             await self._drop(partition)
-            if what is Failure.NOT_NOW:
+            if failure is SqlFailure.NOT_NOW:
                 raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
-            if what is Failure.BUG:
-                raise
-            if what is Failure.ROW:
+            if failure is SqlFailure.ROW:
                 raise _no_position(partition, error) from error
             raise _other_tables(error) from error
         except TimeoutError as error:
@@ -195,6 +193,11 @@ async def _prepare(connection: AsyncConnection) -> None:
         "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
     )
     await ensure_tables(connection)
+
+
+def _of_client(error: psycopg.Error) -> SqlFailure:
+    """Sort what psycopg raises by itself: a value that it cannot send, or a lost connection."""
+    return SqlFailure.ROW if isinstance(error, psycopg.DataError) else SqlFailure.NOT_NOW
 
 
 def _of_position(error: psycopg.Error) -> bool:

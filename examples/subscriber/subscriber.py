@@ -11,7 +11,7 @@ from schemas.topics import CALLBACKS
 
 DAYS = "create table if not exists days (day, app, command, callbacks, unique (day, app, command))"
 ADD = """insert into days values (?, ?, ?, ?)
-    on conflict do update set callbacks = callbacks + excluded.callbacks"""
+    on conflict (day, app, command) do update set callbacks = callbacks + excluded.callbacks"""
 
 
 @dataclass(frozen=True, kw_only=True)

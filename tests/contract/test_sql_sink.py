@@ -58,6 +58,13 @@ class Base:
         handler, _ = await self._opened.enter_async_context(made)
         return handler
 
+    def run(self, *statements: str) -> None:
+        """Do what an owner does."""
+        with closing(self.connect()) as connection:
+            for statement in statements:
+                connection.cursor().execute(statement)
+            connection.commit()
+
     def impatient(self) -> Any:
         """Return a connection that waits for no lock."""
         if self.driver is sqlite3:
@@ -182,6 +189,53 @@ async def test_no_transaction_is_open_when_the_tables_cannot_be_made(base: Base)
         other.cursor().execute(SEEN)
         other.commit()
     assert base.seen() == []
+
+
+async def test_a_trigger_that_raises_refuses_a_row(base: Base) -> None:
+    """It is a rule of the owner's, as a constraint is."""
+    handler = await base.member()
+    await handler.begin(HERE, Position(0))
+    if base.driver is sqlite3:
+        base.run(
+            "create trigger t before insert on seen when new.record = 12"
+            " begin select raise(abort, 'the owner says no'); end"
+        )
+    else:
+        base.run(
+            "create function f() returns trigger language plpgsql as $$ begin"
+            " if new.record = 12 then raise 'the owner says no'; end if; return new; end $$",
+            "create trigger t before insert on seen for each row execute function f()",
+        )
+    with pytest.raises(Rejected, match="the owner says no"):
+        await handler.handle(a_batch(10, 3, begins_at=0))
+    await handler.handle(a_batch(10, 2, begins_at=0))
+    assert base.seen() == [10, 11]
+
+
+async def test_a_position_that_is_refused_stops_the_consumer(base: Base) -> None:
+    """It concerns no record: without this, every record would become a dead letter."""
+    handler = await base.member()
+    await handler.begin(HERE, Position(0))
+    base.run("create unique index u on hookline_positions (topic) where topic <> 'probe'")
+    with pytest.raises(Stopped, match="refuses the position of"):
+        await handler.begin(THERE, Position(0))
+    base.run(
+        "create unique index v on hookline_positions ((1)) where next_offset = 3",
+        "insert into hookline_positions (consumer, topic, partition_number, next_offset)"
+        " values ('another', 't', 0, 3)",
+    )
+    with pytest.raises(Stopped, match="refuses the position of"):
+        await handler.handle(a_batch(0, 3))
+    assert base.seen() == []
+
+
+async def test_a_table_of_another_release_stops_the_consumer(base: Base) -> None:
+    """Its columns say so."""
+    base.run("create table hookline_positions (consumer varchar(255), next_offset bigint)")
+    handler = await base.member()
+    for call in (handler.position(HERE), handler.begin(HERE, Position(0))):
+        with pytest.raises(Stopped, match="has the columns consumer, next_offset, and"):
+            await call
 
 
 async def test_text_that_no_database_can_hold_is_refused(base: Base) -> None:
