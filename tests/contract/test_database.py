@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from builders import P0, P1, SAMPLES, a_body, a_stored_batch, a_stored_record
+from docs_blocks import the_block
 from tcp_proxy import tcp_proxy
 
 from consumers.runtime.batch import Position
@@ -21,6 +22,7 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.embedded import child
 from ops.embedded.postgres import EmbeddedPostgres
+from schemas.message import GROUP_MESSAGES, MESSAGES, statistic
 from schemas.settings import Secret
 
 
@@ -50,6 +52,34 @@ async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conn
         (2,),
         (3,),
     ]
+
+
+async def test_the_contracts_question_counts_as_the_counters_do(
+    database: Database, conninfo: str
+) -> None:
+    """Online-only messages are none; robots, the administrator and the REST API are not people."""
+    bodies = [
+        (a_body(From_Account="a", To_Account="b"), "iOS"),
+        (a_body(From_Account="a", To_Account="c", SendMsgResult=20006), "iOS"),
+        (a_body(From_Account="hint", To_Account="d", OnlineOnlyFlag=1), "iOS"),
+        (a_body(From_Account="administrator", To_Account="e"), ""),
+        (a_body(From_Account="rest", To_Account="f"), "RestApi"),
+        (a_body(From_Account="@RBT#1", To_Account="@RBT#2"), "iOS"),
+        (a_body(CallbackCommand="C2C.CallbackAfterMsgReport", From_Account="reader"), "iOS"),
+    ]
+    records = [
+        a_stored_record(at, body, opt_platform=platform)
+        for at, (body, platform) in enumerate(bodies)
+    ]
+    await database.handle(a_stored_batch(*records))
+    ((_, *counts),) = select(conninfo, the_block("date_trunc('day', received_at", "sql"))
+    statistics = [
+        statistic(json.loads(body)["CallbackCommand"], platform, json.loads(body))
+        for body, platform in bodies
+    ]
+    messages = [each for each in statistics if set(each.kinds) & {MESSAGES, GROUP_MESSAGES}]
+    people = {account for each in messages for account in each.people}
+    assert counts == [len(messages), len(people)] == [5, 5]
 
 
 async def test_every_body_arrives(database: Database, conninfo: str) -> None:

@@ -33,6 +33,20 @@ def bodies(dice: random.Random) -> list[bytes]:
             CallbackCommand="Group.CallbackAfterSendMsg", From_Account=sender, To_Account=None
         )
         made += [body, group, a_body(From_Account=number % 7, MsgSeq=number, To_Account="")]
+        made += [
+            a_body(MsgKey=f"hint-{number}", From_Account="typist", OnlineOnlyFlag=1),
+            a_body(MsgKey=f"robot-{number}", From_Account="@RBT#1", To_Account="administrator"),
+            a_body(MsgKey=f"admin-{number}", From_Account="administrator", To_Account="@RBT#1"),
+            a_body(
+                MsgKey=f"rest-{number}",
+                From_Account="told",
+                To_Account=recipient,
+                OnlineOnlyFlag="0",
+            ),
+            a_body(MsgKey=f"doubled-{number}", From_Account=f"last-{number}").replace(
+                b"{", b'{"From_Account":"first","OnlineOnlyFlag":1,"OnlineOnlyFlag":0,', 1
+            ),
+        ]
         made.append(b"\xef\xbb\xbf" + body.replace(b"{", b"{\r\n", 1))
         made.append(a_body(CallbackCommand="C2C.CallbackAfterMsgReport", From_Account="reader"))
     return made
@@ -47,15 +61,20 @@ async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
     people: defaultdict[date, set[tuple[str, str]]] = defaultdict(set)
     records = []
     for at, body in enumerate(bodies(dice)):
-        at_ms = FIRST_MS + at * HOUR_MS // 8
+        at_ms = FIRST_MS + at * HOUR_MS // 16
         app = dice.choice(APPS)
-        records.append(numbered(at + 1, body, at_ms=at_ms, sdkappid=app))
+        platform = "RESTAPI" if b'"told"' in body else "iOS"
+        records.append(numbered(at + 1, body, at_ms=at_ms, sdkappid=app, opt_platform=platform))
         document = json.loads(body.decode("utf-8-sig"))
-        if document["CallbackCommand"].endswith("CallbackAfterSendMsg"):
+        if (
+            document["CallbackCommand"].endswith("CallbackAfterSendMsg")
+            and document.get("OnlineOnlyFlag") != 1
+        ):
             day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
             messages[day].add(dict(records[-1].headers)["ce_id"])
             parties = (document.get("From_Account"), document.get("To_Account"))
-            people[day] |= {(app, str(who)) for who in parties if who not in (None, "")}
+            nobody = (None, "", "told", "administrator", "@RBT#1", "@RBT#001")
+            people[day] |= {(app, str(who)) for who in parties if who not in nobody}
     for first in range(0, len(records), 10):
         part = records[first : first + 10]
         await written.append(*part, partition=P1 if first % 3 else P0)
@@ -86,7 +105,7 @@ def test_the_shell_counts_commands() -> None:
         )
         for line in reader.read().splitlines():
             expected[json.loads(line)["headers"]["ce_type"]] += 1
-    assert expected.total() == 5 * 60 + len(SAMPLES)
+    assert expected.total() == 10 * 60 + len(SAMPLES)
     if all(map(shutil.which, ("zstdcat", "jq"))):
         told = subprocess.run(
             ["bash", "-euc", the_block("zstdcat")],  # noqa: S607
