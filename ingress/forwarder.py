@@ -31,6 +31,7 @@ from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.settle import ended, settle, was_aborted
 from ingress.spool import Spool
+from ingress.topic_check import present_topic_id, report_change
 from schemas.clients import connections, heed_cancellation, kafka_failures, started
 from schemas.record import Record, refused_record
 from schemas.telemetry import (
@@ -56,8 +57,10 @@ TRANSACTION_EVERY_S = 0.1
 MUCH_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
-# With nothing to send, Kafka is asked so often whether it is there.
+# With nothing to send, Kafka is asked so often whether it is there, and the topic the same.
 IDLE_PROBE_S = 5.0
+# How soon partitions that were added are written to.
+METADATA_MAX_AGE_MS = 10_000
 # What a broker says of the records themselves: sent again they would be refused again.
 REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -85,6 +88,8 @@ class Forwarder:
         # How the last transaction ended, until what it left open is settled; None: to be asked. A
         # start makes the coordinator forget it, and may fail before it has settled anything.
         self._aborted: bool | None = None
+        # Of the topic that rows went to, as far as this process knows.
+        self._topic_id: str | None = None
         self.forwarded = spool.first_sequence() - 1
         self.fault = "not connected yet"
 
@@ -128,10 +133,14 @@ class Forwarder:
             await self._whole(producer, settle(producer, group(origin), abort=self._aborted))
             await ended(self._bootstrap_servers, origin)
             self._aborted = None
-            cursor, fingerprint = await self._cursor()
+            cursor, fingerprint, topic_id = await self._cursor()
             if self._went_back(cursor, fingerprint):
                 await self._begin_anew(cursor)
                 return
+            async with asyncio.timeout(START_S):
+                present = await present_topic_id(producer)
+            report_change(self._spool, cursor, before=topic_id or self._topic_id, now=present)
+            self._topic_id = present
             self.forwarded = max(cursor, self._spool.first_sequence() - 1)
             self._intake.let_go(self.forwarded)
             log.info("forwarding from spool %s after %d", self._spool.origin, self.forwarded)
@@ -216,6 +225,7 @@ class Forwarder:
             async with asyncio.timeout(TRANSACTION_S):
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
+                await self._check_topic(producer)
 
     def _went_back(self, cursor: int, fingerprint: str) -> bool:
         """
@@ -262,11 +272,27 @@ class Forwarder:
         if sent != gathered.rows:
             raise AssertionError(f"{sent} records stand in the batches for {gathered.rows} rows")
         await asyncio.gather(*acknowledged)
-        cursor = OffsetAndMetadata(gathered.last, gathered.fingerprint)
+        # After that: else some of the rows could be in a topic that is deleted by now, and the
+        # cursor after them.
+        await self._check_topic(producer)
+        metadata = f"{gathered.fingerprint} {self._topic_id or ''}".rstrip()
+        cursor = OffsetAndMetadata(gathered.last, metadata)
         await producer.send_offsets_to_transaction(
             {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._spool.origin)
         )
         await self._whole(producer, producer.commit_transaction())
+
+    async def _check_topic(self, producer: AIOKafkaProducer) -> None:
+        """
+        Make sure that the topic is the one that the rows before went to.
+
+        Raises:
+            KafkaError: it is another one; the next producer sends the rows of this transaction to
+                that one.
+        """
+        present = await present_topic_id(producer)
+        if present != self._topic_id:
+            raise KafkaError(f"the topic {CALLBACKS.name} was made anew, with the id {present}")
 
     async def _whole(self, producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:
         """
@@ -280,8 +306,8 @@ class Forwarder:
         if not all(each.connected() for each in alive):
             raise KafkaError("a broker went away while a transaction ended")
 
-    async def _cursor(self) -> tuple[int, str]:
-        """Return the committed sequence and its row's fingerprint; 0 if there is none yet."""
+    async def _cursor(self) -> tuple[int, str, str]:
+        """Return the committed sequence, its row's fingerprint and the topic's id; 0 if none is."""
         cursor = TopicPartition(CALLBACKS.name, 0)
         reader = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
@@ -291,14 +317,15 @@ class Forwarder:
         async with started(reader, START_S), asyncio.timeout(START_S):
             committed = await reader.committed(cursor)
         if committed is None:
-            return 0, ""
+            return 0, "", ""
         # The consumer knows errors from absence but not the metadata; the admin client the reverse.
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
         async with started(admin, START_S), asyncio.timeout(START_S):
             offsets = await admin.list_consumer_group_offsets(group(self._spool.origin))
         if cursor not in offsets or offsets[cursor].offset != committed:
             raise KafkaError(f"the cursor is {committed}, but its metadata cannot be read now")
-        return committed, offsets[cursor].metadata
+        fingerprint, _, topic_id = offsets[cursor].metadata.partition(" ")
+        return committed, fingerprint, topic_id
 
     def _producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         producer = AIOKafkaProducer(
@@ -306,6 +333,7 @@ class Forwarder:
             transactional_id=self._spool.origin,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=5000,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
             compression_type="zstd",
             max_batch_size=self._record_bytes_max,
             max_request_size=self._record_bytes_max,

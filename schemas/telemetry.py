@@ -71,6 +71,11 @@ INGRESS_REFUSED_BY_KAFKA = Counter(
     "Callbacks that Kafka refused and that went to the dead-letter topic",
     registry=INGRESS,
 )
+INGRESS_TOPIC_CHANGES = Counter(
+    "ingress_topic_changes_total",
+    "Times that Kafka did not have what was forwarded: topic made anew, or Kafka restored",
+    registry=INGRESS,
+)
 INGRESS_ROWS_DAMAGED = Counter(
     "ingress_rows_quarantined_total",
     "Rows of spools that are damaged or refused everywhere and stay in quarantine",

@@ -49,6 +49,8 @@ _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
 _OTHER_SECRET = b"secret "
+# Between the five parts of a position; the last may have some itself.
+_POSITION_SPACES = 4
 # In a position, in the place of what is not known.
 _UNKNOWN = "-"
 # With what apply.lua begins a position while it applies a batch.
@@ -183,6 +185,12 @@ def _text(position: Position) -> str:
 
 
 def _position(text: bytes) -> Position:
+    if text.count(b" ") < _POSITION_SPACES:
+        raise Stopped(
+            f"The position {text!r} in {layout.POSITIONS} is not of this version, so it is not "
+            "known which topic it is of. Empty Valkey and build the counts again: start the "
+            "process once with CONSUMER_REBUILD=true"
+        )
     next_offset, topic_id, offset, sequence, origin = text.decode().split(" ", 4)
     return Position(
         int(next_offset),

@@ -237,7 +237,9 @@ class Line:
         unknown = [r.offset for r in records if self._last[0] < r.offset < self._begins_at]
         found = _place(records[0]) if records else None
         offset, origin, sequence = self._last
-        if unknown or (self._to_recognize and found != (offset, _plain(origin), sequence)):
+        if unknown or (
+            self._to_recognize and found != (offset, origin[:ORIGIN_CHARACTERS_MAX], sequence)
+        ):
             raise Stopped(
                 f"The last record that the sink has of {self._partition} is sequence {sequence} of "
                 f"origin {origin!r} at offset {offset}. The topic has another record there, or "
@@ -300,12 +302,8 @@ class Line:
 
 def _place(record: Record) -> tuple[int, str, int]:
     origin, sequence = place(record.headers)
-    return record.offset, _plain(origin), sequence
-
-
-def _plain(origin: str) -> str:
-    """Return what every sink can keep, also of a record that no ingress wrote."""
-    return origin.replace("\0", "\\0")[:ORIGIN_CHARACTERS_MAX]
+    # Every sink must be able to keep it, also of a record that no ingress wrote.
+    return record.offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
 
 
 def weights(records: Sequence[Record]) -> tuple[int, int]:

@@ -183,7 +183,7 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
     add(line, [record], now=0)
     assert line.due(10)
     reached = line.batch().reached
-    assert reached.last == (5, "\\0" + "x" * 62, 7)
+    assert reached.last == (5, "\\x00" + "x" * 60, 7)
     line.begin(reached, recognize=True)
     add(line, [record, placed(6, "a", 1)], now=0)
     assert offsets(line, 10) == [6]
