@@ -23,7 +23,7 @@ local position = redis.call('HGET', KEYS[1], partition)
 if not position then
     return false
 end
-local next_offset, present_id = string.match(position, '^(%d+) (%S+) ')
+local next_offset, present_id = string.match(position, '^(%d+) (%S+) %S+ %S+ ')
 if next_offset ~= expected then
     return position
 end

@@ -198,6 +198,16 @@ async def test_a_user_who_may_not_do_all_counts_nothing(bench: Bench) -> None:
     assert (totals["messages"], totals["people"], totals["repeats"]) == (1, 2, 0)
 
 
+async def test_a_position_of_another_version_stops_the_consumer(bench: Bench) -> None:
+    """It does not say of which topic it is."""
+    with closing(Valkey.from_url(bench.url)) as client:
+        client.execute_command("HSET", "hookline:positions", str(P0), "0 4 aaaaaaaaaaaaaaaa 3")
+    with pytest.raises(Stopped, match="not of this version"):
+        await bench.counts.position(P0)
+    with pytest.raises(Stopped, match="not of this version"):
+        await bench.count(a_body())
+
+
 async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> None:
     """Whatever the reason, here a key of another type: its half is never counted again."""
     with closing(Valkey.from_url(bench.url)) as valkey:
