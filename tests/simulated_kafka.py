@@ -12,6 +12,7 @@ from simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.source import Fetched, Identity, OutOfRange
+from schemas.record import ORIGIN
 
 T = TypeVar("T")
 
@@ -33,7 +34,9 @@ class Log:
 
     def __init__(self, world: World, start: int, value: bytes) -> None:
         self.records: list[Record] = []
-        self.start = self.end = start
+        self.start = self.end = self.first = start
+        # Of the records that are produced next.
+        self.origin = b"o" * 16
         self._world = world
         self._value = value
         # How wrong the broker's clock is by now.
@@ -49,11 +52,21 @@ class Log:
                 self._skew_ms = chance.choice((0, YEAR_MS, -YEAR_MS, 9 * YEAR_MS))
                 self._world.faults["clock jumps"] += 1
             timestamp_ms = int(now_ms(self._world.loop)) + self._skew_ms
-            self.records += [
+            made = (
                 a_record(offset, timestamp_ms=timestamp_ms, value=self._value)
                 for offset in range(self.end, self.end + count)
-            ]
+            )
+            self.records += [self._of_origin(record) for record in made]
         self.end += count + 1
+
+    def cut(self, end: int, origin: bytes) -> None:
+        """Lose what is from `end` on; what comes then is of another origin."""
+        self.records = [record for record in self.records if record.offset < end]
+        self.end, self.start, self.origin = end, min(self.start, end), origin
+
+    def _of_origin(self, record: Record) -> Record:
+        headers = [(n, self.origin if n == ORIGIN else v) for n, v in record.headers]
+        return record._replace(headers=tuple(headers))
 
     def retain(self, start: int) -> None:
         """Have retention delete what is before `start`."""
@@ -83,12 +96,30 @@ class Topic:
         # The furthest that the sink has ever stood; nothing behind it may be committed.
         self.in_sink: dict[Partition, int] = {}
         self.generation = 0
-        self.id = "the first topic"
+        self.id: str | None = "the first topic"
+        # Why consumers may stop, after it was made anew or restored.
+        self.changed = ""
         # How often the brokers were restored from an older copy.
         self.restored = 0
         self.poll_s = 3.0
         # While one sleeps for hours.
         self.poll_s_max = 200.0
+
+    def make_anew(self) -> None:
+        """Be deleted and created again: with the same name, another id, and no records."""
+        self.id, self.changed = "the second topic", "made anew"
+        self.committed.clear()
+        for log in self.logs.values():
+            log.start = log.first
+            log.cut(log.first, b"n" * 16)
+
+    def restore(self) -> None:
+        """Be an older copy of itself: the same id, and of each partition what was there then."""
+        self.restored += 1
+        self.changed = "restored from an older copy"
+        for log in self.logs.values():
+            ends = [record.offset for record in log.records if record.offset >= log.start]
+            log.cut(self.world.chance.choice([*ends[-6:], log.end]), b"n" * 16)
 
 
 class Source:

@@ -62,6 +62,8 @@ class Process:
         self.life.kill()
         world = self.life.world
         world.faults["stopped"] += 1
+        if self._topic.changed and self._topic.changed in str(stopped):
+            return
         if self.life.slept_s < RETENTION_S or "retention deleted" not in str(stopped):
             world.wrong.append(str(stopped))
 

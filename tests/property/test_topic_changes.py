@@ -1,0 +1,26 @@
+"""A topic that is made anew or restored under consumers, with faults at every await."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from simulated_topics import TopicRun
+
+SEEDS = 120
+
+
+def test_a_topic_that_changes_is_never_mixed_with_the_one_that_was(
+    say: Callable[[str], None],
+) -> None:
+    """All processes stop with the reason, or, where the sink was not past the copy, go on."""
+    faults: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        run = TopicRun(seed).go()
+        assert run.wrong == [], f"seed {seed}: {run.wrong}"
+        faults += run.faults
+    say(
+        f"{SEEDS} schedules: made anew {faults['make_anew']} times, restored {faults['restore']}; "
+        f"{faults['stopped']} processes stopped, {faults['went on after restore']} runs went on "
+        f"with a copy that had all, {faults['went on after make_anew']} with sinks that had nothing"
+    )
+    assert faults["went on after restore"] < faults["restore"] / 2
+    assert faults["went on after make_anew"] < faults["make_anew"] / 4
