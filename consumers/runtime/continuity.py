@@ -60,6 +60,6 @@ def check_offsets(
         )
     if ending < position.next_offset:
         raise Stopped(
-            f"{expected} ends at {ending}: it was restored from an older copy or made anew, or Kafka "
-            f"lost records. {_NEW_SINK}"
+            f"{expected} ends at {ending}: it was restored from an older copy or made anew, or "
+            f"Kafka lost records. {_NEW_SINK}"
         )
