@@ -1,0 +1,139 @@
+"""An audit waits through the outage of each source; at the end of its time it names the source."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from aiohttp import web
+from ingress_process import until
+from s3_server import BUCKET, S3Server
+from tcp_proxy import Network, TcpProxy, tcp_proxy
+
+from consumers.counters.counts import connect
+from consumers.stats.api import application
+from consumers.stats.figures import Figures
+from consumers.sync.tables import ensure_tables
+from ops import audit as auditing
+from ops import ends, receipts, topic_reader
+from ops.audit import audit
+from ops.embedded import child
+from ops.embedded.kafka import EmbeddedKafka
+from ops.ends import Ends
+from ops.report import Report
+from ops.sources import NotAudited, Sources
+from schemas.settings import Secret
+
+
+@dataclass
+class World:
+    """An empty pipeline, each part behind a network that can be spoilt."""
+
+    sources: Sources
+    networks: dict[str, TcpProxy]
+
+    async def audited(self, wait_s: float, said: list[str]) -> Report:
+        """Return the report."""
+
+        async def no_spool() -> Ends:
+            return Ends(known={"o": {"o": 0}})
+
+        return await audit(no_spool, self.sources, ledger=[], wait_s=wait_s, progress=said.append)
+
+
+@pytest.fixture
+async def stats(valkey_url: str) -> AsyncIterator[int]:
+    """The port of a statistics API."""
+    valkey = connect(Secret(valkey_url))
+    runner = web.AppRunner(application(Figures(valkey)))
+    await runner.setup()
+    port = child.free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield port
+    await runner.cleanup()
+    await valkey.aclose()
+
+
+@pytest.fixture
+async def world(
+    own_kafka: EmbeddedKafka,
+    conninfo: str,
+    stats: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[World]:
+    """Everything is there, and works."""
+    for module, name in (
+        (topic_reader, "KAFKA_S_MAX"),
+        (receipts, "DATABASE_S_MAX"),
+        (receipts, "CONNECT_S_MAX"),
+        (auditing, "STATISTICS_S_MAX"),
+        (ends, "ANSWER_S_MAX"),
+    ):
+        monkeypatch.setattr(module, name, 2)
+    async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
+        await ensure_tables(connection)
+    async with contextlib.AsyncExitStack() as stack:
+        s3 = stack.enter_context(child.running(S3Server(tmp_path)))
+        database = psycopg.conninfo.conninfo_to_dict(conninfo)
+        targets = {
+            "Kafka": own_kafka.port,
+            "PostgreSQL": int(database["port"] or 0),
+            "the statistics": stats,
+            "the archive": s3.port,
+        }
+        networks = {
+            name: await stack.enter_async_context(tcp_proxy(port)) for name, port in targets.items()
+        }
+        for name, value in s3.env().items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", networks["the archive"].url)
+        database["port"] = networks["PostgreSQL"].port
+        yield World(
+            Sources(
+                bootstrap_servers=f"127.0.0.1:{networks['Kafka'].port}",
+                archive=f"s3://{BUCKET}/archive",
+                postgres=psycopg.conninfo.make_conninfo("", **database),
+                stats=networks["the statistics"].url,
+            ),
+            networks,
+        )
+
+
+@pytest.mark.timeout(180)
+async def test_an_audit_waits_through_the_outage_of_each_source(
+    world: World, say: Callable[[str], None]
+) -> None:
+    """Refused or swallowed: it says for what it waits, and goes on when that is back."""
+    assert (await world.audited(0, [])).proven
+    outages = 0
+    for name, proxy in world.networks.items():
+        for network in (Network.REFUSES, Network.SWALLOWS):
+            if (name, network) == ("the archive", Network.SWALLOWS):
+                continue  # obstore's own time-outs are longer than a test should be
+            proxy.becomes(network)
+            said: list[str] = []
+            waiting = asyncio.create_task(world.audited(60, said))
+
+            def waits(name: str = name, said: list[str] = said) -> bool:
+                return any(f"waiting for {name}" in words for words in said)
+
+            await until(waits, f"the audit waits for {name} that {network.name}", 50)
+            assert not waiting.done()
+            proxy.becomes(Network.WORKS)
+            assert (await waiting).proven
+            outages += 1
+    say(f"{outages} outages")
+
+
+@pytest.mark.timeout(120)
+async def test_a_source_that_stays_away_is_named_at_the_end_of_the_time(world: World) -> None:
+    """It could not be audited, which is another end than something missing."""
+    for name, proxy in world.networks.items():
+        proxy.becomes(Network.REFUSES)
+        with pytest.raises(NotAudited, match=f"^{name}"):
+            await world.audited(1, [])
+        proxy.becomes(Network.WORKS)

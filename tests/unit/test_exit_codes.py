@@ -1,0 +1,140 @@
+"""Only a result of the audit ends with the exit code of a loss, a failure of the program never."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops import __main__ as commands
+from ops.report import Report
+from ops.terminal import BUG, FAULTS, INTERRUPTED, SET_ASIDE, UNPROVEN, UNREADABLE
+
+HOOKLINE = str(Path(sys.executable).with_name("hookline"))
+
+
+def a_report(**faults: int) -> Report:
+    """Return a report with so many faults of each kind."""
+    return Report(
+        origins=[],
+        ledger=None,
+        counted={},
+        repeats=0,
+        strangers=0,
+        different=faults.get("different", 0),
+        different_listed=[],
+        doubts={"o": "why"} if faults.get("unproven") else {},
+        damaged={},
+        not_audited=[],
+    )
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """Return the exit code of the command line."""
+    monkeypatch.setattr(sys, "argv", ["hookline", *arguments])
+    with pytest.raises(SystemExit) as end:
+        commands.command()
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (a_report(), 0),
+        (a_report(different=1), FAULTS),
+        (a_report(unproven=1), UNPROVEN),
+        (a_report(different=1, unproven=1), FAULTS),
+        (KeyError("a bug"), BUG),
+        (MemoryError(), BUG),
+        (KeyboardInterrupt(), INTERRUPTED),
+        (asyncio.CancelledError(), INTERRUPTED),
+    ],
+)
+def test_each_end_of_an_audit_has_its_exit_code(
+    outcome: Report | BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A bug and Ctrl-C are no loss."""
+
+    async def audited(*_: object, **__: object) -> Report:
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(commands, "_audit", audited)
+    arguments = ("audit", "--archive", str(tmp_path), "--ingress", "http://127.0.0.1:1", "--json")
+    assert ended(monkeypatch, *arguments) == code
+
+
+def test_the_codes_are_all_different() -> None:
+    """None stands for two kinds of ends."""
+    codes = (0, FAULTS, UNREADABLE, UNPROVEN, SET_ASIDE, BUG, INTERRUPTED)
+    assert len(set(codes)) == len(codes)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit"],
+        ["audit", "--archive", "."],
+        ["audit", "--archive", ".", "--ingress", "127.0.0.1:8081"],
+        ["audit", "--archive", ".", "--ingress", "http://127.0.0.1:8081", "--stats", "there"],
+        ["audit", "--archive", ".", "--spool", "."],
+        ["what"],
+    ],
+)
+def test_a_wrong_command_line_is_not_a_loss(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A directory without spools is one, too."""
+    monkeypatch.chdir(tmp_path)
+    assert ended(monkeypatch, *arguments) == UNREADABLE
+
+
+def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so is the version."""
+    assert ended(monkeypatch, "audit", "--help") == 0
+    assert ended(monkeypatch, "--version") == 0
+
+
+def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
+    """`hookline audit | head` ends as `hookline audit` does: here with one that is unproven."""
+    script = (
+        "import sys; from ops import __main__ as m; from tests_report import r\n"
+        "async def a(*_, **__): return r\n"
+        "m._audit = a\n"
+        "sys.argv[1:] = ['audit', '--archive', '.', '--ingress', 'http://x']\n"
+        "m.command()"
+    )
+    (tmp_path / "tests_report.py").write_text(
+        "import sys; sys.path.insert(0, " + repr(str(Path(__file__).parent)) + ")\n"
+        "from test_exit_codes import a_report\nr = a_report(unproven=1)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == UNPROVEN, said
+
+
+def test_an_interrupted_command_ends_as_interrupted() -> None:
+    """Also where it is not reading yet."""
+    process = subprocess.Popen(
+        [HOOKLINE, "simulate", "--url", "http://127.0.0.1:1/", "--sdkappid", "1"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    process.stderr.read(1)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
