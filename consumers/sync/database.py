@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from importlib.resources import files
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
@@ -23,8 +23,8 @@ from schemas.settings import Secret
 
 # The server ends a statement first; then the client gives up. psycopg needs up to 10 s more to
 # cancel on a server that hangs (psycopg#1371), and all must be over within the runtime's HANDLE_S.
-STATEMENT_S = 5
-CALL_S = 8.0
+STATEMENT_S = 8
+CALL_S = 9.0
 CONNECT_S = 5
 
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
@@ -90,7 +90,7 @@ class Database:
 
         Raises:
             Rejected: a record is no callback, or a row is refused, by a constraint for example, and
-                PostgreSQL does not say which; nothing was written.
+                PostgreSQL does not say which; or the batch takes too long. Nothing was written.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the tables are not as this release made them; nothing was written.
@@ -109,6 +109,11 @@ class Database:
             if not batch.records:
                 raise _no_position(batch.partition, refused) from refused
             raise Rejected(None, f"PostgreSQL: {refused}") from refused
+        except Unavailable as error:
+            if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
+                # The same batch would take as long again, for ever; its halves come next.
+                raise Rejected(None, str(error)) from error
+            raise
 
     async def close(self) -> None:
         """Close the connections."""

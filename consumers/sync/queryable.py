@@ -34,10 +34,11 @@ _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<refused>u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))|.)"
 )
-# The next number with an exponent or many digits. All else is passed over without a step in Python
-# and without backtracking.
+# The next number with a large exponent or many digits. All else is passed over without a step in
+# Python and without backtracking.
 _NUMBER = re.compile(
-    r'(?:[^"0-9-]++|"(?:[^"\\]++|\\.)*+"|-?[0-9]{1,99}+(?:\.[0-9]{1,99}+)?+(?![0-9.eE]))*+'
+    r'(?:[^"0-9-]++|"(?:[^"\\]++|\\.)*+"'
+    r"|-?[0-9]{1,99}+(?:\.[0-9]{1,99}+)?+(?:[eE][+-]?[0-9]{1,2}+)?+(?![0-9.eE]))*+"
     r"(-?[0-9][0-9.eE+-]*+)"
 )
 

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -108,6 +109,58 @@ async def test_every_body_arrives(database: Database, conninfo: str) -> None:
         else:
             assert raw is None
             assert json.loads(str(document)) == json.loads(body)
+
+
+TIMES: dict[object, str | None] = {
+    1557481126: "2019-05-10 09:38:46+00",
+    "1557481126": "2019-05-10 09:38:46+00",
+    -62135596800: "0001-01-01 00:00:00+00",
+    253402300799: "9999-12-31 23:59:59+00",
+    -1: "1969-12-31 23:59:59+00",
+    **dict.fromkeys((253402300800, -62135596801, 10**17, -(10**17), 10**18, 2**63, 10**300)),
+    **dict.fromkeys((1557481126.5, 1e15, -1e308, "1e9", "", "x", "٣", "-", True, None)),
+}
+NUMBERS: dict[object, int | None] = {
+    10**18 - 1: 10**18 - 1,
+    -(10**18) + 1: -(10**18) + 1,
+    "-7": -7,
+    **dict.fromkeys((10**18, 2**63, 2**64, 10**400, 1.5, 1e30, "x", "1.0", "²", False, (), None)),
+}
+
+
+async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
+    database: Database, conninfo: str
+) -> None:
+    """The body has them as they came; no other row suffers."""
+    bodies = [a_body(MsgKey=f"t{at}", MsgTime=each) for at, each in enumerate(TIMES)]
+    bodies += [
+        a_body(MsgKey=f"n{at}", MsgTime=None, MsgSeq=each, MsgRandom=each, SendMsgResult=each)
+        for at, each in enumerate(NUMBERS)
+    ]
+    records = [a_stored_record(offset, body) for offset, body in enumerate(bodies)]
+    await database.handle(a_stored_batch(*records))
+    found = select(
+        conninfo,
+        "select sent_at at time zone 'UTC', message_seq, message_random, result"
+        " from hookline.messages join hookline.receipts using (ce_id) order by sequence",
+    )
+    times = [datetime.fromisoformat(each).replace(tzinfo=None) if each else None
+             for each in TIMES.values()]  # fmt: skip
+    assert [at for at, *_ in found[: len(times)]] == times
+    assert [numbers for _, *numbers in found[len(times) :]] == [[n] * 3 for n in NUMBERS.values()]
+
+
+async def test_text_that_a_column_cannot_hold_is_escaped(database: Database, conninfo: str) -> None:
+    """Of the URL and of the body, in every column of text; long text stays whole."""
+    long = "紅" * 100_000
+    body = a_body(From_Account="a\0\ud800", To_Account=long, GroupId="\0", MsgKey="k\0")
+    record = a_stored_record(0, body, client_ip="1\0", opt_platform="\0iOS")
+    await database.handle(a_stored_batch(record))
+    assert select(
+        conninfo,
+        "select sender, recipient, group_id, message_key, client_ip, platform"
+        " from hookline.messages",
+    ) == [("a\\u0000\\ud800", long, "\\u0000", "k\\u0000", "1\\u0000", "\\u0000iOS")]
 
 
 async def test_a_batch_with_a_row_that_the_database_refuses_is_rejected_whole(

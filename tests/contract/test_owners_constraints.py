@@ -147,6 +147,18 @@ async def test_the_row_that_is_refused_is_rejected_and_the_others_are_written(
     assert {sequence for (sequence,) in places} == {each.offset + 1 for each in written}
 
 
+async def test_a_batch_that_takes_too_long_is_written_in_parts(
+    database: Database, owner: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a slow trigger, or by bodies that are slow to store: the same batch would never end."""
+    monkeypatch.setattr("consumers.sync.database.STATEMENT_S", 1)
+    await database.close()
+    change(owner, trigger("perform pg_sleep(0.4);", "true"))
+    assert await deliver(database, a_stored_batch(*records())) == []
+    with psycopg.connect(owner) as connection:
+        assert connection.execute("select count(*) from hookline.messages").fetchone() == (5,)
+
+
 async def test_repeats_are_neither_refused_nor_taken_for_dropped(
     database: Database, owner: str
 ) -> None:
