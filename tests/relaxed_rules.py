@@ -58,6 +58,24 @@ class NamedByTheWriter(RemoteStore):
         return name.replace(segment.hour(name), f"{hour:%Y-%m-%dT%H}")
 
 
+class NewestHour(RemoteStore):
+    """Not "the last segment is that whose name sorts last": the last one of the newest hour."""
+
+    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+        """Look at the newest hour alone."""
+        del known
+        names = await self.names(partition)
+        return max(names, key=lambda name: (segment.hour(name), name), default=None)
+
+
+class Believing(RemoteStore):
+    """Not "the hint is no authority": a segment that was seen is taken for the last."""
+
+    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+        """Search only where no segment is known."""
+        return known or await super().last(partition)
+
+
 class Hasty(Blind):
     """Not "the next begins only after that is confirmed": it begins at once."""
 
@@ -173,5 +191,7 @@ NEEDED = {
 USEFUL = {
     "begun behind the last segment in memory": Rules(archive=Remembering),
     "the beginning is not in the store": Rules(archive=NoBeginning),
+    "the last segment is that of the newest hour": Rules(remote=NewestHour),
+    "the hint is believed": Rules(remote=Believing),
     "the last segment expires": Rules(keeps_last=False, delete=delete_all, archive=Blind),
 }

@@ -27,6 +27,7 @@ RATES = {
     "unavailable": (0.02, 0.2),
     "answer lost": (0.02, 0.2),
     "slow": (0.02, 0.1),
+    "hint lies": (0.1, 0.5),
     "sleep": (0.002, 0.02, 0.1),
     "not committed": (0.3, 0.9),
     "client lost": (0.005, 0.02),

@@ -97,6 +97,8 @@ class RemoteStore(Store):
             return await self.life.ask(partial(self.store.page, partition, offset))
 
         offset = segment.first_offset(known) if known else 0
+        if self.life.world.hit("hint lies"):
+            offset = self.life.world.chance.randrange(4000)
         return await search(page, known=offset, page_names=PAGE_NAMES)
 
     async def summary(self, name: str) -> Summary:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
@@ -12,8 +13,9 @@ from tcp_proxy import Network, TcpProxy, tcp_proxy
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
+from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import Exists, Store, open_store
-from consumers.runtime.batch import Position
+from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from ops.embedded import child
 
@@ -141,6 +143,24 @@ async def test_a_network_that_fails_is_an_outage(
     network.becomes(Network.WORKS)
     await archive.handle(a_batch(5))
     assert await archive.position(P0) == Position(6, (5, "o" * 16, 5))
+
+
+async def test_questions_that_are_given_up_leave_few_threads(
+    store: Store, network: TcpProxy
+) -> None:
+    """Of many that nobody answers; afterwards the store is asked again."""
+    archive = Archive(store)
+    await archive.begin(P0, Position(5))
+    network.becomes(Network.SWALLOWS)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await asyncio.gather(*(archive.position(Partition("t", n)) for n in range(20)))
+    listing = [thread for thread in threading.enumerate() if thread.name.startswith("list")]
+    assert len(listing) == LISTINGS_MAX
+    network.becomes(Network.WORKS)
+    async with asyncio.timeout(20):
+        assert await archive.position(P0) == Position(5)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,15 @@ import asyncio
 import os
 import shutil
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import orjson
 import pytest
 import year_of_names as year
 from archives import numbered
@@ -19,6 +23,7 @@ from consumers.archive.listing import PAGE_NAMES
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.lane import HANDLE_S
+from ops import expire
 from ops.embedded import child
 
 Got = TypeVar("Got")
@@ -26,12 +31,17 @@ NUMBERS = range(year.PARTITIONS)
 # Of 526 that a partition has.
 LISTS_MAX = 20
 LINKS_MAX = 60_000
+OLDEST = 50
+WRITTEN = [*range(OLDEST + 1), *range(year.MINUTES - 60, year.MINUTES)]
+# A partition's names take 50 MB, and the command without an archive 100.
+RSS_BYTES_MAX = 300 << 20
+HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 SERVER = Path(__file__).parents[1] / "s3_year.py"
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A year of names; six partitions by links to one. Only the last segment has a content."""
+    """A year of names; six partitions by links to one. Some segments have a content: WRITTEN."""
     archive = tmp_path_factory.mktemp("year")
     first, *others = (archive / str(year.partition(number)) for number in NUMBERS)
     first.mkdir(parents=True)
@@ -43,9 +53,11 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             Path(linked).touch()
         else:
             os.link(linked, f"{archive}/{name}")
-    last = archive / year.name(0, year.MINUTES - 1)
-    last.unlink()
-    last.write_bytes(year.content(0, year.MINUTES - 1))
+    for minute in WRITTEN:
+        path = archive / year.name(0, minute)
+        path.unlink()
+        path.write_bytes(year.content(0, minute))
+        os.utime(path, (0, 0))
     for other in others:
         other.symlink_to(first.name)
     yield archive
@@ -86,18 +98,60 @@ async def test_the_end_of_a_year_is_found_in_a_directory(
     directory: Path, say: Callable[[str], None]
 ) -> None:
     """By a process that has seen none of it; the newest hour is not the end."""
-    one, all_six = [], []
+    one = []
     for _ in range(3):
         archive = Archive(open_store(str(directory)))
         position, took = await timed(archive.position(year.partition(0)))
         assert position == year.position(0)
         one.append(took)
-        positions, took = await timed(six(open_store(str(directory))))
-        assert positions == [year.position(0)] * len(NUMBERS)
-        all_six.append(took)
+    positions, six_took = await timed(six(open_store(str(directory))))
+    assert positions == [year.position(0)] * len(NUMBERS)
     say(
-        f"directory: {year.MINUTES} names, end found in {statistics.median(one):.2f} s, "
-        f"of {len(NUMBERS)} partitions at once in {statistics.median(all_six):.2f} s (median of 3)"
+        f"directory: {year.MINUTES} names, end found in {statistics.median(one):.2f} s (median of "
+        f"3), of {len(NUMBERS)} partitions at once in {six_took:.2f} s"
+    )
+
+
+def hookline(*arguments: object) -> tuple[str, int, float]:
+    """Run a command in a process of its own; return its output, its memory and its seconds."""
+    began_s = time.monotonic()
+    with (
+        tempfile.TemporaryFile() as out,
+        subprocess.Popen([HOOKLINE, *map(str, arguments)], stdout=out) as process,
+    ):
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        assert process.returncode == 0
+        return out.read().decode(), usage.ru_maxrss << 10, time.monotonic() - began_s
+
+
+@pytest.mark.timeout(300)
+async def test_commands_read_some_of_a_year(
+    directory: Path, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """They list all names of a partition, here of one, in little memory."""
+    alone = tmp_path / str(year.partition(0))
+    alone.parent.mkdir()
+    alone.symlink_to(directory / str(year.partition(0)))
+    hour = ("--since", "2025-12-31T23", "--until", "2026-01-01")
+    lines, rss_bytes, cat_s = hookline(*("archive", "cat", "--archive", tmp_path, *hour))
+    assert len(lines.splitlines()) == 60 - len(year.BACK)
+    copied, parquet_rss_bytes, parquet_s = hookline(
+        *("archive", "parquet", "--archive", tmp_path, "--to", tmp_path / "copy", *hour, "--json")
+    )
+    assert orjson.loads(copied)["records"] == 60 - len(year.BACK)
+    assert max(rss_bytes, parquet_rss_bytes) < RSS_BYTES_MAX
+
+    async def kafka(partitions: list[Partition]) -> dict[Partition, int]:
+        return dict.fromkeys(partitions, 2 * OLDEST)
+
+    store = open_store(str(tmp_path))
+    planned = await expire.plan(store, log_starts=kafka, before_ms=2**60, step=lambda: None)
+    assert [len(going) for going in planned.values()] == [OLDEST]
+    say(
+        f"a year of a partition: an hour by cat in {cat_s:.1f} s with {rss_bytes / 1e6:.0f} MB, "
+        f"by parquet in {parquet_s:.1f} s with {parquet_rss_bytes / 1e6:.0f} MB"
     )
 
 
