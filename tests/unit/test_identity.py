@@ -147,3 +147,130 @@ def test_keys_of_different_conversations_differ() -> None:
     keys = {record_of({"CallbackCommand": "X"}, body).key for body in bodies}
     assert len(keys) == len(bodies)
     assert all(key and len(key) <= KEY_BYTES_MAX for key in keys)
+
+
+UNNAMED = {"MsgKey": None, "MsgSeq": 901, "MsgRandom": 77, "MsgTime": 1764688415}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"MsgKey": "901_77_1764688415"}, True),
+        ({"MsgKey": "any text"}, True),
+        (UNNAMED, True),
+        (UNNAMED | {"MsgSeq": "901", "MsgRandom": None, "Random": "77"}, True),
+        ({"MsgKey": ""}, False),
+        ({"MsgKey": "0_0_0"}, False),
+        ({"MsgKey": 901}, False),
+        ({"MsgKey": ["901_77_1764688415"]}, False),
+        (UNNAMED | {"MsgSeq": 0}, False),
+        (UNNAMED | {"MsgRandom": 0}, False),
+        (UNNAMED | {"MsgTime": None}, False),
+        (UNNAMED | {"MsgSeq": True}, False),
+        (UNNAMED | {"MsgSeq": "one"}, False),
+    ],
+    ids=str,
+)
+def test_only_a_named_message_may_be_reported_at_another_time(
+    fields: dict[str, Any], *, named: bool
+) -> None:
+    """Two messages without a name are two, although they say the same."""
+    ids = {id_of(a_body(**fields, EventTime=at)) for at in (EVENT_TIME, EVENT_TIME + 1)}
+    assert len(ids) == (1 if named else 2)
+    devices = {id_of(a_body(**fields, EventTime=1), opt_platform=on) for on in ("iOS", "Web")}
+    assert len(devices) == (1 if named else 2)
+
+
+@pytest.mark.parametrize(
+    ("document", "carried"),
+    [
+        ({"EventTime": EVENT_TIME}, True),
+        ({"EventTime": str(EVENT_TIME)}, True),
+        ({"EventTime": 1670574414123.5}, True),
+        ({"EventTime": 0}, False),
+        ({"EventTime": "0"}, False),
+        ({"EventTime": ""}, False),
+        ({"EventTime": None}, False),
+        ({"EventTime": True}, False),
+        ({"EventTime": -1}, False),
+        ({"EventTime": "soon"}, False),
+        ({"EventTime": [EVENT_TIME]}, False),
+        ({"MsgTime": 1764688415}, False),
+        ({"LastReadTime": 1764688415}, False),
+        ({"Events": [{"EventTime": 1557481127}, {"EventTime": 1557481128}]}, True),
+        ({"Events": [{"EventTime": 1557481127}, {}]}, False),
+        ({"Events": [{"EventTime": 1557481127}, 1557481128]}, False),
+        ({"Events": []}, False),
+        ({"Events": {"EventTime": 1557481127}}, False),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_a_repeat_has_the_id_of_the_first_if_it_carries_a_time(
+    document: dict[str, Any], *, carried: bool
+) -> None:
+    """Without a time nobody can tell a repeat from another event that says the same."""
+    assert bool(id_of(json.dumps(document).encode(), command="New.Command")) is carried
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ("C2C.CallbackBeforeSendMsg", "MsgTime"),
+        ("C2C.CallbackAfterSendMsg", "MsgTime"),
+        ("Live.CallbackAfterStartBattle", "StartTime"),
+        ("Live.CallbackAfterEndBattle", "EndTime"),
+    ],
+)
+def test_some_commands_have_another_time(command: str, field: str) -> None:
+    """It dates the event itself, and the table of commands names it."""
+    assert id_of(json.dumps({field: 1764688415}).encode(), command=command)
+    assert not id_of(json.dumps({"TaskTime": 1764688415}).encode(), command=command)
+
+
+def test_of_doubled_keys_the_last_counts() -> None:
+    """As in every reader of JSON that we have, so nobody sees the others."""
+    template = (
+        b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","MsgKey":"a","To_Account":"%b",'
+        b'"To_Account":"%b","From_Account":"ann"}'
+    )
+    first, same, other = (
+        callback_record(a_callback(template % names))
+        for names in ((b"x", b"bob"), (b"y", b"bob"), (b"bob", b"x"))
+    )
+    assert (first.key, headers_of(first)[ID]) == (same.key, headers_of(same)[ID])
+    assert first.key != other.key
+    assert headers_of(first)[ID] != headers_of(other)[ID]
+
+
+@pytest.mark.parametrize(
+    "text", ['"\\ud800"', "[" * 300 + "]" * 300], ids=["half an emoji", "deeply nested"]
+)
+def test_a_message_that_cannot_be_written_again_is_identified_by_the_whole_request(
+    text: str,
+) -> None:
+    """A repeat has the id of the first, and nothing else has."""
+    head = '{"CallbackCommand":"C2C.CallbackAfterSendMsg","MsgKey":"a","CloudCustomData":'
+    bodies = [f'{head}{text},"UnreadMsgNum":{unread}}}'.encode() for unread in (1, 1, 2)]
+    ids = [id_of(body) for body in bodies]
+    assert ids[0] == ids[1] != ids[2]
+    assert id_of(bodies[0], client_ip="10.9.9.9") != ids[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("14", "00"), ("140", "0")),
+        (("1", "2 3"), ("1 2", "3")),
+    ],
+)
+def test_neighbouring_texts_do_not_run_together(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """Neither parameters of the URL nor the command and the app."""
+    for first, second in (("client_ip", "opt_platform"), ("sdkappid", "command")):
+        ids = {
+            id_of(b'{"EventTime":1}', **({"command": "X"} | {first: texts[0], second: texts[1]}))
+            for texts in (one, other)
+        }
+        assert len(ids) == 2
