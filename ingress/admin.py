@@ -74,7 +74,7 @@ class Health:
     async def watch(self) -> None:
         """Follow the size of the spool until cancelled."""
         while True:
-            self.growth.note(time.monotonic(), self.spool.bytes)
+            self.growth.note(time.monotonic(), self.spool.used_bytes)
             await asyncio.sleep(GROWTH_EVERY_S)
 
     def unready(self) -> str:
@@ -83,17 +83,18 @@ class Health:
             return "stopping"
         if self.intake.fault:
             return self.intake.fault
-        if self.spool.bytes >= self.settings.spool_bytes_max:
+        if self.spool.used_bytes >= self.settings.spool_bytes_max:
             return "the spool is full"
         return ""
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows; docs/operations.md explains each field."""
+        state = self.spool.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
             "instance": self.instance,
-            "origin": self.spool.origin,
-            "last_sequence": self.spool.last_sequence,
+            "origin": state.origin,
+            "last_sequence": state.last_sequence,
             "forwarded": self.forwarder.forwarded,
             "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready(),
@@ -102,8 +103,8 @@ class Health:
             "kafka_fault": self.forwarder.fault,
             "secrets_fault": self.apps.fault,
             "connections": self.server.open,
-            "spool_rows": self.spool.rows,
-            "spool_bytes": self.spool.bytes,
+            "spool_rows": state.rows,
+            "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
             "uptime_s": round(time.monotonic() - self.started_at, 3),
@@ -115,7 +116,7 @@ class Health:
         count_oks(self.server.oks)
         self.server.oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(self.spool.rows)
-        telemetry.INGRESS_SPOOL_BYTES.set(self.spool.bytes)
+        telemetry.INGRESS_SPOOL_BYTES.set(self.spool.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
         telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)

@@ -98,6 +98,14 @@ class Adopter:
                     )
                     await self._drain(spool)
                     log.warning("spool %s is drained", name)
+                elif damaged := spool.damaged():
+                    log.warning(
+                        "spool %s is drained, but rows are in quarantine: %s (hookline spool show "
+                        "%s)",
+                        name,
+                        ", ".join(map(str, damaged)),
+                        name,
+                    )
                 # Both while it is held: what its next holder stores must not seem to be known.
                 found, changed_at = summary(spool), self._changed_at(name)
             self._seen[name] = (changed_at, found)

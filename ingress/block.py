@@ -32,7 +32,7 @@ def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def pack(contents: Sequence[bytes], spool: str, first: int) -> bytes:
     """Return the block of rows numbered from `first` in the file `spool`."""
-    rows = [seal(content, spool, number) for number, content in enumerate(contents, first)]
+    rows = seal(contents, spool, first)
     head = struct.pack(f">{len(rows) + 1}I", len(rows), *map(len, rows))
     return b"".join((_checksum(head, spool, first), head, *rows))
 

@@ -33,6 +33,7 @@ def disk_faults() -> Iterator[None]:
         lmdb.BadRslotError,
         lmdb.CorruptedError,
         lmdb.InvalidError,
+        lmdb.NotFoundError,
         lmdb.PageNotFoundError,
         lmdb.VersionMismatchError,
     ) as error:

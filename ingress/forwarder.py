@@ -90,12 +90,17 @@ class Forwarder:
         self._aborted: bool | None = None
         # Of the topic that rows went to, as far as this process knows.
         self._topic_id: str | None = None
+        # The origin that the present producer and cursor belong to.
+        self._origin = spool.origin
+        # The rows in quarantine, by number, that the log has; None before the first report.
+        self._reported: frozenset[int] | None = None
         self.forwarded = spool.first_sequence() - 1
         self.fault = "not connected yet"
 
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
         backoff_s = BACKOFF_S
+        self._report_quarantined()
         while True:
             heed_cancellation()
             before = self.forwarded
@@ -124,7 +129,7 @@ class Forwarder:
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
 
     async def _forward(self) -> None:
-        origin = self._spool.origin
+        origin = self._origin = self._spool.origin
         if self._aborted is None:
             self._aborted = await was_aborted(self._bootstrap_servers, origin)
         async with self._producer() as producer:
@@ -135,7 +140,7 @@ class Forwarder:
             self._aborted = None
             cursor, fingerprint, topic_id = await self._cursor()
             if self._went_back(cursor, fingerprint):
-                await self._begin_anew(cursor)
+                await self._start_new_origin(cursor)
                 return
             async with asyncio.timeout(START_S):
                 present = await present_topic_id(producer)
@@ -148,6 +153,7 @@ class Forwarder:
             clock = asyncio.get_running_loop().time
             while True:
                 heed_cancellation()
+                self._report_quarantined()
                 begun = clock()
                 self._stored.clear()
                 try:
@@ -161,6 +167,8 @@ class Forwarder:
                 except Damaged as damaged:
                     await self._quarantine(damaged.sequence, str(damaged))
                     continue
+                if self._spool.origin != origin:
+                    return  # a commit that seemed to fail had started a new one
                 if gathered.rows:
                     await self._carry(producer, gathered)
                 else:
@@ -208,13 +216,36 @@ class Forwarder:
 
     async def _quarantine(self, sequence: int, why: str) -> None:
         await self._intake.between(partial(self._spool.quarantine, sequence))
-        INGRESS_ROWS_DAMAGED.inc()
-        log.critical(
-            "%s; it is in quarantine in the spool's file and will not be sent (hookline spool show "
-            "%s), and audit reports it as missing",
-            why,
-            self._spool.name,
-        )
+        self._report_quarantined(why)
+
+    def _report_quarantined(self, why: str = "a commit that seemed to fail was kept") -> None:
+        """
+        Log and count the rows that went into quarantine since the last call.
+
+        The state says which: a commit that seemed to fail may have taken some there, too. The first
+        call logs those that were there before.
+        """
+        state, before = self._spool.state, self._reported
+        if state.quarantined is before:
+            return
+        self._reported = state.quarantined
+        if before is None and state.damaged:
+            log.warning(
+                "rows of spool %s are in quarantine from before: %s (hookline spool show %s)",
+                state.origin,
+                ", ".join(map(str, state.damaged)),
+                self._spool.name,
+            )
+        elif before is not None and (taken := state.quarantined - before):
+            INGRESS_ROWS_DAMAGED.inc(len(taken))
+            log.critical(
+                "%s; rows of spool %s are in quarantine in its file and will not be sent: %s "
+                "(hookline spool show %s); audit reports them as missing",
+                why,
+                state.origin,
+                ", ".join(str(number - state.base) for number in sorted(taken)),
+                self._spool.name,
+            )
 
     async def _idle(self, producer: AIOKafkaProducer) -> None:
         """Return when there is something to send; meanwhile make sure that Kafka is there."""
@@ -239,10 +270,10 @@ class Forwarder:
         # "": it has been let go, or its block is damaged, which says nothing.
         return self._spool.fingerprint(cursor) not in ("", fingerprint)
 
-    async def _begin_anew(self, cursor: int) -> None:
+    async def _start_new_origin(self, cursor: int) -> None:
         before, ends_at = self._spool.origin, self._spool.last_sequence
         self._intake.let_go(0)
-        await self._intake.between(self._spool.begin_anew)
+        await self._intake.between(self._spool.start_new_origin)
         self.forwarded, self._rows_max = 0, ROWS_MAX
         self._instead.clear()  # of the old origin's numbers
         log.critical(
@@ -278,7 +309,7 @@ class Forwarder:
         metadata = f"{gathered.fingerprint} {self._topic_id or ''}".rstrip()
         cursor = OffsetAndMetadata(gathered.last, metadata)
         await producer.send_offsets_to_transaction(
-            {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._spool.origin)
+            {TopicPartition(CALLBACKS.name, 0): cursor}, group(self._origin)
         )
         await self._whole(producer, producer.commit_transaction())
 
@@ -311,7 +342,7 @@ class Forwarder:
         cursor = TopicPartition(CALLBACKS.name, 0)
         reader = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
-            group_id=group(self._spool.origin),
+            group_id=group(self._origin),
             enable_auto_commit=False,
         )
         async with started(reader, START_S), asyncio.timeout(START_S):
@@ -321,7 +352,7 @@ class Forwarder:
         # The consumer knows errors from absence but not the metadata; the admin client the reverse.
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
         async with started(admin, START_S), asyncio.timeout(START_S):
-            offsets = await admin.list_consumer_group_offsets(group(self._spool.origin))
+            offsets = await admin.list_consumer_group_offsets(group(self._origin))
         if cursor not in offsets or offsets[cursor].offset != committed:
             raise KafkaError(f"the cursor is {committed}, but its metadata cannot be read now")
         fingerprint, _, topic_id = offsets[cursor].metadata.partition(" ")
@@ -330,7 +361,7 @@ class Forwarder:
     def _producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
-            transactional_id=self._spool.origin,
+            transactional_id=self._origin,
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             request_timeout_ms=5000,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,

@@ -213,7 +213,10 @@ class Intake:
             else:
                 work.done.set_result(None)
         if work.group and not failed:
-            self._spool.remember([(each.received_at_ms, each.record) for each in work.group])
+            self._spool.remember(
+                [(each.received_at_ms, each.record) for each in work.group],
+                sum(len(each.content) for each in work.group),
+            )
             INGRESS_COMMIT_ROWS.observe(len(work.group))
             INGRESS_COMMIT_S.observe(took_s)
             INGRESS_ANSWER_S.observe(time.perf_counter() - work.since)

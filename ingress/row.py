@@ -5,6 +5,7 @@ LMDB has no checksums of its own, so every row carries one, over its place as we
 stands at another number or in another spool is as damaged as one with a flipped bit.
 """
 
+from collections.abc import Iterable
 from zlib import crc32
 
 import msgspec
@@ -39,9 +40,13 @@ def encode(record: Record, received_at_ms: int) -> bytes:
     return _encoder.encode((received_at_ms, record))
 
 
-def seal(content: bytes, spool: str, number: int) -> bytes:
-    """Return the row as it is stored under `number` in the file `spool`."""
-    return _checksum(content, spool, number) + content
+def seal(contents: Iterable[bytes], spool: str, first: int) -> list[bytes]:
+    """Return rows as they are stored in the file `spool`, from the number `first` on."""
+    place = crc32(b"%s/" % spool.encode())
+    return [
+        crc32(content, crc32(b"%d" % number, place)).to_bytes(CHECKSUM_BYTES, "big") + content
+        for number, content in enumerate(contents, first)
+    ]
 
 
 def unseal(stored: bytes, spool: str, number: int) -> tuple[int, Record]:

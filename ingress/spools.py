@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingress.disk import Broken, Corrupt, Full, disk_faults
-from ingress.spool import MAP_MARGIN_BYTES, Spool
+from ingress.spool import Spool
+from ingress.spool_file import MAP_MARGIN_BYTES
 from ingress.verify import DAMAGED
 
 log = logging.getLogger(__name__)
@@ -165,12 +166,13 @@ def set_asides(directory: Path) -> Iterator[Summary]:
 
 def summary(spool: Spool) -> Summary:
     """Return what is to be told of an open spool."""
+    state = spool.state  # once, or the origin could be one commit's and its end another's
     return Summary(
         spool.name,
-        spool.origin,
-        spool.last_sequence,
-        rows=spool.rows,
-        damaged=tuple(spool.damaged()),
+        state.origin,
+        state.last_sequence,
+        rows=state.rows,
+        damaged=tuple(state.damaged),
     )
 
 

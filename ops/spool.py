@@ -9,7 +9,8 @@ import click
 
 from ingress.disk import Broken, Corrupt, Full
 from ingress.row import Damaged, Row
-from ingress.spool import MAP_MARGIN_BYTES, Spool
+from ingress.spool import Spool
+from ingress.spool_file import MAP_MARGIN_BYTES
 from ingress.spools import Held, Summary, hold, names, summaries
 from ops.terminal import err, json_option, print_json
 

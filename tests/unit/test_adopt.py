@@ -12,10 +12,11 @@ from builders import a_wire_record
 
 from ingress import adopt
 from ingress.adopt import Adopter
+from ingress.draft import REMOVED_BLOCKS_MAX
 from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import encode
-from ingress.spool import REMOVED_BLOCKS_MAX, Spool
+from ingress.spool import Spool
 from ingress.spools import Held, hold, locked, set_asides, take
 
 BYTES_MAX = 1 << 20

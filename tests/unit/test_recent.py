@@ -72,7 +72,7 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
     def store(count: int) -> None:
         stored = [(n, a_wire_record(n)) for n in range(count)]
         spool.commit([encode(record, at) for at, record in stored], 0)
-        spool.remember(stored)
+        spool.remember(stored, 0)
 
     def both(after: int) -> None:
         with_it = spool.since(after, rows_max=7, bytes_max=BYTES_MAX)
@@ -91,7 +91,7 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
     spool.forget(6)
     for after in (6, 8, 11):
         both(after)
-    spool.begin_anew()
+    spool.start_new_origin()
     for after in range(8):
         both(after)
     store(3)

@@ -10,8 +10,8 @@ from builders import a_wire_record
 from ingress import spools
 from ingress.block import pack
 from ingress.disk import Full
+from ingress.draft import REMOVED_BLOCKS_MAX
 from ingress.row import Damaged, encode, seal, unseal
-from ingress.spool import REMOVED_BLOCKS_MAX
 from ingress.spools import Held, Summary, hold, names, summaries, take
 
 BYTES_MAX = 1 << 20
@@ -77,7 +77,7 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
             except Full:
                 break
         full_at = spool.last_sequence
-        assert spool.bytes <= BYTES_MAX
+        assert spool.used_bytes <= BYTES_MAX
         while spool.removable(full_at):
             spool.commit([], full_at)
         assert spool.rows == 0
@@ -111,7 +111,7 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
 
 def test_a_row_is_bound_to_its_place() -> None:
     """A flipped bit, another number or another spool fails the checksum."""
-    row = seal(encode(a_wire_record(), 5), "origin", 7)
+    (row,) = seal([encode(a_wire_record(), 5)], "origin", 7)
     assert unseal(row, "origin", 7) == (5, a_wire_record())
     flipped = row[:-1] + bytes([row[-1] ^ 1])
     for stored, spool, number in (
@@ -130,7 +130,7 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     spool.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
-    stored = seal(contents(2)[1], spool.name, 2)
+    (stored,) = seal(contents(2)[1:], spool.name, 2)
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
@@ -167,7 +167,7 @@ def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Pa
         spool.commit([content], 0)
     spool.commit([], 2)
     before = spool.origin
-    spool.begin_anew()
+    spool.start_new_origin()
     assert spool.origin != before
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
@@ -176,21 +176,21 @@ def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Pa
     assert [(row.sequence, row.received_at_ms) for row in rows] == [(1, 3), (2, 4), (3, 5)]
     again.commit(contents(1), 2)
     assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [3, 4]
-    again.begin_anew()
+    again.start_new_origin()
     assert (again.first_sequence(), again.last_sequence) == (1, 2)
     again.commit([], 2)
     assert (again.first_sequence(), again.removable(2)) == (3, False)
     again.close()
 
 
-def test_a_full_spool_can_begin_anew(tmp_path: Path) -> None:
+def test_a_full_spool_can_start_new_origin(tmp_path: Path) -> None:
     """It costs no room: no row is touched."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     with contextlib.suppress(Full):
         while True:
             spool.commit(contents(50), 0)
     rows = spool.rows
-    spool.begin_anew()
+    spool.start_new_origin()
     assert (spool.rows, spool.last_sequence) == (rows, rows)
     spool.close()
 

@@ -1,0 +1,163 @@
+"""
+The machine of tests/property/test_spool.py over many more runs, and over spools that are wrong.
+
+RUNS says how many runs; what happened in them is printed.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from spool_machine import SpoolMachine
+
+from ingress import draft, spool, stored_rows
+from ingress.disk import disk_faults
+from ingress.draft import Draft, Index, read_state
+from ingress.spool import Spool
+from ingress.state import State
+
+RUNS = int(os.environ.get("RUNS", "2000"))
+PORTIONS = 8
+STEPS = 50
+# A spool that is wrong is found out within so many runs.
+WRONG_RUNS_MAX = 1500
+
+Wrong = Callable[[pytest.MonkeyPatch], None]
+
+
+def _run(number: int, runs: int) -> None:
+    run_state_machine_as_test(
+        seed(number)(type("Machine", (SpoolMachine,), {})),
+        settings=settings(
+            max_examples=runs,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            # Of a failure the seed is enough; to shrink it takes minutes.
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+            verbosity=Verbosity.quiet,
+        ),
+    )
+
+
+def run(number: int) -> Counter[str]:
+    """Return what happened in the runs of one seed."""
+    SpoolMachine.counts.clear()
+    _run(number, RUNS // PORTIONS)
+    return SpoolMachine.counts
+
+
+@pytest.mark.timeout(600)
+def test_thousands_of_runs_lose_no_row_and_give_no_number_twice(
+    say: Callable[[str], None],
+) -> None:
+    """Whatever call of LMDB fails, or is the process's last."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        counted = sum(pool.map(run, range(PORTIONS)), Counter[str]())
+    kinds: Counter[str] = Counter()
+    for what, count in counted.items():
+        kinds[what.partition(" in ")[0] + " (by call)" if " in " in what else what] += count
+    say(f"{RUNS} runs of a spool: {', '.join(f'{n} {what}' for what, n in kinds.most_common())}")
+    assert counted["rows delivered"] > RUNS
+
+
+def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
+    """A failed commit leaves a state that the file does not have."""
+
+    def write(self: Spool, change: Callable[[Draft], Any]) -> Any:
+        file = self._opened()
+        index, self._index = self._index, None
+        with disk_faults(), file.env.begin(write=True) as txn:
+            state = self._state
+            if index is None:
+                state, index = read_state(txn, file, self.name)
+            changing = Draft(txn, file, self.name, state, index)
+            changed = change(changing)
+            self._state = changing.finished()
+        self._index = index
+        return changed
+
+    patch.setattr(Spool, "_write", write)
+
+
+def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
+    """The next write goes on from the state before it, with the index that it changed."""
+
+    def write(self: Spool, change: Callable[[Draft], Any]) -> Any:
+        file = self._opened()
+        assert self._index
+        with disk_faults(), file.env.begin(write=True) as txn:
+            changing = Draft(txn, file, self.name, self._state, self._index)
+            changed = change(changing)
+            state = changing.finished()
+        self._state = state
+        return changed
+
+    patch.setattr(Spool, "_write", write)
+
+
+def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
+    """It is gone after a restart."""
+
+    def quarantine(self: Draft, sequence: int) -> None:
+        self._quarantined = self.before.quarantined | {self.before.base + sequence}
+
+    patch.setattr(Draft, "quarantine", quarantine)
+
+
+def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
+    """A drained spool begins again at a number that it gave before."""
+
+    def read(*args: object) -> tuple[State, Index]:
+        state, index = read_state(*args)  # type: ignore[arg-type]
+        if not index.last_block():
+            state = state._replace(first_number=1, last_number=0, base=0)
+        return state, index
+
+    patch.setattr(spool, "read_state", read)
+
+
+def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:
+    """Rows that are well are not sent."""
+
+    def remains(*args: object) -> Iterator[tuple[int, bytes]]:
+        cursor, state, name, number = args
+        for each, left in stored_rows.remains(cursor, state, name, number):  # type: ignore[arg-type]
+            yield each, left
+            yield each + 1, b""
+
+    patch.setattr(draft, "remains", remains)
+
+
+WRONG: list[Wrong] = [
+    the_state_changes_before_the_commit,
+    a_failed_commit_is_not_read_again,
+    the_quarantine_is_kept_in_memory_alone,
+    the_last_number_is_not_kept,
+    one_damaged_row_takes_its_block_along,
+]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+def test_a_spool_that_is_wrong_is_found_out(
+    wrong: Wrong, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]
+) -> None:
+    """Each in a way that was or could be the product's."""
+    SpoolMachine.counts.clear()
+    wrong(monkeypatch)
+    found = False
+    try:
+        _run(1, WRONG_RUNS_MAX)
+    except BaseException as error:  # noqa: BLE001 - hypothesis raises what it found
+        found = True
+        say(f"{wrong.__name__}: after {sum(SpoolMachine.counts.values())} writes: {error!r:.100}")
+    assert found
