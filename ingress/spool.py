@@ -204,7 +204,8 @@ class Spool:
         """
         Return the rows after `sequence`, in order, at least one if there is one.
 
-        They end before a damaged row; rows in quarantine are passed over.
+        They end before a damaged row; rows in quarantine are passed over. `sequence` is at least
+        what was let go, for the writer may remove those rows at any time.
 
         Raises:
             Damaged: the first of them is not what was stored.

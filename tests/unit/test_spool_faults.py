@@ -1,0 +1,320 @@
+"""Real failures of LMDB's commit, damaged keys and states, and what two threads share."""
+
+import errno
+import os
+import shutil
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lmdb
+import pytest
+from builders import a_wire_record
+
+from ingress.disk import Broken, Corrupt, Full, Panic
+from ingress.row import Damaged, encode
+from ingress.spool import Spool
+from ingress.spools import take
+
+BYTES_MAX = 1 << 20
+
+
+def contents(count: int) -> list[bytes]:
+    """Return `count` rows to store."""
+    return [encode(a_wire_record(number), number) for number in range(1, count + 1)]
+
+
+def sequences(spool: Spool, after: int = 0) -> list[int]:
+    """Return the sequences that a read returns."""
+    return [row.sequence for row in spool.since(after, rows_max=99, bytes_max=BYTES_MAX)]
+
+
+@contextmanager
+def in_place_of_the_file(path: Path, other: str, *, synchronous: bool) -> Iterator[None]:
+    """
+    Let LMDB write its data or, `synchronous`, its meta pages to `other` for a moment.
+
+    It has a descriptor of its own for each; that of the meta pages is opened with O_DSYNC.
+    """
+    (descriptor,) = (
+        int(each.name)
+        for each in Path("/proc/self/fd").iterdir()
+        if os.path.realpath(each) == str(path) and _is_synchronous(int(each.name)) == synchronous
+    )
+    kept = os.dup(descriptor)
+    broken = os.open(other, os.O_RDWR)
+    os.dup2(broken, descriptor)
+    os.close(broken)
+    try:
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def _is_synchronous(descriptor: int) -> bool:
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    (flags,) = (int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
+    return bool(flags & os.O_DSYNC)
+
+
+# /dev/full takes no byte (ENOSPC). /dev/null takes all, but cannot be synced (EINVAL): like a disk
+# whose fsync fails after the page cache took the pages.
+FAILURES = [
+    ("/dev/full", False, Full, "the data pages cannot be written"),
+    ("/dev/null", False, Broken, "fdatasync fails"),
+    ("/dev/full", True, Full, "the meta page cannot be written"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=[failure[3] for failure in FAILURES])
+@pytest.mark.parametrize("write", ["commit", "quarantine", "start_new_origin"])
+def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
+    tmp_path: Path, write: str, failure: tuple[str, bool, type[Exception], str]
+) -> None:
+    """After a failed meta page LMDB panics until the file is opened again; numbers go on."""
+    device, is_meta, kind, _ = failure
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    before = spool.state
+    writes: dict[str, Any] = {
+        "commit": lambda: spool.commit(contents(2), 0),
+        "quarantine": lambda: spool.quarantine(2),
+        "start_new_origin": spool.start_new_origin,
+    }
+    path = tmp_path / f"{spool.name}.lmdb"
+    with in_place_of_the_file(path, device, synchronous=is_meta), pytest.raises(kind):
+        writes[write]()
+    assert spool.state is before
+    if is_meta:
+        with pytest.raises(Panic):
+            spool.commit(contents(1), 0)
+        with pytest.raises(Panic):
+            sequences(spool)
+        spool.reopen()
+    assert sequences(spool) == [1, 2, 3]
+    spool.commit(contents(1), 0)
+    assert spool.state[:4] == (before.origin, 0, 1, 4)
+    assert (spool.state.quarantined, spool.rows) == (frozenset(), 4)
+    assert sequences(spool) == [1, 2, 3, 4]
+    state = spool.state
+    spool.close()
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert again.state == state
+    again.close()
+
+
+def test_a_file_whose_meta_page_failed_passes_the_verifier(tmp_path: Path) -> None:
+    """LMDB writes the old numbers over the new ones; such a file must not be set aside."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    with in_place_of_the_file(path, "/dev/full", synchronous=True), pytest.raises(Full):
+        spool.commit(contents(3), 0)
+    spool.close()
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert (again.name, sequences(again)) == (spool.name, [1, 2, 3])
+    again.close()
+
+
+def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An fsync that failed once may succeed later without having written them."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(1), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    written: list[tuple[int, bytes]] = []
+    pwrite = os.pwrite
+
+    def noted(descriptor: int, content: bytes, offset: int) -> int:
+        written.append((offset, content))
+        return pwrite(descriptor, content, offset)
+
+    def fails(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    before = path.read_bytes()
+    spool.reopen()
+    monkeypatch.setattr(os, "pwrite", noted)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fails)
+        for _ in range(2):
+            with pytest.raises(Broken, match="meta pages"):
+                spool.commit(contents(1), 0)
+    assert path.read_bytes() == before
+    # Each time anew, or the kernel would regard them as clean.
+    pages = before[: 2 * os.sysconf("SC_PAGE_SIZE")]
+    assert written == [(0, pages), (0, pages)]
+    assert sequences(spool) == [1]
+    spool.commit(contents(1), 0)
+    spool.commit(contents(1), 0)
+    assert (len(written), spool.last_sequence) == (3, 3)
+    spool.close()
+
+
+def test_threads_share_nothing_but_the_state(tmp_path: Path) -> None:
+    """
+    What the writer's thread assigns, the reader's thread does not read, and the other way round.
+
+    Every read and assignment of the spool's attributes is recorded while both run.
+    """
+    touched: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    class Recorded(Spool):
+        def __getattribute__(self, name: str) -> Any:
+            touched[threading.current_thread().name, "reads"].add(name)
+            return super().__getattribute__(name)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            touched[threading.current_thread().name, "assigns"].add(name)
+            super().__setattr__(name, value)
+
+    path = tmp_path / f"{'0' * 16}.lmdb"
+    spool = Recorded(path, path.with_suffix(".lock").open("ab"), BYTES_MAX)
+    touched.clear()
+
+    def write() -> None:
+        for number in range(1, 60):
+            spool.commit(contents(3), number)
+            spool.quarantine(spool.last_sequence)
+            with pytest.raises(Full):
+                spool.commit([b"x" * BYTES_MAX], 0, probe=True)
+        spool.start_new_origin()
+
+    def read() -> None:
+        while writer.is_alive():
+            # No row after this one is let go.
+            for row in spool.since(60, rows_max=5, bytes_max=BYTES_MAX):
+                spool.fingerprint(row.sequence)
+            for sequence in spool.damaged():
+                spool.damaged_row(sequence)
+            spool.forget(spool.first_sequence() + spool.rows + spool.used_bytes)
+            spool.removable(spool.last_sequence)
+            spool.remember([], 0)
+            spool.is_much_mapped()
+
+    writer = threading.Thread(target=write, name="writer")
+    reader = threading.Thread(target=read, name="reader")
+    writer.start()
+    reader.start()
+    writer.join()
+    reader.join()
+    assert touched["writer", "assigns"] & touched["reader", "reads"] == {"_state"}
+    assert not touched["reader", "assigns"] & touched["writer", "reads"]
+    assert not touched["reader", "assigns"] & touched["writer", "assigns"]
+    assert touched["reader", "assigns"]
+    spool.close()
+
+
+def changed(path: Path, database: bytes, key: bytes, new_key: bytes, value: bytes | None) -> None:
+    """Give an entry of a spool's file another key or value, as a flipped bit would."""
+    env = lmdb.open(str(path), subdir=False, max_dbs=3)
+    with env.begin(write=True) as txn:
+        db = env.open_db(database, txn, create=False)
+        kept = txn.pop(key, db=db)
+        assert kept is not None
+        txn.put(new_key, kept if value is None else value, db=db)
+    env.close()
+
+
+def drained(spool: Spool) -> list[int]:
+    """Forward everything as the forwarder does; return the sequences that were sent."""
+    sent: list[int] = []
+    after = spool.first_sequence() - 1
+    while True:
+        try:
+            rows = spool.since(after, rows_max=5, bytes_max=BYTES_MAX)
+        except Damaged as damaged:
+            spool.quarantine(damaged.sequence)
+            continue
+        if not rows:
+            return sent
+        sent += [row.sequence for row in rows]
+        after = sent[-1]
+
+
+@pytest.mark.parametrize(
+    ("block", "to"),
+    [(1, 0), (1, 2), (1, 3), (4, 2), (4, 3), (4, 5), (4, 6), (7, 5), (7, 6), (7, 8), (7, 9)],
+)
+def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int, to: int) -> None:
+    """No row is skipped in silence: each is sent or in quarantine, also those without a block."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    for _ in range(3):
+        spool.commit(contents(3), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    spool.close()
+    changed(path, b"blocks", block.to_bytes(8, "big"), to.to_bytes(8, "big"), None)
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert again.name == spool.name
+    sent = drained(again)
+    assert sorted([*sent, *again.damaged()]) == list(range(1, 10))
+    assert not set(sent) & set(range(block, block + 3))
+    again.commit(contents(1), 9)
+    assert sequences(again, 9) == [10]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("database", "key", "new_key"),
+    [
+        (b"meta", b"state", b"statf"),
+        (b"damaged", (2).to_bytes(8, "big"), (3).to_bytes(8, "big")),
+        (b"blocks", (1).to_bytes(8, "big"), (1 << 40).to_bytes(8, "big")),
+    ],
+)
+def test_a_file_that_contradicts_itself_is_set_aside(
+    tmp_path: Path, database: bytes, key: bytes, new_key: bytes
+) -> None:
+    """A lost state would give numbers twice, a wrong quarantine skip rows that are well."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    spool.quarantine(2)
+    path = tmp_path / f"{spool.name}.lmdb"
+    spool.close()
+    changed(path, database, key, new_key, None)
+    again = take(tmp_path, bytes_max=BYTES_MAX)
+    assert again.name != spool.name
+    (aside,) = tmp_path.glob("*set-aside*")
+    assert aside.name.startswith(spool.name)
+    again.close()
+
+
+def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
+    """A digit of the last number, say."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    path = tmp_path / f"{spool.name}.lmdb"
+    spool.close()
+    env = lmdb.open(str(path), subdir=False, max_dbs=3)
+    with env.begin() as txn:
+        state = txn.get(b"state", db=env.open_db(b"meta", txn, create=False)) or b""
+    env.close()
+    kept = tmp_path / "kept"
+    shutil.copy(path, kept)
+    assert state
+    for at in range(8 * len(state)):
+        shutil.copy(kept, path)
+        flipped = bytearray(state)
+        flipped[at // 8] ^= 1 << at % 8
+        changed(path, b"meta", b"state", b"state", bytes(flipped))
+        with path.with_suffix(".lock").open("ab") as lock, pytest.raises(Corrupt):
+            Spool(path, lock, BYTES_MAX)
+
+
+def test_a_row_that_is_not_waiting_cannot_be_put_into_quarantine(tmp_path: Path) -> None:
+    """A second attempt after a commit that seemed to fail does no harm."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool.commit(contents(3), 0)
+    spool.commit(contents(3), 3)
+    spool.quarantine(5)
+    state = spool.state
+    for sequence in (0, 1, 3, 5, 7, 100):
+        spool.quarantine(sequence)
+        assert spool.state == state
+    assert sequences(spool, 3) == [4, 6]
+    spool.close()
