@@ -1,5 +1,6 @@
 """The disk or the spool is full: refused at once, never a crash, and accepted again by itself."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -91,6 +92,72 @@ async def test_a_full_disk_is_refused_at_once_and_left_behind_by_itself(
         f"{max(refused_s) * 1000:.0f} ms"
     )
     proof.assert_holds()
+
+
+@pytest.mark.timeout(150)
+async def test_a_damaged_row_is_not_passed_over_while_the_disk_is_full(
+    broker: Broker, new_ingress: NewIngress, tmp_path: Path, disk: Path, say: Say
+) -> None:
+    """Nothing is sent that comes after it, until its bytes are in quarantine and it is named."""
+    topic = await Topic.from_now(broker.address)
+    ingress = new_ingress(
+        disk / "spools",
+        broker.address,
+        wrap=own_disk(disk, DISK_BYTES),
+        log=tmp_path / "ingress.log",
+    )
+    await ingress.start()
+    ballast = Ballast(ingress, disk)
+    with broker.frozen():
+        # A block of its own, and more pages than a spool has in a row that no row has left.
+        async with Senders(ingress.port, connections=1, sizes=(60_000,), rounds=1) as first:
+            await first.stop()
+        (damaged,) = first.ok
+        # So many that the first is not in memory any more.
+        async with Senders(ingress.port, connections=8, sizes=(20_000,)) as senders:
+            await senders.until_more_ok(600)
+            flip_a_bit(Path(f"/proc/{ingress.process.pid}/root{disk}/spools"), damaged)
+            ballast.fill()
+            await senders.until_more_refused(20)
+    fault = "ingress at a row that cannot be put into quarantine"
+    await until(lambda: "stopped at 0: mdb" in ingress.log.read_text(), fault, 60)
+    await asyncio.sleep(3)  # it tries again and again
+    status = await ingress.status()
+    assert (status["forwarded"], status["spools"][0]["damaged"]) == (0, [])
+    assert await quarantined(ingress) == 0
+    ballast.free()
+    await until(lambda: is_ready(ingress), "it is ready again, unasked")
+    await ingress.until_forwarded()
+    status = await ingress.status()
+    assert status["spools"][0]["damaged"] == [1]
+    assert await quarantined(ingress) == 1
+    assert ingress.log.read_text().count("are in quarantine in its file") == 1
+    ingress.kill()
+    proof = await topic.proof([damaged, *senders.ok])
+    say(f"a damaged row on a full disk: {proof}")
+    assert (proof.lost, proof.doubled) == ([damaged], [])
+
+
+def flip_a_bit(spools: Path, key: str) -> None:
+    """Change the row of the callback `key` on the disk, wherever the spool's file has it."""
+    (path,) = spools.glob("*.lmdb")
+    content = path.read_bytes()
+    found = content.find(key.encode())
+    assert found >= 0
+    with path.open("r+b") as file:
+        while found >= 0:
+            file.seek(found)
+            file.write(bytes([content[found] ^ 1]))
+            found = content.find(key.encode(), found + 1)
+
+
+async def quarantined(ingress: Ingress) -> float:
+    """Return the count of rows that went into quarantine."""
+    answer = await ingress.get("/metrics")
+    assert answer
+    name = "ingress_rows_quarantined_total "
+    lines = answer.body.decode().splitlines()
+    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 
 
 @pytest.mark.timeout(240)

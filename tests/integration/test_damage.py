@@ -45,6 +45,7 @@ def use(directory: Path, name: str) -> None:
         if spool.name != name:
             sys.exit(10)  # set aside
         damaged, after = 0, spool.first_sequence() - 1
+        waiting = set(range(after + 1, ROWS + 1))
         while True:
             try:
                 rows = spool.since(after, rows_max=50, bytes_max=BYTES_MAX)
@@ -57,7 +58,10 @@ def use(directory: Path, name: str) -> None:
             for row in rows:
                 if row.record.value != expected(row.sequence):
                     sys.exit(12)
+                waiting.remove(row.sequence)
             after = rows[-1].sequence
+        if spool.last_sequence != ROWS or not waiting <= set(spool.damaged()):
+            sys.exit(14)  # a number would be given twice, or rows are gone without a word
         spool.commit([encode(a_wire_record(1), 1)], after)
         sys.exit(11 if damaged else 0)
     except (Corrupt, Broken, Full):
