@@ -274,16 +274,15 @@ class SqlSink:
                 self._making_tables.release()
 
     def _check_positions(self, cursor: Any) -> None:
-        """Refuse a table that another release made: its columns are other ones."""
+        """Refuse a table that another release made: it lacks columns."""
         cursor.execute(f"{_ALL} where 1 = 0")
-        columns = {column[0] for column in cursor.description}
-        if columns != _COLUMNS:
+        columns = {column[0].lower() for column in cursor.description}
+        if missing := _COLUMNS - columns:
             raise Stopped(
-                f"The table hookline_positions of {self._name} was made by another release: it has "
-                f"the columns {', '.join(sorted(columns))}, and this release needs "
-                f"{', '.join(sorted(_COLUMNS))}. No release migrates it. Go back to the release "
-                "that made it, or drop the table and what was written, and build them from what "
-                "Kafka still has: start the consumer once with CONSUMER_REBUILD=true"
+                f"The table hookline_positions of {self._name} was made by another release: the "
+                f"columns {', '.join(sorted(missing))} are missing. No release migrates it. Go "
+                "back to the release that made it, or drop the table and what was written, and build "
+                "them from what Kafka still has: start the consumer once with CONSUMER_REBUILD=true"
             )
 
     def _prove(self, connection: Connection) -> None:
