@@ -6,20 +6,17 @@ written. A rival waits for the position's row and compares anew when it is free.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from secrets import randbelow
 from threading import Lock
-from traceback import clear_frames
-from typing import Any, Protocol
+from typing import Any
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.sql_connection import Connection, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
-
-log = logging.getLogger(__name__)
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
@@ -53,26 +50,6 @@ _PROBE_TOPIC = "probe"
 # Partitions make the tables one after the other, because a database may refuse those who do so at
 # the same time. One whose server hangs holds up the others this long at most.
 TABLES_S_MAX = 5.0
-
-
-class Connection(Protocol):
-    """What is used of a driver's connection. It must not commit by itself."""
-
-    def cursor(self) -> Any:
-        """Return a cursor with `execute`, `fetchone` and `rowcount`."""
-        ...
-
-    def commit(self) -> None:
-        """Make what was written durable."""
-        ...
-
-    def rollback(self) -> None:
-        """Take back what was written."""
-        ...
-
-    def close(self) -> None:
-        """End; what was not committed is taken back."""
-        ...
 
 
 class _Refused(Exception):
@@ -222,7 +199,7 @@ class SqlSink:
             yield self._open[partition].cursor()
             self._open[partition].commit()
         except BaseException as error:
-            _clear_frames(error)
+            free_cursors(error)
             self._drop(partition)
             failure = self._failure(error)
             if failure is SqlFailure.ROW:
@@ -255,8 +232,8 @@ class SqlSink:
             self._check_positions(cursor)
             self._prove(connection)
         except BaseException as error:
-            _clear_frames(error)
-            _end(connection)
+            free_cursors(error)
+            end(connection)
             if self._failure(error) is SqlFailure.ROW:
                 # Another member makes the same tables.
                 raise Unavailable(f"the database of {self._name}: {error}") from error
@@ -280,9 +257,9 @@ class SqlSink:
         if missing := _COLUMNS - columns:
             raise Stopped(
                 f"The table hookline_positions of {self._name} was made by another release: the "
-                f"columns {', '.join(sorted(missing))} are missing. No release migrates it. Go "
-                "back to the release that made it, or drop the table and what was written, and build "
-                "them from what Kafka still has: start the consumer once with CONSUMER_REBUILD=true"
+                f"columns {', '.join(sorted(missing))} are missing. No release migrates it. Start "
+                "the release that made it, or drop the table and what was written, and build them "
+                "from what Kafka still has: start the consumer once with CONSUMER_REBUILD=true"
             )
 
     def _prove(self, connection: Connection) -> None:
@@ -303,32 +280,7 @@ class SqlSink:
 
     def _drop(self, partition: Partition) -> None:
         if connection := self._open.pop(partition, None):
-            _end(connection)
-
-
-def _end(connection: Connection) -> None:
-    """
-    Roll back and close `connection`. The exception that led here counts, not one that follows.
-
-    Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
-    cursors lives.
-    """
-    for step in (connection.rollback, connection.close):
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
-            log.debug("ending a connection: %r", error)
-
-
-def _clear_frames(error: BaseException | None) -> None:
-    """
-    Free the local variables in the tracebacks of `error` and of those that led to it.
-
-    A cursor there that was not read to its end keeps a read lock in SQLite after the rollback.
-    """
-    while error is not None:
-        clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+            end(connection)
 
 
 @asynccontextmanager

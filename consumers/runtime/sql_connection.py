@@ -1,0 +1,54 @@
+"""A connection of any driver of PEP 249, and how it ends after an exception."""
+
+import logging
+from traceback import clear_frames
+from typing import Any, Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Connection(Protocol):
+    """What is used of a driver's connection. It must not commit by itself."""
+
+    def cursor(self) -> Any:
+        """Return a cursor with `execute`, `fetchone` and `rowcount`."""
+        ...
+
+    def commit(self) -> None:
+        """Make what was written durable."""
+        ...
+
+    def rollback(self) -> None:
+        """Take back what was written."""
+        ...
+
+    def close(self) -> None:
+        """End; what was not committed is taken back."""
+        ...
+
+
+def end(connection: Connection) -> None:
+    """
+    Roll back and close `connection`. The exception that led here counts, not one that follows.
+
+    Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
+    cursors lives.
+    """
+    for step in (connection.rollback, connection.close):
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
+            log.debug("ending a connection: %r", error)
+
+
+def free_cursors(error: BaseException | None) -> None:
+    """
+    Free the local variables in the tracebacks of `error` and of those that led to it.
+
+    A cursor there that was not read to its end keeps a read lock in SQLite after the rollback.
+    """
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        clear_frames(error.__traceback__)
+        seen.append(error)
+        error = error.__cause__ or error.__context__
