@@ -3,7 +3,8 @@ Whether one `ce_id`, or one (origin, sequence), was seen with two different cont
 
 The copies of one place must be equal byte for byte. The callbacks of one `ce_id` must have the same
 content, which schemas/identity.py defines. Memory is bounded by the number of callbacks, not by
-their size: 16 bytes for each place and 28 for each `ce_id`, and some 10 MB for 65 536 buckets.
+their size: 16 bytes for each place and 28 for each `ce_id`, some 150 for each repeat whose body is
+not that of the first, and some 10 MB for 65 536 buckets.
 Contents are compared by digests of 64 bits, identities by 80.
 """
 
@@ -16,15 +17,14 @@ from typing import NamedTuple
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Marks of a `ce_id`, see `mark`.
-MESSAGE = 1
-SETTLED = 2
+MESSAGE, SETTLED, ROW, ROW_MATCHES = 1, 2, 4, 8
 
 # Sequences of one origin lie together in runs, so that sequences far apart cost little.
 RUN = 256
 _KEY_BYTES = 8
 _CONTENT_BYTES = 8
 _ENTRY_BYTES = _KEY_BYTES + 12 + _CONTENT_BYTES
-_SEQUENCE_BITS = 62
+_SEQUENCE_BITS = 60
 # Topic, partition and offset in 64 bits, for people alone.
 _TOPICS = (CALLBACKS.name, DEAD_LETTERS.name, "another topic")
 _PARTITION_BITS = 14
@@ -42,10 +42,10 @@ class Place(NamedTuple):
 
     def __str__(self) -> str:
         """Return the place as people read it."""
-        return (
-            f"origin {self.origin} sequence {self.sequence}"
-            f" ({self.topic}/{self.partition} offset {self.offset})"
+        where = (
+            self.topic if self.offset < 0 else f"{self.topic}/{self.partition} offset {self.offset}"
         )
+        return f"origin {self.origin} sequence {self.sequence} ({where})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Difference:
     """
     Two contents where there must be one.
 
-    `ce_id` is the id that both places share; "" where both have the same origin and sequence.
+    `ce_id` is the id that both places share; "" where both have the same origin and sequence. A
+    place in the database has no partition and no offset: they are -1.
     """
 
     ce_id: str
@@ -76,6 +77,8 @@ class Contents:
         self._numbers: dict[str, int] = {}
         # By origin and run of sequences: RUN digests, 0 where none was seen, then RUN records.
         self._runs: dict[int, array[int]] = {}
+        # Places whose body is not that of the first place of their `ce_id`.
+        self._varied: set[tuple[int, int]] = set()
         # By the first two bytes of a `ce_id`.
         self._buckets: dict[bytes, bytearray] = {}
 
@@ -100,20 +103,61 @@ class Contents:
             stored = origin.to_bytes(4, "big") + place.sequence.to_bytes(8, "big")
             bucket += key[2:] + stored + found
             return False
+        first = self._first(bucket, entry)
+        if self._run(*first)[first[1] % RUN] != digest:
+            self._varied.add((origin, place.sequence))
         if bucket[entry + _ENTRY_BYTES - _CONTENT_BYTES : entry + _ENTRY_BYTES] != found:
-            stored_at = entry + _KEY_BYTES
-            first = int.from_bytes(bucket[stored_at : stored_at + 12], "big")
-            sequence = first & (1 << _SEQUENCE_BITS) - 1
-            self._differs(Difference(ce_id, self._place(first >> 64, sequence), place))
+            self._differs(Difference(ce_id, self._place(*first), place))
         return True
 
     def mark(self, ce_id: str, mark: int) -> bool:
         """Mark a `ce_id` that was added; return True if it did not have this mark."""
         bucket, at = self._find(_key(ce_id))
-        if at < 0 or bucket[at + _KEY_BYTES + 4] >> 6 & mark:
+        if at < 0 or bucket[at + _KEY_BYTES + 4] >> 4 & mark:
             return False
-        bucket[at + _KEY_BYTES + 4] |= mark << 6
+        bucket[at + _KEY_BYTES + 4] |= mark << 4
         return True
+
+    def is_of(self, ce_id: str, origin: str, sequence: int) -> bool:
+        """Return whether `ce_id` may be that of a callback that was added at this place."""
+        bucket, entry = self._find(_key(ce_id))
+        if entry < 0:
+            return False
+        here, first = (self._numbers[origin], sequence), self._first(bucket, entry)
+        return (
+            here == first
+            or here in self._varied
+            or self._run(*here)[sequence % RUN] == self._run(*first)[first[1] % RUN]
+        )
+
+    def is_marked(self, ce_id: str, mark: int) -> bool:
+        """Return whether a `ce_id` has a mark."""
+        bucket, at = self._find(_key(ce_id))
+        return at >= 0 and bool(bucket[at + _KEY_BYTES + 4] >> 4 & mark)
+
+    def row_matches(self, sha256: bytes, origin: str, sequence: int) -> bool | None:
+        """
+        Return whether a row of the database, by its body, is what was stored at this place.
+
+        None where the place was not seen, so that nobody can say.
+        """
+        number = self._numbers.get(origin)
+        if number is None:
+            return None
+        run = self._runs.get(number << _SEQUENCE_BITS | sequence // RUN)
+        if run is None or not run[sequence % RUN]:
+            return None
+        return run[sequence % RUN] == _number_of(sha256)
+
+    def place(self, origin: str, sequence: int) -> Place:
+        """Return where a callback that was added was seen first."""
+        return self._place(self._numbers[origin], sequence)
+
+    def _first(self, bucket: bytearray, entry: int) -> tuple[int, int]:
+        """Return the origin's number and the sequence of an entry's first place."""
+        at = entry + _KEY_BYTES
+        stored = int.from_bytes(bucket[at : at + 12], "big")
+        return stored >> 64, stored & (1 << _SEQUENCE_BITS) - 1
 
     def _find(self, key: bytes) -> tuple[bytearray, int]:
         """Return the bucket of `key` and where its entry begins, -1 if there is none."""
@@ -156,9 +200,14 @@ def _packed(place: Place) -> int:
     return (topic << _PARTITION_BITS | partition) << _OFFSET_BITS | offset
 
 
-def _digest(content: bytes) -> int:
+def _digest(body: bytes) -> int:
+    # The database has the same digests.
+    return _number_of(hashlib.sha256(body).digest())
+
+
+def _number_of(sha256: bytes) -> int:
     # 0 means that nothing was seen.
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") or 1
+    return int.from_bytes(sha256[:8], "big") or 1
 
 
 def _key(ce_id: str) -> bytes:

@@ -82,9 +82,11 @@ class _Reading:
         self._tally.forget_receipts()
         with connection.cursor(name="receipts") as receipts:
             receipts.execute(
-                "select origin, sequence from hookline.receipts r where exists"
-                " (select from hookline.messages m where m.ce_id = r.ce_id) or exists"
-                " (select from hookline.callbacks c where c.ce_id = r.ce_id)"
+                "select r.origin, r.sequence, r.ce_id,"
+                " coalesce(sha256(m.raw), m.body_sha256, sha256(c.raw), c.body_sha256)"
+                " from hookline.receipts r left join hookline.messages m using (ce_id)"
+                " left join hookline.callbacks c using (ce_id)"
+                " where m.ce_id is not null or c.ce_id is not null"
             )
             while some := receipts.fetchmany(RECEIPTS):
                 self.moved_at = time.monotonic()

@@ -19,6 +19,7 @@ from ops.ledger import Entry
 from ops.noted import Noted
 from ops.places import Places, Sequences, Settled
 from ops.report import Counted, Held, OriginReport, Report
+from ops.rows import Rows
 from schemas.body import Malformed, parse
 from schemas.dead_letter import CONNECT, GROUP
 from schemas.event import Event, NotACallback, event
@@ -59,6 +60,7 @@ class Tally:
         self._repeats = 0
         self._synced = synced
         self._counted = counted
+        self._rows = Rows(self._contents)
         self._statistics = Statistics(messages=0, people=None, applied={})
         self._messages = 0
         self._settled_messages = 0
@@ -91,8 +93,8 @@ class Tally:
             counted=self._figures() if self._counted else {},
             repeats=self._repeats,
             strangers=self._strangers,
-            different=self._differences,
-            different_listed=self._different,
+            different=self._differences + self._rows.different,
+            different_listed=[*self._different, *self._rows.listed()][: report.LISTED_MAX],
             doubts=self._doubts(),
             damaged=self._ends.damaged,
             not_audited=[sink for sink, audited in sinks.items() if not audited],
@@ -177,15 +179,18 @@ class Tally:
 
     def forget_receipts(self) -> None:
         """Forget what was seen of the database, before all of its receipts are read again."""
+        self._rows.forget()
         for places in self._places.values():
             places.synced = Sequences()
 
-    def see_receipts(self, receipts: Iterable[tuple[str, int]]) -> None:
-        """Count receipts of the database."""
-        for origin, sequence in receipts:
+    def see_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
+        """Count receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
+        for origin, sequence, ce_id, sha256 in receipts:
             places = self.places(origin)
-            if self._is_countable(origin, sequence):
-                places.synced.add(sequence)
+            if not self._is_countable(origin, sequence):
+                continue
+            places.synced.add(sequence)
+            self._rows.see(ce_id, sha256, origin, sequence)
 
     def see_row(self, identity: str, sha256: str) -> None:
         """Note that the database has a body of the ledger, with this digest."""

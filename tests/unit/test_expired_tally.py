@@ -1,5 +1,7 @@
 """What has expired everywhere is neither missing nor proven; what has not is judged as ever."""
 
+import hashlib
+
 import msgspec
 from archives import ORIGIN, numbered
 from builders import P0, a_body
@@ -48,7 +50,15 @@ def audited(
     for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=Line))
     if database is not None:
-        tally.see_receipts((ORIGIN, sequence) for sequence in database)
+        tally.see_receipts(
+            (
+                ORIGIN,
+                n,
+                dict(records[n].headers)["ce_id"].decode(),
+                hashlib.sha256(records[n].value).digest(),
+            )
+            for n in database
+        )
     return tally.report()
 
 

@@ -1,0 +1,80 @@
+"""The database as the audit reads it: every row is the callback that was stored, or is named."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+
+from consumers.runtime.batch import Position
+from consumers.sync.database import Database
+from ops.ends import Ends
+from ops.receipts import read_receipts
+from ops.report import POSTGRES, Report
+from ops.tally import Tally
+from schemas.settings import Secret
+
+ORIGIN = "o" * 16
+BODIES = [
+    *(sample.read_bytes() for sample in SAMPLES),
+    a_body(MsgKey="odd", Text="nul \0 and \ud800"),
+    b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","A":1,"A":2,"n":1e999}',
+    a_body(From_Account="a\0b", MsgSeq="x", MsgTime=10**17, MsgKey=7),
+    # A repeat of which the sender filled in a field again.
+    a_body(MsgKey="repeated", UnreadMsgNum=1),
+    a_body(MsgKey="repeated", UnreadMsgNum=2),
+]
+RECORDS = [a_stored_record(offset, body, origin=ORIGIN) for offset, body in enumerate(BODIES)]
+
+
+@pytest.fixture
+async def filled(conninfo: str) -> AsyncIterator[str]:
+    """A database that has all of them."""
+    database = Database(Secret(conninfo))
+    await database.begin(P0, Position(0))
+    await database.handle(a_stored_batch(*RECORDS))
+    yield conninfo
+    await database.close()
+
+
+async def audited(conninfo: str) -> Report:
+    """Return the report where Kafka and the archive have what was stored; it is read twice."""
+    ends = Ends(known={ORIGIN: {ORIGIN: len(RECORDS)}})
+    tally = Tally(ends, [], synced=True, counted=False)
+    tally.see_beginnings({})
+    for record in RECORDS:
+        tally.see_record(P0.number, record.offset, record.headers, record.value)
+        tally.places(ORIGIN).archived.add(record.offset + 1)
+    for _ in range(2):
+        await read_receipts(conninfo, tally)
+    return tally.report()
+
+
+async def test_all_rows_are_what_was_stored(filled: str) -> None:
+    """Altered bodies, repeats with other bytes: no false alarm."""
+    report = await audited(filled)
+    assert (report.proven, report.different, report.repeats) == (True, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "missing", "different"),
+    [
+        (
+            "update hookline.messages set body_sha256 = sha256('x') where message_key = 'repeated'",
+            0,
+            1,
+        ),
+        ("update hookline.messages set raw = 'x' where raw is not null", 0, 2),
+        ("update hookline.receipts set ce_id = (select max(ce_id) from hookline.receipts)", 0, 1),
+        ("delete from hookline.receipts where sequence = 1", 1, 0),
+        ("delete from hookline.messages where message_key = 'repeated'", 2, 0),
+    ],
+)
+async def test_a_change_is_named(filled: str, change: str, missing: int, different: int) -> None:
+    """Another body, bytes that are not those of the digest, another id, no receipt, no row."""
+    with psycopg.connect(filled) as connection:
+        connection.execute(change.encode())
+    report = await audited(filled)
+    held = report.origins[0].sinks[POSTGRES]
+    assert (held.missing, report.different >= different) == (missing, True)
+    assert not report.proven
