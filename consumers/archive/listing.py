@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
+import msgspec
 import obstore
 from obstore.store import ObjectStore
 
@@ -38,6 +39,8 @@ CHUNK_NAMES = 20_000
 REQUESTS_MAX = 150
 # After so long, a directory that changes has another time of change. FAT has the coarsest times.
 TIME_GRAIN_NS = 2_000_000_000
+# A file and its directory get the same time when it is created, but for a tick of the kernel.
+TICK_NS = 20_000_000
 
 Got = TypeVar("Got")
 
@@ -47,6 +50,13 @@ class Page(NamedTuple):
 
     names: list[str]
     full: bool
+
+
+class Hint(NamedTuple):
+    """The last name in a directory, as long as its time of change is still `changed_ns`."""
+
+    changed_ns: int
+    last: str
 
 
 class Listing(Protocol):
@@ -160,13 +170,36 @@ class BucketListing:
 
 
 class DirectoryListing:
-    """The names in a directory, which are read whole: it has no order."""
+    """
+    The names in a directory, which has no order: they are read whole, or not at all.
+
+    Whoever creates a segment leaves a hint beside the partition's directory: the last name, and the
+    time at which the directory changed. It counts as long as the directory has not changed since.
+    A hint that is wrong all the same costs time: the next segment is found by its name.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._threads = _threads()
-        # When a partition's directory had changed when it was read, and its last name by then.
-        self._read: dict[Partition, tuple[int, str | None]] = {}
+        # By partition what its last read told.
+        self._read: dict[Partition, Hint] = {}
+
+    def created(self, name: str) -> None:
+        """Leave the hint that `name` may be the last one, right after it was created. It blocks."""
+        path = self._directory / name
+        hint_path = _hint_path(path.parent)
+        with contextlib.suppress(OSError):
+            changed_ns = path.parent.stat().st_mtime_ns
+            # Else another name came, or went, since.
+            if abs(changed_ns - path.stat().st_ctime_ns) > TICK_NS:
+                return
+            before = _read_hint(hint_path)
+            later = before and before.last > path.name and (path.parent / before.last).exists()
+            hint = Hint(changed_ns, before.last if before and later else path.name)
+            # One name for all: what two write at once is one of both, or no hint.
+            scratch = hint_path.with_name(f"{hint_path.name}.new")
+            scratch.write_bytes(msgspec.json.encode(hint))
+            scratch.replace(hint_path)
 
     async def pages(self, partition: Partition, *, after: str) -> AsyncGenerator[list[str]]:
         """
@@ -183,22 +216,22 @@ class DirectoryListing:
         """
         Return the name that sorts last, None if there is none.
 
-        The names are read again only after the directory has changed: an idle partition is asked
-        often.
+        The names are read only where the directory has changed since a hint or the last read: an
+        idle partition is asked often.
 
         Raises:
             OSError: the directory cannot be read.
         """
         del known
         path, now_ns = self._path(partition), time.time_ns()
-        changed_ns = await _call(self._threads, _changed_ns, path)
-        if partition in self._read and self._read[partition][0] == changed_ns:
-            return self._read[partition][1]
-        name = await self._call(_last, path)
-        found = f"{partition}/{name}" if name else None
-        if changed_ns is not None and now_ns - changed_ns > TIME_GRAIN_NS:
-            self._read[partition] = changed_ns, found
-        return found
+        changed_ns, hint = await _call(self._threads, _hinted, path)
+        for each in (self._read.get(partition), hint):
+            if each is not None and each.changed_ns == changed_ns:
+                return f"{partition}/{each.last}"
+        last = await self._call(_last, path)
+        if last and now_ns - changed_ns > TIME_GRAIN_NS:
+            self._read[partition] = Hint(changed_ns, last)
+        return f"{partition}/{last}" if last else None
 
     def _path(self, partition: Partition) -> Path:
         return self._directory / partition.topic / str(partition.number)
@@ -244,11 +277,27 @@ def _chunks(path: Path, stop: threading.Event) -> Iterator[list[str]]:
             yield chunk
 
 
-def _changed_ns(path: Path) -> int | None:
+def _hint_path(path: Path) -> Path:
+    # Not in the directory, which would change.
+    return path.with_name(f".end-{path.name}")
+
+
+def _read_hint(path: Path) -> Hint | None:
     try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
+        hint = msgspec.json.decode(path.read_bytes(), type=Hint)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return hint if is_name(hint.last) and "/" not in hint.last else None
+
+
+def _hinted(path: Path) -> tuple[int, Hint | None]:
+    """Return when the directory has changed, 0 if there is none, and a hint whose name exists."""
+    try:
+        changed_ns = path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0, None
+    hint = _read_hint(_hint_path(path))
+    return changed_ns, hint if hint and (path / hint.last).exists() else None
 
 
 def _threads() -> ThreadPoolExecutor:

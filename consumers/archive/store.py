@@ -208,7 +208,13 @@ def open_store(url: str, *, make: bool = False) -> Store:
             if make:
                 directory.mkdir(parents=True, exist_ok=True)
             opened: Any = from_url(directory.resolve().as_uri())
-            return Store(opened, partial(_create_file, directory), DirectoryListing(directory))
+            listing = DirectoryListing(directory)
+
+            def create(name: str, content: bytes) -> None:
+                _create_file(directory, name, content)
+                listing.created(name)
+
+            return Store(opened, create, listing)
         opened = from_url(
             url,
             client_options={"timeout": f"{REQUEST_S:g}s", "allow_http": True},

@@ -1,6 +1,7 @@
 """The archive's chain on a local disk: no overlap, no gap, no rewrite."""
 
 import asyncio
+import json
 import signal
 import sys
 import time
@@ -99,6 +100,31 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
         assert await each.position(P0) == Position(at, (at - 1, "o" * 16, at - 1))
     names = await store.names(P0)
     assert [segment.first_offset(name) for name in names] == [0, *range(at)]
+
+
+async def test_a_hint_that_lies_breaks_no_chain(store: Store, tmp_path: Path) -> None:
+    """Who goes on after an earlier segment finds the next one by its name, and goes on after it."""
+    await Archive(store).begin(P0, Position(5))
+    batches = [a_batch(5, 6), a_batch(7), a_batch(8, 9)]
+    archive = Archive(store)
+    for batch in batches:
+        await archive.handle(batch)
+    directory = tmp_path / "archive" / str(P0)
+    changed_ns, earlier = directory.stat().st_mtime_ns, (await store.names(P0))[1]
+    hint = [changed_ns, earlier.rpartition("/")[2]]
+    directory.with_name(f".end-{P0.number}").write_text(json.dumps(hint))
+    misled = Archive(open_store(str(tmp_path / "archive")))
+    position = await misled.position(P0)
+    assert position is not None
+    assert position.next_offset == 7
+    for batch, after in zip(batches[1:], (8, 10), strict=True):
+        with pytest.raises(Elsewhere) as elsewhere:
+            await misled.handle(batch)
+        assert elsewhere.value.position is not None
+        assert elsewhere.value.position.next_offset == after
+    await misled.handle(a_batch(10))
+    names = await store.names(P0)
+    assert [segment.first_offset(name) for name in names] == [0, 5, 7, 8, 10]
 
 
 async def test_a_writer_that_knows_the_last_segment_does_not_list(

@@ -129,6 +129,76 @@ async def test_a_directory_is_read_again_only_after_a_change(
     assert read == 5
 
 
+async def hinted(directory: Path) -> list[str]:
+    """Have a chain whose names were created one after the other, and return them."""
+    created, made = names(4), DirectoryListing(directory)
+    for name in created:
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).touch()
+        made.created(name)
+    return created
+
+
+def hint_of(directory: Path) -> Path:
+    """Return where the hint is."""
+    return directory / P0.topic / f".end-{P0.number}"
+
+
+async def test_another_process_finds_the_end_by_a_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a read of the directory, which takes long in years and on a slow disk."""
+    created = await hinted(tmp_path)
+    monkeypatch.setattr(os, "scandir", None)
+    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+
+
+@pytest.mark.parametrize(
+    "damage", ["another name", "gone", "empty", "text", "of nothing", "of elsewhere", "no file"]
+)
+async def test_a_hint_that_does_not_fit_is_passed_over(tmp_path: Path, damage: str) -> None:
+    """Stale, missing or damaged: the directory is read."""
+    created, hint = await hinted(tmp_path), hint_of(tmp_path)
+    later = segment.name_of_hour(P0, offset=1000, hour=HOURS[2])
+    changed_ns = (tmp_path / str(P0)).stat().st_mtime_ns
+    nothing = f"{2**62:020d}-{HOURS[0]}.jsonl.zst"
+    if damage == "another name":
+        # By a writer that was killed before it left a hint.
+        (tmp_path / later).touch()
+        os.utime(tmp_path / str(P0), ns=(0, changed_ns + 1))
+    elif damage == "gone":
+        (tmp_path / created[-1]).unlink()
+    elif damage == "no file":
+        hint.unlink()
+        hint.mkdir()
+    else:
+        text = {
+            "empty": "",
+            "text": "\ud800",
+            "of nothing": f'[{changed_ns},"{nothing}"]',
+            "of elsewhere": f'[{changed_ns},"../{P0.number}/{created[0].rpartition("/")[2]}"]',
+        }[damage]
+        hint.write_bytes(text.encode(errors="surrogatepass"))
+    expected = max(each for each in (*created, later) if (tmp_path / each).exists())
+    assert await DirectoryListing(tmp_path).last(P0, known="") == expected
+
+
+async def test_a_hint_names_no_earlier_segment_than_one_that_is_there(tmp_path: Path) -> None:
+    """A writer that slept creates a link that others have gone past."""
+    created = await hinted(tmp_path)
+    late = segment.name_of_hour(P0, offset=1, hour=HOURS[1])
+    (tmp_path / late).touch()
+    DirectoryListing(tmp_path).created(late)
+    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+
+
+async def test_a_hint_that_cannot_be_left_is_left_out(tmp_path: Path) -> None:
+    """It is no segment: nothing fails."""
+    hint_of(tmp_path).mkdir(parents=True)
+    created = await hinted(tmp_path)
+    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+
+
 class Endless:
     """A directory with names without an end, as a year's is to a short time-out."""
 
