@@ -35,10 +35,13 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
     chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
     kinds: tuple[tuple[Callable[[random.Random, int], dict[str, Any]], int], ...] = (
         (_c2c_message, 70),
-        (_group_message, 15),
+        (_group_message, 13),
+        (_topic_message, 2),
+        (_official_message, 1),
         (_state_change, 6),
-        (_read_report, 6),
-        (_withdrawal, 3),
+        (_read_report, 5),
+        (_withdrawal, 2),
+        (_extension_change, 1),
     )
     makers = [maker for maker, _ in kinds]
     weights = [weight for _, weight in kinds]
@@ -118,6 +121,47 @@ def _group_message(chance: random.Random, users: int) -> dict[str, Any]:
         "MsgBody": _elements(chance),
         "CloudCustomData": "",
         "EventTime": str(_now_ms()),
+    }
+
+
+def _topic_message(chance: random.Random, users: int) -> dict[str, Any]:
+    community = f"@TGS#_{chance.randrange(max(users // 100, 1)):06d}"
+    return _group_message(chance, users) | {
+        "GroupId": community,
+        "TopicId": f"{community}@TOPIC#_{chance.choice(('rules', 'games', 'help'))}",
+        "Type": "Community",
+    }
+
+
+def _official_message(chance: random.Random, _: int) -> dict[str, Any]:
+    numbers = _numbers(chance)
+    # An official account's random number is always 1.
+    return {
+        "CallbackCommand": "OfficialAccount.CallbackAfterSendMsg",
+        "Official_Account": f"@TOA#_{chance.choice(('news', 'shop', 'club'))}",
+        "MsgSeq": numbers["MsgSeq"],
+        "MsgKey": "{MsgSeq}_1_{MsgTime}".format(**numbers),
+        "MsgTime": numbers["MsgTime"],
+        "OnlineOnlyFlag": 0,
+        "MsgBody": _elements(chance),
+        "CloudCustomData": "",
+        "EventTime": _now_ms(),
+    }
+
+
+def _extension_change(chance: random.Random, users: int) -> dict[str, Any]:
+    sender, recipient = _two_people(chance, users)
+    # MsgKey names the message whose extension changes, and a message's may change often.
+    version = chance.getrandbits(62)
+    return {
+        "CallbackCommand": "C2C.CallbackAfterC2CMsgExtension",
+        "From_Account": sender,
+        "To_Account": recipient,
+        "MsgKey": f"{chance.randrange(1, 10)}_77_1764688415",
+        "OperateType": 1,
+        "ExtensionList": [{"Key": "color", "Value": chance.choice(WORDS), "Seq": version}],
+        "Seq": version,
+        "EventTime": _now_ms(),
     }
 
 

@@ -45,7 +45,7 @@ _RECIPIENTS = (
 _GROUPS = (
     "RoomId",
     "ContactItem.ToGroupId",
-    "Events[].GroupId",
+    "Events[].GroupID",
     "FromRoomId",
     "FromRoomInfo.RoomId",
 )

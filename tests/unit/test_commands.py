@@ -68,3 +68,44 @@ def test_events_of_one_conversation_share_a_key_whichever_command_tells_them() -
         ("Live.CallbackAfterCreateRoom", "Live.CallbackAfterEndBattle"),
     ):
         assert len({SAMPLES[command].key for command in commands}) == 1
+
+
+@pytest.mark.parametrize(
+    ("events", "who"),
+    [
+        ([{"From_Account": "a", "To_Account": "b", "GroupID": "g"}], ("a", "b", "g")),
+        ([{"To_Account": "b"}, {"To_Account": "b"}], ("", "b", "")),
+        ([{"To_Account": "b"}, {"To_Account": "c"}], ("", "", "")),
+        ([{"To_Account": "b"}, {}], ("", "", "")),
+        ([{"To_Account": "b"}, "c"], ("", "", "")),
+        ([], ("", "", "")),
+        ("b", ("", "", "")),
+        (None, ("", "", "")),
+    ],
+)
+def test_a_batch_is_of_a_party_that_all_of_its_events_have(
+    events: object, who: tuple[str, str, str]
+) -> None:
+    """Else it belongs to no conversation, and its events need no order."""
+    found = parties({"Events": events})
+    assert (found.sender, found.recipient, found.group) == who
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"To_Account": ["b", "c"]},
+        {"To_Account": []},
+        {"To_Account": {"b": 1}},
+        {"PairList": {"From_Account": "a"}},
+        {"PairList": ["a"]},
+        {"Info": "a"},
+        {"GiftWater": [{"To_Account": "b"}]},
+        {"From_Account": 1.5, "GroupId": True},
+    ],
+    ids=str,
+)
+def test_a_party_of_an_unusual_type_is_none(document: dict[str, object]) -> None:
+    """Nothing is malformed for it."""
+    found = parties(document)
+    assert (found.sender, found.recipient, found.group, found.channel) == ("", "", "", "")
