@@ -77,8 +77,8 @@ def typed(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a body."""
     return {
         field: value
-        for field, kind in FIELDS.items()
-        if (value := _typed(document.get(field), kind)) is not None
+        for field, sent in document.items()
+        if field in FIELDS and (value := _typed(sent, FIELDS[field])) is not None
     }
 
 

@@ -242,12 +242,12 @@ def _facts(told: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
 
 def hash_of(text: str, secret: bytes) -> str:
     """
-    Return 63 bits of `text` in decimal, as hash_set.lua keeps them; never "0".
+    Return 63 bits of `text` in decimal, as hash_set.lua keeps them.
 
     Who does not know the secret cannot make two texts of one hash, which would count as one.
     """
     digest = hashlib.blake2b(text.encode(), key=secret, digest_size=8).digest()
-    return str((int.from_bytes(digest) >> 1) or 1)
+    return str(int.from_bytes(digest) >> 1)
 
 
 def windows(event: Event, document: Mapping[str, Any]) -> list[int]:

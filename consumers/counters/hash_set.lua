@@ -8,13 +8,12 @@
 --     NAME    number of members; absent while all are in the first bucket
 --     NAME:N  bucket N, a set of integers
 --
--- All keys of a set expire at the same moment, which is fixed when its first member is added. Every
--- bucket has a member, so none is made by adding a hash, without an expiry.
+-- All keys of a set expire at the same moment, which is fixed when its first member is added. None
+-- is made by adding a hash later, because no bucket is empty: that all of the 130 members or more of
+-- a bucket go to the new one, or all stay, has a chance of 2^-129.
 
 -- The fullest buckets have twice as many.
 local MEMBERS_PER_BUCKET = 200
--- The member of a bucket that would be empty; no hash is so small.
-local EMPTY = '0'
 
 local hash_sets = {}
 
@@ -44,21 +43,14 @@ local function add_bucket(name, set)
         set.doubled_at = set.buckets
     end
     local from_key, new_key = name .. ':' .. from, name .. ':' .. new
-    local hashes, moving = redis.call('SMEMBERS', from_key), {}
-    for _, hash in ipairs(hashes) do
+    local moving = {}
+    for _, hash in ipairs(redis.call('SMEMBERS', from_key)) do
         if bucket_number(set, hash) == new then
             moving[#moving + 1] = hash
         end
     end
-    if #moving == 0 then
-        redis.call('SADD', new_key, EMPTY)
-    else
-        if #moving == #hashes then
-            redis.call('SADD', from_key, EMPTY)
-        end
-        redis.call('SREM', from_key, unpack(moving))
-        redis.call('SADD', new_key, unpack(moving))
-    end
+    redis.call('SREM', from_key, unpack(moving))
+    redis.call('SADD', new_key, unpack(moving))
     redis.call('PEXPIREAT', new_key, set.ends_at_ms)
 end
 

@@ -148,6 +148,29 @@ async def test_a_single_id_in_its_hour_takes_one_key(traffic: Traffic, valkey: V
     assert taken < 250
 
 
+async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> None:
+    """Of no key, by what is counted in the same hour; buckets that are added end with theirs."""
+    at_ms = int(BEGIN.timestamp() * 1000)
+
+    def messages(first: int, last: int) -> list[Record]:
+        return [a_message(f"key-{at}", at_ms, From_Account=f"a{at}") for at in range(first, last)]
+
+    await traffic.count(*messages(0, 1))
+    for key in valkey.scan_iter("*"):
+        if valkey.execute_command("TTL", key) > 0:
+            valkey.execute_command("EXPIRE", key, 100)
+    await traffic.count(*messages(1, 900))
+    left = {key: valkey.execute_command("TTL", key) for key in valkey.scan_iter("*")}
+    expiring = {key: seconds for key, seconds in left.items() if seconds >= 0}
+    assert {key.split(b":")[1] for key in expiring} == {b"ids", b"minute-accounts", b"minutes"}
+    assert len(expiring) > 10
+    assert max(expiring.values()) <= 100
+    assert {key.split(b":")[1] for key in left.keys() - expiring.keys()} == {
+        *(b"apps", b"applied", b"sequence-sums", b"secret", b"positions"),
+        *(b"totals", b"people", b"people-sketch"),
+    }
+
+
 async def test_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:
     """No other callback has the id; the position keeps the same record from coming twice."""
     body = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from archives import WrittenArchive, copied, numbered, rows
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ops.columns import of_bodies
@@ -146,7 +146,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=8)
+@settings(max_examples=5, phases=[Phase.generate])
 @given(documents=st.lists(bodies, min_size=20, max_size=20))
 async def test_any_body_is_copied_with_its_values_or_nulls(
     documents: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
