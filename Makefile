@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker check check-fast unit integration e2e bench-ingress bench-archive \
+.PHONY: help setup demo test test-docker test-long check check-fast unit integration e2e bench-ingress bench-archive \
   format pin clean
 
 help:  ## say what can be made
@@ -44,6 +44,9 @@ integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
 
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
+
+test-long: setup  ## outages and abuse of Kafka's connections that take minutes (6 min)
+	$(BIN)/pytest -m long tests/integration tests/e2e --durations=10
 
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e

@@ -346,13 +346,15 @@ class Forwarder:
             enable_auto_commit=False,
         )
         async with started(reader, START_S), asyncio.timeout(START_S):
-            committed = await reader.committed(cursor)
+            with kafka_failures():
+                committed = await reader.committed(cursor)
         if committed is None:
             return 0, "", ""
         # The consumer knows errors from absence but not the metadata; the admin client the reverse.
         admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap_servers)
         async with started(admin, START_S), asyncio.timeout(START_S):
-            offsets = await admin.list_consumer_group_offsets(group(self._origin))
+            with kafka_failures():
+                offsets = await admin.list_consumer_group_offsets(group(self._origin))
         if cursor not in offsets or offsets[cursor].offset != committed:
             raise KafkaError(f"the cursor is {committed}, but its metadata cannot be read now")
         fingerprint, _, topic_id = offsets[cursor].metadata.partition(" ")

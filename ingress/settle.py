@@ -27,7 +27,7 @@ from aiokafka.protocol.types import (
 )
 from aiokafka.structs import OffsetAndMetadata
 
-from schemas.clients import started
+from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 SETTLE_S = 8.0
@@ -125,12 +125,13 @@ async def ended(bootstrap_servers: str, transactional_id: str) -> None:
 async def _state(bootstrap_servers: str, transactional_id: str) -> str:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
     async with started(client, ASK_S), asyncio.timeout(ASK_S):
-        coordinator = await client.coordinator_lookup(
-            CoordinationType.TRANSACTION, transactional_id
-        )
-        described = await client.send(
-            coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
-        )
+        with kafka_failures():
+            coordinator = await client.coordinator_lookup(
+                CoordinationType.TRANSACTION, transactional_id
+            )
+            described = await client.send(
+                coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
+            )
     error, _, state, *_ = described.states[0]
     if error not in (_NO_ERROR, _NOT_FOUND):
         raise KafkaError(f"the transaction's coordinator says {for_code(error).__name__}")

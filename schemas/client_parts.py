@@ -122,6 +122,8 @@ def fail_what_waits(producer: AIOKafkaProducer) -> None:
     accumulator = producer._message_accumulator  # noqa: SLF001
     batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
     batches += accumulator._pending_batches  # noqa: SLF001
+    # Each is removed from the pending ones when it fails, also where it is no longer among them.
+    accumulator._pending_batches.update(batches)  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())
     for batch in batches:
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001

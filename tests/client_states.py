@@ -103,7 +103,7 @@ def _joining(consumer: AIOKafkaConsumer) -> Calls:
 
 async def _in_transaction(producer: AIOKafkaProducer) -> None:
     await producer.begin_transaction()
-    await producer.send_and_wait(CALLBACKS.name, b"x", partition=0)
+    await producer.send_and_wait(DEAD_LETTERS.name, b"x", partition=0)
 
 
 async def _begun(producer: AIOKafkaProducer) -> None:
@@ -153,7 +153,7 @@ STATES = [
         "producer, sending in transaction",
         _transactional,
         _begun,
-        _one(lambda p: p.send_and_wait(CALLBACKS.name, b"x", partition=0)),
+        _one(lambda p: p.send_and_wait(DEAD_LETTERS.name, b"x", partition=0)),
     ),
     State(
         "producer, committing",

@@ -37,7 +37,6 @@ class World:
         self.ingress = Ingress(directory / "spools", broker.address)
         # It dies before the first outage, so that the other one adopts what it leaves.
         self.dying = Ingress(directory / "spools", broker.address)
-        self._directory = directory
         self._archive = directory / "archive"
         self._days = directory / "days.db"
         self._postgres = postgres
@@ -153,7 +152,7 @@ class World:
         )
         return f"{proof}; {everything} in the topic and in each of 4 sinks; audit agrees"
 
-    def tracebacks(self) -> dict[str, int]:
+    def complaints(self) -> dict[str, int]:
         """Return how many tracebacks, unclosed clients and unread errors the logs have."""
         marks = ("Traceback", "never retrieved", "Unclosed", "was destroyed")
         logs = [*(consumer.log for consumer in self.consumers), self.ingress.log]
@@ -163,10 +162,6 @@ class World:
             for mark in marks
             if (times := log.read_text(errors="replace").count(mark))
         }
-
-    def lines_of(self, name: str) -> int:
-        """Return how many lines a consumer has logged."""
-        return len((self._directory / f"{name}.log").read_text().splitlines())
 
     async def _nothing_waits(self) -> bool:
         return all(not spool["rows"] for spool in (await self.ingress.status())["spools"])

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from ops.embedded import child
 
 CHUNK = 1 << 16
-STALL_RATE = 0.1
 
 
 class Network(enum.Enum):
@@ -26,13 +25,15 @@ class TcpProxy:
     """
     Use `tcp_proxy`. `lost` counts the answers that were cut, `swallowed` the pieces of requests.
 
-    `chance` draws after how many bytes a connection is cut while the network CUTS, `cuts` counts.
+    `chance` draws after how many bytes a connection is cut while the network CUTS, `cuts` counts;
+    `stall_rate` is the share of connections that stand still instead.
     """
 
     def __init__(self, target: int, port: int | None = None) -> None:
         self.port = port or child.free_port()
         self.chance = random.Random(20_240_229)  # noqa: S311 - no secret
         self.cuts = self.stalls = 0
+        self.stall_rate = 0.0
         self.url = f"http://127.0.0.1:{self.port}"
         self.lost = 0
         # Set while a connection is open that is never answered.
@@ -104,8 +105,8 @@ class _Connection:
         self._proxy = proxy
         self._loses = False
         # Most connections come far enough to have something under way.
-        self._left = int(proxy.chance.choice((50, 500, 5_000, 50_000)) * proxy.chance.random())
-        self._stalls = proxy.chance.random() < STALL_RATE
+        self._left = int(proxy.chance.choice((50, 500, 2_000, 10_000)) * proxy.chance.random())
+        self._stalls = proxy.chance.random() < proxy.stall_rate
         self._is_cut = False
 
     async def requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -20,6 +20,7 @@ from consumers.runtime.continuity import check_not_emptied, check_offsets, check
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
 from consumers.runtime.line import Line, Run
 from consumers.runtime.source import Identity, Source
+from consumers.runtime.waiting import SAY_AGAIN_S
 from schemas.telemetry import (
     CONSUMER_BATCHES,
     CONSUMER_BYTES,
@@ -126,6 +127,7 @@ class Lane:
         self._stirred = asyncio.Event()
         self._ended = False
         self._checked_at = work.clock()
+        self._not_told_at = -SAY_AGAIN_S
         self._postponed = 0
         # Offsets at which Kafka was to be read and could not: now, and the last time since a
         # batch was applied.
@@ -427,7 +429,11 @@ class Lane:
             raise Elsewhere(found.position)
 
     def _not_told(self, error: Unavailable) -> None:
-        log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
+        # It is asked again every few seconds, of each partition.
+        now = self._work.clock()
+        if now - self._not_told_at >= SAY_AGAIN_S:
+            self._not_told_at = now
+            log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
 
     def _failed(self, run: Run) -> None:
         if self._ended:

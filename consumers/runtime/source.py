@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.waiting import Waiting
-from schemas.client_parts import ended_part
+from schemas.client_parts import ended_part, retrieve
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicLog, topic_log
 
@@ -358,15 +358,12 @@ class KafkaSource:
                 continue  # it is forgotten
             try:
                 with kafka_failures():
-                    async with asyncio.timeout(COMMIT_S):
-                        await self._client.commit(reached)
+                    await self._commit(reached)
             except (CommitFailedError, IllegalStateError) as error:
                 log.info("a partition has moved to another member: %r", error)
                 self.forget()
             except (KafkaError, TimeoutError) as error:
-                if self._commits_fail_since is None:
-                    log.info("offsets are not committed, which costs nothing: %r", error)
-                    self._commits_fail_since = time.monotonic()
+                self._note_failed_commit(error)
                 self._to_commit.set()
             else:
                 self._commits_fail_since = None
@@ -374,6 +371,25 @@ class KafkaSource:
                     if self._reached.get(tp) == offset:
                         del self._reached[tp]
             await asyncio.sleep(COMMIT_PAUSE_S)
+
+    async def _commit(self, reached: Mapping[TopicPartition, int]) -> None:
+        # In a task, so that no time-out cuts it: aiokafka would leave its request to itself, and
+        # asyncio would report that nobody has asked for its error.
+        committing = asyncio.create_task(self._client.commit(dict(reached)))
+        committing.add_done_callback(retrieve)  # this task may be cancelled meanwhile
+        try:
+            await asyncio.wait((committing,), timeout=COMMIT_S)
+            if not committing.done():
+                self._note_failed_commit(TimeoutError())
+                await asyncio.wait((committing,))
+            committing.result()
+        finally:
+            committing.cancel()
+
+    def _note_failed_commit(self, error: Exception) -> None:
+        if self._commits_fail_since is None:
+            log.info("offsets are not committed, which costs nothing: %r", error)
+            self._commits_fail_since = time.monotonic()
 
 
 async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:

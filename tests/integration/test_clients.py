@@ -2,30 +2,24 @@
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-import uvloop
+from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
 from client_states import STATES, State
+from proxied_kafka import LOOPS, Behind, Watch, kafka_behind_a_proxy
 from tcp_proxy import Network, tcp_proxy
 
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
 from schemas import clients
-from schemas.client_parts import Client
-from schemas.clients import end
+from schemas.client_parts import Client, ended_part, network
+from schemas.clients import end, started
 
 pytestmark = pytest.mark.timeout(180)
 
-LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
-    "asyncio": asyncio.run,  # type: ignore[dict-item]
-    "uvloop": uvloop.run,  # type: ignore[dict-item]
-}
 NETWORKS = {
     "works": (Network.WORKS,),
     "swallows": (Network.SWALLOWS,),
@@ -35,81 +29,18 @@ NETWORKS = {
 STOP_S = 0.5
 
 
-class Behind(NamedTuple):
-    """A broker that is reached by a proxy alone: the address that it gives is the proxy's."""
-
-    port: int
-    proxy_port: int
-
-    @property
-    def address(self) -> str:
-        """What clients connect to."""
-        return f"127.0.0.1:{self.proxy_port}"
-
-
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     """A broker with the topics."""
-    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"))
-    proxied = Behind(kafka.port, child.free_port())
-    with kafka._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
-        properties.write(f"advertised.listeners=PLAINTEXT://{proxied.address}\n")
-
-    async def make_topics() -> None:
-        async with tcp_proxy(proxied.port, proxied.proxy_port):
-            await apply_topics(proxied.address, body_bytes_max=1 << 20, replicas=1)
-
-    with child.running(kafka):
-        asyncio.run(make_topics())
+    with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
         yield proxied
 
 
-class Watch:
-    """What a loop complains of, and what is left of clients."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.complaints: list[str] = []
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: self.complaints.append(str(context))
-        )
-
-    async def assert_nothing_left(self, what: str) -> None:
-        """No task, no connection, nothing that was never retrieved."""
-        gc.collect()
-        deadline = time.monotonic() + 2
-        while left := [*_tasks_of_aiokafka(), *_connections_to(self._port)]:
-            assert time.monotonic() < deadline, (what, left)
-            await asyncio.sleep(0.01)
-        gc.collect()
-        await asyncio.sleep(0)
-        assert self.complaints == [], what
-
-
-def _tasks_of_aiokafka() -> list[str]:
-    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
-    return [str(each) for each in coroutines if "aiokafka" in each.cr_code.co_filename]
-
-
-def _connections_to(port: int) -> list[str]:
-    """Return the connections of this process to a port. The broker has some to itself."""
-    mine = set()
-    for fd in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            mine.add(str(fd.readlink()))
-    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-    return [
-        f"a connection in state {line[3]}"
-        for line in lines
-        if line[2].endswith(f":{port:04X}") and f"socket:[{line[9]}]" in mine
-    ]
-
-
 @pytest.mark.parametrize("cancelled", [False, True], ids=["", "cancelled"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("way", NETWORKS)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_client_ends_in_every_state(
-    behind: Behind, loop: str, network: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+    behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In time; a cancellation of the caller comes out afterwards, one of aiokafka's own never."""
     monkeypatch.setattr(clients, "STOP_S", STOP_S)
@@ -119,7 +50,7 @@ def test_a_client_ends_in_every_state(
         async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
             made = [(state, state.make(behind.address)) for state in STATES]
             await asyncio.gather(*(_prepare(*each) for each in made))
-            for change in NETWORKS[network]:
+            for change in NETWORKS[way]:
                 proxy.becomes(change)
             calls = [call for state, client in made for call in state.after(client)]
             # How they end is not what is tested.
@@ -129,9 +60,86 @@ def test_a_client_ends_in_every_state(
             for call in calling:
                 call.cancel()
             await asyncio.gather(*calling, return_exceptions=True)
-            await watch.assert_nothing_left(network)
+            await watch.assert_nothing_left(way)
 
     LOOPS[loop](scene())
+
+
+@pytest.mark.parametrize("cancelled", [False, True], ids=["", "cancelled"])
+@pytest.mark.parametrize("way", ["swallows", "refuses"])
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_client_that_cannot_start_leaves_nothing(
+    behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so in time."""
+    monkeypatch.setattr(clients, "STOP_S", STOP_S)
+    made_by = {state.make for state in STATES}
+
+    async def start(make: Callable[[str], Client]) -> None:
+        with pytest.raises((KafkaError, TimeoutError)):
+            async with started(make(behind.address), 0.5):
+                raise AssertionError("it has started")
+
+    async def scene() -> None:
+        watch = Watch(behind.proxy_port)
+        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+            proxy.becomes(*NETWORKS[way])
+            starting = [asyncio.create_task(start(make)) for make in made_by]
+            if cancelled:
+                await asyncio.sleep(0.01)
+                for task in starting:
+                    task.cancel()
+            async with asyncio.timeout(5):
+                ended = await asyncio.gather(*starting, return_exceptions=True)
+            allowed = asyncio.CancelledError if cancelled else ()
+            assert all(each is None or isinstance(each, allowed) for each in ended), ended
+            await watch.assert_nothing_left(way)
+
+    LOOPS[loop](scene())
+
+
+def test_a_closed_transport_ends_a_task_and_nothing_else(behind: Behind) -> None:
+    """
+    A connection is cut within an answer, and the next request is sent in the same turn of the loop.
+
+    There uvloop raises RuntimeError, and aiokafka expects OSError alone: the task that updates the
+    metadata dies, and with it whatever waits for an update.
+    """
+    died: list[BaseException | None] = []
+
+    async def scene() -> None:
+        watch = Watch(behind.proxy_port)
+        async with tcp_proxy(behind.port, behind.proxy_port):
+            for steps in range(8):
+                consumer = AIOKafkaConsumer(bootstrap_servers=behind.address)
+                async with started(consumer, 10):
+                    inner = network(consumer)
+                    # It makes the connection that the next update will use.
+                    await inner.force_metadata_update()
+                    _later(steps, lambda inner=inner: _abort(inner))  # type: ignore[misc]
+                    inner.force_metadata_update()
+                    await asyncio.sleep(0.1)
+                    if (part := ended_part(consumer)) is not None:
+                        assert part[0] == "updates metadata"
+                        died.append(part[1])
+            await watch.assert_nothing_left("closed transports")
+
+    LOOPS["uvloop"](scene())
+    assert any(isinstance(error, RuntimeError) for error in died), died
+
+
+def _later(steps: int, call: Callable[[], None]) -> None:
+    """Call it so many turns of the loop later, before what is asked for from now on."""
+    if steps:
+        asyncio.get_running_loop().call_soon(_later, steps - 1, call)
+    else:
+        call()
+
+
+def _abort(inner: AIOKafkaClient) -> None:
+    for connection in inner._conns.values():  # noqa: SLF001
+        connection._reader.feed_data(b"\0\0")  # noqa: SLF001 - the first half of a length
+        connection._writer.transport.abort()  # noqa: SLF001
 
 
 async def _prepare(state: State, client: Client) -> None:

@@ -1,0 +1,213 @@
+"""Connections to Kafka that are cut at random bytes: clients fail in one way, nothing is lost."""
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from client_states import STATES, State
+from fakes import MemoryDeadLetters, MemorySink
+from ingress_process import until
+from kafka_parts import Pipe, in_topic, many, sequences
+from proxied_kafka import LOOPS, Behind, Watch, kafka_behind_a_proxy
+from tcp_proxy import Network, TcpProxy, tcp_proxy
+
+from consumers.runtime.batch import Batch, Limits
+from consumers.runtime.handler import Consumer
+from consumers.runtime.process import ConsumerSettings, _run
+from consumers.runtime.runner import Runner
+from ingress import forwarder
+from schemas import clients
+from schemas.clients import kafka_failures, started
+from schemas.settings import Shared
+from schemas.topics import CALLBACKS
+
+SEED = 20_240_229
+SHORT_S, LONG_S = 6, int(os.environ.get("ABUSE_S", "15"))
+RECOVERS_S_MAX = 60
+Say = Callable[[str], None]
+FOR_A_WHILE = pytest.mark.parametrize(
+    "seconds", [SHORT_S, pytest.param(LONG_S, marks=pytest.mark.long)]
+)
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+    """A broker with the topics."""
+    with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
+        yield proxied
+
+
+@FOR_A_WHILE
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_clients_fail_in_one_way(
+    behind: Behind, loop: str, seconds: int, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a KafkaError or by their time-out, whatever left aiokafka; and nothing is left."""
+    monkeypatch.setattr(clients, "STOP_S", 0.3)
+    chance = random.Random(SEED)  # noqa: S311 - no secret
+    outcomes: Counter[str] = Counter()
+
+    async def abuse(until_s: float) -> None:
+        while time.monotonic() < until_s:
+            state = chance.choice(STATES)
+            outcomes[await _outcome(state, behind.address)] += 1
+
+    async def scene() -> None:
+        watch = Watch(behind.proxy_port)
+        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+            proxy.stall_rate = 0.1
+            proxy.becomes(Network.CUTS)
+            until_s = time.monotonic() + seconds
+            await asyncio.gather(*(abuse(until_s) for _ in range(8)))
+            counts = f"{proxy.cuts} connections cut, {proxy.stalls} stalled"
+            proxy.becomes(Network.WORKS)
+            await watch.assert_nothing_left("cuts")
+        say(f"{loop}, {seconds} s: {outcomes.total()} clients, {counts}; {dict(outcomes)}")
+
+    LOOPS[loop](scene())
+    assert outcomes.total() > 50
+
+
+async def _outcome(state: State, address: str) -> str:
+    """Return how a client fared, by the cause of its error."""
+    client: Any = state.make(address)
+    try:
+        async with started(client, 1.0):
+            with kafka_failures():
+                async with asyncio.timeout(1.0):
+                    await state.before(client)
+                    await asyncio.gather(*state.after(client))
+    except TimeoutError:
+        return "TimeoutError"
+    except KafkaError as error:
+        cause = error.__cause__
+        unusual = cause is not None and not isinstance(cause, KafkaError | OSError)
+        return type(cause).__name__ if unusual else "KafkaError"
+    return "worked"
+
+
+class SlowSink(MemorySink):
+    """A sink that has something to do all the time."""
+
+    async def handle(self, batch: Batch) -> None:
+        """Apply the batch after a while."""
+        await asyncio.sleep(0.2)
+        await super().handle(batch)
+
+
+@FOR_A_WHILE
+@pytest.mark.timeout(300)
+def test_a_consumer_survives_it_and_misses_nothing(behind: Behind, seconds: int, say: Say) -> None:
+    """Every record is applied once; it goes on by itself when the network works again."""
+
+    async def scene() -> None:
+        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+            sink, stop = SlowSink(), asyncio.Event()
+            consumer = Consumer(
+                name="abused", topic=CALLBACKS, settings=ConsumerSettings, open=_unused
+            )
+            shared = Shared(bootstrap_servers=behind.address)
+            runner = Runner(
+                name="abused",
+                handler=sink,
+                limits=Limits(records=20, bytes=1 << 20, age_s=0.1),
+                dead_letters=MemoryDeadLetters(),
+            )
+            await _produce(behind.address, 200 * seconds)
+            running = asyncio.create_task(_run(runner, consumer, shared, stop))
+            try:
+                took_s = await _abuse(proxy, running, seconds, behind.address, sink)
+            finally:
+                stop.set()
+                await asyncio.wait((running,), timeout=30)
+            assert running.exception() is None
+            say(f"a consumer, {seconds} s: {proxy.cuts} cuts; complete after {took_s:.1f} s")
+
+    LOOPS["uvloop"](scene())
+
+
+async def _abuse(
+    proxy: TcpProxy, running: "asyncio.Task[None]", seconds: int, address: str, sink: MemorySink
+) -> float:
+    """Cut connections for so long, then return how long it took until the sink had everything."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        proxy.becomes(Network.CUTS)
+        await asyncio.sleep(proxy.chance.uniform(0.2, 2))
+        assert not running.done(), running
+        # Long enough to get somewhere, so that the next cut finds it at work.
+        proxy.becomes(Network.WORKS)
+        await asyncio.sleep(proxy.chance.uniform(0, 2))
+    proxy.becomes(Network.REFUSES)
+    proxy.becomes(Network.WORKS)
+    begun = time.monotonic()
+    await _produce(address, 100)
+    topic: dict[int, list[int]] = {}
+    for record in await in_topic(address, None):
+        topic.setdefault(record.partition, []).append(record.offset)
+    everything = sum(map(len, topic.values()))
+
+    def complete() -> bool:
+        assert not running.done(), running
+        return sum(map(len, sink.applied.values())) >= everything
+
+    await until(complete, f"the sink has all {everything} records", RECOVERS_S_MAX)
+    applied = {partition.number: offsets for partition, offsets in sink.applied.items()}
+    assert applied == topic
+    return time.monotonic() - begun
+
+
+async def _produce(address: str, count: int) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=address, enable_idempotence=True) as producer:
+        for number in range(count):
+            await producer.send(CALLBACKS.name, bytes(1000), key=b"%d" % number)
+
+
+def _unused(_: object) -> Any:
+    raise AssertionError("its handler is given")
+
+
+@FOR_A_WHILE
+@pytest.mark.timeout(300)
+def test_a_forwarder_survives_it_and_doubles_nothing(
+    behind: Behind,
+    tmp_path: Path,
+    seconds: int,
+    say: Say,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every row is in the topic once, in order."""
+    rows = 500 * seconds
+    # Small transactions, some ten a second, so that they are under way all the time.
+    monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
+    monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.5)
+
+    async def scene() -> None:
+        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+            pipe = Pipe(behind.address, tmp_path / "spool")
+            await pipe.store(many(rows))
+            forwarding = asyncio.create_task(pipe.forward(seconds=seconds + RECOVERS_S_MAX))
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s:
+                proxy.becomes(Network.CUTS)
+                await asyncio.sleep(proxy.chance.uniform(0.2, 2))
+                proxy.becomes(Network.WORKS)
+                await asyncio.sleep(proxy.chance.uniform(0, 1))
+            proxy.becomes(Network.REFUSES)
+            proxy.becomes(Network.WORKS)
+            await forwarding
+            found = await in_topic(behind.address, pipe.spool.origin)
+            say(f"a forwarder, {seconds} s: {proxy.cuts} connections cut, {len(found)} records")
+            pipe.close()
+            assert sorted(sequences(found)) == list(range(1, rows + 1))
+
+    LOOPS["uvloop"](scene())
