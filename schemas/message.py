@@ -76,10 +76,12 @@ def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> S
     if integer(document.get("SendMsgResult")):
         kinds.append(UNDELIVERED)
     sender, recipient = text(document.get("From_Account")), text(document.get("To_Account"))
+    # Who sent it, in groups: the app may send in the name of somebody else.
+    operator = text(document.get("Operator_Account"))
     accounts = [sender, recipient]
     if sender.startswith(ROBOT_PREFIX):
         kinds.append(BY_ROBOTS)
-    elif opt_platform.upper() == REST_API or sender == ADMINISTRATOR:
+    elif opt_platform.upper() == REST_API or ADMINISTRATOR in (sender, operator):
         kinds.append(BY_APP)
         accounts = [recipient]
     return Statistic(tuple(kinds), tuple(filter(_is_person, accounts)))

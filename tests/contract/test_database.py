@@ -24,6 +24,7 @@ from consumers.sync.database import Database
 from ops.embedded import child
 from ops.embedded.postgres import EmbeddedPostgres
 from schemas.message import GROUP_MESSAGES, MESSAGES, statistic
+from schemas.payload import GroupMessage
 from schemas.settings import Secret
 
 
@@ -66,6 +67,16 @@ async def test_the_contracts_question_counts_as_the_counters_do(
         (a_body(From_Account="administrator", To_Account="e"), ""),
         (a_body(From_Account="rest", To_Account="f"), "RestApi"),
         (a_body(From_Account="@RBT#1", To_Account="@RBT#2"), "iOS"),
+        (a_body(CallbackCommand=GroupMessage.COMMAND, From_Account="g", To_Account=None), "Web"),
+        (
+            a_body(
+                CallbackCommand=GroupMessage.COMMAND,
+                From_Account="news",
+                To_Account=None,
+                Operator_Account="administrator",
+            ),
+            "",
+        ),
         (a_body(CallbackCommand="C2C.CallbackAfterMsgReport", From_Account="reader"), "iOS"),
     ]
     records = [
@@ -80,7 +91,7 @@ async def test_the_contracts_question_counts_as_the_counters_do(
     ]
     messages = [each for each in statistics if set(each.kinds) & {MESSAGES, GROUP_MESSAGES}]
     people = {account for each in messages for account in each.people}
-    assert counts == [len(messages), len(people)] == [5, 5]
+    assert counts == [len(messages), len(people)] == [7, 6]
 
 
 async def test_every_body_arrives(database: Database, conninfo: str) -> None:

@@ -38,6 +38,13 @@ def bodies(dice: random.Random) -> list[bytes]:
             a_body(MsgKey=f"robot-{number}", From_Account="@RBT#1", To_Account="administrator"),
             a_body(MsgKey=f"admin-{number}", From_Account="administrator", To_Account="@RBT#1"),
             a_body(
+                CallbackCommand="Group.CallbackAfterSendMsg",
+                MsgKey=f"news-{number}",
+                From_Account="news",
+                To_Account=None,
+                Operator_Account="administrator",
+            ),
+            a_body(
                 MsgKey=f"rest-{number}",
                 From_Account="told",
                 To_Account=recipient,
@@ -73,7 +80,7 @@ async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
             day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
             messages[day].add(dict(records[-1].headers)["ce_id"])
             parties = (document.get("From_Account"), document.get("To_Account"))
-            nobody = (None, "", "told", "administrator", "@RBT#1", "@RBT#001")
+            nobody = (None, "", "told", "news", "administrator", "@RBT#1", "@RBT#001")
             people[day] |= {(app, str(who)) for who in parties if who not in nobody}
     for first in range(0, len(records), 10):
         part = records[first : first + 10]
@@ -105,7 +112,7 @@ def test_the_shell_counts_commands() -> None:
         )
         for line in reader.read().splitlines():
             expected[json.loads(line)["headers"]["ce_type"]] += 1
-    assert expected.total() == 10 * 60 + len(SAMPLES)
+    assert expected.total() == 11 * 60 + len(SAMPLES)
     if all(map(shutil.which, ("zstdcat", "jq"))):
         told = subprocess.run(
             ["bash", "-euc", the_block("zstdcat")],  # noqa: S607

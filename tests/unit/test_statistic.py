@@ -71,6 +71,16 @@ def test_an_administrator_is_the_app_on_every_platform() -> None:
     assert counted(From_Account="administrators").people == ("administrators", "b")
 
 
+def test_an_administrator_sends_to_a_group_in_another_name() -> None:
+    """Operator_Account shows it, also where the platform is not known."""
+    fields = {"To_Account": None, "From_Account": "news"}
+    assert counted(GROUP, "", **fields, Operator_Account="administrator") == (
+        ("group_messages", "by_app"),
+        (),
+    )
+    assert counted(GROUP, "", **fields, Operator_Account="news").people == ("news",)
+
+
 @pytest.mark.parametrize("platform", ["RESTAPI", "", "iOS"])
 def test_a_robot_is_a_robot_on_every_platform(platform: str) -> None:
     """Robots answer over the REST API; they are nobody as recipients too."""
