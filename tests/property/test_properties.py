@@ -14,6 +14,7 @@ from consumers.runtime.line import Line
 from ingress.row import encode, seal, unseal
 from ingress.settings import IngressSettings
 from schemas.body import Malformed, parse
+from schemas.commands import COMMANDS
 from schemas.record import Record as WireRecord
 from schemas.record import callback_record, malformed_record, numbered
 from schemas.settings import Faults, read
@@ -41,18 +42,28 @@ FIELDS = [
     "Report_Account",
     "Peer_Account",
     "Info",
+    "Official_Account",
+    "RoomId",
+    "Events",
+    "PairList",
+    "FriendItem",
+    "GiftWater",
+    "ContactItem",
 ]
 documents = st.dictionaries(st.sampled_from(FIELDS) | st.text(), json_values, max_size=12)
 # Surrogates included: senders write them, and JSON may spell them.
 wild_text = st.text(st.characters(exclude_categories=()))
 
 
-@given(st.binary() | documents.map(lambda document: json.dumps(document).encode()))
-@example(b'{"CallbackCommand":"\\ud800"}')
-@example(b'{"CallbackCommand":"X","From_Account":"\\udfff","MsgKey":"\\ud800"}')
-def test_any_bytes_are_a_callback_or_malformed(body: bytes) -> None:
+@given(
+    st.binary() | documents.map(lambda document: json.dumps(document).encode()),
+    st.sampled_from(["", *COMMANDS]),
+)
+@example(b'{"CallbackCommand":"\\ud800"}', "")
+@example(b'{"CallbackCommand":"X","From_Account":"\\udfff","MsgKey":"\\ud800"}', "")
+def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> None:
     """Never another exception, and either way the bytes go through whole, in UTF-8 headers."""
-    callback = a_callback(body)
+    callback = a_callback(body, command=command)
     try:
         record = callback_record(callback)
     except Malformed as reason:
