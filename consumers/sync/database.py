@@ -23,8 +23,8 @@ from schemas.settings import Secret
 
 # The server ends a statement first; then the client gives up. psycopg needs up to 10 s more to
 # cancel on a server that hangs (psycopg#1371), and all must be over within the runtime's HANDLE_S.
-STATEMENT_S = 8
-CALL_S = 9.0
+STATEMENT_S = 7
+CALL_S = 8.0
 CONNECT_S = 5
 
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
