@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from builders import a_body, a_callback
 from kafka_parts import Pipe, delete_before, in_topic, many, run_until
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
@@ -25,6 +26,7 @@ from ops.embedded import child
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.valkey import EmbeddedValkey
 from schemas.dead_letter import CONNECT, GROUP
+from schemas.record import callback_record
 from schemas.settings import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
@@ -246,3 +248,49 @@ async def test_a_record_that_is_no_callback_is_set_aside_and_the_rest_goes_on(
     assert headers[GROUP] == group.encode()
     assert headers[CONNECT + "offset"] == b"%d" % sent.offset
     assert headers[CONNECT + "exception.message"] == b"the header ce_id is missing or empty"
+
+
+async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_written(
+    pipe: Pipe, conninfo: str, group: str, say: Callable[[str], None]
+) -> None:
+    """A unique index of the owner's: of each pair of messages, over all partitions, one fits."""
+    bodies = [
+        a_body(MsgKey=f"{group}-{at}", MsgSeq=at // 2, To_Account=f"{at}") for at in range(60)
+    ]
+    await pipe.store([callback_record(a_callback(body)) for body in bodies])
+    await pipe.forward()
+    database = Database(Secret(conninfo))
+    await database.position(Partition(CALLBACKS.name, 0))
+
+    def count(query: str) -> int:
+        with psycopg.connect(conninfo) as connection:
+            found = connection.execute(query.encode()).fetchone()
+        return int(found[0]) if found else 0
+
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("create unique index on hookline.messages (message_seq)")
+    ends = await ends_of_topic(pipe.bootstrap_servers)
+    origin = pipe.spool.origin
+
+    def complete() -> bool:
+        return count("select coalesce(sum(next_offset), 0) from hookline.positions") >= sum(
+            ends.values()
+        )
+
+    await run_until(
+        database,
+        complete,
+        bootstrap_servers=pipe.bootstrap_servers,
+        group=group,
+        limits=LIMITS,
+        dead_letters=True,
+    )
+    await database.close()
+    letters = [
+        dict(each.headers)[CONNECT + "exception.message"].decode()
+        for each in await in_topic(pipe.bootstrap_servers, origin, DEAD_LETTERS.name)
+    ]
+    written = count(f"select count(*) from hookline.receipts where origin = '{origin}'")  # noqa: S608 - hex
+    say(f"{len(bodies)} messages: {written} written, {len(letters)} dead letters")
+    assert written == len(letters) == len(bodies) // 2
+    assert all("duplicate key value violates unique constraint" in each for each in letters)
