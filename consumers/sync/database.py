@@ -53,13 +53,16 @@ class Database:
         Raises:
             Unavailable: the database does not answer.
         """
-        async with self._connection(partition) as connection:
-            cursor = await connection.execute(
-                "select next_offset, topic_id, last_offset, last_origin, last_sequence"
-                " from hookline.positions where topic = %s and partition = %s",
-                partition,
-            )
-            found = await cursor.fetchone()
+        try:
+            async with self._connection(partition) as connection:
+                cursor = await connection.execute(
+                    "select next_offset, topic_id, last_offset, last_origin, last_sequence"
+                    " from hookline.positions where topic = %s and partition = %s",
+                    partition,
+                )
+                found = await cursor.fetchone()
+        except _Refused as refused:
+            raise _no_position(partition, refused) from refused
         if found is None:
             return None
         next_offset, topic_id, *last = found
@@ -148,15 +151,20 @@ class Database:
                 yield self._open[partition]
         except psycopg.Error as error:
             failure = sql_failure(error) or _of_client(error)
-            if failure is SqlFailure.ROW and not _of_position(error):
+            connected = partition in self._open
+            if failure is SqlFailure.ROW and connected and not _of_position(error):
                 # The statement is over and nothing was written; the connection is as before.
                 raise _Refused(_first_line(error)) from error
             await self._drop(partition)
-            if failure is SqlFailure.NOT_NOW:
-                raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
-            if failure is SqlFailure.ROW:
-                raise _no_position(partition, error) from error
-            raise _other_tables(error) from error
+            match failure:
+                case None:
+                    raise
+                case SqlFailure.TABLES:
+                    raise _other_tables(error) from error
+                case SqlFailure.ROW if connected:
+                    raise _no_position(partition, error) from error
+                case _:
+                    raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
         except TimeoutError as error:
             await self._drop(partition)
             raise Unavailable(f"PostgreSQL: no answer within {CALL_S} s") from error
@@ -200,9 +208,15 @@ async def _prepare(connection: AsyncConnection) -> None:
     await ensure_tables(connection)
 
 
-def _of_client(error: psycopg.Error) -> SqlFailure:
-    """Sort what psycopg raises by itself: a value that it cannot send, or a lost connection."""
-    return SqlFailure.ROW if isinstance(error, psycopg.DataError) else SqlFailure.NOT_NOW
+def _of_client(error: psycopg.Error) -> SqlFailure | None:
+    """Sort what psycopg raises by itself: a value that it cannot send, a lost connection, a bug."""
+    match error:
+        case psycopg.DataError():
+            return SqlFailure.ROW
+        case psycopg.OperationalError() | psycopg.InterfaceError() | psycopg.InternalError():
+            return SqlFailure.NOT_NOW
+        case _:
+            return None
 
 
 def _of_position(error: psycopg.Error) -> bool:

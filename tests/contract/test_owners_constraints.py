@@ -194,6 +194,24 @@ async def test_a_refused_position_stops_the_consumer(
         ).fetchone() in ((0, 0), (2, 2))
 
 
+async def test_tables_that_may_not_be_made_are_waited_for(conninfo: str) -> None:
+    """An owner's trigger on new tables raises; once it is gone, they are made."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(
+            "create function no() returns event_trigger language plpgsql as"
+            " $$ begin raise 'ask the owner first'; end $$;"
+            " create event trigger no on ddl_command_start when tag in ('CREATE TABLE')"
+            " execute function no()"
+        )
+    database = Database(Secret(conninfo))
+    with pytest.raises(Unavailable, match="ask the owner first"):
+        await database.position(P0)
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("drop event trigger no")
+    assert await database.position(P0) is None
+    await database.close()
+
+
 async def test_a_refused_beginning_stops_the_consumer(database: Database, owner: str) -> None:
     """Before it has a position."""
     change(owner, "alter table hookline.positions add check (partition < 1)")
