@@ -23,7 +23,7 @@ from ops.embedded.valkey import EmbeddedValkey
 
 # Run by CI as they stand: this test is inside of one, the others take the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.
-RUN_BY_CI = {"make setup\n", "make test\n", "make test-docker\n"}
+RUN_BY_CI = {"make setup\n", "make test\n", "make test-docker\n", "make test-long\n"}
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
 RUN_BY_E2E = {"make demo\n"}
 
