@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import NoError, ProducerClosed, UnknownMemberIdError, for_code
 from aiokafka.protocol.group import LeaveGroupRequest
 
 log = logging.getLogger(__name__)
@@ -108,13 +108,15 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> No
     Take `member` out of `group`, as that member itself would.
 
     Raises:
-        KafkaError: nobody knows whether it is out.
+        KafkaError: it is not known whether `member` is out.
     """
     inner = network(consumer)
     coordinator = await inner.coordinator_lookup(CoordinationType.GROUP, group)
     request = LeaveGroupRequest(group, member)
-    # An answer that the member is not known is as good.
-    await inner.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+    response = await inner.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+    error = for_code(response.error_code)
+    if error not in (NoError, UnknownMemberIdError):
+        raise error(group)
 
 
 def fail_what_waits(producer: AIOKafkaProducer) -> None:

@@ -20,7 +20,8 @@ SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
 # How soon added partitions are noticed; a rebalance follows, of some seconds.
 METADATA_MAX_AGE_MS = 10_000
-LEAVE_S = 2.0
+LEAVE_S = 5.0
+LEAVE_AGAIN_S = 0.2
 
 
 class Assignments(Protocol):
@@ -77,12 +78,19 @@ async def kafka_source(
 
 
 async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None:
-    with contextlib.suppress(KafkaError, TimeoutError), kafka_failures():
-        # Where that does not work the coordinator finds out in SESSION_TIMEOUT_MS.
+    # Where that does not work the coordinator finds out in SESSION_TIMEOUT_MS.
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_S):
-            for member in sorted(former):
-                await leave_group(client, group, member)
-                former.discard(member)
+            while former:
+                member = min(former)
+                try:
+                    with kafka_failures():
+                        await leave_group(client, group, member)
+                except KafkaError:
+                    # The coordinator may still be loading the group.
+                    await asyncio.sleep(LEAVE_AGAIN_S)
+                else:
+                    former.discard(member)
 
 
 class _Listener(ConsumerRebalanceListener):

@@ -127,7 +127,7 @@ class Lane:
         self._stirred = asyncio.Event()
         self._ended = False
         self._checked_at = work.clock()
-        self._not_told_at = -SAY_AGAIN_S
+        self._said_at = work.clock() - SAY_AGAIN_S
         self._postponed = 0
         # Offsets at which Kafka was to be read and could not: now, and the last time since a
         # batch was applied.
@@ -218,7 +218,7 @@ class Lane:
             try:
                 found = await self._find()
             except Unavailable as error:
-                self._not_told(error)
+                self._say("cannot find its place in", error)
                 await self._postpone()
             else:
                 self._answered()
@@ -398,7 +398,7 @@ class Lane:
         try:
             identity = await self._source.identity(self.partition, since=since)
         except Unavailable as error:
-            log.warning("%s waits with %s: %s", self._work.name, self.partition, error)
+            self._say("waits with", error)
             return False
         if identity != self._identity:
             raise Elsewhere(None)
@@ -420,7 +420,7 @@ class Lane:
         try:
             found = await self._find()
         except Unavailable as error:
-            self._not_told(error)
+            self._say("cannot find its place in", error)
             return
         if found.identity != self._identity:
             raise Elsewhere(None)
@@ -428,12 +428,12 @@ class Lane:
         if found.position.next_offset != begins_at:
             raise Elsewhere(found.position)
 
-    def _not_told(self, error: Unavailable) -> None:
-        # It is asked again every few seconds, of each partition.
+    def _say(self, what: str, error: Unavailable) -> None:
+        # It is asked again every second or few, of each partition.
         now = self._work.clock()
-        if now - self._not_told_at >= SAY_AGAIN_S:
-            self._not_told_at = now
-            log.warning("%s cannot say where %s stands: %s", self._work.name, self.partition, error)
+        if now - self._said_at >= SAY_AGAIN_S:
+            self._said_at = now
+            log.warning("%s %s %s: %s", self._work.name, what, self.partition, error)
 
     def _failed(self, run: Run) -> None:
         if self._ended:
