@@ -79,6 +79,11 @@ class _Audit:
         self._topics = TopicReader(self._sources.bootstrap_servers)
         self._segments: set[str] = set()
 
+    @property
+    def lines(self) -> int:
+        """How many lines of the archive were read."""
+        return self._tally.lines
+
     async def show(self, progress: Say) -> None:
         """Say how far the audit is, and what it waits for, until cancelled."""
         while True:
@@ -116,7 +121,7 @@ class _Audit:
         if self._sources.stats is not None:
             self._tally.see_statistics(await _statistics(self._sources.stats))
         await self._topics.read(self._tally)
-        await self._read_archive(store)
+        await self.read_archive(store)
         if self._sources.postgres is not None:
             await read_receipts(self._sources.postgres, self._tally)
         later = await self._ask()
@@ -135,7 +140,7 @@ class _Audit:
             silent.insert(0, f"{report.missing} that are missing")
         return silent[0] if silent else ""
 
-    async def _read_archive(self, store: Store) -> None:
+    async def read_archive(self, store: Store) -> None:
         """
         Read the segments that the last call has not seen.
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.sources import Changed, NotAudited, Unread
+from ops.sources import Changed, Unread
 from ops.tally import Tally
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -29,20 +29,23 @@ class TopicReader:
         Read from where the last call ended to the present ends.
 
         Raises:
-            Unread: Kafka does not answer; what was read is not read again.
+            Unread: Kafka does not answer, or lacks a topic; what was read is not read again.
             Changed: Kafka does not have any more what was to be read next.
-            NotAudited: a topic does not exist.
         """
         try:
             # A task of the client that it cancels itself is an outage, too.
             with kafka_failures(kinds=()):
+                # A client that reads topics would wait for one that does not exist.
                 async with self._connected() as client:
+                    missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
+                if missing:
+                    raise Unread(
+                        f"Kafka at {self._bootstrap_servers} has no topic"
+                        f" {' and no topic '.join(sorted(missing))}; create it with:"
+                        " hookline topics apply"
+                    )
+                async with self._connected(CALLBACKS.name, DEAD_LETTERS.name) as client:
                     await self._read(client, tally)
-        except UnknownTopicOrPartitionError as error:
-            raise NotAudited(
-                f"Kafka at {self._bootstrap_servers} does not have both topics, {CALLBACKS.name}"
-                f" and {DEAD_LETTERS.name}; create them with: hookline topics apply"
-            ) from error
         except (KafkaError, TimeoutError) as error:
             raise Unread(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
 
@@ -84,11 +87,10 @@ class TopicReader:
         see(tp.partition, record.offset, record.headers, record.value or b"")
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _connected(self, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
         # Without a group every partition of the topics is read.
         client = AIOKafkaConsumer(
-            CALLBACKS.name,
-            DEAD_LETTERS.name,
+            *topics,
             bootstrap_servers=self._bootstrap_servers,
             isolation_level="read_committed",
             auto_offset_reset="earliest",

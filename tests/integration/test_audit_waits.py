@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiohttp import web
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from ingress_process import until
 from s3_server import BUCKET, S3Server
 from tcp_proxy import Network, TcpProxy, tcp_proxy
@@ -24,8 +26,11 @@ from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.ends import Ends
 from ops.report import Report
-from ops.sources import NotAudited, Sources
+from ops.sources import Changed, NotAudited, Sources
+from ops.tally import Tally
+from ops.topics import apply_topics
 from schemas.settings import Secret
+from schemas.topics import CALLBACKS
 
 
 @dataclass
@@ -127,6 +132,29 @@ async def test_an_audit_waits_through_the_outage_of_each_source(
             assert (await waiting).proven
             outages += 1
     say(f"{outages} outages")
+
+
+@pytest.mark.timeout(120)
+async def test_topics_that_are_not_there_or_are_made_again_are_noticed(
+    own_kafka: EmbeddedKafka, world: World
+) -> None:
+    """What was read of the old topic proves nothing of the new one, and no topic proves nothing."""
+    reader = topic_reader.TopicReader(own_kafka.address)
+    tally = Tally(Ends(), [], synced=False, counted=False)
+    async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
+        await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
+    await reader.read(tally)
+    await reader.read(tally)
+    assert tally.records == 1
+    admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
+    await admin.start()
+    await admin.delete_topics([CALLBACKS.name])
+    with pytest.raises(NotAudited, match="hookline topics apply"):
+        await world.audited(0, [])
+    await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    with pytest.raises(Changed, match="was read up to offset 1"):
+        await reader.read(tally)
+    await admin.close()
 
 
 @pytest.mark.timeout(120)

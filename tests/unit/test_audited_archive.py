@@ -1,0 +1,40 @@
+"""The archive as an audit reads it in rounds: what was read must stay."""
+
+from pathlib import Path
+
+import pytest
+from archives import WrittenArchive, numbered
+
+from ops.audit import _Audit
+from ops.ends import Ends
+from ops.sources import Changed, NotAudited, Sources
+
+
+async def no_spool() -> Ends:
+    """Return no ends."""
+    return Ends()
+
+
+async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: Path) -> None:
+    """What was read of them is not there any more; new ones are read once."""
+    written = WrittenArchive(tmp_path / "archive")
+    await written.append(numbered(1), numbered(2))
+    auditing = _Audit(no_spool, Sources(bootstrap_servers="", archive=""), [], deadline=0)
+    await auditing.read_archive(written.store)
+    second = await written.append(numbered(3))
+    await auditing.read_archive(written.store)
+    assert auditing.lines == 3
+    (written.directory / second).unlink()
+    with pytest.raises(Changed, match=second):
+        await auditing.read_archive(written.store)
+
+
+async def test_a_damaged_segment_is_not_audited(tmp_path: Path) -> None:
+    """It is named with the command that tells more."""
+    written = WrittenArchive(tmp_path / "archive")
+    name = await written.append(numbered(1), numbered(2))
+    path = written.directory / name
+    path.write_bytes(path.read_bytes()[:-3])
+    auditing = _Audit(no_spool, Sources(bootstrap_servers="", archive=""), [], deadline=0)
+    with pytest.raises(NotAudited, match="hookline archive verify"):
+        await auditing.read_archive(written.store)
