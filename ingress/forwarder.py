@@ -26,7 +26,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.batches import Gathered, gather
-from ingress.disk import Corrupt
+from ingress.disk import Broken, Corrupt, Full
 from ingress.intake import Intake
 from ingress.row import Damaged
 from ingress.settle import ended, settle, was_aborted
@@ -112,7 +112,7 @@ class Forwarder:
                 return
             except Exception as error:
                 INGRESS_FORWARD_FAILURES.inc()
-                expected = isinstance(error, KafkaError | TimeoutError | OSError)
+                expected = isinstance(error, KafkaError | TimeoutError | OSError | Full | Broken)
                 fault = _in_words(error)
                 if fault != self.fault or not expected:
                     log.warning(
