@@ -67,6 +67,25 @@ async def test_every_sample_is_stored_byte_for_byte_and_answered_ok(door: Sender
     assert {row.record.topic for row in door.stored()} == {CALLBACKS.name}
 
 
+async def test_what_is_repeated_with_a_new_sign_has_the_same_id(door: Sender) -> None:
+    """The device counts, the signature and its time do not, nor the parameters' order."""
+    body = b'{"CallbackCommand":"State.StateChange","EventTime":1764688415300}'
+    app = "SdkAppid=1400000002"
+    for device, key in (
+        ("&ClientIP=10.0.0.1&OptPlatform=iOS", "token"),
+        ("&OptPlatform=iOS&ClientIP=10.0.0.1", "old"),
+        ("&ClientIP=10.0.0.2&OptPlatform=iOS", "token"),
+        ("&ClientIP=10.0.0.1&OptPlatform=Web", "token"),
+    ):
+        now = int(time.time())
+        sign = hashlib.sha256(f"{key}{now}".encode()).hexdigest()
+        status, _, _ = await door.post(body, f"?{app}{device}&Sign={sign}&RequestTime={now}")
+        assert status == 200
+    ids = [dict(row.record.headers)["ce_id"] for row in door.stored()]
+    assert ids[0] == ids[1]
+    assert len(set(ids)) == 3
+
+
 @pytest.mark.parametrize("query", ["", "?SdkAppid=1400000009", "?sdkappid=" + APP, "?SdkAppid="])
 async def test_an_app_that_is_not_ours_is_refused(door: Sender, query: str) -> None:
     """Nothing of it is kept."""
