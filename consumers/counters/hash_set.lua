@@ -5,8 +5,8 @@
 -- integers and spread over buckets, one more for every MEMBERS_PER_BUCKET members (linear hashing:
 -- each new bucket takes its members from one bucket alone).
 --
---     NAME    number of members; absent while all are in the first bucket
---     NAME:N  bucket N, a set of integers
+--     NAME:N     bucket N, a set of integers
+--     NAME:size  number of members; absent while all are in the first bucket
 --
 -- All keys of a set expire at the same moment, which is fixed when its first member is added. None
 -- is made by adding a hash later, because no bucket is empty: that all of the 130 members or more of
@@ -20,7 +20,7 @@ local hash_sets = {}
 local function hash_set(name)
     local set = hash_sets[name]
     if not set then
-        local count = tonumber(redis.call('GET', name) or redis.call('SCARD', name .. ':0'))
+        local count = tonumber(redis.call('GET', name .. ':size') or redis.call('SCARD', name .. ':0'))
         local buckets = 1 + math.floor(count / MEMBERS_PER_BUCKET)
         set = { count = count, buckets = buckets, doubled_at = 1 }
         while set.doubled_at * 2 <= buckets do
@@ -56,7 +56,7 @@ end
 
 local function ends_at_ms(name, set, lives_s)
     if set.count > 0 then
-        local known = redis.call('PEXPIRETIME', set.buckets > 1 and name or name .. ':0')
+        local known = redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0'))
         if known > 0 then
             return known
         end
@@ -91,7 +91,7 @@ end
 local function hash_sets_save()
     for name, set in pairs(hash_sets) do
         if set.ends_at_ms and set.buckets > 1 then
-            redis.call('SET', name, string.format('%d', set.count), 'PXAT', set.ends_at_ms)
+            redis.call('SET', name .. ':size', string.format('%d', set.count), 'PXAT', set.ends_at_ms)
         end
     end
 end
