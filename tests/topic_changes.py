@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from archive_reader import SUFFIX, read
 from builders import a_body, a_callback
 from consumer_process import Consumer
@@ -59,6 +59,32 @@ async def make_topic_anew(kafka: str) -> None:
     assert f"{CALLBACKS.name}: created with {CALLBACKS.partitions} partitions" in done
 
 
+async def add_partitions(kafka: str, count: int) -> None:
+    """Have the topic have `count` partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.create_partitions({CALLBACKS.name: NewPartitions(count)})
+    finally:
+        await admin.close()
+
+
+async def ends_of(kafka: str) -> dict[TopicPartition, int]:
+    """Return where each partition ends."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
+        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+        return dict(await reader.end_offsets(partitions))
+
+
+def origins_in(archive: Path) -> Counter[str]:
+    """Return how many records of each origin are in the segments under a directory."""
+    return Counter(
+        line["headers"]["ce_origin"]
+        for path in archive.rglob(f"*{SUFFIX}")
+        for line in read(str(path), path.read_bytes()).lines
+    )
+
+
 @dataclass
 class Sinks:
     """The three sinks. `archive` may be another directory later."""
@@ -69,7 +95,27 @@ class Sinks:
 
     def held(self) -> dict[str, Counter[str]]:
         """Return how many records of each origin each sink has; doubled ones count twice."""
-        return {"archive": self._archive(), "sync": self._sync(), "counters": self._counters()}
+        return {
+            "archive": origins_in(self.archive),
+            "sync": self._sync(),
+            "counters": self._counters(),
+        }
+
+    def partitions(self) -> set[int]:
+        """Return the partitions of which every sink has records."""
+        in_archive = {
+            int(path.parent.name)
+            for path in self.archive.rglob(f"*{SUFFIX}")
+            if read(str(path), path.read_bytes()).lines
+        }
+        with psycopg.connect(self.postgres.conninfo) as connection:
+            rows = connection.execute(
+                "select partition from hookline.positions where last_offset is not null"
+            ).fetchall()
+        with Valkey.from_url(self.valkey.url) as client:
+            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
+        in_counts = {int(field.rpartition(b"/")[2]) for field in applied}
+        return in_archive & {number for (number,) in rows} & in_counts
 
     def forget_positions(self) -> None:
         """Do as docs/operations.md says where a topic was made anew."""
@@ -77,13 +123,6 @@ class Sinks:
             connection.execute("delete from hookline.positions")
         with Valkey.from_url(self.valkey.url) as client:
             client.delete("hookline:positions")
-
-    def _archive(self) -> Counter[str]:
-        return Counter(
-            line["headers"]["ce_origin"]
-            for path in self.archive.rglob(f"*{SUFFIX}")
-            for line in read(str(path), path.read_bytes()).lines
-        )
 
     def _sync(self) -> Counter[str]:
         with psycopg.connect(self.postgres.conninfo) as connection:

@@ -2,21 +2,38 @@
 
 import asyncio
 import shutil
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from consumer_process import Consumer
 from e2e_blackbox import hookline
-from topic_changes import Three, make_topic_anew, produce, three_consumers
+from ingress_process import Ingress, until
+from kafka_parts import delete_before, in_topic
+from senders import Senders
+from topic_changes import (
+    Three,
+    add_partitions,
+    ends_of,
+    make_topic_anew,
+    origins_in,
+    produce,
+    three_consumers,
+)
 
 from ops.embedded import child
 from ops.embedded.kafka import EmbeddedKafka
 from ops.embedded.postgres import EmbeddedPostgres
 from ops.embedded.valkey import EmbeddedValkey
+from ops.topics import apply_topics
 
 OLD, NEW = "a" * 16, "b" * 16
 FROZEN_S = 7.0
+PARTITIONS_S_MAX = 30.0
+# Of the partitions 6 to 11, those that the senders' conversations fall in.
+ADDED = {6, 7, 9, 10, 11}
 
 
 @pytest.fixture
@@ -73,18 +90,12 @@ async def test_a_topic_that_is_made_anew_stops_its_consumers(
 
 
 async def _until_both(three: Three, new: int = 400) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            held = three.sinks.held()
-            if held == {
-                "archive": Counter({NEW: new}),
-                "sync": Counter({OLD: 120, NEW: new}),
-                "counters": Counter({OLD: 120, NEW: new}),
-            }:
-                return
-            for name, member in three.members.items():
-                assert member.runs, f"{name} ended: {member.log.read_text()[-2000:]}; {held}"
-            await asyncio.sleep(0.2)
+    expected = {
+        "archive": Counter({NEW: new}),
+        "sync": Counter({OLD: 120, NEW: new}),
+        "counters": Counter({OLD: 120, NEW: new}),
+    }
+    await until(lambda: three.sinks.held() == expected, f"the sinks have {expected}", 60)
 
 
 @pytest.mark.timeout(240)
@@ -124,3 +135,104 @@ async def _restore(kafka: EmbeddedKafka, data: Path, copy: Path) -> None:
     shutil.rmtree(data)
     shutil.copytree(copy, data)
     kafka.start()
+
+
+@pytest.mark.timeout(240)
+async def test_partitions_that_are_added_under_load_are_consumed_from_their_beginning(
+    three: Three, own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """By consumers and ingress within 30 s, with nothing missing and nothing doubled."""
+    ingress = Ingress(tmp_path / "spools", own_kafka.address)
+    await ingress.start()
+    try:
+        async with Senders(ingress.port, connections=8, pause_s=0.02) as senders:
+            await until(lambda: len(senders.ok) > 300, "there is load")
+            await add_partitions(own_kafka.address, 12)
+            begun = time.monotonic()
+
+            async def used() -> bool:
+                return await asyncio.to_thread(three.sinks.partitions) >= ADDED
+
+            await until(used, f"every sink has records of {ADDED}", PARTITIONS_S_MAX)
+            took_s = time.monotonic() - begun
+            await until(lambda: len(senders.ok) > 1500, "the load has gone on", 60)
+        assert not senders.refused
+        await ingress.until_forwarded()
+        origin = (await ingress.status())["origin"]
+        await three.until_held(Counter({OLD: 120, origin: len(senders.ok)}))
+    finally:
+        ingress.kill()
+    assert "sound" in hookline("archive", "verify", "--archive", str(three.sinks.archive))
+    say(
+        f"{len(senders.ok)} callbacks answered OK while 6 partitions became 12, in every sink "
+        f"once; the new ones in use after {took_s:.1f} s"
+    )
+
+
+@pytest.mark.timeout(240)
+async def test_retention_past_the_position_stops_the_consumers(
+    three: Three, own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """What they have not applied is gone; the documented way out goes on after that."""
+    kafka = own_kafka.address
+    with three.frozen():
+        await produce(kafka, OLD, 300, first=121)
+        ends = await ends_of(kafka)
+        await delete_before(kafka, {tp: end - 10 for tp, end in ends.items()})
+        await asyncio.sleep(1)
+    stopped = await three.until_stopped()
+    for name, (_, reason) in stopped.items():
+        assert "retention deleted records before they were in the sink" in reason, (
+            f"{name}: {reason}"
+        )
+    held = three.sinks.held()
+    three.sinks.archive = tmp_path / "archive-2"
+    three.sinks.forget_positions()
+    left = len(await in_topic(kafka, OLD))
+    three.launch(rebuild=True)
+    expected = {
+        "archive": Counter({OLD: left}),
+        "sync": Counter({OLD: held["sync"][OLD] + left}),
+        "counters": Counter({OLD: held["counters"][OLD] + left}),
+    }
+    await until(lambda: three.sinks.held() == expected, f"the sinks have {expected}", 60)
+    took = ", ".join(f"{name} {seconds:.1f} s" for name, (seconds, _) in sorted(stopped.items()))
+    say(f"stopped after {took}; then the {left} records that retention had left, once")
+
+
+@pytest.mark.timeout(240)
+async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
+    own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    """The other one's chains are sound, and of its topic alone."""
+    archive = tmp_path / "archive"
+    with child.running(EmbeddedKafka(tmp_path / "other")) as other:
+        await apply_topics(other.address, body_bytes_max=1 << 20, replicas=1)
+        members = [
+            Consumer("archive", each.address, tmp_path / f"{at}.log", url=archive, segment_age_s=1)
+            for at, each in enumerate((own_kafka, other))
+        ]
+        try:
+            for member in members:
+                member.launch()
+            for number in range(1, 400, 50):
+                await produce(own_kafka.address, OLD, 50, first=number)
+                await produce(other.address, NEW, 50, first=number)
+            # Where each begins some of the partitions, both stop.
+            await until(lambda: not all(m.runs for m in members), "one of them has stopped", 30)
+            await until(
+                lambda: (
+                    all(not m.runs for m in members) or sum(origins_in(archive).values()) == 400
+                ),
+                "the other one goes on, or stops too",
+                60,
+            )
+        finally:
+            for member in members:
+                member.kill()
+    logs = [(tmp_path / f"{at}.log").read_text() for at in range(2)]
+    assert any("of the topic with the id" in log for log in logs)
+    chains = [origins_in(directory) for directory in archive.glob("*/*")]
+    assert all(len(origins) <= 1 for origins in chains), chains
+    assert "sound" in hookline("archive", "verify", "--archive", str(archive))
+    say(f"{sum('stops.' in log for log in logs)} of 2 pipelines stopped; origins {chains}")
