@@ -1,8 +1,9 @@
 """When a member of a group is lost, and when it only has nothing to do."""
 
 import asyncio
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
@@ -11,7 +12,9 @@ from aiokafka.errors import KafkaError
 from consumers.runtime import source as source_module
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import _Listener
+from consumers.runtime.handler import Unavailable
 from consumers.runtime.source import KafkaSource, Source
+from schemas.topic_ids import TopicLog
 
 
 class Nothing:
@@ -168,3 +171,92 @@ async def test_a_client_one_of_whose_tasks_has_ended_is_given_up() -> None:
     await asyncio.sleep(0)
     with pytest.raises(KafkaError, match="the task of the client that fetches has ended"):
         await source.fetch([])
+
+
+class Led(Nothing):
+    """A client whose partitions all have one leader."""
+
+    def __init__(self, leader: int | None = 1) -> None:
+        self.cluster = self._client = self
+        self._leader = leader
+
+    def leader_for_partition(self, _: object) -> int | None:
+        """Return the leader."""
+        return self._leader
+
+
+class Broker:
+    """Answers when the test lets it; notes how often it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = 0
+        self.topic_id = "one"
+        self.fails = False
+        self.answers = asyncio.Event()
+        monkeypatch.setattr(source_module, "topic_log", self.topic_log)
+
+    async def topic_log(self, *_: object) -> TopicLog:
+        """Return the topic as it is when the question comes."""
+        self.asked += 1
+        found = TopicLog(self.topic_id, {0: 7, 1: 8}, "a connection")
+        await self.answers.wait()
+        if self.fails:
+            raise KafkaError("gone")
+        return found
+
+
+async def test_partitions_share_a_question_that_was_asked_late_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that was asked before the records were fetched says nothing about them."""
+    broker, client = Broker(monkeypatch), Led()
+    source = KafkaSource(cast("Any", client))
+    now = time.monotonic()
+    asking = [
+        asyncio.create_task(source.identity(Partition("t", at), since=now)) for at in range(2)
+    ]
+    while broker.asked < 1:  # noqa: ASYNC110 - a question is a task of its own
+        await asyncio.sleep(0)
+    broker.topic_id = "two"
+    later = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
+    while broker.asked < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    broker.answers.set()
+    first, second = await asyncio.gather(*asking)
+    assert (first.topic_id, second.topic_id, (await later).topic_id) == ("one", "one", "two")
+    assert first.log != second.log  # each partition has an epoch of its own
+    assert broker.asked == 2
+
+
+async def test_a_question_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer is nobody's."""
+    broker, client = Broker(monkeypatch), Led()
+    broker.answers.set()
+    broker.fails = True
+    source = KafkaSource(cast("Any", client))
+    now = time.monotonic()
+    with pytest.raises(Unavailable, match="the id of the topic t"):
+        await source.identity(Partition("t", 0), since=now)
+    broker.fails = False
+    assert (await source.identity(Partition("t", 0), since=now)).topic_id == "one"
+
+
+@pytest.mark.parametrize("leader", [None, -1])
+async def test_without_a_leader_nobody_is_asked(leader: int | None) -> None:
+    """The topic is deleted, or a leader is being elected."""
+    source = KafkaSource(cast("Any", Led(leader)))
+    with pytest.raises(Unavailable, match="who leads t/0"):
+        await source.identity(Partition("t", 0), since=0)
+
+
+async def test_a_client_that_ends_leaves_no_question_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever waits for the answer hears that there is none."""
+    Broker(monkeypatch)
+    source = KafkaSource(cast("Any", Led()))
+    async with source.in_background():
+        asking = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="the client ends"):
+        await asking

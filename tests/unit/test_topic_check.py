@@ -1,0 +1,52 @@
+"""What an ingress reports where Kafka does not have what was forwarded."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from builders import a_wire_record
+
+from ingress.row import encode
+from ingress.spools import take
+from ingress.topic_check import report_change
+from schemas.telemetry import INGRESS
+
+
+def reports() -> float:
+    """Return how often something was reported."""
+    return INGRESS.get_sample_value("ingress_topic_changes_total") or 0
+
+
+@pytest.mark.parametrize(
+    ("cursor", "ids", "expected"),
+    [
+        (6, ("one", "one"), ""),
+        # In quarantine, so it was never forwarded.
+        (5, ("one", "one"), ""),
+        (5, (None, "one"), ""),
+        (3, ("one", "one"), "sequences 4 to 6 (2 callbacks) have left spool"),
+        (0, (None, None), "sequences 1 to 6 (5 callbacks) have left spool"),
+        (0, ("one", "two"), "its id was one and is two; sequences 1 to 6 (5 callbacks)"),
+        (9, ("one", "two"), "is two; nothing that has left spool"),
+    ],
+)
+def test_only_what_has_left_the_spool_and_is_not_in_kafka_is_reported(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    cursor: int,
+    ids: tuple[str | None, str | None],
+    expected: str,
+) -> None:
+    """By its sequences; nothing where nothing is wrong."""
+    before = reports()
+    with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
+        # A block leaves as a whole.
+        spool.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
+        spool.commit([encode(a_wire_record(n), 1) for n in range(7, 10)], 0)
+        spool.quarantine(6)
+        spool.commit([], 5)
+        assert spool.first_sequence() == 7
+        report_change(spool, cursor, before=ids[0], now=ids[1])
+    assert reports() - before == bool(expected)
+    assert expected in caplog.text
+    assert bool(caplog.text) == bool(expected)
