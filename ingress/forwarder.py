@@ -323,7 +323,7 @@ class Forwarder:
         """
         present = await present_topic_id(producer)
         if present != self._topic_id:
-            raise KafkaError(f"the topic {CALLBACKS.name} was made anew, with the id {present}")
+            raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {present}")
 
     async def _whole(self, producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:
         """

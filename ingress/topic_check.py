@@ -53,11 +53,11 @@ def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | N
     damaged = sum(cursor < sequence < first for sequence in spool.damaged())
     gone = max(0, first - 1 - cursor - damaged)
     if before and now and before != now:
-        found = f"the topic {CALLBACKS.name} was made anew: its id was {before} and is {now}"
+        found = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
     elif gone:
         found = (
             f"Kafka's cursor is {cursor}, lower than what was forwarded: the topic "
-            f"{CALLBACKS.name} was made anew, Kafka was restored from an older copy, or the cursor "
+            f"{CALLBACKS.name} was recreated, Kafka was restored from an older copy, or the cursor "
             "expired (offsets.retention.minutes)"
         )
     else:
@@ -70,7 +70,7 @@ def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | N
     )
     INGRESS_TOPIC_CHANGES.inc()
     log.critical(
-        "%s; %s. Forwarding goes on with what the spool has. See 'The topic was made anew' in "
+        "%s; %s. Forwarding goes on with what the spool has. See 'The topic was recreated' in "
         "docs/operations.md",
         found,
         absent,

@@ -73,7 +73,7 @@ INGRESS_REFUSED_BY_KAFKA = Counter(
 )
 INGRESS_TOPIC_CHANGES = Counter(
     "ingress_topic_changes_total",
-    "Times that Kafka did not have what was forwarded: topic made anew, or Kafka restored",
+    "Times that Kafka did not have what was forwarded: topic recreated, or Kafka restored",
     registry=INGRESS,
 )
 INGRESS_ROWS_DAMAGED = Counter(

@@ -37,7 +37,7 @@ class MemoryTopic:
         # Until when Kafka gives no answer to questions about the topic.
         self.silent = False
 
-    def make_anew(self, topic_id: str, records: dict[Partition, list[Record]]) -> None:
+    def recreate(self, topic_id: str, records: dict[Partition, list[Record]]) -> None:
         """Be deleted and created again, with other records."""
         self.id, self.records, self.begins_at = topic_id, records, 0
         self.committed = {}

@@ -97,7 +97,7 @@ class Topic:
         self.in_sink: dict[Partition, int] = {}
         self.generation = 0
         self.id: str | None = "the first topic"
-        # Why consumers may stop, after it was made anew or restored.
+        # Why consumers may stop, after it was recreated or restored.
         self.changed = ""
         # How often the brokers were restored from an older copy.
         self.restored = 0
@@ -105,9 +105,9 @@ class Topic:
         # While one sleeps for hours.
         self.poll_s_max = 200.0
 
-    def make_anew(self) -> None:
+    def recreate(self) -> None:
         """Be deleted and created again: with the same name, another id, and no records."""
-        self.id, self.changed = "the second topic", "made anew"
+        self.id, self.changed = "the second topic", "created again"
         self.committed.clear()
         for log in self.logs.values():
             log.start = log.first

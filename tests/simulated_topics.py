@@ -1,4 +1,4 @@
-"""One seed's run in which the topic is made anew, or restored, under the consumer's processes."""
+"""One seed's run in which the topic is recreated, or restored, under the consumer's processes."""
 
 import asyncio
 from collections.abc import Callable
@@ -93,7 +93,7 @@ class TopicRun:
             simulation.world.rates = rates
             await self._traffic(chance.choice((0, 1, 3)))
         self.sink.remember(self.topic.logs)
-        change = chance.choice((self.topic.make_anew, self.topic.restore))
+        change = chance.choice((self.topic.recreate, self.topic.restore))
         self.faults[change.__name__] += 1
         change()
         await self._traffic(chance.choice((0, 3, 15)))

@@ -47,7 +47,7 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
                     )
 
 
-async def make_topic_anew(kafka: str) -> None:
+async def recreate_topic(kafka: str) -> None:
     """Delete the topic and create it again, at once."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
@@ -118,7 +118,7 @@ class Sinks:
         return in_archive & {number for (number,) in rows} & in_counts
 
     def forget_positions(self) -> None:
-        """Do as docs/operations.md says where a topic was made anew."""
+        """Do as docs/operations.md says where a topic was recreated."""
         with psycopg.connect(self.postgres.conninfo) as connection:
             connection.execute("delete from hookline.positions")
         with Valkey.from_url(self.valkey.url) as client:

@@ -20,7 +20,7 @@ def check_not_emptied(name: str, partition: Partition, committed: int | None) ->
     if committed is not None:
         raise Stopped(
             f"The sink of {name} has nothing of {partition}, but the group has committed offset "
-            f"{committed}: the sink was emptied, or it is another one. To build it anew from what "
+            f"{committed}: the sink was emptied, or it is another one. To build it again from what "
             "Kafka still has, start the process once with CONSUMER_REBUILD=true"
         )
 
@@ -36,7 +36,7 @@ def check_topic(name: str, partition: Partition, position: Position, topic_id: s
         raise Stopped(
             f"The position of the sink of {name} in {partition} is offset {position.next_offset} "
             f"of the topic with the id {position.topic_id}. The topic of this name now has the id "
-            f"{topic_id}: it was deleted and made anew, or it is another cluster's. {_NEW_SINK}"
+            f"{topic_id}: it was deleted and created again, or it is another cluster's. {_NEW_SINK}"
         )
 
 
@@ -60,6 +60,6 @@ def check_offsets(
         )
     if ending < position.next_offset:
         raise Stopped(
-            f"{expected} ends at {ending}: it was restored from an older copy or made anew, or "
+            f"{expected} ends at {ending}: it was restored from an older copy or created again, or "
             f"Kafka lost records. {_NEW_SINK}"
         )

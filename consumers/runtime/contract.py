@@ -159,7 +159,7 @@ async def the_last_record_stands_beside_the_position(store: Store) -> None:
 
 
 async def a_rival_of_another_topic_is_refused(store: Store) -> None:
-    """Two clusters, or a topic that was made anew: the offsets are equal, the records are not."""
+    """Two clusters, or a topic that was recreated: the offsets are equal, the records are not."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.rival.begin(HERE, Position(0, None, OTHER_TOPIC_ID))
     assert await store.rival.position(HERE) == Position(0, None, TOPIC_ID)

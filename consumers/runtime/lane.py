@@ -38,7 +38,7 @@ HANDLE_S = 20.0
 POSTPONE_S = 1.0
 POSTPONE_S_MAX = 30.0
 # How often Kafka is asked whether the topic is still the same, and an idle partition's sink whether
-# its position is. A write would show either, but a topic that was made anew, or a sink that was put
+# its position is. A write would show either, but a topic that was recreated, or a sink that was put
 # back to an older state, may wait long for the next record.
 RECHECK_S = 10.0
 # How long a batch waits for Kafka's answer before Kafka is asked again.
@@ -302,7 +302,7 @@ class Lane:
             raise Stopped(
                 f"The sink of {self._work.name} expects {self.partition} at {refused}, which the "
                 "topic does not have. Either retention deleted records before they were in the "
-                "sink, or the topic was made anew. Going on in silence would hide a loss; see "
+                "sink, or the topic was created again. Going on in silence would hide a loss; see "
                 "'A consumer stops' in docs/operations.md."
             )
         self._refused_before = refused
@@ -410,7 +410,7 @@ class Lane:
 
         Raises:
             Elsewhere: the topic is not the same, or the sink was put back to an older state.
-            Stopped: the topic was made anew, or restored from an older copy.
+            Stopped: the topic was recreated, or restored from an older copy.
         """
         self._checked_at = self._work.clock()
         if not self.line.idle:

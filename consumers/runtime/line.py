@@ -244,7 +244,7 @@ class Line:
                 f"The last record that the sink has of {self._partition} is sequence {sequence} of "
                 f"origin {origin!r} at offset {offset}. The topic has another record there, or "
                 f"one between it and offset {self._begins_at}: the topic was restored from an "
-                "older copy or made anew, or it is another cluster's. To go on, begin in a new "
+                "older copy or created again, or it is another cluster's. To go on, begin in a new "
                 "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
                 "docs/operations.md."
             )

@@ -1,4 +1,4 @@
-"""The topic is made anew, or Kafka is restored, under a forwarder: it goes on, and says so."""
+"""The topic is recreated, or Kafka is restored, under a forwarder: it goes on, and says so."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from kafka_parts import Pipe, in_topic, many, sequences
-from topic_changes import make_topic_anew
+from topic_changes import recreate_topic
 
 from ingress import forwarder
 from ingress.forwarder import Forwarder
@@ -28,7 +28,7 @@ async def forwarded(kafka: EmbeddedKafka, pipe: Pipe) -> list[int]:
     return sorted(sequences(await in_topic(kafka.address, pipe.spool.origin)))
 
 
-async def test_an_idle_forwarder_notices_that_the_topic_was_made_anew(
+async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
     own_kafka: EmbeddedKafka,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -36,45 +36,45 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_made_anew(
 ) -> None:
     """Before the next callback comes; that one goes to the new topic."""
     monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
-    told = changes()
+    before = changes()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(100))
-        forwarding = asyncio.create_task(pipe.forward(until=lambda: changes() > told))
+        forwarding = asyncio.create_task(pipe.forward(until=lambda: changes() > before))
         async with asyncio.timeout(30):
             while pipe.spool.rows or pipe.fault():  # noqa: ASYNC110 - the product says it so
                 await asyncio.sleep(0.01)
-        await make_topic_anew(own_kafka.address)
+        await recreate_topic(own_kafka.address)
         await forwarding
         await pipe.store(many(20, first=101))
         await pipe.forward()
         assert await forwarded(own_kafka, pipe) == list(range(101, 121))
-    assert "was made anew: its id was" in caplog.text
+    assert "was recreated: its id was" in caplog.text
     assert "sequences 1 to 100 (100 callbacks) have left spool" in caplog.text
 
 
-async def test_a_topic_that_was_made_anew_while_no_forwarder_ran_is_told(
+async def test_a_topic_that_was_recreated_while_no_forwarder_ran_is_reported(
     own_kafka: EmbeddedKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Kafka has deleted the cursor with the topic; by the spool, rows have left it."""
-    told = changes()
+    before = changes()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(100))
         await pipe.forward()
-        await make_topic_anew(own_kafka.address)
+        await recreate_topic(own_kafka.address)
         await pipe.store(many(20, first=101))
         await pipe.forward()
         assert await forwarded(own_kafka, pipe) == list(range(101, 121))
         await pipe.store(many(20, first=121))
         await pipe.forward()
-    assert changes() == told + 1
+    assert changes() == before + 1
     assert "sequences 1 to 100 (100 callbacks) have left spool" in caplog.text
 
 
-async def test_a_kafka_that_was_restored_from_an_older_copy_is_told(
+async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
     own_kafka: EmbeddedKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its cursor is lower than what has left the spool: those sequences are named."""
-    told = changes()
+    before = changes()
     data, copy = tmp_path / "kafka" / "data", tmp_path / "copy"
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(60))
@@ -91,7 +91,7 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_told(
         await pipe.store(many(10, first=101))
         await pipe.forward()
         assert await forwarded(own_kafka, pipe) == [*range(1, 61), *range(101, 111)]
-    assert changes() == told + 1
+    assert changes() == before + 1
     assert "Kafka's cursor is 60" in caplog.text
     assert "sequences 61 to 100 (40 callbacks) have left spool" in caplog.text
 
@@ -103,13 +103,13 @@ async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(
     left = 1
 
     class Unlucky(Forwarder):
-        """The topic is made anew when the brokers have acknowledged a transaction's records."""
+        """The topic is recreated when the brokers have acknowledged a transaction's records."""
 
         async def _check_topic(self, producer: AIOKafkaProducer) -> None:
             nonlocal left
             if left:
                 left -= 1
-                await make_topic_anew(own_kafka.address)
+                await recreate_topic(own_kafka.address)
             await super()._check_topic(producer)
 
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:

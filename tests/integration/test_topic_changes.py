@@ -17,9 +17,9 @@ from topic_changes import (
     Three,
     add_partitions,
     ends_of,
-    make_topic_anew,
     origins_in,
     produce,
+    recreate_topic,
     three_consumers,
 )
 
@@ -51,7 +51,7 @@ async def three(own_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Three
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("frozen", [False, True], ids=["idle", "frozen and grown past"])
-async def test_a_topic_that_is_made_anew_stops_its_consumers(
+async def test_a_topic_that_is_recreated_stops_its_consumers(
     frozen: bool,  # noqa: FBT001 - a parameter
     three: Three,
     own_kafka: EmbeddedKafka,
@@ -62,14 +62,14 @@ async def test_a_topic_that_is_made_anew_stops_its_consumers(
     kafka = own_kafka.address
     if frozen:
         with three.frozen():
-            await make_topic_anew(kafka)
+            await recreate_topic(kafka)
             await produce(kafka, NEW, 400)
             await asyncio.sleep(FROZEN_S)
     else:
-        await make_topic_anew(kafka)
+        await recreate_topic(kafka)
     stopped = await three.until_stopped()
     for name, (_, reason) in stopped.items():
-        assert "was deleted and made anew" in reason, f"{name}: {reason}"
+        assert "was deleted and created again" in reason, f"{name}: {reason}"
         assert "CONSUMER_REBUILD=true" in reason
     assert set(map(str, three.sinks.held().values())) == {str(Counter({OLD: 120}))}
     if not frozen:

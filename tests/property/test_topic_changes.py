@@ -1,4 +1,4 @@
-"""A topic that is made anew or restored under consumers, with faults at every await."""
+"""A topic that is recreated or restored under consumers, with faults at every await."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,9 +18,9 @@ def test_a_topic_that_changes_is_never_mixed_with_the_one_that_was(
         assert run.wrong == [], f"seed {seed}: {run.wrong}"
         faults += run.faults
     say(
-        f"{SEEDS} schedules: made anew {faults['make_anew']} times, restored {faults['restore']}; "
+        f"{SEEDS} schedules: recreated {faults['recreate']} times, restored {faults['restore']}; "
         f"{faults['stopped']} processes stopped, {faults['went on after restore']} runs went on "
-        f"with a copy that had all, {faults['went on after make_anew']} with sinks that had nothing"
+        f"with a copy that had all, {faults['went on after recreate']} with sinks that had nothing"
     )
     assert faults["went on after restore"] < faults["restore"] / 2
-    assert faults["went on after make_anew"] < faults["make_anew"] / 4
+    assert faults["went on after recreate"] < faults["recreate"] / 4

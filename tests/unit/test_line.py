@@ -126,10 +126,10 @@ def test_the_sinks_last_record_must_be_the_topics() -> None:
 
 @pytest.mark.parametrize("first", [placed(4, "b", 7), placed(4, "a", 8), placed(5, "a", 7)])
 def test_another_record_in_its_place_stops_the_consumer(first: Record) -> None:
-    """The topic was made anew, or it is another cluster's: its offsets mean something else."""
+    """The topic was recreated, or it is another cluster's: its offsets mean something else."""
     line = a_line()
     line.begin(Position(5, (4, "a", 7)), recognize=True)
-    with pytest.raises(Stopped, match="made anew"):
+    with pytest.raises(Stopped, match="created again"):
         add(line, [first], now=0)
 
 

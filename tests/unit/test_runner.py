@@ -394,7 +394,7 @@ async def test_what_another_member_wrote_and_retention_deleted_meanwhile_stops_n
 
 
 async def test_an_offset_that_the_topic_does_not_have_yet_stops_the_consumer() -> None:
-    """The topic was made anew, and is shorter; the sink says the same when it is asked again."""
+    """The topic was recreated, and is shorter; the sink says the same when it is asked again."""
     bench = Bench()
     bench.sink.expects[P0] = 20
     bench.give(P0)
@@ -421,7 +421,7 @@ async def test_the_last_record_is_recognized_where_the_topic_still_has_it() -> N
     another.sink.expects[P0] = 4
     another.sink.last[P0] = (3, "x", 3)
     another.give(P0)
-    with pytest.raises(Stopped, match="made anew"):
+    with pytest.raises(Stopped, match="created again"):
         await another.turn()
     assert another.sink.applied == {}
 
@@ -586,14 +586,14 @@ async def until_stopped(bench: Bench, *, seconds: float = 30) -> str:
 
 
 @pytest.mark.parametrize("count", [0, 5, 10, 40])
-async def test_a_topic_that_is_made_anew_stops_an_idle_consumer(count: int) -> None:
+async def test_a_topic_that_is_recreated_stops_an_idle_consumer(count: int) -> None:
     """However many records it has by then; none of them is in the sink."""
     bench = Bench()
     bench.topic.id = "one"
     bench.give(P0)
     await bench.turn()
     assert bench.sink.topic_ids == {P0: "one"}
-    bench.topic.make_anew("two", another_topic(count))
+    bench.topic.recreate("two", another_topic(count))
     why = await until_stopped(bench)
     assert "id one. The topic of this name now has the id two" in why
     assert "CONSUMER_REBUILD=true" in why
@@ -606,7 +606,7 @@ async def test_a_batch_that_grows_for_long_does_not_hide_that_the_topic_is_anoth
     bench.topic.id = "one"
     bench.give(P0)
     await bench.turn()
-    bench.topic.make_anew("two", another_topic(3))
+    bench.topic.recreate("two", another_topic(3))
     assert "id two" in await until_stopped(bench)
     assert bench.sink.applied == {}
 
