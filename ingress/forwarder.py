@@ -145,7 +145,7 @@ class Forwarder:
             async with asyncio.timeout(START_S):
                 present = await present_topic_id(producer)
             report_change(self._spool, cursor, before=topic_id or self._topic_id, now=present)
-            self._topic_id = present
+            self._topic_id = present or self._topic_id
             self.forwarded = max(cursor, self._spool.first_sequence() - 1)
             self._intake.let_go(self.forwarded)
             log.info("forwarding from spool %s after %d", self._spool.origin, self.forwarded)
@@ -322,7 +322,7 @@ class Forwarder:
                 that one.
         """
         present = await present_topic_id(producer)
-        if present != self._topic_id:
+        if present and self._topic_id and present != self._topic_id:
             raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {present}")
 
     async def _whole(self, producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:

@@ -36,10 +36,11 @@ async def present_topic_id(producer: AIOKafkaProducer) -> str | None:
     if not known:
         raise UnknownTopicOrPartitionError(topic)
     logs = await asyncio.gather(*(topic_log(producer.client, node, topic) for node in known))
-    ids = {each.topic_id for each in logs}
+    # While brokers are upgraded from a version without ids, only some report one.
+    ids = {each.topic_id for each in logs if each.topic_id}
     if len(ids) > 1:
         raise KafkaError(f"the brokers do not agree on the id of the topic {topic}: {ids}")
-    return ids.pop()
+    return ids.pop() if ids else None
 
 
 def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | None) -> None:
