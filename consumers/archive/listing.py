@@ -89,7 +89,7 @@ async def search(
     if not found.full:
         return found.names[-1] if found.names else None
     low = first_offset(found.names[-1])
-    # No name begins at `none_from` or after it, where it is known.
+    # No name began at `none_from` or after it, when that was asked.
     none_from: int | None = None
     step = max(1, low - first_offset(found.names[0]))
     for _ in range(REQUESTS_MAX):
@@ -104,8 +104,6 @@ async def search(
             return found.names[-1]
         if found.names:
             low = max(low, first_offset(found.names[-1]))
-            # Names came meanwhile.
-            none_from = None if none_from is not None and low >= none_from else none_from
         elif at > low:
             none_from = at
         else:

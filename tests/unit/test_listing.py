@@ -199,6 +199,16 @@ async def test_a_hint_that_cannot_be_left_is_left_out(tmp_path: Path) -> None:
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
 
 
+async def test_a_hint_is_left_only_right_after_the_create(tmp_path: Path) -> None:
+    """Later another name may have come, which this one would hide."""
+    created = await hinted(tmp_path)
+    hint_of(tmp_path).unlink()
+    at_s = time.time() + 1
+    os.utime(tmp_path / str(P0), (at_s, at_s))
+    DirectoryListing(tmp_path).created(created[0])
+    assert not hint_of(tmp_path).exists()
+
+
 class Endless:
     """A directory with names without an end, as a year's is to a short time-out."""
 
@@ -252,6 +262,20 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     # The threads take new work.
     monkeypatch.undo()
     assert await made.last(P0, known="") is None
+
+
+async def test_a_store_that_ignores_the_offset_is_read_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes long, and the end is right."""
+    wanted = names(7)
+    pages = [[{"path": name} for name in wanted[at : at + 3]] for at in range(0, 7, 3)]
+    monkeypatch.setattr(listing, "PAGE_NAMES", 3)
+    monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(pages))
+    made = BucketListing(MemoryStore())
+    assert await made.last(P0, known=wanted[3]) == wanted[-1]
+    assert await made.last(P0, known="") == wanted[-1]
+    assert [name async for page in made.pages(P0, after=wanted[4]) for name in page] == wanted[5:]
 
 
 async def test_a_store_that_lists_out_of_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
