@@ -26,7 +26,7 @@ RUNS = int(os.environ.get("RUNS", "2000"))
 PORTIONS = 8
 STEPS = 50
 # A spool that is wrong is found out within so many runs.
-WRONG_RUNS_MAX = 600
+WRONG_RUNS_MAX = 2000
 
 Wrong = Callable[[pytest.MonkeyPatch], None]
 
