@@ -6,6 +6,7 @@ a member that lost its partition can write nothing: the position is not the one 
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -45,6 +46,7 @@ class Database:
     def __init__(self, conninfo: Secret) -> None:
         self._conninfo = conninfo
         self._open: dict[Partition, AsyncConnection] = {}
+        self._connecting: dict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -146,9 +148,11 @@ class Database:
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
             async with asyncio.timeout(CALL_S):
-                if partition not in self._open:
-                    self._open[partition] = await self._connect()
-                yield self._open[partition]
+                async with self._connecting[partition]:
+                    if partition not in self._open:
+                        self._open[partition] = await self._connect()
+                    connection = self._open[partition]
+                yield connection
         except psycopg.Error as error:
             failure = sql_failure(error) or _of_client(error)
             connected = partition in self._open

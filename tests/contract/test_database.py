@@ -228,6 +228,15 @@ async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) ->
         await member.close()
 
 
+async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None:
+    """Also where they come while it connects."""
+    database = Database(Secret(conninfo))
+    await asyncio.gather(*(database.position(P0) for _ in range(5)))
+    backends = "select count(*) from pg_stat_activity where application_name = 'hookline-sync'"
+    assert select(conninfo, f"{backends} and datname = current_database()") == [(1,)]
+    await database.close()
+
+
 @pytest.mark.parametrize(
     ("made_by_another", "says"),
     [
@@ -290,7 +299,10 @@ async def test_a_partition_that_hangs_while_it_connects_holds_up_itself_alone(
         proxy.hang_next()
         stuck = asyncio.create_task(database.position(P0))
         await proxy.hanging.wait()
-        backend = "select pid from pg_stat_activity where application_name = 'hookline-sync'"
+        backend = (
+            "select pid from pg_stat_activity where application_name = 'hookline-sync'"
+            " and datname = current_database()"
+        )
         before = select(conninfo, backend)
         for offset in range(20):
             batch = a_stored_batch(a_stored_record(offset))
