@@ -26,9 +26,14 @@ class Carried(Forwarder):
     """A forwarder to a Kafka that takes everything at once."""
 
     carried: list[tuple[str, int]]
+    # How many more of them end at once, as none should.
+    ending = 0
 
     async def run(self) -> None:
         """Let every row go."""
+        if Carried.ending:
+            Carried.ending -= 1
+            raise asyncio.CancelledError
         rows = self._spool.since(0, rows_max=1000, bytes_max=BYTES_MAX)
         self.carried += [(self._spool.origin, row.sequence) for row in rows]
         self._intake.let_go(rows[-1].sequence)
@@ -191,4 +196,21 @@ async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_pat
             while not any(summary.fault for summary in adopter.known()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert len(list(set_asides(tmp_path))) == 1
+    mine.close()
+
+
+async def test_a_forwarder_that_ends_does_not_stop_the_adopter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would wait for ever for a spool that nobody empties; it is tried again."""
+    monkeypatch.setattr(Carried, "ending", 2)
+    name = left_behind(tmp_path, 3)
+    held = hold(tmp_path, name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    held.close()
+    carried: list[tuple[str, int]] = []
+    async with adopting(tmp_path, mine, carried) as adopter:
+        await until(adopter, name, 0)
+    assert len(carried) == 3
+    assert "the forwarder of an adopted spool has ended" in caplog.text
     mine.close()
