@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker test-long check check-fast unit integration e2e bench-ingress bench-archive \
-  format pin clean
+.PHONY: help setup demo test test-docker test-long check check-fast unit contract integration e2e bench-ingress \
+  bench-archive format pin clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -25,8 +25,9 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
+# Tests of whole processes mostly wait, so they run beside the tests of real servers.
 test: setup check-fast  ## all tests: logic, real servers, killed processes (some 25 min)
-	$(BIN)/pytest tests/contract tests/integration tests/e2e --durations=10
+	$(MAKE) --no-print-directory --keep-going --jobs=2 e2e contract integration
 
 check: setup check-fast  ## format, lint, types, unit and property tests (about a minute)
 
@@ -39,8 +40,11 @@ check-fast:
 unit: setup  ## unit and property tests alone
 	$(BIN)/pytest -q tests/unit tests/property examples
 
-integration: setup  ## tests against real PostgreSQL, Valkey and Kafka alone
-	$(BIN)/pytest tests/contract tests/integration
+contract: setup  ## tests of what every sink must do, on real PostgreSQL and Valkey, alone
+	$(BIN)/pytest tests/contract
+
+integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 server alone
+	$(BIN)/pytest tests/integration --durations=10
 
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
@@ -49,7 +53,7 @@ test-long: setup  ## outages and abuse of Kafka's connections that take minutes 
 	$(BIN)/pytest -m long tests/integration tests/e2e --durations=10
 
 e2e: setup  ## tests that drive and kill whole processes alone
-	$(BIN)/pytest tests/e2e
+	$(BIN)/pytest tests/e2e --durations=10
 
 bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.ingress $(BENCH)
