@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -127,14 +128,17 @@ def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_command_ends_as_interrupted() -> None:
-    """Also where it is not reading yet."""
-    process = subprocess.Popen(
-        [HOOKLINE, "simulate", "--url", "http://127.0.0.1:1/", "--sdkappid", "1"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    process.stderr.read(1)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
+    """It is interrupted while it waits for an answer."""
+    with socket.create_server(("127.0.0.1", 0)) as ingress:
+        url = f"http://127.0.0.1:{ingress.getsockname()[1]}/"
+        process = subprocess.Popen(
+            [HOOKLINE, "simulate", "--url", url, "--sdkappid", "1"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        ingress.settimeout(60)
+        connection, _ = ingress.accept()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        connection.close()
     assert process.returncode == INTERRUPTED
