@@ -3,7 +3,7 @@ A callback's body as text that PostgreSQL can hold as `jsonb`, and can always qu
 
 PostgreSQL refuses `\u0000`, lone surrogates and numbers of too many digits, in `jsonb` when a body
 is written, in `json` when a query reads it. What it cannot hold is replaced here, always in the
-same way: a character by U+FFFD, a number by null. docs/decisions/0023-queryable-bodies.md.
+same way: a character by U+FFFD, a number by null. docs/decisions/0022-queryable-bodies.md.
 """
 
 import math
