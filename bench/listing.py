@@ -1,8 +1,8 @@
 """
-`python -m bench.listing`: how long the end of a long chain takes to be found in a directory.
+Measure how long it takes to find the end of a long chain in a directory: `python -m bench.listing`.
 
-Beside the former way, which had obstore list all names: those of a partition, which then began with
-the hour, told the end only as a whole.
+The former way, for comparison, lists all names by obstore: when names began with the hour, the last
+one could not be found without all others.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ def fill(archive: Path, names: int) -> None:
 
 
 async def seconds(partitions: int, find: Callable[[Partition], Awaitable[object]]) -> float:
-    """Return how long the ends of so many partitions take at once."""
+    """Return how long it takes to find the ends of `partitions` at once."""
     began_s = time.monotonic()
     await asyncio.gather(*(find(Partition(TOPIC, number)) for number in range(partitions)))
     return time.monotonic() - began_s
@@ -69,7 +69,7 @@ async def measure(archive: Path, partitions: int, rounds: int) -> dict[str, list
 
 @click.command()
 @click.option("--names", default=525_600, show_default=True, help="A year of minutes.")
-@click.option("--partitions", default=6, show_default=True, help="As many by links to one.")
+@click.option("--partitions", default=6, show_default=True, help="All are links to one directory.")
 @click.option("--rounds", default=3, show_default=True)
 def main(names: int, partitions: int, rounds: int) -> None:
     """Print the median seconds for one partition, and for all of them at once."""

@@ -1,8 +1,8 @@
 """
-What it costs to make bodies queryable: `python -m bench.queryable`.
+Measure the cost of making bodies queryable: `python -m bench.queryable`.
 
-Microseconds a body of the simulated traffic's kind: as it is, with a NUL character, and with a UUID
-in which a part looks like an exponent.
+It prints microseconds for each body of the simulated traffic's kind: plain, with NUL characters, with
+half of an emoji, and with a UUID of which a part looks like an exponent.
 """
 
 import json
@@ -47,7 +47,7 @@ def body(text: str) -> bytes:
 
 
 def microseconds(call: Callable[[], object]) -> float:
-    """Return the CPU time of a call, the least of some rounds."""
+    """Return the CPU time of a call, the minimum of five rounds."""
     return min(timeit.repeat(call, process_time, number=ROUNDS, repeat=5)) / ROUNDS * 1e6
 
 
