@@ -1,8 +1,8 @@
 """
 Measure the cost of making bodies queryable: `python -m bench.queryable`.
 
-It prints microseconds for each body of the simulated traffic's kind: plain, with NUL characters, with
-half of an emoji, and with a UUID of which a part looks like an exponent.
+It prints the microseconds for a body like those of the simulated traffic: plain, with NUL
+characters, with half of an emoji, and with a UUID of which a part looks like an exponent.
 """
 
 import json
