@@ -4,15 +4,17 @@ The `ce_id` of a callback: a function of the request, so a repeated request gets
 The rules for each command are in schemas/commands.py.
 """
 
+import codecs
 import functools
 import hashlib
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import orjson
 
-from schemas.body import Malformed, parse, text
+from schemas.body import Malformed, SecondLook, parse, text
 from schemas.commands import COMMANDS, UNKNOWN, VOLATILE, Command
 
 _SORTED = orjson.OPT_SORT_KEYS
@@ -83,13 +85,40 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
         for field in VOLATILE:
             stable.pop(field, None)
         try:
-            return _message_head(app, command) + orjson.dumps(stable, option=_SORTED)
+            written = orjson.dumps(stable, option=_SORTED)
         except orjson.JSONEncodeError:
-            # Lone surrogates, or nested deeper than orjson writes: the whole request counts.
-            pass
+            pass  # lone surrogates, or nested deeper than orjson writes: the whole request counts
+        else:
+            if _is_exact(written, request.body, document):
+                return _message_head(app, command) + written
     ip, platform = request.client_ip, request.opt_platform
     lengths = f"{len(app)} {len(command)} {len(ip)} {len(platform)}"
     return f"event {lengths} {app}{command}{ip}{platform}".encode() + request.body
+
+
+def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
+    """Tell whether every number in the body has a double or 64-bit integer of its own."""
+    # What orjson writes of a double has one of these; a SecondLook's infinity becomes null.
+    if not isinstance(document, SecondLook) and not any(each in written for each in _OF_DOUBLES):
+        return True
+    try:
+        # Integers compare exactly with the doubles that orjson makes of long ones.
+        return bool(_EXACT.decode(body.removeprefix(codecs.BOM_UTF8)) == document)
+    except msgspec.DecodeError:
+        return False
+
+
+def _exact(number: str) -> float | None:
+    """Return the double of a JSON number, None if others with the same double are as short."""
+    double = float(number)
+    try:
+        return double if Decimal(number) == Decimal(repr(double)) else None
+    except ArithmeticError:
+        return None  # an exponent of too many digits
+
+
+_OF_DOUBLES = (b".", b"e-", b"e+")
+_EXACT = msgspec.json.Decoder(float_hook=_exact)
 
 
 # Of some apps and some commands: most messages are of one command.
@@ -100,8 +129,8 @@ def _message_head(app: str, command: str) -> bytes:
 
 def _is_named(document: Mapping[str, Any]) -> bool:
     key = document.get("MsgKey")
-    # "0_0_0" is the key of no message.
-    if isinstance(key, str) and key.strip("0_"):
+    # Without a number and a random number it names no message, only a second.
+    if isinstance(key, str) and key.strip("0_") and not key.startswith("0_0_"):
         return True
     random = document.get("MsgRandom") or document.get("Random")
     return all(map(_is_positive, (document.get("MsgSeq"), random, document.get("MsgTime"))))

@@ -161,6 +161,8 @@ UNNAMED = {"MsgKey": None, "MsgSeq": 901, "MsgRandom": 77, "MsgTime": 1764688415
         (UNNAMED | {"MsgSeq": "901", "MsgRandom": None, "Random": "77"}, True),
         ({"MsgKey": ""}, False),
         ({"MsgKey": "0_0_0"}, False),
+        ({"MsgKey": "0_0_1764688415"}, False),
+        ({"MsgKey": "0_77_1764688415"}, True),
         ({"MsgKey": 901}, False),
         ({"MsgKey": ["901_77_1764688415"]}, False),
         (UNNAMED | {"MsgSeq": 0}, False),
@@ -241,6 +243,42 @@ def test_of_doubled_keys_the_last_counts() -> None:
     assert (first.key, headers_of(first)[ID]) == (same.key, headers_of(same)[ID])
     assert first.key != other.key
     assert headers_of(first)[ID] != headers_of(other)[ID]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("18446744073709551616", "18446744073709551617"),
+        ("0.1", "0.10000000000000000001"),
+        ("1e-400", "2e-400"),
+        ("0.0", "1e-99999999999999999999999"),
+        ("1e400", "-1e400"),
+        ("1e400", "null"),
+        ("9" * 400, "9" * 399 + "8"),
+    ],
+    ids=lambda number: number[:26],
+)
+def test_numbers_that_no_double_holds_tell_messages_apart(one: str, other: str) -> None:
+    """What a reader takes for one number may be two; a byte order mark changes nothing."""
+    for mark in (b"", b"\xef\xbb\xbf"):
+        bodies = [
+            mark + a_body().replace(b"{", b'{"x":%b,' % number.encode(), 1)
+            for number in (one, other)
+        ]
+        first, again, second = (id_of(body) for body in (bodies[0], *bodies))
+        assert first == again != second
+
+
+@pytest.mark.parametrize("number", ["29.340656774469956", "1.10", "1e3", "-0.0", "5e-324", "1e22"])
+def test_a_message_with_a_number_that_a_double_holds_may_be_reported_later(number: str) -> None:
+    """Places have such numbers; the text that follows looks like one, but is none."""
+    bodies = [
+        a_body(CloudCustomData=":1e400", EventTime=at).replace(
+            b"{", b'{"x":%b,' % number.encode(), 1
+        )
+        for at in (EVENT_TIME, EVENT_TIME + 1)
+    ]
+    assert id_of(bodies[0]) == id_of(bodies[1])
 
 
 @pytest.mark.parametrize(
