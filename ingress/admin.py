@@ -66,7 +66,7 @@ class Health:
     apps: Apps
     server: PublicServer
     settings: IngressSettings
-    # Tells this process from another one that answers at the same address, or for the same spool.
+    # Distinguishes this process from another one at the same address, or with the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
     started_at: float = field(default_factory=time.monotonic)

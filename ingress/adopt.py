@@ -106,7 +106,7 @@ class Adopter:
                         ", ".join(map(str, damaged)),
                         name,
                     )
-                # Both while it is held: what its next holder stores must not seem to be known.
+                # Read both while the spool is held: its next holder's rows must not seem known.
                 found, changed_at = summary(spool), self._changed_at(name)
             self._seen[name] = (changed_at, found)
         except (Held, Corrupt):

@@ -57,10 +57,10 @@ class Index:
 
 def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[State, Index]:
     """
-    Return what the file of the spool `spool` holds.
+    Return the state and the index of blocks that the file of the spool `spool` holds.
 
     Raises:
-        Corrupt: it contradicts itself, so a number could be given twice or a row be skipped.
+        Corrupt: the file contradicts itself, so a number could be given twice or a row be skipped.
     """
     state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool)
     keys = txn.cursor(db=file.blocks).iternext(values=False)
@@ -96,13 +96,13 @@ class Draft:
 
     def append(self, contents: Sequence[bytes], bytes_max: int) -> bool:
         """
-        Store rows after the last one, or none and return False if there is no room for all.
+        Store rows after the last one; if there is no room for all, store none and return False.
 
         Raises:
             Corrupt: a block with their numbers is there already.
         """
         incoming = sum(map(len, contents))
-        # Counted again, what has just left makes room.
+        # Count again: rows that have just left make room.
         if (
             self.before.used_bytes + incoming > bytes_max
             and self.used_bytes() + incoming > bytes_max
@@ -130,7 +130,7 @@ class Draft:
             self._first_number = end + 1
 
     def quarantine(self, sequence: int) -> None:
-        """Keep apart what is left of the row, and of those that are lost with it."""
+        """Move the remains of the row, and of the rows lost with it, into quarantine."""
         before = self.before
         number = before.base + sequence
         if number in before.quarantined or not before.first_number <= number <= before.last_number:
@@ -145,7 +145,7 @@ class Draft:
         self._quarantined = before.quarantined | taken
 
     def start_new_origin(self) -> None:
-        """Let the rows that are here be the sequences 1, 2, 3, … of another origin."""
+        """Make the present rows the sequences 1, 2, 3, … of another origin."""
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
 
     def probe(self) -> None:
@@ -162,7 +162,7 @@ class Draft:
         return pages * self._file.page_bytes
 
     def state(self) -> State:
-        """Return what the file holds if it is committed as it is now."""
+        """Return the state of the file if the draft is committed now."""
         return State(
             self._origin,
             self._base,
@@ -174,7 +174,7 @@ class Draft:
         )
 
     def finished(self) -> State:
-        """Write the state into the file and return it; nothing may be changed after it."""
+        """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
         if state[:4] != self.before[:4]:
             self._txn.put(STATE, seal_state(state, self._spool), db=self._file.meta)

@@ -57,9 +57,9 @@ TRANSACTION_EVERY_S = 0.1
 MUCH_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
-# With nothing to send, Kafka is asked so often whether it is there, and the topic the same.
+# While there is nothing to send, Kafka and the topic's id are checked at this interval.
 IDLE_PROBE_S = 5.0
-# How soon partitions that were added are written to.
+# Added partitions are used within this time.
 METADATA_MAX_AGE_MS = 10_000
 # What a broker says of the records themselves: sent again they would be refused again.
 REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
@@ -88,7 +88,7 @@ class Forwarder:
         # How the last transaction ended, until what it left open is settled; None: to be asked. A
         # start makes the coordinator forget it, and may fail before it has settled anything.
         self._aborted: bool | None = None
-        # Of the topic that rows went to, as far as this process knows.
+        # The id of the topic that rows went to, as far as this process knows.
         self._topic_id: str | None = None
         # The origin that the present producer and cursor belong to.
         self._origin = spool.origin
@@ -222,8 +222,8 @@ class Forwarder:
         """
         Log and count the rows that went into quarantine since the last call.
 
-        The state says which: a commit that seemed to fail may have taken some there, too. The first
-        call logs those that were there before.
+        The rows are read from the state, because a commit that seemed to fail may have moved some,
+        too. The first call logs the rows that were in quarantine before.
         """
         state, before = self._spool.state, self._reported
         if state.quarantined is before:
@@ -303,8 +303,8 @@ class Forwarder:
         if sent != gathered.rows:
             raise AssertionError(f"{sent} records stand in the batches for {gathered.rows} rows")
         await asyncio.gather(*acknowledged)
-        # After that: else some of the rows could be in a topic that is deleted by now, and the
-        # cursor after them.
+        # Only after that check: else some of the rows could be in a topic that was deleted
+        # meanwhile, and the cursor after them.
         await self._check_topic(producer)
         metadata = f"{gathered.fingerprint} {self._topic_id or ''}".rstrip()
         cursor = OffsetAndMetadata(gathered.last, metadata)
@@ -315,11 +315,11 @@ class Forwarder:
 
     async def _check_topic(self, producer: AIOKafkaProducer) -> None:
         """
-        Make sure that the topic is the one that the rows before went to.
+        Check that the topic is still the one that earlier rows went to.
 
         Raises:
-            KafkaError: it is another one; the next producer sends the rows of this transaction to
-                that one.
+            KafkaError: the topic was recreated; the next producer sends the rows of this
+                transaction to the new topic.
         """
         present = await present_topic_id(producer)
         if present and self._topic_id and present != self._topic_id:

@@ -57,15 +57,15 @@ class Spool:
         # the file whose meta pages are known to be on the disk.
         self._index: Index | None = index
         self._verified_opening: SpoolFile | None = None
-        # The reader's: the youngest rows, of which origin and without which rows they are, and how
-        # much is mapped.
+        # The reader's: the youngest rows, their origin and the rows that they lack, and the size of
+        # the map.
         self._recent = Recent()
         self._recent_of = (self._state.origin, self._state.quarantined)
         self._mapped = 0
 
     @property
     def state(self) -> State:
-        """What the last commit left in the file; while a commit's outcome is unknown, before it."""
+        """The state after the last commit that is known to have succeeded."""
         return self._state
 
     @property
@@ -80,7 +80,7 @@ class Spool:
 
     @property
     def rows(self) -> int:
-        """How many rows wait."""
+        """The number of rows that wait."""
         return self._state.rows
 
     @property
@@ -97,11 +97,11 @@ class Spool:
         return self._state.damaged
 
     def removable(self, forwarded: int) -> bool:
-        """Tell whether a block of which all rows are forwarded is still here."""
+        """Return whether the spool still has a block of which all rows are forwarded."""
         return self._state.removable(forwarded)
 
     def is_much_mapped(self) -> bool:
-        """Tell whether the file should be opened again, to give its pages back."""
+        """Return whether the file should be opened again, to give its pages back."""
         return self._mapped > MAPPED_BYTES_MAX
 
     def reopen(self) -> None:
@@ -143,7 +143,7 @@ class Spool:
         origin = self._state.origin
 
         def change(draft: Draft) -> bool:
-            # Else `forwarded` is of an origin that a commit has ended that seemed to fail.
+            # Else `forwarded` is of an earlier origin: a commit that seemed to fail has ended it.
             if draft.before.origin == origin:
                 draft.let_go(forwarded)
             if probe:
@@ -155,9 +155,9 @@ class Spool:
 
     def quarantine(self, sequence: int) -> None:
         """
-        Take the row at `sequence` out of the way of those after it; its bytes are kept.
+        Move the row at `sequence` into quarantine, where its bytes are kept.
 
-        Where its block is damaged, the block's later rows go with it, and the row has what is left.
+        If its block is damaged, the block's later rows go with it, and this row keeps the remains.
 
         Raises:
             Full, Broken, Corrupt: the disk failed; `damaged` says later whether it was done.
@@ -166,7 +166,7 @@ class Spool:
 
     def start_new_origin(self) -> None:
         """
-        Become another origin, whose sequences 1, 2, 3, … are the rows that are here.
+        Become another origin, whose sequences 1, 2, 3, … are the present rows.
 
         For a spool that was put back to an older state. Kafka may have some of its rows already;
         under a new origin they are repeated, where under the old one others would be lost.
@@ -255,7 +255,7 @@ class Spool:
         return self._recent
 
     def fingerprint(self, sequence: int) -> str:
-        """Return what tells the row at `sequence` from others, "" if it is damaged or not here."""
+        """Return the fingerprint of the row at `sequence`, "" if it is damaged or not here."""
         state = self._state
         wanted = state.base + sequence
         file = self._opened()

@@ -67,15 +67,15 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
 
 def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
     """
-    Return when the meta pages on the disk are those that LMDB reads.
+    Write the meta pages to the disk again, as LMDB reads them.
 
-    Where the write of a meta page failed, the disk may have another one than the page cache, and a
-    later fsync would succeed without writing it: the kernel regards the page as clean. With that
-    one on the disk, the next transaction's pages would be written over pages that it refers to. So
-    the same bytes are written again. Nothing else may write meanwhile.
+    If the write of a meta page failed, the disk may have another page than the page cache, and a
+    later fsync would succeed without writing it: the kernel regards the page as clean. The next
+    transaction would then write over pages to which the meta page on the disk refers. So the same
+    bytes are written again. Nothing else may write meanwhile.
 
     Raises:
-        Full, Broken: the disk may still have another one.
+        Full, Broken: the disk may still have another meta page.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

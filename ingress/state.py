@@ -19,7 +19,7 @@ _decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
 
 class State(NamedTuple):
     """
-    What one commit left in the spool's file.
+    The state of the spool's file after one commit.
 
     A row keeps its number in the file for ever; the sequences of an origin count from `base`.
     """
@@ -48,7 +48,7 @@ class State(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows wait; those of the first block count until the whole block leaves."""
+        """The number of rows that wait; rows of the first block count until the block leaves."""
         waiting = self.last_number + 1 - self.first_number
         return waiting - sum(self.first_number <= number for number in self.quarantined)
 
@@ -65,12 +65,12 @@ class State(NamedTuple):
         return number
 
     def removable(self, forwarded: int) -> bool:
-        """Tell whether a block of which all rows are forwarded is still here."""
+        """Return whether the spool still has a block of which all rows are forwarded."""
         return 0 < self.first_block_end <= self.passed(forwarded)
 
 
 def seal_state(state: State, spool: str) -> bytes:
-    """Return what the file `spool` keeps of its state; the rest is counted when it is read."""
+    """Return the part of the state that the file `spool` stores; the rest is counted on reading."""
     content = _encoder.encode(state[:4])
     return _state_checksum(content, spool) + content
 
@@ -80,7 +80,8 @@ def unseal_state(stored: bytes, spool: str) -> State:
     Return the state that the file `spool` keeps, without its blocks and its quarantine.
 
     Raises:
-        Corrupt: it is not what was stored, so nobody knows which numbers were given.
+        Corrupt: the bytes are not those that were stored, so it is not known which numbers were
+            given.
     """
     content = stored[_CHECKSUM_BYTES:]
     if stored[:_CHECKSUM_BYTES] != _state_checksum(content, spool):
@@ -98,10 +99,10 @@ def seal_remains(remains: bytes, spool: str, number: int) -> bytes:
 
 def unseal_remains(stored: bytes, spool: str, number: int) -> bytes:
     """
-    Return what is left of the row `number` in quarantine.
+    Return the remains of the row `number` in quarantine.
 
     Raises:
-        Corrupt: it is another row's, so nobody knows which rows are in quarantine.
+        Corrupt: they are of another row, so it is not known which rows are in quarantine.
     """
     if stored[:_CHECKSUM_BYTES] != _number_checksum(spool, number):
         raise Corrupt(f"the quarantine of spool {spool} is damaged at row {number}")

@@ -2,7 +2,7 @@
 The rows in a spool's file, as one transaction sees them.
 
 Every number between the first and the last of the state is a row, in quarantine, or damaged: also
-where a block is missing or begins at another number than its key says.
+if a block is missing or begins at another number than its key says.
 """
 
 from collections.abc import Iterator
@@ -58,10 +58,10 @@ def remains(
     cursor: lmdb.Cursor, state: State, spool: str, number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
-    Yield what is left of the row `number`, and of those after it that are lost with it.
+    Yield the remains of the row `number`, and of the rows after it that are lost with it.
 
-    Where its block is damaged, the first has the whole block and the others nothing. They are at
-    most as many as a block may have.
+    If its block is damaged, the first row has the whole block and the others nothing. There are
+    at most as many rows as a block may have.
     """
     found = _find(cursor, number)
     first = _number(cursor) if found else state.last_number + 1

@@ -1,8 +1,8 @@
 """
-Whether the topic is still the one that a spool's rows went to.
+Check that the topic is still the one that a spool's rows went to.
 
-The ingress goes on in any case: rows that are in the spool go to the topic that there is. Rows that
-have left the spool cannot be sent again, so the operator must know where they are not.
+The ingress continues in any case: the spool's rows go to the present topic. Rows that have left the
+spool cannot be sent again, so the log names those that the present topic may lack.
 """
 
 import asyncio
@@ -45,10 +45,10 @@ async def present_topic_id(producer: AIOKafkaProducer) -> str | None:
 
 def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | None) -> None:
     """
-    Tell the operator if the topic does not have what was forwarded.
+    Log it if the topic may lack rows that were forwarded.
 
-    `cursor` is what Kafka has by its own account, `before` and `now` are the topic's ids, None
-    where they are not known.
+    `cursor` is the last sequence that Kafka has by its own count. `before` and `now` are the
+    topic's ids, None if they are not known.
     """
     first = spool.first_sequence()
     damaged = sum(cursor < sequence < first for sequence in spool.damaged())

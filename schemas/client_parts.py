@@ -1,7 +1,7 @@
 """
 The tasks and connections of an aiokafka client, by its private names: it has no public ones.
 
-`requirements/run.txt` pins aiokafka; tests/integration/test_clients.py fails where a name moves.
+`requirements/run.txt` pins aiokafka; tests/integration/test_clients.py fails if a name changes.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ def connections(client: Client) -> set[AIOKafkaConnection]:
     """Return the open connections of `client`, and those that any task is opening for it."""
     parts = _parts(client) | {id(client)}
     known = set(network(client)._conns.values())  # noqa: SLF001
-    # A connection that is not open yet is in a local variable alone.
+    # Only a local variable has a connection that is not open yet.
     opening = {
         value
         for task in asyncio.all_tasks()
@@ -62,12 +62,12 @@ def connections(client: Client) -> set[AIOKafkaConnection]:
 
 
 def forget_brokers(client: Client) -> None:
-    """Let `client` find no broker any more, so that a call that goes on connects to none."""
+    """Make `client` forget all brokers, so that a call that still runs connects to none."""
     network(client).cluster = ClusterMetadata()
 
 
 def cut(connection: AIOKafkaConnection) -> None:
-    """Close `connection` at once, without what waits to be written."""
+    """Close `connection` at once, without writing what is buffered."""
     transport = _transport(connection)
     try:
         connection.close()
@@ -80,9 +80,9 @@ def cut(connection: AIOKafkaConnection) -> None:
 
 def ended_part(consumer: AIOKafkaConsumer) -> tuple[str, BaseException | None] | None:
     """
-    Return the name and the error of an inner task that has ended although `consumer` goes on.
+    Return the name and the error of an inner task that has ended although `consumer` runs.
 
-    aiokafka tells nobody: such a consumer would stand still and return no records for ever.
+    aiokafka does not report it: such a consumer would never return a record again.
     """
     inner: Mapping[str, Task | None] = {
         "fetches": getattr(getattr(consumer, "_fetcher", None), "_fetch_task", None),
@@ -105,7 +105,7 @@ def member_id(consumer: AIOKafkaConsumer) -> str:
 
 async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> None:
     """
-    Take `member` out of `group`, as that member itself would.
+    Remove `member` from `group`, as that member itself would.
 
     Raises:
         KafkaError: it is not known whether `member` is out.
@@ -120,11 +120,11 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> No
 
 
 def fail_what_waits(producer: AIOKafkaProducer) -> None:
-    """Fail what nobody will send any more, without a warning for what nobody waits for."""
+    """Fail the batches that will not be sent any more, without asyncio's warnings about them."""
     accumulator = producer._message_accumulator  # noqa: SLF001
     batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001
     batches += accumulator._pending_batches  # noqa: SLF001
-    # Each is removed from the pending ones when it fails, also where it is no longer among them.
+    # A batch that fails is removed from the pending ones, so each must be among them.
     accumulator._pending_batches.update(batches)  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())
     for batch in batches:
@@ -154,7 +154,7 @@ def _parts(client: Client) -> set[int]:
 def _selves(task: Task, *, first: bool = False) -> Iterator[int]:
     """Yield the ids of the objects of aiokafka whose methods `task` runs, or began with."""
     for names in _names(task, first=first):
-        # A connection's reader has a weak reference instead.
+        # A connection's reader has a weak reference instead of `self`.
         yield id(names["self_ref"]() if "self_ref" in names else names.get("self"))
 
 

@@ -1,8 +1,8 @@
 """
-The start and the end of aiokafka's clients, also while the broker is away, or we are cancelled.
+Start and end aiokafka's clients, also while the broker is away, or we are being cancelled.
 
-A client's own stop() waits for the broker and raises what its tasks raise. Cut off by a time-out it
-leaves tasks and connections: one more set with every attempt during an outage.
+A client's own stop() waits for the broker and raises the exceptions of its tasks. If a time-out
+cancels it, tasks and connections are left: more with every attempt during an outage.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from schemas.client_parts import Client
 
 log = logging.getLogger(__name__)
 
-# A client that can take its leave of the broker does so within STOP_S; what is left of it then is
-# cancelled and cut within CUT_S.
+# A client that reaches the broker stops within STOP_S; then its remaining tasks and connections are
+# cancelled and closed within CUT_S.
 STOP_S = 5.0
 CUT_S = 2.0
 CUT_AGAIN_S = 0.02
-# What leaves aiokafka when a connection breaks at an unlucky moment, beside KafkaError: a transport
-# that uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
+# Exceptions that aiokafka raises, besides KafkaError, when a connection breaks: a transport that
+# uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
 # answer that is cut off. docs/decisions/0008-group-client.md has the places.
 BREAKAGES = (
     RuntimeError,
@@ -47,7 +47,7 @@ SomeClient = TypeVar("SomeClient", bound=Client)
 
 
 def is_cancelled() -> bool:
-    """Tell whether somebody has asked for the cancellation of this task."""
+    """Return whether the cancellation of this task was requested."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -61,10 +61,10 @@ def heed_cancellation() -> None:
 @contextlib.contextmanager
 def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[None]:
     """
-    Raise KafkaError in place of `kinds`, and of a cancellation that nobody asked for.
+    Raise KafkaError in place of `kinds`, and of a cancellation that was not requested.
 
-    Such a cancellation is one of aiokafka's own tasks. Calls of aiokafka alone belong in the block:
-    an error of our own would pass for an outage.
+    Such a cancellation is one of aiokafka's own tasks. The block must contain calls of aiokafka
+    only: an error of our own would look like an outage.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[N
 
 
 def connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
-    """Return the connections of `producer`, each of which tells whether it is `connected()`."""
+    """Return the connections of `producer`, open or not; see their `connected()`."""
     return list(client_parts.network(producer)._conns.values())  # noqa: SLF001
 
 
@@ -92,7 +92,7 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
         KafkaError: it could not start.
         TimeoutError: it did not start within `seconds`.
     """
-    # In a task of its own: cancelled in ours it would forget a connection.
+    # In a task of its own: a cancellation of ours would make the client forget a connection.
     inner: Any = client
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
@@ -112,10 +112,10 @@ async def end(client: Client, starting: "asyncio.Task[Any] | None" = None) -> No
     """
     Return when nothing of `client` is left, within STOP_S + CUT_S; a transaction stays as it is.
 
-    It is the only way to end a client, whatever state that is in. A cancellation of the caller is
-    raised afterwards; no other exception is raised. `starting` is what has begun to start it.
+    Every client is ended by this function, whatever its state. A cancellation of the caller is
+    raised afterwards; no other exception is raised. `starting` is the task that starts the client.
     """
-    # In a task of its own: whatever is cancelled in there is not the caller.
+    # In a task of its own: a cancellation inside must not be mistaken for one of the caller.
     ending = asyncio.create_task(_end(client, starting))
     cancelled: asyncio.CancelledError | None = None
     while not ending.done():
@@ -144,7 +144,7 @@ async def _end(client: Client, starting: "asyncio.Task[Any] | None") -> None:
 
 
 async def _cut(client: Client, also: set["asyncio.Task[Any]"]) -> None:
-    """Cancel every task and close every connection of `client`, as often as it takes."""
+    """Cancel all tasks and close all connections of `client` until none is left, within CUT_S."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + CUT_S
     ended = set(also)

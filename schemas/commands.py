@@ -17,8 +17,8 @@ Times: the fields that date the event itself, besides EventTime (at the top, or 
 
 from typing import Literal, NamedTuple, cast
 
-# What may differ between two callbacks of one message: both are filled in when the callback is
-# made, not when the message is sent.
+# Fields that may differ between two callbacks of one message: the sender fills them in when it
+# makes the callback, not when the message is sent.
 VOLATILE = ("EventTime", "UnreadMsgNum")
 
 _TABLE = """
@@ -119,14 +119,14 @@ Order = Literal["conversation", "account"]
 
 
 class Command(NamedTuple):
-    """How the callbacks of a command are identified, ordered and dated."""
+    """The rules by which the callbacks of a command are identified, ordered and dated."""
 
     identity: Identity
     order: Order
     times: tuple[str, ...] = ()
 
 
-# New commands come: they are events of a conversation, dated by EventTime alone.
+# The vendor adds commands: these are events of a conversation, dated by EventTime alone.
 UNKNOWN = Command("event", "conversation")
 
 

@@ -60,7 +60,7 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
 
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     r"""
-    Return origin and sequence; ("", 0) in place of what is missing or unreadable.
+    Return origin and sequence; ("", 0) if one is missing or unreadable.
 
     Origins that no ingress writes are escaped: not every sink can hold NUL or what is not UTF-8.
     """

@@ -21,7 +21,7 @@ _SORTED = orjson.OPT_SORT_KEYS
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """What identifies a callback: its command, the URL's distinguishing parameters, its body."""
+    """The parts that identify a callback: its command, parameters of the URL, its body."""
 
     sdkappid: str
     command: str
@@ -73,11 +73,12 @@ def message_random(document: Mapping[str, Any]) -> str:
 
 def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) -> bytes:
     """
-    Return what tells a callback from all others, as bytes of which none are equal by accident.
+    Return bytes that are equal only for two callbacks of the same event.
 
     Of a message that is named: SdkAppid, CallbackCommand and the document without VOLATILE, as
     JSON with sorted keys and without blanks. Of all else: SdkAppid, CallbackCommand, ClientIP,
-    OptPlatform and the body, byte for byte. Lengths before the texts keep them apart.
+    OptPlatform and the body, byte for byte. The lengths come before the texts, so that no two
+    splits give the same bytes.
     """
     app, command = request.sdkappid, request.command
     if named:
@@ -97,7 +98,7 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
 
 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
-    """Tell whether every number in the body has a double or 64-bit integer of its own."""
+    """Return whether every number in the body has a double or 64-bit integer of its own."""
     # What orjson writes of a double has one of these; a SecondLook's infinity becomes null.
     if not isinstance(document, SecondLook) and not any(each in written for each in _OF_DOUBLES):
         return True
@@ -121,7 +122,7 @@ _OF_DOUBLES = (b".", b"e-", b"e+")
 _EXACT = msgspec.json.Decoder(float_hook=_exact)
 
 
-# Of some apps and some commands: most messages are of one command.
+# Few apps and commands occur: most messages are of one command.
 @functools.lru_cache(maxsize=64)
 def _message_head(app: str, command: str) -> bytes:
     return f"message {len(app)} {len(command)} {app}{command}".encode()
@@ -150,7 +151,7 @@ def _carries_time(rule: Command, document: Mapping[str, Any]) -> bool:
 
 
 def _is_positive(value: Any) -> bool:
-    """Tell whether a field is a number above 0, or its decimal text."""
+    """Return whether a field is a number above 0, or its decimal text."""
     if isinstance(value, str):
         return value.isascii() and value.isdecimal() and bool(value.strip("0"))
     return isinstance(value, int | float) and not isinstance(value, bool) and value > 0

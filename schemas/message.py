@@ -55,7 +55,7 @@ def integer(value: Any) -> int | None:
 
 
 class Statistic(NamedTuple):
-    """What a callback adds to the statistics: kinds of messages, and the accounts of people."""
+    """The contribution of a callback to the statistics: kinds of messages, accounts of people."""
 
     kinds: tuple[str, ...]
     people: tuple[str, ...]
@@ -63,10 +63,10 @@ class Statistic(NamedTuple):
 
 def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> Statistic:
     """
-    Return what a callback adds to the statistics: nothing, unless it says that a message was sent.
+    Return what a callback adds to the statistics: nothing, unless it reports a sent message.
 
-    An online-only message (a typing hint) is counted apart from messages and makes nobody active.
-    The sender is a person unless it is a robot or the app.
+    An online-only message (a typing hint) is counted apart from messages, and its accounts are not
+    counted as people. The sender is a person unless it is a robot or the app.
     """
     if command not in MESSAGE_COMMANDS:
         return Statistic((), ())
@@ -76,7 +76,7 @@ def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> S
     if integer(document.get("SendMsgResult")):
         kinds.append(UNDELIVERED)
     sender, recipient = text(document.get("From_Account")), text(document.get("To_Account"))
-    # Who sent it, in groups: the app may send in the name of somebody else.
+    # In groups this is the real sender: the app may send in the name of another account.
     operator = text(document.get("Operator_Account"))
     accounts = [sender, recipient]
     if sender.startswith(ROBOT_PREFIX):

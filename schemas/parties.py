@@ -54,7 +54,7 @@ _GROUPS = (
 class _Path(NamedTuple):
     outer: str
     inner: str
-    # How many entries of a list count: None where it is no list.
+    # The number of entries of a list that count; None if the value is not a list.
     entries: slice | None
 
 
@@ -77,7 +77,7 @@ _RARE = {
 
 
 class Parties(msgspec.Struct, frozen=True, gc=False):
-    """The parties of a callback, "" where there is none. `channel`: an official account."""
+    """The parties of a callback, "" if there is none. `channel`: an official account."""
 
     sender: str
     recipient: str
@@ -89,7 +89,7 @@ def parties(document: Mapping[str, Any]) -> Parties:
     """
     Find the parties of any command.
 
-    An official account is the sender where nobody else is, else the recipient.
+    An official account is the sender if there is no other sender, else the recipient.
     """
     sender = text(document.get("From_Account"))
     to = document.get("To_Account")
@@ -109,7 +109,7 @@ def record_key(sdkappid: str, command: str, who: Parties) -> bytes | None:
     """
     Return the Kafka key that keeps one conversation or account in one partition, in order.
 
-    None where there are no parties. Opaque to readers: the app, the kind of the key and the
+    None if there are no parties. Opaque to readers: the app, the kind of the key and the
     parties; above KEY_BYTES_MAX their digest. Keys of two kinds are never equal.
     """
     sender, recipient, group, channel = who.sender, who.recipient, who.group, who.channel

@@ -24,7 +24,7 @@ from aiokafka.protocol.types import (
 )
 
 _NO_ID = bytes(16)
-# A connection of its own to each broker: on the one for fetches an answer waits for the fetch.
+# A connection of its own to each broker: on the connection for fetches, an answer would wait.
 _CONNECTION_GROUP = "topic ids"
 
 
@@ -127,10 +127,10 @@ async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLo
     """
     Ask the broker `node_id` for `topic`.
 
-    A broker learns that a topic has another id before it writes or serves a record of that one.
+    A broker learns of a topic's new id before it writes or serves a record of the new topic.
 
     Raises:
-        UnknownTopicOrPartitionError: there is no such topic now.
+        UnknownTopicOrPartitionError: the topic does not exist now.
         KafkaError: the broker does not answer.
     """
     if not await client.ready(node_id, group=_CONNECTION_GROUP):
