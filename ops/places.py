@@ -53,7 +53,7 @@ class Places:
     dead_letters: Sequences = field(default_factory=Sequences)
     archived: Sequences = field(default_factory=Sequences)
     synced: Sequences = field(default_factory=Sequences)
-    # By sink, what its consumer set aside.
+    # By sink, what its consumer set aside; Kafka's is what the ingress answered OK and it refused.
     set_aside: dict[str, Sequences] = field(default_factory=dict)
     # The highest sequence that is too high to be counted.
     beyond: int = 0
@@ -79,7 +79,9 @@ class Places:
             for sequence in range(1, highest + 1)
             if self.callbacks[sequence] + self.dead_letters[sequence] > 1
         ]
-        return _held(self.callbacks.distinct, self._nowhere(settled), doubled)
+        refused = self.set_aside.get(report.KAFKA, Sequences())
+        aside = [each for each in range(1, refused.highest + 1) if refused[each]]
+        return _held(self.callbacks.distinct, self._nowhere(settled), doubled, aside)
 
     def _nowhere(self, settled: Settled) -> list[int]:
         if not settled.known:

@@ -147,7 +147,7 @@ class Report:
 
     @property
     def set_aside(self) -> int:
-        """Callbacks that a consumer set aside: dead letters in place of a sink."""
+        """Callbacks in place of which a sink, or all of them, have a dead letter only."""
         return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
 
     @property

@@ -21,7 +21,7 @@ from ops.places import Places, Sequences, Settled
 from ops.report import Counted, Held, OriginReport, Report
 from ops.rows import Rows
 from schemas.body import Malformed, parse
-from schemas.dead_letter import CONNECT, GROUP
+from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
 from schemas.event import Event, NotACallback, event
 from schemas.identity import Request, content_digest
 from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
@@ -136,6 +136,8 @@ class Tally:
         self._see_content(seen, DEAD_LETTERS.name, partition, offset)
         if group is None:
             places.dead_letters.add(seen.sequence)
+            if named.get(STAGE) == KAFKA_PRODUCE.encode():
+                places.set_aside.setdefault(report.KAFKA, Sequences()).add(seen.sequence)
         elif sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
             places.set_aside.setdefault(sink, Sequences()).add(seen.sequence)
 

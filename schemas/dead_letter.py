@@ -28,6 +28,9 @@ class Failure:
 CONNECT = "__connect.errors."
 HOOKLINE = "hookline.errors."
 GROUP = HOOKLINE + "group"
+STAGE = CONNECT + "stage"
+# The stage of a callback that was answered OK, and that Kafka refused in the main topic.
+KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
 
 def failure_headers(failure: Failure) -> list[tuple[str, bytes]]:
@@ -37,7 +40,7 @@ def failure_headers(failure: Failure) -> list[tuple[str, bytes]]:
         CONNECT + "partition": failure.partition,
         CONNECT + "offset": failure.offset,
         CONNECT + "connector.name": failure.component,
-        CONNECT + "stage": failure.stage,
+        STAGE: failure.stage,
         CONNECT + "exception.class.name": failure.exception,
         CONNECT + "exception.message": failure.message,
         HOOKLINE + "attempts": failure.attempts,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.body import Malformed, parse, text
-from schemas.dead_letter import Failure, failure_headers
+from schemas.dead_letter import KAFKA_PRODUCE, Failure, failure_headers
 from schemas.identity import Request, callback_id, place_id
 from schemas.parties import parties, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -87,7 +87,7 @@ def malformed_record(callback: Callback, reason: Malformed) -> Record:
 
 def refused_record(record: Record, reason: Exception, at_ms: int) -> Record:
     """Return the dead-letter topic's record for one that Kafka refuses to store."""
-    failure = _failure(record.topic, "KAFKA_PRODUCE", reason, at_ms)
+    failure = _failure(record.topic, KAFKA_PRODUCE, reason, at_ms)
     headers = record.headers + failure_headers(failure)
     return Record(DEAD_LETTERS.name, record.key, headers, record.value)
 

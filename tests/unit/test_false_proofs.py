@@ -21,7 +21,7 @@ from ops.ends import Ends, NoSpools, ask
 from ops.ledger import Entry, NoLedger, read, write
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
-from schemas.dead_letter import CONNECT, GROUP
+from schemas.dead_letter import CONNECT, GROUP, STAGE
 
 ORIGIN = "o" * 16
 OTHER = "p" * 16
@@ -213,6 +213,19 @@ def test_a_dead_letter_stands_for_its_own_sink_alone_and_is_never_proven() -> No
     world.dead.append((a_callback(2), {CONNECT + "offset": b"7"}))
     report = world.audited()
     assert report.origins[0].sinks[KAFKA].missing_listed == [2]
+
+
+def test_what_kafka_refused_is_never_proven() -> None:
+    """It was answered OK and is in no sink; a malformed callback was answered FAIL."""
+    for stage, set_aside in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
+        both = [a_callback(1), a_callback(3)]
+        world = World(topic=both, archive=both, messages=2, counts={ORIGIN: {P0.number: (2, 4)}})
+        world.receipts.remove((ORIGIN, 2))
+        world.dead.append((a_callback(2), {STAGE: stage}))
+        report = world.audited()
+        assert report.origins[0].sinks[KAFKA].set_aside_listed == set_aside
+        assert (report.faults, report.set_aside) == (0, len(set_aside))
+        assert report.proven is (not set_aside)
 
 
 def test_the_archives_word_counts_only_below_the_topics_beginning() -> None:
