@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from ingress.disk import Full, Panic, disk_faults
+from ingress.disk import Broken, Corrupt, Full, Panic, disk_faults
 from ingress.draft import Draft, Index, read_state
 from ingress.recent import Recent
 from ingress.row import CHECKSUM_BYTES, Damaged, Row, unseal
-from ingress.spool_file import SpoolFile, open_file, rewrite_meta_pages
-from ingress.state import State, unseal_remains
+from ingress.spool_file import STATE, SpoolFile, open_file, rewrite_meta_pages
+from ingress.state import State, unseal_remains, unseal_state
 from ingress.stored_rows import key, rows_from
 from schemas.process import sync_directory
 from schemas.record import Record
@@ -109,14 +109,41 @@ class Spool:
         Open the file again, after a Panic or to give its pages back.
 
         Raises:
-            Full, Broken, Corrupt: it cannot be opened now; all else raises Panic until it can.
+            Full, Broken: it cannot be opened now; all else raises Panic until it can.
+            Corrupt: the same, or the file was removed, or an older copy is in its place: numbers
+                would be given twice, and rows with the numbers of forwarded ones be removed.
         """
         if self._file:
             self._file.env.close()
             self._file = None
         with disk_faults():
-            self._file = open_file(self._path, self._bytes_max)
+            self._file = self._open_same_file()
         self._mapped = 0
+
+    def _open_same_file(self) -> SpoolFile:
+        try:
+            size = self._path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        except OSError as error:
+            raise Broken(f"the file of spool {self.name} cannot be opened: {error}") from error
+        # LMDB would make a new file.
+        if not size:
+            raise Corrupt(f"the file {self._path} was removed, or emptied, while it was in use")
+        file = open_file(self._path, self._bytes_max)
+        try:
+            with file.env.begin() as txn:
+                kept = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), self.name)
+        except BaseException:
+            file.env.close()
+            raise
+        if kept.last_number < self._state.last_number:
+            file.env.close()
+            raise Corrupt(
+                f"the file {self._path} was replaced by an older copy while it was in use: it ends "
+                f"at row {kept.last_number}, not at {self._state.last_number}"
+            )
+        return file
 
     def close(self) -> None:
         """Let another process have the spool; nothing in it changes."""

@@ -9,7 +9,7 @@ from builders import a_wire_record
 
 from ingress import spools
 from ingress.block import pack
-from ingress.disk import Full
+from ingress.disk import Corrupt, Full, Panic
 from ingress.draft import REMOVED_BLOCKS_MAX
 from ingress.row import Damaged, encode, seal, unseal
 from ingress.spools import Held, Summary, hold, names, summaries, take
@@ -275,6 +275,32 @@ def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
     assert before > 8000
     assert mapped_kib() < 1000
     assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (300, 1, True)
+    spool.close()
+
+
+@pytest.mark.parametrize("change", ["removed", "emptied", "replaced"])
+def test_a_file_that_is_not_the_same_any_more_is_not_opened_again(
+    tmp_path: Path, change: str
+) -> None:
+    """Numbers would be given twice, and let go unsent: those of the rows before are forwarded."""
+    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    path, copy = tmp_path / f"{spool.name}.lmdb", tmp_path / "copy"
+    spool.commit(contents(2), 0)
+    copy.write_bytes(path.read_bytes())
+    spool.commit(contents(8), 0)
+    if change == "replaced":
+        copy.replace(path)
+    else:
+        path.unlink()
+        if change == "emptied":
+            path.touch()
+    for _ in range(2):
+        with pytest.raises(Corrupt, match=change):
+            spool.reopen()
+        with pytest.raises(Panic):
+            spool.commit(contents(1), 10)
+    assert spool.last_sequence == 10
+    assert path.exists() == (change != "removed")
     spool.close()
 
 
