@@ -24,7 +24,7 @@ import msgspec
 import obstore
 from obstore.store import ObjectStore
 
-from consumers.archive.segment import first_offset, is_name, name_from
+from consumers.archive.segment import BEGINNING, first_offset, hour, is_name, name_from
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
@@ -184,6 +184,8 @@ class DirectoryListing:
 
     def created(self, name: str) -> None:
         """Leave the hint that `name` may be the last one, right after it was created. It blocks."""
+        if hour(name) == BEGINNING:
+            return  # of a chain that goes on, when its first segments expire
         path = self._directory / name
         hint_path = _hint_path(path.parent)
         with contextlib.suppress(OSError):
@@ -214,17 +216,17 @@ class DirectoryListing:
         """
         Return the name that sorts last, None if there is none.
 
-        The names are read only where the directory has changed since a hint or the last read: an
-        idle partition is asked often.
+        The names are read only where the directory has changed since a hint or the last read, or
+        the hint is of a name before `known`: an idle partition is asked often.
 
         Raises:
             OSError: the directory cannot be read.
         """
-        del known
         path, now_ns = self._path(partition), time.time_ns()
-        changed_ns, hint = await _call(self._threads, _hinted, path)
-        for each in (self._read.get(partition), hint):
-            if each is not None and each.changed_ns == changed_ns:
+        changed_ns, hints = await _call(self._threads, _hinted, path, self._read.get(partition))
+        for each in hints:
+            # Two names may come in one tick of the clock, and a copy has the time that it is given.
+            if each.last >= known.rpartition("/")[2]:
                 return f"{partition}/{each.last}"
         last = await self._call(_last, path)
         if last and now_ns - changed_ns > TIME_GRAIN_NS:
@@ -288,14 +290,17 @@ def _read_hint(path: Path) -> Hint | None:
     return hint if is_name(hint.last) and "/" not in hint.last else None
 
 
-def _hinted(path: Path) -> tuple[int, Hint | None]:
-    """Return when the directory has changed, 0 if there is none, and a hint whose name exists."""
+def _hinted(path: Path, read: Hint | None) -> tuple[int, list[Hint]]:
+    """Return when the directory has changed, 0 if there is none, and which hints count."""
     try:
         changed_ns = path.stat().st_mtime_ns
     except FileNotFoundError:
-        return 0, None
-    hint = _read_hint(_hint_path(path))
-    return changed_ns, hint if hint and (path / hint.last).exists() else None
+        return 0, []
+    return changed_ns, [
+        each
+        for each in (read, _read_hint(_hint_path(path)))
+        if each and each.changed_ns == changed_ns and (path / each.last).exists()
+    ]
 
 
 def _threads() -> ThreadPoolExecutor:

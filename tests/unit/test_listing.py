@@ -192,6 +192,45 @@ async def test_a_hint_names_no_earlier_segment_than_one_that_is_there(tmp_path: 
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
 
 
+async def test_a_new_beginning_of_a_chain_is_no_hint(tmp_path: Path) -> None:
+    """Expiry creates it before all others; where no hint was, all of them would be passed over."""
+    created = await hinted(tmp_path)
+    hint_of(tmp_path).unlink()
+    moved = segment.beginning_name(P0, 7)
+    (tmp_path / moved).touch()
+    DirectoryListing(tmp_path).created(moved)
+    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+
+
+async def test_a_hint_of_a_name_before_a_known_one_is_passed_over(tmp_path: Path) -> None:
+    """Copied while names came: an idle consumer would be sent back to it every ten seconds."""
+    created, later = await hinted(tmp_path), segment.name_of_hour(P0, offset=99, hour=HOURS[0])
+    times_ns = 0, (tmp_path / str(P0)).stat().st_mtime_ns
+    (tmp_path / later).touch()
+    os.utime(tmp_path / str(P0), ns=times_ns)
+    made = DirectoryListing(tmp_path)
+    assert await made.last(P0, known="") == created[-1]
+    assert await made.last(P0, known=created[-1]) == created[-1]
+    assert await made.last(P0, known=later) == later
+    (tmp_path / later).unlink()
+    os.utime(tmp_path / str(P0), ns=times_ns)
+    assert await made.last(P0, known=later) == created[-1]
+
+
+async def test_what_was_read_counts_only_while_its_name_is_there(tmp_path: Path) -> None:
+    """Put back from a copy with the same time of change and fewer names."""
+    first, second = names(2)
+    made, directory = DirectoryListing(tmp_path), tmp_path / str(P0)
+    directory.mkdir(parents=True)
+    for name in (first, second):
+        (tmp_path / name).touch()
+    os.utime(directory, (0, 0))
+    assert await made.last(P0, known="") == second
+    (tmp_path / second).unlink()
+    os.utime(directory, (0, 0))
+    assert await made.last(P0, known="") == first
+
+
 async def test_a_hint_that_cannot_be_left_is_left_out(tmp_path: Path) -> None:
     """It is no segment: nothing fails."""
     hint_of(tmp_path).mkdir(parents=True)
