@@ -10,7 +10,7 @@ from consumers.runtime.batch import Partition, Position
 
 async def begin(store: Store, partition: Partition, position: Position) -> None:
     """
-    Have the chain begin at `position`; where it has begun already, that stays.
+    Begin the chain at `position`; a chain that has begun already stays as it is.
 
     Raises:
         Unavailable: it may or may not have begun.
@@ -26,7 +26,7 @@ async def last(
     """
     Return name and summary of the chain's last segment, None if it has none.
 
-    `known` is the name of a segment that was seen, from which on the store searches.
+    The store's search starts at `known`, the name of a segment that was seen.
 
     Raises:
         Damaged: the summary cannot be read.
@@ -40,7 +40,7 @@ async def ends_at(store: Store, known: str, next_offset: int) -> Summary | None:
     """
     Return the summary of the segment `known` if it ends at `next_offset`, else None.
 
-    Others may follow it. Then whoever creates a segment after it finds that segment there.
+    Other segments may follow it; then the name that the caller creates is taken already.
 
     Raises:
         Damaged: the summary cannot be read.

@@ -3,7 +3,7 @@ Archive callbacks: per partition one chain of segments, without overlap and with
 
 The rules of the chain (docs/decisions/0006-archive-chain.md): one batch is one segment; its name is
 made of its first record; it is created only if absent; the next begins only after that; who finds
-that it exists drops what it holds and goes on behind it. Each guards against writers that believe
+that it exists drops what it holds and goes on after it. Each guards against writers that believe
 they still own the partition.
 """
 
@@ -49,18 +49,18 @@ class Archive:
 
     async def position(self, partition: Partition) -> Position | None:
         """
-        Return the position behind the partition's last segment, None if there is no segment.
+        Return the position after the partition's last segment, None if there is no segment.
 
         Raises:
             Unavailable: the store does not answer.
             Stopped: the last segment is damaged.
         """
-        behind = await self._last(partition)
-        return behind.position if behind else None
+        last = await self._last(partition)
+        return last.position if last else None
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Have the chain begin at `position`; where it has begun already, that stays.
+        Begin the chain at `position`; a chain that has begun already stays as it is.
 
         Raises:
             Unavailable: it may or may not have begun.
@@ -77,15 +77,15 @@ class Archive:
             Unavailable: the store does not answer now.
             Stopped: the last segment, or the one that is there, is damaged.
         """
-        # A store that was put back to an older state is followed, not written on with a gap.
-        behind = await self._before(batch) or await self._last(batch.partition)
-        if behind is None or not batch.follows(behind.position):
-            raise Elsewhere(behind.position if behind else None)
-        reached = batch.reached._replace(topic_id=batch.reached.topic_id or behind.topic_id)
+        # If the store was restored to an older state, continue from there, without a gap.
+        previous = await self._before(batch) or await self._last(batch.partition)
+        if previous is None or not batch.follows(previous.position):
+            raise Elsewhere(previous.position if previous else None)
+        reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
         if batch.packed or batch.records:
             made = await asyncio.to_thread(segment.assemble, replace(batch, reached=reached))
         else:
-            made = segment.link(behind, reached)
+            made = segment.link(previous, reached)
         await self._create(batch.partition, *made)
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:

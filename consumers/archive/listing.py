@@ -1,11 +1,11 @@
 """
-The names of a partition's segments, and the last of them without the others.
+List the names of a partition's segments, and find the last one without the others.
 
-Names sort as the chain goes (`segment.name`), so the last name is the end of the chain, whatever
-hours the names have. A year has half a million names a partition. An object store is asked for the
-names from an offset on, and some twenty such requests find the end. A directory has no order, but
-its names are read in a third of a second. Calls that block are in few threads, and each ends soon
-after a cancellation.
+Names sort in the order of the chain (`segment.name`), so the last name is the end of the chain,
+whatever hours the names have. A year has half a million names a partition. An object store is asked
+for the names from an offset on, and some twenty such requests find the end. A directory has no
+order, but its names are read in a third of a second. Blocking calls run in few threads, and each
+ends soon after a cancellation.
 """
 
 import asyncio
@@ -28,18 +28,18 @@ from consumers.archive.segment import BEGINNING, first_offset, hour, is_name, na
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
-# How many calls list at once, of all partitions. More would only share one interpreter's lock, and
-# take the threads that write segments.
+# The number of calls that list at once, over all partitions. More would only share one
+# interpreter's lock, and take the threads that write segments.
 LISTINGS_MAX = 4
 # Names of an object store in a page, as many as S3 returns for a request.
 PAGE_NAMES = 1000
 # Names of a directory that are read in one call, some 10 ms.
 CHUNK_NAMES = 20_000
-# A search takes twice the binary logarithm of the offsets at most, and some where names come.
+# A search takes at most twice the binary logarithm of the offsets, and some if names are added.
 REQUESTS_MAX = 150
-# After so long, a directory that changes has another time of change. FAT has the coarsest times.
+# A later change of a directory gives it another time of change. FAT has the coarsest times.
 TIME_GRAIN_NS = 2_000_000_000
-# A file and its directory get the same time when it is created, but for a tick of the kernel.
+# The times of a new file and its directory are equal, or differ by a tick of the kernel's clock.
 TICK_NS = 20_000_000
 
 Got = TypeVar("Got")
@@ -89,7 +89,7 @@ async def search(
     if not found.full:
         return found.names[-1] if found.names else None
     low = first_offset(found.names[-1])
-    # No name began at `none_from` or after it, when that was asked.
+    # When the store was asked, no name began at `none_from` or after it.
     none_from: int | None = None
     step = max(1, low - first_offset(found.names[0]))
     for _ in range(REQUESTS_MAX):
@@ -169,34 +169,35 @@ class BucketListing:
 
 class DirectoryListing:
     """
-    The names in a directory, which has no order: they are read whole, or not at all.
+    The names in a directory, which has no order: all of them are read, or none.
 
-    Whoever creates a segment leaves a hint beside the partition's directory: the last name, and the
-    time at which the directory changed. It counts as long as the directory has not changed since.
-    A hint that is wrong all the same costs time: the next segment is found by its name.
+    A writer that creates a segment leaves a hint beside the partition's directory: the last name,
+    and the time at which the directory changed. The hint is valid as long as the directory has not
+    changed since. A hint that is wrong nevertheless only costs time: the writer finds the next
+    segment by its name.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._threads = _threads()
-        # By partition what its last read told.
+        # The result of the last read of each partition.
         self._read: dict[Partition, Hint] = {}
 
     def created(self, name: str) -> None:
-        """Leave the hint that `name` may be the last one, right after it was created. It blocks."""
+        """Leave the hint that `name` may be the last, right after it was created. This blocks."""
         if hour(name) == BEGINNING:
-            return  # of a chain that goes on, when its first segments expire
+            return  # the beginning of an older chain, whose first segments have expired
         path = self._directory / name
         hint_path = _hint_path(path.parent)
         with contextlib.suppress(OSError):
             changed_ns = path.parent.stat().st_mtime_ns
-            # Else another name came, or went, since.
+            # Else another name was added or removed meanwhile.
             if abs(changed_ns - path.stat().st_ctime_ns) > TICK_NS:
                 return
             before = _read_hint(hint_path)
             later = before and before.last > path.name and (path.parent / before.last).exists()
             hint = Hint(changed_ns, before.last if before and later else path.name)
-            # One name for all: what two write at once is one of both, or no hint.
+            # The same for all writers: of two hints at once either one stays, or none.
             scratch = hint_path.with_name(f"{hint_path.name}.new")
             scratch.write_bytes(msgspec.json.encode(hint))
             scratch.replace(hint_path)
@@ -216,8 +217,8 @@ class DirectoryListing:
         """
         Return the name that sorts last, None if there is none.
 
-        The names are read only where the directory has changed since a hint or the last read, or
-        the hint is of a name before `known`: an idle partition is asked often.
+        The names are read only if the directory has changed since a hint or the last read, or if
+        the hint is of a name before `known`, because an idle partition is looked at often.
 
         Raises:
             OSError: the directory cannot be read.
@@ -291,7 +292,7 @@ def _read_hint(path: Path) -> Hint | None:
 
 
 def _hinted(path: Path, read: Hint | None) -> tuple[int, list[Hint]]:
-    """Return when the directory has changed, 0 if there is none, and which hints count."""
+    """Return the directory's time of change, 0 without one, and the valid hints."""
     try:
         changed_ns = path.stat().st_mtime_ns
     except FileNotFoundError:

@@ -32,7 +32,7 @@ _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
 ZSTD_LEVEL = 1
 READ_BYTES = 1 << 20
-# In the place of the hour where a chain begins: before every hour that a record can have.
+# A chain's beginning has this instead of an hour; it sorts before every hour of a record.
 BEGINNING = "0001-01-01T00"
 _EMPTY = zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_checksum=True).compress(b"")
 VERSION = 1
@@ -160,13 +160,14 @@ def name_of_hour(partition: Partition, *, offset: int, hour: str) -> str:
     """
     Return the path of the segment that begins at `offset`, with a record of `hour`.
 
-    The offset comes first, so that names sort as the chain goes, whatever the broker's clock does.
+    The offset comes first, so that names sort in the order of the chain, whatever the broker's
+    clock does.
     """
     return f"{partition}/{name_from(offset)}-{hour}{SUFFIX}"
 
 
 def name_from(offset: int) -> str:
-    """Return what sorts before all names that begin at `offset` or after it, and after others."""
+    """Return a text that sorts just before the first name that may begin at `offset`."""
     return f"{offset:0{OFFSET_DIGITS}d}"
 
 
@@ -263,21 +264,21 @@ def moved_beginning(expired: Sequence[Summary]) -> tuple[str, bytes]:
     return called, _content(summary, _EMPTY)
 
 
-def link(behind: Summary, reached: Position) -> tuple[str, bytes]:
-    """Return name and content of a segment without records, behind `behind`: markers came."""
+def link(previous: Summary, reached: Position) -> tuple[str, bytes]:
+    """Return name and content of a segment without records after `previous`: markers came."""
     summary = msgspec.structs.replace(
-        behind,
-        begins_at=behind.next_offset,
-        first_offset=behind.next_offset,
+        previous,
+        begins_at=previous.next_offset,
+        first_offset=previous.next_offset,
         next_offset=reached.next_offset,
         topic_id=reached.topic_id or "",
         records=0,
-        first_timestamp_ms=behind.last_timestamp_ms,
+        first_timestamp_ms=previous.last_timestamp_ms,
         origins={},
         sha256=hashlib.sha256(_EMPTY).hexdigest(),
     )
-    partition = Partition(behind.topic, behind.partition)
-    called = name(partition, offset=behind.next_offset, timestamp_ms=behind.last_timestamp_ms)
+    partition = Partition(previous.topic, previous.partition)
+    called = name(partition, offset=previous.next_offset, timestamp_ms=previous.last_timestamp_ms)
     return called, _content(summary, _EMPTY)
 
 

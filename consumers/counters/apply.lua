@@ -27,7 +27,7 @@ local next_offset, present_id = string.match(position, '^(%d+) (%S+) %S+ %S+ ')
 if next_offset ~= expected then
     return position
 end
--- An id that is not known, on either side, is taken for the same; one that is known stays.
+-- A topic id that is not known, on either side, equals any other; a known one stays.
 if topic_id == '-' then
     reached = string.gsub(reached, '^(%d+) %S+', '%1 ' .. present_id)
 elseif present_id ~= '-' and present_id ~= topic_id then
@@ -52,7 +52,7 @@ if secret ~= ARGV[9] then
     return 'secret ' .. secret
 end
 
--- What the batch adds: by key and field, written once at the end.
+-- The increments of the batch, by key and field; written once at the end.
 local increments, expiries, people_of_apps = {}, {}, {}
 
 local function increment(key, field)
@@ -155,7 +155,7 @@ for key, fields in pairs(increments) do
         redis.call('HINCRBY', key, field, by)
     end
 end
--- Fixed when a key is made: what is renewed may never expire.
+-- The expiry is fixed when a key is made: if it were renewed, the key might never expire.
 for key, seconds in pairs(expiries) do
     redis.call('EXPIRE', key, seconds, 'NX')
 end

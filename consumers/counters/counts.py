@@ -37,11 +37,11 @@ STEP_S = 5.0
 ANSWER_S = 8.0
 ACCOUNT_LETTERS_MAX = 128
 
-# How far a message's time may be from its receipt and still say where its id is remembered. A clock
-# beyond these bounds must not make sets for every hour of history.
+# A message's time is plausible within these bounds of its receipt; only then its id is remembered
+# in that hour. A wrong clock must not make sets for every hour of history.
 OLDEST = timedelta(days=31)
 NEWEST = timedelta(days=1)
-# How much later than the first one a repeat is received at most, where no time in it is plausible.
+# Without a plausible time, a repeat is found only within this time of the first one's receipt.
 REPEATED_WITHIN = timedelta(hours=1)
 HOUR_S = 3600
 
@@ -49,11 +49,11 @@ _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
 _OTHER_SECRET = b"secret "
-# Between the five parts of a position; the last may have some itself.
+# The spaces between the five parts of a position; the last part may have more.
 _POSITION_SPACES = 4
-# In a position, in the place of what is not known.
+# Stands in a position for a value that is not known.
 _UNKNOWN = "-"
-# With what apply.lua begins a position while it applies a batch.
+# While apply.lua applies a batch, the position begins with this.
 _TORN = b"torn"
 # What says "not now"; any other refusal of a command is a bug.
 _NOT_NOW = (
@@ -76,7 +76,7 @@ class Counts:
         self._valkey = connect(url)
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = (remember_s, keep_minutes_s, people_exact_max)
-        # The store keeps the first that it is given; all others go by that one.
+        # The store keeps the first secret that it gets; all processes use that one.
         self._secret = secrets.token_hex(16).encode()
 
     async def position(self, partition: Partition) -> Position | None:
@@ -115,11 +115,11 @@ class Counts:
             Unavailable: Valkey did not answer; it may have applied all or nothing.
             Stopped: an earlier call of the script ended half-way.
         """
-        told = list(callbacks(batch))
-        outcome = await self._apply(batch, told)
+        parsed = list(callbacks(batch))
+        outcome = await self._apply(batch, parsed)
         if outcome is not None and outcome.startswith(_OTHER_SECRET):
             self._secret = outcome.removeprefix(_OTHER_SECRET)
-            outcome = await self._apply(batch, told)
+            outcome = await self._apply(batch, parsed)
         if outcome is None:
             raise Elsewhere(None)
         if outcome.startswith(_TORN):
@@ -127,8 +127,8 @@ class Counts:
         if outcome != b"applied":
             raise Elsewhere(_position(outcome))
 
-    async def _apply(self, batch: Batch, told: list[Callback]) -> bytes | None:
-        facts = {"origins": _origins(told), "callbacks": _facts(told, self._secret)}
+    async def _apply(self, batch: Batch, parsed: list[Callback]) -> bytes | None:
+        facts = {"origins": _origins(parsed), "callbacks": _facts(parsed, self._secret)}
         async with answering():
             outcome: bytes | None = await self._script(
                 keys=[layout.POSITIONS],
@@ -177,7 +177,7 @@ async def answering() -> AsyncIterator[None]:
 
 
 def _text(position: Position) -> str:
-    """Return the position as it stands in Valkey: next offset, topic id, then the last record."""
+    """Return the position as Valkey stores it: next offset, topic id, then the last record."""
     last = position.last or (_UNKNOWN, _UNKNOWN, _UNKNOWN)
     offset, origin, sequence = last
     # The origin last: it may hold spaces, if no ingress wrote the record.
@@ -208,20 +208,20 @@ def _torn(partition: Partition) -> Stopped:
     )
 
 
-def _origins(told: Iterable[Callback]) -> list[tuple[str, int, int]]:
+def _origins(parsed: Iterable[Callback]) -> list[tuple[str, int, int]]:
     """Return per origin how many sequences come, and their sum."""
     sequences: dict[str, list[int]] = defaultdict(list)
-    for callback in told:
+    for callback in parsed:
         sequences[callback.event.origin].append(callback.event.sequence)
     return [
         (origin, len(each), sum(each) % layout.SUM_MODULUS) for origin, each in sequences.items()
     ]
 
 
-def _facts(told: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
+def _facts(parsed: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
     """Return what the script counts of each callback, in the order in which it unpacks it."""
     facts = []
-    for event, document in ((callback.event, callback.document) for callback in told):
+    for event, document in ((callback.event, callback.document) for callback in parsed):
         kinds, accounts = statistic(event.command, event.opt_platform, document)
         people = [_short(account) for account in accounts]
         facts.append(
@@ -244,7 +244,7 @@ def hash_of(text: str, secret: bytes) -> str:
     """
     Return 63 bits of `text` in decimal, as hash_set.lua keeps them.
 
-    Who does not know the secret cannot make two texts of one hash, which would count as one.
+    Without the secret, nobody can make two texts with one hash, which would count as one.
     """
     digest = hashlib.blake2b(text.encode(), key=secret, digest_size=8).digest()
     return str(int.from_bytes(digest) >> 1)
@@ -254,12 +254,12 @@ def windows(event: Event, document: Mapping[str, Any]) -> list[int]:
     """
     Return the hours, since 1970, in which an id may be remembered; it is added to the first.
 
-    The hour of the message's time, if that is plausible: the same for a repeat that arrives hours
-    later, out of an adopted spool. Else the hour of receipt, and a repeat is found that was
-    received up to REPEATED_WITHIN before or after. Near the bounds of what is plausible, a repeat
-    may be on their other side, so all of these hours are looked into.
+    This is the hour of the message's time, if that is plausible: it is the same for a repeat that
+    arrives hours later, out of an adopted spool. Else it is the hour of receipt, and a repeat is
+    found if it was received up to REPEATED_WITHIN before or after. Near the bounds of a plausible
+    time, a repeat may be on their other side, so all of these hours are searched.
 
-    None for the id of a place: no other callback has it.
+    The id of a place has no hours: no other callback has it.
     """
     if event.id == place_id(event.origin, event.sequence):
         return []

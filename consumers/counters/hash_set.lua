@@ -8,9 +8,9 @@
 --     NAME:N     bucket N, a set of integers
 --     NAME:size  number of members; absent while all are in the first bucket
 --
--- All keys of a set expire at the same moment, which is fixed when its first member is added. None
--- is made by adding a hash later, because no bucket is empty: that all of the 130 members or more of
--- a bucket go to the new one, or all stay, has a chance of 2^-129.
+-- All keys of a set expire at the same moment, which is fixed when its first member is added. Adding
+-- a hash later makes no key that does not expire, because no bucket is empty: the chance that all of the
+-- 130 members or more of a bucket move to the new one, or all stay, is 2^-129.
 
 -- The fullest buckets have twice as many.
 local MEMBERS_PER_BUCKET = 200
@@ -87,7 +87,7 @@ local function hash_set_add(name, hash, lives_s)
     return true
 end
 
--- Write down how many members there are by now: once, at the end of the script.
+-- Store the number of members: once, at the end of the script.
 local function hash_sets_save()
     for name, set in pairs(hash_sets) do
         if set.ends_at_ms and set.buckets > 1 then

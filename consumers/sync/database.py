@@ -100,23 +100,23 @@ class Database:
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the tables are not as this release made them; nothing was written.
         """
-        told = list(callbacks(batch))
+        parsed = list(callbacks(batch))
         try:
             try:
-                await self._apply(batch, told)
+                await self._apply(batch, parsed)
             except _Refused:
                 if len(batch.records) > 1:
                     raise
                 # Another partition may have written the same callback at this moment, so that it
                 # was neither new nor there when the statement began.
-                await self._apply(batch, told)
+                await self._apply(batch, parsed)
         except _Refused as refused:
             if not batch.records:
                 raise _no_position(batch.partition, refused) from refused
             raise Rejected(None, f"PostgreSQL: {refused}") from refused
         except Unavailable as error:
             if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
-                # The same batch would take as long again, for ever; its halves come next.
+                # The same batch would always take too long again, so its halves come next.
                 raise Rejected(None, str(error)) from error
             raise
 
@@ -125,7 +125,7 @@ class Database:
         for partition in list(self._open):
             await self._drop(partition)
 
-    async def _apply(self, batch: Batch, told: list[Callback]) -> None:
+    async def _apply(self, batch: Batch, parsed: list[Callback]) -> None:
         last = batch.reached.last
         values = {
             "topic": batch.partition.topic,
@@ -136,7 +136,7 @@ class Database:
             "last_origin": last[1] if last else None,
             "last_sequence": last[2] if last else None,
             "topic_id": batch.reached.topic_id,
-            **rows(told).columns(),
+            **rows(parsed).columns(),
         }
         async with self._connection(batch.partition) as connection:
             cursor = await connection.execute(_APPLY, values)
