@@ -41,14 +41,30 @@ def end(connection: Connection) -> None:
             log.debug("ending a connection: %r", error)
 
 
-def free_cursors(error: BaseException | None) -> None:
+def close_cursor(cursor: Any | None) -> None:
+    """Close the cursor whose statement an exception may have left half-read, if there is one."""
+    if cursor is None:
+        return
+    try:
+        cursor.close()
+    except Exception as error:  # noqa: BLE001 - as above
+        log.debug("closing a cursor: %r", error)
+
+
+def free_cursors(error: BaseException) -> None:
     """
-    Free the local variables in the tracebacks of `error` and of those that led to it.
+    Free the local variables in the tracebacks of `error` and of all those that led to it.
 
     A cursor there that was not read to its end keeps a read lock in SQLite after the rollback.
     """
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        clear_frames(error.__traceback__)
-        seen.append(error)
-        error = error.__cause__ or error.__context__
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        clear_frames(each.__traceback__)
+        waiting += (each.__cause__, each.__context__)
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions

@@ -15,7 +15,7 @@ from typing import Any
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
-from consumers.runtime.sql_connection import Connection, end, free_cursors
+from consumers.runtime.sql_connection import Connection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
@@ -193,12 +193,15 @@ class SqlSink:
         After an exception everything is rolled back, the connection is closed, and the next
         transaction opens another.
         """
+        cursor = None
         try:
             if partition not in self._open:
                 self._open[partition] = self._connected()
-            yield self._open[partition].cursor()
+            cursor = self._open[partition].cursor()
+            yield cursor
             self._open[partition].commit()
         except BaseException as error:
+            close_cursor(cursor)
             free_cursors(error)
             self._drop(partition)
             failure = self._failure(error)

@@ -145,6 +145,45 @@ def raises(error: BaseException | None) -> Callable[[Any, Batch], None]:
     return apply
 
 
+HALF_READ = "select record from seen union all select 1 union all select 2"
+
+
+def leaves_its_cursor_half_read(cursor: Any, batch: Batch) -> None:
+    """Write, read with the sink's own cursor, not to the end, and raise."""
+    see(cursor, batch)
+    cursor.execute(HALF_READ)
+    cursor.fetchone()
+    raise ZeroDivisionError
+
+
+def read_half(connection: Any, error: BaseException) -> None:
+    """Raise `error`, whose traceback keeps a cursor alive that is not read to its end."""
+    half_read = connection.cursor()
+    half_read.execute(HALF_READ)
+    half_read.fetchone()
+    raise error
+
+
+def raises_while_another_is_handled(cursor: Any, batch: Batch) -> None:
+    """Raise one exception from another while a third is handled."""
+    see(cursor, batch)
+    try:
+        read_half(cursor.connection, KeyError())
+    except KeyError:
+        raise ZeroDivisionError from OSError()
+
+
+def raises_a_group(cursor: Any, batch: Batch) -> None:
+    """Raise exceptions in a group, as a task group does."""
+    see(cursor, batch)
+    errors = []
+    try:
+        read_half(cursor.connection, KeyError())
+    except KeyError as error:
+        errors.append(error)
+    raise ExceptionGroup("of the test", errors)
+
+
 @pytest.mark.parametrize(
     ("apply", "wanted"),
     [
@@ -155,6 +194,9 @@ def raises(error: BaseException | None) -> Callable[[Any, Batch], None]:
         (raises(UnicodeError()), Rejected),
         (raises(ZeroDivisionError()), ZeroDivisionError),
         (raises(SystemExit()), SystemExit),
+        (leaves_its_cursor_half_read, ZeroDivisionError),
+        (raises_while_another_is_handled, ZeroDivisionError),
+        (raises_a_group, ExceptionGroup),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
