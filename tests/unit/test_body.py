@@ -45,6 +45,29 @@ def test_a_malformed_body_is_named_with_its_fault(body: bytes, fault: str) -> No
         parse(body)
 
 
+@pytest.mark.parametrize(
+    "integer",
+    [
+        *("0", "-0", "9223372036854775807", "-9223372036854775808", "18446744073709551615"),
+        *("-9223372036854775809", "18446744073709551616", "1" + "0" * 29, "-" + "9" * 300),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_both_parsers_read_an_integer_alike(integer: str) -> None:
+    """A byte order mark decides which of them reads it; above 64 bits it is a float."""
+    plain, marked = (
+        parse(mark + b'{"From_Account":' + integer.encode() + b"}")["From_Account"]
+        for mark in (b"", b"\xef\xbb\xbf")
+    )
+    assert (plain, type(plain), text(plain)) == (marked, type(marked), text(marked))
+
+
+@pytest.mark.parametrize("digits", [400, 4301, 200_000])
+def test_an_integer_of_any_length_is_no_fault_of_a_body(digits: int) -> None:
+    """The interpreter's own bound of 4300 digits is not JSON's."""
+    assert parse(b'{"a":-' + b"9" * digits + b"}") == {"a": float("-inf")}
+
+
 def test_routing_fields_are_text_whatever_their_type() -> None:
     """Accounts may come as numbers; what is neither text nor a number routes nothing."""
     assert (text("a"), text(7)) == ("a", "7")

@@ -99,6 +99,15 @@ def test_records_with_one_id_have_one_content_digest() -> None:
     assert first == repeat != other
 
 
+def test_messages_with_numbers_that_no_double_holds_are_different() -> None:
+    """The parser takes all of them for infinite, which JSON cannot say."""
+    numbers = ("null", "1e400", "2e400", "-1e400", "9" * 400, "9" * 5000, "8" * 5000)
+    bodies = [a_body().replace(b"{", b'{"N":%s,' % number.encode(), 1) for number in numbers]
+    assert len({id_of(body) for body in bodies}) == len(numbers)
+    requests = [Request(APP, "C2C.CallbackAfterSendMsg", "", "", body) for body in bodies]
+    assert len(set(map(content_digest, requests))) == len(numbers)
+
+
 def test_any_bytes_have_a_content_digest() -> None:
     """Also those that no ingress would write."""
     digests = {
