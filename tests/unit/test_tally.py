@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import msgspec
+import pytest
 from builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import segment
@@ -286,6 +287,25 @@ def test_a_changed_body_is_a_fault() -> None:
     report = audited(topic=[1], archive=[1], accepted=1, ledger=[an_entry(1, value=b"{ }")])
     assert report.ledger is not None
     assert (report.ledger.changed, report.proven) == (1, False)
+
+
+@pytest.mark.parametrize("row", [1, 2])
+@pytest.mark.parametrize("noted", [1, 2])
+def test_a_repeat_that_this_sender_did_not_note_is_no_change(noted: int, row: int) -> None:
+    """It is there beside what was sent, with another UnreadMsgNum; the database has one of them."""
+    sent, lost = (stored(number, MsgKey="key-1", UnreadMsgNum=number) for number in (1, 2))
+    bodies = {1: sent.value, 2: lost.value}
+    ledger = [an_entry(1, value=bodies[noted])]
+    for records, changed in (([sent, lost], 0), ([sent], noted == 2), ([lost], noted == 1)):
+        tally = Tally(ends({}), ledger, synced=True, counted=False)
+        for record in records:
+            see(tally, record)
+        tally.see_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
+        found = tally.report().ledger
+        assert found is not None
+        row_is_strange = row != noted and bodies[row] not in [each.value for each in records]
+        assert found.changed == max(changed, row_is_strange)
+        assert sum(found.missing.values()) == 0
 
 
 def test_a_repeat_of_the_sender_is_shown_and_no_fault() -> None:
