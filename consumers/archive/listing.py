@@ -186,7 +186,7 @@ class DirectoryListing:
     def created(self, name: str) -> None:
         """Leave the hint that `name` may be the last, right after it was created. This blocks."""
         if hour(name) == BEGINNING:
-            return  # the beginning of an older chain, whose first segments have expired
+            return  # an old chain gets a new beginning when its first segments expire
         path = self._directory / name
         hint_path = _hint_path(path.parent)
         with contextlib.suppress(OSError):

@@ -87,7 +87,7 @@ class Batch:
 
     @property
     def next_offset(self) -> int:
-        """Where the next batch begins."""
+        """The offset at which the next batch begins."""
         return self.reached.next_offset
 
     def follows(self, position: Position | None) -> bool:

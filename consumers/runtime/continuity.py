@@ -1,4 +1,4 @@
-"""Whether a sink's position continues in the topic that Kafka has; if not, the consumer stops."""
+"""Check that a sink's position continues in Kafka's present topic; else the consumer stops."""
 
 from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Stopped
@@ -15,7 +15,7 @@ def check_not_emptied(name: str, partition: Partition, committed: int | None) ->
     Check that a sink without a position never had one.
 
     Raises:
-        Stopped: the group has committed an offset, so it had.
+        Stopped: the group has committed an offset, so the sink had a position.
     """
     if committed is not None:
         raise Stopped(
@@ -27,10 +27,10 @@ def check_not_emptied(name: str, partition: Partition, committed: int | None) ->
 
 def check_topic(name: str, partition: Partition, position: Position, topic_id: str | None) -> None:
     """
-    Check that the position is of the topic which now has the name.
+    Check that the position is of the topic that now has this name.
 
     Raises:
-        Stopped: it is of another one.
+        Stopped: the position is of another topic.
     """
     if not position.may_continue_in(topic_id):
         raise Stopped(
@@ -49,7 +49,7 @@ def check_offsets(
     `beginning` was asked for before the position, `ending` after it.
 
     Raises:
-        Stopped: the topic begins after it, or ends before it.
+        Stopped: the topic begins after the position, or ends before it.
     """
     expected = f"The sink of {name} expects {partition} at {position.next_offset}, but the topic"
     if position.next_offset < beginning:

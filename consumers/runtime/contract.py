@@ -13,7 +13,7 @@ from schemas.record import Callback, callback_record, numbered
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
-# Of two topics of one name; such ids as Kafka has.
+# The ids of two topics with one name, in Kafka's form.
 TOPIC_ID, OTHER_TOPIC_ID = "Gr4Zb0xqTZ6B5x0o4YFqDw", "p1p7vXr8R0Swbc8qHV0Wjg"
 HERE = Partition(CALLBACKS.name, 0)
 THERE = Partition(CALLBACKS.name, 1)
@@ -148,7 +148,7 @@ async def partitions_do_not_mix(store: Store) -> None:
 
 
 async def the_last_record_stands_beside_the_position(store: Store) -> None:
-    """By it another log of the same name is told from this one; optional, see `Position`."""
+    """A store keeps the last record, to detect another log of this name; see `Position`."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     assert await store.handler.position(HERE) == Position(0, None, TOPIC_ID)
     await store.handler.handle(a_batch(3, 1, begins_at=0, next_offset=6))

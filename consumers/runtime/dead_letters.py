@@ -63,7 +63,7 @@ class KafkaDeadLetters:
         )
         deadline = asyncio.get_running_loop().time() + SET_ASIDE_S
         try:
-            # A time-out while the producer ends would be one of a record that is acknowledged.
+            # The time-out excludes the producer's end: by then the record is acknowledged.
             async with started(producer, SET_ASIDE_S), asyncio.timeout_at(deadline):
                 with kafka_failures():
                     await producer.send_and_wait(

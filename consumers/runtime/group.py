@@ -18,7 +18,7 @@ from schemas.clients import kafka_failures, started
 FETCH_BYTES = 64 << 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
-# How soon added partitions are noticed; a rebalance follows, of some seconds.
+# Added partitions are noticed within this time; a rebalance of some seconds follows.
 METADATA_MAX_AGE_MS = 10_000
 LEAVE_S = 5.0
 LEAVE_AGAIN_S = 0.2
@@ -49,8 +49,8 @@ async def kafka_source(
     """
     Join `group` and yield its source; on exit the group is left.
 
-    `former` has the ids of the members that this process was before, and gets the new one's. The
-    coordinator may not know yet that they are gone, and the new one would wait until it does.
+    `former` has the ids of this process's earlier members, and gets the new one's. The coordinator
+    may not know yet that they have ended, and the new member would wait until it does.
     """
     # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
     # that are larger and slower than these.
@@ -78,7 +78,7 @@ async def kafka_source(
 
 
 async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None:
-    # Where that does not work the coordinator finds out in SESSION_TIMEOUT_MS.
+    # If this fails, the coordinator removes the member after SESSION_TIMEOUT_MS.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_S):
             while former:
@@ -94,7 +94,7 @@ async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None
 
 
 class _Listener(ConsumerRebalanceListener):
-    """aiokafka would only log what it raises, and go on: the source's next fetch raises it."""
+    """Passes its exceptions to the source, whose next fetch raises them; aiokafka only logs."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         with self._source.noting_bug():
-            # A position at once, so that aiokafka looks for none by itself.
+            # Set a position at once, so that aiokafka does not look for one.
             for tp in assigned:
                 self._client.pause(tp)
                 self._client.seek(tp, 0)

@@ -37,11 +37,11 @@ log = logging.getLogger(__name__)
 HANDLE_S = 20.0
 POSTPONE_S = 1.0
 POSTPONE_S_MAX = 30.0
-# How often Kafka is asked whether the topic is still the same, and an idle partition's sink whether
-# its position is. A write would show either, but a topic that was recreated, or a sink that was put
-# back to an older state, may wait long for the next record.
+# At this interval Kafka is asked whether the topic is still the same, and the sink of an idle
+# partition whether its position is. A write would show both, but after a topic was recreated, or a
+# sink was restored to an older state, the next record may come late.
 RECHECK_S = 10.0
-# How long a batch waits for Kafka's answer before Kafka is asked again.
+# After this time without an answer from Kafka, a batch asks again.
 ASK_AGAIN_S = 1.0
 # Older batches are dropped and fetched again: a member that slept must not write what others have
 # long passed, and what the archive has expired since (docs/decisions/0006-archive-chain.md).
@@ -98,7 +98,7 @@ def _pack_away(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The sink's position, and what the topic was, and where it began, when that was asked for."""
+    """The sink's position, and the topic's identity and first offset at the time of the call."""
 
     position: Position
     identity: Identity
@@ -119,7 +119,7 @@ class Lane:
         self.handling_since: float | None = None
         self.away = False
         self._committed: int | None = None
-        # What the topic was when the sink's position was compared with it.
+        # The topic's identity when the sink's position was compared with it.
         self._identity: Identity | None = None
         self._behind_since_s: float | None = None
         self._source = source
@@ -227,7 +227,7 @@ class Lane:
     async def _find(self) -> Found:
         """Return where to go on; where the sink has nothing, have it begin where the topic does."""
         # In this order: what was committed, or deleted, before the sink is asked was in the sink
-        # before that. And what is read of a topic after its id, is of that topic or a later one.
+        # before that. Answers about a topic after its id are of that topic or of a later one.
         identity = await self._source.identity(self.partition, since=self._work.clock())
         committed = self._committed = await self._source.committed(self.partition)
         beginning = await self._source.beginning(self.partition)
@@ -253,10 +253,10 @@ class Lane:
         check_topic(self._work.name, self.partition, position, identity.topic_id)
         self._refused = None
         self._identity = identity
-        # One that retention has deleted cannot be compared.
+        # A last record that retention has deleted cannot be compared.
         recognize = position.last is not None and position.last[0] >= found.beginning
         if position.topic_id is None and recognize:
-            # From now on it is known: no batch leaves before the last record is recognized.
+            # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
         log.info("%s goes on with %s at %s", self._work.name, self.partition, position)
         self.line.begin(position, recognize=recognize)
@@ -388,12 +388,13 @@ class Lane:
         """
         Return whether the topic was the same at `since` or later; False if Kafka does not answer.
 
-        A client names a topic by its name when it fetches, and does not notice that another one has
-        the name now. So Kafka is asked after the fetch: the id of a topic never comes back.
+        A client fetches by the topic's name, and does not notice that another topic has this name
+        now. So Kafka is asked for the id after the fetch: an id is never used again.
 
         Raises:
-            Elsewhere: it is not, or its log may have been cut or restored meanwhile. So the sink's
-                position is compared again with the topic's id and with the record before it.
+            Elsewhere: the topic is another one, or its log may have been truncated or restored
+                meanwhile. The lane then compares the sink's position again with the topic's id and
+                with the record before the position.
         """
         try:
             identity = await self._source.identity(self.partition, since=since)
@@ -429,7 +430,7 @@ class Lane:
             raise Elsewhere(found.position)
 
     def _say(self, what: str, error: Unavailable) -> None:
-        # It is asked again every second or few, of each partition.
+        # Each partition asks again every few seconds.
         now = self._work.clock()
         if now - self._said_at >= SAY_AGAIN_S:
             self._said_at = now

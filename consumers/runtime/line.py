@@ -25,7 +25,7 @@ class Run:
 
     since: float
     reached: int
-    # Its last record, also if that was set aside: offset, origin and sequence.
+    # The run's last record, even if it was set aside: offset, origin and sequence.
     last: tuple[int, str, int] | None = None
     fetched_at: float = 0.0
     received_at_s: float | None = None
@@ -60,7 +60,7 @@ class Line:
         self._partition = partition
         self._limits = limits
         self._begins_at = _NOT_BEGUN
-        # The last record before `begins_at`, and whether the topic has yet to show that it has it.
+        # The last record before `begins_at`, and whether it still has to be found in the topic.
         self._last: tuple[int, str, int] | None = None
         self._to_recognize = False
         self._topic_id: str | None = None
@@ -203,7 +203,7 @@ class Line:
                 count=len(records),
             )
             for records, reached, last in (
-                # Not up to the second: records between them may have been set aside.
+                # Not up to the second half: records between the halves may have been set aside.
                 (first, first[-1].offset + 1, _place(first[-1])),
                 (second, whole.reached, whole.last),
             )
@@ -217,7 +217,7 @@ class Line:
         """Let go of the batch at the front: its effect is in the sink."""
         reached = self._complete.popleft().reached
         self._begins_at, self._last = batch.reached.next_offset, batch.reached.last
-        # Markers that came while it was on its way: the sink does not stand behind them.
+        # Markers that came while it was on its way: the sink's position is not after them.
         if self.idle and reached > self._begins_at:
             self._growing = Run(now, reached, fetched_at=now)
 
@@ -226,11 +226,11 @@ class Line:
 
     def _recognize(self, records: Sequence[Record], reached: int) -> None:
         """
-        Compare `records`, all that there are from `_last` up to `reached`, with the sink's.
+        Compare `records`, all records from `_last` up to `reached`, with the sink's position.
 
         Raises:
-            Stopped: the topic has another record in the place of `_last`, or one after it which the
-                sink must have had and has not.
+            Stopped: the topic has another record in the place of `_last`, or a record between
+                `_last` and the position, which the sink does not have.
         """
         if self._last is None or (not records and reached <= self._last[0]):
             return
@@ -302,7 +302,7 @@ class Line:
 
 def _place(record: Record) -> tuple[int, str, int]:
     origin, sequence = place(record.headers)
-    # Every sink must be able to keep it, also of a record that no ingress wrote.
+    # Every sink must be able to store it, even if no ingress wrote the record.
     return record.offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
 
 

@@ -59,7 +59,7 @@ class OutOfRange(Exception):
 
 class Identity(NamedTuple):
     """
-    Of which log a partition's records are. Offsets mean the same only as long as it is equal.
+    The log of a partition's records. Offsets of two different identities cannot be compared.
 
     `topic_id` is Kafka's, None if it reports none. `log` differs after every election of a leader
     and every new connection to it: then the log may have been cut, or restored from an older copy.
@@ -100,7 +100,7 @@ class Source(Protocol):
         ...
 
     async def ending(self, partition: Partition) -> int:
-        """Return the offset behind all that can be read, as it is now."""
+        """Return the present offset after all records that can be read."""
         ...
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:
@@ -108,7 +108,7 @@ class Source(Protocol):
         Return the partition's identity, as it was at `since` (`time.monotonic`) or later.
 
         Raises:
-            Unavailable: Kafka does not answer, or has no such topic now.
+            Unavailable: Kafka does not answer, or the topic does not exist now.
         """
         ...
 
@@ -126,14 +126,14 @@ class KafkaSource:
         self._reached: dict[TopicPartition, int] = {}
         self._ends: Mapping[TopicPartition, int] = {}
         self._to_commit = asyncio.Event()
-        # Since when commits have failed, None: they do not.
+        # The time since which commits have failed, None if they succeed.
         self._commits_fail_since: float | None = None
         self._fetched_at = time.monotonic()
         self._bug: Exception | None = None
         # Between an assignment, which may be empty, and the next revocation.
         self.is_member = False
         self._background: list[asyncio.Task[None]] = []
-        # By broker and topic: when it was asked last, and its answer.
+        # By broker and topic: the time of the last request, and its answer.
         self._asked: dict[tuple[int, str], tuple[float, asyncio.Task[TopicLog]]] = {}
 
     @contextlib.contextmanager
@@ -146,10 +146,10 @@ class KafkaSource:
 
     def raise_bug(self) -> None:
         """
-        Raise what was kept, once.
+        Raise the kept exception, once.
 
         Raises:
-            RuntimeError: also for an error that would pass for an outage of Kafka.
+            RuntimeError: even for an error that would look like an outage of Kafka.
         """
         bug, self._bug = self._bug, None
         if bug is not None:
@@ -168,7 +168,7 @@ class KafkaSource:
             tasks = [*self._background, *(answer for _, answer in self._asked.values())]
             for task in tasks:
                 task.cancel()
-            # What fails now, because the client ends, is of no interest.
+            # Errors that come now, because the client ends, do not matter.
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
@@ -229,10 +229,10 @@ class KafkaSource:
 
     def _raise_loss(self, now: float) -> None:
         """
-        Return if the client does what it should.
+        Check that the client works, because aiokafka does not report it.
 
         Raises:
-            KafkaError: it does not any more, and would not say so.
+            KafkaError: the client cannot commit, or one of its tasks has ended.
         """
         if (part := ended_part(self._client)) is not None:
             name, error = part
@@ -302,7 +302,7 @@ class KafkaSource:
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:
         """
-        Return what the partition's leader knows; partitions of one broker share an answer.
+        Return the identity that the partition's leader reports; its partitions share an answer.
 
         Raises:
             Unavailable: Kafka does not answer, or has no such topic now.
@@ -314,7 +314,7 @@ class KafkaSource:
         asked_at, answer = self._asked.get((leader, partition.topic), (-1.0, None))
         if answer is None or asked_at < since or _has_failed(answer):
             answer = asyncio.create_task(_ask(client, leader, partition.topic))
-            answer.add_done_callback(_has_failed)  # nobody may wait for it any more
+            answer.add_done_callback(_has_failed)  # its callers may have been cancelled
             self._asked[leader, partition.topic] = time.monotonic(), answer
         await asyncio.wait((answer,))
         if answer.cancelled():
@@ -373,8 +373,8 @@ class KafkaSource:
             await asyncio.sleep(COMMIT_PAUSE_S)
 
     async def _commit(self, reached: Mapping[TopicPartition, int]) -> None:
-        # In a task, so that no time-out cuts it: aiokafka would leave its request to itself, and
-        # asyncio would report that nobody has asked for its error.
+        # In a task, so that no time-out cancels it: aiokafka would not clean up after its request,
+        # and asyncio would report an error that was never retrieved.
         committing = asyncio.create_task(self._client.commit(dict(reached)))
         committing.add_done_callback(retrieve)  # this task may be cancelled meanwhile
         try:

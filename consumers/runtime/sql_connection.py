@@ -1,4 +1,4 @@
-"""A connection of any driver of PEP 249, and how it ends after an exception."""
+"""A connection of any driver of PEP 249; it is rolled back and closed after an exception."""
 
 import logging
 from traceback import clear_frames
@@ -8,28 +8,28 @@ log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """What is used of a driver's connection. It must not commit by itself."""
+    """The part of a driver's connection that is used. It must not commit by itself."""
 
     def cursor(self) -> Any:
         """Return a cursor with `execute`, `fetchone` and `rowcount`."""
         ...
 
     def commit(self) -> None:
-        """Make what was written durable."""
+        """Commit the transaction."""
         ...
 
     def rollback(self) -> None:
-        """Take back what was written."""
+        """Roll back the transaction."""
         ...
 
     def close(self) -> None:
-        """End; what was not committed is taken back."""
+        """Close; an open transaction is rolled back."""
         ...
 
 
 def end(connection: Connection) -> None:
     """
-    Roll back and close `connection`. The exception that led here counts, not one that follows.
+    Roll back and close `connection`. Further exceptions are dropped: the caller raises the first.
 
     Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
     cursors lives.

@@ -1,4 +1,4 @@
-"""Which errors of a SQL database concern a row, which the moment, and which the tables. Pure."""
+"""Sort a SQL database's errors: of a row, of this moment, or of the tables. Pure."""
 
 import enum
 
@@ -13,7 +13,7 @@ _ROW_POLICY = "ExecWithCheckOptions"
 
 
 class SqlFailure(enum.Enum):
-    """What a failed statement means for the rows that it was to write."""
+    """The meaning of a failed statement for the rows that it was to write."""
 
     NOT_NOW = enum.auto()  # the same rows may be written later
     ROW = enum.auto()  # one of the rows can never be written
@@ -22,9 +22,9 @@ class SqlFailure(enum.Enum):
 
 def sql_failure(error: BaseException) -> SqlFailure | None:
     """
-    Return what a driver's `error` means by its SQLSTATE, None if it has none.
+    Return the meaning of a driver's `error` by its SQLSTATE, None if it has none.
 
-    A code that the database itself does not use comes from a trigger, which refuses a row by it.
+    A code that the database itself does not use comes from a trigger, which refuses a row.
     """
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if not isinstance(state, str):

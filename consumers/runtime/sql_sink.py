@@ -41,14 +41,14 @@ _MOVE = (
     "update hookline_positions set next_offset = ?, last_offset = ?, last_origin = ?,"
     " last_sequence = ?, topic_id = coalesce(?, topic_id)"
 )
-# An id that is not known, on either side, is taken for the same.
+# A topic id that is not known, on either side, equals any other.
 _FOLLOWS = " and next_offset = ? and coalesce(topic_id, ?, '') = coalesce(?, topic_id, '')"
 _FORGET = "delete from hookline_positions"
 # Each connection probes with a row of its own, which is always rolled back: a process that freezes
-# meanwhile holds up nobody.
+# meanwhile does not block the others.
 _PROBE_TOPIC = "probe"
-# Partitions make the tables one after the other, because a database may refuse those who do so at
-# the same time. One whose server hangs holds up the others this long at most.
+# Partitions make the tables one after the other, because a database may refuse to make them twice
+# at the same time. A partition whose server hangs holds up the others for this time at most.
 TABLES_S_MAX = 5.0
 
 

@@ -1,4 +1,4 @@
-"""What a consumer logs while Kafka is away: once at once, then at a bounded rate."""
+"""Log that a consumer waits for Kafka: at the first error, then at a bounded rate."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The tables in PostgreSQL: made where there are none, refused where another release made them."""
+"""Make the tables in PostgreSQL if there are none; refuse those of another release."""
 
 import logging
 from importlib.resources import files
