@@ -71,13 +71,19 @@ def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
     assert sizes == [("1,000", "1,000"), ("3,000", "3,000")]
 
 
+def test_the_short_benchmark_of_listing_prints_seconds_of_both_ways() -> None:
+    """The quick command of the page, as it stands there."""
+    output = shell(BLOCKS[4])
+    assert len(re.findall(r"\d\.\d", output)) >= 4, output
+
+
 def test_the_whole_benchmarks_are_what_make_runs() -> None:
     """They take too long to be run here."""
     for block, module in ((BLOCKS[0], "bench.ingress"), (BLOCKS[2], "bench.archive")):
         target = re.fullmatch(r"make (bench-[a-z]+)\n", block)
         assert target is not None
         assert f"python -m {module}" in shell(f"make --dry-run --assume-old=setup {target[1]}")
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
 
 
 def readers(output: str) -> dict[str, list[str]]:
