@@ -40,6 +40,7 @@ _RECIPIENTS = (
     "FollowList[].To_Account",
     "Events[].To_Account",
     "NewOwner_Account",
+    "CurrentOwner_Account",
 )
 # A live room is a group: the messages in it come as Group.CallbackAfterSendMsg with its GroupId.
 _GROUPS = (
@@ -48,6 +49,7 @@ _GROUPS = (
     "Events[].GroupID",
     "FromRoomId",
     "FromRoomInfo.RoomId",
+    "RoomInfo.RoomId",
 )
 
 

@@ -295,9 +295,16 @@ SAMPLES: dict[str, Sample] = {
         {"Events": [PUSHED | {"TaskId": "t", "To_Account": to} for to in ("ann", "bob")]}, None
     ),
     "Alert.RequestOverLimit": Sample(_at({"Command": "sendmsg", "Limit": 200}), None),
-    "Live.CallbackAfterCreateRoom": _room(ROOM | {"RoomInfo": {"RoomName": "mine"}}),
+    "Live.CallbackAfterCreateRoom": _room(
+        {
+            "Operator_Account": "ann",
+            "RoomInfo": {"RoomId": "room-1", "RoomName": "mine", "Owner_Account": "bob"},
+        }
+    ),
     "Live.CallbackAfterDestroyRoom": _room(ROOM),
-    "Live.CallbackAfterUpdateRoomInfo": _room(ROOM | {"RoomInfo": {"RoomName": "ours"}}),
+    "Live.CallbackAfterUpdateRoomInfo": _room(
+        {"Operator_Account": "ann", "RoomInfo": {"RoomId": "room-1", "RoomName": "ours"}}
+    ),
     "Live.CallbackAfterSetMetadata": _room(ROOM | {"Metadata": [{"Key": "k", "Value": "v"}]}),
     "Live.CallbackAfterDelMetadata": _room(ROOM | {"Keys": ["k"]}),
     "Live.CallbackAfterCreateRoomReachingThreshold": _account(
@@ -306,8 +313,12 @@ SAMPLES: dict[str, Sample] = {
     "Live.CallbackAfterMemberStateChanged": _room(
         {"RoomId": "room-1", "EventType": "Online", "MemberList": _members("bob")}, ""
     ),
-    "Live.CallbackAfterChangeOwner": _room(ROOM | {"NewOwner_Account": "bob"}, "ann", "bob"),
-    "Live.CallbackAfterModifyAdmin": _room(ROOM | {"MemberList": _members("bob")}),
+    "Live.CallbackAfterChangeOwner": _room(
+        ROOM | {"CurrentOwner_Account": "bob", "OriginalOwner_Account": "ann"}, "ann", "bob"
+    ),
+    "Live.CallbackAfterModifyAdmin": _room(
+        ROOM | {"Admin_Account": ["bob", "cid"], "opType": "add"}
+    ),
     "Mic.CallbackAfterSeatInfoChanged": _room(ROOM | {"SeatList": [{"Index": 0}]}),
     "Live.CallbackAfterCreateBattle": _room(
         {
