@@ -371,7 +371,7 @@ def command() -> None:
     """
     Run the command line.
 
-    Python and Click end with 1 on an exception and on Ctrl-C, and 1 means a loss to who audits.
+    Python and Click exit with 1 after an exception or Ctrl-C, but 1 means a loss in an audit.
     """
     try:
         sys.exit(main(standalone_mode=False) or 0)

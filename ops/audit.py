@@ -26,7 +26,7 @@ from schemas.topics import CALLBACKS
 
 STATISTICS_S_MAX = 10.0
 EVERY_S = 0.5
-# How often all may be read again after the time to wait, because something changed meanwhile.
+# After the time to wait, all is read again at most so many times because something changed.
 AGAIN_MAX = 5
 
 Ask = Callable[[], Awaitable[Ends]]
@@ -56,7 +56,7 @@ async def audit(
 
 
 class _Audit:
-    """One audit. What is read is begun again when it turns out that it cannot be completed."""
+    """One audit. It starts again from the beginning if a source has lost data that was read."""
 
     def __init__(
         self, ask: Ask, sources: Sources, ledger: Sequence[Entry], *, deadline: float
@@ -81,7 +81,7 @@ class _Audit:
 
     @property
     def lines(self) -> int:
-        """How many lines of the archive were read."""
+        """The number of lines of the archive that were read."""
         return self._tally.lines
 
     async def show(self, progress: Say) -> None:
@@ -117,7 +117,7 @@ class _Audit:
             await asyncio.sleep(EVERY_S)
 
     async def _round(self, store: Store) -> Report:
-        # Before Kafka: what was counted by now is in the topic when that is read.
+        # Before Kafka, so that every counted callback is in the topic when the topic is read.
         if self._sources.stats is not None:
             self._tally.see_statistics(await _statistics(self._sources.stats))
         await self._topics.read(self._tally)
@@ -134,7 +134,7 @@ class _Audit:
         return self._tally.report()
 
     def _missing(self, report: Report) -> str:
-        """Return what may come if it is waited for, "" if there is nothing."""
+        """Return a description of what is missing and may still come, "" if there is nothing."""
         silent = [*self._ends.failed.values(), *self._ends.unknown.values()]
         if report.missing:
             silent.insert(0, f"{report.missing} that are missing")
@@ -146,8 +146,8 @@ class _Audit:
 
         Raises:
             Unread: the store does not answer.
-            Changed: segments that were read are not there any more.
-            NotAudited: one of them is not what was written.
+            Changed: segments that were read do not exist any more.
+            NotAudited: a segment is damaged.
         """
         whole = False
         try:

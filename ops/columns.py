@@ -1,8 +1,8 @@
 """
 The columns of the Parquet copy, by the headers and the structs of schemas/payload.py.
 
-A field has its column's type or is null: nothing is converted but decimal text and integers, in the
-way in which all sinks take them. Of a key that comes twice the last is taken, as by all readers.
+A field has its column's type or is null. Only decimal text and integers are converted, as in all
+sinks. Of a key that comes twice the last value is used, as by all readers.
 """
 
 import json
@@ -83,7 +83,7 @@ def typed(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(value: Any, kind: Type) -> Any:
-    """Return `value` as its column takes it, None if it is of another type."""
+    """Return `value` in the type of its column, None if it is of another type."""
     result: Any = None
     match kind, value:
         case _, bool():

@@ -1,5 +1,5 @@
 """
-Whether one `ce_id`, or one (origin, sequence), was seen with two different contents. Pure.
+Find every `ce_id`, and every (origin, sequence), that has two different contents. Pure.
 
 The copies of one place must be equal byte for byte. The callbacks of one `ce_id` must have the same
 content, which schemas/identity.py defines. Memory is bounded by the number of callbacks, not by
@@ -32,7 +32,7 @@ _OFFSET_BITS = 48
 
 
 class Place(NamedTuple):
-    """Where a callback was stored (origin, sequence), and a record that holds it."""
+    """The place of a callback (origin, sequence), and a record that has it."""
 
     origin: str
     sequence: int
@@ -84,10 +84,10 @@ class Contents:
 
     def add(self, ce_id: str, body: bytes, place: Place, content: Callable[[], bytes]) -> bool:
         """
-        Add what was seen at `place`; return True if `ce_id` has been seen at another place.
+        Add the callback at `place`; return True if `ce_id` has been seen at another place.
 
         A difference is passed on. A place may be added again, from another topic or sink. `content`
-        returns a digest of what the callbacks of one `ce_id` must have in common.
+        returns a digest that all callbacks of one `ce_id` must share.
         """
         origin = self._number(place.origin)
         digest = _digest(body)
@@ -137,9 +137,9 @@ class Contents:
 
     def row_matches(self, sha256: bytes, origin: str, sequence: int) -> bool | None:
         """
-        Return whether a row of the database, by its body, is what was stored at this place.
+        Return whether a row of the database has the body that was stored at this place.
 
-        None where the place was not seen, so that nobody can say.
+        None if the place was not seen, so that it is not known.
         """
         number = self._numbers.get(origin)
         if number is None:

@@ -1,8 +1,8 @@
 """
-The end of every known origin: how many callbacks its spool was given, by the spool itself.
+Find the end of every known origin: the number of callbacks that its spool has stored.
 
 A running ingress knows the end of the spool that it holds, and of those that no process holds. Ends
-that nobody can tell are named with the reason: an audit must not call anything proven without them.
+that are not known are named with the reason: without them an audit must not prove anything.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from yarl import URL
 
 from ingress.spools import Summary, summaries
 
-# How long an address may take to answer. All are asked at once.
+# The time in which an address must answer. All are asked at once.
 ANSWER_S_MAX = 5.0
 
 
@@ -31,7 +31,7 @@ class NoSpools(Exception):
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):
-    """One spool as somebody sees it; `last_sequence` is None where that one cannot look into it."""
+    """One spool as a process reports it; `last_sequence` is None if another process holds it."""
 
     name: str
     origin: str
@@ -44,7 +44,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """
     The part of an ingress's `/status` that an audit needs.
 
-    `instance` tells one process from another, `origin` is that of the spool that it holds.
+    `instance` identifies the process, `origin` is that of the spool that the process holds.
     """
 
     instance: str
@@ -56,11 +56,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
     """
-    All that was answered.
+    All answers.
 
     `known`: by spool's name, N of each origin that it had; it has another origin after it was put
     back to an older state. `unknown`: by spool's name, why its end is not known and what to do.
-    `failed`: by address, why it gave no answer. `damaged`: by origin, the rows in quarantine.
+    `broken`: by spool's name, why its end will not be known. `failed`: by address, why it gave no
+    answer. `answered`: the addresses that did. `damaged`: by origin, the rows in quarantine.
     """
 
     known: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -80,14 +81,14 @@ class Ends:
 
     @property
     def doubts(self) -> dict[str, str]:
-        """By spool or address, what keeps anything from being proven."""
+        """By spool or address, the reasons for which nothing can be proven."""
         return self.unknown | self.broken | self.failed
 
     def then(self, later: "Ends") -> "Ends":
         """
         Return these ends, completed by a `later` answer.
 
-        N that is known stays: what came after it is not expected yet. A spool whose end is known,
+        A known N stays: callbacks after it are not expected yet. A spool whose end is known,
         and an address that has answered, may be silent later.
         """
         known = {
@@ -133,7 +134,7 @@ def join(
                 " address of every running ingress (--ingress), or stop them all and name the"
                 " directory (--spool)"
             )
-        # The process that holds it knows best; another may have looked before that one had it.
+        # The holder's answer counts; another process may have looked before that one held it.
         for spool in [spool for _, spool in holders] or spools:
             if spool.last_sequence is not None:
                 origins = known.setdefault(name, {})
@@ -188,8 +189,8 @@ async def ask(urls: Iterable[str], directory: Path | None) -> Ends:
             statuses[address] = answer
         else:
             failed[address] = (
-                f"{address}: {answer}, so the end of the spool behind it is not known; start that"
-                " ingress (again), or leave its address out if there is none any more"
+                f"{address}: {answer}, so the end of its spool is not known; start that"
+                " ingress (again), or leave its address out if it is permanently gone"
             )
     return join(statuses, failed, await asyncio.to_thread(_look, directory) if directory else ())
 
@@ -223,7 +224,7 @@ async def resolve(host: str, port: int) -> list[str]:
     Return the addresses of a name.
 
     Raises:
-        OSError: it has none, or nobody can say.
+        OSError: the name has none, or cannot be resolved now.
     """
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return sorted({str(each[4][0]) for each in found})
@@ -236,13 +237,13 @@ async def _addresses(url: str) -> list[str]:
 
 
 async def _status(address: str) -> Status | str:
-    """Return what the ingress at an address says, or why it says nothing."""
+    """Return the status of the ingress at an address, or why there is none."""
     try:
         return msgspec.convert(
             await get_json(f"{address}/status", timeout_s=ANSWER_S_MAX), Status, strict=True
         )
     except msgspec.ValidationError:
-        return "what answers there is no ingress's admin port"
+        return "the server there is not an ingress's admin port"
     except Silent as silent:
         return str(silent)
 

@@ -20,7 +20,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     sdkappid: str
     command: str
-    # What it adds to the statistics.
+    # The contribution of the callback to the statistics.
     kinds: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     sha256: str

@@ -1,4 +1,4 @@
-"""The sender's notes against what the sinks have. Pure."""
+"""Compare the sender's notes with the sinks. Pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -88,13 +88,13 @@ class Noted:
             return None
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
-        # One with other bytes is there, and a fault of its own.
+        # The sink has a callback with other bytes, which is a separate fault.
         present = by_sink | {report.POSTGRES: set(self._others.get(report.POSTGRES, ()))}
         found = {
             sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}
             for sink, keys in self._found.items()
         }
-        # What retention deleted from Kafka is proven by the archive.
+        # The archive proves the callbacks that retention deleted from Kafka.
         found[report.KAFKA] |= found[report.ARCHIVE]
         missing = {sink: self._ok - there for sink, there in found.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))

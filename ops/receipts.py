@@ -1,4 +1,4 @@
-"""The database as an audit reads it, in a thread that can be ended where the server hangs."""
+"""Read the database for an audit, in a thread that can be ended if the server hangs."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from ops.sources import NotAudited, Unread
 from ops.tally import Tally
 
 CONNECT_S_MAX = 10
-# How long the server may take for the first or the next receipts.
+# The time in which the server must send the first or the next receipts.
 DATABASE_S_MAX = 120.0
 RECEIPTS = 10_000
 
@@ -22,7 +22,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
     """
     Read all receipts, and the rows of the ledger's callbacks.
 
-    A receipt counts only with the row of the callback that it is for.
+    A receipt counts only if the row of its callback exists.
 
     Raises:
         Unread: the database does not answer, or has no such tables.
@@ -93,7 +93,7 @@ class _Reading:
                 self._tally.see_receipts(some)
 
     def hang_up(self) -> None:
-        """Have the thread end with an error, also where the server hangs."""
+        """Make the thread end with an error, even if the server hangs."""
         if self._socket is not None:
             # A copy: the thread may be closing its own.
             with socket.socket(fileno=os.dup(self._socket)) as copy:

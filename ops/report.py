@@ -152,17 +152,17 @@ class Report:
 
     @property
     def faults(self) -> int:
-        """All that is wrong: missing, doubled, different."""
+        """The number of faults: missing, doubled, different."""
         return self.missing + self.doubled + self.different
 
     @property
     def unproven(self) -> list[str]:
-        """Origins, spools and addresses of which the end is not known, or not to be trusted."""
+        """Origins, spools and addresses of which the end is not known or not reliable."""
         return sorted(self.doubts)
 
     @property
     def proven(self) -> bool:
-        """Whether everything is exactly once in every sink that was audited."""
+        """True if every callback is exactly once in every sink that was audited."""
         return not (self.faults or self.unproven or self.set_aside)
 
     def held(self, sink: str) -> int | None:

@@ -1,8 +1,8 @@
-"""Whether the database's rows are the callbacks that were stored. Pure."""
+"""Check that the database's rows are the callbacks that were stored. Pure."""
 
 from ops.contents import ROW, ROW_MATCHES, Contents, Difference, Place
 
-# How many rows are remembered that differ from what was seen of their id so far.
+# At most so many rows are remembered that differ from the callbacks of their id seen so far.
 OTHERS_MAX = 1000
 ROWS = "PostgreSQL"
 
@@ -30,7 +30,7 @@ class Rows:
         """Compare the row that belongs to a receipt with what was seen at that place."""
         matches = self._contents.row_matches(sha256, origin, sequence)
         if matches is None:
-            return  # Kafka and archive do not have it: it is missing there, or has expired
+            return  # Kafka and the archive do not have it: it is missing there, or has expired
         if not self._contents.is_of(ce_id, origin, sequence):
             self._strange += 1
             self._remember(ce_id, origin, sequence)
@@ -48,7 +48,7 @@ class Rows:
 
     @property
     def different(self) -> int:
-        """How many rows are not what was stored, and receipts not of their place's callback."""
+        """The number of rows and receipts that differ from the callback at their place."""
         return self._rows - self._matching + self._strange
 
     def listed(self) -> list[Difference]:

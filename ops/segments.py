@@ -1,7 +1,7 @@
 """
 The archive's segments as the `hookline` commands read them: in order, some of them ahead.
 
-Names are listed as they are needed: those of some years would fill the memory.
+Names are listed when they are needed: the names of several years would fill the memory.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ ALL = Choice()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fresh:
-    """How many names a partition has after one name, up to another."""
+    """The number of names that a partition has after one name, up to another."""
 
     partition: Partition
     after: str
@@ -94,7 +94,7 @@ async def fresh(store: Store, reached: Mapping[Partition, str]) -> list[Fresh]:
     found: list[Fresh] = []
     for partition in await store.partitions():
         after, until, count = reached.get(partition, ""), "", 0
-        # Cheaper than a list, where nothing came.
+        # Cheaper than a list if there are no new names.
         if await store.last(partition, known=after) in (None, after):
             continue
         async with contextlib.aclosing(store.pages(partition, after=after)) as pages:
@@ -133,7 +133,7 @@ async def moved_beginning(
     async with contextlib.aclosing(store.pages(partition, after=gone)) as pages:
         async for page in pages:
             for name in page:
-                # A later expiry may have deleted it, and made another one.
+                # A later expiry may have deleted it, and created another beginning.
                 with contextlib.suppress(Gone):
                     if segment.hour(name) == segment.BEGINNING:
                         return name, await store.read(name)

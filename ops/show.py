@@ -25,7 +25,7 @@ from ops.simulate import Outcome
 from ops.stack import Addresses
 from ops.verify import Verified
 
-# What names a sink that may be left out.
+# The options that name the sinks which may be left out.
 OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
 # Every place that an audit looks at, in the order of the way there, as people call it.
 SINKS = {

@@ -1,10 +1,10 @@
-"""Where an audit reads, and the ways in which a source may fail it."""
+"""The sources that an audit reads, and the ways in which they fail."""
 
 from dataclasses import dataclass
 
 
 class NotAudited(Exception):
-    """Something that the proof needs cannot be read, now or later; the text says what."""
+    """A source that the proof needs cannot be read, now or later; the text names it."""
 
 
 class Unread(Exception):
@@ -12,12 +12,12 @@ class Unread(Exception):
 
 
 class Changed(Exception):
-    """A source lost something while it was read; all must be read again."""
+    """A source lost data while it was read; all sources must be read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What is read; `archive` is a URL or a path. A sink that is None is not audited."""
+    """The sources; `archive` is a URL or a path. A sink that is None is not audited."""
 
     bootstrap_servers: str
     archive: str

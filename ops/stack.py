@@ -138,7 +138,7 @@ class Stack:
 
     async def watch(self) -> None:
         """
-        Start again whatever ends, until cancelled.
+        Start every service again that ends, until cancelled.
 
         A disk that is full, or no room for a process, ends neither this nor the other services.
         """

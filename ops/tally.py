@@ -102,10 +102,10 @@ class Tally:
 
     def see_later_ends(self, completed: Ends, later: Ends) -> None:
         """
-        Take the ends as they are after everything was read.
+        Note the ends that were asked for after everything was read.
 
-        `later` is that answer alone: no sequence may be above it. `completed` has the doubts that
-        are left; it must have the same known ends as before.
+        `later` is that answer alone: no sequence may be above its ends. `completed` has the doubts
+        that are left; it must have the same known ends as before.
         """
         self._ends, self._later = completed, later
         self._accepted = completed.accepted
@@ -180,7 +180,7 @@ class Tally:
             places.expired_runs.setdefault(partition, []).append(run)
 
     def forget_receipts(self) -> None:
-        """Forget what was seen of the database, before all of its receipts are read again."""
+        """Forget all receipts and rows of the database, before they are read again."""
         self._rows.forget()
         for places in self._places.values():
             places.synced = Sequences()
@@ -205,7 +205,7 @@ class Tally:
             self.places(origin)
 
     def _event(self, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event | None:
-        """Return what a record's headers say, None if it is not to be counted."""
+        """Return the event of a record by its headers, None if it is not counted."""
         try:
             seen = event(value, headers)
         except NotACallback:
@@ -214,7 +214,7 @@ class Tally:
         return seen if self._is_countable(seen.origin, seen.sequence) else None
 
     def _is_countable(self, origin: str, sequence: int) -> bool:
-        """Return whether a sequence is counted; one far too high makes its origin doubted."""
+        """Return whether a sequence is counted; a far too high one makes its origin doubtful."""
         if sequence > (self._accepted.get(origin) or 0) + BEYOND_MAX:
             places = self.places(origin)
             places.beyond = max(places.beyond, sequence)
@@ -262,7 +262,7 @@ class Tally:
         )
         shown = {"messages": self._statistics.messages, "people": self._statistics.people}
         least = {"messages": self._settled_messages, "people": sum(self._people.values())}
-        # What has expired may have been a message each, of two people each.
+        # Each callback that has expired may have been a message of two people.
         most = {"messages": self._messages + expired, "people": len(self._people) + 2 * expired}
         return {
             figure: Counted(shown=value, least=least[figure], most=most[figure])
@@ -304,7 +304,7 @@ class Tally:
                 doubts.setdefault(
                     origin,
                     f"origin {origin}: a sink or Kafka has it, but no spool of it is known, so"
-                    " nobody can say how many callbacks it was given; name the ingress or the"
+                    " the number of its callbacks is not known; name the ingress or the"
                     " directory that has its spool",
                 )
                 continue

@@ -1,4 +1,4 @@
-"""Both topics as an audit reads them: on from where it ended, over a new connection each time."""
+"""Read both topics for an audit: on from the last call's end, over a new connection each time."""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from ops.tally import Tally
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-# How long Kafka may take to connect, or to send anything while there is something to read.
+# The time in which Kafka must connect, or send something while there are records to read.
 KAFKA_S_MAX = 30.0
 
 
@@ -30,10 +30,10 @@ class TopicReader:
 
         Raises:
             Unread: Kafka does not answer, or lacks a topic; what was read is not read again.
-            Changed: Kafka does not have any more what was to be read next.
+            Changed: Kafka does not have the next records any more.
         """
         try:
-            # A task of the client that it cancels itself is an outage, too.
+            # If the client cancels a task of its own, this is an outage, too.
             with kafka_failures(kinds=()):
                 # A client that reads topics would wait for one that does not exist.
                 async with self._connected() as client:
@@ -71,7 +71,7 @@ class TopicReader:
                 for record in records:
                     self._see(tp, record, tally)
             for tp in partitions:
-                # Markers of transactions stand at the end of a partition.
+                # The end of a partition may consist of transaction markers.
                 self._positions[tp] = max(self._positions[tp], await client.position(tp))
             if sum(self._positions.values()) > before:
                 moved_at = time.monotonic()
