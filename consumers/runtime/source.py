@@ -347,7 +347,17 @@ class KafkaSource:
                     self._waiting.failed(error)
                 else:
                     self._waiting.answered()
+            elif missing := self._missing_topics():
+                self._waiting.failed(KafkaError(f"{missing}; make it with: hookline topics apply"))
             await asyncio.sleep(MEASURE_S)
+
+    def _missing_topics(self) -> str:
+        """Say which topic a member waits for, "" if it waits for others to leave partitions."""
+        if not self.is_member:
+            return ""
+        cluster = self._client._client.cluster  # noqa: SLF001
+        missing = [t for t in self._client.subscription() if not cluster.partitions_for_topic(t)]
+        return f"the topic {', '.join(missing)} is missing" if missing else ""
 
     async def _keep_committing(self) -> None:
         """Commit what is reached until cancelled. What fails is tried again with what follows."""

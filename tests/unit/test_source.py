@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 
 from consumers.runtime import source as source_module
@@ -102,6 +104,29 @@ async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch
     source.is_member = True
     for _ in range(3):
         assert await source.fetch([]) == {}
+
+
+class OfMissingTopic(Nothing):
+    """A client whose topic there is not."""
+
+    def __init__(self) -> None:
+        self._client = SimpleNamespace(cluster=ClusterMetadata())
+
+    def subscription(self) -> set[str]:
+        """Return the topic."""
+        return {"t"}
+
+
+async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """It has no partition, and waits for somebody to make the topic."""
+    client: Any = OfMissingTopic()
+    source = KafkaSource(client)
+    source.is_member = True
+    async with source.in_background():
+        await asyncio.sleep(0)
+        await source.fetch([])
+    (said,) = caplog.messages
+    assert "the topic t is missing; make it with: hookline topics apply" in said
 
 
 class Member(Nothing):
