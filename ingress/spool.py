@@ -109,9 +109,9 @@ class Spool:
         Open the file again, after a Panic or to give its pages back.
 
         Raises:
-            Full, Broken: it cannot be opened now; all else raises Panic until it can.
-            Corrupt: the same, or the file was removed, or an older copy is in its place: numbers
-                would be given twice, and rows with the numbers of forwarded ones be removed.
+            Full, Broken: the file cannot be opened now; all other calls raise Panic until it can.
+            Corrupt: the same, or the file was removed, or replaced by an older copy: numbers would
+                be given twice, and rows with the numbers of forwarded rows would be removed.
         """
         if self._file:
             self._file.env.close()
@@ -156,7 +156,7 @@ class Spool:
         Store `contents` after the last sequence and let rows up to `forwarded` go.
 
         On return they are on disk (fsync) and `last_sequence` is the last one's. Rows leave by
-        blocks; `removable` tells whether more could. A `probe` writes in any case, so that its
+        blocks; `removable` returns whether more could. A `probe` writes in any case, so that its
         success means that the disk works.
 
         Raises:

@@ -306,9 +306,9 @@ def audit_command(
     running ingress (--ingress), or the spool directory if none runs (--spool).
 
     Exits with 0 if all is proven; 1 if something is missing, doubled or changed, or if one ce_id
-    has different contents; 4 if consumers have set something aside, which is in the dead-letter
-    topic in place of a sink; 3 if the end of an origin is not known, so that nobody can say how
-    many callbacks it had; 2 if it could not be audited; 70 if the program failed, which is a bug.
+    has different contents; 4 if callbacks are in the dead-letter topic only, in place of a sink or
+    of all sinks; 3 if the end of an origin, and so the number of its callbacks, is not known; 2 if
+    it could not be audited; 70 if the program failed, which is a bug.
     """
     bounded("--wait", wait_s, 0, 24 * 3600)
     source = click.get_current_context().get_parameter_source("admin_urls")

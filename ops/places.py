@@ -53,7 +53,7 @@ class Places:
     dead_letters: Sequences = field(default_factory=Sequences)
     archived: Sequences = field(default_factory=Sequences)
     synced: Sequences = field(default_factory=Sequences)
-    # By sink, what its consumer set aside; Kafka's is what the ingress answered OK and it refused.
+    # By sink, the sequences that its consumer set aside; for Kafka, those that it refused.
     set_aside: dict[str, Sequences] = field(default_factory=dict)
     # The highest sequence that is too high to be counted.
     beyond: int = 0

@@ -147,7 +147,7 @@ class Report:
 
     @property
     def set_aside(self) -> int:
-        """Callbacks in place of which a sink, or all of them, have a dead letter only."""
+        """Callbacks that are only dead letters for a sink, or for all sinks."""
         return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
 
     @property

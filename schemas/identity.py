@@ -99,7 +99,7 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
     """Return whether every number in the body has a double or 64-bit integer of its own."""
-    # What orjson writes of a double has one of these; a SecondLook's infinity becomes null.
+    # orjson writes every double with one of these; it writes a SecondLook's infinity as null.
     if not isinstance(document, SecondLook) and not any(each in written for each in _OF_DOUBLES):
         return True
     try:
@@ -130,7 +130,7 @@ def _message_head(app: str, command: str) -> bytes:
 
 def _is_named(document: Mapping[str, Any]) -> bool:
     key = document.get("MsgKey")
-    # Without a number and a random number it names no message, only a second.
+    # Without MsgSeq and the random number, a MsgKey is only a time.
     if isinstance(key, str) and key.strip("0_") and not key.startswith("0_0_"):
         return True
     random = document.get("MsgRandom") or document.get("Random")

@@ -16,9 +16,9 @@ from schemas.commands import COMMANDS, UNKNOWN
 # A key goes into every record beside the body; accounts may be as long as the body allows.
 KEY_BYTES_MAX = 512
 
-# Where the parties are, besides From_Account, To_Account, GroupId and Official_Account, in the
-# order of preference. `[0]`: the first entry of a list; `[]`: a list, which counts if all of its
-# entries have the same party.
+# The fields that name the parties, besides From_Account, To_Account, GroupId and Official_Account,
+# in the order of preference. `[0]`: the first entry of a list; `[]`: a list, which counts if all of
+# its entries have the same party.
 _SENDERS = (
     "Report_Account",
     "Requester_Account",

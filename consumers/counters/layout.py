@@ -13,7 +13,7 @@ Where the counts stand in Valkey, for the API that reads them; apply.lua spells 
     hookline:minutes:APP:HOUR          hash: MM:KIND, MM:people
     hookline:minute-accounts:APP:HOUR:MM  accounts of a minute, a set of hashes (hash_set.lua)
     hookline:ids:APP:HOURS             ids that are remembered, by hours since 1970, likewise
-    hookline:secret                    what hashes are made with, so that nobody can make equal ones
+    hookline:secret                    key of the hashes: equal ones cannot be made on purpose
 """
 
 from datetime import datetime

@@ -18,7 +18,7 @@ class Run:
     Consecutive records that will be one batch.
 
     `since`: when the first was fetched, `fetched_at`: when the last was. `received_at_s`: when an
-    ingress received it, in seconds since 1970, None where it does not say. `reached` is behind the
+    ingress received it, in seconds since 1970, None where it does not say. `reached` is after the
     records and the transaction markers that followed; a run of markers alone has no record. `size`
     counts for the limits, `raw` is the memory that `records` take, both in bytes.
     """

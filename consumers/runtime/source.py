@@ -310,7 +310,7 @@ class KafkaSource:
         client = self._client._client  # noqa: SLF001
         leader = client.cluster.leader_for_partition(TopicPartition(*partition))
         if leader is None or leader < 0:
-            raise Unavailable(f"Kafka does not tell who leads {partition}")
+            raise Unavailable(f"Kafka reports no leader of {partition}")
         asked_at, answer = self._asked.get((leader, partition.topic), (-1.0, None))
         if answer is None or asked_at < since or _has_failed(answer):
             answer = asyncio.create_task(_ask(client, leader, partition.topic))

@@ -151,7 +151,7 @@ class SqlSink:
                     *(position.next_offset, position.topic_id),
                 )
         except _Refused as refused:
-            # Another member was quicker, or nobody is to begin.
+            # Either another member was quicker, or the database refuses every new position.
             if self._position(partition) is None:
                 raise self._no_position(partition, refused) from refused.__cause__
 
