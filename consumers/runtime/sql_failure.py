@@ -12,6 +12,13 @@ _IN_WORK = frozenset(["42501", "42P01", "3F000"])
 _ROW_POLICY = "ExecWithCheckOptions"
 
 
+# The class of errors that have no other. MySQL has many of them, and tells them apart by number: no
+# memory, disk full, lock wait, table full, read-only; and what its client says of a connection.
+_GENERAL = "HY"
+_MYSQL_NOT_NOW = frozenset([1021, 1037, 1041, 1114, 1205, 1290, 1836, 3100])
+_MYSQL_CLIENT_NUMBERS = range(2000, 3000)
+
+
 class SqlFailure(enum.Enum):
     """The meaning of a failed statement for the rows that it was to write."""
 
@@ -22,16 +29,34 @@ class SqlFailure(enum.Enum):
 
 def sql_failure(error: BaseException) -> SqlFailure | None:
     """
-    Return the meaning of a driver's `error` by its SQLSTATE, None if it has none.
+    Return the meaning of a driver's `error` by its SQLSTATE, None if it has none or a general one.
 
     A code that the database itself does not use comes from a trigger, which refuses a row.
     """
-    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
-    if not isinstance(state, str):
+    state = _state(error)
+    if state is None:
         return None
+    if state[:2] == _GENERAL:
+        return SqlFailure.NOT_NOW if _is_mysql_not_now(getattr(error, "errno", None)) else None
     if state in _IN_WORK:
         function = getattr(getattr(error, "diag", None), "source_function", None)
         return SqlFailure.ROW if function == _ROW_POLICY else SqlFailure.NOT_NOW
     if state[:2] in _NOT_NOW:
         return SqlFailure.NOT_NOW
     return SqlFailure.TABLES if state[:2] in _TABLES else SqlFailure.ROW
+
+
+def is_general(error: BaseException) -> bool:
+    """Return whether the SQLSTATE of a driver's `error` says only that there is one."""
+    return (_state(error) or "")[:2] == _GENERAL
+
+
+def _state(error: BaseException) -> str | None:
+    state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    if state is None and error.args and isinstance(error.args[0], dict):
+        state = error.args[0].get("C")  # pg8000: the fields of PostgreSQL's message
+    return state if isinstance(state, str) else None
+
+
+def _is_mysql_not_now(number: object) -> bool:
+    return isinstance(number, int) and (number in _MYSQL_NOT_NOW or number in _MYSQL_CLIENT_NUMBERS)

@@ -16,7 +16,7 @@ from typing import Any
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_connection import Connection, close_cursor, end, free_cursors
-from consumers.runtime.sql_failure import SqlFailure, sql_failure
+from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
@@ -222,7 +222,10 @@ class SqlSink:
             return failure
         if isinstance(error, self._refusals):
             return SqlFailure.ROW
-        return SqlFailure.NOT_NOW if isinstance(error, self._not_now) else None
+        if isinstance(error, self._not_now):
+            return SqlFailure.NOT_NOW
+        # MySQL refuses a row by a check in this way.
+        return SqlFailure.ROW if isinstance(error, self._error) and is_general(error) else None
 
     def _connected(self) -> Connection:
         connection = self._connect()
