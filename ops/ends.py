@@ -112,6 +112,7 @@ def join(
     # By spool's name and by process: one process may be reached by several addresses.
     held: dict[str, dict[str, tuple[str, Spool]]] = {}
     seen: dict[str, list[Spool]] = {}
+    failed = failed | _without_ends(statuses)
     for address, status in statuses.items():
         for spool in status.spools:
             seen.setdefault(spool.name, []).append(spool)
@@ -145,9 +146,19 @@ def join(
         unknown=unknown,
         broken=broken,
         failed=failed,
-        answered=frozenset(statuses),
+        answered=frozenset(statuses.keys() - failed.keys()),
         damaged={origin: rows for origin, rows in damaged.items() if rows},
     )
+
+
+def _without_ends(statuses: dict[str, Status]) -> dict[str, str]:
+    """Return by address which ingresses know no end: nothing could be missing from nothing."""
+    return {
+        address: f"{address}: it does not tell the end of any spool, not even of its own; name an"
+        " ingress of this release"
+        for address, status in statuses.items()
+        if all(spool.last_sequence is None for spool in status.spools)
+    }
 
 
 def _broken(name: str, spools: list[Spool], holders: list[str]) -> str:
@@ -182,6 +193,8 @@ async def ask(urls: Iterable[str], directory: Path | None) -> Ends:
             failed[url] = (
                 f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
             )
+        except ValueError as error:
+            failed[url] = f"{url}: this is no address ({error}); correct --ingress"
     answers = await asyncio.gather(*map(_status, addresses))
     statuses = {}
     for address, answer in zip(addresses, answers, strict=True):
@@ -263,7 +276,7 @@ async def get_json(url: str, *, timeout_s: float) -> Any:
             return msgspec.json.decode(await response.read())
     except TimeoutError:
         raise Silent(f"it does not answer within {timeout_s:g} s") from None
-    except aiohttp.ClientError as error:
-        raise Silent(f"it does not answer ({error})") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Silent(f"it does not answer with JSON ({error})") from error
+    except (aiohttp.ClientError, UnicodeError) as error:  # a name that no host can have, too
+        raise Silent(f"it does not answer ({error})") from error

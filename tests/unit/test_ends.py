@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from builders import P0, a_body, a_stored_record
 
@@ -173,8 +174,30 @@ def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> Non
     assert stopped.then(moved).doubts == {}
 
 
-@pytest.mark.parametrize("url", ["http://nowhere.invalid:8081", "http://127.0.0.1:9"])
+def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
+    """Without a spool there is nothing that could be missing, so all would be proven."""
+    for spools in ((), (a_spool("a", None),)):
+        status = msgspec.structs.replace(a_status("a"), spools=spools)
+        assert audited(join({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
+    # Asked again it may know.
+    nothing = join({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
+    assert nothing.then(join({"a": a_status("a")}, {})).doubts == {}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://nowhere.invalid:8081",
+        "http://127.0.0.1:9",
+        "http://localhost:99999",
+        "http://[::1",
+        "http://a..b",
+        f"http://{'a' * 70}.invalid",
+    ],
+)
 async def test_an_address_that_fails_is_named(url: str) -> None:
-    """A name that cannot be resolved, a port where nobody listens."""
+    """A name that cannot be resolved, a port where nobody listens, what is no address."""
+    with pytest.raises(ends.Silent):
+        await ends.get_json(f"{url}/status", timeout_s=5)
     found = await ends.ask([url], None)
     assert (list(found.doubts), found.accepted) == ([url], {})
