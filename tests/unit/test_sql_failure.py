@@ -11,7 +11,7 @@ from consumers.runtime import Batch, Position, Rejected, Unavailable, sql_sink
 from consumers.runtime.contract import HERE, a_batch
 
 
-class OfMySQL(Exception):  # noqa: N818 - a part of the errors below
+class OfMySQL(Exception):
     """The attributes of mysql-connector's errors."""
 
     def __init__(self, errno: int, sqlstate: str) -> None:
