@@ -36,7 +36,7 @@ def rows_from(
     while wanted <= state.last_number:
         first = _number(cursor) if found else state.last_number + 1
         if first > wanted:
-            _demand(range(wanted, first), state, f"no block of spool {spool} has row")
+            _check_quarantined(range(wanted, first), state, f"no block of spool {spool} has row")
             wanted = first
             continue
         block = bytes(cursor.value())
@@ -45,7 +45,7 @@ def rows_from(
         try:
             rows = unpack(block, spool, first)
         except Damaged as damaged:
-            _demand(range(wanted, end), state, f"{damaged}: it has row")
+            _check_quarantined(range(wanted, end), state, f"{damaged}: it has row")
             wanted = max(wanted, end)
             continue
         for number in range(wanted, min(first + len(rows), state.last_number + 1)):
@@ -94,7 +94,7 @@ def _number(cursor: lmdb.Cursor) -> int:
     return int.from_bytes(cursor.key(), "big")
 
 
-def _demand(numbers: range, state: State, why: str) -> None:
+def _check_quarantined(numbers: range, state: State, why: str) -> None:
     """Raise Damaged for the first of the numbers that is not in quarantine."""
     for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
         if number not in state.quarantined:

@@ -40,7 +40,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
         raise Unread(f"PostgreSQL: {str(error).splitlines()[0]}") from error
     finally:
         if not thread.done():
-            reading.hang_up()
+            reading.interrupt()
             await asyncio.wait((thread,))
             thread.exception()
 
@@ -92,7 +92,7 @@ class _Reading:
                 self.moved_at = time.monotonic()
                 self._tally.see_receipts(some)
 
-    def hang_up(self) -> None:
+    def interrupt(self) -> None:
         """Make the thread end with an error, even if the server hangs."""
         if self._socket is not None:
             # A copy: the thread may be closing its own.

@@ -150,19 +150,19 @@ class Stack:
                 except (OSError, child.Missing, child.NotStarted) as error:
                     if service.fault != str(error):
                         service.fault = str(error)
-                        self._try_to_say(f"{service.name}: {error}; trying again until it works")
+                        self._try_to_print(f"{service.name}: {error}; trying again until it works")
             await asyncio.sleep(WATCH_S)
 
     def _look_after(self, service: Service) -> None:
         is_due = time.monotonic() >= service.launched_at + RESTART_S_MIN
         if service.wanted and service.process.poll() is not None and is_due:
-            self._try_to_say(f"restarting {service.name}")
+            self._try_to_print(f"restarting {service.name}")
             service.launched_at = time.monotonic()
             service.process = service.launch()
         if service.noted != service.process.pid:
             self._note_pid(service)
 
-    def _try_to_say(self, words: str) -> None:
+    def _try_to_print(self, words: str) -> None:
         # stderr may be a file on the disk that is full.
         with contextlib.suppress(OSError):
             self._say(words)

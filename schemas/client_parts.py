@@ -119,7 +119,7 @@ async def leave_group(consumer: AIOKafkaConsumer, group: str, member: str) -> No
         raise error(group)
 
 
-def fail_what_waits(producer: AIOKafkaProducer) -> None:
+def fail_waiting_batches(producer: AIOKafkaProducer) -> None:
     """Fail the batches that will not be sent any more, without asyncio's warnings about them."""
     accumulator = producer._message_accumulator  # noqa: SLF001
     batches = [batch for queued in accumulator._batches.values() for batch in queued]  # noqa: SLF001

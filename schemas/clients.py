@@ -140,7 +140,7 @@ async def _end(client: Client, starting: "asyncio.Task[Any] | None") -> None:
     client_parts.forget_brokers(client)
     await _cut(client, {stopping})
     if isinstance(client, AIOKafkaProducer):
-        client_parts.fail_what_waits(client)
+        client_parts.fail_waiting_batches(client)
 
 
 async def _cut(client: Client, also: set["asyncio.Task[Any]"]) -> None:

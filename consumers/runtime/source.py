@@ -187,7 +187,7 @@ class KafkaSource:
             if task.done():
                 task.result()
         now = time.monotonic()
-        self._raise_loss(now)
+        self._check_client(now)
         wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
         all_wanted = len(partitions) == len(self._client.assignment())
         try:
@@ -227,7 +227,7 @@ class KafkaSource:
             for tp, position in reached.items()
         }
 
-    def _raise_loss(self, now: float) -> None:
+    def _check_client(self, now: float) -> None:
         """
         Check that the client works, because aiokafka does not report it.
 

@@ -124,7 +124,7 @@ class SqlSink:
             await self._in_thread(batch.partition, self._handle, batch)
         except _Refused as refused:
             if not batch.records:
-                raise self._no_position(batch.partition, refused) from refused.__cause__
+                raise self._position_refused(batch.partition, refused) from refused.__cause__
             raise Rejected(None, f"the database of {self._name}: {refused}") from refused.__cause__
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class SqlSink:
         except _Refused as refused:
             # Either another member was quicker, or the database refuses every new position.
             if self._position(partition) is None:
-                raise self._no_position(partition, refused) from refused.__cause__
+                raise self._position_refused(partition, refused) from refused.__cause__
 
     def _handle(self, partition: Partition, batch: Batch) -> None:
         next_offset, last, topic_id = batch.reached
@@ -166,7 +166,7 @@ class SqlSink:
                 )
             except Exception as error:
                 if self._failure(error) is SqlFailure.ROW:
-                    raise self._no_position(partition, error) from error
+                    raise self._position_refused(partition, error) from error
                 raise
             if cursor.rowcount != 1:
                 raise Elsewhere(self._find(cursor, partition))
@@ -211,7 +211,7 @@ class SqlSink:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
             raise
 
-    def _no_position(self, partition: Partition, error: Exception) -> Stopped:
+    def _position_refused(self, partition: Partition, error: Exception) -> Stopped:
         return Stopped(
             f"The database of {self._name} refuses the position of {partition}: {error}. Only this "
             "consumer writes hookline_positions; remove the constraint or trigger that was added."

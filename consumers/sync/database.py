@@ -64,7 +64,7 @@ class Database:
                 )
                 found = await cursor.fetchone()
         except _Refused as refused:
-            raise _no_position(partition, refused) from refused
+            raise _position_refused(partition, refused) from refused
         if found is None:
             return None
         next_offset, topic_id, *last = found
@@ -87,7 +87,7 @@ class Database:
                     (*partition, position.next_offset, position.topic_id),
                 )
         except _Refused as refused:
-            raise _no_position(partition, refused) from refused
+            raise _position_refused(partition, refused) from refused
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -112,7 +112,7 @@ class Database:
                 await self._apply(batch, parsed)
         except _Refused as refused:
             if not batch.records:
-                raise _no_position(batch.partition, refused) from refused
+                raise _position_refused(batch.partition, refused) from refused
             raise Rejected(None, f"PostgreSQL: {refused}") from refused
         except Unavailable as error:
             if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
@@ -164,9 +164,9 @@ class Database:
                 case None:
                     raise
                 case SqlFailure.TABLES:
-                    raise _other_tables(error) from error
+                    raise _tables_refused(error) from error
                 case SqlFailure.ROW if connected:
-                    raise _no_position(partition, error) from error
+                    raise _position_refused(partition, error) from error
                 case _:
                     raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
         except TimeoutError as error:
@@ -227,14 +227,14 @@ def _of_position(error: psycopg.Error) -> bool:
     return (error.diag.schema_name, error.diag.table_name) == ("hookline", "positions")
 
 
-def _no_position(partition: Partition, error: Exception) -> Stopped:
+def _position_refused(partition: Partition, error: Exception) -> Stopped:
     return Stopped(
         f"PostgreSQL refuses the position of {partition}: {_first_line(error)}. Only sync writes "
         "hookline.positions; remove the constraint or trigger that somebody added to it."
     )
 
 
-def _other_tables(error: psycopg.Error) -> Stopped:
+def _tables_refused(error: psycopg.Error) -> Stopped:
     return Stopped(
         f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They are "
         "not as consumers/sync/schema.sql makes them, or a trigger on them fails. Undo what was "
