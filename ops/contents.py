@@ -93,7 +93,8 @@ class Contents:
         digest = _digest(body)
         run, at = self._run(origin, place.sequence), place.sequence % RUN
         if run[at]:
-            if run[at] != digest:
+            # A copy has the id of the callback, too.
+            if run[at] != digest or not self.is_of(ce_id, place.origin, place.sequence):
                 self._differs(Difference("", self._place(origin, place.sequence), place))
             return False
         run[at], run[RUN + at] = digest, _packed(place)

@@ -247,10 +247,18 @@ def test_an_empty_topic_is_missing_all_that_the_spool_was_given() -> None:
 
 
 def test_one_number_with_two_contents_is_named() -> None:
-    """Twice in the topic, in topic and archive, in topic and dead letters."""
+    """Twice in the topic, in topic and archive, in topic and dead letters; or with another id."""
     other = a_callback(2, text="other")
+    renamed = headers(a_callback(2)) | {"ce_id": b"another"}
     for world in (
         World(archive=[a_callback(1), other, a_callback(3)]),
+        World(
+            archive=[
+                a_callback(1),
+                a_callback(2)._replace(headers=tuple(renamed.items())),
+                a_callback(3),
+            ]
+        ),
         World(dead=[(other, {GROUP: b"billing"})]),
         World(topic=[*(a_callback(n) for n in (1, 2, 3)), other]),
     ):
