@@ -3,12 +3,12 @@
 --
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, seconds to remember,
---          seconds to keep minutes, people counted exactly at most, the batch (MessagePack), see
+--          seconds to keep minutes, maximum of people counted exactly, the batch (MessagePack), see
 --          counts.py, and the secret that hashes are made with
--- Returns  'applied'; the partition's position, if the batch does not follow it, or nil if there is
---          none: nothing was done; what begins with 'torn' if an earlier call ended half-way:
---          nothing was done, and nothing will be; 'secret ' and the store's own, if that is another:
---          nothing was done.
+-- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
+--          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
+--          earlier call ended half-way (then no later call does anything either); 'secret ' and
+--          the store's secret, if it differs from the one in ARGV.
 --
 -- A position is the next offset, the topic's id, and the last record's offset, sequence and origin.
 

@@ -1,7 +1,7 @@
 -- A batch's rows and the partition's position in one statement: all of it, or nothing.
--- Nothing where the position is not the expected one, or of another topic: `moved` is empty then, and so is what is
--- joined with it. A rival waits for the row lock of `update` and compares anew when it is free.
--- Arrays come in binary (b): as text the client would escape them letter by letter, in Python.
+-- If the position is not the expected one, or of another topic, `moved` is empty, and nothing is written because every
+-- insert joins it. A rival waits for the row lock of `update` and compares again when the lock is free.
+-- Arrays come in binary (b): as text the client would escape each character in Python.
 with moved as (
     update hookline.positions
     set next_offset = %(next_offset)s,

@@ -1,5 +1,5 @@
 -- The tables that docs/contract.md describes. Made once; never altered by a running process. A change
--- gets another number in schema_version and SCHEMA_VERSION (consumers/sync/database.py).
+-- gets another number in schema_version and SCHEMA_VERSION (consumers/sync/tables.py).
 create table hookline.schema_version (
     version integer primary key
 );
@@ -13,7 +13,7 @@ create table hookline.positions (
     last_offset bigint,       -- the last record before it: its offset, and its place
     last_origin text,         -- all three null before the first
     last_sequence bigint,
-    topic_id text,            -- Kafka's id of the topic; null where it reports none
+    topic_id text,            -- Kafka's id of the topic; null if it reports none
     primary key (topic, partition)
 );
 
@@ -27,8 +27,8 @@ create table hookline.receipts (
 );
 
 -- Every message by what happened, once, however often the sender repeated it.
--- body is in a form that PostgreSQL can always query (consumers/sync/queryable.py). Where a part of it
--- had to be replaced, altered is true and raw holds the exact bytes.
+-- body is in a form that PostgreSQL can always query (consumers/sync/queryable.py). If a part of it
+-- had to be replaced, altered is true and raw has the exact bytes.
 create table hookline.messages (
     ce_id text primary key,
     sdkappid text not null,
