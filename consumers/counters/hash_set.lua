@@ -49,9 +49,12 @@ local function add_bucket(name, set)
             moving[#moving + 1] = hash
         end
     end
-    redis.call('SREM', from_key, unpack(moving))
-    redis.call('SADD', new_key, unpack(moving))
-    redis.call('PEXPIREAT', new_key, set.ends_at_ms)
+    -- Empty only where somebody deleted the bucket, or a wrong eviction policy did.
+    if #moving > 0 then
+        redis.call('SREM', from_key, unpack(moving))
+        redis.call('SADD', new_key, unpack(moving))
+        redis.call('PEXPIREAT', new_key, set.ends_at_ms)
+    end
 end
 
 local function ends_at_ms(name, set, lives_s)
@@ -77,9 +80,8 @@ local function hash_set_add(name, hash, lives_s)
         return false
     end
     set.ends_at_ms = set.ends_at_ms or ends_at_ms(name, set, lives_s)
-    if set.count == 0 then
-        redis.call('PEXPIREAT', key, set.ends_at_ms)
-    end
+    -- Of a bucket that is new: the first, or one that was deleted meanwhile.
+    redis.call('PEXPIREAT', key, set.ends_at_ms, 'NX')
     set.count = set.count + 1
     if set.count >= set.buckets * MEMBERS_PER_BUCKET then
         add_bucket(name, set)

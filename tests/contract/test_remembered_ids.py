@@ -172,6 +172,20 @@ async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> No
     }
 
 
+async def test_a_key_that_somebody_deletes_comes_back_with_an_expiry(
+    traffic: Traffic, valkey: Valkey
+) -> None:
+    """By hand or by another eviction policy: counting goes on, and nothing stays for ever."""
+    at_ms = int(BEGIN.timestamp() * 1000)
+    for first in range(0, 9000, 900):
+        keys = (f"key-{at}" for at in range(first, first + 900))
+        await traffic.count(*(a_message(key, at_ms, MsgTime=at_ms // 1000) for key in keys))
+        ids = sorted(valkey.scan_iter("hookline:ids:*"))
+        assert [key for key in ids if valkey.execute_command("TTL", key) < 0] == []
+        valkey.delete(*(key for key in ids if key[-1] in b"024"))
+    assert valkey.execute_command("HGET", "hookline:totals:1400000001", "messages") == b"9000"
+
+
 async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Valkey) -> None:
     """Whatever another producer calls an app: a key of another type would end the script."""
     at_s = int(BEGIN.timestamp())
