@@ -5,11 +5,13 @@ Kafka gives a topic a new id each time it is created. aiokafka asks for metadata
 has no ids, so version 11 (Kafka 2.8 or newer) is described here.
 """
 
+import asyncio
 import base64
 from io import BytesIO
 from typing import Any, NamedTuple
 
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
 from aiokafka.errors import NodeNotReadyError, UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import Request, RequestStruct, Response
@@ -140,6 +142,11 @@ async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLo
         response: Any = await connection.send(_TopicMetadata(topic))
     except NotImplementedError:
         return TopicLog(None, {}, connection)
+    except (TimeoutError, asyncio.CancelledError):
+        # The way to the broker may be gone although nobody has closed the connection. The caller
+        # asks again, by a new one: the kernel would take a quarter of an hour to give this up.
+        connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
+        raise
     (found,) = response.topics
     error_code, _, topic_id, _, partitions, *_ = found
     if error_code:

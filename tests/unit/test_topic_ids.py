@@ -1,0 +1,39 @@
+"""The question for a topic's id, to a broker to which the way is lost."""
+
+import asyncio
+
+import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.structs import BrokerMetadata
+
+from schemas.topic_ids import topic_log
+
+# What it answers to ApiVersions: no error, and Metadata (3) from version 0 to 12.
+VERSIONS = bytes.fromhex("0000 00000001 0003 0000 000c")
+
+
+async def test_a_connection_that_does_not_answer_is_not_asked_again() -> None:
+    """Else a consumer would wait for it until the kernel gives it up, while fetches go on."""
+    connections = 0
+
+    async def answers_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        request = await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+        answer = request[4:8] + VERSIONS
+        writer.write(len(answer).to_bytes(4, "big") + answer)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answers_once, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        client = AIOKafkaClient(bootstrap_servers=f"{host}:{port}")
+        client.cluster._brokers[0] = BrokerMetadata(0, host, port, None)  # noqa: SLF001
+        asked = []
+        for _ in range(2):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await topic_log(client, 0, "t")
+            asked.append(connections)
+        await client.close()
+    assert asked == [1, 2]
