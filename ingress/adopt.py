@@ -58,7 +58,12 @@ class Adopter:
         self._stuck: list[Spool] = []
 
     def known(self) -> list[Summary]:
-        """Return what is known of every spool in the directory, this process's own first."""
+        """
+        Return what is known of every spool in the directory, this process's own first.
+
+        Raises:
+            OSError: the directory cannot be read, so there may be others.
+        """
         others = [name for name in names(self._directory) if name != self._mine.name]
         return [
             summary(self._mine),
@@ -69,10 +74,21 @@ class Adopter:
     async def run(self) -> None:
         """Look every LOOK_EVERY_S."""
         while True:
-            for name in names(self._directory):
+            for name in self._names():
                 if name != self._mine.name and not self._is_settled(name):
                     await self._adopt(name)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    def _names(self) -> list[str]:
+        try:
+            return names(self._directory)
+        except OSError as error:
+            # A failing disk, or no descriptor left: what came and was stored is sent all the same.
+            fault = repr(error)
+            if self._said.get("") != fault:
+                log.warning("the spools in %s cannot be listed: %s", self._directory, fault)
+            self._said[""] = fault
+            return []
 
     def _known(self, name: str) -> Summary:
         if self.adopted and self.adopted.name == name:

@@ -153,15 +153,35 @@ def set_aside(path: Path, why: Corrupt) -> None:
 
 
 def names(directory: Path) -> list[str]:
-    """Return the names of the spools in `directory`, in a fixed order."""
-    return sorted(path.stem for path in directory.glob(f"*{SUFFIX}") if _NAME.fullmatch(path.stem))
+    """
+    Return the names of the spools in `directory`, in a fixed order.
+
+    Raises:
+        OSError: the directory cannot be read; it may have spools.
+    """
+    stems = (name.removesuffix(SUFFIX) for name in _files(directory) if name.endswith(SUFFIX))
+    return [stem for stem in stems if _NAME.fullmatch(stem)]
 
 
 def set_asides(directory: Path) -> Iterator[Summary]:
-    """Yield what was set aside in `directory`: rows that nobody sends."""
-    for path in sorted(directory.glob(f"*{SUFFIX}.set-aside-*")):
-        name = path.name.partition(".")[0]
-        yield Summary(name, name, None, f"it was no spool any more; it is set aside as {path.name}")
+    """
+    Yield what was set aside in `directory`: rows that nobody sends.
+
+    Raises:
+        OSError: the directory cannot be read; it may have some.
+    """
+    for file in _files(directory):
+        name, aside, _ = file.partition(f"{SUFFIX}.set-aside-")
+        if aside:
+            yield Summary(name, name, None, f"it was no spool any more; it is set aside as {file}")
+
+
+def _files(directory: Path) -> list[str]:
+    """Return the names of all files, in order: Path.glob finds none where it cannot read."""
+    try:
+        return sorted(path.name for path in directory.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def summary(spool: Spool) -> Summary:
@@ -177,7 +197,12 @@ def summary(spool: Spool) -> Summary:
 
 
 def summaries(directory: Path) -> Iterator[Summary]:
-    """Yield every spool in `directory`; those that nobody holds are opened for a moment."""
+    """
+    Yield every spool in `directory`; those that nobody holds are opened for a moment.
+
+    Raises:
+        OSError: the directory cannot be read; it may have others.
+    """
     yield from set_asides(directory)
     for name in names(directory):
         try:

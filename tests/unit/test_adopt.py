@@ -17,7 +17,7 @@ from ingress.forwarder import Forwarder
 from ingress.intake import Intake
 from ingress.row import encode
 from ingress.spool import Spool
-from ingress.spools import Held, hold, locked, set_asides, take
+from ingress.spools import Held, hold, locked, set_asides, summaries, take
 
 BYTES_MAX = 1 << 20
 
@@ -113,6 +113,33 @@ async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) ->
                 await asyncio.sleep(0.01)
         await until(adopter, name, 0)
     assert carried[-1] == (name, 4)
+    mine.close()
+
+
+async def test_a_directory_that_cannot_be_read_is_no_empty_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody may believe that there are no other spools; when it can be read, they are drained."""
+    directory, place = tmp_path / "spools", tmp_path / "place"
+    directory.mkdir()
+    name = left_behind(directory, 1)
+    held = hold(directory, name, bytes_max=BYTES_MAX)
+    mine = take(directory, bytes_max=BYTES_MAX)
+    held.close()
+    place.touch()
+    carried: list[tuple[str, int]] = []
+    async with adopting(place, mine, carried) as adopter:
+        async with asyncio.timeout(10):
+            while not caplog.messages:  # noqa: ASYNC110 - a list tells no one
+                await asyncio.sleep(0.01)
+        with pytest.raises(NotADirectoryError):
+            adopter.known()
+        with pytest.raises(NotADirectoryError):
+            list(summaries(place))
+        place.unlink()
+        place.symlink_to(directory)
+        await until(adopter, name, 0)
+    assert carried == [(name, 1)]
     mine.close()
 
 
