@@ -39,8 +39,8 @@ class Noted:
         return list(self._sent)
 
     def match(self, ce_id: str, body: bytes, sink: str) -> None:
-        """Note that a sink has a callback, if the sender has noted it."""
-        if ce_id in self._sent:
+        """Note that a sink, or a dead letter in its place, has a callback, if it was noted."""
+        if ce_id in self._sent and sink in self._found:
             self.compare(ce_id, hashlib.sha256(body).hexdigest(), sink)
 
     def compare(self, ce_id: str, sha256: str, sink: str) -> None:

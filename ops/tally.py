@@ -138,8 +138,11 @@ class Tally:
             places.dead_letters.add(seen.sequence)
             if named.get(STAGE) == KAFKA_PRODUCE.encode():
                 places.set_aside.setdefault(report.KAFKA, Sequences()).add(seen.sequence)
+                for each in (report.KAFKA, report.ARCHIVE, report.POSTGRES):
+                    self._ledger.match(seen.id, seen.body, each)
         elif sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
             places.set_aside.setdefault(sink, Sequences()).add(seen.sequence)
+            self._ledger.match(seen.id, seen.body, sink)
 
     def see_record(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes

@@ -13,7 +13,7 @@ from ops.ends import Ends
 from ops.ledger import Entry, Outcome
 from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.tally import Statistics, Tally
-from schemas.dead_letter import GROUP
+from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 
 ORIGIN = "o" * 16
 
@@ -168,6 +168,24 @@ def test_what_a_consumer_set_aside_is_shown_and_not_proven() -> None:
     report = tally.report()
     assert (report.missing, report.doubled, report.set_aside, report.proven) == (0, 0, 1, False)
     assert report.origins[0].sinks[ARCHIVE].set_aside_listed == [1]
+
+
+@pytest.mark.parametrize("group", [b"archive", b"sync", b"counters", None])
+def test_what_was_set_aside_is_not_missing_by_the_ledger_either(group: bytes | None) -> None:
+    """It is shown as set aside, whether the sender's ledger is compared or not."""
+    tally = Tally(ends({ORIGIN: 1}), [an_entry(1)], synced=True, counted=False)
+    if group:
+        see(tally, stored(1), archived=group != b"archive")
+        if group != b"sync":
+            tally.see_receipts([a_receipt(stored(1))])
+            tally.see_row(an_entry(1).id, an_entry(1).sha256)
+        see_dead_letter(tally, stored(1), (GROUP, group))
+    else:
+        see_dead_letter(tally, stored(1), (STAGE, KAFKA_PRODUCE.encode()))
+    report = tally.report()
+    assert report.ledger is not None
+    assert sum(report.ledger.missing.values()) == 0
+    assert (report.faults, report.set_aside) == (0, 0 if group == b"counters" else 1)
 
 
 def test_the_database_must_have_a_receipt_of_every_callback() -> None:
