@@ -49,7 +49,7 @@ local function add_bucket(name, set)
             moving[#moving + 1] = hash
         end
     end
-    -- Empty only where somebody deleted the bucket, or a wrong eviction policy did.
+    -- Empty only if the bucket was deleted, by hand or by a wrong eviction policy.
     if #moving > 0 then
         redis.call('SREM', from_key, unpack(moving))
         redis.call('SADD', new_key, unpack(moving))
@@ -80,7 +80,7 @@ local function hash_set_add(name, hash, lives_s)
         return false
     end
     set.ends_at_ms = set.ends_at_ms or ends_at_ms(name, set, lives_s)
-    -- Of a bucket that is new: the first, or one that was deleted meanwhile.
+    -- Only of a new bucket: the first one, or one that was deleted meanwhile.
     redis.call('PEXPIREAT', key, set.ends_at_ms, 'NX')
     set.count = set.count + 1
     if set.count >= set.buckets * MEMBERS_PER_BUCKET then
