@@ -100,7 +100,8 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
     """Return whether every number in the body has a double or 64-bit integer of its own."""
     # orjson writes every double with one of these; it writes a SecondLook's infinity as null.
-    if not isinstance(document, SecondLook) and not any(each in written for each in _OF_DOUBLES):
+    may_have_doubles = b"." in written or b"e-" in written or b"e+" in written
+    if not may_have_doubles and not isinstance(document, SecondLook):
         return True
     try:
         # Integers compare exactly with the doubles that orjson makes of long ones.
@@ -121,7 +122,6 @@ def _exact(number: str) -> float | None:
         return None  # an exponent of too many digits
 
 
-_OF_DOUBLES = (b".", b"e-", b"e+")
 _EXACT = msgspec.json.Decoder(float_hook=_exact)
 
 
