@@ -26,10 +26,10 @@ demo: setup  ## run the whole thing on this machine, kill parts of it, prove tha
 	@$(BIN)/hookline demo $(DEMO)
 
 # Tests of whole processes mostly wait, so they run beside the tests of real servers.
-test: setup check-fast  ## all tests: logic, real servers, killed processes (some 25 min)
+test: setup check-fast  ## all tests: logic, real servers, killed processes (some 30 min)
 	$(MAKE) --no-print-directory --keep-going --jobs=2 e2e contract integration
 
-check: setup check-fast  ## format, lint, types, unit and property tests (about a minute)
+check: setup check-fast  ## format, lint, types, unit and property tests (about two minutes)
 
 check-fast:
 	$(BIN)/ruff format --check --quiet .
@@ -49,7 +49,7 @@ integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 se
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
 
-test-long: setup  ## outages and abuse of Kafka's connections that take minutes (6 min)
+test-long: setup  ## outages and abuse of Kafka's connections that take minutes (8 min)
 	$(BIN)/pytest -m long tests/integration tests/e2e --durations=10
 
 e2e: setup  ## tests that drive and kill whole processes alone
