@@ -41,6 +41,16 @@ class Demo:
         os.kill(before, signal.SIGKILL)
         until(lambda: self.pid(service) != before, f"{service} is started again")
 
+    @contextlib.contextmanager
+    def frozen(self, service: str) -> Iterator[None]:
+        """Stop a service's process, and continue it on exit."""
+        pid = self.pid(service)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     def simulate(self, ledger: Path, *, rate: int, seconds: int) -> subprocess.Popen[str]:
         """Start traffic that no other test sends; its result is JSON on stdout."""
         return subprocess.Popen(
