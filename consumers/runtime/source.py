@@ -4,7 +4,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from typing import NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -281,11 +290,7 @@ class KafkaSource:
         Raises:
             Unavailable: Kafka does not answer.
         """
-        tp = TopicPartition(*partition)
-        with _answering("the first offset"):
-            async with asyncio.timeout(CALL_S):
-                offsets: Mapping[TopicPartition, int] = await self._client.beginning_offsets([tp])
-                return offsets[tp]
+        return await _offset("the first offset", self._client.beginning_offsets, partition)
 
     async def ending(self, partition: Partition) -> int:
         """
@@ -294,11 +299,7 @@ class KafkaSource:
         Raises:
             Unavailable: Kafka does not answer.
         """
-        tp = TopicPartition(*partition)
-        with _answering("the last offset"):
-            async with asyncio.timeout(CALL_S):
-                offsets: Mapping[TopicPartition, int] = await self._client.end_offsets([tp])
-                return offsets[tp]
+        return await _offset("the last offset", self._client.end_offsets, partition)
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:
         """
@@ -400,6 +401,17 @@ class KafkaSource:
         if self._commits_fail_since is None:
             log.info("offsets are not committed, which costs nothing: %r", error)
             self._commits_fail_since = time.monotonic()
+
+
+async def _offset(
+    what: str,
+    ask: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
+    partition: Partition,
+) -> int:
+    tp = TopicPartition(*partition)
+    with _answering(what):
+        async with asyncio.timeout(CALL_S):
+            return (await ask([tp]))[tp]
 
 
 async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:
