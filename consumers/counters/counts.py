@@ -110,7 +110,7 @@ class Counts:
         Count the batch and move the position.
 
         Raises:
-            Rejected: one record is no callback; nothing was counted.
+            Rejected: one record is not a callback; nothing was counted.
             Elsewhere: the batch does not follow the position; nothing was counted.
             Unavailable: Valkey did not answer; it may have applied all or nothing.
             Stopped: an earlier call of the script ended half-way.

@@ -94,8 +94,8 @@ class Database:
         Write the batch's rows and the position.
 
         Raises:
-            Rejected: a record is no callback, or a row is refused, by a constraint for example, and
-                PostgreSQL does not say which; or the batch takes too long. Nothing was written.
+            Rejected: a record is not a callback; or PostgreSQL refuses a row, by a constraint for
+                example, without naming it; or the batch takes too long. Nothing was written.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
             Stopped: the tables are not as this release made them; nothing was written.
