@@ -19,7 +19,7 @@ import obstore
 from obstore.store import LocalStore
 
 from consumers.archive import segment
-from consumers.archive.listing import DirectoryListing
+from consumers.archive.directory_listing import DirectoryListing
 from consumers.runtime.batch import Partition
 
 # A file may have 65,000 names on ext4; making names is quicker than making files.

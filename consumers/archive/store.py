@@ -24,7 +24,8 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore, from_url
 
-from consumers.archive.listing import BucketListing, DirectoryListing, Listing
+from consumers.archive.directory_listing import DirectoryListing
+from consumers.archive.listing import BucketListing, Listing
 from consumers.archive.segment import Summary, read_summary, summary_size
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable

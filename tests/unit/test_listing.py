@@ -15,8 +15,9 @@ from builders import P0, P1
 from ingress_process import until
 from obstore.store import MemoryStore
 
-from consumers.archive import listing, segment
-from consumers.archive.listing import LISTINGS_MAX, BucketListing, DirectoryListing, Listing
+from consumers.archive import directory_listing, listing, segment
+from consumers.archive.directory_listing import DirectoryListing
+from consumers.archive.listing import LISTINGS_MAX, BucketListing, Listing
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
@@ -38,7 +39,8 @@ def names(count: int, partition: Partition = P0) -> list[str]:
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Return what makes a listing of files with these names; pages have three."""
     monkeypatch.setattr(listing, "PAGE_NAMES", 3)
-    monkeypatch.setattr(listing, "CHUNK_NAMES", 2)
+    monkeypatch.setattr(directory_listing, "PAGE_NAMES", 3)
+    monkeypatch.setattr(directory_listing, "CHUNK_NAMES", 2)
 
     def made(*paths: str) -> Listing:
         if request.param == "bucket":
@@ -284,7 +286,7 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     """Of twenty partitions that are asked at once few are listed, and none goes on afterwards."""
     made, before = DirectoryListing(tmp_path), set(threading.enumerate())
     monkeypatch.setattr(os, "scandir", Endless)
-    monkeypatch.setattr(listing, "CHUNK_NAMES", 100)
+    monkeypatch.setattr(directory_listing, "CHUNK_NAMES", 100)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await asyncio.gather(
