@@ -5,6 +5,7 @@ The rules for each command are in schemas/commands.py.
 """
 
 import codecs
+import contextlib
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -53,11 +54,12 @@ def content_digest(request: Request) -> bytes:
     digest: they are repeats. A `request` is made of the record's headers ce_sdkappid, ce_type,
     ce_clientip and ce_optplatform, "" where one is absent, and its value, which may be any bytes.
     """
-    try:
-        document = parse(request.body)
-    except Malformed:
-        document = {}
-    named = COMMANDS.get(request.command, UNKNOWN).identity == "message" and _is_named(document)
+    document: Mapping[str, Any] = {}
+    # Of an event the bytes count, not what they say.
+    if COMMANDS.get(request.command, UNKNOWN).identity == "message":
+        with contextlib.suppress(Malformed):
+            document = parse(request.body)
+    named = _is_named(document)
     return bytes.fromhex(_digest(_identifying(request, document, named=named)))
 
 
