@@ -1,6 +1,7 @@
 """A connection of any driver of PEP 249; it is rolled back and closed after an exception."""
 
 import logging
+from collections.abc import Callable
 from traceback import clear_frames
 from typing import Any, Protocol
 
@@ -34,21 +35,21 @@ def end(connection: Connection) -> None:
     Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
     cursors lives.
     """
-    for step in (connection.rollback, connection.close):
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
-            log.debug("ending a connection: %r", error)
+    _attempt(connection.rollback)
+    _attempt(connection.close)
 
 
 def close_cursor(cursor: Any | None) -> None:
     """Close the cursor whose statement an exception may have left half-read, if there is one."""
-    if cursor is None:
-        return
+    if cursor is not None:
+        _attempt(cursor.close)
+
+
+def _attempt(step: Callable[[], object]) -> None:
     try:
-        cursor.close()
-    except Exception as error:  # noqa: BLE001 - as above
-        log.debug("closing a cursor: %r", error)
+        step()
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
+        log.debug("ending a connection: %r", error)
 
 
 def free_cursors(error: BaseException) -> None:
