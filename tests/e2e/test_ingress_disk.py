@@ -28,6 +28,20 @@ def disk(tmp_path: Path) -> Path:
     return mounted_disk(tmp_path)
 
 
+async def started_on(
+    disk: Path, new_ingress: NewIngress, broker: Broker, tmp_path: Path
+) -> Ingress:
+    """Return an ingress whose spools are on the small disk; its log is on another."""
+    ingress = new_ingress(
+        disk / "spools",
+        broker.address,
+        wrap=own_disk(disk, DISK_BYTES),
+        log=tmp_path / "ingress.log",
+    )
+    await ingress.start()
+    return ingress
+
+
 class Ballast:
     """A file that takes all the room that is left on the disk of a process."""
 
@@ -54,13 +68,7 @@ async def test_a_full_disk_is_refused_at_once_and_left_behind_by_itself(
 ) -> None:
     """503, FAIL and unready while it is full, OK again without a restart, and each OK is kept."""
     topic = await Topic.from_now(broker.address)
-    ingress = new_ingress(
-        disk / "spools",
-        broker.address,
-        wrap=own_disk(disk, DISK_BYTES),
-        log=tmp_path / "ingress.log",
-    )
-    await ingress.start()
+    ingress = await started_on(disk, new_ingress, broker, tmp_path)
     ballast = Ballast(ingress, disk)
     ok: list[str] = []
     refused_s: list[float] = []
@@ -100,13 +108,7 @@ async def test_a_damaged_row_is_not_passed_over_while_the_disk_is_full(
 ) -> None:
     """Nothing is sent that comes after it, until its bytes are in quarantine and it is named."""
     topic = await Topic.from_now(broker.address)
-    ingress = new_ingress(
-        disk / "spools",
-        broker.address,
-        wrap=own_disk(disk, DISK_BYTES),
-        log=tmp_path / "ingress.log",
-    )
-    await ingress.start()
+    ingress = await started_on(disk, new_ingress, broker, tmp_path)
     ballast = Ballast(ingress, disk)
     with broker.frozen():
         # A block of its own, and more pages than a spool has in a row that no row has left.
