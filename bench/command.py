@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import Refused, apply_topics
 from schemas.settings import Shared
 

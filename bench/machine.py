@@ -5,7 +5,7 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.embedded.jars import KAFKA
+from ops.demo.embedded.jars import KAFKA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.goals import Goal, median
+from bench.ingress.goals import Goal, median
 
 Run = TypeVar("Run")
 

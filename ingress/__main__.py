@@ -14,17 +14,17 @@ import uvloop
 from aiohttp import web
 
 from ingress import admin
-from ingress.adopt import Adopter
 from ingress.apps import Apps, Unusable
-from ingress.complaints import Complaints
-from ingress.disk import Broken, Full
-from ingress.forwarder import Forwarder
-from ingress.intake import Intake
-from ingress.receive import Door
-from ingress.server import PublicServer
+from ingress.forward.adopter import Adopter
+from ingress.forward.forwarder import Forwarder
+from ingress.http.complaints import Complaints
+from ingress.http.receiver import Door
+from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool import Spool
-from ingress.spools import take
+from ingress.spool.directory import take
+from ingress.spool.disk import Broken, Full
+from ingress.spool.intake import Intake
+from ingress.spool.spool import Spool
 from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import Faults, Shared, listed, read
 

@@ -16,16 +16,16 @@ import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ingress.adopt import Adopter
 from ingress.apps import Apps
-from ingress.disk import Broken, Corrupt, Full
-from ingress.forwarder import Forwarder
-from ingress.intake import Intake
-from ingress.refusals import count_oks
-from ingress.row import Damaged
-from ingress.server import PublicServer
+from ingress.forward.adopter import Adopter
+from ingress.forward.forwarder import Forwarder
+from ingress.http.answers import count_oks
+from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool import Spool
+from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.intake import Intake
+from ingress.spool.row import Damaged
+from ingress.spool.spool import Spool
 from schemas import telemetry
 
 GROWTH_EVERY_S = 2.0

@@ -14,8 +14,8 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ingress import refusals
-from ingress.refusals import Answer
+from ingress.http import answers as refusals
+from ingress.http.answers import Answer
 
 log = logging.getLogger(__name__)
 

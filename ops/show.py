@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from consumers.archive.segment import Summary
-from ops.demo import Result
-from ops.report import (
+from ops.archive.verify import Verified
+from ops.audit.report import (
     ARCHIVE,
     COUNTS,
     DEAD_LETTERS,
@@ -21,9 +21,9 @@ from ops.report import (
     OriginReport,
     Report,
 )
-from ops.simulate import Outcome
-from ops.stack import Addresses
-from ops.verify import Verified
+from ops.demo.demo import Result
+from ops.demo.stack import Addresses
+from ops.simulate.sender import Outcome
 
 # The options that name the sinks which may be left out.
 OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}

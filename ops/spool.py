@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ingress.disk import Broken, Corrupt, Full
-from ingress.row import Damaged, Row
-from ingress.spool import Spool
-from ingress.spool_file import MAP_MARGIN_BYTES
-from ingress.spools import Held, Summary, hold, names, summaries
+from ingress.spool.directory import Held, Summary, hold, names, summaries
+from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.row import Damaged, Row
+from ingress.spool.spool import Spool
+from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ops.terminal import err, json_option, print_json
 
 directory_option = click.option(

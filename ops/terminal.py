@@ -18,10 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from consumers.archive.segment import Damaged
 from consumers.archive.store import NoStore
 from consumers.runtime.handler import Unavailable
-from ops import expire, parquet, stack
-from ops import ledger as senders
-from ops.embedded.child import Missing, NotStarted
-from ops.sources import NotAudited
+from ops.archive import expire, parquet
+from ops.audit.sources import NotAudited
+from ops.demo import stack
+from ops.demo.embedded.child import Missing, NotStarted
+from ops.simulate import ledger as senders
 from ops.topics import Refused
 from schemas.settings import Shared
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from valkey import Valkey
 
-from ops.embedded import child
-from ops.embedded.postgres import EmbeddedPostgres
-from ops.embedded.valkey import EmbeddedValkey
+from ops.demo.embedded import child
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
 
 # One profile for people and CI: derandomized, so that a red run can be repeated.
 settings.register_profile(

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from builders import P0, P1, a_body, a_stored_batch, a_stored_record
-from tcp_proxy import Network, tcp_proxy
+from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
+from support.kafka.tcp_proxy import Network, tcp_proxy
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
@@ -20,8 +20,8 @@ from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
-from ops.embedded.child import free_port
-from ops.embedded.valkey import EmbeddedValkey
+from ops.demo.embedded.child import free_port
+from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.message import KINDS
 from schemas.settings import Secret
 

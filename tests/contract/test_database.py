@@ -14,15 +14,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from builders import P0, P1, SAMPLES, a_body, a_stored_batch, a_stored_record
-from docs_blocks import the_block
-from tcp_proxy import tcp_proxy
+from support.builders import P0, P1, SAMPLES, a_body, a_stored_batch, a_stored_record
+from support.docs_blocks import the_block
+from support.kafka.tcp_proxy import tcp_proxy
 
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
-from ops.embedded import child
-from ops.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded import child
+from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.message import GROUP_MESSAGES, MESSAGES, statistic
 from schemas.payload import GroupMessage
 from schemas.settings import Secret

@@ -12,16 +12,16 @@ from typing import Any
 import msgspec
 import psycopg
 import pytest
-from archives import WrittenArchive, copied, rows
-from builders import P0, a_body, a_callback, a_stored_batch, a_stored_record, headers_of
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from support.archive.archives import WrittenArchive, copied, rows
+from support.builders import P0, a_body, a_callback, a_stored_batch, a_stored_record, headers_of
 from valkey import Valkey
 
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Position, Record
 from consumers.sync.database import Database
-from ops.columns import of_bodies
+from ops.archive.columns import of_bodies
 from schemas import record as wire
 from schemas.commands import COMMANDS
 from schemas.message import MESSAGE_COMMANDS

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from builders import P0, a_body, a_stored_batch, a_stored_record, set_aside
+from support.builders import P0, a_body, a_stored_batch, a_stored_record, set_aside
 
 from consumers.runtime.batch import Batch, Position, Record
 from consumers.runtime.handler import Rejected, Stopped, Unavailable

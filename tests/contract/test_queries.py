@@ -11,16 +11,16 @@ from typing import Any
 
 import psycopg
 import pytest
-from builders import P0, a_body, a_stored_batch, a_stored_record
-from docs_blocks import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worst_bodies import bodies, exact, wanted
+from support.builders import P0, a_body, a_stored_batch, a_stored_record
+from support.docs_blocks import ROOT
+from support.worst_bodies import bodies, exact, wanted
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
-from ops.embedded import child
-from ops.embedded.postgres import FOLDERS, EmbeddedPostgres
+from ops.demo.embedded import child
+from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.body import Malformed, parse
 from schemas.settings import Secret
 

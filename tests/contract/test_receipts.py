@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
-from ops.ends import Ends
-from ops.receipts import read_receipts
-from ops.report import POSTGRES, Report
-from ops.tally import Tally
+from ops.audit.ends import Ends
+from ops.audit.receipts import read_receipts
+from ops.audit.report import POSTGRES, Report
+from ops.audit.tally import Tally
 from schemas.settings import Secret
 
 ORIGIN = "o" * 16

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from builders import APP, MAD_TIMES, P0, a_body, a_stored_batch, a_stored_record
+from support.builders import APP, MAD_TIMES, P0, a_body, a_stored_batch, a_stored_record
 from valkey import Valkey
 
 from consumers.counters.counts import Counts

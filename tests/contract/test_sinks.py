@@ -6,7 +6,7 @@ from functools import partial
 
 import psycopg
 import pytest
-from fakes import MemorySink
+from support.fakes import MemorySink
 
 from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from compose_project import RATE, Project
-from docs_blocks import blocks, the_block
-from e2e_blackbox import shown_and_sent
+from support.docs_blocks import blocks, the_block
+from support.processes.blackbox import shown_and_sent
+from support.processes.compose_project import RATE, Project
 
 BLOCKS = {block for block in blocks("sh") if block.startswith("docker compose")}
 STORES = ("postgres", "valkey")

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compose_project import Project
-from docs_blocks import ROOT, the_block
+from support.docs_blocks import ROOT, the_block
+from support.processes.compose_project import Project
 
 CHECKED = "/usr/local/etc/haproxy/checked"
 HOST = "callbacks.example.com"

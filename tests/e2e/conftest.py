@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from e2e_blackbox import Demo, demo
-from ingress_process import Ingress
-from kafka_broker import Broker, running_broker
+from support.kafka.broker import Broker, running_broker
+from support.processes.blackbox import Demo, demo
+from support.processes.ingress import Ingress
 
 
 @pytest.fixture(scope="session")

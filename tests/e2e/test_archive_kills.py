@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import archive_reader
 import pytest
-from callback_load import Load, committed_offsets, dead_letters
-from consumer_process import Consumer, bury
-from e2e_blackbox import hookline
-from ingress_process import until
-from kafka_broker import running_broker
+from support.archive import reader
+from support.kafka.broker import running_broker
+from support.processes.blackbox import hookline
+from support.processes.consumer import Consumer, bury
+from support.processes.ingress import until
+from support.processes.load import Load, committed_offsets, dead_letters
 
 SEED = 20_240_229
 KILLS = 36
@@ -58,12 +58,12 @@ async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_
             await loading
             member.launch()
             topic = await committed_offsets(broker.address)
-            await archive_reader.until_archived(lambda: archive_reader.local(archive), topic)
+            await reader.until_archived(lambda: reader.local(archive), topic)
         finally:
             load.stop()
             member.kill()
             await asyncio.gather(loading, return_exceptions=True)
-        proof = archive_reader.prove(archive_reader.files(archive), topic, load.places())
+        proof = reader.prove(reader.files(archive), topic, load.places())
         set_aside = await dead_letters(broker.address)
     say(
         f"archive killed {KILLS} times in {killed_in_s:.0f} s (seed {SEED}), {at_start} times while"
@@ -77,5 +77,5 @@ async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_
 
 
 async def _until_it_writes(archive: Path) -> None:
-    before = archive_reader.count(archive).total()
-    await until(lambda: archive_reader.count(archive).total() > before, "the archive writes", 40)
+    before = reader.count(archive).total()
+    await until(lambda: reader.count(archive).total() > before, "the archive writes", 40)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_blackbox import HOOKLINE
-from ingress_process import Connection, Ingress, post, until
-from kafka_broker import Broker
+from support.kafka.broker import Broker
+from support.processes.blackbox import HOOKLINE
+from support.processes.ingress import Connection, Ingress, post, until
 
 # A port of the system that nothing listens at.
 NO_KAFKA = "127.0.0.1:1"

@@ -6,7 +6,7 @@ import time
 import uuid
 
 import pytest
-from e2e_blackbox import alive, hookline, start, until
+from support.processes.blackbox import alive, hookline, start, until
 
 
 @pytest.mark.timeout(180)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ingress_process import Ingress, until
-from kafka_broker import Broker
-from senders import Senders
-from topic_proof import Topic
+from support.kafka.broker import Broker
+from support.kafka.topic_proof import Topic
+from support.processes.ingress import Ingress, until
+from support.processes.senders import Senders
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from ingress_process import Ingress, until
-from kafka_broker import Broker, running_broker
-from senders import Senders
-from topic_proof import Proof, Topic, open_transaction
+from support.kafka.broker import Broker, running_broker
+from support.kafka.topic_proof import Proof, Topic, open_transaction
+from support.processes.ingress import Ingress, until
+from support.processes.senders import Senders
 
 # Two pairs of a broker and an ingress at once: a broker that starts waits more than it works.
 KILLS_OF_EACH = 10

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ingress_process import Connection, Ingress, post
-from kafka_broker import Broker
-from senders import Senders, body
+from support.kafka.broker import Broker
+from support.processes.ingress import Connection, Ingress, post
+from support.processes.senders import Senders, body
 
 pytestmark = pytest.mark.timeout(180)
 

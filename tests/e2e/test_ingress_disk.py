@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ingress_process import Ingress, until
-from kafka_broker import Broker
-from own_disk import mounted_disk, own_disk
-from senders import Senders, assert_refused_as_documented
-from topic_proof import Topic
+from support.kafka.broker import Broker
+from support.kafka.topic_proof import Topic
+from support.processes.ingress import Ingress, until
+from support.processes.senders import Senders, assert_refused_as_documented
+from support.spool.own_disk import mounted_disk, own_disk
 
 DISK_BYTES = 24 << 20
 FILLED = 3

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ingress_process import Connection, Ingress, listens, post, until
-from kafka_broker import Broker
-from senders import Senders, body
-from topic_proof import Topic
+from support.kafka.broker import Broker
+from support.kafka.topic_proof import Topic
+from support.processes.ingress import Connection, Ingress, listens, post, until
+from support.processes.senders import Senders, body
 
 KILLS = 50
 DIRECTORIES = 5

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import syscall_trace
-from ingress_process import Connection, Ingress, post, until
-from senders import body
+from support.processes import syscall_trace
+from support.processes.ingress import Connection, Ingress, post, until
+from support.processes.senders import body
 
 ALONE = 30
 AT_ONCE = 32

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_blackbox import SINKS, Demo
+from support.processes.blackbox import SINKS, Demo
 
 RATE = 200
 SECONDS = 24

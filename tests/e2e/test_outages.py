@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from outage_world import World, running_world
+from support.processes.outage_world import World, running_world
 
 KILLED_S = 25
 KILLED_LONG_S = int(os.environ.get("OUTAGE_S", "60"))

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from callback_load import dead_letters
-from consumer_process import bury
-from s3_parts import parts, watched
-from tcp_proxy import Network
+from support.archive.s3_parts import parts, watched
+from support.kafka.tcp_proxy import Network
+from support.processes.consumer import bury
+from support.processes.load import dead_letters
 
 SEED = 20_240_229
 OUTAGE_S = 30.0

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer
-from e2e_blackbox import HOOKLINE, Demo
+from support.processes.blackbox import HOOKLINE, Demo
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_blackbox import KINDS, Demo, demo, shown_and_sent
+from support.processes.blackbox import KINDS, Demo, demo, shown_and_sent
 
 
 def ask(url: str) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import archive_reader
 import psycopg
 import pytest
-from callback_load import Load, committed_offsets, dead_letters
-from e2e_blackbox import hookline
-from fleet import fleet
-from ingress_process import until
-from kafka_broker import running_broker
+from support.archive import reader
+from support.kafka.broker import running_broker
+from support.processes.blackbox import hookline
+from support.processes.fleet import fleet
+from support.processes.ingress import until
+from support.processes.load import Load, committed_offsets, dead_letters
 from valkey import Valkey
 
 SEED = int(os.environ.get("STORM_SEED", "20240229"))
@@ -59,12 +59,12 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
                 rounds += 1
             await loading
             topic = await committed_offsets(broker.address)
-            await archive_reader.until_archived(lambda: archive_reader.local(archive), topic)
+            await reader.until_archived(lambda: reader.local(archive), topic)
             await until(lambda: _receipts(conninfo) >= load.committed, "all is synced", 60)
             await until(lambda: _counted(valkey_url) >= load.committed, "all is counted", 60)
             took_s = time.monotonic() - begun
             assert ships.all_run()
-        proof = archive_reader.prove(archive_reader.files(archive), topic, load.places())
+        proof = reader.prove(reader.files(archive), topic, load.places())
         set_aside = await dead_letters(broker.address)
     say(f"{rounds} storms in {took_s:.0f} s (seed {SEED}): {ships}")
     say(f"{load.transactions} transactions, {load.aborted} aborted copies; archive: {proof}")
@@ -85,10 +85,10 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
 
 async def _until_all_go_on(archive: Path, loading: asyncio.Task[None]) -> None:
     """Return when every partition has a new segment, or nothing comes any more."""
-    before = archive_reader.count(archive)
+    before = reader.count(archive)
 
     def all_go_on() -> bool:
-        now = archive_reader.count(archive)
+        now = reader.count(archive)
         return loading.done() or all(now[n] > before[n] for n in range(PARTITIONS))
 
     await until(all_go_on, "every partition is written", 60)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from e2e_blackbox import Demo
+from support.processes.blackbox import Demo
 
 CASES = Path(__file__).parents[1] / "samples" / "identity" / "cases.json"
 

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from kafka_container import image_is_there, kafka_container
-from kafka_parts import Pipe
+from support.kafka.container import image_is_there, kafka_container
+from support.kafka.parts import Pipe
 
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 
 _BROKER = pytest.StashKey[str]()

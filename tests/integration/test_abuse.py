@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from client_states import STATES, State
-from fakes import MemoryDeadLetters, MemorySink
-from ingress_process import until
-from kafka_parts import Pipe, in_topic, many, sequences
-from proxied_kafka import LOOPS, Behind, Watch, kafka_behind_a_proxy
-from tcp_proxy import Network, TcpProxy, tcp_proxy
+from support.fakes import MemoryDeadLetters, MemorySink
+from support.kafka.client_states import STATES, State
+from support.kafka.parts import Pipe, in_topic, many, sequences
+from support.kafka.proxied import LOOPS, Behind, Watch, kafka_behind_a_proxy
+from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
+from support.processes.ingress import until
 
 from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import Consumer
 from consumers.runtime.process import ConsumerSettings, _run
 from consumers.runtime.runner import Runner
-from ingress import forwarder
+from ingress.forward import forwarder
 from schemas import clients
 from schemas.clients import kafka_failures, started
 from schemas.settings import Shared

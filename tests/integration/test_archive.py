@@ -7,16 +7,16 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from kafka_parts import Pipe, delete_before, in_topic, many, run_until
+from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import Archive
 from consumers.archive.segment import SUFFIX, Line, read_lines, read_summary
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable
-from ops.audit import audit
-from ops.report import ARCHIVE, Held
-from ops.sources import Sources
+from ops.audit.audit import audit
+from ops.audit.report import ARCHIVE, Held
+from ops.audit.sources import Sources
 from schemas.record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
-from builders import P1
-from s3_server import BUCKET, S3Server
+from support.archive.archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
+from support.archive.s3_server import BUCKET, S3Server
+from support.builders import P1
 
-from ops.embedded import child
+from ops.demo.embedded import child
 
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 

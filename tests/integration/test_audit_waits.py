@@ -11,23 +11,23 @@ import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
-from ingress_process import until
-from s3_server import BUCKET, S3Server
-from tcp_proxy import Network, TcpProxy, tcp_proxy
+from support.archive.s3_server import BUCKET, S3Server
+from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
+from support.processes.ingress import until
 
 from consumers.counters.counts import connect
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from consumers.sync.tables import ensure_tables
-from ops import audit as auditing
-from ops import ends, receipts, topic_reader
-from ops.audit import audit
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
-from ops.ends import Ends
-from ops.report import Report
-from ops.sources import Changed, NotAudited, Sources
-from ops.tally import Tally
+from ops.audit import audit as auditing
+from ops.audit import ends, receipts, topic_reader
+from ops.audit.audit import audit
+from ops.audit.ends import Ends
+from ops.audit.report import Report
+from ops.audit.sources import Changed, NotAudited, Sources
+from ops.audit.tally import Tally
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas.settings import Secret
 from schemas.topics import CALLBACKS

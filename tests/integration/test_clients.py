@@ -10,9 +10,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
-from client_states import STATES, State
-from proxied_kafka import LOOPS, Behind, Watch, kafka_behind_a_proxy
-from tcp_proxy import Network, tcp_proxy
+from support.kafka.client_states import STATES, State
+from support.kafka.proxied import LOOPS, Behind, Watch, kafka_behind_a_proxy
+from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from schemas import clients
 from schemas.client_parts import Client, ended_part, network

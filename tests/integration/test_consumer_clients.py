@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from builders import P0, a_record
-from kafka_parts import BODY_BYTES_MAX
+from support.builders import P0, a_record
+from support.kafka.parts import BODY_BYTES_MAX
 
 from consumers.runtime import dead_letters
 from consumers.runtime.batch import Partition
@@ -19,7 +19,7 @@ from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import kafka_source
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.source import Source
-from ops.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas import clients
 from schemas.topics import CALLBACKS

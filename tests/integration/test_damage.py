@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
+from support.builders import a_wire_record
 
-from ingress.disk import Broken, Corrupt, Full
-from ingress.row import Damaged, encode
-from ingress.spools import take
+from ingress.spool.directory import take
+from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.row import Damaged, encode
 
 BYTES_MAX = 8 << 20
 ROWS = 300

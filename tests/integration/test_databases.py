@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from builders import a_body, a_callback
-from kafka_parts import Pipe, delete_before, in_topic, many, run_until
+from support.builders import a_body, a_callback
+from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
@@ -22,9 +22,9 @@ from consumers.counters.counts import Counts
 from consumers.runtime.batch import Limits, Partition, Position
 from consumers.runtime.handler import Handler
 from consumers.sync.database import Database
-from ops.embedded import child
-from ops.embedded.postgres import EmbeddedPostgres
-from ops.embedded.valkey import EmbeddedValkey
+from ops.demo.embedded import child
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.dead_letter import CONNECT, GROUP
 from schemas.record import callback_record
 from schemas.settings import Secret

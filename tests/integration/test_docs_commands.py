@@ -14,12 +14,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from docs_blocks import blocks, the_block
+from support.docs_blocks import blocks, the_block
 
-from ops.embedded.child import free_port
-from ops.embedded.kafka import EmbeddedKafka
-from ops.embedded.postgres import EmbeddedPostgres
-from ops.embedded.valkey import EmbeddedValkey
+from ops.demo.embedded.child import free_port
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
 
 # Run by CI as they stand: this test is inside of one, the others take the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.

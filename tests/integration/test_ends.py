@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
-from ingress_process import Ingress, until
+from support.builders import a_wire_record
+from support.processes.ingress import Ingress, until
 
-from ingress.row import encode
-from ingress.spools import SUFFIX, hold
-from ops import ends
-from ops.embedded.child import free_port
-from ops.ends import Ends, ask
+from ingress.spool.directory import SUFFIX, hold
+from ingress.spool.row import encode
+from ops.audit import ends
+from ops.audit.ends import Ends, ask
+from ops.demo.embedded.child import free_port
 
 UP, STOPPED, UNREACHABLE, DEAD = "up", "stopped", "unreachable", "dead"
 STATES = (UP, STOPPED, UNREACHABLE, DEAD)

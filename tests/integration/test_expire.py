@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
-from kafka_parts import Pipe, delete_before, many, run_until
+from support.kafka.parts import Pipe, delete_before, many, run_until
 
 from consumers.archive.consumer import Archive
 from consumers.archive.segment import pack, read_summary
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Limits, Partition, Position
-from ops import expire
-from ops.audit import audit
-from ops.embedded.child import free_port
-from ops.embedded.kafka import EmbeddedKafka
-from ops.report import ARCHIVE, OriginReport
-from ops.sources import Sources
-from ops.verify import verify
+from ops.archive import expire
+from ops.archive.verify import verify
+from ops.audit.audit import audit
+from ops.audit.report import ARCHIVE, OriginReport
+from ops.audit.sources import Sources
+from ops.demo.embedded.child import free_port
+from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.topics import CALLBACKS
 
 LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600, pack=pack)

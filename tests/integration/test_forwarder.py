@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from builders import a_body, a_callback, a_wire_record
-from kafka_parts import Pipe, in_topic, many, sequences
+from support.builders import a_body, a_callback, a_wire_record
+from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress import forwarder
-from ingress.batches import gather
-from ops.embedded.kafka import EmbeddedKafka
+from ingress.forward import forwarder
+from ingress.forward.batches import gather
+from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas import clients
 from schemas.body import Malformed
 from schemas.client_parts import Client

@@ -12,12 +12,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
-from builders import a_wire_record
-from kafka_parts import Pipe, in_topic, many, sequences
+from support.builders import a_wire_record
+from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress import forwarder
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
+from ingress.forward import forwarder
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas import clients
 from schemas.record import Record

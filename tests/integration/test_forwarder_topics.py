@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from kafka_parts import Pipe, in_topic, many, sequences
-from topic_changes import recreate_topic
+from support.kafka.parts import Pipe, in_topic, many, sequences
+from support.kafka.topic_changes import recreate_topic
 
-from ingress import forwarder
-from ingress.forwarder import Forwarder
-from ops.embedded.kafka import EmbeddedKafka
+from ingress.forward import forwarder
+from ingress.forward.forwarder import Forwarder
+from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.telemetry import INGRESS
 
 pytestmark = pytest.mark.timeout(180)

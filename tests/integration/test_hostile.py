@@ -11,11 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from builders import APP, PublicPort, a_body, public_port
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.builders import APP, PublicPort, a_body, public_port
 
-from ingress.refusals import ANSWERS
+from ingress.http.answers import ANSWERS
 from schemas.topics import CALLBACKS
 
 BATCHES = int(os.environ.get("HOSTILE_BATCHES", "130"))

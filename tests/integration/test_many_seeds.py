@@ -9,9 +9,9 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 import pytest
-from relaxed_rules import NEEDED, USEFUL
-from simulated_archive import ArchiveRun, Rules
-from simulated_run import Run
+from support.simulation.relaxed_rules import NEEDED, USEFUL
+from support.simulation.simulated_archive import ArchiveRun, Rules
+from support.simulation.simulated_run import Run
 
 Told = TypeVar("Told")
 

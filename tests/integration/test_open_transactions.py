@@ -18,13 +18,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
-from kafka_parts import Pipe, in_topic, many, sequences
+from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress import forwarder
-from ingress.batches import gather
-from ingress.settle import ended, settle, was_aborted
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
+from ingress.forward import forwarder
+from ingress.forward.batches import gather
+from ingress.forward.settle import ended, settle, was_aborted
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas.clients import connections
 from schemas.topics import CALLBACKS, DEAD_LETTERS

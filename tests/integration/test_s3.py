@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from builders import P0, P1, a_batch, a_record, a_stored_batch
-from s3_server import BUCKET, S3Server
-from tcp_proxy import Network, TcpProxy, tcp_proxy
+from support.archive.s3_server import BUCKET, S3Server
+from support.builders import P0, P1, a_batch, a_record, a_stored_batch
+from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
@@ -17,7 +17,7 @@ from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import Exists, Store, open_store
 from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
-from ops.embedded import child
+from ops.demo.embedded import child
 
 URL = f"s3://{BUCKET}/an/archive"
 WRITERS = 24

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from spool_machine import SpoolMachine
+from support.spool.machine import SpoolMachine
 
-from ingress import draft, spool, stored_rows
-from ingress.disk import disk_faults
-from ingress.draft import Draft, Index, read_state
-from ingress.spool import Spool
-from ingress.state import State
+from ingress.spool import draft, spool, stored_rows
+from ingress.spool.disk import disk_faults
+from ingress.spool.draft import Draft, Index, read_state
+from ingress.spool.spool import Spool
+from ingress.spool.state import State
 
 RUNS = int(os.environ.get("RUNS", "2000"))
 PORTIONS = 8

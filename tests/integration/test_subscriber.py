@@ -21,11 +21,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord, RecordMetadata
-from builders import a_body, a_callback
-from kafka_parts import Pipe, in_topic
+from support.builders import a_body, a_callback
+from support.kafka.parts import Pipe, in_topic
 
-from ops.embedded.child import free_port
-from ops.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.child import free_port
+from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.record import Record, callback_record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from e2e_blackbox import until
-from own_disk import mounted_disk, own_disk
+from support.processes.blackbox import until
+from support.spool.own_disk import mounted_disk, own_disk
 
-from ops.embedded import child
+from ops.demo.embedded import child
 
-SCRIPT = Path(__file__).parents[1] / "supervised_stack.py"
+SCRIPT = Path(__file__).parents[1] / "support/processes/supervised_stack.py"
 DISK_BYTES = 1 << 20
 SERVICES = ("one", "two")
 

@@ -8,12 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from consumer_process import Consumer
-from e2e_blackbox import hookline
-from ingress_process import Ingress, until
-from kafka_parts import delete_before, in_topic
-from senders import Senders
-from topic_changes import (
+from support.kafka.parts import delete_before, in_topic
+from support.kafka.topic_changes import (
     Three,
     add_partitions,
     ends_of,
@@ -22,11 +18,15 @@ from topic_changes import (
     recreate_topic,
     three_consumers,
 )
+from support.processes.blackbox import hookline
+from support.processes.consumer import Consumer
+from support.processes.ingress import Ingress, until
+from support.processes.senders import Senders
 
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
-from ops.embedded.postgres import EmbeddedPostgres
-from ops.embedded.valkey import EmbeddedValkey
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.topics import apply_topics
 
 OLD, NEW = "a" * 16, "b" * 16

@@ -8,8 +8,8 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from ops.embedded import child
-from ops.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import Refused, apply_topics
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

@@ -14,17 +14,17 @@ from typing import TypeVar
 
 import orjson
 import pytest
-import year_of_names as year
-from archives import numbered
-from s3_server import BUCKET, S3Server
+from support.archive import year_of_names as year
+from support.archive.archives import numbered
+from support.archive.s3_server import BUCKET, S3Server
 
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import PAGE_NAMES
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.lane import HANDLE_S
-from ops import expire
-from ops.embedded import child
+from ops.archive import expire
+from ops.demo.embedded import child
 
 Got = TypeVar("Got")
 NUMBERS = range(year.PARTITIONS)
@@ -36,7 +36,7 @@ WRITTEN = [*range(OLDEST + 1), *range(year.MINUTES - 60, year.MINUTES)]
 # A partition's names take 50 MB, and the command without an archive 100.
 RSS_BYTES_MAX = 300 << 20
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
-SERVER = Path(__file__).parents[1] / "s3_year.py"
+SERVER = Path(__file__).parents[1] / "support/archive/s3_year.py"
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The archive's chain under writers that sleep, writes that land late, and expiry."""
 
 import pytest
-from relaxed_rules import NEEDED
-from simulated_archive import ArchiveRun, Rules
+from support.simulation.relaxed_rules import NEEDED
+from support.simulation.simulated_archive import ArchiveRun, Rules
 
 SEEDS = 40
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from builders import APP
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vendor_samples import SAMPLES
+from support.builders import APP
+from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS
 from schemas.identity import Request, content_digest

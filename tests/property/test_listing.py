@@ -5,9 +5,9 @@ import math
 from collections.abc import Callable
 
 import pytest
-from builders import P0
 from hypothesis import given
 from hypothesis import strategies as st
+from support.builders import P0
 
 from consumers.archive import segment
 from consumers.archive.listing import REQUESTS_MAX, Page, search

@@ -4,15 +4,15 @@ import json
 from typing import Any
 
 import msgspec
-from builders import P0, a_callback, a_stored_batch
 from hypothesis import example, given
 from hypothesis import strategies as st
+from support.builders import P0, a_callback, a_stored_batch
 
 from consumers.archive import segment
 from consumers.runtime.batch import Limits, Position, Record
 from consumers.runtime.line import Line
-from ingress.row import encode, seal, unseal
 from ingress.settings import IngressSettings
+from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
 from schemas.record import Record as WireRecord

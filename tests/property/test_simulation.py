@@ -1,7 +1,7 @@
 """The real runner and lanes, on a Kafka and a sink in memory, with faults at every await."""
 
 import pytest
-from simulated_run import Run
+from support.simulation.simulated_run import Run
 
 SEEDS = 120
 

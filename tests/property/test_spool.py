@@ -1,7 +1,7 @@
 """A spool keeps every row that was answered OK, whatever its disk does."""
 
 from hypothesis import settings
-from spool_machine import SpoolMachine
+from support.spool.machine import SpoolMachine
 
 # Thousands of runs more: tests/integration/test_spool_faults.py.
 TestSpool = SpoolMachine.TestCase

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from simulated_topics import TopicRun
+from support.simulation.simulated_topics import TopicRun
 
 SEEDS = 120
 

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import a_wire_record
+from support.builders import a_wire_record
 
-from ingress import adopt
-from ingress.adopt import Adopter
-from ingress.draft import REMOVED_BLOCKS_MAX
-from ingress.forwarder import Forwarder
-from ingress.intake import Intake
-from ingress.row import encode
-from ingress.spool import Spool
-from ingress.spools import Held, hold, locked, set_asides, summaries, take
+from ingress.forward import adopter as adopt
+from ingress.forward.adopter import Adopter
+from ingress.forward.forwarder import Forwarder
+from ingress.spool.directory import Held, hold, locked, set_asides, summaries, take
+from ingress.spool.draft import REMOVED_BLOCKS_MAX
+from ingress.spool.intake import Intake
+from ingress.spool.row import encode
+from ingress.spool.spool import Spool
 
 BYTES_MAX = 1 << 20
 

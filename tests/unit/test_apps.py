@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingress import apps as apps_module
-from ingress import refusals
 from ingress.apps import Apps, Unusable, parse
+from ingress.http import answers as refusals
 
 NOW_S = 1_669_872_112
 

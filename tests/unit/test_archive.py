@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders import P0, P1, a_batch, a_record, a_stored_batch
+from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import orjson
 import pytest
-from archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
-from builders import P1
 from click.testing import CliRunner, Result
+from support.archive.archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
+from support.builders import P1
 
-from ops.__main__ import main
-from ops.embedded.child import free_port
+from ops.cli import main
+from ops.demo.embedded.child import free_port
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from archives import WrittenArchive, numbered
+from support.archive.archives import WrittenArchive, numbered
 
-from ops.audit import _Audit
-from ops.ends import Ends
-from ops.sources import Changed, NotAudited, Sources
+from ops.audit.audit import _Audit
+from ops.audit.ends import Ends
+from ops.audit.sources import Changed, NotAudited, Sources
 
 
 async def no_spool() -> Ends:

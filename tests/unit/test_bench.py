@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench import load
-from bench.callbacks import requests
-from bench.connection import outcome_of
-from bench.goals import Results, goals
-from bench.load import Load, Report
+from bench.ingress import load
+from bench.ingress.callbacks import requests
+from bench.ingress.connection import outcome_of
+from bench.ingress.goals import Results, goals
+from bench.ingress.load import Load, Report
+from bench.ingress.measure import Cost, Figures
 from bench.markdown import write
-from bench.measure import Cost, Figures
 from schemas.record import Callback, callback_record
 
 GOOD = (

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from bench.archive import Plan
-from bench.archive_goals import Results, further_us, goals
-from bench.archive_tables import markdown
+from bench.archive.__main__ import Plan
+from bench.archive.goals import Results, further_us, goals
+from bench.archive.reading import Run, count
+from bench.archive.tables import markdown
 from bench.cost import Watch, precise_cpu_s
 from bench.machine import Machine
-from bench.reading import Run, count
 
 MACHINE = Machine(
     cpu="a CPU",

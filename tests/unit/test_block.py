@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress import block
-from ingress.block import pack, split, unpack
-from ingress.row import CHECKSUM_BYTES, Damaged
+from ingress.spool import block
+from ingress.spool.block import pack, split, unpack
+from ingress.spool.row import CHECKSUM_BYTES, Damaged
 
 rows = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
 

@@ -1,7 +1,7 @@
 """What counts as malformed, and how routing fields become text."""
 
 import pytest
-from builders import a_body
+from support.builders import a_body
 
 from schemas.body import SECOND_LOOK_DEPTH_MAX, Malformed, parse, text
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from builders import APP, a_callback
-from vendor_samples import SAMPLES
+from support.builders import APP, a_callback
+from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS, UNKNOWN
 from schemas.message import MESSAGE_COMMANDS

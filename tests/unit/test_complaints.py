@@ -1,10 +1,10 @@
 """Refusals in the log: few lines, no secrets."""
 
 import pytest
-from fakes import ManualClock
+from support.fakes import ManualClock
 
-from ingress import refusals
-from ingress.complaints import EVERY_S, SHOWN_LETTERS_MAX, Complaints, shown
+from ingress.http import answers as refusals
+from ingress.http.complaints import EVERY_S, SHOWN_LETTERS_MAX, Complaints, shown
 
 
 def test_a_flood_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:

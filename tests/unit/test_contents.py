@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.contents import MESSAGE, SETTLED, Contents, Difference, Place
+from ops.audit.contents import MESSAGE, SETTLED, Contents, Difference, Place
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ORIGIN = "o" * 16

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from consumers.__main__ import CONSUMERS, named
 from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
-from ingress.refusals import ANSWERS
+from ingress.http.answers import ANSWERS
 from ingress.settings import IngressSettings
 from schemas.settings import Shared
 from schemas.telemetry import CONSUMER, INGRESS

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 import msgspec
 import pytest
-from builders import P0, a_body, a_stored_record
+from support.builders import P0, a_body, a_stored_record
 
-from ops import ends
-from ops.ends import Ends, Spool, Status, join
-from ops.report import Report
-from ops.tally import Tally
+from ops.audit import ends
+from ops.audit.ends import Ends, Spool, Status, join
+from ops.audit.report import Report
+from ops.audit.tally import Tally
 
 N = 3
 UP, STOPPED, DEAD, UNREACHABLE = "up", "stopped", "dead", "unreachable"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from builders import a_stored_record
+from support.builders import a_stored_record
 
 from schemas.event import NotACallback, event, place, received_at_s
 from schemas.message import integer, sent_at

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import __main__ as commands
-from ops.report import Report
+from ops import cli as commands
+from ops.audit.report import Report
 from ops.terminal import BUG, FAULTS, INTERRUPTED, SET_ASIDE, UNPROVEN, UNREADABLE
 
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
@@ -105,7 +105,7 @@ def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
     """`hookline audit | head` ends as `hookline audit` does: here with one that is unproven."""
     script = (
-        "import sys; from ops import __main__ as m; from tests_report import r\n"
+        "import sys; from ops import cli as m; from tests_report import r\n"
         "async def a(*_, **__): return r\n"
         "m._audit = a\n"
         "sys.argv[1:] = ['audit', '--archive', '.', '--ingress', 'http://x']\n"

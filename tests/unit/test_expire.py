@@ -7,17 +7,17 @@ from pathlib import Path
 
 import click
 import pytest
-from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered, parts_of
-from builders import P0, P1
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive.archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered, parts_of
+from support.builders import P0, P1
 
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
-from ops import expire
-from ops.upkeep import Age
-from ops.verify import Verified, verify
+from ops.archive import expire
+from ops.archive.maintenance import Age
+from ops.archive.verify import Verified, verify
 
 
 def nothing() -> None:

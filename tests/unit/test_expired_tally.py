@@ -3,15 +3,15 @@
 import hashlib
 
 import msgspec
-from archives import ORIGIN, numbered
-from builders import P0, a_body
+from support.archive.archives import ORIGIN, numbered
+from support.builders import P0, a_body
 
 from consumers.archive import segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
-from ops.ends import Ends
-from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.tally import Statistics, Tally
+from ops.audit.ends import Ends
+from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.audit.tally import Statistics, Tally
 
 
 def audited(

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from builders import P0, P1, a_body, a_stored_batch, a_stored_record
 from rich.console import Console
+from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import segment
 from consumers.runtime.batch import Partition, Record
 from ops import show
-from ops.ends import Ends, NoSpools, ask
-from ops.ledger import Entry, NoLedger, read, write
-from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.tally import Statistics, Tally
+from ops.audit.ends import Ends, NoSpools, ask
+from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.audit.tally import Statistics, Tally
+from ops.simulate.ledger import Entry, NoLedger, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE
 
 ORIGIN = "o" * 16

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import APP, a_body, a_callback, headers_of
+from support.builders import APP, a_body, a_callback, headers_of
 
 from schemas.identity import Request, content_digest
 from schemas.parties import KEY_BYTES_MAX

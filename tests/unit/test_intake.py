@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record, store
+from support.builders import a_wire_record, store
 
-from ingress import spool as spool_module
-from ingress.block import ROWS_MAX
-from ingress.disk import Broken, Full, Panic
-from ingress.intake import PROBE_S, Intake
-from ingress.spool import Spool
-from ingress.spools import take
+from ingress.spool import spool as spool_module
+from ingress.spool.block import ROWS_MAX
+from ingress.spool.directory import take
+from ingress.spool.disk import Broken, Full, Panic
+from ingress.spool.intake import PROBE_S, Intake
+from ingress.spool.spool import Spool
 
 
 def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:

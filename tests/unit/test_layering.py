@@ -14,6 +14,8 @@ MAY_SEE = {
     "examples": {"schemas", "consumers"},
     # What one would write without the product.
     "bench/peers": {"bench"},
+    "bench/ingress/peers": {"bench"},
+    "bench/archive/peers": {"bench"},
 }
 PACKAGES = {*MAY_SEE, "tests"}
 

@@ -1,7 +1,7 @@
 """Held records of a partition: cut by each bound, in order, none dropped."""
 
 import pytest
-from builders import P0, a_record
+from support.builders import P0, a_record
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
 from consumers.runtime.handler import Stopped

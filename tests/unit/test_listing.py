@@ -11,9 +11,9 @@ from typing import Self
 
 import obstore
 import pytest
-from builders import P0, P1
-from ingress_process import until
 from obstore.store import MemoryStore
+from support.builders import P0, P1
+from support.processes.ingress import until
 
 from consumers.archive import directory_listing, listing, segment
 from consumers.archive.directory_listing import DirectoryListing

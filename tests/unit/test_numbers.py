@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.numbers import CHUNK, Numbers, without
+from ops.audit.numbers import CHUNK, Numbers, without
 
 FAR = st.integers(0, 3 * CHUNK) | st.integers(CHUNK - 3, CHUNK + 3) | st.just(10**18)
 RUNS = st.lists(

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from builders import P0, P1, a_record
-from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
+from support.builders import P0, P1, a_record
+from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Unavailable

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from archives import FIRST, FIRST_MS, ORIGIN, WrittenArchive, copied, numbered, rows
-from builders import P1, SAMPLES, a_body
+from support.archive.archives import FIRST, FIRST_MS, ORIGIN, WrittenArchive, copied, numbered, rows
+from support.builders import P1, SAMPLES, a_body
 
 from consumers.archive.segment import Damaged
 from consumers.runtime.batch import Record
-from ops import parquet
-from ops.columns import of_bodies
-from ops.parquet import Copied
+from ops.archive import parquet
+from ops.archive.columns import of_bodies
+from ops.archive.parquet import Copied
 from schemas.body import parse
 from schemas.payload import PAYLOADS
 

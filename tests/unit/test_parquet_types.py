@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import WrittenArchive, copied, numbered, rows
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support.archive.archives import WrittenArchive, copied, numbered, rows
 
-from ops.columns import of_bodies
+from ops.archive.columns import of_bodies
 
 UINT32_MAX = (1 << 32) - 1
 INT64 = (-(1 << 63), (1 << 63) - 1)

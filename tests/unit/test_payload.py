@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from builders import SAMPLES
+from support.builders import SAMPLES
 
 from schemas.payload import PAYLOADS, GroupMessage, Message, StateChange
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import duckdb
 import pytest
 import zstandard
-from archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
-from builders import P0, P1, SAMPLES, a_body
-from docs_blocks import the_block
+from support.archive.archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
+from support.builders import P0, P1, SAMPLES, a_body
+from support.docs_blocks import the_block
 
-from ops.parquet import copy
-from ops.segments import ALL
+from ops.archive.parquet import copy
+from ops.archive.segments import ALL
 
 APPS = ("1400000001", "1400000002")
 Day = tuple[date, int, int]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from builders import APP, SAMPLES, PublicPort, a_body, public_port
+from support.builders import APP, SAMPLES, PublicPort, a_body, public_port
 
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 

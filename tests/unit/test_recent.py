@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
 from hypothesis import given
 from hypothesis import strategies as st
+from support.builders import a_wire_record
 
-from ingress import recent as recent_module
-from ingress.recent import Recent
-from ingress.row import encode
-from ingress.spools import take
+from ingress.spool import recent as recent_module
+from ingress.spool.directory import take
+from ingress.spool.recent import Recent
+from ingress.spool.row import encode
 
 BYTES_MAX = 1 << 20
 

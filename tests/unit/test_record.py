@@ -1,7 +1,7 @@
 """The record that other teams subscribe to."""
 
 import pytest
-from builders import APP, SAMPLES, a_body, a_callback, headers_of
+from support.builders import APP, SAMPLES, a_body, a_callback, headers_of
 
 from schemas.body import Malformed
 from schemas.record import callback_record, malformed_record, numbered

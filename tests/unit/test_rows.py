@@ -5,7 +5,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from builders import SAMPLES, a_body, a_stored_batch, a_stored_record
+from support.builders import SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.callbacks import callbacks
 from consumers.runtime.handler import Rejected

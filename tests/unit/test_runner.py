@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
-from builders import P0, P1, a_record, a_stored_record
-from fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
+from support.builders import P0, P1, a_record, a_stored_record
+from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime import lane
 from consumers.runtime.batch import Batch, Limits, Partition, Record

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zstandard
-from builders import P0, SAMPLES, a_record, a_stored_batch
+from support.builders import P0, SAMPLES, a_record, a_stored_batch
 
 from consumers.archive import lines, segment
 from consumers.archive.segment import Damaged, Line

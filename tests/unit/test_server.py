@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from builders import APP, PublicPort, a_body, public_port
+from support.builders import APP, PublicPort, a_body, public_port
 
-from ingress import server as server_module
+from ingress.http import server as server_module
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archives import FIRST_MS, ORIGIN, WrittenArchive, forge, numbered
-from builders import P0
+from support.archive.archives import FIRST_MS, ORIGIN, WrittenArchive, forge, numbered
+from support.builders import P0
 
 from consumers.archive import segment
 from consumers.runtime.batch import Batch, Position
-from ops.soundness import check
+from ops.archive.soundness import check
 
 
 @pytest.fixture

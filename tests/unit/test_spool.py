@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
+from support.builders import a_wire_record
 
-from ingress import spools
-from ingress.block import pack
-from ingress.disk import Corrupt, Full, Panic
-from ingress.draft import REMOVED_BLOCKS_MAX
-from ingress.row import Damaged, encode, seal, unseal
-from ingress.spools import Held, Summary, hold, names, summaries, take
+from ingress.spool import directory as spools
+from ingress.spool.block import pack
+from ingress.spool.directory import Held, Summary, hold, names, summaries, take
+from ingress.spool.disk import Corrupt, Full, Panic
+from ingress.spool.draft import REMOVED_BLOCKS_MAX
+from ingress.spool.row import Damaged, encode, seal, unseal
 
 BYTES_MAX = 1 << 20
 

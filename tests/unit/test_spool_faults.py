@@ -12,12 +12,12 @@ from typing import Any
 
 import lmdb
 import pytest
-from builders import a_wire_record
+from support.builders import a_wire_record
 
-from ingress.disk import Broken, Corrupt, Full, Panic
-from ingress.row import Damaged, encode
-from ingress.spool import Spool
-from ingress.spools import take
+from ingress.spool.directory import take
+from ingress.spool.disk import Broken, Corrupt, Full, Panic
+from ingress.spool.row import Damaged, encode
+from ingress.spool.spool import Spool
 
 BYTES_MAX = 1 << 20
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from builders import P0, a_body, a_stored_batch, a_stored_record
+from support.builders import P0, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import segment
 from consumers.runtime.batch import Record
-from ops.ends import Ends
-from ops.ledger import Entry, Outcome
-from ops.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.tally import Statistics, Tally
+from ops.audit.ends import Ends
+from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
+from ops.audit.tally import Statistics, Tally
+from ops.simulate.ledger import Entry, Outcome
 from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 
 ORIGIN = "o" * 16

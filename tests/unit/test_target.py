@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from ingress.target import target
+from ingress.http.target import target
 
 
 @pytest.mark.parametrize(

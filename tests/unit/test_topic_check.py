@@ -4,11 +4,11 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from builders import a_wire_record
+from support.builders import a_wire_record
 
-from ingress.row import encode
-from ingress.spools import take
-from ingress.topic_check import report_change
+from ingress.forward.topic_check import report_change
+from ingress.spool.directory import take
+from ingress.spool.row import encode
 from schemas.telemetry import INGRESS
 
 

@@ -5,17 +5,25 @@ import shutil
 from pathlib import Path
 
 import pytest
-from archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, forge, numbered, parts_of
-from builders import P0, P1
 from hypothesis import given
 from hypothesis import strategies as st
+from support.archive.archives import (
+    FIRST_MS,
+    HOUR_MS,
+    ORIGIN,
+    WrittenArchive,
+    forge,
+    numbered,
+    parts_of,
+)
+from support.builders import P0, P1
 
 from consumers.archive import segment
 from consumers.archive.store import Store
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from ops import segments
-from ops import verify as verification
-from ops.verify import Verified, verify
+from ops.archive import segments
+from ops.archive import verify as verification
+from ops.archive.verify import Verified, verify
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from builders import MAD_TIMES
 from hypothesis import given
 from hypothesis import strategies as st
+from support.builders import MAD_TIMES
 
 from consumers.counters.counts import NEWEST, OLDEST, REPEATED_WITHIN, windows
 from schemas.event import Event

@@ -1,0 +1,1 @@
+"""Measure the archive beside other readers of the same topic."""

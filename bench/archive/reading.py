@@ -1,0 +1,148 @@
+"""One run of one reader over the whole topic, and what it cost."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.archive.readers import Reader, Started, Task, archive
+from bench.cost import Watch, precise_cpu_s, rss_mib_max
+from bench.ingress.measure import broker_pids
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+
+START_S_MAX = 60.0
+# A reader that is slower than this has got stuck.
+RECORDS_PER_S_MIN = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """
+    One run. `cpu_s` is the reader's, `kafka_s` the broker's; `others` is a share of the machine.
+
+    `lines` are in the archive, `different` ones among them; None where it is not ours.
+    """
+
+    reader: str
+    records: int
+    seconds: float
+    cpu_s: float
+    kafka_s: float
+    others: float
+    rss_mib: float
+    lines: int | None = None
+    different: int | None = None
+
+    @property
+    def per_s(self) -> float:
+        """Records a second."""
+        return self.records / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of a record."""
+        return self.cpu_s / self.records * 1e6
+
+    @property
+    def kafka_us(self) -> float:
+        """The broker's CPU of a record."""
+        return self.kafka_s / self.records * 1e6
+
+    @property
+    def wrong(self) -> int:
+        """Records that are not archived, and lines that are too many: the promise broken."""
+        if self.lines is None or self.different is None:
+            return 0
+        return abs(self.records - self.different) + self.lines - self.different
+
+
+class _Line(msgspec.Struct):
+    partition: int
+    offset: int
+
+
+def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
+    """
+    Start a reader and measure it until all is read and written; it is gone on return.
+
+    Raises:
+        NotStarted: it does not begin, or does not end.
+    """
+    task.directory.mkdir()
+    started = reader.start(task)
+    pid = started.process.pid
+    try:
+        _until(started.begun, started, "begins", START_S_MAX)
+        watch, begun, cpu_begun = Watch(broker_pids(kafka), [pid]), _now(), precise_cpu_s(pid)
+        _until(started.ended, started, "ends", START_S_MAX + task.records / RECORDS_PER_S_MIN)
+        seconds, cpu_s = _now() - begun, precise_cpu_s(pid) - cpu_begun
+        (kafka_s, _), others = watch.used()
+        rss_mib = rss_mib_max([pid])
+    except child.NotStarted as fault:
+        # The folder will be gone when this is read.
+        said = "".join(path.read_text()[-1000:] for path in task.directory.glob("*.log"))
+        raise child.NotStarted(f"{reader.name}: {fault}; it said:\n{said}") from fault
+    finally:
+        child.stop(started.process)
+    lines, different = archived(archive(task)) if reader.keeps else (None, None)
+    return Run(
+        reader=reader.name,
+        records=task.records,
+        seconds=seconds,
+        cpu_s=cpu_s,
+        kafka_s=kafka_s,
+        others=others,
+        rss_mib=rss_mib,
+        lines=lines,
+        different=different,
+    )
+
+
+def archived(directory: Path) -> tuple[int, int]:
+    """
+    Return how many lines are in an archive, and how many different records they are.
+
+    As a reader sees them, with the product's own command, which verifies all checksums.
+
+    Raises:
+        NotStarted: it cannot be read.
+    """
+    command = [sys.executable, "-m", "ops.cli", "archive", "cat", "--archive", str(directory)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as cat:  # noqa: S603 - our own
+        assert cat.stdout is not None  # noqa: S101 - asked for
+        told = count(cat.stdout)
+    if cat.returncode != 0:
+        raise child.NotStarted("the archive cannot be read")
+    return told
+
+
+def count(lines: Iterable[bytes]) -> tuple[int, int]:
+    """Return how many lines there are and how many different records, partitions in order."""
+    number = different = 0
+    last: dict[int, int] = {}
+    for number, line in enumerate(lines, 1):  # noqa: B007 - the last one is the count
+        told = msgspec.json.decode(line, type=_Line)
+        # What does not go up was there before.
+        if told.offset > last.get(told.partition, -1):
+            last[told.partition] = told.offset
+            different += 1
+    return number, different
+
+
+def _now() -> float:
+    return time.monotonic()
+
+
+def _until(holds: Callable[[], bool], started: Started, does: str, timeout_s: float) -> None:
+    deadline = _now() + timeout_s
+    while not holds():
+        if started.process.poll() is not None:
+            raise child.NotStarted("it ended")
+        if _now() > deadline:
+            raise child.NotStarted(f"not within {timeout_s:.0f} s: it {does}")
+        time.sleep(started.look_s)

@@ -1,0 +1,96 @@
+"""The archive's figures as Markdown."""
+
+from collections.abc import Iterator
+
+from bench.archive.goals import Results, further_us, goals
+from bench.archive.readers import READERS
+from bench.archive.reading import Run
+from bench.ingress.goals import median
+from bench.machine import Machine
+from bench.markdown import counted, spread, table, verdicts
+
+
+def markdown(results: Results, machine: Machine, *, rounds: int) -> str:
+    """Return every table that there are figures for."""
+    return "\n".join(
+        [
+            f"{machine}.",
+            (
+                f"Medians of {rounds} runs; least and most in parentheses."
+                if rounds > 1
+                else "One run each."
+            ),
+            "",
+            *_readers(results),
+            *_sizes(results),
+            *verdicts(goals(results)),
+        ]
+    )
+
+
+def line(run: Run) -> str:
+    """Return one run in one line, for people who watch."""
+    return (
+        f"{run.reader}, {run.records:,} records: {run.per_s:,.0f}/s, {run.cpu_us:.1f} us, "
+        f"{run.rss_mib:.0f} MiB, archived {_archived(run)}; "
+        f"Kafka {run.kafka_us:.1f} us, others took {run.others:.0%}"
+    )
+
+
+def _readers(results: Results) -> Iterator[str]:
+    yield f"A topic of {results.records:,} records:"
+    yield ""
+    yield from table(
+        ["reader", "records/s", "CPU µs", "RSS MiB", "archived", "Kafka µs", "others %"],
+        [
+            [f"`{reader.name}`", *_cells(runs)]
+            for reader in READERS
+            if (runs := results.of(reader.name))
+        ],
+    )
+
+
+def _cells(runs: list[Run]) -> list[str]:
+    return [
+        spread(runs, lambda run: run.per_s, ",.0f"),
+        spread(runs, lambda run: run.cpu_us, ".1f"),
+        f"{max(run.rss_mib for run in runs):.0f}",
+        _archived(*runs),
+        f"{median(runs, lambda run: run.kafka_us):.1f}",
+        f"{max(run.others for run in runs) * 100:.0f}",
+    ]
+
+
+def _archived(*runs: Run) -> str:
+    if any(run.lines is None for run in runs):
+        return "none"
+    return counted(
+        expected=sum(run.records for run in runs),
+        records=sum(run.lines or 0 for run in runs),
+        different=sum(run.different or 0 for run in runs),
+        unexpected="**unknown**",
+    )
+
+
+def _sizes(results: Results) -> Iterator[str]:
+    if len(results.sizes) < 2:
+        return
+    further = further_us(results)
+    rows = [
+        [
+            f"{size:,}",
+            f"{len(runs)}",
+            spread(runs, lambda run: run.cpu_s, ".2f"),
+            spread(runs, lambda run: run.cpu_us, ".1f"),
+            f"{further[size]:.1f}" if size in further else "",
+            f"{max(run.rss_mib for run in runs):.0f}",
+            _archived(*runs),
+        ]
+        for size in results.sizes
+        for runs in [results.of("hookline", size)]
+    ]
+    yield "`hookline` over topics of several sizes:"
+    yield ""
+    yield from table(
+        ["records", "runs", "CPU s", "CPU µs", "a further one's µs", "RSS MiB", "archived"], rows
+    )

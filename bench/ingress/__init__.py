@@ -1,0 +1,1 @@
+"""Measure the ingress beside what one would write without it."""

@@ -1,0 +1,199 @@
+"""
+The load generator, a process of its own: `python -m bench.ingress.load`.
+
+Closed loop: every connection sends its next request when the last one is answered. Open loop
+(`--rate`): requests are due at fixed times, and latency counts from then, also while no connection
+is free. A request without an answer after 2 s is given up, as the sender does.
+"""
+
+import asyncio
+import contextlib
+import gc
+import time
+from array import array
+from collections import Counter, deque
+from pathlib import Path
+
+import click
+import msgspec
+import uvloop
+
+from bench.ingress.callbacks import requests
+from bench.ingress.connection import Connection, outcome_of
+from schemas.process import stop_on_signals
+
+# The protocol's (§1), not adjustable at the sender.
+ANSWER_S_MAX = 2.0
+# What is due within one turn of this clock is sent at once; libuv has no finer one.
+TICK_S = 0.001
+SWEEP_S = 0.05
+# A server that is gone for so long ends the run: there is nothing to measure.
+CONNECT_S_MAX = 10.0
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What came back. Every answer but the protocol's OK under HTTP 200 stands in `others`."""
+
+    ok: int
+    others: dict[str, int]
+    unanswered: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    cpu_s: float
+
+    @property
+    def answered(self) -> int:
+        """Requests that got any answer."""
+        return self.ok + sum(self.others.values())
+
+    @property
+    def failed(self) -> int:
+        """Requests that were not answered OK within the sender's time."""
+        return self.unanswered + sum(self.others.values())
+
+    @property
+    def ok_per_s(self) -> float:
+        """OKs a second, up to the last answer."""
+        return self.ok / self.seconds if self.seconds else 0.0
+
+
+class Load:
+    """One run against some ports of the loopback."""
+
+    def __init__(self, ports: tuple[int, ...], *, connections: int, rate: float) -> None:
+        self._rate = rate
+        self._requests = requests(time.time_ns())
+        self._connections = [
+            Connection(ports[number % len(ports)], self._answered) for number in range(connections)
+        ]
+        self._idle: deque[Connection] = deque()
+        # When requests were due that no connection was free for.
+        self._due: deque[float] = deque()
+        self._sending = True
+        self._known: dict[bytes, str] = {}
+        self._answers: Counter[str] = Counter()
+        self._unanswered = 0
+        self._latencies_s = array("d")
+        self._last_answer_at = 0.0
+
+    async def run(self, seconds: float, stop: asyncio.Event) -> Report:
+        """Send for so long or until `stop`, wait for the last answers, and report."""
+        await asyncio.gather(*(connection.connect() for connection in self._connections))
+        begun, cpu_begun = time.perf_counter(), time.process_time()
+        for connection in self._connections:
+            self._free(connection)
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [tasks.create_task(self._sweep())]
+            if self._rate:
+                helpers.append(tasks.create_task(self._pace(begun, seconds)))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), seconds)
+            self._sending = False
+            while self._due or any(each.due_at for each in self._connections):  # noqa: ASYNC110 - a few looks
+                await asyncio.sleep(SWEEP_S / 10)
+            for helper in helpers:
+                helper.cancel()
+        for connection in self._connections:
+            if connection.transport is not None:
+                connection.transport.close()
+        return self._report(self._last_answer_at - begun, time.process_time() - cpu_begun)
+
+    def _free(self, connection: Connection) -> None:
+        if self._due:
+            connection.send(next(self._requests), self._due.popleft())
+        elif self._rate:
+            self._idle.append(connection)
+        elif self._sending:
+            connection.send(next(self._requests), time.perf_counter())
+
+    def _answered(self, connection: Connection, answer: bytes) -> bool:
+        outcome = self._known.get(answer)
+        if outcome is None:
+            outcome = outcome_of(answer)
+            if not outcome:
+                return False
+            # The header Date makes one more of these every second.
+            self._known[answer] = outcome
+        self._last_answer_at = time.perf_counter()
+        self._answers[outcome] += 1
+        if outcome == "OK":
+            self._latencies_s.append(self._last_answer_at - connection.due_at)
+        connection.due_at = 0.0
+        self._free(connection)
+        return True
+
+    async def _pace(self, begun: float, seconds: float) -> None:
+        scheduled = 0
+        while self._sending:
+            now = time.perf_counter()
+            while (
+                at := begun + scheduled / self._rate
+            ) <= now and scheduled < seconds * self._rate:
+                scheduled += 1
+                self._due.append(at)
+            while self._due and self._idle:
+                connection = self._idle.popleft()
+                if connection.transport is not None:
+                    connection.send(next(self._requests), self._due.popleft())
+            await asyncio.sleep(TICK_S)
+
+    async def _sweep(self) -> None:
+        """Give up what waits too long, and connect what was cut off, anew."""
+        while True:
+            too_old = time.perf_counter() - ANSWER_S_MAX
+            while self._due and self._due[0] < too_old:
+                self._due.popleft()
+                self._unanswered += 1
+            for connection in self._connections:
+                transport = connection.transport
+                if connection.due_at and (transport is None or connection.due_at < too_old):
+                    connection.due_at = 0.0
+                    self._unanswered += 1
+                    if transport is not None:
+                        transport.abort()  # and it is cut off at the next sweep
+                elif transport is None:
+                    async with asyncio.timeout(CONNECT_S_MAX):
+                        await connection.connect()
+                    if connection not in self._idle:
+                        self._free(connection)
+            await asyncio.sleep(SWEEP_S)
+
+    def _report(self, seconds: float, cpu_s: float) -> Report:
+        ordered = sorted(self._latencies_s) or [0.0]
+        return Report(
+            ok=self._answers.pop("OK", 0),
+            others=dict(self._answers),
+            unanswered=self._unanswered,
+            seconds=max(seconds, 0.0),
+            p50_ms=ordered[len(ordered) // 2] * 1000,
+            p99_ms=ordered[len(ordered) * 99 // 100] * 1000,
+            max_ms=ordered[-1] * 1000,
+            cpu_s=cpu_s,
+        )
+
+
+@click.command()
+@click.option("--port", "ports", type=int, multiple=True, required=True, help="Of the loopback.")
+@click.option("--connections", default=64, show_default=True)
+@click.option("--seconds", default=5.0, show_default=True)
+@click.option("--rate", default=0.0, help="Requests a second; without, as fast as answers come.")
+@click.option("--report", type=click.Path(path_type=Path), required=True, help="File for JSON.")
+def main(
+    *, ports: tuple[int, ...], connections: int, seconds: float, rate: float, report: Path
+) -> None:
+    """Send callbacks and write what came back. SIGTERM ends the run early, with its report."""
+
+    async def run() -> Report:
+        load = Load(ports, connections=connections, rate=rate)
+        # No answer shall look slow because of this process's own housekeeping.
+        gc.collect()
+        gc.disable()
+        return await load.run(seconds, stop_on_signals())
+
+    report.write_bytes(msgspec.json.encode(uvloop.run(run())))
+
+
+if __name__ == "__main__":
+    main()

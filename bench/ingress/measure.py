@@ -1,0 +1,153 @@
+"""One run of load against one server, and what it cost."""
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.cost import Watch, rss_mib_max
+from bench.ingress.load import Report
+from bench.ingress.servers import Running
+from bench.topic import Tail
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+
+# To start the generator, and to wait for the last answers.
+GENERATOR_S = 30.0
+RECORDS_PATIENCE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What to send. Without a rate: as fast as answers come."""
+
+    connections: int
+    seconds: float
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """CPU of a run until all of it is in Kafka, a request; `others` is a share of the machine."""
+
+    server_us: float
+    load_us: float
+    kafka_us: float
+    others: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """One run. `records` in Kafka, `different` ones among them; None where nothing is stored."""
+
+    server: str
+    connections: int
+    report: Report
+    cost: Cost
+    rss_mib: float
+    records: int | None
+    different: int | None
+
+    @property
+    def missing(self) -> int:
+        """OKs that are not in Kafka."""
+        return 0 if self.different is None else max(self.report.ok - self.different, 0)
+
+
+@contextlib.contextmanager
+def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield the generator's process while it runs; it has written `report` afterwards."""
+    ports = [f"--port={port}" for port in running.ports]
+    process = child.start(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "bench.ingress.load",
+                *ports,
+                f"--connections={load.connections}",
+            ),
+            *(f"--seconds={load.seconds}", f"--rate={load.rate}", f"--report={report}"),
+        ],
+        log=report.with_suffix(".log"),
+    )
+    try:
+        yield process
+        if process.wait(load.seconds + GENERATOR_S) != 0:
+            raise child.NotStarted(f"the load generator failed; see {report.with_suffix('.log')}")
+    finally:
+        if process.poll() is None:
+            child.kill(process)
+
+
+def send(load: Load, running: Running) -> Report:
+    """Send all of it, and return what came back."""
+    path = running.directory / "load.json"
+    with loading(load, running, path):
+        pass
+    return reported(path)
+
+
+def reported(path: Path) -> Report:
+    """Return what a generator wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Report)
+
+
+class Meter:
+    """Counts CPU from its beginning to `cost`."""
+
+    def __init__(self, running: Running, kafka: EmbeddedKafka) -> None:
+        self._watch = Watch(running.pids, broker_pids(kafka))
+
+    def cost(self, report: Report) -> Cost:
+        """Return what was used, for each answer; call it when the generator's process is reaped."""
+        # The generator counts with this process, whose child it was.
+        (server_s, kafka_s), others = self._watch.used()
+        an_answer_us = 1e6 / max(report.answered, 1)
+        return Cost(
+            server_us=server_s * an_answer_us,
+            load_us=report.cpu_s * an_answer_us,
+            kafka_us=kafka_s * an_answer_us,
+            others=others,
+        )
+
+
+def broker_pids(kafka: EmbeddedKafka) -> list[int]:
+    """Return the broker's process, if it runs."""
+    broker = kafka.process
+    return [broker.pid] if broker is not None and broker.poll() is None else []
+
+
+def measure(
+    load: Load, running: Running, *, kafka: EmbeddedKafka, tail: Tail, warm_up_s: float
+) -> Figures:
+    """Warm up, wait until nothing is left of that, then measure one run to its end in Kafka."""
+    if warm_up_s:
+        send(
+            Load(connections=load.connections, seconds=warm_up_s, rate=load.rate),
+            running,
+        )
+        running.settle()
+    tail.skip()
+    meter = Meter(running, kafka)
+    report = send(load, running)
+    running.settle()
+    cost = meter.cost(report)
+    records, different = (
+        tail.count(report.ok, patience_s=RECORDS_PATIENCE_S)
+        if running.server.stores
+        else (None, None)
+    )
+    return Figures(
+        server=running.server.name,
+        connections=load.connections,
+        report=report,
+        cost=cost,
+        rss_mib=rss_mib_max(running.pids),
+        records=records,
+        different=different,
+    )

@@ -1,0 +1,191 @@
+"""What is measured: this ingress and its peers, each started as its documentation says."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from bench.ingress.callbacks import APP
+from ops.demo.embedded import child
+from ops.demo.stack import PREFIXES
+
+READY_S_MAX = 60.0
+# A producer that does not say what it still holds is given this time after the last answer.
+PEER_SETTLES_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """One way to receive callbacks. `stores`: what it answers OK shall be in Kafka."""
+
+    name: str
+    does: str
+    command: Sequence[str]
+    stores: bool = True
+    processes: int = 1
+    # Where others are measured at several numbers of them; none: like the others.
+    connections: tuple[int, ...] = ()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it has an admin port to ask."""
+        return self.command[0] == "ingress"
+
+
+class Status(msgspec.Struct, frozen=True):
+    """Of what an ingress says of itself."""
+
+    last_sequence: int
+    forwarded: int
+    oldest_waiting_s: float | None
+    kafka_connected: bool
+
+    @property
+    def drained(self) -> bool:
+        """Whether all it stored is in Kafka."""
+        return self.kafka_connected and self.forwarded == self.last_sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that takes callbacks at its ports."""
+
+    server: Server
+    directory: Path
+    ports: tuple[int, ...]
+    admin_ports: tuple[int, ...]
+    pids: tuple[int, ...]
+
+    def statuses(self) -> list[Status]:
+        """Ask every process of ours."""
+        return [_status(port) for port in self.admin_ports]
+
+    def settle(self, timeout_s: float = 120.0) -> None:
+        """Return when everything that was answered OK is on its way out of the process."""
+        if not self.admin_ports:
+            time.sleep(PEER_SETTLES_S)
+            return
+        until(
+            lambda: all(status.drained for status in self.statuses()),
+            f"{self.server.name} has all in Kafka",
+            timeout_s,
+        )
+
+
+_UVICORN = (
+    *("uvicorn", "--host=127.0.0.1", "--port={port}"),
+    *("--loop=uvloop", "--http=httptools", "--no-access-log"),
+)
+
+SERVERS = (
+    Server(
+        name="hookline",
+        does="this ingress: OK after fsync, forwarded to Kafka in transactions",
+        command=["ingress"],
+    ),
+    Server(
+        name="hookline_2",
+        does="two processes of this ingress in one spool directory",
+        command=["ingress"],
+        processes=2,
+        connections=(64,),
+    ),
+    Server(
+        name="bare_aiohttp",
+        does="aiohttp that answers OK and stores nothing: the ceiling",
+        command=["bench.ingress.peers.bare_aiohttp"],
+        stores=False,
+    ),
+    Server(
+        name="aiohttp_awaiting",
+        does="aiohttp and aiokafka: OK after Kafka's acknowledgement",
+        command=["bench.ingress.peers.aiohttp_awaiting"],
+    ),
+    Server(
+        name="fastapi_awaiting",
+        does="FastAPI, uvicorn and aiokafka: OK after Kafka's acknowledgement",
+        command=[*_UVICORN, "bench.peers.fastapi_awaiting:app"],
+    ),
+    Server(
+        name="fastapi_fire_and_forget",
+        does="the same without waiting: OK while the callback is in memory alone",
+        command=[*_UVICORN, "bench.peers.fastapi_fire_and_forget:app"],
+    ),
+)
+
+BY_NAME = {server.name: server for server in SERVERS}
+
+
+@contextlib.contextmanager
+def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
+    """
+    Yield a server that takes callbacks; none of its processes is left afterwards.
+
+    `directory` is made, for its logs and spools.
+
+    Raises:
+        NotStarted: it does not come up.
+    """
+    directory.mkdir()
+    processes: list[subprocess.Popen[bytes]] = []
+    ports = tuple(child.free_port() for _ in range(server.processes))
+    admin_ports = tuple(child.free_port() for _ in ports) if server.is_ours else ()
+    try:
+        for number, port in enumerate(ports):
+            told = {"PORT": str(port), "KAFKA": kafka}
+            if server.is_ours:
+                told = _ingress(port, admin_ports[number], kafka, directory)
+            log = directory / f"{server.name}-{number}.log"
+            command = [part.format(port=port) for part in server.command]
+            processes.append(start(command, told, log))
+            until(partial(child.listens, port), f"{server.name} listens; see {log}")
+        yield Running(server, directory, ports, admin_ports, tuple(each.pid for each in processes))
+    finally:
+        for process in processes:
+            child.stop(process)
+
+
+def start(command: Sequence[str], told: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a Python module with its arguments, told nothing of the product but `told`."""
+    # What the person's shell has set for other Hookline processes is not for these.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
+    return child.start([sys.executable, "-m", *command], log=log, env=env | dict(told))
+
+
+def _ingress(port: int, admin_port: int, kafka: str, directory: Path) -> dict[str, str]:
+    return {
+        "HOOKLINE_BOOTSTRAP_SERVERS": kafka,
+        "INGRESS_SDKAPPIDS": APP,
+        "INGRESS_SPOOL_DIR": str(directory / "spool"),
+        "INGRESS_HOST": "127.0.0.1",
+        "INGRESS_PORT": str(port),
+        "INGRESS_ADMIN_PORT": str(admin_port),
+        "INGRESS_UNREADY_S": "0",
+    }
+
+
+def _status(port: int) -> Status:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as response:
+        return msgspec.json.decode(response.read(), type=Status)
+
+
+def until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) -> None:
+    """
+    Return when it holds.
+
+    Raises:
+        NotStarted: it does not within the time; the text says what was waited for.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise child.NotStarted(f"not within {timeout_s:g} s: {what}")
+        time.sleep(0.05)

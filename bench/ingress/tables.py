@@ -1,0 +1,174 @@
+"""The ingress's figures as Markdown."""
+
+from collections.abc import Iterator
+
+from bench.ingress.goals import Results, goals, median
+from bench.ingress.measure import Figures
+from bench.ingress.servers import SERVERS
+from bench.machine import Machine
+from bench.markdown import counted, spread, table, verdicts
+
+UNEXPECTED = "without an OK"
+
+
+def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
+    """Return every table that there are figures for."""
+    return "\n".join(
+        [
+            f"{machine}.",
+            (
+                f"Medians of {rounds} runs of {seconds:g} s; least and most in parentheses."
+                if rounds > 1
+                else f"One run of {seconds:g} s each."
+            ),
+            "",
+            *_closed(results),
+            *_half_load(results),
+            *_outage(results),
+            *_compression(results),
+            *verdicts(goals(results)),
+        ]
+    )
+
+
+def line(run: Figures) -> str:
+    """Return one run in one line, for people who watch."""
+    report, cost = run.report, run.cost
+    return (
+        f"{run.server}, {run.connections} connections: {report.ok_per_s:,.0f} OK/s, "
+        f"{cost.server_us:.0f} us, p50 {report.p50_ms:.1f} ms, p99 {report.p99_ms:.1f} ms, "
+        f"{run.rss_mib:.0f} MiB, {report.ok} OK, in Kafka {_in_kafka(run)}; "
+        f"load {cost.load_us:.0f} us, Kafka {cost.kafka_us:.0f} us, others took {cost.others:.0%}"
+    )
+
+
+def _closed(results: Results) -> Iterator[str]:
+    rows = [
+        [f"{connections}", f"`{server.name}`", *_cells(runs)]
+        for connections in sorted({run.connections for run in results.closed})
+        for server in SERVERS
+        if (runs := results.of(server.name, connections))
+    ]
+    if rows:
+        yield "As fast as answers come:"
+        yield ""
+        yield from table(
+            [
+                *("connections", "server", "OK/s", "CPU µs", "p50 ms", "p99 ms", "RSS MiB"),
+                *("OK", "in Kafka", "generator µs", "Kafka µs", "others %"),
+            ],
+            rows,
+        )
+
+
+def _cells(runs: list[Figures]) -> list[str]:
+    return [
+        spread(runs, lambda run: run.report.ok_per_s, ",.0f"),
+        spread(runs, lambda run: run.cost.server_us, ".0f"),
+        spread(runs, lambda run: run.report.p50_ms, ".1f"),
+        spread(runs, lambda run: run.report.p99_ms, ".1f"),
+        f"{max(run.rss_mib for run in runs):.0f}",
+        f"{sum(run.report.ok for run in runs):,}",
+        _in_kafka(*runs),
+        f"{median(runs, lambda run: run.cost.load_us):.0f}",
+        f"{median(runs, lambda run: run.cost.kafka_us):.0f}",
+        f"{max(run.cost.others for run in runs) * 100:.0f}",
+    ]
+
+
+def _in_kafka(*runs: Figures) -> str:
+    if any(run.records is None for run in runs):
+        return "none"
+    return counted(
+        expected=sum(run.report.ok for run in runs),
+        records=sum(run.records or 0 for run in runs),
+        different=sum(run.different or 0 for run in runs),
+        unexpected=UNEXPECTED,
+    )
+
+
+def _half_load(results: Results) -> Iterator[str]:
+    if not results.half_load:
+        return
+    rows = [
+        [
+            state,
+            *(
+                spread(runs, figure, ".1f")
+                for figure in (
+                    lambda run: run.report.p50_ms,
+                    lambda run: run.report.p99_ms,
+                    lambda run: run.report.max_ms,
+                )
+            ),
+            f"{max(run.rss_mib for run in runs):.0f}",
+            f"{sum(run.report.ok for run in runs):,}",
+            f"{sum(run.report.failed for run in runs):,}",
+            _in_kafka(*runs),
+        ]
+        for state, runs in (
+            ("up", [half.up for half in results.half_load]),
+            ("down", [half.down for half in results.half_load]),
+        )
+    ]
+    rate = results.half_load[0].rate
+    yield f"`hookline` at half load, {rate:,.0f} requests/s, latency from when each was due:"
+    yield ""
+    yield from table(
+        ["Kafka", "p50 ms", "p99 ms", "largest ms", "RSS MiB", "OK", "not OK", "in Kafka"], rows
+    )
+    if (peer := results.awaiting_without_kafka) is not None:
+        yield (
+            f"`aiohttp_awaiting` under the same load with Kafka down: {peer.ok:,} of "
+            f"{peer.ok + peer.failed:,} answered OK."
+        )
+        yield ""
+
+
+def _outage(results: Results) -> Iterator[str]:
+    outage = results.outage
+    if outage is None:
+        return
+    caught_up = "not in time" if outage.caught_up_s is None else f"{outage.caught_up_s:.1f}"
+    yield f"`hookline` started with Kafka down, {outage.rate:,.0f} requests/s throughout:"
+    yield ""
+    yield from table(
+        [
+            "Kafka down s",
+            "caught up after s",
+            "RSS MiB",
+            "RSS MiB later",
+            "OK",
+            "not OK",
+            "in Kafka",
+        ],
+        [
+            [
+                f"{outage.outage_s:.1f}",
+                caught_up,
+                f"{outage.rss_mib:.0f}",
+                f"{outage.rss_mib_after:.0f}",
+                f"{outage.report.ok:,}",
+                f"{outage.report.failed:,}",
+                counted(
+                    expected=outage.report.ok,
+                    records=outage.records,
+                    different=outage.different,
+                    unexpected=UNEXPECTED,
+                ),
+            ]
+        ],
+    )
+
+
+def _compression(results: Results) -> Iterator[str]:
+    if results.compression:
+        yield "A record in the forwarder's batches, by codec:"
+        yield ""
+        yield from table(
+            ["codec", "CPU µs", "bytes"],
+            [
+                [each.codec, f"{each.cpu_us:.1f}", f"{each.bytes:.0f}"]
+                for each in results.compression
+            ],
+        )

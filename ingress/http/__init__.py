@@ -1,0 +1,1 @@
+"""The public port: read requests, and answer them."""

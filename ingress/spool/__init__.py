@@ -1,0 +1,1 @@
+"""The spool: callbacks on disk until Kafka has acknowledged them."""

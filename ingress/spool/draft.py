@@ -1,0 +1,181 @@
+"""
+One write transaction on a spool's file, and the state that the file has once it is committed.
+
+Only the writer's thread has a draft. If the commit fails, the draft and the index are dropped, and
+the next transaction reads both from the file.
+"""
+
+import secrets
+from array import array
+from collections.abc import Iterable, Sequence
+
+import lmdb
+
+from ingress.spool.block import pack, split
+from ingress.spool.disk import Corrupt
+from ingress.spool.spool_file import PROBE, STATE, SpoolFile
+from ingress.spool.state import State, seal_remains, seal_state, unseal_remains, unseal_state
+from ingress.spool.stored_rows import key, remains
+
+# Deleting needs free pages, so one transaction removes a bounded number of blocks.
+REMOVED_BLOCKS_MAX = 50
+
+
+class Index:
+    """
+    The first number of every block, in order.
+
+    It is in memory, because each of LMDB's calls hands Python's lock to the event loop and back.
+    """
+
+    def __init__(self, firsts: Iterable[int]) -> None:
+        self._firsts = array("Q", firsts)
+        self._gone = 0
+
+    def first_block(self, last_number: int) -> tuple[int, int]:
+        """Return the first and the last number of the first block; the last is 0 without one."""
+        firsts, at = self._firsts, self._gone
+        if at == len(firsts):
+            return last_number + 1, 0
+        return firsts[at], firsts[at + 1] - 1 if at + 1 < len(firsts) else last_number
+
+    def last_block(self) -> int:
+        """Return the first number of the last block, 0 if there is none."""
+        return self._firsts[-1] if self._gone < len(self._firsts) else 0
+
+    def append(self, first: int) -> None:
+        """Add a block after the last."""
+        self._firsts.append(first)
+
+    def drop_first(self) -> None:
+        """Drop the first block."""
+        self._gone += 1
+        if 2 * self._gone > len(self._firsts):
+            del self._firsts[: self._gone]
+            self._gone = 0
+
+
+def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[State, Index]:
+    """
+    Return the state and the index of blocks that the file of the spool `spool` holds.
+
+    Raises:
+        Corrupt: the file contradicts itself, so a number could be given twice or a row be skipped.
+    """
+    state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool)
+    keys = txn.cursor(db=file.blocks).iternext(values=False)
+    index = Index(int.from_bytes(each, "big") for each in keys)
+    if index.last_block() > state.last_number:
+        raise Corrupt(
+            f"a block of spool {spool} begins with row {index.last_block()}, but the last row is "
+            f"{state.last_number}"
+        )
+    quarantined = set()
+    for each, stored in txn.cursor(db=file.damaged):
+        number = int.from_bytes(each, "big")
+        unseal_remains(bytes(stored), spool, number)
+        quarantined.add(number)
+    state = state._replace(quarantined=frozenset(quarantined))
+    return Draft(txn, file, spool, state, index).state(), index
+
+
+class Draft:
+    """A write transaction, from the state `before` it to the state that it leaves if committed."""
+
+    def __init__(
+        self, txn: lmdb.Transaction, file: SpoolFile, spool: str, before: State, index: Index
+    ) -> None:
+        self.before = before
+        self._txn = txn
+        self._file = file
+        self._spool = spool
+        self._index = index
+        self._origin, self._base = before.origin, before.base
+        self._first_number, self._last_number = before.first_number, before.last_number
+        self._quarantined = before.quarantined
+
+    def append(self, contents: Sequence[bytes], bytes_max: int) -> bool:
+        """
+        Store rows after the last one; if there is no room for all, store none and return False.
+
+        Raises:
+            Corrupt: a block with their numbers is there already.
+        """
+        incoming = sum(map(len, contents))
+        # Count again: rows that have just left make room.
+        if (
+            self.before.used_bytes + incoming > bytes_max
+            and self.used_bytes() + incoming > bytes_max
+        ):
+            return False
+        for part in split(contents):
+            first = self._last_number + 1
+            block = pack(part, self._spool, first)
+            if not self._txn.put(key(first), block, db=self._file.blocks, append=True):
+                raise Corrupt(f"spool {self._spool} has a block at or after its next row {first}")
+            self._index.append(first)
+            self._last_number += len(part)
+        return True
+
+    def let_go(self, forwarded: int) -> None:
+        """Remove the first blocks, at most REMOVED_BLOCKS_MAX, whose rows have all passed."""
+        until = self.before.passed(forwarded)
+        for _ in range(REMOVED_BLOCKS_MAX):
+            first, end = self._index.first_block(self._last_number)
+            if not 0 < end <= until:
+                break
+            if not self._txn.delete(key(first), db=self._file.blocks):
+                raise Corrupt(f"spool {self._spool} has no block that begins with row {first}")
+            self._index.drop_first()
+            self._first_number = end + 1
+
+    def quarantine(self, sequence: int) -> None:
+        """Move the remains of the row, and of the rows lost with it, into quarantine."""
+        before = self.before
+        number = before.base + sequence
+        if number in before.quarantined or not before.first_number <= number <= before.last_number:
+            return
+        cursor = self._txn.cursor(db=self._file.blocks)
+        taken = set()
+        for each, left in remains(cursor, before, self._spool, number):
+            if each not in before.quarantined:
+                sealed = seal_remains(left, self._spool, each)
+                self._txn.put(key(each), sealed, db=self._file.damaged)
+                taken.add(each)
+        self._quarantined = before.quarantined | taken
+
+    def start_new_origin(self) -> None:
+        """Make the present rows the sequences 1, 2, 3, … of another origin."""
+        self._origin, self._base = secrets.token_hex(8), self._first_number - 1
+
+    def probe(self) -> None:
+        """Write in any case."""
+        self._txn.put(PROBE, secrets.token_bytes(8), db=self._file.meta)
+
+    def used_bytes(self) -> int:
+        """Count the pages that rows and quarantine use now."""
+        pages = 0
+        # An empty quarantine has no pages.
+        for database in (self._file.blocks, self._file.damaged)[: 1 + bool(self._quarantined)]:
+            stat = self._txn.stat(database)
+            pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return pages * self._file.page_bytes
+
+    def state(self) -> State:
+        """Return the state of the file if the draft is committed now."""
+        return State(
+            self._origin,
+            self._base,
+            self._first_number,
+            self._last_number,
+            self._index.first_block(self._last_number)[1],
+            self._quarantined,
+            self.used_bytes(),
+        )
+
+    def finished(self) -> State:
+        """Write the state into the file and return it; change nothing after this call."""
+        state = self.state()
+        if state[:4] != self.before[:4]:
+            self._txn.put(STATE, seal_state(state, self._spool), db=self._file.meta)
+        return state

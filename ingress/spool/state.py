@@ -1,0 +1,118 @@
+"""
+The state of a spool: a value that a write transaction builds from the one before.
+
+The spool replaces its state in one assignment after the commit has succeeded. It is the only thing
+that the writer's thread and the reader's thread share in memory.
+"""
+
+from typing import NamedTuple
+from zlib import crc32
+
+import msgspec
+
+from ingress.spool.disk import Corrupt
+
+_CHECKSUM_BYTES = 4
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
+
+
+class State(NamedTuple):
+    """
+    The state of the spool's file after one commit.
+
+    A row keeps its number in the file for ever; the sequences of an origin count from `base`.
+    """
+
+    origin: str
+    base: int
+    # The lowest number that has not left the file, and the highest that was ever given.
+    first_number: int
+    last_number: int
+    # The last number of the first block, 0 if there is no block.
+    first_block_end: int
+    # The numbers of all rows that were ever put into quarantine.
+    quarantined: frozenset[int]
+    # LMDB pages in use by rows and by the quarantine.
+    used_bytes: int
+
+    @property
+    def first_sequence(self) -> int:
+        """The lowest sequence that is still in the spool, or the next one to be given."""
+        return self.first_number - self.base
+
+    @property
+    def last_sequence(self) -> int:
+        """The highest sequence that was ever given, 0 if there was none."""
+        return self.last_number - self.base
+
+    @property
+    def rows(self) -> int:
+        """The number of rows that wait; rows of the first block count until the block leaves."""
+        waiting = self.last_number + 1 - self.first_number
+        return waiting - sum(self.first_number <= number for number in self.quarantined)
+
+    @property
+    def damaged(self) -> list[int]:
+        """The sequences whose rows are in quarantine, in order."""
+        return [number - self.base for number in sorted(self.quarantined) if number > self.base]
+
+    def passed(self, forwarded: int) -> int:
+        """Return the last number up to which all rows are forwarded or in quarantine."""
+        number = self.base + forwarded
+        while number + 1 in self.quarantined:
+            number += 1
+        return number
+
+    def removable(self, forwarded: int) -> bool:
+        """Return whether the spool still has a block of which all rows are forwarded."""
+        return 0 < self.first_block_end <= self.passed(forwarded)
+
+
+def seal_state(state: State, spool: str) -> bytes:
+    """Return the part of the state that the file `spool` stores; the rest is counted on reading."""
+    content = _encoder.encode(state[:4])
+    return _state_checksum(content, spool) + content
+
+
+def unseal_state(stored: bytes, spool: str) -> State:
+    """
+    Return the state that the file `spool` keeps, without its blocks and its quarantine.
+
+    Raises:
+        Corrupt: the bytes are not those that were stored, so it is not known which numbers were
+            given.
+    """
+    content = stored[_CHECKSUM_BYTES:]
+    if stored[:_CHECKSUM_BYTES] != _state_checksum(content, spool):
+        raise Corrupt(f"the state of spool {spool} fails its checksum")
+    try:
+        return State(*_decoder.decode(content), 0, frozenset(), 0)
+    except msgspec.DecodeError as error:
+        raise Corrupt(f"the state of spool {spool} cannot be read: {error}") from error
+
+
+def seal_remains(remains: bytes, spool: str, number: int) -> bytes:
+    """Return a row in quarantine as it is stored: a flipped bit in its key must be noticed."""
+    return _number_checksum(spool, number) + remains
+
+
+def unseal_remains(stored: bytes, spool: str, number: int) -> bytes:
+    """
+    Return the remains of the row `number` in quarantine.
+
+    Raises:
+        Corrupt: they are of another row, so it is not known which rows are in quarantine.
+    """
+    if stored[:_CHECKSUM_BYTES] != _number_checksum(spool, number):
+        raise Corrupt(f"the quarantine of spool {spool} is damaged at row {number}")
+    return stored[_CHECKSUM_BYTES:]
+
+
+def _state_checksum(content: bytes, spool: str) -> bytes:
+    return crc32(content, crc32(b"state %s" % spool.encode())).to_bytes(_CHECKSUM_BYTES, "big")
+
+
+def _number_checksum(spool: str, number: int) -> bytes:
+    place = b"quarantine %s/%d" % (spool.encode(), number)
+    return crc32(place).to_bytes(_CHECKSUM_BYTES, "big")

@@ -1,0 +1,101 @@
+"""
+The rows in a spool's file, as one transaction sees them.
+
+Every number between the first and the last of the state is a row, in quarantine, or damaged: also
+if a block is missing or begins at another number than its key says.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import lmdb
+
+from ingress.spool.block import ROWS_MAX, unpack
+from ingress.spool.row import Damaged
+from ingress.spool.state import State
+
+KEY_BYTES = 8
+
+
+def key(number: int) -> bytes:
+    """Return the key of the block that begins with row `number`, or of that row in quarantine."""
+    return number.to_bytes(KEY_BYTES, "big")
+
+
+def rows_from(
+    cursor: lmdb.Cursor, state: State, spool: str, wanted: int
+) -> Iterator[tuple[int, bytes]]:
+    """
+    Yield number and sealed bytes of the rows from `wanted` on, without those in quarantine.
+
+    Raises:
+        Damaged: the next row cannot be found.
+    """
+    wanted = max(wanted, state.first_number)
+    found = _find(cursor, wanted)
+    while wanted <= state.last_number:
+        first = _number(cursor) if found else state.last_number + 1
+        if first > wanted:
+            _check_quarantined(range(wanted, first), state, f"no block of spool {spool} has row")
+            wanted = first
+            continue
+        block = bytes(cursor.value())
+        found = cursor.next()
+        end = _number(cursor) if found else state.last_number + 1
+        try:
+            rows = unpack(block, spool, first)
+        except Damaged as damaged:
+            _check_quarantined(range(wanted, end), state, f"{damaged}: it has row")
+            wanted = max(wanted, end)
+            continue
+        for number in range(wanted, min(first + len(rows), state.last_number + 1)):
+            if number not in state.quarantined:
+                yield number, rows[number - first]
+        wanted = max(wanted, first + len(rows))
+
+
+def remains(
+    cursor: lmdb.Cursor, state: State, spool: str, number: int
+) -> Iterator[tuple[int, bytes]]:
+    """
+    Yield the remains of the row `number`, and of the rows after it that are lost with it.
+
+    If its block is damaged, the first row has the whole block and the others nothing. There are
+    at most as many rows as a block may have.
+    """
+    found = _find(cursor, number)
+    first = _number(cursor) if found else state.last_number + 1
+    left = b""
+    end = first
+    if first <= number:
+        block = bytes(cursor.value())
+        end = _number(cursor) if cursor.next() else state.last_number + 1
+        try:
+            rows = unpack(block, spool, first)
+        except Damaged:
+            left = block
+        else:
+            if number < first + len(rows):
+                yield number, rows[number - first]
+                return
+    lost = range(number, min(end, state.last_number + 1))
+    for each in islice(lost, ROWS_MAX):
+        yield each, left if each == number else b""
+
+
+def _find(cursor: lmdb.Cursor, number: int) -> bool:
+    """Put the cursor on the block with row `number`, else on the first; False if there is none."""
+    if not cursor.set_range(key(number)):
+        return cursor.last()
+    return _number(cursor) == number or cursor.prev() or cursor.first()
+
+
+def _number(cursor: lmdb.Cursor) -> int:
+    return int.from_bytes(cursor.key(), "big")
+
+
+def _check_quarantined(numbers: range, state: State, why: str) -> None:
+    """Raise Damaged for the first of the numbers that is not in quarantine."""
+    for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
+        if number not in state.quarantined:
+            raise Damaged(f"{why} {number}", number)

@@ -1,0 +1,1 @@
+"""`hookline archive`: list, read, verify, expire and copy the archive's segments."""

@@ -1,0 +1,196 @@
+"""
+Copy closed hours of the archive to Parquet, for people who ask questions.
+
+DuckDB writes the files (docs/decisions/0015-parquet.md). A file names the segments that it was made
+of, so one that more segments of its hour came for, from an archive that was behind, is made anew.
+"""
+
+import asyncio
+import json
+import os
+import tempfile
+from array import array
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zstandard
+
+from consumers.archive import segment
+from consumers.archive.segment import Damaged, Line
+from consumers.archive.store import Store
+from consumers.runtime.batch import Partition
+from ops.archive import columns
+from ops.archive.segments import Choice, chosen, in_order
+from schemas.body import Malformed, parse
+from schemas.process import sync_directory
+
+# Longer than a segment may be open (ARCHIVE_SEGMENT_AGE_S).
+SETTLE = timedelta(hours=2)
+OBJECT_BYTES_MIN = 16 << 20
+MEMORY = "1GB"
+
+
+class NoDuckDB(Exception):
+    """The package duckdb is not installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """One hour's file."""
+
+    path: Path
+    records: int
+
+
+class Hours:
+    """
+    The segments of closed hours, by topic and hour.
+
+    Partition and offset make a name, and take 16 bytes of memory where a name takes 120: a year has
+    millions of names.
+    """
+
+    def __init__(self) -> None:
+        self._places: defaultdict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
+
+    def add(self, name: str, *, before: datetime) -> None:
+        """Add a segment if its hour had ended SETTLE before `before`."""
+        hour = segment.hour(name)
+        if segment.BEGINNING < hour <= f"{before - SETTLE - timedelta(hours=1):%Y-%m-%dT%H}":
+            topic, number, _ = name.rsplit("/", 2)
+            self._places[topic, hour].extend((int(number), segment.first_offset(name)))
+
+    def __iter__(self) -> Iterator[tuple[str, str, list[str]]]:
+        """Yield each topic and hour with its names, in their order."""
+        for (topic, hour), places in sorted(self._places.items()):
+            pairs = zip(places[::2], places[1::2], strict=True)
+            yield (
+                topic,
+                hour,
+                [
+                    segment.name_of_hour(Partition(topic, number), offset=offset, hour=hour)
+                    for number, offset in pairs
+                ],
+            )
+
+
+async def copy(
+    store: Store, to: Path, *, choice: Choice, now: datetime
+) -> AsyncGenerator[Copied | None]:
+    """
+    Make the files that are not there yet; yield each as it is made, None for one that is there.
+
+    Raises:
+        NoDuckDB: the package is not installed.
+        Damaged: a segment is not what was written.
+        Unavailable: the store does not answer.
+        OSError: the file cannot be written.
+    """
+    database = _database()
+    with database:
+        hours = Hours()
+        async for name in chosen(store, choice):
+            hours.add(name, before=now)
+        for topic, hour, of_hour in hours:
+            path = to / topic / f"{hour}.parquet"
+            known = _made_of(database, path) if path.exists() else set()
+            fresh = [name for name in of_hour if name not in known]
+            # Where some of the hour has expired, the copy has more than the archive.
+            if known - set(of_hour) or (
+                known
+                and not [n async for n, s in in_order(fresh, store.summary) if s and s.records]
+            ):
+                yield None
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
+                records = await _make(database, store, of_hour, path, Path(scratch))
+            yield Copied(path=path, records=records) if records else None
+
+
+async def _make(database: Any, store: Store, names: list[str], path: Path, scratch: Path) -> int:
+    lines = scratch / "lines.jsonl.zst"
+    records, longest, made_of = 0, 0, []
+    with lines.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:
+        async for name, content in in_order(names, store.read):
+            if content is None:
+                continue  # expired meanwhile
+            count, longest_here = await asyncio.to_thread(_append, out, name, content)
+            records, longest = records + count, max(longest, longest_here)
+            if count:
+                made_of.append(name)
+    if records:
+        query = columns.query(str(lines), line_bytes_max=max(OBJECT_BYTES_MIN, longest + 1))
+        whole = scratch / path.name
+        await asyncio.to_thread(
+            database.execute,
+            f"copy ({query}) to {columns.text(str(whole))} (format parquet, compression zstd,"
+            f" kv_metadata {{segments: {columns.text(json.dumps(made_of))}}})",
+        )
+        await asyncio.to_thread(_into_place, whole, path)
+    return records
+
+
+def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
+    """Write a segment's records as LINEs; return how many they are and how long the longest is."""
+    count = longest = 0
+    try:
+        for text in segment.read_lines(content):
+            line = _row(msgspec.json.decode(text, type=Line))
+            out.write(line)
+            count, longest = count + 1, max(longest, len(line))
+    except Damaged as damaged:
+        raise Damaged(f"{name}: {damaged}") from damaged
+    return count, longest
+
+
+def _row(line: Line) -> bytes:
+    try:
+        body: str | None = line.value.decode()
+    except UnicodeDecodeError:
+        body = None
+    try:
+        fields = columns.typed(parse(line.value))
+    except Malformed:
+        fields = {}  # no ingress wrote it
+    row = columns.Row(
+        partition=line.partition,
+        offset=line.offset,
+        timestamp=line.timestamp,
+        key=line.key,
+        headers=line.headers,
+        body=body,
+        fields=fields,
+    )
+    return msgspec.json.encode(row) + b"\n"
+
+
+def _into_place(whole: Path, path: Path) -> None:
+    with whole.open("rb") as file:
+        os.fsync(file.fileno())
+    whole.replace(path)
+    sync_directory(path.parent)
+
+
+def _made_of(database: Any, path: Path) -> set[str]:
+    found = database.execute(
+        "select decode(value) from parquet_kv_metadata(?) where decode(key) = 'segments'",
+        [str(path)],
+    ).fetchone()
+    return set(json.loads(found[0])) if found else set()
+
+
+def _database() -> Any:
+    try:
+        import duckdb  # noqa: PLC0415 - only this command needs it, and most machines do without
+    except ImportError as error:
+        how = "make setup, or pip install '.[analysis]', in the checkout"
+        raise NoDuckDB(f"duckdb is not installed: {how}") from error
+    database = duckdb.connect(config={"memory_limit": MEMORY})
+    database.execute("set timezone = 'UTC'")
+    return database

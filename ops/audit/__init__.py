@@ -1,0 +1,1 @@
+"""`hookline audit`: prove that every callback is in every sink exactly once."""

@@ -1,0 +1,100 @@
+"""Read the database for an audit, in a thread that can be ended if the server hangs."""
+
+import asyncio
+import os
+import socket
+import time
+
+import psycopg
+from psycopg import sql
+
+from consumers.sync.tables import SCHEMA_VERSION
+from ops.audit.sources import NotAudited, Unread
+from ops.audit.tally import Tally
+
+CONNECT_S_MAX = 10
+# The time in which the server must send the first or the next receipts.
+DATABASE_S_MAX = 120.0
+RECEIPTS = 10_000
+
+
+async def read_receipts(conninfo: str, tally: Tally) -> None:
+    """
+    Read all receipts, and the rows of the ledger's callbacks.
+
+    A receipt counts only if the row of its callback exists.
+
+    Raises:
+        Unread: the database does not answer, or has no such tables.
+        NotAudited: its tables are of another version.
+    """
+    reading = _Reading(conninfo, tally)
+    thread = asyncio.create_task(asyncio.to_thread(reading.run))
+    try:
+        while not thread.done():
+            await asyncio.wait((thread,), timeout=1.0)
+            if time.monotonic() > reading.moved_at + DATABASE_S_MAX:
+                raise Unread(f"PostgreSQL: nothing came for {DATABASE_S_MAX:g} s")
+        await thread
+    except psycopg.Error as error:
+        raise Unread(f"PostgreSQL: {str(error).splitlines()[0]}") from error
+    finally:
+        if not thread.done():
+            reading.interrupt()
+            await asyncio.wait((thread,))
+            thread.exception()
+
+
+class _Reading:
+    """One reading of the database."""
+
+    def __init__(self, conninfo: str, tally: Tally) -> None:
+        self.moved_at = time.monotonic()
+        self._conninfo = conninfo
+        self._tally = tally
+        self._socket: int | None = None
+
+    def run(self) -> None:
+        """Read; psycopg's errors are passed on."""
+        with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
+            self._socket = connection.fileno()
+            versions = connection.execute("select version from hookline.schema_version").fetchall()
+            if versions != [(SCHEMA_VERSION,)]:
+                raise NotAudited(
+                    f"PostgreSQL: the tables in the schema hookline have version "
+                    f"{', '.join(str(version) for (version,) in versions) or 'none'}; this release "
+                    f"audits version {SCHEMA_VERSION}. Audit with the release that made the tables"
+                )
+            self._receipts(connection)
+            for table in ("messages", "callbacks"):
+                self.moved_at = time.monotonic()
+                bodies = connection.execute(
+                    sql.SQL(
+                        "select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')"
+                        " from hookline.{} where ce_id = any(%s)"
+                    ).format(sql.Identifier(table)),
+                    (self._tally.ledger_ids,),
+                )
+                for identity, sha256 in bodies:
+                    self._tally.see_row(identity, sha256)
+
+    def _receipts(self, connection: psycopg.Connection) -> None:
+        self._tally.forget_receipts()
+        with connection.cursor(name="receipts") as receipts:
+            receipts.execute(
+                "select r.origin, r.sequence, r.ce_id,"
+                " coalesce(sha256(m.raw), m.body_sha256, sha256(c.raw), c.body_sha256)"
+                " from hookline.receipts r left join hookline.messages m using (ce_id)"
+                " left join hookline.callbacks c using (ce_id)"
+                " where m.ce_id is not null or c.ce_id is not null"
+            )
+            while some := receipts.fetchmany(RECEIPTS):
+                self.moved_at = time.monotonic()
+                self._tally.see_receipts(some)
+
+    def interrupt(self) -> None:
+        """Make the thread end with an error, even if the server hangs."""
+        if self._socket is not None:
+            # A copy: the thread may be closing its own.
+            with socket.socket(fileno=os.dup(self._socket)) as copy:
+                copy.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,100 @@
+"""Read both topics for an audit: on from the last call's end, over a new connection each time."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from ops.audit.sources import Changed, Unread
+from ops.audit.tally import Tally
+from schemas.clients import kafka_failures, started
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+# The time in which Kafka must connect, or send something while there are records to read.
+KAFKA_S_MAX = 30.0
+
+
+class TopicReader:
+    """Reads both topics into a tally, each record once."""
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def read(self, tally: Tally) -> None:
+        """
+        Read from where the last call ended to the present ends.
+
+        Raises:
+            Unread: Kafka does not answer, or lacks a topic; what was read is not read again.
+            Changed: Kafka does not have the next records any more.
+        """
+        try:
+            # If the client cancels a task of its own, this is an outage, too.
+            with kafka_failures(kinds=()):
+                # A client that reads topics would wait for one that does not exist.
+                async with self._connected() as client:
+                    missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
+                if missing:
+                    raise Unread(
+                        f"Kafka at {self._bootstrap_servers} has no topic"
+                        f" {' and no topic '.join(sorted(missing))}; create it with:"
+                        " hookline topics apply"
+                    )
+                async with self._connected(CALLBACKS.name, DEAD_LETTERS.name) as client:
+                    await self._read(client, tally)
+        except (KafkaError, TimeoutError) as error:
+            raise Unread(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
+
+    async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
+        partitions = sorted(client.assignment())
+        beginnings = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        for tp in partitions:
+            position = self._positions.setdefault(tp, beginnings[tp])
+            if not beginnings[tp] <= position <= ends[tp]:
+                raise Changed(
+                    f"{tp.topic}/{tp.partition} was read up to offset {position}, and has offsets"
+                    f" {beginnings[tp]} to {ends[tp]} now"
+                )
+            client.seek(tp, position)
+        tally.see_beginnings(
+            {tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name}
+        )
+        moved_at = time.monotonic()
+        while any(self._positions[tp] < ends[tp] for tp in partitions):
+            before = sum(self._positions.values())
+            for tp, records in (await client.getmany(timeout_ms=500)).items():
+                for record in records:
+                    self._see(tp, record, tally)
+            for tp in partitions:
+                # The end of a partition may consist of transaction markers.
+                self._positions[tp] = max(self._positions[tp], await client.position(tp))
+            if sum(self._positions.values()) > before:
+                moved_at = time.monotonic()
+            elif time.monotonic() > moved_at + KAFKA_S_MAX:
+                raise TimeoutError(f"nothing came for {KAFKA_S_MAX:g} s")
+
+    def _see(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
+        # A client whose metadata change may begin again; a new partition is for the next call.
+        if record.offset < self._positions.get(tp, record.offset + 1):
+            return
+        self._positions[tp] = record.offset + 1
+        see = tally.see_dead_letter if tp.topic == DEAD_LETTERS.name else tally.see_record
+        see(tp.partition, record.offset, record.headers, record.value or b"")
+
+    @asynccontextmanager
+    async def _connected(self, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+        # Without a group every partition of the topics is read.
+        client = AIOKafkaConsumer(
+            *topics,
+            bootstrap_servers=self._bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        async with started(client, KAFKA_S_MAX):
+            yield client

@@ -1,0 +1,1 @@
+"""`hookline demo`: run the whole pipeline on one machine, kill its parts and prove the result."""

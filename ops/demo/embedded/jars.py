@@ -1,0 +1,73 @@
+"""Jars from Maven coordinates, each held to its SHA-256, kept in a cache of our own."""
+
+import contextlib
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ops.demo.embedded.child import Missing, cache_directory
+
+KAFKA = Path(__file__).with_name("kafka.jars")
+DOWNLOADS_AT_ONCE = 8
+
+
+def jars(listed: Path) -> list[Path]:
+    """
+    Return the jars of a list, downloaded if they are not in the cache (Kafka's: 45 MB, some 10 s).
+
+    Raises:
+        Missing: jgo is not installed, or a jar cannot be had or is not the one that was listed.
+    """
+    wanted = [line.split() for line in listed.read_text().splitlines() if line.strip()]
+    directory = cache_directory() / "jars"
+    directory.mkdir(parents=True, exist_ok=True)
+    with _alone(directory):
+        absent = [
+            (coordinate, sha256)
+            for coordinate, sha256 in wanted
+            if not _path(directory, coordinate, sha256).exists()
+        ]
+        if absent:
+            _download(absent, directory)
+    return [_path(directory, coordinate, sha256) for coordinate, sha256 in wanted]
+
+
+def _path(directory: Path, coordinate: str, sha256: str) -> Path:
+    _, artifact, version = coordinate.split(":")
+    return directory / f"{artifact}-{version}-{sha256[:12]}.jar"
+
+
+def _download(absent: list[tuple[str, str]], directory: Path) -> None:
+    try:
+        from jgo.maven import MavenContext  # noqa: PLC0415 - of the `embedded` extra
+    except ImportError as error:
+        raise Missing("jgo is not installed: pip install 'hookline[embedded]'") from error
+
+    with TemporaryDirectory(dir=directory) as scratch:
+        maven = MavenContext(repo_cache=Path(scratch).resolve())
+
+        def fetch(coordinate: str, sha256: str) -> None:
+            group, artifact, version = coordinate.split(":")
+            try:
+                jar = maven.project(group, artifact).at_version(version).artifact().resolve()
+            except Exception as error:
+                raise Missing(f"{coordinate} cannot be downloaded: {error}") from error
+            found = hashlib.sha256(jar.read_bytes()).hexdigest()
+            if found != sha256:
+                raise Missing(f"{coordinate} is not the listed one: SHA-256 {found}, not {sha256}")
+            # A rename: a run that is killed leaves whole jars or none.
+            shutil.move(jar, _path(directory, coordinate, sha256))
+
+        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
+            list(pool.map(lambda wanted: fetch(*wanted), absent))
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    with (directory / "lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

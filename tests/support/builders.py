@@ -1,0 +1,192 @@
+"""Things that tests are about, with sane values where a test does not care."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from ingress.apps import Apps
+from ingress.http.complaints import Complaints
+from ingress.http.receiver import Door
+from ingress.http.server import PublicServer
+from ingress.settings import IngressSettings
+from ingress.spool.directory import take
+from ingress.spool.intake import Intake
+from ingress.spool.row import Row
+from ingress.spool.spool import Spool
+from schemas import record as wire
+from schemas.event import place
+
+SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
+APP = "1400000001"
+P0 = Partition("tim.callbacks.v1", 0)
+P1 = Partition("tim.callbacks.v1", 1)
+
+# What a sender with a broken clock writes as MsgTime, or in place of it.
+MAD_TIMES: list[Any] = [
+    *(0, -1, -(10**12), 10**17, 10**18, 10**30, 2_556_144_000, "2556144000", "tomorrow", ""),
+    *(1764688415.5, 1e300, True, None, [1764688415], {"s": 1}),
+]
+
+
+def a_body(**fields: Any) -> bytes:
+    """Return a C2C message's body; `fields` replace or add to its own."""
+    document = {
+        "CallbackCommand": "C2C.CallbackAfterSendMsg",
+        "From_Account": "jared",
+        "To_Account": "Jonh",
+        "MsgKey": "48374_2837546_1557481126",
+        "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "red packet"}}],
+    }
+    return json.dumps(document | fields).encode()
+
+
+def a_callback(body: bytes | None = None, **fields: Any) -> wire.Callback:
+    """Return a request as the ingress sees it."""
+    values: dict[str, Any] = {
+        "sdkappid": APP,
+        "command": "",
+        "client_ip": "10.1.2.3",
+        "opt_platform": "iOS",
+        "received_at_ms": 1_700_000_000_123,
+        "body": a_body() if body is None else body,
+    }
+    return wire.Callback(**(values | fields))
+
+
+def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.Record:
+    """Return a record on its way into a spool."""
+    body = a_body(MsgKey=f"key-{number}") if value is None else value
+    return wire.callback_record(a_callback(body))
+
+
+async def store(intake: Intake, record: wire.Record, received_at_ms: int) -> None:
+    """Return once `record` is on disk; raises Full or Broken if it is not."""
+    on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def told(failure: Exception | None) -> None:
+        if failure:
+            on_disk.set_exception(failure)
+        else:
+            on_disk.set_result(None)
+
+    intake.put(record, received_at_ms, told)
+    await on_disk
+
+
+def headers_of(record: wire.Record) -> dict[str, str]:
+    """Return a record's headers as text."""
+    return {name: value.decode() for name, value in record.headers}
+
+
+def a_record(offset: int, *, timestamp_ms: int = 1_700_000_000_000, value: bytes = b"{}") -> Record:
+    """Return a record as a consumer sees it."""
+    headers = (
+        ("ce_id", b"%032x" % offset),
+        ("ce_origin", b"o" * 16),
+        ("ce_sequence", b"%d" % offset),
+    )
+    return Record(offset, timestamp_ms, b"key", value, headers)
+
+
+def a_stored_record(
+    offset: int, body: bytes | None = None, *, origin: str = "o" * 16, **fields: Any
+) -> Record:
+    """Return a record as a consumer sees it, with all that a real one has; it differs by offset."""
+    callback = a_callback(a_body(MsgKey=f"key-{offset}") if body is None else body, **fields)
+    made = wire.callback_record(callback)
+    headers = tuple(wire.numbered(made.headers, origin, offset + 1))
+    return Record(offset, callback.received_at_ms, made.key, made.value, headers)
+
+
+def a_stored_batch(
+    *records: Record, begins_at: int | None = None, next_offset: int | None = None
+) -> Batch:
+    """Return a batch of `records`, which may begin before the first and end behind the last."""
+    return Batch(
+        partition=P0,
+        begins_at=records[0].offset if begins_at is None else begins_at,
+        reached=reached(records, next_offset=next_offset),
+        records=records,
+    )
+
+
+def reached(
+    records: Sequence[Record], *, next_offset: int | None = None, topic_id: str | None = None
+) -> Position:
+    """Return the position after `records`."""
+    last = records[-1]
+    return Position(
+        last.offset + 1 if next_offset is None else next_offset,
+        (last.offset, *place(last.headers)),
+        topic_id,
+    )
+
+
+def set_aside(batch: Batch) -> Batch:
+    """Return `batch` when all its records were set aside."""
+    return replace(batch, records=())
+
+
+def a_batch(*offsets: int, partition: Partition = P0) -> Batch:
+    """Return a batch of records at `offsets`."""
+    records = tuple(a_record(offset) for offset in offsets)
+    return Batch(
+        partition=partition, begins_at=offsets[0], reached=reached(records), records=records
+    )
+
+
+def ingress_settings(directory: Path, **fields: Any) -> IngressSettings:
+    """Return settings for an ingress in `directory`."""
+    values: dict[str, Any] = {"sdkappids": (APP,), "spool_dir": directory, "path": "/callback"}
+    return IngressSettings(**(values | fields))
+
+
+class PublicPort:
+    """A public port on loopback and what is behind it."""
+
+    def __init__(self, server: PublicServer, spool: Spool, address: tuple[str, int]) -> None:
+        self.server = server
+        self.spool = spool
+        self.host, self.port = address
+        self.url = f"http://{self.host}:{self.port}"
+
+    def stored(self) -> list[Row]:
+        """Return what is in the spool."""
+        return self.spool.since(0, rows_max=10_000, bytes_max=1 << 30)
+
+
+@asynccontextmanager
+async def public_port(
+    directory: Path,
+    *,
+    body_bytes_max: int = 1 << 20,
+    spool_bytes_max: int = 1 << 20,
+    **fields: Any,
+) -> AsyncIterator[PublicPort]:
+    """Yield a public port with a real spool in `directory`; `fields` are settings."""
+    settings = ingress_settings(directory, **fields)
+    spool = take(directory, bytes_max=spool_bytes_max)
+    intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20, stored=asyncio.Event())
+    apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
+    server = PublicServer(
+        Door(intake, apps, path=settings.path),
+        Complaints(),
+        settings,
+        body_bytes_max=body_bytes_max,
+    )
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield PublicPort(server, spool, runner.addresses[0][:2])
+    finally:
+        await runner.cleanup()
+        await intake.close()
+        spool.close()

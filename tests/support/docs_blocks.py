@@ -1,0 +1,19 @@
+"""The commands and examples that the docs show."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of all pages, in order."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+    return [block for page in PAGES for block in fence.findall(page.read_text())]
+
+
+def the_block(part: str, language: str = "sh") -> str:
+    """Return the one block that holds `part`; it may stand on several pages."""
+    (found,) = {block for block in blocks(language) if part in block}
+    return found

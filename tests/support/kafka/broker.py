@@ -1,0 +1,75 @@
+"""A broker that tests from outside may freeze, kill and start again."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from support.processes.ingress import until
+
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+
+# A killed broker may come back once its old session has ended. With the product's 3 s twenty kills
+# take a minute longer.
+_SOON_BACK = "broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=200\n"
+
+
+class Broker:
+    """An embedded Kafka."""
+
+    def __init__(self, directory: Path) -> None:
+        self._kafka = EmbeddedKafka(directory)
+        with (directory / "server.properties").open("a") as properties:
+            properties.write(_SOON_BACK)
+        self.address = self._kafka.address
+
+    def start(self) -> None:
+        """Start it and return when it listens."""
+        self._kafka.start()
+
+    async def make_topics(self) -> None:
+        """Make the topics."""
+        await apply_topics(self.address, body_bytes_max=1 << 20, replicas=1)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._kafka.kill()
+
+    async def start_again(self) -> None:
+        """Start it on its data and return when it listens."""
+        self._kafka.launch()
+
+        def listens() -> bool:
+            assert self._kafka.process is not None
+            assert self._kafka.process.poll() is None, f"Kafka ended; see {self._kafka.log}"
+            return self._kafka.listens()
+
+        await until(listens, "the killed broker listens again", 60)
+
+    def freeze(self) -> None:
+        """Have it stand still; its connections stay."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Freeze it for the time of the block."""
+        self.freeze()
+        try:
+            yield
+        finally:
+            self.thaw()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._kafka.process is not None
+        self._kafka.process.send_signal(number)
+
+
+def running_broker(directory: Path) -> contextlib.AbstractContextManager[Broker]:
+    """Run a broker in `directory` for the time of the block."""
+    return child.running(Broker(directory))

@@ -1,0 +1,199 @@
+"""The product's parts on a real Kafka, as integration tests put them together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.structs import ConsumerRecord
+from support.builders import a_body, a_callback, store
+from support.fakes import MemoryDeadLetters
+
+from consumers.runtime.batch import Limits
+from consumers.runtime.dead_letters import KafkaDeadLetters
+from consumers.runtime.group import kafka_source
+from consumers.runtime.handler import Handler
+from consumers.runtime.runner import Runner
+from ingress.forward.forwarder import Forwarder
+from ingress.spool.directory import take
+from ingress.spool.intake import Intake
+from ingress.spool.spool import Spool
+from ops.audit.ends import Ends
+from schemas.record import ORIGIN, SEQUENCE, Record, callback_record
+from schemas.topics import CALLBACKS
+
+BODY_BYTES_MAX = 1 << 20
+
+
+class Pipe:
+    """A spool with its intake and forwarder, which may be abandoned and begun anew."""
+
+    def __init__(self, bootstrap_servers: str, directory: Path) -> None:
+        self.bootstrap_servers = bootstrap_servers
+        self.spool: Spool = take(directory, bytes_max=64 << 20)
+        # The one that runs, or ran last.
+        self.forwarder: Forwarder | None = None
+
+    def fault(self) -> str:
+        """Return what keeps the forwarder from forwarding, "" if nothing does."""
+        return self.forwarder.fault if self.forwarder else "none runs"
+
+    async def ends(self) -> Ends:
+        """Return the end of the spool, as an audit asks for it."""
+        return Ends(known={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
+
+    def close(self) -> None:
+        """Let the spool go."""
+        self.spool.close()
+
+    async def store(self, records: Iterable[Record]) -> None:
+        """Put `records` on disk."""
+        async with self._intake() as (intake, _):
+            await asyncio.gather(*(store(intake, record, 1) for record in records))
+
+    async def forward(
+        self,
+        *,
+        until: Callable[[], bool] | None = None,
+        seconds: float = 30,
+        kind: type[Forwarder] = Forwarder,
+    ) -> None:
+        """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
+        async with self._intake() as (intake, stored):
+            forwarder = kind(
+                self.spool,
+                bootstrap_servers=self.bootstrap_servers,
+                body_bytes_max=BODY_BYTES_MAX,
+                stored=stored,
+                intake=intake,
+            )
+            self.forwarder = forwarder
+            running = asyncio.create_task(forwarder.run())
+            done = until or (
+                lambda: not forwarder.fault and forwarder.forwarded == self.spool.last_sequence
+            )
+            try:
+                async with asyncio.timeout(seconds):
+                    while not done():  # noqa: ASYNC110 - the product says it by a number
+                        await asyncio.sleep(0.005)
+            finally:
+                running.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await running
+        if until is None:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Return when readers see what was committed: a broker answers a little before that."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.bootstrap_servers, transactional_id=self.spool.origin
+        ):
+            pass
+
+    @asynccontextmanager
+    async def _intake(self) -> AsyncIterator[tuple[Intake, asyncio.Event]]:
+        stored = asyncio.Event()
+        intake = Intake(
+            self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20, stored=stored
+        )
+        try:
+            yield intake, stored
+        finally:
+            await intake.close()
+
+
+def many(count: int, first: int = 1, *, people: int = 20) -> list[Record]:
+    """Return records of `count` callbacks that differ, of so many conversations."""
+    bodies = (
+        a_body(MsgKey=f"key-{number}", From_Account=f"user{number % people}")
+        for number in range(first, first + count)
+    )
+    return [callback_record(a_callback(body)) for body in bodies]
+
+
+async def in_topic(
+    bootstrap_servers: str, origin: str | None, topic: str = CALLBACKS.name
+) -> list[ConsumerRecord[bytes, bytes]]:
+    """Return what a read_committed reader sees of `origin`, or of all, partition by partition."""
+    reader = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    await reader.start()
+    try:
+        partitions = list(reader.assignment())
+        ends = await reader.end_offsets(partitions)
+        found: list[ConsumerRecord[bytes, bytes]] = []
+        while any([await reader.position(tp) < ends[tp] for tp in partitions]):
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                found += [
+                    record
+                    for record in records
+                    if origin is None or dict(record.headers).get(ORIGIN) == origin.encode()
+                ]
+        return sorted(found, key=lambda record: (record.partition, record.offset))
+    finally:
+        await reader.stop()
+
+
+async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
+    """Have the topic begin at these offsets, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({tp: RecordsToDelete(offset) for tp, offset in offsets.items()})
+    await admin.close()
+
+
+def sequences(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[int]:
+    """Return the records' sequences."""
+    return [int(dict(record.headers)[SEQUENCE]) for record in records]
+
+
+async def run_until(
+    handler: Handler,
+    holds: Callable[[], bool],
+    *,
+    bootstrap_servers: str,
+    group: str,
+    limits: Limits,
+    seconds: float = 40,
+    dead_letters: bool = False,
+) -> None:
+    """Run a consumer on the main topic until `holds`, then leave the group."""
+    real = KafkaDeadLetters(
+        bootstrap_servers=bootstrap_servers, record_bytes_max=BODY_BYTES_MAX, group=group
+    )
+    runner = Runner(
+        name="test",
+        handler=handler,
+        limits=limits,
+        dead_letters=real if dead_letters else MemoryDeadLetters(),
+    )
+    stop = asyncio.Event()
+
+    async def watch() -> None:
+        while not holds():  # noqa: ASYNC110 - files on disk tell no one
+            await asyncio.sleep(0.02)
+        stop.set()
+
+    async with (
+        asyncio.timeout(seconds),
+        asyncio.TaskGroup() as tasks,
+        kafka_source(
+            bootstrap_servers=bootstrap_servers,
+            group=group,
+            topic=CALLBACKS.name,
+            assignments=runner,
+        ) as source,
+    ):
+        watching = tasks.create_task(watch())
+        try:
+            await runner.run(source, stop)
+        finally:
+            watching.cancel()

@@ -1,0 +1,91 @@
+"""A broker that clients reach by a proxy alone, and what is left of them in the end."""
+
+import asyncio
+import contextlib
+import gc
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import uvloop
+from support.kafka.tcp_proxy import tcp_proxy
+
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+
+LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
+    "asyncio": asyncio.run,  # type: ignore[dict-item]
+    "uvloop": uvloop.run,  # type: ignore[dict-item]
+}
+
+
+class Behind(NamedTuple):
+    """A broker that is reached by a proxy alone: the address that it gives is the proxy's."""
+
+    port: int
+    proxy_port: int
+
+    @property
+    def address(self) -> str:
+        """What clients connect to."""
+        return f"127.0.0.1:{self.proxy_port}"
+
+
+@contextlib.contextmanager
+def kafka_behind_a_proxy(directory: Path) -> Iterator[Behind]:
+    """Run a broker with the topics for the time of the block; each test brings the proxy."""
+    kafka = EmbeddedKafka(directory)
+    proxied = Behind(kafka.port, child.free_port())
+    with kafka._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
+        properties.write(f"advertised.listeners=PLAINTEXT://{proxied.address}\n")
+
+    async def make_topics() -> None:
+        async with tcp_proxy(proxied.port, proxied.proxy_port):
+            await apply_topics(proxied.address, body_bytes_max=1 << 20, replicas=1)
+
+    with child.running(kafka):
+        asyncio.run(make_topics())
+        yield proxied
+
+
+class Watch:
+    """What a loop complains of, and what is left of clients."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.complaints: list[str] = []
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: self.complaints.append(str(context))
+        )
+
+    async def assert_nothing_left(self, what: str) -> None:
+        """No task, no connection, nothing that was never retrieved."""
+        gc.collect()
+        deadline = time.monotonic() + 2
+        while left := [*_tasks_of_aiokafka(), *_connections_to(self._port)]:
+            assert time.monotonic() < deadline, (what, left)
+            await asyncio.sleep(0.01)
+        gc.collect()
+        await asyncio.sleep(0)
+        assert self.complaints == [], (what, self.complaints[:3])
+
+
+def _tasks_of_aiokafka() -> list[str]:
+    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
+    return [str(each) for each in coroutines if "aiokafka" in each.cr_code.co_filename]
+
+
+def _connections_to(port: int) -> list[str]:
+    """Return the connections of this process to a port. The broker has some to itself."""
+    mine = set()
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            mine.add(str(fd.readlink()))
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return [
+        f"a connection in state {line[3]}"
+        for line in lines
+        if line[2].endswith(f":{port:04X}") and f"socket:[{line[9]}]" in mine
+    ]

@@ -1,0 +1,234 @@
+"""A topic that changes under three running consumers, and what each sink has of each origin."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from support.archive.reader import SUFFIX, read
+from support.builders import a_body, a_callback
+from support.processes.consumer import Consumer
+from support.processes.ingress import until
+from valkey import Valkey
+
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
+from ops.topics import apply_topics
+from schemas.record import callback_record, numbered
+from schemas.topics import CALLBACKS
+
+NAMES = ("archive", "sync", "counters")
+# The promise: within this time a consumer of another topic has stopped.
+STOPPED_S_MAX = 30.0
+
+
+async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> None:
+    """Append `count` callbacks of an origin, in transactions as an ingress does."""
+    async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=origin) as producer:
+        for begin in range(first, first + count, 50):
+            async with producer.transaction():
+                for sequence in range(begin, min(begin + 50, first + count)):
+                    body = a_body(
+                        MsgKey=f"{origin}-{sequence}", From_Account=f"user{sequence % 97}"
+                    )
+                    made = callback_record(a_callback(body))
+                    await producer.send(
+                        CALLBACKS.name,
+                        made.value,
+                        made.key,
+                        headers=numbered(made.headers, origin, sequence),
+                    )
+
+
+async def recreate_topic(kafka: str) -> None:
+    """Delete the topic and create it again, at once."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.delete_topics([CALLBACKS.name])
+    finally:
+        await admin.close()
+    done = await apply_topics(kafka, body_bytes_max=1 << 20, replicas=1)
+    assert f"{CALLBACKS.name}: created with {CALLBACKS.partitions} partitions" in done
+
+
+async def add_partitions(kafka: str, count: int) -> None:
+    """Have the topic have `count` partitions."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        await admin.create_partitions({CALLBACKS.name: NewPartitions(count)})
+    finally:
+        await admin.close()
+
+
+async def ends_of(kafka: str) -> dict[TopicPartition, int]:
+    """Return where each partition ends."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
+        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+        return dict(await reader.end_offsets(partitions))
+
+
+def origins_in(archive: Path) -> Counter[str]:
+    """Return how many records of each origin are in the segments under a directory."""
+    return Counter(
+        line["headers"]["ce_origin"]
+        for path in archive.rglob(f"*{SUFFIX}")
+        for line in read(str(path), path.read_bytes()).lines
+    )
+
+
+@dataclass
+class Sinks:
+    """The three sinks. `archive` may be another directory later."""
+
+    archive: Path
+    postgres: EmbeddedPostgres
+    valkey: EmbeddedValkey
+
+    def held(self) -> dict[str, Counter[str]]:
+        """Return how many records of each origin each sink has; doubled ones count twice."""
+        return {
+            "archive": origins_in(self.archive),
+            "sync": self._sync(),
+            "counters": self._counters(),
+        }
+
+    def partitions(self) -> set[int]:
+        """Return the partitions of which every sink has records."""
+        in_archive = {
+            int(path.parent.name)
+            for path in self.archive.rglob(f"*{SUFFIX}")
+            if read(str(path), path.read_bytes()).lines
+        }
+        with psycopg.connect(self.postgres.conninfo) as connection:
+            rows = connection.execute(
+                "select partition from hookline.positions where last_offset is not null"
+            ).fetchall()
+        with Valkey.from_url(self.valkey.url) as client:
+            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
+        in_counts = {int(field.rpartition(b"/")[2]) for field in applied}
+        return in_archive & {number for (number,) in rows} & in_counts
+
+    def forget_positions(self) -> None:
+        """Do as docs/operations.md says where a topic was recreated."""
+        with psycopg.connect(self.postgres.conninfo) as connection:
+            connection.execute("delete from hookline.positions")
+        with Valkey.from_url(self.valkey.url) as client:
+            client.delete("hookline:positions")
+
+    def _sync(self) -> Counter[str]:
+        with psycopg.connect(self.postgres.conninfo) as connection:
+            try:
+                rows = connection.execute("select origin from hookline.receipts").fetchall()
+            except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+                return Counter()  # not made yet
+        return Counter(origin for (origin,) in rows)
+
+    def _counters(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        with Valkey.from_url(self.valkey.url) as client:
+            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
+        for field, count in applied.items():
+            found[field.decode().split("/")[0]] += int(count)
+        return found
+
+
+class Three:
+    """Archive, sync and counters, a process each."""
+
+    def __init__(self, kafka: str, sinks: Sinks, directory: Path) -> None:
+        self.sinks = sinks
+        self._kafka = kafka
+        self._directory = directory
+        self._launched = 0
+        self.members: dict[str, Consumer] = {}
+
+    def launch(self, *, rebuild: bool = False) -> None:
+        """Start them."""
+        self._launched += 1
+        settings: dict[str, dict[str, object]] = {
+            "archive": {"url": self.sinks.archive, "segment_age_s": 1},
+            "sync": {"postgres": self.sinks.postgres.conninfo},
+            "counters": {"valkey": self.sinks.valkey.url},
+        }
+        for name in NAMES:
+            log = self._directory / f"{name}-{self._launched}.log"
+            env = {"CONSUMER_REBUILD": "true"} if rebuild else {}
+            self.members[name] = Consumer(name, self._kafka, log, env=env, **settings[name])
+            self.members[name].launch()
+
+    async def until_held(self, expected: Counter[str], seconds: float = 60) -> float:
+        """Return how long it took until each sink had exactly this."""
+
+        def holds() -> bool:
+            for name, member in self.members.items():
+                assert member.runs, f"{name} ended: {member.log.read_text()[-2000:]}"
+            return all(held == expected for held in self.sinks.held().values())
+
+        try:
+            return await until(holds, f"each sink has {expected}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; the sinks have {self.sinks.held()}") from error
+
+    async def until_stopped(self) -> dict[str, tuple[float, str]]:
+        """Return of each how long it took until it ended, and the reason that it gave."""
+        begun, ended = time.monotonic(), dict[str, tuple[float, str]]()
+        while len(ended) < len(self.members):
+            for name, member in self.members.items():
+                if name not in ended and not member.runs:
+                    assert member.process.returncode == 1
+                    text = member.log.read_text()
+                    ended[name] = (time.monotonic() - begun, text.rpartition(" stops.\n")[2])
+            if time.monotonic() > begun + STOPPED_S_MAX:
+                going_on = sorted(self.members.keys() - ended.keys())
+                raise AssertionError(
+                    f"after {STOPPED_S_MAX:g} s {going_on} go on; the sinks have "
+                    f"{self.sinks.held()}"
+                )
+            await asyncio.sleep(0.05)
+        return ended
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Have all stand still for the time of the block."""
+        for member in self.members.values():
+            member.freeze()
+        try:
+            yield
+        finally:
+            for member in self.members.values():
+                member.thaw()
+
+    def stop(self) -> None:
+        """Ask those that run to end, and wait for that."""
+        for member in self.members.values():
+            if member.runs:
+                member.stop()
+        for member in self.members.values():
+            member.process.wait(20)
+
+    def kill(self) -> None:
+        """End them as a crash would."""
+        for member in self.members.values():
+            member.kill()
+
+
+@asynccontextmanager
+async def three_consumers(
+    kafka: str, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, directory: Path
+) -> AsyncIterator[Three]:
+    """Yield three consumers that run, with empty sinks."""
+    three = Three(kafka, Sinks(directory / "archive", postgres, valkey), directory)
+    three.launch()
+    try:
+        yield three
+    finally:
+        three.kill()

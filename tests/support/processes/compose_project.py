@@ -1,0 +1,126 @@
+"""A Compose project of a test's own, from this checkout. Without a Docker engine it fails."""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+from typing import Any
+
+from support.docs_blocks import ROOT
+from support.processes.blackbox import SINKS
+
+RATE = 100
+PORTS = ("INGRESS", "GATEWAY_TLS", "STATS", "KAFKA")
+
+
+class Project:
+    """Its containers, networks and volumes; `down` removes them. `settings` are for compose."""
+
+    def __init__(self, **settings: str) -> None:
+        self.name = f"hookline-test-{secrets.token_hex(3)}"
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self._env = os.environ | {
+            "COMPOSE_PROJECT_NAME": self.name,
+            "IMAGE": "hookline-test",
+            "ARCHIVE_SEGMENT_AGE_S": "1",
+            **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
+            **settings,
+        }
+        self.ran: set[str] = set()
+
+    def set(self, **settings: str) -> None:
+        """Change what compose is told from now on."""
+        self._env |= settings
+
+    def run(self, block: str) -> str:
+        """Run a block of the docs and return its stdout."""
+        self.ran.add(block)
+        return self._done(["bash", "-euc", block])
+
+    def compose(self, *arguments: str) -> str:
+        """Run docker compose and return its stdout."""
+        return self._done(["docker", "compose", *arguments])
+
+    def docker(self, *arguments: str) -> str:
+        """Run docker past compose, which would first start what a service depends on."""
+        return self._done(["docker", *arguments])
+
+    def containers(self, *services: str) -> list[str]:
+        """Return the containers of these services, whatever state they are in."""
+        return self.compose("ps", "--all", "--quiet", *services).split()
+
+    def fails(self, *arguments: str) -> str:
+        """Run docker compose, which must end with 1, and return its stderr."""
+        done = self._ran(["docker", "compose", *arguments])
+        assert done.returncode == 1, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done.stderr
+
+    def hookline(self, *arguments: str) -> Any:
+        """Run the command in the ops container and return its JSON."""
+        return json.loads(self.compose("run", "--rm", "-T", "ops", *arguments, "--json"))
+
+    def simulate(self, ledger: str, seconds: int) -> subprocess.Popen[str]:
+        """Start traffic that no other test sends."""
+        return subprocess.Popen(
+            [
+                *("docker", "compose", "run", "--rm", "-T", "ops", "simulate", "--json"),
+                *("--rate", str(RATE), "--seconds", str(seconds), "--ledger", ledger),
+                *("--seed", str(time.time_ns())),
+            ],
+            cwd=ROOT,
+            env=self._env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def prove(self, *options: str) -> dict[str, Any]:
+        """Audit everything: nothing missing, nothing doubled, as many in each place."""
+        report: dict[str, Any] = self.hookline("audit", "--wait", "120", *options)
+        assert (report["missing"], report["doubled"], report["proven"]) == (0, 0, True)
+        for origin in report["origins"]:
+            assert len({origin["sinks"][sink]["sequences"] for sink in SINKS}) == 1
+        stored = sum(origin["accepted"] for origin in report["origins"])
+        print(f"stored {stored}, missing 0, doubled 0")  # noqa: T201
+        return report
+
+    def copy_volume(self, source: str, target: str) -> None:
+        """Make the volume `target` what `source` is."""
+        script = "find /to -mindepth 1 -delete && cp -a /from/. /to/"
+        volumes = [f"{self.name}_{source}:/from:ro", f"{self.name}_{target}:/to"]
+        mounts = [part for volume in volumes for part in ("-v", volume)]
+        self.docker("run", "--rm", "-u", "0", *mounts, "hookline-test", "sh", "-c", script)
+
+    def down(self) -> None:
+        """Remove everything that the project made."""
+        self._done(["docker", "compose", "--profile", "*", "down", "--volumes", "--timeout", "5"])
+
+    def _done(self, command: list[str]) -> str:
+        done = self._ran(command)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def _ran(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=ROOT,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Return free ports below those of outgoing connections."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found += [port] if port not in found else []
+    return found

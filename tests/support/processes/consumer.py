@@ -1,0 +1,142 @@
+"""One `python -m consumers NAME` from outside: its process, its admin port, its group in Kafka."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.group import LeaveGroupRequest
+from support.processes.ingress import Answer, get
+
+from ops.demo.embedded import child
+
+
+class Consumer:
+    """A member of the group `name`, which may be killed, frozen, or told to stop."""
+
+    def __init__(
+        self,
+        name: str,
+        kafka: str,
+        log: Path,
+        *,
+        env: Mapping[str, str] = MappingProxyType({}),
+        **settings: object,
+    ) -> None:
+        """Prepare one; `settings` are the consumer's own in lower case, `env` is what else."""
+        self.name = name
+        self.log = log
+        self.port = child.free_port()
+        # As last read, so that a killed member's figures are known.
+        self.metrics: dict[str, float] = {}
+        self._env = {f"{name.upper()}_{key.upper()}": str(value) for key, value in settings.items()}
+        self._env |= {
+            "HOOKLINE_BOOTSTRAP_SERVERS": kafka,
+            "HOOKLINE_LOG_FORMAT": "text",
+            "CONSUMER_ADMIN_PORT": str(self.port),
+            **env,
+        }
+        # To be changed for a consumer that is not one of the product's own.
+        self.command: Sequence[str] = [sys.executable, "-m", "consumers", name]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Return the process that was launched last."""
+        assert self._process is not None
+        return self._process
+
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def launch(self) -> None:
+        """Start the process."""
+        self._process = child.start(self.command, log=self.log, env=os.environ | self._env)
+
+    def kill(self) -> None:
+        """End the process as a crash would, if there is one."""
+        if self.runs:
+            child.kill(self.process)
+
+    def stop(self) -> None:
+        """Ask the process to end, and do not wait for it."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """Have the process stand still: it will not know that its partitions have moved."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def has_open(self, directory: Path) -> bool:
+        """Tell whether the process has a file open there, with a name or without."""
+        for fd in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if fd.readlink().is_relative_to(directory):
+                    return True
+        return False
+
+    def rss_bytes(self) -> int:
+        """Return the memory that the process takes now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    async def get(self, path: str) -> Answer | None:
+        """Return what the admin port answers, None if it does not."""
+        return await get(self.port, path)
+
+    async def measure(self) -> dict[str, float]:
+        """Return its metrics as they are now, or were last, by their names without CONSUMER_."""
+        if answer := await self.get("/metrics"):
+            lines = (line.rpartition(" ") for line in answer.body.decode().splitlines())
+            self.metrics = {
+                name.removeprefix("consumer_"): float(value)
+                for name, _, value in lines
+                if name.startswith("consumer_")
+            }
+        return self.metrics
+
+
+async def members(kafka: str, group: str) -> tuple[str, list[str]]:
+    """Return the state of a group as the broker has it, and its members' ids."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        found: Any = await admin.describe_consumer_groups([group])
+    finally:
+        await admin.close()
+    described = found[0].groups[0]
+    return described[2], sorted(member[0] for member in described[5])
+
+
+async def bury(kafka: str, group: str) -> None:
+    """
+    Take every member out of a group, in the members' own name.
+
+    The broker takes the dead out after 10 s by itself, and has the living wait for that long.
+    """
+    _, dead = await members(kafka, group)
+    async with _client(kafka) as client:
+        for member in dead:
+            await client.send(client.get_random_node(), LeaveGroupRequest(group, member))
+
+
+@contextlib.asynccontextmanager
+async def _client(kafka: str) -> AsyncIterator[Any]:
+    client = AIOKafkaClient(bootstrap_servers=kafka)
+    await client.bootstrap()
+    try:
+        yield client
+    finally:
+        await client.close()

@@ -1,0 +1,196 @@
+"""One `python -m ingress` from outside: its process, its ports, and what it says of itself."""
+
+import asyncio
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+from ops.demo.embedded import child
+
+APP = "1400000001"
+START_S_MAX = 40.0
+# The sender of real callbacks waits 2 s; a client here waits on, to see what comes.
+ANSWER_S_MAX = 60.0
+GET_S_MAX = 5.0
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Connection:
+    """One connection to a port of the loopback; what goes wrong on it is an OSError or EOFError."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def open(cls, port: int) -> Self:
+        """Connect."""
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    def send(self, request: bytes) -> None:
+        """Send a request or a part of one."""
+        self._writer.write(request)
+
+    async def answer(self) -> Answer:
+        """Return the next answer; after ANSWER_S_MAX without one a TimeoutError is raised."""
+        async with asyncio.timeout(ANSWER_S_MAX):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            headers = {name.lower(): value for name, value in pairs}
+            body = await self._reader.readexactly(int(headers["content-length"]))
+        return Answer(int(head[0].split()[1]), headers, body)
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._writer.close()
+
+
+def post(body: bytes) -> bytes:
+    """Return the request that carries `body` as a callback."""
+    target = f"/?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json"
+    head = f"POST {target} HTTP/1.1\r\nHost: ingress\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+async def get(port: int, path: str) -> Answer | None:
+    """Return what an admin port of the loopback answers within GET_S_MAX, None if it does not."""
+    try:
+        async with asyncio.timeout(GET_S_MAX):
+            connection = await Connection.open(port)
+            connection.send(f"GET {path} HTTP/1.1\r\nHost: admin\r\n\r\n".encode())
+            try:
+                return await connection.answer()
+            finally:
+                connection.close()
+    except (OSError, EOFError, TimeoutError):
+        return None
+
+
+def listens(port: int) -> bool:
+    """Tell whether something takes connections at a port of the loopback."""
+    return child.listens(port)
+
+
+class Ingress:
+    """An ingress that may be killed and started again on its spools and ports."""
+
+    def __init__(
+        self,
+        spools: Path,
+        kafka: str,
+        *,
+        log: Path | None = None,
+        wrap: Sequence[str | Path] = (),
+        **settings: object,
+    ) -> None:
+        """Prepare one; `wrap` is a command that runs it, `settings` are INGRESS_* in lower case."""
+        self.port, self.admin_port = child.free_port(), child.free_port()
+        self.log = log or spools.parent / f"ingress-{self.port}.log"
+        self._wrap = wrap
+        own = {
+            "sdkappids": APP,
+            "spool_dir": spools,
+            "host": "127.0.0.1",
+            "port": self.port,
+            "admin_port": self.admin_port,
+            "unready_s": 0,
+            **settings,
+        }
+        self._env = {f"INGRESS_{name.upper()}": str(value) for name, value in own.items()}
+        self._env["HOOKLINE_BOOTSTRAP_SERVERS"] = kafka
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """Return the process that was launched last."""
+        assert self._process is not None
+        return self._process
+
+    def launch(self) -> None:
+        """Start the process, which is ready some moments later."""
+        command = [*self._wrap, sys.executable, "-m", "ingress"]
+        self._process = child.start(command, log=self.log, env=os.environ | self._env)
+
+    async def start(self) -> None:
+        """Start the process and return when it takes callbacks."""
+        self.launch()
+        await self.until_ready()
+
+    async def until_ready(self) -> None:
+        """Return when it takes callbacks."""
+
+        async def ready() -> bool:
+            assert self.process.poll() is None, f"the ingress ended: {self.log.read_text()[-2000:]}"
+            answer = await self.get("/readyz")
+            return answer is not None and answer.status == 200 and listens(self.port)
+
+        await until(ready, f"the ingress at port {self.port} is ready", START_S_MAX)
+
+    async def unready_because(self) -> str:
+        """Return what /readyz says against it, "" if it is ready."""
+        answer = await self.get("/readyz")
+        assert answer is not None, f"the admin port {self.admin_port} does not answer"
+        return "" if answer.status == 200 else answer.body.decode().strip()
+
+    def kill(self) -> None:
+        """End the process as a crash would, if there is one."""
+        if self._process:
+            child.kill(self._process)
+
+    def freeze(self) -> None:
+        """Have the process stand still, as a machine that is out of breath."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen process go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    async def get(self, path: str) -> Answer | None:
+        """Return what the admin port answers, None if it does not."""
+        return await get(self.admin_port, path)
+
+    async def status(self) -> dict[str, Any]:
+        """Return `/status`."""
+        answer = await self.get("/status")
+        assert answer is not None, f"the admin port {self.admin_port} does not answer"
+        return dict(json.loads(answer.body))
+
+    async def until_forwarded(self, seconds: float = 60) -> None:
+        """Return when Kafka has all that this process has stored."""
+
+        async def forwarded() -> bool:
+            status = await self.status()
+            return (
+                bool(status["kafka_connected"]) and status["forwarded"] == status["last_sequence"]
+            )
+
+        await until(forwarded, f"the ingress at port {self.port} has forwarded its spool", seconds)
+
+
+async def until(
+    holds: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = 30
+) -> float:
+    """Return how long it took until `holds`; fail by `what` after `seconds`."""
+    begun = time.monotonic()
+    while True:
+        held = holds()
+        if await held if inspect.isawaitable(held) else held:
+            return time.monotonic() - begun
+        assert time.monotonic() < begun + seconds, (
+            f"after {seconds:g} s it does not hold that {what}"
+        )
+        await asyncio.sleep(0.01)

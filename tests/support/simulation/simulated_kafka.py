@@ -1,0 +1,199 @@
+"""A topic and its consumers' clients in memory; the group is dealt with in `simulation`."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+from support.builders import a_record
+from support.simulation.seeded_loop import SeededLoop
+from support.simulation.simulated_world import Life, World
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.source import Fetched, Identity, OutOfRange
+from schemas.record import ORIGIN
+
+T = TypeVar("T")
+
+HOUR_MS = 3_600_000
+FIRST_MS = 1_700_000_000_000
+YEAR_MS = 366 * 24 * HOUR_MS
+RETENTION_S = 3600.0
+# How many of the transactions come after the broker's clock was set to another year, or right.
+CLOCK_JUMPS = 0.1
+
+
+def now_ms(loop: SeededLoop) -> float:
+    """Return the time of day, in ms since 1970."""
+    return FIRST_MS + loop.time() * 1000
+
+
+class Log:
+    """A partition: all records that there ever were, where it begins by now, where it ends."""
+
+    def __init__(self, world: World, start: int, value: bytes) -> None:
+        self.records: list[Record] = []
+        self.start = self.end = self.first = start
+        # Of the records that are produced next.
+        self.origin = b"o" * 16
+        self._world = world
+        self._value = value
+        # How wrong the broker's clock is by now.
+        self._skew_ms = 0
+
+    def produce(self) -> None:
+        """Append a transaction: some records and a marker, or only what an aborted one leaves."""
+        chance = self._world.chance
+        count = chance.randint(1, 4)
+        if chance.random() < 0.9:
+            self._skew_ms += chance.choice((0, 0, HOUR_MS // 3, -HOUR_MS // 2))
+            if chance.random() < CLOCK_JUMPS:
+                self._skew_ms = chance.choice((0, YEAR_MS, -YEAR_MS, 9 * YEAR_MS))
+                self._world.faults["clock jumps"] += 1
+            timestamp_ms = int(now_ms(self._world.loop)) + self._skew_ms
+            made = (
+                a_record(offset, timestamp_ms=timestamp_ms, value=self._value)
+                for offset in range(self.end, self.end + count)
+            )
+            self.records += [self._of_origin(record) for record in made]
+        self.end += count + 1
+
+    def cut(self, end: int, origin: bytes) -> None:
+        """Lose what is from `end` on; what comes then is of another origin."""
+        self.records = [record for record in self.records if record.offset < end]
+        self.end, self.start, self.origin = end, min(self.start, end), origin
+
+    def _of_origin(self, record: Record) -> Record:
+        headers = [(n, self.origin if n == ORIGIN else v) for n, v in record.headers]
+        return record._replace(headers=tuple(headers))
+
+    def retain(self, start: int) -> None:
+        """Have retention delete what is before `start`."""
+        if start > self.start:
+            self.start = start
+            self._world.faults["retention"] += 1
+
+    def read(self, at: int) -> Fetched:
+        """Return some records from `at` on, or none, and where to go on."""
+        index = next((i for i, r in enumerate(self.records) if r.offset >= at), len(self.records))
+        records = self.records[index : index + self._world.chance.randint(0, 4)]
+        # Behind the markers that follow, or before them, if they have not been read yet.
+        index += len(records)
+        next_at = self.records[index].offset if index < len(self.records) else self.end
+        behind = records[-1].offset + 1 if records else at
+        return Fetched(records, self._world.chance.choice((behind, next_at)))
+
+
+class Topic:
+    """What brokers keep."""
+
+    def __init__(self, world: World, *, partitions: int, value: bytes) -> None:
+        self.world = world
+        # Disjoint offsets, so that a mix-up of partitions shows.
+        self.logs = {Partition("t", n): Log(world, 1000 * n, value) for n in range(partitions)}
+        self.committed: dict[Partition, int] = {}
+        # The furthest that the sink has ever stood; nothing behind it may be committed.
+        self.in_sink: dict[Partition, int] = {}
+        self.generation = 0
+        self.id: str | None = "the first topic"
+        # Why consumers may stop, after it was recreated or restored.
+        self.changed = ""
+        # How often the brokers were restored from an older copy.
+        self.restored = 0
+        self.poll_s = 3.0
+        # While one sleeps for hours.
+        self.poll_s_max = 200.0
+
+    def recreate(self) -> None:
+        """Be deleted and created again: with the same name, another id, and no records."""
+        self.id, self.changed = "the second topic", "created again"
+        self.committed.clear()
+        for log in self.logs.values():
+            log.start = log.first
+            log.cut(log.first, b"n" * 16)
+
+    def restore(self) -> None:
+        """Be an older copy of itself: the same id, and of each partition what was there then."""
+        self.restored += 1
+        self.changed = "restored from an older copy"
+        for log in self.logs.values():
+            ends = [record.offset for record in log.records if record.offset >= log.start]
+            log.cut(self.world.chance.choice([*ends[-6:], log.end]), b"n" * 16)
+
+
+class Source:
+    """One client."""
+
+    def __init__(self, topic: Topic, life: Life) -> None:
+        self._topic = topic
+        self._life = life
+        self._generation = -1
+        self._positions: dict[Partition, int | None] = {}
+
+    def assign(self, partitions: Sequence[Partition], generation: int) -> None:
+        """Have no position in any of them."""
+        self._generation = generation
+        self._positions = dict.fromkeys(partitions)
+
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+        """Return something or nothing; positions are looked at after the wait, not before."""
+        await self._life.passes()
+        world, logs = self._topic.world, self._topic.logs
+        more = any(logs[p].end > (self._positions.get(p) or 0) for p in partitions)
+        if not more or world.chance.random() < 0.3:
+            await asyncio.sleep(world.chance.random() * self._topic.poll_s)
+            await self._life.passes()
+        if world.hit("client lost"):
+            raise KafkaError
+        wanted = {p: at for p in partitions if (at := self._positions.get(p)) is not None}
+        refused = {p: at for p, at in wanted.items() if not logs[p].start <= at <= logs[p].end}
+        if refused:
+            raise OutOfRange(refused)
+        fetched = {partition: logs[partition].read(at) for partition, at in wanted.items()}
+        self._positions |= {partition: each.reached for partition, each in fetched.items()}
+        return fetched
+
+    def seek(self, partition: Partition, next_offset: int) -> None:
+        """Fetch from `next_offset` on, if it is assigned."""
+        if partition in self._positions:
+            self._positions[partition] = next_offset
+
+    def end(self, partition: Partition) -> int | None:
+        """Return where the partition ends."""
+        return self._topic.logs[partition].end
+
+    async def committed(self, partition: Partition) -> int | None:
+        """Return the group's committed offset."""
+        return await self._life.ask(partial(_told, lambda: self._topic.committed.get(partition)))
+
+    async def beginning(self, partition: Partition) -> int:
+        """Return where the partition begins."""
+        return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].start))
+
+    async def ending(self, partition: Partition) -> int:
+        """Return where the partition ends."""
+        return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].end))
+
+    async def identity(self, _partition: Partition, *, since: float) -> Identity:
+        """Return what the topic is."""
+        del since
+        return await self._life.ask(
+            partial(_told, lambda: Identity(self._topic.id, self._topic.restored))
+        )
+
+    def commit(self, partition: Partition, next_offset: int) -> None:
+        """Have it committed, if this is still a member."""
+        if next_offset > self._topic.in_sink.get(partition, -1):
+            wrong = f"{partition}: {next_offset} is committed and not in the sink"
+            self._topic.world.wrong.append(wrong)
+        self._topic.world.loop.spawn(self._commit(partition, next_offset, self._generation))
+
+    async def _commit(self, partition: Partition, next_offset: int, generation: int) -> None:
+        await self._life.passes()
+        if generation == self._topic.generation and not self._topic.world.hit("not committed"):
+            self._topic.committed[partition] = next_offset
+
+
+async def _told(what: Callable[[], T]) -> T:
+    return what()

@@ -1,0 +1,73 @@
+"""A sink in memory that many processes write, and what must hold of it after each write."""
+
+from dataclasses import replace
+from typing import Any
+
+from support.fakes import MemoryDeadLetters, MemorySink
+from support.simulation.simulated_kafka import Topic
+from support.simulation.simulated_world import World
+
+from consumers.runtime.batch import Batch, Partition, Position
+from consumers.runtime.handler import Unavailable
+
+
+class CheckedSink(MemorySink):
+    """Keeps effect and position together; after each write its records are those before it."""
+
+    def __init__(self, topic: Topic, dead_letters: MemoryDeadLetters) -> None:
+        super().__init__()
+        self._topic = topic
+        self._dead_letters = dead_letters
+        # Where it has stood: when, the position, the last record.
+        self.stood: list[tuple[float, dict[Partition, int], dict[Partition, Any]]] = []
+
+    def bad(self, offset: int) -> bool:
+        """Tell whether the record can never be applied."""
+        return offset in self.rejects or offset in self.chokes_on
+
+    async def begin(self, partition: Partition, position: Position) -> None:
+        """Begin, and note it."""
+        await super().begin(partition, position)
+        self.note()
+
+    async def handle(self, batch: Batch) -> None:
+        """Apply it, and look whether it was right to."""
+        packed = [record for part in batch.packed for record in part]
+        batch = replace(batch, records=[*packed, *batch.records], packed=())
+        await super().handle(batch)
+        self.note()
+        self.check(batch.partition)
+
+    def note(self) -> None:
+        """Remember where it stands."""
+        self.stood.append((self._topic.world.loop.time(), dict(self.expects), dict(self.last)))
+        for partition, at in self.expects.items():
+            self._topic.in_sink[partition] = max(self._topic.in_sink.get(partition, 0), at)
+
+    def check(self, partition: Partition) -> None:
+        """Note what is wrong: a gap, something twice, a rejected record that is nowhere."""
+        before = [
+            record.offset
+            for record in self._topic.logs[partition].records
+            if record.offset < self.expects[partition]
+        ]
+        applied = self.applied.get(partition, [])
+        if applied != [offset for offset in before if not self.bad(offset)]:
+            self._topic.world.wrong.append(f"{partition} has {applied} of {before}")
+        for offset in filter(self.bad, before):
+            if offset not in self._dead_letters.offsets:
+                self._topic.world.wrong.append(f"{partition}: {offset} is nowhere")
+
+
+class FailingDeadLetters(MemoryDeadLetters):
+    """Sometimes a record is not set aside."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+
+    async def set_aside(self, *record: Any, **tried: Any) -> None:
+        """Set it aside, or not."""
+        if self._world.hit("not set aside"):
+            raise Unavailable("no dead letters now")
+        await super().set_aside(*record, **tried)

@@ -1,0 +1,110 @@
+"""An archive's store in memory, and a process's connection to it."""
+
+from collections.abc import Iterable
+from functools import partial
+
+from support.simulation.simulated_kafka import Topic, now_ms
+from support.simulation.simulated_world import Life
+
+from consumers.archive import segment
+from consumers.archive.listing import Page, search
+from consumers.archive.segment import Summary
+from consumers.archive.store import Exists, Gone, Store
+from consumers.runtime.batch import Partition
+
+# So few that a short chain is searched as a long one.
+PAGE_NAMES = 3
+
+
+def in_order(names: Iterable[str], partition: Partition) -> list[str]:
+    """Return those of a partition in the order of the chain."""
+    return sorted(name for name in names if name.startswith(f"{partition}/"))
+
+
+class MemoryStore(Store):
+    """Segments in memory, and all that there ever were."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.now: dict[str, bytes] = {}
+        self.stored_ms: dict[str, int] = {}
+        # With those that have expired; one that was written again is there twice.
+        self.ever: list[tuple[str, bytes]] = []
+        # Where the chains have ended, and since when.
+        self.ends: list[tuple[float, dict[Partition, int]]] = [(0, {})]
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Keep it, if there is none."""
+        if name in self.now:
+            raise Exists
+        self.keep(name, content)
+
+    def keep(self, name: str, content: bytes) -> None:
+        """Keep it."""
+        if name in self.now:
+            self.ever.remove((name, self.now[name]))
+        self.now[name] = content
+        self.stored_ms[name] = int(now_ms(self.topic.world.loop))
+        self.ever.append((name, content))
+        summary = segment.read_summary(content)
+        partition = Partition(summary.topic, summary.partition)
+        self.topic.in_sink[partition] = max(
+            self.topic.in_sink.get(partition, 0), summary.next_offset
+        )
+        self.ends.append((self.topic.world.loop.time(), dict(self.topic.in_sink)))
+
+    async def names(self, partition: Partition, *, after: str = "") -> list[str]:
+        """Return them in the order of the chain."""
+        return [name for name in in_order(self.now, partition) if name > after]
+
+    async def page(self, partition: Partition, offset: int) -> Page:
+        """Return the first of those that begin at `offset` or after it."""
+        names = await self.names(partition, after=f"{partition}/{segment.name_from(offset)}")
+        return Page(names[:PAGE_NAMES], full=len(names) >= PAGE_NAMES)
+
+    async def summary(self, name: str) -> Summary:
+        """Return a segment's summary."""
+        if name not in self.now:
+            raise Gone
+        return segment.read_summary(self.now[name])
+
+    async def delete(self, name: str) -> None:
+        """Forget it."""
+        if self.now.pop(name, None) is None:
+            raise Gone
+
+
+class RemoteStore(Store):
+    """A process's connection to the store. A create may land after it was given up."""
+
+    def __init__(self, store: MemoryStore, life: Life) -> None:
+        self.store = store
+        self.life = life
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Have the store do it."""
+        await self.life.ask(partial(self.store.create, name, content))
+
+    async def names(self, partition: Partition, *, after: str = "") -> list[str]:
+        """Ask the store."""
+        return await self.life.ask(partial(self.store.names, partition, after=after))
+
+    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+        """Search as in an object store: page by page, and the store changes between them."""
+
+        async def page(offset: int) -> Page:
+            self.store.topic.world.faults["pages listed"] += 1
+            return await self.life.ask(partial(self.store.page, partition, offset))
+
+        offset = segment.first_offset(known) if known else 0
+        if self.life.world.hit("hint lies"):
+            offset = self.life.world.chance.randrange(4000)
+        return await search(page, known=offset, page_names=PAGE_NAMES)
+
+    async def summary(self, name: str) -> Summary:
+        """Ask the store."""
+        return await self.life.ask(partial(self.store.summary, name))
+
+    async def delete(self, name: str) -> None:
+        """Have the store do it."""
+        await self.life.ask(partial(self.store.delete, name))

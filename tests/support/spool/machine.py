@@ -1,0 +1,563 @@
+"""
+A spool under faults, beside a plain model of it.
+
+The machine does what an ingress does with its spool, in the same order. Any LMDB call may fail or
+be the process's last, stored bytes may change, the file may be put back to an older copy. Whether a
+transaction is in the file is known, so the model is exact.
+"""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import lmdb
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.spool.failing_lmdb import Fault, Faults, Killed
+
+from ingress.forward.forwarder import Forwarder
+from ingress.spool import spool as spool_module
+from ingress.spool import spool_file
+from ingress.spool.block import pack, split
+from ingress.spool.directory import locked
+from ingress.spool.disk import Broken, Full, Panic
+from ingress.spool.draft import REMOVED_BLOCKS_MAX
+from ingress.spool.row import Damaged, encode
+from ingress.spool.spool import Spool
+from schemas.record import Record
+from schemas.telemetry import INGRESS_ROWS_DAMAGED
+
+NAME = "0123456789abcdef"
+BYTES_MAX = 64 << 20
+CALLS_MAX = 14
+# In memory where the system has such a folder: what is tested is no disk.
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of the machine's own is made in it
+
+FAULTS = st.none() | st.builds(
+    Fault,
+    st.integers(1, CALLS_MAX),
+    st.sampled_from(["ENOSPC", "EIO", "map full", "kill"]),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@dataclass
+class Model:
+    """What the file must hold, rows by number."""
+
+    base: int = 0
+    first: int = 1
+    last: int = 0
+    bodies: dict[int, bytes] = field(default_factory=dict)
+    # The first and the last number of each block.
+    blocks: list[tuple[int, int]] = field(default_factory=list)
+    quarantined: set[int] = field(default_factory=set)
+    # What a disk did: rows whose bytes changed, and blocks whose heads changed, by first number.
+    changed_rows: set[int] = field(default_factory=set)
+    changed_heads: set[int] = field(default_factory=set)
+    # Rows that were answered OK.
+    acknowledged: set[int] = field(default_factory=set)
+    # "" where the spool has chosen another one that is not known yet.
+    origin: str = NAME
+
+    @property
+    def waiting(self) -> int:
+        """How many rows are in the file."""
+        return sum(n not in self.quarantined for n in range(self.first, self.last + 1))
+
+    def let_go(self, forwarded: int) -> None:
+        """Remove whole blocks of rows that Kafka has."""
+        until = self.base + forwarded
+        while until + 1 in self.quarantined:
+            until += 1
+        for _ in range(REMOVED_BLOCKS_MAX):
+            if not self.blocks or self.blocks[0][1] > until:
+                break
+            self.first = self.blocks.pop(0)[1] + 1
+
+    def append(self, bodies: list[bytes], contents: list[bytes]) -> None:
+        """Store rows."""
+        self.bodies |= dict(enumerate(bodies, self.last + 1))
+        for part in split(contents):
+            self.blocks.append((self.last + 1, self.last + len(part)))
+            self.last += len(part)
+
+    def quarantine(self, number: int) -> None:
+        """Take a row out of the way, and with it those that are lost in the same block."""
+        for first, end in self.blocks:
+            if first <= number <= end and number not in self.quarantined:
+                last = end if first in self.changed_heads else number
+                self.quarantined |= set(range(number, last + 1))
+
+    def start_new_origin(self) -> None:
+        """Count from what is here."""
+        self.base = self.first - 1
+        self.origin = ""
+
+    def damage(self) -> set[int]:
+        """Return the rows that cannot be read."""
+        lost = [range(a, b + 1) for a, b in self.blocks if a in self.changed_heads]
+        return self.changed_rows.union(*lost)
+
+
+class Reports(logging.Handler):
+    """The sequences that the forwarder's log lines name as being in quarantine, by origin."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.named: set[tuple[str, int]] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note a line."""
+        if "quarantine" in str(record.msg) and isinstance(record.args, tuple):
+            *_, origin, sequences, _ = record.args
+            self.named |= {(str(origin), int(each)) for each in str(sequences).split(", ")}
+
+
+class SpoolMachine(RuleBasedStateMachine):
+    """Steps that an ingress, its disk and its operator take."""
+
+    # What happened over all runs, for those who want to know.
+    counts: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.directory = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
+        self.path = self.directory / f"{NAME}.lmdb"
+        self.faults = Faults()
+        self.model = Model()
+        self.is_certain = True
+        self.spool: Any = None
+        # What the last commit left whose outcome is known.
+        self.state_before: Any = None
+        self.number_of_body = 0
+        # What Kafka has, by origin and sequence, and the cursor with its fingerprint by origin.
+        self.topic: dict[tuple[str, int], bytes] = {}
+        self.cursors: dict[str, tuple[int, str]] = {}
+        self.delivered: set[int] = set()
+        self.copy: tuple[bytes, Model] | None = None
+        self.origins = {NAME}
+        # The last sequence that Kafka has, as far as the forwarder knows.
+        self.forwarded = 0
+        # The forwarder has read the cursor of this origin.
+        self.is_forwarding = False
+        self.origin = NAME
+        self.was_put_back = False
+        self.reports = Reports()
+        self.unpatch = patch(self.faults)
+        logging.getLogger("ingress.forward.forwarder").addHandler(self.reports)
+        logging.getLogger("ingress.forward.forwarder").propagate = False
+
+    def teardown(self) -> None:
+        """Let everything go to Kafka on a disk that works, then look back."""
+        try:
+            self.faults.arm(None)
+            if self.spool:
+                self._start_again()
+                self._drain()
+                self._assert_nothing_is_lost()
+        finally:
+            self._stop()
+            self.unpatch()
+            logging.getLogger("ingress.forward.forwarder").removeHandler(self.reports)
+            logging.getLogger("ingress.forward.forwarder").propagate = True
+            shutil.rmtree(self.directory)
+
+    # Steps.
+
+    @initialize()
+    def begin(self) -> None:
+        """Make a spool."""
+        self._start_again()
+
+    @rule(
+        sizes=st.lists(st.sampled_from([0, 10, 500, 30_000]), max_size=5),
+        is_full=st.booleans(),
+        probe=st.booleans(),
+        fault=FAULTS,
+    )
+    def commit(self, sizes: list[int], *, is_full: bool, probe: bool, fault: Fault | None) -> None:
+        """Store rows, unless the spool is at its bound, and let go what Kafka has."""
+        records = [self._record(size) for size in sizes]
+        contents = [encode(record, 1) for record in records]
+        is_full = is_full and bool(sizes) and len(sizes) % 2 == 0
+        after = self._without_the_forwarded()
+        if not is_full:
+            after.append([record.value for record in records], contents)
+        self._bound(0 if is_full else BYTES_MAX)
+        ok = self._write(
+            lambda: self.spool.commit(contents, self.forwarded, probe=probe), after, fault
+        )
+        if ok and not is_full:
+            self.model.acknowledged |= set(range(after.last - len(sizes) + 1, after.last + 1))
+            self.spool.remember([(1, record) for record in records], sum(map(len, contents)))
+
+    @rule(
+        rows_max=st.integers(1, 6),
+        bytes_max=st.sampled_from([1, 1 << 20]),
+        read_fault=FAULTS,
+        fault=FAULTS,
+    )
+    def forward(
+        self, *, rows_max: int, bytes_max: int, read_fault: Fault | None, fault: Fault | None
+    ) -> None:
+        """Bring rows to Kafka, or put a damaged one into quarantine."""
+        if not self._is_forwarding():
+            return
+        self._report()
+        self.faults.arm(read_fault)
+        try:
+            rows = self.spool.since(self.forwarded, rows_max=rows_max, bytes_max=bytes_max)
+            fingerprint = self.spool.fingerprint(rows[-1].sequence) if rows else ""
+        except Damaged as damaged:
+            self._assert_is_damaged(damaged.number)
+            self._quarantine(damaged.sequence, fault)
+        except (Full, Broken) as failure:
+            self._failed(failure)
+        except Killed:
+            self._start_again()
+        else:
+            self._deliver(rows, fingerprint)
+
+    @rule(fault=FAULTS)
+    def refuse(self, fault: Fault | None) -> None:
+        """Let Kafka refuse the next row, whatever it is sent as."""
+        if not self._is_forwarding():
+            return
+        try:
+            rows = self.spool.since(self.forwarded, rows_max=1, bytes_max=1)
+        except (Damaged, Broken):
+            return
+        for row in rows:
+            self._quarantine(row.sequence, fault)
+
+    @rule(fault=FAULTS)
+    def start_new_origin(self, fault: Fault | None) -> None:
+        """Number the rows again, as after a restored copy."""
+        self._start_new_origin(fault)
+
+    @rule(fault=FAULTS)
+    def reopen(self, fault: Fault | None) -> None:
+        """Give the file's pages back."""
+        self.faults.arm(fault)
+        try:
+            self.spool.reopen()
+        except (Full, Broken):
+            pass
+        except Killed:
+            self._start_again()
+
+    @rule()
+    def restart(self) -> None:
+        """End the process and begin another."""
+        self._start_again()
+
+    @rule()
+    def adopt(self) -> None:
+        """Let another process drain the spool that this one leaves."""
+        self._start_again()
+        self._drain()
+
+    @rule(at=st.integers(0, 1 << 30), is_head=st.booleans())
+    def change_bytes(self, at: int, *, is_head: bool) -> None:
+        """Flip a bit of a row or of a block's head on the disk, wherever the file has it."""
+        self.faults.arm(None)
+        if not self.is_certain or not self.model.blocks:
+            return
+        first, end = self.model.blocks[at % len(self.model.blocks)]
+        if first in self.model.changed_heads:
+            return
+        number = first + at % (end + 1 - first)
+        if number in self.model.changed_rows:
+            return
+        rows = [encode(_as_record(self.model.bodies[n]), 1) for n in range(first, end + 1)]
+        head = 8 + 4 * len(rows)
+        before = pack(rows, NAME, first)
+        start = head + sum(len(row) + 4 for row in rows[: number - first])
+        # Of a row its checksum and its first bytes, of a head all.
+        begin, length = (0, head) if is_head else (start, 12)
+        content = self.path.read_bytes()
+        found = content.find(before[begin : begin + length])
+        changed = False
+        with self.path.open("r+b") as file:
+            while found >= 0:
+                file.seek(found + at % length)
+                file.write(bytes([content[found + at % length] ^ 1 << at % 8]))
+                changed = True
+                found = content.find(before[begin : begin + length], found + 1)
+        assert changed
+        self.counts["heads changed" if is_head else "rows changed"] += 1
+        if is_head:
+            self.model.changed_heads.add(first)
+        else:
+            self.model.changed_rows.add(number)
+
+    @rule()
+    def keep_a_copy(self) -> None:
+        """Copy the file, as a volume's snapshot does."""
+        self._settle_what_is_uncertain()
+        self.the_state_is_what_the_file_holds()
+        self.copy = self.path.read_bytes(), deepcopy(self.model)
+
+    @rule()
+    def put_the_copy_back(self) -> None:
+        """Restore the copy: what came later is lost here, and some of it is in Kafka."""
+        if self.copy:
+            self._stop()
+            self.path.write_bytes(self.copy[0])
+            # A row that was in quarantine has been reported, and the cursor has passed it.
+            passed = self.model.quarantined
+            self.model = deepcopy(self.copy[1])
+            self.model.acknowledged -= passed
+            self.counts["copies put back"] += 1
+            self.was_put_back = True
+            self.copy = None
+            self._open()
+
+    # What must hold.
+
+    @invariant()
+    def the_state_is_what_the_file_holds(self) -> None:
+        """Exactly, or what it was before a commit whose outcome is not known."""
+        if self.spool and not self.is_certain:
+            assert self.spool.state == self.state_before, "a commit that failed changed the state"
+        elif self.spool:
+            model, state = self.model, self.spool.state
+            expected = (model.base, model.first, model.last, frozenset(model.quarantined))
+            assert (state.base, state.first_number, state.last_number, state.quarantined) == (
+                expected
+            )
+            assert self.spool.rows == model.waiting
+            assert self.spool.used_bytes == self._pages_in_use()
+            if not model.origin:
+                assert state.origin not in self.origins
+                self.origins.add(state.origin)
+                model.origin = state.origin
+            assert state.origin == model.origin
+            self.state_before = state
+
+    def _assert_is_damaged(self, number: int) -> None:
+        assert number in self.model.damage() - self.spool.state.quarantined, number
+
+    def _deliver(self, rows: list[Any], fingerprint: str) -> None:
+        """Take rows into Kafka: the very next ones, as they were stored, each number once."""
+        state = self.spool.state
+        expected = state.base + self.forwarded
+        for row in rows:
+            expected += 1
+            # While a commit is in doubt, what it may have done counts for nothing.
+            while expected < self.model.first or expected in state.quarantined:
+                expected += 1
+            assert state.base + row.sequence == expected, "a row was skipped"
+            assert row.record.value == self.model.bodies[expected]
+            place = (state.origin, row.sequence)
+            assert self.topic.setdefault(place, row.record.value) == row.record.value, (
+                f"{place} was given to two rows"
+            )
+            self.delivered.add(expected)
+        if rows:
+            self.forwarded = rows[-1].sequence
+            self.cursors[state.origin] = (self.forwarded, fingerprint)
+            self.spool.forget(self.forwarded)
+            self.counts["rows delivered"] += len(rows)
+        elif self.is_certain:
+            waiting = set(range(expected + 1, self.model.last + 1)) - self.model.quarantined
+            assert not waiting, "rows wait, but none was returned"
+
+    def _assert_nothing_is_lost(self) -> None:
+        """Each row that was answered OK is in Kafka, or it is damaged, named, and kept."""
+        model = self.model
+        for number in model.acknowledged - self.delivered:
+            assert number in model.quarantined, f"row {number} was skipped"
+        for number in model.quarantined:
+            sequence = number - model.base
+            if number > model.base:
+                assert (self.spool.origin, sequence) in self.reports.named, f"{number} is unnamed"
+            file = self.spool._opened()  # noqa: SLF001
+            with file.env.begin() as txn:
+                left = txn.get(number.to_bytes(8, "big"), db=file.damaged)
+            assert left is not None, f"nothing is kept of row {number}"
+
+    # How an ingress goes about it.
+
+    def _write(self, write: Callable[[], None], after: Model, fault: Fault | None) -> bool:
+        """Run a write; the model takes part in it if it is in the file, whatever is reported."""
+        self.faults.arm(fault)
+        failure: BaseException | None = None
+        try:
+            write()
+        except (Full, Broken, Killed) as raised:
+            failure = raised
+        came, committed = self.faults.came, self.faults.committed
+        self.faults.arm(None)
+        if committed:
+            self.model = after
+        assert committed or failure, "success was reported, but nothing was committed"
+        self.counts[came or "no fault"] += 1
+        if came and committed:
+            self.counts["kept all the same"] += 1
+        if not failure or (isinstance(failure, Full) and not came):
+            self.is_certain = True
+            self.the_state_is_what_the_file_holds()
+            return not failure
+        self.is_certain = False
+        if isinstance(failure, Killed):
+            self._start_again()
+        else:
+            self._failed(failure)
+        return False
+
+    def _failed(self, failure: BaseException) -> None:
+        self.faults.arm(None)
+        if isinstance(failure, Panic):
+            self.spool.reopen()
+
+    def _quarantine(self, sequence: int, fault: Fault | None) -> None:
+        after = deepcopy(self.model)
+        after.quarantine(self.spool.state.base + sequence)
+        self.counts["rows into quarantine"] += len(after.quarantined - self.model.quarantined)
+        self._write(lambda: self.spool.quarantine(sequence), after, fault)
+
+    def _without_the_forwarded(self) -> Model:
+        """Return the model after a commit that stores nothing."""
+        after = deepcopy(self.model)
+        if after.origin == self.spool.origin:
+            after.let_go(self.forwarded)
+        return after
+
+    def _start_again(self) -> None:
+        """Leave the spool as a killed process does and open it."""
+        self._stop()
+        self._open()
+
+    def _stop(self) -> None:
+        self.faults.arm(None)
+        self.faults.abandon()
+        if self.spool:
+            self.spool._lock.close()  # noqa: SLF001
+            self.spool = None
+
+    def _open(self) -> None:
+        with locked(self.directory, NAME) as (path, lock):
+            self.spool = self.new_spool(path, lock)
+        self.is_certain = True
+        self.state_before = self.spool.state
+        self.forwarded = 0
+        self.is_forwarding = False
+        self._new_forwarder()
+
+    def new_spool(self, path: Path, lock: Any) -> Any:
+        """Open the spool."""
+        return Spool(path, lock, BYTES_MAX)
+
+    def new_forwarder(self) -> Any:
+        """Return what carries the spool's rows."""
+        return Forwarder(
+            self.spool,
+            bootstrap_servers="",
+            body_bytes_max=1024,
+            stored=asyncio.Event(),
+            intake=cast("Any", None),
+        )
+
+    def _new_forwarder(self) -> None:
+        self.forwarder = self.new_forwarder()
+        self.before = self.spool.state.quarantined
+        self.counted = INGRESS_ROWS_DAMAGED._value.get()  # noqa: SLF001
+        self._report()
+
+    def _start_new_origin(self, fault: Fault | None) -> None:
+        self.forwarded = 0
+        after = deepcopy(self.model)
+        after.start_new_origin()
+        self._write(self.spool.start_new_origin, after, fault)
+        self.is_forwarding = False
+
+    def _is_forwarding(self) -> bool:
+        """Go on where Kafka stands, if that is to be done; an older copy becomes another origin."""
+        self.faults.arm(None)
+        if self.is_forwarding and self.spool.origin == self.origin:
+            return True
+        self.origin = self.spool.origin
+        self._new_forwarder()
+        cursor, fingerprint = self.cursors.get(self.origin, (0, ""))
+        try:
+            went_back = self.forwarder._went_back(cursor, fingerprint)  # noqa: SLF001
+        except Broken:
+            return False
+        if went_back:
+            assert self.was_put_back, "a spool that nobody put back has an older state"
+            self.counts["found to be older"] += 1
+            self._start_new_origin(None)
+            return False
+        self.forwarded = max(cursor, self.spool.first_sequence() - 1)
+        self.is_forwarding = True
+        return True
+
+    def _report(self) -> None:
+        """Let the forwarder report, and hold its count against the quarantine."""
+        self.forwarder._report_quarantined()  # noqa: SLF001
+        taken = self.spool.state.quarantined - self.before
+        assert INGRESS_ROWS_DAMAGED._value.get() == self.counted + len(taken)  # noqa: SLF001
+
+    def _settle_what_is_uncertain(self) -> None:
+        """Write without a fault; only after that the spool knows what a failed commit did."""
+        self._bound(BYTES_MAX)
+        ok = False
+        while not ok:
+            after = self._without_the_forwarded()
+            ok = self._write(lambda: self.spool.commit([], self.forwarded, probe=True), after, None)
+
+    def _drain(self) -> None:
+        self._settle_what_is_uncertain()
+        for _ in range(10_000):
+            if not self.spool.rows:
+                break
+            self.forward(rows_max=50, bytes_max=1 << 20, read_fault=None, fault=None)
+            self._settle_what_is_uncertain()
+        assert not self.spool.rows
+        self._report()
+
+    def _bound(self, bytes_max: int) -> None:
+        self.spool._bytes_max = bytes_max  # noqa: SLF001
+
+    def _record(self, size: int) -> Record:
+        self.number_of_body += 1
+        return _as_record(b"%d %s" % (self.number_of_body, b"x" * size))
+
+    def _pages_in_use(self) -> int:
+        """Count the pages in the file, past the spool."""
+        if self.spool._file is None:  # noqa: SLF001
+            return int(self.spool.used_bytes)
+        real: lmdb.Environment = self.spool._file.env._env  # noqa: SLF001
+        with real.begin() as txn:
+            stats = [txn.stat(db) for db in (self.spool._file.blocks, self.spool._file.damaged)]  # noqa: SLF001
+        pages = [s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats]
+        return sum(pages) * stats[0]["psize"]
+
+
+def _as_record(body: bytes) -> Record:
+    return Record(topic="tim.callbacks.v1", key=None, value=body, headers=[])
+
+
+def patch(faults: Faults) -> Callable[[], None]:
+    """Let spools use `faults`; returns what undoes it."""
+    real_rewrite = spool_file.rewrite_meta_pages
+
+    def rewrite(path: Path, page_bytes: int) -> None:
+        faults.call("rewrite_meta_pages")
+        real_rewrite(path, page_bytes)
+
+    patches = pytest.MonkeyPatch()
+    patches.setattr(lmdb, "open", faults.open)
+    patches.setattr(spool_module, "rewrite_meta_pages", rewrite)
+    return patches.undo
