@@ -1,10 +1,7 @@
 """The `hookline` command."""
 
-import asyncio
-import contextlib
 import sys
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -19,10 +16,9 @@ from ops.audit.audit import audit
 from ops.audit.ends import Ends, ask
 from ops.audit.report import Report
 from ops.audit.sources import Sources
-from ops.demo import demo as demonstration
-from ops.demo import stack
+from ops.demo.command import demo
 from ops.simulate import ledger as senders
-from ops.simulate.sender import Plan, simulate
+from ops.simulate.command import simulate
 from ops.spool import spool
 from ops.terminal import (
     BUG,
@@ -36,10 +32,8 @@ from ops.terminal import (
     err,
     json_option,
     print_json,
-    progress,
     reader_may_leave,
     run,
-    say,
 )
 from ops.topics import apply_topics
 from schemas.settings import BODY_BYTES_LIMIT, Shared
@@ -74,56 +68,6 @@ def main() -> None:
     A callback that was answered OK is in every sink exactly once. `hookline demo` shows it on this
     machine; `hookline audit` proves it on yours.
     """
-
-
-@main.command()
-@click.option("--seconds", default=20.0, show_default=True, help="How long traffic runs.")
-@click.option("--rate", default=300.0, show_default=True, help="Callbacks a second.")
-@click.option("--faults/--no-faults", default=True, help="Kill every part on the way.")
-@click.option("--keep", is_flag=True, help="Keep the services running until Ctrl-C.")
-@json_option
-def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> None:
-    """
-    Run the whole pipeline here, kill parts of it, and prove that nothing is lost.
-
-    Needs no Docker: Kafka (downloaded once, 45 MB), PostgreSQL and Valkey run as child processes.
-    Exits with 0 if every callback that was answered OK is in Kafka, in the archive, in PostgreSQL
-    and in the counts exactly once, else with 1.
-
-    With --json, stdout carries two lines: the addresses when all is ready, the result at the end of
-    the traffic.
-    """
-    bounded("--seconds", seconds, 0, 24 * 3600)
-    bounded("--rate", rate, 0.1, 100_000)
-    proven = run(_demo(seconds=seconds, rate=rate, faults=faults, keep=keep, as_json=as_json))
-    sys.exit(0 if proven else 1)
-
-
-async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> bool:
-    async with stack.running_stack(say) as running:
-        if as_json:
-            print_json(asdict(running.addresses))
-        else:
-            err.print(show.addresses(running.addresses), soft_wrap=True)
-        with progress("callbacks", round(seconds * rate)) as advance:
-            result = await demonstration.run_traffic(
-                running,
-                rate=rate,
-                seconds=seconds,
-                faults=faults,
-                say=say,
-                noted=lambda _: advance(),
-            )
-        if as_json:
-            print_json(result.as_dict())
-        else:
-            Console().print(show.result(result))
-            err.print(show.where_it_stays(running.directory), soft_wrap=True)
-        if keep:
-            err.print("The services stay until Ctrl-C.")
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.Event().wait()
-    return result.proven
 
 
 @main.group()
@@ -177,86 +121,6 @@ def topics_apply(
         )
     for done in applied:
         click.echo(done)
-
-
-@main.command("simulate")
-@click.option(
-    "--url",
-    required=True,
-    envvar="OPS_URL",
-    show_envvar=True,
-    help="The callback URL, as the console would have it.",
-)
-@click.option(
-    "--sdkappid",
-    "sdkappids",
-    required=True,
-    multiple=True,
-    envvar="OPS_SDKAPPID",
-    show_envvar=True,
-    help="An app, or several with commas between; may be given again.",
-)
-@click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
-@click.option("--seconds", type=float, help="Stop after this long.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after this many.")
-@click.option("--connections", default=64, show_default=True, help="Requests at once, at most.")
-@click.option("--users", default=500, show_default=True, help="People who talk.")
-@click.option("--seed", default=1, show_default=True, help="The same seed, the same people.")
-@click.option(
-    "--ledger",
-    "ledger_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Append what was sent and answered to this file, for `hookline audit`.",
-)
-@json_option
-def simulate_command(
-    *,
-    url: str,
-    sdkappids: tuple[str, ...],
-    rate: float,
-    seconds: float | None,
-    count: int | None,
-    connections: int,
-    users: int,
-    seed: int,
-    ledger_path: Path | None,
-    as_json: bool,
-) -> None:
-    """
-    Be the sender: realistic callbacks at a rate, each given up after 2 s, none sent again.
-
-    Runs for 10 s where neither --seconds nor --count is given.
-    """
-    bounded("--rate", rate, 0.1, 100_000)
-    bounded("--connections", connections, 1, 10_000)
-    bounded("--users", users, 2, 10_000_000)
-    bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
-    if not url.startswith(("http://", "https://")):
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
-    if seconds is None and count is None:
-        seconds = 10.0
-    plan = Plan(
-        url=url,
-        sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
-        rate=rate,
-        seconds=float("inf") if seconds is None else seconds,
-        count=count,
-        connections=connections,
-        users=users,
-        seed=seed,
-    )
-    expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
-    with contextlib.ExitStack() as open_files:
-        try:
-            file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
-        except OSError as error:
-            raise click.FileError(str(ledger_path), error.strerror) from error
-        advance = open_files.enter_context(progress("callbacks", expected))
-        outcome = run(simulate(plan, file, lambda _: advance()))
-    if as_json:
-        print_json(outcome.as_dict())
-    else:
-        Console().print(show.outcome(outcome))
 
 
 @main.command("audit")
@@ -387,6 +251,8 @@ def command() -> None:
         sys.exit(BUG)
 
 
+main.add_command(demo)
+main.add_command(simulate)
 archive.add_command(archive_expire)
 archive.add_command(archive_parquet)
 main.add_command(archive)

@@ -1,0 +1,91 @@
+"""`hookline simulate`."""
+
+import contextlib
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from ops import show
+from ops.simulate import sender
+from ops.terminal import bounded, json_option, print_json, progress, run
+
+
+@click.command()
+@click.option(
+    "--url",
+    required=True,
+    envvar="OPS_URL",
+    show_envvar=True,
+    help="The callback URL, as the console would have it.",
+)
+@click.option(
+    "--sdkappid",
+    "sdkappids",
+    required=True,
+    multiple=True,
+    envvar="OPS_SDKAPPID",
+    show_envvar=True,
+    help="An app, or several with commas between; may be given again.",
+)
+@click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
+@click.option("--seconds", type=float, help="Stop after this long.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many.")
+@click.option("--connections", default=64, show_default=True, help="Requests at once, at most.")
+@click.option("--users", default=500, show_default=True, help="People who talk.")
+@click.option("--seed", default=1, show_default=True, help="The same seed, the same people.")
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append what was sent and answered to this file, for `hookline audit`.",
+)
+@json_option
+def simulate(
+    *,
+    url: str,
+    sdkappids: tuple[str, ...],
+    rate: float,
+    seconds: float | None,
+    count: int | None,
+    connections: int,
+    users: int,
+    seed: int,
+    ledger_path: Path | None,
+    as_json: bool,
+) -> None:
+    """
+    Be the sender: realistic callbacks at a rate, each given up after 2 s, none sent again.
+
+    Runs for 10 s where neither --seconds nor --count is given.
+    """
+    bounded("--rate", rate, 0.1, 100_000)
+    bounded("--connections", connections, 1, 10_000)
+    bounded("--users", users, 2, 10_000_000)
+    bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    if seconds is None and count is None:
+        seconds = 10.0
+    plan = sender.Plan(
+        url=url,
+        sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
+        rate=rate,
+        seconds=float("inf") if seconds is None else seconds,
+        count=count,
+        connections=connections,
+        users=users,
+        seed=seed,
+    )
+    expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
+    with contextlib.ExitStack() as open_files:
+        try:
+            file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
+        except OSError as error:
+            raise click.FileError(str(ledger_path), error.strerror) from error
+        advance = open_files.enter_context(progress("callbacks", expected))
+        outcome = run(sender.simulate(plan, file, lambda _: advance()))
+    if as_json:
+        print_json(outcome.as_dict())
+    else:
+        Console().print(show.outcome(outcome))
