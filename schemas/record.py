@@ -29,7 +29,7 @@ COMMAND_BYTES_MAX = 256
 UNKNOWN_COMMAND = "unknown"
 
 
-class Callback(msgspec.Struct, frozen=True, kw_only=True):
+class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
     """One authentic request: the body as received (decompressed) and what its URL said."""
 
     sdkappid: str
@@ -40,8 +40,8 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A record on its way to Kafka. aiokafka wants headers as a list of pairs, nothing else."""
+class OutgoingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record that the ingress writes to Kafka. aiokafka takes headers only as a list of pairs."""
 
     topic: str
     key: bytes | None
@@ -49,7 +49,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: bytes
 
 
-def callback_record(callback: Callback) -> Record:
+def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
     Return the main topic's record for `callback`, but for its number (see `numbered`).
 
@@ -65,7 +65,7 @@ def callback_record(callback: Callback) -> Record:
         callback.opt_platform,
         callback.body,
     )
-    return Record(
+    return OutgoingRecord(
         CALLBACKS.name,
         record_key(callback.sdkappid, command, parties(document)),
         _headers(callback, command, callback_id(request, document)),
@@ -73,10 +73,10 @@ def callback_record(callback: Callback) -> Record:
     )
 
 
-def malformed_record(callback: Callback, reason: Malformed) -> Record:
+def malformed_record(callback: ReceivedCallback, reason: Malformed) -> OutgoingRecord:
     """Return the dead-letter topic's record for an authentic callback that is malformed."""
     failure = _failure(CALLBACKS.name, "VALUE_CONVERTER", reason, callback.received_at_ms)
-    return Record(
+    return OutgoingRecord(
         DEAD_LETTERS.name,
         None,
         _headers(callback, _short(callback.command) or UNKNOWN_COMMAND, "")
@@ -85,11 +85,11 @@ def malformed_record(callback: Callback, reason: Malformed) -> Record:
     )
 
 
-def refused_record(record: Record, reason: Exception, at_ms: int) -> Record:
+def refused_record(record: OutgoingRecord, reason: Exception, at_ms: int) -> OutgoingRecord:
     """Return the dead-letter topic's record for one that Kafka refuses to store."""
     failure = _failure(record.topic, KAFKA_PRODUCE, reason, at_ms)
     headers = record.headers + failure_headers(failure)
-    return Record(DEAD_LETTERS.name, record.key, headers, record.value)
+    return OutgoingRecord(DEAD_LETTERS.name, record.key, headers, record.value)
 
 
 def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
@@ -135,7 +135,7 @@ def _command(in_url: str, in_body: object) -> str:
     return command
 
 
-def _headers(callback: Callback, command: str, identity: str) -> Headers:
+def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers:
     sdkappid = callback.sdkappid.encode()
     # First, where `numbered` looks for it first.
     headers = [(ID, identity.encode())] if identity else []

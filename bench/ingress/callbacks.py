@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
-from schemas.record import Callback, Record, callback_record
+from schemas.record import OutgoingRecord, ReceivedCallback, callback_record
 
 APP = "1400000001"
 TEMPLATES = 997
@@ -48,12 +48,12 @@ def requests(seed: int) -> Iterator[bytes]:
             )
 
 
-def record(request: bytes) -> Record:
+def record(request: bytes) -> OutgoingRecord:
     """Return the record that the ingress makes of a request, but for its number."""
     head, _, body = request.partition(b"\r\n\r\n")
     query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
     return callback_record(
-        Callback(
+        ReceivedCallback(
             sdkappid=query["SdkAppid"][0],
             command=query["CallbackCommand"][0],
             client_ip=query["ClientIP"][0],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiokafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 
 from bench.ingress.callbacks import record, requests
-from schemas.record import Headers, Record, numbered
+from schemas.record import Headers, OutgoingRecord, numbered
 
 ORIGIN = "0123456789abcdef"
 ROWS = 20_000
@@ -55,7 +55,7 @@ def compressions(*, rounds: int, say: Callable[[str], None]) -> list[Compressed]
     ]
 
 
-def _build(rows: list[tuple[Record, Headers]], codec: int) -> tuple[float, int]:
+def _build(rows: list[tuple[OutgoingRecord, Headers]], codec: int) -> tuple[float, int]:
     begun, size = time.process_time(), 0
     for first in range(0, len(rows), ROWS_PER_BATCH):
         builder = DefaultRecordBatchBuilder(

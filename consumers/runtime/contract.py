@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Handler
-from schemas.record import Callback, callback_record, numbered
+from schemas.record import ReceivedCallback, callback_record, numbered
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
@@ -51,7 +51,7 @@ def a_record(offset: int) -> Record:
         b' "To_Account": "bob", "MsgKey": "%d", "MsgBody": []}' % offset
     )
     made = callback_record(
-        Callback(
+        ReceivedCallback(
             sdkappid="1400000001",
             command="",
             client_ip="192.0.2.1",

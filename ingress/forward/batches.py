@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingress.spool.row import Damaged, Row
 from ingress.spool.spool import Spool
-from schemas.record import Record, numbered
+from schemas.record import OutgoingRecord, numbered
 
 BYTES_MAX = 4 << 20
 ROWS_PER_TURN = 50
@@ -45,7 +45,7 @@ async def gather(
     after: int,
     *,
     rows_max: int,
-    instead: Mapping[int, Record],
+    instead: Mapping[int, OutgoingRecord],
 ) -> Gathered:
     """
     Return up to `rows_max` rows behind sequence `after`, about BYTES_MAX bytes of them at most.
@@ -88,7 +88,11 @@ async def gather(
 
 
 def _append(
-    batches: list[BatchBuilder], producer: AIOKafkaProducer, origin: str, row: Row, record: Record
+    batches: list[BatchBuilder],
+    producer: AIOKafkaProducer,
+    origin: str,
+    row: Row,
+    record: OutgoingRecord,
 ) -> None:
     headers = numbered(record.headers, origin, row.sequence)
     for fresh in (False, True):

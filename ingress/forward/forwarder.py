@@ -33,7 +33,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import Damaged
 from ingress.spool.spool import Spool
 from schemas.clients import connections, heed_cancellation, kafka_failures, started
-from schemas.record import Record, refused_record
+from schemas.record import OutgoingRecord, refused_record
 from schemas.telemetry import (
     INGRESS_FORWARD_FAILURES,
     INGRESS_FORWARDED,
@@ -84,7 +84,7 @@ class Forwarder:
         self._stored = stored
         self._rows_max = ROWS_MAX
         # Dead letters in the place of rows that the broker refuses, by sequence.
-        self._instead: dict[int, Record] = {}
+        self._instead: dict[int, OutgoingRecord] = {}
         # How the last transaction ended, until what it left open is settled; None: to be asked. A
         # start makes the coordinator forget it, and may fail before it has settled anything.
         self._aborted: bool | None = None

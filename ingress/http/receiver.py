@@ -40,7 +40,7 @@ class Door:
 
         It may be told before this returns. When it is told OK, the callback is on disk (fsync).
         """
-        callback = record.Callback(
+        callback = record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
             command=text(parameters.get("CallbackCommand")),
             client_ip=text(parameters.get("ClientIP")),

@@ -19,7 +19,7 @@ import msgspec
 from ingress.spool.disk import Broken, Corrupt, Full, Panic
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
 
 # Told once what came of a row: None when it is on disk (fsync).
@@ -31,7 +31,7 @@ class Waiting(msgspec.Struct, gc=False):
 
     content: bytes
     received_at_ms: int
-    record: Record
+    record: OutgoingRecord
     on_disk: OnDisk
 
 
@@ -93,7 +93,7 @@ class Intake:
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def put(self, record: Record, received_at_ms: int, on_disk: OnDisk) -> None:
+    def put(self, record: OutgoingRecord, received_at_ms: int, on_disk: OnDisk) -> None:
         """
         Take a record; `on_disk` is told once what came of it.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from ingress.spool.row import Row
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 
 ROWS_MAX = 4000
 BYTES_MAX = 8 << 20
@@ -22,7 +22,7 @@ class Recent:
         self._rows: deque[Row] = deque()
         self._bytes = 0
 
-    def add(self, first_sequence: int, stored: Iterable[tuple[int, Record]]) -> None:
+    def add(self, first_sequence: int, stored: Iterable[tuple[int, OutgoingRecord]]) -> None:
         """Add rows that are on disk, by time of receipt and record."""
         rows = self._rows
         if rows and rows[-1].sequence + 1 != first_sequence:

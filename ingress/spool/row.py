@@ -10,11 +10,11 @@ from zlib import crc32
 
 import msgspec
 
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 
 CHECKSUM_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(tuple[int, Record])
+_decoder = msgspec.msgpack.Decoder(tuple[int, OutgoingRecord])
 
 
 class Damaged(Exception):
@@ -32,10 +32,10 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     sequence: int
     received_at_ms: int
-    record: Record
+    record: OutgoingRecord
 
 
-def encode(record: Record, received_at_ms: int) -> bytes:
+def encode(record: OutgoingRecord, received_at_ms: int) -> bytes:
     """Return the row's content; its place is not known yet."""
     return _encoder.encode((received_at_ms, record))
 
@@ -49,7 +49,7 @@ def seal(contents: Iterable[bytes], spool: str, first: int) -> list[bytes]:
     ]
 
 
-def unseal(stored: bytes, spool: str, number: int) -> tuple[int, Record]:
+def unseal(stored: bytes, spool: str, number: int) -> tuple[int, OutgoingRecord]:
     """
     Return time of receipt and record of the row stored under `number` in the file `spool`.
 

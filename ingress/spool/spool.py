@@ -19,7 +19,7 @@ from ingress.spool.spool_file import STATE, SpoolFile, open_file, rewrite_meta_p
 from ingress.spool.state import State, unseal_remains, unseal_state
 from ingress.spool.stored_rows import key, rows_from
 from schemas.process import sync_directory
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 
 # Pages that were read or written stay mapped, and count as this process's memory, until the file is
 # opened again; that is due after so many bytes of rows.
@@ -265,7 +265,7 @@ class Spool:
         self._mapped += taken
         return rows
 
-    def remember(self, stored: list[tuple[int, Record]], stored_bytes: int) -> None:
+    def remember(self, stored: list[tuple[int, OutgoingRecord]], stored_bytes: int) -> None:
         """Keep what the last commit stored, by time of receipt and record, for `since`."""
         state = self._state
         self._recent_in(state).add(state.last_sequence - len(stored) + 1, stored)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import orjson
 
 from schemas.message import Statistic, statistic
-from schemas.record import ID, Callback, callback_record
+from schemas.record import ID, ReceivedCallback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
 UINT32 = (1 << 32) - 1
@@ -73,7 +73,7 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
 
 def _identity(sdkappid: str, command: str, client_ip: str, opt_platform: str, body: bytes) -> str:
     record = callback_record(
-        Callback(
+        ReceivedCallback(
             sdkappid=sdkappid,
             command=command,
             client_ip=client_ip,

@@ -20,13 +20,13 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas import clients
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 pytestmark = pytest.mark.timeout(180)
 
 
-def a_big_record(number: int) -> Record:
+def a_big_record(number: int) -> OutgoingRecord:
     """Return a record of some 100 KB that compression cannot make small."""
     noise = os.urandom(50_000).hex()
     return a_wire_record(number, b'{"CallbackCommand":"X","t":"%s"}' % noise.encode())

@@ -26,7 +26,7 @@ from support.kafka.parts import Pipe, in_topic
 
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
-from schemas.record import Record, callback_record
+from schemas.record import OutgoingRecord, callback_record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber"
@@ -90,7 +90,7 @@ class Subscriber:
                 await asyncio.sleep(0.01)
 
 
-def callbacks(count: int, chance: random.Random) -> tuple[list[Record], Days]:
+def callbacks(count: int, chance: random.Random) -> tuple[list[OutgoingRecord], Days]:
     """Return records of callbacks, and how many there are of each day, app and command."""
     records, days = [], Counter[tuple[str, str, str]]()
     for number in range(count):

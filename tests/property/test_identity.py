@@ -15,7 +15,7 @@ from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS
 from schemas.identity import Request, content_digest
-from schemas.record import ID, Callback, callback_record, numbered
+from schemas.record import ID, ReceivedCallback, callback_record, numbered
 
 Path = tuple[str | int, ...]
 # What may differ in a message that is reported again.
@@ -51,7 +51,7 @@ class Sent:
     def id(self, sequence: int) -> str:
         """Return the id under which it is stored."""
         body = json.dumps(self.document).encode()
-        callback = Callback(
+        callback = ReceivedCallback(
             sdkappid=self.sdkappid,
             command=self.command,
             client_ip=self.client_ip,

@@ -15,8 +15,7 @@ from ingress.settings import IngressSettings
 from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
-from schemas.record import Record as WireRecord
-from schemas.record import callback_record, malformed_record, numbered
+from schemas.record import OutgoingRecord, callback_record, malformed_record, numbered
 from schemas.settings import Faults, read
 
 json_values = st.recursive(
@@ -88,7 +87,7 @@ def test_a_record_survives_the_spool(
     topic: str, key: bytes | None, headers: list[tuple[str, bytes]], value: bytes
 ) -> None:
     """Whatever is in it."""
-    record = WireRecord(topic, key, headers, value)
+    record = OutgoingRecord(topic, key, headers, value)
     assert unseal(seal([encode(record, 0)], "o", 1)[0], "o", 1) == (0, record)
 
 

@@ -47,7 +47,7 @@ def a_body(**fields: Any) -> bytes:
     return json.dumps(document | fields).encode()
 
 
-def a_callback(body: bytes | None = None, **fields: Any) -> wire.Callback:
+def a_callback(body: bytes | None = None, **fields: Any) -> wire.ReceivedCallback:
     """Return a request as the ingress sees it."""
     values: dict[str, Any] = {
         "sdkappid": APP,
@@ -57,16 +57,16 @@ def a_callback(body: bytes | None = None, **fields: Any) -> wire.Callback:
         "received_at_ms": 1_700_000_000_123,
         "body": a_body() if body is None else body,
     }
-    return wire.Callback(**(values | fields))
+    return wire.ReceivedCallback(**(values | fields))
 
 
-def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.Record:
+def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.OutgoingRecord:
     """Return a record on its way into a spool."""
     body = a_body(MsgKey=f"key-{number}") if value is None else value
     return wire.callback_record(a_callback(body))
 
 
-async def store(intake: Intake, record: wire.Record, received_at_ms: int) -> None:
+async def store(intake: Intake, record: wire.OutgoingRecord, received_at_ms: int) -> None:
     """Return once `record` is on disk; raises Full or Broken if it is not."""
     on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -80,7 +80,7 @@ async def store(intake: Intake, record: wire.Record, received_at_ms: int) -> Non
     await on_disk
 
 
-def headers_of(record: wire.Record) -> dict[str, str]:
+def headers_of(record: wire.OutgoingRecord) -> dict[str, str]:
     """Return a record's headers as text."""
     return {name: value.decode() for name, value in record.headers}
 

@@ -16,7 +16,7 @@ from bench.ingress.goals import Results, goals
 from bench.ingress.load import Load, Report
 from bench.ingress.measure import Cost, Figures
 from bench.markdown import write
-from schemas.record import Callback, callback_record
+from schemas.record import ReceivedCallback, callback_record
 
 GOOD = (
     b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n"
@@ -40,7 +40,7 @@ def test_callbacks_are_as_long_as_they_say_and_can_be_read() -> None:
         document = json.loads(body)
         assert document["MsgKey"] == "{MsgSeq}_{MsgRandom}_{MsgTime}".format(**document)
         kept = callback_record(
-            Callback(
+            ReceivedCallback(
                 sdkappid="1400000001",
                 command="C2C.CallbackAfterSendMsg",
                 client_ip="",

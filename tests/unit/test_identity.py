@@ -10,16 +10,16 @@ from support.builders import APP, a_body, a_callback, headers_of
 
 from schemas.identity import Request, content_digest
 from schemas.parties import KEY_BYTES_MAX
-from schemas.record import ID, Callback, Record, callback_record, numbered
+from schemas.record import ID, OutgoingRecord, ReceivedCallback, callback_record, numbered
 
 CASES = json.loads((Path(__file__).parents[1] / "samples" / "identity" / "cases.json").read_text())
 EVENT_TIME = 1670574414123
 
 
-def record_of(url: dict[str, str], document: dict[str, Any]) -> Record:
+def record_of(url: dict[str, str], document: dict[str, Any]) -> OutgoingRecord:
     """Return the record of a request."""
     return callback_record(
-        Callback(
+        ReceivedCallback(
             sdkappid=url.get("SdkAppid", APP),
             command=url.get("CallbackCommand", ""),
             client_ip=url.get("ClientIP", ""),

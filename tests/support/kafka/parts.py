@@ -22,7 +22,7 @@ from ingress.spool.directory import take
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from ops.audit.ends import Ends
-from schemas.record import ORIGIN, SEQUENCE, Record, callback_record
+from schemas.record import ORIGIN, SEQUENCE, OutgoingRecord, callback_record
 from schemas.topics import CALLBACKS
 
 BODY_BYTES_MAX = 1 << 20
@@ -49,7 +49,7 @@ class Pipe:
         """Let the spool go."""
         self.spool.close()
 
-    async def store(self, records: Iterable[Record]) -> None:
+    async def store(self, records: Iterable[OutgoingRecord]) -> None:
         """Put `records` on disk."""
         async with self._intake() as (intake, _):
             await asyncio.gather(*(store(intake, record, 1) for record in records))
@@ -105,7 +105,7 @@ class Pipe:
             await intake.close()
 
 
-def many(count: int, first: int = 1, *, people: int = 20) -> list[Record]:
+def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord]:
     """Return records of `count` callbacks that differ, of so many conversations."""
     bodies = (
         a_body(MsgKey=f"key-{number}", From_Account=f"user{number % people}")

@@ -32,7 +32,7 @@ from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.row import Damaged, encode
 from ingress.spool.spool import Spool
-from schemas.record import Record
+from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_DAMAGED
 
 NAME = "0123456789abcdef"
@@ -530,7 +530,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _bound(self, bytes_max: int) -> None:
         self.spool._bytes_max = bytes_max  # noqa: SLF001
 
-    def _record(self, size: int) -> Record:
+    def _record(self, size: int) -> OutgoingRecord:
         self.number_of_body += 1
         return _as_record(b"%d %s" % (self.number_of_body, b"x" * size))
 
@@ -545,8 +545,8 @@ class SpoolMachine(RuleBasedStateMachine):
         return sum(pages) * stats[0]["psize"]
 
 
-def _as_record(body: bytes) -> Record:
-    return Record(topic="tim.callbacks.v1", key=None, value=body, headers=[])
+def _as_record(body: bytes) -> OutgoingRecord:
+    return OutgoingRecord(topic="tim.callbacks.v1", key=None, value=body, headers=[])
 
 
 def patch(faults: Faults) -> Callable[[], None]:
