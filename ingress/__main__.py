@@ -14,11 +14,11 @@ import uvloop
 from aiohttp import web
 
 from ingress import admin
-from ingress.apps import Apps, Unusable
+from ingress.authenticator import Authenticator, UnusableFile
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.http.complaints import Complaints
-from ingress.http.receiver import Door
+from ingress.http.receiver import Receiver
+from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.directory import take
@@ -38,7 +38,9 @@ OTHER_FILES = 200
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
-async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Spool) -> str:
+async def serve(
+    shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
+) -> str:
     """
     Receive and forward until SIGTERM or SIGINT; what is still spooled then stays spooled.
 
@@ -66,17 +68,17 @@ async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Sp
     forwarder = forwarder_of(spool, intake, stored)
     adopter = Adopter(settings.spool_dir, spool, forwarder_of, bytes_max=settings.spool_bytes_max)
     server = PublicServer(
-        Door(intake, apps, path=settings.path),
-        Complaints(),
+        Receiver(intake, authenticator, path=settings.path),
+        RefusalLog(),
         settings,
         body_bytes_max=shared.body_bytes_max,
     )
-    health = admin.Health(spool, intake, forwarder, adopter, apps, server, settings)
+    health = admin.Health(spool, intake, forwarder, adopter, authenticator, server, settings)
     public = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
     private = web.AppRunner(admin.application(health), access_log=None)
     watching = [
         asyncio.create_task(watch)
-        for watch in (forwarder.run(), adopter.run(), apps.watch(), health.watch())
+        for watch in (forwarder.run(), adopter.run(), authenticator.watch(), health.watch())
     ]
     try:
         await private.setup()
@@ -95,7 +97,7 @@ async def serve(shared: Shared, settings: IngressSettings, apps: Apps, spool: Sp
         if not corrupt:
             await asyncio.sleep(settings.unready_s)
         await site.stop()
-        await server.drained()
+        await server.drain()
     finally:
         await public.cleanup()
         for task in watching:
@@ -152,17 +154,19 @@ def main() -> None:
         sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
     try:
         shared, settings = read(IngressSettings, "INGRESS_", os.environ)
-        apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
+        authenticator = Authenticator(
+            settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
+        )
     except Faults as faults:
         sys.exit(f"The ingress cannot start:\n{faults}")
-    except Unusable as unusable:
+    except UnusableFile as unusable:
         sys.exit(f"The ingress cannot start:\n  - INGRESS_SECRETS_FILE: {unusable}")
     log_to_stderr(shared)
     log.info("%r %r", shared, settings)
     settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-        corrupt = uvloop.run(serve(shared, settings, apps, spool))
+        corrupt = uvloop.run(serve(shared, settings, authenticator, spool))
     except (OSError, Broken, Full) as error:
         sys.exit(f"The ingress cannot start:\n  - {error}")
     if corrupt:

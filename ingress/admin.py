@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ingress.apps import Apps
+from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.http.answers import count_oks
@@ -63,7 +63,7 @@ class Health:
     intake: Intake
     forwarder: Forwarder
     adopter: Adopter
-    apps: Apps
+    authenticator: Authenticator
     server: PublicServer
     settings: IngressSettings
     # Distinguishes this process from another one at the same address, or with the same spool.
@@ -101,8 +101,8 @@ class Health:
             "unready_because": self.unready(),
             "kafka_connected": not self.forwarder.fault,
             "kafka_fault": self.forwarder.fault,
-            "secrets_fault": self.apps.fault,
-            "connections": self.server.open,
+            "secrets_fault": self.authenticator.fault,
+            "connections": self.server.traffic.open,
             "spool_rows": state.rows,
             "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
@@ -113,8 +113,8 @@ class Health:
 
     def observe(self) -> None:
         """Bring the metrics up to now."""
-        count_oks(self.server.oks)
-        self.server.oks = 0
+        count_oks(self.server.traffic.oks)
+        self.server.traffic.oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(self.spool.rows)
         telemetry.INGRESS_SPOOL_BYTES.set(self.spool.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
@@ -122,7 +122,7 @@ class Health:
         telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
         telemetry.INGRESS_READY.set(not self.unready())
         telemetry.INGRESS_KAFKA_UP.set(not self.forwarder.fault)
-        telemetry.INGRESS_CONNECTIONS.set(self.server.open)
+        telemetry.INGRESS_CONNECTIONS.set(self.server.traffic.open)
 
     def _oldest_waiting_s(self) -> float | None:
         try:

@@ -1,8 +1,8 @@
 """
-Every answer of the public port, as one table; docs/operations.md shows it, a test compares.
+Every answer of the public port, as one table; a test compares it with docs/operations.md.
 
-The protocol (§1) wants HTTP 200 and ActionStatus OK for a callback that was taken. All else is a
-failed callback to the sender, so the body names the fault for the person who reads its log.
+The protocol (§1) wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the sender
+every other answer is a failed callback, so the body names the fault for readers of its log.
 """
 
 import functools
@@ -20,7 +20,7 @@ OK_BODY = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the table. `meaning` is for the docs; `info` is what the sender reads."""
+    """One row of the table. `info` goes to the sender; `meaning` is for the docs."""
 
     name: str
     status: int
@@ -43,7 +43,7 @@ STALE = Answer(
     "stale",
     403,
     "RequestTime is too far from the present",
-    "rightly signed, but long ago or by a clock that differs from ours; not kept",
+    "signed correctly, but too long ago or by a clock that differs from ours; not kept",
 )
 NOT_HERE = Answer("not_here", 404, "no callbacks are received at this path", "not kept")
 NOT_POST = Answer(
@@ -83,11 +83,24 @@ ANSWERS = (
     UNAVAILABLE,
 )
 
+# The detail of UNAVAILABLE after an exception that is a bug of ours.
+INTERNAL_FAULT = "internal fault of the receiver; see its log"
+
 _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in ANSWERS}
 
 
+def unavailable(failure: Exception) -> tuple[Answer, str]:
+    """Return the answer to a callback that is not known to be stored, with the reason."""
+    return UNAVAILABLE, f"{UNAVAILABLE.info}: {failure}"
+
+
+def not_http(reason: object) -> tuple[Answer, str]:
+    """Return the answer to bytes that cannot be parsed as HTTP, with the reason."""
+    return NOT_HTTP, f"{NOT_HTTP.info}: {reason}"
+
+
 def respond(answer: Answer, detail: str = "") -> web.Response:
-    """Return the HTTP response for `answer`, counted; `detail` says more than its usual info."""
+    """Count `answer` and return it as a response; `detail` replaces its usual info."""
     _counters[answer].inc()
     return web.Response(
         status=answer.status,
@@ -97,23 +110,23 @@ def respond(answer: Answer, detail: str = "") -> web.Response:
 
 
 def count_oks(count: int) -> None:
-    """Count OKs that were written as `ok_bytes`."""
+    """Count OKs that were sent as `ok_bytes`."""
     _counters[OK].inc(count)
 
 
 @functools.lru_cache(maxsize=4)
 def ok_bytes(second: int) -> bytes:
-    """Return an OK as it goes over the wire in that second of Unix time; not counted."""
-    return _wire(OK, OK_BODY, second)
+    """Return an OK as bytes of HTTP for that second of Unix time; see `count_oks`."""
+    return _http_bytes(OK, OK_BODY, second)
 
 
 def fail_bytes(answer: Answer, detail: str, second: int) -> bytes:
-    """Return another answer as it goes over the wire, counted."""
+    """Count an answer other than OK and return it as bytes of HTTP."""
     _counters[answer].inc()
-    return _wire(answer, _body(answer, detail), second)
+    return _http_bytes(answer, _body(answer, detail), second)
 
 
-def _wire(answer: Answer, body: bytes, second: int) -> bytes:
+def _http_bytes(answer: Answer, body: bytes, second: int) -> bytes:
     headers = (
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
@@ -128,8 +141,8 @@ def _wire(answer: Answer, body: bytes, second: int) -> bytes:
 def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
-    # The sender looks at ErrorCode only under HTTP 200, which no failure has: a Before callback
-    # (protocol §4) is let pass, not refused. What a peer sent may be quoted, with letters that
-    # UTF-8 does not have.
+    # The sender reads ErrorCode only under HTTP 200, which no failure has: so it lets the action of
+    # a Before callback (protocol §4) pass. `detail` may quote a peer, with characters that UTF-8
+    # cannot encode.
     info = (detail or answer.info).encode("utf-8", "backslashreplace").decode()
     return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": info, "ErrorCode": 1})

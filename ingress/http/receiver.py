@@ -1,11 +1,11 @@
-"""One callback in, one answer out, and never an OK before it is on disk (protocol §1, §3, §4)."""
+"""Admit a request, store its callback, answer OK once it is on disk (protocol §1, §3, §4)."""
 
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from ingress.apps import Apps
-from ingress.http import answers as refusals
+from ingress.authenticator import Authenticator
+from ingress.http import answers
 from ingress.http.answers import Answer
 from ingress.http.target import target
 from ingress.spool.disk import Broken, Full
@@ -14,31 +14,33 @@ from schemas import record
 from schemas.body import Malformed, text
 
 Parameters = Mapping[str, str]
-Answered = Callable[[Answer, str], None]
+# Sends an answer, with a detail for its body, to the peer; called once for each callback.
+SendAnswer = Callable[[Answer, str], None]
 
 
-class Door:
-    """Decides what is let in, and lets it in."""
+class Receiver:
+    """Admits a request by its URL, then stores the callback in its body."""
 
-    def __init__(self, intake: Intake, apps: Apps, *, path: str) -> None:
+    def __init__(self, intake: Intake, authenticator: Authenticator, *, path: str) -> None:
         self._intake = intake
-        self._apps = apps
+        self._authenticator = authenticator
         self._path = path
 
     def admit(self, method: str, raw_target: str) -> Parameters | Answer:
-        """Return the URL's parameters if the request is authentic, else why it is refused."""
+        """Return the URL's parameters if the request is authentic, else the answer that refuses."""
         path, parameters = target(raw_target)
         if path != self._path:
-            return refusals.NOT_HERE
+            return answers.NOT_HERE
         if method != "POST":
-            return refusals.NOT_POST
-        return self._apps.refusal(parameters, time.time()) or parameters
+            return answers.NOT_POST
+        return self._authenticator.refusal(parameters, time.time()) or parameters
 
-    def keep(self, parameters: Parameters, body: bytes, answered: Answered) -> None:
+    def store(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         """
-        Store an admitted callback, malformed or not; `answered` is told once what to answer.
+        Store an admitted callback, malformed or not, and call `send_answer` once.
 
-        It may be told before this returns. When it is told OK, the callback is on disk (fsync).
+        It is called after the commit, or before this returns if the intake refuses the callback.
+        When it is called with OK, the callback is on disk (fsync).
         """
         callback = record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
@@ -48,28 +50,27 @@ class Door:
             received_at_ms=time.time_ns() // 1_000_000,
             body=body,
         )
-        answer, detail = refusals.OK, ""
+        answer, detail = answers.OK, ""
         try:
-            kept = record.callback_record(callback)
+            outgoing = record.callback_record(callback)
         except Malformed as malformed:
-            answer, detail = refusals.MALFORMED, str(malformed)
-            kept = record.malformed_record(callback, malformed)
+            answer, detail = answers.MALFORMED, str(malformed)
+            outgoing = record.malformed_record(callback, malformed)
         try:
             self._intake.put(
-                kept,
+                outgoing,
                 callback.received_at_ms,
-                partial(_stored, answer, detail, answered),
+                partial(_answer_after_commit, answer, detail, send_answer),
             )
         except (Full, Broken) as failure:
-            answered(*_unavailable(failure))
+            send_answer(*answers.unavailable(failure))
 
 
-def _stored(answer: Answer, detail: str, answered: Answered, failure: Full | Broken | None) -> None:
+def _answer_after_commit(
+    answer: Answer, detail: str, send_answer: SendAnswer, failure: Full | Broken | None
+) -> None:
+    """Send `answer` if the commit succeeded, else that the callback is not known to be stored."""
     if failure:
-        answered(*_unavailable(failure))
+        send_answer(*answers.unavailable(failure))
     else:
-        answered(answer, detail)
-
-
-def _unavailable(failure: Full | Broken) -> tuple[Answer, str]:
-    return refusals.UNAVAILABLE, f"{refusals.UNAVAILABLE.info}: {failure}"
+        send_answer(answer, detail)

@@ -11,9 +11,9 @@ from typing import Any
 from aiohttp import web
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from ingress.apps import Apps
-from ingress.http.complaints import Complaints
-from ingress.http.receiver import Door
+from ingress.authenticator import Authenticator
+from ingress.http.receiver import Receiver
+from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.directory import take
@@ -174,10 +174,12 @@ async def public_port(
     settings = ingress_settings(directory, **fields)
     spool = take(directory, bytes_max=spool_bytes_max)
     intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20, stored=asyncio.Event())
-    apps = Apps(settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s)
+    authenticator = Authenticator(
+        settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
+    )
     server = PublicServer(
-        Door(intake, apps, path=settings.path),
-        Complaints(),
+        Receiver(intake, authenticator, path=settings.path),
+        RefusalLog(),
         settings,
         body_bytes_max=body_bytes_max,
     )

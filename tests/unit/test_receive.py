@@ -1,4 +1,4 @@
-"""The public port, over loopback HTTP and a real spool, by the short way and by aiohttp's."""
+"""The public port over loopback HTTP with a real spool, on the fast path and on aiohttp's."""
 
 import asyncio
 import gzip
@@ -20,11 +20,11 @@ QUERY = f"?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=j
 class Sender:
     """The public port as the sender sees it, and the spool behind it."""
 
-    def __init__(self, port: PublicPort, session: aiohttp.ClientSession, *, short: bool) -> None:
+    def __init__(self, port: PublicPort, session: aiohttp.ClientSession, *, fast: bool) -> None:
         self.port = port
         self._session = session
-        # What asks for the connection's end goes aiohttp's way.
-        self._headers = {} if short else {"Connection": "close"}
+        # A request that closes its connection takes aiohttp's path.
+        self._headers = {} if fast else {"Connection": "close"}
         self.stored = port.stored
 
     async def post(
@@ -44,7 +44,7 @@ class Sender:
             return response.status, await response.json(), dict(response.headers)
 
 
-@pytest.fixture(params=["short", "aiohttp"])
+@pytest.fixture(params=["fast", "aiohttp"])
 async def door(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
     """A public port with a real spool."""
     secrets = tmp_path / "secrets.toml"
@@ -55,7 +55,7 @@ async def door(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         ) as port,
         aiohttp.ClientSession() as session,
     ):
-        yield Sender(port, session, short=request.param == "short")
+        yield Sender(port, session, fast=request.param == "fast")
 
 
 async def test_every_sample_is_stored_byte_for_byte_and_answered_ok(door: Sender) -> None:
@@ -177,9 +177,9 @@ async def test_both_ways_are_really_taken(door: Sender, request: pytest.FixtureR
     """Else half of these tests would test nothing; aiohttp counts the requests that it handles."""
     for _ in range(3):
         assert (await door.post(a_body()))[0] == 200
-    short = "short" in request.node.name
+    fast = "fast" in request.node.name
     # On Python 3.11 aiohttp handles the first request of each connection.
-    assert door.port.server.requests_count <= 1 if short else door.port.server.requests_count == 3
+    assert door.port.server.requests_count <= 1 if fast else door.port.server.requests_count == 3
 
 
 @pytest.mark.parametrize("path", ["/callback/SdkAppid=", "/callback/SdkAppid=1400000009"])

@@ -14,7 +14,7 @@ import pytest
 import uvloop
 from support.builders import APP, PublicPort, a_body, public_port
 
-from ingress.http import server as server_module
+from ingress.http import connection
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ async def test_a_request_behind_one_under_way_is_answered_after_it(
     monkeypatch.setattr(port.spool, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))
     async with asyncio.timeout(5):
-        while not port.server.under_way:  # noqa: ASYNC110 - a number says it
+        while not port.server.traffic.unanswered:  # noqa: ASYNC110 - a number says it
             await asyncio.sleep(0.001)
     writer.write(b"no HTTP\r\n\r\n")
     await asyncio.sleep(0.05)
@@ -177,9 +177,9 @@ async def test_at_the_bound_the_connection_that_waited_longest_makes_room(
 ) -> None:
     """A crowd of idle connections keeps nobody out."""
     idle = [await asyncio.open_connection(port.host, port.port) for _ in range(10)]
-    assert port.server.open == 10
+    assert port.server.traffic.open == 10
     assert await answers(port, [a_request(a_body())], 1) == [OK]
-    assert port.server.open <= 10
+    assert port.server.traffic.open <= 10
     async with asyncio.timeout(0.5):
         assert await idle[0][0].read() == b""
     for _, writer in idle:
@@ -190,7 +190,7 @@ async def test_who_never_reads_its_answers_is_cut_off(
     port: PublicPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for a peer is bounded."""
-    monkeypatch.setattr(server_module, "UNREAD_BYTES_MAX", -1)
+    monkeypatch.setattr(connection, "UNREAD_BYTES_MAX", -1)
     reader, writer = await asyncio.open_connection(port.host, port.port)
     for _ in range(2):  # the first goes aiohttp's way on Python 3.11
         writer.write(a_request(a_body()))
@@ -208,7 +208,7 @@ async def test_a_peer_that_is_gone_before_its_answer_harms_nobody(port: PublicPo
     writer.write(a_request(a_body(MsgKey="gone")))
     writer.transport.abort()
     assert await answers(port, [a_request(a_body(MsgKey="there"))], 1) == [OK]
-    assert port.server.under_way == 0
+    assert port.server.traffic.unanswered == 0
 
 
 async def test_what_is_gone_is_forgotten(port: PublicPort) -> None:
@@ -219,10 +219,10 @@ async def test_what_is_gone_is_forgotten(port: PublicPort) -> None:
         await asyncio.sleep(0.05)
         writer.transport.abort()
     async with asyncio.timeout(5):
-        while port.server.open or port.server.under_way:  # noqa: ASYNC110 - numbers say it
+        while port.server.traffic.open or port.server.traffic.unanswered:  # noqa: ASYNC110 - numbers say it
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)  # the body's time is over, too
-    assert port.server.waiting == {}
+    assert port.server.traffic.idle == {}
 
 
 async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicPort) -> None:
@@ -240,7 +240,7 @@ async def test_who_is_answered_while_the_process_stops_is_told_to_go(port: Publi
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="before")))
     assert await one_answer(reader) == OK
-    port.server.closing = True
+    port.server.traffic.closing = True
     writer.write(a_request(a_body(MsgKey="after")))
     async with asyncio.timeout(5):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()

@@ -1,7 +1,8 @@
 """
-What was refused, in the log: one line a kind and interval, so that no peer can flood it.
+Log the requests that were refused: one line for each answer and interval, so no peer can flood it.
 
-Never a body, and of a Sign at most its first letters: whoever reads logs must not be able to send.
+A line shows no body, and of a Sign at most its first characters: a reader of the log must not be
+able to send callbacks.
 """
 
 import logging
@@ -16,32 +17,32 @@ from ingress.http.answers import OK, Answer
 log = logging.getLogger("ingress.refused")
 
 EVERY_S = 10.0
-SHOWN_LETTERS_MAX = 300
-SIGN_LETTERS = 6
-_SIGN = re.compile(rf"(?i)(sign(?:=|%3d)[^&\s]{{{SIGN_LETTERS}}})[^&\s]*")
+SHOWN_CHARACTERS_MAX = 300
+SIGN_CHARACTERS = 6
+_SIGN = re.compile(rf"(?i)(sign(?:=|%3d)[^&\s]{{{SIGN_CHARACTERS}}})[^&\s]*")
 
 
-class Complaints:
-    """Says at once what is new, and every EVERY_S how often it happened since."""
+class RefusalLog:
+    """Logs the first refusal of a kind at once, and every EVERY_S how many there were since."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._silent_until: dict[Answer, float] = {}
-        self._unsaid: Counter[Answer] = Counter()
+        self._not_logged: Counter[Answer] = Counter()
 
     def note(self, answer: Answer, detail: str, remote: object, target: str = "") -> None:
-        """Log that `answer` was given to `remote`, or count it for a later line."""
+        """Log that `answer` was given to `remote`, or count it for a later line; ignore OK."""
         if answer is OK:
             return
         now = self._clock()
-        self._unsaid[answer] += 1
+        self._not_logged[answer] += 1
         if now < self._silent_until.get(answer, now):
             return
         self._silent_until[answer] = now + EVERY_S
         log.warning(
             "%s (%d since the last line): %s; the last one from %s to %s",
             answer.name,
-            self._unsaid.pop(answer),
+            self._not_logged.pop(answer),
             shown(detail or answer.info),
             remote,
             shown(unquote(target)),
@@ -49,7 +50,7 @@ class Complaints:
 
 
 def shown(text: str) -> str:
-    """Return `text` as it may stand in a log: short, on one line, no Sign whole."""
+    """Return `text` in a form that a log may show: short, on one line, without a complete Sign."""
     printable = _SIGN.sub(r"\1…", text).encode("ascii", "backslashreplace").decode()
     line = printable.replace("\n", "\\n").replace("\r", "\\r")
-    return line if len(line) <= SHOWN_LETTERS_MAX else f"{line[:SHOWN_LETTERS_MAX]}…"
+    return line if len(line) <= SHOWN_CHARACTERS_MAX else f"{line[:SHOWN_CHARACTERS_MAX]}…"

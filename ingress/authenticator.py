@@ -1,8 +1,8 @@
 """
-Whose callbacks are taken: our apps, and the tokens that they sign with (protocol §3).
+Decide whether a request is authentic: its app is one of ours, and signed it (protocol §3).
 
-The tokens are in a file that is read again when it changes, so a token is rotated without a
-restart: add the new one, change it in the console, take the old one out.
+The apps' tokens are in a file that is read again when it changes, so a token is rotated without a
+restart: add the new one, change it in the console, remove the old one.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from ingress.http import answers as refusals
+from ingress.http import answers
 from ingress.http.answers import Answer
 
 log = logging.getLogger(__name__)
@@ -26,12 +26,16 @@ TOKENS_MAX = 4
 Tokens = Mapping[str, tuple[bytes, ...]]
 
 
-class Unusable(Exception):
+class UnusableFile(Exception):
     """The file of tokens cannot be read or is wrong; the text says where, and shows no token."""
 
 
-class Apps:
-    """Which callbacks are authentic. `fault` says why the file's last state is not in force."""
+class Authenticator:
+    """
+    Checks requests against our apps and the tokens in the file.
+
+    `fault` says why the file's present content is not in force, "" if it is.
+    """
 
     def __init__(
         self, sdkappids: Iterable[str], secrets_file: Path | None, *, sign_window_s: float
@@ -39,28 +43,29 @@ class Apps:
         self._sdkappids = tuple(sdkappids)
         self._file = secrets_file
         self._sign_window_s = sign_window_s
-        self._content = self._seen = _read(secrets_file) if secrets_file else b""
-        self._tokens = self._all(self._content)
+        # The content in force, and the one that was read last.
+        self._content = self._last_read = _read(secrets_file) if secrets_file else b""
+        self._tokens = self._tokens_of_all_apps(self._content)
         self.fault = ""
 
     def refusal(self, parameters: Mapping[str, str], now_s: float) -> Answer | None:
-        """Return why a request with these parameters is not authentic, None if it is."""
+        """Return the answer to a request that is not authentic, None if it is authentic."""
         tokens = self._tokens.get(parameters.get("SdkAppid", ""))
         if tokens is None:
-            return refusals.NOT_OURS
+            return answers.NOT_OURS
         if not tokens:
             return None
         sign, requested_at = parameters.get("Sign", ""), parameters.get("RequestTime", "")
         if not sign or not requested_at:
-            return refusals.UNSIGNED
+            return answers.UNSIGNED
         if not _matches(tokens, sign, requested_at):
-            return refusals.WRONG_SIGN
+            return answers.WRONG_SIGN
         if abs(now_s - _seconds(requested_at)) > self._sign_window_s:
-            return refusals.STALE
+            return answers.STALE
         return None
 
     async def watch(self) -> None:
-        """Follow the file until cancelled; while it cannot be used, what was read before holds."""
+        """Watch the file until cancelled; while it is unusable, its last content stays in force."""
         if self._file is None:
             return
         while True:
@@ -68,33 +73,38 @@ class Apps:
             await self.reread(self._file)
 
     async def reread(self, file: Path) -> None:
-        """Put the file in force once it was read twice, or say in `fault` why that cannot be."""
+        """Put the file's content in force, or set `fault` to the reason why that is impossible."""
         try:
             content = await asyncio.to_thread(_read, file)
-            # Twice the same: whoever writes it may be in the middle of it.
-            settled, self._seen = content == self._seen, content
-            if not settled:
+            # Apply only after two identical reads: the file may be half-written.
+            is_settled, self._last_read = content == self._last_read, content
+            if not is_settled:
                 return
             if content != self._content:
-                self._tokens = self._successor(self._all(content))
-                log.info("%s was read again; apps: %s", file, ", ".join(sorted(self._tokens)))
-        except Unusable as unusable:
+                self._tokens = self._checked(self._tokens_of_all_apps(content))
+                log.info(
+                    "new tokens from %s are in force; apps: %s",
+                    file,
+                    ", ".join(sorted(self._tokens)),
+                )
+        except UnusableFile as unusable:
             if str(unusable) != self.fault:
-                log.error("%s; what was read before still holds", unusable)  # noqa: TRY400
+                log.error("%s; the tokens read before stay in force", unusable)  # noqa: TRY400
             self.fault = str(unusable)
             return
         self._content, self.fault = content, ""
 
-    def _successor(self, tokens: Tokens) -> Tokens:
+    def _checked(self, tokens: Tokens) -> Tokens:
+        """Return `tokens` unless an app has lost its own, as it does when the file is emptied."""
         for sdkappid in self._sdkappids:
             if self._tokens[sdkappid] and not tokens[sdkappid] and sdkappid not in self._named:
-                raise Unusable(
-                    f"{self._file}: {sdkappid} had tokens and is not named any more; if its "
+                raise UnusableFile(
+                    f"{self._file}: app {sdkappid} had tokens and is no longer in the file; if its "
                     f"callbacks need no Sign, write {sdkappid} = []"
                 )
         return tokens
 
-    def _all(self, content: bytes) -> Tokens:
+    def _tokens_of_all_apps(self, content: bytes) -> Tokens:
         named = parse(content, str(self._file))
         self._named = frozenset(named)
         return dict.fromkeys(self._sdkappids, ()) | named
@@ -105,24 +115,24 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
     Return the tokens of each app in a file's content: TOML, `1400000001 = ["token", "old token"]`.
 
     Raises:
-        Unusable: it is something else.
+        UnusableFile: it is something else.
     """
     try:
         apps = tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        # An error of TOML may quote a token.
+        # Show the place only: the parser's message may quote a token.
         where = str(error).rpartition("(")[2].rstrip(")")
-        raise Unusable(f"{name} is no TOML ({where})") from None
+        raise UnusableFile(f"{name} is not valid TOML ({where})") from None
     tokens: dict[str, tuple[bytes, ...]] = {}
     for sdkappid, listed in apps.items():
         if not (sdkappid.isascii() and sdkappid.isdigit()):
-            raise Unusable(f"{name}: {sdkappid!r:.40} is no SdkAppid, a decimal number")
+            raise UnusableFile(f"{name}: {sdkappid!r:.40} is not an SdkAppid (a decimal number)")
         if (
             not isinstance(listed, list)
             or len(listed) > TOKENS_MAX
             or not all(isinstance(token, str) and token for token in listed)
         ):
-            raise Unusable(
+            raise UnusableFile(
                 f"{name}: {sdkappid} must have a list of at most {TOKENS_MAX} tokens, none empty"
             )
         tokens[sdkappid] = tuple(token.encode() for token in listed)
@@ -132,7 +142,7 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
 def _matches(tokens: Iterable[bytes], sign: str, requested_at: str) -> bool:
     given = sign.lower().encode("utf-8", "replace")
     time = requested_at.encode("utf-8", "replace")
-    # All are compared, each in constant time.
+    # Compare all of them, each in constant time.
     matching = [
         hmac.compare_digest(hashlib.sha256(token + time).hexdigest().encode(), given)
         for token in tokens
@@ -150,7 +160,7 @@ def _read(file: Path) -> bytes:
         with file.open("rb") as opened:
             content = opened.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise Unusable(f"{file} cannot be read: {error.strerror}") from error
+        raise UnusableFile(f"{file} cannot be read: {error.strerror}") from error
     if len(content) > FILE_BYTES_MAX:
-        raise Unusable(f"{file} is larger than {FILE_BYTES_MAX} bytes")
+        raise UnusableFile(f"{file} is larger than {FILE_BYTES_MAX} bytes")
     return content

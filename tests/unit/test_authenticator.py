@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress import apps as apps_module
-from ingress.apps import Apps, Unusable, parse
-from ingress.http import answers as refusals
+from ingress import authenticator as authenticator_module
+from ingress.authenticator import Authenticator, UnusableFile, parse
+from ingress.http import answers
 
 NOW_S = 1_669_872_112
 
@@ -22,120 +22,124 @@ def query(token: str, at_s: object = NOW_S, sdkappid: str = "1") -> dict[str, st
     return {"SdkAppid": sdkappid, "Sign": sign, "RequestTime": str(at_s)}
 
 
-def an_apps(tmp_path: Path, content: str) -> tuple[Apps, Path]:
-    """Return apps with a file of tokens, which sign within 60 s."""
+def an_authenticator(tmp_path: Path, content: str) -> tuple[Authenticator, Path]:
+    """Return an authenticator with a file of tokens, for a Sign of the last 60 s."""
     file = tmp_path / "secrets.toml"
     file.write_text(content)
-    return Apps(("7",), file, sign_window_s=60), file
+    return Authenticator(("7",), file, sign_window_s=60), file
 
 
 def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
     """Protocol §3."""
-    apps, _ = an_apps(tmp_path, '1 = ["xxxxyyyy"]')
+    authenticator, _ = an_authenticator(tmp_path, '1 = ["xxxxyyyy"]')
     vector = {
         "SdkAppid": "1",
         "RequestTime": "1669872112",
         "Sign": "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061",
     }
-    assert apps.refusal(vector, NOW_S) is None
-    assert apps.refusal(vector | {"Sign": vector["Sign"].upper()}, NOW_S) is None
-    assert apps.refusal(vector, NOW_S + 61) is refusals.STALE
+    assert authenticator.refusal(vector, NOW_S) is None
+    assert authenticator.refusal(vector | {"Sign": vector["Sign"].upper()}, NOW_S) is None
+    assert authenticator.refusal(vector, NOW_S + 61) is answers.STALE
 
 
 def test_each_app_has_tokens_of_its_own(tmp_path: Path) -> None:
     """One app's token is none of another's; an app without tokens needs no Sign."""
-    apps, _ = an_apps(tmp_path, '1 = ["a", "b"]\n2 = ["c"]\n3 = []')
-    assert apps.refusal(query("a"), NOW_S) is None
-    assert apps.refusal(query("b"), NOW_S) is None
-    assert apps.refusal(query("c"), NOW_S) is refusals.WRONG_SIGN
-    assert apps.refusal(query("c", sdkappid="2"), NOW_S) is None
-    assert apps.refusal({"SdkAppid": "3"}, NOW_S) is None
-    assert apps.refusal({"SdkAppid": "7"}, NOW_S) is None
-    assert apps.refusal({"SdkAppid": "8"}, NOW_S) is refusals.NOT_OURS
+    authenticator, _ = an_authenticator(tmp_path, '1 = ["a", "b"]\n2 = ["c"]\n3 = []')
+    assert authenticator.refusal(query("a"), NOW_S) is None
+    assert authenticator.refusal(query("b"), NOW_S) is None
+    assert authenticator.refusal(query("c"), NOW_S) is answers.WRONG_SIGN
+    assert authenticator.refusal(query("c", sdkappid="2"), NOW_S) is None
+    assert authenticator.refusal({"SdkAppid": "3"}, NOW_S) is None
+    assert authenticator.refusal({"SdkAppid": "7"}, NOW_S) is None
+    assert authenticator.refusal({"SdkAppid": "8"}, NOW_S) is answers.NOT_OURS
 
 
 @pytest.mark.parametrize("at_s", ["", "x", "-1", "²", "1" * 5000, f" {NOW_S}", f"{NOW_S}.0"])
 def test_a_time_that_is_none_is_refused_even_if_signed(tmp_path: Path, at_s: str) -> None:
     """And is never an exception."""
-    apps, _ = an_apps(tmp_path, '1 = ["a"]')
-    assert apps.refusal(query("a", at_s), NOW_S) in (refusals.STALE, refusals.UNSIGNED)
+    authenticator, _ = an_authenticator(tmp_path, '1 = ["a"]')
+    assert authenticator.refusal(query("a", at_s), NOW_S) in (answers.STALE, answers.UNSIGNED)
 
 
 @given(parameters=st.dictionaries(st.sampled_from(["SdkAppid", "Sign", "RequestTime"]), st.text()))
 def test_whatever_a_url_says_it_is_refused_and_no_crash(parameters: dict[str, str]) -> None:
     """Without the token nobody gets in."""
-    apps = Apps((), None, sign_window_s=60)
-    apps._tokens = {"1": (b"a",)}  # noqa: SLF001 - without a file
-    assert apps.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
+    authenticator = Authenticator((), None, sign_window_s=60)
+    authenticator._tokens = {"1": (b"a",)}  # noqa: SLF001 - without a file
+    assert authenticator.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
 async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
     """The file may also be replaced by another, as orchestrators do."""
-    apps, file = an_apps(tmp_path, '1 = ["old"]')
+    authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     other = tmp_path / "new"
     other.write_text('1 = ["new", "old"]\n2 = []')
     other.replace(file)
-    await apps.reread(file)
-    assert apps.refusal(query("new"), NOW_S) is refusals.WRONG_SIGN  # it may be half-written
-    await apps.reread(file)
-    assert apps.refusal(query("new"), NOW_S) is None
-    assert apps.refusal(query("old"), NOW_S) is None
+    await authenticator.reread(file)
+    assert (
+        authenticator.refusal(query("new"), NOW_S) is answers.WRONG_SIGN
+    )  # it may be half-written
+    await authenticator.reread(file)
+    assert authenticator.refusal(query("new"), NOW_S) is None
+    assert authenticator.refusal(query("old"), NOW_S) is None
     file.write_text('1 = ["new"]')
-    await apps.reread(file)
-    await apps.reread(file)
-    assert apps.refusal(query("old"), NOW_S) is refusals.WRONG_SIGN
-    assert apps.refusal({"SdkAppid": "2"}, NOW_S) is refusals.NOT_OURS
+    await authenticator.reread(file)
+    await authenticator.reread(file)
+    assert authenticator.refusal(query("old"), NOW_S) is answers.WRONG_SIGN
+    assert authenticator.refusal({"SdkAppid": "2"}, NOW_S) is answers.NOT_OURS
 
 
 async def test_a_file_that_becomes_unusable_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was read before holds, the fault is told, once, and shows no token."""
-    apps, file = an_apps(tmp_path, '1 = ["tok"]')
+    authenticator, file = an_authenticator(tmp_path, '1 = ["tok"]')
     for content in ('1 = ["tok", "hidden', "1 = 5"):
         file.write_text(content)
         for _ in range(3):
-            await apps.reread(file)
-        assert apps.fault
-        assert apps.refusal(query("tok"), NOW_S) is None
+            await authenticator.reread(file)
+        assert authenticator.fault
+        assert authenticator.refusal(query("tok"), NOW_S) is None
     file.unlink()
-    await apps.reread(file)
-    assert "cannot be read" in apps.fault
+    await authenticator.reread(file)
+    assert "cannot be read" in authenticator.fault
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 3
     assert "tok" not in caplog.text.replace("tokens", "")
     assert "hidden" not in caplog.text
     file.write_text('1 = ["tok"]')
-    await apps.reread(file)
-    await apps.reread(file)
-    assert apps.fault == ""
+    await authenticator.reread(file)
+    await authenticator.reread(file)
+    assert authenticator.fault == ""
 
 
-async def test_a_file_that_loses_an_apps_tokens_does_not_let_everybody_in(tmp_path: Path) -> None:
+async def test_a_file_that_loses_an_authenticator_tokens_does_not_let_everybody_in(
+    tmp_path: Path,
+) -> None:
     """An empty file is more often a full disk than a decision; `= []` is one."""
     file = tmp_path / "secrets.toml"
     file.write_text('1 = ["a"]')
-    apps = Apps(("1",), file, sign_window_s=60)
+    authenticator = Authenticator(("1",), file, sign_window_s=60)
     file.write_text("")
     for _ in range(2):
-        await apps.reread(file)
-    assert "not named any more" in apps.fault
-    assert apps.refusal({"SdkAppid": "1"}, NOW_S) is refusals.UNSIGNED
+        await authenticator.reread(file)
+    assert "no longer in the file" in authenticator.fault
+    assert authenticator.refusal({"SdkAppid": "1"}, NOW_S) is answers.UNSIGNED
     file.write_text("1 = []")
     for _ in range(2):
-        await apps.reread(file)
-    assert (apps.fault, apps.refusal({"SdkAppid": "1"}, NOW_S)) == ("", None)
+        await authenticator.reread(file)
+    assert (authenticator.fault, authenticator.refusal({"SdkAppid": "1"}, NOW_S)) == ("", None)
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change is in force soon, also one that keeps size and time."""
-    monkeypatch.setattr(apps_module, "REREAD_S", 0.01)
-    apps, file = an_apps(tmp_path, '1 = ["old"]')
+    monkeypatch.setattr(authenticator_module, "REREAD_S", 0.01)
+    authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     before = file.stat()
-    watching = asyncio.create_task(apps.watch())
+    watching = asyncio.create_task(authenticator.watch())
     file.write_text('1 = ["new"]')
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     async with asyncio.timeout(5):
-        while apps.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file tells no one
+        while authenticator.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file tells no one
             await asyncio.sleep(0.01)
     watching.cancel()
 
@@ -146,14 +150,14 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 )
 def test_a_wrong_file_is_said_to_be(content: str) -> None:
     """Not half of it is taken."""
-    with pytest.raises(Unusable):
+    with pytest.raises(UnusableFile):
         parse(content.encode(), "secrets.toml")
 
 
 def test_bytes_that_are_no_toml_are_no_traceback() -> None:
     """Also not UTF-8."""
     for content in (b"\xff", b"1 = [", b"\x00"):
-        with pytest.raises(Unusable):
+        with pytest.raises(UnusableFile):
             parse(content, "secrets.toml")
 
 

@@ -3,20 +3,20 @@
 import pytest
 from support.fakes import ManualClock
 
-from ingress.http import answers as refusals
-from ingress.http.complaints import EVERY_S, SHOWN_LETTERS_MAX, Complaints, shown
+from ingress.http import answers
+from ingress.http.refusal_log import EVERY_S, SHOWN_CHARACTERS_MAX, RefusalLog, shown
 
 
 def test_a_flood_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
     """The first at once, then how many there were."""
     clock = ManualClock()
-    complaints = Complaints(clock)
+    refusal_log = RefusalLog(clock)
     for _ in range(1000):
-        complaints.note(refusals.NOT_OURS, "", "10.0.0.1", "/")
-    complaints.note(refusals.MALFORMED, "no JSON", "10.0.0.1", "/")
+        refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/")
+    refusal_log.note(answers.MALFORMED, "no JSON", "10.0.0.1", "/")
     clock.now = EVERY_S
-    complaints.note(refusals.NOT_OURS, "", "10.0.0.2", "/")
-    complaints.note(refusals.OK, "", "10.0.0.3", "/")
+    refusal_log.note(answers.NOT_OURS, "", "10.0.0.2", "/")
+    refusal_log.note(answers.OK, "", "10.0.0.3", "/")
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 3
     assert "not_ours (1 since" in lines[0]
@@ -31,5 +31,5 @@ def test_a_line_shows_no_whole_sign_and_is_short_and_one() -> None:
         assert sign[:6] in shown(url)
         assert sign[:7] not in shown(url)
     assert "\n" not in shown("/\r\n2026 ERROR forged")
-    assert len(shown("x" * 5000)) <= SHOWN_LETTERS_MAX + 1
+    assert len(shown("x" * 5000)) <= SHOWN_CHARACTERS_MAX + 1
     shown("\ud800").encode()

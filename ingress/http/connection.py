@@ -1,0 +1,177 @@
+"""
+One connection of the public port, with a fast path for a callback that arrives in one piece.
+
+aiohttp parses every request. The fast path takes a POST whose body has arrived whole, on a
+connection with no other request under way, and admits, stores and answers it without aiohttp's
+task, request and response objects, which make up half of the cost of a request
+(docs/decisions/0012-fast-path.md). All other requests (a body in pieces, pipelined requests,
+refusals, HTTP/1.0, …) take aiohttp's path, to `PublicServer`.
+
+The fast path needs `Receiver.admit`, `Receiver.store` and the answers as bytes, and nothing else of
+the ingress.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ingress.http import answers
+from ingress.http.answers import Answer, fail_bytes, ok_bytes, respond
+from ingress.http.receiver import Receiver
+from ingress.http.refusal_log import RefusalLog
+
+# A peer that sends requests without reading the answers is cut off above so many unread bytes.
+UNREAD_BYTES_MAX = 64 << 10
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Traffic:
+    """The state that all connections of the public port share; it belongs to the event loop."""
+
+    receiver: Receiver
+    refusal_log: RefusalLog
+    body_bytes_max: int
+    open: int = 0
+    # Connections without a request under way, the one that has been idle longest first.
+    idle: dict["Connection", None] = field(default_factory=dict)
+    # Requests that the fast path has taken and not answered yet.
+    unanswered: int = 0
+    # OKs of the fast path since the last scrape: to count each one would cost a metric's lock.
+    oks: int = 0
+    # Each connection is closed after its next answer.
+    closing: bool = False
+
+
+class Connection(web.RequestHandler):
+    """The protocol of one connection. `answering`: the fast path has a request of it."""
+
+    __slots__ = ("_traffic", "_unparsed", "answering")
+
+    def __init__(self, server: web.Server, traffic: Traffic, **kwargs: Any) -> None:
+        super().__init__(server, **kwargs)
+        self._traffic = traffic
+        self.answering = False
+        # Bytes that arrived after the request that the fast path is answering.
+        self._unparsed = b""
+        self._parser: Any = FastPathParser(self._parser, self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the bytes, or keep them until the request before them is answered."""
+        if self.answering or self._unparsed:
+            self._unparsed += data
+            if self.transport is not None:
+                self.transport.pause_reading()
+        else:
+            super().data_received(data)
+
+    def take(self, message: Any, payload: Any) -> bool:
+        """Return whether the fast path takes this request; if so, it also answers it."""
+        traffic = self._traffic
+        if (
+            message.method != "POST"
+            or message.should_close
+            or message.upgrade
+            or not payload.is_eof()
+            or payload.exception() is not None
+            or payload.total_bytes > traffic.body_bytes_max
+            or traffic.closing
+            or self._waiter is None
+            or self._waiter.done()
+        ):
+            return False
+        admitted = traffic.receiver.admit("POST", message.path)
+        if isinstance(admitted, Answer):
+            return False
+        self.answering = True
+        traffic.unanswered += 1
+        traffic.idle.pop(self, None)
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        try:
+            traffic.receiver.store(admitted, payload.read_nowait(-1), self._write_answer)
+        except Exception:
+            log.exception("a bug kept a callback from being stored; answered 503")
+            self._write_answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
+        return True
+
+    def _write_answer(self, answer: Answer, detail: str) -> None:
+        traffic = self._traffic
+        self.answering = False
+        traffic.unanswered -= 1
+        transport = self.transport
+        if transport is None:
+            return
+        traffic.idle[self] = None
+        second = int(time.time())
+        if answer is answers.OK:
+            traffic.oks += 1
+            transport.write(ok_bytes(second))
+        else:
+            traffic.refusal_log.note(answer, detail, self.peername)
+            transport.write(fail_bytes(answer, detail, second))
+        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+            self.force_close()
+        elif self._unparsed:
+            # Not in this call stack: it would grow with each request that is answered.
+            self._loop.call_soon(self._parse_the_unparsed)
+
+    def _parse_the_unparsed(self) -> None:
+        # Resume reading only afterwards: uvloop might deliver newer bytes before these are parsed.
+        data, self._unparsed = self._unparsed, b""
+        self.data_received(data)
+        if not (self.answering or self._reading_paused or self._buffer_paused):
+            self._resume_transport_reading()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that is not HTTP, or an error of ours, in JSON, and count it."""
+        if status == 500 and not isinstance(exc, HttpProcessingError):
+            log.error("a bug kept a request from being handled; answered 503", exc_info=exc)
+            answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
+        else:
+            answer, detail = answers.not_http(message or exc)
+        self._traffic.refusal_log.note(answer, "", self.peername)
+        response = respond(answer, detail)
+        response.force_close()
+        return response
+
+
+class FastPathParser:
+    """aiohttp's parser, without the requests that the fast path takes from it."""
+
+    __slots__ = ("_connection", "_parser", "message_consumed", "pause_reading", "set_upgraded")
+
+    def __init__(self, parser: Any, connection: Connection) -> None:
+        self._parser = parser
+        self._connection = connection
+        self.message_consumed = parser.message_consumed
+        self.pause_reading = parser.pause_reading
+        self.set_upgraded = parser.set_upgraded
+
+    def feed_data(self, data: bytes) -> tuple[Sequence[Any], bool, bytes]:
+        """
+        Return the parsed requests that the fast path does not take, as aiohttp's parser does.
+
+        Raises:
+            HttpProcessingError: the bytes are not HTTP.
+        """
+        parsed: tuple[Sequence[Any], bool, bytes] = self._parser.feed_data(data)
+        messages = parsed[0]
+        if len(messages) == 1 and self._connection.take(*messages[0]):
+            self.message_consumed()
+            return NOTHING_PARSED
+        return parsed
+
+
+NOTHING_PARSED: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
