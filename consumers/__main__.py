@@ -19,7 +19,7 @@ CONSUMERS = {
     "counters": "messages and people per app and minute, counted in a Valkey",
 }
 MORE = """
-`python -m consumers NAME --help` lists the settings of one. docs/operations.md explains them,
+`python -m consumers NAME --help` lists the settings of one. docs/configuration.md explains them,
 docs/consumers.md how consumers behave and how to write one."""
 
 

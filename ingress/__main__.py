@@ -150,7 +150,7 @@ def _connections_max(wanted: int) -> int:
 def main() -> None:
     """Start, or say everything that keeps the process from starting and exit with 1."""
     if sys.argv[1:]:
-        print(f"{__doc__}\n\n{listed(IngressSettings, 'INGRESS_')}\n\nSee docs/operations.md.")  # noqa: T201
+        print(f"{__doc__}\n\n{listed(IngressSettings, 'INGRESS_')}\n\nSee docs/configuration.md.")  # noqa: T201
         sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
     try:
         shared, settings = read(IngressSettings, "INGRESS_", os.environ)

@@ -88,7 +88,7 @@ class Health:
         return ""
 
     def status(self) -> dict[str, Any]:
-        """Return what `/status` shows; docs/operations.md explains each field."""
+        """Return what `/status` shows; docs/monitoring.md explains each field."""
         state = self.spool.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {

@@ -1,4 +1,4 @@
-"""INGRESS_*: what one ingress process is told; docs/operations.md explains each."""
+"""INGRESS_*: what one ingress process is told; docs/configuration.md explains each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

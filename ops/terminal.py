@@ -26,7 +26,7 @@ from ops.simulate import ledger as senders
 from ops.topics import Refused
 from schemas.settings import Shared
 
-# Exit codes beside 0, of all commands; docs/operations.md says what each means for which.
+# Exit codes beside 0, of all commands; docs/audit.md says what each means for which.
 FAULTS = 1
 UNREADABLE = 2  # Click's own for a wrong command line, too
 UNPROVEN = 3

@@ -1,4 +1,4 @@
-"""Every metric, declared once. docs/operations.md lists them; a test holds the two together."""
+"""Every metric, declared once. docs/monitoring.md lists them; a test holds the two together."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

@@ -6,7 +6,7 @@ from consumers.runtime.handler import Stopped
 _NEW_SINK = (
     "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS or the sink's address wrong? Then correct "
     "it. To continue with the present topic, begin in a new sink, once with CONSUMER_REBUILD=true; "
-    "see 'A consumer stops' in docs/operations.md."
+    "see 'A consumer stops' in docs/runbook.md."
 )
 
 
@@ -56,7 +56,7 @@ def check_offsets(
         raise Stopped(
             f"{expected} begins at {beginning}: retention deleted records before they were in the "
             "sink. Going on in silence would hide a loss. To go on without them, begin in a new "
-            "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in docs/operations.md."
+            "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in docs/runbook.md."
         )
     if ending < position.next_offset:
         raise Stopped(

@@ -303,7 +303,7 @@ class Lane:
                 f"The sink of {self._work.name} expects {self.partition} at {refused}, which the "
                 "topic does not have. Either retention deleted records before they were in the "
                 "sink, or the topic was created again. Going on in silence would hide a loss; see "
-                "'A consumer stops' in docs/operations.md."
+                "'A consumer stops' in docs/runbook.md."
             )
         self._refused_before = refused
         raise Elsewhere(None)

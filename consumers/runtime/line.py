@@ -246,7 +246,7 @@ class Line:
                 f"one between it and offset {self._begins_at}: the topic was restored from an "
                 "older copy or created again, or it is another cluster's. To go on, begin in a new "
                 "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
-                "docs/operations.md."
+                "docs/runbook.md."
             )
         self._to_recognize = False
 

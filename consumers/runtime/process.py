@@ -88,7 +88,7 @@ def explain(consumer: Consumer[Own]) -> str:
     return (
         f"Runs one member of the group {consumer.name}, which reads {consumer.topic.name}, until "
         "SIGTERM.\nThe environment tells it what to do.\n\n"
-        f"{parts}\n\nSee docs/operations.md."
+        f"{parts}\n\nSee docs/configuration.md."
     )
 
 

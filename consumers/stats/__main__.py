@@ -53,7 +53,7 @@ def main() -> None:
     """Serve, or say why not and exit with 1; `--help` tells the settings."""
     if arguments := sys.argv[1:]:
         asked = arguments[0] in ("-h", "--help")
-        told = f"{__doc__}\n\n{listed(StatsSettings, 'STATS_')}\n\nSee docs/operations.md.\n"
+        told = f"{__doc__}\n\n{listed(StatsSettings, 'STATS_')}\n\nSee docs/configuration.md.\n"
         (sys.stdout if asked else sys.stderr).write(told)
         sys.exit(0 if asked else 2)
     try:

@@ -53,7 +53,7 @@ def _wanted() -> str:
         f"this release needs version {SCHEMA_VERSION} and migrates nothing. Name another database, "
         "start the release that made the tables, or drop them (drop schema hookline cascade) and "
         "build them from what Kafka still has: start sync once with CONSUMER_REBUILD=true. See "
-        "'A consumer stops' in docs/operations.md."
+        "'A consumer stops' in docs/runbook.md."
     )
 
 

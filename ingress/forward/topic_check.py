@@ -72,7 +72,7 @@ def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | N
     INGRESS_TOPIC_CHANGES.inc()
     log.critical(
         "%s; %s. Forwarding goes on with what the spool has. See 'The topic was recreated' in "
-        "docs/operations.md",
+        "docs/runbook.md",
         found,
         absent,
     )

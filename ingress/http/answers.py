@@ -1,5 +1,5 @@
 """
-Every answer of the public port, as one table; a test compares it with docs/operations.md.
+Every answer of the public port, as one table; a test compares it with docs/receiving.md.
 
 The protocol (§1) wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the sender
 every other answer is a failed callback, so the body names the fault for readers of its log.

@@ -74,7 +74,7 @@ async def test_a_topic_that_is_recreated_stops_its_consumers(
     assert set(map(str, three.sinks.held().values())) == {str(Counter({OLD: 120}))}
     if not frozen:
         await produce(kafka, NEW, 400)
-    # As docs/operations.md says: another directory; the database and the counts stay.
+    # As docs/runbook.md says: another directory; the database and the counts stay.
     old_archive, three.sinks.archive = three.sinks.archive, tmp_path / "archive-2"
     three.sinks.forget_positions()
     three.launch(rebuild=True)

@@ -16,7 +16,10 @@ from schemas.settings import Shared
 from schemas.telemetry import CONSUMER, INGRESS
 
 ROOT = Path(__file__).parents[2]
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+REFERENCE = "".join(
+    (ROOT / "docs" / f"{page}.md").read_text()
+    for page in ("operations", "configuration", "receiving", "monitoring")
+)
 EXAMPLE = ROOT / "examples" / "subscriber"
 PAGES = (
     *(ROOT / "README.md", ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
@@ -35,7 +38,7 @@ PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
 def rows(first_cell: str) -> list[list[str]]:
     """Return the cells of the table rows whose first cell matches."""
     found = []
-    for line in OPERATIONS.splitlines():
+    for line in REFERENCE.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and re.fullmatch(first_cell, cells[0]):
             found.append(cells)

@@ -25,8 +25,8 @@ def answers() -> list[tuple[str, dict[str, object], str]]:
 
 def test_every_answer_of_the_gateway_is_documented() -> None:
     """And none that it does not give."""
-    operations = (ROOT / "docs" / "operations.md").read_text()
-    rows = re.findall(r"^\| ([45]\d\d) \| ([^|]*) \| [^|]+ \| (.*)\|$", operations, re.MULTILINE)
+    receiving = (ROOT / "docs" / "receiving.md").read_text()
+    rows = re.findall(r"^\| ([45]\d\d) \| ([^|]*) \| [^|]+ \| (.*)\|$", receiving, re.MULTILINE)
     documented = {(status, info, retry_after.strip()) for status, info, retry_after in rows}
     assert documented == {(status, body["ErrorInfo"], retry) for status, body, retry in answers()}
 

@@ -118,7 +118,7 @@ class Sinks:
         return in_archive & {number for (number,) in rows} & in_counts
 
     def forget_positions(self) -> None:
-        """Do as docs/operations.md says where a topic was recreated."""
+        """Do as docs/runbook.md says where a topic was recreated."""
         with psycopg.connect(self.postgres.conninfo) as connection:
             connection.execute("delete from hookline.positions")
         with Valkey.from_url(self.valkey.url) as client:
