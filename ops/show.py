@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from consumers.archive.segment import Summary
+from consumers.archive.segment import SegmentSummary
 from ops.archive.verify import Verified
 from ops.audit.report import (
     ARCHIVE,
@@ -118,7 +118,7 @@ def report(found: Report) -> RenderableType:
     return Group(table, *_remarks(found), _verdict(found))
 
 
-def segment(name: str, summary: Summary, size: int) -> str:
+def segment(name: str, summary: SegmentSummary, size: int) -> str:
     """Return one line about a segment."""
     if not summary.records:
         return f"{name}  no records, goes on at {summary.next_offset}  {size} bytes"

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from consumers.archive.segment import Damaged
+from consumers.archive.segment import DamagedSegment
 from consumers.archive.store import NoStore
 from consumers.runtime.handler import Unavailable
 from ops.archive import expire, parquet
@@ -90,7 +90,7 @@ def run(work: Coroutine[Any, Any, Got]) -> Got:
         fail(str(error), UNREADABLE)
     except Unavailable as error:
         fail(f"the archive does not answer: {error}", UNREADABLE)
-    except Damaged as error:
+    except DamagedSegment as error:
         fail(str(error), FAULTS)
 
 

@@ -20,7 +20,7 @@ import click
 import obstore
 from obstore.store import LocalStore
 
-from consumers.archive import segment
+from consumers.archive import segment_name
 from consumers.archive.directory_listing import DirectoryListing
 from consumers.runtime.batch import Partition
 
@@ -35,7 +35,7 @@ def fill(archive: Path, names: int) -> None:
     (archive / TOPIC / "0").mkdir(parents=True)
     linked = ""
     for at in range(names):
-        name = segment.name_of_hour(Partition(TOPIC, 0), offset=2 * at, hour=HOUR)
+        name = segment_name.of_hour(Partition(TOPIC, 0), offset=2 * at, hour=HOUR)
         path = f"{archive}/{name}"
         if at % LINKS_MAX == 0:
             linked = path

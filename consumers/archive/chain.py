@@ -2,8 +2,8 @@
 
 import contextlib
 
-from consumers.archive import segment
-from consumers.archive.segment import Summary
+from consumers.archive import new_segment
+from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition, Position
 
@@ -15,14 +15,14 @@ async def begin(store: Store, partition: Partition, position: Position) -> None:
     Raises:
         Unavailable: it may or may not have begun.
     """
-    name, content = segment.beginning(partition, position)
+    name, content = new_segment.beginning(partition, position)
     with contextlib.suppress(Exists):
         await store.create(name, content)
 
 
 async def last(
     store: Store, partition: Partition, *, known: str = ""
-) -> tuple[str, Summary] | None:
+) -> tuple[str, SegmentSummary] | None:
     """
     Return name and summary of the chain's last segment, None if it has none.
 
@@ -36,7 +36,7 @@ async def last(
     return (name, await store.summary(name)) if name else None
 
 
-async def ends_at(store: Store, known: str, next_offset: int) -> Summary | None:
+async def ends_at(store: Store, known: str, next_offset: int) -> SegmentSummary | None:
     """
     Return the summary of the segment `known` if it ends at `next_offset`, else None.
 

@@ -9,10 +9,12 @@ they still own the partition.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
-from consumers.archive import chain, segment
+from consumers.archive import chain, new_segment, segment
+from consumers.archive.frames import Frames
 from consumers.archive.store import Exists, NoStore, Store, open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
@@ -46,6 +48,9 @@ class Archive:
         self._store = store
         # The last segment of each partition that was written or found. It may not be there.
         self._known: dict[Partition, str] = {}
+        # One thread for all partitions: making lines is Python for the most part, so two threads
+        # would only wait for each other.
+        self._packing_thread = ThreadPoolExecutor(1, "pack")
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -83,10 +88,14 @@ class Archive:
             raise Elsewhere(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
         if batch.packed or batch.records:
-            made = await asyncio.to_thread(segment.assemble, replace(batch, reached=reached))
+            made = await asyncio.to_thread(new_segment.of_batch, replace(batch, reached=reached))
         else:
-            made = segment.link(previous, reached)
+            made = new_segment.of_markers(previous, reached)
         await self._create(batch.partition, *made)
+
+    def packed_records(self, partition: Partition) -> Frames:
+        """Return an object that compresses the records of a growing batch."""
+        return Frames(partition, self._packing_thread)
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:
         self._known[partition] = name
@@ -95,7 +104,7 @@ class Archive:
         except Exists:
             raise Elsewhere(await self._position_after(name)) from None
 
-    async def _before(self, batch: Batch) -> segment.Summary | None:
+    async def _before(self, batch: Batch) -> segment.SegmentSummary | None:
         """
         Return the summary of the known segment if the batch follows it, without a search.
 
@@ -108,14 +117,14 @@ class Archive:
             return None
         try:
             return await chain.ends_at(self._store, known, batch.begins_at)
-        except segment.Damaged as damaged:
+        except segment.DamagedSegment as damaged:
             raise Stopped(f"The segment {known} is damaged: {damaged}") from damaged
 
-    async def _last(self, partition: Partition) -> segment.Summary | None:
+    async def _last(self, partition: Partition) -> segment.SegmentSummary | None:
         known = self._known.get(partition, "")
         try:
             found = await chain.last(self._store, partition, known=known)
-        except segment.Damaged as damaged:
+        except segment.DamagedSegment as damaged:
             raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
         if found is None:
             return None
@@ -125,7 +134,7 @@ class Archive:
     async def _position_after(self, name: str) -> Position:
         try:
             return (await self._store.summary(name)).position
-        except segment.Damaged as damaged:
+        except segment.DamagedSegment as damaged:
             raise Stopped(f"The segment {name} is damaged: {damaged}") from damaged
 
 
@@ -143,7 +152,6 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
             bytes=settings.segment_bytes_max,
             age_s=settings.segment_age_s,
             period_s=3600,
-            pack=segment.pack,
         ),
     )
 

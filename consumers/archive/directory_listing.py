@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from consumers.archive.listing import PAGE_NAMES, Got, call_in, list_threads
-from consumers.archive.segment import BEGINNING, hour, is_name
+from consumers.archive.segment_name import BEGINNING, hour, is_name
 from consumers.runtime.batch import Partition
 
 # Names of a directory that are read in one call, some 10 ms.

@@ -1,7 +1,7 @@
 """
 List the names of a partition's segments, and find the last one without the others.
 
-Names sort in the order of the chain (`segment.name`), so the last name is the end of the chain,
+Names sort in the order of the chain (`segment_name`), so the last name is the end of the chain,
 whatever hours the names have. A year has half a million names a partition. An object store is asked
 for the names from an offset on, and some twenty such requests find the end. Directories are listed
 by directory_listing.py. Blocking calls run in few threads, and each ends soon after a cancellation.
@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import obstore
 from obstore.store import ObjectStore
 
-from consumers.archive.segment import first_offset, is_name, name_from
+from consumers.archive.segment_name import first_offset, is_name, prefix
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
@@ -86,7 +86,7 @@ async def search(
         elif at > low:
             none_from = at
         else:
-            raise Unavailable(f"the store lists no names from {name_from(low)} on, but has some")
+            raise Unavailable(f"the store lists no names from {prefix(low)} on, but has some")
     raise Unavailable(f"the end of the names was not found with {REQUESTS_MAX} requests")
 
 
@@ -123,7 +123,7 @@ class BucketListing:
 
     async def _page(self, partition: Partition, offset: int) -> Page:
         names = list[str]()
-        after = f"{partition}/{name_from(offset)}"
+        after = f"{partition}/{prefix(offset)}"
         async with contextlib.aclosing(self._paths(partition, after)) as pages:
             async for paths in pages:
                 names += filter(is_name, paths)

@@ -26,7 +26,7 @@ from obstore.store import ObjectStore, from_url
 
 from consumers.archive.directory_listing import DirectoryListing
 from consumers.archive.listing import BucketListing, Listing
-from consumers.archive.segment import Summary, read_summary, summary_size
+from consumers.archive.segment import SegmentSummary, read_summary, summary_size
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from schemas.process import sync_directory
@@ -144,7 +144,7 @@ class Store:
         with _answering():
             return await asyncio.to_thread(lambda: bytes(self._opened.get(name).bytes()))
 
-    async def summary(self, name: str) -> Summary:
+    async def summary(self, name: str) -> SegmentSummary:
         """
         Return the summary of a segment.
 

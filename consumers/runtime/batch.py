@@ -1,8 +1,8 @@
 """Records of one partition, in order, handed to a handler as one piece."""
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol
 
 
 class Partition(NamedTuple):
@@ -44,9 +44,22 @@ class Position(NamedTuple):
         return self.topic_id is None or topic_id is None or self.topic_id == topic_id
 
 
-# Turns records into what the handler needs of them, `len()` of which is the bytes that it takes.
-# Runs in a thread, on some records at a time, while the batch is still growing.
-Pack: TypeAlias = Callable[[Partition, Sequence[Record]], Sized]
+class PackedRecords(Protocol):
+    """
+    The records of one growing batch in a smaller form, for example compressed.
+
+    A `PackingHandler` makes one for each batch. The runtime adds records to it while the batch
+    grows, and hands it to the handler as `Batch.packed`.
+    """
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of memory that the packed records take."""
+        ...
+
+    async def add(self, records: list[Record]) -> None:
+        """Pack `records` and empty the list. What takes long must run in a thread."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,34 +69,35 @@ class Limits:
 
     `bytes` are uncompressed, counted per record as body + 32 per header + 256. `age_s` is since the
     batch's first record was fetched. `period_s`: a batch never spans two periods of record time
-    (3600: never two hours). `pack`: held records are packed, so that large batches take little
-    memory; a handler that has it rejects no record.
+    (3600: never two hours).
     """
 
     records: int
     bytes: int
     age_s: float
     period_s: int | None = None
-    pack: Pack | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
     """
-    A run of one partition's records; none where all were set aside, or where only markers came.
+    Consecutive records of one partition.
+
+    There are none if all of them were rejected, or if only transaction markers were fetched.
 
     `begins_at` is where the batch before it ended. `reached` is the position of a sink that has
-    applied the batch, to be stored as it is: its `next_offset` is after the last record and the
-    transaction markers that follow it, as far as they were seen, its `last` the last record, which
-    may be one that was set aside, its `topic_id` that of the topic which all records are of. With
-    `Limits.pack` the records stand in `packed`, in order, and `records` is empty.
+    applied the batch, to be stored unchanged. Its `next_offset` is after the last record and the
+    transaction markers that follow, as far as they have been fetched; its `last` is the last
+    record, even if that was rejected; its `topic_id` is the topic of all records.
+
+    A `PackingHandler` gets the records in `packed`, in order, and none in `records`.
     """
 
     partition: Partition
     begins_at: int
     reached: Position
     records: Sequence[Record]
-    packed: Sequence[Any] = ()
+    packed: PackedRecords | None = None
 
     @property
     def next_offset(self) -> int:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from consumers.runtime.batch import Batch, Limits, Partition, Position
+from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
 from schemas.settings import Settings
 from schemas.topics import Topic
 
@@ -90,6 +90,15 @@ class Handler(Protocol):
             Elsewhere: the sink has another position; nothing of it was applied.
             Stopped: going on would lose or double records; a person decides.
         """
+        ...
+
+
+@runtime_checkable
+class PackingHandler(Handler, Protocol):
+    """A handler of batches that would take too much memory as records. It rejects no record."""
+
+    def packed_records(self, partition: Partition) -> PackedRecords:
+        """Return an object without records, for a new batch of `partition`."""
         ...
 
 

@@ -9,15 +9,21 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence, Sized
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
 from consumers.runtime.brake import Brake
 from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
-from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
+from consumers.runtime.handler import (
+    Elsewhere,
+    Handler,
+    PackingHandler,
+    Rejected,
+    Stopped,
+    Unavailable,
+)
 from consumers.runtime.line import Line, Run
 from consumers.runtime.source import Identity, Source
 from consumers.runtime.waiting import SAY_AGAIN_S
@@ -81,19 +87,6 @@ class Work:
     brake: Brake
     rebuild: bool
     clock: Callable[[], float]
-    # One thread: packing is Python for the most part, and two threads of that are slower.
-    packer: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "pack"))
-
-
-def _pack_away(
-    pack: Callable[[Partition, Sequence[Record]], Sized],
-    partition: Partition,
-    records: list[Record],
-) -> Sized:
-    """Free the records where they were read last: elsewhere that costs as much as packing them."""
-    packed = pack(partition, records)
-    records.clear()
-    return packed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +108,7 @@ class Lane:
     def __init__(self, partition: Partition, source: Source, work: Work) -> None:
         self.partition = partition
         self.line = Line(partition, work.limits)
+        self._packs = isinstance(work.handler, PackingHandler)
         # When the handler's call in flight began, by the clock of `work`.
         self.handling_since: float | None = None
         self.away = False
@@ -149,7 +143,7 @@ class Lane:
         """Hold what was fetched."""
         self.line.add(records, reached=reached, now=self._work.clock())
         # What is not packed as it grows leaves now: nothing more is fetched.
-        if self._work.limits.pack is None and self.line.growing >= RAW_BYTES_MAX:
+        if not self._packs and self.line.growing >= RAW_BYTES_MAX:
             self.line.complete()
 
     def refuse(self, offset: int) -> None:
@@ -309,15 +303,10 @@ class Lane:
         raise Elsewhere(None)
 
     async def _pack(self) -> None:
-        pack = self._work.limits.pack
-        while pack and (run := self.line.to_pack(PACK_BYTES)):
-            records, raw = run.records, run.raw
-            run.records = []
-            loop = asyncio.get_running_loop()
-            packed = await loop.run_in_executor(
-                self._work.packer, _pack_away, pack, self.partition, records
-            )
-            run.pack(packed, raw=raw)
+        handler = self._work.handler
+        if isinstance(handler, PackingHandler):
+            while run := self.line.to_pack(PACK_BYTES):
+                await run.pack_into(run.packed or handler.packed_records(self.partition))
 
     async def _apply(self, run: Run) -> None:
         """Hand the batch at the front to the sink, once."""

@@ -1,10 +1,10 @@
 """One partition's records, fetched and not yet in the sink. Pure: time is given, nothing awaits."""
 
 from collections import deque
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position, Record
 from consumers.runtime.handler import Stopped
 from schemas.event import place, received_at_s
 
@@ -30,8 +30,8 @@ class Run:
     fetched_at: float = 0.0
     received_at_s: float | None = None
     records: list[Record] = field(default_factory=list)
-    packed: list[Sized] = field(default_factory=list)
-    packed_bytes: int = 0
+    # Has the records before `records`, if the handler packs them.
+    packed: PackedRecords | None = None
     count: int = 0
     size: int = 0
     raw: int = 0
@@ -44,12 +44,14 @@ class Run:
     @property
     def held(self) -> int:
         """Bytes of memory that it takes."""
-        return self.raw + self.packed_bytes
+        return self.raw + (self.packed.held_bytes if self.packed else 0)
 
-    def pack(self, packed: Sized, *, raw: int) -> None:
-        """Hold `packed` in place of records that took `raw` bytes, and were taken away."""
-        self.packed.append(packed)
-        self.packed_bytes += len(packed)
+    async def pack_into(self, packed: PackedRecords) -> None:
+        """Move the records into `packed`."""
+        self.packed = packed
+        records, raw = self.records, self.raw
+        self.records = []
+        await packed.add(records)
         self.raw -= raw
 
 
@@ -182,7 +184,7 @@ class Line:
             begins_at=self._begins_at,
             reached=Position(run.reached, run.last or self._last, self._topic_id),
             records=tuple(run.records),
-            packed=tuple(run.packed),
+            packed=run.packed,
         )
 
     def without(self, offset: int) -> None:

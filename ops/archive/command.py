@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from consumers.archive.segment import Damaged, Summary, read_lines
+from consumers.archive.segment import DamagedSegment, SegmentSummary, read_lines
 from consumers.archive.store import Store
 from ops import show
 from ops.archive.segments import Choice, chosen, in_order, open_archive
@@ -53,7 +53,7 @@ def archive_ls(*, archive_url: str, as_json: bool, **choice: Any) -> None:
 async def _ls(archive_url: str, choice: Choice, *, as_json: bool) -> None:
     store = open_archive(archive_url)
 
-    async def read(name: str) -> tuple[Summary, int]:
+    async def read(name: str) -> tuple[SegmentSummary, int]:
         with _named(name):
             summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
             return summary, stored.size
@@ -131,5 +131,5 @@ async def _segments(store: Store, choice: Choice, read: Any) -> AsyncIterator[tu
 def _named(name: str) -> Any:
     try:
         yield
-    except Damaged as error:
-        raise Damaged(f"{name}: {error}") from error
+    except DamagedSegment as error:
+        raise DamagedSegment(f"{name}: {error}") from error

@@ -17,8 +17,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from consumers.archive import segment
-from consumers.archive.segment import Summary
+from consumers.archive import new_segment, segment_name
+from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 from ops.archive.segments import in_order
@@ -42,14 +42,14 @@ class Segment:
     """A segment that may be expired."""
 
     name: str
-    summary: Summary
+    summary: SegmentSummary
     size: int
     stored_ms: int
 
     @property
     def begins_chain(self) -> bool:
         """Tell whether it only says where the chain begins."""
-        return segment.hour(self.name) == segment.BEGINNING
+        return segment_name.hour(self.name) == segment_name.BEGINNING
 
 
 def may_go(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
@@ -170,7 +170,7 @@ async def delete(store: Store, going: Sequence[Segment], step: Callable[[], None
         Unavailable: some may have been deleted, the oldest first.
     """
     if not going[-1].begins_chain:
-        name, content = segment.moved_beginning([each.summary for each in going])
+        name, content = new_segment.moved_beginning([each.summary for each in going])
         with contextlib.suppress(Exists):
             await store.create(name, content)
     for each in going:

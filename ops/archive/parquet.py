@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 import zstandard
 
-from consumers.archive import segment
-from consumers.archive.segment import Damaged, Line
+from consumers.archive import segment, segment_name
+from consumers.archive.segment import DamagedSegment, Line
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.archive import columns
@@ -60,10 +60,10 @@ class Hours:
 
     def add(self, name: str, *, before: datetime) -> None:
         """Add a segment if its hour had ended SETTLE before `before`."""
-        hour = segment.hour(name)
-        if segment.BEGINNING < hour <= f"{before - SETTLE - timedelta(hours=1):%Y-%m-%dT%H}":
+        hour = segment_name.hour(name)
+        if segment_name.BEGINNING < hour <= f"{before - SETTLE - timedelta(hours=1):%Y-%m-%dT%H}":
             topic, number, _ = name.rsplit("/", 2)
-            self._places[topic, hour].extend((int(number), segment.first_offset(name)))
+            self._places[topic, hour].extend((int(number), segment_name.first_offset(name)))
 
     def __iter__(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield each topic and hour with its names, in their order."""
@@ -73,7 +73,7 @@ class Hours:
                 topic,
                 hour,
                 [
-                    segment.name_of_hour(Partition(topic, number), offset=offset, hour=hour)
+                    segment_name.of_hour(Partition(topic, number), offset=offset, hour=hour)
                     for number, offset in pairs
                 ],
             )
@@ -87,7 +87,7 @@ async def copy(
 
     Raises:
         NoDuckDB: the package is not installed.
-        Damaged: a segment is not what was written.
+        DamagedSegment: a segment is not what was written.
         Unavailable: the store does not answer.
         OSError: the file cannot be written.
     """
@@ -144,8 +144,8 @@ def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
             line = _row(msgspec.json.decode(text, type=Line))
             out.write(line)
             count, longest = count + 1, max(longest, len(line))
-    except Damaged as damaged:
-        raise Damaged(f"{name}: {damaged}") from damaged
+    except DamagedSegment as damaged:
+        raise DamagedSegment(f"{name}: {damaged}") from damaged
     return count, longest
 
 

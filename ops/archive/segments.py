@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
-from consumers.archive import segment
+from consumers.archive import segment_name
 from consumers.archive.store import Gone, NoStore, Store, local_directory, open_store
 from consumers.runtime.batch import Partition
 
@@ -37,7 +37,7 @@ class Choice:
 
     def takes_hour(self, name: str) -> bool:
         """Tell whether the segment's hour is among them."""
-        hour = segment.hour(name)
+        hour = segment_name.hour(name)
         return (self.since is None or f"{self.since:%Y-%m-%dT%H}" <= hour) and (
             self.until is None or hour < f"{self.until:%Y-%m-%dT%H}"
         )
@@ -135,7 +135,7 @@ async def moved_beginning(
             for name in page:
                 # A later expiry may have deleted it, and created another beginning.
                 with contextlib.suppress(Gone):
-                    if segment.hour(name) == segment.BEGINNING:
+                    if segment_name.hour(name) == segment_name.BEGINNING:
                         return name, await store.read(name)
     return None
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 import msgspec
 import zstandard
 
-from consumers.archive import segment
-from consumers.archive.segment import Damaged, Line, Summary
+from consumers.archive import segment, segment_name
+from consumers.archive.segment import DamagedSegment, Line, SegmentSummary
 from consumers.runtime.batch import Partition
 from schemas.event import place
 
@@ -26,7 +26,7 @@ class Checked:
     """What one file is found to be. `summary` is None where it cannot be read."""
 
     name: str
-    summary: Summary | None
+    summary: SegmentSummary | None
     faults: list[str]
     places: list[tuple[str, int]] = field(default_factory=list)
 
@@ -35,13 +35,13 @@ def check(name: str, content: bytes) -> Checked:
     """Hold a file against its summary, and against its name."""
     try:
         summary = segment.read_summary(content)
-    except Damaged as damaged:
+    except DamagedSegment as damaged:
         return Checked(name=name, summary=None, faults=[str(damaged)])
     lines = _Lines(summary)
     try:
         for text in segment.read_lines(content):
             lines.see(text)
-    except (Damaged, zstandard.ZstdError) as damaged:
+    except (DamagedSegment, zstandard.ZstdError) as damaged:
         return Checked(name=name, summary=summary, faults=[str(damaged)], places=lines.places)
     faults = [*lines.faults, *_differences(summary, lines), *_misnamed(name, summary)]
     return Checked(name=name, summary=summary, faults=faults, places=lines.places)
@@ -50,7 +50,7 @@ def check(name: str, content: bytes) -> Checked:
 class _Lines:
     """What the lines of a file come to."""
 
-    def __init__(self, summary: Summary) -> None:
+    def __init__(self, summary: SegmentSummary) -> None:
         self.places: list[tuple[str, int]] = []
         self.faults: list[str] = []
         self.count = 0
@@ -82,7 +82,7 @@ class _Lines:
         self.places.append(place(headers))
 
 
-def _differences(summary: Summary, lines: _Lines) -> Iterator[str]:
+def _differences(summary: SegmentSummary, lines: _Lines) -> Iterator[str]:
     if summary.version != segment.VERSION:
         yield f"the summary has version {summary.version}, which this program does not know"
     if not summary.begins_at <= summary.first_offset <= summary.next_offset:
@@ -104,15 +104,17 @@ def _differences(summary: Summary, lines: _Lines) -> Iterator[str]:
         yield "the summary tells other offsets, times or sequences than the lines"
 
 
-def _misnamed(name: str, summary: Summary) -> Iterator[str]:
+def _misnamed(name: str, summary: SegmentSummary) -> Iterator[str]:
     partition = Partition(summary.topic, summary.partition)
     at_ms = summary.first_timestamp_ms if summary.records else summary.last_timestamp_ms
     right = ""
-    if segment.hour(name) == segment.BEGINNING and not summary.records:
-        right = segment.beginning_name(partition, summary.first_offset)
+    if segment_name.hour(name) == segment_name.BEGINNING and not summary.records:
+        right = segment_name.of_beginning(partition, summary.first_offset)
     else:
         with contextlib.suppress(ValueError, OverflowError, OSError):
-            right = segment.name(partition, offset=summary.first_offset, timestamp_ms=at_ms)
+            right = segment_name.of_record(
+                partition, offset=summary.first_offset, timestamp_ms=at_ms
+            )
     if name != right:
         yield "its name is not the one that its content makes"
 
@@ -127,7 +129,7 @@ class Chain:
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, str]] = []
-        self._last: Summary | None = None
+        self._last: SegmentSummary | None = None
         self._unreadable = False
 
     def add(self, checked: Checked) -> None:
@@ -139,7 +141,7 @@ class Chain:
             return
         if before is None or summary.next_offset >= before.next_offset:
             self._last, self._unreadable = summary, False
-        if segment.hour(checked.name) == segment.BEGINNING:
+        if segment_name.hour(checked.name) == segment_name.BEGINNING:
             self.faults.clear()
         elif before is not None:
             found = _between(before, summary, unreadable=unreadable)
@@ -148,7 +150,7 @@ class Chain:
             self.faults.append((checked.name, "the beginning of its chain is missing"))
 
 
-def _between(before: Summary, summary: Summary, *, unreadable: bool) -> Iterator[str]:
+def _between(before: SegmentSummary, summary: SegmentSummary, *, unreadable: bool) -> Iterator[str]:
     if before.topic_id and summary.topic_id and before.topic_id != summary.topic_id:
         yield (
             f"it is of the topic with the id {summary.topic_id}, the segment before it of the one "
@@ -165,5 +167,5 @@ def _between(before: Summary, summary: Summary, *, unreadable: bool) -> Iterator
         yield "it tells another last record than the segment before it has"
 
 
-def _end(summary: Summary) -> tuple[int, str, int]:
+def _end(summary: SegmentSummary) -> tuple[int, str, int]:
     return summary.last_offset, summary.last_origin, summary.last_sequence

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
-from consumers.archive.segment import Damaged, Line, read_lines, read_summary
+from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
 from consumers.archive.store import NoStore, Store
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import chosen, in_order, open_archive
@@ -172,7 +172,7 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
         summary = read_summary(content)
         for line in read_lines(content):
             tally.see_line(msgspec.json.decode(line, type=Line))
-    except Damaged as error:
+    except DamagedSegment as error:
         raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
         tally.see_expired(summary.partition, summary.origins)

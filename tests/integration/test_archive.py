@@ -10,7 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 
 from consumers.archive.consumer import Archive
-from consumers.archive.segment import SUFFIX, Line, read_lines, read_summary
+from consumers.archive.segment import Line, read_lines, read_summary
+from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable

@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 from support.kafka.parts import Pipe, delete_before, many, run_until
 
 from consumers.archive.consumer import Archive
-from consumers.archive.segment import pack, read_summary
+from consumers.archive.segment import read_summary
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Limits, Partition, Position
 from ops.archive import expire
@@ -21,7 +21,7 @@ from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.topics import CALLBACKS
 
-LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600, pack=pack)
+LIMITS = Limits(records=10, bytes=1 << 20, age_s=0.2, period_s=3600)
 # Of a day that is after everything that the test writes.
 LATER_MS = round(time.time() * 1000) + 24 * 3600 * 1000
 

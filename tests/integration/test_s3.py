@@ -11,7 +11,7 @@ from support.archive.s3_server import BUCKET, S3Server
 from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import Exists, Store, open_store
@@ -62,7 +62,7 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) ->
     assert await archive.position(P1) is None
     assert await store.partitions() == [P0]
     names = await store.names(P0)
-    assert [segment.first_offset(name) for name in names] == [0, 5, 10]
+    assert [segment_name.first_offset(name) for name in names] == [0, 5, 10]
     assert [(await store.stored(name)).size for name in names] == [
         len(content) for content in server.objects("an/archive/").values()
     ]
@@ -84,7 +84,7 @@ async def test_of_many_writers_of_one_name_one_wins(
 
     won = 0
     for n in range(NAMES):
-        name = f"t/0/{n:020d}-2024-01-01T00{segment.SUFFIX}"
+        name = f"t/0/{n:020d}-2024-01-01T00{segment_name.SUFFIX}"
         winners = set(await asyncio.gather(*(write(name, w) for w in range(WRITERS)))) - {-1}
         assert len(winners) == 1
         assert await store.read(name) == b"%d" % winners.pop() * 1000
@@ -95,7 +95,7 @@ async def test_of_many_writers_of_one_name_one_wins(
 async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     """A zombie's shorter segment never replaces its successor's."""
     await Archive(store).begin(P0, Position(5))
-    late = segment.assemble(a_batch(5, 6))
+    late = new_segment.of_batch(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
         await Archive(open_store(URL)).handle(a_batch(5, 6))
@@ -115,7 +115,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
     network.becomes(Network.LOSES_ANSWERS)
     # The client tries again by itself, and may find it by itself.
     with pytest.raises((Unavailable, Exists)):
-        await store.create(*segment.assemble(a_batch(5, 6, 7)))
+        await store.create(*new_segment.of_batch(a_batch(5, 6, 7)))
     assert network.lost
     network.becomes(Network.WORKS)
     with pytest.raises(Elsewhere) as elsewhere:
@@ -123,7 +123,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
     assert elsewhere.value.next_offset == 8
     await archive.handle(a_batch(8, 9))
     assert await archive.position(P0) == Position(10, (9, "o" * 16, 9))
-    assert [segment.first_offset(name) for name in await store.names(P0)] == [0, 5, 8]
+    assert [segment_name.first_offset(name) for name in await store.names(P0)] == [0, 5, 8]
 
 
 @pytest.mark.parametrize("network_is", [Network.REFUSES, Network.SWALLOWS])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import P0
 
-from consumers.archive import segment
+from consumers.archive import segment_name
 from consumers.archive.listing import REQUESTS_MAX, Page, search
 from consumers.runtime.handler import Unavailable
 
@@ -19,7 +19,7 @@ HOURS = st.sampled_from(("0001-01-01T00", "1970-01-01T00", "2026-11-23T14", "999
 
 def name(offset: int, hour: str) -> str:
     """Return a name in the partition of these tests."""
-    return segment.name_of_hour(P0, offset=offset, hour=hour)
+    return segment_name.of_hour(P0, offset=offset, hour=hour)
 
 
 # Dense, sparse, and dense runs far from each other.
@@ -54,10 +54,10 @@ class Store:
         self.changes()
         self.requests += 1
         self.lasts.append(max(self.names, default=None))
-        after = f"{P0}/{segment.name_from(offset)}"
+        after = f"{P0}/{segment_name.prefix(offset)}"
         found = sorted(each for each in self.names if each > after)
-        first = segment.first_offset(found[0]) if found else 0
-        same = sum(segment.first_offset(each) == first for each in found)
+        first = segment_name.first_offset(found[0]) if found else 0
+        same = sum(segment_name.first_offset(each) == first for each in found)
         taken = max(self.page_names, same + 1)
         return Page(found[:taken], full=len(found) >= taken)
 
@@ -71,7 +71,7 @@ def test_the_last_name_is_found_whatever_is_known(
     names: list[str], page_names: int, anything: int, data: st.DataObject
 ) -> None:
     """The hint may be a name that is there, one that is gone, or a lie: only requests differ."""
-    known = [0, anything, *map(segment.first_offset, names)]
+    known = [0, anything, *map(segment_name.first_offset, names)]
     store = Store(names, page_names)
     assert store.found(data.draw(st.sampled_from(known))) == max(names, default=None)
     assert store.requests <= REQUESTS_MAX
@@ -81,7 +81,7 @@ def test_the_last_name_is_found_whatever_is_known(
 def test_the_last_name_itself_is_known_by_one_request(names: list[str], page_names: int) -> None:
     """As it is to a member that asks again."""
     store = Store(names, page_names)
-    known = segment.first_offset(names[-1]) if names else 0
+    known = segment_name.first_offset(names[-1]) if names else 0
     assert store.found(known) == max(names, default=None)
     assert store.requests == 1
 
@@ -104,7 +104,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
     def change() -> None:
         appended, step = next(waiting, (0, 1))
         for _ in range(appended):
-            offset = segment.first_offset(store.names[-1]) + step
+            offset = segment_name.first_offset(store.names[-1]) + step
             store.names.append(name(offset, "2026-11-23T14"))
         del store.names[: min(appended // 2, len(store.names) - 1)]
 

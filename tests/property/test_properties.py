@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from support.builders import P0, a_callback, a_stored_batch
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Limits, Position, Record
 from consumers.runtime.line import Line
 from ingress.settings import IngressSettings
@@ -133,7 +133,7 @@ records = st.builds(
 @given(st.lists(records, min_size=1, max_size=20))
 def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None:
     """One line each, valid JSON, the value byte for byte."""
-    _, content = segment.assemble(a_stored_batch(*given_records))
+    _, content = new_segment.of_batch(a_stored_batch(*given_records))
     lines = [json.loads(line) for line in segment.read_lines(content)]
     assert [line["offset"] for line in lines] == [record.offset for record in given_records]
     decoded = [msgspec.json.decode(line, type=segment.Line) for line in segment.read_lines(content)]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
 from consumers.archive.store import Exists, NoStore, Store, open_store
 from consumers.runtime.batch import Position
@@ -59,7 +59,7 @@ async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
 async def test_between_look_and_create_the_name_decides(store: Store) -> None:
     """A zombie that wakes up there is refused by the store itself."""
     await Archive(store).begin(P0, Position(5))
-    late = segment.assemble(a_batch(5, 6))
+    late = new_segment.of_batch(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Exists):
         await store.create(*late)
@@ -99,7 +99,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
     for each in (archive, Archive(store)):
         assert await each.position(P0) == Position(at, (at - 1, "o" * 16, at - 1))
     names = await store.names(P0)
-    assert [segment.first_offset(name) for name in names] == [0, *range(at)]
+    assert [segment_name.first_offset(name) for name in names] == [0, *range(at)]
 
 
 async def test_a_hint_that_lies_breaks_no_chain(store: Store, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ async def test_a_hint_that_lies_breaks_no_chain(store: Store, tmp_path: Path) ->
         assert elsewhere.value.position.next_offset == after
     await misled.handle(a_batch(10))
     names = await store.names(P0)
-    assert [segment.first_offset(name) for name in names] == [0, 5, 7, 8, 10]
+    assert [segment_name.first_offset(name) for name in names] == [0, 5, 7, 8, 10]
 
 
 async def test_a_writer_that_knows_the_last_segment_does_not_list(

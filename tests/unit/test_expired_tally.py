@@ -6,7 +6,7 @@ import msgspec
 from support.archive.archives import ORIGIN, numbered
 from support.builders import P0, a_body
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
 from ops.audit.ends import Ends
@@ -43,9 +43,9 @@ def audited(
         tally.see_record(P0.number, record.offset, record.headers, record.value)
     if expired:
         tally.see_expired(P0.number, {ORIGIN: expired})
-    packed = [segment.pack(P0, [records[sequence] for sequence in archive])]
-    _, content = segment.assemble(
-        Batch(partition=P0, begins_at=0, reached=Position(8), records=(), packed=packed)
+    archived = [records[sequence] for sequence in archive]
+    _, content = new_segment.of_batch(
+        Batch(partition=P0, begins_at=0, reached=Position(8), records=archived)
     )
     for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=Line))

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Partition, Record
 from ops import show
 from ops.audit.ends import Ends, NoSpools, ask
@@ -98,7 +98,7 @@ class World:
 
 def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
     """Have a record be in the archive."""
-    _, content = segment.assemble(a_stored_batch(record))
+    _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
         found = msgspec.json.decode(line, type=segment.Line)
         tally.see_line(msgspec.structs.replace(found, partition=partition.number))

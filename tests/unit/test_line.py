@@ -3,7 +3,7 @@
 import pytest
 from support.builders import P0, a_record
 
-from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.batch import Batch, Limits, Position, Record
 from consumers.runtime.handler import Stopped
 from consumers.runtime.line import Line, weights
 from schemas.record import ORIGIN, SEQUENCE
@@ -278,25 +278,37 @@ def test_what_is_taken_out_of_a_batch_does_not_count_for_it() -> None:
     assert (run.count, 2 * run.size, 2 * run.raw) == (1, size, raw)
 
 
-def test_packed_records_take_the_memory_of_their_pack() -> None:
+class Offsets:
+    """Packed records of a byte each."""
+
+    def __init__(self) -> None:
+        self.offsets: list[int] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the number of records."""
+        return len(self.offsets)
+
+    async def add(self, records: list[Record]) -> None:
+        """Keep the offsets alone."""
+        self.offsets += [record.offset for record in records]
+
+
+async def test_packed_records_take_the_memory_of_their_pack() -> None:
     """They still count for the batch's bounds, and leave in order with what came later."""
-
-    def pack(_: Partition, records: list[Record]) -> bytes:
-        return bytes(record.offset for record in records)
-
+    packed = Offsets()
     line = a_line(records=4)
     add(line, [a_record(5), a_record(6)], now=0)
     assert line.to_pack(at_least=1 << 20) is None
     run = line.to_pack(at_least=1)
     assert run
-    packed, run.records = pack(P0, run.records), []
-    run.pack(packed, raw=run.raw)
+    await run.pack_into(packed)
     assert line.held == 2
     add(line, [a_record(7), a_record(8)], now=0)
     run = line.due(0)
     assert run
     assert line.to_pack(at_least=1 << 20) is run
-    packed, run.records = pack(P0, run.records), []
-    run.pack(packed, raw=run.raw)
+    await run.pack_into(packed)
     batch = line.batch()
-    assert (b"".join(batch.packed), batch.records, batch.next_offset) == (b"\5\6\7\x08", (), 9)
+    assert (batch.packed, batch.records, batch.next_offset) == (packed, (), 9)
+    assert packed.offsets == [5, 6, 7, 8]

@@ -15,7 +15,7 @@ from obstore.store import MemoryStore
 from support.builders import P0, P1
 from support.processes.ingress import until
 
-from consumers.archive import directory_listing, listing, segment
+from consumers.archive import directory_listing, listing, segment_name
 from consumers.archive.directory_listing import DirectoryListing
 from consumers.archive.listing import LISTINGS_MAX, BucketListing, Listing
 from consumers.runtime.batch import Partition
@@ -30,7 +30,7 @@ Make = Callable[..., Listing]
 def names(count: int, partition: Partition = P0) -> list[str]:
     """Return names of a chain on whose way the broker's clock jumped."""
     return [
-        segment.name_of_hour(partition, offset=7 * n, hour=HOURS[n % len(HOURS)])
+        segment_name.of_hour(partition, offset=7 * n, hour=HOURS[n % len(HOURS)])
         for n in range(count)
     ]
 
@@ -89,7 +89,7 @@ async def test_a_known_name_that_is_gone_misleads_nobody(make: Make) -> None:
     wanted = names(9)
     made = make(*wanted)
     for offset in (1, 7 * 50, 2**62):
-        known = segment.name_of_hour(P0, offset=offset, hour=HOURS[0])
+        known = segment_name.of_hour(P0, offset=offset, hour=HOURS[0])
         assert await made.last(P0, known=known) == wanted[-1]
 
 
@@ -161,7 +161,7 @@ async def test_another_process_finds_the_end_by_a_hint(
 async def test_a_hint_that_does_not_fit_is_passed_over(tmp_path: Path, damage: str) -> None:
     """Stale, missing or damaged: the directory is read."""
     created, hint = await hinted(tmp_path), hint_of(tmp_path)
-    later = segment.name_of_hour(P0, offset=1000, hour=HOURS[2])
+    later = segment_name.of_hour(P0, offset=1000, hour=HOURS[2])
     changed_ns = (tmp_path / str(P0)).stat().st_mtime_ns
     nothing = f"{2**62:020d}-{HOURS[0]}.jsonl.zst"
     if damage == "another name":
@@ -188,7 +188,7 @@ async def test_a_hint_that_does_not_fit_is_passed_over(tmp_path: Path, damage: s
 async def test_a_hint_names_no_earlier_segment_than_one_that_is_there(tmp_path: Path) -> None:
     """A writer that slept creates a link that others have gone past."""
     created = await hinted(tmp_path)
-    late = segment.name_of_hour(P0, offset=1, hour=HOURS[1])
+    late = segment_name.of_hour(P0, offset=1, hour=HOURS[1])
     (tmp_path / late).touch()
     DirectoryListing(tmp_path).created(late)
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
@@ -198,7 +198,7 @@ async def test_a_new_beginning_of_a_chain_is_no_hint(tmp_path: Path) -> None:
     """Expiry creates it before all others; where no hint was, all of them would be passed over."""
     created = await hinted(tmp_path)
     hint_of(tmp_path).unlink()
-    moved = segment.beginning_name(P0, 7)
+    moved = segment_name.of_beginning(P0, 7)
     (tmp_path / moved).touch()
     DirectoryListing(tmp_path).created(moved)
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
@@ -206,7 +206,7 @@ async def test_a_new_beginning_of_a_chain_is_no_hint(tmp_path: Path) -> None:
 
 async def test_a_hint_of_a_name_before_a_known_one_is_passed_over(tmp_path: Path) -> None:
     """Copied while names came: an idle consumer would be sent back to it every ten seconds."""
-    created, later = await hinted(tmp_path), segment.name_of_hour(P0, offset=99, hour=HOURS[0])
+    created, later = await hinted(tmp_path), segment_name.of_hour(P0, offset=99, hour=HOURS[0])
     times_ns = 0, (tmp_path / str(P0)).stat().st_mtime_ns
     (tmp_path / later).touch()
     os.utime(tmp_path / str(P0), ns=times_ns)

@@ -8,7 +8,7 @@ import pytest
 from support.archive.archives import FIRST, FIRST_MS, ORIGIN, WrittenArchive, copied, numbered, rows
 from support.builders import P1, SAMPLES, a_body
 
-from consumers.archive.segment import Damaged
+from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Record
 from ops.archive import parquet
 from ops.archive.columns import of_bodies
@@ -115,7 +115,7 @@ async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> N
     (name,) = await written.fill(1)
     content = written.path(name).read_bytes()
     written.path(name).write_bytes(content[:-1])
-    with pytest.raises(Damaged, match=name):
+    with pytest.raises(DamagedSegment, match=name):
         await copied(written, to, hours=9)
     assert list((to / "tim.callbacks.v1").iterdir()) == []
 

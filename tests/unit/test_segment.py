@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 import zstandard
 from support.builders import P0, SAMPLES, a_record, a_stored_batch
 
-from consumers.archive import lines, segment
-from consumers.archive.segment import Damaged, Line
+from consumers.archive import lines, new_segment, segment, segment_name
+from consumers.archive.frames import Frames
+from consumers.archive.segment import DamagedSegment, Line
 from consumers.runtime.batch import Position, Record
 
 
@@ -23,7 +25,7 @@ def lines_of(content: bytes) -> list[Line]:
 
 def encode(*records: Record) -> bytes:
     """Return the segment of a batch."""
-    return segment.assemble(a_stored_batch(*records))[1]
+    return new_segment.of_batch(a_stored_batch(*records))[1]
 
 
 def test_every_sample_reads_back_byte_for_byte() -> None:
@@ -86,11 +88,11 @@ def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
 
 def test_the_name_is_a_function_of_the_first_record() -> None:
     """Offset in 20 digits, then the hour in UTC: names sort as the chain goes."""
-    name, _ = segment.assemble(a_stored_batch(a_record(42, timestamp_ms=1_700_000_000_000)))
+    name, _ = new_segment.of_batch(a_stored_batch(a_record(42, timestamp_ms=1_700_000_000_000)))
     assert name == "tim.callbacks.v1/0/00000000000000000042-2023-11-14T22.jsonl.zst"
-    assert (segment.first_offset(name), segment.hour(name)) == (42, "2023-11-14T22")
-    later, _ = segment.assemble(a_stored_batch(a_record(100, timestamp_ms=1_600_000_000_000)))
-    assert segment.beginning_name(P0, 42) < name < segment.beginning_name(P0, 43) < later
+    assert (segment_name.first_offset(name), segment_name.hour(name)) == (42, "2023-11-14T22")
+    later, _ = new_segment.of_batch(a_stored_batch(a_record(100, timestamp_ms=1_600_000_000_000)))
+    assert segment_name.of_beginning(P0, 42) < name < segment_name.of_beginning(P0, 43) < later
 
 
 @pytest.mark.parametrize(
@@ -107,8 +109,8 @@ def test_the_name_is_a_function_of_the_first_record() -> None:
 )
 def test_other_files_have_no_segment_s_name(name: str) -> None:
     """Such as those that a person or a tool left in the directory."""
-    assert not segment.is_name(f"tim.callbacks.v1/0/{name}")
-    assert not segment.is_name(name)
+    assert not segment_name.is_name(f"tim.callbacks.v1/0/{name}")
+    assert not segment_name.is_name(name)
 
 
 def test_the_summary_stands_in_front() -> None:
@@ -125,14 +127,18 @@ def test_the_summary_stands_in_front() -> None:
     assert (summary.last_origin, summary.last_sequence) == ("o" * 16, 9)
 
 
-def test_packs_of_a_batch_become_one_segment() -> None:
-    """As if they had been one: lines, bounds and sequences."""
+async def test_frames_of_a_batch_become_one_segment() -> None:
+    """Lines, bounds and sequences are those of a segment with a single frame."""
     records = [a_record(offset, timestamp_ms=offset) for offset in (7, 5, 6)]
     records = [record._replace(offset=40 + n) for n, record in enumerate(records)]
-    packed = tuple(segment.pack(P0, [record]) for record in records)
+    packed = Frames(P0, ThreadPoolExecutor(1))
+    for record in records:
+        taken = [record]
+        await packed.add(taken)
+        assert taken == []
     whole = replace(a_stored_batch(*records), records=(), packed=packed)
-    name, content = segment.assemble(whole)
-    assert name == segment.assemble(a_stored_batch(*records))[0]
+    name, content = new_segment.of_batch(whole)
+    assert name == new_segment.of_batch(a_stored_batch(*records))[0]
     assert [line.offset for line in lines_of(content)] == [40, 41, 42]
     summary = segment.read_summary(content)
     expected = segment.read_summary(encode(*records))
@@ -145,14 +151,14 @@ def test_segments_without_records_say_where_the_chain_stands() -> None:
     """Where it begins, under one name for all; and behind markers that followed a record."""
     names, positions = set(), []
     for offset in (0, 7):
-        name, content = segment.beginning(P0, Position(offset))
+        name, content = new_segment.beginning(P0, Position(offset))
         names.add(name)
         positions.append(segment.read_summary(content).position)
         assert lines_of(content) == []
     assert names == {"tim.callbacks.v1/0/00000000000000000000-0001-01-01T00.jsonl.zst"}
     assert positions == [Position(0), Position(7)]
     behind = segment.read_summary(encode(a_record(5)))
-    name, content = segment.link(behind, Position(9))
+    name, content = new_segment.of_markers(behind, Position(9))
     link = segment.read_summary(content)
     assert name == "tim.callbacks.v1/0/00000000000000000006-2023-11-14T22.jsonl.zst"
     assert (link.first_offset, link.position) == (6, Position(9, behind.position.last))
@@ -165,9 +171,9 @@ def test_a_damaged_segment_is_found() -> None:
     for at in range(len(content)):
         broken = bytearray(content)
         broken[at] ^= 1
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedSegment):
             list(segment.read_lines(bytes(broken)))
-    with pytest.raises(Damaged, match="ends within"):
+    with pytest.raises(DamagedSegment, match="ends within"):
         segment.read_summary(b"\x50")
 
 

@@ -1,6 +1,5 @@
 """A file whose checksums are right and that is no segment all the same is found."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 from support.archive.archives import FIRST_MS, ORIGIN, WrittenArchive, forge, numbered
 from support.builders import P0
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Batch, Position
 from ops.archive.soundness import check
 
@@ -69,8 +68,9 @@ async def test_a_line_that_is_no_records_is_found(
 
 def test_a_checked_file_tells_its_places() -> None:
     """What the numbers are made of."""
-    batch = Batch(partition=P0, begins_at=0, reached=Position(3), records=(), packed=())
     records = [numbered(4), numbered(6)._replace(offset=1)]
-    name, content = segment.assemble(replace(batch, packed=[segment.pack(P0, records)]))
+    name, content = new_segment.of_batch(
+        Batch(partition=P0, begins_at=0, reached=Position(3), records=records)
+    )
     found = check(name, content)
     assert (found.faults, found.places) == ([], [(ORIGIN, 4), (ORIGIN, 6)])

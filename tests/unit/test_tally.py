@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_batch, a_stored_record
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Record
 from ops.audit.ends import Ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
@@ -44,7 +44,7 @@ def see_dead_letter(tally: Tally, record: Record, *headers: tuple[str, bytes]) -
 
 def see_line(tally: Tally, record: Record) -> None:
     """Have a record be in the archive."""
-    _, content = segment.assemble(a_stored_batch(record))
+    _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=segment.Line))
 

@@ -18,7 +18,7 @@ from support.archive.archives import (
 )
 from support.builders import P0, P1
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment
 from consumers.archive.store import Store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive import segments
@@ -150,10 +150,9 @@ async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
         partition=P0,
         begins_at=5,
         reached=Position(9),
-        records=(),
-        packed=[segment.pack(P0, records)],
+        records=records,
     )
-    name, content = segment.assemble(batch)
+    name, content = new_segment.of_batch(batch)
     await written.store.create(name, content)
     found = await verified(written)
     assert f"{name}: it overlaps the one before it" in told(found)
@@ -174,13 +173,12 @@ async def test_two_topics_in_one_chain_are_found(
     behind = (await written.store.summary((await written.store.names(P0))[-1])).position
     reached = behind._replace(next_offset=7, topic_id="other")
     if records:
-        packed = [segment.pack(P0, other)]
-        made = segment.assemble(
-            Batch(partition=P0, begins_at=5, reached=reached, records=(), packed=packed)
+        made = new_segment.of_batch(
+            Batch(partition=P0, begins_at=5, reached=reached, records=other)
         )
     else:
         summary = await written.store.summary((await written.store.names(P0))[-1])
-        made = segment.link(summary, reached)
+        made = new_segment.of_markers(summary, reached)
     await written.store.create(*made)
     (found,) = (await verified(written)).faults
     assert found[0] == made[0]
@@ -259,7 +257,7 @@ async def test_what_expires_meanwhile_is_no_fault(
 
     async def one_deletes() -> None:
         if segments:
-            await written.store.create(*segment.moved_beginning(going))
+            await written.store.create(*new_segment.moved_beginning(going))
             for name in chain[: segments + 1]:
                 await written.store.delete(name)
 

@@ -14,7 +14,7 @@ from support.builders import P0, a_body, a_callback
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import Listing
-from consumers.archive.segment import Summary
+from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Create, Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive.parquet import Copied, copy
@@ -53,18 +53,17 @@ class WrittenArchive:
         begins_at = position.next_offset
         placed = [record._replace(offset=begins_at + at) for at, record in enumerate(records)]
         before = set(await self.store.names(partition))
-        middle = len(placed) // 2
+        packed, middle = self.handler.packed_records(partition), len(placed) // 2
+        for part in (placed[:middle], placed[middle:]):
+            if part:
+                await packed.add(part)
         await self.handler.handle(
             Batch(
                 partition=partition,
                 begins_at=begins_at,
                 reached=Position(begins_at + len(placed) + markers, position.last, topic_id),
                 records=(),
-                packed=[
-                    segment.pack(partition, part)
-                    for part in (placed[:middle], placed[middle:])
-                    if part
-                ],
+                packed=packed if records else None,
             )
         )
         (name,) = set(await self.store.names(partition)) - before
@@ -119,8 +118,8 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
     if lines is not None:
         frames = zstandard.ZstdCompressor(write_checksum=True).compress(lines)
     sha256 = hashlib.sha256(frames).hexdigest()
-    changed: Summary = msgspec.structs.replace(summary, **({"sha256": sha256} | fields))
-    return segment._content(changed, frames)  # noqa: SLF001 - a forger knows how it is made
+    changed: SegmentSummary = msgspec.structs.replace(summary, **({"sha256": sha256} | fields))
+    return segment.file_content(changed, frames)
 
 
 async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:

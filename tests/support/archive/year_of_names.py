@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from support.archive.archives import numbered
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment_name
 from consumers.runtime.batch import Batch, Partition, Position
 from schemas.topics import CALLBACKS
 
@@ -39,7 +39,7 @@ def at(minute: int) -> datetime:
 
 def name(number: int, minute: int) -> str:
     """Return the name of a minute's segment: a record, and a transaction's marker."""
-    return segment.name_of_hour(partition(number), offset=2 * minute, hour=_hour(at(minute)))
+    return segment_name.of_hour(partition(number), offset=2 * minute, hour=_hour(at(minute)))
 
 
 def position(number: int, minute: int = MINUTES - 1) -> Position:
@@ -51,7 +51,7 @@ def content(number: int, minute: int) -> bytes:
     """Return a minute's segment."""
     at_ms = int(at(minute).timestamp() * 1000)
     record = numbered(minute + 1, at_ms=at_ms, origin=f"{number:016}")._replace(offset=2 * minute)
-    called, made = segment.assemble(
+    called, made = new_segment.of_batch(
         Batch(
             partition=partition(number),
             begins_at=2 * minute,
@@ -80,8 +80,8 @@ def all_after(after: str) -> Iterator[str]:
 
 def content_of(called: str) -> bytes | None:
     """Return the segment of that name, None if it is not of the year."""
-    if not segment.is_name(called):
+    if not segment_name.is_name(called):
         return None
-    number, minute = int(called.split("/")[-2]), segment.first_offset(called) // 2
+    number, minute = int(called.split("/")[-2]), segment_name.first_offset(called) // 2
     in_year = number < PARTITIONS and minute < MINUTES and called == name(number, minute)
     return content(number, minute) if in_year else None

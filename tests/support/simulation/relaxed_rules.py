@@ -9,7 +9,7 @@ from support.simulation.simulated_archive import Rules
 from support.simulation.simulated_kafka import now_ms
 from support.simulation.simulated_store import MemoryStore, RemoteStore
 
-from consumers.archive import segment
+from consumers.archive import new_segment, segment, segment_name
 from consumers.archive.consumer import Archive
 from consumers.archive.store import Gone, Store
 from consumers.runtime.batch import Batch, Partition, Position
@@ -27,9 +27,9 @@ class Blind(Archive):
 
     async def handle(self, batch: Batch) -> None:
         """Write it without a look at the chain."""
-        if not batch.packed:
+        if batch.packed is None:
             return await super().handle(batch)
-        return await self._create(batch.partition, *segment.assemble(batch))
+        return await self._create(batch.partition, *new_segment.of_batch(batch))
 
 
 class Overwriting(MemoryStore):
@@ -47,15 +47,15 @@ class NamedByTheWriter(RemoteStore):
         """Create it under another name."""
         await super().create(self._called(name), content)
 
-    async def summary(self, name: str) -> segment.Summary:
+    async def summary(self, name: str) -> segment.SegmentSummary:
         """Ask for one that exists: for that of this hour."""
         return await super().summary(name if name in self.store.now else self._called(name))
 
     def _called(self, name: str) -> str:
-        if segment.hour(name) == segment.BEGINNING:
+        if segment_name.hour(name) == segment_name.BEGINNING:
             return name
         hour = datetime.fromtimestamp(now_ms(self.life.world.loop) / 1000, UTC)
-        return name.replace(segment.hour(name), f"{hour:%Y-%m-%dT%H}")
+        return name.replace(segment_name.hour(name), f"{hour:%Y-%m-%dT%H}")
 
 
 class NewestHour(RemoteStore):
@@ -65,7 +65,7 @@ class NewestHour(RemoteStore):
         """Look at the newest hour alone."""
         del known
         names = await self.names(partition)
-        return max(names, key=lambda name: (segment.hour(name), name), default=None)
+        return max(names, key=lambda name: (segment_name.hour(name), name), default=None)
 
 
 class Believing(RemoteStore):

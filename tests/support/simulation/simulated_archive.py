@@ -76,7 +76,6 @@ class ArchiveRun:
                 bytes=chance.choice((400, 2000, 1 << 40)),
                 age_s=chance.choice((0.5, 5, 60)),
                 period_s=3600,
-                pack=segment.pack,
             ),
             dead_letters=MemoryDeadLetters(),
         )

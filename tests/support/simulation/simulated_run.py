@@ -1,16 +1,15 @@
 """One seed's run: what happens to a sink, its processes and the topic, and what comes of it."""
 
 import asyncio
-from collections.abc import Sequence
 
 from support.builders import reached
 from support.simulation.seeded_loop import SeededLoop
 from support.simulation.simulated_kafka import RETENTION_S
 from support.simulation.simulated_sink import CheckedSink, FailingDeadLetters
 from support.simulation.simulated_world import World, silent
-from support.simulation.simulation import RemoteSink, Simulation
+from support.simulation.simulation import RemotePackingSink, RemoteSink, Simulation
 
-from consumers.runtime.batch import Batch, Limits, Partition, Record
+from consumers.runtime.batch import Batch, Limits
 from schemas.telemetry import CONSUMER
 
 # What each fault may have for a probability. Every run but the calm ones has some of them.
@@ -46,13 +45,12 @@ class Run:
             world,
             partitions=chance.randint(1, 3),
             value=LARGE[:size],
-            connect=lambda life: RemoteSink(life, self.sink),
+            connect=lambda life: (RemotePackingSink if packing else RemoteSink)(life, self.sink),
             limits=Limits(
                 records=chance.choice((1, 3, 8, 100)),
                 bytes=chance.choice((400, 1500 + 5 * size, 1 << 40)),
                 age_s=chance.choice((0.5, 5, 60)),
                 period_s=chance.choice((None, 3600)),
-                pack=_pack if packing else None,
             ),
             dead_letters=self.dead_letters,
             held_bytes_max=chance.choice((1000 + 5 * size, 1 << 40)),
@@ -176,7 +174,3 @@ class Run:
 
     async def _commits_lost(self) -> None:
         self.topic.committed.clear()
-
-
-def _pack(_: Partition, records: Sequence[Record]) -> Sequence[Record]:
-    return tuple(records)

@@ -1,5 +1,6 @@
 """A sink in memory that many processes write, and what must hold of it after each write."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -7,7 +8,7 @@ from support.fakes import MemoryDeadLetters, MemorySink
 from support.simulation.simulated_kafka import Topic
 from support.simulation.simulated_world import World
 
-from consumers.runtime.batch import Batch, Partition, Position
+from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Unavailable
 
 
@@ -32,8 +33,8 @@ class CheckedSink(MemorySink):
 
     async def handle(self, batch: Batch) -> None:
         """Apply it, and look whether it was right to."""
-        packed = [record for part in batch.packed for record in part]
-        batch = replace(batch, records=[*packed, *batch.records], packed=())
+        if isinstance(batch.packed, PackedList):
+            batch = replace(batch, records=[*batch.packed.records, *batch.records], packed=None)
         await super().handle(batch)
         self.note()
         self.check(batch.partition)
@@ -57,6 +58,24 @@ class CheckedSink(MemorySink):
         for offset in filter(self.bad, before):
             if offset not in self._dead_letters.offsets:
                 self._topic.world.wrong.append(f"{partition}: {offset} is nowhere")
+
+
+class PackedList:
+    """Packed records that are as large as before, some more at every await."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    @property
+    def held_bytes(self) -> int:
+        """Count records instead of bytes."""
+        return len(self.records)
+
+    async def add(self, records: list[Record]) -> None:
+        """Take the records sometime, as a thread does."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.records.extend, tuple(records))
+        records.clear()
 
 
 class FailingDeadLetters(MemoryDeadLetters):

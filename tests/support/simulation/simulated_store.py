@@ -6,9 +6,9 @@ from functools import partial
 from support.simulation.simulated_kafka import Topic, now_ms
 from support.simulation.simulated_world import Life
 
-from consumers.archive import segment
+from consumers.archive import segment, segment_name
 from consumers.archive.listing import Page, search
-from consumers.archive.segment import Summary
+from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 
@@ -59,10 +59,10 @@ class MemoryStore(Store):
 
     async def page(self, partition: Partition, offset: int) -> Page:
         """Return the first of those that begin at `offset` or after it."""
-        names = await self.names(partition, after=f"{partition}/{segment.name_from(offset)}")
+        names = await self.names(partition, after=f"{partition}/{segment_name.prefix(offset)}")
         return Page(names[:PAGE_NAMES], full=len(names) >= PAGE_NAMES)
 
-    async def summary(self, name: str) -> Summary:
+    async def summary(self, name: str) -> SegmentSummary:
         """Return a segment's summary."""
         if name not in self.now:
             raise Gone
@@ -96,12 +96,12 @@ class RemoteStore(Store):
             self.store.topic.world.faults["pages listed"] += 1
             return await self.life.ask(partial(self.store.page, partition, offset))
 
-        offset = segment.first_offset(known) if known else 0
+        offset = segment_name.first_offset(known) if known else 0
         if self.life.world.hit("hint lies"):
             offset = self.life.world.chance.randrange(4000)
         return await search(page, known=offset, page_names=PAGE_NAMES)
 
-    async def summary(self, name: str) -> Summary:
+    async def summary(self, name: str) -> SegmentSummary:
         """Ask the store."""
         return await self.life.ask(partial(self.store.summary, name))
 

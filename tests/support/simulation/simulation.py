@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from aiokafka.errors import KafkaError
 from support.simulation.simulated_kafka import RETENTION_S, Source, Topic
+from support.simulation.simulated_sink import PackedList
 from support.simulation.simulated_world import Life, World
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
@@ -211,6 +212,14 @@ class RemoteSink:
     async def handle(self, batch: Batch) -> None:
         """Have the sink do it."""
         await self._life.ask(partial(self._sink.handle, batch))
+
+
+class RemotePackingSink(RemoteSink):
+    """A connection whose batches are packed."""
+
+    def packed_records(self, _partition: Partition) -> PackedList:
+        """Return an object that keeps the records as they are."""
+        return PackedList()
 
 
 class _RemoteDeadLetters:
