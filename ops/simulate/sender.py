@@ -12,7 +12,7 @@ import aiohttp
 import orjson
 
 from ops.simulate import ledger
-from ops.simulate.traffic import Request, requests
+from ops.simulate.callbacks import Request, requests
 
 # Not adjustable at the sender (protocol §1).
 ANSWER_S_MAX = 2.0
