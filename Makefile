@@ -2,6 +2,8 @@
 # PYTHON= chooses the interpreter that .venv is made with (3.11 or newer), VENV= another folder.
 PYTHON ?= python3
 VENV ?= .venv
+# How many times more seeds, kills and Hypothesis examples `make test-long` runs than `make test`.
+LONG ?= 20
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
@@ -49,8 +51,8 @@ integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 se
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
 
-test-long: setup  ## outages and abuse of Kafka's connections that take minutes (8 min)
-	$(BIN)/pytest -m long tests/integration tests/e2e --durations=10
+test-long: setup  ## the tests that repeat something, LONG times as often, and those marked long
+	$(BIN)/pytest tests --ignore tests/docker --long=$(LONG) --durations=10
 
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e --durations=10

@@ -1,27 +1,79 @@
-"""What all tests share."""
+"""Fixtures and command-line options that all tests share."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from support import tiers
 from valkey import Valkey
 
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 
-# One profile for people and CI: derandomized, so that a red run can be repeated.
-settings.register_profile(
-    "house",
-    max_examples=int(os.environ.get("EXAMPLES", "100")),
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("house")
+# Of the lines that `say` adds to a test's report.
+_SAID = "said"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--long`."""
+    parser.addoption(
+        "--long",
+        type=int,
+        default=0,
+        metavar="FACTOR",
+        help="run the tests that are marked long, and those that repeat something, with FACTOR"
+        " times as many seeds, kills and Hypothesis examples",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the factor before test modules read it."""
+    tiers.use_factor(max(1, config.getoption("--long")))
+
+
+@pytest.hookimpl(trylast=True)  # after Hypothesis's own, which marks its tests
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this tier: `make test-long` repeats none that would do the same again."""
+    factor = config.getoption("--long")
+    chosen = [item for item in items if (_grows(item) if factor else not _is_long(item))]
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
+    for item in items if factor > 1 else ():
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else float(config.getini("timeout"))
+        item.add_marker(pytest.mark.timeout(seconds * factor), append=False)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return item.get_closest_marker("long") is not None
+
+
+def _grows(item: pytest.Item) -> bool:
+    names = getattr(item, "fixturenames", ())
+    return _is_long(item) or "scaled" in names or item.get_closest_marker("hypothesis") is not None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the lines of `say`, whichever process ran the tests."""
+    reports = [
+        report
+        for category in terminalreporter.stats.values()
+        for report in category
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+    ]
+    lines = [
+        f"{report.nodeid.rpartition('::')[2]}: {text}"
+        for report in sorted(reports, key=lambda report: report.nodeid)
+        for kind, text in report.user_properties
+        if kind == _SAID
+    ]
+    if lines:
+        terminalreporter.section("counts")
+    for line in lines:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -56,11 +108,16 @@ def valkey_url(valkey_server: EmbeddedValkey) -> str:
 
 
 @pytest.fixture
-def say(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """What prints a test's counts, also where it passes."""
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Add a line to the counts that are printed at the end of the run."""
 
-    def line(text: str) -> None:
-        with capsys.disabled():
-            print(f"\n    {text} ", end="", flush=True)  # noqa: T201
+    def line(text: object) -> None:
+        request.node.user_properties.append((_SAID, str(text)))
 
     return line
+
+
+@pytest.fixture(scope="session")
+def scaled() -> Callable[..., int]:
+    """Return how many seeds or kills this run does in place of so many; see support.tiers."""
+    return tiers.scaled

@@ -5,20 +5,19 @@ from collections.abc import Callable
 
 from support.simulation.simulated_topics import TopicRun
 
-SEEDS = 120
-
 
 def test_a_topic_that_changes_is_never_mixed_with_the_one_that_was(
-    say: Callable[[str], None],
+    scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """All processes stop with the reason, or, where the sink was not past the copy, go on."""
     faults: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    seeds = scaled(40)
+    for seed in range(seeds):
         run = TopicRun(seed).go()
         assert run.wrong == [], f"seed {seed}: {run.wrong}"
         faults += run.faults
     say(
-        f"{SEEDS} schedules: recreated {faults['recreate']} times, restored {faults['restore']}; "
+        f"{seeds} schedules: recreated {faults['recreate']} times, restored {faults['restore']}; "
         f"{faults['stopped']} processes stopped, {faults['went on after restore']} runs went on "
         f"with a copy that had all, {faults['went on after recreate']} with sinks that had nothing"
     )

@@ -22,6 +22,8 @@ PORTS = (10_000, 32_768)
 NOBODY = 65_534
 START_S_MAX = 60.0
 
+_RESERVATIONS: list[socket.socket] = []
+
 
 class Missing(Exception):
     """A program or package that an embedded part needs is not installed; the text says which."""
@@ -130,16 +132,27 @@ def listens(port: int) -> bool:
 
 def free_port() -> int:
     """
-    Return a TCP port of the loopback that was free just now.
+    Return a TCP port of the loopback that nothing listens at, and reserve it.
 
-    Not one of those that the kernel gives to outgoing connections (from 32768 on): such a
-    connection could take it while a killed service is down.
+    No other call of this function, in any process, returns it before this process ends. It is not
+    one of those that the kernel gives to outgoing connections (from 32768 on): such a connection
+    could take it while a killed service is down.
     """
+    # Hypothesis seeds the module's own generator, in every process with the same seed.
+    chance = random.SystemRandom()
     while True:
-        port = random.randrange(*PORTS)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        port = chance.randrange(*PORTS)
+        reservation = socket.socket(socket.AF_UNIX)
+        with socket.socket() as probe:
+            try:
+                # The kernel keeps names that begin with a zero byte until their socket is closed.
+                reservation.bind(f"\0hookline-port-{port}")
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                reservation.close()
+                continue
+        _RESERVATIONS.append(reservation)
+        return port
 
 
 def cache_directory() -> Path:
