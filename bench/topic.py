@@ -28,13 +28,15 @@ class Tail:
 
         Waits for as many as expected, until none has come for `patience_s`.
         """
-        return asyncio.run(self._count(expected, patience_s))
+        count, seen = asyncio.run(self.read(expected, patience_s))
+        return count, len(seen)
 
     async def _skip(self) -> None:
         async with self._reader() as reader:
             self._offsets = await reader.end_offsets(list(reader.assignment()))
 
-    async def _count(self, expected: int, patience_s: float) -> tuple[int, int]:
+    async def read(self, expected: int, patience_s: float) -> tuple[int, set[int]]:
+        """Return how many new records there are, and the hash of each value; waits as `count`."""
         # A hash of 64 bits is short of nothing here, and a body is long.
         count, seen = 0, set[int]()
         deadline = time.monotonic() + patience_s
@@ -54,7 +56,7 @@ class Tail:
                     break
                 await asyncio.sleep(0.05)
             self._offsets = {tp: await reader.position(tp) for tp in reader.assignment()}
-        return count, len(seen)
+        return count, seen
 
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:

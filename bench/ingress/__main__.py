@@ -10,6 +10,7 @@ import click
 from bench.command import PAGE, broker, directory_option, names, numbers, say, write_option
 from bench.ingress import outage
 from bench.ingress.compression import compressions
+from bench.ingress.faults import faults
 from bench.ingress.goals import CONNECTIONS, Results, median
 from bench.ingress.measure import Load, measure
 from bench.ingress.servers import BY_NAME, running
@@ -19,7 +20,8 @@ from bench.markdown import write
 from bench.topic import Tail
 from ops.demo.embedded.kafka import EmbeddedKafka
 
-SCENARIOS = ("half_load", "outage", "compression")
+SCENARIOS = ("faults", "half_load", "outage", "compression")
+UNDER_FAULTS = ("hookline", "aiohttp_awaiting", "fastapi_fire_and_forget")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,17 @@ class Bench:
                 kafka=self.kafka,
                 tail=self.tail,
             )
+        if "faults" in self.plan.only:
+            for name in UNDER_FAULTS:
+                run = faults(
+                    BY_NAME[name],
+                    self.directory / f"faults-{name}",
+                    kafka=self.kafka,
+                    tail=self.tail,
+                    say=say,
+                )
+                say(str(run))
+                results.faults.append(run)
         if "compression" in self.plan.only:
             results.compression = compressions(rounds=self.plan.rounds, say=say)
         return results

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from bench.ingress.compression import Compressed
+from bench.ingress.faults import Faults
 from bench.ingress.load import Report
 from bench.ingress.measure import Figures
 from bench.ingress.outage import HalfLoad, Outage
@@ -27,6 +28,7 @@ class Results:
     awaiting_without_kafka: Report | None = None
     outage: Outage | None = None
     compression: list[Compressed] = field(default_factory=list)
+    faults: list[Faults] = field(default_factory=list)
 
     def of(self, server: str, connections: int) -> list[Figures]:
         """Return a server's runs at so many connections, a round each."""
@@ -39,7 +41,8 @@ class Results:
         """OKs of this ingress that are not in Kafka: the promise broken."""
         runs = [run for run in self.closed if run.server in OURS]
         runs += [run for half in self.half_load for run in (half.up, half.down)]
-        return sum(run.missing for run in runs) + (self.outage.missing if self.outage else 0)
+        lost = sum(run.lost for run in self.faults if run.server in OURS)
+        return sum(run.missing for run in runs) + (self.outage.missing if self.outage else 0) + lost
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class Running:
 
     def statuses(self) -> list[Status]:
         """Ask every process of ours."""
-        return [_status(port) for port in self.admin_ports]
+        return [status(port) for port in self.admin_ports]
 
     def settle(self, timeout_s: float = 120.0) -> None:
         """Return when everything that was answered OK is on its way out of the process."""
@@ -112,12 +112,12 @@ SERVERS = (
     Server(
         name="fastapi_awaiting",
         does="FastAPI, uvicorn and aiokafka: OK after Kafka's acknowledgement",
-        command=[*_UVICORN, "bench.peers.fastapi_awaiting:app"],
+        command=[*_UVICORN, "bench.ingress.peers.fastapi_awaiting:app"],
     ),
     Server(
         name="fastapi_fire_and_forget",
         does="the same without waiting: OK while the callback is in memory alone",
-        command=[*_UVICORN, "bench.peers.fastapi_fire_and_forget:app"],
+        command=[*_UVICORN, "bench.ingress.peers.fastapi_fire_and_forget:app"],
     ),
 )
 
@@ -140,12 +140,11 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
     admin_ports = tuple(child.free_port() for _ in ports) if server.is_ours else ()
     try:
         for number, port in enumerate(ports):
-            told = {"PORT": str(port), "KAFKA": kafka}
-            if server.is_ours:
-                told = _ingress(port, admin_ports[number], kafka, directory)
+            admin_port = admin_ports[number] if admin_ports else 0
+            variables = environment(server, port, admin_port, kafka, directory)
             log = directory / f"{server.name}-{number}.log"
             command = [part.format(port=port) for part in server.command]
-            processes.append(start(command, told, log))
+            processes.append(start(command, variables, log))
             until(partial(child.listens, port), f"{server.name} listens; see {log}")
         yield Running(server, directory, ports, admin_ports, tuple(each.pid for each in processes))
     finally:
@@ -153,14 +152,21 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
             child.stop(process)
 
 
-def start(command: Sequence[str], told: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a Python module with its arguments, told nothing of the product but `told`."""
+def start(
+    command: Sequence[str], variables: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a Python module with its arguments; of the product's settings it has `variables`."""
     # What the person's shell has set for other Hookline processes is not for these.
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    return child.start([sys.executable, "-m", *command], log=log, env=env | dict(told))
+    return child.start([sys.executable, "-m", *command], log=log, env=env | dict(variables))
 
 
-def _ingress(port: int, admin_port: int, kafka: str, directory: Path) -> dict[str, str]:
+def environment(
+    server: Server, port: int, admin_port: int, kafka: str, directory: Path
+) -> dict[str, str]:
+    """Return the variables that a process of `server` is started with."""
+    if not server.is_ours:
+        return {"PORT": str(port), "KAFKA": kafka}
     return {
         "HOOKLINE_BOOTSTRAP_SERVERS": kafka,
         "INGRESS_SDKAPPIDS": APP,
@@ -172,7 +178,8 @@ def _ingress(port: int, admin_port: int, kafka: str, directory: Path) -> dict[st
     }
 
 
-def _status(port: int) -> Status:
+def status(port: int) -> Status:
+    """Return the status of the ingress whose admin port is `port`."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as response:
         return msgspec.json.decode(response.read(), type=Status)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bench.ingress.faults import KAFKA_DOWN_S, RATE, UNTIL_SERVER_KILLED_S
 from bench.ingress.goals import Results, goals, median
 from bench.ingress.measure import Figures
 from bench.ingress.servers import SERVERS
@@ -25,6 +26,7 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
             *_closed(results),
             *_half_load(results),
             *_outage(results),
+            *_faults(results),
             *_compression(results),
             *verdicts(goals(results)),
         ]
@@ -159,6 +161,22 @@ def _outage(results: Results) -> Iterator[str]:
             ]
         ],
     )
+
+
+def _faults(results: Results) -> Iterator[str]:
+    if results.faults:
+        yield (
+            f"{RATE:g} callbacks/s; `kill -9` of Kafka for {KAFKA_DOWN_S:g} s and of the server "
+            f"{UNTIL_SERVER_KILLED_S:g} s after it, later of the server again with Kafka up:"
+        )
+        yield ""
+        yield from table(
+            ["server", "sent", "answered OK", "answered OK and lost", "twice in Kafka"],
+            [
+                [f"`{run.server}`", *(f"{n:,}" for n in (run.sent, run.ok, run.lost, run.repeated))]
+                for run in results.faults
+            ],
+        )
 
 
 def _compression(results: Results) -> Iterator[str]:
