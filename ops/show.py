@@ -1,8 +1,6 @@
 """What people see: tables and lines made of results."""
 
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -21,9 +19,6 @@ from ops.audit.report import (
     OriginReport,
     Report,
 )
-from ops.demo.demo import Result
-from ops.demo.stack import Addresses
-from ops.simulate.sender import Outcome
 
 # The options that name the sinks which may be left out.
 OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
@@ -37,72 +32,10 @@ SINKS = {
 }
 
 
-def addresses(where: Addresses) -> RenderableType:
-    """Show where everything is."""
-    named = (
-        ("callback URL", f"{where.ingress}?SdkAppid={where.sdkappid}"),
-        ("ingress", f"{where.admin}/status"),
-        ("Kafka", where.kafka),
-        ("archive", where.archive),
-        ("PostgreSQL", where.postgres),
-        ("statistics", f"{where.stats}/v1/totals"),
-        ("spool", where.spool),
-        ("logs", where.logs),
-    )
-    return Text("\n".join(f"  {name:<13} {value}" for name, value in named))
-
-
-def where_it_stays(directory: Path) -> str:
-    """Say where the demo's files are."""
-    return (
-        f"Read what was archived:  {sys.argv[0]} archive cat --archive {directory}/archive\n"
-        f"Remove it when you have seen enough:  rm -r {directory}"
-    )
-
-
-def result(came_out: Result) -> RenderableType:
-    """Show the demo's table."""
-    answers, report = came_out.outcome.answers, came_out.report
-    table = _table("Hookline demo")
-    columns: dict[str, str | Text] = {
-        "sent": str(sum(answers.values())),
-        "answered OK": str(answers["ok"]),
-        **{
-            title: str(report.held(sink))
-            for sink, title in SINKS.items()
-            if sink != DEAD_LETTERS and report.held(sink) is not None
-        },
-        "missing": _fault(report.missing),
-        "doubled": _fault(report.doubled),
-    }
-    for column in columns:
-        table.add_column(column, justify="right")
-    table.add_row(*columns.values())
-    return Group(table, *_remarks(report), _latencies(came_out.outcome), _verdict(report))
-
-
-def outcome(came_out: Outcome) -> RenderableType:
-    """Show what a simulation came to."""
-    answers = _table("Answers")
-    for column in ("sent", "OK", "refused", "unanswered"):
-        answers.add_column(column, justify="right")
-    counts = came_out.answers
-    answers.add_row(
-        str(sum(counts.values())),
-        *(str(counts[kind]) for kind in ("ok", "refused", "unanswered")),
-    )
-    commands = _table("By command")
-    commands.add_column("command")
-    commands.add_column("sent", justify="right")
-    for command, sent in came_out.kinds.most_common():
-        commands.add_row(Text(command), str(sent))
-    return Group(answers, commands, _latencies(came_out))
-
-
 def report(found: Report) -> RenderableType:
     """Show a proof, origin by origin."""
     # An audit of all sinks fits into 80 columns.
-    table = _table("Audit", padding=0)
+    table = new_table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
     audited = [sink for sink in SINKS if found.held(sink) is not None]
     for column in ("stored", *(SINKS[sink] for sink in audited), "missing", "doubled"):
@@ -112,10 +45,10 @@ def report(found: Report) -> RenderableType:
             origin.origin,
             "unknown" if origin.accepted is None else str(origin.accepted),
             *(str(origin.sinks[sink].sequences) for sink in audited),
-            _fault(origin.missing),
-            _fault(origin.doubled),
+            fault_count(origin.missing),
+            fault_count(origin.doubled),
         )
-    return Group(table, *_remarks(found), _verdict(found))
+    return Group(table, *remarks(found), verdict(found))
 
 
 def segment(name: str, summary: SegmentSummary, size: int) -> str:
@@ -154,7 +87,8 @@ def verified(found: Verified) -> RenderableType:
     return Group(*lines)
 
 
-def _table(title: str, *, padding: int = 1) -> Table:
+def new_table(title: str, *, padding: int = 1) -> Table:
+    """Return a table without rows, in the form that all commands print."""
     return Table(
         title=title,
         title_justify="left",
@@ -164,40 +98,41 @@ def _table(title: str, *, padding: int = 1) -> Table:
     )
 
 
-def _remarks(found: Report) -> list[RenderableType]:
-    remarks = [line for origin in found.origins for line in _faults_of(origin)]
+def remarks(found: Report) -> list[RenderableType]:
+    """Return the lines between an audit's table and its verdict."""
+    lines = [line for origin in found.origins for line in _faults_of(origin)]
     for origin, rows in found.damaged.items():
         listed = ", ".join(map(str, rows[:LISTED_MAX]))
-        remarks.append(
+        lines.append(
             f"{origin}: {len(rows)} rows are damaged and in quarantine, see hookline spool show:"
             f" {listed}"
         )
-    remarks += map(str, found.different_listed)
-    remarks += (f"unproven: {why}" for why in found.doubts.values())
+    lines += map(str, found.different_listed)
+    lines += (f"unproven: {why}" for why in found.doubts.values())
     if found.repeats:
-        remarks.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
+        lines.append(f"{found.repeats} callbacks came more than once from the sender: no fault")
     if found.strangers:
-        remarks.append(
+        lines.append(
             f"{found.strangers} records in the topics were written by no ingress: no fault"
         )
     if found.counted:
         figures = ", ".join(f"{figure.shown} {name}" for name, figure in found.counted.items())
-        remarks.append(f"the statistics show {figures}")
+        lines.append(f"the statistics show {figures}")
     for name, figure in found.counted.items():
         if figure.missing or figure.doubled:
             bounds = f"{figure.least} to {figure.most}"
-            remarks.append(f"faulty: {figure.shown} {name} are shown, the records make {bounds}")
+            lines.append(f"faulty: {figure.shown} {name} are shown, the records make {bounds}")
     if found.ledger:
         ledger = found.ledger
         missing = ", ".join(f"not {SINKS[sink]} {count}" for sink, count in ledger.missing.items())
-        remarks.append(
+        lines.append(
             f"the sender's ledger: {ledger.ok} answered OK, of these {missing}; changed "
             f"{ledger.changed}; {ledger.unanswered} unanswered, of these stored all the same "
             f"{ledger.unanswered_but_stored}"
         )
         if ledger.listed:
-            remarks.append("faulty: " + ", ".join(ledger.listed))
-    return [Text(remark, overflow="fold") for remark in remarks]
+            lines.append("faulty: " + ", ".join(ledger.listed))
+    return [Text(remark, overflow="fold") for remark in lines]
 
 
 def _faults_of(origin: OriginReport) -> list[str]:
@@ -216,7 +151,8 @@ def _faults_of(origin: OriginReport) -> list[str]:
     return lines
 
 
-def _verdict(found: Report) -> RenderableType:
+def verdict(found: Report) -> RenderableType:
+    """Return the line that says whether everything is proven."""
     audited = [title for sink, title in SINKS.items() if found.held(sink) is not None]
     named = ", ".join(title for title in audited if title != SINKS[DEAD_LETTERS])
     others = ", ".join(f"{SINKS[sink]} ({OPTIONS[sink]})" for sink in found.not_audited)
@@ -237,14 +173,6 @@ def _verdict(found: Report) -> RenderableType:
     return Text(f"unproven: no fault was found, but {unknown}{rest}", style="bold red")
 
 
-def _latencies(came_out: Outcome) -> RenderableType:
-    if not came_out.latencies_ms:
-        return Text("nothing was answered OK")
-    figures = "  ".join(
-        f"p{percent:g} {came_out.percentile_ms(percent):.1f} ms" for percent in (50, 90, 99, 100)
-    )
-    return Text(f"time to OK: {figures}")
-
-
-def _fault(count: int) -> Text:
+def fault_count(count: int) -> Text:
+    """Return a number that should be 0, green if it is."""
     return Text(str(count), style="bold red" if count else "bold green")

@@ -8,9 +8,9 @@ from dataclasses import asdict
 import click
 from rich.console import Console
 
-from ops import show
 from ops.demo import demo as demonstration
 from ops.demo import stack
+from ops.demo.table import address_lines, demo_table, remaining_files
 from ops.terminal import bounded, err, json_option, print_json, progress, run, say
 
 
@@ -42,7 +42,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
         if as_json:
             print_json(asdict(running.addresses))
         else:
-            err.print(show.addresses(running.addresses), soft_wrap=True)
+            err.print(address_lines(running.addresses), soft_wrap=True)
         with progress("callbacks", round(seconds * rate)) as advance:
             result = await demonstration.run_traffic(
                 running,
@@ -50,13 +50,13 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
                 seconds=seconds,
                 faults=faults,
                 say=say,
-                noted=lambda _: advance(),
+                on_answer=lambda _: advance(),
             )
         if as_json:
             print_json(result.as_dict())
         else:
-            Console().print(show.result(result))
-            err.print(show.where_it_stays(running.directory), soft_wrap=True)
+            Console().print(demo_table(result))
+            err.print(remaining_files(running.directory), soft_wrap=True)
         if keep:
             err.print("The services stay until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):

@@ -11,35 +11,35 @@ from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
 from ops.demo.stack import SDKAPPIDS, WATCH_S, Stack
 from ops.simulate import ledger
-from ops.simulate.sender import Outcome, Plan, simulate
+from ops.simulate.sender import Plan, TrafficResult, simulate
 
 SETTLE_S_MAX = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What the traffic came to."""
+class DemoResult:
+    """The answers to the traffic, and the audit."""
 
-    outcome: Outcome
+    traffic: TrafficResult
     report: Report
 
     @property
     def proven(self) -> bool:
-        """Tell whether everything answered OK is in every sink once."""
+        """True if every callback is in every sink exactly once."""
         return self.report.proven
 
     def as_dict(self) -> dict[str, object]:
         """Return the result for `--json`."""
         return {
             "ok": self.proven,
-            "answered_ok": self.outcome.answers["ok"],
+            "answered_ok": self.traffic.answers["ok"],
             "in_kafka": self.report.held(KAFKA),
             "archived": self.report.held(ARCHIVE),
             "in_postgres": self.report.held(POSTGRES),
             "counted": self.report.held(COUNTS),
             "missing": self.report.missing,
             "doubled": self.report.doubled,
-            "traffic": self.outcome.as_dict(),
+            "traffic": self.traffic.as_dict(),
             "audit": self.report.as_dict(),
         }
 
@@ -51,17 +51,17 @@ async def run_traffic(
     seconds: float,
     faults: bool,
     say: Callable[[str], None],
-    noted: Callable[[ledger.Entry], None],
-) -> Result:
+    on_answer: Callable[[ledger.Entry], None],
+) -> DemoResult:
     """Send traffic, meanwhile kill parts of the stack if `faults`, then audit."""
     plan = Plan(url=stack.addresses.ingress, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
     ledger_path = stack.directory / "ledger.jsonl"
     breaking = asyncio.create_task(_break(stack, seconds, say) if faults else asyncio.sleep(0))
     with ledger_path.open("wb") as file:
-        outcome = await simulate(plan, file, noted)
+        traffic = await simulate(plan, file, on_answer)
     await breaking
     say("traffic has ended; auditing what arrives, the archive last")
-    return Result(outcome, await _prove(stack, ledger_path))
+    return DemoResult(traffic, await _prove(stack, ledger_path))
 
 
 async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from ops import show
 from ops.simulate import sender
+from ops.simulate.table import traffic_table
 from ops.terminal import bounded, json_option, print_json, progress, run
 
 
@@ -84,8 +84,8 @@ def simulate(
         except OSError as error:
             raise click.FileError(str(ledger_path), error.strerror) from error
         advance = open_files.enter_context(progress("callbacks", expected))
-        outcome = run(sender.simulate(plan, file, lambda _: advance()))
+        result = run(sender.simulate(plan, file, lambda _: advance()))
     if as_json:
-        print_json(outcome.as_dict())
+        print_json(result.as_dict())
     else:
-        Console().print(show.outcome(outcome))
+        Console().print(traffic_table(result))

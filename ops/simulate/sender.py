@@ -33,13 +33,18 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Outcome:
-    """What came back."""
+class TrafficResult:
+    """The answers to the callbacks that were sent."""
 
     answers: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
+    commands: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     took_s: float = 0.0
+
+    @property
+    def sent(self) -> int:
+        """The number of callbacks that were sent."""
+        return sum(self.answers.values())
 
     def percentile_ms(self, percent: float) -> float:
         """Return the latency that `percent` of the OKs stayed within; 0 without any."""
@@ -49,13 +54,13 @@ class Outcome:
         return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
     def as_dict(self) -> dict[str, object]:
-        """Return the outcome for `--json`."""
+        """Return the result for `--json`."""
         return {
-            "sent": sum(self.answers.values()),
+            "sent": self.sent,
             "ok": self.answers["ok"],
             "refused": self.answers["refused"],
             "unanswered": self.answers["unanswered"],
-            "by_command": dict(self.kinds),
+            "by_command": dict(self.commands),
             "seconds": round(self.took_s, 3),
             "latency_ms": {
                 f"p{percent:g}": round(self.percentile_ms(percent), 3)
@@ -65,10 +70,10 @@ class Outcome:
 
 
 async def simulate(
-    plan: Plan, ledger_file: BinaryIO | None, noted: Callable[[ledger.Entry], None]
-) -> Outcome:
-    """Send what `plan` says; `noted` is called after each answer, in the order of answers."""
-    outcome = Outcome()
+    plan: Plan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.Entry], None]
+) -> TrafficResult:
+    """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
+    result = TrafficResult()
     begun = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)
     connector = aiohttp.TCPConnector(limit=plan.connections)
@@ -79,13 +84,13 @@ async def simulate(
             entry = await _send(session, plan.url, request)
         finally:
             room.release()
-        outcome.answers[entry.outcome] += 1
-        outcome.kinds[entry.command] += 1
+        result.answers[entry.outcome] += 1
+        result.commands[entry.command] += 1
         if entry.outcome == "ok":
-            outcome.latencies_ms.append(entry.latency_ms)
+            result.latencies_ms.append(entry.latency_ms)
         if ledger_file is not None:
             ledger.write(ledger_file, entry)
-        noted(entry)
+        on_answer(entry)
 
     async with (
         aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
@@ -98,8 +103,8 @@ async def simulate(
                 break
             await room.acquire()
             sending.create_task(send(request))
-    outcome.took_s = time.monotonic() - begun
-    return outcome
+    result.took_s = time.monotonic() - begun
+    return result
 
 
 def _schedule(plan: Plan) -> Iterator[tuple[float, Request]]:
