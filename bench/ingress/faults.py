@@ -3,12 +3,13 @@ Count lost and repeated callbacks while Kafka and the server itself are killed u
 
 Every server gets the same schedule under a steady load: Kafka is killed with SIGKILL and a second
 later the server, which is started again at once; Kafka comes back after 10 s; then the server alone
-is killed and started again. Each body differs, so a callback that
-was answered OK is lost if no `read_committed` reader gets its body.
+is killed and started again. Each body differs, so a callback that was answered OK is lost if no
+`read_committed` reader gets its body.
 """
 
 import asyncio
 import contextlib
+import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
