@@ -11,7 +11,8 @@ from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
 from ops.demo.stack import SDKAPPIDS, WATCH_S, Stack
 from ops.simulate import ledger
-from ops.simulate.sender import Plan, TrafficResult, simulate
+from ops.simulate.result import TrafficResult
+from ops.simulate.sender import Plan, simulate
 
 SETTLE_S_MAX = 90.0
 
@@ -54,7 +55,7 @@ async def run_traffic(
     on_answer: Callable[[ledger.Entry], None],
 ) -> DemoResult:
     """Send traffic, meanwhile kill parts of the stack if `faults`, then audit."""
-    plan = Plan(url=stack.addresses.ingress, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
+    plan = Plan(urls=(stack.addresses.ingress,), sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
     ledger_path = stack.directory / "ledger.jsonl"
     breaking = asyncio.create_task(_break(stack, seconds, say) if faults else asyncio.sleep(0))
     with ledger_path.open("wb") as file:

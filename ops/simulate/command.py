@@ -14,10 +14,14 @@ from ops.terminal import bounded, json_option, print_json, progress, run
 @click.command()
 @click.option(
     "--url",
+    "urls",
     required=True,
+    multiple=True,
     envvar="OPS_URL",
     show_envvar=True,
-    help="The callback URL, as the console would have it.",
+    help="The callback URL, as in the vendor's console. With several (give it again) they take the"
+    " callbacks in turn, and one that fails at the first is sent to the next, as docker compose's"
+    " gateway does.",
 )
 @click.option(
     "--sdkappid",
@@ -26,24 +30,26 @@ from ops.terminal import bounded, json_option, print_json, progress, run
     multiple=True,
     envvar="OPS_SDKAPPID",
     show_envvar=True,
-    help="An app, or several with commas between; may be given again.",
+    help="SdkAppid of an app, or several with commas between; may be given again.",
 )
 @click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
 @click.option("--seconds", type=float, help="Stop after this long.")
 @click.option("--count", type=click.IntRange(min=1), help="Stop after this many.")
-@click.option("--connections", default=64, show_default=True, help="Requests at once, at most.")
+@click.option(
+    "--connections", default=64, show_default=True, help="Requests under way at once, at most."
+)
 @click.option("--users", default=500, show_default=True, help="People who talk.")
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same people.")
 @click.option(
     "--ledger",
     "ledger_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Append what was sent and answered to this file, for `hookline audit`.",
+    help="Append each callback and its answer to this file, for `hookline audit`.",
 )
 @json_option
 def simulate(
     *,
-    url: str,
+    urls: tuple[str, ...],
     sdkappids: tuple[str, ...],
     rate: float,
     seconds: float | None,
@@ -55,20 +61,23 @@ def simulate(
     as_json: bool,
 ) -> None:
     """
-    Be the sender: realistic callbacks at a rate, each given up after 2 s, none sent again.
+    Send made-up callbacks at a rate, as the vendor does: each waits 2 s for its answer.
 
-    Runs for 10 s where neither --seconds nor --count is given.
+    Runs for 10 s if neither --seconds nor --count is given. A callback is sent once; only with
+    several --url it is sent a second time, to another one, if the first refuses or cuts the
+    connection, gives no answer within 0.75 s, or answers 503. Both may have stored it then: as a
+    repeat, with one ce_id.
     """
     bounded("--rate", rate, 0.1, 100_000)
     bounded("--connections", connections, 1, 10_000)
     bounded("--users", users, 2, 10_000_000)
     bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
-    if not url.startswith(("http://", "https://")):
+    if not all(url.startswith(("http://", "https://")) for url in urls):
         raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
     if seconds is None and count is None:
         seconds = 10.0
     plan = sender.Plan(
-        url=url,
+        urls=urls,
         sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
         rate=rate,
         seconds=float("inf") if seconds is None else seconds,

@@ -1,4 +1,4 @@
-"""The sender's ledger: what it sent and what it was answered, a JSON line a request."""
+"""The sender's ledger: a JSON line for each callback, with its answer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,11 @@ Outcome = Literal["ok", "refused", "unanswered"]
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """
-    One request.
+    One callback.
 
-    `outcome`: ok, HTTP 200 with ActionStatus OK; refused, any other answer; unanswered, none came
-    within the sender's 2 s, so the callback may be stored or not.
+    `outcome`: ok, HTTP 200 with ActionStatus OK; refused, another answer; unanswered, no answer
+    within the sender's 2 s, so the callback may be stored or not. `failed_tries`: why each try
+    failed that was not answered OK.
     """
 
     id: str
@@ -26,15 +27,16 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     outcome: Outcome
     status: int
+    failed_tries: tuple[str, ...] = ()
     latency_ms: float
 
 
 class NoLedger(Exception):
-    """The file is not there or holds a line that is no entry; the text says which."""
+    """The file cannot be read, or a line of it is not an entry; the text says which."""
 
 
 def write(ledger: BinaryIO, entry: Entry) -> None:
-    """Append one line."""
+    """Append an entry."""
     ledger.write(msgspec.json.encode(entry) + b"\n")
 
 

@@ -1,10 +1,12 @@
 """The tables of `hookline simulate`."""
 
+from collections import Counter
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ops.show import new_table
-from ops.simulate.sender import TrafficResult
+from ops.simulate.result import TrafficResult
 
 
 def traffic_table(result: TrafficResult) -> RenderableType:
@@ -21,7 +23,34 @@ def traffic_table(result: TrafficResult) -> RenderableType:
     commands.add_column("sent", justify="right")
     for command, sent in result.commands.most_common():
         commands.add_row(Text(command), str(sent))
-    return Group(answers, commands, latencies(result))
+    return Group(answers, commands, *tries(result), rate(result), latencies(result))
+
+
+def rate(result: TrafficResult) -> RenderableType:
+    """Show the rate that was planned and the one that was reached, and why it is lower."""
+    line = f"rate: {result.planned_rate:g}/s planned, {result.reached_rate:.1f}/s reached"
+    if result.reached_rate < 0.99 * result.planned_rate:
+        line += (
+            f"; no connection was free for {result.waited_s:.1f} s (--connections)"
+            if result.waited_s > 0.1
+            else "; the sender had too little CPU"
+        )
+    return Text(line)
+
+
+def tries(result: TrafficResult) -> list[RenderableType]:
+    """Show why callbacks were sent to a second address, and why some were not answered OK."""
+    lines = []
+    if result.second_tries:
+        lines.append(f"sent to a second address: {_by_reason(result.second_tries)}")
+    if result.not_ok:
+        lines.append(f"not answered OK: {_by_reason(result.not_ok)}")
+    return [Text(line) for line in lines]
+
+
+def _by_reason(counts: Counter[str]) -> str:
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+    return f"{counts.total()} ({reasons})"
 
 
 def latencies(result: TrafficResult) -> RenderableType:

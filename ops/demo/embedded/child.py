@@ -22,8 +22,6 @@ PORTS = (10_000, 32_768)
 NOBODY = 65_534
 START_S_MAX = 60.0
 
-_RESERVATIONS: list[socket.socket] = []
-
 
 class Missing(Exception):
     """A program or package that an embedded part needs is not installed; the text says which."""
@@ -151,7 +149,7 @@ def free_port() -> int:
             except OSError:
                 reservation.close()
                 continue
-        _RESERVATIONS.append(reservation)
+        reservation.detach()  # open until this process ends
         return port
 
 

@@ -1,0 +1,143 @@
+"""The sender's second try, at another address, and its reasons."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import islice
+
+import aiohttp
+import pytest
+
+from ops.demo.embedded.child import free_port
+from ops.simulate.callbacks import requests
+from ops.simulate.delivery import Delivery, deliver
+from ops.simulate.ledger import Entry
+from ops.simulate.result import TrafficResult
+from ops.simulate.sender import Plan
+
+OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
+FULL = b'{"ActionStatus":"FAIL","ErrorInfo":"full","ErrorCode":1}'
+(REQUEST,) = islice(requests(("1400000001",), users=2, seed=1), 1)
+
+Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def answers(status: int, body: bytes) -> Answer:
+    """Return a server's behaviour: it answers each request like this."""
+
+    async def write(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+
+    return write
+
+
+async def cuts(writer: asyncio.StreamWriter) -> None:
+    """Close the connection instead of an answer."""
+    writer.close()
+
+
+async def hangs(_: asyncio.StreamWriter) -> None:
+    """Give no answer."""
+
+
+@asynccontextmanager
+async def address(behaviour: Answer | None) -> AsyncIterator[str]:
+    """Yield the URL of a server; None: nothing listens there."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    if behaviour is None:
+        yield url
+        return
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await behaviour(writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield url
+    finally:
+        server.close()
+
+
+async def delivered(*behaviours: Answer | None) -> Delivery:
+    """Return the delivery of a callback to servers that behave like this."""
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(address(each)) for each in behaviours]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        return await deliver(session, REQUEST, urls)
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (None, "connection refused"),
+        (cuts, "connection cut before the answer"),
+        (hangs, "no answer within 0.75 s"),
+        (answers(503, FULL), "answered 503: full"),
+    ],
+)
+async def test_a_callback_that_fails_at_one_address_is_sent_to_the_other(
+    first: Answer | None, reason: str
+) -> None:
+    """As docker compose's gateway does."""
+    assert await delivered(first, answers(200, OK)) == Delivery("ok", 200, (reason,))
+
+
+@pytest.mark.parametrize("refusal", [(403, FULL), (200, FULL), (200, b"no JSON"), (500, b"[]")])
+async def test_a_refusal_is_not_sent_to_the_other_address(refusal: tuple[int, bytes]) -> None:
+    """Another replica would refuse it too."""
+    found = await delivered(answers(*refusal), answers(200, OK))
+    assert (found.outcome, found.status, len(found.failed_tries)) == ("refused", refusal[0], 1)
+
+
+async def test_there_is_no_third_try() -> None:
+    """Three would not fit into the vendor's 2 s."""
+    found = await delivered(cuts, None, answers(200, OK))
+    reasons = ("connection cut before the answer", "connection refused")
+    assert found == Delivery("unanswered", 0, reasons)
+
+
+async def test_with_one_address_there_is_no_second_try() -> None:
+    """The vendor sends once, and waits for 2 s."""
+    reason = "connection cut before the answer"
+    assert await delivered(cuts) == Delivery("unanswered", 0, (reason,))
+    assert await delivered(hangs) == Delivery("unanswered", 0, ("no answer within 2 s",))
+
+
+def test_addresses_take_the_callbacks_in_turn() -> None:
+    """And the next one is for the second try."""
+    plan = Plan(urls=("a", "b", "c"), sdkappids=("1",), rate=1)
+    assert [plan.urls_of(number)[:2] for number in range(4)] == [
+        ("a", "b"),
+        ("b", "c"),
+        ("c", "a"),
+        ("a", "b"),
+    ]
+
+
+def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
+    """Second tries are counted by the reason of the first failure, whatever came of them."""
+    result = TrafficResult()
+    for outcome, failed in (
+        ("ok", ()),
+        ("ok", ("cut",)),
+        ("unanswered", ("cut", "late")),
+        ("unanswered", ("late",)),
+        ("refused", ("full",)),
+    ):
+        result.add(
+            Entry(
+                id="1",
+                sdkappid="1",
+                command="C",
+                sha256="",
+                outcome=outcome,  # type: ignore[arg-type]
+                status=0,
+                failed_tries=failed,
+                latency_ms=1.0,
+            )
+        )
+    assert (result.sent, result.answers["ok"], result.ok_percent) == (5, 2, 40)
+    assert result.not_ok == {"cut, then late": 1, "late": 1, "full": 1}
+    assert result.second_tries == {"cut": 2}
