@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 from support.kafka.broker import Broker, running_broker
+from support.kafka.quick_start import prepare
 from support.processes.blackbox import Demo, demo
 from support.processes.ingress import Ingress
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_start() -> None:
+    """Have embedded brokers start fast; the first run on a machine takes some seconds for it."""
+    prepare()
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,19 @@ from pathlib import Path
 import pytest
 from support.kafka.container import image_is_there, kafka_container
 from support.kafka.parts import Pipe
+from support.kafka.quick_start import prepare
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 
 _BROKER = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_start() -> None:
+    """Have embedded brokers start fast; the first run on a machine takes some seconds for it."""
+    prepare()
 
 
 @pytest.fixture(scope="session")
