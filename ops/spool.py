@@ -1,6 +1,5 @@
-"""`hookline spool`: look into spools that no process holds; nothing is changed in them."""
+"""`hookline spool`: list the spools and show their rows. It changes nothing in them."""
 
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.row import Damaged, Row
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
+from ops.failure import ExitCode, Failure
 from ops.terminal import err, json_option, print_json
 
 directory_option = click.option(
@@ -25,9 +25,15 @@ directory_option = click.option(
 )
 
 
+class SpoolNotShown(Failure):
+    """The spool cannot be opened; the text says why."""
+
+    exit_code = ExitCode.FAULT
+
+
 @click.group()
 def spool() -> None:
-    """The ingress's spools: callbacks on disk."""
+    """List the ingress's spools, and show the callbacks in them."""
 
 
 @spool.command("ls")
@@ -35,33 +41,35 @@ def spool() -> None:
 @json_option
 def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
-    List the spools: how many callbacks they were given, how many wait, what is damaged.
+    List the spools: how many callbacks they stored, how many are unsent, which are damaged.
 
-    A spool that a process holds says only that; ask its process: http://HOST:8081/status.
+    Of a spool that a running ingress holds, only the name is shown: see its /status instead.
     """
-    for found in summaries(directory):
+    for summary in summaries(directory):
         if as_json:
-            print_json({field: getattr(found, field) for field in found.__slots__})
+            print_json({field: getattr(summary, field) for field in summary.__slots__})
         else:
-            click.echo(f"{found.name}  {_in_words(found)}")
+            click.echo(f"{summary.name}  {_state(summary)}")
 
 
 @spool.command("show")
 @directory_option
 @click.argument("name")
-@click.option("--after", default=0, help="Begin behind this sequence.")
-@click.option("--limit", default=20, help="At most so many rows.")
+@click.option("--after", default=0, help="Start after this sequence.")
+@click.option("--limit", default=20, help="Maximum number of rows.")
 @json_option
 def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: bool) -> None:
-    """Show the rows that wait in the spool NAME, and those that are damaged and stay there."""
+    """Show the unsent rows of the spool NAME, and the damaged rows in its quarantine."""
     if name not in names(directory):
-        raise click.BadParameter(f"there is no spool {name} in {directory}", param_hint="NAME")
+        raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
         opened = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
     except Held:
-        sys.exit(f"hookline: a process holds spool {name}; stop it first, or ask its /status")
+        raise SpoolNotShown(
+            f"an ingress holds spool {name}; stop it first, or see its /status"
+        ) from None
     except (Corrupt, Broken, Full) as fault:
-        sys.exit(f"hookline: spool {name} cannot be read: {fault}")
+        raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
     try:
         for row in _rows(opened, after, limit):
             if as_json:
@@ -69,11 +77,11 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
             else:
                 click.echo(_line(row))
         for sequence in opened.damaged():
-            left = opened.damaged_row(sequence)
+            remains = opened.damaged_row(sequence)
             if as_json:
-                print_json({"sequence": sequence, "damaged": True, "hex": left.hex()})
+                print_json({"sequence": sequence, "damaged": True, "hex": remains.hex()})
             else:
-                click.echo(f"{sequence:>9}  damaged, {len(left)} bytes: {left[:60]!r}")
+                click.echo(f"{sequence:>9}  damaged, {len(remains)} bytes: {remains[:60]!r}")
     finally:
         opened.close()
 
@@ -84,7 +92,7 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
         try:
             rows = opened.since(after, rows_max=1, bytes_max=1)
         except Damaged as damaged:
-            err.print(f"hookline: {damaged}; the ingress will put it into quarantine")
+            err.print(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
             continue
         if not rows:
@@ -93,17 +101,17 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
         after, shown = rows[0].sequence, shown + 1
 
 
-def _in_words(found: Summary) -> str:
-    if found.fault:
-        return found.fault
-    if found.last_sequence is None:
-        return "held by a running process"
-    words = f"{found.last_sequence} callbacks, {found.rows} wait"
-    if found.origin != found.name:
-        words += f", origin {found.origin}"
-    if found.damaged:
-        words += f", damaged: {', '.join(map(str, found.damaged))}"
-    return words
+def _state(summary: Summary) -> str:
+    if summary.fault:
+        return summary.fault
+    if summary.last_sequence is None:
+        return "held by a running ingress"
+    state = f"{summary.last_sequence} callbacks, {summary.rows} unsent"
+    if summary.origin != summary.name:
+        state += f", origin {summary.origin}"
+    if summary.damaged:
+        state += f", damaged: {', '.join(map(str, summary.damaged))}"
+    return state
 
 
 def _line(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""What all commands share: their streams, options, progress, and how failures are told."""
+"""Streams, options, progress bars and tables that all commands share."""
 
 import asyncio
 import contextlib
@@ -7,36 +7,22 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 import orjson
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
-from consumers.archive.segment import DamagedSegment
-from consumers.archive.store import NoStore
-from consumers.runtime.handler import Unavailable
-from ops.archive import expire, parquet
-from ops.audit.sources import NotAudited
-from ops.demo import stack
-from ops.demo.embedded.child import Missing, NotStarted
-from ops.simulate import ledger as senders
-from ops.topics import Refused
+from ops.failure import ExitCode
 from schemas.settings import Shared
-
-# Exit codes beside 0, of all commands; docs/audit.md says what each means for which.
-FAULTS = 1
-UNREADABLE = 2  # Click's own for a wrong command line, too
-UNPROVEN = 3
-SET_ASIDE = 4
-BUG = 70
-INTERRUPTED = 130
 
 # People read stderr while a program reads stdout.
 err = Console(stderr=True, highlight=False)
-Got = TypeVar("Got")
+Result = TypeVar("Result")
 
 bootstrap_option = click.option(
     "--kafka",
@@ -46,7 +32,7 @@ bootstrap_option = click.option(
     show_envvar=True,
     help="Kafka's address, host:port.",
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print only JSON on stdout.")
 archive_option = click.option(
     "--archive",
     "archive_url",
@@ -58,15 +44,15 @@ archive_option = click.option(
 )
 
 
-def run(work: Coroutine[Any, Any, Got]) -> Got:
-    """Run `work`; what a person can mend becomes one clear line, Ctrl-C and SIGTERM end it."""
-    # What aiokafka meets is told once, by the error that it ends in.
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run `work` and return its result; SIGINT and SIGTERM cancel it and end the process."""
+    # Silence aiokafka's log: the final error message says it.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
 
-    async def interruptible() -> Got:
+    async def interruptible() -> Result:
         task = asyncio.current_task()
         if task is not None:
-            # SIGINT too: a shell starts what is in its background with that one ignored.
+            # SIGINT too: a shell starts its background processes with SIGINT ignored.
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
         return await work
@@ -75,64 +61,56 @@ def run(work: Coroutine[Any, Any, Got]) -> Got:
         return asyncio.run(interruptible())
     except (KeyboardInterrupt, asyncio.CancelledError):
         err.print("interrupted")
-        sys.exit(INTERRUPTED)
-    except (
-        Refused,
-        Missing,
-        NotStarted,
-        stack.Failed,
-        NotAudited,
-        senders.NoLedger,
-        NoStore,
-        expire.Unknown,
-        parquet.NoDuckDB,
-    ) as error:
-        fail(str(error), UNREADABLE)
-    except Unavailable as error:
-        fail(f"the archive does not answer: {error}", UNREADABLE)
-    except DamagedSegment as error:
-        fail(str(error), FAULTS)
-
-
-def fail(why: str, code: int) -> NoReturn:
-    """End with `code` and one line for people."""
-    err.print(f"[bold red]hookline:[/] {escape(why)}", soft_wrap=True)
-    sys.exit(code)
+        sys.exit(ExitCode.INTERRUPTED)
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show a bar; what is yielded moves it on by one. None: its end is not known."""
-    columns = (
-        TextColumn(what),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
+def progress(title: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show a bar and yield a function that advances it by one; `total` is None if unknown."""
+    with _bar(title, total) as (bar, task):
+        yield lambda: bar.advance(task)
 
 
 @contextlib.contextmanager
-def growing_progress(what: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
-    """Show a bar; what is yielded first makes it longer, the second moves it on by one."""
+def growing_progress(title: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
+    """Show a bar and yield two functions: one raises the total, one advances the bar by one."""
     total = 0
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as shown:
-        task = shown.add_task(what, total=0)
+    with _bar(title, total) as (bar, task):
 
         def grow(more: int) -> None:
             nonlocal total
             total += more
-            shown.update(task, total=total)
+            bar.update(task, total=total)
 
-        yield grow, lambda: shown.advance(task)
+        yield grow, lambda: bar.advance(task)
 
 
-def say(what: str) -> None:
-    """Tell people what happens."""
-    err.print(f"[dim]·[/] {what}", soft_wrap=True)
+@contextlib.contextmanager
+def _bar(title: str, total: int | None) -> Iterator[tuple[Progress, Any]]:
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True) as bar:
+        yield bar, bar.add_task(title, total=total)
+
+
+def say(message: str) -> None:
+    """Print a message for people, on stderr."""
+    err.print(f"[dim]·[/] {message}", soft_wrap=True)
+
+
+def new_table(title: str, *, padding: int = 1) -> Table:
+    """Return an empty table in the look of all commands."""
+    return Table(
+        title=title,
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, padding, 0, 0),
+        show_edge=False,
+    )
+
+
+def fault_count(count: int) -> Text:
+    """Return a number of faults for a table: red, but green if it is 0."""
+    return Text(str(count), style="bold red" if count else "bold green")
 
 
 def print_json(document: object) -> None:
@@ -142,20 +120,20 @@ def print_json(document: object) -> None:
 
 @contextlib.contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Print a result to a reader that may close the pipe; that changes no exit code."""
+    """Print a result even if the reader closes the pipe: the exit code stays that of the result."""
     try:
         yield
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+    except (BrokenPipeError, SystemExit):  # rich raises SystemExit for a closed pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def bounded(option: str, value: float, low: float, high: float) -> None:
     """
-    Return if `value` may be used.
+    Return if `value` is within the bounds of an option.
 
     Raises:
-        BadParameter: naming the option and its bounds.
+        BadParameter: it is not; the text names the option and its bounds.
     """
     if not low <= value <= high:
         raise click.BadParameter(f"must be from {low:,g} to {high:,.0f}", param_hint=option)

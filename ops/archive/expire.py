@@ -22,6 +22,7 @@ from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Exists, Gone, Store
 from consumers.runtime.batch import Partition
 from ops.archive.segments import in_order
+from ops.failure import Failure
 from schemas.clients import started
 
 # Writers drop what they have held for an hour (consumers/runtime/lane.py). One that slept before
@@ -33,7 +34,7 @@ OLDEST_MAX = 100_000
 LogStarts: TypeAlias = Callable[[list[Partition]], Awaitable[dict[Partition, int]]]
 
 
-class Unknown(Exception):
+class Unknown(Failure):
     """Kafka does not say where its topics begin; then nothing is expired."""
 
 

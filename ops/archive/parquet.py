@@ -25,7 +25,8 @@ from consumers.archive.segment import DamagedSegment, Line
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.archive import columns
-from ops.archive.segments import Choice, chosen, in_order
+from ops.archive.segments import SegmentFilter, in_order, segment_names
+from ops.failure import Failure
 from schemas.body import Malformed, parse
 from schemas.process import sync_directory
 
@@ -35,7 +36,7 @@ OBJECT_BYTES_MIN = 16 << 20
 MEMORY = "1GB"
 
 
-class NoDuckDB(Exception):
+class NoDuckDB(Failure):
     """The package duckdb is not installed."""
 
 
@@ -80,7 +81,7 @@ class Hours:
 
 
 async def copy(
-    store: Store, to: Path, *, choice: Choice, now: datetime
+    store: Store, to: Path, *, only: SegmentFilter, now: datetime
 ) -> AsyncGenerator[Copied | None]:
     """
     Make the files that are not there yet; yield each as it is made, None for one that is there.
@@ -94,7 +95,7 @@ async def copy(
     database = _database()
     with database:
         hours = Hours()
-        async for name in chosen(store, choice):
+        async for name in segment_names(store, only):
             hours.add(name, before=now)
         for topic, hour, of_hour in hours:
             path = to / topic / f"{hour}.parquet"

@@ -1,54 +1,79 @@
 """
-The archive's segments as the `hookline` commands read them: in order, some of them ahead.
+Which segments the archive has, and their content, as the `hookline` commands read it.
 
-Names are listed when they are needed: the names of several years would fill the memory.
+Names are listed page by page: the names of several years would fill the memory.
 """
 
 import asyncio
 import collections
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
 from consumers.archive import segment_name
+from consumers.archive.segment import DamagedSegment
 from consumers.archive.store import Gone, NoStore, Store, local_directory, open_store
 from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
+from ops.failure import ExitCode, Failure
 
-# How many segments are read at once. So many are in memory, compressed.
+# The number of segments that are read at the same time. Their compressed content is in memory.
 AHEAD = 4
 
-Got = TypeVar("Got")
+Content = TypeVar("Content")
+
+
+class ArchiveUnreadable(Failure):
+    """There is no such archive, or its store does not answer."""
+
+
+class ArchiveDamaged(Failure):
+    """A segment is not what the archive consumer wrote."""
+
+    exit_code = ExitCode.FAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """Which segments; None is all. Hours are of record time, in UTC, `until` is not among them."""
+class SegmentFilter:
+    """
+    Selects segments; None selects all.
+
+    `since` and `until` are hours of the records' time, in UTC; `until` is exclusive.
+    """
 
     topic: str | None = None
     partition: int | None = None
     since: datetime | None = None
     until: datetime | None = None
 
-    def takes(self, partition: Partition) -> bool:
-        """Tell whether a partition's segments are among them."""
+    def selects(self, partition: Partition) -> bool:
+        """Return whether the segments of a partition are selected."""
         return self.topic in (None, partition.topic) and self.partition in (None, partition.number)
 
-    def takes_hour(self, name: str) -> bool:
-        """Tell whether the segment's hour is among them."""
+    def selects_hour(self, name: str) -> bool:
+        """Return whether the hour of the segment `name` is selected."""
         hour = segment_name.hour(name)
         return (self.since is None or f"{self.since:%Y-%m-%dT%H}" <= hour) and (
             self.until is None or hour < f"{self.until:%Y-%m-%dT%H}"
         )
 
 
-ALL = Choice()
+ALL = SegmentFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fresh:
-    """The number of names that a partition has after one name, up to another."""
+class NewSegments:
+    """The segments of a partition after the name `after`, up to and including `until`."""
 
     partition: Partition
     after: str
@@ -58,42 +83,63 @@ class Fresh:
 
 def open_archive(url: str) -> Store:
     """
-    Open the archive at `url`, which must be there.
+    Open the archive at `url`.
 
     Raises:
-        NoStore: it is not, or it cannot be opened.
+        ArchiveUnreadable: it does not exist, or cannot be opened.
     """
     directory = local_directory(url)
     if directory is not None and not directory.is_dir():
-        raise NoStore(f"the archive {url} is not there: no such directory")
-    return open_store(url)
+        raise ArchiveUnreadable(f"the archive {url} does not exist: no such directory")
+    try:
+        return open_store(url)
+    except NoStore as error:
+        raise ArchiveUnreadable(str(error)) from error
 
 
-async def chosen(store: Store, choice: Choice = ALL) -> AsyncGenerator[str]:
+@contextlib.contextmanager
+def reading_archive(url: str) -> Iterator[Store]:
     """
-    Yield the names of the chosen segments, partition by partition in the order of the chains.
+    Yield the archive at `url`; turn the errors of its store into failures of the command.
+
+    Raises:
+        ArchiveUnreadable: it does not exist, or does not answer.
+        ArchiveDamaged: a segment is damaged.
+    """
+    store = open_archive(url)
+    try:
+        yield store
+    except Unavailable as error:
+        raise ArchiveUnreadable(f"the archive does not answer: {error}") from error
+    except DamagedSegment as error:
+        raise ArchiveDamaged(str(error)) from error
+
+
+async def segment_names(store: Store, only: SegmentFilter = ALL) -> AsyncGenerator[str]:
+    """
+    Yield the names of the selected segments, partition by partition in the order of the chains.
 
     Raises:
         Unavailable: the store does not answer.
     """
     for partition in await store.partitions():
-        if choice.takes(partition):
+        if only.selects(partition):
             async with contextlib.aclosing(store.pages(partition)) as pages:
                 async for page in pages:
-                    for name in filter(choice.takes_hour, page):
+                    for name in filter(only.selects_hour, page):
                         yield name
 
 
-async def fresh(store: Store, reached: Mapping[Partition, str]) -> list[Fresh]:
+async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> list[NewSegments]:
     """
-    Return which segments there are now, in each partition after the name that was `reached` in it.
+    Return the present segments of each partition after the name in `read_up_to`.
 
     Raises:
         Unavailable: the store does not answer.
     """
-    found: list[Fresh] = []
+    found: list[NewSegments] = []
     for partition in await store.partitions():
-        after, until, count = reached.get(partition, ""), "", 0
+        after, until, count = read_up_to.get(partition, ""), "", 0
         # Cheaper than a list if there are no new names.
         if await store.last(partition, known=after) in (None, after):
             continue
@@ -102,21 +148,21 @@ async def fresh(store: Store, reached: Mapping[Partition, str]) -> list[Fresh]:
                 count += len(page)
                 until = page[-1] if page else until
         if count:
-            found.append(Fresh(partition=partition, after=after, until=until, count=count))
+            found.append(NewSegments(partition=partition, after=after, until=until, count=count))
     return found
 
 
-async def names_of(store: Store, those: Fresh) -> AsyncGenerator[str]:
+async def names_of(store: Store, new: NewSegments) -> AsyncGenerator[str]:
     """
-    Yield the names of the segments that were found, less those that were deleted meanwhile.
+    Yield the names of new segments, except those that were deleted meanwhile.
 
     Raises:
         Unavailable: the store does not answer.
     """
-    async with contextlib.aclosing(store.pages(those.partition, after=those.after)) as pages:
+    async with contextlib.aclosing(store.pages(new.partition, after=new.after)) as pages:
         async for page in pages:
             for name in page:
-                if name > those.until:
+                if name > new.until:
                     return
                 yield name
 
@@ -125,7 +171,7 @@ async def moved_beginning(
     store: Store, partition: Partition, gone: str
 ) -> tuple[str, bytes] | None:
     """
-    Return name and content of the beginning that the chain has since `gone` expired, if any.
+    Return name and content of the chain's beginning after `gone` expired, None if it has none.
 
     Raises:
         Unavailable: the store does not answer.
@@ -141,27 +187,29 @@ async def moved_beginning(
 
 
 async def in_order(
-    names: Iterable[str] | AsyncIterable[str], read: Callable[[str], Awaitable[Got]]
-) -> AsyncGenerator[tuple[str, Got | None]]:
+    names: Iterable[str] | AsyncIterable[str], read: Callable[[str], Awaitable[Content]]
+) -> AsyncGenerator[tuple[str, Content | None]]:
     """
-    Yield each name with what `read` returned for it, None where the segment was deleted meanwhile.
+    Yield each name with the result of `read`, None if the segment was deleted meanwhile.
+
+    AHEAD segments are read at the same time.
 
     Raises:
         Unavailable: the store does not answer.
-        Damaged: `read` found a segment that cannot be read.
+        DamagedSegment: `read` found a segment that cannot be read.
     """
 
-    async def one(name: str) -> Got | None:
+    async def read_unless_gone(name: str) -> Content | None:
         try:
             return await read(name)
         except Gone:
             return None
 
-    reading = collections.deque[tuple[str, asyncio.Task[Got | None]]]()
+    reading = collections.deque[tuple[str, asyncio.Task[Content | None]]]()
     try:
-        async with contextlib.aclosing(_each(names)) as waiting:
-            async for name in waiting:
-                reading.append((name, asyncio.create_task(one(name))))
+        async with contextlib.aclosing(_each(names)) as listed:
+            async for name in listed:
+                reading.append((name, asyncio.create_task(read_unless_gone(name))))
                 if len(reading) == AHEAD:
                     yield reading[0][0], await reading[0][1]
                     reading.popleft()

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass, field
 
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
-from ops.archive.segments import Fresh, fresh, in_order, moved_beginning, names_of
+from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
 from ops.archive.soundness import Chain, Checked, check
 from ops.audit.numbers import Numbers, without
+from ops.failure import ExitCode
 
 LISTED_MAX = 20
 POLL_S = 0.5
@@ -57,8 +58,13 @@ class Verified:
         """Sequences that are not there; dead letters never are, and some may be on their way."""
         return sum(each.absent for each in self.origins.values())
 
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command."""
+        return ExitCode.of_result(faults=not self.sound, unproven=bool(self.absent))
+
     def as_dict(self) -> dict[str, object]:
-        """Return it for `--json`."""
+        """Return the result for `--json`."""
         return asdict(self) | {"sound": self.sound, "absent": self.absent}
 
 
@@ -130,13 +136,13 @@ async def verify(
     store: Store,
     *,
     wait_s: float,
-    found: Callable[[int], None],
+    listed: Callable[[int], None],
     step: Callable[[], None],
 ) -> Verified:
     """
     Read every segment; wait up to `wait_s` for sequences that are absent.
 
-    `found` is told how many more segments there are to read, `step` that one has been read.
+    `listed` is called with the number of further segments to read, `step` for each that was read.
 
     Raises:
         Unavailable: the store does not answer.
@@ -145,8 +151,8 @@ async def verify(
     findings = Findings()
     reached: dict[Partition, str] = {}
     while True:
-        partitions = await fresh(store, reached)
-        found(sum(each.count for each in partitions))
+        partitions = await new_segments(store, reached)
+        listed(sum(each.count for each in partitions))
         for each in partitions:
             reached[each.partition] = await _read(store, each, findings, step)
         report = findings.report()
@@ -155,10 +161,12 @@ async def verify(
         await asyncio.sleep(POLL_S)
 
 
-async def _read(store: Store, those: Fresh, findings: Findings, step: Callable[[], None]) -> str:
+async def _read(
+    store: Store, new: NewSegments, findings: Findings, step: Callable[[], None]
+) -> str:
     """Read a partition's fresh segments; return the name up to which it has been read."""
-    partition, moved = those.partition, ""
-    async for name, content in in_order(names_of(store, those), store.read):
+    partition, moved = new.partition, ""
+    async for name, content in in_order(names_of(store, new), store.read):
         step()
         if name <= moved:
             continue  # expired, too, or seen
@@ -170,4 +178,4 @@ async def _read(store: Store, those: Fresh, findings: Findings, step: Callable[[
             findings.take(partition, await asyncio.to_thread(check, *found))
         else:
             findings.faults.append((name, "it was deleted meanwhile, and not by expiry"))
-    return max(those.until, moved)
+    return max(new.until, moved)

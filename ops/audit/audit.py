@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
-from consumers.archive.store import NoStore, Store
+from consumers.archive.store import Store
 from consumers.runtime.handler import Unavailable
-from ops.archive.segments import chosen, in_order, open_archive
-from ops.audit.ends import Ends, NoSpools, Silent, get_json
+from ops.archive.segments import in_order, open_archive, segment_names
+from ops.audit.ends import Ends, Silent, get_json
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.sources import Changed, NotAudited, Sources, Unread
@@ -49,8 +49,6 @@ async def audit(
     showing = asyncio.create_task(auditing.show(progress))
     try:
         return await auditing.run()
-    except (NoSpools, NoStore) as error:
-        raise NotAudited(str(error)) from error
     finally:
         showing.cancel()
 
@@ -153,7 +151,7 @@ class _Audit:
         try:
             while not whole:
                 whole = True
-                names = [name async for name in chosen(store)]
+                names = [name async for name in segment_names(store)]
                 if gone := self._segments.difference(names):
                     raise Changed(f"the segment {min(gone)} was deleted from the archive")
                 new = [name for name in names if name not in self._segments]

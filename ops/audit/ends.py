@@ -17,6 +17,7 @@ import msgspec
 from yarl import URL
 
 from ingress.spool.directory import Summary, summaries
+from ops.failure import Failure
 
 # The time in which an address must answer. All are asked at once.
 ANSWER_S_MAX = 5.0
@@ -26,8 +27,8 @@ class Silent(Exception):
     """A server does not answer, or not with JSON; the text says how."""
 
 
-class NoSpools(Exception):
-    """The directory cannot hold the answer; the text says why."""
+class NoSpools(Failure):
+    """The directory has no spools, or they cannot be read; the text says why."""
 
 
 class Spool(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 from ops.audit.contents import Difference
+from ops.failure import ExitCode
 
 LISTED_MAX = 20
 
@@ -164,6 +165,15 @@ class Report:
     def proven(self) -> bool:
         """True if every callback is exactly once in every sink that was audited."""
         return not (self.faults or self.unproven or self.set_aside)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command."""
+        return ExitCode.of_result(
+            faults=bool(self.faults),
+            set_aside=bool(self.set_aside),
+            unproven=bool(self.unproven),
+        )
 
     def held(self, sink: str) -> int | None:
         """Return how many callbacks a sink holds, None if it was not audited."""

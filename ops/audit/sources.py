@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from ops.failure import Failure
 
-class NotAudited(Exception):
+
+class NotAudited(Failure):
     """A source that the proof needs cannot be read, now or later; the text names it."""
 
 

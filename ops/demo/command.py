@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ops.demo import demo as demonstration
 from ops.demo import stack
-from ops.demo.table import address_lines, demo_table, remaining_files
+from ops.demo.output import address_lines, demo_table, remaining_files
 from ops.terminal import bounded, err, json_option, print_json, progress, run, say
 
 

@@ -21,6 +21,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
+from ops.failure import Failure
 from ops.topics import apply_topics
 from schemas.settings import Shared
 
@@ -36,7 +37,7 @@ SERVERS = ("kafka", "postgres", "valkey")
 PREFIXES = ("HOOKLINE_", "INGRESS_", "CONSUMER_", "ARCHIVE_", "SYNC_", "COUNTERS_", "STATS_")
 
 
-class Failed(Exception):
+class Failed(Failure):
     """A part does not come up; the text names the log to look at."""
 
 

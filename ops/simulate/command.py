@@ -7,7 +7,7 @@ import click
 from rich.console import Console
 
 from ops.simulate import sender
-from ops.simulate.table import traffic_table
+from ops.simulate.output import traffic_table
 from ops.terminal import bounded, json_option, print_json, progress, run
 
 

@@ -6,6 +6,8 @@ from typing import BinaryIO, Literal
 
 import msgspec
 
+from ops.failure import Failure
+
 Outcome = Literal["ok", "refused", "unanswered"]
 
 
@@ -31,7 +33,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
 
 
-class NoLedger(Exception):
+class NoLedger(Failure):
     """The file cannot be read, or a line of it is not an entry; the text says which."""
 
 

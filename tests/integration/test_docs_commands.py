@@ -148,7 +148,7 @@ async def test_every_command_in_the_docs_works(
         await until_answers(f"http://127.0.0.1:{shell.ports['8083']}/livez")
         async with shell.running(the_block("AIOKafkaConsumer", "python"), python=True) as reader:
             assert (
-                "proven: every callback exactly once in Kafka, in archive, synced, counted\n"
+                "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts\n"
                 in await shell.run(the_block("hookline simulate"))
             )
             assert reader.stdout is not None

@@ -130,7 +130,7 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
     await pipe.store(many(50, 401))
     await pipe.forward()
     await archive(450 - gone)
-    verified = await verify(store, wait_s=0, found=nothing, step=nothing)
+    verified = await verify(store, wait_s=0, listed=nothing, step=nothing)
     assert (verified.faults, verified.sound, verified.absent) == ([], True, 0)
     found = await audited(pipe, directory)
     assert (found.missing, found.doubled, found.expired) == (0, 0, gone)

@@ -44,7 +44,7 @@ def test_ls_shows_what_is_chosen(written: WrittenArchive) -> None:
         "1/00000000000000000000-2023-11-14T22.jsonl.zst",
     ]
     assert "4 records  offsets 0-3  2023-11-14T22:00:00 to 2023-11-14T22:00:00" in lines[1]
-    assert "no records, goes on at 0" in lines[0]
+    assert "no records, next offset 0" in lines[0]
     one = hookline(
         *("archive", "ls", "--partition", 0, "--since", "2023-11-14T23", "--json"),
         *("--until", "2023-11-15"),
@@ -105,7 +105,7 @@ def test_an_archive_that_is_not_there_is_told_in_a_line(command: str, tmp_path: 
     absent = tmp_path / "absent"
     done = hookline(*command.split(), "--archive", absent)
     assert done.exit_code == 2
-    assert f"the archive {absent} is not there" in " ".join(done.stderr.split())
+    assert f"the archive {absent} does not exist" in " ".join(done.stderr.split())
     assert not absent.exists()
     done = hookline(*command.split(), "--archive", "what://ever")
     assert (done.exit_code, "what://ever" in done.stderr) == (2, True)

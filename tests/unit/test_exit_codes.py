@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import cli as commands
+from ops import cli
+from ops.audit import command as audit_command
 from ops.audit.report import Report
-from ops.terminal import BUG, FAULTS, INTERRUPTED, SET_ASIDE, UNPROVEN, UNREADABLE
+from ops.failure import ExitCode
 
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
@@ -36,7 +37,7 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     """Return the exit code of the command line."""
     monkeypatch.setattr(sys, "argv", ["hookline", *arguments])
     with pytest.raises(SystemExit) as end:
-        commands.command()
+        cli.command()
     return end.value.code
 
 
@@ -44,13 +45,13 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     ("outcome", "code"),
     [
         (a_report(), 0),
-        (a_report(different=1), FAULTS),
-        (a_report(unproven=1), UNPROVEN),
-        (a_report(different=1, unproven=1), FAULTS),
-        (KeyError("a bug"), BUG),
-        (MemoryError(), BUG),
-        (KeyboardInterrupt(), INTERRUPTED),
-        (asyncio.CancelledError(), INTERRUPTED),
+        (a_report(different=1), ExitCode.FAULT),
+        (a_report(unproven=1), ExitCode.UNPROVEN),
+        (a_report(different=1, unproven=1), ExitCode.FAULT),
+        (KeyError("a bug"), ExitCode.BUG),
+        (MemoryError(), ExitCode.BUG),
+        (KeyboardInterrupt(), ExitCode.INTERRUPTED),
+        (asyncio.CancelledError(), ExitCode.INTERRUPTED),
     ],
 )
 def test_each_end_of_an_audit_has_its_exit_code(
@@ -66,15 +67,22 @@ def test_each_end_of_an_audit_has_its_exit_code(
             raise outcome
         return outcome
 
-    monkeypatch.setattr(commands, "_audit", audited)
+    monkeypatch.setattr(audit_command, "_audit", audited)
     arguments = ("audit", "--archive", str(tmp_path), "--ingress", "http://127.0.0.1:1", "--json")
     assert ended(monkeypatch, *arguments) == code
 
 
-def test_the_codes_are_all_different() -> None:
-    """None stands for two kinds of ends."""
-    codes = (0, FAULTS, UNREADABLE, UNPROVEN, SET_ASIDE, BUG, INTERRUPTED)
-    assert len(set(codes)) == len(codes)
+def test_the_exit_codes_stay_as_they_are() -> None:
+    """They are public: docs/operations.md lists them."""
+    assert {code.name: code.value for code in ExitCode} == {
+        "OK": 0,
+        "FAULT": 1,
+        "UNREADABLE": 2,
+        "UNPROVEN": 3,
+        "SET_ASIDE": 4,
+        "BUG": 70,
+        "INTERRUPTED": 130,
+    }
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_a_wrong_command_line_is_not_a_loss(
 ) -> None:
     """A directory without spools is one, too."""
     monkeypatch.chdir(tmp_path)
-    assert ended(monkeypatch, *arguments) == UNREADABLE
+    assert ended(monkeypatch, *arguments) == ExitCode.UNREADABLE
 
 
 def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,11 +113,12 @@ def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
     """`hookline audit | head` ends as `hookline audit` does: here with one that is unproven."""
     script = (
-        "import sys; from ops import cli as m; from tests_report import r\n"
+        "import sys; from ops import cli; from ops.audit import command as m\n"
+        "from tests_report import r\n"
         "async def a(*_, **__): return r\n"
         "m._audit = a\n"
         "sys.argv[1:] = ['audit', '--archive', '.', '--ingress', 'http://x']\n"
-        "m.command()"
+        "cli.command()"
     )
     (tmp_path / "tests_report.py").write_text(
         "import sys; sys.path.insert(0, " + repr(str(Path(__file__).parent)) + ")\n"
@@ -124,7 +133,7 @@ def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.close()
     _, said = process.communicate(timeout=60)
-    assert process.returncode == UNPROVEN, said
+    assert process.returncode == ExitCode.UNPROVEN, said
 
 
 def test_an_interrupted_command_ends_as_interrupted() -> None:
@@ -141,4 +150,4 @@ def test_an_interrupted_command_ends_as_interrupted() -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         connection.close()
-    assert process.returncode == INTERRUPTED
+    assert process.returncode == ExitCode.INTERRUPTED

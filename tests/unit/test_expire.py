@@ -16,7 +16,7 @@ from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive import expire
-from ops.archive.maintenance import Age
+from ops.archive.expire_command import Age
 from ops.archive.verify import Verified, verify
 
 
@@ -38,7 +38,7 @@ async def planned(
 
 async def verified(written: WrittenArchive) -> Verified:
     """Return what verify finds."""
-    return await verify(written.store, wait_s=0, found=lambda _: None, step=nothing)
+    return await verify(written.store, wait_s=0, listed=lambda _: None, step=nothing)
 
 
 # 4 segments of 4 records and a marker each: they end before offsets 5, 10, 15 and 20.

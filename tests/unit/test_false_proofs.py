@@ -16,7 +16,7 @@ from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Partition, Record
-from ops import show
+from ops.audit import output
 from ops.audit.ends import Ends, NoSpools, ask
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.tally import Statistics, Tally
@@ -108,7 +108,7 @@ def shown(report: Report) -> str:
     """Return what a person sees of a report, in one line."""
     console = Console(width=2000)
     with console.capture() as captured:
-        console.print(show.report(report))
+        console.print(output.report(report))
     return " ".join(captured.get().split())
 
 
@@ -116,7 +116,7 @@ def test_all_in_every_sink_is_proven() -> None:
     """The world that the other tests break."""
     report = World().audited()
     assert (report.proven, report.not_audited) == (True, [])
-    assert "proven: every callback exactly once in Kafka, in archive, synced, counted" in shown(
+    assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in shown(
         report
     )
 
@@ -127,7 +127,7 @@ def test_a_sink_that_is_not_named_is_said_not_to_be_proven() -> None:
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
     assert shown(report).endswith(
-        "in Kafka, in archive; not audited, so not proven: synced (--postgres), counted (--stats)"
+        "in Kafka, archive; not audited, so not proven: PostgreSQL (--postgres), counts (--stats)"
     )
 
 
@@ -405,4 +405,4 @@ def test_rows_in_quarantine_are_named() -> None:
     ends = Ends(known={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
     report = Tally(ends, [], synced=False, counted=False).report()
     assert report.missing == 2
-    assert "1 rows are damaged and in quarantine" in shown(report)
+    assert "1 damaged rows in quarantine" in shown(report)

@@ -87,7 +87,7 @@ async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
         await written.append(*part, partition=P1 if first % 3 else P0)
     await written.append(markers=3)
     later = datetime.fromtimestamp(FIRST_MS / 1000 + 1e6, UTC)
-    assert [each async for each in copy(written.store, Path("copy"), choice=ALL, now=later)]
+    assert [each async for each in copy(written.store, Path("copy"), only=ALL, now=later)]
     return [(day, len(messages[day]), len(people[day])) for day in sorted(messages)]
 
 

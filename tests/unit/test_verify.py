@@ -34,7 +34,7 @@ def written(tmp_path: Path) -> WrittenArchive:
 
 async def verified(written: WrittenArchive, *, wait_s: float = 0) -> Verified:
     """Return what verify finds."""
-    return await verify(written.store, wait_s=wait_s, found=lambda _: None, step=lambda: None)
+    return await verify(written.store, wait_s=wait_s, listed=lambda _: None, step=lambda: None)
 
 
 def told(found: Verified) -> str:
@@ -225,7 +225,7 @@ async def test_what_is_written_meanwhile_is_no_fault(
 ) -> None:
     """Segments that come while it reads are not judged, and what is on its way is waited for."""
     await written.append(numbered(1), numbered(3))
-    list_once = segments.fresh
+    list_once = segments.new_segments
     more = [(7, P0), (2, P1), (9, P1)]
 
     async def racing(store: Store, reached: dict[Partition, str]) -> object:
@@ -235,7 +235,7 @@ async def test_what_is_written_meanwhile_is_no_fault(
             await written.append(numbered(number), partition=partition)
         return found
 
-    monkeypatch.setattr(verification, "fresh", racing)
+    monkeypatch.setattr(verification, "new_segments", racing)
     monkeypatch.setattr(verification, "POLL_S", 0)
     found = await verified(written, wait_s=20)
     # 4 to 6 are above what was there at first, and nobody waits for them.
@@ -272,7 +272,7 @@ async def test_what_expires_meanwhile_is_no_fault(
             return await written.store.read(name)
 
     racing = Racing(*parts_of(written.store))
-    found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
+    found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
     assert (told(found), found.sound, found.absent) == ("", True, 0)
 
 
@@ -286,5 +286,5 @@ async def test_what_somebody_deletes_meanwhile_is_a_fault(written: WrittenArchiv
             return await written.store.read(name_)
 
     racing = Racing(*parts_of(written.store))
-    found = await verify(racing, wait_s=0, found=lambda _: None, step=lambda: None)
+    found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
     assert f"{name}: it was deleted meanwhile, and not by expiry" in told(found)

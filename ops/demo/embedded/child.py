@@ -18,16 +18,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from ops.failure import Failure
+
 PORTS = (10_000, 32_768)
 NOBODY = 65_534
 START_S_MAX = 60.0
 
 
-class Missing(Exception):
+class Missing(Failure):
     """A program or package that an embedded part needs is not installed; the text says which."""
 
 
-class NotStarted(Exception):
+class NotStarted(Failure):
     """A server did not come up; the text names its log."""
 
 

@@ -125,7 +125,7 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
 async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
     """Copy when so much time has passed since the first record."""
     now = FIRST + timedelta(**later)
-    return [each async for each in copy(written.store, to, choice=ALL, now=now)]
+    return [each async for each in copy(written.store, to, only=ALL, now=now)]
 
 
 def rows(to: Path) -> list[dict[str, Any]]:

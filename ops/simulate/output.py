@@ -5,8 +5,8 @@ from collections import Counter
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from ops.show import new_table
 from ops.simulate.result import TrafficResult
+from ops.terminal import new_table
 
 
 def traffic_table(result: TrafficResult) -> RenderableType:

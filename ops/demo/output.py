@@ -6,11 +6,12 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import DEAD_LETTERS
 from ops.demo.demo import DemoResult
 from ops.demo.stack import Addresses
-from ops.show import SINKS, fault_count, new_table, remarks, verdict
-from ops.simulate.table import latencies
+from ops.simulate.output import latencies
+from ops.terminal import fault_count, new_table
 
 
 def address_lines(addresses: Addresses) -> RenderableType:
@@ -44,9 +45,9 @@ def demo_table(result: DemoResult) -> RenderableType:
         "sent": str(traffic.sent),
         "answered OK": str(traffic.answers["ok"]),
         **{
-            title: str(report.held(sink))
-            for sink, title in SINKS.items()
-            if sink != DEAD_LETTERS and report.held(sink) is not None
+            title: str(report.held(place))
+            for place, title in TITLES.items()
+            if place != DEAD_LETTERS and report.held(place) is not None
         },
         "missing": fault_count(report.missing),
         "doubled": fault_count(report.doubled),

@@ -1,0 +1,98 @@
+"""`hookline archive expire`: its options and its output."""
+
+import re
+import time
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import click
+
+from ops.archive import expire, output
+from ops.archive.segments import reading_archive
+from ops.terminal import (
+    archive_option,
+    bootstrap_option,
+    json_option,
+    print_json,
+    progress,
+    run,
+    say,
+)
+
+
+class Age(click.ParamType[timedelta]):
+    """A number of days or hours, such as 90d."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Return `value` as a duration."""
+        parts = re.fullmatch(r"(\d{1,5})([dh])", str(value))
+        if not parts:
+            self.fail(f"{value!r} is neither days nor hours, such as 90d or 36h", param, ctx)
+        number = int(parts[1])
+        age = timedelta(days=number) if parts[2] == "d" else timedelta(hours=number)
+        if age < expire.AGE_MIN:
+            self.fail(
+                "must be at least 1d, so that a stalled writer cannot re-create an expired segment",
+                param,
+                ctx,
+            )
+        return age
+
+
+@click.command("expire")
+@archive_option
+@bootstrap_option
+@click.option(
+    "--older-than",
+    "age",
+    type=Age(),
+    required=True,
+    help="Minimum age in days or hours, such as 90d or 36h.",
+)
+@click.option(
+    "--delete", "deletes", is_flag=True, help="Delete the segments. Without it, only list them."
+)
+@json_option
+def archive_expire(
+    *, archive_url: str, kafka: str, age: timedelta, deletes: bool, as_json: bool
+) -> None:
+    """
+    Delete old segments whose records Kafka does not have any more.
+
+    Lists them, and with --delete deletes them, the oldest first. The last segment of a partition
+    always stays. If Kafka does not answer, nothing is deleted, and the exit code is 2.
+    """
+    run(_expire(archive_url, kafka, age, deletes=deletes, as_json=as_json))
+
+
+async def _expire(
+    archive_url: str, kafka: str, age: timedelta, *, deletes: bool, as_json: bool
+) -> None:
+    before_ms = round((time.time() - age.total_seconds()) * 1000)
+    with reading_archive(archive_url) as store:
+        with progress("summaries", None) as step:
+            plan = await expire.plan(
+                store, log_starts=partial(expire.log_starts, kafka), before_ms=before_ms, step=step
+            )
+        segments = [each for of_partition in plan.values() for each in of_partition]
+        for each in segments:
+            if as_json:
+                print_json({"path": each.name, "bytes": each.size, "records": each.summary.records})
+            else:
+                click.echo(output.segment(each.name, each.summary, each.size))
+        totals = (
+            f"{len(segments)} segments, {sum(each.summary.records for each in segments)} records, "
+            f"{sum(each.size for each in segments)} bytes"
+        )
+        if not deletes:
+            say(f"would be deleted with --delete: {totals}")
+            return
+        with progress("segments", len(segments)) as step:
+            for of_partition in plan.values():
+                await expire.delete(store, of_partition, step)
+        say(f"deleted: {totals}")

@@ -1,0 +1,11 @@
+"""The options with which the archive's commands select segments."""
+
+import click
+
+HOUR = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H"])
+topic_option = click.option("--topic", help="Only this topic.")
+partition_option = click.option("--partition", type=int, help="Only this partition.")
+since_option = click.option(
+    "--since", type=HOUR, help="First hour or day, by the records' time (UTC)."
+)
+until_option = click.option("--until", type=HOUR, help="Exclusive end: an hour or a day (UTC).")

@@ -1,0 +1,45 @@
+"""Segments, and the result of a verification, as people read them."""
+
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from consumers.archive.segment import SegmentSummary
+from ops.archive.verify import Verified
+
+
+def segment(name: str, summary: SegmentSummary, size: int) -> str:
+    """Return one line about a segment."""
+    if not summary.records:
+        return f"{name}  no records, next offset {summary.next_offset}  {size} bytes"
+    first, last = (
+        f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%dT%H:%M:%S}"
+        for at_ms in (summary.first_timestamp_ms, summary.last_timestamp_ms)
+    )
+    return (
+        f"{name}  {summary.records:>7} records  offsets {summary.first_offset}-"
+        f"{summary.last_offset}  {first} to {last}  {size} bytes"
+    )
+
+
+def verified(result: Verified) -> RenderableType:
+    """Return the result of `hookline archive verify`: totals, faults, and the verdict."""
+    lines: list[RenderableType] = [
+        f"{result.segments} segments, {result.records} records, {result.size} bytes read"
+    ]
+    lines += [Text(f"{name}: {fault}", style="bold red") for name, fault in result.faults]
+    for origin, numbered in result.origins.items():
+        if numbered.doubled:
+            which = ", ".join(map(str, numbered.doubled_listed))
+            lines.append(Text(f"{origin}: {numbered.doubled} doubled: {which}", style="bold red"))
+        if numbered.absent:
+            runs = (f"{low}-{high}" if high > low else f"{low}" for low, high in numbered.listed)
+            lines.append(f"{origin}: {numbered.absent} not in the archive: {', '.join(runs)}")
+    if not result.sound:
+        lines.append(Text("not sound", style="bold red"))
+    elif result.absent:
+        lines.append("sound; absent sequences may be dead letters: run hookline audit")
+    else:
+        lines.append(Text("sound", style="bold green"))
+    return Group(*lines)

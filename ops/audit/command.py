@@ -1,0 +1,143 @@
+"""`hookline audit`: its options, its output and its exit code."""
+
+import sys
+from pathlib import Path
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+from rich.markup import escape
+
+from ops.audit import output
+from ops.audit.audit import audit
+from ops.audit.ends import Ends, ask
+from ops.audit.report import Report
+from ops.audit.sources import Sources
+from ops.simulate import ledger
+from ops.terminal import (
+    archive_option,
+    bootstrap_option,
+    bounded,
+    err,
+    json_option,
+    print_json,
+    reader_may_leave,
+    run,
+)
+
+
+@click.command("audit")
+@bootstrap_option
+@archive_option
+@click.option(
+    "--postgres",
+    envvar="SYNC_POSTGRES",
+    show_envvar=True,
+    help="PostgreSQL connection string, as given to the sync consumer. Without it, the database is"
+    " not audited.",
+)
+@click.option(
+    "--stats",
+    "stats_url",
+    envvar="OPS_STATS",
+    show_envvar=True,
+    help="Address of the statistics API, http://…. Without it, the counts are not audited.",
+)
+@click.option(
+    "--ingress",
+    "admin_urls",
+    multiple=True,
+    envvar="OPS_INGRESS",
+    show_envvar=True,
+    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
+)
+@click.option(
+    "--spool",
+    "directory",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The directory of the spools, if no ingress runs.",
+)
+@click.option(
+    "--ledger",
+    "ledger_path",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The sender's own record of its requests (`hookline simulate --ledger`).",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    default=0.0,
+    show_default=True,
+    help="Seconds to wait for missing callbacks and for sources that do not answer.",
+)
+@json_option
+def audit_command(
+    *,
+    kafka: str,
+    archive_url: str,
+    postgres: str | None,
+    stats_url: str | None,
+    admin_urls: tuple[str, ...],
+    directory: Path | None,
+    ledger_path: Path | None,
+    wait_s: float,
+    as_json: bool,
+) -> None:
+    """
+    Prove that every callback is in Kafka and in every sink exactly once.
+
+    Kafka and the archive are always audited, PostgreSQL and the counts only with --postgres and
+    --stats. The spools say how many callbacks there must be: name every running ingress
+    (--ingress), or the directory of the spools if none runs (--spool).
+
+    Exits with 0 if everything is proven; 1 if callbacks are missing, doubled or changed, or if one
+    ce_id has different contents; 4 if callbacks are only in the dead-letter topic instead of a sink
+    or of all sinks; 3 if the end of an origin, that is the number of its callbacks, is not known;
+    2 if a source could not be read; 70 if the program failed, which is a bug.
+    """
+    bounded("--wait", wait_s, 0, 24 * 3600)
+    source = click.get_current_context().get_parameter_source("admin_urls")
+    if directory is not None and source is ParameterSource.ENVIRONMENT:
+        admin_urls = ()  # --spool says that no ingress runs, which is more than a default
+    if not admin_urls and directory is None:
+        raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
+    sources = Sources(
+        bootstrap_servers=kafka,
+        archive=archive_url,
+        postgres=postgres,
+        stats=_base_url("--stats", stats_url, "/v1/totals") if stats_url else None,
+    )
+    urls = [_base_url("--ingress", url, "/status") for url in admin_urls]
+    report = run(_audit(sources, urls, directory, ledger_path, wait_s))
+    with reader_may_leave():
+        if as_json:
+            print_json(report.as_dict())
+        else:
+            Console().print(output.report(report))
+    sys.exit(report.exit_code)
+
+
+def _base_url(option: str, url: str, path: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint=option)
+    return url.rstrip("/").removesuffix(path)
+
+
+async def _audit(
+    sources: Sources,
+    urls: list[str],
+    directory: Path | None,
+    ledger_path: Path | None,
+    wait_s: float,
+) -> Report:
+    async def ends() -> Ends:
+        return await ask(urls, directory)
+
+    with err.status("reading") as status:
+        return await audit(
+            ends,
+            sources,
+            ledger=list(ledger.read(ledger_path)) if ledger_path else [],
+            wait_s=wait_s,
+            progress=lambda message: status.update(escape(message)),
+        )

@@ -1,0 +1,137 @@
+"""The result of an audit as people read it: a table, remarks below it, and the verdict."""
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ops.audit.report import (
+    ARCHIVE,
+    COUNTS,
+    DEAD_LETTERS,
+    KAFKA,
+    LISTED_MAX,
+    POSTGRES,
+    LedgerReport,
+    OriginReport,
+    Report,
+)
+from ops.terminal import fault_count, new_table
+
+# Every place that an audit reads, in the order in which a callback gets there.
+TITLES = {
+    KAFKA: "Kafka",
+    DEAD_LETTERS: "dead letters",
+    ARCHIVE: "archive",
+    POSTGRES: "PostgreSQL",
+    COUNTS: "counts",
+}
+# The options that name the sinks which need not be audited.
+OPTIONS = {POSTGRES: "--postgres", COUNTS: "--stats"}
+
+
+def report(audited: Report) -> RenderableType:
+    """Return the result, a line for each origin."""
+    return Group(_table(audited), *remarks(audited), verdict(audited))
+
+
+def _table(audited: Report) -> RenderableType:
+    # An audit of all sinks fits into 80 columns.
+    table = new_table("Audit", padding=0)
+    table.add_column("origin", no_wrap=True)
+    places = [place for place in TITLES if audited.held(place) is not None]
+    for head in ("stored", *(TITLES[place] for place in places), "missing", "doubled"):
+        table.add_column(head, justify="right")
+    for origin in audited.origins:
+        table.add_row(
+            origin.origin,
+            "unknown" if origin.accepted is None else str(origin.accepted),
+            *(str(origin.sinks[place].sequences) for place in places),
+            fault_count(origin.missing),
+            fault_count(origin.doubled),
+        )
+    return table
+
+
+def remarks(audited: Report) -> list[RenderableType]:
+    """Return what the table has no columns for, a line each."""
+    lines = [line for origin in audited.origins for line in _faults_of(origin)]
+    lines += (
+        f"{origin}: {len(rows)} damaged rows in quarantine; list them with hookline spool show:"
+        f" {', '.join(map(str, rows[:LISTED_MAX]))}"
+        for origin, rows in audited.damaged.items()
+    )
+    lines += map(str, audited.different_listed)
+    lines += (f"unproven: {reason}" for reason in audited.doubts.values())
+    if audited.repeats:
+        lines.append(f"{audited.repeats} callbacks were sent more than once: not a fault")
+    if audited.strangers:
+        lines.append(
+            f"{audited.strangers} records in the topics were not written by an ingress: not a fault"
+        )
+    lines += _statistics(audited)
+    if audited.ledger:
+        lines += _ledger(audited.ledger)
+    return [Text(line, overflow="fold") for line in lines]
+
+
+def _faults_of(origin: OriginReport) -> Iterator[str]:
+    for place, held in origin.sinks.items():
+        for fault, count, listed in (
+            ("missing", held.missing, held.missing_listed),
+            ("doubled", held.doubled, held.doubled_listed),
+            ("only in the dead-letter topic", held.set_aside, held.set_aside_listed),
+        ):
+            if count:
+                which = ", ".join(map(str, listed)) or "the counts do not show which"
+                yield f"{origin.origin}: {TITLES[place]}: {count} {fault}: {which}"
+    if origin.expired:
+        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: unproven"
+
+
+def _statistics(audited: Report) -> Iterator[str]:
+    if audited.counted:
+        shown = ", ".join(f"{count.shown} {name}" for name, count in audited.counted.items())
+        yield f"the API reports {shown}"
+    for name, count in audited.counted.items():
+        if count.missing or count.doubled:
+            bounds = f"{count.least}" + (f" to {count.most}" if count.most > count.least else "")
+            yield (
+                f"mismatch: the API reports {count.shown} {name}, the records add up to {bounds}"
+            )
+
+
+def _ledger(ledger: LedgerReport) -> Iterator[str]:
+    missing = ", ".join(f"{TITLES[place]} {count}" for place, count in ledger.missing.items())
+    yield (
+        f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} altered, "
+        f"{ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"
+    )
+    if ledger.listed:
+        yield "ledger, missing or altered: " + ", ".join(ledger.listed)
+
+
+def verdict(audited: Report) -> RenderableType:
+    """Return the last line: proven, not proven because of faults, or unproven."""
+    places = ", ".join(
+        title
+        for place, title in TITLES.items()
+        if place != DEAD_LETTERS and audited.held(place) is not None
+    )
+    left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
+    rest = f"; not audited, so not proven: {left_out}" if left_out else ""
+    if audited.proven:
+        kept = " that has not expired" if any(each.expired for each in audited.origins) else ""
+        line = f"proven: every callback{kept} is exactly once in {places}{rest}"
+        return Text(line, style="bold green")
+    unknown = f"{len(audited.unproven)} ends are not known" if audited.unproven else ""
+    counts = {
+        "missing": audited.missing,
+        "doubled": audited.doubled,
+        "different under one id or sequence": audited.different,
+        "only in the dead-letter topic": audited.set_aside,
+    }
+    if faults := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
+        also = f"; {unknown}" if unknown else ""
+        return Text(f"not proven: {faults}{also}{rest}", style="bold red")
+    return Text(f"unproven: no fault was found, but {unknown}{rest}", style="bold red")

@@ -1,0 +1,38 @@
+"""How a command ends: the exit codes of all commands, and the exception that ends one early."""
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes. docs/audit.md explains each of them for each command."""
+
+    OK = 0
+    # A callback is missing, doubled or changed, or a segment is damaged.
+    FAULT = 1
+    # A source cannot be read. Click ends with the same code if the command line is wrong.
+    UNREADABLE = 2
+    # No fault was found, but the proof is incomplete.
+    UNPROVEN = 3
+    # Some callbacks are only in the dead-letter topic.
+    SET_ASIDE = 4
+    BUG = 70
+    INTERRUPTED = 130
+
+    @classmethod
+    def of_result(cls, *, faults: bool, set_aside: bool = False, unproven: bool) -> "ExitCode":
+        """Return the exit code of an audit or a verification: that of its worst finding."""
+        if faults:
+            return cls.FAULT
+        if set_aside:
+            return cls.SET_ASIDE
+        return cls.UNPROVEN if unproven else cls.OK
+
+
+class Failure(Exception):
+    """
+    Ends a command with `exit_code` and its text as one line on stderr.
+
+    The text names the object, what happened to it, and what to do.
+    """
+
+    exit_code = ExitCode.UNREADABLE
