@@ -22,7 +22,8 @@ REFERENCE = "".join(
 )
 EXAMPLE = ROOT / "examples" / "subscriber"
 PAGES = (
-    *(ROOT / "README.md", ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
+    *(ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"),
+    *(ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
     *(ROOT / "docs").rglob("*.md"),
 )
 PROCESSES = {
