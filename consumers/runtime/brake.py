@@ -1,4 +1,4 @@
-"""What stops a consumer that sets too much aside. Pure."""
+"""The limit of rejected records, above which a consumer stops. Pure."""
 
 from collections import deque
 
@@ -12,32 +12,31 @@ class Braked(Stopped):
 
 
 class Brake:
-    """Remembers of the last WINDOW_RECORDS records whether they were set aside."""
+    """Counts the rejected ones of the last WINDOW_RECORDS records."""
 
-    def __init__(self, set_aside_max: int) -> None:
-        self._set_aside_max = set_aside_max
-        self._set_aside: deque[bool] = deque(maxlen=WINDOW_RECORDS)
+    def __init__(self, rejected_max: int) -> None:
+        self._rejected_max = rejected_max
+        self._rejected: deque[bool] = deque(maxlen=WINDOW_RECORDS)
 
     def applied(self, records: int) -> None:
         """Note that so many records are in the sink."""
-        self._set_aside.extend([False] * min(records, WINDOW_RECORDS))
+        self._rejected.extend([False] * min(records, WINDOW_RECORDS))
 
-    def set_aside(self) -> None:
-        """Note that a record was set aside."""
-        self._set_aside.append(True)
+    def rejected(self) -> None:
+        """Note that a record was rejected and is in the dead-letter topic."""
+        self._rejected.append(True)
 
     def check(self, reason: str) -> None:
         """
-        Return if a record that is rejected may be set aside; it may be asked for one again.
+        Check that another record may be sent to the dead-letter topic; `reason` rejects it.
 
         Raises:
-            Braked: that would be more than may be.
+            Braked: the limit is reached.
         """
-        if self._set_aside.count(True) >= self._set_aside_max:
+        if self._rejected.count(True) >= self._rejected_max:
             raise Braked(
-                f"{self._set_aside_max} of the last {len(self._set_aside)} records were set aside, "
-                f"and another one was rejected: {reason}. That is more likely a fault of the sink "
-                "or of this consumer than of so many records. Mend it, then start the process "
-                "again. What was set aside so far is in the dead-letter topic. The bound is "
-                "CONSUMER_SET_ASIDE_MAX."
+                f"{self._rejected_max} of the last {len(self._rejected)} records were rejected and "
+                f"sent to the dead-letter topic, and another one was rejected: {reason}. This many "
+                "rejections usually mean that the sink or this consumer is broken. Fix the cause, "
+                "then restart the process. The limit is CONSUMER_SET_ASIDE_MAX."
             )

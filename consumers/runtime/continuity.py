@@ -1,7 +1,10 @@
-"""Check that a sink's position continues in Kafka's present topic; else the consumer stops."""
+"""Checks that the topic in Kafka continues a sink's position; if not, the consumer stops. Pure."""
 
-from consumers.runtime.batch import Partition, Position
+from collections.abc import Sequence
+
+from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Stopped
+from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, record_id
 
 _NEW_SINK = (
     "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS or the sink's address wrong? Then correct "
@@ -12,7 +15,7 @@ _NEW_SINK = (
 
 def check_not_emptied(name: str, partition: Partition, committed: int | None) -> None:
     """
-    Check that a sink without a position never had one.
+    Check that a sink without a position never had one; `committed` is the group's offset.
 
     Raises:
         Stopped: the group has committed an offset, so the sink had a position.
@@ -20,14 +23,14 @@ def check_not_emptied(name: str, partition: Partition, committed: int | None) ->
     if committed is not None:
         raise Stopped(
             f"The sink of {name} has nothing of {partition}, but the group has committed offset "
-            f"{committed}: the sink was emptied, or it is another one. To build it again from what "
-            "Kafka still has, start the process once with CONSUMER_REBUILD=true"
+            f"{committed}: the sink was emptied, or it is another one. To build it again from the "
+            "records that Kafka still has, start the process once with CONSUMER_REBUILD=true"
         )
 
 
 def check_topic(name: str, partition: Partition, position: Position, topic_id: str | None) -> None:
     """
-    Check that the position is of the topic that now has this name.
+    Check that the position is of the topic that has this name now.
 
     Raises:
         Stopped: the position is of another topic.
@@ -44,9 +47,9 @@ def check_offsets(
     name: str, partition: Partition, position: Position, *, beginning: int, ending: int
 ) -> None:
     """
-    Check that the position is an offset of the topic.
+    Check that the position is between the topic's first and last offset.
 
-    `beginning` was asked for before the position, `ending` after it.
+    Kafka was asked for `beginning` before the sink was asked for the position, for `ending` after.
 
     Raises:
         Stopped: the topic begins after the position, or ends before it.
@@ -55,11 +58,42 @@ def check_offsets(
     if position.next_offset < beginning:
         raise Stopped(
             f"{expected} begins at {beginning}: retention deleted records before they were in the "
-            "sink. Going on in silence would hide a loss. To go on without them, begin in a new "
-            "sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in docs/runbook.md."
+            "sink. To continue in silence would hide the loss. To continue without them, begin in "
+            "a new sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
+            "docs/runbook.md."
         )
     if ending < position.next_offset:
         raise Stopped(
             f"{expected} ends at {ending}: it was restored from an older copy or created again, or "
             f"Kafka lost records. {_NEW_SINK}"
+        )
+
+
+def check_last_record(
+    partition: Partition,
+    last: tuple[int, str, int],
+    records: Sequence[Record],
+    *,
+    next_offset: int,
+    first: bool,
+) -> None:
+    """
+    Check that the topic has the record that the sink had last, and no other before `next_offset`.
+
+    `records` are those that Kafka returned from that record on. `first`: they begin with it.
+
+    Raises:
+        Stopped: the topic has another record at the offset of the last record, or a record between
+            that offset and `next_offset`, which the sink does not have.
+    """
+    offset, origin, sequence = last
+    unknown = [r.offset for r in records if offset < r.offset < next_offset]
+    expected = offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
+    found = record_id(records[0]) if records else None
+    if unknown or (first and found != expected):
+        raise Stopped(
+            f"The last record that the sink has of {partition} is sequence {sequence} of origin "
+            f"{origin!r} at offset {offset}. The topic has another record there, or one between it "
+            f"and offset {next_offset}: the topic was restored from an older copy or "
+            f"created again, or it is another cluster's. {_NEW_SINK}"
         )

@@ -1,7 +1,8 @@
-"""Records that a consumer could not apply, written to the dead-letter topic as they were."""
+"""Records that a consumer could not apply, sent unchanged to the dead-letter topic."""
 
 import asyncio
 import time
+from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -12,14 +13,35 @@ from schemas.clients import kafka_failures, started
 from schemas.dead_letter import Failure, failure_headers
 from schemas.topics import DEAD_LETTERS
 
-SET_ASIDE_S = 8.0
+SEND_S = 8.0
+
+
+class DeadLetters(Protocol):
+    """The dead-letter topic as the runtime sees it."""
+
+    async def send(
+        self,
+        partition: Partition,
+        record: Record,
+        rejected: Rejected,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
+        """
+        Return once the record is in the dead-letter topic, unchanged, with the reason in headers.
+
+        Raises:
+            Unavailable: the record may or may not be there.
+        """
+        ...
 
 
 class KafkaDeadLetters:
     """
-    Writes at least once: a crash between this and the sink's write sets the record aside again.
+    Sends each record at least once: after a crash before the sink's write it is sent again.
 
-    A producer is made for each; most consumers never write one.
+    Each call makes a producer of its own, because most consumers never send a record.
     """
 
     def __init__(self, *, bootstrap_servers: str, record_bytes_max: int, group: str) -> None:
@@ -27,20 +49,20 @@ class KafkaDeadLetters:
         self._record_bytes_max = record_bytes_max
         self._group = group
 
-    async def set_aside(
+    async def send(
         self,
         partition: Partition,
         record: Record,
-        reason: Rejected,
+        rejected: Rejected,
         *,
         attempts: int,
         first_failed_at_ms: int,
     ) -> None:
         """
-        Return once the record is acknowledged by the dead-letter topic.
+        Return once the dead-letter topic has acknowledged the record.
 
         Raises:
-            Unavailable: it is not known to be there.
+            Unavailable: the record may or may not be there.
         """
         failure = Failure(
             topic=partition.topic,
@@ -49,8 +71,8 @@ class KafkaDeadLetters:
             component=self._group,
             group=self._group,
             stage="TASK_PUT",
-            exception=type(reason.__cause__ or reason).__name__,
-            message=str(reason),
+            exception=type(rejected.__cause__ or rejected).__name__,
+            message=str(rejected),
             attempts=attempts,
             first_failed_at_ms=first_failed_at_ms,
             last_failed_at_ms=time.time_ns() // 1_000_000,
@@ -61,10 +83,10 @@ class KafkaDeadLetters:
             max_batch_size=self._record_bytes_max,
             max_request_size=self._record_bytes_max,
         )
-        deadline = asyncio.get_running_loop().time() + SET_ASIDE_S
+        deadline = asyncio.get_running_loop().time() + SEND_S
         try:
-            # The time-out excludes the producer's end: by then the record is acknowledged.
-            async with started(producer, SET_ASIDE_S), asyncio.timeout_at(deadline):
+            # The time-out excludes the producer's shutdown: by then the record is acknowledged.
+            async with started(producer, SEND_S), asyncio.timeout_at(deadline):
                 with kafka_failures():
                     await producer.send_and_wait(
                         DEAD_LETTERS.name,

@@ -1,4 +1,4 @@
-"""A member of a consumer group: how it joins, and who is told what it is given."""
+"""A member of a consumer group: how it joins, is assigned partitions, and loses them."""
 
 import asyncio
 import contextlib
@@ -9,12 +9,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.source import CALL_S, KafkaSource, Source
-from consumers.runtime.waiting import Waiting
+from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_source import CALL_S, KafkaSource
+from consumers.runtime.source import Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
 
-# Of each partition. Large fetches are slower: what they bring falls out of the processor's caches.
+# Of each partition. Larger fetches are slower: their records do not stay in the processor's caches.
 FETCH_BYTES = 64 << 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
@@ -25,35 +26,36 @@ LEAVE_AGAIN_S = 0.2
 
 
 class Assignments(Protocol):
-    """Who is told when the group gives or takes partitions."""
+    """Is called when the group assigns or revokes partitions."""
 
-    def given(self, source: Source, partitions: Sequence[Partition]) -> None:
-        """Partitions are ours; nothing of them is fetched until `source.seek`."""
+    def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
+        """Take `partitions`; no record of them is fetched until `source.seek`."""
         ...
 
-    async def taken(self) -> None:
-        """No partition is ours any more, on return no delivery is in flight."""
+    async def revoked(self) -> None:
+        """Let all partitions go; return when no delivery is in flight."""
         ...
 
 
 @contextlib.asynccontextmanager
-async def kafka_source(
+async def join_group(
     *,
     bootstrap_servers: str,
     group: str,
     topic: str,
     assignments: Assignments,
-    waiting: Waiting | None = None,
-    former: set[str] | None = None,
+    outage_log: KafkaOutageLog | None = None,
+    former_members: set[str] | None = None,
 ) -> AsyncIterator[KafkaSource]:
     """
-    Join `group` and yield its source; on exit the group is left.
+    Join `group` and yield its source; leave the group on exit.
 
-    `former` has the ids of this process's earlier members, and gets the new one's. The coordinator
-    may not know yet that they have ended, and the new member would wait until it does.
+    `former_members` has the ids of this process's earlier members, and gets the id of the new one.
+    The coordinator may not know yet that they have ended, and the new member would wait until it
+    does.
     """
-    # Every default that aiokafka has wrong for us is named: `latest`, auto-commit, and fetches
-    # that are larger and slower than these.
+    # Every default of aiokafka that is wrong for us is set: `latest`, auto-commit, and fetches that
+    # are larger and slower than these.
     client = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers,
         group_id=group,
@@ -65,24 +67,24 @@ async def kafka_source(
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    source = KafkaSource(client, waiting)
+    source = KafkaSource(client, outage_log)
+    members = set[str]() if former_members is None else former_members
     try:
-        former = set() if former is None else former
         async with started(client, CALL_S):
-            await _leave(client, group, former)
-            client.subscribe([topic], listener=_Listener(client, source, assignments, former))
+            await _remove_members(client, group, members)
+            client.subscribe([topic], listener=_Listener(client, source, assignments, members))
             async with source.in_background():
                 yield source
     finally:
         source.raise_bug()
 
 
-async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None:
-    # If this fails, the coordinator removes the member after SESSION_TIMEOUT_MS.
+async def _remove_members(client: AIOKafkaConsumer, group: str, members: set[str]) -> None:
+    # If this fails, the coordinator removes the members after SESSION_TIMEOUT_MS.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LEAVE_S):
-            while former:
-                member = min(former)
+            while members:
+                member = min(members)
                 try:
                     with kafka_failures():
                         await leave_group(client, group, member)
@@ -90,23 +92,23 @@ async def _leave(client: AIOKafkaConsumer, group: str, former: set[str]) -> None
                     # The coordinator may still be loading the group.
                     await asyncio.sleep(LEAVE_AGAIN_S)
                 else:
-                    former.discard(member)
+                    members.discard(member)
 
 
 class _Listener(ConsumerRebalanceListener):
-    """Passes its exceptions to the source, whose next fetch raises them; aiokafka only logs."""
+    """Keeps its exceptions for the source's next fetch, because aiokafka would only log them."""
 
     def __init__(
         self,
         client: AIOKafkaConsumer,
         source: KafkaSource,
         assignments: Assignments,
-        former: set[str],
+        members: set[str],
     ) -> None:
         self._client = client
         self._source = source
         self._assignments = assignments
-        self._former = former
+        self._members = members
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         with self._source.noting_bug():
@@ -114,12 +116,11 @@ class _Listener(ConsumerRebalanceListener):
             for tp in assigned:
                 self._client.pause(tp)
                 self._client.seek(tp, 0)
-            self._source.is_member = True
-            self._former.add(member_id(self._client))
-            self._assignments.given(self._source, [Partition(*tp) for tp in sorted(assigned)])
+            self._source.joined()
+            self._members.add(member_id(self._client))
+            self._assignments.assigned(self._source, [Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
         with self._source.noting_bug():
-            self._source.is_member = False
-            self._source.forget()
-            await self._assignments.taken()
+            self._source.left()
+            await self._assignments.revoked()

@@ -1,4 +1,4 @@
-"""The seam between the runtime and a sink: three verbs, and the outcomes that they may have."""
+"""The seam between the runtime and a sink: three methods, and their possible outcomes."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,13 +9,17 @@ from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Pos
 from schemas.settings import Settings
 from schemas.topics import Topic
 
+# The runtime waits for one call of a handler for this time, well inside the group's rebalance
+# time-out (30 s): a rebalance waits for the call in flight.
+HANDLE_S = 20.0
+
 
 class Rejected(Exception):
     """
-    One record can never be applied. It is set aside, and the rest of the batch goes on.
+    One record can never be applied. It goes to the dead-letter topic; the others are applied.
 
-    `offset` None: the sink does not tell which of the batch's records it is. Then the batch comes
-    again in halves, until the record stands alone.
+    `offset` None: the sink does not say which of the batch's records it is. Then the batch is
+    handled again in halves, until the record is alone.
     """
 
     def __init__(self, offset: int | None, reason: str) -> None:
@@ -24,15 +28,15 @@ class Rejected(Exception):
 
 
 class Unavailable(Exception):
-    """Nothing can be applied now. The same records come again later, nothing is set aside."""
+    """Nothing can be applied now. The same records are handled again later."""
 
 
 class Elsewhere(Exception):
     """
-    The sink has another position than the one where the batch begins; the consumer goes there.
+    The sink has another position than the one where the batch begins; the consumer continues there.
 
-    The runtime compares the whole position with the topic before it continues from it. None: the
-    sink has no position of the partition any more. Then the consumer begins as on assignment.
+    The runtime compares the whole position with the topic before. None: the sink has no position in
+    the partition any more. Then the runtime asks for it, as on assignment.
     """
 
     def __init__(self, position: Position | None) -> None:
@@ -46,14 +50,14 @@ class Elsewhere(Exception):
 
 
 class Stopped(Exception):
-    """The consumer must not go on by itself. The text explains why and what a person can do."""
+    """The consumer must not continue by itself. The text says why and what a person can do."""
 
 
 class Handler(Protocol):
     """
     A sink. Its own position is the authority; the group's committed offset is for lag tools.
 
-    Several partitions call it at once; of one partition there is one call at a time.
+    It is called for several partitions at once, but for each partition one call after the other.
     """
 
     async def position(self, partition: Partition) -> Position | None:
@@ -61,14 +65,14 @@ class Handler(Protocol):
         Return the sink's position in `partition`, None if it has none.
 
         Raises:
-            Unavailable: the sink cannot be asked now.
-            Stopped: going on would lose or double records; a person decides.
+            Unavailable: the sink does not answer now.
+            Stopped: to continue would lose or double records; a person decides.
         """
         ...
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Store `position` as that of `partition`; a position that the sink has already, stays.
+        Store `position` as that of `partition`, unless the sink has a position of it already.
 
         Raises:
             Unavailable: the sink cannot be written now.
@@ -79,16 +83,16 @@ class Handler(Protocol):
         """
         Apply the batch's effect and move the sink's position to `batch.reached`, in one write.
 
-        Both or none, and only if `batch.follows` the sink's position: the offset is
-        `batch.begins_at`, and the topic's id, where both are known, that of the batch. That fences
-        members that have lost the partition without knowing it, and those that read another topic
-        of this name. The same records may come again, cut into other batches.
+        Both or none, and only if `batch.follows` the sink's position: its offset is
+        `batch.begins_at`, and its topic id is that of the batch, if both are known. That fences
+        members that have lost the partition without noticing it, and those that read another topic
+        of this name. The same records may be handled again, in other batches.
 
         Raises:
-            Rejected: one record can never be applied; nothing of the batch was.
-            Unavailable: nothing of it could be applied now.
-            Elsewhere: the sink has another position; nothing of it was applied.
-            Stopped: going on would lose or double records; a person decides.
+            Rejected: one record can never be applied; nothing was applied.
+            Unavailable: nothing could be applied now, or the sink did not answer.
+            Elsewhere: the sink has another position; nothing was applied.
+            Stopped: to continue would lose or double records; a person decides.
         """
         ...
 
@@ -102,7 +106,7 @@ class PackingHandler(Handler, Protocol):
         ...
 
 
-# What a consumer opens: its handler with its limits, closed at the end.
+# The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
 Own = TypeVar("Own", bound=Settings)
 
@@ -110,10 +114,10 @@ Own = TypeVar("Own", bound=Settings)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer(Generic[Own]):
     """
-    What a process runs. `name` is its group, and in capitals the prefix of its settings.
+    A consumer as a process runs it.
 
-    `open` yields the handler and its limits, whether the sink can be reached already or not; it may
-    raise Faults.
+    `name` is the consumer group, and in capitals the prefix of the settings. `open` yields the
+    handler and its limits, even if the sink cannot be reached yet; it may raise Faults.
     """
 
     name: str
@@ -123,5 +127,5 @@ class Consumer(Generic[Own]):
 
     @property
     def prefix(self) -> str:
-        """What the variables of its settings begin with."""
+        """Return the prefix of the environment variables of its settings."""
         return self.name.upper().replace("-", "_") + "_"

@@ -16,10 +16,10 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
-from consumers.runtime.group import kafka_source
+from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, Own, Stopped
+from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.runner import Runner
-from consumers.runtime.waiting import Waiting
 from schemas.process import log_to_stderr, stop_on_signals
 from schemas.settings import SHARED_PREFIX, Faults, Shared, listed_one, read_one
 from schemas.telemetry import CONSUMER, CONSUMER_STOPPED
@@ -137,25 +137,25 @@ async def consume(
 async def _run(
     runner: Runner, consumer: Consumer[Own], shared: Shared, stop: asyncio.Event
 ) -> None:
-    waiting = Waiting(consumer.name)
-    former: set[str] = set()
+    outage_log = KafkaOutageLog(consumer.name)
+    former_members: set[str] = set()
     while not stop.is_set():
         runner.alive()
         try:
             try:
-                async with kafka_source(
+                async with join_group(
                     bootstrap_servers=shared.bootstrap_servers,
                     group=consumer.name,
                     topic=consumer.topic.name,
                     assignments=runner,
-                    waiting=waiting,
-                    former=former,
+                    outage_log=outage_log,
+                    former_members=former_members,
                 ) as source:
                     await runner.run(source, stop)
             finally:
-                await runner.taken()  # what was given while the client ended
+                await runner.revoked()  # partitions that were assigned while the client ended
         except (KafkaError, TimeoutError) as error:
-            waiting.failed(error)
+            outage_log.failed(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
 

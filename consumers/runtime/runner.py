@@ -1,7 +1,7 @@
 """
-The loop of every consumer: fetch, and let each partition's lane deliver.
+The loop of every consumer: fetch, and have each partition's lane deliver.
 
-Crash-only: rebalance, shutdown and crash abandon held records the same way. They are not in the
+Crash-only: rebalance, shutdown and crash drop held records in the same way. They are not in the
 sink, so they are fetched again from the sink's position.
 """
 
@@ -13,8 +13,10 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.brake import Brake
-from consumers.runtime.handler import Handler
-from consumers.runtime.lane import HANDLE_S, DeadLetters, Lane, Work
+from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.handler import HANDLE_S, Handler
+from consumers.runtime.lane import Lane
 from consumers.runtime.source import OutOfRange, Source
 from schemas.telemetry import (
     CONSUMER_HELD_BYTES,
@@ -27,12 +29,12 @@ from schemas.telemetry import (
 # A turn takes a fetch of 10 s at most (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
 GAUGES_S = 0.1
-# A handler that is told to end after HANDLE_S and does not.
+# A call of a handler is cancelled after HANDLE_S; after this time it is said to hang.
 HANDLING_S_MAX = HANDLE_S + 15.0
 
 
 class Runner:
-    """Carries one member's share of a topic into one sink."""
+    """Runs the lanes of one member of the group: one for each partition that is assigned to it."""
 
     def __init__(
         self,
@@ -46,7 +48,7 @@ class Runner:
         held_bytes_max: int = 64 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._work = Work(
+        self._parts = ConsumerParts(
             name=name,
             handler=handler,
             limits=limits,
@@ -55,6 +57,7 @@ class Runner:
             rebuild=rebuild,
             clock=clock,
         )
+        self._clock = clock
         self._held_bytes_max = held_bytes_max
         self._lanes: dict[Partition, Lane] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
@@ -62,16 +65,16 @@ class Runner:
         self._turned_at = clock()
         self._measured_at = -GAUGES_S
 
-    def given(self, source: Source, partitions: Sequence[Partition]) -> None:
+    def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a lane for each of `partitions`."""
         CONSUMER_REBALANCES.inc()
         self._end()
         for partition in partitions:
-            lane = self._lanes[partition] = Lane(partition, source, self._work)
+            lane = self._lanes[partition] = Lane(partition, source, self._parts)
             self._tasks[lane] = asyncio.create_task(lane.run(), name=str(partition))
 
-    async def taken(self) -> None:
-        """Drop what is held, and return when no delivery is in flight."""
+    async def revoked(self) -> None:
+        """Drop all held records, and return when no delivery is in flight."""
         tasks = self._end()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._note_failure(tasks)
@@ -81,55 +84,57 @@ class Runner:
         Deliver until `stop` is set.
 
         Raises:
-            Stopped: going on by itself would lose or double records.
+            Stopped: to continue would lose or double records.
         """
         try:
             while not stop.is_set():
                 await self.turn(source)
         finally:
-            await self.taken()
+            await self.revoked()
 
     async def turn(self, source: Source) -> None:
         """
         Do one round of the loop.
 
         Raises:
-            Stopped: a lane must not go on by itself; whatever else it raised is a bug.
+            Stopped: to continue would lose or double records. All other exceptions are bugs.
         """
-        crowded = self._make_room()
-        thirsty = [] if crowded else [p for p, lane in self._lanes.items() if lane.thirsty]
-        # No await between the fetch and this: what came belongs to the lanes that there are.
+        wanted = [p for p, lane in self._lanes.items() if lane.is_ready_for_more]
+        if self._is_held_bytes_max_reached():
+            self._complete_largest()
+            wanted = []
         try:
-            for partition, (records, reached) in (await source.fetch(thirsty)).items():
+            # No await between the fetch and the lanes: its records belong to the present lanes.
+            for partition, (records, reached) in (await source.fetch(wanted)).items():
                 if lane := self._lanes.get(partition):
                     lane.take(records, reached=reached)
         except OutOfRange as error:
             for partition, offset in error.offsets.items():
                 if lane := self._lanes.get(partition):
-                    lane.refuse(offset)
+                    lane.take_out_of_range(offset)
         for lane in self._lanes.values():
-            lane.stir()
-        self._turned_at = self._work.clock()
+            lane.turn()
+        self._turned_at = self._clock()
         if self._turned_at - self._measured_at >= GAUGES_S:
             self._measured_at = self._turned_at
             self._measure(source)
-        # Lanes go on, however much there is to be fetched.
+        # The lanes' tasks run, even if each fetch returns at once.
         await asyncio.sleep(0)
         self._raise_failure()
 
     def hanging(self) -> str | None:
-        """Say what hangs, None if nothing does. A sink that is away is waited for, not hanging."""
-        now = self._work.clock()
+        """Return which part hangs, None if none does. An unavailable sink does not hang."""
+        now = self._clock()
         if now - self._turned_at > TURN_S_MAX:
             return f"the loop has not turned for {now - self._turned_at:.0f} s"
         for lane in self._lanes.values():
-            if lane.handling_since is not None and now - lane.handling_since > HANDLING_S_MAX:
-                return f"a write of {lane.partition} has taken {now - lane.handling_since:.0f} s"
+            if lane.in_flight_since is not None and now - lane.in_flight_since > HANDLING_S_MAX:
+                return f"a write of {lane.partition} has taken {now - lane.in_flight_since:.0f} s"
         return None
 
     def alive(self) -> None:
-        """Note that the process is about to make a new client, which is no hanging."""
-        self._turned_at = self._work.clock()
+        """Note that the loop does not hang, although no turn follows for some time."""
+        self._turned_at = self._clock()
 
     def _end(self) -> list[asyncio.Task[None]]:
         tasks, self._tasks, self._lanes = self._tasks, {}, {}
@@ -137,21 +142,21 @@ class Runner:
             lane.end(task)
         return list(tasks.values())
 
-    def _make_room(self) -> bool:
-        """Tell whether nothing more may be held now; complete the largest batch that grows."""
-        if sum(lane.line.held for lane in self._lanes.values()) < self._held_bytes_max:
-            return False
-        max(self._lanes.values(), key=lambda lane: lane.line.growing).line.complete()
-        return True
+    def _is_held_bytes_max_reached(self) -> bool:
+        return sum(lane.queue.held_bytes for lane in self._lanes.values()) >= self._held_bytes_max
+
+    def _complete_largest(self) -> None:
+        """Complete the largest growing batch, so that it is delivered and makes room."""
+        max(self._lanes.values(), key=lambda lane: lane.queue.growing_bytes).queue.complete()
 
     def _raise_failure(self) -> None:
         self._note_failure(self._tasks.values())
         if any(task.cancelled() for task in self._tasks.values()):
-            # Not by us: the partition would stand still, and nothing would show it.
-            raise RuntimeError("a handler let a cancellation out that nobody asked for")
+            # Not by us. The partition would make no progress, and nothing would show it.
+            raise RuntimeError("a handler raised CancelledError, but its task was not cancelled")
         if isinstance(self._failed, KafkaError | OSError):
-            # Above it would pass for one of the client, or of a port.
-            raise RuntimeError(f"a handler let {self._failed!r} out") from self._failed  # noqa: TRY004
+            # The caller would take it for an error of the client, or of the admin port.
+            raise RuntimeError(f"a handler raised {self._failed!r}") from self._failed  # noqa: TRY004
         if self._failed is not None:
             raise self._failed
 
@@ -162,11 +167,11 @@ class Runner:
 
     def _measure(self, source: Source) -> None:
         lanes = self._lanes.values()
-        CONSUMER_HELD_BYTES.set(sum(lane.line.held for lane in lanes))
-        CONSUMER_PAUSED.set(sum(lane.away for lane in lanes))
+        CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
+        CONSUMER_PAUSED.set(sum(lane.is_paused for lane in lanes))
         lags = {lane: lane.lag(source.end(lane.partition)) for lane in lanes}
         CONSUMER_LAG.set(sum(lags.values()))
         now_s = time.time()
         CONSUMER_OLDEST_S.set(
-            max((lane.oldest_s(now_s, behind=lag > 0) for lane, lag in lags.items()), default=0.0)
+            max((lane.oldest_s(now_s, lags=lag > 0) for lane, lag in lags.items()), default=0.0)
         )

@@ -16,7 +16,7 @@ from support.kafka.parts import BODY_BYTES_MAX
 from consumers.runtime import dead_letters
 from consumers.runtime.batch import Partition
 from consumers.runtime.dead_letters import KafkaDeadLetters
-from consumers.runtime.group import kafka_source
+from consumers.runtime.group import join_group
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.source import Source
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -33,12 +33,12 @@ class Member:
     def __init__(self) -> None:
         self.partitions = asyncio.Event()
 
-    def given(self, _: Source, partitions: Sequence[Partition]) -> None:
+    def assigned(self, _: Source, partitions: Sequence[Partition]) -> None:
         """Note it."""
         if partitions:
             self.partitions.set()
 
-    async def taken(self) -> None:
+    async def revoked(self) -> None:
         """Hold nothing."""
 
 
@@ -70,7 +70,7 @@ async def test_a_member_leaves_no_task_behind(
     before = asyncio.all_tasks()
     member, partition = Member(), Partition(CALLBACKS.name, 0)
     async with contextlib.AsyncExitStack() as frozen_at_the_end:
-        async with kafka_source(
+        async with join_group(
             bootstrap_servers=own_kafka.address,
             group=group,
             topic=CALLBACKS.name,
@@ -107,7 +107,7 @@ async def test_a_dead_letter_is_given_up_in_time(
     with freezing:
         async with asyncio.timeout(20):
             with pytest.raises(Unavailable):
-                await letters.set_aside(
+                await letters.send(
                     P0, a_record(5), Rejected(5, "no"), attempts=1, first_failed_at_ms=1
                 )
         await nothing_left(before)

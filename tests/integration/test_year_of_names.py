@@ -22,7 +22,7 @@ from consumers.archive.consumer import Archive
 from consumers.archive.listing import PAGE_NAMES
 from consumers.archive.store import Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.lane import HANDLE_S
+from consumers.runtime.handler import HANDLE_S
 from ops.archive import expire
 from ops.demo.embedded import child
 

@@ -10,7 +10,7 @@ from support.builders import P0, a_callback, a_stored_batch
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Limits, Position, Record
-from consumers.runtime.line import Line
+from consumers.runtime.batch_queue import BatchQueue
 from ingress.settings import IngressSettings
 from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
@@ -151,26 +151,26 @@ def test_held_records_leave_once_and_in_order(
     gaps: list[int], records_max: int, bytes_max: int, portions: list[int]
 ) -> None:
     """However they arrive and wherever batches are cut; batches join without a gap."""
-    line = Line(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
-    line.begin(Position(0), recognize=False)
+    queue = BatchQueue(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
+    queue.begin(Position(0), recognize=False)
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]
     waiting = [Record(offset, 0, None, b"x" * (offset % 50), ()) for offset in offsets]
     left: list[int] = []
     ends_at = 0
     now = 0.0
-    while waiting or not line.idle or ends_at <= offsets[-1]:
+    while waiting or not queue.is_empty or ends_at <= offsets[-1]:
         portion = portions[int(now) % len(portions)]
         fetched, waiting = waiting[:portion], waiting[portion:]
         # A marker may follow, where the next record leaves room for one.
         behind = fetched[-1].offset + 1 if fetched else offsets[-1] + 1
         reached = max(behind, waiting[0].offset) if waiting else behind + portion
-        line.add(fetched, reached=reached, now=now)
+        queue.add(fetched, reached=reached, now=now)
         now += 1
-        while line.due(now):
-            batch = line.batch()
+        while queue.due(now):
+            batch = queue.first_batch()
             assert batch.begins_at == ends_at
             assert len(batch.records) <= records_max
             ends_at = batch.next_offset
             left += [record.offset for record in batch.records]
-            line.applied(batch, now)
+            queue.remove_applied(batch, now)
     assert left == offsets

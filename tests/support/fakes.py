@@ -209,11 +209,11 @@ class MemoryDeadLetters:
         # How many more calls fail.
         self.away = 0
 
-    async def set_aside(
+    async def send(
         self,
         _partition: Partition,
         record: Record,
-        _reason: Rejected,
+        _rejected: Rejected,
         *,
         attempts: int,
         first_failed_at_ms: int,

@@ -5,9 +5,10 @@ import asyncio
 from support.builders import P0, P1, a_record
 from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
+from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.lane import BATCH_AGE_S_MAX, POSTPONE_S_MAX
+from consumers.runtime.lane import BATCH_AGE_S_MAX
 from consumers.runtime.runner import Runner
 from schemas.telemetry import CONSUMER
 
@@ -51,7 +52,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questi
     source = FakeSource(topic, fetch_max=250)
     topic.records = {P0: [], P1: []}
     runner = Runner(name="outage", handler=sink, limits=LIMITS, dead_letters=set_aside, clock=clock)
-    runner.given(source, [P0, P1])
+    runner.assigned(source, [P0, P1])
     held: list[float] = []
     tasks: list[int] = []
     fetched: list[bool] = []
@@ -80,7 +81,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questi
     assert max(held) == max(held[: 2 * BEFORE])
     assert max(tasks) == max(tasks[:BEFORE])
     # Both partitions; the first waits are shorter, also once what is held has grown too old.
-    assert OUTAGE / POSTPONE_S_MAX <= sink.asked <= 2 * (OUTAGE / POSTPONE_S_MAX + 12)
+    assert OUTAGE / WAIT_S_MAX <= sink.asked <= 2 * (OUTAGE / WAIT_S_MAX + 12)
     sink.away = False
     for _ in range(2 * BEFORE):
         await second()
@@ -90,4 +91,4 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questi
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
     assert CONSUMER.get_sample_value("consumer_partitions_paused") == 0
     assert set_aside.offsets == []
-    await runner.taken()
+    await runner.revoked()

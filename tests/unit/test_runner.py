@@ -11,10 +11,12 @@ from support.builders import P0, P1, a_record, a_stored_record
 from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime import lane
+from consumers.runtime.backoff import WAIT_S, WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Record
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
-from consumers.runtime.handler import Stopped, Unavailable
-from consumers.runtime.lane import BATCH_AGE_S_MAX, HANDLE_S, POSTPONE_S, POSTPONE_S_MAX, RECHECK_S
+from consumers.runtime.handler import HANDLE_S, Stopped, Unavailable
+from consumers.runtime.lane import BATCH_AGE_S_MAX
+from consumers.runtime.positioning import RECHECK_S
 from consumers.runtime.runner import GAUGES_S, HANDLING_S_MAX, TURN_S_MAX, Runner
 from schemas.telemetry import CONSUMER
 
@@ -53,7 +55,7 @@ class Bench:
 
     def give(self, *partitions: Partition) -> None:
         """Assign partitions."""
-        self.runner.given(self.source, partitions)
+        self.runner.assigned(self.source, partitions)
 
     async def turn(self, times: int = 6) -> None:
         """Let the loop turn, then let what is held grow old."""
@@ -173,11 +175,11 @@ async def test_while_the_sink_is_unavailable_nothing_more_is_fetched() -> None:
     for _ in range(5):
         await bench.runner.turn(bench.source)
     assert bench.source.wanted == set()
-    bench.clock.now += POSTPONE_S
+    bench.clock.now += WAIT_S
     await bench.runner.turn(bench.source)
     await bench.runner.turn(bench.source)
     assert (bench.source.wanted, bench.sink.applied) == (set(), {})
-    bench.clock.now += 2 * POSTPONE_S
+    bench.clock.now += 2 * WAIT_S
     await bench.turn()
     assert bench.source.wanted == {P0}
     assert bench.sink.applied == {P0: list(range(10))}
@@ -239,7 +241,7 @@ async def test_what_was_set_aside_does_not_come_again_when_the_rest_has_to_wait(
     for _ in range(4):
         await bench.runner.turn(bench.source)
     assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
-    bench.clock.now += POSTPONE_S
+    bench.clock.now += WAIT_S
     await bench.turn()
     assert bench.dead_letters.offsets == [1]
     assert bench.sink.applied == {P0: [0, *range(2, 10)]}
@@ -293,7 +295,7 @@ async def test_what_is_not_packed_leaves_when_nothing_more_is_fetched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else it would wait for its age, however much there is to be read."""
-    monkeypatch.setattr(lane, "RAW_BYTES_MAX", 2000)
+    monkeypatch.setattr(lane, "UNPACKED_BYTES_MAX", 2000)
     bench = Bench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
     bench.give(P0)
     for _ in range(80):
@@ -329,9 +331,9 @@ async def test_the_brake_looks_at_the_last_records_alone() -> None:
     brake = Brake(1)
     for _ in range(3):
         brake.check("it is bad")
-        brake.set_aside()
+        brake.rejected()
         brake.applied(WINDOW_RECORDS)
-    brake.set_aside()
+    brake.rejected()
     brake.applied(WINDOW_RECORDS - 1)
     with pytest.raises(Braked, match="it is bad"):
         brake.check("it is bad")
@@ -345,7 +347,7 @@ async def test_a_record_that_waits_to_be_set_aside_counts_once() -> None:
     bench.dead_letters.away = 5
     bench.give(P0)
     for _ in range(6):
-        bench.clock.now += POSTPONE_S_MAX
+        bench.clock.now += WAIT_S_MAX
         await bench.turn()
     assert bench.dead_letters.offsets == [0]
     assert bench.sink.applied == {P0: [1, 2, 3]}
@@ -535,7 +537,7 @@ async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest()
     bench.give(P0)
     turning = asyncio.create_task(bench.turn())
     await entered.wait()
-    taking = asyncio.create_task(bench.runner.taken())
+    taking = asyncio.create_task(bench.runner.revoked())
     await asyncio.sleep(0)
     assert not taking.done()
     leave.set()
@@ -565,7 +567,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_bug() -> None:
     bench = Bench()
     bench.sink.failures = [asyncio.CancelledError()]  # type: ignore[list-item]  # no Exception
     bench.give(P0)
-    with pytest.raises(RuntimeError, match="cancellation"):
+    with pytest.raises(RuntimeError, match="CancelledError"):
         await bench.turn()
 
 

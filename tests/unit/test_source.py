@@ -11,11 +11,12 @@ from aiokafka import TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 
-from consumers.runtime import source as source_module
+from consumers.runtime import commits, kafka_source, log_identities
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import _Listener
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.source import KafkaSource, Source
+from consumers.runtime.kafka_source import KafkaSource
+from consumers.runtime.source import Source
 from schemas.topic_ids import TopicLog
 
 
@@ -36,7 +37,7 @@ async def test_a_client_that_never_joins_is_given_up(monkeypatch: pytest.MonkeyP
     client: Any = Nothing()
     source = KafkaSource(client)
     assert await source.fetch([]) == {}
-    monkeypatch.setattr(source_module, "REJOIN_S", -1)
+    monkeypatch.setattr(kafka_source, "REJOIN_S", -1)
     with pytest.raises(KafkaError, match="not joined"):
         await source.fetch([])
 
@@ -80,12 +81,12 @@ async def test_commits_go_on_after_a_rebalance_that_left_nothing_to_commit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else the client would be given up 20 s later, and join anew."""
-    monkeypatch.setattr(source_module, "COMMIT_PAUSE_S", 0)
+    monkeypatch.setattr(commits, "COMMIT_PAUSE_S", 0)
     client: Any = Committing()
     source = KafkaSource(client)
     async with source.in_background():
         source.commit(Partition("t", 0), 5)
-        source.forget()
+        source.left()
         for _ in range(3):
             await asyncio.sleep(0)
         source.commit(Partition("t", 0), 7)
@@ -98,10 +99,10 @@ async def test_commits_go_on_after_a_rebalance_that_left_nothing_to_commit(
 
 async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are more members than partitions: it waits for one to end."""
-    monkeypatch.setattr(source_module, "REJOIN_S", -1)
+    monkeypatch.setattr(kafka_source, "REJOIN_S", -1)
     client: Any = Nothing()
     source = KafkaSource(client)
-    source.is_member = True
+    source.joined()
     for _ in range(3):
         assert await source.fetch([]) == {}
 
@@ -121,12 +122,12 @@ async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCapture
     """It has no partition, and waits for somebody to make the topic."""
     client: Any = OfMissingTopic()
     source = KafkaSource(client)
-    source.is_member = True
+    source.joined()
     async with source.in_background():
         await asyncio.sleep(0)
         await source.fetch([])
     (said,) = caplog.messages
-    assert "the topic t is missing; make it with: hookline topics apply" in said
+    assert "topic t does not exist; create it with: hookline topics apply" in said
 
 
 class Member(Nothing):
@@ -146,11 +147,11 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def given(self, _: Source, __: Sequence[Partition]) -> None:
+    def assigned(self, _: Source, __: Sequence[Partition]) -> None:
         """Fail."""
         raise self.error
 
-    async def taken(self) -> None:
+    async def revoked(self) -> None:
         """Fail."""
         raise self.error
 
@@ -218,7 +219,7 @@ class Broker:
         self.topic_id = "one"
         self.fails = False
         self.answers = asyncio.Event()
-        monkeypatch.setattr(source_module, "topic_log", self.topic_log)
+        monkeypatch.setattr(log_identities, "topic_log", self.topic_log)
 
     async def topic_log(self, *_: object) -> TopicLog:
         """Return the topic as it is when the question comes."""
@@ -260,7 +261,7 @@ async def test_a_question_that_failed_is_asked_again(monkeypatch: pytest.MonkeyP
     broker.fails = True
     source = KafkaSource(cast("Any", client))
     now = time.monotonic()
-    with pytest.raises(Unavailable, match="the id of the topic t"):
+    with pytest.raises(Unavailable, match="the id of topic t"):
         await source.identity(Partition("t", 0), since=now)
     broker.fails = False
     assert (await source.identity(Partition("t", 0), since=now)).topic_id == "one"
@@ -283,5 +284,5 @@ async def test_a_client_that_ends_leaves_no_question_behind(
     async with source.in_background():
         asking = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
         await asyncio.sleep(0)
-    with pytest.raises(Unavailable, match="the client ends"):
+    with pytest.raises(Unavailable, match="the Kafka client is shutting down"):
         await asking

@@ -14,7 +14,7 @@ from support.fakes import MemoryDeadLetters
 
 from consumers.runtime.batch import Limits
 from consumers.runtime.dead_letters import KafkaDeadLetters
-from consumers.runtime.group import kafka_source
+from consumers.runtime.group import join_group
 from consumers.runtime.handler import Handler
 from consumers.runtime.runner import Runner
 from ingress.forward.forwarder import Forwarder
@@ -185,7 +185,7 @@ async def run_until(
     async with (
         asyncio.timeout(seconds),
         asyncio.TaskGroup() as tasks,
-        kafka_source(
+        join_group(
             bootstrap_servers=bootstrap_servers,
             group=group,
             topic=CALLBACKS.name,

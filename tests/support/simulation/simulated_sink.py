@@ -85,8 +85,8 @@ class FailingDeadLetters(MemoryDeadLetters):
         super().__init__()
         self._world = world
 
-    async def set_aside(self, *record: Any, **tried: Any) -> None:
+    async def send(self, *record: Any, **tried: Any) -> None:
         """Set it aside, or not."""
         if self._world.hit("not set aside"):
             raise Unavailable("no dead letters now")
-        await super().set_aside(*record, **tried)
+        await super().send(*record, **tried)

@@ -11,8 +11,8 @@ from support.simulation.simulated_sink import PackedList
 from support.simulation.simulated_world import Life, World
 
 from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import Handler, Rejected, Stopped
-from consumers.runtime.lane import DeadLetters
 from consumers.runtime.runner import Runner
 
 REBALANCE_S = 30.0
@@ -44,7 +44,7 @@ class Process:
     def holds(self) -> bool:
         """Whether it has fetched what is not in the sink."""
         lanes = self._runner._lanes.values()  # noqa: SLF001 - to have it sleep at the worst time
-        return any(not lane.line.idle for lane in lanes)
+        return any(not lane.queue.is_empty for lane in lanes)
 
     async def _run(self) -> None:
         """Do as `consumers.runtime.process` does."""
@@ -52,7 +52,7 @@ class Process:
             try:
                 await self._runner.run(self._source, self.stopping)
             except KafkaError:
-                await self._runner.taken()
+                await self._runner.revoked()
                 self._source = Source(self._topic, self.life)
             except Stopped as stopped:
                 self._judge(stopped)
@@ -100,10 +100,10 @@ class Process:
         if self.stopping.is_set():
             await asyncio.wait([self._task])
         elif share is None:
-            await self._runner.taken()
+            await self._runner.revoked()
         else:
             source.assign(share, generation)
-            self._runner.given(source, share)
+            self._runner.assigned(source, share)
 
 
 class Simulation:
@@ -227,9 +227,9 @@ class _RemoteDeadLetters:
         self._life = life
         self._dead_letters = dead_letters
 
-    async def set_aside(
-        self, partition: Partition, record: Record, reason: Rejected, **tried: Any
+    async def send(
+        self, partition: Partition, record: Record, rejected: Rejected, **tried: Any
     ) -> None:
         """Have it done."""
-        call = partial(self._dead_letters.set_aside, partition, record, reason, **tried)
+        call = partial(self._dead_letters.send, partition, record, rejected, **tried)
         await self._life.ask(call)

@@ -1,4 +1,4 @@
-"""Log that a consumer waits for Kafka: at the first error, then at a bounded rate."""
+"""The log of Kafka's outages: at the first error, then at a bounded rate."""
 
 import asyncio
 import logging
@@ -12,28 +12,28 @@ log = logging.getLogger(__name__)
 SAY_AGAIN_S = 60.0
 
 
-class Waiting:
+class KafkaOutageLog:
     """Logs that Kafka does not answer, why, and that it answers again; one for each process."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._clock = clock
         self._since: float | None = None
-        self._said_at = 0.0
+        self._logged_at = 0.0
         self._kinds: set[tuple[type, type]] = set()
 
     def failed(self, error: Exception) -> None:
-        """Log the first error of an outage, every new kind of error, and one each SAY_AGAIN_S."""
+        """Log the first error of an outage, each new kind of error, and one every SAY_AGAIN_S."""
         now = self._clock()
         kind = type(error), type(error.__cause__)
         if self._since is None:
             self._since = now
-        elif kind in self._kinds and now - self._said_at < SAY_AGAIN_S:
+        elif kind in self._kinds and now - self._logged_at < SAY_AGAIN_S:
             return
-        self._said_at = now
+        self._logged_at = now
         self._kinds.add(kind)
         log.warning(
-            "%s waits for Kafka, and goes on by itself when Kafka answers: %r; away for %.0f s",
+            "%s waits for Kafka and continues when Kafka answers: %r; outage_s=%.0f",
             self._name,
             error,
             now - self._since,
@@ -44,8 +44,8 @@ class Waiting:
     def answered(self) -> None:
         """Log the end of an outage, if there was one."""
         if self._since is not None:
-            away_s = self._clock() - self._since
-            log.warning("%s: Kafka answers again after %.0f s", self._name, away_s)
+            outage_s = self._clock() - self._since
+            log.warning("%s: Kafka answers again after %.0f s", self._name, outage_s)
         self._since = None
         self._kinds.clear()
 

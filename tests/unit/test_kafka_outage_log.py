@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from consumers.runtime.waiting import SAY_AGAIN_S, Waiting
+from consumers.runtime.kafka_outage_log import SAY_AGAIN_S, KafkaOutageLog
 
 
 def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
@@ -11,28 +11,28 @@ def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
 ) -> None:
     """With what is waited for, and for how long; of an hour of attempts every 2 s."""
     now_s = 0.0
-    waiting = Waiting("sync", clock=lambda: now_s)
-    waiting.answered()
+    outage_log = KafkaOutageLog("sync", clock=lambda: now_s)
+    outage_log.answered()
     assert caplog.messages == []
     for _ in range(1800):
-        waiting.failed(KafkaConnectionError("nobody listens"))
+        outage_log.failed(KafkaConnectionError("nobody listens"))
         now_s += 2.0
     assert "sync waits for Kafka" in caplog.messages[0]
     assert "nobody listens" in caplog.messages[0]
     assert 3600 / SAY_AGAIN_S - 1 <= len(caplog.messages) <= 3600 / SAY_AGAIN_S + 1
-    waiting.answered()
-    waiting.answered()
+    outage_log.answered()
+    outage_log.answered()
     assert caplog.messages[-1] == "sync: Kafka answers again after 3600 s"
     assert caplog.text.count("answers again") == 1
 
 
 def test_another_kind_of_error_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """And with its traceback, if no outage explains it."""
-    waiting = Waiting("sync", clock=lambda: 0.0)
-    waiting.failed(KafkaConnectionError("nobody listens"))
-    waiting.failed(TimeoutError())
+    outage_log = KafkaOutageLog("sync", clock=lambda: 0.0)
+    outage_log.failed(KafkaConnectionError("nobody listens"))
+    outage_log.failed(TimeoutError())
     unexplained = KafkaError("the client has failed")
     unexplained.__cause__ = KeyError((1, 0))
-    waiting.failed(unexplained)
-    waiting.failed(unexplained)
+    outage_log.failed(unexplained)
+    outage_log.failed(unexplained)
     assert [record.exc_info is not None for record in caplog.records] == [False, False, True]

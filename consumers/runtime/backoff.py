@@ -1,0 +1,74 @@
+"""Waits of one partition, measured in turns of the runner's loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from consumers.runtime.kafka_outage_log import SAY_AGAIN_S
+from schemas.telemetry import CONSUMER_RETRIES
+
+log = logging.getLogger(__name__)
+
+WAIT_S = 1.0
+WAIT_S_MAX = 30.0
+
+
+class Turns:
+    """The turns of the runner's loop, each of which follows a fetch."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._turned = asyncio.Event()
+
+    def turn(self) -> None:
+        """Wake the partition's task."""
+        self._turned.set()
+
+    async def next(self) -> None:
+        """Wait for the next turn, unless there has been one since the last wait."""
+        await self._turned.wait()
+        self._turned.clear()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for so many seconds, and for a turn after them."""
+        until = self._clock() + seconds
+        while self._clock() < until:
+            await self.next()
+
+
+class Backoff:
+    """Waits of 1 s, then 2, 4, … up to 30 s, until something succeeds."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._waits = 0
+        # From the first wait until a success, the partition fetches nothing.
+        self.is_paused = False
+
+    async def wait(self) -> None:
+        """Wait longer than the last time."""
+        CONSUMER_RETRIES.inc()
+        self.is_paused = True
+        seconds = min(WAIT_S * 2 ** min(self._waits, 10), WAIT_S_MAX)
+        self._waits += 1
+        await self._turns.wait(seconds)
+
+    def reset(self) -> None:
+        """Begin with the shortest wait the next time: something has succeeded."""
+        self._waits = 0
+        self.is_paused = False
+
+
+class RepeatedWarning:
+    """Logs warnings of a partition, at most one each SAY_AGAIN_S."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._logged_at = clock() - SAY_AGAIN_S
+
+    def log(self, text: str, *values: object) -> None:
+        """Log the warning, or drop it if the last one is too recent."""
+        now = self._clock()
+        if now - self._logged_at >= SAY_AGAIN_S:
+            self._logged_at = now
+            log.warning(text, *values)

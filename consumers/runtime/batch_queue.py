@@ -1,0 +1,176 @@
+"""The records of one partition that are fetched and not yet in the sink, as batches. Pure."""
+
+from collections import deque
+from collections.abc import Sequence
+
+from consumers.runtime.batch import Batch, Limits, Partition, Position, Record
+from consumers.runtime.continuity import check_last_record
+from consumers.runtime.pending_batch import PendingBatch
+
+
+class BatchQueue:
+    """
+    Batches that are complete, then the one that still grows. The first is delivered next.
+
+    The queue takes records only after `begin` has set the sink's position. The caller gives the
+    time, and nothing awaits.
+    """
+
+    def __init__(self, partition: Partition, limits: Limits) -> None:
+        self._partition = partition
+        self._limits = limits
+        self._is_begun = False
+        # The sink's position, at which the first batch begins.
+        self._position = Position(0)
+        # Whether the position's last record is still to be found in the topic.
+        self._must_recognize = False
+        self._complete: deque[PendingBatch] = deque()
+        self._growing: PendingBatch | None = None
+
+    def begin(self, position: Position, *, recognize: bool) -> None:
+        """
+        Take records from `position` on, all of topic `position.topic_id`; drop all held records.
+
+        Records before the position are dropped when they arrive: the sink has them. `recognize`:
+        the first record that arrives must be `position.last`, and no other record may follow before
+        the position.
+        """
+        self.clear()
+        self._is_begun = True
+        self._position = position
+        self._must_recognize = recognize
+
+    def clear(self) -> None:
+        """Drop all held records, and take none until `begin`."""
+        self._is_begun = False
+        self._complete.clear()
+        self._growing = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Return whether the queue takes records."""
+        return self._is_begun
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no record and no marker is held."""
+        return not self._complete and self._growing is None
+
+    @property
+    def next_offset(self) -> int | None:
+        """Return the offset that the sink expects next, None before `begin`."""
+        return self._position.next_offset if self._is_begun else None
+
+    @property
+    def applied_up_to(self) -> int | None:
+        """Return the offset before which the sink has all records; markers at the end count."""
+        batches = self._batches()
+        if batches and not any(batch.count for batch in batches):
+            return batches[-1].reached
+        return self.next_offset
+
+    @property
+    def first(self) -> PendingBatch | None:
+        """Return the batch that is delivered next, complete or not."""
+        return self._complete[0] if self._complete else self._growing
+
+    @property
+    def complete_count(self) -> int:
+        """Return how many batches are complete."""
+        return len(self._complete)
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of memory that all batches take."""
+        return sum(batch.held_bytes for batch in self._batches())
+
+    @property
+    def growing_bytes(self) -> int:
+        """Return the bytes of memory that the growing batch takes."""
+        return self._growing.held_bytes if self._growing else 0
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Return the bytes of memory that records take which are not packed."""
+        return sum(batch.unpacked_bytes for batch in self._batches())
+
+    def add(self, records: Sequence[Record], *, reached: int, now: float) -> None:
+        """
+        Append what a fetch returned. `reached`: the next fetch begins there, after all markers.
+
+        Raises:
+            Stopped: the topic does not have the last record that the sink has.
+        """
+        if not self._is_begun:
+            return
+        next_offset = self._position.next_offset
+        if self._must_recognize or (records and records[0].offset < next_offset):
+            self._recognize(records, reached)
+            records = [record for record in records if record.offset >= next_offset]
+        while records:
+            self._growing = self._growing or PendingBatch(now, records[0].offset)
+            records = records[self._growing.append(records, self._limits, now=now) :]
+            if records or self._growing.is_full(self._limits):
+                self.complete()
+        last = self._growing or (self._complete[-1] if self._complete else None)
+        if last is None and reached > next_offset:
+            last = self._growing = PendingBatch(now, reached, last_fetched_at=now)
+        if last is not None and reached > last.reached:
+            last.reached, last.last_fetched_at = reached, now
+
+    def _recognize(self, records: Sequence[Record], reached: int) -> None:
+        next_offset, last, _ = self._position
+        if last is None or (not records and reached <= last[0]):
+            return  # the last record has not been fetched yet
+        check_last_record(
+            self._partition, last, records, next_offset=next_offset, first=self._must_recognize
+        )
+        self._must_recognize = False
+
+    def due(self, now: float) -> PendingBatch | None:
+        """Return the first batch if it is complete, by its size or by its age."""
+        if self._growing and now - self._growing.first_fetched_at >= self._limits.age_s:
+            self.complete()
+        return self._complete[0] if self._complete else None
+
+    def complete(self) -> None:
+        """Complete the growing batch."""
+        if self._growing:
+            self._complete.append(self._growing)
+            self._growing = None
+
+    def next_to_pack(self, growing_bytes_min: int) -> PendingBatch | None:
+        """Return the first batch with unpacked records; a growing one needs so many bytes."""
+        for batch in self._batches():
+            if batch.records and (
+                batch is not self._growing or batch.unpacked_bytes >= growing_bytes_min
+            ):
+                return batch
+        return None
+
+    def first_batch(self) -> Batch:
+        """Return the first batch, which must be complete, as the handler gets it."""
+        next_offset, last, topic_id = self._position
+        first = self._complete[0]
+        return Batch(
+            partition=self._partition,
+            begins_at=next_offset,
+            reached=Position(first.reached, first.last or last, topic_id),
+            records=tuple(first.records),
+            packed=first.packed,
+        )
+
+    def halve_first(self) -> None:
+        """Replace the first batch, which has at least two records, by its halves."""
+        self._complete.extendleft(reversed(self._complete.popleft().halves()))
+
+    def remove_applied(self, batch: Batch, now: float) -> None:
+        """Remove the first batch after the sink has applied it as `batch`."""
+        pending = self._complete.popleft()
+        self._position = batch.reached
+        # Markers that arrived during the write: the sink's position is not after them.
+        if self.is_empty and pending.reached > batch.next_offset:
+            self._growing = PendingBatch(now, pending.reached, last_fetched_at=now)
+
+    def _batches(self) -> list[PendingBatch]:
+        return [*self._complete, *([self._growing] if self._growing else [])]

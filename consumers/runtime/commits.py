@@ -1,0 +1,97 @@
+"""Commits of the group's offsets, in the background. They are for lag tools alone."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from consumers.runtime.batch import Partition
+from schemas.client_parts import retrieve
+from schemas.clients import kafka_failures
+
+log = logging.getLogger(__name__)
+
+# aiokafka's search for the group's coordinator may never end after a broker's restart, while
+# fetches succeed. A client that could not commit for this long is replaced.
+FAILING_S_MAX = 20.0
+COMMIT_S = 5.0
+COMMIT_PAUSE_S = 0.5
+
+
+class Commits:
+    """Commits the last noted offset of each partition, all partitions in one request."""
+
+    def __init__(self, client: AIOKafkaConsumer) -> None:
+        self._client = client
+        self._noted: dict[TopicPartition, int] = {}
+        self._to_commit = asyncio.Event()
+        # The time since which commits have failed, None if they succeed.
+        self._failing_since: float | None = None
+
+    def note(self, partition: Partition, next_offset: int) -> None:
+        """Have `next_offset` committed soon."""
+        self._noted[TopicPartition(*partition)] = next_offset
+        self._to_commit.set()
+
+    def forget(self) -> None:
+        """Commit none of the noted offsets: the partitions are another member's."""
+        self._noted.clear()
+        self._failing_since = None
+
+    def check(self, now: float) -> None:
+        """
+        Check that commits have not failed for too long.
+
+        Raises:
+            KafkaError: the client has to be replaced.
+        """
+        if self._failing_since is not None and now - self._failing_since > FAILING_S_MAX:
+            raise KafkaError(f"no offset could be committed for {FAILING_S_MAX:g} s")
+
+    async def run(self) -> None:
+        """Commit noted offsets until cancelled. Failed commits are repeated with later offsets."""
+        while True:
+            await self._to_commit.wait()
+            self._to_commit.clear()
+            # Empty if the offsets were forgotten meanwhile.
+            if offsets := dict(self._noted):
+                await self._try(offsets)
+                await asyncio.sleep(COMMIT_PAUSE_S)
+
+    async def _try(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            with kafka_failures():
+                await self._commit(offsets)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("a partition has moved to another member: %r", error)
+            self.forget()
+        except (KafkaError, TimeoutError) as error:
+            self._note_failure(error)
+            self._to_commit.set()
+        else:
+            self._failing_since = None
+            for tp, offset in offsets.items():
+                if self._noted.get(tp) == offset:
+                    del self._noted[tp]
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        # In a task, so that no time-out cancels it: aiokafka would not clean up after its request,
+        # and asyncio would report an exception that was never retrieved.
+        committing = asyncio.create_task(self._client.commit(dict(offsets)))
+        committing.add_done_callback(retrieve)  # this task may be cancelled meanwhile
+        try:
+            await asyncio.wait((committing,), timeout=COMMIT_S)
+            if not committing.done():
+                self._note_failure(TimeoutError())
+                await asyncio.wait((committing,))
+            committing.result()
+        finally:
+            committing.cancel()
+
+    def _note_failure(self, error: Exception) -> None:
+        if self._failing_since is None:
+            log.info("offsets cannot be committed now; no record is affected: %r", error)
+            self._failing_since = time.monotonic()

@@ -1,0 +1,22 @@
+"""The parts of a consumer that all its partitions share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from consumers.runtime.batch import Limits
+from consumers.runtime.brake import Brake
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.handler import Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerParts:
+    """`rebuild`: an empty sink may begin although the group has committed an offset."""
+
+    name: str
+    handler: Handler
+    limits: Limits
+    dead_letters: DeadLetters
+    brake: Brake
+    rebuild: bool
+    clock: Callable[[], float]

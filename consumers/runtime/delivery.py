@@ -1,0 +1,137 @@
+"""
+One partition's batches, delivered to the handler one after the other.
+
+A batch that cannot be applied now is delivered again after a growing wait. A record that can never
+be applied goes to the dead-letter topic; if the handler does not name it, the batch is halved until
+the record is alone.
+"""
+
+import asyncio
+import logging
+import time
+
+from consumers.runtime.backoff import Backoff
+from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.batch_queue import BatchQueue
+from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.handler import HANDLE_S, Rejected, Unavailable
+from consumers.runtime.pending_batch import PendingBatch
+from consumers.runtime.source import Source
+from schemas.telemetry import (
+    CONSUMER_BATCHES,
+    CONSUMER_BYTES,
+    CONSUMER_RECORDS,
+    CONSUMER_SET_ASIDE,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Revoked(Exception):
+    """The partition has been revoked, and may be another member's now."""
+
+
+class Delivery:
+    """Hands the queue's first batch to the handler, and handles the outcome."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        source: Source,
+        parts: ConsumerParts,
+        queue: BatchQueue,
+        backoff: Backoff,
+    ) -> None:
+        self._partition = partition
+        self._source = source
+        self._parts = parts
+        self._queue = queue
+        self._backoff = backoff
+        # When the handler's call in flight began, by the runner's clock.
+        self.in_flight_since: float | None = None
+        self.is_revoked = False
+
+    async def deliver(self, pending: PendingBatch, batch: Batch) -> bool:
+        """
+        Hand `batch`, which is `pending` at the front of the queue, to the handler once.
+
+        Return whether it was applied. If not, the queue's first batch is to be delivered next.
+
+        Raises:
+            Elsewhere: the sink has another position; nothing was applied.
+            Stopped: a person has to decide.
+            Revoked: the partition was revoked during the call.
+        """
+        try:
+            await self._handle(batch)
+        except Rejected as rejected:
+            self._note_failure(pending)
+            self._backoff.reset()
+            await self._reject(pending, batch, rejected)
+        except (Unavailable, TimeoutError) as error:
+            self._note_failure(pending)
+            log.warning("%s waits with %s: %r", self._parts.name, self._partition, error)
+            await self._backoff.wait()
+        else:
+            if self.is_revoked:
+                raise Revoked
+            self._note_applied(pending, batch)
+            return True
+        return False
+
+    async def _handle(self, batch: Batch) -> None:
+        self.in_flight_since = self._parts.clock()
+        try:
+            async with asyncio.timeout(HANDLE_S):
+                await self._parts.handler.handle(batch)
+        finally:
+            self.in_flight_since = None
+
+    def _note_applied(self, pending: PendingBatch, batch: Batch) -> None:
+        self._queue.remove_applied(batch, self._parts.clock())
+        self._source.commit(self._partition, batch.next_offset)
+        self._parts.brake.applied(pending.count)
+        self._backoff.reset()
+        CONSUMER_RECORDS.inc(pending.count)
+        CONSUMER_BYTES.inc(pending.limit_bytes)
+        CONSUMER_BATCHES.inc()
+
+    def _note_failure(self, pending: PendingBatch) -> None:
+        if self.is_revoked:
+            raise Revoked
+        if not pending.attempts:
+            pending.first_failed_at_ms = time.time_ns() // 1_000_000
+        pending.attempts += 1
+
+    async def _reject(self, pending: PendingBatch, batch: Batch, rejected: Rejected) -> None:
+        """Halve the batch, or send the rejected record to the dead-letter topic."""
+        if rejected.offset is None and len(batch.records) > 1:
+            self._queue.halve_first()
+            return
+        record = _rejected_record(batch, rejected)
+        log.warning("%s/%d is rejected: %s", self._partition, record.offset, rejected)
+        self._parts.brake.check(str(rejected))
+        try:
+            await self._parts.dead_letters.send(
+                self._partition,
+                record,
+                rejected,
+                attempts=pending.attempts,
+                first_failed_at_ms=pending.first_failed_at_ms,
+            )
+        except Unavailable as error:
+            log.warning("%s waits with %s: %s", self._parts.name, self._partition, error)
+            await self._backoff.wait()
+            return
+        self._parts.brake.rejected()
+        CONSUMER_SET_ASIDE.inc()
+        # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
+        # record would be sent to the dead-letter topic again.
+        pending.remove(record.offset)
+
+
+def _rejected_record(batch: Batch, rejected: Rejected) -> Record:
+    found = [record for record in batch.records if rejected.offset in (None, record.offset)]
+    if len(found) != 1:
+        raise AssertionError(f"the handler rejects a record that it was not given: {rejected}")
+    return found[0]

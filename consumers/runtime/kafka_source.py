@@ -1,0 +1,244 @@
+"""A member's Kafka client as a `Source`."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.commits import Commits
+from consumers.runtime.handler import Unavailable
+from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.log_ends import LogEnds
+from consumers.runtime.log_identities import LogIdentities
+from consumers.runtime.source import Fetched, Identity, OutOfRange
+from schemas.client_parts import ended_part
+from schemas.clients import kafka_failures
+
+# Of all partitions together. More records would not stay in the processor's caches.
+FETCH_RECORDS = 1024
+POLL_MS = 200
+# While a partition is not ready for more: it may be ready in a moment.
+BUSY_POLL_MS = 10
+# aiokafka may never join its group after a broker's restart. A client that has not joined for this
+# long is replaced. It is longer than a rebalance may take, `group.REBALANCE_TIMEOUT_MS`.
+REJOIN_S = 40.0
+CALL_S = 10.0
+# The partition to fetch if none is wanted: the client must be polled to stay in its group.
+_NONE = TopicPartition("-", 0)
+
+
+class KafkaSource:
+    """Partitions are assigned paused, so that no record is fetched before `seek`."""
+
+    def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog | None = None) -> None:
+        self._client = client
+        self._commits = Commits(client)
+        self._ends = LogEnds(client, outage_log or KafkaOutageLog("the consumer"))
+        self._identities = LogIdentities(client)
+        self._fetched_at = time.monotonic()
+        self._bug: Exception | None = None
+        self._background: list[asyncio.Task[None]] = []
+
+    @contextlib.asynccontextmanager
+    async def in_background(self) -> AsyncIterator[None]:
+        """Commit, and ask for last offsets. Only a bug ends either; the next fetch raises it."""
+        self._background = [
+            asyncio.create_task(self._commits.run()),
+            asyncio.create_task(self._ends.run()),
+        ]
+        try:
+            yield
+        finally:
+            tasks = [*self._background, *self._identities.tasks]
+            for task in tasks:
+                task.cancel()
+            # The client is shut down next, so their errors do not matter.
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def joined(self) -> None:
+        """Note that the group has assigned partitions to this member, or none of them."""
+        self._ends.is_member = True
+
+    def left(self) -> None:
+        """Note that the partitions are revoked: commit nothing more of them."""
+        self._ends.is_member = False
+        self._commits.forget()
+
+    @contextlib.contextmanager
+    def noting_bug(self) -> Iterator[None]:
+        """Keep an exception for the next fetch, instead of raising it where aiokafka drops it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised by `raise_bug`
+            self._bug = self._bug or error
+
+    def raise_bug(self) -> None:
+        """
+        Raise the kept exception, once.
+
+        Raises:
+            RuntimeError: even for an exception that would look like an outage of Kafka.
+        """
+        bug, self._bug = self._bug, None
+        if bug is not None:
+            raise RuntimeError(f"the rebalance listener failed: {bug!r}") from bug
+
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+        """
+        Return the records of `partitions` that arrive within POLL_MS.
+
+        The client keeps one fetch of each other partition: `group.FETCH_BYTES`, or one batch of a
+        producer if that is larger.
+
+        Raises:
+            OutOfRange: the topic does not have an offset any more, or not yet.
+            KafkaError: the client has lost its group, or Kafka refused it; it has to be replaced.
+        """
+        now = time.monotonic()
+        self._check_client(now)
+        wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
+        all_wanted = len(partitions) == len(self._client.assignment())
+        try:
+            # aiokafka waits for the end of a rebalance without a time-out of its own.
+            with kafka_failures():
+                async with asyncio.timeout(CALL_S):
+                    fetched = await self._client.getmany(
+                        *wanted,
+                        timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
+                        max_records=FETCH_RECORDS,
+                    )
+        except TimeoutError:
+            fetched = None
+        except OffsetOutOfRangeError as error:
+            await self._raise_out_of_range(error)
+            return {}
+        # A client that has lost its group's coordinator may wait in `getmany`, or return at once.
+        if fetched is None or not self._ends.is_member:
+            if now - self._fetched_at > REJOIN_S:
+                raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
+            return {}
+        self._fetched_at = now
+        reached = await self._positions(wanted)
+        return {
+            Partition(*tp): Fetched(_records(fetched.get(tp, ())), position)
+            for tp, position in reached.items()
+        }
+
+    def _check_client(self, now: float) -> None:
+        """
+        Check that the client and the tasks in the background work; aiokafka does not report it.
+
+        Raises:
+            KafkaError: the client cannot commit, or one of its tasks has ended.
+        """
+        self.raise_bug()
+        for task in self._background:
+            if task.done():
+                task.result()
+        if (part := ended_part(self._client)) is not None:
+            name, error = part
+            raise KafkaError(f"the task of the client that {name} has ended: {error!r}") from error
+        self._commits.check(now)
+
+    async def _raise_out_of_range(self, error: OffsetOutOfRangeError) -> None:
+        offsets: Mapping[TopicPartition, int] = error.args[0]
+        # After a `seek`, the client may report the offset before it once more.
+        present = await self._positions(offsets)
+        refused = {Partition(*tp): at for tp, at in offsets.items() if present.get(tp) == at}
+        if refused:
+            raise OutOfRange(refused) from error
+
+    async def _positions(self, wanted: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        # Every partition was given a position on assignment, so this does not wait. If it did, the
+        # records that were fetched would be lost: then the client is replaced.
+        assigned = self._client.assignment()
+        try:
+            with kafka_failures():
+                async with asyncio.timeout(CALL_S):
+                    return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
+        except (TimeoutError, IllegalStateError) as error:
+            raise KafkaError("a partition has no position after a fetch") from error
+
+    def seek(self, partition: Partition, next_offset: int) -> None:
+        """Fetch from `next_offset` on; ignore a partition that was just revoked."""
+        with contextlib.suppress(IllegalStateError):
+            self._client.seek(TopicPartition(*partition), next_offset)
+            self._client.resume(TopicPartition(*partition))
+
+    def end(self, partition: Partition) -> int | None:
+        """Return the last stable offset, as of some seconds ago, None if it is unknown."""
+        return self._ends.end(partition)
+
+    async def committed(self, partition: Partition) -> int | None:
+        """
+        Return the group's committed offset, None if there is none.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        with _kafka_call("the committed offset"):
+            async with asyncio.timeout(CALL_S):
+                offset: int | None = await self._client.committed(TopicPartition(*partition))
+                return offset
+
+    async def beginning(self, partition: Partition) -> int:
+        """
+        Return the lowest offset that the partition has.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        return await _offset("the first offset", self._client.beginning_offsets, partition)
+
+    async def ending(self, partition: Partition) -> int:
+        """
+        Return the last stable offset.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        return await _offset("the last offset", self._client.end_offsets, partition)
+
+    async def identity(self, partition: Partition, *, since: float) -> Identity:
+        """Return the identity as `LogIdentities` does."""
+        return await self._identities.identity(partition, since=since)
+
+    def commit(self, partition: Partition, next_offset: int) -> None:
+        """Have `next_offset` committed soon, in the background."""
+        self._commits.note(partition, next_offset)
+
+
+def _records(fetched: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Record]:
+    return [Record(r.offset, r.timestamp, r.key, r.value or b"", r.headers) for r in fetched]
+
+
+async def _offset(
+    what: str,
+    ask: Callable[[list[TopicPartition]], Awaitable[Mapping[TopicPartition, int]]],
+    partition: Partition,
+) -> int:
+    tp = TopicPartition(*partition)
+    with _kafka_call(what):
+        async with asyncio.timeout(CALL_S):
+            return (await ask([tp]))[tp]
+
+
+@contextlib.contextmanager
+def _kafka_call(what: str) -> Iterator[None]:
+    try:
+        with kafka_failures():
+            yield
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"Kafka did not return {what}: {error!r}") from error

@@ -1,0 +1,70 @@
+"""Identities of partitions, as their leaders report them; its partitions share a request."""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
+from consumers.runtime.source import Identity
+from schemas.clients import kafka_failures
+from schemas.topic_ids import TopicLog, topic_log
+
+CALL_S = 10.0
+
+
+class LogIdentities:
+    """Keeps the last request to each leader, because its answer may serve other partitions."""
+
+    def __init__(self, client: AIOKafkaConsumer) -> None:
+        self._client = client
+        # By broker and topic: the time of the last request, and its answer.
+        self._requests: dict[tuple[int, str], tuple[float, asyncio.Task[TopicLog]]] = {}
+
+    @property
+    def tasks(self) -> Iterable[asyncio.Task[TopicLog]]:
+        """Return the requests, which have to be cancelled before the client ends."""
+        return [answer for _, answer in self._requests.values()]
+
+    async def identity(self, partition: Partition, *, since: float) -> Identity:
+        """
+        Return the identity that the partition's leader reported at `since` or later.
+
+        Raises:
+            Unavailable: Kafka does not answer, or has no such topic now.
+        """
+        client = self._client._client  # noqa: SLF001
+        leader = client.cluster.leader_for_partition(TopicPartition(*partition))
+        if leader is None or leader < 0:
+            raise Unavailable(f"Kafka reports no leader of {partition}")
+        requested_at, answer = self._requests.get((leader, partition.topic), (-1.0, None))
+        if answer is None or requested_at < since or _has_failed(answer):
+            answer = asyncio.create_task(_ask(client, leader, partition.topic))
+            answer.add_done_callback(_has_failed)  # its callers may have been cancelled
+            self._requests[leader, partition.topic] = time.monotonic(), answer
+        await asyncio.wait((answer,))
+        if answer.cancelled():
+            raise Unavailable("the Kafka client is shutting down")
+        try:
+            with kafka_failures():
+                found = answer.result()
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(
+                f"Kafka did not return the id of topic {partition.topic}: {error!r}"
+            ) from error
+        return Identity(
+            found.topic_id, (leader, found.epochs.get(partition.number), found.connection)
+        )
+
+
+async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:
+    async with asyncio.timeout(CALL_S):
+        return await topic_log(client, node_id, topic)
+
+
+def _has_failed(answer: asyncio.Task[TopicLog]) -> bool:
+    return answer.done() and (answer.cancelled() or answer.exception() is not None)

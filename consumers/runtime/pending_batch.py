@@ -1,0 +1,155 @@
+"""A batch that has not been applied yet: its records and its bounds. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from consumers.runtime.batch import Limits, PackedRecords, Record
+from schemas.event import place, received_at_s
+
+ORIGIN_CHARACTERS_MAX = 64
+
+
+class Weight(NamedTuple):
+    """Sizes of some records in bytes: as `Limits.bytes` counts them, and roughly in memory."""
+
+    limit_bytes: int
+    memory_bytes: int
+
+
+def weight(records: Sequence[Record]) -> Weight:
+    """Return the sizes of `records`."""
+    values = sum([len(record.value) for record in records])
+    headers = sum([len(record.headers) for record in records])
+    return Weight(
+        values + 32 * headers + 256 * len(records), values + 170 * headers + 350 * len(records)
+    )
+
+
+def record_id(record: Record) -> tuple[int, str, int]:
+    """Return offset, origin and sequence of `record`, in a form that every sink can store."""
+    origin, sequence = place(record.headers)
+    # A record that no ingress wrote may have an origin of any length.
+    return record.offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
+
+
+@dataclass(slots=True)
+class PendingBatch:
+    """
+    Consecutive records that will be one batch, or transaction markers without a record.
+
+    `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is
+    when an ingress received the first record, in seconds since 1970, None if its headers do not
+    say. `reached` is the offset after the records and the markers that followed them.
+    """
+
+    first_fetched_at: float
+    reached: int
+    # The last record, even if it was rejected: offset, origin and sequence.
+    last: tuple[int, str, int] | None = None
+    last_fetched_at: float = 0.0
+    received_at_s: float | None = None
+    records: list[Record] = field(default_factory=list)
+    # Has the records before `records`, if the handler packs them.
+    packed: PackedRecords | None = None
+    # Of all records, packed or not.
+    count: int = 0
+    limit_bytes: int = 0
+    # Of `records`.
+    unpacked_bytes: int = 0
+    # The period of the first record (`Limits.period_s`).
+    period: int = 0
+    # How often a batch with these records was not applied, and since when.
+    attempts: int = 0
+    first_failed_at_ms: int = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the bytes of memory that the batch takes."""
+        return self.unpacked_bytes + (self.packed.held_bytes if self.packed else 0)
+
+    def append(self, records: Sequence[Record], limits: Limits, *, now: float) -> int:
+        """Append as many of `records` as the limits allow, and return their number."""
+        if not self.count:
+            self.first_fetched_at, self.period = now, _period(records[0], limits)
+            self.received_at_s = received_at_s(records[0].headers)
+        fitting = records[: self._fitting_count(records, limits)]
+        limit_bytes, memory_bytes = weight(fitting)
+        if self.limit_bytes + limit_bytes > limits.bytes:
+            fitting = fitting[: self._filling_count(fitting, limits)]
+            limit_bytes, memory_bytes = weight(fitting)
+        if fitting:
+            self.records += fitting
+            self.count += len(fitting)
+            self.limit_bytes += limit_bytes
+            self.unpacked_bytes += memory_bytes
+            self.reached, self.last = fitting[-1].offset + 1, record_id(fitting[-1])
+            self.last_fetched_at = now
+        return len(fitting)
+
+    def is_full(self, limits: Limits) -> bool:
+        """Return whether a limit of size is reached."""
+        return self.count >= limits.records or self.limit_bytes >= limits.bytes
+
+    def _fitting_count(self, records: Sequence[Record], limits: Limits) -> int:
+        """Return how many of `records` the batch can take by their number and period."""
+        count = min(len(records), limits.records - self.count)
+        if limits.period_s is not None:
+            # Only later periods end a batch: if the broker's clock was set back, its records stay
+            # with their neighbours.
+            ends_ms = (self.period + 1) * limits.period_s * 1000
+            later = (i for i in range(count) if records[i].timestamp_ms >= ends_ms)
+            count = next(later, count)
+        return count
+
+    def _filling_count(self, records: Sequence[Record], limits: Limits) -> int:
+        """Return how many of `records`, at least one, bring the batch to its limit of bytes."""
+        limit_bytes = self.limit_bytes
+        for index, record in enumerate(records):
+            limit_bytes += weight((record,)).limit_bytes
+            if limit_bytes >= limits.bytes:
+                return index + 1
+        return len(records)
+
+    async def pack_into(self, packed: PackedRecords) -> None:
+        """Move the records into `packed`."""
+        self.packed = packed
+        records, unpacked_bytes = self.records, self.unpacked_bytes
+        self.records = []
+        await packed.add(records)
+        # More records may have been appended meanwhile.
+        self.unpacked_bytes -= unpacked_bytes
+
+    def remove(self, offset: int) -> None:
+        """Remove the record at `offset`; the batch still covers the same offsets."""
+        self.records = [record for record in self.records if record.offset != offset]
+        self.count = len(self.records)
+        self.limit_bytes, self.unpacked_bytes = weight(self.records)
+
+    def halves(self) -> tuple["PendingBatch", "PendingBatch"]:
+        """Return two batches with the records of this one, which has at least two."""
+        middle = len(self.records) // 2
+        first, second = self.records[:middle], self.records[middle:]
+        return (
+            # It does not reach up to the second half: a record between them may have been rejected.
+            self._part(first, reached=first[-1].offset + 1, last=record_id(first[-1])),
+            self._part(second, reached=self.reached, last=self.last),
+        )
+
+    def _part(
+        self, records: list[Record], *, reached: int, last: tuple[int, str, int] | None
+    ) -> "PendingBatch":
+        limit_bytes, unpacked_bytes = weight(records)
+        return replace(
+            self,
+            records=records,
+            reached=reached,
+            last=last,
+            count=len(records),
+            limit_bytes=limit_bytes,
+            unpacked_bytes=unpacked_bytes,
+        )
+
+
+def _period(record: Record, limits: Limits) -> int:
+    return 0 if limits.period_s is None else record.timestamp_ms // (limits.period_s * 1000)

@@ -1,0 +1,222 @@
+"""
+Where one partition continues: the sink's position, compared with Kafka's present topic.
+
+The sink is asked on assignment, after each refused write, and at intervals while the partition is
+idle. Kafka is asked for the topic's id before each write.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from consumers.runtime.backoff import Backoff, RepeatedWarning
+from consumers.runtime.batch import Partition, Position
+from consumers.runtime.batch_queue import BatchQueue
+from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
+from consumers.runtime.handler import HANDLE_S, Elsewhere, Stopped, Unavailable
+from consumers.runtime.source import Identity, Source
+
+log = logging.getLogger(__name__)
+
+# At this interval Kafka is asked whether the topic is still the same, and the sink of an idle
+# partition whether its position is. A write would show both, but after a topic was recreated, or a
+# sink was restored to an older state, the next record may come late.
+RECHECK_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkPosition:
+    """The sink's position, and the topic's identity and first offset when the sink was asked."""
+
+    position: Position
+    identity: Identity
+    beginning: int
+
+
+class Positioning:
+    """Finds the sink's position and has the partition's queue and fetches begin there."""
+
+    def __init__(
+        self,
+        partition: Partition,
+        source: Source,
+        parts: ConsumerParts,
+        queue: BatchQueue,
+        backoff: Backoff,
+    ) -> None:
+        self._partition = partition
+        self._source = source
+        self._parts = parts
+        self._queue = queue
+        self._backoff = backoff
+        self._warning = RepeatedWarning(parts.clock)
+        # The group's committed offset.
+        self.committed: int | None = None
+        # The topic's identity when the sink's position was compared with the topic.
+        self._identity: Identity | None = None
+        self._checked_at = parts.clock()
+        # The offset that Kafka does not have, of the last fetch and of the last such fetch since a
+        # batch was applied.
+        self.out_of_range: int | None = None
+        self._out_of_range_before: int | None = None
+
+    async def find_until_answered(self) -> SinkPosition:
+        """
+        Return the sink's position; retry as long as the sink or Kafka does not answer.
+
+        Raises:
+            Stopped: the topic in Kafka does not continue the position.
+        """
+        while True:
+            try:
+                found = await self._find()
+            except Unavailable as error:
+                self._warn_no_position(error)
+                await self._backoff.wait()
+            else:
+                self._backoff.reset()
+                return found
+
+    async def _find(self) -> SinkPosition:
+        """Return the sink's position; an empty sink begins where the topic does."""
+        # The order matters. An offset that was committed, or a record that was deleted, before the
+        # sink is asked was in the sink before that. Answers about a topic after its id are of that
+        # topic or of a later one.
+        identity = await self._source.identity(self._partition, since=self._parts.clock())
+        self.committed = await self._source.committed(self._partition)
+        beginning = await self._source.beginning(self._partition)
+        async with self._time_limit("did not return its position"):
+            position = await self._parts.handler.position(self._partition)
+        if position is None:
+            if not self._parts.rebuild:
+                check_not_emptied(self._parts.name, self._partition, self.committed)
+            position = await self._begin(Position(beginning, None, identity.topic_id))
+        check_topic(self._parts.name, self._partition, position, identity.topic_id)
+        ending = await self._source.ending(self._partition)
+        check_offsets(
+            self._parts.name, self._partition, position, beginning=beginning, ending=ending
+        )
+        return SinkPosition(position=position, identity=identity, beginning=beginning)
+
+    async def _begin(self, position: Position) -> Position:
+        """Have the sink begin at `position`; return where another member was quicker to begin."""
+        async with self._time_limit("did not store its first position"):
+            await self._parts.handler.begin(self._partition, position)
+            begun = await self._parts.handler.position(self._partition)
+        if begun is None:
+            raise Unavailable("the sink has no position although it has stored one")
+        return begun
+
+    def continue_at(self, found: SinkPosition) -> None:
+        """
+        Have the queue and the fetches begin at the sink's position.
+
+        Raises:
+            Stopped: the position is of another topic.
+        """
+        position, identity = found.position, found.identity
+        check_topic(self._parts.name, self._partition, position, identity.topic_id)
+        self.out_of_range = None
+        self._identity = identity
+        # A last record that retention has deleted cannot be compared.
+        recognize = position.last is not None and position.last[0] >= found.beginning
+        if position.topic_id is None and recognize:
+            # The id is known from here on: no batch is written before the last record is found.
+            position = position._replace(topic_id=identity.topic_id)
+        log.info("%s continues with %s at %s", self._parts.name, self._partition, position)
+        self._queue.begin(position, recognize=recognize)
+        # The last record is fetched again, to be compared.
+        first = position.last[0] if position.last and recognize else position.next_offset
+        self._source.seek(self._partition, first)
+        # The last owner may not have committed its last batch. Then an idle partition would seem to
+        # lag.
+        if position.next_offset > (self.committed or 0):
+            self._source.commit(self._partition, position.next_offset)
+
+    async def is_same_topic(self, *, since: float) -> bool:
+        """
+        Return whether the topic was the same at `since` or later; False if Kafka does not answer.
+
+        A client fetches by the topic's name, and does not notice that another topic has this name
+        now. So Kafka is asked for the id after the fetch: an id is never used again.
+
+        Raises:
+            Elsewhere: the topic is another one, or its log may have been truncated or restored
+                meanwhile. The sink's position has to be compared again with the topic's id and with
+                the record before the position.
+        """
+        try:
+            identity = await self._source.identity(self._partition, since=since)
+        except Unavailable as error:
+            self._warning.log("%s waits with %s: %s", self._parts.name, self._partition, error)
+            return False
+        if identity != self._identity:
+            raise Elsewhere(None)
+        return True
+
+    async def recheck(self) -> None:
+        """
+        Each RECHECK_S, ask Kafka for the topic again and, if nothing is held, the sink.
+
+        Raises:
+            Elsewhere: the topic is not the same, or the sink was restored to an older state.
+            Stopped: the topic was recreated, or restored from an older copy.
+        """
+        now = self._parts.clock()
+        if now - self._checked_at < RECHECK_S:
+            return
+        self._checked_at = now
+        if not self._queue.is_empty:
+            await self.is_same_topic(since=now)
+            return
+        next_offset = self._queue.next_offset
+        try:
+            found = await self._find()
+        except Unavailable as error:
+            self._warn_no_position(error)
+            return
+        if found.identity != self._identity:
+            raise Elsewhere(None)
+        # Records that were fetched meanwhile are held, not applied, so they change no position.
+        if found.position.next_offset != next_offset:
+            raise Elsewhere(found.position)
+
+    def check_range(self) -> None:
+        """
+        Check that Kafka had the offset at which the partition was to be fetched.
+
+        Raises:
+            Elsewhere: Kafka did not have it. Another member may have moved the sink's position.
+            Stopped: the sink was asked, and expects the same offset.
+        """
+        offset, self.out_of_range = self.out_of_range, None
+        if offset is None:
+            return
+        if offset == self._out_of_range_before:
+            raise Stopped(
+                f"The sink of {self._parts.name} expects {self._partition} at {offset}, which the "
+                "topic does not have. Either retention deleted records before they were in the "
+                "sink, or the topic was created again. To continue in silence would hide the loss; "
+                "see 'A consumer stops' in docs/runbook.md."
+            )
+        self._out_of_range_before = offset
+        raise Elsewhere(None)
+
+    def batch_applied(self) -> None:
+        """Note that the sink's position has moved on: Kafka had all offsets before it."""
+        self._out_of_range_before = None
+
+    def _warn_no_position(self, error: Unavailable) -> None:
+        text = "%s cannot find the position of its sink in %s: %s"
+        self._warning.log(text, self._parts.name, self._partition, error)
+
+    @contextlib.asynccontextmanager
+    async def _time_limit(self, failure: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(HANDLE_S):
+                yield
+        except TimeoutError as error:
+            raise Unavailable(f"the sink {failure} within {HANDLE_S:g} s") from error
