@@ -4,7 +4,8 @@ import pytest
 from support.simulation.relaxed_rules import NEEDED
 from support.simulation.simulated_archive import ArchiveRun, Rules
 
-SEEDS = 40
+# tests/integration/test_many_seeds.py runs thousands of seeds, and relaxes each rule.
+SEEDS = 16
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
@@ -13,9 +14,7 @@ def test_every_record_is_in_the_chain_exactly_once_whatever_fails(seed: int) -> 
     assert ArchiveRun(seed, Rules()).go().wrong == []
 
 
-@pytest.mark.parametrize(
-    "rule", ["named by the writer's clock", "the next begun before the last is confirmed"]
-)
-def test_without_a_rule_of_the_chain_records_are_lost_or_doubled(rule: str) -> None:
-    """So the simulation can tell; tests/integration/test_many_seeds.py relaxes all others, too."""
-    assert any(ArchiveRun(seed, NEEDED[rule]).go().broken for seed in range(99))
+def test_without_a_rule_of_the_chain_records_are_lost_or_doubled() -> None:
+    """The simulation detects a writer that names segments by its own clock."""
+    rules = NEEDED["named by the writer's clock"]
+    assert any(ArchiveRun(seed, rules).go().broken for seed in range(99))

@@ -28,7 +28,9 @@ scalars = (
     | st.integers(-(1 << 63), (1 << 64) - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-)
+)  # So that the commands of this file are spread over parallel test processes.
+PARTS = 4
+
 values = st.recursive(
     scalars,
     lambda inner: (
@@ -154,23 +156,27 @@ def stays_the_same(first: Sent, second: Sent) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-SEEN: Counter[str] = Counter()
-
-
-@pytest.mark.parametrize("command", [*SAMPLES, *UNKNOWN])
-def test_requests_that_differ_in_one_field_have_different_ids(command: str) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_requests_that_differ_in_one_field_have_different_ids(
+    part: int, scaled: Callable[..., int], say: Callable[[str], None]
+) -> None:
     """Any field, nested ones and the URL's too; a message that is reported again has its own."""
+    seen: Counter[str] = Counter()
+    commands = [*SAMPLES, *UNKNOWN][part::PARTS]
+    for command in commands:
 
-    @settings(max_examples=settings().max_examples * 2 // 5)
-    @given(pairs(command))
-    def check(pair: tuple[Sent, Sent, Path]) -> None:
-        first, second, path = pair
-        same = stays_the_same(first, second)
-        assert (first.id(1) == second.id(2)) is same, path
-        assert (first.digest() == second.digest()) is same, path
-        SEEN["repeats of a message" if same else "different events"] += 1
+        @settings(max_examples=scaled(12))
+        @given(pairs(command))
+        def check(pair: tuple[Sent, Sent, Path]) -> None:
+            first, second, path = pair
+            same = stays_the_same(first, second)
+            assert (first.id(1) == second.id(2)) is same, path
+            assert (first.digest() == second.digest()) is same, path
+            seen["repeats of a message" if same else "different events"] += 1
 
-    check()
+        check()
+    assert seen["different events"] > len(commands)
+    say(f"{len(commands)} commands: {', '.join(f'{count} {kind}' for kind, count in seen.items())}")
 
 
 @given(st.sampled_from([*SAMPLES, *UNKNOWN]), st.data())
@@ -183,10 +189,3 @@ def test_a_repeated_request_has_the_id_of_the_first(command: str, data: st.DataO
     timeless = Sent("New.Command", {key: document[key] for key in document if key != "EventTime"})
     if not timeless.document.get("Events"):
         assert timeless.id(1) != timeless.id(2)
-    SEEN["repeated requests"] += 1
-
-
-def test_counts(say: Callable[[str], None]) -> None:
-    """Say how many pairs were looked at, over how many commands."""
-    what = ", ".join(f"{number} {name}" for name, number in SEEN.items())
-    say(f"{len(SAMPLES)} known and {len(UNKNOWN)} unknown commands: {what}")

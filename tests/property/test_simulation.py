@@ -3,7 +3,8 @@
 import pytest
 from support.simulation.simulated_run import Run
 
-SEEDS = 120
+# tests/integration/test_many_seeds.py runs thousands of seeds.
+SEEDS = 40
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -11,7 +11,7 @@ def test_a_topic_that_changes_is_never_mixed_with_the_one_that_was(
 ) -> None:
     """All processes stop with the reason, or, where the sink was not past the copy, go on."""
     faults: Counter[str] = Counter()
-    seeds = scaled(40)
+    seeds = scaled(25)
     for seed in range(seeds):
         run = TopicRun(seed).go()
         assert run.wrong == [], f"seed {seed}: {run.wrong}"

@@ -32,7 +32,7 @@ def use_factor(factor: int) -> None:
     # One profile for people and CI: derandomized, so that a red run can be repeated.
     settings.register_profile(
         "house",
-        max_examples=scaled(100),
+        max_examples=scaled(30),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow],

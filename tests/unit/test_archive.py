@@ -177,27 +177,31 @@ KILLED = """
 import asyncio, os, sys
 from consumers.archive import store
 
-if sys.argv[3] == "scratch":
+# The child writes as if O_TMPFILE did not exist. Each process has an archive of its own.
+with_o_tmpfile, without, segment = sys.argv[1:]
+if child := os.fork():
+    os.waitpid(child, 0)
+else:
     store._UNNAMED = 0
 os.link = lambda *_, **__: os.kill(os.getpid(), 9)
-asyncio.run(store.open_store(sys.argv[1]).create(sys.argv[2], b"whole"))
+opened = store.open_store(with_o_tmpfile if child else without, make=True)
+asyncio.run(opened.create(segment, b"whole"))
 """
 
 
-@pytest.mark.parametrize(("way", "left"), [("unnamed", 0), ("scratch", 1)])
-async def test_what_a_killed_writer_leaves_is_no_segment(
-    store: Store, tmp_path: Path, way: str, left: int
-) -> None:
-    """Right before its segment has a name; where files without one are possible it is nothing."""
-    archive = tmp_path / "archive"
-    command = [sys.executable, "-c", KILLED, str(archive), A_NAME, way]
+async def test_a_killed_writer_leaves_no_segment(tmp_path: Path) -> None:
+    """It is killed right before its segment has a name; without O_TMPFILE a dot-file is left."""
+    with_o_tmpfile, without = tmp_path / "one", tmp_path / "other"
+    command = [sys.executable, "-c", KILLED, str(with_o_tmpfile), str(without), A_NAME]
     killed = await asyncio.create_subprocess_exec(*command)
     assert await killed.wait() == -signal.SIGKILL
-    assert len(list((archive / A_NAME).parent.iterdir())) == left
-    assert await store.partitions() == [P0._replace(topic="t")]
-    assert await store.names(P0._replace(topic="t")) == []
-    await store.create(A_NAME, b"by its successor")
-    assert await store.names(P0._replace(topic="t")) == [A_NAME]
+    for archive, left in ((with_o_tmpfile, 0), (without, 1)):
+        store = open_store(str(archive))
+        assert len(list((archive / A_NAME).parent.iterdir())) == left
+        assert await store.partitions() == [P0._replace(topic="t")]
+        assert await store.names(P0._replace(topic="t")) == []
+        await store.create(A_NAME, b"by its successor")
+        assert await store.names(P0._replace(topic="t")) == [A_NAME]
 
 
 async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
