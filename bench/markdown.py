@@ -1,4 +1,4 @@
-"""Tables, verdicts and their place on the page, for every benchmark."""
+"""Format questions, tables and goals as Markdown, and write them into bench/README.md."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,13 +13,18 @@ _MET = {True: "met", False: "**not met**", None: "not measured"}
 
 
 def write(page: Path, name: str, figures: str) -> None:
-    """Put the figures between the page's marks of that name, in place of those that were there."""
+    """Replace what is between the comments `name` and `/name` of the page by `figures`."""
     between = re.compile(f"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)", re.DOTALL)
     page.write_text(between.sub(lambda _: f"\n{figures}\n", page.read_text()))
 
 
+def question(title: str, setting: str) -> Iterator[str]:
+    """Yield the lines that introduce a table: the question, and how it was measured."""
+    yield from (f"### {title}", "", setting, "")
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield the lines of a table, its first column of words, and an empty one."""
+    """Yield the lines of a table and an empty line; all columns but the first hold numbers."""
     yield f"| {' | '.join(heads)} |"
     yield f"| {' | '.join('---' if at == 0 else '---:' for at in range(len(heads)))} |"
     for row in rows:
@@ -28,7 +33,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def spread(runs: Sequence[Run], figure: Callable[[Run], float], form: str) -> str:
-    """Return the median of a figure over rounds, with least and most if there are several."""
+    """Return the median over all rounds, with minimum and maximum if there are several rounds."""
     values = [figure(run) for run in runs]
     middle = format(median(runs, figure), form)
     if len(values) == 1:
@@ -37,7 +42,7 @@ def spread(runs: Sequence[Run], figure: Callable[[Run], float], form: str) -> st
 
 
 def counted(*, expected: int, records: int, different: int, unexpected: str) -> str:
-    """Return how many records there are, and what is wrong with that."""
+    """Return the number of records, and how many are missing, repeated or unexpected."""
     faults = [
         *([f"**{expected - different:,} missing**"] if different < expected else []),
         *([f"**{records - different:,} repeats**"] if records > different else []),
@@ -46,11 +51,9 @@ def counted(*, expected: int, records: int, different: int, unexpected: str) -> 
     return ", ".join([f"{records:,}", *faults])
 
 
-def verdicts(goals: Iterable[Goal]) -> Iterator[str]:
-    """Yield the table of goals."""
-    yield "Goals:"
-    yield ""
-    yield from table(
+def verdicts(goals: Iterable[Goal]) -> str:
+    """Return the table of goals and whether each is met. It is printed, not put on the page."""
+    lines = table(
         ["goal", "wanted", "measured", ""],
         [
             [
@@ -62,3 +65,4 @@ def verdicts(goals: Iterable[Goal]) -> Iterator[str]:
             for goal in goals
         ],
     )
+    return "\n".join(["Goals:", "", *lines])

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from bench.archive.goals import Results
+from bench.archive.goals import Results, goals
 from bench.archive.preload import preload
 from bench.archive.readers import BY_NAME, Task
 from bench.archive.reading import measure
 from bench.archive.tables import line, markdown
 from bench.command import PAGE, broker, directory_option, names, numbers, say, write_option
 from bench.machine import this_machine
-from bench.markdown import write
+from bench.markdown import verdicts, write
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 SCENARIOS = ("sizes",)
@@ -107,6 +107,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
         results = Bench(plan=plan, directory=where, kafka=kafka).run()
         figures = markdown(results, this_machine(where), rounds=plan.rounds)
     click.echo(figures)
+    click.echo(verdicts(goals(results)))
     if writes:
         write(PAGE, "archive", figures)
     if results.wrong:

@@ -1,35 +1,34 @@
-"""The archive's figures as Markdown."""
+"""Format the results of the archive benchmark as Markdown, one table for each question."""
 
 from collections.abc import Iterator
 
-from bench.archive.goals import Results, further_us, goals
+from bench.archive.goals import Results, further_us
 from bench.archive.readers import READERS
 from bench.archive.reading import Run
 from bench.ingress.goals import median
 from bench.machine import Machine
-from bench.markdown import counted, spread, table, verdicts
+from bench.markdown import counted, question, spread, table
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int) -> str:
-    """Return every table that there are figures for."""
+    """Return a table for each question that was measured."""
     return "\n".join(
         [
             f"{machine}.",
             (
-                f"Medians of {rounds} runs; least and most in parentheses."
+                f"Medians of {rounds} runs; minimum and maximum in parentheses."
                 if rounds > 1
                 else "One run each."
             ),
             "",
             *_readers(results),
             *_sizes(results),
-            *verdicts(goals(results)),
         ]
     )
 
 
 def line(run: Run) -> str:
-    """Return one run in one line, for people who watch."""
+    """Return one run as one line of progress."""
     return (
         f"{run.reader}, {run.records:,} records: {run.per_s:,.0f}/s, {run.cpu_us:.1f} us, "
         f"{run.rss_mib:.0f} MiB, archived {_archived(run)}; "
@@ -38,8 +37,10 @@ def line(run: Run) -> str:
 
 
 def _readers(results: Results) -> Iterator[str]:
-    yield f"A topic of {results.records:,} records:"
-    yield ""
+    yield from question(
+        "How fast are records archived, and at what cost?",
+        f"A topic of {results.records:,} records.",
+    )
     yield from table(
         ["reader", "records/s", "CPU µs", "RSS MiB", "archived", "Kafka µs", "others %"],
         [
@@ -89,8 +90,9 @@ def _sizes(results: Results) -> Iterator[str]:
         for size in results.sizes
         for runs in [results.of("hookline", size)]
     ]
-    yield "`hookline` over topics of several sizes:"
-    yield ""
+    yield from question(
+        "Does the cost of a record grow with the backlog?", "`hookline` on topics of several sizes."
+    )
     yield from table(
         ["records", "runs", "CPU s", "CPU µs", "a further one's µs", "RSS MiB", "archived"], rows
     )

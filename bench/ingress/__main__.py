@@ -11,12 +11,12 @@ from bench.command import PAGE, broker, directory_option, names, numbers, say, w
 from bench.ingress import outage
 from bench.ingress.compression import compressions
 from bench.ingress.faults import faults
-from bench.ingress.goals import CONNECTIONS, Results, median
+from bench.ingress.goals import CONNECTIONS, Results, goals, median
 from bench.ingress.measure import Load, measure
 from bench.ingress.servers import BY_NAME, running
 from bench.ingress.tables import line, markdown
 from bench.machine import this_machine
-from bench.markdown import write
+from bench.markdown import verdicts, write
 from bench.topic import Tail
 from ops.demo.embedded.kafka import EmbeddedKafka
 
@@ -149,6 +149,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
         results = bench.run()
         figures = markdown(results, this_machine(where), rounds=plan.rounds, seconds=plan.seconds)
     click.echo(figures)
+    click.echo(verdicts(goals(results)))
     if writes:
         write(PAGE, "ingress", figures)
     if results.missing:

@@ -1,24 +1,24 @@
-"""The ingress's figures as Markdown."""
+"""Format the results of the ingress benchmark as Markdown, one table for each question."""
 
 from collections.abc import Iterator
 
 from bench.ingress.faults import KAFKA_DOWN_S, RATE, UNTIL_SERVER_KILLED_S
-from bench.ingress.goals import Results, goals, median
+from bench.ingress.goals import Results, median
 from bench.ingress.measure import Figures
 from bench.ingress.servers import SERVERS
 from bench.machine import Machine
-from bench.markdown import counted, spread, table, verdicts
+from bench.markdown import counted, question, spread, table
 
 UNEXPECTED = "without an OK"
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
-    """Return every table that there are figures for."""
+    """Return a table for each question that was measured."""
     return "\n".join(
         [
             f"{machine}.",
             (
-                f"Medians of {rounds} runs of {seconds:g} s; least and most in parentheses."
+                f"Medians of {rounds} runs of {seconds:g} s; minimum and maximum in parentheses."
                 if rounds > 1
                 else f"One run of {seconds:g} s each."
             ),
@@ -28,13 +28,12 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
             *_outage(results),
             *_faults(results),
             *_compression(results),
-            *verdicts(goals(results)),
         ]
     )
 
 
 def line(run: Figures) -> str:
-    """Return one run in one line, for people who watch."""
+    """Return one run as one line of progress."""
     report, cost = run.report, run.cost
     return (
         f"{run.server}, {run.connections} connections: {report.ok_per_s:,.0f} OK/s, "
@@ -52,8 +51,10 @@ def _closed(results: Results) -> Iterator[str]:
         if (runs := results.of(server.name, connections))
     ]
     if rows:
-        yield "As fast as answers come:"
-        yield ""
+        yield from question(
+            "How many callbacks a second does one process answer, and at what cost?",
+            "Each connection sends its next request when the answer arrives.",
+        )
         yield from table(
             [
                 *("connections", "server", "OK/s", "CPU µs", "p50 ms", "p99 ms", "RSS MiB"),
@@ -114,8 +115,11 @@ def _half_load(results: Results) -> Iterator[str]:
         )
     ]
     rate = results.half_load[0].rate
-    yield f"`hookline` at half load, {rate:,.0f} requests/s, latency from when each was due:"
-    yield ""
+    yield from question(
+        "How long does an answer take, with Kafka and without?",
+        f"`hookline` at {rate:,.0f} requests/s, half of its maximum. Latency counts from the "
+        "moment when each request was due.",
+    )
     yield from table(
         ["Kafka", "p50 ms", "p99 ms", "largest ms", "RSS MiB", "OK", "not OK", "in Kafka"], rows
     )
@@ -132,8 +136,10 @@ def _outage(results: Results) -> Iterator[str]:
     if outage is None:
         return
     caught_up = "not in time" if outage.caught_up_s is None else f"{outage.caught_up_s:.1f}"
-    yield f"`hookline` started with Kafka down, {outage.rate:,.0f} requests/s throughout:"
-    yield ""
+    yield from question(
+        "How fast does it catch up after an outage of Kafka?",
+        f"`hookline` is started while Kafka is down; {outage.rate:,.0f} requests/s throughout.",
+    )
     yield from table(
         [
             "Kafka down s",
@@ -165,11 +171,11 @@ def _outage(results: Results) -> Iterator[str]:
 
 def _faults(results: Results) -> Iterator[str]:
     if results.faults:
-        yield (
-            f"{RATE:g} callbacks/s; `kill -9` of Kafka for {KAFKA_DOWN_S:g} s and of the server "
-            f"{UNTIL_SERVER_KILLED_S:g} s after it, later of the server again with Kafka up:"
+        yield from question(
+            "Which callbacks that were answered OK are lost when Kafka and the server are killed?",
+            f"{RATE:g} callbacks/s; `kill -9` of Kafka for {KAFKA_DOWN_S:g} s, of the server "
+            f"{UNTIL_SERVER_KILLED_S:g} s after that, and later of the server again with Kafka up.",
         )
-        yield ""
         yield from table(
             ["server", "sent", "answered OK", "answered OK and lost", "twice in Kafka"],
             [
@@ -181,8 +187,9 @@ def _faults(results: Results) -> Iterator[str]:
 
 def _compression(results: Results) -> Iterator[str]:
     if results.compression:
-        yield "A record in the forwarder's batches, by codec:"
-        yield ""
+        yield from question(
+            "What does compression cost?", "Each record in the forwarder's batches, by codec."
+        )
         yield from table(
             ["codec", "CPU µs", "bytes"],
             [
