@@ -9,7 +9,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check check-fast unit contract integration e2e bench-ingress \
-  bench-archive format pin clean
+  bench-archive docs-configuration format pin clean
 
 help:  ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -66,6 +66,9 @@ bench-archive: setup  ## measure the archive beside other readers of a real topi
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt
 	@touch $@
+
+docs-configuration: setup  ## write docs/configuration.md from the settings
+	$(BIN)/python -m ops.configuration > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
 format: setup  ## put the code into the house's form
 	$(BIN)/ruff format .

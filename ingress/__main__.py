@@ -1,16 +1,13 @@
-"""One ingress process: `python -m ingress`, told by INGRESS_* and HOOKLINE_* what to do."""
+"""`python -m ingress` receives callbacks by HTTP, stores them on disk and writes them to Kafka."""
 
 import asyncio
-import contextlib
 import gc
 import logging
-import os
 import resource
-import sys
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
-import uvloop
 from aiohttp import web
 
 from ingress import admin
@@ -22,11 +19,11 @@ from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.directory import take
-from ingress.spool.disk import Broken, Full
+from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
-from schemas.process import log_to_stderr, stop_on_signals
-from schemas.settings import Faults, Shared, listed, read
+from schemas.process import run_process, stop_on_signals
+from schemas.settings import Faults, Shared
 
 log = logging.getLogger("ingress")
 
@@ -40,11 +37,12 @@ GC_THRESHOLDS = (20_000, 50, 100)
 
 async def serve(
     shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
-) -> str:
+) -> None:
     """
     Receive and forward until SIGTERM or SIGINT; what is still spooled then stays spooled.
 
-    Returns why it ended: "" by a signal, else what is wrong with the spool's file.
+    Raises:
+        Corrupt: the spool's file is damaged. The next start verifies it and moves it away.
     """
     stop = stop_on_signals()
 
@@ -108,7 +106,8 @@ async def serve(
         if closed:
             spool.close()
     log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
-    return corrupt
+    if corrupt:
+        raise Corrupt(corrupt)
 
 
 async def _first(
@@ -147,33 +146,38 @@ def _connections_max(wanted: int) -> int:
     return wanted
 
 
-def main() -> None:
-    """Start, or say everything that keeps the process from starting and exit with 1."""
-    if sys.argv[1:]:
-        print(f"{__doc__}\n\n{listed(IngressSettings, 'INGRESS_')}\n\nSee docs/configuration.md.")  # noqa: T201
-        sys.exit(0 if sys.argv[1] in ("-h", "--help") else 2)
+def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None]:
+    """
+    Read the file of secrets and take a spool; return the coroutine that serves.
+
+    Raises:
+        Faults: the process cannot start.
+        Corrupt: a spool cannot be read.
+    """
     try:
-        shared, settings = read(IngressSettings, "INGRESS_", os.environ)
         authenticator = Authenticator(
             settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
         )
-    except Faults as faults:
-        sys.exit(f"The ingress cannot start:\n{faults}")
     except UnusableFile as unusable:
-        sys.exit(f"The ingress cannot start:\n  - INGRESS_SECRETS_FILE: {unusable}")
-    log_to_stderr(shared)
-    log.info("%r %r", shared, settings)
+        raise Faults(f"INGRESS_SECRETS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-        corrupt = uvloop.run(serve(shared, settings, authenticator, spool))
     except (OSError, Broken, Full) as error:
-        sys.exit(f"The ingress cannot start:\n  - {error}")
-    if corrupt:
-        # The next start verifies the file and sets it aside.
-        sys.exit(f"The ingress ends: {corrupt}")
+        raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
+    return serve(shared, settings, authenticator, spool)
+
+
+def main() -> None:
+    """Run an ingress process."""
+    run_process(
+        "The ingress",
+        __doc__,
+        {"INGRESS_": IngressSettings},
+        start,
+        ends=(Broken, Full, Corrupt),
+    )
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        main()
+    main()

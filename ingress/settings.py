@@ -1,9 +1,11 @@
-"""INGRESS_*: what one ingress process is told; docs/configuration.md explains each."""
+"""The settings of one ingress process."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from schemas.setting import Format, Port, Range
 from schemas.settings import BODY_BYTES_LIMIT
 from schemas.topics import record_bytes_max
 
@@ -11,52 +13,108 @@ from schemas.topics import record_bytes_max
 WAITING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
 
 
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngressSettings:
-    """Every bound has its unit in its name."""
+    """INGRESS_*: one ingress process, `python -m ingress`."""
 
-    spool_dir: Path
-    sdkappids: tuple[str, ...] = ()
-    secrets_file: Path | None = None
-    sign_window_s: float = 60.0
-    host: str = "0.0.0.0"  # noqa: S104 - senders come from outside; the gateway stands before it
-    port: int = 8080
-    path: str = "/"
-    admin_host: str = "127.0.0.1"
-    admin_port: int = 8081
-    spool_bytes_max: int = 2 << 30
-    waiting_bytes_max: int = 64 << 20
-    waiting_rows_max: int = 20_000
-    connections_max: int = 12_000
-    keepalive_s: float = 600.0
-    body_s: float = 10.0
-    unready_s: float = 3.0
+    spool_dir: Annotated[
+        Path,
+        "Directory of the spools; created if it is absent. It must be on a local disk: network "
+        "file systems do not keep the promises of `flock` and fsync.",
+    ]
+    sdkappids: Annotated[
+        tuple[Annotated[str, Format("a decimal number", _is_decimal)], ...],
+        "SdkAppids of the apps whose callbacks are accepted, in addition to those in the file of "
+        "secrets; any other SdkAppid is answered 403. May be empty if there is such a file.",
+    ] = ()
+    secrets_file: Annotated[
+        Path | None,
+        "File with the tokens of the apps: at most 1 MiB, at most 4 tokens an app. A change is "
+        "applied within 2 s. An unusable file ends the process with exit code 1 at the start; "
+        "later, the former content stays in force and `secrets_fault` in `/status` says why.",
+    ] = None
+    sign_window_s: Annotated[
+        float,
+        Range(1, 86_400, "seconds"),
+        "Largest difference between RequestTime and this machine's clock, in either direction; a "
+        "callback with a larger one is answered 403 `stale`.",
+    ] = 60.0
+    host: Annotated[str, "Address on which the public port listens."] = "0.0.0.0"  # noqa: S104 - senders are on other machines; the gateway is in front of it
+    port: Annotated[
+        Port,
+        "TCP port for callbacks, the public port. If another process uses it, this one exits with "
+        "code 1.",
+    ] = 8080
+    path: Annotated[
+        str,
+        Format("a path that begins with /", lambda path: path.startswith("/")),
+        "The only URL path that accepts callbacks; other paths are answered 404.",
+    ] = "/"
+    admin_host: Annotated[
+        str, "Address on which the admin port listens. Keep it unreachable for the public."
+    ] = "127.0.0.1"
+    admin_port: Annotated[
+        Port,
+        "TCP port for health, status and metrics; not the same as INGRESS_PORT. If another process "
+        "uses it, this one exits with code 1.",
+    ] = 8081
+    spool_bytes_max: Annotated[
+        int,
+        Range(WAITING_BYTES_MIN, unit="bytes"),
+        "Largest size of this process's spool, in bytes of LMDB pages in use; at least "
+        "INGRESS_WAITING_BYTES_MAX. The file may be larger by 64 MiB or a ninth of this value, "
+        "whichever is more. At this size, callbacks are answered 503 and the process is unready, "
+        "until enough rows have been forwarded to Kafka.",
+    ] = 2 << 30
+    waiting_bytes_max: Annotated[
+        int,
+        Range(WAITING_BYTES_MIN, unit="bytes"),
+        "Largest size of the rows that wait in memory for the next commit; the commit in progress "
+        "may hold as many bytes again. At this size, callbacks are answered 503 at once. The least "
+        "value has room for the largest body that can be configured, and 64 KiB.",
+    ] = 64 << 20
+    waiting_rows_max: Annotated[
+        int,
+        Range(1, 10_000_000, "callbacks"),
+        "Largest number of callbacks that wait in memory for the next commit; the commit in "
+        "progress may hold as many again. At this number, callbacks are answered 503 at once.",
+    ] = 20_000
+    connections_max: Annotated[
+        int,
+        Range(10, 1_000_000, "connections"),
+        "Largest number of open connections to the public port; one more closes the connection "
+        "that has waited longest for a request. The process needs 200 open files more than this; "
+        "if the hard limit (`ulimit -Hn`) is too low, it lowers the value and logs a warning.",
+    ] = 12_000
+    keepalive_s: Annotated[
+        float,
+        Range(1, 86_400, "seconds"),
+        "Time that a connection may take from its opening or its last answer until the head of "
+        "the next request is complete; then it is closed. Keep this above the idle timeouts of the "
+        "sender and the gateway.",
+    ] = 600.0
+    body_s: Annotated[
+        float,
+        Range(0.1, 600, "seconds"),
+        "Time that a body may take after the head of its request; then the answer is 408 `slow`, "
+        "and the connection is closed.",
+    ] = 10.0
+    unready_s: Annotated[
+        float,
+        Range(0, 300, "seconds"),
+        "Time after SIGTERM in which the process reports that it is unready, but still accepts "
+        "callbacks, so that a load balancer notices first.",
+    ] = 3.0
 
     def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
+        """Yield a sentence for each relation between fields that does not hold."""
         if not self.sdkappids and self.secrets_file is None:
             yield "INGRESS_SDKAPPIDS must name at least one app, or INGRESS_SECRETS_FILE a file"
-        for sdkappid in self.sdkappids:
-            if not (sdkappid.isascii() and sdkappid.isdigit()):
-                yield f"INGRESS_SDKAPPIDS must be decimal numbers, not {sdkappid!r}"
-        if not self.path.startswith("/"):
-            yield "INGRESS_PATH must begin with /"
-        if not WAITING_BYTES_MIN <= self.waiting_bytes_max <= self.spool_bytes_max:
-            yield (
-                f"{WAITING_BYTES_MIN} <= INGRESS_WAITING_BYTES_MAX <= INGRESS_SPOOL_BYTES_MAX "
-                "must hold"
-            )
-        for name, low, high in (
-            ("sign_window_s", 1, 86_400),
-            ("waiting_rows_max", 1, 10_000_000),
-            ("connections_max", 10, 1_000_000),
-            ("keepalive_s", 1, 86_400),
-            ("body_s", 0.1, 600),
-            ("unready_s", 0, 300),
-            ("port", 1, 65535),
-            ("admin_port", 1, 65535),
-        ):
-            if not low <= getattr(self, name) <= high:
-                yield f"INGRESS_{name.upper()} must be from {low} to {high}"
+        if self.waiting_bytes_max > self.spool_bytes_max:
+            yield "INGRESS_WAITING_BYTES_MAX must be at most INGRESS_SPOOL_BYTES_MAX"
         if self.port == self.admin_port:
             yield "INGRESS_PORT and INGRESS_ADMIN_PORT must differ"

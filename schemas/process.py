@@ -1,18 +1,70 @@
-"""What every process does in the same way: stop on signals, log, make files durable."""
+"""Run a process: its settings and `--help`, its log, its signals, its exit codes."""
 
 import asyncio
 import json
 import logging
 import os
 import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from schemas.settings import Shared
+import uvloop
+
+from schemas.settings import SHARED_PREFIX, Faults, Settings, Shared, explain, read
+
+log = logging.getLogger("process")
+
+
+def run_process(
+    name: str,
+    about: str,
+    settings: Mapping[str, type[Settings]],
+    start: Callable[..., Coroutine[Any, Any, None]],
+    *,
+    ends: tuple[type[Exception], ...] = (),
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """
+    Read the settings, set up the log, and run the coroutine that `start` returns until it ends.
+
+    `start` is called with an object of `Shared` and one of each class in `settings`, whose keys are
+    the prefixes of their variables. `about` heads `--help`. `ends` are the exceptions that end the
+    process by design; their text explains why.
+
+    Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
+    after an exception of `ends` or an OSError; 2 if the command line has an argument.
+    """
+    by_design: tuple[type[Exception], ...] = (OSError, *ends)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments:
+        if arguments[0] in ("-h", "--help"):
+            listed = explain({**settings, SHARED_PREFIX: Shared})
+            sys.stdout.write(f"{about}\n\n{listed}\n\nSee docs/configuration.md.\n")
+            sys.exit(0)
+        sys.stderr.write(
+            f"{name} cannot start: unknown argument {arguments[0]!r}. Its settings are environment "
+            "variables; --help lists them.\n"
+        )
+        sys.exit(2)
+    try:
+        shared, *own = read({SHARED_PREFIX: Shared, **settings}, os.environ)
+        log_to_stderr(shared)
+        log.info("%s starts: %r", name, [shared, *own])
+        uvloop.run(start(shared, *own))
+    except Faults as faults:
+        sys.exit(f"{name} cannot start:\n{faults}")
+    except by_design as error:
+        sys.exit(f"{name} stops.\n{error}")
+    except KeyboardInterrupt:
+        # Ctrl-C before the process handles signals itself: nothing has begun.
+        pass
 
 
 def stop_on_signals() -> asyncio.Event:
-    """Return what SIGTERM and SIGINT set. Call it on the running loop."""
+    """Return an event that SIGTERM and SIGINT set. Call this on the running loop."""
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
@@ -20,19 +72,19 @@ def stop_on_signals() -> asyncio.Event:
 
 
 def log_to_stderr(shared: Shared) -> None:
-    """Log to stderr from the configured level on, in the configured form, one line an entry."""
+    """Log to stderr: from the configured level on, in the configured format, a line per entry."""
     handler = logging.StreamHandler()
     if shared.log_format == "json":
         handler.setFormatter(JsonLines())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=shared.log_level, handlers=[handler])
-    # What aiokafka meets its callers say, once and in one line.
+    # The callers of aiokafka report its errors themselves; its own log would repeat them.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (RFC 3339, UTC), level, logger, message, and any traceback."""
+    """Format an entry as a JSON object: time (RFC 3339, UTC), level, logger, message, traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for `record`."""
@@ -44,12 +96,12 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        # Not orjson: it refuses the lone surrogates that a peer can put into a message.
+        # Not orjson: it cannot encode lone surrogates, which a sender can get into a message.
         return json.dumps(entry)
 
 
 def sync_directory(directory: Path) -> None:
-    """Return when the names in `directory` are on disk (fsync)."""
+    """Return once the names of the files in `directory` are on disk (fsync)."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,27 +1,30 @@
 """
-Settings come from the environment, once, and every fault is reported at once.
+Read the settings of a process from the environment, once, and report all faults together.
 
-A process knows `HOOKLINE_*` and its own prefix. A variable with one of these prefixes that no
-setting has is a fault: it is a typing error more often than not.
+A process knows `HOOKLINE_*` and prefixes of its own. An unknown variable with one of these prefixes
+is a fault, because it is usually a typing error.
 """
 
+import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import MISSING, Field, dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import Field, dataclass, fields
+from inspect import cleandoc
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_type_hints
+
+from schemas.setting import Range, Setting
 
 
 class Settings(Protocol):
     """
-    A frozen dataclass of settings; its docstring heads them in `--help`.
+    A frozen dataclass of settings; its docstring introduces them in `--help`.
 
-    Relations between fields are reported by `faults`. A class with none may inherit this one.
+    Its `faults` report relations between fields. A class without relations may inherit this one.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def faults(self) -> Iterator[str]:
-        """Yield what does not fit together, in plain words."""
+        """Yield a sentence for each relation between fields that does not hold."""
         yield from ()
 
 
@@ -32,122 +35,109 @@ class Faults(Exception):
         return "\n".join(f"  - {fault}" for fault in self.args)
 
 
-class Secret(str):
-    """A setting that logs and tracebacks show as ***."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-# The largest bound that a body can be given.
+# The largest value of HOOKLINE_BODY_BYTES_MAX.
 BODY_BYTES_LIMIT = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
-    """HOOKLINE_*: what every process must agree on."""
+class Shared(Settings):
+    """HOOKLINE_*: every process. Give all processes the same values."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    body_bytes_max: int = 1 << 20
-    log_level: str = "INFO"
-    log_format: str = "json"
-
-    def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
-        if not 1 << 10 <= self.body_bytes_max <= BODY_BYTES_LIMIT:
-            yield "HOOKLINE_BODY_BYTES_MAX must be from 1024 (1 KiB) to 16777216 (16 MiB)"
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            yield "HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR"
-        if self.log_format not in ("json", "text"):
-            yield "HOOKLINE_LOG_FORMAT must be json or text"
+    bootstrap_servers: Annotated[
+        str,
+        "Addresses of Kafka's brokers, `host:port`, separated by commas. The `hookline` commands "
+        "read this variable, too.",
+    ] = "127.0.0.1:9092"
+    body_bytes_max: Annotated[
+        int,
+        Range(1 << 10, BODY_BYTES_LIMIT, "bytes"),
+        "Largest body that the ingress accepts, after decompression; a larger one is answered 413 "
+        "and not stored. Topics and producers allow 65536 bytes more, for the key and the headers. "
+        "`hookline topics apply` reads this variable, too: run it before you raise the value for "
+        "the ingress.",
+    ] = 1 << 20
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        "Least severe level that is logged. Logs go to stderr.",
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["json", "text"],
+        "`json`: one object per line with `time`, `level`, `logger`, `message` and, after an "
+        "exception, `traceback`. `text`: lines for people.",
+    ] = "json"
 
 
 SHARED_PREFIX = "HOOKLINE_"
-Own = TypeVar("Own", bound=Settings)
 
 
-def read(own: type[Own], prefix: str, env: Mapping[str, str]) -> tuple[Shared, Own]:
+def settings_of(settings: type[Settings], prefix: str) -> list[Setting]:
+    """Return the settings that a class declares."""
+    annotations = get_type_hints(settings, include_extras=True)
+    return [
+        Setting(prefix + field.name.upper(), field.name, field.default, annotations[field.name])
+        for field in fields(settings)
+    ]
+
+
+def read(classes: Mapping[str, type[Settings]], env: Mapping[str, str]) -> list[Any]:
     """
-    Return the shared settings and a process's own ones, which begin with `prefix`.
+    Return an object of each class, in order; the keys of `classes` are the variables' prefixes.
 
     Raises:
         Faults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
-    shared = read_one(Shared, SHARED_PREFIX, env, faults)
-    mine = read_one(own, prefix, env, faults)
-    if faults or shared is None or mine is None:
+    found = [_read_class(settings, prefix, env, faults) for prefix, settings in classes.items()]
+    if faults:
         raise Faults(*faults)
-    return shared, mine
+    return found
 
 
-def listed(own: type[Settings], prefix: str) -> str:
-    """Return the settings that a process knows, a line each, with their defaults."""
-    return f"{listed_one(own, prefix)}\n{listed_one(Shared, SHARED_PREFIX)}"
-
-
-def listed_one(settings: type[Settings], prefix: str) -> str:
-    """Return the settings of one prefix, a line each, with their defaults."""
-    lines = [
-        f"  {prefix}{field.name.upper()}"
-        + (", must be set" if field.default is MISSING else f"={_shown(field.default)}")
-        for field in fields(settings)
-    ]
-    return "\n".join(lines)
-
-
-def _shown(default: object) -> str:
-    return "" if default is None or default == () else str(default)
-
-
-def read_one(
-    settings: type[Own], prefix: str, env: Mapping[str, str], faults: list[str]
-) -> Own | None:
-    """Return the settings of one prefix; None with what is wrong added to `faults`."""
-    known = {prefix + field.name.upper(): field for field in fields(settings)}
-    hints = get_type_hints(settings)
+def _read_class(
+    settings: type[Settings], prefix: str, env: Mapping[str, str], faults: list[str]
+) -> Settings | None:
+    """Return the settings of one prefix, or None if one has no value; add to `faults`."""
+    declared = settings_of(settings, prefix)
+    known = sorted(setting.variable for setting in declared)
     faults.extend(
-        f"{name} is no setting; there are {', '.join(sorted(known))}"
+        f"unknown setting {name} (known: {', '.join(known)})"
         for name in sorted(set(env) - set(known))
         if name.startswith(prefix)
     )
-    before = len(faults)
     values: dict[str, Any] = {}
-    for name, field in known.items():
-        if name in env:
+    for setting in declared:
+        if setting.variable in env:
+            text = env[setting.variable]
             try:
-                values[field.name] = _convert(hints[field.name], env[name])
-            except ValueError as error:
-                faults.append(f"{name} {error}")
-        elif field.default is MISSING:
-            faults.append(f"{name} is not set")
-    if len(faults) > before:
+                value = setting.parse(text)
+            except ValueError:
+                faults.append(setting.fault(text))
+                continue
+            values[setting.field] = value
+            if not setting.allows(value):
+                faults.append(setting.fault(text))
+        elif setting.required:
+            faults.append(f"{setting.variable} is not set; it must be {setting.allowed}")
+        else:
+            values[setting.field] = setting.default
+    if len(values) < len(declared):
         return None
+    # Also if a value is out of its range: the relations are reported together with that.
     made = settings(**values)
     faults.extend(made.faults())
     return made
 
 
-def _convert(kind: Any, given: str) -> Any:
-    if get_origin(kind) is tuple:
-        member = get_args(kind)[0]
-        return tuple(_convert(member, part.strip()) for part in given.split(",") if part.strip())
-    if kind is bool:
-        if given.lower() not in ("true", "false"):
-            raise ValueError(f"must be true or false, not {given!r}")
-        return given.lower() == "true"
-    if kind in (int, float):
-        words = "a whole number" if kind is int else "a number"
-        try:
-            return kind(given)
-        except ValueError:
-            raise ValueError(f"must be {words}, not {given!r}") from None
-    if kind == Path | None and not given:
-        return None
-    if kind in (Path, Path | None):
-        if not given:
-            raise ValueError("must be a path, not empty")
-        return Path(given)
-    return kind(given)
+def explain(classes: Mapping[str, type[Settings]]) -> str:
+    """Return the part of `--help` that lists all settings of a process."""
+    return "\n\n".join(
+        "\n\n".join((cleandoc(settings.__doc__ or ""), *map(_entry, settings_of(settings, prefix))))
+        for prefix, settings in classes.items()
+    )
+
+
+def _entry(setting: Setting) -> str:
+    shown = " (must be set)" if setting.required else f"={setting.default_text}"
+    about = textwrap.wrap(setting.description, 86)
+    lines = "".join(f"\n      {line}" for line in (*about, f"Allowed: {setting.allowed}."))
+    return f"  {setting.variable}{shown}{lines}"

@@ -8,37 +8,54 @@ they still own the partition.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from consumers.archive import chain, new_segment, segment
 from consumers.archive.frames import Frames
 from consumers.archive.store import Exists, NoStore, Store, open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
-from schemas.settings import Faults
+from schemas.setting import Range
+from schemas.settings import Faults, Settings
 from schemas.topics import CALLBACKS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveSettings:
-    """ARCHIVE_*: where segments go and when one is closed."""
+class ArchiveSettings(Settings):
+    """
+    ARCHIVE_*: the consumer `archive`, `python -m consumers archive`.
 
-    url: str
-    segment_bytes_max: int = 32 << 20
-    segment_records_max: int = 1_000_000
-    segment_age_s: float = 60.0
+    A segment is closed and written by the first of these bounds that is reached, by
+    CONSUMER_HELD_BYTES_MAX, or by a record of a later hour.
+    """
 
-    def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
-        if not 1 << 10 <= self.segment_bytes_max <= 1 << 30:
-            yield "ARCHIVE_SEGMENT_BYTES_MAX must be from 1024 (1 KiB) to 1073741824 (1 GiB)"
-        if self.segment_records_max < 1:
-            yield "ARCHIVE_SEGMENT_RECORDS_MAX must be at least 1"
-        if not 0.1 <= self.segment_age_s <= 3600:
-            yield "ARCHIVE_SEGMENT_AGE_S must be from 0.1 to 3600"
+    url: Annotated[
+        str,
+        "Place of the segments: a directory (a path, or `file:///…`) on a file system with hard "
+        "links, or an object store: `s3://bucket/prefix`, `gs://…` or `az://…`. Its region, keys "
+        "and endpoint come from the provider's own variables (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, "
+        "`AWS_ENDPOINT_URL`, …). `hookline audit` and `hookline archive` read this variable, too.",
+    ]
+    segment_bytes_max: Annotated[
+        int,
+        Range(1 << 10, 1 << 30, "bytes"),
+        "Size of a segment before compression, where a record counts as its body, 32 bytes per "
+        "header and 256 more. Until it is written, each partition's segment is held in memory, "
+        "compressed.",
+    ] = 32 << 20
+    segment_records_max: Annotated[int, Range(1, unit="records"), "Records of a segment."] = (
+        1_000_000
+    )
+    segment_age_s: Annotated[
+        float,
+        Range(0.1, 3600, "seconds"),
+        "Age of a segment, from the fetch of its first record: the time for which a callback may "
+        "be in Kafka and not yet in the archive.",
+    ] = 60.0
 
 
 class Archive:

@@ -7,33 +7,62 @@ Valkey's own position is the authority on where to go on.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
-from consumers.counters.counts import URL, Counts
+from consumers.counters.counts import VALKEY_URL, Counts
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
-from schemas.settings import Secret
+from schemas.setting import Range, Secret
 from schemas.topics import CALLBACKS
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
 
+# A year has 365 days here.
+KEEP_S_MAX = 10 * 365 * 24 * 3600
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountersSettings:
-    """COUNTERS_*: which Valkey, and what is kept for how long."""
+    """
+    COUNTERS_*: the consumer `counters`, `python -m consumers counters`.
 
-    valkey: Secret
-    remember_s: int = 8 * 24 * 3600
-    keep_minutes_s: int = 90 * 24 * 3600
-    people_exact_max: int = 1_000_000
+    A batch of up to 1000 callbacks, 4 MiB or 0.25 s is one call of a script in Valkey.
+    """
+
+    valkey: Annotated[
+        Secret,
+        VALKEY_URL,
+        "URL of one Valkey (7.2 or newer), not of a cluster, with `appendonly yes`, the eviction "
+        "policy `noeviction` and the default `set-max-intset-entries` of 512. Logs show `***`.",
+    ]
+    remember_s: Annotated[
+        int,
+        Range(60, KEEP_S_MAX, "seconds"),
+        "Time for which the counters remember the ids of callbacks, by the hour of the message's "
+        "time, and the people of a minute; at most COUNTERS_KEEP_MINUTES_S. The ids of an hour "
+        "expire together, this time and an hour after the first of them was counted. After that, "
+        "a repeated callback is counted again, and a person may be counted twice in that minute. "
+        "The default is longer than the topic keeps records.",
+    ] = 8 * 24 * 3600
+    keep_minutes_s: Annotated[
+        int,
+        Range(60, KEEP_S_MAX, "seconds"),
+        "Time for which the counts of minutes are kept, from the first callback of the same hour "
+        "that was counted. After that they read as 0; the totals stay.",
+    ] = 90 * 24 * 3600
+    people_exact_max: Annotated[
+        int,
+        Range(0, 100_000_000, "people"),
+        "Largest number of distinct people of an app that the totals count exactly, with about 40 "
+        "bytes each. Above it, the number is estimated with 12 KiB per app, and the API shows the "
+        "error.",
+    ] = 1_000_000
 
     def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
-        if not URL.fullmatch(self.valkey):
-            yield "COUNTERS_VALKEY must be like valkey://:password@host:6379/0"
-        if not 60 <= self.remember_s <= self.keep_minutes_s <= 10 * 365 * 24 * 3600:
-            yield "60 <= COUNTERS_REMEMBER_S <= COUNTERS_KEEP_MINUTES_S <= 315360000 must hold"
-        if not 0 <= self.people_exact_max <= 100_000_000:
-            yield "COUNTERS_PEOPLE_EXACT_MAX must be from 0 to 100000000"
+        """Yield a sentence for each relation between fields that does not hold."""
+        if self.remember_s > self.keep_minutes_s:
+            yield "COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S"
 
 
 @asynccontextmanager

@@ -28,9 +28,12 @@ from schemas.commands import COMMANDS, UNKNOWN
 from schemas.event import Event
 from schemas.identity import place_id
 from schemas.message import sent_at, statistic
-from schemas.settings import Secret
+from schemas.setting import Format, Secret
 
-URL = re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?")
+VALKEY_URL = Format(
+    "a URL like valkey://:password@host:6379/0",
+    re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?").fullmatch,
+)
 # For each step of a call: connecting, each write and each read.
 STEP_S = 5.0
 # For a whole call, well below the runtime's HANDLE_S.

@@ -34,7 +34,8 @@ from consumers.runtime.handler import (
 )
 from consumers.runtime.process import main
 from consumers.runtime.sql_sink import sql_sink
-from schemas.settings import Faults, Secret, Settings
+from schemas.setting import Format, Range, Secret
+from schemas.settings import Faults, Settings
 from schemas.topics import CALLBACKS
 
 __all__ = [
@@ -44,11 +45,13 @@ __all__ = [
     "Consumer",
     "Elsewhere",
     "Faults",
+    "Format",
     "Handler",
     "Limits",
     "Opened",
     "Partition",
     "Position",
+    "Range",
     "Record",
     "Rejected",
     "Secret",

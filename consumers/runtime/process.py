@@ -1,15 +1,14 @@
-"""One consumer process: settings, admin port, signals, and the runner between them."""
+"""One consumer process: its settings, its admin port, and the runner that it keeps running."""
 
 import asyncio
 import contextlib
 import gc
 import logging
-import os
-import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
 
-import uvloop
 from aiohttp import web
 from aiokafka.errors import KafkaError
 from prometheus_client.aiohttp import make_aiohttp_handler
@@ -20,8 +19,9 @@ from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, Own, Stopped
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.runner import Runner
-from schemas.process import log_to_stderr, stop_on_signals
-from schemas.settings import SHARED_PREFIX, Faults, Shared, listed_one, read_one
+from schemas.process import run_process, stop_on_signals
+from schemas.setting import Port, Range
+from schemas.settings import Settings, Shared
 from schemas.telemetry import CONSUMER, CONSUMER_STOPPED
 from schemas.topics import record_bytes_max
 
@@ -35,65 +35,39 @@ GC_THRESHOLDS = (100_000, 50, 100)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConsumerSettings:
-    """CONSUMER_*: what every consumer process has beside its own settings."""
+class ConsumerSettings(Settings):
+    """CONSUMER_*: every consumer, `python -m consumers NAME`."""
 
-    admin_host: str = "127.0.0.1"
-    admin_port: int = 8082
-    rebuild: bool = False
-    set_aside_max: int = 100
-    held_bytes_max: int = 64 << 20
-
-    def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
-        if not 1 <= self.admin_port <= 65535:
-            yield "CONSUMER_ADMIN_PORT must be from 1 to 65535"
-        if not 0 <= self.set_aside_max <= WINDOW_RECORDS:
-            yield f"CONSUMER_SET_ASIDE_MAX must be from 0 to {WINDOW_RECORDS}"
-        if not 1 << 20 <= self.held_bytes_max <= 16 << 30:
-            yield "CONSUMER_HELD_BYTES_MAX must be from 1048576 (1 MiB) to 17179869184 (16 GiB)"
-
-
-CONSUMER_PREFIX = "CONSUMER_"
-
-
-def read_settings(
-    consumer: Consumer[Own], env: Mapping[str, str]
-) -> tuple[Shared, ConsumerSettings, Own]:
-    """
-    Return what all processes share, what every consumer has, and the consumer's own settings.
-
-    Raises:
-        Faults: with everything that is wrong, not only the first.
-    """
-    faults: list[str] = []
-    shared = read_one(Shared, SHARED_PREFIX, env, faults)
-    settings = read_one(ConsumerSettings, CONSUMER_PREFIX, env, faults)
-    own = read_one(consumer.settings, consumer.prefix, env, faults)
-    if faults or shared is None or settings is None or own is None:
-        raise Faults(*faults)
-    return shared, settings, own
-
-
-def explain(consumer: Consumer[Own]) -> str:
-    """Return what `--help` says of a consumer."""
-    parts = "\n\n".join(
-        f"{settings.__doc__}\n{listed_one(settings, prefix)}"
-        for settings, prefix in (
-            (consumer.settings, consumer.prefix),
-            (ConsumerSettings, CONSUMER_PREFIX),
-            (Shared, SHARED_PREFIX),
-        )
-    )
-    return (
-        f"Runs one member of the group {consumer.name}, which reads {consumer.topic.name}, until "
-        "SIGTERM.\nThe environment tells it what to do.\n\n"
-        f"{parts}\n\nSee docs/configuration.md."
-    )
+    admin_host: Annotated[str, "Address on which the admin port listens."] = "127.0.0.1"
+    admin_port: Annotated[
+        Port,
+        "TCP port for health and metrics. If another process uses it, this one exits with code 1.",
+    ] = 8082
+    rebuild: Annotated[
+        bool,
+        "Whether to begin at the start of the topic if the sink is empty although the group has "
+        'committed offsets; otherwise the consumer stops, see "A consumer stops" in the runbook. '
+        "Set this for one start only.",
+    ] = False
+    set_aside_max: Annotated[
+        int,
+        Range(0, WINDOW_RECORDS, "records"),
+        f"Largest number of records, among the last {WINDOW_RECORDS}, that this process sends to "
+        "the dead-letter topic. After that, a rejected record is not sent there: the consumer "
+        'leaves its group and waits for a person, see "A consumer stops" in the runbook.',
+    ] = 100
+    held_bytes_max: Annotated[
+        int,
+        Range(1 << 20, 16 << 30, "bytes"),
+        "Largest estimated memory for records that are fetched and not yet in the sink, over "
+        "all partitions of the process. Fetches in flight come on top: per partition 64 KiB "
+        "compressed, or one batch of the producer if that is larger. At this size, nothing "
+        "more is fetched, and the largest batch that is still growing goes to the sink early.",
+    ] = 64 << 20
 
 
 async def consume(
-    consumer: Consumer[Own], shared: Shared, settings: ConsumerSettings, own: Own
+    consumer: Consumer[Own], shared: Shared, own: Own, settings: ConsumerSettings
 ) -> None:
     """
     Run `consumer` until SIGTERM or SIGINT.
@@ -179,20 +153,13 @@ async def _admin(runner: Runner, settings: ConsumerSettings) -> AsyncIterator[No
 
 
 def main(consumer: Consumer[Own], arguments: Sequence[str] | None = None) -> None:
-    """Run `consumer`, or say why it cannot run and exit with 1; `--help` tells its settings."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments:
-        asked = arguments[0] in ("-h", "--help")
-        (sys.stdout if asked else sys.stderr).write(f"{explain(consumer)}\n")
-        sys.exit(0 if asked else 2)
-    try:
-        shared, settings, own = read_settings(consumer, os.environ)
-        log_to_stderr(shared)
-        log.info("%s: %r %r %r", consumer.name, shared, settings, own)
-        uvloop.run(consume(consumer, shared, settings, own))
-    except Faults as faults:
-        sys.exit(f"The consumer {consumer.name} cannot start:\n{faults}")
-    except Stopped as stopped:
-        sys.exit(f"The consumer {consumer.name} stops.\n{stopped}")
-    except OSError as error:
-        sys.exit(f"The consumer {consumer.name} cannot go on:\n  - {error}")
+    """Run `consumer` as a process; `--help` lists its settings."""
+    run_process(
+        f"The consumer {consumer.name}",
+        f"Runs one member of the consumer group {consumer.name}, which reads the topic "
+        f"{consumer.topic.name}, until SIGTERM.",
+        {consumer.prefix: consumer.settings, "CONSUMER_": ConsumerSettings},
+        partial(consume, consumer),
+        ends=(Stopped,),
+        arguments=arguments,
+    )

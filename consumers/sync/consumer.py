@@ -4,9 +4,10 @@ Sync callbacks to PostgreSQL. The database's own position is the authority on wh
 A database that was put back to an older state is followed: its position went back with its rows.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Annotated
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -14,25 +15,43 @@ from psycopg.conninfo import conninfo_to_dict
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from consumers.sync.database import Database
-from schemas.settings import Secret
+from schemas.setting import Format, Secret
+from schemas.settings import Settings
 from schemas.topics import CALLBACKS
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 
 
+def _is_conninfo(text: str) -> bool:
+    try:
+        conninfo_to_dict(text)
+    except psycopg.ProgrammingError:
+        return False
+    return True
+
+
+CONNINFO = Format("a connection string like postgresql://user:password@host:5432/db", _is_conninfo)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SyncSettings:
-    """SYNC_*: which database."""
+class SyncSettings(Settings):
+    """
+    SYNC_*: the consumer `sync`, `python -m consumers sync`.
 
-    postgres: Secret
+    A batch of up to 1000 callbacks, 4 MiB or 0.25 s is one SQL statement. The server cancels it
+    after 7 s; a batch of more than one callback is then tried again in halves.
+    """
 
-    def faults(self) -> Iterator[str]:
-        """Yield what does not fit together."""
-        try:
-            conninfo_to_dict(self.postgres)
-        except psycopg.ProgrammingError:
-            # Without the cause: it would show the password.
-            yield "SYNC_POSTGRES must be like postgresql://user:password@host:5432/database"
+    postgres: Annotated[
+        Secret,
+        Format(
+            "a connection string like postgresql://user:password@host:5432/database", _is_conninfo
+        ),
+        "libpq connection string of the database. The consumer creates its tables in the schema "
+        "`hookline` if they are absent, for which the user needs the right; it refuses tables of "
+        "another version. Each partition has a connection, named `hookline-sync`: 6 in the whole "
+        "group. Logs show `***`. `hookline audit` reads this variable, too.",
+    ]
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.sync.rows import rows
 from consumers.sync.tables import ensure_tables
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 # The server ends a statement first; then the client gives up. psycopg needs up to 10 s more to
 # cancel on a server that hangs (psycopg#1371), and all must be over within the runtime's HANDLE_S.

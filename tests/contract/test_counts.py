@@ -23,7 +23,7 @@ from consumers.stats.figures import Figures
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.message import KINDS
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 # The time of receipt of the builders' records, 22:13:20.123.
 MINUTE = datetime(2023, 11, 14, 22, 13, tzinfo=UTC)

@@ -25,7 +25,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.message import GROUP_MESSAGES, MESSAGES, statistic
 from schemas.payload import GroupMessage
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 
 @pytest.fixture

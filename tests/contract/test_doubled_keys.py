@@ -26,7 +26,7 @@ from schemas import record as wire
 from schemas.commands import COMMANDS
 from schemas.message import MESSAGE_COMMANDS
 from schemas.payload import PAYLOADS, Message
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 AT_S = 1_700_000_000
 

@@ -9,7 +9,7 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record, set_as
 from consumers.runtime.batch import Batch, Position, Record
 from consumers.runtime.handler import Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 TRIGGER = """
 create function act() returns trigger language plpgsql as $$ begin

@@ -22,7 +22,7 @@ from consumers.sync.database import Database
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.body import Malformed, parse
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "15"))
 # Of the documented kind: all operators that read a body, on paths that are there and that are not.

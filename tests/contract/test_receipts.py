@@ -12,7 +12,7 @@ from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
 from ops.audit.tally import Tally
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 ORIGIN = "o" * 16
 BODIES = [

@@ -12,7 +12,7 @@ from valkey import Valkey
 
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Position, Record
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,7 +15,7 @@ from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
 from consumers.stats.figures import Figures
 from consumers.sync.database import Database
-from schemas.settings import Secret
+from schemas.setting import Secret
 
 
 @asynccontextmanager

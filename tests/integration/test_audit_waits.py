@@ -29,7 +29,7 @@ from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
-from schemas.settings import Secret
+from schemas.setting import Secret
 from schemas.topics import CALLBACKS
 
 

@@ -27,7 +27,7 @@ from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.dead_letter import CONNECT, GROUP
 from schemas.record import callback_record
-from schemas.settings import Secret
+from schemas.setting import Secret
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 LIMITS = Limits(records=200, bytes=1 << 20, age_s=0.2)

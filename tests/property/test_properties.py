@@ -16,7 +16,7 @@ from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
 from schemas.record import OutgoingRecord, callback_record, malformed_record, numbered
-from schemas.settings import Faults, read
+from schemas.settings import Faults, Shared, read
 
 json_values = st.recursive(
     st.none()
@@ -113,7 +113,7 @@ def test_any_environment_is_settings_or_faults(env: dict[str, str]) -> None:
     """Never a traceback, and every fault is a sentence that names its variable."""
     told: tuple[str, ...] = ("HOOKLINE_",)
     try:
-        read(IngressSettings, "INGRESS_", env)
+        read({"HOOKLINE_": Shared, "INGRESS_": IngressSettings}, env)
     except Faults as faults:
         told = faults.args
     assert told

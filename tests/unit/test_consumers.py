@@ -1,6 +1,7 @@
-"""`python -m consumers`: the list, the help, and what is wrong with the settings."""
+"""`python -m consumers`: its list of consumers, its help, and the faults of settings."""
 
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,15 @@ import pytest
 
 import consumers
 from consumers.__main__ import CONSUMERS, named, run
-from consumers.runtime.process import ConsumerSettings, explain, read_settings
+from consumers.runtime.process import ConsumerSettings
 from consumers.sync import SYNC
-from schemas.settings import Faults, Shared, listed_one
+from schemas.settings import Faults, Shared, explain, read
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber" / "subscriber.py"
 
 
-def told(*arguments: str, code: int = 0) -> str:
-    """Run an entry point of the product; return what it says where it belongs."""
+def output_of(*arguments: str, code: int = 0) -> str:
+    """Run a module; return its stdout, or stderr if it fails, and expect the other to be empty."""
     ran = subprocess.run(
         [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, timeout=50
     )
@@ -28,7 +29,7 @@ def told(*arguments: str, code: int = 0) -> str:
 
 def test_help_lists_every_consumer_with_what_it_does() -> None:
     """One line each."""
-    lines = told("consumers", "--help").splitlines()
+    lines = output_of("consumers", "--help").splitlines()
     for name, does in CONSUMERS.items():
         assert f"  {name:10}{does}" in lines
 
@@ -41,34 +42,72 @@ def test_the_name_in_the_list_is_the_consumers_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONSUMERS)
-def test_help_on_a_consumer_lists_all_that_it_may_be_told(name: str) -> None:
-    """Its own settings, those of every consumer, and those of every process."""
-    text = explain(named(name))
-    for settings, prefix in (
-        (named(name).settings, named(name).prefix),
-        (ConsumerSettings, "CONSUMER_"),
-        (Shared, "HOOKLINE_"),
-    ):
-        assert f"\n{settings.__doc__}\n{listed_one(settings, prefix)}\n" in text
+def test_help_of_a_consumer_lists_all_its_settings(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its own, those of every consumer, and those of every process."""
+    with pytest.raises(SystemExit) as end:
+        run([name, "--help"])
+    assert end.value.code == 0
+    own = {named(name).prefix: named(name).settings}
+    text = explain({**own, "CONSUMER_": ConsumerSettings, "HOOKLINE_": Shared})
+    assert f"\n\n{text}\n\n" in capsys.readouterr().out
 
 
-def test_help_of_one_consumer_and_of_the_statistics_ends_well() -> None:
-    """Through the entry points."""
-    assert "SYNC_POSTGRES, must be set" in told("consumers", "sync", "--help")
-    assert "STATS_PORT=8083" in told("consumers.stats", "--help")
+@pytest.mark.parametrize(
+    ("service", "line"),
+    [
+        (["ingress"], "  INGRESS_SPOOL_DIR (must be set)"),
+        (["consumers", "sync"], "  SYNC_POSTGRES (must be set)"),
+        (["consumers.stats"], "  STATS_PORT=8083"),
+    ],
+)
+def test_every_service_has_the_same_command_line(service: list[str], line: str) -> None:
+    """`--help` lists the settings on stdout; any other argument is an error with exit code 2."""
+    assert line in output_of(*service, "--help").splitlines()
+    assert line in output_of(*service, "-h").splitlines()
+    assert "unknown argument 'now'" in output_of(*service, "now", code=2)
 
 
-def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
-    """On stderr, with the exit code of a wrong command line; so is what follows a name."""
-    assert "no consumer 'nobody'; usage: python -m consumers archive|sync|counters" in told(
+@pytest.mark.parametrize(
+    ("service", "fault"),
+    [
+        (["ingress"], "INGRESS_SPOOL_DIR is not set"),
+        (["consumers", "sync"], "SYNC_POSTGRES is not set"),
+        (["consumers.stats"], "STATS_VALKEY is not set"),
+    ],
+)
+def test_a_service_lists_the_faults_of_its_settings_and_ends_with_1(
+    service: list[str], fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of its own prefix and of the shared one."""
+    monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "LOUD")
+    first, *faults = output_of(*service, code=1).splitlines()
+    assert first.endswith(" cannot start:")
+    assert faults[0].startswith("  - HOOKLINE_LOG_LEVEL must be DEBUG")
+    assert faults[1].startswith(f"  - {fault}")
+
+
+def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the operating system's error and no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("STATS_VALKEY", "valkey://127.0.0.1:1/0")
+        monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
+        monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "ERROR")
+        first, error = output_of("consumers.stats", code=1).splitlines()
+    assert first == "The statistics API stops."
+    assert "address already in use" in error
+
+
+def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names() -> None:
+    """On stderr, with the exit code of a wrong command line."""
+    assert "no consumer 'nobody'; usage: python -m consumers archive|sync|counters" in output_of(
         "consumers", "nobody", code=2
     )
-    assert "SYNC_POSTGRES" in told("consumers", "sync", "now", code=2)
-    assert "STATS_VALKEY" in told("consumers.stats", "now", code=2)
 
 
 def test_only_the_consumer_that_runs_is_imported() -> None:
-    """Others would take time and memory, and their libraries may not even be there."""
+    """Others would cost time and memory, and their libraries may not be installed."""
     script = """
 import sys
 from consumers.__main__ import run
@@ -98,8 +137,8 @@ def test_another_consumer_is_one_file_and_one_line(
     assert "  SUBSCRIBER_FILE=days.db\n" in capsys.readouterr().out
 
 
-def test_the_faults_of_all_three_prefixes_are_reported_at_once() -> None:
-    """A person mends everything in one go."""
+def test_the_faults_of_all_three_prefixes_are_reported_together() -> None:
+    """So that they can be fixed together."""
     env = {
         "HOOKLINE_LOG_LEVEL": "LOUD",
         "CONSUMER_REBUILD": "maybe",
@@ -108,10 +147,7 @@ def test_the_faults_of_all_three_prefixes_are_reported_at_once() -> None:
         "ARCHIVE_NONSENSE": "is none of ours",
     }
     with pytest.raises(Faults) as raised:
-        read_settings(SYNC, env)
-    assert [fault.split(" ")[0] for fault in raised.value.args] == [
-        "HOOKLINE_LOG_LEVEL",
-        "CONSUMER_ADMIN_PROT",
-        "CONSUMER_REBUILD",
-        "SYNC_POSTGRES",
-    ]
+        read({"HOOKLINE_": Shared, "SYNC_": SYNC.settings, "CONSUMER_": ConsumerSettings}, env)
+    named_by = ["HOOKLINE_LOG_LEVEL", "SYNC_POSTGRES", "CONSUMER_ADMIN_PROT", "CONSUMER_REBUILD"]
+    assert len(raised.value.args) == len(named_by)
+    assert all(name in fault for name, fault in zip(named_by, raised.value.args, strict=True))

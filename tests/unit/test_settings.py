@@ -1,120 +1,225 @@
-"""Settings: every fault at once, in plain words."""
+"""Settings: types, ranges and relations are checked, and all faults are reported together."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import pytest
 
+from consumers.archive.consumer import ArchiveSettings
 from consumers.counters.consumer import CountersSettings
+from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
 from consumers.sync.consumer import SyncSettings
 from ingress.settings import IngressSettings
-from schemas.settings import Faults, Settings, listed, read
+from ops.configuration import CLASSES
+from schemas.setting import Range
+from schemas.settings import Faults, Settings, Shared, explain, read, settings_of
 
 VALKEY = "valkey://:hidden@127.0.0.1:6379/0"
 
-NEEDED = {"INGRESS_SDKAPPIDS": "1400000001, 1400000002", "INGRESS_SPOOL_DIR": "/spool"}
+NEEDED = {
+    "INGRESS_SDKAPPIDS": "1400000001, 1400000002",
+    "INGRESS_SPOOL_DIR": "/spool",
+    "ARCHIVE_URL": "/archive",
+    "SYNC_POSTGRES": "postgresql://hookline:hidden@127.0.0.1/db",
+    "COUNTERS_VALKEY": VALKEY,
+    "STATS_VALKEY": VALKEY,
+}
+
+
+def faults_of(env: Mapping[str, str], **classes: type[Settings]) -> str:
+    """Return the faults of an environment, a line each."""
+    with pytest.raises(Faults) as raised:
+        read(classes, env)
+    return str(raised.value)
 
 
 def test_settings_are_read_with_their_types() -> None:
-    """Numbers, lists and paths come out as such; the rest has its default."""
+    """Numbers, lists and paths come out as such; a setting that is not set has its default."""
     shared, own = read(
-        IngressSettings, "INGRESS_", NEEDED | {"INGRESS_PORT": "9", "HOOKLINE_LOG_LEVEL": "DEBUG"}
+        {"HOOKLINE_": Shared, "INGRESS_": IngressSettings},
+        NEEDED | {"INGRESS_PORT": "9", "HOOKLINE_LOG_LEVEL": "DEBUG"},
     )
     assert (own.sdkappids, own.spool_dir) == (("1400000001", "1400000002"), Path("/spool"))
     assert (own.port, shared.log_level, own.admin_port) == (9, "DEBUG", 8081)
 
 
-def test_all_faults_are_reported_at_once() -> None:
-    """A person mends everything in one go."""
+def test_all_faults_are_reported_together() -> None:
+    """Also a relation that does not hold, beside a value out of its range."""
     env = {
         "INGRESS_SDKAPPIDS": "x",
         "INGRESS_PORT": "eighty",
         "INGRESS_PROT": "80",
         "HOOKLINE_LOG_LEVEL": "LOUD",
         "HOOKLINE_BODY_BYTES_MAX": "1",
+        "COUNTERS_VALKEY": VALKEY,
+        "COUNTERS_REMEMBER_S": "9999999",
+        "COUNTERS_PEOPLE_EXACT_MAX": "-1",
     }
-    with pytest.raises(Faults) as raised:
-        read(IngressSettings, "INGRESS_", env)
-    told = str(raised.value)
-    for fault in (
-        "INGRESS_PORT must be a whole number, not 'eighty'",
-        "INGRESS_SPOOL_DIR is not set",
-        "INGRESS_PROT is no setting",
-        "HOOKLINE_LOG_LEVEL must be",
-        "HOOKLINE_BODY_BYTES_MAX must be",
-    ):
-        assert fault in told
+    text = faults_of(env, HOOKLINE_=Shared, INGRESS_=IngressSettings, COUNTERS_=CountersSettings)
+    known = ", ".join(
+        sorted(setting.variable for setting in settings_of(IngressSettings, "INGRESS_"))
+    )
+    body = "a whole number of bytes from 1024 (1 KiB) to 16777216 (16 MiB)"
+    people = "a whole number of people from 0 to 100000000"
+    assert text.splitlines() == [
+        f"  - HOOKLINE_BODY_BYTES_MAX must be {body}, not '1'",
+        "  - HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not 'LOUD'",
+        f"  - unknown setting INGRESS_PROT (known: {known})",
+        "  - INGRESS_SPOOL_DIR is not set; it must be a path",
+        "  - INGRESS_SDKAPPIDS must be values separated by commas, each a decimal number, not 'x'",
+        "  - INGRESS_PORT must be a whole number from 1 to 65535, not 'eighty'",
+        f"  - COUNTERS_PEOPLE_EXACT_MAX must be {people}, not '-1'",
+        "  - COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S",
+    ]
+
+
+# The least and the largest value of every number; None: only another setting bounds it.
+BOUNDS: dict[str, tuple[float, float | None]] = {
+    "HOOKLINE_BODY_BYTES_MAX": (1024, 16777216),
+    "INGRESS_SIGN_WINDOW_S": (1, 86400),
+    "INGRESS_PORT": (1, 65535),
+    "INGRESS_ADMIN_PORT": (1, 65535),
+    "INGRESS_SPOOL_BYTES_MAX": (16842752, None),
+    "INGRESS_WAITING_BYTES_MAX": (16842752, None),
+    "INGRESS_WAITING_ROWS_MAX": (1, 10000000),
+    "INGRESS_CONNECTIONS_MAX": (10, 1000000),
+    "INGRESS_KEEPALIVE_S": (1, 86400),
+    "INGRESS_BODY_S": (0.1, 600),
+    "INGRESS_UNREADY_S": (0, 300),
+    "CONSUMER_ADMIN_PORT": (1, 65535),
+    "CONSUMER_SET_ASIDE_MAX": (0, 1000),
+    "CONSUMER_HELD_BYTES_MAX": (1 << 20, 16 << 30),
+    "ARCHIVE_SEGMENT_BYTES_MAX": (1024, 1 << 30),
+    "ARCHIVE_SEGMENT_RECORDS_MAX": (1, None),
+    "ARCHIVE_SEGMENT_AGE_S": (0.1, 3600),
+    "COUNTERS_REMEMBER_S": (60, 315360000),
+    "COUNTERS_KEEP_MINUTES_S": (60, 315360000),
+    "COUNTERS_PEOPLE_EXACT_MAX": (0, 100000000),
+    "STATS_PORT": (1, 65535),
+}
+# Settings that must be raised or lowered with another one, so that the relation between them holds.
+RELATED = {
+    "INGRESS_WAITING_BYTES_MAX": "INGRESS_SPOOL_BYTES_MAX",
+    "INGRESS_SPOOL_BYTES_MAX": "INGRESS_WAITING_BYTES_MAX",
+    "COUNTERS_REMEMBER_S": "COUNTERS_KEEP_MINUTES_S",
+    "COUNTERS_KEEP_MINUTES_S": "COUNTERS_REMEMBER_S",
+}
+
+
+def with_value(variable: str, value: float | str) -> dict[str, str]:
+    """Return an environment with all that is needed, and this value."""
+    related = {RELATED[variable]: str(value)} if variable in RELATED else {}
+    return NEEDED | related | {variable: str(value)}
+
+
+def test_every_number_has_bounds() -> None:
+    """A number without a range would let a typing error through."""
+    numbers = {
+        setting.variable
+        for prefix, settings in CLASSES.items()
+        for setting in settings_of(settings, prefix)
+        if isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
+    }
+    assert numbers == set(BOUNDS)
+
+
+@pytest.mark.parametrize("variable", BOUNDS)
+def test_a_number_is_accepted_from_its_least_to_its_largest_value(variable: str) -> None:
+    """One less or one more is a fault, and so is a value that is not a number."""
+    low, high = BOUNDS[variable]
+    for accepted in [low] if high is None else [low, high]:
+        read(CLASSES, with_value(variable, accepted))
+    outside: list[float] = [low - 1] if high is None else [low - 1, high + 1]
+    for wrong in (*map(str, outside), "nan", "inf", "-inf", "", "x"):
+        fault = faults_of(with_value(variable, wrong), **CLASSES)
+        assert f"  - {variable} must be a " in fault
+        assert f", not '{wrong}'" in fault
+
+
+@dataclass(frozen=True, kw_only=True)
+class FloatSettings(Settings):
+    """TRY_*: numbers with and without an upper bound."""
+
+    free: float = 0.0
+    above: Annotated[float, Range(1)] = 1.0
+    within: Annotated[float, Range(-5, 5)] = 1.0
+
+
+@pytest.mark.parametrize("name", ["FREE", "ABOVE", "WITHIN"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "Infinity", "-nan", "1e999"])
+def test_a_number_that_is_not_finite_is_a_fault(name: str, value: str) -> None:
+    """Whether the setting has a range, a part of one, or none."""
+    fault = faults_of({f"TRY_{name}": value}, TRY_=FloatSettings)
+    assert fault.startswith(f"  - TRY_{name} must be a number")
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "fault"),
     [
-        ("INGRESS_SDKAPPIDS", "", "at least one app"),
-        ("INGRESS_SDKAPPIDS", "14x", "decimal numbers"),
-        ("INGRESS_PATH", "callback", "begin with /"),
-        ("INGRESS_WAITING_BYTES_MAX", "1", "must hold"),
-        ("INGRESS_WAITING_ROWS_MAX", "0", "from 1 to"),
-        ("INGRESS_KEEPALIVE_S", "nan", "from 1 to 86400"),
-        ("INGRESS_UNREADY_S", "-1", "from 0 to 300"),
-        ("INGRESS_PORT", "8081", "must differ"),
-        ("INGRESS_PORT", "0", "from 1 to 65535"),
-        ("INGRESS_SPOOL_DIR", "", "must be a path"),
-    ],
-)
-def test_what_does_not_fit_together_is_a_fault(variable: str, value: str, fault: str) -> None:
-    """Relations between settings are reported like any other fault, not as a traceback."""
-    with pytest.raises(Faults, match=fault):
-        read(IngressSettings, "INGRESS_", NEEDED | {variable: value})
-
-
-@pytest.mark.parametrize(
-    ("own", "prefix", "variable", "value", "fault"),
-    [
-        (SyncSettings, "SYNC_", "POSTGRES", "nonsense", "must be like postgresql://"),
-        (CountersSettings, "COUNTERS_", "VALKEY", "127.0.0.1:6379", "must be like valkey://"),
-        (CountersSettings, "COUNTERS_", "REMEMBER_S", "9999999", "must hold"),
-        (CountersSettings, "COUNTERS_", "PEOPLE_EXACT_MAX", "-1", "from 0 to"),
-        (StatsSettings, "STATS_", "VALKEY", "http://127.0.0.1", "must be like valkey://"),
+        ("INGRESS_SDKAPPIDS", "", "INGRESS_SDKAPPIDS must name at least one app"),
+        ("INGRESS_SDKAPPIDS", "14x", "each a decimal number, not '14x'"),
+        ("INGRESS_PATH", "callback", "a path that begins with /, not 'callback'"),
+        ("INGRESS_WAITING_BYTES_MAX", "3000000000", "must be at most INGRESS_SPOOL_BYTES_MAX"),
+        ("INGRESS_PORT", "8081", "INGRESS_PORT and INGRESS_ADMIN_PORT must differ"),
+        ("INGRESS_SPOOL_DIR", "", "INGRESS_SPOOL_DIR must be a path, not ''"),
+        ("CONSUMER_REBUILD", "maybe", "CONSUMER_REBUILD must be true or false, not 'maybe'"),
+        ("HOOKLINE_LOG_FORMAT", "xml", "HOOKLINE_LOG_FORMAT must be json or text, not 'xml'"),
+        ("SYNC_POSTGRES", "nonsense", "SYNC_POSTGRES must be a connection string like postgres"),
+        ("COUNTERS_VALKEY", "127.0.0.1:6379", "COUNTERS_VALKEY must be a URL like valkey://"),
+        ("COUNTERS_REMEMBER_S", "9999999", "must be at most COUNTERS_KEEP_MINUTES_S"),
+        ("STATS_VALKEY", "http://127.0.0.1", "STATS_VALKEY must be a URL like valkey://"),
         (
-            StatsSettings,
-            "STATS_",
-            "VALKEY",
+            "STATS_VALKEY",
             "valkey://127.0.0.1:6379/abc",
-            "must be like valkey://",
+            "STATS_VALKEY must be a URL like valkey://",
         ),
-        (StatsSettings, "STATS_", "PORT", "0", "from 1 to 65535"),
     ],
 )
-def test_what_a_sink_cannot_use_is_a_fault(
-    own: type[Settings], prefix: str, variable: str, value: str, fault: str
+def test_a_form_or_relation_that_does_not_hold_is_a_fault(
+    variable: str, value: str, fault: str
 ) -> None:
-    """Named by the variable, with what it must be."""
-    needed = {"SYNC_POSTGRES": "", "COUNTERS_VALKEY": VALKEY, "STATS_VALKEY": VALKEY}
-    with pytest.raises(Faults, match=f"{prefix}{variable}.*{fault}"):
-        read(own, prefix, needed | {prefix + variable: value})
+    """The fault names the variable and says what it must be."""
+    assert fault in faults_of(NEEDED | {variable: value}, **CLASSES)
 
 
 def test_a_password_is_never_shown() -> None:
-    """Neither in the log of settings nor in what is wrong with them."""
-    env = {"SYNC_POSTGRES": "postgresql://hookline:hidden@127.0.0.1/db", "STATS_VALKEY": VALKEY}
-    _, sync = read(SyncSettings, "SYNC_", env)
-    _, stats = read(StatsSettings, "STATS_", env)
+    """Neither in the log of the settings nor in a fault."""
+    sync, stats = read({"SYNC_": SyncSettings, "STATS_": StatsSettings}, NEEDED)
     assert "hidden" not in repr(sync) + repr(stats)
-    assert (sync.postgres, stats.valkey) == tuple(env.values())
-    with pytest.raises(Faults) as raised:
-        read(SyncSettings, "SYNC_", {"SYNC_POSTGRES": "hidden with spaces"})
-    assert "hidden" not in str(raised.value)
+    assert (sync.postgres, stats.valkey) == (NEEDED["SYNC_POSTGRES"], NEEDED["STATS_VALKEY"])
+    assert "hidden" not in faults_of({"SYNC_POSTGRES": "hidden with spaces"}, SYNC_=SyncSettings)
 
 
-def test_another_processes_settings_are_none_of_ours() -> None:
+def test_settings_of_other_processes_are_ignored() -> None:
     """One environment may serve several processes."""
-    read(IngressSettings, "INGRESS_", NEEDED | {"ARCHIVE_URL": "/archive"})
+    read({"INGRESS_": IngressSettings}, NEEDED | {"CONSUMER_NONSENSE": "x"})
 
 
-def test_help_lists_every_setting() -> None:
-    """With its default, and which ones must be set."""
-    lines = listed(IngressSettings, "INGRESS_").splitlines()
-    assert "  INGRESS_SPOOL_DIR, must be set" in lines
-    assert "  INGRESS_PORT=8080" in lines
-    assert "  INGRESS_SDKAPPIDS=" in lines
-    assert "  HOOKLINE_LOG_LEVEL=INFO" in lines
+@pytest.mark.parametrize(
+    ("settings", "prefix", "lines"),
+    [
+        (
+            IngressSettings,
+            "INGRESS_",
+            [
+                "  INGRESS_SPOOL_DIR (must be set)",
+                "  INGRESS_SDKAPPIDS=",
+                "  INGRESS_PORT=8080",
+                "      Allowed: a whole number from 1 to 65535.",
+            ],
+        ),
+        (ConsumerSettings, "CONSUMER_", ["  CONSUMER_REBUILD=false"]),
+        (ArchiveSettings, "ARCHIVE_", ["  ARCHIVE_SEGMENT_AGE_S=60"]),
+        (Shared, "HOOKLINE_", ["  HOOKLINE_LOG_LEVEL=INFO"]),
+    ],
+)
+def test_help_lists_every_setting(settings: Any, prefix: str, lines: list[str]) -> None:
+    """With its default or that it must be set, what it does, and what is allowed."""
+    text = explain({prefix: settings}).splitlines()
+    assert set(lines) <= set(text)
+    for setting in settings_of(settings, prefix):
+        assert setting.description.endswith("."), setting
+        assert f"      {setting.description.split(' ')[0]}" in "\n".join(text)
