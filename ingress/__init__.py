@@ -1,1 +1,13 @@
-"""HTTP in: authenticate, store on disk, answer OK, forward to Kafka."""
+"""
+Receive callbacks over HTTP, store them on disk, answer OK, forward them to Kafka.
+
+To follow one callback, read:
+
+1. http/connection.py and http/server.py: bytes of HTTP become a request
+2. http/receiver.py and authenticator.py: the request is admitted, its callback becomes a record
+3. spool/intake.py and spool/group_commit.py: the record is stored on disk; then OK is sent
+4. forward/forwarder.py: rows go to Kafka, with the cursor, in transactions
+5. admin.py: health and metrics of all this
+
+__main__.py puts the parts together and ends them in order.
+"""

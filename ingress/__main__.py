@@ -6,11 +6,12 @@ import logging
 import resource
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from aiohttp import web
 
-from ingress import admin
+from ingress.admin import Health, admin_application
 from ingress.authenticator import Authenticator, UnusableFile
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
@@ -27,11 +28,11 @@ from schemas.settings import Faults, Shared
 
 log = logging.getLogger("ingress")
 
-# Requests under way are finished within this when the process stops.
+# When the process stops, aiohttp waits so long for requests under way.
 SHUTDOWN_S = 5.0
-# Beside connections: the spools, Kafka, the admin port.
+# Open files besides connections: the spools, Kafka, the admin port.
 OTHER_FILES = 200
-# What lives for ever is no garbage, and requests make no cycles: collections are rare.
+# Startup objects are frozen and requests create no reference cycles, so collect rarely.
 GC_THRESHOLDS = (20_000, 50, 100)
 
 
@@ -39,94 +40,120 @@ async def serve(
     shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
 ) -> None:
     """
-    Receive and forward until SIGTERM or SIGINT; what is still spooled then stays spooled.
+    Receive and forward until SIGTERM or SIGINT; rows that are not forwarded by then stay on disk.
 
     Raises:
-        Corrupt: the spool's file is damaged. The next start verifies it and moves it away.
+        Corrupt: the spool's file is corrupt. The next start verifies it and moves it aside.
     """
     stop = stop_on_signals()
-
-    stored = asyncio.Event()
-    intake = Intake(
-        spool,
-        waiting_rows_max=settings.waiting_rows_max,
-        waiting_bytes_max=settings.waiting_bytes_max,
-        stored=stored,
-    )
-
-    def forwarder_of(spool: Spool, intake: Intake, stored: asyncio.Event) -> Forwarder:
-        return Forwarder(
-            spool,
-            bootstrap_servers=shared.bootstrap_servers,
-            body_bytes_max=shared.body_bytes_max,
-            stored=stored,
-            intake=intake,
-        )
-
-    forwarder = forwarder_of(spool, intake, stored)
-    adopter = Adopter(settings.spool_dir, spool, forwarder_of, bytes_max=settings.spool_bytes_max)
-    server = PublicServer(
-        Receiver(intake, authenticator, path=settings.path),
-        RefusalLog(),
-        settings,
-        body_bytes_max=shared.body_bytes_max,
-    )
-    health = admin.Health(spool, intake, forwarder, adopter, authenticator, server, settings)
-    public = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_S)
-    private = web.AppRunner(admin.application(health), access_log=None)
-    watching = [
-        asyncio.create_task(watch)
-        for watch in (forwarder.run(), adopter.run(), authenticator.watch(), health.watch())
-    ]
+    ingress = Ingress(shared, settings, authenticator, spool)
     try:
-        await private.setup()
-        await web.TCPSite(private, settings.admin_host, settings.admin_port).start()
-        await public.setup()
-        site = web.TCPSite(public, settings.host, settings.port, backlog=1024)
-        await site.start()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        log.info("spool %s ends at %d; ready", spool.origin, spool.last_sequence)
-        corrupt = await _first(stop, intake.corrupt, watching)
-
-        log.info("stopping: unready for %g s, then no new connection", settings.unready_s)
-        server.draining = True
-        if not corrupt:
-            await asyncio.sleep(settings.unready_s)
-        await site.stop()
-        await server.drain()
+        await ingress.listen()
+        corrupt = await ingress.run(stop)
+        await ingress.drain(is_corrupt=bool(corrupt))
     finally:
-        await public.cleanup()
-        for task in watching:
-            task.cancel()
-        await asyncio.gather(*watching, return_exceptions=True)
-        closed = await intake.close()
-        await private.cleanup()
-        if closed:
-            spool.close()
-    log.info("stopped; spool %s ends at %d", spool.origin, spool.last_sequence)
+        await ingress.close()
     if corrupt:
         raise Corrupt(corrupt)
 
 
-async def _first(
-    stop: asyncio.Event, corrupt: asyncio.Future[str], watching: list[asyncio.Task[None]]
-) -> str:
-    """Return why to end: "" by a signal. A task that fails is a bug, and raised."""
-    stopping = asyncio.create_task(stop.wait())
-    waited: list[asyncio.Future[Any]] = [
-        stopping,
-        corrupt,
-        *(task for task in watching if not task.done()),
-    ]
-    while not (stopping.done() or corrupt.done()):
-        done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        for ended in done:
-            ended.result()
-            waited.remove(ended)
-    stopping.cancel()
-    return corrupt.result() if corrupt.done() else ""
+class Ingress:
+    """All parts of one ingress process, in the order in which a callback passes them."""
+
+    def __init__(
+        self, shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
+    ) -> None:
+        self._settings = settings
+        self._intake = Intake(
+            spool,
+            waiting_rows_max=settings.waiting_rows_max,
+            waiting_bytes_max=settings.waiting_bytes_max,
+        )
+        self._server = PublicServer(
+            Receiver(self._intake, authenticator, path=settings.path),
+            RefusalLog(),
+            settings,
+            body_bytes_max=shared.body_bytes_max,
+        )
+        make_forwarder = partial(
+            Forwarder,
+            bootstrap_servers=shared.bootstrap_servers,
+            body_bytes_max=shared.body_bytes_max,
+        )
+        forwarder = make_forwarder(self._intake)
+        adopter = Adopter(
+            settings.spool_dir, self._intake, make_forwarder, bytes_max=settings.spool_bytes_max
+        )
+        health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
+        self._public = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_S)
+        self._admin = web.AppRunner(admin_application(health), access_log=None)
+        self._tasks = [
+            asyncio.create_task(run)
+            for run in (forwarder.run(), adopter.run(), authenticator.watch(), health.watch())
+        ]
+
+    async def listen(self) -> None:
+        """
+        Open the admin port, then the public port.
+
+        Raises:
+            OSError: a port is in use.
+        """
+        settings = self._settings
+        await self._admin.setup()
+        await web.TCPSite(self._admin, settings.admin_host, settings.admin_port).start()
+        await self._public.setup()
+        self._site = web.TCPSite(self._public, settings.host, settings.port, backlog=1024)
+        await self._site.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        state = self._intake.state
+        log.info("ready; spool %s ends at sequence %d", state.origin, state.last_sequence)
+
+    async def run(self, stop: asyncio.Event) -> str:
+        """
+        Return why to end: "" by a signal, else what is wrong with the spool's file.
+
+        Raises:
+            Exception: a background task has failed, which is a bug.
+        """
+        corrupt = self._intake.corrupt
+        stopping = asyncio.create_task(stop.wait())
+        waited: list[asyncio.Future[Any]] = [
+            stopping,
+            corrupt,
+            *(task for task in self._tasks if not task.done()),
+        ]
+        while not (stopping.done() or corrupt.done()):
+            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
+                waited.remove(ended)
+        stopping.cancel()
+        return corrupt.result() if corrupt.done() else ""
+
+    async def drain(self, *, is_corrupt: bool) -> None:
+        """Be unready for a while, then take no new connections, then answer all requests."""
+        log.info("stopping: unready for %g s, then no new connections", self._settings.unready_s)
+        self._server.draining = True
+        if not is_corrupt:
+            await asyncio.sleep(self._settings.unready_s)
+        await self._site.stop()
+        await self._server.drain()
+
+    async def close(self) -> None:
+        """Close the ports, end all tasks, and release the spool as the last thing."""
+        await self._public.cleanup()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._intake.stop()
+        # Before another process may hold the spool: it must not be reported by two processes.
+        await self._admin.cleanup()
+        self._intake.close()
+        state = self._intake.state
+        log.info("stopped; spool %s ends at sequence %d", state.origin, state.last_sequence)
 
 
 def _connections_max(wanted: int) -> int:
@@ -135,7 +162,7 @@ def _connections_max(wanted: int) -> int:
     if hard != resource.RLIM_INFINITY and hard < wanted + OTHER_FILES:
         allowed = max(hard - OTHER_FILES, 10)
         log.warning(
-            "INGRESS_CONNECTIONS_MAX is lowered from %d to %d: only %d files may be open (ulimit)",
+            "INGRESS_CONNECTIONS_MAX is lowered from %d to %d: the limit of open files is %d",
             wanted,
             allowed,
             hard,

@@ -1,7 +1,7 @@
 """
-The admin port: health in three honest levels, never on the public port.
+The admin port: /livez, /readyz, /status and /metrics, never on the public port.
 
-Kafka being down never makes an ingress unready: callbacks are safe on disk without it.
+An ingress stays ready while Kafka is down: callbacks are safe on disk.
 """
 
 import asyncio
@@ -24,18 +24,17 @@ from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.intake import Intake
-from ingress.spool.row import Damaged
-from ingress.spool.spool import Spool
+from ingress.spool.row import DamagedRow
 from schemas import telemetry
 
 GROWTH_EVERY_S = 2.0
-# The rate of growth is taken over this time.
+# The rate of growth is measured over this time.
 GROWTH_WINDOW_S = 60.0
 
 
 @dataclass(slots=True)
 class Growth:
-    """How fast the spool fills, from its size now and then."""
+    """The rate at which the spool fills, from samples of its size."""
 
     samples: deque[tuple[float, int]] = field(
         default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_EVERY_S) + 1)
@@ -46,7 +45,7 @@ class Growth:
         self.samples.append((now_s, size))
 
     def full_in_s(self, bytes_max: int) -> float:
-        """Return in how many seconds `bytes_max` is reached at this rate, infinity if never."""
+        """Return after how many seconds it has `bytes_max` at this rate, infinity if never."""
         if len(self.samples) < 2:
             return math.inf
         (began_s, began), (now_s, size) = self.samples[0], self.samples[-1]
@@ -57,39 +56,38 @@ class Growth:
 
 @dataclass(slots=True)
 class Health:
-    """What the admin port reports on."""
+    """The health of an ingress, from all of its parts."""
 
-    spool: Spool
     intake: Intake
     forwarder: Forwarder
     adopter: Adopter
     authenticator: Authenticator
     server: PublicServer
     settings: IngressSettings
-    # Distinguishes this process from another one at the same address, or with the same spool.
+    # Identifies this process: another one may be at the same address, or hold the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
     started_at: float = field(default_factory=time.monotonic)
 
     async def watch(self) -> None:
-        """Follow the size of the spool until cancelled."""
+        """Sample the size of the spool until cancelled."""
         while True:
-            self.growth.note(time.monotonic(), self.spool.used_bytes)
+            self.growth.note(time.monotonic(), self.intake.state.used_bytes)
             await asyncio.sleep(GROWTH_EVERY_S)
 
     def unready(self) -> str:
-        """Return why no callback can be accepted now, "" if they can."""
+        """Return why callbacks cannot be accepted now, "" if they can."""
         if self.server.draining:
             return "stopping"
         if self.intake.fault:
             return self.intake.fault
-        if self.spool.used_bytes >= self.settings.spool_bytes_max:
+        if self.intake.state.used_bytes >= self.settings.spool_bytes_max:
             return "the spool is full"
         return ""
 
     def status(self) -> dict[str, Any]:
         """Return what `/status` shows; docs/monitoring.md explains each field."""
-        state = self.spool.state
+        state = self.intake.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
             "instance": self.instance,
@@ -112,11 +110,12 @@ class Health:
         }
 
     def observe(self) -> None:
-        """Bring the metrics up to now."""
+        """Set the metrics to their present values."""
+        state = self.intake.state
         count_oks(self.server.traffic.oks)
         self.server.traffic.oks = 0
-        telemetry.INGRESS_SPOOL_ROWS.set(self.spool.rows)
-        telemetry.INGRESS_SPOOL_BYTES.set(self.spool.used_bytes)
+        telemetry.INGRESS_SPOOL_ROWS.set(state.rows)
+        telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
         telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
@@ -126,14 +125,14 @@ class Health:
 
     def _oldest_waiting_s(self) -> float | None:
         try:
-            oldest = self.spool.since(self.forwarder.forwarded, rows_max=1, bytes_max=1)
-        except (Damaged, Corrupt, Broken, Full):
-            return None  # the log names it: the forwarder meets it first
-        # A clock that was set back makes no callback younger than now.
+            oldest = self.intake.rows_after(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+        except (DamagedRow, Corrupt, Broken, Full):
+            return None  # the forwarder logs it
+        # At least 0, also after the clock was set back.
         return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0
 
 
-def application(health: Health) -> web.Application:
+def admin_application(health: Health) -> web.Application:
     """Return the admin port's application."""
     scrape = make_aiohttp_handler(telemetry.INGRESS)
 

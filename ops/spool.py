@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ingress.spool.directory import Held, Summary, hold, names, summaries
+from ingress.spool.directory import SpoolInUse, SpoolSummary, hold, names, summaries
 from ingress.spool.disk import Broken, Corrupt, Full
-from ingress.spool.row import Damaged, Row
+from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ops.failure import ExitCode, Failure
@@ -64,7 +64,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
         opened = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
-    except Held:
+    except SpoolInUse:
         raise SpoolNotShown(
             f"an ingress holds spool {name}; stop it first, or see its /status"
         ) from None
@@ -76,8 +76,8 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
                 print_json(_as_dict(row))
             else:
                 click.echo(_line(row))
-        for sequence in opened.damaged():
-            remains = opened.damaged_row(sequence)
+        for sequence in opened.state.damaged:
+            remains = opened.quarantined_bytes(sequence)
             if as_json:
                 print_json({"sequence": sequence, "damaged": True, "hex": remains.hex()})
             else:
@@ -90,8 +90,8 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
     shown = 0
     while shown < limit:
         try:
-            rows = opened.since(after, rows_max=1, bytes_max=1)
-        except Damaged as damaged:
+            rows = opened.rows_after(after, rows_max=1, bytes_max=1)
+        except DamagedRow as damaged:
             err.print(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
             continue
@@ -101,7 +101,7 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
         after, shown = rows[0].sequence, shown + 1
 
 
-def _state(summary: Summary) -> str:
+def _state(summary: SpoolSummary) -> str:
     if summary.fault:
         return summary.fault
     if summary.last_sequence is None:

@@ -52,7 +52,7 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def heed_cancellation() -> None:
+def check_cancellation() -> None:
     """Raise the cancellation of this task, if one came and was lost."""
     if is_cancelled():
         raise asyncio.CancelledError

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.ingress.callbacks import record, requests
-from ingress.forward.forwarder import ROWS_MAX
+from ingress.forward.refused_rows import ROWS_MAX
 from ops.demo.embedded import child
 from schemas.record import numbered
 from schemas.settings import Shared

@@ -1,1 +1,1 @@
-"""From the spool to Kafka: one transaction carries the rows and the cursor."""
+"""Carry the rows of spools to Kafka, each of them once."""

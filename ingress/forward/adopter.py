@@ -1,8 +1,9 @@
 """
-Spools that no process holds: a running ingress drains them, one at a time.
+Drain the spools that no process holds, one at a time.
 
-After a crash, a scale-down or a lost container nothing waits for somebody to come back. The spool's
-file stays: it is its origin's record of how many callbacks there were.
+After a crash, a scale-down or a lost container, callbacks must not wait until somebody starts a
+process for their spool. The file of a drained spool stays: it records how many callbacks the
+origin has had.
 """
 
 import asyncio
@@ -17,15 +18,14 @@ from ingress.spool.directory import (
     SUFFIX,
     VERIFY,
     VERIFY_S_MAX,
-    Held,
-    Summary,
-    is_to_be_verified,
-    judge,
+    SpoolInUse,
+    SpoolSummary,
+    check_verification,
     locked,
+    move_aside,
+    moved_aside,
     names,
-    set_aside,
-    set_asides,
-    summary,
+    needs_verification,
 )
 from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.intake import Intake
@@ -36,46 +36,49 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
 DRAINED_EVERY_S = 0.05
 
-MakeForwarder = Callable[[Spool, Intake, asyncio.Event], Forwarder]
-
 
 class Adopter:
-    """Looks for spools without a process until cancelled; `known` tells what it found."""
+    """Looks for spools without a process until cancelled, and drains them."""
 
     def __init__(
-        self, directory: Path, mine: Spool, forwarder: MakeForwarder, *, bytes_max: int
+        self,
+        directory: Path,
+        own: Intake,
+        make_forwarder: Callable[[Intake], Forwarder],
+        *,
+        bytes_max: int,
     ) -> None:
         self._directory = directory
-        self._mine = mine
-        self._forwarder = forwarder
+        self._own = own
+        self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
-        # By name: the summary, and the file's time of change when it was made.
-        self._seen: dict[str, tuple[int, Summary]] = {}
-        # By name, the fault that was logged last.
-        self._said: dict[str, str] = {}
-        self.adopted: Spool | None = None
-        # Held until the process ends: its disk hung when it was to be let go.
-        self._stuck: list[Spool] = []
+        # By name: the file's time of change, and the summary that was made of it.
+        self._settled: dict[str, tuple[int, SpoolSummary]] = {}
+        # By name, the fault that was logged last; "" is the directory.
+        self._logged: dict[str, str] = {}
+        self._adopted: Intake | None = None
+        # Spools that stay open, and so locked, until the process ends: their disk hangs.
+        self._stuck: list[Intake] = []
 
-    def known(self) -> list[Summary]:
+    def known(self) -> list[SpoolSummary]:
         """
-        Return what is known of every spool in the directory, this process's own first.
+        Return a summary of every spool in the directory, this process's own first.
 
         Raises:
             OSError: the directory cannot be read, so there may be others.
         """
-        others = [name for name in names(self._directory) if name != self._mine.name]
+        others = [name for name in names(self._directory) if name != self._own.name]
         return [
-            summary(self._mine),
+            self._own.summary(),
             *(self._known(name) for name in others),
-            *set_asides(self._directory),
+            *moved_aside(self._directory),
         ]
 
     async def run(self) -> None:
-        """Look every LOOK_EVERY_S."""
+        """Look for spools every LOOK_EVERY_S."""
         while True:
             for name in self._names():
-                if name != self._mine.name and not self._is_settled(name):
+                if name != self._own.name and not self._is_settled(name):
                     await self._adopt(name)
             await asyncio.sleep(LOOK_EVERY_S)
 
@@ -83,22 +86,23 @@ class Adopter:
         try:
             return names(self._directory)
         except OSError as error:
-            # A failing disk, or no descriptor left: what came and was stored is sent all the same.
+            # The disk fails, or no descriptor is left. This process's own spool is not affected.
             fault = repr(error)
-            if self._said.get("") != fault:
+            if self._logged.get("") != fault:
                 log.warning("the spools in %s cannot be listed: %s", self._directory, fault)
-            self._said[""] = fault
+            self._logged[""] = fault
             return []
 
-    def _known(self, name: str) -> Summary:
-        if self.adopted and self.adopted.name == name:
-            return summary(self.adopted)
+    def _known(self, name: str) -> SpoolSummary:
+        if self._adopted and self._adopted.name == name:
+            return self._adopted.summary()
         if self._is_settled(name):
-            return self._seen[name][1]
-        return Summary(name, name, None)
+            return self._settled[name][1]
+        return SpoolSummary(name, name, None)
 
     def _is_settled(self, name: str) -> bool:
-        return name in self._seen and self._seen[name][0] == self._changed_at(name)
+        """Return whether the spool was drained, and its file has not changed since."""
+        return name in self._settled and self._settled[name][0] == self._changed_at(name)
 
     def _changed_at(self, name: str) -> int:
         with contextlib.suppress(OSError):
@@ -106,15 +110,14 @@ class Adopter:
         return 0
 
     async def _adopt(self, name: str) -> None:
+        """Hold a spool, drain it and note its summary; log a fault once, and return in any case."""
         try:
-            async with self._held(name) as spool:
-                if spool.rows:
-                    log.warning(
-                        "spool %s has %d callbacks and no process; draining it", name, spool.rows
-                    )
-                    await self._drain(spool)
+            async with self._held(name) as intake:
+                if rows := intake.state.rows:
+                    log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
+                    await self._drain(intake)
                     log.warning("spool %s is drained", name)
-                elif damaged := spool.damaged():
+                elif damaged := intake.state.damaged:
                     log.warning(
                         "spool %s is drained, but rows are in quarantine: %s (hookline spool show "
                         "%s)",
@@ -122,70 +125,79 @@ class Adopter:
                         ", ".join(map(str, damaged)),
                         name,
                     )
-                # Read both while the spool is held: its next holder's rows must not seem known.
-                found, changed_at = summary(spool), self._changed_at(name)
-            self._seen[name] = (changed_at, found)
-        except (Held, Corrupt):
+                # While it is held: the rows of its next holder must not be taken for known ones.
+                self._settled[name] = (self._changed_at(name), intake.summary())
+        except (SpoolInUse, Corrupt):
             return
         except Exception as fault:
-            # Whatever it is, it must not end the search for the others; it is tried again.
-            if self._said.get(name) != repr(fault):
-                expected = isinstance(fault, Broken | Full | OSError)
+            # No fault of one spool may end the search for others. It is tried again.
+            if self._logged.get(name) != repr(fault):
+                is_expected = isinstance(fault, Broken | Full | OSError)
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
                     name,
                     fault,
-                    exc_info=None if expected else fault,
+                    exc_info=None if is_expected else fault,
                 )
-            self._said[name] = repr(fault)
+            self._logged[name] = repr(fault)
 
     @asynccontextmanager
-    async def _held(self, name: str) -> AsyncIterator[Spool]:
+    async def _held(self, name: str) -> AsyncIterator[Intake]:
+        """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with locked(self._directory, name) as (path, lock):
-            if is_to_be_verified(path):
+            if needs_verification(path):
                 await _verify(path)
-            # A large one is read for a while.
+            # In a thread: a large file is read for a while.
             spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
-        self.adopted = spool
+        intake = self._adopted = Intake(spool, waiting_rows_max=0, waiting_bytes_max=0)
         try:
-            yield spool
+            yield intake
         finally:
-            self.adopted = None
-            # LMDB would wait for the disk that hangs, and the loop with it: it stays ours.
-            if spool not in self._stuck:
-                spool.close()
+            self._adopted = None
+            if not await intake.stop():
+                self._stuck.append(intake)
+            intake.close()
 
-    async def _drain(self, spool: Spool) -> None:
-        stored = asyncio.Event()
-        intake = Intake(spool, waiting_rows_max=0, waiting_bytes_max=0, stored=stored)
-        forwarding = asyncio.create_task(self._forwarder(spool, intake, stored).run())
+    async def _drain(self, intake: Intake) -> None:
+        """
+        Return when all rows are in Kafka and no thread writes into the spool any more.
+
+        Raises:
+            Corrupt: the file is not a spool any more; it was moved aside.
+        """
+        forwarding = asyncio.create_task(self._make_forwarder(intake).run())
         try:
-            while spool.rows and not intake.corrupt.done():
+            while intake.state.rows and not intake.corrupt.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
                 await asyncio.sleep(DRAINED_EVERY_S)
         finally:
             forwarding.cancel()
             await asyncio.wait((forwarding,))
-            if not await intake.close():
-                self._stuck.append(spool)
+            await intake.stop()
         if intake.corrupt.done():
             corrupt = Corrupt(intake.corrupt.result())
-            set_aside(self._directory / f"{spool.name}{SUFFIX}", corrupt)
+            move_aside(self._directory / f"{intake.name}{SUFFIX}", corrupt)
             raise corrupt
 
 
 async def _verify(path: Path) -> None:
+    """
+    Verify the file of a spool in a process of its own.
+
+    Raises:
+        Corrupt, SpoolInUse: see check_verification.
+    """
     verifier = await asyncio.create_subprocess_exec(
         *VERIFY, path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     try:
         async with asyncio.timeout(VERIFY_S_MAX):
-            _, said = await verifier.communicate()
+            _, output = await verifier.communicate()
     except TimeoutError:
-        raise Held(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
+        raise SpoolInUse(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             verifier.kill()
         exit_code = await verifier.wait()
-    judge(exit_code, said.decode(errors="replace"))
+    check_verification(exit_code, output.decode(errors="replace"))

@@ -1,7 +1,7 @@
 """
-Rows of a spool as batches of a Kafka transaction, in spool order within a partition.
+Rows of a spool as batches of one transaction, in spool order within each partition.
 
-Built in small turns: requests are answered between them.
+They are built in small steps, so that the event loop answers requests in between.
 """
 
 import asyncio
@@ -13,78 +13,80 @@ from zlib import crc32
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from ingress.spool.row import Damaged, Row
-from ingress.spool.spool import Spool
+from ingress.spool.intake import Intake
+from ingress.spool.row import DamagedRow, Row
 from schemas.record import OutgoingRecord, numbered
 
 BYTES_MAX = 4 << 20
-ROWS_PER_TURN = 50
-BYTES_PER_TURN = 256 << 10
+ROWS_PER_STEP = 50
+BYTES_PER_STEP = 256 << 10
 
 
 @dataclass(slots=True)
-class Gathered:
+class Batches:
     """
-    Batches by topic and partition, of the rows up to sequence `last`.
+    Batches by topic and partition, of `rows` rows up to the sequence `last`.
 
-    `oldest_received_at_ms` is the first row's; `fingerprint` tells the last row from any other.
+    `oldest_received_at_ms` is of the first row; `fingerprint` is of the last.
     """
 
     last: int
     rows: int = 0
     oldest_received_at_ms: int = 0
     fingerprint: str = ""
-    batches: dict[tuple[str, int], list[BatchBuilder]] = field(
+    by_partition: dict[tuple[str, int], list[BatchBuilder]] = field(
         default_factory=lambda: defaultdict(list)
     )
 
 
-async def gather(
+async def build_batches(
     producer: AIOKafkaProducer,
-    spool: Spool,
+    intake: Intake,
     after: int,
     *,
     rows_max: int,
-    instead: Mapping[int, OutgoingRecord],
-) -> Gathered:
+    dead_letters: Mapping[int, OutgoingRecord],
+) -> Batches:
     """
-    Return up to `rows_max` rows behind sequence `after`, about BYTES_MAX bytes of them at most.
+    Return batches of up to `rows_max` rows after sequence `after`, and of about BYTES_MAX at most.
 
-    For a row whose sequence is in `instead` that record is taken.
+    A row whose sequence is in `dead_letters` is replaced by that record.
 
     Raises:
-        Damaged: the first row behind `after` is not what was stored.
-        Corrupt: the file is no spool any more.
+        DamagedRow: the first row after `after` is not what was stored.
+        Corrupt: the file is not a spool any more.
         KafkaError: the topics are not known now.
     """
-    gathered = Gathered(after)
-    partitions: dict[str, int] = {}
-    taken = 0
-    while gathered.rows < rows_max and taken < BYTES_MAX:
-        turn = min(ROWS_PER_TURN, rows_max - gathered.rows)
+    batches = Batches(after)
+    partition_counts: dict[str, int] = {}
+    built_bytes = 0
+    while batches.rows < rows_max and built_bytes < BYTES_MAX:
+        step = min(ROWS_PER_STEP, rows_max - batches.rows)
         try:
-            rows = spool.since(gathered.last, rows_max=turn, bytes_max=BYTES_PER_TURN)
-        except Damaged:
-            if gathered.rows:
+            rows = intake.rows_after(batches.last, rows_max=step, bytes_max=BYTES_PER_STEP)
+        except DamagedRow:
+            if batches.rows:
                 break
             raise
         if not rows:
             break
-        if not gathered.rows:
-            gathered.oldest_received_at_ms = rows[0].received_at_ms
+        if not batches.rows:
+            batches.oldest_received_at_ms = rows[0].received_at_ms
         for row in rows:
-            record = instead.get(row.sequence, row.record) if instead else row.record
-            if record.topic not in partitions:
-                partitions[record.topic] = len(await producer.partitions_for(record.topic))
-            partition = _partition(record.key, row.sequence, partitions[record.topic])
-            _append(gathered.batches[record.topic, partition], producer, spool.origin, row, record)
-            taken += len(record.value)
-        gathered.rows += len(rows)
-        gathered.last = rows[-1].sequence
+            record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
+            topic = record.topic
+            if topic not in partition_counts:
+                partition_counts[topic] = len(await producer.partitions_for(topic))
+            partition = _partition(record.key, row.sequence, partition_counts[topic])
+            origin = intake.state.origin
+            _append(batches.by_partition[topic, partition], producer, origin, row, record)
+            built_bytes += len(record.value)
+        batches.rows += len(rows)
+        batches.last = rows[-1].sequence
         await asyncio.sleep(0)
-    if gathered.rows:
-        gathered.fingerprint = spool.fingerprint(gathered.last)
-    return gathered
+    if batches.rows:
+        batches.fingerprint = intake.fingerprint(batches.last)
+    return batches
 
 
 def _append(
@@ -95,10 +97,10 @@ def _append(
     record: OutgoingRecord,
 ) -> None:
     headers = numbered(record.headers, origin, row.sequence)
-    for fresh in (False, True):
-        if fresh or not batches:
+    for is_new in (False, True):
+        if is_new or not batches:
             batches.append(producer.create_batch())
-        # append() says by its result, not by an exception, that a batch is full.
+        # append() returns None if the batch is full; it does not raise.
         if batches[-1].append(key=record.key, value=record.value, timestamp=None, headers=headers):
             return
     raise AssertionError(f"row {row.sequence} does not fit into an empty batch")

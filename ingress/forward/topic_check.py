@@ -1,8 +1,8 @@
 """
 Check that the topic is still the one that a spool's rows went to.
 
-The ingress continues in any case: the spool's rows go to the present topic. Rows that have left the
-spool cannot be sent again, so the log names those that the present topic may lack.
+The ingress continues in any case: the rows in the spool go to the present topic. Rows that have
+left the spool cannot be sent again, so the log names those that the present topic may lack.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import logging
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from ingress.spool.spool import Spool
+from ingress.spool.state import State
 from schemas.telemetry import INGRESS_TOPIC_CHANGES
 from schemas.topic_ids import topic_log
 from schemas.topics import CALLBACKS
@@ -23,8 +23,8 @@ async def present_topic_id(producer: AIOKafkaProducer) -> str | None:
     """
     Ask each broker that leads a partition of the main topic for the topic's id.
 
-    Records that those brokers have acknowledged before are of this topic, or of an earlier one.
-    None: they report no ids.
+    Records that those brokers acknowledged before are in this topic, or in an earlier one of the
+    same name. Returns None if the brokers report no ids.
 
     Raises:
         KafkaError: a broker does not answer, or they do not agree yet.
@@ -43,16 +43,29 @@ async def present_topic_id(producer: AIOKafkaProducer) -> str | None:
     return ids.pop() if ids else None
 
 
-def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | None) -> None:
+async def check_same_topic(producer: AIOKafkaProducer, topic_id: str | None) -> None:
     """
-    Log it if the topic may lack rows that were forwarded.
+    Check that the topic still has the id that it had when earlier rows were sent.
 
-    `cursor` is the last sequence that Kafka has by its own count. `before` and `now` are the
-    topic's ids, None if they are not known.
+    Raises:
+        KafkaError: the topic was recreated; the next producer sends the rows of this transaction
+            to the new topic.
     """
-    first = spool.first_sequence()
-    damaged = sum(cursor < sequence < first for sequence in spool.damaged())
-    gone = max(0, first - 1 - cursor - damaged)
+    present = await present_topic_id(producer)
+    if present and topic_id and present != topic_id:
+        raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {present}")
+
+
+def report_change(state: State, cursor: int, *, before: str | None, now: str | None) -> None:
+    """
+    Log an error if the present topic may lack rows that were forwarded.
+
+    `cursor` is the last sequence that Kafka has, by Kafka's own count. `before` and `now` are the
+    topic's ids, None or "" if they are not known.
+    """
+    first = state.first_sequence
+    quarantined = sum(cursor < sequence < first for sequence in state.damaged)
+    gone = max(0, first - 1 - cursor - quarantined)
     if before and now and before != now:
         found = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
     elif gone:
@@ -64,14 +77,14 @@ def report_change(spool: Spool, cursor: int, *, before: str | None, now: str | N
     else:
         return
     absent = (
-        f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) have left spool {spool.origin} "
+        f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) have left spool {state.origin} "
         "and may not be in the present topic; hookline audit reports which sinks have them"
         if gone
-        else f"nothing that has left spool {spool.origin} is known to be missing"
+        else f"no row that has left spool {state.origin} is known to be missing"
     )
     INGRESS_TOPIC_CHANGES.inc()
     log.critical(
-        "%s; %s. Forwarding goes on with what the spool has. See 'The topic was recreated' in "
+        "%s; %s. Forwarding continues with the rows in the spool. See 'The topic was recreated' in "
         "docs/runbook.md",
         found,
         absent,

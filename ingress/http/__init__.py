@@ -1,1 +1,1 @@
-"""The public port: read requests, and answer them."""
+"""Receive requests on the public port and answer each of them."""

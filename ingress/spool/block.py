@@ -1,18 +1,18 @@
 """
-Rows that one commit stores, as one value: LMDB is asked once for many rows.
+Rows of one commit as one value of LMDB, so that many rows cost one call.
 
-py-lmdb gives Python's lock away in every call and must get it back from a busy event loop, so calls
+py-lmdb releases Python's lock in every call and must get it back from a busy event loop, so calls
 cost more than bytes. A block begins with a checksum, the number of its rows and their lengths. Each
-row has a checksum of its own (ingress/spool/row.py), so that damage costs a row and not the block.
+row has a checksum of its own (row.py), so that damage costs a row and not the block.
 """
 
 import struct
 from collections.abc import Iterator, Sequence
 from zlib import crc32
 
-from ingress.spool.row import Damaged, seal
+from ingress.spool.row import DamagedRow, seal
 
-# Larger values need more pages in a row, which a fragmented file does not have.
+# A larger value needs more contiguous pages, which a fragmented file does not have.
 BYTES_MAX = 64 << 10
 ROWS_MAX = 256
 _U32 = 4
@@ -21,10 +21,10 @@ _U32 = 4
 def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Yield the contents in order, as many at a time as fit into a block, at least one."""
     begin = size = 0
-    for at, content in enumerate(contents):
-        if at > begin and (size + len(content) > BYTES_MAX or at - begin >= ROWS_MAX):
-            yield contents[begin:at]
-            begin, size = at, 0
+    for index, content in enumerate(contents):
+        if index > begin and (size + len(content) > BYTES_MAX or index - begin >= ROWS_MAX):
+            yield contents[begin:index]
+            begin, size = index, 0
         size += len(content)
     if contents:
         yield contents[begin:]
@@ -42,12 +42,12 @@ def unpack(stored: bytes, spool: str, first: int) -> list[bytes]:
     Return the rows of a block, each as it was sealed; they are not checked yet.
 
     Raises:
-        Damaged: nobody can say where the rows are.
+        DamagedRow: the head of the block is damaged, so it is not known where its rows are.
     """
     count = int.from_bytes(stored[_U32 : 2 * _U32], "big")
     head = stored[_U32 : (2 + count) * _U32]
     if stored[:_U32] != _checksum(head, spool, first) or len(head) != (1 + count) * _U32:
-        raise Damaged(f"the block of spool {spool} that begins with row {first} is damaged", first)
+        raise DamagedRow(f"the block of spool {spool} that begins at row {first} is damaged", first)
     rows = []
     at = _U32 + len(head)
     for size in struct.unpack(f">{count}I", head[_U32:]):

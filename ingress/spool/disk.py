@@ -1,4 +1,4 @@
-"""What a spool's disk may do to it, in the words of those who wait for it."""
+"""The failures of a spool's disk, as exceptions that say what became of the callbacks."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ class Broken(Exception):
 
 
 class Panic(Broken):
-    """The same, and nothing more can be stored before the spool is opened again."""
+    """The disk failed, and every write fails until the spool's file is reopened."""
 
 
 class Corrupt(Exception):
-    """The file is no spool, or not any more."""
+    """The file is not a spool, or not any more."""
 
 
 @contextlib.contextmanager
 def disk_faults() -> Iterator[None]:
-    """Tell LMDB's errors as what they mean: Full, Broken, Panic or Corrupt."""
+    """Raise Full, Broken, Panic or Corrupt in place of LMDB's errors."""
     try:
         yield
     except (lmdb.MapFullError, lmdb.DiskError) as error:
@@ -37,7 +37,7 @@ def disk_faults() -> Iterator[None]:
         lmdb.PageNotFoundError,
         lmdb.VersionMismatchError,
     ) as error:
-        raise Corrupt(f"the spool's file is damaged: {error}") from error
+        raise Corrupt(f"the spool's file is corrupt: {error}") from error
     except (lmdb.PanicError, lmdb.BadTxnError) as error:
         raise Panic(str(error)) from error
     except lmdb.Error as error:

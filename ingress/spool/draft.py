@@ -1,8 +1,8 @@
 """
-One write transaction on a spool's file, and the state that the file has once it is committed.
+A write transaction on a spool's file, and the state that the file has once it is committed.
 
-Only the writer's thread has a draft. If the commit fails, the draft and the index are dropped, and
-the next transaction reads both from the file.
+If the commit fails, the draft and the index are dropped, and the next transaction reads both from
+the file.
 """
 
 import secrets
@@ -25,23 +25,24 @@ class Index:
     """
     The first number of every block, in order.
 
-    It is in memory, because each of LMDB's calls hands Python's lock to the event loop and back.
+    It is kept in memory, because each call of LMDB passes Python's lock to the event loop and back.
     """
 
     def __init__(self, firsts: Iterable[int]) -> None:
         self._firsts = array("Q", firsts)
-        self._gone = 0
+        # So many at the beginning are dropped.
+        self._dropped = 0
 
     def first_block(self, last_number: int) -> tuple[int, int]:
         """Return the first and the last number of the first block; the last is 0 without one."""
-        firsts, at = self._firsts, self._gone
-        if at == len(firsts):
+        firsts, index = self._firsts, self._dropped
+        if index == len(firsts):
             return last_number + 1, 0
-        return firsts[at], firsts[at + 1] - 1 if at + 1 < len(firsts) else last_number
+        return firsts[index], firsts[index + 1] - 1 if index + 1 < len(firsts) else last_number
 
     def last_block(self) -> int:
         """Return the first number of the last block, 0 if there is none."""
-        return self._firsts[-1] if self._gone < len(self._firsts) else 0
+        return self._firsts[-1] if self._dropped < len(self._firsts) else 0
 
     def append(self, first: int) -> None:
         """Add a block after the last."""
@@ -49,10 +50,10 @@ class Index:
 
     def drop_first(self) -> None:
         """Drop the first block."""
-        self._gone += 1
-        if 2 * self._gone > len(self._firsts):
-            del self._firsts[: self._gone]
-            self._gone = 0
+        self._dropped += 1
+        if 2 * self._dropped > len(self._firsts):
+            del self._firsts[: self._dropped]
+            self._dropped = 0
 
 
 def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[State, Index]:
@@ -60,14 +61,14 @@ def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[Stat
     Return the state and the index of blocks that the file of the spool `spool` holds.
 
     Raises:
-        Corrupt: the file contradicts itself, so a number could be given twice or a row be skipped.
+        Corrupt: the file contradicts itself; a number could be given twice, or a row be skipped.
     """
     state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool)
     keys = txn.cursor(db=file.blocks).iternext(values=False)
     index = Index(int.from_bytes(each, "big") for each in keys)
     if index.last_block() > state.last_number:
         raise Corrupt(
-            f"a block of spool {spool} begins with row {index.last_block()}, but the last row is "
+            f"a block of spool {spool} begins at row {index.last_block()}, but the last row is "
             f"{state.last_number}"
         )
     quarantined = set()
@@ -80,7 +81,7 @@ def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[Stat
 
 
 class Draft:
-    """A write transaction, from the state `before` it to the state that it leaves if committed."""
+    """A write transaction, which leads from the state `before` to another one if committed."""
 
     def __init__(
         self, txn: lmdb.Transaction, file: SpoolFile, spool: str, before: State, index: Index
@@ -99,10 +100,10 @@ class Draft:
         Store rows after the last one; if there is no room for all, store none and return False.
 
         Raises:
-            Corrupt: a block with their numbers is there already.
+            Corrupt: a block with their numbers exists already.
         """
         incoming = sum(map(len, contents))
-        # Count again: rows that have just left make room.
+        # Count again only if there seems to be no room: rows that were just removed make some.
         if (
             self.before.used_bytes + incoming > bytes_max
             and self.used_bytes() + incoming > bytes_max
@@ -117,20 +118,20 @@ class Draft:
             self._last_number += len(part)
         return True
 
-    def let_go(self, forwarded: int) -> None:
-        """Remove the first blocks, at most REMOVED_BLOCKS_MAX, whose rows have all passed."""
-        until = self.before.passed(forwarded)
+    def remove_forwarded(self, forwarded: int) -> None:
+        """Remove the first blocks, at most REMOVED_BLOCKS_MAX, without a row that is still due."""
+        done = self.before.last_done(forwarded)
         for _ in range(REMOVED_BLOCKS_MAX):
             first, end = self._index.first_block(self._last_number)
-            if not 0 < end <= until:
+            if not 0 < end <= done:
                 break
             if not self._txn.delete(key(first), db=self._file.blocks):
-                raise Corrupt(f"spool {self._spool} has no block that begins with row {first}")
+                raise Corrupt(f"spool {self._spool} has no block that begins at row {first}")
             self._index.drop_first()
             self._first_number = end + 1
 
     def quarantine(self, sequence: int) -> None:
-        """Move the remains of the row, and of the rows lost with it, into quarantine."""
+        """Move the remains of the row, and of the rows that are lost with it, into quarantine."""
         before = self.before
         number = before.base + sequence
         if number in before.quarantined or not before.first_number <= number <= before.last_number:
@@ -145,7 +146,7 @@ class Draft:
         self._quarantined = before.quarantined | taken
 
     def start_new_origin(self) -> None:
-        """Make the present rows the sequences 1, 2, 3, … of another origin."""
+        """Make the present rows the sequences 1, 2, 3, … of a new origin."""
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
 
     def probe(self) -> None:
@@ -153,7 +154,7 @@ class Draft:
         self._txn.put(PROBE, secrets.token_bytes(8), db=self._file.meta)
 
     def used_bytes(self) -> int:
-        """Count the pages that rows and quarantine use now."""
+        """Return the size of the pages that rows and quarantine use now."""
         pages = 0
         # An empty quarantine has no pages.
         for database in (self._file.blocks, self._file.damaged)[: 1 + bool(self._quarantined)]:

@@ -1,264 +1,122 @@
-"""
-Group commit: what has gathered while the last commit ran goes to disk in the next one.
+"""The owner of an open spool: callbacks come in, and the forwarder takes them out again."""
 
-One thread writes. There is no timer: a lone callback is committed at once, and many at once share
-one fsync.
-"""
+from functools import partial
 
-import asyncio
-import contextlib
-import logging
-import queue
-import threading
-import time
-from collections.abc import Callable
-from typing import NamedTuple
-
-import msgspec
-
-from ingress.spool.disk import Broken, Corrupt, Full, Panic
-from ingress.spool.row import encode
+from ingress.spool.directory import SpoolSummary
+from ingress.spool.group_commit import GroupCommit
+from ingress.spool.row import Row
 from ingress.spool.spool import Spool
+from ingress.spool.state import State
+from ingress.spool.writer_thread import OnCommit
 from schemas.record import OutgoingRecord
-from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
-
-# Told once what came of a row: None when it is on disk (fsync).
-OnDisk = Callable[[Full | Broken | None], None]
-
-
-class Waiting(msgspec.Struct, gc=False):
-    """A callback that is not on disk yet: its row's content, and what was encoded in it."""
-
-    content: bytes
-    received_at_ms: int
-    record: OutgoingRecord
-    on_disk: OnDisk
-
-
-# The sender waits 2 s; whoever has no commit by now is told so while it still listens.
-STORE_S_MAX = 1.5
-# After a failed commit the disk is tried again, also without callbacks.
-PROBE_S = 1.0
-# At the end a disk that hangs is not waited for longer.
-CLOSE_S_MAX = 5.0
-
-log = logging.getLogger(__name__)
-
-
-class _Work(NamedTuple):
-    group: list[Waiting]
-    since: float
-    forwarded: int
-    probe: bool
-    task: Callable[[], None] | None
-    done: asyncio.Future[None] | None
 
 
 class Intake:
     """
-    The one way into the spool, and out of it for rows that Kafka has.
+    The only way to a spool in a running ingress, for the thread of one event loop.
 
-    Lives on one event loop; `stored` is set after every commit; `close` ends its thread.
+    The receiver puts callbacks in. The forwarder reads rows, and has the spool forget those that
+    Kafka has. All writes happen in a thread of their own (`GroupCommit`).
     """
 
-    def __init__(
-        self,
-        spool: Spool,
-        *,
-        waiting_rows_max: int,
-        waiting_bytes_max: int,
-        stored: asyncio.Event,
-    ) -> None:
+    def __init__(self, spool: Spool, *, waiting_rows_max: int, waiting_bytes_max: int) -> None:
         self._spool = spool
-        self._rows_max = waiting_rows_max
-        self._bytes_max = waiting_bytes_max
-        self._stored = stored
-        # As much again may be in the commit that runs.
-        self._waiting: list[Waiting] = []
-        self._waiting_bytes = 0
-        # When the first of them came.
-        self._waiting_since = 0.0
-        self._forwarded = 0
-        self._task: Callable[[], None] | None = None
-        self._done: asyncio.Future[None] | None = None
-        self._probe: asyncio.TimerHandle | None = None
-        self._overdue: asyncio.TimerHandle | None = None
-        self._committing = False
-        self._hangs = False
-        self.fault = ""
-        # Done, with the reason, when the file is found to be no spool any more.
-        self.corrupt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._loop = asyncio.get_running_loop()
-        self._work: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
-        self._thread.start()
+        self._commits = GroupCommit(spool, rows_max=waiting_rows_max, bytes_max=waiting_bytes_max)
+        self._is_stuck = False
+        self.name = spool.name
+        # Has the reason as its result once the spool's file is corrupt; then the process must end.
+        self.corrupt = self._commits.corrupt
 
-    def put(self, record: OutgoingRecord, received_at_ms: int, on_disk: OnDisk) -> None:
+    @property
+    def state(self) -> State:
+        """The state of the spool after its last commit: origin, sequences, quarantine, sizes."""
+        return self._spool.state
+
+    @property
+    def fault(self) -> str:
+        """Why no callback can be stored now, "" if they can."""
+        return self._commits.fault
+
+    def summary(self) -> SpoolSummary:
+        """Return the spool as /status lists it."""
+        return SpoolSummary.of(self.name, self.state)
+
+    # For the receiver.
+
+    def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
         """
-        Take a record; `on_disk` is told once what came of it.
+        Store a record; `on_commit` is called once with the result, None when it is on disk.
 
-        Broken means that it may or may not have been stored.
+        Broken, as that result, means that the record may or may not have been stored.
 
         Raises:
-            Full: it is not stored, and `on_disk` is not told; a bound is reached.
-            Broken: the same; the disk hangs.
+            Full: a bound is reached; nothing is stored and `on_commit` is not called.
+            Broken: the disk hangs; the same.
         """
-        if self._hangs:
-            raise Broken(self.fault)
-        content = encode(record, received_at_ms)
-        if len(self._waiting) >= self._rows_max:
-            raise Full(f"{self._rows_max} callbacks wait for the disk")
-        if self._waiting_bytes + len(content) > self._bytes_max:
-            raise Full(f"{self._waiting_bytes} bytes wait for the disk")
-        if not self._waiting:
-            self._waiting_since = time.perf_counter()
-        self._waiting.append(Waiting(content, received_at_ms, record, on_disk))
-        self._waiting_bytes += len(content)
-        self._commit_soon()
+        self._commits.put(record, received_at_ms, on_commit)
 
-    async def between(self, task: Callable[[], None]) -> None:
+    # For the forwarder.
+
+    def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
-        Return once `task` has run in the writer's thread, between two commits. One at a time.
+        Return the rows after `sequence`, which must not be lower than what was forgotten.
 
         Raises:
-            Full, Broken: the disk failed; what `task` did was not kept.
+            DamagedRow, Broken, Corrupt: see Spool.rows_after.
         """
-        self._task, self._done = task, self._loop.create_future()
-        done = self._done
-        self._commit_soon()
-        await done
+        return self._spool.rows_after(sequence, rows_max=rows_max, bytes_max=bytes_max)
 
-    def let_go(self, forwarded: int) -> None:
-        """Remove rows up to sequence `forwarded` from the spool, soon: Kafka has them."""
-        self._forwarded = forwarded
-        self._spool.forget(forwarded)
-        self._commit_soon()
+    def fingerprint(self, sequence: int) -> str:
+        """Return the fingerprint of the row at `sequence`, "" if it is damaged or not here."""
+        return self._spool.fingerprint(sequence)
 
-    def find_corrupt(self, why: str) -> None:
-        """Note that the file is no spool any more; see `corrupt`."""
-        if not self.corrupt.done():
-            self.corrupt.set_result(why)
+    async def wait_for_rows(self, seen: State) -> None:
+        """Return when callbacks have been stored since the state was `seen`."""
+        while self.state.last_number == seen.last_number:
+            self._commits.stored.clear()
+            await self._commits.stored.wait()
 
-    async def close(self) -> bool:
+    def forget(self, sequence: int) -> None:
+        """Remove rows up to `sequence` soon. Only call it when Kafka has committed them."""
+        self._spool.forget_recent(sequence)
+        self._commits.remove_forwarded(sequence)
+
+    async def quarantine(self, sequence: int) -> None:
         """
-        Return when all that waited is on disk and the thread has ended.
+        Return once the row at `sequence` is in quarantine.
 
-        Returns False if the disk hangs for CLOSE_S_MAX: the thread is still in the spool.
+        Raises:
+            Full, Broken: the disk failed; a later `state` has the outcome.
         """
-        try:
-            async with asyncio.timeout(CLOSE_S_MAX):
-                while self._committing:  # noqa: ASYNC110 - only at the end of a process
-                    await asyncio.sleep(0.001)
-        except TimeoutError:
-            log.critical("the disk hangs; what waits for it is left behind")
-            return False
-        if self._probe:
-            self._probe.cancel()
-        self._work.put(None)
-        await asyncio.to_thread(self._thread.join)
-        return True
+        await self._commits.apply(partial(self._spool.writer.quarantine, sequence))
 
-    def _commit_soon(self) -> None:
-        if not self._committing:
-            self._committing = True
-            # What the loop has read by now goes into the same commit.
-            self._loop.call_soon(self._commit)
+    async def start_new_origin(self) -> None:
+        """
+        Return once the present rows are the sequences 1, 2, 3, … of a new origin.
 
-    def _commit(self) -> None:
-        group, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        task, self._task = self._task, None
-        done, self._done = self._done, None
-        self._overdue = self._loop.call_later(STORE_S_MAX, self._hang, group)
-        self._work.put(
-            _Work(group, self._waiting_since, self._forwarded, bool(self.fault), task, done)
-        )
+        Raises:
+            Full, Broken: the disk failed; a later `state` has the outcome.
+        """
+        self._commits.remove_forwarded(0)
+        await self._commits.apply(self._spool.writer.start_new_origin)
 
-    def _write(self) -> None:
-        while (work := self._work.get()) is not None:
-            failure: Exception | None = None
-            task_failure: Exception | None = None
-            begun = time.perf_counter()
-            if work.task:
-                try:
-                    work.task()
-                except Exception as error:  # noqa: BLE001 - who asked for it must hear it
-                    task_failure = error
-            try:
-                contents = [waiting.content for waiting in work.group]
-                self._spool.commit(contents, work.forwarded, probe=work.probe)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear it
-                failure = error
-            took_s = time.perf_counter() - begun
-            self._loop.call_soon_threadsafe(self._committed, work, failure, task_failure, took_s)
-            del work  # the bodies need not wait for the next commit to be freed
+    def report_corrupt(self, why: str) -> None:
+        """Note that the spool's file is corrupt; see `corrupt`."""
+        self._commits.report_corrupt(why)
 
-    def _committed(
-        self,
-        work: _Work,
-        failure: Exception | None,
-        task_failure: Exception | None,
-        took_s: float,
-    ) -> None:
-        hung, self._hangs = self._hangs, False
-        self._committing = False
-        if self._overdue:
-            self._overdue.cancel()
-        failed = self._mended(failure) if failure else None
-        self.fault = str(failed or "")
-        if not hung:
-            _tell(work.group, failed)
-        if work.done and not work.done.done():
-            if task_failure:
-                work.done.set_exception(self._mended(task_failure))
-            else:
-                work.done.set_result(None)
-        if work.group and not failed:
-            self._spool.remember(
-                [(each.received_at_ms, each.record) for each in work.group],
-                sum(len(each.content) for each in work.group),
-            )
-            INGRESS_COMMIT_ROWS.observe(len(work.group))
-            INGRESS_COMMIT_S.observe(took_s)
-            INGRESS_ANSWER_S.observe(time.perf_counter() - work.since)
-            self._stored.set()
-        if failure and self._probe is None:
-            self._probe = self._loop.call_later(PROBE_S, self._try_again)
-        if not failed and self._spool.is_much_mapped():
-            # If this fails the next commit is a Panic, and it is tried again.
-            with contextlib.suppress(Broken, Full, Corrupt):
-                self._spool.reopen()
-        if self._waiting or self._task or (not failed and self._spool.removable(self._forwarded)):
-            self._commit_soon()
+    # For the process that ends.
 
-    def _mended(self, failure: Exception) -> Full | Broken:
-        """Return what failed; after a panic the spool is opened again."""
-        if isinstance(failure, Panic):
-            # Nothing else uses it now: the writer rests, and readers live on this loop.
-            try:
-                self._spool.reopen()
-            except (Broken, Full, Corrupt) as error:
-                failure = error
-        if isinstance(failure, Corrupt):
-            self.find_corrupt(str(failure))
-        return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
+    async def stop(self) -> bool:
+        """
+        Return True once all pending callbacks are on disk and no thread writes any more.
 
-    def _hang(self, group: list[Waiting]) -> None:
-        self._hangs, self._overdue = True, None
-        self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
-        _tell(group, Broken(self.fault))
-        # These are in no commit yet, and will be in none.
-        waiting, self._waiting, self._waiting_bytes = self._waiting, [], 0
-        _tell(waiting, Full(self.fault))
+        Returns False if the disk hangs: the thread still uses the spool, which stays open.
+        """
+        self._is_stuck = not await self._commits.stop()
+        return not self._is_stuck
 
-    def _try_again(self) -> None:
-        self._probe = None
-        self._commit_soon()
-
-
-def _tell(group: list[Waiting], failure: Full | Broken | None) -> None:
-    for waiting in group:
-        try:
-            waiting.on_disk(failure)
-        except Exception:
-            # One's trouble is not the others', who wait behind it.
-            log.exception("an answer failed")
+    def close(self) -> None:
+        """Let another process hold the spool, unless `stop` has found that the disk hangs."""
+        # To close a file whose commit hangs would block the event loop, too.
+        if not self._is_stuck:
+            self._spool.close()

@@ -1,7 +1,8 @@
 """
-The youngest rows of a spool, as they were stored: a forwarder that keeps up reads none from disk.
+The youngest rows of a spool in memory: a forwarder that keeps up reads no row from disk.
 
-A contiguous run that ends with the last row. It is bounded: what is older is read from the file.
+They are a contiguous run that ends with the last row. It is bounded: older rows are read from the
+file.
 """
 
 from collections import deque
@@ -26,7 +27,7 @@ class Recent:
         """Add rows that are on disk, by time of receipt and record."""
         rows = self._rows
         if rows and rows[-1].sequence + 1 != first_sequence:
-            # Some were stored by a commit that said that it failed.
+            # A commit that seemed to fail has stored the rows in between.
             self.clear()
         for sequence, (received_at_ms, record) in enumerate(stored, first_sequence):
             rows.append(Row(sequence, received_at_ms, record))
@@ -34,28 +35,28 @@ class Recent:
         while len(rows) > ROWS_MAX or self._bytes > BYTES_MAX:
             self._bytes -= len(rows.popleft().record.value)
 
-    def since(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row] | None:
-        """Return the rows behind `sequence` as Spool.since does, None if only the file has them."""
+    def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row] | None:
+        """Return what Spool.rows_after does, None if only the file has the rows."""
         rows = self._rows
         if not rows or rows[0].sequence > sequence + 1:
             return None
         found: list[Row] = []
-        taken = 0
+        found_bytes = 0
         start = sequence + 1 - rows[0].sequence
         for row in islice(rows, start, start + rows_max):
-            if taken >= bytes_max:
+            if found_bytes >= bytes_max:
                 break
             found.append(row)
-            taken += len(row.record.value)
+            found_bytes += len(row.record.value)
         return found
 
-    def forget(self, until: int) -> None:
-        """Drop rows up to sequence `until`."""
+    def forget(self, sequence: int) -> None:
+        """Drop rows up to `sequence`."""
         rows = self._rows
-        while rows and rows[0].sequence <= until:
+        while rows and rows[0].sequence <= sequence:
             self._bytes -= len(rows.popleft().record.value)
 
     def clear(self) -> None:
-        """Drop all."""
+        """Drop all rows."""
         self._rows.clear()
         self._bytes = 0

@@ -23,8 +23,8 @@ class SpoolFile(NamedTuple):
     """
     An open file.
 
-    `blocks` holds blocks of rows by the number of their first row, `damaged` the rows in quarantine
-    by number, `meta` the state and the probe.
+    `blocks` has the blocks of rows by the number of their first row, `damaged` the rows in
+    quarantine by number, `meta` the state and the probe.
     """
 
     env: lmdb.Environment
@@ -36,7 +36,7 @@ class SpoolFile(NamedTuple):
 
 def open_file(path: Path, bytes_max: int) -> SpoolFile:
     """
-    Open the file, or make an empty spool of an empty one, in one transaction.
+    Open the file in one transaction; if it is new or empty, make it an empty spool.
 
     Raises:
         lmdb.Error: see disk_faults.
@@ -67,12 +67,12 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
 
 def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
     """
-    Write the meta pages to the disk again, as LMDB reads them.
+    Write the meta pages to the disk again, as LMDB reads them; no other write may run.
 
-    If the write of a meta page failed, the disk may have another page than the page cache, and a
-    later fsync would succeed without writing it: the kernel regards the page as clean. The next
-    transaction would then write over pages to which the meta page on the disk refers. So the same
-    bytes are written again. Nothing else may write meanwhile.
+    If the write of a meta page failed, the page on the disk may differ from the one in the page
+    cache, and a later fsync would succeed without writing it, because the kernel regards the page
+    as clean. The next transaction would then overwrite pages to which the meta page on the disk
+    refers.
 
     Raises:
         Full, Broken: the disk may still have another meta page.
@@ -89,4 +89,4 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
         kind = Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
         raise kind(f"the meta pages of {path} cannot be written again: {error}") from error
     if not len(pages) == written == _META_PAGES * page_bytes:
-        raise Broken(f"the meta pages of {path} were not written whole")
+        raise Broken(f"the meta pages of {path} were written only in part")

@@ -1,8 +1,8 @@
 """
 The state of a spool: a value that a write transaction builds from the one before.
 
-The spool replaces its state in one assignment after the commit has succeeded. It is the only thing
-that the writer's thread and the reader's thread share in memory.
+The writer replaces the state in one assignment after the commit has succeeded. It is all that the
+writer's thread and the event loop's thread share in memory.
 """
 
 from typing import NamedTuple
@@ -21,12 +21,12 @@ class State(NamedTuple):
     """
     The state of the spool's file after one commit.
 
-    A row keeps its number in the file for ever; the sequences of an origin count from `base`.
+    The sequence of a row is its number minus `base` (ingress/spool/__init__.py).
     """
 
     origin: str
     base: int
-    # The lowest number that has not left the file, and the highest that was ever given.
+    # The lowest number that is still in the file, and the highest that was ever given.
     first_number: int
     last_number: int
     # The last number of the first block, 0 if there is no block.
@@ -48,7 +48,7 @@ class State(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """The number of rows that wait; rows of the first block count until the block leaves."""
+        """The number of rows that wait; those of the first block count until it is removed."""
         waiting = self.last_number + 1 - self.first_number
         return waiting - sum(self.first_number <= number for number in self.quarantined)
 
@@ -57,7 +57,7 @@ class State(NamedTuple):
         """The sequences whose rows are in quarantine, in order."""
         return [number - self.base for number in sorted(self.quarantined) if number > self.base]
 
-    def passed(self, forwarded: int) -> int:
+    def last_done(self, forwarded: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
         number = self.base + forwarded
         while number + 1 in self.quarantined:
@@ -66,18 +66,18 @@ class State(NamedTuple):
 
     def removable(self, forwarded: int) -> bool:
         """Return whether the spool still has a block of which all rows are forwarded."""
-        return 0 < self.first_block_end <= self.passed(forwarded)
+        return 0 < self.first_block_end <= self.last_done(forwarded)
 
 
 def seal_state(state: State, spool: str) -> bytes:
-    """Return the part of the state that the file `spool` stores; the rest is counted on reading."""
+    """Return the part of the state that the file stores; the rest is derived from its blocks."""
     content = _encoder.encode(state[:4])
     return _state_checksum(content, spool) + content
 
 
 def unseal_state(stored: bytes, spool: str) -> State:
     """
-    Return the state that the file `spool` keeps, without its blocks and its quarantine.
+    Return the stored part of the state of the file `spool`.
 
     Raises:
         Corrupt: the bytes are not those that were stored, so it is not known which numbers were
@@ -93,7 +93,7 @@ def unseal_state(stored: bytes, spool: str) -> State:
 
 
 def seal_remains(remains: bytes, spool: str, number: int) -> bytes:
-    """Return a row in quarantine as it is stored: a flipped bit in its key must be noticed."""
+    """Return a row in quarantine with a checksum of its key, so that a flipped bit is noticed."""
     return _number_checksum(spool, number) + remains
 
 
@@ -102,7 +102,7 @@ def unseal_remains(stored: bytes, spool: str, number: int) -> bytes:
     Return the remains of the row `number` in quarantine.
 
     Raises:
-        Corrupt: they are of another row, so it is not known which rows are in quarantine.
+        Corrupt: they belong to another row, so it is not known which rows are in quarantine.
     """
     if stored[:_CHECKSUM_BYTES] != _number_checksum(spool, number):
         raise Corrupt(f"the quarantine of spool {spool} is damaged at row {number}")

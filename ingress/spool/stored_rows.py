@@ -1,8 +1,8 @@
 """
 The rows in a spool's file, as one transaction sees them.
 
-Every number between the first and the last of the state is a row, in quarantine, or damaged: also
-if a block is missing or begins at another number than its key says.
+Every number between the first and the last of the state is a row, or in quarantine, or damaged;
+even if a block is missing or has a wrong key. So no row is skipped in silence.
 """
 
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ from itertools import islice
 import lmdb
 
 from ingress.spool.block import ROWS_MAX, unpack
-from ingress.spool.row import Damaged
+from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
 
 KEY_BYTES = 8
 
 
 def key(number: int) -> bytes:
-    """Return the key of the block that begins with row `number`, or of that row in quarantine."""
+    """Return the key of the block that begins at row `number`, or of that row in quarantine."""
     return number.to_bytes(KEY_BYTES, "big")
 
 
@@ -26,10 +26,10 @@ def rows_from(
     cursor: lmdb.Cursor, state: State, spool: str, wanted: int
 ) -> Iterator[tuple[int, bytes]]:
     """
-    Yield number and sealed bytes of the rows from `wanted` on, without those in quarantine.
+    Yield number and bytes (with checksum) of the rows from `wanted` on, without quarantined ones.
 
     Raises:
-        Damaged: the next row cannot be found.
+        DamagedRow: the next row cannot be found.
     """
     wanted = max(wanted, state.first_number)
     found = _find(cursor, wanted)
@@ -44,7 +44,7 @@ def rows_from(
         end = _number(cursor) if found else state.last_number + 1
         try:
             rows = unpack(block, spool, first)
-        except Damaged as damaged:
+        except DamagedRow as damaged:
             _check_quarantined(range(wanted, end), state, f"{damaged}: it has row")
             wanted = max(wanted, end)
             continue
@@ -58,9 +58,9 @@ def remains(
     cursor: lmdb.Cursor, state: State, spool: str, number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
-    Yield the remains of the row `number`, and of the rows after it that are lost with it.
+    Yield number and remains of the row `number`, and of the later rows that are lost with it.
 
-    If its block is damaged, the first row has the whole block and the others nothing. There are
+    If its block is damaged, the first row gets the whole block and the others get nothing. They are
     at most as many rows as a block may have.
     """
     found = _find(cursor, number)
@@ -72,7 +72,7 @@ def remains(
         end = _number(cursor) if cursor.next() else state.last_number + 1
         try:
             rows = unpack(block, spool, first)
-        except Damaged:
+        except DamagedRow:
             left = block
         else:
             if number < first + len(rows):
@@ -84,7 +84,7 @@ def remains(
 
 
 def _find(cursor: lmdb.Cursor, number: int) -> bool:
-    """Put the cursor on the block with row `number`, else on the first; False if there is none."""
+    """Move the cursor to the block of row `number`, else to the first; False if there is none."""
     if not cursor.set_range(key(number)):
         return cursor.last()
     return _number(cursor) == number or cursor.prev() or cursor.first()
@@ -95,7 +95,7 @@ def _number(cursor: lmdb.Cursor) -> int:
 
 
 def _check_quarantined(numbers: range, state: State, why: str) -> None:
-    """Raise Damaged for the first of the numbers that is not in quarantine."""
+    """Raise DamagedRow for the first of the numbers that is not in quarantine."""
     for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
         if number not in state.quarantined:
-            raise Damaged(f"{why} {number}", number)
+            raise DamagedRow(f"{why} {number}", number)

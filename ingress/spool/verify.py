@@ -1,11 +1,11 @@
 """
 `python -m ingress.spool.verify FILE` checks whether LMDB may open a spool's file.
 
-Exit code 3 says that it may not, and stderr says why.
+Exit code 3 means that it may not, and stderr has the reason.
 
-LMDB trusts the pages that it reads: damaged ones can crash the process or let it write over live
-rows. py-lmdb's verifier walks the file without LMDB. It is a process of its own because it holds
-Python for some 10 s a million rows, in which no request would be answered.
+LMDB trusts the pages that it reads: damaged pages can crash the process, or make it overwrite live
+rows. py-lmdb's verifier walks the file without LMDB. It runs in a process of its own, because it
+holds Python's lock for some 10 s per million rows, and no request would be answered meanwhile.
 """
 
 import sys
@@ -14,7 +14,7 @@ from pathlib import Path
 from lmdb.verify import VerifyError, verify
 
 SHOWN_MAX = 3
-# No other end of this process says anything of the file.
+# The only exit code besides 0 that says something about the file.
 DAMAGED = 3
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from ingress.spool.directory import Summary, summaries
+from ingress.spool.directory import SpoolSummary, summaries
 from ops.failure import Failure
 
 # The time in which an address must answer. All are asked at once.
@@ -223,7 +223,7 @@ def _look(directory: Path) -> list[Spool]:
     return found
 
 
-def _spool(summary: Summary) -> Spool:
+def _spool(summary: SpoolSummary) -> Spool:
     return Spool(
         name=summary.name,
         origin=summary.origin,

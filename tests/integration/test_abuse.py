@@ -23,7 +23,7 @@ from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import Consumer
 from consumers.runtime.process import ConsumerSettings, _run
 from consumers.runtime.runner import Runner
-from ingress.forward import forwarder
+from ingress.forward import forwarder, refused_rows
 from schemas import clients
 from schemas.clients import kafka_failures, started
 from schemas.settings import Shared
@@ -188,7 +188,7 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
     """Every row is in the topic once, in order."""
     rows = 500 * seconds
     # Small transactions, some ten a second, so that they are under way all the time.
-    monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
+    monkeypatch.setattr(refused_rows, "ROWS_MAX", 50)
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.5)
 
     async def scene() -> None:

@@ -11,7 +11,7 @@ from support.builders import a_wire_record
 
 from ingress.spool.directory import take
 from ingress.spool.disk import Broken, Corrupt, Full
-from ingress.spool.row import Damaged, encode
+from ingress.spool.row import DamagedRow, encode
 
 BYTES_MAX = 8 << 20
 ROWS = 300
@@ -28,7 +28,7 @@ def a_spool_file(directory: Path) -> Path:
             )
             for n in range(at, at + 10)
         ]
-        spool.commit(contents, at // 3)
+        spool.writer.commit(contents, at // 3)
     spool.close()
     return directory / f"{spool.name}.lmdb"
 
@@ -44,13 +44,13 @@ def use(directory: Path, name: str) -> None:
         spool = take(directory, bytes_max=BYTES_MAX)
         if spool.name != name:
             sys.exit(10)  # set aside
-        damaged, after = 0, spool.first_sequence() - 1
+        damaged, after = 0, spool.state.first_sequence - 1
         waiting = set(range(after + 1, ROWS + 1))
         while True:
             try:
-                rows = spool.since(after, rows_max=50, bytes_max=BYTES_MAX)
-            except Damaged as found:
-                spool.quarantine(found.sequence)
+                rows = spool.rows_after(after, rows_max=50, bytes_max=BYTES_MAX)
+            except DamagedRow as found:
+                spool.writer.quarantine(found.sequence)
                 damaged, after = damaged + 1, found.sequence
                 continue
             if not rows:
@@ -60,9 +60,9 @@ def use(directory: Path, name: str) -> None:
                     sys.exit(12)
                 waiting.remove(row.sequence)
             after = rows[-1].sequence
-        if spool.last_sequence != ROWS or not waiting <= set(spool.damaged()):
+        if spool.last_sequence != ROWS or not waiting <= set(spool.state.damaged):
             sys.exit(14)  # a number would be given twice, or rows are gone without a word
-        spool.commit([encode(a_wire_record(1), 1)], after)
+        spool.writer.commit([encode(a_wire_record(1), 1)], after)
         sys.exit(11 if damaged else 0)
     except (Corrupt, Broken, Full):
         sys.exit(13)

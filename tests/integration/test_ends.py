@@ -63,8 +63,8 @@ def make_spools(directory: Path, count: int) -> None:
     directory.mkdir()
     for number in range(1, count + 1):
         spool = hold(directory, f"{number:016x}", bytes_max=SPOOL_BYTES_MAX)
-        spool.commit([encode(a_wire_record(n), n) for n in range(number)], 0)
-        spool.commit([], number)
+        spool.writer.commit([encode(a_wire_record(n), n) for n in range(number)], 0)
+        spool.writer.commit([], number)
         spool.close()
 
 

@@ -13,8 +13,8 @@ from aiokafka import AIOKafkaProducer
 from support.builders import a_body, a_callback, a_wire_record
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward import forwarder
-from ingress.forward.batches import gather
+from ingress.forward import forwarder, refused_rows
+from ingress.forward.batches import build_batches
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas import clients
 from schemas.body import Malformed
@@ -93,7 +93,7 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
     """Sixty forwarders in a row die at random awaits, transactions open or in doubt."""
     await pipe.store(many(9_000))
     monkeypatch.setattr(clients, "end", crash)
-    monkeypatch.setattr(forwarder, "ROWS_MAX", 50)
+    monkeypatch.setattr(refused_rows, "ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(60):
         deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.15)
@@ -124,8 +124,10 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
             if not Successor.begun:
                 Successor.begun = True
                 predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
-                gathered = await gather(predecessor, pipe.spool, 0, rows_max=20, instead={})
-                await self._transaction(predecessor, gathered)
+                batches = await build_batches(
+                    predecessor, self._intake, 0, rows_max=20, dead_letters={}
+                )
+                await self._transaction(predecessor, batches)
                 await late_commit()  # type: ignore[no-untyped-call]
             async with super()._producer() as producer:
                 yield producer

@@ -15,7 +15,7 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from support.builders import a_wire_record
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward import forwarder
+from ingress.forward import cursor, forwarder
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
@@ -77,8 +77,8 @@ async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store([*many(3), big, *many(3, first=4)])
         await pipe.forward(seconds=90)
-        assert pipe.spool.damaged() == [4]
-        assert big.value in pipe.spool.damaged_row(4)
+        assert pipe.spool.state.damaged == [4]
+        assert big.value in pipe.spool.quarantined_bytes(4)
         found = await in_topic(own_kafka.address, pipe.spool.origin)
     assert sorted(sequences(found)) == [1, 2, 3, 5, 6, 7]
 
@@ -96,7 +96,7 @@ async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_pat
     path.write_bytes(content.replace(mark, b'"MsgKey": "key-XX"'))
     with contextlib.closing(Pipe(kafka, directory)) as pipe:
         await pipe.forward()
-        assert pipe.spool.damaged() == [40]
+        assert pipe.spool.state.damaged == [40]
         found = await in_topic(kafka, pipe.spool.origin)
     assert sorted(sequences(found)) == [n for n in range(1, 101) if n != 40]
 
@@ -142,6 +142,7 @@ async def test_a_frozen_broker_leaves_no_task_behind(
     """However often the forwarder gives up on it; thawed, everything arrives once."""
     monkeypatch.setattr(forwarder, "TRANSACTION_S", 1.0)
     monkeypatch.setattr(forwarder, "START_S", 1.0)
+    monkeypatch.setattr(cursor, "READ_S", 1.0)
     monkeypatch.setattr(clients, "STOP_S", 0.5)
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
     before = asyncio.all_tasks()

@@ -182,7 +182,7 @@ def test_ten_thousand_hostile_requests_harm_nobody(
                 *(exchange(port, stream, pieces) for (stream, _), pieces in streams)
             ):
                 observed.note(received)
-            rows = port.spool.since(before, rows_max=10_000, bytes_max=1 << 30)
+            rows = port.spool.rows_after(before, rows_max=10_000, bytes_max=1 << 30)
             kept = [row for row in rows if row.record.topic == CALLBACKS.name]
             assert observed.answers[200] - oks <= len(kept)
             assert not loop_faults

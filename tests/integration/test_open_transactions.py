@@ -17,12 +17,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
-from aiokafka.structs import OffsetAndMetadata
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward import forwarder
-from ingress.forward.batches import gather
-from ingress.forward.settle import ended, settle, was_aborted
+from ingress.forward.batches import build_batches
+from ingress.forward.cursor import Cursor, cursor_group
+from ingress.forward.settle import settle
+from ingress.forward.transaction_state import (
+    LastTransaction,
+    last_transaction,
+    wait_for_markers,
+)
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
@@ -66,17 +70,18 @@ async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
                 add(partition)
 
         transaction.maybe_add_partition_to_txn = add_or_forget
-        gathered = await gather(producer, pipe.spool, 0, rows_max=ROWS, instead={})
+        async with pipe.intake() as intake:
+            batches = await build_batches(producer, intake, 0, rows_max=ROWS, dead_letters={})
         await producer.begin_transaction()
         add(TopicPartition(DEAD_LETTERS.name, 0))
-        for (topic, number), batches in gathered.batches.items():
-            for batch in batches:
+        for (topic, number), partition_batches in batches.by_partition.items():
+            for batch in partition_batches:
                 await (await producer.send_batch(batch, topic, partition=number))
-        group = forwarder.group(pipe.spool.origin)
+        group = cursor_group(pipe.spool.origin)
         if GROUP in forgotten:
             transaction.consumer_group_added(group)
-        cursor = OffsetAndMetadata(gathered.last, gathered.fingerprint)
-        await producer.send_offsets_to_transaction({RECORDS[0]: cursor}, group)
+        cursor = Cursor(batches.last, batches.fingerprint)
+        await producer.send_offsets_to_transaction(cursor.offsets(), group)
         await (producer.abort_transaction() if abort else producer.commit_transaction())
 
 
@@ -93,7 +98,8 @@ async def test_what_a_transaction_left_open_is_ended_as_the_transaction_was(
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")
-        assert await was_aborted(careless_kafka, pipe.spool.origin) == (ended == "aborted")
+        last = await last_transaction(careless_kafka, pipe.spool.origin)
+        assert last is LastTransaction[ended.upper()]
         await pipe.store(many(ROWS, first=ROWS + 1))
         await pipe.forward()
         found = await in_topic(careless_kafka, pipe.spool.origin)
@@ -177,7 +183,7 @@ async def test_the_cursor_is_read_when_its_marker_is_written(
         with contextlib.closing(Pipe(careless_kafka, tmp_path / f"spool{number}")) as pipe:
             await pipe.store(many(ROWS))
             await leave_open(pipe, [GROUP], abort=False)
-            group = forwarder.group(pipe.spool.origin)
+            group = cursor_group(pipe.spool.origin)
             async with (
                 AIOKafkaConsumer(
                     bootstrap_servers=careless_kafka, group_id=group, enable_auto_commit=False
@@ -188,6 +194,6 @@ async def test_the_cursor_is_read_when_its_marker_is_written(
             ):
                 assert await reader.committed(RECORDS[0]) is None
                 await settle(producer, group, abort=False)
-                await ended(careless_kafka, pipe.spool.origin)
+                await wait_for_markers(careless_kafka, pipe.spool.origin)
                 read.append(await reader.committed(RECORDS[0]))
     assert read == [ROWS] * 10

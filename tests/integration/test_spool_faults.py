@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from support.spool.machine import SpoolMachine
+from support.spool.machine import NAME, SpoolMachine
 
-from ingress.spool import draft, spool, stored_rows
+from ingress.spool import draft, stored_rows, writer
 from ingress.spool.disk import disk_faults
 from ingress.spool.draft import Draft, Index, read_state
-from ingress.spool.spool import Spool
 from ingress.spool.state import State
+from ingress.spool.writer import SpoolWriter
 
 RUNS = int(os.environ.get("RUNS", "2000"))
 PORTIONS = 8
@@ -72,36 +72,36 @@ def test_thousands_of_runs_lose_no_row_and_give_no_number_twice(
 def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A failed commit leaves a state that the file does not have."""
 
-    def write(self: Spool, change: Callable[[Draft], Any]) -> Any:
+    def write(self: SpoolWriter, change: Callable[[Draft], Any]) -> Any:
         file = self._opened()
         index, self._index = self._index, None
         with disk_faults(), file.env.begin(write=True) as txn:
-            state = self._state
+            state = self.state
             if index is None:
-                state, index = read_state(txn, file, self.name)
-            changing = Draft(txn, file, self.name, state, index)
+                state, index = read_state(txn, file, NAME)
+            changing = Draft(txn, file, NAME, state, index)
             changed = change(changing)
-            self._state = changing.finished()
+            self.state = changing.finished()
         self._index = index
         return changed
 
-    patch.setattr(Spool, "_write", write)
+    patch.setattr(SpoolWriter, "_write", write)
 
 
 def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
     """The next write goes on from the state before it, with the index that it changed."""
 
-    def write(self: Spool, change: Callable[[Draft], Any]) -> Any:
+    def write(self: SpoolWriter, change: Callable[[Draft], Any]) -> Any:
         file = self._opened()
         assert self._index
         with disk_faults(), file.env.begin(write=True) as txn:
-            changing = Draft(txn, file, self.name, self._state, self._index)
+            changing = Draft(txn, file, NAME, self.state, self._index)
             changed = change(changing)
             state = changing.finished()
-        self._state = state
+        self.state = state
         return changed
 
-    patch.setattr(Spool, "_write", write)
+    patch.setattr(SpoolWriter, "_write", write)
 
 
 def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
             state = state._replace(first_number=1, last_number=0, base=0)
         return state, index
 
-    patch.setattr(spool, "read_state", read)
+    patch.setattr(writer, "read_state", read)
 
 
 def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:

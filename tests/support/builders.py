@@ -70,13 +70,13 @@ async def store(intake: Intake, record: wire.OutgoingRecord, received_at_ms: int
     """Return once `record` is on disk; raises Full or Broken if it is not."""
     on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def told(failure: Exception | None) -> None:
+    def on_commit(failure: Exception | None) -> None:
         if failure:
             on_disk.set_exception(failure)
         else:
             on_disk.set_result(None)
 
-    intake.put(record, received_at_ms, told)
+    intake.put(record, received_at_ms, on_commit)
     await on_disk
 
 
@@ -149,7 +149,7 @@ def ingress_settings(directory: Path, **fields: Any) -> IngressSettings:
 
 
 class PublicPort:
-    """A public port on loopback and what is behind it."""
+    """A public port on loopback, and its spool."""
 
     def __init__(self, server: PublicServer, spool: Spool, address: tuple[str, int]) -> None:
         self.server = server
@@ -158,8 +158,8 @@ class PublicPort:
         self.url = f"http://{self.host}:{self.port}"
 
     def stored(self) -> list[Row]:
-        """Return what is in the spool."""
-        return self.spool.since(0, rows_max=10_000, bytes_max=1 << 30)
+        """Return the rows in the spool."""
+        return self.spool.rows_after(0, rows_max=10_000, bytes_max=1 << 30)
 
 
 @asynccontextmanager
@@ -173,7 +173,7 @@ async def public_port(
     """Yield a public port with a real spool in `directory`; `fields` are settings."""
     settings = ingress_settings(directory, **fields)
     spool = take(directory, bytes_max=spool_bytes_max)
-    intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20, stored=asyncio.Event())
+    intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20)
     authenticator = Authenticator(
         settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
     )
@@ -190,5 +190,5 @@ async def public_port(
         yield PublicPort(server, spool, runner.addresses[0][:2])
     finally:
         await runner.cleanup()
-        await intake.close()
-        spool.close()
+        await intake.stop()
+        intake.close()

@@ -13,7 +13,7 @@ from support.builders import a_wire_record
 from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.spool.directory import Held, hold, locked, set_asides, summaries, take
+from ingress.spool.directory import SpoolInUse, hold, locked, moved_aside, summaries, take
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.intake import Intake
 from ingress.spool.row import encode
@@ -30,13 +30,13 @@ class Carried(Forwarder):
     ending = 0
 
     async def run(self) -> None:
-        """Let every row go."""
+        """Forget every row."""
         if Carried.ending:
             Carried.ending -= 1
             raise asyncio.CancelledError
-        rows = self._spool.since(0, rows_max=1000, bytes_max=BYTES_MAX)
-        self.carried += [(self._spool.origin, row.sequence) for row in rows]
-        self._intake.let_go(rows[-1].sequence)
+        rows = self._intake.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
+        self.carried += [(self._intake.state.origin, row.sequence) for row in rows]
+        self._intake.forget(rows[-1].sequence)
         await asyncio.Event().wait()
 
 
@@ -46,14 +46,13 @@ async def adopting(
 ) -> AsyncIterator[Adopter]:
     """Run an adopter beside the spool `mine`."""
 
-    def forwarder(spool: Spool, intake: Intake, stored: asyncio.Event) -> Forwarder:
-        made = Carried(
-            spool, bootstrap_servers="", body_bytes_max=1024, stored=stored, intake=intake
-        )
+    def make_forwarder(intake: Intake) -> Forwarder:
+        made = Carried(intake, bootstrap_servers="", body_bytes_max=1024)
         made.carried = carried
         return made
 
-    adopter = Adopter(directory, mine, forwarder, bytes_max=BYTES_MAX)
+    own = Intake(mine, waiting_rows_max=1, waiting_bytes_max=1)
+    adopter = Adopter(directory, own, make_forwarder, bytes_max=BYTES_MAX)
     running = asyncio.create_task(adopter.run())
     try:
         yield adopter
@@ -61,12 +60,13 @@ async def adopting(
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+        await own.stop()
 
 
 def left_behind(directory: Path, rows: int) -> str:
     """Leave a spool with so many rows and no process; return its name."""
     spool = take(directory, bytes_max=BYTES_MAX)
-    spool.commit([encode(a_wire_record(n), n) for n in range(rows)], 0)
+    spool.writer.commit([encode(a_wire_record(n), n) for n in range(rows)], 0)
     spool.close()
     return spool.name
 
@@ -87,7 +87,7 @@ async def free(directory: Path, name: str) -> Spool:
     """Return the spool `name`, held, as soon as nobody has it."""
     async with asyncio.timeout(10):
         while True:
-            with contextlib.suppress(Held):
+            with contextlib.suppress(SpoolInUse):
                 return hold(directory, name, bytes_max=BYTES_MAX)
             await asyncio.sleep(0.01)
 
@@ -106,7 +106,7 @@ async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) ->
         assert carried == [(name, 1), (name, 2), (name, 3)]
         assert [s.last_sequence for s in adopter.known()] == [0, 3]
         again = await free(tmp_path, name)
-        again.commit([encode(a_wire_record(4), 4)], 0)
+        again.writer.commit([encode(a_wire_record(4), 4)], 0)
         again.close()
         async with asyncio.timeout(10):
             while len(carried) < 4:  # noqa: ASYNC110 - a list tells no one
@@ -174,7 +174,7 @@ async def test_a_spool_of_as_many_blocks_as_one_commit_removes_is_drained(tmp_pa
     """Its rows are counted after the last of them is gone, or it would be held for ever."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for number in range(REMOVED_BLOCKS_MAX):
-        spool.commit([encode(a_wire_record(number), number)], 0)
+        spool.writer.commit([encode(a_wire_record(number), number)], 0)
     spool.close()
     held = hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -200,7 +200,7 @@ async def test_what_the_next_holder_stores_is_never_told_as_known(
         close(spool)
         if spool.name == name and not next_holder:
             next_holder.append(hold(tmp_path, name, bytes_max=BYTES_MAX))
-            next_holder[0].commit([encode(a_wire_record(4), 4)], 0)
+            next_holder[0].writer.commit([encode(a_wire_record(4), 4)], 0)
 
     monkeypatch.setattr(Spool, "close", close_and_let_another_in)
     async with adopting(tmp_path, mine, []) as adopter:
@@ -222,7 +222,7 @@ async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_pat
         async with asyncio.timeout(10):
             while not any(summary.fault for summary in adopter.known()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    assert len(list(set_asides(tmp_path))) == 1
+    assert len(list(moved_aside(tmp_path))) == 1
     mine.close()
 
 

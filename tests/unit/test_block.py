@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ingress.spool import block
 from ingress.spool.block import pack, split, unpack
-from ingress.spool.row import CHECKSUM_BYTES, Damaged
+from ingress.spool.row import CHECKSUM_BYTES, DamagedRow
 
 rows = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
 
@@ -36,7 +36,7 @@ def test_damage_is_noticed_or_harmless(contents: list[bytes], data: st.DataObjec
     stored[at] ^= data.draw(st.integers(1, 255))
     try:
         unpacked = unpack(bytes(stored), "spool", 1)
-    except Damaged:
+    except DamagedRow:
         return
     changed = [
         number
@@ -52,7 +52,7 @@ def test_a_block_is_bound_to_its_place() -> None:
     """Another number or another spool is as damaged as a flipped bit."""
     stored = pack([b"a", b"b"], "spool", 7)
     for spool, first in (("spool", 8), ("other", 7)):
-        with pytest.raises(Damaged):
+        with pytest.raises(DamagedRow):
             unpack(stored, spool, first)
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedRow):
         unpack(b"", "spool", 7)

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 from aiokafka.errors import KafkaError
 
-from schemas.clients import BREAKAGES, heed_cancellation, kafka_failures
+from schemas.clients import BREAKAGES, check_cancellation, kafka_failures
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
@@ -17,7 +17,7 @@ async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
         swallowed.set()
-        heed_cancellation()
+        check_cancellation()
         raise AssertionError("it went on")
 
     task = asyncio.create_task(work())
@@ -36,7 +36,7 @@ async def test_a_time_out_is_no_cancellation() -> None:
     async with asyncio.timeout(0):
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(60)
-    heed_cancellation()
+    check_cancellation()
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_an_outage() -> None:

@@ -13,35 +13,34 @@ from ingress.spool import spool as spool_module
 from ingress.spool.block import ROWS_MAX
 from ingress.spool.directory import take
 from ingress.spool.disk import Broken, Full, Panic
-from ingress.spool.intake import PROBE_S, Intake
+from ingress.spool.group_commit import PROBE_S
+from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 
 
 def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
     """Return an intake over `spool`."""
-    return Intake(
-        spool, waiting_rows_max=rows_max, waiting_bytes_max=bytes_max, stored=asyncio.Event()
-    )
+    return Intake(spool, waiting_rows_max=rows_max, waiting_bytes_max=bytes_max)
 
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
     """What arrives while a commit runs goes to disk in the next one."""
     spool = take(tmp_path, bytes_max=1 << 20)
     groups: list[int] = []
-    commit = spool.commit
+    commit = spool.writer.commit
 
     def counted(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         groups.append(len(contents))
         commit(contents, forwarded, probe=probe)
 
-    spool.commit = counted  # type: ignore[method-assign]
+    spool.writer.commit = counted  # type: ignore[method-assign]
     intake = an_intake(spool)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(100)))
     assert spool.last_sequence == 100
     assert sum(groups) == 100
     assert len(groups) < 10
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -> None:
@@ -55,33 +54,33 @@ async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -
     came = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in came] == [type(None), type(None), Full]
     assert spool.last_sequence == 2
-    await intake.close()
+    await intake.stop()
 
     small = an_intake(spool, bytes_max=10)
     with pytest.raises(Full, match="bytes wait"):
         await store(small, a_wire_record(5), 5)
-    await small.close()
-    spool.close()
+    await small.stop()
+    small.close()
 
 
 async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> None:
     """A bug in the writer's thread is no silence, and the next commit is tried again."""
     spool = take(tmp_path, bytes_max=1 << 20)
-    commit = spool.commit
+    commit = spool.writer.commit
 
     def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         raise RuntimeError(f"boom with {len(contents)} rows, {forwarded} forwarded, {probe}")
 
-    spool.commit = fails  # type: ignore[method-assign]
+    spool.writer.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
     with pytest.raises(Broken, match="boom"):
         await store(intake, a_wire_record(1), 1)
     assert intake.fault
-    spool.commit = commit  # type: ignore[method-assign]
+    spool.writer.commit = commit  # type: ignore[method-assign]
     await store(intake, a_wire_record(1), 1)
     assert (intake.fault, spool.last_sequence) == ("", 1)
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
@@ -89,21 +88,21 @@ async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
-    intake.let_go(1400)
+    intake.forget(1400)
     async with asyncio.timeout(5):
-        while spool.removable(1400):  # noqa: ASYNC110 - the writer is a thread
+        while spool.state.removable(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
-    await intake.close()
+    await intake.stop()
     # A block goes when all of its rows may.
-    assert 1400 - ROWS_MAX < spool.first_sequence() <= 1401
-    assert spool.rows == 1501 - spool.first_sequence()
+    assert 1400 - ROWS_MAX < spool.state.first_sequence <= 1401
+    assert spool.rows == 1501 - spool.state.first_sequence
     spool.close()
 
 
 async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_path: Path) -> None:
     """An unready ingress gets none from its balancer, so it must find out by itself."""
     spool = take(tmp_path, bytes_max=1 << 20)
-    commit, probes = spool.commit, []
+    commit, probes = spool.writer.commit, []
 
     def recovers(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         probes.append(probe)
@@ -111,7 +110,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
             raise Broken("the test says so")
         commit(contents, forwarded, probe=probe)
 
-    spool.commit = recovers  # type: ignore[method-assign]
+    spool.writer.commit = recovers  # type: ignore[method-assign]
     intake = an_intake(spool)
     with pytest.raises(Broken):
         await store(intake, a_wire_record(1), 1)
@@ -119,8 +118,8 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
         while intake.fault:  # noqa: ASYNC110 - it is told by a string
             await asyncio.sleep(0.01)
     assert probes == [False, True]
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def store_until_it_works(intake: Intake) -> None:
@@ -138,15 +137,15 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
 ) -> None:
     """The sender waits 2 s; a late OK would be no OK."""
     spool = take(tmp_path, bytes_max=1 << 20)
-    commit, go_on = spool.commit, threading.Event()
+    commit, go_on = spool.writer.commit, threading.Event()
 
     def hangs(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         go_on.wait()
         commit(contents, forwarded, probe=probe)
 
-    spool.commit = hangs  # type: ignore[method-assign]
+    spool.writer.commit = hangs  # type: ignore[method-assign]
     intake = an_intake(spool)
-    told: list[object] = []
+    results: list[object] = []
     async with asyncio.timeout(1.9):
         committing = asyncio.create_task(store(intake, a_wire_record(1), 1))
         await asyncio.sleep(0.2)
@@ -156,14 +155,14 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
         with pytest.raises(Full, match="takes longer"):
             await waiting
     with pytest.raises(Broken, match="takes longer"):
-        intake.put(a_wire_record(3), 3, told.append)
+        intake.put(a_wire_record(3), 3, results.append)
     go_on.set()
     await store_until_it_works(intake)
-    await intake.close()
+    await intake.stop()
     # The first was stored all the same, which 503 allows; those that waited were not.
     assert spool.last_sequence == 2
-    assert told == []
-    assert "an answer failed" not in caplog.text  # nobody was told twice
+    assert results == []
+    assert "could not be answered" not in caplog.text  # no callback had two results
     spool.close()
 
 
@@ -177,7 +176,7 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
         del contents, forwarded
         raise ValueError  # no text: a fault all the same
 
-    spool.commit = fails  # type: ignore[method-assign]
+    spool.writer.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
     for number in range(5):
         with pytest.raises(Broken):
@@ -185,8 +184,8 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     assert intake.fault
     await asyncio.sleep(1.5 * PROBE_S)
     assert len(tried) == 6
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
@@ -194,7 +193,7 @@ async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await store(intake, a_wire_record(1), 1)
-    commit, reopen = spool.commit, spool.reopen
+    commit, reopen = spool.writer.commit, spool.reopen
     reopened: list[bool] = []
 
     def panics(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
@@ -206,14 +205,17 @@ async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
         reopened.append(True)
         reopen()
 
-    spool.commit, spool.reopen = panics, fails_once  # type: ignore[method-assign]
+    spool.writer.commit, spool.reopen = panics, fails_once  # type: ignore[method-assign]
     with pytest.raises(Broken, match="the test says so"):
         await store(intake, a_wire_record(2), 2)
     await store(intake, a_wire_record(3), 3)
-    assert [row.received_at_ms for row in spool.since(0, rows_max=9, bytes_max=1 << 20)] == [1, 3]
+    assert [row.received_at_ms for row in spool.rows_after(0, rows_max=9, bytes_max=1 << 20)] == [
+        1,
+        3,
+    ]
     assert len(reopened) == 1
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_path: Path) -> None:
@@ -234,8 +236,8 @@ async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_pa
             await asyncio.sleep(0.01)
     await store(intake, a_wire_record(1), 1)
     assert spool.last_sequence == 1
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_pages_are_given_back_by_opening_the_file_again(
@@ -255,11 +257,11 @@ async def test_pages_are_given_back_by_opening_the_file_again(
     intake = an_intake(spool)
     for number in range(1, 61):
         await store(intake, a_wire_record(number), number)
-    rows = spool.since(0, rows_max=100, bytes_max=1 << 20)
+    rows = spool.rows_after(0, rows_max=100, bytes_max=1 << 20)
     assert [row.received_at_ms for row in rows] == list(range(1, 61))
     assert 3 < len(opened) < 30
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Path) -> None:
@@ -274,8 +276,8 @@ async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Pa
     intake.put(a_wire_record(2), 2, fails)
     await store(intake, a_wire_record(3), 3)
     assert spool.last_sequence == 3
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()
 
 
 async def test_a_file_that_is_found_corrupt_when_it_is_opened_again_ends_the_process(
@@ -291,9 +293,9 @@ async def test_a_file_that_is_found_corrupt_when_it_is_opened_again_ends_the_pro
     def panics(*_: object, **__: object) -> None:
         raise Panic("the test says so")
 
-    spool.commit = panics  # type: ignore[method-assign]
+    spool.writer.commit = panics  # type: ignore[method-assign]
     with pytest.raises(Broken):
         await store(intake, a_wire_record(2), 2)
     assert intake.corrupt.done()
-    await intake.close()
-    spool.close()
+    await intake.stop()
+    intake.close()

@@ -235,7 +235,7 @@ async def test_a_disk_that_fails_is_answered_503_with_the_reason(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(door.port.spool, "commit", fails)
+        patched.setattr(door.port.spool.writer, "commit", fails)
         status, answer, headers = await door.post(a_body())
         assert (status, headers["Retry-After"], answer["ErrorCode"]) == (503, "1", 1)
         assert "Input/output error" in str(answer["ErrorInfo"])

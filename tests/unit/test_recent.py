@@ -36,7 +36,7 @@ def test_what_it_returns_is_what_was_stored(
         else:
             forgotten = min(forgotten + count, last)
             recent.forget(forgotten)
-    found = recent.since(after, rows_max=rows_max, bytes_max=BYTES_MAX)
+    found = recent.rows_after(after, rows_max=rows_max, bytes_max=BYTES_MAX)
     if found is not None:
         assert [row.sequence for row in found] == [
             n for n in range(after + 1, last + 1) if n <= after + rows_max
@@ -56,13 +56,13 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recent_module, "ROWS_MAX", 10)
     recent = Recent()
     recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
-    assert recent.since(0, rows_max=5, bytes_max=BYTES_MAX) is None
-    found = recent.since(20, rows_max=50, bytes_max=BYTES_MAX)
+    assert recent.rows_after(0, rows_max=5, bytes_max=BYTES_MAX) is None
+    found = recent.rows_after(20, rows_max=50, bytes_max=BYTES_MAX)
     assert found is not None
     assert [row.sequence for row in found] == list(range(21, 31))
     monkeypatch.setattr(recent_module, "BYTES_MAX", 1)
     recent.add(31, [(31, a_wire_record(31))])
-    assert recent.since(30, rows_max=5, bytes_max=BYTES_MAX) is None
+    assert recent.rows_after(30, rows_max=5, bytes_max=BYTES_MAX) is None
 
 
 def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
@@ -71,27 +71,27 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
 
     def store(count: int) -> None:
         stored = [(n, a_wire_record(n)) for n in range(count)]
-        spool.commit([encode(record, at) for at, record in stored], 0)
+        spool.writer.commit([encode(record, at) for at, record in stored], 0)
         spool.remember(stored, 0)
 
     def both(after: int) -> None:
-        with_it = spool.since(after, rows_max=7, bytes_max=BYTES_MAX)
+        with_it = spool.rows_after(after, rows_max=7, bytes_max=BYTES_MAX)
         kept, spool._recent = spool._recent, Recent()  # noqa: SLF001
-        assert with_it == spool.since(after, rows_max=7, bytes_max=BYTES_MAX)
+        assert with_it == spool.rows_after(after, rows_max=7, bytes_max=BYTES_MAX)
         spool._recent = kept  # noqa: SLF001
 
     store(5)
     store(5)
     for after in range(12):
         both(after)
-    spool.quarantine(4)
+    spool.writer.quarantine(4)
     both(3)
     store(2)
-    spool.commit([], 6)
-    spool.forget(6)
+    spool.writer.commit([], 6)
+    spool.forget_recent(6)
     for after in (6, 8, 11):
         both(after)
-    spool.start_new_origin()
+    spool.writer.start_new_origin()
     for after in range(8):
         both(after)
     store(3)

@@ -88,13 +88,13 @@ async def test_a_request_behind_one_under_way_is_answered_after_it(
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="first")))
     assert await one_answer(reader) == OK
-    commit, go_on = port.spool.commit, threading.Event()
+    commit, go_on = port.spool.writer.commit, threading.Event()
 
     def waits(contents: Sequence[bytes], forwarded: int, *, probe: bool) -> None:
         go_on.wait(5)
         commit(contents, forwarded, probe=probe)
 
-    monkeypatch.setattr(port.spool, "commit", waits)
+    monkeypatch.setattr(port.spool.writer, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))
     async with asyncio.timeout(5):
         while not port.server.traffic.unanswered:  # noqa: ASYNC110 - a number says it

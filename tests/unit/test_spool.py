@@ -9,10 +9,10 @@ from support.builders import a_wire_record
 
 from ingress.spool import directory as spools
 from ingress.spool.block import pack
-from ingress.spool.directory import Held, Summary, hold, names, summaries, take
+from ingress.spool.directory import SpoolInUse, SpoolSummary, hold, names, summaries, take
 from ingress.spool.disk import Corrupt, Full, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
-from ingress.spool.row import Damaged, encode, seal, unseal
+from ingress.spool.row import DamagedRow, encode, seal, unseal
 
 BYTES_MAX = 1 << 20
 
@@ -25,26 +25,26 @@ def contents(count: int) -> list[bytes]:
 def test_rows_come_back_as_they_were_stored(tmp_path: Path) -> None:
     """In order, numbered from 1."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
-    rows = spool.since(0, rows_max=10, bytes_max=BYTES_MAX)
+    spool.writer.commit(contents(3), 0)
+    rows = spool.rows_after(0, rows_max=10, bytes_max=BYTES_MAX)
     assert [row.sequence for row in rows] == [1, 2, 3]
     assert [row.record for row in rows] == [a_wire_record(number) for number in (1, 2, 3)]
-    assert [row.sequence for row in spool.since(1, rows_max=1, bytes_max=BYTES_MAX)] == [2]
-    assert [row.sequence for row in spool.since(0, rows_max=9, bytes_max=1)] == [1]
+    assert [row.sequence for row in spool.rows_after(1, rows_max=1, bytes_max=BYTES_MAX)] == [2]
+    assert [row.sequence for row in spool.rows_after(0, rows_max=9, bytes_max=1)] == [1]
     spool.close()
 
 
 def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
     """Not even when the spool was drained and the process restarted."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(2), 0)
-    spool.commit([], 2)
-    assert (spool.rows, spool.first_sequence()) == (0, 3)
+    spool.writer.commit(contents(2), 0)
+    spool.writer.commit([], 2)
+    assert (spool.rows, spool.state.first_sequence) == (0, 3)
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert (again.origin, again.last_sequence) == (spool.origin, 2)
-    again.commit(contents(1), 0)
-    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [3]
+    again.writer.commit(contents(1), 0)
+    assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [3]
     again.close()
 
 
@@ -53,15 +53,19 @@ def test_rows_leave_by_blocks_and_in_slices(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     blocks = REMOVED_BLOCKS_MAX + 2
     for _ in range(blocks):
-        spool.commit(contents(3), 0)
+        spool.writer.commit(contents(3), 0)
     last = 3 * blocks
-    assert (spool.removable(2), spool.removable(3)) == (False, True)
-    spool.commit([], 5)
-    assert (spool.first_sequence(), spool.rows) == (4, last - 3)
-    spool.commit([], last)
-    assert spool.removable(last)
-    spool.commit([], last)
-    assert (spool.removable(last), spool.rows, spool.first_sequence()) == (False, 0, last + 1)
+    assert (spool.state.removable(2), spool.state.removable(3)) == (False, True)
+    spool.writer.commit([], 5)
+    assert (spool.state.first_sequence, spool.rows) == (4, last - 3)
+    spool.writer.commit([], last)
+    assert spool.state.removable(last)
+    spool.writer.commit([], last)
+    assert (spool.state.removable(last), spool.rows, spool.state.first_sequence) == (
+        False,
+        0,
+        last + 1,
+    )
     spool.close()
 
 
@@ -73,15 +77,15 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
     for _ in range(3):
         while True:
             try:
-                spool.commit([content] * 5, 0)
+                spool.writer.commit([content] * 5, 0)
             except Full:
                 break
         full_at = spool.last_sequence
-        assert spool.used_bytes <= BYTES_MAX
-        while spool.removable(full_at):
-            spool.commit([], full_at)
+        assert spool.state.used_bytes <= BYTES_MAX
+        while spool.state.removable(full_at):
+            spool.writer.commit([], full_at)
         assert spool.rows == 0
-        spool.commit([content], full_at)
+        spool.writer.commit([content], full_at)
         assert spool.last_sequence == full_at + 1
     spool.close()
 
@@ -89,7 +93,7 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
 def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
     """Who comes second takes another one."""
     first = take(tmp_path, bytes_max=BYTES_MAX)
-    with pytest.raises(Held):
+    with pytest.raises(SpoolInUse):
         hold(tmp_path, first.name, bytes_max=BYTES_MAX)
     second = take(tmp_path, bytes_max=BYTES_MAX)
     assert names(tmp_path) == sorted([first.origin, second.origin])
@@ -103,10 +107,10 @@ def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
 def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
     """A spool that another process holds is listed without."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(2), 0)
-    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.name, None)]
+    spool.writer.commit(contents(2), 0)
+    assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
     spool.close()
-    assert list(summaries(tmp_path)) == [Summary(spool.name, spool.origin, 2, rows=2)]
+    assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.origin, 2, rows=2)]
 
 
 def test_a_row_is_bound_to_its_place() -> None:
@@ -120,14 +124,14 @@ def test_a_row_is_bound_to_its_place() -> None:
         (row, "other", 7),
         (b"", "origin", 7),
     ):
-        with pytest.raises(Damaged, match=f"row {number} of spool {spool}"):
+        with pytest.raises(DamagedRow, match=f"row {number} of spool {spool}"):
             unseal(stored, spool, number)
 
 
 def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     """It holds up what is behind it, never what is before it, and is never returned."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
+    spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     (stored,) = seal(contents(2)[1:], spool.name, 2)
@@ -135,9 +139,9 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
     again = take(tmp_path, bytes_max=BYTES_MAX)
-    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
-    with pytest.raises(Damaged, match="row 2"):
-        again.since(1, rows_max=9, bytes_max=BYTES_MAX)
+    assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
+    with pytest.raises(DamagedRow, match="row 2"):
+        again.rows_after(1, rows_max=9, bytes_max=BYTES_MAX)
     again.close()
 
 
@@ -153,10 +157,10 @@ def test_a_file_that_is_no_spool_is_set_aside(
     assert spool.name != "0" * 16
     (aside,) = tmp_path.glob("*set-aside*")
     assert aside.read_bytes() == garbage
-    assert "set aside" in caplog.text
-    told = [summary for summary in summaries(tmp_path) if summary.fault]
-    assert [(summary.name, summary.last_sequence) for summary in told] == [("0" * 16, None)]
-    assert aside.name in told[0].fault
+    assert "is corrupt" in caplog.text
+    (found,) = [summary for summary in summaries(tmp_path) if summary.fault]
+    assert (found.name, found.last_sequence) == ("0" * 16, None)
+    assert aside.name in found.fault
     spool.close()
 
 
@@ -164,22 +168,22 @@ def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Pa
     """Numbered from 1, also after a restart, and as often as it must."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(5):
-        spool.commit([content], 0)
-    spool.commit([], 2)
+        spool.writer.commit([content], 0)
+    spool.writer.commit([], 2)
     before = spool.origin
-    spool.start_new_origin()
+    spool.writer.start_new_origin()
     assert spool.origin != before
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert (again.origin, again.name, again.last_sequence) == (spool.origin, before, 3)
-    rows = again.since(0, rows_max=9, bytes_max=BYTES_MAX)
+    rows = again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)
     assert [(row.sequence, row.received_at_ms) for row in rows] == [(1, 3), (2, 4), (3, 5)]
-    again.commit(contents(1), 2)
-    assert [row.sequence for row in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [3, 4]
-    again.start_new_origin()
-    assert (again.first_sequence(), again.last_sequence) == (1, 2)
-    again.commit([], 2)
-    assert (again.first_sequence(), again.removable(2)) == (3, False)
+    again.writer.commit(contents(1), 2)
+    assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [3, 4]
+    again.writer.start_new_origin()
+    assert (again.state.first_sequence, again.last_sequence) == (1, 2)
+    again.writer.commit([], 2)
+    assert (again.state.first_sequence, again.state.removable(2)) == (3, False)
     again.close()
 
 
@@ -188,9 +192,9 @@ def test_a_full_spool_can_start_new_origin(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     with contextlib.suppress(Full):
         while True:
-            spool.commit(contents(50), 0)
+            spool.writer.commit(contents(50), 0)
     rows = spool.rows
-    spool.start_new_origin()
+    spool.writer.start_new_origin()
     assert (spool.rows, spool.last_sequence) == (rows, rows)
     spool.close()
 
@@ -198,7 +202,7 @@ def test_a_full_spool_can_start_new_origin(tmp_path: Path) -> None:
 def test_a_fingerprint_tells_rows_apart(tmp_path: Path) -> None:
     """And the absence of one."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(2), 0)
+    spool.writer.commit(contents(2), 0)
     assert len({spool.fingerprint(sequence) for sequence in (1, 2, 3)}) == 3
     assert spool.fingerprint(3) == ""
     spool.close()
@@ -209,9 +213,9 @@ def test_a_probe_writes(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     path = tmp_path / f"{spool.name}.lmdb"
     before = path.read_bytes()
-    spool.commit([], 0)
+    spool.writer.commit([], 0)
     assert path.read_bytes() == before
-    spool.commit([], 0, probe=True)
+    spool.writer.commit([], 0, probe=True)
     assert path.read_bytes() != before
     spool.close()
 
@@ -220,20 +224,20 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
     """Their bytes are kept, but what waits behind, before and with them goes on without them."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(4):
-        spool.commit([content], 0)
+        spool.writer.commit([content], 0)
     for sequence in (2, 3, 4):
-        spool.quarantine(sequence)
-    assert (spool.damaged(), spool.rows) == ([2, 3, 4], 1)
-    assert [row.sequence for row in spool.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
-    assert spool.removable(1)
-    spool.commit([], 1)
-    assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (0, 5, False)
-    assert unseal(spool.damaged_row(3), spool.name, 3) == (3, a_wire_record(3))
+        spool.writer.quarantine(sequence)
+    assert (spool.state.damaged, spool.rows) == ([2, 3, 4], 1)
+    assert [row.sequence for row in spool.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
+    assert spool.state.removable(1)
+    spool.writer.commit([], 1)
+    assert (spool.rows, spool.state.first_sequence, spool.state.removable(1)) == (0, 5, False)
+    assert unseal(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
-    assert (again.damaged(), again.last_sequence) == ([2, 3, 4], 4)
-    again.commit(contents(1), 4)
-    assert [row.sequence for row in again.since(4, rows_max=9, bytes_max=BYTES_MAX)] == [5]
+    assert (again.state.damaged, again.last_sequence) == ([2, 3, 4], 4)
+    again.writer.commit(contents(1), 4)
+    assert [row.sequence for row in again.rows_after(4, rows_max=9, bytes_max=BYTES_MAX)] == [5]
     again.close()
 
 
@@ -241,7 +245,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     """Nobody can say where its rows are; those before and behind it are read."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
-        spool.commit(contents(3), 0)
+        spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     head = pack(contents(3), spool.name, 4)[:20]
@@ -249,14 +253,14 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     assert head in content  # more than once: LMDB writes changed pages anew
     path.write_bytes(content.replace(head, head[:-1] + bytes([head[-1] ^ 1])))
     again = take(tmp_path, bytes_max=BYTES_MAX)
-    assert [r.sequence for r in again.since(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
-    with pytest.raises(Damaged) as raised:
-        again.since(3, rows_max=9, bytes_max=BYTES_MAX)
+    assert [r.sequence for r in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
+    with pytest.raises(DamagedRow) as raised:
+        again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)
     assert raised.value.sequence == 4
-    again.quarantine(raised.value.sequence)
-    assert again.damaged() == [4, 5, 6]
-    assert again.damaged_row(4)[4:20] != b""
-    assert [r.sequence for r in again.since(3, rows_max=9, bytes_max=BYTES_MAX)] == [7, 8, 9]
+    again.writer.quarantine(raised.value.sequence)
+    assert again.state.damaged == [4, 5, 6]
+    assert again.quarantined_bytes(4)[4:20] != b""
+    assert [r.sequence for r in again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)] == [7, 8, 9]
     again.close()
 
 
@@ -269,12 +273,12 @@ def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
         return sum(int(each.partition("Rss:")[2].split()[0]) for each in maps)
 
     for _ in range(300):
-        spool.commit([b"x" * 30_000], 0)
+        spool.writer.commit([b"x" * 30_000], 0)
     before = mapped_kib()
     spool.reopen()
     assert before > 8000
     assert mapped_kib() < 1000
-    assert (spool.rows, spool.first_sequence(), spool.removable(1)) == (300, 1, True)
+    assert (spool.rows, spool.state.first_sequence, spool.state.removable(1)) == (300, 1, True)
     spool.close()
 
 
@@ -285,9 +289,9 @@ def test_a_file_that_is_not_the_same_any_more_is_not_opened_again(
     """Numbers would be given twice, and let go unsent: those of the rows before are forwarded."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     path, copy = tmp_path / f"{spool.name}.lmdb", tmp_path / "copy"
-    spool.commit(contents(2), 0)
+    spool.writer.commit(contents(2), 0)
     copy.write_bytes(path.read_bytes())
-    spool.commit(contents(8), 0)
+    spool.writer.commit(contents(8), 0)
     if change == "replaced":
         copy.replace(path)
     else:
@@ -298,7 +302,7 @@ def test_a_file_that_is_not_the_same_any_more_is_not_opened_again(
         with pytest.raises(Corrupt, match=change):
             spool.reopen()
         with pytest.raises(Panic):
-            spool.commit(contents(1), 10)
+            spool.writer.commit(contents(1), 10)
     assert spool.last_sequence == 10
     assert path.exists() == (change != "removed")
     spool.close()
@@ -310,11 +314,11 @@ def test_a_verifier_that_is_killed_says_nothing_of_the_file(
 ) -> None:
     """The spool is left as it is and tried again; rows that were answered OK stay reachable."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(2), 0)
+    spool.writer.commit(contents(2), 0)
     spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(spools, "VERIFY", (sys.executable, "-c", end))
-        with pytest.raises(Held):
+        with pytest.raises(SpoolInUse):
             hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
         other = take(tmp_path, bytes_max=BYTES_MAX)
         assert other.name != spool.name

@@ -14,10 +14,12 @@ import lmdb
 import pytest
 from support.builders import a_wire_record
 
+from ingress.spool import spool as spool_module
 from ingress.spool.directory import take
 from ingress.spool.disk import Broken, Corrupt, Full, Panic
-from ingress.spool.row import Damaged, encode
+from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
+from ingress.spool.writer import SpoolWriter
 
 BYTES_MAX = 1 << 20
 
@@ -29,7 +31,7 @@ def contents(count: int) -> list[bytes]:
 
 def sequences(spool: Spool, after: int = 0) -> list[int]:
     """Return the sequences that a read returns."""
-    return [row.sequence for row in spool.since(after, rows_max=99, bytes_max=BYTES_MAX)]
+    return [row.sequence for row in spool.rows_after(after, rows_max=99, bytes_max=BYTES_MAX)]
 
 
 @contextmanager
@@ -78,12 +80,12 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
     """After a failed meta page LMDB panics until the file is opened again; numbers go on."""
     device, is_meta, kind, _ = failure
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
+    spool.writer.commit(contents(3), 0)
     before = spool.state
     writes: dict[str, Any] = {
-        "commit": lambda: spool.commit(contents(2), 0),
-        "quarantine": lambda: spool.quarantine(2),
-        "start_new_origin": spool.start_new_origin,
+        "commit": lambda: spool.writer.commit(contents(2), 0),
+        "quarantine": lambda: spool.writer.quarantine(2),
+        "start_new_origin": spool.writer.start_new_origin,
     }
     path = tmp_path / f"{spool.name}.lmdb"
     with in_place_of_the_file(path, device, synchronous=is_meta), pytest.raises(kind):
@@ -91,12 +93,12 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
     assert spool.state is before
     if is_meta:
         with pytest.raises(Panic):
-            spool.commit(contents(1), 0)
+            spool.writer.commit(contents(1), 0)
         with pytest.raises(Panic):
             sequences(spool)
         spool.reopen()
     assert sequences(spool) == [1, 2, 3]
-    spool.commit(contents(1), 0)
+    spool.writer.commit(contents(1), 0)
     assert spool.state[:4] == (before.origin, 0, 1, 4)
     assert (spool.state.quarantined, spool.rows) == (frozenset(), 4)
     assert sequences(spool) == [1, 2, 3, 4]
@@ -110,10 +112,10 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
 def test_a_file_whose_meta_page_failed_passes_the_verifier(tmp_path: Path) -> None:
     """LMDB writes the old numbers over the new ones; such a file must not be set aside."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
+    spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     with in_place_of_the_file(path, "/dev/full", synchronous=True), pytest.raises(Full):
-        spool.commit(contents(3), 0)
+        spool.writer.commit(contents(3), 0)
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert (again.name, sequences(again)) == (spool.name, [1, 2, 3])
@@ -125,7 +127,7 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
 ) -> None:
     """An fsync that failed once may succeed later without having written them."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(1), 0)
+    spool.writer.commit(contents(1), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     written: list[tuple[int, bytes]] = []
     pwrite = os.pwrite
@@ -144,56 +146,62 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
         patched.setattr(os, "fsync", fails)
         for _ in range(2):
             with pytest.raises(Broken, match="meta pages"):
-                spool.commit(contents(1), 0)
+                spool.writer.commit(contents(1), 0)
     assert path.read_bytes() == before
     # Each time anew, or the kernel would regard them as clean.
     pages = before[: 2 * os.sysconf("SC_PAGE_SIZE")]
     assert written == [(0, pages), (0, pages)]
     assert sequences(spool) == [1]
-    spool.commit(contents(1), 0)
-    spool.commit(contents(1), 0)
+    spool.writer.commit(contents(1), 0)
+    spool.writer.commit(contents(1), 0)
     assert (len(written), spool.last_sequence) == (3, 3)
     spool.close()
 
 
-def test_threads_share_nothing_but_the_state(tmp_path: Path) -> None:
+def test_threads_share_nothing_but_the_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    What the writer's thread assigns, the reader's thread does not read, and the other way round.
+    The writer's thread never touches the Spool; another thread reads of the writer only the state.
 
-    Every read and assignment of the spool's attributes is recorded while both run.
+    Every read and assignment of an attribute is recorded while both run.
     """
     touched: dict[tuple[str, str], set[str]] = defaultdict(set)
 
-    class Recorded(Spool):
-        def __getattribute__(self, name: str) -> Any:
-            touched[threading.current_thread().name, "reads"].add(name)
-            return super().__getattribute__(name)
+    def recorded(kind: type) -> type:
+        class Recorded(kind):  # type: ignore[misc]
+            def __getattribute__(self, name: str) -> Any:
+                touched[threading.current_thread().name, kind.__name__].add(name)
+                return super().__getattribute__(name)
 
-        def __setattr__(self, name: str, value: object) -> None:
-            touched[threading.current_thread().name, "assigns"].add(name)
-            super().__setattr__(name, value)
+            def __setattr__(self, name: str, value: object) -> None:
+                touched[threading.current_thread().name, kind.__name__].add(f"{name} =")
+                super().__setattr__(name, value)
 
+        return Recorded
+
+    monkeypatch.setattr(spool_module, "SpoolWriter", recorded(SpoolWriter))
     path = tmp_path / f"{'0' * 16}.lmdb"
-    spool = Recorded(path, path.with_suffix(".lock").open("ab"), BYTES_MAX)
+    spool = recorded(Spool)(path, path.with_suffix(".lock").open("ab"), BYTES_MAX)
+    spool_writer = spool.writer
     touched.clear()
 
     def write() -> None:
         for number in range(1, 60):
-            spool.commit(contents(3), number)
-            spool.quarantine(spool.last_sequence)
+            spool_writer.commit(contents(3), number)
+            spool_writer.quarantine(spool_writer.state.last_sequence)
             with pytest.raises(Full):
-                spool.commit([b"x" * BYTES_MAX], 0, probe=True)
-        spool.start_new_origin()
+                spool_writer.commit([b"x" * BYTES_MAX], 0, probe=True)
+        spool_writer.start_new_origin()
 
     def read() -> None:
         while writer.is_alive():
-            # No row after this one is let go.
-            for row in spool.since(60, rows_max=5, bytes_max=BYTES_MAX):
+            # No row after this one is forwarded.
+            for row in spool.rows_after(60, rows_max=5, bytes_max=BYTES_MAX):
                 spool.fingerprint(row.sequence)
-            for sequence in spool.damaged():
-                spool.damaged_row(sequence)
-            spool.forget(spool.first_sequence() + spool.rows + spool.used_bytes)
-            spool.removable(spool.last_sequence)
+            for sequence in spool.state.damaged:
+                spool.quarantined_bytes(sequence)
+            spool.forget_recent(spool.state.first_sequence + spool.rows)
             spool.remember([], 0)
             spool.is_much_mapped()
 
@@ -203,10 +211,9 @@ def test_threads_share_nothing_but_the_state(tmp_path: Path) -> None:
     reader.start()
     writer.join()
     reader.join()
-    assert touched["writer", "assigns"] & touched["reader", "reads"] == {"_state"}
-    assert not touched["reader", "assigns"] & touched["writer", "reads"]
-    assert not touched["reader", "assigns"] & touched["writer", "assigns"]
-    assert touched["reader", "assigns"]
+    assert "state =" in touched["writer", "SpoolWriter"]
+    assert touched["writer", "Spool"] == set()
+    assert touched["reader", "SpoolWriter"] == {"state"}
     spool.close()
 
 
@@ -224,12 +231,12 @@ def changed(path: Path, database: bytes, key: bytes, new_key: bytes, value: byte
 def drained(spool: Spool) -> list[int]:
     """Forward everything as the forwarder does; return the sequences that were sent."""
     sent: list[int] = []
-    after = spool.first_sequence() - 1
+    after = spool.state.first_sequence - 1
     while True:
         try:
-            rows = spool.since(after, rows_max=5, bytes_max=BYTES_MAX)
-        except Damaged as damaged:
-            spool.quarantine(damaged.sequence)
+            rows = spool.rows_after(after, rows_max=5, bytes_max=BYTES_MAX)
+        except DamagedRow as damaged:
+            spool.writer.quarantine(damaged.sequence)
             continue
         if not rows:
             return sent
@@ -245,16 +252,16 @@ def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int,
     """No row is skipped in silence: each is sent or in quarantine, also those without a block."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
-        spool.commit(contents(3), 0)
+        spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     changed(path, b"blocks", block.to_bytes(8, "big"), to.to_bytes(8, "big"), None)
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert again.name == spool.name
     sent = drained(again)
-    assert sorted([*sent, *again.damaged()]) == list(range(1, 10))
+    assert sorted([*sent, *again.state.damaged]) == list(range(1, 10))
     assert not set(sent) & set(range(block, block + 3))
-    again.commit(contents(1), 9)
+    again.writer.commit(contents(1), 9)
     assert sequences(again, 9) == [10]
     again.close()
 
@@ -272,8 +279,8 @@ def test_a_file_that_contradicts_itself_is_set_aside(
 ) -> None:
     """A lost state would give numbers twice, a wrong quarantine skip rows that are well."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
-    spool.quarantine(2)
+    spool.writer.commit(contents(3), 0)
+    spool.writer.quarantine(2)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     changed(path, database, key, new_key, None)
@@ -287,7 +294,7 @@ def test_a_file_that_contradicts_itself_is_set_aside(
 def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
     """A digit of the last number, say."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
+    spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     env = lmdb.open(str(path), subdir=False, max_dbs=3)
@@ -309,12 +316,12 @@ def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
 def test_a_row_that_is_not_waiting_cannot_be_put_into_quarantine(tmp_path: Path) -> None:
     """A second attempt after a commit that seemed to fail does no harm."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    spool.commit(contents(3), 0)
-    spool.commit(contents(3), 3)
-    spool.quarantine(5)
+    spool.writer.commit(contents(3), 0)
+    spool.writer.commit(contents(3), 3)
+    spool.writer.quarantine(5)
     state = spool.state
     for sequence in (0, 1, 3, 5, 7, 100):
-        spool.quarantine(sequence)
+        spool.writer.quarantine(sequence)
         assert spool.state == state
     assert sequences(spool, 3) == [4, 6]
     spool.close()

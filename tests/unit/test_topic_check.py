@@ -27,7 +27,7 @@ def reports() -> float:
         (3, ("one", "one"), "sequences 4 to 6 (2 callbacks) have left spool"),
         (0, (None, None), "sequences 1 to 6 (5 callbacks) have left spool"),
         (0, ("one", "two"), "its id was one and is two; sequences 1 to 6 (5 callbacks)"),
-        (9, ("one", "two"), "is two; nothing that has left spool"),
+        (9, ("one", "two"), "is two; no row that has left spool"),
     ],
 )
 def test_only_what_has_left_the_spool_and_is_not_in_kafka_is_reported(
@@ -41,12 +41,12 @@ def test_only_what_has_left_the_spool_and_is_not_in_kafka_is_reported(
     before = reports()
     with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
         # A block leaves as a whole.
-        spool.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
-        spool.commit([encode(a_wire_record(n), 1) for n in range(7, 10)], 0)
-        spool.quarantine(6)
-        spool.commit([], 5)
-        assert spool.first_sequence() == 7
-        report_change(spool, cursor, before=ids[0], now=ids[1])
+        spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
+        spool.writer.commit([encode(a_wire_record(n), 1) for n in range(7, 10)], 0)
+        spool.writer.quarantine(6)
+        spool.writer.commit([], 5)
+        assert spool.state.first_sequence == 7
+        report_change(spool.state, cursor, before=ids[0], now=ids[1])
     assert reports() - before == bool(expected)
     assert expected in caplog.text
     assert bool(caplog.text) == bool(expected)

@@ -29,7 +29,7 @@ BODY_BYTES_MAX = 1 << 20
 
 
 class Pipe:
-    """A spool with its intake and forwarder, which may be abandoned and begun anew."""
+    """A spool with an intake and a forwarder, which may be abandoned and started again."""
 
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
@@ -46,12 +46,12 @@ class Pipe:
         return Ends(known={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
 
     def close(self) -> None:
-        """Let the spool go."""
+        """Close the spool."""
         self.spool.close()
 
     async def store(self, records: Iterable[OutgoingRecord]) -> None:
         """Put `records` on disk."""
-        async with self._intake() as (intake, _):
+        async with self.intake() as intake:
             await asyncio.gather(*(store(intake, record, 1) for record in records))
 
     async def forward(
@@ -62,13 +62,9 @@ class Pipe:
         kind: type[Forwarder] = Forwarder,
     ) -> None:
         """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
-        async with self._intake() as (intake, stored):
+        async with self.intake() as intake:
             forwarder = kind(
-                self.spool,
-                bootstrap_servers=self.bootstrap_servers,
-                body_bytes_max=BODY_BYTES_MAX,
-                stored=stored,
-                intake=intake,
+                intake, bootstrap_servers=self.bootstrap_servers, body_bytes_max=BODY_BYTES_MAX
             )
             self.forwarder = forwarder
             running = asyncio.create_task(forwarder.run())
@@ -94,15 +90,13 @@ class Pipe:
             pass
 
     @asynccontextmanager
-    async def _intake(self) -> AsyncIterator[tuple[Intake, asyncio.Event]]:
-        stored = asyncio.Event()
-        intake = Intake(
-            self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20, stored=stored
-        )
+    async def intake(self) -> AsyncIterator[Intake]:
+        """Yield an intake over the spool, which stays open afterwards."""
+        intake = Intake(self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20)
         try:
-            yield intake, stored
+            yield intake
         finally:
-            await intake.close()
+            await intake.stop()
 
 
 def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord]:

@@ -6,7 +6,6 @@ be the process's last, stored bytes may change, the file may be put back to an o
 transaction is in the file is known, so the model is exact.
 """
 
-import asyncio
 import logging
 import shutil
 import tempfile
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import lmdb
 import pytest
@@ -23,14 +22,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from support.spool.failing_lmdb import Fault, Faults, Killed
 
-from ingress.forward.forwarder import Forwarder
-from ingress.spool import spool as spool_module
+from ingress.forward.cursor import Cursor, is_older_copy
+from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool import spool_file
+from ingress.spool import writer as writer_module
 from ingress.spool.block import pack, split
 from ingress.spool.directory import locked
 from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
-from ingress.spool.row import Damaged, encode
+from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_DAMAGED
@@ -74,7 +74,7 @@ class Model:
         """How many rows are in the file."""
         return sum(n not in self.quarantined for n in range(self.first, self.last + 1))
 
-    def let_go(self, forwarded: int) -> None:
+    def remove_forwarded(self, forwarded: int) -> None:
         """Remove whole blocks of rows that Kafka has."""
         until = self.base + forwarded
         while until + 1 in self.quarantined:
@@ -110,7 +110,7 @@ class Model:
 
 
 class Reports(logging.Handler):
-    """The sequences that the forwarder's log lines name as being in quarantine, by origin."""
+    """The sequences that log lines name as being in quarantine, by origin."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -154,8 +154,8 @@ class SpoolMachine(RuleBasedStateMachine):
         self.was_put_back = False
         self.reports = Reports()
         self.unpatch = patch(self.faults)
-        logging.getLogger("ingress.forward.forwarder").addHandler(self.reports)
-        logging.getLogger("ingress.forward.forwarder").propagate = False
+        logging.getLogger("ingress.forward.quarantine_log").addHandler(self.reports)
+        logging.getLogger("ingress.forward.quarantine_log").propagate = False
 
     def teardown(self) -> None:
         """Let everything go to Kafka on a disk that works, then look back."""
@@ -168,8 +168,8 @@ class SpoolMachine(RuleBasedStateMachine):
         finally:
             self._stop()
             self.unpatch()
-            logging.getLogger("ingress.forward.forwarder").removeHandler(self.reports)
-            logging.getLogger("ingress.forward.forwarder").propagate = True
+            logging.getLogger("ingress.forward.quarantine_log").removeHandler(self.reports)
+            logging.getLogger("ingress.forward.quarantine_log").propagate = True
             shutil.rmtree(self.directory)
 
     # Steps.
@@ -195,7 +195,7 @@ class SpoolMachine(RuleBasedStateMachine):
             after.append([record.value for record in records], contents)
         self._bound(0 if is_full else BYTES_MAX)
         ok = self._write(
-            lambda: self.spool.commit(contents, self.forwarded, probe=probe), after, fault
+            lambda: self.spool.writer.commit(contents, self.forwarded, probe=probe), after, fault
         )
         if ok and not is_full:
             self.model.acknowledged |= set(range(after.last - len(sizes) + 1, after.last + 1))
@@ -216,9 +216,9 @@ class SpoolMachine(RuleBasedStateMachine):
         self._report()
         self.faults.arm(read_fault)
         try:
-            rows = self.spool.since(self.forwarded, rows_max=rows_max, bytes_max=bytes_max)
+            rows = self.spool.rows_after(self.forwarded, rows_max=rows_max, bytes_max=bytes_max)
             fingerprint = self.spool.fingerprint(rows[-1].sequence) if rows else ""
-        except Damaged as damaged:
+        except DamagedRow as damaged:
             self._assert_is_damaged(damaged.number)
             self._quarantine(damaged.sequence, fault)
         except (Full, Broken) as failure:
@@ -234,8 +234,8 @@ class SpoolMachine(RuleBasedStateMachine):
         if not self._is_forwarding():
             return
         try:
-            rows = self.spool.since(self.forwarded, rows_max=1, bytes_max=1)
-        except (Damaged, Broken):
+            rows = self.spool.rows_after(self.forwarded, rows_max=1, bytes_max=1)
+        except (DamagedRow, Broken):
             return
         for row in rows:
             self._quarantine(row.sequence, fault)
@@ -337,7 +337,7 @@ class SpoolMachine(RuleBasedStateMachine):
                 expected
             )
             assert self.spool.rows == model.waiting
-            assert self.spool.used_bytes == self._pages_in_use()
+            assert self.spool.state.used_bytes == self._pages_in_use()
             if not model.origin:
                 assert state.origin not in self.origins
                 self.origins.add(state.origin)
@@ -367,7 +367,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if rows:
             self.forwarded = rows[-1].sequence
             self.cursors[state.origin] = (self.forwarded, fingerprint)
-            self.spool.forget(self.forwarded)
+            self.spool.forget_recent(self.forwarded)
             self.counts["rows delivered"] += len(rows)
         elif self.is_certain:
             waiting = set(range(expected + 1, self.model.last + 1)) - self.model.quarantined
@@ -425,13 +425,13 @@ class SpoolMachine(RuleBasedStateMachine):
         after = deepcopy(self.model)
         after.quarantine(self.spool.state.base + sequence)
         self.counts["rows into quarantine"] += len(after.quarantined - self.model.quarantined)
-        self._write(lambda: self.spool.quarantine(sequence), after, fault)
+        self._write(lambda: self.spool.writer.quarantine(sequence), after, fault)
 
     def _without_the_forwarded(self) -> Model:
         """Return the model after a commit that stores nothing."""
         after = deepcopy(self.model)
         if after.origin == self.spool.origin:
-            after.let_go(self.forwarded)
+            after.remove_forwarded(self.forwarded)
         return after
 
     def _start_again(self) -> None:
@@ -459,18 +459,8 @@ class SpoolMachine(RuleBasedStateMachine):
         """Open the spool."""
         return Spool(path, lock, BYTES_MAX)
 
-    def new_forwarder(self) -> Any:
-        """Return what carries the spool's rows."""
-        return Forwarder(
-            self.spool,
-            bootstrap_servers="",
-            body_bytes_max=1024,
-            stored=asyncio.Event(),
-            intake=cast("Any", None),
-        )
-
     def _new_forwarder(self) -> None:
-        self.forwarder = self.new_forwarder()
+        self.quarantine_log = QuarantineLog(NAME)
         self.before = self.spool.state.quarantined
         self.counted = INGRESS_ROWS_DAMAGED._value.get()  # noqa: SLF001
         self._report()
@@ -479,7 +469,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.forwarded = 0
         after = deepcopy(self.model)
         after.start_new_origin()
-        self._write(self.spool.start_new_origin, after, fault)
+        self._write(self.spool.writer.start_new_origin, after, fault)
         self.is_forwarding = False
 
     def _is_forwarding(self) -> bool:
@@ -491,21 +481,21 @@ class SpoolMachine(RuleBasedStateMachine):
         self._new_forwarder()
         cursor, fingerprint = self.cursors.get(self.origin, (0, ""))
         try:
-            went_back = self.forwarder._went_back(cursor, fingerprint)  # noqa: SLF001
+            is_older = is_older_copy(self.spool, Cursor(cursor, fingerprint))
         except Broken:
             return False
-        if went_back:
+        if is_older:
             assert self.was_put_back, "a spool that nobody put back has an older state"
             self.counts["found to be older"] += 1
             self._start_new_origin(None)
             return False
-        self.forwarded = max(cursor, self.spool.first_sequence() - 1)
+        self.forwarded = max(cursor, self.spool.state.first_sequence - 1)
         self.is_forwarding = True
         return True
 
     def _report(self) -> None:
         """Let the forwarder report, and hold its count against the quarantine."""
-        self.forwarder._report_quarantined()  # noqa: SLF001
+        self.quarantine_log.report(self.spool.state)
         taken = self.spool.state.quarantined - self.before
         assert INGRESS_ROWS_DAMAGED._value.get() == self.counted + len(taken)  # noqa: SLF001
 
@@ -515,7 +505,9 @@ class SpoolMachine(RuleBasedStateMachine):
         ok = False
         while not ok:
             after = self._without_the_forwarded()
-            ok = self._write(lambda: self.spool.commit([], self.forwarded, probe=True), after, None)
+            ok = self._write(
+                lambda: self.spool.writer.commit([], self.forwarded, probe=True), after, None
+            )
 
     def _drain(self) -> None:
         self._settle_what_is_uncertain()
@@ -528,7 +520,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self._report()
 
     def _bound(self, bytes_max: int) -> None:
-        self.spool._bytes_max = bytes_max  # noqa: SLF001
+        self.spool.writer._bytes_max = bytes_max  # noqa: SLF001
 
     def _record(self, size: int) -> OutgoingRecord:
         self.number_of_body += 1
@@ -537,7 +529,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _pages_in_use(self) -> int:
         """Count the pages in the file, past the spool."""
         if self.spool._file is None:  # noqa: SLF001
-            return int(self.spool.used_bytes)
+            return int(self.spool.state.used_bytes)
         real: lmdb.Environment = self.spool._file.env._env  # noqa: SLF001
         with real.begin() as txn:
             stats = [txn.stat(db) for db in (self.spool._file.blocks, self.spool._file.damaged)]  # noqa: SLF001
@@ -559,5 +551,5 @@ def patch(faults: Faults) -> Callable[[], None]:
 
     patches = pytest.MonkeyPatch()
     patches.setattr(lmdb, "open", faults.open)
-    patches.setattr(spool_module, "rewrite_meta_pages", rewrite)
+    patches.setattr(writer_module, "rewrite_meta_pages", rewrite)
     return patches.undo

@@ -1,0 +1,81 @@
+"""
+The cursor of a spool: the last sequence that Kafka has, kept in Kafka itself.
+
+It is the committed offset of the main topic's partition 0, in a consumer group named after the
+origin, and it is committed in the transaction that carries the rows
+(docs/decisions/0004-transactional-cursor.md).
+"""
+
+import asyncio
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from ingress.spool.intake import Intake
+from schemas.clients import kafka_failures, started
+from schemas.topics import CALLBACKS
+
+_PARTITION = TopicPartition(CALLBACKS.name, 0)
+READ_S = 30.0
+
+
+class Cursor(NamedTuple):
+    """A sequence, the fingerprint of its row, and the id of the topic that has it, if known."""
+
+    sequence: int = 0
+    fingerprint: str = ""
+    topic_id: str = ""
+
+    def offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Return the cursor as the offsets that a transaction commits."""
+        metadata = f"{self.fingerprint} {self.topic_id}".rstrip()
+        return {_PARTITION: OffsetAndMetadata(self.sequence, metadata)}
+
+
+def cursor_group(origin: str) -> str:
+    """Return the consumer group whose offset is the cursor of `origin`."""
+    return f"hookline-spool-{origin}"
+
+
+async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
+    """
+    Return the committed cursor of `origin`, Cursor() if there is none.
+
+    Raises:
+        KafkaError, TimeoutError: it cannot be read now.
+    """
+    group = cursor_group(origin)
+    # The consumer can tell an error from a missing offset but cannot read metadata; the admin
+    # client can read metadata but cannot tell. So both are asked.
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
+    )
+    async with started(reader, READ_S), asyncio.timeout(READ_S):
+        with kafka_failures():
+            sequence = await reader.committed(_PARTITION)
+    if sequence is None:
+        return Cursor()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    async with started(admin, READ_S), asyncio.timeout(READ_S):
+        with kafka_failures():
+            offsets = await admin.list_consumer_group_offsets(group)
+    if _PARTITION not in offsets or offsets[_PARTITION].offset != sequence:
+        raise KafkaError(f"the cursor is {sequence}, but its metadata cannot be read now")
+    fingerprint, _, topic_id = offsets[_PARTITION].metadata.partition(" ")
+    return Cursor(sequence, fingerprint, topic_id)
+
+
+def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
+    """
+    Return whether the spool's file is an older copy of itself: Kafka has rows that it lacks.
+
+    If the row at the cursor is still in the spool, it must have the cursor's fingerprint: an older
+    copy has given the sequence to another callback, or not at all.
+    """
+    if cursor.sequence > intake.state.last_sequence:
+        return True
+    # "" proves nothing: the row was forgotten, or its block is damaged.
+    return intake.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)

@@ -1,0 +1,45 @@
+"""Log and count the rows that go into quarantine: they are never sent."""
+
+import logging
+
+from ingress.spool.state import State
+from schemas.telemetry import INGRESS_ROWS_DAMAGED
+
+log = logging.getLogger(__name__)
+
+
+class QuarantineLog:
+    """
+    Compares a spool's states, and reports the rows that are new in quarantine.
+
+    The rows are read from the state and not noted when a row is moved, because a commit that
+    seemed to fail may have moved some, too.
+    """
+
+    def __init__(self, spool: str) -> None:
+        self._spool = spool
+        # The numbers in quarantine that were reported; None before the first report.
+        self._reported: frozenset[int] | None = None
+
+    def report(self, state: State, why: str = "a commit that seemed to fail was kept") -> None:
+        """Report the rows since the last call; the first call names those from before."""
+        before, self._reported = self._reported, state.quarantined
+        if before is None:
+            if state.damaged:
+                log.warning(
+                    "rows of spool %s have been in quarantine since before this start: %s "
+                    "(hookline spool show %s)",
+                    state.origin,
+                    ", ".join(map(str, state.damaged)),
+                    self._spool,
+                )
+        elif new := state.quarantined - before:
+            INGRESS_ROWS_DAMAGED.inc(len(new))
+            log.critical(
+                "%s; rows of spool %s are in quarantine in its file and will not be sent: %s "
+                "(hookline spool show %s); audit reports them as missing",
+                why,
+                state.origin,
+                ", ".join(str(number - state.base) for number in sorted(new)),
+                self._spool,
+            )

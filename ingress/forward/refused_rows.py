@@ -1,0 +1,64 @@
+"""
+Find the rows that the broker always refuses, and replace them by dead letters.
+
+A broker refuses a transaction without naming the record. So the next transactions carry fewer rows,
+until the refused row is alone.
+"""
+
+import logging
+import time
+
+from aiokafka.errors import KafkaError
+
+from ingress.forward.batches import Batches
+from ingress.spool.intake import Intake
+from schemas.record import OutgoingRecord, refused_record
+from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
+
+log = logging.getLogger(__name__)
+
+ROWS_MAX = 2000
+
+
+class RefusedRows:
+    """The number of rows of the next transaction, and the dead letters in place of refused rows."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self.rows_max = ROWS_MAX
+        # By the sequence of the refused row.
+        self.dead_letters: dict[int, OutgoingRecord] = {}
+
+    def clear(self) -> None:
+        """Forget all: the rows have new sequences."""
+        self.rows_max = ROWS_MAX
+        self.dead_letters.clear()
+
+    def note_sent(self, last: int) -> None:
+        """Forget the dead letters up to sequence `last`, and allow larger transactions again."""
+        self.rows_max = min(2 * self.rows_max, ROWS_MAX)
+        for sequence in [sequence for sequence in self.dead_letters if sequence <= last]:
+            del self.dead_letters[sequence]
+
+    def isolate(self, batches: Batches, refusal: KafkaError) -> str:
+        """
+        Halve the next transaction, or replace the row of `batches` by a dead letter if it is alone.
+
+        Returns why the row must go into quarantine: Kafka refuses the dead letter as well; else "".
+        """
+        if batches.rows > 1:
+            self.rows_max = batches.rows // 2
+            return ""
+        sequence = batches.last
+        if sequence in self.dead_letters:
+            return f"Kafka refuses row {sequence} as a dead letter, too"
+        (row,) = self._intake.rows_after(sequence - 1, rows_max=1, bytes_max=1)
+        log.critical(
+            "Kafka refuses row %d of spool %s (%s); it goes to the dead-letter topic",
+            sequence,
+            self._intake.state.origin,
+            str(refusal) or type(refusal).__name__,
+        )
+        INGRESS_REFUSED_BY_KAFKA.inc()
+        self.dead_letters[sequence] = refused_record(row.record, refusal, int(time.time() * 1000))
+        return ""

@@ -1,0 +1,77 @@
+"""The parts of a transaction that carries rows: its producer, its records and its end."""
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from ingress.forward.batches import Batches
+from schemas.clients import connections, started
+
+# The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
+# for it until then. It must be longer than a forwarder's own limit, TRANSACTION_S.
+TRANSACTION_TIMEOUT_MS = 10_000
+# Added partitions are used within this time.
+METADATA_MAX_AGE_MS = 10_000
+# Errors that are about the records themselves: sent again, they would be refused again.
+REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+def transactional_producer(
+    bootstrap_servers: str, transactional_id: str, *, record_bytes_max: int, start_s: float
+) -> AbstractAsyncContextManager[AIOKafkaProducer]:
+    """Return a context that starts a producer, which fences those with the same id, and ends it."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        transactional_id=transactional_id,
+        transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        request_timeout_ms=5000,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        compression_type="zstd",
+        max_batch_size=record_bytes_max,
+        max_request_size=record_bytes_max,
+    )
+    return started(producer, start_s)
+
+
+async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
+    """
+    Return when the brokers have acknowledged all batches, in the present transaction.
+
+    Raises:
+        KafkaError: some batches may not be in Kafka; one of REFUSALS if a broker refuses a record.
+    """
+    sent = 0
+    acknowledged = []
+    for (topic, partition), partition_batches in batches.by_partition.items():
+        for batch in partition_batches:
+            sent += batch.record_count()
+            # A second batch for a partition waits here until the first is acknowledged.
+            future = await producer.send_batch(batch, topic, partition=partition)
+            future.add_done_callback(_retrieve_exception)
+            acknowledged.append(future)
+    if sent != batches.rows:
+        raise AssertionError(f"{sent} records are in the batches for {batches.rows} rows")
+    await asyncio.gather(*acknowledged)
+
+
+async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:
+    """
+    Await a commit or an abort, and do not trust it if a broker went away meanwhile.
+
+    Raises:
+        KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
+    """
+    alive = [each for each in connections(producer) if each.connected()]
+    await ending
+    if not all(each.connected() for each in alive):
+        raise KafkaError("a broker went away while a transaction ended")
+
+
+def _retrieve_exception(future: "asyncio.Future[Any]") -> None:
+    # If another batch fails first, nothing awaits this one, and asyncio would log its exception.
+    if not future.cancelled():
+        future.exception()

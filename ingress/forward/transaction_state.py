@@ -1,0 +1,137 @@
+"""
+How the last transaction of a transactional id ended, by its coordinator.
+
+This is KIP-664's DescribeTransactions, which aiokafka does not have.
+"""
+
+import asyncio
+from enum import Enum
+
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
+
+from schemas.clients import kafka_failures, started
+
+ASK_S = 30.0
+ASK_AGAIN_S = 0.05
+# Also of a transaction that is under way: the start of the next producer aborts it.
+_ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
+_NO_ERROR, _NOT_FOUND = 0, 105
+
+
+class LastTransaction(Enum):
+    """How the last transaction ended, or will end; UNKNOWN until the coordinator is asked."""
+
+    UNKNOWN = "not asked yet"
+    COMMITTED = "committed, or there was none"
+    ABORTED = "aborted"
+
+
+async def last_transaction(bootstrap_servers: str, transactional_id: str) -> LastTransaction:
+    """
+    Ask how the last transaction ended, or will end.
+
+    Ask before the next producer starts: its start makes the coordinator forget the answer.
+
+    Raises:
+        KafkaError: the coordinator does not know now.
+        TimeoutError: it does not answer within ASK_S.
+    """
+    if await _state(bootstrap_servers, transactional_id) in _ABORTED_STATES:
+        return LastTransaction.ABORTED
+    return LastTransaction.COMMITTED
+
+
+async def wait_for_markers(bootstrap_servers: str, transactional_id: str) -> None:
+    """
+    Return when the markers of the last transaction are written.
+
+    A producer's commit returns as soon as it is decided. Until the marker is written, the cursor's
+    group still returns the offset before the transaction.
+
+    Raises:
+        KafkaError: the coordinator does not know now.
+        TimeoutError: the markers are not written, or it does not answer, within ASK_S.
+    """
+    async with asyncio.timeout(ASK_S):
+        while (  # noqa: ASYNC110 - a broker writes them
+            await _state(bootstrap_servers, transactional_id)
+        ).startswith("Prepare"):
+            await asyncio.sleep(ASK_AGAIN_S)
+
+
+async def _state(bootstrap_servers: str, transactional_id: str) -> str:
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    async with started(client, ASK_S), asyncio.timeout(ASK_S):
+        with kafka_failures():
+            coordinator = await client.coordinator_lookup(
+                CoordinationType.TRANSACTION, transactional_id
+            )
+            described = await client.send(
+                coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
+            )
+    error, _, state, *_ = described.states[0]
+    if error not in (_NO_ERROR, _NOT_FOUND):
+        raise KafkaError(f"the transaction's coordinator answers {for_code(error).__name__}")
+    return str(state)
+
+
+class _Described(Response):
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "states",
+            CompactArray(
+                ("error_code", Int16),
+                ("transactional_id", CompactString("utf-8")),
+                ("state", CompactString("utf-8")),
+                ("timeout_ms", Int32),
+                ("start_time_ms", Int64),
+                ("producer_id", Int64),
+                ("producer_epoch", Int16),
+                (
+                    "topics",
+                    CompactArray(
+                        ("topic", CompactString("utf-8")),
+                        ("partitions", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _DescribeV0(RequestStruct):
+    API_KEY = 65
+    API_VERSION = 0
+    RESPONSE_TYPE = _Described
+    FLEXIBLE_VERSION = True
+    SCHEMA = Schema(
+        ("transactional_ids", CompactArray(CompactString("utf-8"))), ("tags", TaggedFields)
+    )
+
+
+class _Describe(Request[_DescribeV0]):
+    API_KEY = 65
+
+    def __init__(self, transactional_id: str) -> None:
+        self._transactional_id = transactional_id
+
+    def build(self, request_struct_class: type[_DescribeV0]) -> _DescribeV0:
+        """Return the request."""
+        return request_struct_class([self._transactional_id], {})

@@ -1,0 +1,220 @@
+"""
+Group commit: callbacks that arrive while a commit runs go to disk in the next one.
+
+There is no timer: a lone callback is committed at once, and many at once share one fsync.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from ingress.spool.disk import Broken, Corrupt, Full, Panic
+from ingress.spool.row import encode
+from ingress.spool.spool import Spool
+from ingress.spool.writer_thread import (
+    Change,
+    Commit,
+    OnCommit,
+    PendingCallback,
+    Result,
+    WriterThread,
+)
+from schemas.record import OutgoingRecord
+from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
+
+# The sender waits 2 s. A callback without a commit by now is failed while the sender still listens.
+STORE_S_MAX = 1.5
+# After a failed commit the disk is tried again at this interval, also without callbacks.
+PROBE_S = 1.0
+# When the process stops, a commit that hangs is not waited for any longer than this.
+STOP_S_MAX = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class GroupCommit:
+    """
+    Decides what goes into each commit of one spool, and reports its result to those who wait.
+
+    Belongs to the thread of one event loop. At most one commit runs, in the writer's thread.
+    """
+
+    def __init__(self, spool: Spool, *, rows_max: int, bytes_max: int) -> None:
+        self._spool = spool
+        self._rows_max = rows_max
+        self._bytes_max = bytes_max
+        # Why no callback can be stored now, "" if they can.
+        self.fault = ""
+        # Set after every commit of callbacks.
+        self.stored = asyncio.Event()
+        # Has the reason as its result once the file is not a spool any more.
+        self.corrupt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        # The callbacks of the next commit. The commit that runs may hold as many again.
+        self._pending: list[PendingCallback] = []
+        self._pending_bytes = 0
+        self._pending_since = 0.0
+        self._forwarded = 0
+        self._change: Change | None = None
+        self._is_committing = False
+        self._hangs = False
+        self._hang_timer: asyncio.TimerHandle | None = None
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._thread = WriterThread(spool.writer, self._committed)
+
+    def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
+        """
+        Take a record into the next commit; `on_commit` is called once with the commit's result.
+
+        Broken, as that result, means that the record may or may not have been stored.
+
+        Raises:
+            Full: a bound is reached; nothing is stored and `on_commit` is not called.
+            Broken: the disk hangs; the same.
+        """
+        if self._hangs:
+            raise Broken(self.fault)
+        content = encode(record, received_at_ms)
+        if len(self._pending) >= self._rows_max:
+            raise Full(f"{self._rows_max} callbacks wait for the disk")
+        if self._pending_bytes + len(content) > self._bytes_max:
+            raise Full(f"{self._pending_bytes} bytes wait for the disk")
+        if not self._pending:
+            self._pending_since = time.perf_counter()
+        self._pending.append(PendingCallback(content, received_at_ms, record, on_commit))
+        self._pending_bytes += len(content)
+        self._commit_soon()
+
+    async def apply(self, change: Callable[[], None]) -> None:
+        """
+        Return once `change` has run in the writer's thread, between two commits. One at a time.
+
+        Raises:
+            Full, Broken: the disk failed; what `change` did was not kept.
+        """
+        self._change = waiting = Change(change, self._loop.create_future())
+        self._commit_soon()
+        await waiting.done
+
+    def remove_forwarded(self, sequence: int) -> None:
+        """Remove rows up to `sequence` with the next commits."""
+        self._forwarded = sequence
+        self._commit_soon()
+
+    def report_corrupt(self, why: str) -> None:
+        """Note that the file is not a spool any more; see `corrupt`."""
+        if not self.corrupt.done():
+            self.corrupt.set_result(why)
+
+    async def stop(self) -> bool:
+        """
+        Return True once all pending callbacks are on disk and the thread has ended.
+
+        Returns False if a commit hangs for STOP_S_MAX: the thread still uses the spool.
+        """
+        try:
+            async with asyncio.timeout(STOP_S_MAX):
+                while self._is_committing:  # noqa: ASYNC110 - only at the end of a process
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            log.critical("the disk hangs; stopping without the commit that waits for it")
+            return False
+        if self._probe_timer:
+            self._probe_timer.cancel()
+        await self._thread.stop()
+        return True
+
+    def _commit_soon(self) -> None:
+        if not self._is_committing:
+            self._is_committing = True
+            # Callbacks that the loop has already read go into the same commit.
+            self._loop.call_soon(self._begin_commit)
+
+    def _begin_commit(self) -> None:
+        callbacks, self._pending, self._pending_bytes = self._pending, [], 0
+        change, self._change = self._change, None
+        self._hang_timer = self._loop.call_later(STORE_S_MAX, self._fail_as_hanging, callbacks)
+        self._thread.begin(
+            Commit(callbacks, self._pending_since, self._forwarded, bool(self.fault), change)
+        )
+
+    def _committed(self, commit: Commit, result: Result) -> None:
+        """Report a commit's result, and begin another commit if there is work for it."""
+        hung, self._hangs = self._hangs, False
+        self._is_committing = False
+        if self._hang_timer:
+            self._hang_timer.cancel()
+        failure = self._recover(result.failure) if result.failure else None
+        self.fault = str(failure or "")
+        if not hung:  # else they were failed by the timer
+            _report(commit.callbacks, failure)
+        if commit.change:
+            self._report_change(commit.change, result.change_failure)
+        if not failure:
+            self._note_stored(commit, result.took_s)
+            self._release_mapped_memory()
+        elif self._probe_timer is None:
+            self._probe_timer = self._loop.call_later(PROBE_S, self._probe)
+        removable = not failure and self._spool.state.removable(self._forwarded)
+        if self._pending or self._change or removable:
+            self._commit_soon()
+
+    def _report_change(self, change: Change, failure: Exception | None) -> None:
+        if change.done.done():  # cancelled
+            return
+        if failure:
+            change.done.set_exception(self._recover(failure))
+        else:
+            change.done.set_result(None)
+
+    def _note_stored(self, commit: Commit, took_s: float) -> None:
+        if commit.callbacks:
+            self._spool.remember(
+                [(each.received_at_ms, each.record) for each in commit.callbacks],
+                sum(len(each.content) for each in commit.callbacks),
+            )
+            INGRESS_COMMIT_ROWS.observe(len(commit.callbacks))
+            INGRESS_COMMIT_S.observe(took_s)
+            INGRESS_ANSWER_S.observe(time.perf_counter() - commit.pending_since)
+            self.stored.set()
+
+    def _release_mapped_memory(self) -> None:
+        if self._spool.is_much_mapped():
+            # If the file cannot be reopened, the next commit is a Panic and tries again.
+            with contextlib.suppress(Broken, Full, Corrupt):
+                self._spool.reopen()
+
+    def _recover(self, failure: Exception) -> Full | Broken:
+        """Reopen the file after a Panic; return the failure that those who wait get."""
+        if isinstance(failure, Panic):
+            # No other thread uses the file now: no commit runs.
+            try:
+                self._spool.reopen()
+            except (Broken, Full, Corrupt) as error:
+                failure = error
+        if isinstance(failure, Corrupt):
+            self.report_corrupt(str(failure))
+        return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
+
+    def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
+        self._hangs, self._hang_timer = True, None
+        self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
+        _report(callbacks, Broken(self.fault))
+        # These are not in the commit that hangs, and will not be in any other.
+        pending, self._pending, self._pending_bytes = self._pending, [], 0
+        _report(pending, Full(self.fault))
+
+    def _probe(self) -> None:
+        self._probe_timer = None
+        self._commit_soon()
+
+
+def _report(callbacks: list[PendingCallback], failure: Full | Broken | None) -> None:
+    for callback in callbacks:
+        try:
+            callback.on_commit(failure)
+        except Exception:
+            # The other callbacks of the commit must still be answered.
+            log.exception("a callback could not be answered because of a bug")

@@ -1,0 +1,119 @@
+"""
+The write transactions of a spool.
+
+A failed commit may be in the file all the same. So a failure leaves the state as it was, and the
+next transaction reads from the file what is really in it (docs/decisions/0003-spool.md).
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ingress.spool.disk import Full, Panic, disk_faults
+from ingress.spool.draft import Draft, Index, read_state
+from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
+from ingress.spool.state import State
+
+Changed = TypeVar("Changed")
+
+
+class SpoolWriter:
+    """
+    Writes to one spool, from one thread at a time.
+
+    Other threads may read `state`, which is replaced as a whole after a commit that succeeded, and
+    nothing else. `use` is for the thread that opens the file, while no write runs.
+    """
+
+    def __init__(self, path: Path, file: SpoolFile, bytes_max: int) -> None:
+        self._path = path
+        self._bytes_max = bytes_max
+        self._file: SpoolFile | None = file
+        # The opening of the file whose meta pages are known to be on the disk.
+        self._verified_file: SpoolFile | None = None
+        with file.env.begin() as txn:
+            self.state: State
+            # None while only the file knows its blocks.
+            self._index: Index | None
+            self.state, self._index = read_state(txn, file, path.stem)
+
+    def use(self, file: SpoolFile | None) -> None:
+        """Write to `file` from now on; None: it is not open, and every write raises Panic."""
+        self._file = file
+
+    def commit(self, contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+        """
+        Store `contents` after the last row, and remove rows up to sequence `forwarded`.
+
+        On return both are on disk (fsync), and `state` has the new last sequence. Rows are removed
+        by blocks, a bounded number at a time; `state.removable` returns whether more could be. A
+        `probe` writes in any case, so that its success proves that the disk works.
+
+        Raises:
+            Full: a bound was reached and nothing was stored, or the disk is full.
+            Broken: the disk failed. A Panic if every write fails until the file is reopened.
+            Corrupt: the file is not a spool any more.
+
+        After a failure of the disk the rows may or may not have been stored; if they were, they
+        have numbers of their own.
+        """
+        origin = self.state.origin
+
+        def change(draft: Draft) -> bool:
+            # Otherwise `forwarded` is of an earlier origin: a commit that seemed to fail ended it.
+            if draft.before.origin == origin:
+                draft.remove_forwarded(forwarded)
+            if probe:
+                draft.probe()
+            return not contents or draft.append(contents, self._bytes_max)
+
+        if not self._write(change):
+            raise Full(f"the spool holds {self.state.used_bytes} of {self._bytes_max} bytes")
+
+    def quarantine(self, sequence: int) -> None:
+        """
+        Move the row at `sequence` into quarantine, where its bytes are kept.
+
+        If its block is damaged, the later rows of the block go with it, and this row keeps the
+        remains of the block.
+
+        Raises:
+            Full, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+        """
+        self._write(lambda draft: draft.quarantine(sequence))
+
+    def start_new_origin(self) -> None:
+        """
+        Make the present rows the sequences 1, 2, 3, … of a new origin.
+
+        For a spool whose file was replaced by an older copy. Kafka may already have some of its
+        rows: under a new origin they are repeated, under the old one other rows would be lost.
+
+        Raises:
+            Full, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+        """
+        self._write(Draft.start_new_origin)
+
+    def _write(self, change: Callable[[Draft], Changed]) -> Changed:
+        """Apply `change` in one transaction, and replace the state once it is committed."""
+        file = self._opened()
+        # Until the commit is known to have succeeded, only the file knows its blocks.
+        index, self._index = self._index, None
+        with disk_faults():
+            if self._verified_file is not file:
+                rewrite_meta_pages(self._path, file.page_bytes)
+                self._verified_file = file
+            with file.env.begin(write=True) as txn:
+                before = self.state
+                if index is None:
+                    before, index = read_state(txn, file, self._path.stem)
+                draft = Draft(txn, file, self._path.stem, before, index)
+                changed = change(draft)
+                state = draft.finished()
+        self.state, self._index = state, index
+        return changed
+
+    def _opened(self) -> SpoolFile:
+        if self._file is None:
+            raise Panic(f"the file of spool {self._path.stem} is not open")
+        return self._file

@@ -1,0 +1,102 @@
+"""
+The thread that writes into a spool, one commit after the other.
+
+Commits go to the thread through a queue, and results come back as calls on the event loop. The
+thread has the spool's writer and nothing else of it.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from ingress.spool.disk import Broken, Full
+from ingress.spool.writer import SpoolWriter
+from schemas.record import OutgoingRecord
+
+# Called once with the result of a callback's commit: None when it is on disk (fsync).
+OnCommit = Callable[[Full | Broken | None], None]
+
+
+class PendingCallback(msgspec.Struct, gc=False):
+    """A callback that is not on disk yet: the content of its row, and from what it was encoded."""
+
+    content: bytes
+    received_at_ms: int
+    record: OutgoingRecord
+    on_commit: OnCommit
+
+
+class Change(NamedTuple):
+    """A write other than a commit of callbacks; `done` gets its result."""
+
+    apply: Callable[[], None]
+    done: asyncio.Future[None]
+
+
+class Commit(NamedTuple):
+    """Work for the thread: `change` in a transaction of its own, then the callbacks in another."""
+
+    callbacks: list[PendingCallback]
+    # When the first of them came.
+    pending_since: float
+    # Rows up to this sequence are removed.
+    forwarded: int
+    is_probe: bool
+    change: Change | None
+
+
+class Result(NamedTuple):
+    """The failures of a commit and of its change, None for success."""
+
+    failure: Exception | None
+    change_failure: Exception | None
+    took_s: float
+
+
+class WriterThread:
+    """Runs commits until `stop`; `committed` is called on the event loop after each of them."""
+
+    def __init__(self, writer: SpoolWriter, committed: Callable[[Commit, Result], None]) -> None:
+        self._writer = writer
+        self._committed = committed
+        self._loop = asyncio.get_running_loop()
+        self._commits: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    def begin(self, commit: Commit) -> None:
+        """Let the thread run `commit` next."""
+        self._commits.put(commit)
+
+    async def stop(self) -> None:
+        """Return when the thread has ended, after the commits that were begun."""
+        self._commits.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while (commit := self._commits.get()) is not None:
+            begun = time.perf_counter()
+            change_failure = _failure(commit.change.apply) if commit.change else None
+            failure = _failure(partial(self._write, commit))
+            result = Result(failure, change_failure, time.perf_counter() - begun)
+            self._loop.call_soon_threadsafe(self._committed, commit, result)
+            del commit  # or its bodies would stay in memory until the next commit
+
+    def _write(self, commit: Commit) -> None:
+        contents = [callback.content for callback in commit.callbacks]
+        self._writer.commit(contents, commit.forwarded, probe=commit.is_probe)
+
+
+def _failure(write: Callable[[], None]) -> Exception | None:
+    """Return the exception that `write` raises: those who wait for it must get it, also a bug."""
+    try:
+        write()
+    except Exception as error:  # noqa: BLE001
+        return error
+    return None
