@@ -1,9 +1,12 @@
 """`python -m consumers`: its list of consumers, its help, and the faults of settings."""
 
+import runpy
 import shutil
 import socket
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,17 +20,35 @@ from schemas.settings import Faults, Shared, explain, read
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber" / "subscriber.py"
 
 
-def output_of(*arguments: str, code: int = 0) -> str:
-    """Run a module; return its stdout, or stderr if it fails, and expect the other to be empty."""
-    ran = subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, check=False, timeout=50
-    )
-    assert ran.returncode == code, ran.stderr
-    assert (ran.stderr if code == 0 else ran.stdout) == ""
-    return ran.stdout if code == 0 else ran.stderr
+Output = Callable[..., str]
 
 
-def test_help_lists_every_consumer_with_what_it_does() -> None:
+@pytest.fixture
+def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Output:
+    """Return a function that does as `python -m MODULE` does, without a process of its own."""
+
+    def output_of(module: str, *arguments: str, code: int = 0) -> str:
+        """Return its stdout, or stderr if it fails, and expect the other to be empty."""
+        monkeypatch.setattr(sys, "argv", ["", *arguments])
+        ended: object = 0
+        try:
+            with warnings.catch_warnings():
+                # This process has imported the module already.
+                warnings.simplefilter("ignore", RuntimeWarning)
+                runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            ended = end.code or 0
+        stdout, stderr = capsys.readouterr()
+        if isinstance(ended, str):  # Python prints such a code, and exits with 1
+            ended, stderr = 1, f"{stderr}{ended}\n"
+        assert ended == code, stderr
+        assert (stderr if code == 0 else stdout) == ""
+        return stdout if code == 0 else stderr
+
+    return output_of
+
+
+def test_help_lists_every_consumer_with_what_it_does(output_of: Output) -> None:
     """One line each."""
     lines = output_of("consumers", "--help").splitlines()
     for name, does in CONSUMERS.items():
@@ -62,7 +83,9 @@ def test_help_of_a_consumer_lists_all_its_settings(
         (["consumers.stats"], "  STATS_PORT=8083"),
     ],
 )
-def test_every_service_has_the_same_command_line(service: list[str], line: str) -> None:
+def test_every_service_has_the_same_command_line(
+    output_of: Output, service: list[str], line: str
+) -> None:
     """`--help` lists the settings on stdout; any other argument is an error with exit code 2."""
     assert line in output_of(*service, "--help").splitlines()
     assert line in output_of(*service, "-h").splitlines()
@@ -78,7 +101,7 @@ def test_every_service_has_the_same_command_line(service: list[str], line: str) 
     ],
 )
 def test_a_service_lists_the_faults_of_its_settings_and_ends_with_1(
-    service: list[str], fault: str, monkeypatch: pytest.MonkeyPatch
+    output_of: Output, service: list[str], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of its own prefix and of the shared one."""
     monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "LOUD")
@@ -94,12 +117,15 @@ def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("STATS_VALKEY", "valkey://127.0.0.1:1/0")
         monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
         monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "ERROR")
-        first, error = output_of("consumers.stats", code=1).splitlines()
+        command = [sys.executable, "-m", "consumers.stats"]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    first, error = ran.stderr.splitlines()
     assert first == "The statistics API stops."
     assert "address already in use" in error
 
 
-def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names() -> None:
+def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names(output_of: Output) -> None:
     """On stderr, with the exit code of a wrong command line."""
     assert "no consumer 'nobody'; usage: python -m consumers archive|sync|counters" in output_of(
         "consumers", "nobody", code=2
@@ -108,18 +134,12 @@ def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names() -> Non
 
 def test_only_the_consumer_that_runs_is_imported() -> None:
     """Others would cost time and memory, and their libraries may not be installed."""
-    script = """
-import sys
-from consumers.__main__ import run
-try:
-    run(["sync", "--help"])
-except SystemExit:
-    pass
-for name in ("archive", "counters", "stats"):
-    assert f"consumers.{name}" not in sys.modules, name
-assert "consumers.sync" in sys.modules
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=50, capture_output=True)
+    command = [sys.executable, "-X", "importtime", "-m", "consumers", "sync", "--help"]
+    ran = subprocess.run(command, check=True, timeout=50, capture_output=True, text=True)
+    assert "SYNC_POSTGRES" in ran.stdout
+    imported = [line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()]
+    packages = {name.split(".")[1] for name in imported if name.startswith("consumers.")}
+    assert packages == {"sync", "runtime"}
 
 
 def test_another_consumer_is_one_file_and_one_line(

@@ -110,22 +110,28 @@ def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended(monkeypatch, "--version") == 0
 
 
+UNPROVEN_AUDIT = """
+import sys
+from ops import cli
+from ops.audit import command
+from ops.audit.report import Report
+
+async def audit(*_, **__):
+    return Report(
+        origins=[], ledger=None, counted={}, repeats=0, strangers=0, different=0,
+        different_listed=[], doubts={"o": "why"}, damaged={}, not_audited=[],
+    )
+
+command._audit = audit
+sys.argv[1:] = ["audit", "--archive", ".", "--ingress", "http://x"]
+cli.command()
+"""
+
+
 def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
     """`hookline audit | head` ends as `hookline audit` does: here with one that is unproven."""
-    script = (
-        "import sys; from ops import cli; from ops.audit import command as m\n"
-        "from tests_report import r\n"
-        "async def a(*_, **__): return r\n"
-        "m._audit = a\n"
-        "sys.argv[1:] = ['audit', '--archive', '.', '--ingress', 'http://x']\n"
-        "cli.command()"
-    )
-    (tmp_path / "tests_report.py").write_text(
-        "import sys; sys.path.insert(0, " + repr(str(Path(__file__).parent)) + ")\n"
-        "from test_exit_codes import a_report\nr = a_report(unproven=1)\n"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", UNPROVEN_AUDIT],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
