@@ -38,12 +38,25 @@ def test_the_configuration_reference_is_generated_from_the_settings() -> None:
     assert (ROOT / "docs" / "configuration.md").read_text() == configuration.page()
 
 
-def test_every_variable_of_docker_compose_is_documented_with_its_default() -> None:
-    """And none that there is not."""
+def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> None:
+    """And no other variable. Names without a value are passed on by compose as they are."""
     compose = (ROOT / "docker-compose.yml").read_text()
-    real = {f"`{name}={default}`" for name, default in re.findall(r"\$\{(\w+):-([^}]*)\}", compose)}
-    assert {cells[0] for cells in rows(r"`[A-Z_]+=.*`")} == real
+    read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
+    read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
     assert "${" not in re.sub(r"\$\{\w+:-[^}]*\}", "", compose)
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE)) == read
+
+
+def test_env_example_explains_every_variable_and_sets_none() -> None:
+    """A copy of the file changes nothing until a line is uncommented."""
+    explained = False
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        assert not line or line.startswith("#")
+        if re.match(r"#[A-Z_]+=", line):
+            assert explained, line
+        else:
+            explained = line.startswith("# ") and not line.startswith("# ---")
 
 
 def test_the_table_of_answers_is_the_codes() -> None:

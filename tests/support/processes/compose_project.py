@@ -24,6 +24,8 @@ class Project:
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self._env = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
+            # Not the settings of the person who runs the tests.
+            "COMPOSE_DISABLE_ENV_FILE": "1",
             "IMAGE": "hookline-test",
             "ARCHIVE_SEGMENT_AGE_S": "1",
             **{f"{name}_PORT": str(port) for name, port in self.ports.items()},
