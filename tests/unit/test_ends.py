@@ -144,13 +144,13 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
     assert "copy" in doubts[spool_of("a")]
 
 
-def test_a_spool_that_was_set_aside_is_unproven() -> None:
-    """Also where somebody has seen its end before."""
-    aside = a_spool("b", None, fault="it was no spool any more; it is set aside as b.set-aside-1")
+def test_a_spool_whose_file_was_moved_aside_is_unproven() -> None:
+    """Also if its end was known before."""
+    aside = a_spool("b", None, fault="its file was corrupt and was moved to b.set-aside-1")
     for others in ((aside,), (a_spool("b"), aside)):
         report = audited(join({"a": a_status("a", *others)}, {}), spools="ab")
         assert report.unproven == [spool_of("b")]
-        assert "set aside" in report.doubts[spool_of("b")]
+        assert "moved to" in report.doubts[spool_of("b")]
 
 
 def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> None:
