@@ -1,22 +1,23 @@
-"""A partition's chain of segments: where it begins, and where it ends."""
+"""The chain of segments of a partition: its beginning and its end."""
 
 import contextlib
 
 from consumers.archive import new_segment
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Exists, Gone, Store
+from consumers.archive.store import Store
+from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition, Position
 
 
 async def begin(store: Store, partition: Partition, position: Position) -> None:
     """
-    Begin the chain at `position`; a chain that has begun already stays as it is.
+    Begin the chain at `position`, unless it has begun already.
 
     Raises:
-        Unavailable: it may or may not have begun.
+        Unavailable: the chain may or may not have begun.
     """
     name, content = new_segment.beginning(partition, position)
-    with contextlib.suppress(Exists):
+    with contextlib.suppress(SegmentExists):
         await store.create(name, content)
 
 
@@ -24,12 +25,12 @@ async def last(
     store: Store, partition: Partition, *, known: str = ""
 ) -> tuple[str, SegmentSummary] | None:
     """
-    Return name and summary of the chain's last segment, None if it has none.
+    Return name and summary of the chain's last segment, None if the chain has no segment.
 
     The store's search starts at `known`, the name of a segment that was seen.
 
     Raises:
-        Damaged: the summary cannot be read.
+        DamagedSegment: the summary cannot be read.
         Unavailable: the store does not answer.
     """
     name = await store.last(partition, known=known)
@@ -40,13 +41,13 @@ async def ends_at(store: Store, known: str, next_offset: int) -> SegmentSummary 
     """
     Return the summary of the segment `known` if it ends at `next_offset`, else None.
 
-    Other segments may follow it; then the name that the caller creates is taken already.
+    Other segments may follow it; then the name that the caller will create exists already.
 
     Raises:
-        Damaged: the summary cannot be read.
+        DamagedSegment: the summary cannot be read.
         Unavailable: the store does not answer.
     """
-    with contextlib.suppress(Gone):
+    with contextlib.suppress(SegmentNotFound):
         summary = await store.summary(known)
         if summary.next_offset == next_offset:
             return summary

@@ -2,9 +2,9 @@
 Archive callbacks: per partition one chain of segments, without overlap and without gap.
 
 The rules of the chain (docs/decisions/0006-archive-chain.md): one batch is one segment; its name is
-made of its first record; it is created only if absent; the next begins only after that; who finds
-that it exists drops what it holds and goes on after it. Each guards against writers that believe
-they still own the partition.
+made of its first record; it is created only if its name is free; the next batch begins only after
+that; a writer that finds the name taken drops its batch and continues after that segment. Each rule
+guards against writers that believe they still own the partition.
 """
 
 import asyncio
@@ -16,7 +16,8 @@ from typing import Annotated
 
 from consumers.archive import chain, new_segment, segment
 from consumers.archive.frames import Frames
-from consumers.archive.store import Exists, NoStore, Store, open_store
+from consumers.archive.store import Store, open_store
+from consumers.archive.store_errors import CannotOpenStore, SegmentExists
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
 from schemas.setting import Range
@@ -59,11 +60,11 @@ class ArchiveSettings(Settings):
 
 
 class Archive:
-    """Makes each batch one segment. The chain in the store says where it goes on."""
+    """Writes each batch as one segment. The chain in the store has the position."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # The last segment of each partition that was written or found. It may not be there.
+        # The last segment of each partition that was written or found. It may have been deleted.
         self._known: dict[Partition, str] = {}
         # One thread for all partitions: making lines is Python for the most part, so two threads
         # would only wait for each other.
@@ -82,25 +83,26 @@ class Archive:
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Begin the chain at `position`; a chain that has begun already stays as it is.
+        Begin the chain at `position`, unless it has begun already.
 
         Raises:
-            Unavailable: it may or may not have begun.
+            Unavailable: the chain may or may not have begun.
         """
         await chain.begin(self._store, partition, position)
 
     async def handle(self, batch: Batch) -> None:
         """
-        Write the batch as the segment that its first record names.
+        Write the batch as a segment, whose name is that of its first record.
 
         Raises:
             Elsewhere: the chain does not end where the batch begins, or is of another topic, or the
-                segment is there.
+                name exists.
             Unavailable: the store does not answer now.
-            Stopped: the last segment, or the one that is there, is damaged.
+            Stopped: the last segment, or the existing one, is damaged.
         """
-        # If the store was restored to an older state, continue from there, without a gap.
-        previous = await self._before(batch) or await self._last(batch.partition)
+        # If the store was restored to an older state, the chain ends before the batch, and the
+        # archive continues from there without a gap.
+        previous = await self._known_before(batch) or await self._last(batch.partition)
         if previous is None or not batch.follows(previous.position):
             raise Elsewhere(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
@@ -118,12 +120,12 @@ class Archive:
         self._known[partition] = name
         try:
             await self._store.create(name, content)
-        except Exists:
+        except SegmentExists:
             raise Elsewhere(await self._position_after(name)) from None
 
-    async def _before(self, batch: Batch) -> segment.SegmentSummary | None:
+    async def _known_before(self, batch: Batch) -> segment.SegmentSummary | None:
         """
-        Return the summary of the known segment if the batch follows it, without a search.
+        Return the summary of the known segment if it ends where the batch begins, else None.
 
         Raises:
             Unavailable: the store does not answer.
@@ -158,9 +160,9 @@ class Archive:
 @asynccontextmanager
 async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     try:
-        # A local directory is made now, not with the first segment: a wrong path shows at once.
+        # Create a local directory now, not with the first segment, to report a wrong path early.
         store = open_store(settings.url, make=True)
-    except NoStore as error:
+    except CannotOpenStore as error:
         raise Faults(f"ARCHIVE_URL cannot be opened: {error}") from error
     yield (
         Archive(store),

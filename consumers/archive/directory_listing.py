@@ -1,8 +1,8 @@
 """
 List the names of a partition's segments in a local directory, and find the last one.
 
-A directory has no order, so its names are read whole, in a third of a second for a year's names, or
-not at all while a hint is valid.
+A directory has no order, so all its names are read, in a third of a second for a year's names, or
+none of them while a hint is valid.
 """
 
 import contextlib
@@ -20,16 +20,17 @@ from consumers.archive.listing import PAGE_NAMES, Got, call_in, list_threads
 from consumers.archive.segment_name import BEGINNING, hour, is_name
 from consumers.runtime.batch import Partition
 
-# Names of a directory that are read in one call, some 10 ms.
+# Names of a directory that are read before a cancellation is checked, in some 10 ms.
 CHUNK_NAMES = 20_000
-# A later change of a directory gives it another time of change. FAT has the coarsest times.
+# Two changes of a directory that are so far apart have different times of change, also on FAT,
+# which has the coarsest times.
 TIME_GRAIN_NS = 2_000_000_000
-# The times of a new file and its directory are equal, or differ by a tick of the kernel's clock.
+# The times of a new file and its directory differ by a tick of the kernel's clock at most.
 TICK_NS = 20_000_000
 
 
 class Hint(NamedTuple):
-    """The last name in a directory, as long as its time of change is still `changed_ns`."""
+    """The last name in a directory, valid while the directory's time of change is `changed_ns`."""
 
     changed_ns: int
     last: str
@@ -37,42 +38,41 @@ class Hint(NamedTuple):
 
 class DirectoryListing:
     """
-    The names in a directory, which has no order: all of them are read, or none.
+    Lists the names in a directory, or uses a hint instead.
 
     A writer that creates a segment leaves a hint beside the partition's directory: the last name,
-    and the time at which the directory changed. The hint is valid as long as the directory has not
-    changed since. A hint that is wrong nevertheless only costs time: the writer finds the next
-    segment by its name.
+    and the directory's time of change. The hint is valid as long as the directory has not changed
+    since. A wrong hint only costs time: the writer finds that the name after it exists.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._threads = list_threads()
-        # The result of the last read of each partition.
+        # The last name of each partition when its directory was read last.
         self._read: dict[Partition, Hint] = {}
 
     def created(self, name: str) -> None:
-        """Leave the hint that `name` may be the last, right after it was created. This blocks."""
+        """Leave a hint that `name` is the last, right after it was created. This call blocks."""
         if hour(name) == BEGINNING:
-            return  # an old chain gets a new beginning when its first segments expire
+            return  # not the last: an old chain gets a new beginning when segments expire
         path = self._directory / name
         hint_path = _hint_path(path.parent)
         with contextlib.suppress(OSError):
             changed_ns = path.parent.stat().st_mtime_ns
-            # Else another name was added or removed meanwhile.
+            # Another name was added or removed meanwhile.
             if abs(changed_ns - path.stat().st_ctime_ns) > TICK_NS:
                 return
             before = _read_hint(hint_path)
             later = before and before.last > path.name and (path.parent / before.last).exists()
             hint = Hint(changed_ns, before.last if before and later else path.name)
-            # The same for all writers: of two hints at once either one stays, or none.
+            # All writers use one scratch name: of two concurrent hints one stays, or none.
             scratch = hint_path.with_name(f"{hint_path.name}.new")
             scratch.write_bytes(msgspec.json.encode(hint))
             scratch.replace(hint_path)
 
     async def pages(self, partition: Partition, *, after: str) -> AsyncGenerator[list[str]]:
         """
-        Yield the names that sort after `after`, in their order. They are in memory, 100 bytes each.
+        Yield the names that sort after `after`, in their order; all are in memory, 100 bytes each.
 
         Raises:
             OSError: the directory cannot be read.
@@ -86,7 +86,7 @@ class DirectoryListing:
         Return the name that sorts last, None if there is none.
 
         The names are read only if the directory has changed since a hint or the last read, or if
-        the hint is of a name before `known`, because an idle partition is looked at often.
+        the hint is a name before `known`. An idle partition asks often.
 
         Raises:
             OSError: the directory cannot be read.
@@ -94,7 +94,8 @@ class DirectoryListing:
         path, now_ns = self._path(partition), time.time_ns()
         changed_ns, hints = await call_in(self._threads, _hinted, path, self._read.get(partition))
         for each in hints:
-            # Two names may come in one tick of the clock, and a copy has the time that it is given.
+            # Two names may be created in one tick of the clock, and a copied directory may have any
+            # time: then the hint is of an earlier name.
             if each.last >= known.rpartition("/")[2]:
                 return f"{partition}/{each.last}"
         last = await self._call(_last, path)
@@ -106,7 +107,7 @@ class DirectoryListing:
         return self._directory / partition.topic / str(partition.number)
 
     async def _call(self, call: Callable[..., Got], *arguments: object) -> Got:
-        """Call in a thread, which ends soon after a cancellation."""
+        """Call in a thread. The call ends soon after a cancellation."""
         stop = threading.Event()
         try:
             return await call_in(self._threads, call, *arguments, stop)
@@ -143,7 +144,7 @@ def _chunks(path: Path, stop: threading.Event) -> Iterator[list[str]]:
 
 
 def _hint_path(path: Path) -> Path:
-    # Not in the directory, which would change.
+    # Not in the directory itself, because the hint would change it.
     return path.with_name(f".end-{path.name}")
 
 
@@ -156,7 +157,7 @@ def _read_hint(path: Path) -> Hint | None:
 
 
 def _hinted(path: Path, read: Hint | None) -> tuple[int, list[Hint]]:
-    """Return the directory's time of change, 0 without one, and the valid hints."""
+    """Return the directory's time of change, 0 if it does not exist, and the valid hints."""
     try:
         changed_ns = path.stat().st_mtime_ns
     except FileNotFoundError:

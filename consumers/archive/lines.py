@@ -1,4 +1,4 @@
-"""Records as JSON Lines. Any record is one valid line, and its value reads back byte for byte."""
+"""Records as JSON Lines: each record is one valid line, from which its value can be read back."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -11,25 +11,25 @@ from consumers.runtime.batch import Partition, Record
 from schemas.event import SEQUENCE_DIGITS_MAX
 from schemas.record import ORIGIN, SEQUENCE
 
-# orjson reads 1024 levels; a body with fewer brackets can never be that deep.
+# orjson reads 1024 levels; a body with fewer brackets cannot be deeper.
 BRACKETS_MAX = 1000
 
-# Finds the end of a JSON text without making anything of it.
+# Checks a JSON text without building its values.
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Lines(NamedTuple):
-    """Lines, each with its line feed, and per origin the lowest and highest sequence in them."""
+    """Lines, each with its line feed, and the lowest and highest sequence of each origin."""
 
     text: bytes
     origins: Mapping[str, tuple[int, int]]
 
 
 def lines(partition: Partition, records: Sequence[Record]) -> Lines:
-    """Return a line for each record. Some 3 µs a record, so not for the event loop."""
+    """Return a line for each record. That takes some 3 µs a record, so call it in a thread."""
     head = b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.number)
     made = _lines(head, records, _is_object)
-    # Once for all of them: one by one that takes longer than all the rest.
+    # One check for all lines: a check of each body would take longer than everything else.
     if made.text.count(b"\n") != len(records) or b"\r" in made.text or not _is_utf8(made.text):
         made = _lines(head, records, _is_embeddable)
     return made
@@ -61,13 +61,13 @@ def _lines(head: bytes, records: Sequence[Record], embeds: Callable[[bytes], boo
 
 
 def _is_object(body: bytes) -> bool:
-    """Tell whether `body` is a JSON object, but for line breaks and what is no UTF-8."""
+    """Return whether `body` is a JSON object, ignoring line breaks and invalid UTF-8."""
     return body[:1] == b"{" and body[-1:] == b"}" and _is_json(body)
 
 
 def _is_embeddable(body: bytes) -> bool:
     """
-    Tell whether `body` may stand in a line as it is, so that readers get it back byte for byte.
+    Return whether `body` can be part of a line unchanged, so that readers get each byte back.
 
     It must be JSON (RFC 8259) without line breaks and without blanks around it, and not so deep
     that the line around it is too deep for its readers.
@@ -82,7 +82,7 @@ def _is_json(body: bytes) -> bool:
         return False
     try:
         _raw(body)
-    except (msgspec.DecodeError, RecursionError):  # before Python 3.12, by the caller's depth too
+    except (msgspec.DecodeError, RecursionError):  # before Python 3.12 the caller's depth counts
         return False
     return True
 
@@ -108,7 +108,7 @@ def _texts(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, str | None]:
     try:
         return {header: value.decode() for header, value in headers}
     except (AttributeError, UnicodeDecodeError):
-        # Hookline's own are UTF-8; what another producer wrote is shown escaped, or null.
+        # Hookline's own headers are UTF-8. Those of another producer are escaped, or null.
         return {
             header: value.decode("utf-8", "backslashreplace") if value is not None else None
             for header, value in headers

@@ -1,10 +1,11 @@
 """
 List the names of a partition's segments, and find the last one without the others.
 
-Names sort in the order of the chain (`segment_name`), so the last name is the end of the chain,
-whatever hours the names have. A year has half a million names a partition. An object store is asked
-for the names from an offset on, and some twenty such requests find the end. Directories are listed
-by directory_listing.py. Blocking calls run in few threads, and each ends soon after a cancellation.
+Names sort in the order of the chain (segment_name.py), so the last name is the end of the chain,
+whatever hours the names have. In a year a partition gets half a million names. An object store is
+asked for the names after an offset, and some twenty such requests find the end. Local directories
+are listed by directory_listing.py. Blocking calls run in a few threads, and end soon after a
+cancellation.
 """
 
 import asyncio
@@ -21,32 +22,33 @@ from consumers.archive.segment_name import first_offset, is_name, prefix
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
-# The number of calls that list at once, over all partitions. More would only share one
+# The number of concurrent calls that list, over all partitions. More would only share the
 # interpreter's lock, and take the threads that write segments.
 LISTINGS_MAX = 4
-# Names of an object store in a page, as many as S3 returns for a request.
+# Names in a page of an object store, as many as S3 returns for a request.
 PAGE_NAMES = 1000
-# A search takes at most twice the binary logarithm of the offsets, and some if names are added.
+# A search takes at most twice the binary logarithm of the offsets, and a few more requests if names
+# are added meanwhile.
 REQUESTS_MAX = 150
 Got = TypeVar("Got")
 
 
 class Page(NamedTuple):
-    """Names in their order. `full`: more may follow; then they do not all begin at one offset."""
+    """Names in their order. `full`: more may follow, and the names begin at several offsets."""
 
     names: list[str]
     full: bool
 
 
 class Listing(Protocol):
-    """The names in a store."""
+    """Lists the names in a store."""
 
     def pages(self, partition: Partition, *, after: str) -> AsyncGenerator[list[str]]:
         """Yield the names that sort after `after`, in their order, in pages."""
         ...
 
     async def last(self, partition: Partition, *, known: str) -> str | None:
-        """Return the name that sorts last, None if there is none. `known` may be the last."""
+        """Return the name that sorts last, None if there is none. `known` is one that was seen."""
         ...
 
 
@@ -54,10 +56,10 @@ async def search(
     page: Callable[[int], Awaitable[Page]], *, known: int = 0, page_names: int = PAGE_NAMES
 ) -> str | None:
     """
-    Return the last name, None if there is none, by few pages of the names from an offset on.
+    Return the last name, None if there is none. `page` returns the names from an offset on.
 
-    `known` is the first offset of a name that was seen. It only makes the search shorter. A full
-    page has `page_names` names at least.
+    `known` is the first offset of a name that was seen; it only shortens the search. A full page
+    has `page_names` names at least.
 
     Raises:
         Unavailable: the store does not list from an offset on.
@@ -68,7 +70,7 @@ async def search(
     if not found.full:
         return found.names[-1] if found.names else None
     low = first_offset(found.names[-1])
-    # When the store was asked, no name began at `none_from` or after it.
+    # No name began at `none_from` or after it when the store was asked.
     none_from: int | None = None
     step = max(1, low - first_offset(found.names[0]))
     for _ in range(REQUESTS_MAX):
@@ -91,7 +93,7 @@ async def search(
 
 
 class BucketListing:
-    """The names in an object store, which lists them in their order."""
+    """Lists the names in an object store, which returns them in their order."""
 
     def __init__(self, opened: ObjectStore) -> None:
         self._opened = opened
@@ -99,7 +101,7 @@ class BucketListing:
 
     async def pages(self, partition: Partition, *, after: str) -> AsyncGenerator[list[str]]:
         """
-        Yield the names that sort after `after`, in their order, a request each.
+        Yield the names that sort after `after`, in their order, a page for each request.
 
         Raises:
             Unavailable: the store does not list in order.
@@ -127,7 +129,7 @@ class BucketListing:
         async with contextlib.aclosing(self._paths(partition, after)) as pages:
             async for paths in pages:
                 names += filter(is_name, paths)
-                # Files of other names may be the last.
+                # The page may end with a file that is not a segment.
                 if len(paths) >= PAGE_NAMES and is_name(paths[-1]) and not _one_offset(names):
                     return Page(names, full=True)
         return Page(names, full=False)
@@ -142,7 +144,7 @@ class BucketListing:
             if paths != sorted(paths):
                 raise Unavailable(f"the store does not list the names of {partition} in order")
             last = paths[-1]
-            # A store that ignores the offset lists all.
+            # A store that ignores the offset returns all names.
             yield [path for path in paths[1:] if path > after]
 
 
@@ -151,10 +153,10 @@ def _one_offset(names: list[str]) -> bool:
 
 
 def list_threads() -> ThreadPoolExecutor:
-    """Return the threads of one listing."""
+    """Return a pool of threads for one listing."""
     return ThreadPoolExecutor(LISTINGS_MAX, "list")
 
 
 async def call_in(threads: ThreadPoolExecutor, call: Callable[..., Got], *arguments: object) -> Got:
-    """Call in a thread. Cancelled before it has begun, the call is never made."""
+    """Call in a thread. A call that is cancelled before it has begun is never made."""
     return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)

@@ -54,7 +54,7 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
 
         async def read(name: str) -> tuple[SegmentSummary, int]:
             with _naming(name):
-                summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
+                summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
                 return summary, stored.size
 
         async for name, (summary, size) in _segments(store, only, read):

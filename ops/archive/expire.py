@@ -19,7 +19,8 @@ from aiokafka.errors import KafkaError
 
 from consumers.archive import new_segment, segment_name
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Exists, Gone, Store
+from consumers.archive.store import Store
+from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
 from ops.archive.segments import in_order
 from ops.failure import Failure
@@ -125,7 +126,7 @@ async def plan(
 
     Raises:
         Unknown: Kafka does not say where its topics begin.
-        Damaged: a summary cannot be read.
+        DamagedSegment: a summary cannot be read.
         Unavailable: the store does not answer.
     """
     lasts = {each: await store.last(each) for each in await store.partitions()}
@@ -133,7 +134,7 @@ async def plan(
     found: dict[Partition, list[Segment]] = {}
 
     async def read(name: str) -> Segment:
-        summary, stored = await asyncio.gather(store.summary(name), store.stored(name))
+        summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
         return Segment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
 
     for partition, last in lasts.items():
@@ -172,9 +173,9 @@ async def delete(store: Store, going: Sequence[Segment], step: Callable[[], None
     """
     if not going[-1].begins_chain:
         name, content = new_segment.moved_beginning([each.summary for each in going])
-        with contextlib.suppress(Exists):
+        with contextlib.suppress(SegmentExists):
             await store.create(name, content)
     for each in going:
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(SegmentNotFound):
             await store.delete(each.name)
         step()

@@ -22,7 +22,8 @@ from typing import TypeVar
 
 from consumers.archive import segment_name
 from consumers.archive.segment import DamagedSegment
-from consumers.archive.store import Gone, NoStore, Store, local_directory, open_store
+from consumers.archive.store import Store, local_directory, open_store
+from consumers.archive.store_errors import CannotOpenStore, SegmentNotFound
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.failure import ExitCode, Failure
@@ -93,7 +94,7 @@ def open_archive(url: str) -> Store:
         raise ArchiveUnreadable(f"the archive {url} does not exist: no such directory")
     try:
         return open_store(url)
-    except NoStore as error:
+    except CannotOpenStore as error:
         raise ArchiveUnreadable(str(error)) from error
 
 
@@ -180,7 +181,7 @@ async def moved_beginning(
         async for page in pages:
             for name in page:
                 # A later expiry may have deleted it, and created another beginning.
-                with contextlib.suppress(Gone):
+                with contextlib.suppress(SegmentNotFound):
                     if segment_name.hour(name) == segment_name.BEGINNING:
                         return name, await store.read(name)
     return None
@@ -202,7 +203,7 @@ async def in_order(
     async def read_unless_gone(name: str) -> Content | None:
         try:
             return await read(name)
-        except Gone:
+        except SegmentNotFound:
             return None
 
     reading = collections.deque[tuple[str, asyncio.Task[Content | None]]]()

@@ -304,7 +304,7 @@ async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base
     )
     wrong = await base.member(connect=partial(base.connect, **by_itself))
     for _ in range(2):
-        with pytest.raises(Stopped, match="commits by itself"):
+        with pytest.raises(Stopped, match="commits each statement"):
             await wrong.position(HERE)
     right = await base.member()
     await right.begin(HERE, Position(0))

@@ -14,7 +14,8 @@ from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import LISTINGS_MAX
-from consumers.archive.store import Exists, Store, open_store
+from consumers.archive.store import Store, open_store
+from consumers.archive.store_errors import SegmentExists
 from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from ops.demo.embedded import child
@@ -63,7 +64,7 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) ->
     assert await store.partitions() == [P0]
     names = await store.names(P0)
     assert [segment_name.first_offset(name) for name in names] == [0, 5, 10]
-    assert [(await store.stored(name)).size for name in names] == [
+    assert [(await store.stat(name)).size for name in names] == [
         len(content) for content in server.objects("an/archive/").values()
     ]
     await store.delete(names[0])
@@ -77,7 +78,7 @@ async def test_of_many_writers_of_one_name_one_wins(
     others = open_store(URL)
 
     async def write(name: str, number: int) -> int:
-        with contextlib.suppress(Exists):
+        with contextlib.suppress(SegmentExists):
             await (store, others)[number % 2].create(name, b"%d" % number * 1000)
             return number
         return -1
@@ -100,7 +101,7 @@ async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     with pytest.raises(Elsewhere) as elsewhere:
         await Archive(open_store(URL)).handle(a_batch(5, 6))
     assert elsewhere.value.next_offset == 8
-    with pytest.raises(Exists):
+    with pytest.raises(SegmentExists):
         await store.create(*late)
     (_, name) = await store.names(P0)
     assert (await store.summary(name)).last_offset == 7
@@ -114,7 +115,7 @@ async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
     await archive.begin(P0, Position(5))
     network.becomes(Network.LOSES_ANSWERS)
     # The client tries again by itself, and may find it by itself.
-    with pytest.raises((Unavailable, Exists)):
+    with pytest.raises((Unavailable, SegmentExists)):
         await store.create(*new_segment.of_batch(a_batch(5, 6, 7)))
     assert network.lost
     network.becomes(Network.WORKS)

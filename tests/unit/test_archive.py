@@ -13,7 +13,8 @@ from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 
 from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Exists, NoStore, Store, open_store
+from consumers.archive.store import Store, open_store
+from consumers.archive.store_errors import CannotOpenStore, SegmentExists
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
 
@@ -61,7 +62,7 @@ async def test_between_look_and_create_the_name_decides(store: Store) -> None:
     await Archive(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
-    with pytest.raises(Exists):
+    with pytest.raises(SegmentExists):
         await store.create(*late)
 
 
@@ -163,9 +164,9 @@ async def test_a_segment_is_created_whole_or_not_at_all(
 ) -> None:
     """Nothing is overwritten, and nothing else is left, also where every file has a name."""
     if not unnamed:
-        monkeypatch.setattr("consumers.archive.store._UNNAMED", 0)
+        monkeypatch.setattr("consumers.archive.local_file._UNNAMED", 0)
     await store.create(A_NAME, b"first")
-    with pytest.raises(Exists):
+    with pytest.raises(SegmentExists):
         await store.create(A_NAME, b"second")
     assert await store.read(A_NAME) == b"first"
     assert [path.name for path in (tmp_path / "archive" / A_NAME).parent.iterdir()] == [
@@ -175,14 +176,14 @@ async def test_a_segment_is_created_whole_or_not_at_all(
 
 KILLED = """
 import asyncio, os, sys
-from consumers.archive import store
+from consumers.archive import local_file, store
 
 # The child writes as if O_TMPFILE did not exist. Each process has an archive of its own.
 with_o_tmpfile, without, segment = sys.argv[1:]
 if child := os.fork():
     os.waitpid(child, 0)
 else:
-    store._UNNAMED = 0
+    local_file._UNNAMED = 0
 os.link = lambda *_, **__: os.kill(os.getpid(), 9)
 opened = store.open_store(with_o_tmpfile if child else without, make=True)
 asyncio.run(opened.create(segment, b"whole"))
@@ -226,5 +227,5 @@ async def test_a_directory_that_cannot_be_written_is_an_outage(
 )
 def test_a_url_that_names_no_store_is_refused_with_the_reason(url: str, why: str) -> None:
     """Not with a traceback."""
-    with pytest.raises(NoStore, match=why):
+    with pytest.raises(CannotOpenStore, match=why):
         open_store(url)

@@ -11,7 +11,8 @@ from support.simulation.simulated_store import MemoryStore, RemoteStore
 
 from consumers.archive import new_segment, segment, segment_name
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Gone, Store
+from consumers.archive.store import Store
+from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from ops.archive import expire
@@ -167,7 +168,7 @@ class NoBeginning(Blind):
 async def delete_all(store: Store, going: Sequence[expire.Segment]) -> None:
     """Delete them, and let the chain have no beginning behind them."""
     for each in going:
-        with contextlib.suppress(Gone):
+        with contextlib.suppress(SegmentNotFound):
             await store.delete(each.name)
 
 

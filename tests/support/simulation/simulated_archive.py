@@ -16,7 +16,8 @@ from support.simulation.simulation import Simulation
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Gone, Store
+from consumers.archive.store import Store
+from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime import lane
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.handler import Handler, Unavailable
@@ -173,7 +174,7 @@ class ArchiveRun:
         names = await self._operator.names(partition)
         oldest: list[expire.Segment] = []
         for name in names[:-1] if self._rules.keeps_last else names:
-            with contextlib.suppress(Gone):
+            with contextlib.suppress(SegmentNotFound):
                 summary = await self._operator.summary(name)
                 stored_ms = self.store.stored_ms[name]
                 each = expire.Segment(name=name, summary=summary, size=0, stored_ms=stored_ms)

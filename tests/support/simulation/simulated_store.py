@@ -9,7 +9,8 @@ from support.simulation.simulated_world import Life
 from consumers.archive import segment, segment_name
 from consumers.archive.listing import Page, search
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Exists, Gone, Store
+from consumers.archive.store import Store
+from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
 
 # So few that a short chain is searched as a long one.
@@ -36,7 +37,7 @@ class MemoryStore(Store):
     async def create(self, name: str, content: bytes) -> None:
         """Keep it, if there is none."""
         if name in self.now:
-            raise Exists
+            raise SegmentExists
         self.keep(name, content)
 
     def keep(self, name: str, content: bytes) -> None:
@@ -65,13 +66,13 @@ class MemoryStore(Store):
     async def summary(self, name: str) -> SegmentSummary:
         """Return a segment's summary."""
         if name not in self.now:
-            raise Gone
+            raise SegmentNotFound
         return segment.read_summary(self.now[name])
 
     async def delete(self, name: str) -> None:
         """Forget it."""
         if self.now.pop(name, None) is None:
-            raise Gone
+            raise SegmentNotFound
 
 
 class RemoteStore(Store):
