@@ -1,6 +1,7 @@
 """The docs say what the code does: settings, answers, metrics, and where files are."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,10 @@ def test_the_examples_requirements_are_names_alone() -> None:
     """Where they come from is the reader's to say."""
     for line in (EXAMPLE / "requirements.txt").read_text().splitlines():
         assert re.fullmatch(r"[a-z-]+", line)
+
+
+def test_every_package_of_the_distribution_says_that_it_is_typed() -> None:
+    """Without the marker, type checkers of other projects ignore its annotations (PEP 561)."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
+        assert (ROOT / package / "py.typed").is_file(), package
