@@ -1,5 +1,6 @@
 """The docs say what the code does: settings, answers, metrics, and where files are."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -89,6 +90,30 @@ def test_every_link_between_the_docs_leads_somewhere() -> None:
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"
+
+
+def texts_of_the_code() -> str:
+    """Return every text in the product, an f-string as its fixed parts."""
+    return "\n".join(
+        node.value
+        for package in ("schemas", "ingress", "consumers", "ops")
+        for path in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+
+
+def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
+    """So an operator who searches the page for an error finds it."""
+    runbook = (ROOT / "docs" / "runbook.md").read_text()
+    quoted = re.findall(r'^(?:### |or )"(.*?)"\.?$', runbook, re.MULTILINE)
+    assert len(quoted) > 15
+    code = texts_of_the_code()
+    for text in quoted:
+        for words in map(str.split, text.split("…")):
+            # Some texts are put together from two.
+            halves = [(" ".join(words[:at]), " ".join(words[at:])) for at in range(len(words) + 1)]
+            assert any(first in code and second in code for first, second in halves), text
 
 
 def test_every_file_that_the_docs_name_is_there() -> None:
