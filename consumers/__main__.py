@@ -2,7 +2,9 @@
 `python -m consumers NAME` runs one member of the consumer group NAME.
 
 A consumer brings every callback in Kafka into one sink, each exactly once. It may be killed at any
-time; what it held is fetched again. More members of a group share its partitions. These there are:
+time; records that it held are fetched again. The members of a group share its partitions.
+
+Consumers:
 """
 
 import sys
@@ -12,11 +14,11 @@ from typing import Any
 from consumers.runtime.handler import Consumer
 from consumers.runtime.process import main
 
-# `consumers.NAME` has the consumer as NAME in capitals. What does not run is not imported.
+# `consumers.NAME` has the consumer as NAME in capitals. Only the consumer that runs is imported.
 CONSUMERS = {
-    "archive": "every callback in one line of one segment: a directory or an object store",
+    "archive": "every callback as a line of a segment, in a directory or an object store",
     "sync": "every callback as a row of a PostgreSQL database",
-    "counters": "messages and people per app and minute, counted in a Valkey",
+    "counters": "counts of messages and people per app and minute, in a Valkey",
 }
 MORE = """
 `python -m consumers NAME --help` lists the settings of one. docs/configuration.md explains them,
@@ -24,13 +26,13 @@ docs/consumers.md how consumers behave and how to write one."""
 
 
 def named(name: str) -> Consumer[Any]:
-    """Import a consumer of the list."""
+    """Import the consumer with this name."""
     consumer: Consumer[Any] = getattr(import_module(f"consumers.{name}"), name.upper())
     return consumer
 
 
 def run(arguments: list[str]) -> None:
-    """Run the consumer that is named first."""
+    """Run the consumer that the first argument names."""
     match arguments:
         case ["-h" | "--help"]:
             listed = "\n".join(f"  {name:10}{does}" for name, does in CONSUMERS.items())
@@ -38,8 +40,8 @@ def run(arguments: list[str]) -> None:
         case [name, *rest] if name in CONSUMERS:
             main(named(name), rest)
         case _:
-            unknown = f"there is no consumer {arguments[0]!r}; " if arguments else ""
-            usage = f"usage: python -m consumers {'|'.join(CONSUMERS)}; --help tells more"
+            unknown = f"unknown consumer {arguments[0]!r}\n" if arguments else ""
+            usage = f"usage: python -m consumers {'|'.join(CONSUMERS)} (see --help)"
             sys.stderr.write(f"{unknown}{usage}\n")
             sys.exit(2)
 

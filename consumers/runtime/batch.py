@@ -1,4 +1,4 @@
-"""Records of one partition, in order, handed to a handler as one piece."""
+"""Batches of one partition's records, their limits, and positions in a partition."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Partition(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A record as Kafka delivered it. `timestamp_ms` is the broker's (LogAppendTime)."""
+    """A record as Kafka delivered it. `timestamp_ms` is the broker's time (LogAppendTime)."""
 
     offset: int
     timestamp_ms: int
@@ -27,12 +27,13 @@ class Record(NamedTuple):
 
 class Position(NamedTuple):
     """
-    How far a sink has applied a partition: the offset that it expects next, and of which log.
+    How far a sink has applied a partition: the offset that it expects next, and in which log.
 
-    Offsets alone do not name records: a topic that was deleted and created again, another cluster's
-    topic, and a log that was restored from an older copy have the same offsets. So a position also
-    has `last`, the last record before `next_offset` (its offset, origin and sequence; None if there
-    is none yet, or the sink keeps none), and `topic_id`, Kafka's id of the topic (None if unknown).
+    An offset alone does not identify a record: a topic that was deleted and created again, another
+    cluster's topic, and a log that was restored from an older copy have the same offsets. So a
+    position also has `last`, the last record before `next_offset` (its offset, origin and sequence;
+    None if there is no such record, or the sink does not store it), and `topic_id`, Kafka's id of
+    the topic (None if unknown).
     """
 
     next_offset: int
@@ -65,11 +66,11 @@ class PackedRecords(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """
-    When held records become a batch: the first bound that is reached.
+    The limits of a batch. A batch is complete when it reaches the first of them.
 
-    `bytes` are uncompressed, counted per record as body + 32 per header + 256. `age_s` is since the
-    batch's first record was fetched. `period_s`: a batch never spans two periods of record time
-    (3600: never two hours).
+    `bytes` are uncompressed; a record counts as its body + 32 per header + 256. `age_s` is the time
+    since the batch's first record was fetched. `period_s`: a batch never has records of two periods
+    (3600: never of two hours), by the records' timestamps.
     """
 
     records: int

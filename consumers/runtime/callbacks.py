@@ -1,4 +1,4 @@
-"""What a batch's records say, for handlers that look inside."""
+"""The records of a batch as callbacks, for handlers that need their content."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ def callbacks(batch: Batch) -> Iterator[Callback]:
     Yield the batch's callbacks, in order.
 
     Raises:
-        Rejected: naming the first record that is none.
+        Rejected: with the offset of the first record that is not a callback.
     """
     for record in batch.records:
         try:
-            told = event(record.value, record.headers)
-            document = parse(told.body)
+            found = event(record.value, record.headers)
+            document = parse(found.body)
         except (NotACallback, Malformed) as error:
             raise Rejected(record.offset, str(error)) from error
-        yield Callback(told, document)
+        yield Callback(found, document)

@@ -1,7 +1,7 @@
 """
-What every handler must do, as checks that its author's tests run; docs/consumers.md shows how.
+The contract of every handler, as checks that the author's tests run; docs/consumers.md shows how.
 
-Each check takes an empty store. `CHECKS` has them all.
+Each check takes an empty store. `CHECKS` has all of them.
 """
 
 from collections.abc import Awaitable, Callable
@@ -21,31 +21,31 @@ THERE = Partition(CALLBACKS.name, 1)
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A handler, another one on the same store, and how many records' effects the store shows."""
+    """A handler, another one on the same store, and the number of records whose effect it has."""
 
     handler: Handler
     rival: Handler
     effects: Callable[[], Awaitable[int]]
 
-    async def stands_at(self) -> int | None:
-        """Return the offset that the store expects next, by the rival's word."""
+    async def next_offset(self) -> int | None:
+        """Return the offset that the store expects next, as the rival reads it."""
         position = await self.rival.position(HERE)
         return position.next_offset if position else None
 
-    async def elsewhere(self, batch: Batch) -> int | None:
-        """Return the store's next offset, by its refusal of `batch`."""
+    async def refused(self, batch: Batch) -> int | None:
+        """Check that the store refuses `batch`; return the offset that it expects instead."""
         try:
             await self.handler.handle(batch)
         except Elsewhere as elsewhere:
-            refused = elsewhere
+            position = elsewhere.position
         else:
-            raise AssertionError(f"a batch was applied that begins at {batch.begins_at}")
-        assert refused.position == await self.rival.position(HERE)
-        return refused.next_offset
+            raise AssertionError(f"the batch that begins at {batch.begins_at} was applied")
+        assert position == await self.rival.position(HERE)
+        return position.next_offset if position else None
 
 
 def a_record(offset: int) -> Record:
-    """Return a callback's record, which differs by its offset."""
+    """Return the record of a callback; records of other offsets differ."""
     body = (
         b'{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "ann",'
         b' "To_Account": "bob", "MsgKey": "%d", "MsgBody": []}' % offset
@@ -74,9 +74,9 @@ def a_batch(
     topic_id: str | None = TOPIC_ID,
 ) -> Batch:
     """
-    Return a batch of `count` records; before the first and after the last may be markers.
+    Return a batch of `count` records, which may begin and end with transaction markers.
 
-    `last` is the last record before where it ends, if it has none itself.
+    `last` is the last record before its end, if the batch has no record.
     """
     next_offset = first + count if next_offset is None else next_offset
     if count:
@@ -90,65 +90,65 @@ def a_batch(
 
 
 async def an_empty_store_has_no_position_until_it_is_begun(store: Store) -> None:
-    """The first to begin decides where, of one partition alone."""
+    """The first call of `begin` sets the position, of one partition only."""
     assert await store.handler.position(HERE) is None
     await store.handler.begin(HERE, Position(7, None, TOPIC_ID))
     await store.rival.begin(HERE, Position(9, None, TOPIC_ID))
-    assert await store.stands_at() == 7
+    assert await store.next_offset() == 7
     assert await store.handler.position(THERE) is None
 
 
 async def effect_and_position_move_together(store: Store) -> None:
-    """Over the markers that stand before the first record and after the last."""
+    """The position also moves over transaction markers around the batch."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(1, 3, begins_at=0))
-    assert (await store.stands_at(), await store.effects()) == (4, 3)
+    assert (await store.next_offset(), await store.effects()) == (4, 3)
     await store.handler.handle(a_batch(6, 2, begins_at=4, next_offset=9))
-    assert (await store.stands_at(), await store.effects()) == (9, 5)
+    assert (await store.next_offset(), await store.effects()) == (9, 5)
 
 
 async def the_same_batch_again_is_refused(store: Store) -> None:
-    """As after an answer that was lost: the write had happened."""
+    """The runtime delivers a batch again if the answer of the first write was lost."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
-    assert await store.elsewhere(a_batch(0, 3)) == 3
+    assert await store.refused(a_batch(0, 3)) == 3
     assert await store.effects() == 3
 
 
-async def what_begins_elsewhere_is_refused(store: Store) -> None:
-    """A rival wrote first; cut differently, begun before or behind, a zombie writes nothing."""
+async def a_batch_that_does_not_begin_at_the_position_is_refused(store: Store) -> None:
+    """After a rival's write, a batch that begins before or after the position writes nothing."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.rival.handle(a_batch(0, 5))
     for zombie in (a_batch(0, 7), a_batch(3, 4), a_batch(6, 2)):
-        assert await store.elsewhere(zombie) == 5
-    assert (await store.stands_at(), await store.effects()) == (5, 5)
+        assert await store.refused(zombie) == 5
+    assert (await store.next_offset(), await store.effects()) == (5, 5)
 
 
 async def an_emptied_store_refuses(store: Store) -> None:
-    """To begin is the runtime's decision."""
-    assert await store.elsewhere(a_batch(3, 2)) is None
-    assert (await store.stands_at(), await store.effects()) == (None, 0)
+    """A handler never sets a first position by itself; only the runtime calls `begin`."""
+    assert await store.refused(a_batch(3, 2)) is None
+    assert (await store.next_offset(), await store.effects()) == (None, 0)
 
 
 async def a_batch_without_records_moves_the_position(store: Store) -> None:
-    """All were set aside, or only markers came; otherwise it would come for ever."""
+    """All its records were rejected, or there were only markers. It must not come again."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 0, next_offset=1))
-    assert (await store.stands_at(), await store.effects()) == (1, 0)
+    assert (await store.next_offset(), await store.effects()) == (1, 0)
     await store.handler.handle(a_batch(1, 1))
-    assert (await store.stands_at(), await store.effects()) == (2, 1)
+    assert (await store.next_offset(), await store.effects()) == (2, 1)
 
 
 async def partitions_do_not_mix(store: Store) -> None:
-    """Each has a position of its own."""
+    """Each partition has its own position."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.begin(THERE, Position(40, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
     assert await store.rival.position(THERE) == Position(40, None, TOPIC_ID)
 
 
-async def the_last_record_stands_beside_the_position(store: Store) -> None:
-    """A store keeps the last record, to detect another log of this name; see `Position`."""
+async def the_last_record_is_stored_with_the_position(store: Store) -> None:
+    """With the last record the runtime detects another log of the same name; see `Position`."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     assert await store.handler.position(HERE) == Position(0, None, TOPIC_ID)
     await store.handler.handle(a_batch(3, 1, begins_at=0, next_offset=6))
@@ -164,15 +164,15 @@ async def a_rival_of_another_topic_is_refused(store: Store) -> None:
     await store.rival.begin(HERE, Position(0, None, OTHER_TOPIC_ID))
     assert await store.rival.position(HERE) == Position(0, None, TOPIC_ID)
     for count in (0, 3):
-        strange = a_batch(0, count, next_offset=3, topic_id=OTHER_TOPIC_ID)
-        assert await store.elsewhere(strange) == 0
+        other = a_batch(0, count, next_offset=3, topic_id=OTHER_TOPIC_ID)
+        assert await store.refused(other) == 0
     await store.handler.handle(a_batch(0, 3))
-    assert await store.elsewhere(a_batch(3, 2, topic_id=OTHER_TOPIC_ID)) == 3
-    assert (await store.stands_at(), await store.effects()) == (3, 3)
+    assert await store.refused(a_batch(3, 2, topic_id=OTHER_TOPIC_ID)) == 3
+    assert (await store.next_offset(), await store.effects()) == (3, 3)
 
 
-async def a_topic_whose_id_is_not_known_is_taken_for_the_same(store: Store) -> None:
-    """An older broker reports no ids. The first id that is known stays."""
+async def an_unknown_topic_id_equals_any_other(store: Store) -> None:
+    """An older broker reports no ids. The store keeps the first id that it gets."""
     await store.handler.begin(HERE, Position(0))
     await store.handler.handle(a_batch(0, 2, topic_id=None))
     assert await store.rival.position(HERE) == Position(2, (1, ORIGIN, 2))
@@ -181,7 +181,7 @@ async def a_topic_whose_id_is_not_known_is_taken_for_the_same(store: Store) -> N
     assert await store.rival.position(HERE) == Position(6, (5, ORIGIN, 6), TOPIC_ID)
     await store.handler.handle(a_batch(6, 0, next_offset=8, last=(5, ORIGIN, 6), topic_id=None))
     assert await store.rival.position(HERE) == Position(8, (5, ORIGIN, 6), TOPIC_ID)
-    assert await store.elsewhere(a_batch(8, 2, topic_id=OTHER_TOPIC_ID)) == 8
+    assert await store.refused(a_batch(8, 2, topic_id=OTHER_TOPIC_ID)) == 8
     assert await store.effects() == 6
 
 
@@ -189,11 +189,11 @@ CHECKS = (
     an_empty_store_has_no_position_until_it_is_begun,
     effect_and_position_move_together,
     the_same_batch_again_is_refused,
-    what_begins_elsewhere_is_refused,
+    a_batch_that_does_not_begin_at_the_position_is_refused,
     an_emptied_store_refuses,
     a_batch_without_records_moves_the_position,
     partitions_do_not_mix,
-    the_last_record_stands_beside_the_position,
+    the_last_record_is_stored_with_the_position,
     a_rival_of_another_topic_is_refused,
-    a_topic_whose_id_is_not_known_is_taken_for_the_same,
+    an_unknown_topic_id_equals_any_other,
 )

@@ -73,7 +73,7 @@ async def consume(
     Run `consumer` until SIGTERM or SIGINT.
 
     Raises:
-        Stopped: it must not go on by itself.
+        Stopped: the consumer must not continue by itself.
         Faults: its own settings cannot be used as they are.
     """
     stop = stop_on_signals()
@@ -98,7 +98,7 @@ async def consume(
             try:
                 await _run(runner, consumer, shared, stop)
             except Braked as braked:
-                # Restarted, it would set as many aside again, and again.
+                # After a restart, as many records would be sent to the dead-letter topic again.
                 CONSUMER_STOPPED.set(1)
                 log.critical("%s stops and waits for a person. %s", consumer.name, braked)
                 while not stop.is_set():

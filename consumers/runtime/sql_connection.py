@@ -1,4 +1,4 @@
-"""A connection of any driver of PEP 249; it is rolled back and closed after an exception."""
+"""A connection of any driver of PEP 249, and how to end it after an exception."""
 
 import logging
 from collections.abc import Callable
@@ -9,7 +9,7 @@ log = logging.getLogger(__name__)
 
 
 class Connection(Protocol):
-    """The part of a driver's connection that is used. It must not commit by itself."""
+    """The part of a driver's connection that is used. It must not be in autocommit mode."""
 
     def cursor(self) -> Any:
         """Return a cursor with `execute`, `fetchone` and `rowcount`."""
@@ -24,23 +24,23 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None:
-        """Close; an open transaction is rolled back."""
+        """Close the connection; an open transaction is rolled back."""
         ...
 
 
 def end(connection: Connection) -> None:
     """
-    Roll back and close `connection`. Further exceptions are dropped: the caller raises the first.
+    Roll back and close `connection`; drop exceptions, because the caller raises an earlier one.
 
     Closing is not enough: sqlite3 keeps the transaction of a closed connection while one of its
-    cursors lives.
+    cursors exists.
     """
     _attempt(connection.rollback)
     _attempt(connection.close)
 
 
 def close_cursor(cursor: Any | None) -> None:
-    """Close the cursor whose statement an exception may have left half-read, if there is one."""
+    """Close `cursor`, if there is one: its result may not have been read to the end."""
     if cursor is not None:
         _attempt(cursor.close)
 
@@ -49,14 +49,14 @@ def _attempt(step: Callable[[], object]) -> None:
     try:
         step()
     except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
-        log.debug("ending a connection: %r", error)
+        log.debug("the driver failed to end a connection: %r", error)
 
 
 def free_cursors(error: BaseException) -> None:
     """
     Free the local variables in the tracebacks of `error` and of all those that led to it.
 
-    A cursor there that was not read to its end keeps a read lock in SQLite after the rollback.
+    A cursor among them that was not read to its end keeps a read lock in SQLite after the rollback.
     """
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]

@@ -1,19 +1,19 @@
-"""Sort a SQL database's errors: of a row, of this moment, or of the tables. Pure."""
+"""Sort the errors of a SQL database by what can be done about them. Pure."""
 
 import enum
 
 # Classes, the first two characters of an SQLSTATE (appendix A of PostgreSQL's manual).
 _NOT_NOW = frozenset(["08", "25", "28", "3D", "40", "53", "55", "57", "58", "72", "F0", "XX"])
 _TABLES = frozenset(["0A", "26", "3F", "42"])
-# No right, no table or no schema at this moment: a person is at work on the database.
-_IN_WORK = frozenset(["42501", "42P01", "3F000"])
-# PostgreSQL reports a row that a policy refuses by the SQLSTATE of a missing right. The name of the
-# function in its source is the same in every language.
+# A missing right, table or schema: probably a person is changing the database.
+_IN_CHANGE = frozenset(["42501", "42P01", "3F000"])
+# If a policy refuses a row, PostgreSQL reports the SQLSTATE of a missing right. The name of the
+# function in its source distinguishes the two in every language.
 _ROW_POLICY = "ExecWithCheckOptions"
 
 
-# The class of errors that have no other. MySQL has many of them, and tells them apart by number: no
-# memory, disk full, lock wait, table full, read-only; and what its client says of a connection.
+# The class of general errors. MySQL has many of them, which differ by number: no memory, disk full,
+# lock wait, table full, read-only. The numbers of its client are errors of the connection.
 _GENERAL = "HY"
 _MYSQL_NOT_NOW = frozenset([1021, 1037, 1041, 1114, 1205, 1290, 1836, 3100])
 _MYSQL_CLIENT_NUMBERS = range(2000, 3000)
@@ -29,16 +29,16 @@ class SqlFailure(enum.Enum):
 
 def sql_failure(error: BaseException) -> SqlFailure | None:
     """
-    Return the meaning of a driver's `error` by its SQLSTATE, None if it has none or a general one.
+    Return the meaning of a driver's `error` by its SQLSTATE, None if that is missing or general.
 
-    A code that the database itself does not use comes from a trigger, which refuses a row.
+    A code that the database itself does not use is raised by a trigger, which refuses a row.
     """
     state = _state(error)
     if state is None:
         return None
     if state[:2] == _GENERAL:
         return SqlFailure.NOT_NOW if _is_mysql_not_now(getattr(error, "errno", None)) else None
-    if state in _IN_WORK:
+    if state in _IN_CHANGE:
         function = getattr(getattr(error, "diag", None), "source_function", None)
         return SqlFailure.ROW if function == _ROW_POLICY else SqlFailure.NOT_NOW
     if state[:2] in _NOT_NOW:
@@ -47,7 +47,7 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
 
 
 def is_general(error: BaseException) -> bool:
-    """Return whether the SQLSTATE of a driver's `error` says only that there is one."""
+    """Return whether the SQLSTATE of a driver's `error` is that of general errors."""
     return (_state(error) or "")[:2] == _GENERAL
 
 
