@@ -61,24 +61,18 @@ async def build_batches(
     partition_counts: dict[str, int] = {}
     built_bytes = 0
     while batches.rows < rows_max and built_bytes < BYTES_MAX:
-        step = min(ROWS_PER_STEP, rows_max - batches.rows)
-        try:
-            rows = intake.rows_after(batches.last, rows_max=step, bytes_max=BYTES_PER_STEP)
-        except DamagedRow:
-            if batches.rows:
-                break
-            raise
+        rows = _next_rows(intake, batches, rows_max)
         if not rows:
             break
         if not batches.rows:
             batches.oldest_received_at_ms = rows[0].received_at_ms
+        origin = intake.state.origin
         for row in rows:
             record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
             topic = record.topic
             if topic not in partition_counts:
                 partition_counts[topic] = len(await producer.partitions_for(topic))
             partition = _partition(record.key, row.sequence, partition_counts[topic])
-            origin = intake.state.origin
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)
         batches.rows += len(rows)
@@ -87,6 +81,17 @@ async def build_batches(
     if batches.rows:
         batches.fingerprint = intake.fingerprint(batches.last)
     return batches
+
+
+def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
+    """Return the next rows; raise DamagedRow only if the first of all rows is damaged."""
+    step = min(ROWS_PER_STEP, rows_max - batches.rows)
+    try:
+        return intake.rows_after(batches.last, rows_max=step, bytes_max=BYTES_PER_STEP)
+    except DamagedRow:
+        if not batches.rows:
+            raise
+        return []
 
 
 def _append(

@@ -5,12 +5,12 @@ from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
-# What the path's last segment begins with where `/` stands in the place of `?` (protocol §1).
+# The path's last segment begins with this if the sender uses `/` in place of `?` (protocol §1).
 PATH_FORM = "SdkAppid="
 
 
 class Target(NamedTuple):
-    """Where a request goes; of a parameter that comes twice the first counts."""
+    """The path, and the parameters by name; of a repeated parameter the first value counts."""
 
     path: str
     parameters: dict[str, str]
@@ -18,9 +18,9 @@ class Target(NamedTuple):
 
 def target(raw: str) -> Target:
     """
-    Read a request's target as it came, in any order of its parameters.
+    Parse a request's target.
 
-    `/path?SdkAppid=…` and `/path/SdkAppid=…` are the same, whatever else is in a query is kept.
+    `/path?SdkAppid=…` and `/path/SdkAppid=…` are the same. Unknown parameters are kept.
     """
     if not raw.startswith("/"):
         # The absolute form, which a proxy may send (RFC 9112 §3.2.2).
@@ -34,7 +34,7 @@ def target(raw: str) -> Target:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    # From the last to the first, which then counts.
+    # From the last to the first, so that the first of a repeated name overwrites the others.
     pairs = [pair.partition("=") for pair in reversed(query.split("&"))]
     if "%" in query or "+" in query:
         return {unquote_plus(name): unquote_plus(value) for name, _, value in pairs}

@@ -19,7 +19,7 @@ TRIALS = 200
 
 
 def a_spool_file(directory: Path) -> Path:
-    """Leave a spool that has lived: many commits, rows of many sizes, some let go."""
+    """Leave a used spool: many commits, rows of many sizes, some of them removed."""
     spool = take(directory, bytes_max=BYTES_MAX)
     for at in range(0, ROWS, 10):
         contents = [
@@ -39,11 +39,11 @@ def expected(number: int) -> bytes:
 
 
 def use(directory: Path, name: str) -> None:
-    """Do with a spool what an ingress does; exit with what came of it."""
+    """Use a spool as an ingress does; exit with the outcome."""
     try:
         spool = take(directory, bytes_max=BYTES_MAX)
         if spool.name != name:
-            sys.exit(10)  # set aside
+            sys.exit(10)  # moved aside
         damaged, after = 0, spool.state.first_sequence - 1
         waiting = set(range(after + 1, ROWS + 1))
         while True:
@@ -61,7 +61,7 @@ def use(directory: Path, name: str) -> None:
                 waiting.remove(row.sequence)
             after = rows[-1].sequence
         if spool.last_sequence != ROWS or not waiting <= set(spool.state.damaged):
-            sys.exit(14)  # a number would be given twice, or rows are gone without a word
+            sys.exit(14)  # a number would be given twice, or rows are missing in silence
         spool.writer.commit([encode(a_wire_record(1), 1)], after)
         sys.exit(11 if damaged else 0)
     except (Corrupt, Broken, Full):
@@ -72,7 +72,7 @@ def use(directory: Path, name: str) -> None:
 def test_two_hundred_damaged_spools_give_no_wrong_row_and_no_crash_loop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Found by a row's checksum, or the file is set aside, at the latest by the next start."""
+    """A row's checksum fails, or the file is moved aside, at the latest by the next start."""
     original = a_spool_file(tmp_path / "original")
     content = original.read_bytes()
     context = multiprocessing.get_context("fork")
@@ -95,11 +95,11 @@ def test_two_hundred_damaged_spools_give_no_wrong_row_and_no_crash_loop(
             code = process.exitcode
             if code in (0, 10, 11):
                 break
-        said = {0: "unharmed", 10: "set aside", 11: "quarantined"}.get(code or 0, f"ended {code}")
+        said = {0: "unharmed", 10: "moved aside", 11: "quarantined"}.get(code or 0, f"ended {code}")
         came[said] = came.get(said, 0) + 1
         assert code in (0, 10, 11), f"trial {trial}: {said}"
         shutil.rmtree(directory)
     with capsys.disabled():
         print(f"\n{TRIALS} damaged spools: {came}")  # noqa: T201
-    assert came["set aside"] > 10
+    assert came["moved aside"] > 10
     assert came["quarantined"] > 10

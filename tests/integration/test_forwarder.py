@@ -25,7 +25,7 @@ from schemas.topics import DEAD_LETTERS
 
 
 async def test_every_row_arrives_once_with_key_headers_and_bytes(pipe: Pipe) -> None:
-    """What was stored is what readers get, and it leaves the spool after."""
+    """Readers get what was stored; then the rows leave the spool."""
     records = many(500)
     await pipe.store(records)
     await pipe.forward()
@@ -49,7 +49,7 @@ async def test_one_conversation_stays_in_one_partition_in_order(pipe: Pipe) -> N
 
 
 async def test_rows_of_many_sizes_fill_many_batches(pipe: Pipe) -> None:
-    """From a few bytes to the largest body; none is lost at a batch's brim."""
+    """From a few bytes to the largest body; none is lost where a batch is full."""
     sizes = [10, 400, 16_000, 300_000, 1_000_000]
     records = [
         a_wire_record(n, b'{"CallbackCommand":"X","n":%d,"t":"%s"}' % (n, b"x" * sizes[n % 5]))
@@ -74,7 +74,7 @@ async def test_a_malformed_callback_goes_to_the_dead_letter_topic_once(pipe: Pip
 
 
 async def crash(client: Client, starting: "asyncio.Task[Any]") -> None:
-    """Let go of a client as a killed process does: its connections end, it says no goodbye."""
+    """End a client as a killed process does: its connections close without a goodbye."""
     starting.cancel()
     await asyncio.wait((starting,))
     if isinstance(client, AIOKafkaProducer):
@@ -158,7 +158,7 @@ async def test_a_killed_broker_costs_nothing(own_kafka: EmbeddedKafka, tmp_path:
 async def test_a_spool_that_went_back_in_time_loses_nothing(
     kafka: str, tmp_path: Path, accepted_since: int
 ) -> None:
-    """Whether its numbers have caught up with Kafka's cursor or not, rows move to a new origin."""
+    """Whether its sequences have reached Kafka's cursor again or not, rows move to a new origin."""
     directory, copy = tmp_path / "spool", tmp_path / "copy"
     pipe = Pipe(kafka, directory)
     await pipe.store(many(5))
@@ -187,7 +187,7 @@ async def test_a_spool_that_went_back_in_time_loses_nothing(
 
 
 async def test_the_longest_accounts_do_not_jam_the_forwarder(pipe: Pipe) -> None:
-    """What the door takes the broker takes."""
+    """The broker takes every record that the ingress accepts."""
     body = a_body(From_Account="a" * 500_000, To_Account="b" * 500_000)
     await pipe.store([callback_record(a_callback(body))])
     await pipe.forward(seconds=15)

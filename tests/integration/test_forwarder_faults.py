@@ -1,4 +1,4 @@
-"""What Kafka may refuse, lose or forget: the forwarder goes on by itself, nothing is lost."""
+"""Kafka refuses, loses or forgets something: the forwarder recovers, nothing is lost."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ def a_big_record(number: int) -> OutgoingRecord:
 
 
 async def limit(address: str, topic: str, record_bytes_max: int) -> None:
-    """Have the broker take no larger batch into `topic`."""
+    """Let the broker refuse larger batches for `topic`."""
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
     configs = {"max.message.bytes": str(record_bytes_max)}
@@ -42,7 +42,7 @@ async def limit(address: str, topic: str, record_bytes_max: int) -> None:
 
 
 async def until(pipe: Pipe, fault: str, seconds: float = 30) -> None:
-    """Return when the forwarder says `fault`, "" for none."""
+    """Return when the forwarder's fault has this text, or is ""."""
     async with asyncio.timeout(seconds):
         while (fault not in pipe.fault()) if fault else pipe.fault():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -51,7 +51,7 @@ async def until(pipe: Pipe, fault: str, seconds: float = 30) -> None:
 async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
     own_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
-    """Found among many that it takes; those before and behind it arrive, each once."""
+    """It is found among many; the rows before and after it arrive, each once."""
     await limit(own_kafka.address, CALLBACKS.name, 20_000)
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         big = a_big_record(1)
@@ -70,7 +70,7 @@ async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
 async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
     own_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
-    """Its bytes are kept, those behind it go on."""
+    """Its bytes are kept, and the rows after it arrive."""
     for topic in (CALLBACKS.name, DEAD_LETTERS.name):
         await limit(own_kafka.address, topic, 20_000)
     big = a_big_record(1)
@@ -102,7 +102,7 @@ async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_pat
 
 
 async def test_missing_topics_are_waited_for(tmp_path: Path) -> None:
-    """The fault says what to do; done, it goes on without a restart."""
+    """The fault says what to do; after that the forwarder continues without a restart."""
     with (
         child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka,
         contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe,
@@ -119,7 +119,7 @@ async def test_missing_topics_are_waited_for(tmp_path: Path) -> None:
 async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
     own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also with nothing to send, for whoever watches it."""
+    """Also with nothing to send, for those who watch /status."""
     monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         forwarding = asyncio.create_task(pipe.forward(until=lambda: False, seconds=120))
@@ -139,7 +139,7 @@ async def test_a_frozen_broker_leaves_no_task_behind(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However often the forwarder gives up on it; thawed, everything arrives once."""
+    """Also after many attempts; when the broker runs again, each row arrives once."""
     monkeypatch.setattr(forwarder, "TRANSACTION_S", 1.0)
     monkeypatch.setattr(forwarder, "START_S", 1.0)
     monkeypatch.setattr(cursor, "READ_S", 1.0)
@@ -172,7 +172,7 @@ async def test_a_frozen_broker_leaves_no_task_behind(
 
 @contextlib.asynccontextmanager
 async def denied(address: str) -> AsyncIterator[None]:
-    """Have nobody write to the main topic for a while."""
+    """Deny all writes to the main topic for a while."""
     topic, literal, write, deny = 2, 3, 4, 2
     admin = AIOKafkaAdminClient(bootstrap_servers=address)
     await admin.start()
@@ -184,7 +184,7 @@ async def denied(address: str) -> AsyncIterator[None]:
 
 
 async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_path: Path) -> None:
-    """The fault names it, callbacks wait on disk."""
+    """The fault names it, and callbacks wait on disk."""
     server = EmbeddedKafka(tmp_path / "kafka")
     with server._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
         properties.write(

@@ -1,4 +1,4 @@
-"""The topic is recreated, or Kafka is restored, under a forwarder: it goes on, and says so."""
+"""The topic is recreated or Kafka is restored: the forwarder continues and reports it."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 def changes() -> float:
-    """Return how often the operator was told."""
+    """Return the number of reports."""
     return INGRESS.get_sample_value("ingress_topic_changes_total") or 0
 
 
@@ -41,7 +41,7 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
         await pipe.store(many(100))
         forwarding = asyncio.create_task(pipe.forward(until=lambda: changes() > before))
         async with asyncio.timeout(30):
-            while pipe.spool.rows or pipe.fault():  # noqa: ASYNC110 - the product says it so
+            while pipe.spool.rows or pipe.fault():  # noqa: ASYNC110 - a number has no event
                 await asyncio.sleep(0.01)
         await recreate_topic(own_kafka.address)
         await forwarding
@@ -99,11 +99,11 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
 async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(
     own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its transaction is taken back, and all of its rows go to the new topic."""
+    """The transaction is aborted, and all of its rows go to the new topic."""
     left = 1
 
     async def recreate_and_check(producer: AIOKafkaProducer, topic_id: str | None) -> None:
-        """The topic is recreated when the brokers have acknowledged a transaction's records."""
+        """Recreate the topic after the brokers have acknowledged a transaction's records."""
         nonlocal left
         if left:
             left -= 1

@@ -40,7 +40,7 @@ GROUP = "the cursor's group"
 
 @pytest.fixture(scope="module")
 def careless_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker that writes for transactions of which their coordinator does not know."""
+    """A broker that accepts writes of transactions that their coordinator does not know."""
 
     async def let_anything_be_written() -> None:
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
@@ -56,7 +56,7 @@ def careless_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
-    """Send all rows and the cursor as a forwarder does, and have the end forget some of it."""
+    """Send all rows and the cursor as a forwarder does, but end only a part of it."""
     async with AIOKafkaProducer(
         bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
     ) as producer:
@@ -94,7 +94,7 @@ async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
 async def test_what_a_transaction_left_open_is_ended_as_the_transaction_was(
     careless_kafka: str, tmp_path: Path, forgotten: list[Any], ended: str
 ) -> None:
-    """Whatever was forgotten of it, and whatever had been decided."""
+    """Whichever part was forgotten, and however the coordinator had decided."""
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")
@@ -112,7 +112,7 @@ async def test_an_end_during_which_a_broker_went_away_is_not_believed(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The producer's next transaction would take along what is open; a new producer settles it."""
+    """The producer's next transaction would end what is open; so a new producer settles it."""
     commit = AIOKafkaProducer.commit_transaction
     commits = 0
 
@@ -149,7 +149,7 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
     fails: str,
     left: tuple[list[Any], str],
 ) -> None:
-    """The coordinator does not know it any more: the new producer's start was the last it heard."""
+    """After the start of a new producer, the coordinator no longer knows the decision."""
     forgotten, ended_as = left
     real = getattr(AIOKafkaProducer, fails)
     calls = 0
@@ -157,7 +157,7 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
     async def fail_once(self: AIOKafkaProducer, *values: Any) -> None:
         nonlocal calls
         calls += 1
-        # The first one is what leaves something open.
+        # The first call is the one that leaves something open.
         if calls == 2:
             if values:
                 await real(self, *values)
@@ -177,7 +177,7 @@ async def test_a_start_that_fails_does_not_forget_what_was_decided(
 async def test_the_cursor_is_read_when_its_marker_is_written(
     careless_kafka: str, tmp_path: Path
 ) -> None:
-    """The end of a transaction is told earlier; a cursor from before it would double its rows."""
+    """A commit returns earlier; an older cursor would send its rows twice."""
     read = []
     for number in range(10):
         with contextlib.closing(Pipe(careless_kafka, tmp_path / f"spool{number}")) as pipe:

@@ -1,5 +1,5 @@
 """
-The machine of tests/property/test_spool.py over many more runs, and over spools that are wrong.
+The machine of tests/property/test_spool.py, many more runs, and on spools with a bug.
 
 RUNS says how many runs; what happened in them is printed.
 """
@@ -25,7 +25,7 @@ from ingress.spool.writer import SpoolWriter
 RUNS = int(os.environ.get("RUNS", "2000"))
 PORTIONS = 8
 STEPS = 50
-# A spool that is wrong is found out within so many runs.
+# A bug in the spool is found within so many runs.
 WRONG_RUNS_MAX = 2000
 
 Wrong = Callable[[pytest.MonkeyPatch], None]
@@ -39,7 +39,7 @@ def _run(number: int, runs: int) -> None:
             stateful_step_count=STEPS,
             deadline=None,
             database=None,
-            # Of a failure the seed is enough; to shrink it takes minutes.
+            # The seed of a failure is enough: shrinking takes minutes.
             phases=[Phase.generate],
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
@@ -59,7 +59,7 @@ def run(number: int) -> Counter[str]:
 def test_thousands_of_runs_lose_no_row_and_give_no_number_twice(
     say: Callable[[str], None],
 ) -> None:
-    """Whatever call of LMDB fails, or is the process's last."""
+    """Whichever call of LMDB fails or is the process's last."""
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         counted = sum(pool.map(run, range(PORTIONS)), Counter[str]())
     kinds: Counter[str] = Counter()
@@ -89,7 +89,7 @@ def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 
 def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
-    """The next write goes on from the state before it, with the index that it changed."""
+    """The next write starts from the state before it, with the index that it changed."""
 
     def write(self: SpoolWriter, change: Callable[[Draft], Any]) -> Any:
         file = self._opened()
@@ -126,7 +126,7 @@ def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:
-    """Rows that are well are not sent."""
+    """Good rows are not sent."""
 
     def remains(*args: object) -> Iterator[tuple[int, bytes]]:
         cursor, state, name, number = args
@@ -148,10 +148,10 @@ WRONG: list[Wrong] = [
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
-def test_a_spool_that_is_wrong_is_found_out(
+def test_a_bug_in_the_spool_is_found(
     wrong: Wrong, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]
 ) -> None:
-    """Each in a way that was or could be the product's."""
+    """Each bug was, or could be, one of the product."""
     SpoolMachine.counts.clear()
     wrong(monkeypatch)
     found = False

@@ -6,7 +6,7 @@ from ingress.admin import Growth
 
 
 def test_when_the_spool_is_full_follows_from_the_last_minute() -> None:
-    """Never, while it does not grow."""
+    """It is infinite while the spool does not grow."""
     growth = Growth()
     assert growth.full_in_s(1000) == math.inf
     growth.note(0.0, 100)

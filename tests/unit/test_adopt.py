@@ -1,4 +1,4 @@
-"""Spools that no process holds are drained by one that runs."""
+"""A running process drains the spools that no process holds."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ class Carried(Forwarder):
     """A forwarder to a Kafka that takes everything at once."""
 
     carried: list[tuple[str, int]]
-    # How many more of them end at once, as none should.
+    # So many of the next forwarders end at once, which is a bug.
     ending = 0
 
     async def run(self) -> None:
@@ -84,7 +84,7 @@ async def until(adopter: Adopter, name: str, rows: int | None) -> None:
 
 
 async def free(directory: Path, name: str) -> Spool:
-    """Return the spool `name`, held, as soon as nobody has it."""
+    """Hold the spool `name` as soon as no process has it, and return it."""
     async with asyncio.timeout(10):
         while True:
             with contextlib.suppress(SpoolInUse):
@@ -92,15 +92,15 @@ async def free(directory: Path, name: str) -> Spool:
             await asyncio.sleep(0.01)
 
 
-async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) -> None:
-    """Its file stays, as the record of its N, and a process that starts may have it."""
+async def test_the_spool_of_a_dead_process_is_drained_and_released(tmp_path: Path) -> None:
+    """Its file stays as the record of its last sequence, and a process that starts may hold it."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
     carried: list[tuple[str, int]] = []
     async with adopting(tmp_path, mine, carried) as adopter:
         await asyncio.sleep(0.2)
-        assert carried == []  # it is held
+        assert carried == []  # another process holds it
         held.close()
         await until(adopter, name, 0)
         assert carried == [(name, 1), (name, 2), (name, 3)]
@@ -109,17 +109,17 @@ async def test_what_a_dead_process_left_is_drained_and_let_go(tmp_path: Path) ->
         again.writer.commit([encode(a_wire_record(4), 4)], 0)
         again.close()
         async with asyncio.timeout(10):
-            while len(carried) < 4:  # noqa: ASYNC110 - a list tells no one
+            while len(carried) < 4:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         await until(adopter, name, 0)
     assert carried[-1] == (name, 4)
     mine.close()
 
 
-async def test_a_directory_that_cannot_be_read_is_no_empty_one(
+async def test_an_unreadable_directory_is_an_error_and_not_an_empty_one(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody may believe that there are no other spools; when it can be read, they are drained."""
+    """Otherwise other spools would seem not to exist; once it is readable, they are drained."""
     directory, place = tmp_path / "spools", tmp_path / "place"
     directory.mkdir()
     name = left_behind(directory, 1)
@@ -130,7 +130,7 @@ async def test_a_directory_that_cannot_be_read_is_no_empty_one(
     carried: list[tuple[str, int]] = []
     async with adopting(place, mine, carried) as adopter:
         async with asyncio.timeout(10):
-            while not caplog.messages:  # noqa: ASYNC110 - a list tells no one
+            while not caplog.messages:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         with pytest.raises(NotADirectoryError):
             adopter.known()
@@ -146,7 +146,7 @@ async def test_a_directory_that_cannot_be_read_is_no_empty_one(
 async def test_a_drained_spool_is_not_opened_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a process that starts finds it free."""
+    """So a process that starts finds it without a holder."""
     name = left_behind(tmp_path, 1)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -165,13 +165,13 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
         assert looked == []
         (tmp_path / f"{name}.lmdb").touch()
         async with asyncio.timeout(10):
-            while not looked:  # noqa: ASYNC110 - a list tells no one
+            while not looked:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
     mine.close()
 
 
 async def test_a_spool_of_as_many_blocks_as_one_commit_removes_is_drained(tmp_path: Path) -> None:
-    """Its rows are counted after the last of them is gone, or it would be held for ever."""
+    """Its rows are counted again after the last removal; otherwise it would be held for ever."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for number in range(REMOVED_BLOCKS_MAX):
         spool.writer.commit([encode(a_wire_record(number), number)], 0)
@@ -185,10 +185,10 @@ async def test_a_spool_of_as_many_blocks_as_one_commit_removes_is_drained(tmp_pa
     mine.close()
 
 
-async def test_what_the_next_holder_stores_is_never_told_as_known(
+async def test_rows_of_the_next_holder_are_never_reported_as_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It stores a callback the moment that the spool is free: the old end must not be shown."""
+    """The next holder stores a callback at once: the former last sequence must not be shown."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -205,7 +205,7 @@ async def test_what_the_next_holder_stores_is_never_told_as_known(
     monkeypatch.setattr(Spool, "close", close_and_let_another_in)
     async with adopting(tmp_path, mine, []) as adopter:
         async with asyncio.timeout(10):
-            while not next_holder:  # noqa: ASYNC110 - a list tells no one
+            while not next_holder:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         for _ in range(20):
             assert [s.last_sequence for s in adopter.known() if s.name == name] == [None]
@@ -214,8 +214,10 @@ async def test_what_the_next_holder_stores_is_never_told_as_known(
     mine.close()
 
 
-async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """And told as such, so that an audit can name it."""
+async def test_a_corrupt_file_is_moved_aside_and_other_spools_are_not_affected(
+    tmp_path: Path,
+) -> None:
+    """Its summary has a fault, so that an audit can name it."""
     mine = take(tmp_path, bytes_max=BYTES_MAX)
     (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
     async with adopting(tmp_path, mine, []) as adopter:
@@ -229,7 +231,7 @@ async def test_a_file_that_is_no_spool_is_set_aside_and_the_rest_goes_on(tmp_pat
 async def test_a_forwarder_that_ends_does_not_stop_the_adopter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It would wait for ever for a spool that nobody empties; it is tried again."""
+    """The adopter would otherwise wait for ever for the spool to be empty; it tries again."""
     monkeypatch.setattr(Carried, "ending", 2)
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)

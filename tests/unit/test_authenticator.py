@@ -1,4 +1,4 @@
-"""Whose callbacks are authentic, and how tokens change without a restart."""
+"""Which requests are authentic, and how tokens change without a restart."""
 
 import asyncio
 import hashlib
@@ -43,7 +43,7 @@ def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
 
 
 def test_each_app_has_tokens_of_its_own(tmp_path: Path) -> None:
-    """One app's token is none of another's; an app without tokens needs no Sign."""
+    """The token of one app does not sign for another; an app without tokens needs no Sign."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["a", "b"]\n2 = ["c"]\n3 = []')
     assert authenticator.refusal(query("a"), NOW_S) is None
     assert authenticator.refusal(query("b"), NOW_S) is None
@@ -55,22 +55,22 @@ def test_each_app_has_tokens_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_s", ["", "x", "-1", "²", "1" * 5000, f" {NOW_S}", f"{NOW_S}.0"])
-def test_a_time_that_is_none_is_refused_even_if_signed(tmp_path: Path, at_s: str) -> None:
-    """And is never an exception."""
+def test_an_invalid_time_is_refused_even_if_signed(tmp_path: Path, at_s: str) -> None:
+    """It never raises an exception."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["a"]')
     assert authenticator.refusal(query("a", at_s), NOW_S) in (answers.STALE, answers.UNSIGNED)
 
 
 @given(parameters=st.dictionaries(st.sampled_from(["SdkAppid", "Sign", "RequestTime"]), st.text()))
-def test_whatever_a_url_says_it_is_refused_and_no_crash(parameters: dict[str, str]) -> None:
-    """Without the token nobody gets in."""
+def test_any_parameters_without_a_valid_sign_are_refused(parameters: dict[str, str]) -> None:
+    """And none raises an exception."""
     authenticator = Authenticator((), None, sign_window_s=60)
     authenticator._tokens = {"1": (b"a",)}  # noqa: SLF001 - without a file
     assert authenticator.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
 async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
-    """The file may also be replaced by another, as orchestrators do."""
+    """The file may also be replaced, as orchestrators do."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     other = tmp_path / "new"
     other.write_text('1 = ["new", "old"]\n2 = []')
@@ -92,7 +92,7 @@ async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
 async def test_a_file_that_becomes_unusable_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What was read before holds, the fault is told, once, and shows no token."""
+    """The tokens read before stay in force; the fault is logged once and shows no token."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["tok"]')
     for content in ('1 = ["tok", "hidden', "1 = 5"):
         file.write_text(content)
@@ -112,10 +112,10 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
     assert authenticator.fault == ""
 
 
-async def test_a_file_that_loses_an_authenticator_tokens_does_not_let_everybody_in(
+async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
     tmp_path: Path,
 ) -> None:
-    """An empty file is more often a full disk than a decision; `= []` is one."""
+    """A file is more often empty by a full disk than by intent; `= []` states the intent."""
     file = tmp_path / "secrets.toml"
     file.write_text('1 = ["a"]')
     authenticator = Authenticator(("1",), file, sign_window_s=60)
@@ -131,7 +131,7 @@ async def test_a_file_that_loses_an_authenticator_tokens_does_not_let_everybody_
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change is in force soon, also one that keeps size and time."""
+    """A change is in force soon, even if it keeps the file's size and time."""
     monkeypatch.setattr(authenticator_module, "REREAD_S", 0.01)
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     before = file.stat()
@@ -139,7 +139,7 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file.write_text('1 = ["new"]')
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     async with asyncio.timeout(5):
-        while authenticator.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file tells no one
+        while authenticator.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
     watching.cancel()
 
@@ -148,20 +148,20 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     "content",
     ['x = ["a"]', '1 = "a"', '1 = ["", "a"]', "1 = [1]", '1 = ["a","b","c","d","e"]', "[1]\na=2"],
 )
-def test_a_wrong_file_is_said_to_be(content: str) -> None:
-    """Not half of it is taken."""
+def test_a_file_with_one_wrong_line_is_unusable(content: str) -> None:
+    """None of its tokens is used."""
     with pytest.raises(UnusableFile):
         parse(content.encode(), "secrets.toml")
 
 
-def test_bytes_that_are_no_toml_are_no_traceback() -> None:
-    """Also not UTF-8."""
+def test_bytes_that_are_not_toml_make_the_file_unusable() -> None:
+    """Also bytes that are not UTF-8."""
     for content in (b"\xff", b"1 = [", b"\x00"):
         with pytest.raises(UnusableFile):
             parse(content, "secrets.toml")
 
 
 def test_the_example_is_a_file_of_tokens() -> None:
-    """As it stands in deploy/secrets."""
+    """The one in deploy/secrets."""
     example = Path(__file__).parents[2] / "deploy" / "secrets" / "tokens.example.toml"
     assert set(parse(example.read_bytes(), "example")) == {"1400000001", "1400000002"}

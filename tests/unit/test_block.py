@@ -12,15 +12,15 @@ rows = st.lists(st.binary(max_size=300), min_size=1, max_size=20)
 
 
 @given(contents=rows, first=st.integers(1, 1 << 60))
-def test_what_is_packed_is_unpacked(contents: list[bytes], first: int) -> None:
-    """Each row sealed for its own number."""
+def test_a_packed_block_unpacks_to_the_same_rows(contents: list[bytes], first: int) -> None:
+    """Each row has a checksum for its own number."""
     unpacked = unpack(pack(contents, "spool", first), "spool", first)
     assert [row[CHECKSUM_BYTES:] for row in unpacked] == contents
 
 
 @given(contents=st.lists(st.binary(max_size=50_000), max_size=30))
 def test_blocks_are_bounded_and_lose_nothing(contents: list[bytes]) -> None:
-    """Only a row that is larger by itself makes a larger block."""
+    """Only a row that is larger than the bound makes a larger block."""
     parts = list(split(contents))
     assert [content for part in parts for content in part] == contents
     for part in parts:
@@ -30,7 +30,7 @@ def test_blocks_are_bounded_and_lose_nothing(contents: list[bytes]) -> None:
 
 @given(contents=rows, data=st.data())
 def test_damage_is_noticed_or_harmless(contents: list[bytes], data: st.DataObject) -> None:
-    """Damage to the head is noticed; damage behind it stays in one row."""
+    """Damage to the head is noticed; damage after the head affects one row."""
     stored = bytearray(pack(contents, "spool", 1))
     at = data.draw(st.integers(0, len(stored) - 1))
     stored[at] ^= data.draw(st.integers(1, 255))
@@ -49,7 +49,7 @@ def test_damage_is_noticed_or_harmless(contents: list[bytes], data: st.DataObjec
 
 
 def test_a_block_is_bound_to_its_place() -> None:
-    """Another number or another spool is as damaged as a flipped bit."""
+    """Under another number or in another spool it counts as damaged."""
     stored = pack([b"a", b"b"], "spool", 7)
     for spool, first in (("spool", 8), ("other", 7)):
         with pytest.raises(DamagedRow):

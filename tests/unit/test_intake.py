@@ -1,4 +1,4 @@
-"""Group commit: OK after the disk, many callbacks to one commit, bounded."""
+"""Group commit: success only after fsync, many callbacks in one commit, bounded memory."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -
 
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
-    """What arrives while a commit runs goes to disk in the next one."""
+    """Callbacks that arrive while a commit runs go to disk in the next one."""
     spool = take(tmp_path, bytes_max=1 << 20)
     groups: list[int] = []
     commit = spool.writer.commit
@@ -44,11 +44,11 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
 
 
 async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -> None:
-    """Neither rows nor bytes wait without bound; those that wait are stored."""
+    """The rows and bytes that wait are bounded; callbacks that already wait are stored."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool, rows_max=2)
     waiting = [asyncio.create_task(store(intake, a_wire_record(n), n)) for n in range(3)]
-    await asyncio.sleep(0)  # all three run up to their wait, and the loop has read no more
+    await asyncio.sleep(0)  # all three have called put()
     with pytest.raises(Full, match="2 callbacks wait"):
         await store(intake, a_wire_record(4), 4)
     came = await asyncio.gather(*waiting, return_exceptions=True)
@@ -63,8 +63,8 @@ async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -
     small.close()
 
 
-async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> None:
-    """A bug in the writer's thread is no silence, and the next commit is tried again."""
+async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path) -> None:
+    """Also if the failure is a bug; the next commit is tried again."""
     spool = take(tmp_path, bytes_max=1 << 20)
     commit = spool.writer.commit
 
@@ -83,8 +83,8 @@ async def test_a_failed_commit_is_told_to_everyone_who_waits(tmp_path: Path) -> 
     intake.close()
 
 
-async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
-    """Also more of them than one commit removes, and without new callbacks."""
+async def test_forgotten_rows_are_removed(tmp_path: Path) -> None:
+    """Also more rows than one commit removes, and without new callbacks."""
     spool = take(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
@@ -100,14 +100,14 @@ async def test_rows_that_kafka_has_are_let_go(tmp_path: Path) -> None:
 
 
 async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_path: Path) -> None:
-    """An unready ingress gets none from its balancer, so it must find out by itself."""
+    """An unready ingress gets no callbacks from its balancer, so it has to probe by itself."""
     spool = take(tmp_path, bytes_max=1 << 20)
     commit, probes = spool.writer.commit, []
 
     def recovers(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         probes.append(probe)
         if len(probes) < 2:
-            raise Broken("the test says so")
+            raise Broken("injected by the test")
         commit(contents, forwarded, probe=probe)
 
     spool.writer.commit = recovers  # type: ignore[method-assign]
@@ -115,7 +115,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     with pytest.raises(Broken):
         await store(intake, a_wire_record(1), 1)
     async with asyncio.timeout(5):
-        while intake.fault:  # noqa: ASYNC110 - it is told by a string
+        while intake.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     assert probes == [False, True]
     await intake.stop()
@@ -135,7 +135,7 @@ async def store_until_it_works(intake: Intake) -> None:
 async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The sender waits 2 s; a late OK would be no OK."""
+    """The sender waits 2 s; it would not see a later OK."""
     spool = take(tmp_path, bytes_max=1 << 20)
     commit, go_on = spool.writer.commit, threading.Event()
 
@@ -159,7 +159,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     go_on.set()
     await store_until_it_works(intake)
     await intake.stop()
-    # The first was stored all the same, which 503 allows; those that waited were not.
+    # The first callback was stored all the same, which 503 allows; the second was not.
     assert spool.last_sequence == 2
     assert results == []
     assert "could not be answered" not in caplog.text  # no callback had two results
@@ -167,14 +167,14 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
 
 
 async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
-    """With traffic on a full disk, probes must not grow in number."""
+    """Otherwise a full disk under traffic would have more and more probes."""
     spool = take(tmp_path, bytes_max=1 << 20)
     tried: list[bool] = []
 
     def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         tried.append(probe)
         del contents, forwarded
-        raise ValueError  # no text: a fault all the same
+        raise ValueError  # without a text, it is a fault all the same
 
     spool.writer.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -188,8 +188,8 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     intake.close()
 
 
-async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
-    """Also if that fails at first; what had been stored is there, numbers go on."""
+async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
+    """The stored rows are there, and new rows get the next numbers."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await store(intake, a_wire_record(1), 1)
@@ -198,7 +198,7 @@ async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
 
     def panics(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
         if not reopened:
-            raise Panic("the test says so")
+            raise Panic("injected by the test")
         commit(contents, forwarded, probe=probe)
 
     def fails_once() -> None:
@@ -206,7 +206,7 @@ async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
         reopen()
 
     spool.writer.commit, spool.reopen = panics, fails_once  # type: ignore[method-assign]
-    with pytest.raises(Broken, match="the test says so"):
+    with pytest.raises(Broken, match="injected by the test"):
         await store(intake, a_wire_record(2), 2)
     await store(intake, a_wire_record(3), 3)
     assert [row.received_at_ms for row in spool.rows_after(0, rows_max=9, bytes_max=1 << 20)] == [
@@ -218,8 +218,8 @@ async def test_after_a_panic_the_file_is_opened_again(tmp_path: Path) -> None:
     intake.close()
 
 
-async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_path: Path) -> None:
-    """Nothing crashes meanwhile, and it is tried every second."""
+async def test_while_the_file_cannot_be_reopened_every_commit_fails(tmp_path: Path) -> None:
+    """Nothing crashes meanwhile, and reopening is tried every second."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     path = tmp_path / f"{spool.name}.lmdb"
@@ -232,7 +232,7 @@ async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_pa
     path.rmdir()
     away.rename(path)
     async with asyncio.timeout(5):
-        while intake.fault:  # noqa: ASYNC110 - it is told by a string
+        while intake.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     await store(intake, a_wire_record(1), 1)
     assert spool.last_sequence == 1
@@ -240,10 +240,10 @@ async def test_a_file_that_cannot_be_opened_again_is_a_panic_until_it_can(tmp_pa
     intake.close()
 
 
-async def test_pages_are_given_back_by_opening_the_file_again(
+async def test_reopening_the_file_releases_mapped_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Readers notice nothing."""
+    """Reads return the same rows."""
     monkeypatch.setattr(spool_module, "MAPPED_BYTES_MAX", 5000)
     spool = take(tmp_path, bytes_max=1 << 20)
     opened: list[bool] = []
@@ -264,13 +264,13 @@ async def test_pages_are_given_back_by_opening_the_file_again(
     intake.close()
 
 
-async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Path) -> None:
-    """A bug in one request is not the others' trouble."""
+async def test_an_exception_in_one_answer_does_not_affect_the_others(tmp_path: Path) -> None:
+    """All other callbacks of the commit are answered."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
 
     def fails(_: object) -> None:
-        raise RuntimeError("the test says so")
+        raise RuntimeError("injected by the test")
 
     intake.put(a_wire_record(1), 1, fails)
     intake.put(a_wire_record(2), 2, fails)
@@ -280,10 +280,10 @@ async def test_one_answer_that_fails_keeps_no_other_from_being_told(tmp_path: Pa
     intake.close()
 
 
-async def test_a_file_that_is_found_corrupt_when_it_is_opened_again_ends_the_process(
+async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
     tmp_path: Path,
 ) -> None:
-    """Not 503 for ever: the next start sets it aside."""
+    """The next start moves the file aside, instead of answers 503 for ever."""
     spool = take(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await store(intake, a_wire_record(1), 1)
@@ -291,7 +291,7 @@ async def test_a_file_that_is_found_corrupt_when_it_is_opened_again_ends_the_pro
     path.write_bytes(b"x" * path.stat().st_size)
 
     def panics(*_: object, **__: object) -> None:
-        raise Panic("the test says so")
+        raise Panic("injected by the test")
 
     spool.writer.commit = panics  # type: ignore[method-assign]
     with pytest.raises(Broken):

@@ -18,7 +18,7 @@ QUERY = f"?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=j
 
 
 class Sender:
-    """The public port as the sender sees it, and the spool behind it."""
+    """A client of the public port, which also reads the spool."""
 
     def __init__(self, port: PublicPort, session: aiohttp.ClientSession, *, fast: bool) -> None:
         self.port = port
@@ -45,7 +45,7 @@ class Sender:
 
 
 @pytest.fixture(params=["fast", "aiohttp"])
-async def door(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
+async def client(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
     """A public port with a real spool."""
     secrets = tmp_path / "secrets.toml"
     secrets.write_text('1400000002 = ["token", "old"]')
@@ -58,17 +58,17 @@ async def door(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
         yield Sender(port, session, fast=request.param == "fast")
 
 
-async def test_every_sample_is_stored_byte_for_byte_and_answered_ok(door: Sender) -> None:
-    """The answer is the protocol's, to the letter."""
+async def test_every_sample_is_stored_byte_for_byte_and_answered_ok(client: Sender) -> None:
+    """The answer is exactly the protocol's."""
     for sample in SAMPLES:
-        status, answer, _ = await door.post(sample.read_bytes(), f"?SdkAppid={APP}")
+        status, answer, _ = await client.post(sample.read_bytes(), f"?SdkAppid={APP}")
         assert (status, answer) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
-    assert [row.record.value for row in door.stored()] == [s.read_bytes() for s in SAMPLES]
-    assert {row.record.topic for row in door.stored()} == {CALLBACKS.name}
+    assert [row.record.value for row in client.stored()] == [s.read_bytes() for s in SAMPLES]
+    assert {row.record.topic for row in client.stored()} == {CALLBACKS.name}
 
 
-async def test_what_is_repeated_with_a_new_sign_has_the_same_id(door: Sender) -> None:
-    """The device counts, the signature and its time do not, nor the parameters' order."""
+async def test_a_request_repeated_with_a_new_sign_has_the_same_id(client: Sender) -> None:
+    """The id depends on the device, not on the signature, its time or the parameters' order."""
     body = b'{"CallbackCommand":"State.StateChange","EventTime":1764688415300}'
     app = "SdkAppid=1400000002"
     for device, key in (
@@ -79,118 +79,120 @@ async def test_what_is_repeated_with_a_new_sign_has_the_same_id(door: Sender) ->
     ):
         now = int(time.time())
         sign = hashlib.sha256(f"{key}{now}".encode()).hexdigest()
-        status, _, _ = await door.post(body, f"?{app}{device}&Sign={sign}&RequestTime={now}")
+        status, _, _ = await client.post(body, f"?{app}{device}&Sign={sign}&RequestTime={now}")
         assert status == 200
-    ids = [dict(row.record.headers)["ce_id"] for row in door.stored()]
+    ids = [dict(row.record.headers)["ce_id"] for row in client.stored()]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 3
 
 
 @pytest.mark.parametrize("query", ["", "?SdkAppid=1400000009", "?sdkappid=" + APP, "?SdkAppid="])
-async def test_an_app_that_is_not_ours_is_refused(door: Sender, query: str) -> None:
-    """Nothing of it is kept."""
-    status, answer, _ = await door.post(a_body(), query)
+async def test_an_app_that_is_not_ours_is_refused(client: Sender, query: str) -> None:
+    """Its callback is not stored."""
+    status, answer, _ = await client.post(a_body(), query)
     assert (status, answer["ActionStatus"], answer["ErrorCode"]) == (403, "FAIL", 1)
     assert "SdkAppid" in str(answer["ErrorInfo"])
-    assert door.stored() == []
+    assert client.stored() == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
-async def test_only_post_is_taken(door: Sender, method: str) -> None:
-    """The answer says what is allowed."""
-    status, answer, headers = await door.post(b"", method=method)
+async def test_only_post_is_taken(client: Sender, method: str) -> None:
+    """The answer names the allowed method."""
+    status, answer, headers = await client.post(b"", method=method)
     assert (status, answer["ActionStatus"], headers["Allow"]) == (405, "FAIL", "POST")
 
 
-async def test_another_path_is_not_here(door: Sender) -> None:
+async def test_another_path_is_not_here(client: Sender) -> None:
     """Only the configured path is the callback URL."""
-    status, answer, _ = await door.post(a_body(), path="/elsewhere")
+    status, answer, _ = await client.post(a_body(), path="/elsewhere")
     assert (status, answer["ActionStatus"]) == (404, "FAIL")
 
 
-async def test_a_body_above_the_bound_is_refused(door: Sender) -> None:
-    """At the bound it is taken."""
+async def test_a_body_above_the_bound_is_refused(client: Sender) -> None:
+    """A body at the bound is accepted."""
     room = BODY_BYTES_MAX - len(a_body(CloudCustomData=""))
-    status, _, _ = await door.post(a_body(CloudCustomData="x" * room))
+    status, _, _ = await client.post(a_body(CloudCustomData="x" * room))
     assert status == 200
-    status, answer, _ = await door.post(a_body(CloudCustomData="x" * (room + 1)))
+    status, answer, _ = await client.post(a_body(CloudCustomData="x" * (room + 1)))
     assert (status, answer["ActionStatus"]) == (413, "FAIL")
     assert str(BODY_BYTES_MAX) in str(answer["ErrorInfo"])
-    assert len(door.stored()) == 1
+    assert len(client.stored()) == 1
 
 
-async def test_a_malformed_body_is_refused_and_kept(door: Sender) -> None:
-    """The dead-letter topic gets its bytes, the sender the reason."""
-    status, answer, _ = await door.post(b"{not json")
+async def test_a_malformed_body_is_refused_and_stored(client: Sender) -> None:
+    """The dead-letter topic gets its bytes, the sender gets the reason."""
+    status, answer, _ = await client.post(b"{not json")
     assert (status, answer["ActionStatus"]) == (400, "FAIL")
     assert "no JSON" in str(answer["ErrorInfo"])
-    (row,) = door.stored()
+    (row,) = client.stored()
     assert (row.record.topic, row.record.value) == (DEAD_LETTERS.name, b"{not json")
 
 
-async def test_a_compressed_body_is_stored_decompressed(door: Sender) -> None:
-    """Readers of the topic see JSON whatever the sender's proxy did."""
-    status, _, _ = await door.post(gzip.compress(a_body()), **{"Content-Encoding": "gzip"})
+async def test_a_compressed_body_is_stored_decompressed(client: Sender) -> None:
+    """Readers of the topic get JSON, whether or not a proxy compresses."""
+    status, _, _ = await client.post(gzip.compress(a_body()), **{"Content-Encoding": "gzip"})
     assert status == 200
-    assert door.stored()[0].record.value == a_body()
+    assert client.stored()[0].record.value == a_body()
 
 
-async def test_a_body_that_claims_to_be_gzip_and_is_not_is_refused(door: Sender) -> None:
-    """It is a bad request, not a crash."""
-    status, answer, _ = await door.post(b"plain", **{"Content-Encoding": "gzip"})
+async def test_a_body_that_claims_to_be_gzip_and_is_not_is_refused(client: Sender) -> None:
+    """The answer is 400."""
+    status, answer, _ = await client.post(b"plain", **{"Content-Encoding": "gzip"})
     assert (status, answer["ActionStatus"]) == (400, "FAIL")
-    assert door.stored() == []
+    assert client.stored() == []
 
 
 @pytest.mark.parametrize(
     "command", ["C2C.CallbackBeforeSendMsg", "Group.CallbackBeforeSendMsg", "New.X"]
 )
 async def test_every_authentic_command_is_stored_and_answered_ok(
-    door: Sender, command: str
+    client: Sender, command: str
 ) -> None:
     """A Before callback is never refused by accident (protocol §4)."""
-    status, answer, _ = await door.post(a_body(CallbackCommand=command), f"?SdkAppid={APP}")
+    status, answer, _ = await client.post(a_body(CallbackCommand=command), f"?SdkAppid={APP}")
     assert (status, answer["ErrorCode"]) == (200, 0)
-    assert dict(door.stored()[0].record.headers)["ce_type"] == command.encode()
+    assert dict(client.stored()[0].record.headers)["ce_type"] == command.encode()
 
 
-async def test_parameters_may_come_in_any_order_and_unknown_ones_pass(door: Sender) -> None:
+async def test_parameters_may_come_in_any_order_and_unknown_ones_pass(client: Sender) -> None:
     """The protocol promises no order."""
     query = f"?X=1&OptPlatform=Unkown&ClientIP=%3A%3A1&SdkAppid={APP}&contenttype=JSON"
-    status, _, _ = await door.post(a_body(), query, **{"Content-Type": "text/plain"})
+    status, _, _ = await client.post(a_body(), query, **{"Content-Type": "text/plain"})
     assert status == 200
-    headers = dict(door.stored()[0].record.headers)
+    headers = dict(client.stored()[0].record.headers)
     assert (headers["ce_clientip"], headers["ce_optplatform"]) == (b"::1", b"Unkown")
 
 
-async def test_a_spool_that_cannot_take_more_is_answered_503(door: Sender) -> None:
-    """With Retry-After and a FAIL body, at once; what had been stored stays."""
+async def test_a_spool_that_cannot_take_more_is_answered_503(client: Sender) -> None:
+    """The answer has Retry-After and a FAIL body; rows stored before stay."""
     big = a_body(CloudCustomData="x" * 3000)
-    status, answer, headers = await door.post(big)
+    status, answer, headers = await client.post(big)
     while status == 200:
-        status, answer, headers = await door.post(big)
+        status, answer, headers = await client.post(big)
     assert (status, answer["ActionStatus"], headers["Retry-After"]) == (503, "FAIL", "1")
-    assert len(door.stored()) == door.port.spool.last_sequence
+    assert len(client.stored()) == client.port.spool.last_sequence
 
 
-async def test_both_ways_are_really_taken(door: Sender, request: pytest.FixtureRequest) -> None:
-    """Else half of these tests would test nothing; aiohttp counts the requests that it handles."""
+async def test_both_paths_are_really_taken(client: Sender, request: pytest.FixtureRequest) -> None:
+    """Otherwise half of these tests would test nothing. aiohttp counts its requests."""
     for _ in range(3):
-        assert (await door.post(a_body()))[0] == 200
+        assert (await client.post(a_body()))[0] == 200
     fast = "fast" in request.node.name
     # On Python 3.11 aiohttp handles the first request of each connection.
-    assert door.port.server.requests_count <= 1 if fast else door.port.server.requests_count == 3
+    assert (
+        client.port.server.requests_count <= 1 if fast else client.port.server.requests_count == 3
+    )
 
 
 @pytest.mark.parametrize("path", ["/callback/SdkAppid=", "/callback/SdkAppid=1400000009"])
-async def test_the_path_form_is_judged_like_the_query(door: Sender, path: str) -> None:
-    """Old documentation prints it (protocol §1)."""
-    assert (await door.post(a_body(), "", path=path))[0] == 403
-    status, _, _ = await door.post(
+async def test_parameters_in_the_path_count_as_in_the_query(client: Sender, path: str) -> None:
+    """The vendor's old documentation has this form (protocol §1)."""
+    assert (await client.post(a_body(), "", path=path))[0] == 403
+    status, _, _ = await client.post(
         a_body(), "", path=f"/callback/SdkAppid={APP}&OptPlatform=iOS&ClientIP=%3A%3A1"
     )
     assert status == 200
-    assert dict(door.stored()[0].record.headers)["ce_clientip"] == b"::1"
+    assert dict(client.stored()[0].record.headers)["ce_clientip"] == b"::1"
 
 
 def signed(token: str, at_s: float, *, upper: bool = False) -> str:
@@ -199,11 +201,11 @@ def signed(token: str, at_s: float, *, upper: bool = False) -> str:
     return f"?SdkAppid=1400000002&Sign={sign.upper() if upper else sign}&RequestTime={int(at_s)}"
 
 
-async def test_an_app_with_tokens_must_sign_with_one_of_them(door: Sender) -> None:
-    """Two tokens hold at once, hex in any case; a refusal names its reason and keeps nothing."""
+async def test_an_app_with_tokens_must_sign_with_one_of_them(client: Sender) -> None:
+    """Two tokens are valid at once, in hex of any case; a refusal names its reason."""
     now = time.time()
     for query in (signed("token", now), signed("old", now, upper=True), signed("token", now - 50)):
-        assert (await door.post(a_body(), query))[0] == 200
+        assert (await client.post(a_body(), query))[0] == 200
     for query, reason in (
         ("?SdkAppid=1400000002", "missing"),
         (f"?SdkAppid=1400000002&RequestTime={int(now)}", "missing"),
@@ -213,54 +215,54 @@ async def test_an_app_with_tokens_must_sign_with_one_of_them(door: Sender) -> No
         (signed("token", now - 100), "too far"),
         (signed("token", now + 100), "too far"),
     ):
-        status, answer, _ = await door.post(a_body(), query)
+        status, answer, _ = await client.post(a_body(), query)
         assert (status, answer["ActionStatus"]) == (403, "FAIL")
         assert reason in str(answer["ErrorInfo"])
-    assert len(door.stored()) == 3
-    assert not any(name == "Sign" for row in door.stored() for name, _ in row.record.headers)
+    assert len(client.stored()) == 3
+    assert not any(name == "Sign" for row in client.stored() for name, _ in row.record.headers)
 
 
-async def test_an_answer_has_a_date(door: Sender) -> None:
-    """RFC 9110 asks for it, of the prebuilt answer too."""
-    _, _, headers = await door.post(a_body())
+async def test_an_answer_has_a_date(client: Sender) -> None:
+    """RFC 9110 requires it; the prebuilt answer has it, too."""
+    _, _, headers = await client.post(a_body())
     assert headers["Date"].endswith("GMT")
 
 
 async def test_a_disk_that_fails_is_answered_503_with_the_reason(
-    door: Sender, monkeypatch: pytest.MonkeyPatch
+    client: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And OK again when it works again."""
+    """Once the disk works again, the answer is OK."""
 
     def fails(*_: object, **__: object) -> None:
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(door.port.spool.writer, "commit", fails)
-        status, answer, headers = await door.post(a_body())
+        patched.setattr(client.port.spool.writer, "commit", fails)
+        status, answer, headers = await client.post(a_body())
         assert (status, headers["Retry-After"], answer["ErrorCode"]) == (503, "1", 1)
         assert "Input/output error" in str(answer["ErrorInfo"])
-    assert (await door.post(a_body()))[0] == 200
+    assert (await client.post(a_body()))[0] == 200
 
 
-async def test_many_senders_at_once_are_each_answered(door: Sender) -> None:
-    """Good and bad ones mixed; every OK has its row."""
+async def test_many_senders_at_once_are_each_answered(client: Sender) -> None:
+    """Valid and malformed callbacks are mixed; every OK has its row."""
 
     async def one(number: int) -> int:
         if number % 3 == 2:
-            return (await door.post(b"{"))[0]
-        return (await door.post(a_body(MsgKey=f"k{number}")))[0]
+            return (await client.post(b"{"))[0]
+        return (await client.post(a_body(MsgKey=f"k{number}")))[0]
 
     statuses = await asyncio.gather(*(one(number) for number in range(90)))
     assert [status for status in statuses if status == 200] == [200] * 60
     assert statuses[2::3] == [400] * 30
-    topics = [row.record.topic for row in door.stored()]
+    topics = [row.record.topic for row in client.stored()]
     assert (topics.count(CALLBACKS.name), topics.count(DEAD_LETTERS.name)) == (60, 30)
 
 
 async def test_a_clock_that_jumps_changes_times_and_nothing_else(
-    door: Sender, monkeypatch: pytest.MonkeyPatch
+    client: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forward, far back, and while a callback is under way: stored in order, answered OK."""
+    """Callbacks are stored in order and answered OK, also if it jumps while one is under way."""
     jumps = iter([0, 10**6, -(10**6), 5, -(10**9), 3600, 0, -3600])
     real_ns = time.time_ns
     jump_s = 0
@@ -273,10 +275,10 @@ async def test_a_clock_that_jumps_changes_times_and_nothing_else(
     monkeypatch.setattr(time, "time_ns", jumping_ns)
     monkeypatch.setattr(time, "time", lambda: real_ns() / 1e9 + jump_s)
     for number in range(8):
-        assert (await door.post(a_body(MsgKey=f"k{number}")))[0] == 200
-    rows = door.stored()
+        assert (await client.post(a_body(MsgKey=f"k{number}")))[0] == 200
+    rows = client.stored()
     assert [row.sequence for row in rows] == list(range(1, 9))
     assert [b'"k%d"' % n in row.record.value for n, row in enumerate(rows)] == [True] * 8
     assert len({row.received_at_ms // 10**8 for row in rows}) > 3
-    # A signed callback is judged by the clock as it is now.
-    assert (await door.post(a_body(), signed("token", real_ns() / 1e9 + jump_s)))[0] == 200
+    # The window of a Sign follows the present clock.
+    assert (await client.post(a_body(), signed("token", real_ns() / 1e9 + jump_s)))[0] == 200

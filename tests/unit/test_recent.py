@@ -1,4 +1,4 @@
-"""The youngest rows in memory are what the file has, or are not there."""
+"""The youngest rows in memory equal those in the file."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ BYTES_MAX = 1 << 20
     after=st.integers(0, 40),
     rows_max=st.integers(1, 10),
 )
-def test_what_it_returns_is_what_was_stored(
+def test_it_returns_the_rows_that_were_stored(
     steps: list[tuple[str, int]], after: int, rows_max: int
 ) -> None:
-    """Whatever was added, forgotten, or stored by a commit that it never heard of."""
+    """Also after rows were forgotten, or stored by a commit that was not reported."""
     recent, last, forgotten = Recent(), 0, 0
     for step, count in steps:
         if step == "add":
@@ -42,17 +42,17 @@ def test_what_it_returns_is_what_was_stored(
             n for n in range(after + 1, last + 1) if n <= after + rows_max
         ][: len(found)]
         assert all(row.record == a_wire_record(row.sequence) for row in found)
-        # It ends early only where the rows do.
+        # It ends early only at the last row.
         assert len(found) == min(rows_max, max(0, last - after)) or step_lost(steps)
 
 
 def step_lost(steps: list[tuple[str, int]]) -> bool:
-    """Tell whether rows were stored last that nobody told of."""
+    """Return whether some rows were stored without being added."""
     return any(step == "lose" and count for step, count in steps)
 
 
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is older is read from the file."""
+    """Older rows have to be read from the file."""
     monkeypatch.setattr(recent_module, "ROWS_MAX", 10)
     recent = Recent()
     recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
@@ -66,7 +66,7 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
-    """Over commits, rows that leave, a new origin and quarantine."""
+    """Over commits, removed rows, a new origin and quarantine."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
 
     def store(count: int) -> None:

@@ -1,4 +1,4 @@
-"""Refusals in the log: few lines, no secrets."""
+"""The log of refused requests has few lines and no secrets."""
 
 import pytest
 from support.fakes import ManualClock
@@ -7,8 +7,8 @@ from ingress.http import answers
 from ingress.http.refusal_log import EVERY_S, SHOWN_CHARACTERS_MAX, RefusalLog, shown
 
 
-def test_a_flood_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
-    """The first at once, then how many there were."""
+def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
+    """The first is logged at once, then how many there were."""
     clock = ManualClock()
     refusal_log = RefusalLog(clock)
     for _ in range(1000):
@@ -24,7 +24,7 @@ def test_a_flood_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> No
     assert "not_ours (1000 since" in lines[2]
 
 
-def test_a_line_shows_no_whole_sign_and_is_short_and_one() -> None:
+def test_a_line_is_short_and_shows_no_complete_sign() -> None:
     """Whatever a peer writes into its URL."""
     sign = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
     for url in (f"/?Sign={sign}&x=1", f"/?x=1&sign={sign}", f"/?SIGN%3D{sign}", f"/Sign={sign}"):

@@ -27,7 +27,7 @@ async def port(tmp_path: Path) -> AsyncIterator[PublicPort]:
 
 
 def a_request(body: bytes, *headers: str, method: str = "POST", version: str = "1.1") -> bytes:
-    """Return a request as it goes over the wire."""
+    """Return a request as bytes."""
     lines = [
         f"{method} /callback?SdkAppid={APP} HTTP/{version}",
         "Host: hookline",
@@ -40,7 +40,7 @@ def a_request(body: bytes, *headers: str, method: str = "POST", version: str = "
 async def answers(
     port: PublicPort, pieces: list[bytes], count: int, *, pause: bool = False
 ) -> list[tuple[int, str]]:
-    """Return status and ActionStatus of each answer to what is sent in `pieces`."""
+    """Send `pieces`; return status and ActionStatus of each answer."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     for piece in pieces:
         writer.write(piece)
@@ -68,7 +68,7 @@ OK, FAIL = (200, "OK"), (400, "FAIL")
 async def test_requests_cut_anywhere_are_answered_each_in_order(
     port: PublicPort, seed: int
 ) -> None:
-    """Pipelined, in pieces, good and malformed ones mixed: the answers tell them apart."""
+    """Also pipelined, with malformed ones among them: each gets its own answer."""
     chance = random.Random(seed)  # noqa: S311 - where to cut
     good = [chance.random() < 0.6 for _ in range(8)]
     stream = b"".join(
@@ -81,10 +81,10 @@ async def test_requests_cut_anywhere_are_answered_each_in_order(
     assert len(port.stored()) == len(good)
 
 
-async def test_a_request_behind_one_under_way_is_answered_after_it(
+async def test_bytes_after_a_request_under_way_are_answered_after_it(
     port: PublicPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Garbage behind a good request does not take its answer, and ends the connection."""
+    """Garbage after a good request does not replace its answer; then the connection is closed."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="first")))
     assert await one_answer(reader) == OK
@@ -97,7 +97,7 @@ async def test_a_request_behind_one_under_way_is_answered_after_it(
     monkeypatch.setattr(port.spool.writer, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))
     async with asyncio.timeout(5):
-        while not port.server.traffic.unanswered:  # noqa: ASYNC110 - a number says it
+        while not port.server.traffic.unanswered:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
     writer.write(b"no HTTP\r\n\r\n")
     await asyncio.sleep(0.05)
@@ -121,13 +121,13 @@ async def test_a_request_behind_one_under_way_is_answered_after_it(
         + b"\r\n0\r\n\r\n",
     ],
 )
-async def test_the_corners_of_http_are_survived(port: PublicPort, request_bytes: bytes) -> None:
+async def test_rare_forms_of_http_are_accepted(port: PublicPort, request_bytes: bytes) -> None:
     """Each is stored and answered OK."""
     assert await answers(port, [request_bytes], 1) == [OK]
     assert len(port.stored()) == 1
 
 
-async def test_who_asks_whether_to_go_on_is_told_to(port: PublicPort) -> None:
+async def test_a_request_with_expect_gets_100_continue(port: PublicPort) -> None:
     """As curl does before a large body."""
     request = a_request(a_body(), "Expect: 100-continue")
     head, _, body = request.partition(b"\r\n\r\n")
@@ -149,21 +149,23 @@ async def test_who_asks_whether_to_go_on_is_told_to(port: PublicPort) -> None:
         a_request(b"").replace(b"Host: hookline\r\n", b"X: %s\r\n" % (b"x" * 9000)),
     ],
 )
-async def test_what_is_no_http_gets_a_json_400(port: PublicPort, garbage: bytes) -> None:
-    """Like every other answer, and the connection ends."""
+async def test_bytes_that_are_not_http_are_answered_400_in_json(
+    port: PublicPort, garbage: bytes
+) -> None:
+    """Then the connection is closed."""
     assert await answers(port, [garbage], 1) == [FAIL]
     assert port.stored() == []
 
 
-async def test_a_body_that_does_not_come_is_given_up(port: PublicPort) -> None:
-    """INGRESS_BODY_S after its headers."""
+async def test_an_incomplete_body_is_answered_408(port: PublicPort) -> None:
+    """This happens INGRESS_BODY_S after its headers."""
     piece = a_request(a_body())[:-1]
     assert await answers(port, [piece], 1) == [(408, "FAIL")]
     assert port.stored() == []
 
 
 async def test_a_connection_that_sends_nothing_is_closed(port: PublicPort) -> None:
-    """INGRESS_KEEPALIVE_S after it was opened, whether nothing came or half of the headers."""
+    """This happens INGRESS_KEEPALIVE_S after it was opened, also if half of the headers came."""
     for piece in (b"", b"POST /callback HTTP/1.1\r\nHo"):
         reader, writer = await asyncio.open_connection(port.host, port.port)
         writer.write(piece)
@@ -172,10 +174,10 @@ async def test_a_connection_that_sends_nothing_is_closed(port: PublicPort) -> No
         writer.close()
 
 
-async def test_at_the_bound_the_connection_that_waited_longest_makes_room(
+async def test_at_the_bound_the_connection_that_was_idle_longest_is_closed(
     port: PublicPort,
 ) -> None:
-    """A crowd of idle connections keeps nobody out."""
+    """So idle connections do not keep new ones out."""
     idle = [await asyncio.open_connection(port.host, port.port) for _ in range(10)]
     assert port.server.traffic.open == 10
     assert await answers(port, [a_request(a_body())], 1) == [OK]
@@ -186,13 +188,13 @@ async def test_at_the_bound_the_connection_that_waited_longest_makes_room(
         writer.close()
 
 
-async def test_who_never_reads_its_answers_is_cut_off(
+async def test_a_peer_that_never_reads_its_answers_is_cut_off(
     port: PublicPort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for a peer is bounded."""
+    """The unread bytes of a peer are bounded."""
     monkeypatch.setattr(connection, "UNREAD_BYTES_MAX", -1)
     reader, writer = await asyncio.open_connection(port.host, port.port)
-    for _ in range(2):  # the first goes aiohttp's way on Python 3.11
+    for _ in range(2):  # on Python 3.11 the first takes aiohttp's path
         writer.write(a_request(a_body()))
         await asyncio.sleep(0.05)
     async with asyncio.timeout(5):
@@ -202,8 +204,8 @@ async def test_who_never_reads_its_answers_is_cut_off(
     writer.close()
 
 
-async def test_a_peer_that_is_gone_before_its_answer_harms_nobody(port: PublicPort) -> None:
-    """Its callback is stored all the same."""
+async def test_a_peer_that_is_gone_before_its_answer_does_no_harm(port: PublicPort) -> None:
+    """Its callback is stored, and other peers are answered."""
     _, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="gone")))
     writer.transport.abort()
@@ -211,22 +213,22 @@ async def test_a_peer_that_is_gone_before_its_answer_harms_nobody(port: PublicPo
     assert port.server.traffic.unanswered == 0
 
 
-async def test_what_is_gone_is_forgotten(port: PublicPort) -> None:
-    """Also who goes while its body is awaited: nothing is kept of a connection that is no more."""
+async def test_a_lost_connection_is_forgotten(port: PublicPort) -> None:
+    """Also if it was lost before its body was complete."""
     for piece in (b"", a_request(a_body())[:-1], a_request(a_body())):
         _, writer = await asyncio.open_connection(port.host, port.port)
         writer.write(piece)
         await asyncio.sleep(0.05)
         writer.transport.abort()
     async with asyncio.timeout(5):
-        while port.server.traffic.open or port.server.traffic.unanswered:  # noqa: ASYNC110 - numbers say it
+        while port.server.traffic.open or port.server.traffic.unanswered:  # noqa: ASYNC110 - numbers have no event
             await asyncio.sleep(0.01)
-    await asyncio.sleep(0.5)  # the body's time is over, too
+    await asyncio.sleep(0.5)  # INGRESS_BODY_S is over, too
     assert port.server.traffic.idle == {}
 
 
 async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicPort) -> None:
-    """INGRESS_KEEPALIVE_S counts from the last answer."""
+    """INGRESS_KEEPALIVE_S is counted from the last answer."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     for number in range(6):
         writer.write(a_request(a_body(MsgKey=f"k{number}")))
@@ -235,8 +237,8 @@ async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicP
     writer.close()
 
 
-async def test_who_is_answered_while_the_process_stops_is_told_to_go(port: PublicPort) -> None:
-    """Its next request would find nobody; a balancer sends it elsewhere."""
+async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPort) -> None:
+    """So a balancer sends the next request to another process."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="before")))
     assert await one_answer(reader) == OK
@@ -263,7 +265,7 @@ def sent(address: tuple[str, int], pieces: list[bytes], count: int, pauses_s: li
 
 
 def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(tmp_path: Path) -> None:
-    """Uvloop reads a socket before callbacks that are due, where asyncio's own loop does not."""
+    """Unlike asyncio's own loop, uvloop reads a socket before it runs callbacks that are due."""
 
     async def streams() -> None:
         async with public_port(tmp_path, body_bytes_max=4096, keepalive_s=60, body_s=5) as port:

@@ -22,7 +22,7 @@ def contents(count: int) -> list[bytes]:
     return [encode(a_wire_record(number), number) for number in range(1, count + 1)]
 
 
-def test_rows_come_back_as_they_were_stored(tmp_path: Path) -> None:
+def test_rows_are_read_as_they_were_stored(tmp_path: Path) -> None:
     """In order, numbered from 1."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
@@ -91,7 +91,7 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
 
 
 def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
-    """Who comes second takes another one."""
+    """The second process takes another spool."""
     first = take(tmp_path, bytes_max=BYTES_MAX)
     with pytest.raises(SpoolInUse):
         hold(tmp_path, first.name, bytes_max=BYTES_MAX)
@@ -105,7 +105,7 @@ def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
 
 
 def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
-    """A spool that another process holds is listed without."""
+    """A spool that another process holds is listed without it."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
@@ -129,7 +129,7 @@ def test_a_row_is_bound_to_its_place() -> None:
 
 
 def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
-    """It holds up what is behind it, never what is before it, and is never returned."""
+    """The damaged row is never returned, and no row after it before it is in quarantine."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
@@ -145,10 +145,10 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_file_that_is_no_spool_is_set_aside(
+def test_a_file_that_is_not_a_spool_is_moved_aside(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Loudly, never deleted, and the process starts with another one."""
+    """It is logged and never deleted, and the process starts with another spool."""
     garbage = bytes(range(256)) * 64
     (tmp_path / "0000000000000000.lmdb").write_bytes(garbage)
     (found,) = summaries(tmp_path)
@@ -164,8 +164,8 @@ def test_a_file_that_is_no_spool_is_set_aside(
     spool.close()
 
 
-def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Path) -> None:
-    """Numbered from 1, also after a restart, and as often as it must."""
+def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
+    """Also after a restart, and more than once."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(5):
         spool.writer.commit([content], 0)
@@ -187,8 +187,8 @@ def test_a_spool_that_begins_anew_keeps_its_rows_under_a_new_origin(tmp_path: Pa
     again.close()
 
 
-def test_a_full_spool_can_start_new_origin(tmp_path: Path) -> None:
-    """It costs no room: no row is touched."""
+def test_a_full_spool_can_start_a_new_origin(tmp_path: Path) -> None:
+    """It needs no room, because no row is rewritten."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     with contextlib.suppress(Full):
         while True:
@@ -200,7 +200,7 @@ def test_a_full_spool_can_start_new_origin(tmp_path: Path) -> None:
 
 
 def test_a_fingerprint_tells_rows_apart(tmp_path: Path) -> None:
-    """And the absence of one."""
+    """A missing row has none."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     assert len({spool.fingerprint(sequence) for sequence in (1, 2, 3)}) == 3
@@ -221,7 +221,7 @@ def test_a_probe_writes(tmp_path: Path) -> None:
 
 
 def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
-    """Their bytes are kept, but what waits behind, before and with them goes on without them."""
+    """Their bytes are kept; rows before and after them are read and removed as usual."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(4):
         spool.writer.commit([content], 0)
@@ -242,7 +242,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
 
 
 def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path) -> None:
-    """Nobody can say where its rows are; those before and behind it are read."""
+    """It is not known where its rows are. The blocks before and after it are read."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
         spool.writer.commit(contents(3), 0)
@@ -250,7 +250,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     spool.close()
     head = pack(contents(3), spool.name, 4)[:20]
     content = path.read_bytes()
-    assert head in content  # more than once: LMDB writes changed pages anew
+    assert head in content  # more than once: LMDB writes changed pages to a new place
     path.write_bytes(content.replace(head, head[:-1] + bytes([head[-1] ^ 1])))
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert [r.sequence for r in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
@@ -264,8 +264,8 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     again.close()
 
 
-def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
-    """Else the memory of a process grew with what waits on disk."""
+def test_reopening_the_file_releases_mapped_memory(tmp_path: Path) -> None:
+    """Otherwise the memory of a process would grow with the rows on disk."""
     spool = take(tmp_path, bytes_max=64 << 20)
 
     def mapped_kib() -> int:
@@ -283,10 +283,8 @@ def test_opening_the_file_again_gives_its_pages_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", ["removed", "emptied", "replaced"])
-def test_a_file_that_is_not_the_same_any_more_is_not_opened_again(
-    tmp_path: Path, change: str
-) -> None:
-    """Numbers would be given twice, and let go unsent: those of the rows before are forwarded."""
+def test_a_file_that_was_replaced_is_not_reopened(tmp_path: Path, change: str) -> None:
+    """Numbers would be given twice, and rows with forwarded numbers be removed unsent."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     path, copy = tmp_path / f"{spool.name}.lmdb", tmp_path / "copy"
     spool.writer.commit(contents(2), 0)
@@ -309,10 +307,10 @@ def test_a_file_that_is_not_the_same_any_more_is_not_opened_again(
 
 
 @pytest.mark.parametrize("end", ["import os; os.kill(os.getpid(), 15)", "raise MemoryError"])
-def test_a_verifier_that_is_killed_says_nothing_of_the_file(
+def test_a_killed_verifier_proves_nothing_about_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
-    """The spool is left as it is and tried again; rows that were answered OK stay reachable."""
+    """The spool stays as it is and is tried again later; its rows are not lost."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     spool.close()

@@ -1,4 +1,4 @@
-"""Real failures of LMDB's commit, damaged keys and states, and what two threads share."""
+"""Real failures of LMDB's commit, damaged keys and states, and the rule for two threads."""
 
 import errno
 import os
@@ -39,7 +39,7 @@ def in_place_of_the_file(path: Path, other: str, *, synchronous: bool) -> Iterat
     """
     Let LMDB write its data or, `synchronous`, its meta pages to `other` for a moment.
 
-    It has a descriptor of its own for each; that of the meta pages is opened with O_DSYNC.
+    LMDB has one descriptor for each; that of the meta pages is opened with O_DSYNC.
     """
     (descriptor,) = (
         int(each.name)
@@ -63,8 +63,8 @@ def _is_synchronous(descriptor: int) -> bool:
     return bool(flags & os.O_DSYNC)
 
 
-# /dev/full takes no byte (ENOSPC). /dev/null takes all, but cannot be synced (EINVAL): like a disk
-# whose fsync fails after the page cache took the pages.
+# /dev/full accepts no byte (ENOSPC). /dev/null accepts all but cannot be synced (EINVAL), like a
+# disk whose fsync fails after the page cache took the pages.
 FAILURES = [
     ("/dev/full", False, Full, "the data pages cannot be written"),
     ("/dev/null", False, Broken, "fdatasync fails"),
@@ -77,7 +77,7 @@ FAILURES = [
 def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
     tmp_path: Path, write: str, failure: tuple[str, bool, type[Exception], str]
 ) -> None:
-    """After a failed meta page LMDB panics until the file is opened again; numbers go on."""
+    """After a failed meta page LMDB panics until the file is reopened."""
     device, is_meta, kind, _ = failure
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
@@ -110,7 +110,7 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
 
 
 def test_a_file_whose_meta_page_failed_passes_the_verifier(tmp_path: Path) -> None:
-    """LMDB writes the old numbers over the new ones; such a file must not be set aside."""
+    """LMDB writes the old numbers over the new ones; such a file must not be moved aside."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
@@ -148,7 +148,7 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
             with pytest.raises(Broken, match="meta pages"):
                 spool.writer.commit(contents(1), 0)
     assert path.read_bytes() == before
-    # Each time anew, or the kernel would regard them as clean.
+    # Each attempt writes them again, because the kernel would regard them as clean.
     pages = before[: 2 * os.sysconf("SC_PAGE_SIZE")]
     assert written == [(0, pages), (0, pages)]
     assert sequences(spool) == [1]
@@ -249,7 +249,7 @@ def drained(spool: Spool) -> list[int]:
     [(1, 0), (1, 2), (1, 3), (4, 2), (4, 3), (4, 5), (4, 6), (7, 5), (7, 6), (7, 8), (7, 9)],
 )
 def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int, to: int) -> None:
-    """No row is skipped in silence: each is sent or in quarantine, also those without a block."""
+    """No row is skipped in silence: each is sent or in quarantine, also rows without a block."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
         spool.writer.commit(contents(3), 0)
@@ -274,10 +274,10 @@ def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int,
         (b"blocks", (1).to_bytes(8, "big"), (1 << 40).to_bytes(8, "big")),
     ],
 )
-def test_a_file_that_contradicts_itself_is_set_aside(
+def test_a_file_that_contradicts_itself_is_moved_aside(
     tmp_path: Path, database: bytes, key: bytes, new_key: bytes
 ) -> None:
-    """A lost state would give numbers twice, a wrong quarantine skip rows that are well."""
+    """A lost state would give numbers twice; a wrong quarantine would skip good rows."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     spool.writer.quarantine(2)
@@ -292,7 +292,7 @@ def test_a_file_that_contradicts_itself_is_set_aside(
 
 
 def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
-    """A digit of the last number, say."""
+    """For example one in the last number."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"

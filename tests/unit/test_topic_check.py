@@ -1,4 +1,4 @@
-"""What an ingress reports where Kafka does not have what was forwarded."""
+"""The report of forwarded rows that Kafka does not have."""
 
 import contextlib
 from pathlib import Path
@@ -13,7 +13,7 @@ from schemas.telemetry import INGRESS
 
 
 def reports() -> float:
-    """Return how often something was reported."""
+    """Return the number of reports."""
     return INGRESS.get_sample_value("ingress_topic_changes_total") or 0
 
 
@@ -30,17 +30,17 @@ def reports() -> float:
         (9, ("one", "two"), "is two; no row that has left spool"),
     ],
 )
-def test_only_what_has_left_the_spool_and_is_not_in_kafka_is_reported(
+def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     cursor: int,
     ids: tuple[str | None, str | None],
     expected: str,
 ) -> None:
-    """By its sequences; nothing where nothing is wrong."""
+    """The report names their sequences; without such rows there is none."""
     before = reports()
     with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
-        # A block leaves as a whole.
+        # A block is removed as a whole.
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(7, 10)], 0)
         spool.writer.quarantine(6)

@@ -1,5 +1,5 @@
 """
-A real LMDB of which one call fails, or at which the process ends: the call before it has happened.
+A real LMDB of which one call fails or ends the process; the calls before it have happened.
 
 `Faults.open` stands in for `lmdb.open`. A commit that fails was kept or not, as the fault says, and
 may leave an environment that only raises until it is closed, as LMDB's does when the write of its
@@ -30,7 +30,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The LMDB call, counted from 1, that fails, how, and what becomes of a commit that does."""
+    """The number of the LMDB call that fails, how it fails, and the outcome if it is a commit."""
 
     call: int
     error: str
@@ -58,7 +58,7 @@ class Faults:
         return env
 
     def arm(self, fault: Fault | None) -> None:
-        """Let the calls from here on meet `fault`, once."""
+        """Let `fault` happen once in the calls from here on."""
         self._armed, self._left = fault, fault.call if fault else 0
         self.came, self.committed = "", False
 
@@ -68,7 +68,7 @@ class Faults:
             raise self._error(name)
 
     def commit(self, env: "FailingEnv", txn: Any, *, write: bool) -> None:
-        """Commit, or do not; fail if this is the call."""
+        """Commit or abort; fail if this is the call."""
         fault = self._armed
         due = self._is_due()
         if due and fault and not fault.commit_is_kept:

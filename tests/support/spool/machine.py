@@ -1,5 +1,5 @@
 """
-A spool under faults, beside a plain model of it.
+A spool under faults, compared with a plain model of it.
 
 The machine does what an ingress does with its spool, in the same order. Any LMDB call may fail or
 be the process's last, stored bytes may change, the file may be put back to an older copy. Whether a
@@ -38,7 +38,7 @@ from schemas.telemetry import INGRESS_ROWS_DAMAGED
 NAME = "0123456789abcdef"
 BYTES_MAX = 64 << 20
 CALLS_MAX = 14
-# In memory where the system has such a folder: what is tested is no disk.
+# In memory if the system has such a folder: the disk itself is not under test.
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of the machine's own is made in it
 
 FAULTS = st.none() | st.builds(
@@ -61,17 +61,17 @@ class Model:
     # The first and the last number of each block.
     blocks: list[tuple[int, int]] = field(default_factory=list)
     quarantined: set[int] = field(default_factory=set)
-    # What a disk did: rows whose bytes changed, and blocks whose heads changed, by first number.
+    # Rows whose bytes a disk has changed, and blocks whose heads it has changed, by first number.
     changed_rows: set[int] = field(default_factory=set)
     changed_heads: set[int] = field(default_factory=set)
     # Rows that were answered OK.
     acknowledged: set[int] = field(default_factory=set)
-    # "" where the spool has chosen another one that is not known yet.
+    # "" if the spool has chosen a new one that the model does not know yet.
     origin: str = NAME
 
     @property
     def waiting(self) -> int:
-        """How many rows are in the file."""
+        """The number of rows that wait."""
         return sum(n not in self.quarantined for n in range(self.first, self.last + 1))
 
     def remove_forwarded(self, forwarded: int) -> None:
@@ -92,14 +92,14 @@ class Model:
             self.last += len(part)
 
     def quarantine(self, number: int) -> None:
-        """Take a row out of the way, and with it those that are lost in the same block."""
+        """Move a row into quarantine, and with it the rows that are lost in the same block."""
         for first, end in self.blocks:
             if first <= number <= end and number not in self.quarantined:
                 last = end if first in self.changed_heads else number
                 self.quarantined |= set(range(number, last + 1))
 
     def start_new_origin(self) -> None:
-        """Count from what is here."""
+        """Make the present rows the sequences 1, 2, 3, …."""
         self.base = self.first - 1
         self.origin = ""
 
@@ -126,7 +126,7 @@ class Reports(logging.Handler):
 class SpoolMachine(RuleBasedStateMachine):
     """Steps that an ingress, its disk and its operator take."""
 
-    # What happened over all runs, for those who want to know.
+    # Counts of what happened, over all runs.
     counts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self) -> None:
@@ -137,10 +137,10 @@ class SpoolMachine(RuleBasedStateMachine):
         self.model = Model()
         self.is_certain = True
         self.spool: Any = None
-        # What the last commit left whose outcome is known.
+        # The state after the last commit whose outcome is known.
         self.state_before: Any = None
         self.number_of_body = 0
-        # What Kafka has, by origin and sequence, and the cursor with its fingerprint by origin.
+        # Kafka's records by origin and sequence, and its cursors with fingerprints by origin.
         self.topic: dict[tuple[str, int], bytes] = {}
         self.cursors: dict[str, tuple[int, str]] = {}
         self.delivered: set[int] = set()
@@ -158,7 +158,7 @@ class SpoolMachine(RuleBasedStateMachine):
         logging.getLogger("ingress.forward.quarantine_log").propagate = False
 
     def teardown(self) -> None:
-        """Let everything go to Kafka on a disk that works, then look back."""
+        """Send all rows to Kafka on a disk that works, then check that none is lost."""
         try:
             self.faults.arm(None)
             if self.spool:
@@ -186,7 +186,7 @@ class SpoolMachine(RuleBasedStateMachine):
         fault=FAULTS,
     )
     def commit(self, sizes: list[int], *, is_full: bool, probe: bool, fault: Fault | None) -> None:
-        """Store rows, unless the spool is at its bound, and let go what Kafka has."""
+        """Store rows, unless the spool is at its bound, and remove forwarded rows."""
         records = [self._record(size) for size in sizes]
         contents = [encode(record, 1) for record in records]
         is_full = is_full and bool(sizes) and len(sizes) % 2 == 0
@@ -230,7 +230,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(fault=FAULTS)
     def refuse(self, fault: Fault | None) -> None:
-        """Let Kafka refuse the next row, whatever it is sent as."""
+        """Let Kafka refuse the next row, also as a dead letter."""
         if not self._is_forwarding():
             return
         try:
@@ -247,7 +247,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(fault=FAULTS)
     def reopen(self, fault: Fault | None) -> None:
-        """Give the file's pages back."""
+        """Reopen the file, to release mapped memory."""
         self.faults.arm(fault)
         try:
             self.spool.reopen()
@@ -283,7 +283,7 @@ class SpoolMachine(RuleBasedStateMachine):
         head = 8 + 4 * len(rows)
         before = pack(rows, NAME, first)
         start = head + sum(len(row) + 4 for row in rows[: number - first])
-        # Of a row its checksum and its first bytes, of a head all.
+        # The checksum and the first bytes of a row, or all of a head.
         begin, length = (0, head) if is_head else (start, 12)
         content = self.path.read_bytes()
         found = content.find(before[begin : begin + length])
@@ -310,7 +310,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule()
     def put_the_copy_back(self) -> None:
-        """Restore the copy: what came later is lost here, and some of it is in Kafka."""
+        """Restore the copy: later rows are lost here, and some of them are in Kafka."""
         if self.copy:
             self._stop()
             self.path.write_bytes(self.copy[0])
@@ -323,11 +323,11 @@ class SpoolMachine(RuleBasedStateMachine):
             self.copy = None
             self._open()
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def the_state_is_what_the_file_holds(self) -> None:
-        """Exactly, or what it was before a commit whose outcome is not known."""
+        """Or the state before a commit whose outcome is not known."""
         if self.spool and not self.is_certain:
             assert self.spool.state == self.state_before, "a commit that failed changed the state"
         elif self.spool:
@@ -349,12 +349,12 @@ class SpoolMachine(RuleBasedStateMachine):
         assert number in self.model.damage() - self.spool.state.quarantined, number
 
     def _deliver(self, rows: list[Any], fingerprint: str) -> None:
-        """Take rows into Kafka: the very next ones, as they were stored, each number once."""
+        """Add rows to Kafka; they must be the very next ones, as stored, each number once."""
         state = self.spool.state
         expected = state.base + self.forwarded
         for row in rows:
             expected += 1
-            # While a commit is in doubt, what it may have done counts for nothing.
+            # The effects of a commit whose outcome is not known are not expected.
             while expected < self.model.first or expected in state.quarantined:
                 expected += 1
             assert state.base + row.sequence == expected, "a row was skipped"
@@ -387,10 +387,10 @@ class SpoolMachine(RuleBasedStateMachine):
                 left = txn.get(number.to_bytes(8, "big"), db=file.damaged)
             assert left is not None, f"nothing is kept of row {number}"
 
-    # How an ingress goes about it.
+    # The same steps as an ingress takes.
 
     def _write(self, write: Callable[[], None], after: Model, fault: Fault | None) -> bool:
-        """Run a write; the model takes part in it if it is in the file, whatever is reported."""
+        """Run a write; the model changes if the file has changed, whatever is reported."""
         self.faults.arm(fault)
         failure: BaseException | None = None
         try:
@@ -473,7 +473,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.is_forwarding = False
 
     def _is_forwarding(self) -> bool:
-        """Go on where Kafka stands, if that is to be done; an older copy becomes another origin."""
+        """Read the cursor if it was not read yet; move an older copy to a new origin."""
         self.faults.arm(None)
         if self.is_forwarding and self.spool.origin == self.origin:
             return True
@@ -494,13 +494,13 @@ class SpoolMachine(RuleBasedStateMachine):
         return True
 
     def _report(self) -> None:
-        """Let the forwarder report, and hold its count against the quarantine."""
+        """Report the quarantine, and compare the metric with it."""
         self.quarantine_log.report(self.spool.state)
         taken = self.spool.state.quarantined - self.before
         assert INGRESS_ROWS_DAMAGED._value.get() == self.counted + len(taken)  # noqa: SLF001
 
     def _settle_what_is_uncertain(self) -> None:
-        """Write without a fault; only after that the spool knows what a failed commit did."""
+        """Write without a fault: only then the spool knows the outcome of a failed commit."""
         self._bound(BYTES_MAX)
         ok = False
         while not ok:
@@ -527,7 +527,7 @@ class SpoolMachine(RuleBasedStateMachine):
         return _as_record(b"%d %s" % (self.number_of_body, b"x" * size))
 
     def _pages_in_use(self) -> int:
-        """Count the pages in the file, past the spool."""
+        """Count the pages in the file without the spool's help."""
         if self.spool._file is None:  # noqa: SLF001
             return int(self.spool.state.used_bytes)
         real: lmdb.Environment = self.spool._file.env._env  # noqa: SLF001
@@ -542,7 +542,7 @@ def _as_record(body: bytes) -> OutgoingRecord:
 
 
 def patch(faults: Faults) -> Callable[[], None]:
-    """Let spools use `faults`; returns what undoes it."""
+    """Let spools use `faults`; return a function that undoes it."""
     real_rewrite = spool_file.rewrite_meta_pages
 
     def rewrite(path: Path, page_bytes: int) -> None:

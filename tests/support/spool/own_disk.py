@@ -9,7 +9,7 @@ import pytest
 
 
 def own_disk(at: Path, size: int) -> list[str]:
-    """Return the command that runs another with a disk of its own, which only that one sees."""
+    """Return the prefix of a command that then sees a disk of its own at this path."""
     unshare = [str(shutil.which("unshare")), "--mount"]
     if os.geteuid() != 0:
         unshare.insert(1, "--map-root-user")
@@ -18,7 +18,7 @@ def own_disk(at: Path, size: int) -> list[str]:
 
 
 def mounted_disk(directory: Path) -> Path:
-    """Return a folder to mount a disk on; where the kernel refuses one, the test fails."""
+    """Return a folder to mount a disk on; fail the test if the kernel refuses to mount."""
     at = directory / "disk"
     at.mkdir()
     probe = subprocess.run([*own_disk(at, 1 << 20), "true"], capture_output=True, check=False)
