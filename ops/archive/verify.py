@@ -1,8 +1,8 @@
 """
-Read the whole archive and find what is not as it was written.
+`hookline archive verify`: read the whole archive and report every fault.
 
-Segments that are written meanwhile are no concern of ours: what is judged is fixed when the
-segments are listed first. Those that expire meanwhile are passed over.
+It may run beside a writer: only the sequences of the segments that were listed first are judged.
+Segments that expire meanwhile are skipped.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
 from ops.archive.soundness import Chain, Checked, check
-from ops.audit.numbers import Numbers, without
 from ops.failure import ExitCode
+from ops.sequences import Range, Sequences, gaps, without
 
 LISTED_MAX = 20
 POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Numbered:
+class OriginSequences:
     """
-    One origin's sequences in the archive.
+    The sequences of one origin in the archive.
 
-    `absent`: between the lowest and the highest, and in no segment, nor among those that expired.
-    `listed` holds the first runs of these, `doubled_listed` the first of what is there twice.
+    `absent`: sequences between the lowest and the highest that are in no segment and have not
+    expired; `listed` has their first ranges. `doubled`: sequences that are there more than once.
     """
 
     sequences: int
@@ -40,22 +40,22 @@ class Numbered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """What was found. `faults`: the segment's name, and what is wrong with it."""
+    """The result. `faults`: a segment's name, and what is wrong with it."""
 
     segments: int
     records: int
     size: int
     faults: list[tuple[str, str]]
-    origins: dict[str, Numbered]
+    origins: dict[str, OriginSequences]
 
     @property
     def sound(self) -> bool:
-        """Tell whether everything that is there is as it was written, once, without a gap."""
+        """Whether every segment is as it was written, without a gap, and no sequence is doubled."""
         return not self.faults and not any(each.doubled for each in self.origins.values())
 
     @property
     def absent(self) -> int:
-        """Sequences that are not there; dead letters never are, and some may be on their way."""
+        """Absent sequences: dead letters, and callbacks that are still on their way."""
         return sum(each.absent for each in self.origins.values())
 
     @property
@@ -69,20 +69,20 @@ class Verified:
 
 
 class Findings:
-    """What has been read so far, over all partitions."""
+    """The faults and the sequences of everything that was read so far."""
 
     def __init__(self) -> None:
         self.faults: list[tuple[str, str]] = []
         self.segments = self.records = self.size = 0
         self._chains: dict[Partition, Chain] = {}
-        self._numbers: dict[str, Numbers] = {}
-        self._doubled: dict[str, list[int]] = {}
-        self._latest: dict[tuple[Partition, str], int] = {}
-        self._expired: dict[str, list[tuple[int, int]]] = {}
-        # By origin, up to where it is judged: what came later may be on its way elsewhere.
+        self._sequences: dict[str, Sequences] = {}
+        # By partition and origin, the sequence of the last record.
+        self._last: dict[tuple[Partition, str], int] = {}
+        self._expired: dict[str, list[Range]] = {}
+        # By origin, the highest sequence at the first report: later ones may still be on their way.
         self._until: dict[str, int] | None = None
 
-    def take(self, partition: Partition, checked: Checked) -> None:
+    def add(self, partition: Partition, checked: Checked) -> None:
         """Append a segment to its partition's chain."""
         self._chains.setdefault(partition, Chain()).add(checked)
         faults = list(checked.faults)
@@ -91,21 +91,20 @@ class Findings:
         for origin, sequence in checked.places:
             if not sequence:
                 continue  # no ingress wrote it
-            if not self._numbers.setdefault(origin, Numbers()).add(sequence):
-                self._doubled.setdefault(origin, []).append(sequence)
-            elif sequence < self._latest.get((partition, origin), 0):
-                faults.append(f"sequence {sequence} of {origin} is behind a later one")
-            self._latest[partition, origin] = sequence
+            is_new = self._sequences.setdefault(origin, Sequences()).add(sequence)
+            if is_new and sequence < self._last.get((partition, origin), 0):
+                faults.append(f"sequence {sequence} of {origin} comes after a higher one")
+            self._last[partition, origin] = sequence
         if checked.summary and not checked.summary.records:
-            for origin, run in checked.summary.origins.items():
-                self._expired.setdefault(origin, []).append(run)
+            for origin, expired in checked.summary.origins.items():
+                self._expired.setdefault(origin, []).append(expired)
         # Thousands of lines may have the same fault.
         self.faults += [(checked.name, fault) for fault in itertools.islice(faults, LISTED_MAX)]
 
     def report(self) -> Verified:
-        """Return what is known now of what had been seen at the first call."""
+        """Return the present result for the sequences that had been seen at the first call."""
         if self._until is None:
-            self._until = {origin: seen.highest for origin, seen in self._numbers.items()}
+            self._until = {origin: each.highest for origin, each in self._sequences.items()}
         return Verified(
             segments=self.segments,
             records=self.records,
@@ -116,19 +115,19 @@ class Findings:
             },
         )
 
-    def _origin(self, origin: str, until: int) -> Numbered:
-        seen, doubled = self._numbers[origin], self._doubled.get(origin, [])
+    def _origin(self, origin: str, until: int) -> OriginSequences:
+        sequences = self._sequences[origin]
         absent = [
-            run
-            for hole in seen.holes(seen.lowest, until)
-            for run in without(hole, self._expired.get(origin, []))
+            part
+            for gap in gaps(sequences.seen, sequences.seen.min(), until)
+            for part in without(gap, self._expired.get(origin, []))
         ]
-        return Numbered(
-            sequences=seen.count,
+        return OriginSequences(
+            sequences=len(sequences.seen),
             absent=sum(last - first + 1 for first, last in absent),
             listed=absent[:LISTED_MAX],
-            doubled=len(doubled),
-            doubled_listed=doubled[:LISTED_MAX],
+            doubled=len(sequences.doubled),
+            doubled_listed=list(sequences.doubled[:LISTED_MAX]),
         )
 
 
@@ -149,12 +148,12 @@ async def verify(
     """
     deadline = time.monotonic() + wait_s
     findings = Findings()
-    reached: dict[Partition, str] = {}
+    read_up_to: dict[Partition, str] = {}
     while True:
-        partitions = await new_segments(store, reached)
+        partitions = await new_segments(store, read_up_to)
         listed(sum(each.count for each in partitions))
         for each in partitions:
-            reached[each.partition] = await _read(store, each, findings, step)
+            read_up_to[each.partition] = await _read(store, each, findings, step)
         report = findings.report()
         if not report.absent or time.monotonic() > deadline:
             return report
@@ -164,18 +163,20 @@ async def verify(
 async def _read(
     store: Store, new: NewSegments, findings: Findings, step: Callable[[], None]
 ) -> str:
-    """Read a partition's fresh segments; return the name up to which it has been read."""
-    partition, moved = new.partition, ""
+    """Read the new segments of a partition; return the last name that was read."""
+    partition, beginning = new.partition, ""
     async for name, content in in_order(names_of(store, new), store.read):
         step()
-        if name <= moved:
-            continue  # expired, too, or seen
+        if name <= beginning:
+            continue  # expired as well, or the beginning that was read already
         if content is not None:
             findings.size += len(content)
-            findings.take(partition, await asyncio.to_thread(check, name, content))
-        elif found := await moved_beginning(store, partition, name):
-            moved = found[0]
-            findings.take(partition, await asyncio.to_thread(check, *found))
+            findings.add(partition, await asyncio.to_thread(check, name, content))
+        elif moved := await moved_beginning(store, partition, name):
+            beginning = moved[0]
+            findings.add(partition, await asyncio.to_thread(check, *moved))
         else:
-            findings.faults.append((name, "it was deleted meanwhile, and not by expiry"))
-    return max(new.until, moved)
+            findings.faults.append(
+                (name, "it was deleted during the verification, and not by expiry")
+            )
+    return max(new.until, beginning)

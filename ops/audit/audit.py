@@ -1,8 +1,10 @@
 """
-Read everything that a proof needs: the spools' N, both topics, the archive, database, statistics.
+Read everything that the proof needs, in rounds, until it is proven or the time to wait is over.
 
-An audit may wait for what is missing, and through the outage of a source: then Kafka and the
-archive are read on from where the last round ended, the database and the statistics again.
+A round reads the statistics, both topics, the archive, the database and the ends of the spools into
+a `Tally`. A further round reads Kafka and the archive from where the last one ended, and the
+database and the statistics again. So an audit can wait for missing callbacks, and for sources that
+do not answer.
 """
 
 import asyncio
@@ -15,40 +17,45 @@ from consumers.archive.segment import DamagedSegment, Line, read_lines, read_sum
 from consumers.archive.store import Store
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import in_order, open_archive, segment_names
-from ops.audit.ends import Ends, Silent, get_json
+from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
-from ops.audit.sources import Changed, NotAudited, Sources, Unread
-from ops.audit.tally import Statistics, Tally
+from ops.audit.sources import NotAudited, SourceChanged, Sources, SourceUnavailable
+from ops.audit.statistics import read_statistics
+from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.simulate.ledger import Entry
-from schemas.topics import CALLBACKS
 
-STATISTICS_S_MAX = 10.0
+# The pause between two rounds, and between two progress messages.
 EVERY_S = 0.5
-# After the time to wait, all is read again at most so many times because something changed.
+# After the time to wait, how often everything may be read again because a source changed.
 AGAIN_MAX = 5
 
-Ask = Callable[[], Awaitable[Ends]]
-Say = Callable[[str], None]
+ReadEnds = Callable[[], Awaitable[Ends]]
+Progress = Callable[[str], None]
 
 
 async def audit(
-    ask: Ask, sources: Sources, *, ledger: Sequence[Entry], wait_s: float, progress: Say
+    read_ends: ReadEnds,
+    sources: Sources,
+    *,
+    ledger: Sequence[Entry],
+    wait_s: float,
+    progress: Progress,
 ) -> Report:
     """
     Read everything and report.
 
-    Up to `wait_s` it waits for what is missing, and for sources and ingresses that do not answer.
-    `ask` returns the ends of the origins; it is called before and after everything is read.
+    Waits up to `wait_s` for missing callbacks, and for sources and ingresses that do not answer.
+    `read_ends` returns the ends of the origins; it is called before and after everything is read.
 
     Raises:
         NotAudited: one of the sources cannot be read.
     """
-    auditing = _Audit(ask, sources, ledger, deadline=time.monotonic() + wait_s)
-    showing = asyncio.create_task(auditing.show(progress))
+    reading = _Audit(read_ends, sources, ledger, deadline=time.monotonic() + wait_s)
+    showing = asyncio.create_task(reading.show(progress))
     try:
-        return await auditing.run()
+        return await reading.run()
     finally:
         showing.cancel()
 
@@ -57,9 +64,9 @@ class _Audit:
     """One audit. It starts again from the beginning if a source has lost data that was read."""
 
     def __init__(
-        self, ask: Ask, sources: Sources, ledger: Sequence[Entry], *, deadline: float
+        self, read_ends: ReadEnds, sources: Sources, ledger: Sequence[Entry], *, deadline: float
     ) -> None:
-        self._ask = ask
+        self._read_ends = read_ends
         self._sources = sources
         self._ledger = ledger
         self._deadline = deadline
@@ -82,17 +89,17 @@ class _Audit:
         """The number of lines of the archive that were read."""
         return self._tally.lines
 
-    async def show(self, progress: Say) -> None:
-        """Say how far the audit is, and what it waits for, until cancelled."""
+    async def show(self, progress: Progress) -> None:
+        """Report how much was read, and what the audit waits for, until cancelled."""
         while True:
             read = f"{self._tally.records} records and {self._tally.lines} lines read"
             progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
             await asyncio.sleep(EVERY_S)
 
     async def run(self) -> Report:
-        """Read in rounds until nothing is to be waited for."""
+        """Read in rounds until there is nothing to wait for, or the time is over."""
         store = open_archive(self._sources.archive)
-        self._ends = await self._ask()
+        self._ends = await self._read_ends()
         self._begin()
         self._waits_for = ""
         again = 0
@@ -100,14 +107,14 @@ class _Audit:
             is_last = time.monotonic() >= self._deadline
             try:
                 report = await self._round(store)
-                self._waits_for = self._missing(report)
+                self._waits_for = self._pending(report)
                 if is_last or not self._waits_for:
                     return report
-            except Unread as unread:
-                self._waits_for = str(unread)
+            except SourceUnavailable as error:
+                self._waits_for = str(error)
                 if is_last:
-                    raise NotAudited(str(unread)) from unread
-            except Changed as changed:
+                    raise NotAudited(str(error)) from error
+            except SourceChanged as changed:
                 again += is_last
                 if again > AGAIN_MAX:
                     raise NotAudited(f"{changed}; audit again") from changed
@@ -115,54 +122,53 @@ class _Audit:
             await asyncio.sleep(EVERY_S)
 
     async def _round(self, store: Store) -> Report:
-        # Before Kafka, so that every counted callback is in the topic when the topic is read.
+        # Before Kafka: then every counted callback is in the topic when the topic is read.
         if self._sources.stats is not None:
-            self._tally.see_statistics(await _statistics(self._sources.stats))
+            self._tally.see_statistics(await read_statistics(self._sources.stats))
         await self._topics.read(self._tally)
         await self.read_archive(store)
         if self._sources.postgres is not None:
             await read_receipts(self._sources.postgres, self._tally)
-        later = await self._ask()
-        completed = self._ends.then(later)
+        later = await self._read_ends()
+        completed = self._ends.completed_by(later)
         if completed.known != self._ends.known:
             self._ends = completed
-            raise Changed("the ends of more spools are known than before")
+            raise SourceChanged("the ends of more spools are known than before")
         self._ends = completed
         self._tally.see_later_ends(completed, later)
         return self._tally.report()
 
-    def _missing(self, report: Report) -> str:
-        """Return a description of what is missing and may still come, "" if there is nothing."""
-        silent = [*self._ends.failed.values(), *self._ends.unknown.values()]
+    def _pending(self, report: Report) -> str:
+        """Return what the audit should wait for, "" if there is nothing to wait for."""
         if report.missing:
-            silent.insert(0, f"{report.missing} that are missing")
-        return silent[0] if silent else ""
+            return f"{report.missing} missing callbacks"
+        return next(iter([*self._ends.failed.values(), *self._ends.unknown.values()]), "")
 
     async def read_archive(self, store: Store) -> None:
         """
-        Read the segments that the last call has not seen.
+        Read the segments that were not read before.
 
         Raises:
-            Unread: the store does not answer.
-            Changed: segments that were read do not exist any more.
+            SourceUnavailable: the store does not answer.
+            SourceChanged: segments that were read before do not exist any more.
             NotAudited: a segment is damaged.
         """
-        whole = False
+        complete = False
         try:
-            while not whole:
-                whole = True
+            while not complete:
+                complete = True
                 names = [name async for name in segment_names(store)]
                 if gone := self._segments.difference(names):
-                    raise Changed(f"the segment {min(gone)} was deleted from the archive")
+                    raise SourceChanged(f"the segment {min(gone)} was deleted from the archive")
                 new = [name for name in names if name not in self._segments]
                 async for name, content in in_order(new, store.read):
                     if content is None:
-                        whole = False  # expired meanwhile: the new list has what replaces it
+                        complete = False  # expired meanwhile: list again, to read what replaces it
                     else:
                         await asyncio.to_thread(_see, self._tally, name, content)
                         self._segments.add(name)
         except Unavailable as error:
-            raise Unread(f"the archive: it does not answer ({error})") from error
+            raise SourceUnavailable(f"the archive: it does not answer ({error})") from error
 
 
 def _see(tally: Tally, name: str, content: bytes) -> None:
@@ -174,39 +180,3 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
         raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
         tally.see_expired(summary.partition, summary.origins)
-
-
-class _Applied(msgspec.Struct, frozen=True):
-    applied: int
-    sequence_sum: int
-
-
-class _Totals(msgspec.Struct, frozen=True):
-    messages: int
-    group_messages: int
-    people: int
-    people_error: float
-    origins: dict[str, dict[str, _Applied]]
-
-
-async def _statistics(stats_url: str) -> Statistics:
-    try:
-        totals = msgspec.convert(
-            await get_json(f"{stats_url}/v1/totals", timeout_s=STATISTICS_S_MAX), _Totals
-        )
-    except Silent as silent:
-        raise Unread(f"the statistics at {stats_url}: {silent}") from silent
-    except msgspec.ValidationError as error:
-        raise Unread(f"the statistics at {stats_url}: these are none ({error})") from error
-    return Statistics(
-        messages=totals.messages + totals.group_messages,
-        people=None if totals.people_error else totals.people,
-        applied={
-            origin: {
-                int(partition.rpartition("/")[2]): (found.applied, found.sequence_sum)
-                for partition, found in partitions.items()
-                if partition.startswith(f"{CALLBACKS.name}/")
-            }
-            for origin, partitions in totals.origins.items()
-        },
-    )

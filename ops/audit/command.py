@@ -10,9 +10,10 @@ from rich.markup import escape
 
 from ops.audit import output
 from ops.audit.audit import audit
-from ops.audit.ends import Ends, ask
+from ops.audit.ends import Ends
 from ops.audit.report import Report
 from ops.audit.sources import Sources
+from ops.audit.spool_ends import read_ends
 from ops.simulate import ledger
 from ops.terminal import (
     archive_option,
@@ -131,7 +132,7 @@ async def _audit(
     wait_s: float,
 ) -> Report:
     async def ends() -> Ends:
-        return await ask(urls, directory)
+        return await read_ends(urls, directory)
 
     with err.status("reading") as status:
         return await audit(

@@ -65,7 +65,22 @@ class Difference:
         """Return the difference as people read it."""
         if self.ce_id:
             return f"different callbacks under one id, {self.ce_id}: {self.first} and {self.second}"
-        return f"different content under one number: {self.first} and {self.second}"
+        return f"different content under one sequence: {self.first} and {self.second}"
+
+
+class Differences:
+    """Counts differences, and keeps the first of them."""
+
+    def __init__(self, *, listed_max: int) -> None:
+        self._listed_max = listed_max
+        self.count = 0
+        self.listed: list[Difference] = []
+
+    def add(self, difference: Difference) -> None:
+        """Count a difference."""
+        self.count += 1
+        if len(self.listed) < self._listed_max:
+            self.listed.append(difference)
 
 
 class Contents:

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from consumers.sync.tables import SCHEMA_VERSION
-from ops.audit.sources import NotAudited, Unread
+from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
 CONNECT_S_MAX = 10
@@ -25,7 +25,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
     A receipt counts only if the row of its callback exists.
 
     Raises:
-        Unread: the database does not answer, or has no such tables.
+        SourceUnavailable: the database does not answer, or has no such tables.
         NotAudited: its tables are of another version.
     """
     reading = _Reading(conninfo, tally)
@@ -34,10 +34,10 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
         while not thread.done():
             await asyncio.wait((thread,), timeout=1.0)
             if time.monotonic() > reading.moved_at + DATABASE_S_MAX:
-                raise Unread(f"PostgreSQL: nothing came for {DATABASE_S_MAX:g} s")
+                raise SourceUnavailable(f"PostgreSQL: nothing came for {DATABASE_S_MAX:g} s")
         await thread
     except psycopg.Error as error:
-        raise Unread(f"PostgreSQL: {str(error).splitlines()[0]}") from error
+        raise SourceUnavailable(f"PostgreSQL: {str(error).splitlines()[0]}") from error
     finally:
         if not thread.done():
             reading.interrupt()

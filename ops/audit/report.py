@@ -1,4 +1,4 @@
-"""What an audit comes to: per origin and sink, by the sender's ledger, and by what is counted."""
+"""The result of an audit: by origin and sink, by the sender's ledger, and by the statistics."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 from ops.audit.contents import Difference
 from ops.failure import ExitCode
 
+# The number of sequences, ids and differences that a report lists.
 LISTED_MAX = 20
 
+# The names of the places in a report.
 KAFKA = "kafka"
 DEAD_LETTERS = "dead_letters"
 ARCHIVE = "archive"
@@ -16,13 +18,13 @@ COUNTS = "counts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class SinkReport:
     """
-    What one sink holds of an origin.
+    The numbers of one sink for one origin, see proof.py.
 
-    `sequences` is how many there are, each counted once. `set_aside`: the sink's consumer wrote
-    them to the dead-letter topic in place of the sink. The lists hold the first LISTED_MAX; that of
-    what is counted twice is empty, because counts do not tell which.
+    `sequences`: how many distinct sequences the sink has. `set_aside`: how many its consumer sent
+    to the dead-letter topic instead. The lists have the first LISTED_MAX sequences; for counts
+    `doubled_listed` is empty, because counts do not show which sequences were counted.
     """
 
     sequences: int
@@ -37,15 +39,15 @@ class Held:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginReport:
     """
-    One spool's callbacks. `accepted` is N, None where no spool is known. `sinks` by name.
+    The callbacks of one origin. `accepted` is N, None if no spool is known. `sinks` by name.
 
-    `expired`: retention and `hookline archive expire` deleted them everywhere; nothing is said of
-    them.
+    `expired`: retention and `hookline archive expire` deleted them everywhere, so nothing is
+    claimed of them.
     """
 
     origin: str
     accepted: int | None
-    sinks: dict[str, Held]
+    sinks: dict[str, SinkReport]
     expired: int = 0
 
     @property
@@ -62,10 +64,10 @@ class OriginReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerReport:
     """
-    What the sender noted against what is stored.
+    The sender's ledger compared with the sinks.
 
-    `missing`: by sink, how many were answered OK and are not in it. `changed`: in some sink with
-    other bytes than were sent. The list holds the first LISTED_MAX ids of both.
+    `missing`: by sink, how many callbacks were answered OK and are not in it. `changed`: how many
+    are in a sink with other bytes than were sent. `listed` has the first LISTED_MAX ids of both.
     """
 
     sent: int
@@ -79,12 +81,12 @@ class LedgerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counted:
+class StatisticReport:
     """
-    One figure of the statistics against what the records say.
+    One number of the statistics, and the bounds that the records give for it.
 
-    `least` is what the settled callbacks make, `most` what all that were seen make: they differ
-    while traffic runs.
+    `least` counts the callbacks up to the ends of their origins, `most` all that were seen: the two
+    differ while traffic runs.
     """
 
     shown: int
@@ -93,31 +95,31 @@ class Counted:
 
     @property
     def missing(self) -> int:
-        """How much is not counted."""
+        """How much is not counted, at least."""
         return max(0, self.least - self.shown)
 
     @property
     def doubled(self) -> int:
-        """How much is counted too often."""
+        """How much is counted more than once, at least."""
         return max(0, self.shown - self.most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """
-    The whole proof. `repeats`: callbacks that the sender sent again; no fault.
+    The result for all origins and sinks.
 
-    `counted` holds the figures that were checked: messages, and people where they are exact.
-    `strangers`: records that no ingress wrote; nothing is promised of them. `different`: callbacks
-    whose content is not the one of their `ce_id`, or of their number; `different_listed` has the
-    first LISTED_MAX. `doubts`: by origin, spool or address, why the proof is not whole and what to
-    do. `damaged`: by origin, sequences whose rows are in quarantine. `not_audited`: sinks that were
-    not looked at, so that nothing is said of them.
+    Not faults: `repeats`, callbacks that the sender sent again; `strangers`, records that no
+    ingress wrote. `counted` has the statistics: messages, and people if they are exact.
+    `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
+    `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
+    proof is incomplete, and what to do. `damaged`: by origin, the rows in quarantine.
+    `not_audited`: sinks that were not named; nothing is claimed of them.
     """
 
     origins: list[OriginReport]
     ledger: LedgerReport | None
-    counted: dict[str, Counted]
+    counted: dict[str, StatisticReport]
     repeats: int
     strangers: int
     different: int
@@ -129,26 +131,27 @@ class Report:
     @property
     def missing(self) -> int:
         """
-        Callbacks that are not where they must be, or not as they were sent, over all sinks.
+        Callbacks that are missing in a sink, or not as they were sent, over all sinks.
 
-        Numbers, figures and ledger may all see the same loss, so the largest of the three counts;
-        changed ones come on top.
+        Sequences, statistics and ledger may all show the same loss, so the largest of the three
+        counts; altered callbacks are added to it.
         """
-        by_number = sum(origin.missing for origin in self.origins)
-        by_figures = sum(figure.missing for figure in self.counted.values())
+        by_sequence = sum(origin.missing for origin in self.origins)
+        by_statistics = sum(each.missing for each in self.counted.values())
         by_ledger = sum(self.ledger.missing.values()) if self.ledger else 0
         changed = self.ledger.changed if self.ledger else 0
-        return max(by_number, by_figures, by_ledger) + changed
+        return max(by_sequence, by_statistics, by_ledger) + changed
 
     @property
     def doubled(self) -> int:
         """Callbacks that are in a sink more than once."""
-        by_figures = sum(figure.doubled for figure in self.counted.values())
-        return max(sum(origin.doubled for origin in self.origins), by_figures)
+        by_sequence = sum(origin.doubled for origin in self.origins)
+        by_statistics = sum(each.doubled for each in self.counted.values())
+        return max(by_sequence, by_statistics)
 
     @property
     def set_aside(self) -> int:
-        """Callbacks that are only dead letters for a sink, or for all sinks."""
+        """Callbacks that are in the dead-letter topic instead of a sink, or of all sinks."""
         return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
 
     @property
@@ -158,12 +161,12 @@ class Report:
 
     @property
     def unproven(self) -> list[str]:
-        """Origins, spools and addresses of which the end is not known or not reliable."""
+        """Origins, spools and addresses whose end is not known or not reliable."""
         return sorted(self.doubts)
 
     @property
     def proven(self) -> bool:
-        """True if every callback is exactly once in every sink that was audited."""
+        """Whether every callback is exactly once in every sink that was audited."""
         return not (self.faults or self.unproven or self.set_aside)
 
     @property
@@ -176,7 +179,7 @@ class Report:
         )
 
     def held(self, sink: str) -> int | None:
-        """Return how many callbacks a sink holds, None if it was not audited."""
+        """Return how many sequences a sink has, None if it was not audited."""
         return _sum(origin.sinks[sink].sequences for origin in self.origins if sink in origin.sinks)
 
     def as_dict(self) -> dict[str, object]:

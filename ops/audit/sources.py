@@ -1,4 +1,4 @@
-"""The sources that an audit reads, and the ways in which they fail."""
+"""The sources that an audit reads, and the ways in which reading them fails."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,20 @@ from ops.failure import Failure
 
 
 class NotAudited(Failure):
-    """A source that the proof needs cannot be read, now or later; the text names it."""
+    """A source that the proof needs cannot be read; the text names it."""
 
 
-class Unread(Exception):
-    """A source does not answer now; the text says which. Waiting may help."""
+class SourceUnavailable(Exception):
+    """A source does not answer now; the text names it. It may answer later."""
 
 
-class Changed(Exception):
-    """A source lost data while it was read; all sources must be read again."""
+class SourceChanged(Exception):
+    """A source lost data that was read before; all sources must be read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The sources; `archive` is a URL or a path. A sink that is None is not audited."""
+    """The addresses of all sources. A sink whose address is None is not audited."""
 
     bootstrap_servers: str
     archive: str

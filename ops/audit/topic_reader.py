@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.audit.sources import Changed, Unread
+from ops.audit.sources import SourceChanged, SourceUnavailable
 from ops.audit.tally import Tally
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -29,8 +29,8 @@ class TopicReader:
         Read from where the last call ended to the present ends.
 
         Raises:
-            Unread: Kafka does not answer, or lacks a topic; what was read is not read again.
-            Changed: Kafka does not have the next records any more.
+            SourceUnavailable: Kafka does not answer, or lacks a topic. The next call goes on.
+            SourceChanged: Kafka does not have the next records any more.
         """
         try:
             # If the client cancels a task of its own, this is an outage, too.
@@ -39,7 +39,7 @@ class TopicReader:
                 async with self._connected() as client:
                     missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
                 if missing:
-                    raise Unread(
+                    raise SourceUnavailable(
                         f"Kafka at {self._bootstrap_servers} has no topic"
                         f" {' and no topic '.join(sorted(missing))}; create it with:"
                         " hookline topics apply"
@@ -47,22 +47,22 @@ class TopicReader:
                 async with self._connected(CALLBACKS.name, DEAD_LETTERS.name) as client:
                     await self._read(client, tally)
         except (KafkaError, TimeoutError) as error:
-            raise Unread(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
+            raise SourceUnavailable(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
         partitions = sorted(client.assignment())
-        beginnings = await client.beginning_offsets(partitions)
+        first_offsets = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
         for tp in partitions:
-            position = self._positions.setdefault(tp, beginnings[tp])
-            if not beginnings[tp] <= position <= ends[tp]:
-                raise Changed(
+            position = self._positions.setdefault(tp, first_offsets[tp])
+            if not first_offsets[tp] <= position <= ends[tp]:
+                raise SourceChanged(
                     f"{tp.topic}/{tp.partition} was read up to offset {position}, and has offsets"
-                    f" {beginnings[tp]} to {ends[tp]} now"
+                    f" {first_offsets[tp]} to {ends[tp]} now"
                 )
             client.seek(tp, position)
-        tally.see_beginnings(
-            {tp.partition: at for tp, at in beginnings.items() if tp.topic == CALLBACKS.name}
+        tally.see_first_offsets(
+            {tp.partition: at for tp, at in first_offsets.items() if tp.topic == CALLBACKS.name}
         )
         moved_at = time.monotonic()
         while any(self._positions[tp] < ends[tp] for tp in partitions):

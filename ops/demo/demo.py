@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.audit.audit import audit
-from ops.audit.ends import Ends, ask
+from ops.audit.ends import Ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
+from ops.audit.spool_ends import read_ends
 from ops.demo.stack import SDKAPPIDS, WATCH_S, Stack
 from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
@@ -92,7 +93,7 @@ async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> No
 
 async def _prove(stack: Stack, ledger_path: Path) -> Report:
     async def ends() -> Ends:
-        return await ask((stack.addresses.admin,), None)
+        return await read_ends((stack.addresses.admin,), None)
 
     await stack.ready()
     return await audit(

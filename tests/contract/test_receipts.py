@@ -41,10 +41,10 @@ async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
     ends = Ends(known={ORIGIN: {ORIGIN: len(RECORDS)}})
     tally = Tally(ends, [], synced=True, counted=False)
-    tally.see_beginnings({})
+    tally.see_first_offsets({})
     for record in RECORDS:
         tally.see_record(P0.number, record.offset, record.headers, record.value)
-        tally.places(ORIGIN).archived.add(record.offset + 1)
+        tally.origins.evidence(ORIGIN).archive.add(record.offset + 1)
     for _ in range(2):
         await read_receipts(conninfo, tally)
     return tally.report()

@@ -16,7 +16,7 @@ from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Stopped, Unavailable
 from ops.audit.audit import audit
-from ops.audit.report import ARCHIVE, Held
+from ops.audit.report import ARCHIVE, SinkReport
 from ops.audit.sources import Sources
 from schemas.record import ORIGIN, SEQUENCE
 from schemas.topics import CALLBACKS
@@ -64,7 +64,7 @@ async def test_what_is_in_the_topic_is_in_the_archive_once(
     await archive_until(1_000, an_archive(directory), directory, pipe, group)
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 1_001))
 
-    async def proof() -> Held:
+    async def proof() -> SinkReport:
         report = await audit(
             pipe.ends,
             Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),

@@ -19,12 +19,11 @@ from consumers.counters.counts import connect
 from consumers.stats.api import application
 from consumers.stats.figures import Figures
 from consumers.sync.tables import ensure_tables
-from ops.audit import audit as auditing
-from ops.audit import ends, receipts, topic_reader
+from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit
 from ops.audit.ends import Ends
 from ops.audit.report import Report
-from ops.audit.sources import Changed, NotAudited, Sources
+from ops.audit.sources import NotAudited, SourceChanged, Sources
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -75,8 +74,8 @@ async def world(
         (topic_reader, "KAFKA_S_MAX"),
         (receipts, "DATABASE_S_MAX"),
         (receipts, "CONNECT_S_MAX"),
-        (auditing, "STATISTICS_S_MAX"),
-        (ends, "ANSWER_S_MAX"),
+        (statistics, "STATISTICS_S_MAX"),
+        (spool_ends, "ANSWER_S_MAX"),
     ):
         monkeypatch.setattr(module, name, 2)
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:
@@ -152,7 +151,7 @@ async def test_topics_that_are_not_there_or_are_made_again_are_noticed(
     with pytest.raises(NotAudited, match="hookline topics apply"):
         await world.audited(0, [])
     await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
-    with pytest.raises(Changed, match="was read up to offset 1"):
+    with pytest.raises(SourceChanged, match="was read up to offset 1"):
         await reader.read(tally)
     await admin.close()
 

@@ -12,8 +12,9 @@ from support.processes.ingress import Ingress, until
 
 from ingress.spool.directory import SUFFIX, hold
 from ingress.spool.row import encode
-from ops.audit import ends
-from ops.audit.ends import Ends, ask
+from ops.audit import spool_ends
+from ops.audit.ends import Ends
+from ops.audit.spool_ends import read_ends
 from ops.demo.embedded.child import free_port
 
 UP, STOPPED, UNREACHABLE, DEAD = "up", "stopped", "unreachable", "dead"
@@ -110,7 +111,7 @@ async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All 64 combinations, asked at all addresses, at those that are up, and by the files."""
-    monkeypatch.setattr(ends, "ANSWER_S_MAX", 0.3)
+    monkeypatch.setattr(spool_ends, "ANSWER_S_MAX", 0.3)
     directory = tmp_path / "spools"
     make_spools(directory, 3)
     cases = certain = 0
@@ -134,7 +135,7 @@ async def asked(
     """Return when the answers are exactly in doubt about `doubted`; never about less than that."""
 
     async def holds() -> bool:
-        found = await ask(addresses, look)
+        found = await read_ends(addresses, look)
         assert set(found.doubts) >= doubted, (states, found)
         # A machine out of breath answers late, and an adopter needs a moment to look into a spool.
         return set(found.doubts) == doubted and is_right(found)
@@ -159,8 +160,8 @@ async def test_every_address_of_a_name_is_asked(
     async def resolve(_host: str, _port: int) -> list[str]:
         return ["127.0.0.1", "127.0.0.2"]
 
-    monkeypatch.setattr(ends, "resolve", resolve)
-    monkeypatch.setattr(ends, "ANSWER_S_MAX", 2.0)
+    monkeypatch.setattr(spool_ends, "resolve", resolve)
+    monkeypatch.setattr(spool_ends, "ANSWER_S_MAX", 2.0)
     directory = tmp_path / "spools"
     kafka = f"127.0.0.1:{free_port()}"
     here = Ingress(directory, kafka, log=tmp_path / "1.log")
@@ -178,12 +179,12 @@ async def test_every_address_of_a_name_is_asked(
         there.launch()
 
         async def both() -> bool:
-            found = await ask([name], None)
+            found = await read_ends([name], None)
             return len(found.accepted) == 2 and not found.doubts
 
         await until(both, "both addresses answer")
         there.freeze()
-        found = await ask([name], None)
+        found = await read_ends([name], None)
         (spool,) = set(found.accepted) - {(await here.status())["origin"]}
         assert set(found.doubts) == {spool, f"http://127.0.0.2:{here.admin_port}"}
     finally:

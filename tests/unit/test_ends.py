@@ -7,9 +7,10 @@ import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_record
 
-from ops.audit import ends
-from ops.audit.ends import Ends, Spool, Status, join
+from ops.audit.ends import Ends, ReportedSpool, Status, combine
+from ops.audit.http_json import NoAnswer, get_json
 from ops.audit.report import Report
+from ops.audit.spool_ends import read_ends
 from ops.audit.tally import Tally
 
 N = 3
@@ -23,13 +24,14 @@ def spool_of(replica: str) -> str:
     return replica * 16
 
 
-def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> Spool:
+def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> ReportedSpool:
     """Return a replica's spool as somebody sees it."""
     name = spool_of(replica)
-    return Spool(**({"name": name, "origin": name, "last_sequence": last_sequence} | fields))  # type: ignore[arg-type]
+    spool = ReportedSpool(name=name, origin=name, last_sequence=last_sequence)
+    return msgspec.structs.replace(spool, **fields)
 
 
-def a_status(replica: str, *others: Spool, last_sequence: int = N) -> Status:
+def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> Status:
     """Return what a replica says: its own spool, and others."""
     own = a_spool(replica, last_sequence)
     return Status(
@@ -50,23 +52,22 @@ def answers(states: dict[str, str], named: Iterable[str], *, directory: bool = F
             statuses[replica] = a_status(replica, *others)
         else:
             failed[replica] = "it does not answer"
-    return join(statuses, failed, seen.values() if directory else ())
+    return combine(statuses, failed, seen.values() if directory else ())
 
 
 def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
     """Return the report where Kafka and the archive have `stored` callbacks of each spool."""
     completed = asked[0]
     for later in asked[1:]:
-        completed = completed.then(later)
+        completed = completed.completed_by(later)
     tally = Tally(completed, [], synced=False, counted=False)
-    tally.see_beginnings({})
+    tally.see_first_offsets({})
     for replica, sequence in itertools.product(spools, range(1, stored + 1)):
         record = a_stored_record(
             sequence - 1, a_body(MsgKey=f"{replica}-{sequence}"), origin=spool_of(replica)
         )
         tally.see_record(P0.number, record.offset, record.headers, record.value)
-        places = tally.places(spool_of(replica))
-        places.archived.add(sequence)
+        tally.origins.evidence(spool_of(replica)).archive.add(sequence)
     tally.see_later_ends(completed, asked[-1])
     return tally.report()
 
@@ -111,24 +112,24 @@ def test_an_origin_whose_spool_is_listed_without_an_end_is_never_lost_between_an
     """Another replica's word, or the order of the answers, does not hide it."""
     knows = {"a": a_status("a", a_spool("b"))}
     does_not = {"a": a_status("a", a_spool("b", None))}
-    assert join(knows, {}).accepted == {spool_of("a"): N, spool_of("b"): N}
-    assert join(does_not, {}).accepted == {spool_of("a"): N, spool_of("b"): None}
+    assert combine(knows, {}).accepted == {spool_of("a"): N, spool_of("b"): N}
+    assert combine(does_not, {}).accepted == {spool_of("a"): N, spool_of("b"): None}
     both = {"a": a_status("a", a_spool("b", None)), "c": a_status("c", a_spool("b"))}
     for order in (both, dict(reversed(both.items()))):
-        assert join(order, {}).accepted[spool_of("b")] == N
+        assert combine(order, {}).accepted[spool_of("b")] == N
 
 
 def test_the_process_that_holds_a_spool_knows_best() -> None:
     """Another one looked before it was taken: its number is old, or its origin."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
-    assert join(statuses, {}).accepted[spool_of("b")] == 7
+    assert combine(statuses, {}).accepted[spool_of("b")] == 7
     anew = Status(
         instance="b",
         origin="new",
         last_sequence=2,
         spools=(a_spool("b", 2, origin="new"),),
     )
-    assert join({"a": a_status("a", a_spool("b", 5)), "b": anew}, {}).accepted == {
+    assert combine({"a": a_status("a", a_spool("b", 5)), "b": anew}, {}).accepted == {
         spool_of("a"): N,
         "new": 2,
     }
@@ -137,9 +138,9 @@ def test_the_process_that_holds_a_spool_knows_best() -> None:
 def test_one_process_at_two_addresses_is_one_holder() -> None:
     """Two processes with spools of one name are a copied directory: nobody knows which is right."""
     one = a_status("a")
-    assert join({"here": one, "there": one}, {}).doubts == {}
+    assert combine({"here": one, "there": one}, {}).doubts == {}
     copy = Status(instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),))
-    doubts = join({"here": one, "there": copy}, {}).doubts
+    doubts = combine({"here": one, "there": copy}, {}).doubts
     assert set(doubts) == {spool_of("a")}
     assert "copy" in doubts[spool_of("a")]
 
@@ -148,15 +149,15 @@ def test_a_spool_whose_file_was_moved_aside_is_unproven() -> None:
     """Also if its end was known before."""
     aside = a_spool("b", None, fault="its file was corrupt and was moved to b.set-aside-1")
     for others in ((aside,), (a_spool("b"), aside)):
-        report = audited(join({"a": a_status("a", *others)}, {}), spools="ab")
+        report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
         assert report.unproven == [spool_of("b")]
         assert "moved to" in report.doubts[spool_of("b")]
 
 
 def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> None:
     """A replica that is replaced or stopped between two questions, and numbers that move."""
-    before = join({"a": a_status("a", a_spool("b", None)), "b": a_status("b")}, {})
-    stopped = join({"a": a_status("a", a_spool("b", None))}, {"b": "it does not answer"})
+    before = combine({"a": a_status("a", a_spool("b", None)), "b": a_status("b")}, {})
+    stopped = combine({"a": a_status("a", a_spool("b", None))}, {"b": "it does not answer"})
     report = audited(before, stopped, spools="ab")
     assert report.proven
     # With more callbacks than were known, nobody can say that these are all.
@@ -164,24 +165,24 @@ def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> Non
         spool_of("a"),
         spool_of("b"),
     ]
-    moved = join({"a": a_status("a", last_sequence=5), "b": a_status("b", last_sequence=4)}, {})
-    assert before.then(moved).known == before.known
+    moved = combine({"a": a_status("a", last_sequence=5), "b": a_status("b", last_sequence=4)}, {})
+    assert before.completed_by(moved).known == before.known
     assert audited(before, moved, stored=N + 1, spools="ab").proven
-    replaced = join({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
+    replaced = combine({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
     assert audited(before, replaced, spools="ab").unproven == ["c", spool_of("c")]
     # One that did not answer first and does now makes the audit begin again, with all of its rows.
-    assert stopped.then(moved).accepted == {spool_of("a"): N, spool_of("b"): 4}
-    assert stopped.then(moved).doubts == {}
+    assert stopped.completed_by(moved).accepted == {spool_of("a"): N, spool_of("b"): 4}
+    assert stopped.completed_by(moved).doubts == {}
 
 
 def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
     """Without a spool there is nothing that could be missing, so all would be proven."""
     for spools in ((), (a_spool("a", None),)):
         status = msgspec.structs.replace(a_status("a"), spools=spools)
-        assert audited(join({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
+        assert audited(combine({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
     # Asked again it may know.
-    nothing = join({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
-    assert nothing.then(join({"a": a_status("a")}, {})).doubts == {}
+    nothing = combine({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
+    assert nothing.completed_by(combine({"a": a_status("a")}, {})).doubts == {}
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
 )
 async def test_an_address_that_fails_is_named(url: str) -> None:
     """A name that cannot be resolved, a port where nobody listens, what is no address."""
-    with pytest.raises(ends.Silent):
-        await ends.get_json(f"{url}/status", timeout_s=5)
-    found = await ends.ask([url], None)
+    with pytest.raises(NoAnswer):
+        await get_json(f"{url}/status", timeout_s=5)
+    found = await read_ends([url], None)
     assert (list(found.doubts), found.accepted) == ([url], {})

@@ -10,8 +10,9 @@ from consumers.archive import new_segment, segment
 from consumers.archive.segment import Line
 from consumers.runtime.batch import Batch, Position
 from ops.audit.ends import Ends
+from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.audit.tally import Statistics, Tally
+from ops.audit.tally import Tally
 
 
 def audited(
@@ -33,7 +34,7 @@ def audited(
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
         tally.see_statistics(Statistics(messages=messages, people=2, applied=applied))
-    tally.see_beginnings({P0.number: 6})
+    tally.see_first_offsets({P0.number: 6})
     records = {
         sequence: numbered(sequence, a_body(MsgKey=f"key-{sequence}"))._replace(offset=sequence - 1)
         for sequence in range(1, 9)

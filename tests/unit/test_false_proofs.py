@@ -17,9 +17,11 @@ from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Partition, Record
 from ops.audit import output
-from ops.audit.ends import Ends, NoSpools, ask
+from ops.audit.ends import Ends
+from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.audit.tally import Statistics, Tally
+from ops.audit.spool_ends import NoSpools, read_ends
+from ops.audit.tally import Tally
 from ops.simulate.ledger import Entry, NoLedger, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE
 
@@ -79,7 +81,7 @@ class World:
             tally.see_statistics(
                 Statistics(messages=self.messages, people=None, applied=self.counts)
             )
-        tally.see_beginnings({P0.number: self.beginning})
+        tally.see_first_offsets({P0.number: self.beginning})
         for record in self.topic:
             tally.see_record(P0.number, record.offset, record.headers, record.value)
         for record, more in self.dead:
@@ -264,7 +266,7 @@ def test_one_number_with_two_contents_is_named() -> None:
     ):
         report = world.audited()
         assert report.different >= 1
-        assert "different content under one number" in shown(report)
+        assert "different content under one sequence" in shown(report)
 
 
 def test_one_id_with_two_contents_is_named() -> None:
@@ -396,8 +398,8 @@ def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
 
 async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None:
     """It is the wrong one."""
-    with pytest.raises(NoSpools, match="holds no spool"):
-        await ask([], tmp_path)
+    with pytest.raises(NoSpools, match="has no spools"):
+        await read_ends([], tmp_path)
 
 
 def test_rows_in_quarantine_are_named() -> None:

@@ -10,8 +10,9 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Record
 from ops.audit.ends import Ends
+from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
-from ops.audit.tally import Statistics, Tally
+from ops.audit.tally import Tally
 from ops.simulate.ledger import Entry, Outcome
 from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 
@@ -82,7 +83,7 @@ def audited(
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
         tally.see_statistics(Statistics(messages=counts[0], people=2, applied=applied))
-    tally.see_beginnings({P0.number: beginning})
+    tally.see_first_offsets({P0.number: beginning})
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
     for sequence in dead or []:

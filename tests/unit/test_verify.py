@@ -46,7 +46,7 @@ async def test_a_sequence_behind_a_later_one_is_found(written: WrittenArchive) -
     """Within a partition an origin's sequences grow."""
     await written.append(numbered(5), numbered(9))
     await written.append(numbered(3))
-    assert f"sequence 3 of {ORIGIN} is behind a later one" in told(await verified(written))
+    assert f"sequence 3 of {ORIGIN} comes after a higher one" in told(await verified(written))
 
 
 async def test_an_archive_without_faults_has_none(written: WrittenArchive) -> None:
@@ -287,4 +287,4 @@ async def test_what_somebody_deletes_meanwhile_is_a_fault(written: WrittenArchiv
 
     racing = Racing(*parts_of(written.store))
     found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
-    assert f"{name}: it was deleted meanwhile, and not by expiry" in told(found)
+    assert f"{name}: it was deleted during the verification, and not by expiry" in told(found)

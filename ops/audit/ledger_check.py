@@ -1,4 +1,4 @@
-"""Compare the sender's notes with the sinks. Pure."""
+"""Compare the sender's ledger with the sinks. Pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from ops.audit.report import LedgerReport
 from ops.simulate.ledger import Entry, Outcome
 
 
-class Noted:
+class LedgerCheck:
     """
-    Every callback that the sender noted, by `ce_id` and digest of its body.
+    Compares the entries of the ledger with the sinks, by `ce_id` and digest of the body.
 
     An id that was sent with two bodies must be in Kafka and in the archive with both. The database
-    keeps one row for each id, with one of them.
+    keeps one row for each id, with one of the bodies.
     """
 
     def __init__(self, entries: Iterable[Entry], *, synced: bool) -> None:
@@ -30,21 +30,21 @@ class Noted:
                 self._unanswered.add((entry.id, entry.sha256))
         sinks = (report.KAFKA, report.ARCHIVE, *((report.POSTGRES,) if synced else ()))
         self._found: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
-        # By sink and id, the other bodies that it has.
+        # By sink and id, the bodies in the sink that the ledger does not have.
         self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids that were noted."""
+        """Return the ids in the ledger."""
         return list(self._sent)
 
     def match(self, ce_id: str, body: bytes, sink: str) -> None:
-        """Note that a sink, or a dead letter in its place, has a callback, if it was noted."""
+        """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""
         if ce_id in self._sent and sink in self._found:
             self.compare(ce_id, hashlib.sha256(body).hexdigest(), sink)
 
     def compare(self, ce_id: str, sha256: str, sink: str) -> None:
-        """Note that a sink has a body with this digest under an id that was noted."""
+        """Compare the digest of a body in a sink; its id is in the ledger."""
         sent = self._sent[ce_id]
         if sha256 not in sent:
             self._others[sink].setdefault(ce_id, set()).add(sha256)
@@ -55,9 +55,9 @@ class Noted:
 
     def _changed(self) -> dict[str, set[str]]:
         """
-        Return by sink the ids that it has with other bytes than were sent, in place of those.
+        Return by sink the ids that it has with other bytes than were sent, instead of those.
 
-        Others beside those are a repeat that this sender did not note.
+        Other bytes in addition to those that were sent are a repeat that this ledger does not have.
         """
         stored = {
             (ce_id, each)
@@ -72,29 +72,29 @@ class Noted:
                 if not (
                     {(ce_id, each) for each in bodies} <= stored
                     if sink == report.POSTGRES
-                    else self._has_what_was_sent(ce_id, self._found[sink])
+                    else self._has_all_sent_bodies(ce_id, self._found[sink])
                 )
             }
             for sink, others in self._others.items()
         }
 
-    def _has_what_was_sent(self, ce_id: str, found: set[tuple[str, str]]) -> bool:
+    def _has_all_sent_bodies(self, ce_id: str, found: set[tuple[str, str]]) -> bool:
         keys = {(ce_id, each) for each in self._sent[ce_id]}
         return bool(keys & found) and keys & self._ok <= found
 
     def report(self) -> LedgerReport | None:
-        """Return how the notes compare with the sinks, None if there are none."""
+        """Return the result of the comparison, None if the ledger has no entries."""
         if not self._outcomes:
             return None
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
-        # The sink has a callback with other bytes, which is a separate fault.
+        # A callback with other bytes is not missing: that it is altered is a separate fault.
         present = by_sink | {report.POSTGRES: set(self._others.get(report.POSTGRES, ()))}
         found = {
             sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}
             for sink, keys in self._found.items()
         }
-        # The archive proves the callbacks that retention deleted from Kafka.
+        # The archive is the evidence for callbacks that retention has deleted from Kafka.
         found[report.KAFKA] |= found[report.ARCHIVE]
         missing = {sink: self._ok - there for sink, there in found.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))

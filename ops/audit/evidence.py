@@ -1,0 +1,67 @@
+"""The places in which the sequences of one origin were seen, and the end that they are held to."""
+
+from array import array
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pyroaring import BitMap64
+
+from ops.sequences import Range, Sequences
+
+
+class End(NamedTuple):
+    """
+    The last sequence of an origin that must be everywhere; later ones may still be on their way.
+
+    It is N, the number of callbacks that the origin's spool stored. If no spool of the origin is
+    known, it is the highest sequence that Kafka had when the audit began, and `known` is False.
+    """
+
+    sequence: int
+    known: bool
+
+
+@dataclass(slots=True)
+class Evidence:
+    """
+    The sequences of one origin, by the place in which they were seen.
+
+    `dead_letters` were written by the ingress, in place of the main topic. `set_aside` has, by
+    sink, what the sink's consumer sent to the dead-letter topic in place of the sink; for Kafka,
+    what Kafka refused.
+    """
+
+    topic: Sequences = field(default_factory=Sequences)
+    dead_letters: Sequences = field(default_factory=Sequences)
+    archive: Sequences = field(default_factory=Sequences)
+    postgres: Sequences = field(default_factory=Sequences)
+    set_aside: dict[str, Sequences] = field(default_factory=dict)
+    # Archived from offsets that Kafka's retention has deleted: the archive is the evidence there.
+    before_topic: BitMap64 = field(default_factory=BitMap64)
+    # By partition, the ranges in which sequences have expired from the archive as well.
+    expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
+    # By partition, in the order of offsets: the archive's before the topic's first offset, then the
+    # topic's. Only for counts, which cannot name sequences.
+    order_before_topic: dict[int, "array[int]"] = field(default_factory=dict)
+    order_in_topic: dict[int, "array[int]"] = field(default_factory=dict)
+    # The highest sequence that is too high to be counted.
+    beyond: int = 0
+
+    @property
+    def highest(self) -> int:
+        """The highest sequence that was seen anywhere."""
+        places = (self.topic, self.dead_letters, self.archive, self.postgres)
+        seen = (*places, *self.set_aside.values())
+        return max(self.beyond, *(each.highest for each in seen))
+
+    @property
+    def partitions(self) -> set[int]:
+        """The partitions in which sequences were seen."""
+        return self.order_before_topic.keys() | self.order_in_topic.keys()
+
+    def in_order(self, partition: int) -> "array[int]":
+        """Return the sequences of a partition in the order of their offsets."""
+        nothing = array("Q")
+        return self.order_before_topic.get(partition, nothing) + self.order_in_topic.get(
+            partition, nothing
+        )

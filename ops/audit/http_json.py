@@ -1,0 +1,31 @@
+"""Read JSON from an HTTP server, for audits."""
+
+from typing import Any
+
+import aiohttp
+import msgspec
+
+
+class NoAnswer(Exception):
+    """A server does not answer, or not with JSON; the text says how."""
+
+
+async def get_json(url: str, *, timeout_s: float) -> Any:
+    """
+    Return the JSON that an HTTP server has at `url`.
+
+    Raises:
+        NoAnswer: it does not answer in time, or not with 200 and JSON.
+    """
+    timeout = aiohttp.ClientTimeout(total=timeout_s)
+    try:
+        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+            if response.status != 200:
+                raise NoAnswer(f"it answers with status {response.status}")
+            return msgspec.json.decode(await response.read())
+    except TimeoutError:
+        raise NoAnswer(f"it does not answer within {timeout_s:g} s") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NoAnswer(f"it does not answer with JSON ({error})") from error
+    except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: not a host name
+        raise NoAnswer(f"it does not answer ({error})") from error

@@ -1,0 +1,74 @@
+"""Compare the messages and people of the statistics with those of the records. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ops.audit.contents import MESSAGE, SETTLED, Contents
+from ops.audit.report import StatisticReport
+from schemas.body import Malformed, parse
+from schemas.event import Event
+from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """The statistics API's numbers; `people` is None if they are only an estimate."""
+
+    messages: int
+    people: int | None
+    # By origin and partition, how many sequences were counted, and their sum modulo SUM_MODULUS.
+    applied: Mapping[str, Mapping[int, tuple[int, int]]]
+
+
+class MessageCounts:
+    """
+    Counts messages and people of the records as the counters must: each of an app once.
+
+    The records up to the origins' ends must be counted; later ones may be. So there is a least and
+    a most for each number.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._messages = 0
+        self._settled_messages = 0
+        # By app and account, True if a record up to its origin's end names this person.
+        self._people: dict[tuple[str, str], bool] = {}
+
+    def see(self, event: Event, *, settled: bool) -> None:
+        """Count a record; `settled`: its sequence is not above the end of its origin."""
+        if event.command not in MESSAGE_COMMANDS:
+            return
+        is_new = self._contents.mark(event.id, MESSAGE)
+        is_newly_settled = settled and self._contents.mark(event.id, SETTLED)
+        if not (is_new or is_newly_settled):
+            return
+        try:
+            kinds, people = statistic(event.command, event.opt_platform, parse(event.body))
+        except Malformed:
+            return  # no ingress wrote it, and no consumer counts it
+        if ONLINE_ONLY in kinds:
+            return
+        self._messages += is_new
+        self._settled_messages += is_newly_settled
+        for account in people:
+            person = (event.sdkappid, account)
+            self._people[person] = self._people.get(person, False) or settled
+
+    def compare(self, statistics: Statistics, *, expired: int) -> dict[str, StatisticReport]:
+        """Return the numbers of the statistics with their bounds, by name."""
+        reports = {
+            "messages": StatisticReport(
+                shown=statistics.messages,
+                least=self._settled_messages,
+                # Each callback that has expired may have been a message of two people.
+                most=self._messages + expired,
+            )
+        }
+        if statistics.people is not None:
+            reports["people"] = StatisticReport(
+                shown=statistics.people,
+                least=sum(self._people.values()),
+                most=len(self._people) + 2 * expired,
+            )
+        return reports

@@ -1,0 +1,86 @@
+"""Every origin that an audit knows: its evidence, its end, and the doubts about its end."""
+
+from ops.audit.ends import Ends
+from ops.audit.evidence import End, Evidence
+
+# A sequence further above N is not added to the evidence: its origin is in doubt anyway.
+BEYOND_MAX = 50_000_000
+
+
+class Origins:
+    """The origins of all spools, and those that only Kafka or a sink has."""
+
+    def __init__(self, ends: Ends) -> None:
+        self._ends = self._later = ends
+        self._accepted = ends.accepted
+        self._evidence: dict[str, Evidence] = {origin: Evidence() for origin in self._accepted}
+        # For origins without a known spool, the highest sequence in Kafka at the first report.
+        self._highest_at_first: dict[str, int] = {}
+
+    def names(self) -> list[str]:
+        """Return all origins, in order."""
+        return sorted(self._evidence)
+
+    def evidence(self, origin: str) -> Evidence:
+        """Return the evidence for an origin, which becomes known by this call."""
+        return self._evidence.setdefault(origin, Evidence())
+
+    def accepted(self, origin: str) -> int | None:
+        """Return N of an origin, None if it is not known."""
+        return self._accepted.get(origin)
+
+    def end(self, origin: str) -> End:
+        """Return the end that an origin is held to."""
+        accepted = self._accepted.get(origin)
+        if accepted is not None:
+            return End(accepted, known=True)
+        highest = self._evidence[origin].topic.highest
+        return End(self._highest_at_first.setdefault(origin, highest), known=False)
+
+    def is_plausible(self, origin: str, sequence: int) -> bool:
+        """Return whether a sequence may be added to the evidence; else note it as too high."""
+        if sequence <= (self._accepted.get(origin) or 0) + BEYOND_MAX:
+            return True
+        evidence = self.evidence(origin)
+        evidence.beyond = max(evidence.beyond, sequence)
+        return False
+
+    def see_later_ends(self, completed: Ends, later: Ends) -> None:
+        """
+        Note the ends that were asked for after everything was read.
+
+        `later` is that answer alone: no sequence may be above its ends. `completed` has the
+        remaining doubts; it must have the same known ends as before.
+        """
+        self._ends, self._later = completed, later
+        self._accepted = completed.accepted
+        for origin in self._accepted:
+            self.evidence(origin)
+
+    @property
+    def damaged(self) -> dict[str, tuple[int, ...]]:
+        """By origin, the sequences whose rows are in quarantine in the spool."""
+        return self._ends.damaged
+
+    def doubts(self) -> dict[str, str]:
+        """Return, by origin, spool or address, why nothing can be proven, and what to do."""
+        doubts = dict(self._ends.doubts)
+        for origin, evidence in self._evidence.items():
+            accepted = self._accepted.get(origin)
+            if accepted is None:
+                doubts.setdefault(
+                    origin,
+                    f"origin {origin}: Kafka or a sink has it, but no spool of it is known, so the"
+                    " number of its callbacks is not known; name the ingress or the directory that"
+                    " has its spool",
+                )
+                continue
+            end = max(self._later.accepted.get(origin) or 0, accepted)
+            if evidence.highest > end:
+                doubts[origin] = (
+                    f"origin {origin}: its spool has stored {end} callbacks, but sequence"
+                    f" {evidence.highest} was seen; either the spool was put back to an older"
+                    " state, and its end is lost, or its process stopped answering while callbacks"
+                    " came: audit again"
+                )
+        return doubts

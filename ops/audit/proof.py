@@ -1,0 +1,138 @@
+"""
+Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
+
+N is the origin's end: the number of callbacks that its spool stored. Sequences that retention and
+`hookline archive expire` have deleted everywhere are `expired`; nothing is claimed of them. The
+rest is decided by sets, for each sink:
+
+    required  = 1..N - expired - dead letters of the ingress
+    missing   = required - in the sink - dead letters of the sink's consumer    (lost to the sink)
+    doubled   = in the sink more than once
+    set aside = dead letters of the sink's consumer - in the sink
+
+A sink is proven if these three are empty and N is known. If N is not known, `required` has only
+what is in Kafka or archived: faults are found, but nothing is proven.
+
+Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; where
+retention has deleted the topic's first offsets, in the archive. Counts have no sequences, only
+their number and sum by partition: these must be those of the partition's first sequences.
+"""
+
+from array import array
+from collections.abc import Mapping
+
+from pyroaring import BitMap64
+
+from consumers.counters.layout import SUM_MODULUS
+from ops.audit.evidence import End, Evidence
+from ops.audit.report import COUNTS, KAFKA, LISTED_MAX, SinkReport
+from ops.sequences import Sequences, union, within
+
+
+class OriginProof:
+    """What must be in every sink, and what each sink has of it."""
+
+    def __init__(self, evidence: Evidence, end: End) -> None:
+        self._evidence = evidence
+        self._end = end
+        self._all = within(1, end.sequence)
+        self._in_kafka = evidence.topic.seen | evidence.dead_letters.seen
+        may_be_expired = self._in_ranges(*evidence.expired_ranges)
+        self.expired = may_be_expired - self._in_kafka - evidence.archive.seen
+        self._required = self._all - self.expired - evidence.dead_letters.seen
+        if not end.known:
+            self._required &= evidence.topic.seen | evidence.archive.seen
+
+    def _in_ranges(self, *partitions: int) -> BitMap64:
+        """Return the sequences 1..N in the expired ranges of some partitions."""
+        ranges = self._evidence.expired_ranges
+        in_ranges = (each for partition in partitions for each in ranges[partition])
+        return self._all & union(in_ranges, last=self._end.sequence)
+
+    @property
+    def _lost(self) -> BitMap64:
+        """The sequences that must be in Kafka and are not."""
+        if not self._end.known:
+            return BitMap64()
+        return self._all - self.expired - self._in_kafka - self._evidence.before_topic
+
+    def kafka(self) -> SinkReport:
+        """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
+        topic, dead_letters = self._evidence.topic, self._evidence.dead_letters
+        return _report(
+            len(topic.seen),
+            missing=self._lost,
+            doubled=topic.doubled | dead_letters.doubled | topic.seen & dead_letters.seen,
+            set_aside=self._set_aside(KAFKA).seen,
+        )
+
+    def sink(self, name: str, held: Sequences) -> SinkReport:
+        """Compare what a sink holds with what it must hold."""
+        aside = self._set_aside(name)
+        return _report(
+            len(held.seen),
+            missing=self._required - held.seen - aside.seen,
+            doubled=held.doubled,
+            # Also what was set aside more often than it is in the sink.
+            set_aside=(aside.seen - held.seen) | (aside.doubled - held.doubled),
+        )
+
+    def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
+        """Compare the counts, by partition a number and a sum of sequences, with the topic."""
+        aside = self._set_aside(COUNTS).seen
+        # What is lost to Kafka is not counted either.
+        missing, doubled = list(self._lost), 0
+        for partition in self._evidence.partitions | counted.keys():
+            sequences = self._evidence.in_order(partition)
+            if aside:
+                sequences = array("Q", (each for each in sequences if each not in aside))
+            more_missing, more_doubled = self._partition(
+                partition, sequences, *counted.get(partition, (0, 0))
+            )
+            missing += more_missing
+            doubled += more_doubled
+        return SinkReport(
+            sequences=sum(count for count, _ in counted.values()),
+            missing=len(missing),
+            doubled=doubled,
+            set_aside=len(aside),
+            missing_listed=sorted(missing)[:LISTED_MAX],
+            set_aside_listed=list(aside[:LISTED_MAX]),
+        )
+
+    def _partition(
+        self, partition: int, sequences: "array[int]", count: int, counted_sum: int
+    ) -> tuple[list[int], int]:
+        """
+        Return the sequences of a partition that are not counted, and how many are counted twice.
+
+        Counters apply a partition in its order. So the counted sequences must be the first `count`
+        of them, with that sum, also while traffic goes on.
+        """
+        missing = [each for each in sequences[count:] if each <= self._end.sequence]
+        surplus = max(0, count - len(sequences))
+        if partition in self._evidence.expired_ranges:
+            # The first sequences were counted, too, but nobody knows their number and their sum.
+            expired = len(self._in_ranges(partition) & self.expired)
+            return missing, max(0, surplus - expired) if self._end.known else 0
+        if not surplus and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
+            # The right number of other sequences: at least one is missing, and one is doubled.
+            return [*missing, *sequences[:1]], 1
+        return missing, surplus
+
+    def _set_aside(self, sink: str) -> Sequences:
+        return self._evidence.set_aside.get(sink, Sequences())
+
+
+def _report(
+    sequences: int, *, missing: BitMap64, doubled: BitMap64, set_aside: BitMap64
+) -> SinkReport:
+    return SinkReport(
+        sequences=sequences,
+        missing=len(missing),
+        doubled=len(doubled),
+        set_aside=len(set_aside),
+        missing_listed=list(missing[:LISTED_MAX]),
+        doubled_listed=list(doubled[:LISTED_MAX]),
+        set_aside_listed=list(set_aside[:LISTED_MAX]),
+    )

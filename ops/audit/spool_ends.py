@@ -1,0 +1,107 @@
+"""Ask every ingress, or read a directory of spools, for the ends of the origins."""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from yarl import URL
+
+from ingress.spool.directory import SpoolSummary, summaries
+from ops.audit.ends import Ends, ReportedSpool, Status, combine
+from ops.audit.http_json import NoAnswer, get_json
+from ops.failure import Failure
+
+# The time in which an address must answer. All are asked at once.
+ANSWER_S_MAX = 5.0
+
+
+class NoSpools(Failure):
+    """The directory has no spools, or they cannot be read; the text says which."""
+
+
+async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
+    """
+    Return the ends as the ingresses at `urls` and a directory of spools report them.
+
+    Every address of a name is asked: several ingresses may have one name.
+
+    Raises:
+        NoSpools: the directory has no spools, or cannot be read.
+    """
+    addresses: dict[str, None] = {}
+    failed: dict[str, str] = {}
+    for url in urls:
+        try:
+            addresses |= dict.fromkeys(await _addresses(url))
+        except OSError as error:
+            failed[url] = (
+                f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
+            )
+        except ValueError as error:
+            failed[url] = f"{url}: this is not an address ({error}); correct --ingress"
+    answers = await asyncio.gather(*map(_status, addresses))
+    statuses = {}
+    for address, answer in zip(addresses, answers, strict=True):
+        if isinstance(answer, Status):
+            statuses[address] = answer
+        else:
+            failed[address] = (
+                f"{address}: {answer}, so the end of its spool is not known; start that"
+                " ingress (again), or leave its address out if it is permanently gone"
+            )
+    return combine(
+        statuses, failed, await asyncio.to_thread(_spools, directory) if directory else ()
+    )
+
+
+def _spools(directory: Path) -> list[ReportedSpool]:
+    try:
+        spools = [_spool(summary) for summary in summaries(directory)]
+    except OSError as error:
+        raise NoSpools(f"the spools in {directory} cannot be locked and read: {error}") from error
+    if not spools:
+        raise NoSpools(
+            f"{directory} has no spools; name the directory of INGRESS_SPOOL_DIR (--spool)"
+        )
+    return spools
+
+
+def _spool(summary: SpoolSummary) -> ReportedSpool:
+    return ReportedSpool(
+        name=summary.name,
+        origin=summary.origin,
+        last_sequence=summary.last_sequence,
+        fault=summary.fault,
+        damaged=summary.damaged,
+    )
+
+
+async def resolve(host: str, port: int) -> list[str]:
+    """
+    Return the addresses of a host name.
+
+    Raises:
+        OSError: it has none, or cannot be resolved now.
+    """
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(each[4][0]) for each in found})
+
+
+async def _addresses(url: str) -> list[str]:
+    parsed = URL(url)
+    found = await resolve(parsed.host or "", parsed.port or 80)
+    return [str(parsed.with_host(address)) for address in found]
+
+
+async def _status(address: str) -> Status | str:
+    """Return the status of the ingress at an address, or why there is none."""
+    try:
+        return msgspec.convert(
+            await get_json(f"{address}/status", timeout_s=ANSWER_S_MAX), Status, strict=True
+        )
+    except msgspec.ValidationError:
+        return "the server at this address is not the admin port of an ingress"
+    except NoAnswer as error:
+        return str(error)

@@ -1,0 +1,54 @@
+"""Read the statistics API for an audit."""
+
+import msgspec
+
+from ops.audit.http_json import NoAnswer, get_json
+from ops.audit.message_counts import Statistics
+from ops.audit.sources import SourceUnavailable
+from schemas.topics import CALLBACKS
+
+STATISTICS_S_MAX = 10.0
+
+
+class _Applied(msgspec.Struct, frozen=True):
+    applied: int
+    sequence_sum: int
+
+
+class _Totals(msgspec.Struct, frozen=True):
+    messages: int
+    group_messages: int
+    people: int
+    people_error: float
+    origins: dict[str, dict[str, _Applied]]
+
+
+async def read_statistics(stats_url: str) -> Statistics:
+    """
+    Return the totals of the statistics API.
+
+    Raises:
+        SourceUnavailable: the API does not answer, or not with totals.
+    """
+    try:
+        totals = msgspec.convert(
+            await get_json(f"{stats_url}/v1/totals", timeout_s=STATISTICS_S_MAX), _Totals
+        )
+    except NoAnswer as error:
+        raise SourceUnavailable(f"the statistics at {stats_url}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise SourceUnavailable(
+            f"the statistics at {stats_url}: the answer has no totals ({error})"
+        ) from error
+    return Statistics(
+        messages=totals.messages + totals.group_messages,
+        people=None if totals.people_error else totals.people,
+        applied={
+            origin: {
+                int(partition.rpartition("/")[2]): (counted.applied, counted.sequence_sum)
+                for partition, counted in partitions.items()
+                if partition.startswith(f"{CALLBACKS.name}/")
+            }
+            for origin, partitions in totals.origins.items()
+        },
+    )
