@@ -16,19 +16,19 @@ ADD = """insert into days values (?, ?, ?, ?)
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriberSettings(Settings):
-    """SUBSCRIBER_*: where the counts are."""
+    """SUBSCRIBER_*: settings of the consumer `subscriber`."""
 
     file: Path = Path("days.db")
 
 
 def count(cursor: sqlite3.Cursor, batch: Batch) -> None:
-    """Add what the batch holds. The position moves in the same transaction."""
+    """Add the batch to the counts. The position moves in the same transaction."""
     days = Counter((f"{e.received_at:%F}", e.sdkappid, e.command) for e, _ in callbacks(batch))
-    cursor.executemany(ADD, [(*day, found) for day, found in days.items()])
+    cursor.executemany(ADD, [(*day, number) for day, number in days.items()])
 
 
 def sink(settings: SubscriberSettings) -> Opened:
-    """Return what connects when it is needed, and anew after a failure."""
+    """Return a sink that connects when it is needed, and again after a failure."""
     connect = partial(sqlite3.connect, settings.file)
     return sql_sink("subscriber", sqlite3, connect, count, tables=[DAYS])
 

@@ -1,4 +1,4 @@
-"""The subscriber keeps the runtime's contract: `pytest`."""
+"""The subscriber's sink passes the runtime's contract checks: `pytest`."""
 
 import asyncio
 import sqlite3
@@ -13,16 +13,16 @@ from consumers.runtime.contract import CHECKS, Store
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_sink_keeps(check: Callable[[Store], Awaitable[None]], tmp_path: Path) -> None:
-    """Two members on one file, as before and after a rebalance."""
+def test_the_sink_passes(check: Callable[[Store], Awaitable[None]], tmp_path: Path) -> None:
+    """Two members use one file, as before and after a rebalance."""
     settings = SubscriberSettings(file=tmp_path / "days.db")
 
     async def counted() -> int:
         with closing(sqlite3.connect(settings.file)) as file:
             return int(file.execute("select total(callbacks) from days").fetchone()[0])
 
-    async def keeps() -> None:
+    async def run() -> None:
         async with sink(settings) as (handler, _), sink(settings) as (rival, _):
             await check(Store(handler, rival, counted))
 
-    asyncio.run(keeps())
+    asyncio.run(run())

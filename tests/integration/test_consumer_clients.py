@@ -90,7 +90,7 @@ async def test_a_dead_letter_is_given_up_in_time(
 ) -> None:
     """Its producer would wait for the broker for as long as that is away, and nobody would know."""
     monkeypatch.setattr(clients, "STOP_S", 0.5)
-    monkeypatch.setattr(dead_letters, "SET_ASIDE_S", 2.0)
+    monkeypatch.setattr(dead_letters, "SEND_S", 2.0)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
     letters = KafkaDeadLetters(
         bootstrap_servers=own_kafka.address, record_bytes_max=BODY_BYTES_MAX, group="sync"
