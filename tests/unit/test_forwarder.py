@@ -1,0 +1,62 @@
+"""The forwarder and its spool, without a Kafka: when rows leave the spool."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaError
+from support.builders import a_wire_record, store
+
+from ingress.forward.batches import Batches
+from ingress.forward.forwarder import Forwarder
+from ingress.spool.directory import take
+from ingress.spool.intake import Intake
+
+BYTES_MAX = 1 << 20
+ROWS = 3
+
+
+class ForwarderInDoubt(Forwarder):
+    """A forwarder whose transactions wait until the test lets them end."""
+
+    def __init__(self, intake: Intake) -> None:
+        super().__init__(intake, bootstrap_servers="", body_bytes_max=1024)
+        self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def _transaction(self, *_: Any) -> None:
+        await self.outcome
+
+    async def send_all(self) -> None:
+        """Send the rows 1 to ROWS."""
+        no_producer: Any = None
+        await self._send(no_producer, Batches(ROWS, rows=ROWS))
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
+    tmp_path: Path, *, is_committed: bool
+) -> None:
+    """Not while it is in doubt, and not after it has failed: they could not be sent again."""
+    intake = Intake(
+        take(tmp_path, bytes_max=BYTES_MAX), waiting_rows_max=10, waiting_bytes_max=BYTES_MAX
+    )
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
+    forwarder = ForwarderInDoubt(intake)
+    sending = asyncio.create_task(forwarder.send_all())
+    await asyncio.sleep(0)
+    # A commit that removes rows if they were forgotten too early.
+    await store(intake, a_wire_record(4), 4)
+    assert (intake.state.first_sequence, forwarder.forwarded) == (1, 0)
+    if is_committed:
+        forwarder.outcome.set_result(None)
+        await sending
+    else:
+        forwarder.outcome.set_exception(KafkaError("injected by the test"))
+        with pytest.raises(KafkaError):
+            await sending
+    await store(intake, a_wire_record(5), 5)
+    await intake.stop()
+    expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
+    assert (intake.state.first_sequence, forwarder.forwarded) == expected
+    intake.close()
