@@ -7,7 +7,7 @@ To follow one callback, read:
 2. http/receiver.py and authenticator.py: the request is admitted, its callback becomes a record
 3. spool/intake.py and spool/group_commit.py: the record is stored on disk; then OK is sent
 4. forward/forwarder.py: rows go to Kafka, with the cursor, in transactions
-5. admin.py: health and metrics of all this
+5. health.py and admin.py: readiness, status and metrics of all this
 
 __main__.py puts the parts together and ends them in order.
 """

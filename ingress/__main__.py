@@ -11,10 +11,11 @@ from typing import Any
 
 from aiohttp import web
 
-from ingress.admin import Health, admin_application
+from ingress.admin import admin_application
 from ingress.authenticator import Authenticator, UnusableFile
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
+from ingress.health import Health
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer

@@ -76,7 +76,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
                 print_json(_as_dict(row))
             else:
                 click.echo(_line(row))
-        for sequence in opened.state.damaged:
+        for sequence in opened.state.quarantined_sequences:
             remains = opened.quarantined_bytes(sequence)
             if as_json:
                 print_json({"sequence": sequence, "damaged": True, "hex": remains.hex()})

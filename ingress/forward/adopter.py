@@ -117,7 +117,7 @@ class Adopter:
                     log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
                     await self._drain(intake)
                     log.warning("spool %s is drained", name)
-                elif damaged := intake.state.damaged:
+                elif damaged := intake.state.quarantined_sequences:
                     log.warning(
                         "spool %s is drained, but rows are in quarantine: %s (hookline spool show "
                         "%s)",

@@ -25,12 +25,12 @@ class QuarantineLog:
         """Report the rows since the last call; the first call names those from before."""
         before, self._reported = self._reported, state.quarantined
         if before is None:
-            if state.damaged:
+            if state.quarantined_sequences:
                 log.warning(
                     "rows of spool %s have been in quarantine since before this start: %s "
                     "(hookline spool show %s)",
                     state.origin,
-                    ", ".join(map(str, state.damaged)),
+                    ", ".join(map(str, state.quarantined_sequences)),
                     self._spool,
                 )
         elif new := state.quarantined - before:

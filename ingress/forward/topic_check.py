@@ -64,7 +64,7 @@ def report_change(state: State, cursor: int, *, before: str | None, now: str | N
     topic's ids, None or "" if they are not known.
     """
     first = state.first_sequence
-    quarantined = sum(cursor < sequence < first for sequence in state.damaged)
+    quarantined = sum(cursor < sequence < first for sequence in state.quarantined_sequences)
     gone = max(0, first - 1 - cursor - quarantined)
     if before and now and before != now:
         found = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"

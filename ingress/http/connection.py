@@ -33,11 +33,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Traffic:
-    """The state that all connections of the public port share; it belongs to the event loop."""
+    """What is going on at the public port; all its connections share this."""
 
-    receiver: Receiver
-    refusal_log: RefusalLog
-    body_bytes_max: int
+    # The number of open connections.
     open: int = 0
     # Connections without a request under way, the one that has been idle longest first.
     idle: dict["Connection", None] = field(default_factory=dict)
@@ -52,11 +50,30 @@ class Traffic:
 class Connection(web.RequestHandler):
     """The protocol of one connection. `answering`: the fast path has a request of it."""
 
-    __slots__ = ("_traffic", "_unparsed", "answering")
+    __slots__ = (
+        "_body_bytes_max",
+        "_receiver",
+        "_refusal_log",
+        "_traffic",
+        "_unparsed",
+        "answering",
+    )
 
-    def __init__(self, server: web.Server, traffic: Traffic, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        receiver: Receiver,
+        refusal_log: RefusalLog,
+        traffic: Traffic,
+        *,
+        body_bytes_max: int,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(server, **kwargs)
+        self._receiver = receiver
+        self._refusal_log = refusal_log
         self._traffic = traffic
+        self._body_bytes_max = body_bytes_max
         self.answering = False
         # Bytes that arrived after the request that the fast path is answering.
         self._unparsed = b""
@@ -80,13 +97,13 @@ class Connection(web.RequestHandler):
             or message.upgrade
             or not payload.is_eof()
             or payload.exception() is not None
-            or payload.total_bytes > traffic.body_bytes_max
+            or payload.total_bytes > self._body_bytes_max
             or traffic.closing
             or self._waiter is None
             or self._waiter.done()
         ):
             return False
-        admitted = traffic.receiver.admit("POST", message.path)
+        admitted = self._receiver.admit("POST", message.path)
         if isinstance(admitted, Answer):
             return False
         self.answering = True
@@ -94,7 +111,7 @@ class Connection(web.RequestHandler):
         traffic.idle.pop(self, None)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         try:
-            traffic.receiver.store(admitted, payload.read_nowait(-1), self._write_answer)
+            self._receiver.store(admitted, payload.read_nowait(-1), self._write_answer)
         except Exception:
             log.exception("a bug kept a callback from being stored; answered 503")
             self._write_answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
@@ -113,7 +130,7 @@ class Connection(web.RequestHandler):
             traffic.oks += 1
             transport.write(ok_bytes(second))
         else:
-            traffic.refusal_log.note(answer, detail, self.peername)
+            self._refusal_log.note(answer, detail, self.peername)
             transport.write(fail_bytes(answer, detail, second))
         if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             self.force_close()
@@ -141,7 +158,7 @@ class Connection(web.RequestHandler):
             answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
         else:
             answer, detail = answers.not_http(message or exc)
-        self._traffic.refusal_log.note(answer, "", self.peername)
+        self._refusal_log.note(answer, "", self.peername)
         response = respond(answer, detail)
         response.force_close()
         return response

@@ -47,7 +47,7 @@ class PublicServer(web.Server):
         body_bytes_max: int,
     ) -> None:
         super().__init__(self._receive, request_factory=self._request)
-        self.traffic = Traffic(receiver, refusal_log, body_bytes_max)
+        self.traffic = Traffic()
         # True while the process stops but still accepts connections; /readyz reports it.
         self.draining = False
         self._receiver = receiver
@@ -60,7 +60,10 @@ class PublicServer(web.Server):
         """Return the protocol of a new connection."""
         return Connection(
             self,
+            self._receiver,
+            self._refusal_log,
             self.traffic,
+            body_bytes_max=self._body_bytes_max,
             loop=self._loop,
             access_log=None,
             keepalive_timeout=self._settings.keepalive_s,

@@ -62,7 +62,7 @@ class SpoolSummary:
             state.origin,
             state.last_sequence,
             rows=state.rows,
-            damaged=tuple(state.damaged),
+            damaged=tuple(state.quarantined_sequences),
         )
 
 

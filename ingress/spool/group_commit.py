@@ -66,13 +66,10 @@ class GroupCommit:
 
     def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
         """
-        Take a record into the next commit; `on_commit` is called once with the commit's result.
-
-        Broken, as that result, means that the record may or may not have been stored.
+        Take a record into the next commit.
 
         Raises:
-            Full: a bound is reached; nothing is stored and `on_commit` is not called.
-            Broken: the disk hangs; the same.
+            Full, Broken: see Intake.put.
         """
         if self._hangs:
             raise Broken(self.fault)

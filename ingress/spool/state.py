@@ -53,8 +53,8 @@ class State(NamedTuple):
         return waiting - sum(self.first_number <= number for number in self.quarantined)
 
     @property
-    def damaged(self) -> list[int]:
-        """The sequences whose rows are in quarantine, in order."""
+    def quarantined_sequences(self) -> list[int]:
+        """The rows of the present origin that are in quarantine, by sequence, in order."""
         return [number - self.base for number in sorted(self.quarantined) if number > self.base]
 
     def last_done(self, forwarded: int) -> int:

@@ -60,7 +60,7 @@ def use(directory: Path, name: str) -> None:
                     sys.exit(12)
                 waiting.remove(row.sequence)
             after = rows[-1].sequence
-        if spool.last_sequence != ROWS or not waiting <= set(spool.state.damaged):
+        if spool.last_sequence != ROWS or not waiting <= set(spool.state.quarantined_sequences):
             sys.exit(14)  # a number would be given twice, or rows are missing in silence
         spool.writer.commit([encode(a_wire_record(1), 1)], after)
         sys.exit(11 if damaged else 0)

@@ -77,7 +77,7 @@ async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store([*many(3), big, *many(3, first=4)])
         await pipe.forward(seconds=90)
-        assert pipe.spool.state.damaged == [4]
+        assert pipe.spool.state.quarantined_sequences == [4]
         assert big.value in pipe.spool.quarantined_bytes(4)
         found = await in_topic(own_kafka.address, pipe.spool.origin)
     assert sorted(sequences(found)) == [1, 2, 3, 5, 6, 7]
@@ -96,7 +96,7 @@ async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_pat
     path.write_bytes(content.replace(mark, b'"MsgKey": "key-XX"'))
     with contextlib.closing(Pipe(kafka, directory)) as pipe:
         await pipe.forward()
-        assert pipe.spool.state.damaged == [40]
+        assert pipe.spool.state.quarantined_sequences == [40]
         found = await in_topic(kafka, pipe.spool.origin)
     assert sorted(sequences(found)) == [n for n in range(1, 101) if n != 40]
 

@@ -227,7 +227,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
         spool.writer.commit([content], 0)
     for sequence in (2, 3, 4):
         spool.writer.quarantine(sequence)
-    assert (spool.state.damaged, spool.rows) == ([2, 3, 4], 1)
+    assert (spool.state.quarantined_sequences, spool.rows) == ([2, 3, 4], 1)
     assert [row.sequence for row in spool.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
     assert spool.state.removable(1)
     spool.writer.commit([], 1)
@@ -235,7 +235,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
     assert unseal(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
-    assert (again.state.damaged, again.last_sequence) == ([2, 3, 4], 4)
+    assert (again.state.quarantined_sequences, again.last_sequence) == ([2, 3, 4], 4)
     again.writer.commit(contents(1), 4)
     assert [row.sequence for row in again.rows_after(4, rows_max=9, bytes_max=BYTES_MAX)] == [5]
     again.close()
@@ -258,7 +258,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
         again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)
     assert raised.value.sequence == 4
     again.writer.quarantine(raised.value.sequence)
-    assert again.state.damaged == [4, 5, 6]
+    assert again.state.quarantined_sequences == [4, 5, 6]
     assert again.quarantined_bytes(4)[4:20] != b""
     assert [r.sequence for r in again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)] == [7, 8, 9]
     again.close()

@@ -199,7 +199,7 @@ def test_threads_share_nothing_but_the_state(
             # No row after this one is forwarded.
             for row in spool.rows_after(60, rows_max=5, bytes_max=BYTES_MAX):
                 spool.fingerprint(row.sequence)
-            for sequence in spool.state.damaged:
+            for sequence in spool.state.quarantined_sequences:
                 spool.quarantined_bytes(sequence)
             spool.forget_recent(spool.state.first_sequence + spool.rows)
             spool.remember([], 0)
@@ -259,7 +259,7 @@ def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int,
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert again.name == spool.name
     sent = drained(again)
-    assert sorted([*sent, *again.state.damaged]) == list(range(1, 10))
+    assert sorted([*sent, *again.state.quarantined_sequences]) == list(range(1, 10))
     assert not set(sent) & set(range(block, block + 3))
     again.writer.commit(contents(1), 9)
     assert sequences(again, 9) == [10]

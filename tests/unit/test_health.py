@@ -1,11 +1,11 @@
-"""What the admin port says of the spool's growth."""
+"""The rate at which the spool fills."""
 
 import math
 
-from ingress.admin import Growth
+from ingress.health import Growth
 
 
-def test_when_the_spool_is_full_follows_from_the_last_minute() -> None:
+def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None:
     """It is infinite while the spool does not grow."""
     growth = Growth()
     assert growth.full_in_s(1000) == math.inf

@@ -1,0 +1,128 @@
+"""
+The health of an ingress, as the admin port shows it.
+
+An ingress stays ready while Kafka is down: callbacks are safe on disk.
+"""
+
+import asyncio
+import math
+import secrets
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ingress.authenticator import Authenticator
+from ingress.forward.adopter import Adopter
+from ingress.forward.forwarder import Forwarder
+from ingress.http.answers import count_oks
+from ingress.http.server import PublicServer
+from ingress.settings import IngressSettings
+from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.intake import Intake
+from ingress.spool.row import DamagedRow
+from schemas import telemetry
+
+GROWTH_EVERY_S = 2.0
+# The rate of growth is measured over this time.
+GROWTH_WINDOW_S = 60.0
+
+
+@dataclass(slots=True)
+class Growth:
+    """The rate at which the spool fills, from samples of its size."""
+
+    samples: deque[tuple[float, int]] = field(
+        default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_EVERY_S) + 1)
+    )
+
+    def note(self, now_s: float, size: int) -> None:
+        """Note the size of the spool in bytes."""
+        self.samples.append((now_s, size))
+
+    def full_in_s(self, bytes_max: int) -> float:
+        """Return after how many seconds it has `bytes_max` at this rate, infinity if never."""
+        if len(self.samples) < 2:
+            return math.inf
+        (began_s, began), (now_s, size) = self.samples[0], self.samples[-1]
+        if size <= began or now_s <= began_s:
+            return math.inf
+        return max(bytes_max - size, 0) * (now_s - began_s) / (size - began)
+
+
+@dataclass(slots=True)
+class Health:
+    """The health of an ingress, from all of its parts."""
+
+    intake: Intake
+    forwarder: Forwarder
+    adopter: Adopter
+    authenticator: Authenticator
+    server: PublicServer
+    settings: IngressSettings
+    # Identifies this process: another one may be at the same address, or hold the same spool.
+    instance: str = field(default_factory=lambda: secrets.token_hex(8))
+    growth: Growth = field(default_factory=Growth)
+    started_at: float = field(default_factory=time.monotonic)
+
+    async def watch(self) -> None:
+        """Sample the size of the spool until cancelled."""
+        while True:
+            self.growth.note(time.monotonic(), self.intake.state.used_bytes)
+            await asyncio.sleep(GROWTH_EVERY_S)
+
+    def unready(self) -> str:
+        """Return why callbacks cannot be accepted now, "" if they can."""
+        if self.server.draining:
+            return "stopping"
+        if self.intake.fault:
+            return self.intake.fault
+        if self.intake.state.used_bytes >= self.settings.spool_bytes_max:
+            return "the spool is full"
+        return ""
+
+    def status(self) -> dict[str, Any]:
+        """Return what `/status` shows; docs/monitoring.md explains each field."""
+        state = self.intake.state
+        full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
+        return {
+            "instance": self.instance,
+            "origin": state.origin,
+            "last_sequence": state.last_sequence,
+            "forwarded": self.forwarder.forwarded,
+            "oldest_waiting_s": self._oldest_waiting_s(),
+            "ready": not self.unready(),
+            "unready_because": self.unready(),
+            "kafka_connected": not self.forwarder.fault,
+            "kafka_fault": self.forwarder.fault,
+            "secrets_fault": self.authenticator.fault,
+            "connections": self.server.traffic.open,
+            "spool_rows": state.rows,
+            "spool_bytes": state.used_bytes,
+            "spool_bytes_max": self.settings.spool_bytes_max,
+            "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
+            "uptime_s": round(time.monotonic() - self.started_at, 3),
+            "spools": [asdict(spool) for spool in self.adopter.known()],
+        }
+
+    def observe(self) -> None:
+        """Set the metrics to their present values."""
+        state = self.intake.state
+        count_oks(self.server.traffic.oks)
+        self.server.traffic.oks = 0
+        telemetry.INGRESS_SPOOL_ROWS.set(state.rows)
+        telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
+        telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
+        telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
+        telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
+        telemetry.INGRESS_READY.set(not self.unready())
+        telemetry.INGRESS_KAFKA_UP.set(not self.forwarder.fault)
+        telemetry.INGRESS_CONNECTIONS.set(self.server.traffic.open)
+
+    def _oldest_waiting_s(self) -> float | None:
+        try:
+            oldest = self.intake.rows_after(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+        except (DamagedRow, Corrupt, Broken, Full):
+            return None  # the forwarder logs it
+        # At least 0, also after the clock was set back.
+        return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0
