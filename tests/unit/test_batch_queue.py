@@ -1,4 +1,4 @@
-"""Held records of a partition: cut by each bound, in order, none dropped."""
+"""The queue of a partition's batches: complete by each limit, in order, no record dropped."""
 
 import pytest
 from support.builders import P0, a_record
@@ -13,19 +13,19 @@ HOUR_MS = 3_600_000
 
 
 def a_queue(*, records: int = 3, size: int = 1 << 20, age_s: float = 10.0) -> BatchQueue:
-    """Return what holds P0 from offset 5 on."""
-    made = BatchQueue(P0, Limits(records=records, bytes=size, age_s=age_s, period_s=3600))
-    made.begin(Position(5), recognize=False)
-    return made
+    """Return a queue of P0 that begins at offset 5."""
+    queue = BatchQueue(P0, Limits(records=records, bytes=size, age_s=age_s, period_s=3600))
+    queue.begin(Position(5), recognize=False)
+    return queue
 
 
 def add(queue: BatchQueue, records: list[Record], *, now: float) -> None:
-    """Have records arrive, without a marker behind them."""
+    """Add records without a marker after them."""
     queue.add(records, reached=records[-1].offset + 1, now=now)
 
 
 def due(queue: BatchQueue, now: float) -> Batch | None:
-    """Return the batch that can leave at `now`."""
+    """Return the batch that is due at `now`."""
     return queue.first_batch() if queue.due(now) else None
 
 
@@ -36,13 +36,13 @@ def remove(queue: BatchQueue, offset: int) -> None:
 
 
 def offsets(queue: BatchQueue, now: float) -> list[int]:
-    """Return what is due at `now`."""
+    """Return the offsets of the batch that is due at `now`."""
     batch = due(queue, now)
     return [record.offset for record in batch.records] if batch else []
 
 
 def test_a_batch_is_due_when_it_is_full_or_old() -> None:
-    """Not before."""
+    """It is not due before."""
     queue = a_queue()
     add(queue, [a_record(5), a_record(6)], now=0)
     assert offsets(queue, 9.9) == []
@@ -50,7 +50,7 @@ def test_a_batch_is_due_when_it_is_full_or_old() -> None:
 
 
 def test_a_batch_is_cut_at_the_number_of_records() -> None:
-    """The rest waits for its own bound."""
+    """The other records begin the next batch."""
     queue = a_queue()
     add(queue, [a_record(o) for o in (5, 6, 9, 10)], now=0)
     batch = due(queue, 0)
@@ -62,7 +62,7 @@ def test_a_batch_is_cut_at_the_number_of_records() -> None:
 
 
 def test_one_fetch_may_make_many_batches() -> None:
-    """Each within its bound."""
+    """Each of them within the limits."""
     queue = a_queue(records=2)
     add(queue, [a_record(o) for o in range(5, 12)], now=0)
     cut = []
@@ -73,7 +73,7 @@ def test_one_fetch_may_make_many_batches() -> None:
 
 
 def test_a_batch_is_cut_at_its_bytes() -> None:
-    """A single record above the bound is a batch of its own."""
+    """A record above the limit is a batch of its own."""
     size, _ = weight([a_record(5)])
     queue = a_queue(size=size + 1)
     add(queue, [a_record(5), a_record(6), a_record(7, value=b"x" * 9999)], now=0)
@@ -83,7 +83,7 @@ def test_a_batch_is_cut_at_its_bytes() -> None:
 
 
 def test_a_batch_never_spans_two_hours() -> None:
-    """A record that a clock step dated back stays with its neighbours."""
+    """If the broker's clock is set back, its records stay with their neighbours."""
     queue = a_queue(records=10)
     at = 1_700_002_800_000
     add(queue, [a_record(5, timestamp_ms=at), a_record(6, timestamp_ms=at - HOUR_MS)], now=0)
@@ -93,22 +93,22 @@ def test_a_batch_never_spans_two_hours() -> None:
     assert offsets(queue, 10) == [8]
 
 
-def test_what_was_not_begun_is_not_held() -> None:
-    """A fetch may be quicker than the question where the sink stands."""
+def test_a_queue_takes_no_records_before_it_begins() -> None:
+    """A fetch may be faster than the sink's answer about its position."""
     queue = BatchQueue(P0, Limits(records=1, bytes=1 << 20, age_s=1))
     add(queue, [a_record(5)], now=0)
     assert (queue.held_bytes, queue.is_empty, queue.applied_up_to) == (0, True, None)
 
 
-def test_what_the_sink_has_already_is_dropped() -> None:
-    """Records from before its position."""
+def test_records_that_the_sink_has_already_are_dropped() -> None:
+    """Their offsets are before its position."""
     queue = a_queue(records=1)
     add(queue, [a_record(4), a_record(5)], now=0)
     assert offsets(queue, 0) == [5]
 
 
-def test_begin_drops_what_was_held() -> None:
-    """The sink's position is where holding goes on."""
+def test_begin_drops_held_records() -> None:
+    """The queue continues at the sink's position."""
     queue = a_queue(records=1)
     add(queue, [a_record(5)], now=0)
     queue.begin(Position(3), recognize=False)
@@ -118,13 +118,13 @@ def test_begin_drops_what_was_held() -> None:
 
 
 def placed(offset: int, origin: str, sequence: int) -> Record:
-    """Return a record of a place."""
+    """Return a record with this origin and sequence."""
     headers = ((ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence))
     return a_record(offset)._replace(headers=headers)
 
 
 def test_the_sinks_last_record_must_be_the_topics() -> None:
-    """Then it is read again, recognized, and dropped; what follows is held."""
+    """It is fetched again, compared, and dropped; the records after it are held."""
     queue = a_queue(records=1)
     queue.begin(Position(5, (4, "a", 7)), recognize=True)
     add(queue, [placed(4, "a", 7), placed(5, "a", 8)], now=0)
@@ -132,8 +132,8 @@ def test_the_sinks_last_record_must_be_the_topics() -> None:
 
 
 @pytest.mark.parametrize("first", [placed(4, "b", 7), placed(4, "a", 8), placed(5, "a", 7)])
-def test_another_record_in_its_place_stops_the_consumer(first: Record) -> None:
-    """The topic was recreated, or it is another cluster's: its offsets mean something else."""
+def test_another_record_at_the_offset_of_the_last_one_stops_the_consumer(first: Record) -> None:
+    """The topic was recreated, or it is another cluster's: its offsets are of other records."""
     queue = a_queue()
     queue.begin(Position(5, (4, "a", 7)), recognize=True)
     with pytest.raises(Stopped, match="created again"):
@@ -147,17 +147,17 @@ def test_another_record_in_its_place_stops_the_consumer(first: Record) -> None:
 def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
     records: list[Record], reached: int
 ) -> None:
-    """Where markers stood, another log has records: it would skip them."""
+    """At the offsets of markers, another log has records, which would be skipped."""
     queue = a_queue()
     queue.begin(Position(8, (4, "a", 7)), recognize=True)
-    # In one fetch, or in two.
+    # The second fetch shows it.
     queue.add(records[:1], reached=5, now=0)
     with pytest.raises(Stopped, match="or one between it and offset 8"):
         queue.add(records[1:], reached=reached, now=0)
 
 
-def test_a_marker_in_the_place_of_the_last_record_stops_the_consumer() -> None:
-    """A fetch that goes past it brings no record: no batch leaves, and the sink stays."""
+def test_a_marker_at_the_offset_of_the_last_record_stops_the_consumer() -> None:
+    """A fetch reaches past the offset and returns no record; the sink is not written."""
     queue = a_queue()
     queue.begin(Position(8, (4, "a", 7)), recognize=True)
     queue.add([], reached=4, now=0)
@@ -165,8 +165,8 @@ def test_a_marker_in_the_place_of_the_last_record_stops_the_consumer() -> None:
         queue.add([], reached=9, now=0)
 
 
-def test_a_batch_reaches_its_last_record_also_if_that_was_set_aside() -> None:
-    """Else it would be a record that the sink should have had, and has not."""
+def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
+    """Otherwise it would later look like a record that the sink lacks."""
     queue = a_queue()
     queue.begin(Position(5, (3, "a", 6), "id"), recognize=False)
     add(queue, [placed(5, "a", 7), placed(6, "a", 8), placed(7, "a", 9)], now=0)
@@ -185,7 +185,7 @@ def test_a_batch_reaches_its_last_record_also_if_that_was_set_aside() -> None:
 
 
 def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None:
-    """Every sink can hold it, and it is recognized."""
+    """Every sink can store it, and the queue recognizes it."""
     queue, record = a_queue(), placed(5, "\0" + "x" * 999, 7)
     add(queue, [record], now=0)
     assert queue.due(10)
@@ -196,8 +196,8 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
     assert offsets(queue, 10) == [6]
 
 
-def test_a_batch_ends_behind_the_markers_that_followed_it() -> None:
-    """The last of the line; one that others follow ends behind its last record."""
+def test_a_batch_ends_after_the_markers_that_followed_it() -> None:
+    """That holds for the last batch; another one ends after its last record."""
     queue = a_queue(records=2)
     queue.add([a_record(o) for o in (5, 6, 8)], reached=10, now=0)
     batch = due(queue, 0)
@@ -211,13 +211,13 @@ def test_a_batch_ends_behind_the_markers_that_followed_it() -> None:
 
 
 def test_markers_alone_are_a_batch_without_records() -> None:
-    """Otherwise retention would delete them, and the position would be before the beginning."""
+    """Otherwise retention would delete them, and the topic would begin after the position."""
     queue = a_queue()
     queue.add([], reached=5, now=0)
     assert due(queue, 10) is None
     queue.add([], reached=9, now=10)
     assert due(queue, 10) is None
-    # For lag: there is no record that the sink does not have.
+    # For the lag: the sink has all records.
     assert queue.applied_up_to == 9
     batch = due(queue, 20)
     assert batch
@@ -226,8 +226,8 @@ def test_markers_alone_are_a_batch_without_records() -> None:
     assert (queue.is_empty, queue.next_offset) == (True, 9)
 
 
-def test_markers_that_come_while_a_batch_is_on_its_way_are_not_in_it() -> None:
-    """Else the next write would name a position at which the sink does not stand."""
+def test_markers_that_arrive_during_a_write_are_not_in_its_batch() -> None:
+    """Otherwise the next batch would not begin at the sink's position."""
     queue = a_queue(records=1)
     add(queue, [a_record(5)], now=0)
     batch = due(queue, 0)
@@ -242,7 +242,7 @@ def test_markers_that_come_while_a_batch_is_on_its_way_are_not_in_it() -> None:
 
 
 def test_a_record_after_markers_begins_its_batchs_age() -> None:
-    """Markers may have waited long; the record is young."""
+    """Markers may have waited for long, but the record is new."""
     queue = a_queue()
     queue.add([], reached=9, now=0)
     add(queue, [a_record(9)], now=8)
@@ -250,8 +250,8 @@ def test_a_record_after_markers_begins_its_batchs_age() -> None:
     assert offsets(queue, 18) == [9]
 
 
-def test_what_is_set_aside_leaves_the_batch_that_waits() -> None:
-    """Whatever happens to the rest, it does not come again."""
+def test_a_rejected_record_is_removed_from_its_batch() -> None:
+    """It is not delivered again, whatever happens to the other records."""
     queue = a_queue()
     add(queue, [a_record(o) for o in (5, 6, 7)], now=0)
     assert queue.due(0)
@@ -260,8 +260,8 @@ def test_what_is_set_aside_leaves_the_batch_that_waits() -> None:
     assert ([r.offset for r in batch.records], batch.next_offset) == ([5, 7], 8)
 
 
-def test_the_halves_of_a_batch_join() -> None:
-    """And end where the whole ended, behind its markers."""
+def test_the_halves_of_a_batch_follow_each_other() -> None:
+    """The second one ends where the batch ended, after its markers."""
     queue = a_queue()
     queue.add([a_record(o) for o in (5, 7, 9)], reached=12, now=0)
     assert queue.due(0)
@@ -274,8 +274,8 @@ def test_the_halves_of_a_batch_join() -> None:
     assert (second.begins_at, second.next_offset) == (6, 12)
 
 
-def test_what_is_taken_out_of_a_batch_does_not_count_for_it() -> None:
-    """Neither its bytes nor its memory."""
+def test_a_removed_record_does_not_count_for_its_batch() -> None:
+    """Neither for the limit of bytes nor for the memory."""
     queue = a_queue(records=2)
     add(queue, [a_record(5), a_record(6)], now=0)
     batch = queue.due(0)
@@ -287,7 +287,7 @@ def test_what_is_taken_out_of_a_batch_does_not_count_for_it() -> None:
 
 
 class Offsets:
-    """Packed records of a byte each."""
+    """Packed records that take a byte each."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
@@ -298,25 +298,37 @@ class Offsets:
         return len(self.offsets)
 
     async def add(self, records: list[Record]) -> None:
-        """Keep the offsets alone."""
+        """Keep only the offsets."""
         self.offsets += [record.offset for record in records]
 
 
-async def test_packed_records_take_the_memory_of_their_pack() -> None:
-    """They still count for the batch's bounds, and leave in order with what came later."""
+async def test_packed_records_take_less_memory_and_still_count_for_the_limits() -> None:
+    """Records that arrive later are packed after them."""
     packed = Offsets()
     queue = a_queue(records=4)
     add(queue, [a_record(5), a_record(6)], now=0)
     assert queue.next_to_pack(1 << 20) is None
-    run = queue.next_to_pack(1)
-    assert run
-    await run.pack_into(packed)
+    batch = queue.next_to_pack(1)
+    assert batch
+    await batch.pack_into(packed)
     assert queue.held_bytes == 2
     add(queue, [a_record(7), a_record(8)], now=0)
-    run = queue.due(0)
-    assert run
-    assert queue.next_to_pack(1 << 20) is run
-    await run.pack_into(packed)
-    batch = queue.first_batch()
-    assert (batch.packed, batch.records, batch.next_offset) == (packed, (), 9)
+    batch = queue.due(0)
+    assert batch
+    assert queue.next_to_pack(1 << 20) is batch
+    await batch.pack_into(packed)
+    delivered = queue.first_batch()
+    assert (delivered.packed, delivered.records, delivered.next_offset) == (packed, (), 9)
     assert packed.offsets == [5, 6, 7, 8]
+
+
+async def test_records_after_markers_are_packed_too() -> None:
+    """Their batch began with the markers, before there was a record to pack."""
+    queue, packed = a_queue(), Offsets()
+    queue.add([], reached=7, now=0)
+    add(queue, [a_record(7)], now=0)
+    assert queue.due(10)
+    batch = queue.next_to_pack(1 << 20)
+    assert batch
+    await batch.pack_into(packed)
+    assert queue.first_batch().packed is packed

@@ -1,4 +1,4 @@
-"""A cancellation that aiokafka swallows is raised later, one of its own is an outage of Kafka."""
+"""Cancellations and errors of aiokafka: a swallowed one is raised, the others are outages."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ from schemas.clients import BREAKAGES, check_cancellation, kafka_failures
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
-    """As by `AIOKafkaClient.close` while it waits for its own task."""
+    """`AIOKafkaClient.close` swallows it while it waits for its own task."""
     swallowed = asyncio.Event()
 
     async def work() -> None:
@@ -18,7 +18,7 @@ async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
             await asyncio.sleep(60)
         swallowed.set()
         check_cancellation()
-        raise AssertionError("it went on")
+        raise AssertionError("the task continued after its cancellation")
 
     task = asyncio.create_task(work())
     await asyncio.sleep(0)
@@ -28,8 +28,8 @@ async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
         await task
 
 
-async def test_a_time_out_is_no_cancellation() -> None:
-    """Neither one that was raised nor one that was swallowed."""
+async def test_a_time_out_is_not_a_cancellation() -> None:
+    """That holds for a time-out that was raised and for one that was swallowed."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(0):
             await asyncio.sleep(60)
@@ -39,8 +39,8 @@ async def test_a_time_out_is_no_cancellation() -> None:
     check_cancellation()
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_an_outage() -> None:
-    """Of a task of the client, which the client has cancelled by itself."""
+async def test_a_task_that_the_client_cancels_itself_is_an_outage() -> None:
+    """The caller was not cancelled."""
     inner = asyncio.create_task(asyncio.sleep(60))
     inner.cancel()
     with pytest.raises(KafkaError, match="cancelled a task of its own"), kafka_failures():
@@ -48,7 +48,7 @@ async def test_a_cancellation_that_nobody_asked_for_is_an_outage() -> None:
 
 
 async def test_a_cancellation_of_the_caller_stays_one() -> None:
-    """Also where it hits an await of a task of the client, which is cancelled with it."""
+    """Even if the caller awaits a task of the client, which is cancelled with it."""
     inner = asyncio.create_task(asyncio.sleep(60))
 
     async def call() -> None:
@@ -63,7 +63,7 @@ async def test_a_cancellation_of_the_caller_stays_one() -> None:
 
 
 async def test_a_time_out_stays_one() -> None:
-    """Around the block and within it."""
+    """A time-out around the block, and one within it."""
 
     async def within() -> None:
         with kafka_failures():
@@ -81,8 +81,8 @@ async def test_a_time_out_stays_one() -> None:
 
 
 @pytest.mark.parametrize("kind", BREAKAGES)
-def test_what_a_broken_connection_causes_is_an_outage(kind: type[Exception]) -> None:
-    """Its cause is kept."""
+def test_an_exception_that_a_broken_connection_causes_is_an_outage(kind: type[Exception]) -> None:
+    """The exception is kept as the cause."""
     with pytest.raises(KafkaError) as raised, kafka_failures():
         raise kind("broken")
     assert type(raised.value.__cause__) is kind
@@ -90,6 +90,6 @@ def test_what_a_broken_connection_causes_is_an_outage(kind: type[Exception]) -> 
 
 @pytest.mark.parametrize("kind", [TypeError, NameError, ZeroDivisionError, MemoryError])
 def test_a_bug_stays_one(kind: type[Exception]) -> None:
-    """And ends the process."""
+    """It ends the process."""
     with pytest.raises(kind), kafka_failures():
         raise kind("bug")

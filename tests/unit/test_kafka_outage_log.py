@@ -1,4 +1,4 @@
-"""What a consumer logs while Kafka is away."""
+"""The log of an outage of Kafka."""
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError
@@ -9,16 +9,16 @@ from consumers.runtime.kafka_outage_log import SAY_AGAIN_S, KafkaOutageLog
 def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """With what is waited for, and for how long; of an hour of attempts every 2 s."""
+    """It names the error and the time of the outage. Here an hour of attempts, one every 2 s."""
     now_s = 0.0
     outage_log = KafkaOutageLog("sync", clock=lambda: now_s)
     outage_log.answered()
     assert caplog.messages == []
     for _ in range(1800):
-        outage_log.failed(KafkaConnectionError("nobody listens"))
+        outage_log.failed(KafkaConnectionError("connection refused"))
         now_s += 2.0
     assert "sync waits for Kafka" in caplog.messages[0]
-    assert "nobody listens" in caplog.messages[0]
+    assert "connection refused" in caplog.messages[0]
     assert 3600 / SAY_AGAIN_S - 1 <= len(caplog.messages) <= 3600 / SAY_AGAIN_S + 1
     outage_log.answered()
     outage_log.answered()
@@ -27,9 +27,9 @@ def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
 
 
 def test_another_kind_of_error_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
-    """And with its traceback, if no outage explains it."""
+    """If no outage explains the error, with its traceback."""
     outage_log = KafkaOutageLog("sync", clock=lambda: 0.0)
-    outage_log.failed(KafkaConnectionError("nobody listens"))
+    outage_log.failed(KafkaConnectionError("connection refused"))
     outage_log.failed(TimeoutError())
     unexplained = KafkaError("the client has failed")
     unexplained.__cause__ = KeyError((1, 0))

@@ -1,4 +1,4 @@
-"""When a member of a group is lost, and when it only has nothing to do."""
+"""A client of Kafka that has to be replaced, and one that only waits."""
 
 import asyncio
 import time
@@ -21,7 +21,7 @@ from schemas.topic_ids import TopicLog
 
 
 class Nothing:
-    """A client that has no partitions."""
+    """A client without partitions."""
 
     async def getmany(self, *_: object, **__: object) -> dict[object, object]:
         """Return nothing at once, as aiokafka does without an assignment."""
@@ -32,8 +32,8 @@ class Nothing:
         return set()
 
 
-async def test_a_client_that_never_joins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would return nothing for ever; a fresh one joins."""
+async def test_a_client_that_never_joins_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would return no records for ever; a new client joins."""
     client: Any = Nothing()
     source = KafkaSource(client)
     assert await source.fetch([]) == {}
@@ -43,19 +43,19 @@ async def test_a_client_that_never_joins_is_given_up(monkeypatch: pytest.MonkeyP
 
 
 class Broken(Nothing):
-    """A client with a partition, of which it cannot tell the end."""
+    """A client with a partition, whose last offset it cannot return."""
 
     def assignment(self) -> set[object]:
         """Return one partition."""
         return {"p"}
 
     async def end_offsets(self, _: object) -> dict[object, int]:
-        """Fail as nobody thought of."""
+        """Fail with an exception that is not expected."""
         raise ZeroDivisionError("bug")
 
 
 async def test_a_bug_in_the_background_ends_the_process() -> None:
-    """Its lag would stand still, and nobody would know."""
+    """Otherwise the lag would not change any more, and nothing would show it."""
     client: Any = Broken()
     source = KafkaSource(client)
     async with source.in_background():
@@ -71,16 +71,16 @@ class Committing(Nothing):
         self.committed: list[object] = []
 
     async def commit(self, offsets: dict[object, int]) -> None:
-        """Take them, as aiokafka does: not if there are none."""
+        """Keep the offsets; refuse an empty set, as aiokafka does."""
         if not offsets:
             raise ValueError(offsets)
         self.committed.append(offsets)
 
 
-async def test_commits_go_on_after_a_rebalance_that_left_nothing_to_commit(
+async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else the client would be given up 20 s later, and join anew."""
+    """Otherwise the client would be replaced 20 s later."""
     monkeypatch.setattr(commits, "COMMIT_PAUSE_S", 0)
     client: Any = Committing()
     source = KafkaSource(client)
@@ -98,7 +98,7 @@ async def test_commits_go_on_after_a_rebalance_that_left_nothing_to_commit(
 
 
 async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There are more members than partitions: it waits for one to end."""
+    """There are more members than partitions; it waits until one leaves."""
     monkeypatch.setattr(kafka_source, "REJOIN_S", -1)
     client: Any = Nothing()
     source = KafkaSource(client)
@@ -108,18 +108,18 @@ async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch
 
 
 class OfMissingTopic(Nothing):
-    """A client whose topic there is not."""
+    """A client whose topic does not exist."""
 
     def __init__(self) -> None:
         self._client = SimpleNamespace(cluster=ClusterMetadata())
 
     def subscription(self) -> set[str]:
-        """Return the topic."""
+        """Return the name of the topic."""
         return {"t"}
 
 
 async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """It has no partition, and waits for somebody to make the topic."""
+    """It has no partition, and waits until the topic is created."""
     client: Any = OfMissingTopic()
     source = KafkaSource(client)
     source.joined()
@@ -131,10 +131,10 @@ async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCapture
 
 
 class Member(Nothing):
-    """A client that has joined a group."""
+    """A client that is a member of a group."""
 
     class Coordinator:
-        """It has an id there."""
+        """Has the member's id."""
 
         member_id = "member-1"
 
@@ -142,7 +142,7 @@ class Member(Nothing):
 
 
 class Failing:
-    """Assignments that fail, as nobody thought of."""
+    """Assignments that fail with an exception that is not expected."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -159,7 +159,7 @@ class Failing:
 @pytest.mark.parametrize("error", [ZeroDivisionError("bug"), KafkaError("bug"), OSError("bug")])
 @pytest.mark.parametrize("when", ["assigned", "revoked"])
 async def test_an_exception_in_the_listener_ends_the_process(when: str, error: Exception) -> None:
-    """Aiokafka would log it and go on; it is never taken for an outage of Kafka."""
+    """Aiokafka would log it and continue; it does not count as an outage of Kafka."""
     client: Any = Member()
     source = KafkaSource(client)
     listener = _Listener(client, source, Failing(error), set())
@@ -174,7 +174,7 @@ async def test_an_exception_in_the_listener_ends_the_process(when: str, error: E
 
 
 class Ended(Nothing):
-    """A client that fetches no longer."""
+    """A client whose task that fetches has ended."""
 
     class Fetcher:
         """Its task has failed."""
@@ -189,8 +189,8 @@ class Ended(Nothing):
         self._fetcher = self.Fetcher()
 
 
-async def test_a_client_one_of_whose_tasks_has_ended_is_given_up() -> None:
-    """It would return nothing for ever."""
+async def test_a_client_with_an_ended_task_is_replaced() -> None:
+    """It would return no records for ever."""
     client: Any = Ended()
     source = KafkaSource(client)
     assert await source.fetch([]) == {}
@@ -212,7 +212,7 @@ class Led(Nothing):
 
 
 class Broker:
-    """Answers when the test lets it; notes how often it was asked."""
+    """Answers when the test allows it; counts the requests."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked = 0
@@ -222,7 +222,7 @@ class Broker:
         monkeypatch.setattr(log_identities, "topic_log", self.topic_log)
 
     async def topic_log(self, *_: object) -> TopicLog:
-        """Return the topic as it is when the question comes."""
+        """Return the topic as it was when the request arrived."""
         self.asked += 1
         found = TopicLog(self.topic_id, {0: 7, 1: 8}, "a connection")
         await self.answers.wait()
@@ -231,17 +231,17 @@ class Broker:
         return found
 
 
-async def test_partitions_share_a_question_that_was_asked_late_enough(
+async def test_partitions_share_a_request_that_was_sent_late_enough(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One that was asked before the records were fetched says nothing about them."""
+    """A request that was sent before the records were fetched proves nothing about them."""
     broker, client = Broker(monkeypatch), Led()
     source = KafkaSource(cast("Any", client))
     now = time.monotonic()
     asking = [
         asyncio.create_task(source.identity(Partition("t", at), since=now)) for at in range(2)
     ]
-    while broker.asked < 1:  # noqa: ASYNC110 - a question is a task of its own
+    while broker.asked < 1:  # noqa: ASYNC110 - a request is a task of its own
         await asyncio.sleep(0)
     broker.topic_id = "two"
     later = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
@@ -254,8 +254,8 @@ async def test_partitions_share_a_question_that_was_asked_late_enough(
     assert broker.asked == 2
 
 
-async def test_a_question_that_failed_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its answer is nobody's."""
+async def test_a_failed_request_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other partition uses its answer."""
     broker, client = Broker(monkeypatch), Led()
     broker.answers.set()
     broker.fails = True
@@ -268,17 +268,17 @@ async def test_a_question_that_failed_is_asked_again(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("leader", [None, -1])
-async def test_without_a_leader_nobody_is_asked(leader: int | None) -> None:
+async def test_without_a_leader_no_request_is_sent(leader: int | None) -> None:
     """The topic is deleted, or a leader is being elected."""
     source = KafkaSource(cast("Any", Led(leader)))
     with pytest.raises(Unavailable, match="no leader of t/0"):
         await source.identity(Partition("t", 0), since=0)
 
 
-async def test_a_client_that_ends_leaves_no_question_behind(
+async def test_a_client_that_shuts_down_cancels_its_requests(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whoever waits for the answer hears that there is none."""
+    """The callers get an error."""
     Broker(monkeypatch)
     source = KafkaSource(cast("Any", Led()))
     async with source.in_background():

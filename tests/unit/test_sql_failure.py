@@ -1,4 +1,4 @@
-"""What errors of drivers that the tests do not install mean for a SQL sink."""
+"""Errors of drivers that the tests do not install, and their outcome in a SQL sink."""
 
 import asyncio
 import sqlite3
@@ -21,15 +21,15 @@ class OfMySQL(Exception):
 
 
 class Base(OfMySQL, sqlite3.DatabaseError):
-    """Its class for most numbers."""
+    """The class of most of its errors."""
 
 
 class Operational(OfMySQL, sqlite3.OperationalError):
-    """Its class for a connection that is lost in a query."""
+    """The class of a connection that is lost during a query."""
 
 
 class Integrity(OfMySQL, sqlite3.IntegrityError):
-    """Its class for SQLSTATE 23000."""
+    """The class of SQLSTATE 23000."""
 
 
 def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
@@ -61,7 +61,7 @@ def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
 def test_an_outage_is_waited_for_and_a_refused_row_is_rejected(
     error: Exception, wanted: type[Exception]
 ) -> None:
-    """Whichever class the driver gives it: no outage may make a dead letter."""
+    """An outage must not make a dead letter, whichever class the driver raises."""
 
     def apply(_: Any, __: Batch) -> None:
         raise error

@@ -1,4 +1,4 @@
-"""The question for a topic's id, to a broker to which the way is lost."""
+"""The request for a topic's id, to a broker that does not answer."""
 
 import asyncio
 
@@ -8,12 +8,12 @@ from aiokafka.structs import BrokerMetadata
 
 from schemas.topic_ids import topic_log
 
-# What it answers to ApiVersions: no error, and Metadata (3) from version 0 to 12.
+# The broker's answer to ApiVersions: no error, and Metadata (3) from version 0 to 12.
 VERSIONS = bytes.fromhex("0000 00000001 0003 0000 000c")
 
 
-async def test_a_connection_that_does_not_answer_is_not_asked_again() -> None:
-    """Else a consumer would wait for it until the kernel gives it up, while fetches go on."""
+async def test_a_connection_without_an_answer_is_not_used_again() -> None:
+    """Otherwise a consumer would wait until the kernel closes the connection, while it fetches."""
     connections = 0
 
     async def answers_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
