@@ -1,4 +1,4 @@
-"""Hand-written twins of what is real elsewhere; each behaves, none records calls."""
+"""Hand-written implementations in memory of the runtime's interfaces."""
 
 import asyncio
 from collections.abc import Collection, Mapping
@@ -29,21 +29,21 @@ class MemoryTopic:
         self.records: dict[Partition, list[Record]] = {}
         self.committed: dict[Partition, int] = {}
         self.begins_at = 0
-        # Markers that stand behind the last record.
+        # Transaction markers after the last record.
         self.markers = 0
         # Kafka's id of the topic, and how often its brokers were restarted.
         self.id: str | None = None
         self.restarts = 0
-        # Until when Kafka gives no answer to questions about the topic.
+        # Whether Kafka answers no requests about the topic.
         self.silent = False
 
     def recreate(self, topic_id: str, records: dict[Partition, list[Record]]) -> None:
-        """Be deleted and created again, with other records."""
+        """Delete the topic and create it again, with other records."""
         self.id, self.records, self.begins_at = topic_id, records, 0
         self.committed = {}
 
     def restore(self, records: dict[Partition, list[Record]]) -> None:
-        """Be an older copy of itself, to which others may have been added since."""
+        """Restore the topic from an older copy, to which records may have been added since."""
         self.records = records
         self.restarts += 1
 
@@ -55,13 +55,13 @@ class FakeSource:
         self._topic = topic
         self._fetch_max = fetch_max
         self.positions: dict[Partition, int] = {}
-        # What the last fetch asked for.
+        # The partitions of the last fetch.
         self.wanted: set[Partition] = set()
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """Return up to `fetch_max` records of each partition."""
         self.wanted = set(partitions)
-        # Long enough for every lane to do all that needs no more waiting.
+        # Long enough for every lane to do everything that does not wait.
         for _ in range(FETCH_STEPS):
             await asyncio.sleep(0)
         wanted = [partition for partition in partitions if partition in self.positions]
@@ -75,8 +75,8 @@ class FakeSource:
             batch = [r for r in records if r.offset >= position][: self._fetch_max]
             if batch:
                 last = batch[-1].offset
-                behind = self._topic.markers if last == records[-1].offset else 0
-                self.positions[partition] = last + 1 + behind
+                markers = self._topic.markers if last == records[-1].offset else 0
+                self.positions[partition] = last + 1 + markers
             fetched[partition] = Fetched(batch, self.positions[partition])
         return fetched
 
@@ -89,7 +89,7 @@ class FakeSource:
         self.positions[partition] = next_offset
 
     def end(self, partition: Partition) -> int | None:
-        """Return the offset behind the last record and its markers."""
+        """Return the offset after the last record and its markers."""
         records = self._topic.records.get(partition)
         return records[-1].offset + 1 + self._topic.markers if records else None
 
@@ -113,16 +113,16 @@ class FakeSource:
         del since
         await asyncio.sleep(0)
         if self._topic.silent:
-            raise Unavailable("the test says so")
+            raise Unavailable("by the test")
         return Identity(self._topic.id, self._topic.restarts)
 
     def commit(self, partition: Partition, next_offset: int) -> None:
-        """Note the group's offset."""
+        """Set the group's offset."""
         self._topic.committed[partition] = next_offset
 
 
 class MemorySink:
-    """A sink that keeps effect and position together and refuses what begins elsewhere."""
+    """A sink that stores effect and position together, and can fail as a test wants."""
 
     def __init__(self) -> None:
         self.applied: dict[Partition, list[int]] = {}
@@ -131,17 +131,17 @@ class MemorySink:
         self.rejects: set[int] = set()
         self.failures_after_rejection: list[Exception] = []
         self.silent = False
-        # How many records each write had.
+        # The number of records in each write.
         self.batches: list[int] = []
         self._places: dict[tuple[Partition, int], tuple[str, int]] = {}
-        # What it has of its last record, and of the topic.
+        # The last record and the topic's id of each position.
         self.last: dict[Partition, tuple[int, str, int] | None] = {}
         self.topic_ids: dict[Partition, str | None] = {}
-        # What it refuses without naming the record.
+        # Offsets of records that it rejects without naming them.
         self.chokes_on: set[int] = set()
 
     def put_back(self, expects: dict[Partition, int]) -> None:
-        """Have the sink be as it was when it stood there."""
+        """Restore the sink to its state at these positions."""
         self.expects = expects
         self.applied = {
             partition: [offset for offset in offsets if offset < expects[partition]]
@@ -154,20 +154,20 @@ class MemorySink:
         }
 
     async def position(self, partition: Partition) -> Position | None:
-        """Return where the sink stands."""
+        """Return the sink's position."""
         await asyncio.sleep(0)
         if self.silent:
-            raise Unavailable("the test says so")
+            raise Unavailable("by the test")
         return self._position(partition)
 
     async def begin(self, partition: Partition, position: Position) -> None:
-        """Keep `position`, unless there is one."""
+        """Store `position`, unless there is one."""
         await asyncio.sleep(0)
         if partition not in self.expects:
             self._move(partition, position)
 
     async def handle(self, batch: Batch) -> None:
-        """Apply the batch, or fail as the test has it."""
+        """Apply the batch, or fail as the test wants."""
         await asyncio.sleep(0)
         if self.failures:
             raise self.failures.pop(0)
@@ -175,7 +175,7 @@ class MemorySink:
             if record.offset in self.rejects:
                 self.failures += self.failures_after_rejection
                 self.failures_after_rejection = []
-                raise Rejected(record.offset, "the test says so")
+                raise Rejected(record.offset, "by the test")
         if any(record.offset in self.chokes_on for record in batch.records):
             raise Rejected(None, "one of them")
         position = self._position(batch.partition)
@@ -201,12 +201,12 @@ class MemorySink:
 
 
 class MemoryDeadLetters:
-    """Offsets that were set aside, and how often each was tried."""
+    """The offsets of dead letters, and the failed writes of each."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
         self.attempts: list[int] = []
-        # How many more calls fail.
+        # The number of calls that fail next.
         self.away = 0
 
     async def send(
@@ -223,6 +223,6 @@ class MemoryDeadLetters:
         await asyncio.sleep(0)
         if self.away:
             self.away -= 1
-            raise Unavailable("the test says so")
+            raise Unavailable("by the test")
         self.offsets.append(record.offset)
         self.attempts.append(attempts)

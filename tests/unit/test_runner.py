@@ -1,4 +1,4 @@
-"""The loop of every consumer, with a fake source and a sink in memory."""
+"""The runner and its lanes, with a fake source and a sink in memory."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
 
 
 class Bench:
-    """A runner with everything that it needs, none of it real."""
+    """A runner with fakes of everything that it needs."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Bench:
         self.runner = self.a_runner(rebuild=rebuild)
 
     def a_runner(self, **fields: Any) -> Runner:
-        """Return a runner with other bounds than the defaults."""
+        """Return a runner with other limits than the defaults."""
         return Runner(
             name="bench",
             handler=self.sink,
@@ -53,12 +53,12 @@ class Bench:
             **fields,
         )
 
-    def give(self, *partitions: Partition) -> None:
-        """Assign partitions."""
+    def assign(self, *partitions: Partition) -> None:
+        """Assign partitions to the runner."""
         self.runner.assigned(self.source, partitions)
 
     async def turn(self, times: int = 6) -> None:
-        """Let the loop turn, then let what is held grow old."""
+        """Do some turns, then let the growing batches reach their age, then do as many again."""
         for _ in range(times):
             await self.runner.turn(self.source)
         self.clock.now += 5
@@ -67,28 +67,28 @@ class Bench:
 
 
 async def test_every_record_is_applied_once_in_order_then_committed() -> None:
-    """Full batches at once, the rest when it is old enough."""
+    """Full batches at once, the others when they are old enough."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: list(range(10))}
     assert bench.topic.committed == {P0: 10}
 
 
 async def test_the_sinks_position_is_the_authority() -> None:
-    """Kafka's committed offset is for lag tools; forward and back, the sink decides."""
+    """Kafka's committed offset is only for lag tools, even if it is higher."""
     bench = Bench()
     bench.sink.expects[P0] = 4
     bench.topic.committed[P0] = 8
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
 
 
-async def test_a_sink_that_stands_elsewhere_is_followed() -> None:
-    """Another writer was there: forward. The sink was put back: back. Nothing twice, no gap."""
+async def test_the_runner_continues_at_the_position_that_a_refused_write_returns() -> None:
+    """Forward if another member wrote, back if the sink was restored: no record twice, no gap."""
     bench = Bench(offsets=range(20))
-    bench.give(P0)
+    bench.assign(P0)
     await bench.runner.turn(bench.source)
     bench.sink.expects[P0] = 7
     await bench.turn(8)
@@ -101,23 +101,23 @@ async def test_a_sink_that_stands_elsewhere_is_followed() -> None:
 
 
 async def test_an_empty_sink_of_a_group_that_has_committed_stops() -> None:
-    """The sink was emptied or is another one; a person decides, and the text says how."""
+    """The sink was emptied or is another one; the error says what a person can do."""
     bench = Bench()
     bench.topic.committed[P0] = 8
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
         await bench.turn()
     bench = Bench(rebuild=True)
     bench.topic.committed[P0] = 8
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: list(range(10))}
 
 
-async def test_an_idle_sink_that_was_put_back_is_followed_without_a_new_record() -> None:
-    """A restored copy, or a store that lost its last second, would have a hole until then."""
+async def test_an_idle_sink_that_was_restored_is_completed_without_a_new_record() -> None:
+    """Otherwise it would lack records until the next one arrives."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.sink.put_back({P0: 6})
     for _ in range(6):
@@ -128,17 +128,17 @@ async def test_an_idle_sink_that_was_put_back_is_followed_without_a_new_record()
     assert bench.sink.applied == {P0: list(range(10))}
 
 
-async def test_a_sink_that_is_emptied_on_the_way_stops_the_consumer() -> None:
-    """With the next record, or without any; a person decides whether to build it anew."""
+async def test_a_sink_that_is_emptied_later_stops_the_consumer() -> None:
+    """With the next record or without one; a person decides whether to rebuild the sink."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.sink.put_back({})
     bench.topic.records[P0] += [a_record(10)]
     with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
         await bench.turn()
     idle = Bench()
-    idle.give(P0)
+    idle.assign(P0)
     await idle.turn()
     idle.sink.put_back({})
     idle.clock.now += RECHECK_S
@@ -146,11 +146,11 @@ async def test_a_sink_that_is_emptied_on_the_way_stops_the_consumer() -> None:
         await idle.turn()
 
 
-async def test_a_sink_that_cannot_be_asked_is_asked_again() -> None:
-    """At the beginning and while idle; nothing is fetched before it has answered."""
+async def test_a_sink_that_does_not_answer_is_asked_again() -> None:
+    """On assignment and while idle; no record is fetched before the sink has answered."""
     bench = Bench()
     bench.sink.silent = True
-    bench.give(P0)
+    bench.assign(P0)
     await bench.runner.turn(bench.source)
     assert bench.source.positions == {}
     bench.sink.silent = False
@@ -167,11 +167,11 @@ async def test_a_sink_that_cannot_be_asked_is_asked_again() -> None:
     assert bench.sink.applied == {P0: list(range(10))}
 
 
-async def test_while_the_sink_is_unavailable_nothing_more_is_fetched() -> None:
-    """Nothing is set aside or skipped, and the same batch comes again after a growing wait."""
+async def test_while_the_sink_is_unavailable_no_more_records_are_fetched() -> None:
+    """No record is rejected or skipped; the same batch is delivered again after growing waits."""
     bench = Bench()
     bench.sink.failures = [Unavailable("down"), Unavailable("down")]
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(5):
         await bench.runner.turn(bench.source)
     assert bench.source.wanted == set()
@@ -186,10 +186,10 @@ async def test_while_the_sink_is_unavailable_nothing_more_is_fetched() -> None:
     assert bench.dead_letters.offsets == []
 
 
-async def test_a_sink_that_comes_back_elsewhere_is_read_from_there() -> None:
-    """It was away because it was put back to an older state."""
+async def test_a_sink_that_was_restored_during_its_outage_is_completed() -> None:
+    """The runner continues at the older position."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     await bench.turn()
     bench.topic.records[P0] += [a_record(10)]
@@ -201,8 +201,8 @@ async def test_a_sink_that_comes_back_elsewhere_is_read_from_there() -> None:
     assert bench.sink.applied == {P0: list(range(11))}
 
 
-async def test_a_partition_whose_sink_is_away_does_not_hold_up_another() -> None:
-    """Nor does one whose write is slow."""
+async def test_a_partition_whose_write_is_slow_does_not_delay_another() -> None:
+    """Each partition has a lane of its own."""
     bench = Bench()
     bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
     handle, leave = bench.sink.handle, asyncio.Event()
@@ -213,7 +213,7 @@ async def test_a_partition_whose_sink_is_away_does_not_hold_up_another() -> None
         await handle(batch)
 
     bench.sink.handle = slow_for_one  # type: ignore[method-assign]
-    bench.give(P0, P1)
+    bench.assign(P0, P1)
     await bench.turn()
     assert bench.sink.applied == {P1: list(range(10))}
     leave.set()
@@ -221,23 +221,23 @@ async def test_a_partition_whose_sink_is_away_does_not_hold_up_another() -> None
     assert bench.sink.applied == {P0: list(range(10)), P1: list(range(10))}
 
 
-async def test_a_rejected_record_is_set_aside_and_the_rest_goes_on() -> None:
-    """Its neighbours are applied, and the batch covers its offset."""
+async def test_a_rejected_record_becomes_a_dead_letter_and_the_others_are_applied() -> None:
+    """The batch still covers the record's offset."""
     bench = Bench()
     bench.sink.rejects = {2, 9}
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.dead_letters.offsets == [2, 9]
     assert bench.sink.applied == {P0: [0, 1, 3, 4, 5, 6, 7, 8]}
     assert bench.topic.committed == {P0: 10}
 
 
-async def test_what_was_set_aside_does_not_come_again_when_the_rest_has_to_wait() -> None:
-    """Otherwise a batch with many bad records would be set aside for ever."""
+async def test_a_dead_letter_is_not_sent_again_when_the_rest_of_its_batch_has_to_wait() -> None:
+    """Otherwise each retry of the batch would send it again."""
     bench = Bench()
     bench.sink.rejects = {1}
     bench.sink.failures_after_rejection = [Unavailable("down")]
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(4):
         await bench.runner.turn(bench.source)
     assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
@@ -247,18 +247,18 @@ async def test_what_was_set_aside_does_not_come_again_when_the_rest_has_to_wait(
     assert bench.sink.applied == {P0: [0, *range(2, 10)]}
 
 
-async def test_the_sinks_position_is_behind_the_markers_that_follow() -> None:
-    """Else retention would leave it before the topic's beginning, with nothing lost."""
+async def test_the_sinks_position_is_after_the_markers_that_follow() -> None:
+    """Otherwise it would be before the topic's beginning once retention has deleted the records."""
     bench = Bench()
     bench.topic.markers = 3
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.expects == {P0: 13}
     assert bench.topic.committed == {P0: 13}
 
 
-async def test_what_is_held_is_bounded_by_batches() -> None:
-    """A partition with two that wait fetches no more, however large the backlog is."""
+async def test_a_partition_holds_a_limited_number_of_batches() -> None:
+    """With two complete ones it fetches no more, however large the backlog is."""
     bench = Bench(offsets=range(1000))
     leave = asyncio.Event()
     handle = bench.sink.handle
@@ -268,7 +268,7 @@ async def test_what_is_held_is_bounded_by_batches() -> None:
         await handle(batch)
 
     bench.sink.handle = slow  # type: ignore[method-assign]
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn(20)
     assert bench.source.wanted == set()
     assert bench.source.positions[P0] < 16
@@ -279,11 +279,11 @@ async def test_what_is_held_is_bounded_by_batches() -> None:
     assert bench.sink.applied == {P0: list(range(1000))}
 
 
-async def test_what_is_held_is_bounded_by_bytes() -> None:
-    """At the bound nothing is fetched, and the largest batch is closed early, so all goes on."""
+async def test_the_runner_holds_a_limited_number_of_bytes() -> None:
+    """At the limit no record is fetched, and the largest batch is completed early."""
     bench = Bench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
     bench.runner = bench.a_runner(held_bytes_max=20_000)
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(80):
         await bench.runner.turn(bench.source)
     cut = bench.sink.batches
@@ -291,61 +291,61 @@ async def test_what_is_held_is_bounded_by_bytes() -> None:
     assert max(cut) < 30
 
 
-async def test_what_is_not_packed_leaves_when_nothing_more_is_fetched(
+async def test_a_batch_that_is_not_packed_is_complete_when_its_memory_limit_is_reached(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Else it would wait for its age, however much there is to be read."""
+    """Otherwise it would wait for its age, although no more records are fetched."""
     monkeypatch.setattr(lane, "UNPACKED_BYTES_MAX", 2000)
     bench = Bench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(80):
         await bench.runner.turn(bench.source)
     assert sum(bench.sink.batches) > 80
 
 
-async def test_a_record_that_the_sink_does_not_name_is_found_by_halves() -> None:
-    """It stands alone in the end, and all others are applied, in order."""
+async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving() -> None:
+    """It is alone in the end, and all others are applied, in order."""
     bench = Bench(offsets=range(16), limits=Limits(records=16, bytes=1 << 20, age_s=5))
     bench.sink.chokes_on = {6, 11}
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn(20)
     assert bench.dead_letters.offsets == [6, 11]
     assert bench.sink.applied == {P0: [o for o in range(16) if o not in (6, 11)]}
-    # As often as it took to find it: 16, 8, 4, 2, 1.
+    # Its batches had 16, 8, 4, 2 and 1 records.
     assert bench.dead_letters.attempts[0] == 5
 
 
 async def test_too_many_dead_letters_stop_the_consumer() -> None:
-    """It is more likely to be wrong than all of them; the one too many is not set aside."""
+    """The record above the limit does not become a dead letter."""
     bench = Bench(offsets=range(40))
     bench.runner = bench.a_runner(set_aside_max=5)
     bench.sink.rejects = set(range(0, 40, 2))
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(Braked, match="5 of the last"):
         await bench.turn(100)
     assert bench.dead_letters.offsets == [0, 2, 4, 6, 8]
 
 
-async def test_the_brake_looks_at_the_last_records_alone() -> None:
-    """Now and then one is no reason to stop, for ever."""
+async def test_the_brake_counts_only_the_last_records() -> None:
+    """A rejected record now and then never stops the consumer."""
     brake = Brake(1)
     for _ in range(3):
-        brake.check("it is bad")
+        brake.check("the sink is broken")
         brake.rejected()
         brake.applied(WINDOW_RECORDS)
     brake.rejected()
     brake.applied(WINDOW_RECORDS - 1)
-    with pytest.raises(Braked, match="it is bad"):
-        brake.check("it is bad")
+    with pytest.raises(Braked, match="the sink is broken"):
+        brake.check("the sink is broken")
 
 
-async def test_a_record_that_waits_to_be_set_aside_counts_once() -> None:
-    """A dead-letter topic that is away for an hour is waited for, like a sink."""
+async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> None:
+    """An outage of the dead-letter topic is retried like one of the sink."""
     bench = Bench(offsets=range(4))
     bench.runner = bench.a_runner(set_aside_max=1)
     bench.sink.rejects = {0}
     bench.dead_letters.away = 5
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(6):
         bench.clock.now += WAIT_S_MAX
         await bench.turn()
@@ -354,10 +354,10 @@ async def test_a_record_that_waits_to_be_set_aside_counts_once() -> None:
 
 
 async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
-    """A member that slept must not write what others have passed since."""
+    """A member that was suspended must not write records that others have applied since."""
     bench = Bench(offsets=range(4))
     bench.sink.failures = [Unavailable("down")]
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(5):
         await bench.runner.turn(bench.source)
     bench.clock.now += BATCH_AGE_S_MAX + 6
@@ -373,20 +373,20 @@ async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
     assert seen == [2]
 
 
-async def test_a_topic_that_begins_behind_the_sink_stops_the_consumer() -> None:
-    """Retention was quicker than the sink; going on would hide a loss."""
+async def test_a_topic_that_begins_after_the_sinks_position_stops_the_consumer() -> None:
+    """Retention was faster than the sink; to continue would hide a loss."""
     bench = Bench()
     bench.sink.expects[P0] = 4
     bench.topic.begins_at = 5
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(Stopped, match="retention deleted"):
         await bench.turn()
 
 
-async def test_what_another_member_wrote_and_retention_deleted_meanwhile_stops_nothing() -> None:
-    """The sink was asked before, the topic is read after that: it is asked again."""
+async def test_records_that_another_member_wrote_and_retention_deleted_do_not_stop() -> None:
+    """That happened after the sink was asked and before the fetch: the sink is asked again."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(20):
         await asyncio.sleep(0)
     assert bench.source.positions == {P0: 0}
@@ -396,43 +396,43 @@ async def test_what_another_member_wrote_and_retention_deleted_meanwhile_stops_n
 
 
 async def test_an_offset_that_the_topic_does_not_have_yet_stops_the_consumer() -> None:
-    """The topic was recreated, and is shorter; the sink says the same when it is asked again."""
+    """The topic was recreated, and is shorter."""
     bench = Bench()
     bench.sink.expects[P0] = 20
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(Stopped, match="at 20, but the topic ends at 10"):
         await bench.turn()
 
 
-async def test_the_last_record_is_recognized_where_the_topic_still_has_it() -> None:
-    """Another one in its place is another incarnation of the topic; a deleted one tells nothing."""
+async def test_the_last_record_is_compared_if_the_topic_still_has_it() -> None:
+    """Another record at its offset is of another topic; a deleted record proves nothing."""
     bench = Bench()
     bench.sink.expects[P0] = 4
     bench.sink.last[P0] = (3, "o" * 16, 3)
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
     deleted = Bench(offsets=range(4, 10))
     deleted.topic.begins_at = 4
     deleted.sink.expects[P0] = 4
     deleted.sink.last[P0] = (3, "x", 3)
-    deleted.give(P0)
+    deleted.assign(P0)
     await deleted.turn()
     assert deleted.sink.applied == {P0: [4, 5, 6, 7, 8, 9]}
     another = Bench()
     another.sink.expects[P0] = 4
     another.sink.last[P0] = (3, "x", 3)
-    another.give(P0)
+    another.assign(P0)
     with pytest.raises(Stopped, match="created again"):
         await another.turn()
     assert another.sink.applied == {}
 
 
-async def test_only_what_hangs_is_told_as_hanging() -> None:
-    """A loop that stands still, a handler that does not end; not a sink that is away."""
+async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
+    """Only a process that hangs should be restarted."""
     bench = Bench()
     bench.sink.failures = [Unavailable("down")] * 99
-    bench.give(P0)
+    bench.assign(P0)
     for _ in range(5):
         await bench.turn()
         assert bench.runner.hanging() is None
@@ -444,7 +444,7 @@ async def test_only_what_hangs_is_told_as_hanging() -> None:
         await asyncio.Event().wait()
 
     hung.sink.handle = never  # type: ignore[assignment,method-assign]
-    hung.give(P0)
+    hung.assign(P0)
     await hung.turn()
     hung.clock.now += HANDLE_S
     await hung.turn(1)
@@ -454,15 +454,15 @@ async def test_only_what_hangs_is_told_as_hanging() -> None:
     assert f"a write of {P0} has taken" in (hung.runner.hanging() or "")
 
 
-async def test_metrics_say_what_is_not_in_the_sink_and_how_old_it_is() -> None:
-    """From the receipt over HTTP on; a topic that ends in markers has no lag."""
+async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None:
+    """The age is since the receipt over HTTP; a topic that ends in markers has no lag."""
     bench = Bench(offsets=range(3))
     bench.topic.markers = 2
     received = time.time() - 100
-    told = (("ce_time", datetime.fromtimestamp(received, UTC).isoformat().encode()),)
-    bench.topic.records[P0] = [r._replace(headers=told) for r in bench.topic.records[P0]]
+    headers = (("ce_time", datetime.fromtimestamp(received, UTC).isoformat().encode()),)
+    bench.topic.records[P0] = [r._replace(headers=headers) for r in bench.topic.records[P0]]
     bench.sink.failures = [Unavailable("down")]
-    bench.give(P0)
+    bench.assign(P0)
     await bench.runner.turn(bench.source)
     assert _shown("consumer_lag_offsets") == 5
     await bench.turn(2)
@@ -478,34 +478,34 @@ async def test_metrics_say_what_is_not_in_the_sink_and_how_old_it_is() -> None:
 
 
 async def measured(bench: Bench) -> None:
-    """Let the time come at which the metrics tell how it is."""
+    """Do a turn that updates the metrics."""
     bench.clock.now += 2 * GAUGES_S
     await bench.runner.turn(bench.source)
 
 
 def _shown(metric: str) -> float:
-    """Return what a scrape would show."""
+    """Return the value that a scrape would show."""
     found = CONSUMER.get_sample_value(metric)
     assert found is not None
     return found
 
 
-async def test_what_the_last_owner_did_not_commit_is_committed_without_a_batch() -> None:
-    """Else an idle partition would seem to lag for as long as it is idle."""
+async def test_the_position_is_committed_on_assignment_if_the_last_owner_did_not() -> None:
+    """Otherwise an idle partition would seem to lag for as long as it is idle."""
     bench = Bench(offsets=range(5))
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.topic.committed[P0] = 3
-    bench.give(P0)
+    bench.assign(P0)
     await bench.runner.turn(bench.source)
     assert bench.topic.committed == {P0: 5}
 
 
 async def test_a_bug_crashes_with_nothing_committed() -> None:
-    """Retried, it would hide for ever."""
+    """A retry would hide the bug."""
     bench = Bench()
     bench.sink.failures = [ZeroDivisionError("bug")]
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(ZeroDivisionError):
         await bench.turn()
     assert bench.topic.committed == {}
@@ -513,17 +513,17 @@ async def test_a_bug_crashes_with_nothing_committed() -> None:
 
 @pytest.mark.parametrize("error", [KafkaError("of another cluster"), OSError("its own disk")])
 async def test_an_error_of_a_handler_does_not_pass_for_the_runtime_s_own(error: Exception) -> None:
-    """It would be waited out as Kafka's, or told without its place, as a port's."""
+    """Otherwise the process would wait for Kafka, or report an error of its port."""
     bench = Bench()
     bench.sink.failures = [error]
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(RuntimeError) as raised:
         await bench.turn()
     assert raised.value.__cause__ is error
 
 
 async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest() -> None:
-    """The next owner asks the sink only after the last write of this one."""
+    """The next owner asks the sink only after the last write of this member."""
     bench = Bench()
     entered, leave = asyncio.Event(), asyncio.Event()
     handle = bench.sink.handle
@@ -534,39 +534,39 @@ async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest()
         await handle(batch)
 
     bench.sink.handle = slow  # type: ignore[method-assign]
-    bench.give(P0)
+    bench.assign(P0)
     turning = asyncio.create_task(bench.turn())
     await entered.wait()
-    taking = asyncio.create_task(bench.runner.revoked())
+    revoking = asyncio.create_task(bench.runner.revoked())
     await asyncio.sleep(0)
-    assert not taking.done()
+    assert not revoking.done()
     leave.set()
-    await taking
+    await revoking
     await turning
-    # In the sink, but neither committed nor followed by another batch: the lease had ended.
+    # In the sink, but neither committed nor followed by another batch: the partition was revoked.
     assert (bench.sink.applied, bench.topic.committed) == ({P0: [0, 1, 2, 3]}, {})
 
 
-async def test_records_of_a_partition_that_was_not_placed_are_not_delivered() -> None:
-    """A fetch may be quicker than the question where the sink stands."""
+async def test_records_of_a_partition_that_is_not_assigned_are_not_delivered() -> None:
+    """A fetch may return records of a partition that was just revoked."""
     bench = Bench()
     bench.topic.records[P1] = [a_record(0)]
     bench.source.seek(P1, 0)
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert set(bench.sink.applied) == {P0}
 
 
-def test_a_partition_is_written_as_people_write_it() -> None:
-    """In logs and in the archive's paths."""
+def test_a_partition_is_shown_as_topic_and_number() -> None:
+    """Logs and the archive's paths use this form."""
     assert str(Partition("t", 3)) == "t/3"
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_bug() -> None:
-    """As of a client that was closed elsewhere; else the partition would stand still in silence."""
+async def test_a_cancellation_that_the_runner_did_not_cause_is_a_bug() -> None:
+    """Otherwise the partition would make no progress, and nothing would show it."""
     bench = Bench()
     bench.sink.failures = [asyncio.CancelledError()]  # type: ignore[list-item]  # no Exception
-    bench.give(P0)
+    bench.assign(P0)
     with pytest.raises(RuntimeError, match="CancelledError"):
         await bench.turn()
 
@@ -577,22 +577,22 @@ def another_topic(count: int) -> dict[Partition, list[Record]]:
 
 
 async def until_stopped(bench: Bench, *, seconds: float = 30) -> str:
-    """Return why it stopped, within the time that is promised."""
+    """Return the error with which the runner stops within the promised time."""
     until = bench.clock.now + seconds
     while bench.clock.now <= until:
         try:
             await bench.turn()
         except Stopped as stopped:
             return str(stopped)
-    raise AssertionError(f"after {seconds:g} s it goes on")
+    raise AssertionError(f"the runner has not stopped after {seconds:g} s")
 
 
 @pytest.mark.parametrize("count", [0, 5, 10, 40])
 async def test_a_topic_that_is_recreated_stops_an_idle_consumer(count: int) -> None:
-    """However many records it has by then; none of them is in the sink."""
+    """Whatever number of records it has by then; none of them is in the sink."""
     bench = Bench()
     bench.topic.id = "one"
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.topic_ids == {P0: "one"}
     bench.topic.recreate("two", another_topic(count))
@@ -602,11 +602,11 @@ async def test_a_topic_that_is_recreated_stops_an_idle_consumer(count: int) -> N
     assert bench.sink.applied == {P0: list(range(10))}
 
 
-async def test_a_batch_that_grows_for_long_does_not_hide_that_the_topic_is_another() -> None:
-    """As the archive's, which may be held for an hour."""
+async def test_a_topic_that_is_recreated_stops_a_consumer_whose_batch_still_grows() -> None:
+    """A batch of the archive may grow for an hour."""
     bench = Bench(offsets=range(3), limits=Limits(records=100, bytes=1 << 20, age_s=3600))
     bench.topic.id = "one"
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.topic.recreate("two", another_topic(3))
     assert "id two" in await until_stopped(bench)
@@ -614,10 +614,10 @@ async def test_a_batch_that_grows_for_long_does_not_hide_that_the_topic_is_anoth
 
 
 async def test_a_log_that_is_restored_and_has_grown_stops_the_consumer() -> None:
-    """The topic's id is the same, the record before the position is not."""
+    """The topic's id is the same, but the record before the position is not."""
     bench = Bench()
     bench.topic.id = "one"
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.topic.restore({P0: [a_record(o) for o in range(6)] + another_topic(40)[P0][6:]})
     assert "restored from an older copy" in await until_stopped(bench)
@@ -625,10 +625,10 @@ async def test_a_log_that_is_restored_and_has_grown_stops_the_consumer() -> None
 
 
 async def test_a_log_that_is_restored_and_ends_before_the_position_stops_the_consumer() -> None:
-    """Also where the last record is still there, and only the markers after it are not."""
+    """Even if the last record is still there, and only the markers after it are missing."""
     bench = Bench()
     bench.topic.markers = 3
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.expects == {P0: 13}
     bench.topic.markers = 1
@@ -636,10 +636,10 @@ async def test_a_log_that_is_restored_and_ends_before_the_position_stops_the_con
     assert "at 13, but the topic ends at 11" in await until_stopped(bench)
 
 
-async def test_a_broker_that_is_restarted_costs_nothing() -> None:
+async def test_a_restart_of_a_broker_does_not_stop_the_consumer() -> None:
     """The last record is compared again, and is the same."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     bench.topic.restarts += 1
     bench.topic.records[P0] += [a_record(offset) for offset in range(10, 14)]
@@ -648,10 +648,10 @@ async def test_a_broker_that_is_restarted_costs_nothing() -> None:
     assert bench.sink.applied == {P0: list(range(14))}
 
 
-async def test_a_batch_waits_until_kafka_tells_the_topics_id() -> None:
-    """The client may hold records of another topic."""
+async def test_a_batch_waits_until_kafka_returns_the_topics_id() -> None:
+    """The fetched records may be of another topic."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.runner.turn(bench.source)
     bench.topic.silent = True
     await bench.turn()
@@ -663,9 +663,9 @@ async def test_a_batch_waits_until_kafka_tells_the_topics_id() -> None:
 
 
 async def test_a_topic_id_is_adopted_with_the_record_before_the_position() -> None:
-    """A position without one is of a time when the broker reported none."""
+    """A position without an id was stored when the broker reported none."""
     bench = Bench()
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.topic_ids == {P0: None}
     bench.topic.id = "one"
@@ -676,16 +676,16 @@ async def test_a_topic_id_is_adopted_with_the_record_before_the_position() -> No
     assert bench.sink.applied == {P0: list(range(11))}
 
 
-async def test_a_topic_id_is_not_adopted_where_no_record_can_be_compared() -> None:
-    """Only once the position is after a record that can be."""
+async def test_a_topic_id_is_not_adopted_if_no_record_can_be_compared() -> None:
+    """The id is adopted later, with the next record that can be."""
     bench = Bench()
     bench.sink.expects[P0], bench.sink.last[P0] = 6, (5, "o" * 16, 5)
     bench.topic.id, bench.topic.begins_at = "one", 6
-    bench.give(P0)
+    bench.assign(P0)
     await bench.turn()
     assert bench.sink.topic_ids == {P0: None}
     assert bench.sink.applied == {P0: [6, 7, 8, 9]}
-    bench.give(P0)
+    bench.assign(P0)
     bench.topic.records[P0] += [a_record(10)]
     await bench.turn()
     assert bench.sink.topic_ids == {P0: "one"}
@@ -695,7 +695,7 @@ async def test_a_topic_id_is_not_adopted_where_no_record_can_be_compared() -> No
 async def test_of_two_pipelines_that_begin_on_one_sink_one_stops(
     ids: tuple[str | None, ...],
 ) -> None:
-    """Two clusters with topics of one name: the sink has the records of one of them alone."""
+    """Two clusters with topics of one name: the sink has only the records of one of them."""
     one, two = Bench(offsets=range(30)), Bench()
     two.topic.records = another_topic(30)
     two.sink = one.sink
@@ -703,7 +703,7 @@ async def test_of_two_pipelines_that_begin_on_one_sink_one_stops(
     one.topic.id, two.topic.id = ids
     running, stopped = [one, two], list[str]()
     for bench in running:
-        bench.give(P0)
+        bench.assign(P0)
     for _ in range(12):
         for bench in list(running):
             try:
