@@ -1,1 +1,1 @@
-"""Benchmarks of the product beside what one would write without it; bench/README.md has figures."""
+"""Benchmarks of the product and of what one would write without it; results: bench/README.md."""

@@ -1,4 +1,4 @@
-"""What the benchmarks' commands have in common."""
+"""Options and helpers that the benchmarks' commands share."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parent / "README.md"
 directory_option = click.option(
     "--directory",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Where all files lie meanwhile, for its disk; temporary files' without.",
+    help="Directory for all files of the run; default: the system's for temporary files.",
 )
 write_option = click.option(
     "--write", "writes", is_flag=True, help="Put the tables into bench/README.md."
@@ -27,7 +27,7 @@ write_option = click.option(
 
 @contextlib.contextmanager
 def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
-    """Yield a folder and a broker with our topics; neither is left afterwards."""
+    """Yield a directory and a broker with our topics; both are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="hookline-bench-", dir=directory) as made:
         where = Path(made)
         try:
@@ -40,18 +40,18 @@ def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
 
 
 def say(what: str) -> None:
-    """Tell people what happens."""
+    """Print a line of progress to stderr."""
     click.echo(what, err=True)
 
 
 def names(*known: str) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
-    """Return what reads names with commas between; all are meant where none is given."""
+    """Return a callback that parses names separated by commas; the default is all of `known`."""
 
     def read(_: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
         found = tuple(given.split(",")) if given else known
         if unknown := set(found) - set(known):
             raise click.BadParameter(
-                f"there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}",
+                f"unknown: {', '.join(sorted(unknown))} (known: {', '.join(known)})",
                 param=option,
             )
         return found
@@ -60,8 +60,8 @@ def names(*known: str) -> Callable[[click.Context, click.Parameter, str], tuple[
 
 
 def numbers(_: click.Context, option: click.Parameter, given: str) -> tuple[int, ...]:
-    """Read numbers with commas between."""
+    """Parse numbers separated by commas."""
     try:
         return tuple(map(int, given.split(",")))
     except ValueError:
-        raise click.BadParameter("must be numbers with commas between", param=option) from None
+        raise click.BadParameter("must be numbers separated by commas", param=option) from None

@@ -1,4 +1,4 @@
-"""What processes cost, as the kernel counts it."""
+"""Measure the CPU time and memory of processes, as the kernel counts them."""
 
 import os
 import time
@@ -9,7 +9,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class Watch:
-    """Counts the CPU of some groups of processes from its beginning on, and what is left of it."""
+    """Counts the CPU time of groups of processes from its creation on, and that of all others."""
 
     def __init__(self, *groups: Iterable[int]) -> None:
         self._groups = [*map(list, groups), [os.getpid()]]
@@ -19,7 +19,7 @@ class Watch:
         """
         Return the seconds of each group, and the share of the machine that others used.
 
-        Others are none of the groups, nor this process and its children that have ended.
+        Others are all processes but the groups, this process and its ended children.
         """
         *groups_s, busy_s, whole_s = (
             after - before for after, before in zip(self._now(), self._begun, strict=True)
@@ -37,13 +37,13 @@ def cpu_s(pids: Iterable[int]) -> float:
 
 
 def precise_cpu_s(pid: int) -> float:
-    """Return the same of one process without its ended children, to far less than a tick."""
-    # The number of another process's CPU clock, as clock_getcpuclockid(3) makes it on Linux.
+    """Return the CPU time of one process without its ended children, more precise than a tick."""
+    # The id of another process's CPU clock, computed as clock_getcpuclockid(3) does on Linux.
     return time.clock_gettime(~pid << 3 | 2)
 
 
 def machine_s() -> tuple[float, float]:
-    """Return the time that all cores were busy or taken away, and their whole time."""
+    """Return the time that all cores were busy or stolen, and their total time."""
     # user nice system idle iowait irq softirq steal; guests are in user already.
     ticks = [int(field) for field in Path("/proc/stat").read_text().split()[1:9]]
     idle = ticks[3] + ticks[4]
@@ -51,12 +51,12 @@ def machine_s() -> tuple[float, float]:
 
 
 def rss_mib_max(pids: Iterable[int]) -> float:
-    """Return the largest resident set that a process had so far; of several, their sum."""
+    """Return the sum of the largest resident sets that the processes had so far."""
     return sum(map(_peak_kib, pids)) / 1024
 
 
 def _ticks(pid: int) -> int:
-    # The command in parentheses may hold spaces; utime is the twelfth field behind it.
+    # The command in parentheses may hold spaces; utime is the twelfth field after it.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15]))
 
@@ -65,4 +65,4 @@ def _peak_kib(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1])
-    raise ProcessLookupError(f"process {pid} has no memory any more")
+    raise ProcessLookupError(f"process {pid} has ended: its memory cannot be read")

@@ -1,4 +1,4 @@
-"""What the figures were taken on: no name of it, no path on it."""
+"""Describe the machine of the measurements, without its name and without paths."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from ops.demo.embedded.jars import KAFKA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """One machine, as a reader needs to know it."""
+    """The properties of a machine that a reader of results needs."""
 
     cpu: str
     cores: int

@@ -1,4 +1,4 @@
-"""How many records readers see in Kafka, counted by reading them."""
+"""Count the records that readers see in Kafka, by reading them."""
 
 import asyncio
 import contextlib
@@ -12,21 +12,21 @@ from schemas.topics import CALLBACKS
 
 
 class Tail:
-    """Reads what came since the last look. Offsets are no count: transactions take some, too."""
+    """Reads the records since the last call. Offsets cannot count them: markers take some, too."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._offsets: dict[TopicPartition, int] = {}
 
     def skip(self) -> None:
-        """Let what is there count for nothing."""
+        """Skip the records that are there."""
         asyncio.run(self._skip())
 
     def count(self, expected: int, *, patience_s: float) -> tuple[int, int]:
         """
-        Return how many new records there are, and how many different ones.
+        Return the number of new records, and of different ones among them.
 
-        Waits for as many as expected, until none has come for `patience_s`.
+        Waits for the expected number, or until no record has come for `patience_s`.
         """
         count, seen = asyncio.run(self.read(expected, patience_s))
         return count, len(seen)
@@ -36,8 +36,8 @@ class Tail:
             self._offsets = await reader.end_offsets(list(reader.assignment()))
 
     async def read(self, expected: int, patience_s: float) -> tuple[int, set[int]]:
-        """Return how many new records there are, and the hash of each value; waits as `count`."""
-        # A hash of 64 bits is short of nothing here, and a body is long.
+        """Return the number of new records and the hash of each value; waits as `count` does."""
+        # A hash of 64 bits suffices here, and a body is long.
         count, seen = 0, set[int]()
         deadline = time.monotonic() + patience_s
         async with self._reader() as reader:

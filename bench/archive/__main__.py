@@ -1,4 +1,4 @@
-"""`python -m bench.archive`: this archive beside what one would write without it."""
+"""`python -m bench.archive`: measure this archive and what one would write without it."""
 
 import shutil
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SCENARIOS = ("sizes",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What was asked for. All readers are compared at `records`, this archive at all sizes."""
+    """The command's options. All readers are compared at `records`, this archive at all sizes."""
 
     only: tuple[str, ...]
     records: int
@@ -29,14 +29,14 @@ class Plan:
     sizes: tuple[int, ...]
 
     def readers(self, records: int) -> list[str]:
-        """Return who reads a topic of that size."""
+        """Return the readers of a topic of that size."""
         compared = [name for name in self.only if name in BY_NAME]
         return compared if records == self.records else ["hookline"]
 
 
 @dataclass(slots=True, kw_only=True)
 class Bench:
-    """The broker with one topic that grows, and a folder for the rest."""
+    """The broker with one topic that grows, and a directory for all other files."""
 
     plan: Plan
     directory: Path
@@ -45,7 +45,7 @@ class Bench:
     value_bytes: int = 0
 
     def run(self) -> Results:
-        """Measure all that was asked for."""
+        """Run all measurements of the plan."""
         plan = self.plan
         results = Results(records=plan.records)
         sizes = plan.sizes if "sizes" in plan.only else ()
@@ -84,15 +84,17 @@ class Bench:
     "--only",
     default="",
     callback=names(*BY_NAME, *SCENARIOS),
-    help=f"With commas between, of {', '.join((*BY_NAME, *SCENARIOS))}; all without.",
+    help=f"Some of {', '.join((*BY_NAME, *SCENARIOS))}, separated by commas; default: all.",
 )
-@click.option("--records", default=1_000_000, help="In the topic that all readers are compared on.")
-@click.option("--rounds", default=3, help="Every round measures every reader once.")
+@click.option(
+    "--records", default=1_000_000, help="Records in the topic on which all readers are compared."
+)
+@click.option("--rounds", default=3, help="Each round measures each reader once.")
 @click.option(
     "--sizes",
     default="10000,1000000,5000000",
     callback=numbers,
-    help="Of topics for this archive alone, with commas between.",
+    help="Sizes of topics for this archive alone, separated by commas.",
 )
 @directory_option
 @write_option

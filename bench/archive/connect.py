@@ -1,8 +1,8 @@
 """
-Kafka Connect's FileStreamSink as a process: values as lines of text, nothing else of a record.
+Start Kafka Connect's FileStreamSink as a process: it writes values as lines of text, nothing else.
 
 One standalone worker with one task. It commits offsets by the clock and truncates nothing after a
-crash, so lines are repeated then. Headers are handed on as bytes: Connect's default takes each one
+crash, so lines are repeated then. Headers are passed as bytes: Connect's default parses each one
 for a number, a date or a list if it can, for two thirds of all CPU, and this sink drops them.
 """
 
@@ -16,7 +16,7 @@ from schemas.topics import CALLBACKS
 
 LIST = Path(__file__).with_name("connect.jars")
 VALUES = "values.txt"
-# What Kafka's own start scripts give it.
+# The options of Kafka's own start scripts.
 _JAVA_OPTIONS = ("-server", "-Xms256M", "-Xmx2G", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20")
 _WORKER = """\
 bootstrap.servers={kafka}
@@ -43,7 +43,7 @@ def start(kafka: str, name: str, directory: Path) -> subprocess.Popen[bytes]:
     Start a worker that writes VALUES in `directory`; the file is there once its task runs.
 
     Raises:
-        Missing: the jars or the Java runtime are not to be had.
+        Missing: the jars or the Java runtime cannot be obtained.
     """
     listed = jars(LIST)
     worker, sink = directory / "worker.properties", directory / "sink.properties"

@@ -1,4 +1,4 @@
-"""What the archive's figures shall be, and whether they are."""
+"""The goals of the archive benchmark, compared with what was measured."""
 
 import itertools
 import math
@@ -11,13 +11,13 @@ from bench.ingress.goals import Goal, median
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """All that was measured in one run of the benchmark. Readers are compared at `records`."""
+    """The results of one run of the benchmark. Readers are compared at `records`."""
 
     records: int
     runs: list[Run] = field(default_factory=list)
 
     def of(self, reader: str, records: int | None = None) -> list[Run]:
-        """Return a reader's runs over so many records, a round each."""
+        """Return the runs of a reader on a topic of `records`, one for each round."""
         wanted = (reader, self.records if records is None else records)
         return [run for run in self.runs if (run.reader, run.records) == wanted]
 
@@ -36,7 +36,7 @@ def further_us(results: Results) -> dict[int, float]:
     """
     Return, by size, the CPU of each record that this size has more than the next smaller one.
 
-    What a process costs before its first record is in neither.
+    So the cost of a process before its first record does not count.
     """
     cpu_s = {
         size: median(results.of("hookline", size), lambda run: run.cpu_s) for size in results.sizes

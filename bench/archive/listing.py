@@ -31,7 +31,7 @@ HOUR = "2026-11-23T14"
 
 
 def fill(archive: Path, names: int) -> None:
-    """Make the names of a partition."""
+    """Create the names of a partition."""
     (archive / TOPIC / "0").mkdir(parents=True)
     linked = ""
     for at in range(names):

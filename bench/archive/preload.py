@@ -1,7 +1,7 @@
 """
-Fill the topic as forwarders would: `python -m bench.archive.preload` is one of them.
+Fill the topic as forwarders do: `python -m bench.archive.preload` is one of them.
 
-Transactions of as many rows as a forwarder carries, in batches with its codec, on its partitions.
+It sends transactions of a forwarder's size, in batches with its codec, to its partitions.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from schemas.settings import Shared
 from schemas.topics import CALLBACKS, record_bytes_max
 
 PRODUCERS = 3
-# Each producer sends these again and again, with new numbers: making them costs more than sending.
+# Each producer repeats these with new numbers, because making them costs more than sending them.
 DIFFERENT = 20_000
 STEP_RECORDS = 1_000_000
 STEP_S_MAX = 300.0
@@ -36,10 +36,10 @@ STEP_S_MAX = 300.0
 
 def preload(kafka: str, records: int, directory: Path, *, say: Callable[[str], None]) -> int:
     """
-    Add so many records to the topic; return the bytes of their values.
+    Add `records` records to the topic; return the bytes of their values.
 
     Raises:
-        NotStarted: they are not there in time.
+        NotStarted: a producer failed, or did not end in time.
     """
     done = value_bytes = 0
     while done < records:
@@ -99,7 +99,7 @@ async def _produce(kafka: str, records: int) -> int:
                 row = next(rows)
                 value_bytes += len(row.value)
                 headers = numbered(row.headers, origin, sequence)
-                # As the ingress chooses it; every message has a conversation.
+                # The ingress's choice; every message has a conversation.
                 batch = batches[crc32(row.key or b"") % CALLBACKS.partitions]
                 if not batch.append(key=row.key, value=row.value, timestamp=None, headers=headers):
                     raise AssertionError("a transaction's share does not fit into a batch")
@@ -116,9 +116,11 @@ async def _produce(kafka: str, records: int) -> int:
 @click.command()
 @click.option("--kafka", required=True)
 @click.option("--records", required=True, type=int)
-@click.option("--report", required=True, type=click.Path(path_type=Path), help="For value bytes.")
+@click.option(
+    "--report", required=True, type=click.Path(path_type=Path), help="File for the bytes of values."
+)
 def main(*, kafka: str, records: int, report: Path) -> None:
-    """Send so many records and write the bytes of their values."""
+    """Send `records` records and write the bytes of their values."""
     report.write_text(str(uvloop.run(_produce(kafka, records))))
 
 

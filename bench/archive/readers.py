@@ -1,4 +1,4 @@
-"""What is measured: this archive and its peers, each started as its documentation says."""
+"""The readers to measure: this archive and its peers, each started as its documentation says."""
 
 import subprocess
 import urllib.request
@@ -14,13 +14,13 @@ from ops.demo.embedded import child
 # The setting that says where the archive is, and the one that closes its last segments soon.
 WHERE = "ARCHIVE_URL"
 SEGMENT_AGE_S = 1
-# A question costs the archive some CPU, a look at a file costs nothing.
+# Reading the archive's metrics costs it some CPU; looking for a file costs nothing.
 ASK_S, LOOK_S = 0.1, 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one process has to read. `directory` is its own, for all that it writes."""
+    """The task of one process. `directory` is its own, for everything that it writes."""
 
     kafka: str
     records: int
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A reader's process. `begun`: it is about to ask Kafka. `ended`: all is read and written."""
+    """A reader's process. `begun`: before its first request to Kafka; `ended`: all is written."""
 
     process: subprocess.Popen[bytes]
     begun: Callable[[], bool]
@@ -40,7 +40,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reader:
-    """One way to read the topic. `keeps`: it is our archive, to be read back afterwards."""
+    """One way to read the topic. `keeps`: it is our archive, which is read back afterwards."""
 
     name: str
     start: Callable[[Task], Started]
@@ -56,7 +56,7 @@ def _hookline(task: Task) -> Started:
             WHERE: str(archive(task)),
             "ARCHIVE_SEGMENT_AGE_S": str(SEGMENT_AGE_S),
             "CONSUMER_ADMIN_PORT": str(port),
-            # The group remembers the round before, whose archive is not here.
+            # The group has offsets of the round before, whose archive is elsewhere.
             "CONSUMER_REBUILD": "true",
         },
         task.directory / "hookline.log",
@@ -70,7 +70,7 @@ def _hookline(task: Task) -> Started:
 
 
 def archive(task: Task) -> Path:
-    """Return where the archive is."""
+    """Return the directory of the archive."""
     return task.directory / "archive"
 
 
@@ -84,14 +84,14 @@ def _records(port: int) -> float:
 
 def _peer(*command: str) -> Callable[[Task], Started]:
     def started(task: Task) -> Started:
-        told = {
+        variables = {
             "KAFKA": task.kafka,
             "GROUP": task.directory.name,
             "RECORDS": str(task.records),
             "DIRECTORY": str(task.directory),
         }
         return Started(
-            process=start(command, told, task.directory / "peer.log"),
+            process=start(command, variables, task.directory / "peer.log"),
             begun=(task.directory / BEGUN).exists,
             ended=(task.directory / ENDED).exists,
         )

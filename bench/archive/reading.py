@@ -1,4 +1,4 @@
-"""One run of one reader over the whole topic, and what it cost."""
+"""Measure one run of one reader over the whole topic."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 START_S_MAX = 60.0
-# A reader that is slower than this has got stuck.
+# A reader that takes longer is stuck.
 RECORDS_PER_S_MIN = 2000
 
 
@@ -25,7 +25,7 @@ class Run:
     """
     One run. `cpu_s` is the reader's, `kafka_s` the broker's; `others` is a share of the machine.
 
-    `lines` are in the archive, `different` ones among them; None where it is not ours.
+    `lines`: in the archive; `different`: without repeats. None for a peer.
     """
 
     reader: str
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def wrong(self) -> int:
-        """Records that are not archived, and lines that are too many: the promise broken."""
+        """The number of missing records and surplus lines; any is a broken promise."""
         if self.lines is None or self.different is None:
             return 0
         return abs(self.records - self.different) + self.lines - self.different
@@ -68,10 +68,10 @@ class _Line(msgspec.Struct):
 
 def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
     """
-    Start a reader and measure it until all is read and written; it is gone on return.
+    Start a reader and measure it until all is read and written; it has ended on return.
 
     Raises:
-        NotStarted: it does not begin, or does not end.
+        NotStarted: the reader does not begin, or does not end.
     """
     task.directory.mkdir()
     started = reader.start(task)
@@ -84,9 +84,9 @@ def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
         (kafka_s, _), others = watch.used()
         rss_mib = rss_mib_max([pid])
     except child.NotStarted as fault:
-        # The folder will be gone when this is read.
+        # Include the log: its directory is deleted before a person could read it.
         said = "".join(path.read_text()[-1000:] for path in task.directory.glob("*.log"))
-        raise child.NotStarted(f"{reader.name}: {fault}; it said:\n{said}") from fault
+        raise child.NotStarted(f"{reader.name}: {fault}; its log:\n{said}") from fault
     finally:
         child.stop(started.process)
     lines, different = archived(archive(task)) if reader.keeps else (None, None)
@@ -105,31 +105,31 @@ def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
 
 def archived(directory: Path) -> tuple[int, int]:
     """
-    Return how many lines are in an archive, and how many different records they are.
+    Return the number of lines in an archive, and of different records among them.
 
-    As a reader sees them, with the product's own command, which verifies all checksums.
+    They are read with the product's own command, which verifies all checksums.
 
     Raises:
-        NotStarted: it cannot be read.
+        NotStarted: the archive cannot be read.
     """
     command = [sys.executable, "-m", "ops.cli", "archive", "cat", "--archive", str(directory)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as cat:  # noqa: S603 - our own
         assert cat.stdout is not None  # noqa: S101 - asked for
-        told = count(cat.stdout)
+        counted = count(cat.stdout)
     if cat.returncode != 0:
         raise child.NotStarted("the archive cannot be read")
-    return told
+    return counted
 
 
 def count(lines: Iterable[bytes]) -> tuple[int, int]:
-    """Return how many lines there are and how many different records, partitions in order."""
+    """Return the number of lines and of different records, partitions in order."""
     number = different = 0
     last: dict[int, int] = {}
     for number, line in enumerate(lines, 1):  # noqa: B007 - the last one is the count
-        told = msgspec.json.decode(line, type=_Line)
-        # What does not go up was there before.
-        if told.offset > last.get(told.partition, -1):
-            last[told.partition] = told.offset
+        record = msgspec.json.decode(line, type=_Line)
+        # A record whose offset is not higher is a repeat.
+        if record.offset > last.get(record.partition, -1):
+            last[record.partition] = record.offset
             different += 1
     return number, different
 
@@ -142,7 +142,7 @@ def _until(holds: Callable[[], bool], started: Started, does: str, timeout_s: fl
     deadline = _now() + timeout_s
     while not holds():
         if started.process.poll() is not None:
-            raise child.NotStarted("it ended")
+            raise child.NotStarted("the reader ended early")
         if _now() > deadline:
-            raise child.NotStarted(f"not within {timeout_s:.0f} s: it {does}")
+            raise child.NotStarted(f"not within {timeout_s:.0f} s: the reader {does}")
         time.sleep(started.look_s)

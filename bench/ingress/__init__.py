@@ -1,1 +1,1 @@
-"""Measure the ingress beside what one would write without it."""
+"""Measure the ingress and what one would write without it."""

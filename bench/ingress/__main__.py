@@ -1,4 +1,4 @@
-"""`python -m bench.ingress`: this ingress beside what one would write without it."""
+"""`python -m bench.ingress`: measure this ingress and what one would write without it."""
 
 import importlib.util
 import logging
@@ -26,7 +26,7 @@ UNDER_FAULTS = ("hookline", "aiohttp_awaiting", "fastapi_fire_and_forget")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What was asked for. A rate of 0 is half of what `hookline` answers in this run."""
+    """The command's options. A rate of 0 is half of what `hookline` answers in this run."""
 
     only: tuple[str, ...]
     connections: tuple[int, ...]
@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """The broker that everything is measured on, and a folder for the rest."""
+    """The broker of all measurements, and a directory for all other files."""
 
     plan: Plan
     directory: Path
@@ -47,7 +47,7 @@ class Bench:
     tail: Tail
 
     def run(self) -> Results:
-        """Measure all that was asked for."""
+        """Run all measurements of the plan."""
         results = Results()
         for number in range(self.plan.rounds):
             for name in self.plan.only:
@@ -124,14 +124,18 @@ class Bench:
     "--only",
     default="",
     callback=names(*BY_NAME, *SCENARIOS),
-    help=f"With commas between, of {', '.join((*BY_NAME, *SCENARIOS))}; all without.",
+    help=f"Some of {', '.join((*BY_NAME, *SCENARIOS))}, separated by commas; default: all.",
 )
-@click.option("--connections", default="1,64,256", callback=numbers, help="With commas between.")
-@click.option("--rounds", default=3, help="Every round measures everything once.")
-@click.option("--seconds", "seconds", default=5.0, help="Of one measured run.")
-@click.option("--warm-up", "warm_up_s", default=1.0, help="Seconds of load before each.")
+@click.option(
+    "--connections", default="1,64,256", callback=numbers, help="Numbers, separated by commas."
+)
+@click.option("--rounds", default=3, help="Each round measures everything once.")
+@click.option("--seconds", "seconds", default=5.0, help="Length of one measured run.")
+@click.option("--warm-up", "warm_up_s", default=1.0, help="Seconds of load before each run.")
 @click.option("--outage", "outage_s", default=20.0, help="Seconds without Kafka.")
-@click.option("--rate", default=0.0, help="Half load, requests/s; 0: half of hookline's here.")
+@click.option(
+    "--rate", default=0.0, help="Half load, in requests/s; 0: half of what hookline answers here."
+)
 @directory_option
 @write_option
 def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
@@ -142,7 +146,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     """
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     _check(plan)
-    # What clients meet while Kafka is down on purpose is no news.
+    # Kafka is killed on purpose, so the clients' errors are expected.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
     with broker(directory) as (where, kafka):
         bench = Bench(plan=plan, directory=where, kafka=kafka, tail=Tail(kafka.address))

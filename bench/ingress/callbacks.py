@@ -1,8 +1,8 @@
 """
-Callbacks as bytes of HTTP, cheap to make: each differs from all others.
+Make callbacks as bytes of HTTP, cheaply; each differs from all others.
 
-Texts, URLs and lengths come from templates that are made once. What differs in every request
-(accounts, numbers, times) has a fixed width, so Content-Length is known beforehand.
+Texts, URLs and lengths come from templates that are made once. The parts that differ in
+every request (accounts, numbers, times) have a fixed width, so Content-Length is known beforehand.
 """
 
 import random
@@ -18,12 +18,12 @@ ACCOUNTS = 20_000
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI")
 WORDS = "red packet see you at the station 好的 收到 👍 did you eat yet on my way ¿qué tal?".split()  # noqa: SIM905 - a sentence reads better
 
-# The width of each number is the width of every value that fills it.
+# Each placeholder has the width of the values that replace it.
 _FILLED = (b"user00000", b"user00000", 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**12)
 
 
 def requests(seed: int) -> Iterator[bytes]:
-    """Yield whole POST requests without end; no two have the same body, whatever the seed."""
+    """Yield complete POST requests without end; no two have the same body, whatever the seed."""
     chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
     templates = [_template(chance) for _ in range(TEMPLATES)]
     accounts = [b"user%05d" % number for number in range(ACCOUNTS)]
@@ -49,7 +49,7 @@ def requests(seed: int) -> Iterator[bytes]:
 
 
 def record(request: bytes) -> OutgoingRecord:
-    """Return the record that the ingress makes of a request, but for its number."""
+    """Return the record that the ingress makes of a request, without its sequence."""
     head, _, body = request.partition(b"\r\n\r\n")
     query = parse_qs(urlsplit(head.split(b" ")[1].decode()).query)
     return callback_record(

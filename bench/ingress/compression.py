@@ -1,4 +1,4 @@
-"""What each codec costs the forwarder, and leaves to be stored: batches as it builds them."""
+"""Measure the CPU time and the size of the forwarder's batches with each codec."""
 
 import itertools
 import statistics
@@ -26,7 +26,7 @@ CODECS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compressed:
-    """One codec: CPU to build batches, and their bytes, a record."""
+    """One codec: CPU time and bytes of the batches, per record."""
 
     codec: str
     cpu_us: float

@@ -1,4 +1,4 @@
-"""One keep-alive connection of the load generator, and what its answers mean."""
+"""One keep-alive connection of the load generator, and the meaning of its answers."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,7 +21,7 @@ class Connection(asyncio.Protocol):
         self._part = b""
 
     async def connect(self) -> None:
-        """Return when connected. A server that is not there is tried again."""
+        """Return when connected; retry while the server does not listen."""
         while self.transport is None:
             try:
                 await asyncio.get_running_loop().create_connection(
@@ -31,29 +31,29 @@ class Connection(asyncio.Protocol):
                 await asyncio.sleep(RETRY_S)
 
     def send(self, request: bytes, due_at: float) -> None:
-        """Send a request that was due at a time, now or before."""
+        """Send a request that was due at `due_at`, now or earlier."""
         assert self.transport is not None  # noqa: S101 - the caller looked
         self.due_at = due_at
         self.transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to write to."""
-        # uvloop's transports are of no class of asyncio's.
+        """Keep the transport."""
+        # uvloop's transports do not inherit from asyncio's classes.
         self.transport, self._part = cast("asyncio.Transport", transport), b""
 
     def data_received(self, data: bytes) -> None:
-        """Hand on a whole answer; keep a part of one."""
+        """Report a complete answer; keep a part of one."""
         answer = self._part + data if self._part else data
         self._part = b"" if self._answered(self, answer) else answer
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Be no connection any more."""
+        """Note that the connection is closed."""
         del exc
         self.transport = None
 
 
 def outcome_of(answer: bytes) -> str:
-    """Return "OK" for the protocol's OK, else what came instead; "" if the answer is not whole."""
+    """Return "OK" for the protocol's OK, else the answer; "" if the answer is incomplete."""
     head, found, body = answer.partition(b"\r\n\r\n")
     if not found:
         return ""

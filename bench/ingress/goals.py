@@ -1,4 +1,4 @@
-"""What the figures shall be, and whether they are."""
+"""The goals of the ingress benchmark, compared with what was measured."""
 
 import math
 import statistics
@@ -12,7 +12,7 @@ from bench.ingress.load import Report
 from bench.ingress.measure import Figures
 from bench.ingress.outage import HalfLoad, Outage
 
-# At so many connections servers are compared.
+# The number of connections at which servers are compared.
 CONNECTIONS = 64
 OURS = ("hookline", "hookline_2")
 
@@ -21,7 +21,7 @@ Run = TypeVar("Run")
 
 @dataclass(slots=True, kw_only=True)
 class Results:
-    """All that was measured in one run of the benchmark."""
+    """The results of one run of the benchmark."""
 
     closed: list[Figures] = field(default_factory=list)
     half_load: list[HalfLoad] = field(default_factory=list)
@@ -31,14 +31,14 @@ class Results:
     faults: list[Faults] = field(default_factory=list)
 
     def of(self, server: str, connections: int) -> list[Figures]:
-        """Return a server's runs at so many connections, a round each."""
+        """Return a server's runs with that number of connections, one for each round."""
         return [
             each for each in self.closed if (each.server, each.connections) == (server, connections)
         ]
 
     @property
     def missing(self) -> int:
-        """OKs of this ingress that are not in Kafka: the promise broken."""
+        """The number of OKs of this ingress that are not in Kafka; any is a broken promise."""
         runs = [run for run in self.closed if run.server in OURS]
         runs += [run for half in self.half_load for run in (half.up, half.down)]
         lost = sum(run.lost for run in self.faults if run.server in OURS)
@@ -47,7 +47,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goal:
-    """One goal and what was measured in its unit; NaN where it was not measured."""
+    """One goal and the measured value in its unit; NaN if it was not measured."""
 
     what: str
     bound: float
@@ -57,14 +57,14 @@ class Goal:
 
     @property
     def met(self) -> bool | None:
-        """None if nobody knows."""
+        """Whether the goal is met; None if it was not measured."""
         if math.isnan(self.measured):
             return None
         return self.measured <= self.bound if self.at_most else self.measured >= self.bound
 
 
 def median(runs: Sequence[Run], figure: Callable[[Run], float]) -> float:
-    """Return the median of a figure over rounds; NaN without any."""
+    """Return the median of a value over all rounds; NaN if there are none."""
     return statistics.median(map(figure, runs)) if runs else math.nan
 
 

@@ -22,17 +22,17 @@ from bench.ingress.callbacks import requests
 from bench.ingress.connection import Connection, outcome_of
 from schemas.process import stop_on_signals
 
-# The protocol's (§1), not adjustable at the sender.
+# The sender's time-out (protocol §1), which cannot be adjusted.
 ANSWER_S_MAX = 2.0
-# What is due within one turn of this clock is sent at once; libuv has no finer one.
+# Requests that are due within one tick of this clock are sent together; libuv has no finer clock.
 TICK_S = 0.001
 SWEEP_S = 0.05
-# A server that is gone for so long ends the run: there is nothing to measure.
+# A server that is unreachable for this time ends the run.
 CONNECT_S_MAX = 10.0
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back. Every answer but the protocol's OK under HTTP 200 stands in `others`."""
+    """The answers. `others` counts every answer except the protocol's OK with HTTP status 200."""
 
     ok: int
     others: dict[str, int]
@@ -60,7 +60,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load:
-    """One run against some ports of the loopback."""
+    """One run against ports of the loopback interface."""
 
     def __init__(self, ports: tuple[int, ...], *, connections: int, rate: float) -> None:
         self._rate = rate
@@ -69,7 +69,7 @@ class Load:
             Connection(ports[number % len(ports)], self._answered) for number in range(connections)
         ]
         self._idle: deque[Connection] = deque()
-        # When requests were due that no connection was free for.
+        # Due times of requests that found no free connection.
         self._due: deque[float] = deque()
         self._sending = True
         self._known: dict[bytes, str] = {}
@@ -79,7 +79,7 @@ class Load:
         self._last_answer_at = 0.0
 
     async def run(self, seconds: float, stop: asyncio.Event) -> Report:
-        """Send for so long or until `stop`, wait for the last answers, and report."""
+        """Send for the given time or until `stop`, wait for the last answers, and report."""
         await asyncio.gather(*(connection.connect() for connection in self._connections))
         begun, cpu_begun = time.perf_counter(), time.process_time()
         for connection in self._connections:
@@ -114,7 +114,7 @@ class Load:
             outcome = outcome_of(answer)
             if not outcome:
                 return False
-            # The header Date makes one more of these every second.
+            # The header Date adds a new answer every second.
             self._known[answer] = outcome
         self._last_answer_at = time.perf_counter()
         self._answers[outcome] += 1
@@ -140,7 +140,7 @@ class Load:
             await asyncio.sleep(TICK_S)
 
     async def _sweep(self) -> None:
-        """Give up what waits too long, and connect what was cut off, anew."""
+        """Give up requests that wait too long, and reconnect closed connections."""
         while True:
             too_old = time.perf_counter() - ANSWER_S_MAX
             while self._due and self._due[0] < too_old:
@@ -175,19 +175,26 @@ class Load:
 
 
 @click.command()
-@click.option("--port", "ports", type=int, multiple=True, required=True, help="Of the loopback.")
+@click.option(
+    "--port",
+    "ports",
+    type=int,
+    multiple=True,
+    required=True,
+    help="Port on the loopback interface.",
+)
 @click.option("--connections", default=64, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True)
-@click.option("--rate", default=0.0, help="Requests a second; without, as fast as answers come.")
+@click.option("--rate", default=0.0, help="Requests per second; default: as fast as answers come.")
 @click.option("--report", type=click.Path(path_type=Path), required=True, help="File for JSON.")
 def main(
     *, ports: tuple[int, ...], connections: int, seconds: float, rate: float, report: Path
 ) -> None:
-    """Send callbacks and write what came back. SIGTERM ends the run early, with its report."""
+    """Send callbacks and write a report of the answers, also if SIGTERM ends the run early."""
 
     async def run() -> Report:
         load = Load(ports, connections=connections, rate=rate)
-        # No answer shall look slow because of this process's own housekeeping.
+        # Garbage collections of this process must not make answers look slow.
         gc.collect()
         gc.disable()
         return await load.run(seconds, stop_on_signals())

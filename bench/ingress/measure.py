@@ -1,4 +1,4 @@
-"""One run of load against one server, and what it cost."""
+"""Measure one run of load against one server."""
 
 import contextlib
 import subprocess
@@ -16,14 +16,14 @@ from bench.topic import Tail
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
-# To start the generator, and to wait for the last answers.
+# Time to start the generator, and to wait for the last answers.
 GENERATOR_S = 30.0
 RECORDS_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What to send. Without a rate: as fast as answers come."""
+    """The load of one run. Without a rate: as fast as answers come."""
 
     connections: int
     seconds: float
@@ -32,7 +32,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """CPU of a run until all of it is in Kafka, a request; `others` is a share of the machine."""
+    """CPU time per request until all of the run is in Kafka; `others` is a share of the machine."""
 
     server_us: float
     load_us: float
@@ -42,7 +42,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One run. `records` in Kafka, `different` ones among them; None where nothing is stored."""
+    """One run. `records`: in Kafka; `different`: without repeats. None if nothing is stored."""
 
     server: str
     connections: int
@@ -54,13 +54,13 @@ class Figures:
 
     @property
     def missing(self) -> int:
-        """OKs that are not in Kafka."""
+        """The number of OKs that are not in Kafka."""
         return 0 if self.different is None else max(self.report.ok - self.different, 0)
 
 
 @contextlib.contextmanager
 def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield the generator's process while it runs; it has written `report` afterwards."""
+    """Yield the generator's process while it runs; afterwards `report` is written."""
     ports = [f"--port={port}" for port in running.ports]
     process = child.start(
         [
@@ -85,7 +85,7 @@ def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.P
 
 
 def send(load: Load, running: Running) -> Report:
-    """Send all of it, and return what came back."""
+    """Send the load and return the generator's report."""
     path = running.directory / "load.json"
     with loading(load, running, path):
         pass
@@ -93,19 +93,19 @@ def send(load: Load, running: Running) -> Report:
 
 
 def reported(path: Path) -> Report:
-    """Return what a generator wrote."""
+    """Return the report that a generator wrote."""
     return msgspec.json.decode(path.read_bytes(), type=Report)
 
 
 class Meter:
-    """Counts CPU from its beginning to `cost`."""
+    """Counts CPU time from its creation to `cost`."""
 
     def __init__(self, running: Running, kafka: EmbeddedKafka) -> None:
         self._watch = Watch(running.pids, broker_pids(kafka))
 
     def cost(self, report: Report) -> Cost:
-        """Return what was used, for each answer; call it when the generator's process is reaped."""
-        # The generator counts with this process, whose child it was.
+        """Return the CPU time per answer; call it after the generator's process has been reaped."""
+        # The generator's time is counted with this process, its parent.
         (server_s, kafka_s), others = self._watch.used()
         an_answer_us = 1e6 / max(report.answered, 1)
         return Cost(
@@ -125,7 +125,7 @@ def broker_pids(kafka: EmbeddedKafka) -> list[int]:
 def measure(
     load: Load, running: Running, *, kafka: EmbeddedKafka, tail: Tail, warm_up_s: float
 ) -> Figures:
-    """Warm up, wait until nothing is left of that, then measure one run to its end in Kafka."""
+    """Warm up until all of that is in Kafka, then measure one run until all of it is in Kafka."""
     if warm_up_s:
         send(
             Load(connections=load.connections, seconds=warm_up_s, rate=load.rate),

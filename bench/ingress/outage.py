@@ -1,4 +1,4 @@
-"""This ingress while Kafka is down, at half of the load that it can take."""
+"""Measure this ingress while Kafka is down, at half of its maximal load."""
 
 import time
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ from bench.ingress.servers import Server, running
 from bench.topic import Tail
 from ops.demo.embedded.kafka import EmbeddedKafka
 
-# A spool whose oldest row is no older holds what comes in while a transaction runs, no backlog.
+# If its oldest row is younger, a spool holds only what arrived during the last transaction.
 CAUGHT_UP_S = 0.5
 LOOK_S = 0.05
-# The generator sends on for so long after the outage; who has not caught up then, does not.
+# After the outage the generator sends for at most this time; catching up must end within it.
 PATIENCE_S_MIN = 60.0
 
 
@@ -38,7 +38,7 @@ class HalfLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outage:
-    """A process that starts while Kafka is down, under load throughout. None: not caught up."""
+    """A process that starts while Kafka is down, under load; `caught_up_s` None: it did not."""
 
     rate: float
     outage_s: float
@@ -51,7 +51,7 @@ class Outage:
 
     @property
     def missing(self) -> int:
-        """OKs that are not in Kafka."""
+        """The number of OKs that are not in Kafka."""
         return max(self.report.ok - self.different, 0)
 
 
@@ -64,7 +64,7 @@ def half_load(
     tail: Tail,
     warm_up_s: float,
 ) -> HalfLoad:
-    """Measure with Kafka, then kill it and measure without; it is up again on return."""
+    """Measure with Kafka, then kill Kafka and measure without it; it is up again on return."""
     with running(server, kafka.address, directory) as up:
         with_kafka = measure(load, up, kafka=kafka, tail=tail, warm_up_s=warm_up_s)
         tail.skip()

@@ -1,4 +1,4 @@
-"""What is measured: this ingress and its peers, each started as its documentation says."""
+"""The servers to measure: this ingress and its peers, each started as its documentation says."""
 
 import contextlib
 import os
@@ -18,20 +18,20 @@ from ops.demo.embedded import child
 from ops.demo.stack import PREFIXES
 
 READY_S_MAX = 60.0
-# A producer that does not say what it still holds is given this time after the last answer.
+# A producer does not report what it still holds, so it gets this time after the last answer.
 PEER_SETTLES_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One way to receive callbacks. `stores`: what it answers OK shall be in Kafka."""
+    """One way to receive callbacks. `stores`: what it answers OK must be in Kafka."""
 
     name: str
     does: str
     command: Sequence[str]
     stores: bool = True
     processes: int = 1
-    # Where others are measured at several numbers of them; none: like the others.
+    # The numbers of connections to measure at; empty: the same as the others.
     connections: tuple[int, ...] = ()
 
     @property
@@ -41,7 +41,7 @@ class Server:
 
 
 class Status(msgspec.Struct, frozen=True):
-    """Of what an ingress says of itself."""
+    """Some fields of an ingress's `/status`."""
 
     last_sequence: int
     forwarded: int
@@ -50,13 +50,13 @@ class Status(msgspec.Struct, frozen=True):
 
     @property
     def drained(self) -> bool:
-        """Whether all it stored is in Kafka."""
+        """Whether everything that it stored is in Kafka."""
         return self.kafka_connected and self.forwarded == self.last_sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that takes callbacks at its ports."""
+    """A server that accepts callbacks at its ports."""
 
     server: Server
     directory: Path
@@ -65,11 +65,11 @@ class Running:
     pids: tuple[int, ...]
 
     def statuses(self) -> list[Status]:
-        """Ask every process of ours."""
+        """Return the status of each process of ours."""
         return [status(port) for port in self.admin_ports]
 
     def settle(self, timeout_s: float = 120.0) -> None:
-        """Return when everything that was answered OK is on its way out of the process."""
+        """Return when everything that was answered OK has left the process."""
         if not self.admin_ports:
             time.sleep(PEER_SETTLES_S)
             return
@@ -127,12 +127,12 @@ BY_NAME = {server.name: server for server in SERVERS}
 @contextlib.contextmanager
 def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
     """
-    Yield a server that takes callbacks; none of its processes is left afterwards.
+    Yield a server that accepts callbacks; all of its processes have ended afterwards.
 
     `directory` is made, for its logs and spools.
 
     Raises:
-        NotStarted: it does not come up.
+        NotStarted: the server does not start.
     """
     directory.mkdir()
     processes: list[subprocess.Popen[bytes]] = []
@@ -155,8 +155,8 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
 def start(
     command: Sequence[str], variables: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start a Python module with its arguments; of the product's settings it has `variables`."""
-    # What the person's shell has set for other Hookline processes is not for these.
+    """Start a Python module with its arguments; `variables` are its only Hookline settings."""
+    # Variables that the user's shell has set for other Hookline processes must not reach these.
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     return child.start([sys.executable, "-m", *command], log=log, env=env | dict(variables))
 
@@ -186,13 +186,13 @@ def status(port: int) -> Status:
 
 def until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) -> None:
     """
-    Return when it holds.
+    Return when the condition holds.
 
     Raises:
-        NotStarted: it does not within the time; the text says what was waited for.
+        NotStarted: it does not hold within the time; the text names the condition.
     """
     deadline = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > deadline:
-            raise child.NotStarted(f"not within {timeout_s:g} s: {what}")
+            raise child.NotStarted(f"{what}: not within {timeout_s:g} s")
         time.sleep(0.05)

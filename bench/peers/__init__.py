@@ -1,1 +1,1 @@
-"""What one would write without Hookline, each as well as it can be; none imports the product."""
+"""Code that the peers of both benchmarks share; no peer imports the product."""

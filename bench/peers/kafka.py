@@ -1,4 +1,4 @@
-"""The producer that the peers share, as aiokafka's documentation has it for nothing lost."""
+"""The producer of all peers, with the settings that aiokafka documents against loss."""
 
 import os
 
@@ -10,7 +10,7 @@ OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 
 
 def producer() -> AIOKafkaProducer:
-    """Return a producer that has every record acknowledged by all replicas, and once."""
+    """Return an idempotent producer whose records are acknowledged by all replicas."""
     return AIOKafkaProducer(
         bootstrap_servers=os.environ["KAFKA"],
         enable_idempotence=True,
@@ -20,5 +20,5 @@ def producer() -> AIOKafkaProducer:
 
 
 def key(sender: str, recipient: str) -> bytes:
-    """Return what keeps a conversation in one partition, and so in order."""
+    """Return a key that keeps a conversation in one partition, and so in order."""
     return "|".join(sorted((sender, recipient))).encode()

@@ -1,1 +1,1 @@
-"""What one would write in place of the archive, each as well as it can be."""
+"""Readers that one would write instead of the archive, each written as well as possible."""

@@ -1,4 +1,4 @@
-"""The ceiling: aiokafka that counts what it reads, `default` as it comes or `tamed`."""
+"""The upper limit: count records with aiokafka, with its defaults (`default`) or `tamed`."""
 
 import gc
 import sys
@@ -9,17 +9,17 @@ from aiokafka import ConsumerRecord, TopicPartition
 from bench.archive.peers.reading import run
 
 FETCH_BYTES = 256 << 10
-# High, but finite: what is cyclic is still found.
+# High, but finite: cycles are still collected.
 THRESHOLDS = (50_000, 50, 50)
 
 
 def count(_: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
-    """Look at no record."""
+    """Return the number of records without reading any."""
     len(records)
 
 
 def main() -> None:
-    """Read; tamed, with small fetches and a garbage collector that seldom looks."""
+    """Read the topic; if tamed, with small fetches and rare garbage collections."""
     if sys.argv[1] == "tamed":
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)

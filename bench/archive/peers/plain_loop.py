@@ -1,8 +1,8 @@
 """
-The loop that one writes at first: lines of JSON into one zstd stream a partition, auto-commit.
+The loop that one writes first: JSON lines into one zstd stream per partition, auto-commit.
 
-Without any guarantee: offsets are committed by the clock, so a crash loses lines or repeats them,
-and what it leaves of a stream may not be readable.
+It has no guarantee: offsets are committed by the clock, so a crash loses or repeats lines,
+and may leave an unreadable stream.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ LEVEL = 3
 
 
 def line(record: ConsumerRecord[bytes, bytes]) -> bytes:
-    """Return all that Kafka says of a record."""
+    """Return all fields of a record."""
     return orjson.dumps(
         {
             "topic": record.topic,

@@ -1,8 +1,8 @@
 """
-How the reading peers are run.
+Run a reading peer, configured by the environment.
 
-Told by the environment: KAFKA, GROUP, RECORDS (how many to read) and DIRECTORY, for what they write
-and for two files that say how far they are: BEGUN before Kafka is asked for anything, ENDED when
+KAFKA, GROUP, RECORDS (the number to read) and DIRECTORY, for the output of the peer
+and for two files that show its progress: BEGUN before the first request to Kafka, ENDED when
 all is read and written.
 """
 
@@ -46,5 +46,5 @@ async def _run(take: Take, end: Callable[[], None], options: dict[str, Any]) -> 
             left -= len(records)
     end()
     (directory / ENDED).touch()
-    # Who measures wants to see how large the process has become.
+    # The measuring process reads afterwards how much memory this process used.
     await asyncio.Event().wait()

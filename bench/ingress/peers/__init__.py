@@ -1,1 +1,1 @@
-"""What one would write in place of the ingress, each as well as it can be."""
+"""Servers that one would write instead of the ingress, each written as well as possible."""

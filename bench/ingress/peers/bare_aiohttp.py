@@ -1,4 +1,4 @@
-"""The ceiling: aiohttp that reads the body, stores nothing and answers OK."""
+"""The upper limit: aiohttp that reads the body, stores nothing and answers OK."""
 
 from aiohttp import web
 

@@ -1,4 +1,4 @@
-"""What the FastAPI peers share: the shapes that they take and give, and one producer."""
+"""The models of requests and answers that the FastAPI peers share, and their producer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +10,14 @@ from bench.peers.kafka import producer
 
 
 class Callback(BaseModel):
-    """What the key needs of a callback."""
+    """The fields of a callback that the key needs."""
 
     sender: str = Field(alias="From_Account")
     recipient: str = Field(alias="To_Account")
 
 
 class Answer(BaseModel):
-    """What the sender wants to read."""
+    """The answer that the sender expects."""
 
     status: str = Field(default="OK", alias="ActionStatus")
     info: str = Field(default="", alias="ErrorInfo")

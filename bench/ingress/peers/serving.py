@@ -1,4 +1,4 @@
-"""How the aiohttp peers serve: on uvloop, without an access log."""
+"""Serve an aiohttp peer on uvloop, without an access log."""
 
 import os
 
