@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Traffic:
-    """What is going on at the public port; all its connections share this."""
+    """The open connections of the public port, and counts of its requests; they all share it."""
 
     # The number of open connections.
     open: int = 0

@@ -112,7 +112,8 @@ class Intake:
 
         Returns False if the disk hangs: the thread still uses the spool, which stays open.
         """
-        self._is_stuck = not await self._commits.stop()
+        if not self._is_stuck:
+            self._is_stuck = not await self._commits.stop()
         return not self._is_stuck
 
     def close(self) -> None:

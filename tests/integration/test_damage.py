@@ -95,9 +95,11 @@ def test_two_hundred_damaged_spools_give_no_wrong_row_and_no_crash_loop(
             code = process.exitcode
             if code in (0, 10, 11):
                 break
-        said = {0: "unharmed", 10: "moved aside", 11: "quarantined"}.get(code or 0, f"ended {code}")
-        came[said] = came.get(said, 0) + 1
-        assert code in (0, 10, 11), f"trial {trial}: {said}"
+        outcome = {0: "unharmed", 10: "moved aside", 11: "quarantined"}.get(
+            code or 0, f"ended {code}"
+        )
+        came[outcome] = came.get(outcome, 0) + 1
+        assert code in (0, 10, 11), f"trial {trial}: {outcome}"
         shutil.rmtree(directory)
     with capsys.disabled():
         print(f"\n{TRIALS} damaged spools: {came}")  # noqa: T201

@@ -91,7 +91,7 @@ async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
     [[*RECORDS, GROUP], RECORDS, RECORDS[:3], [GROUP], [*RECORDS[:3], GROUP], []],
     ids=["all", "records", "some records", "the cursor", "some and the cursor", "nothing"],
 )
-async def test_what_a_transaction_left_open_is_ended_as_the_transaction_was(
+async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     careless_kafka: str, tmp_path: Path, forgotten: list[Any], ended: str
 ) -> None:
     """Whichever part was forgotten, and however the coordinator had decided."""
@@ -106,7 +106,7 @@ async def test_what_a_transaction_left_open_is_ended_as_the_transaction_was(
     assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
 
 
-async def test_an_end_during_which_a_broker_went_away_is_not_believed(
+async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
     careless_kafka: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

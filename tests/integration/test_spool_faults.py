@@ -1,7 +1,7 @@
 """
 The machine of tests/property/test_spool.py, many more runs, and on spools with a bug.
 
-RUNS says how many runs; what happened in them is printed.
+The environment variable RUNS is the number of runs; the test prints counts of what happened.
 """
 
 import os

@@ -25,7 +25,7 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
 
 
 def test_a_line_is_short_and_shows_no_complete_sign() -> None:
-    """Whatever a peer writes into its URL."""
+    """A peer may write anything into its URL."""
     sign = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
     for url in (f"/?Sign={sign}&x=1", f"/?x=1&sign={sign}", f"/?SIGN%3D{sign}", f"/Sign={sign}"):
         assert sign[:6] in shown(url)

@@ -52,7 +52,7 @@ FAULTS = st.none() | st.builds(
 
 @dataclass
 class Model:
-    """What the file must hold, rows by number."""
+    """The expected content of the file, rows by number."""
 
     base: int = 0
     first: int = 1
@@ -485,7 +485,9 @@ class SpoolMachine(RuleBasedStateMachine):
         except Broken:
             return False
         if is_older:
-            assert self.was_put_back, "a spool that nobody put back has an older state"
+            assert self.was_put_back, (
+                "the spool is taken for an older copy, but no copy was put back"
+            )
             self.counts["found to be older"] += 1
             self._start_new_origin(None)
             return False
