@@ -47,6 +47,7 @@ def test_what_the_sender_noted_is_in_every_sink_and_in_the_statistics(project: P
     """The docs' own commands; then messages and people by the ledger, people included."""
     said = project.run(the_block("ops simulate"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
+    assert "proven: " in project.run(the_block("ops audit --wait"))
     ledger = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "ops", "ledger.jsonl")
     shown, sent = shown_and_sent(
         ask(project, "/v1/totals"), [json.loads(line) for line in ledger.splitlines()]

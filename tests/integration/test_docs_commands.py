@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from support.docs_blocks import blocks, the_block
+from support.docs_blocks import ROOT, blocks, the_block
 
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -49,6 +50,7 @@ class Shell:
             "HOOKLINE_BOOTSTRAP_SERVERS": kafka.address,
             "INGRESS_PORT": str(self.ports["8080"]),
             "INGRESS_ADMIN_PORT": str(self.ports["8081"]),
+            "INGRESS_SECRETS_FILE": str(tokens_file(folder)),
             "STATS_PORT": str(self.ports["8083"]),
             "ARCHIVE_SEGMENT_AGE_S": "1",
         }
@@ -134,6 +136,8 @@ async def test_every_command_in_the_docs_works(
     """From topics to audit, then the drills; a block that nobody runs fails the test."""
     folder = tmp_path / "operator"
     folder.mkdir()
+    tokens_file(folder).parent.mkdir(parents=True)
+    tokens_file(folder).write_text("# none yet\n")
     assert valkey_url == valkey_server.url  # and it is empty now
     shell = Shell(folder, own_kafka, postgres_server, valkey_server)
     await shell.run(the_block("topics apply"))
@@ -168,6 +172,7 @@ async def test_every_command_in_the_docs_works(
             days = connection.execute(query.encode()).fetchall()
         assert sum(messages for _, messages, _ in days) > 100
         assert sum(people for _, _, people in days) > 100
+        await the_first_callback(shell, folder)
         for block in blocks("sh"):
             if "CONSUMER_REBUILD" in block:
                 async with shell.running(block):
@@ -178,6 +183,42 @@ async def test_every_command_in_the_docs_works(
     run_by_docker = {b for b in blocks("sh") if b.startswith(("docker compose", "openssl"))}
     ran = shell.ran - set(blocks("python"))
     assert set(blocks("sh")) == ran | RUN_BY_CI | RUN_BY_E2E | run_by_docker
+
+
+def tokens_file(folder: Path) -> Path:
+    """Return where docs/start.md puts the apps' tokens."""
+    return folder / "deploy" / "secrets" / "tokens.toml"
+
+
+async def the_first_callback(shell: Shell, folder: Path) -> None:
+    """Follow docs/start.md: once the token is set, an OK needs the docs' signature."""
+    await shell.run(the_block("openssl rand"))
+    url = f"http://127.0.0.1:{shell.ports['8080']}/?SdkAppid=1400000001"
+    async with asyncio.timeout(30):
+        while await asyncio.to_thread(post, url) != 403:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
+    assert await shell.run(the_block("sha256sum")) == (
+        '{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
+    )
+    for name in ("fullchain.pem", "privkey.pem"):
+        (folder / name).write_text(f"{name}\n")
+    await shell.run(the_block("INGRESS_SECRETS_FILE=/secrets"))
+    await shell.run(the_block("fullchain.pem"))
+    gateway_file = folder / "deploy" / "haproxy" / "files" / "gateway.pem"
+    assert gateway_file.read_text() == "fullchain.pem\nprivkey.pem\n"
+    compose = (ROOT / "docker-compose.yml").read_text()
+    for line in (folder / ".env").read_text().splitlines():
+        assert f"${{{line.split('=')[0]}:-" in compose
+
+
+def post(url: str) -> int:
+    """Send a callback without a signature and return the status."""
+    request = urllib.request.Request(url, data=b"{}")  # noqa: S310 - our own URL
+    try:
+        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310 - our own URL
+            return int(response.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
 
 
 def archive_block() -> str:
