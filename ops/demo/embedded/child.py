@@ -1,9 +1,9 @@
 """
-Child processes that surely die with their parent.
+Child processes that cannot outlive their parent.
 
-`setpriv --pdeathsig KILL` has the kernel end the child when the thread that started it ends, so a
-child must be started from the main thread. Each has a session of its own: Ctrl-C reaches the parent
-alone, which then stops its children in order.
+With `setpriv --pdeathsig KILL` the kernel kills a child when the thread that started it ends, so a
+child must be started from the main thread. Each child has its own session: Ctrl-C reaches only the
+parent, which then stops its children in order.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], *, timeout_s: float = 10.0) -> None:
-    """Ask `process` to end, and end it for sure after `timeout_s`. Reaped on return."""
+    """Send SIGTERM to `process`, and SIGKILL after `timeout_s`. It is reaped on return."""
     process.terminate()
     try:
         process.wait(timeout_s)
@@ -72,7 +72,7 @@ def stop(process: subprocess.Popen[bytes], *, timeout_s: float = 10.0) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End `process` as a crash would (SIGKILL). Reaped on return."""
+    """Kill `process` (SIGKILL). It is reaped on return."""
     process.send_signal(signal.SIGKILL)
     process.wait()
 
@@ -97,14 +97,14 @@ def until_up(
 
 
 class Server(Protocol):
-    """What an embedded server can do."""
+    """An embedded server."""
 
     def start(self) -> None:
-        """Start it and return when it is up."""
+        """Start the server and return when it is up."""
         ...
 
     def kill(self) -> None:
-        """Stop it as a crash would."""
+        """Kill the server (SIGKILL)."""
         ...
 
 
@@ -113,7 +113,7 @@ Started = TypeVar("Started", bound=Server)
 
 @contextlib.contextmanager
 def running(server: Started) -> Iterator[Started]:
-    """Yield a server that is up; it is gone afterwards."""
+    """Yield a server that is up, and kill it on exit."""
     try:
         server.start()
         yield server
@@ -122,7 +122,7 @@ def running(server: Started) -> Iterator[Started]:
 
 
 def listens(port: int) -> bool:
-    """Tell whether something takes connections at a port of the loopback."""
+    """Return whether a server accepts connections at a port of the loopback."""
     try:
         socket.create_connection(("127.0.0.1", port), timeout=1).close()
     except OSError:
@@ -156,6 +156,6 @@ def free_port() -> int:
 
 
 def cache_directory() -> Path:
-    """Return the folder that downloads are kept in across runs ($XDG_CACHE_HOME/hookline)."""
+    """Return the directory for downloads, which later runs use again ($XDG_CACHE_HOME/hookline)."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hookline"

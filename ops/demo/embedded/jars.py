@@ -1,4 +1,4 @@
-"""Jars from Maven coordinates, each held to its SHA-256, kept in a cache of our own."""
+"""Download jars by their Maven coordinates, check their SHA-256, and keep them in a cache."""
 
 import contextlib
 import fcntl
@@ -17,10 +17,10 @@ DOWNLOADS_AT_ONCE = 8
 
 def jars(listed: Path) -> list[Path]:
     """
-    Return the jars of a list, downloaded if they are not in the cache (Kafka's: 45 MB, some 10 s).
+    Return the jars of a list; download those that are not in the cache (Kafka's: 45 MB, 10 s).
 
     Raises:
-        Missing: jgo is not installed, or a jar cannot be had or is not the one that was listed.
+        Missing: jgo is not installed, or a jar cannot be downloaded or has another SHA-256.
     """
     wanted = [line.split() for line in listed.read_text().splitlines() if line.strip()]
     directory = cache_directory() / "jars"
@@ -58,7 +58,7 @@ def _download(absent: list[tuple[str, str]], directory: Path) -> None:
                 raise Missing(f"{coordinate} cannot be downloaded: {error}") from error
             found = hashlib.sha256(jar.read_bytes()).hexdigest()
             if found != sha256:
-                raise Missing(f"{coordinate} is not the listed one: SHA-256 {found}, not {sha256}")
+                raise Missing(f"{coordinate} was downloaded with SHA-256 {found}, not {sha256}")
             # A rename: a run that is killed leaves whole jars or none.
             shutil.move(jar, _path(directory, coordinate, sha256))
 

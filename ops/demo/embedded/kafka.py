@@ -1,7 +1,7 @@
 """
 A real Apache Kafka broker as a child process: its jars from Maven, its Java runtime from PyPI.
 
-docs/decisions/0005-embedded-kafka.md tells why, and what was tried.
+The reasons, and the rejected alternatives, are in docs/decisions/0005-embedded-kafka.md.
 """
 
 import base64
@@ -54,7 +54,7 @@ STORAGE, CLASSES = "storage", "classes.aot"
 
 
 class EmbeddedKafka:
-    """One broker on the loopback. It may be stopped, killed and started again on its data."""
+    """A broker on the loopback, which may be killed and started again with its data."""
 
     def __init__(self, directory: Path, *, class_cache_output: Path | None = None) -> None:
         """
@@ -63,7 +63,7 @@ class EmbeddedKafka:
         If `class_cache_output` is given, the broker writes Kafka's loaded classes there at its end.
 
         Raises:
-            Missing: the jars or the Java runtime are not to be had.
+            Missing: the jars or the Java runtime cannot be obtained.
         """
         self.port = child.free_port()
         self.log = directory / "kafka.log"
@@ -103,18 +103,18 @@ class EmbeddedKafka:
         child.until_up(self.launch, self.listens, log=self.log)
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the broker's process, which is returned; it listens some seconds later."""
+        """Start the broker's process and return it; the broker listens some seconds later."""
         if not (self.data / "meta.properties").exists():
             self.format()
         self.process = child.start([*self._java, "kafka.Kafka", self._properties], log=self.log)
         return self.process
 
     def listens(self) -> bool:
-        """Tell whether the broker takes connections."""
+        """Return whether the broker accepts connections."""
         return child.listens(self.port)
 
     def kill(self) -> None:
-        """Stop the broker as a crash would."""
+        """Kill the broker (SIGKILL)."""
         if self.process is not None:
             child.kill(self.process)
 

