@@ -15,7 +15,7 @@ import msgspec
 
 from bench.ingress.callbacks import APP
 from ops.demo.embedded import child
-from ops.demo.stack import PREFIXES
+from ops.demo.services import PREFIXES
 
 READY_S_MAX = 60.0
 # A producer does not report what it still holds, so it gets this time after the last answer.

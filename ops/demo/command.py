@@ -15,21 +15,27 @@ from ops.terminal import bounded, err, json_option, print_json, progress, run, s
 
 
 @click.command()
-@click.option("--seconds", default=20.0, show_default=True, help="How long traffic runs.")
+@click.option("--seconds", default=20.0, show_default=True, help="How long callbacks are sent.")
 @click.option("--rate", default=300.0, show_default=True, help="Callbacks a second.")
-@click.option("--faults/--no-faults", default=True, help="Kill every part on the way.")
-@click.option("--keep", is_flag=True, help="Keep the services running until Ctrl-C.")
+@click.option(
+    "--faults/--no-faults",
+    default=True,
+    help="Kill each part once (SIGKILL) while callbacks are sent.",
+)
+@click.option("--keep", is_flag=True, help="Keep everything running until Ctrl-C.")
 @json_option
 def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool) -> None:
     """
-    Run the whole pipeline here, kill parts of it, and prove that nothing is lost.
+    Send callbacks to the whole pipeline on this machine, kill each part, and audit every sink.
 
-    Needs no Docker: Kafka (downloaded once, 45 MB), PostgreSQL and Valkey run as child processes.
+    Needs no Docker: Kafka (downloaded once, 45 MB), PostgreSQL, Valkey, two replicas of the ingress
+    and the other services run as child processes. A callback that one replica does not answer is
+    sent to the other, as the gateway of docker compose does.
+
     Exits with 0 if every callback that was answered OK is in Kafka, in the archive, in PostgreSQL
     and in the counts exactly once, else with 1.
 
-    With --json, stdout carries two lines: the addresses when all is ready, the result at the end of
-    the traffic.
+    With --json, stdout has two lines: the addresses as soon as callbacks are taken, and the result.
     """
     bounded("--seconds", seconds, 0, 24 * 3600)
     bounded("--rate", rate, 0.1, 100_000)
@@ -49,7 +55,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
                 rate=rate,
                 seconds=seconds,
                 faults=faults,
-                say=say,
+                log=say,
                 on_answer=lambda _: advance(),
             )
         if as_json:
@@ -58,7 +64,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
             Console().print(demo_table(result))
             err.print(remaining_files(running.directory), soft_wrap=True)
         if keep:
-            err.print("The services stay until Ctrl-C.")
+            err.print("Everything keeps running until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
     return result.proven

@@ -1,4 +1,4 @@
-"""Traffic for a running stack, parts of it killed on the way, and the proof at the end."""
+"""Send callbacks to a running stack, kill its parts meanwhile, and audit every sink at the end."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,17 +10,19 @@ from ops.audit.ends import Ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
-from ops.demo.stack import SDKAPPIDS, WATCH_S, Stack
+from ops.demo.kills import kill_each_part
+from ops.demo.services import SDKAPPIDS
+from ops.demo.stack import Stack
 from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
 from ops.simulate.sender import Plan, simulate
 
-SETTLE_S_MAX = 90.0
+AUDIT_S_MAX = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The answers to the traffic, and the audit."""
+    """The answers to the callbacks, and the audit of every sink."""
 
     traffic: TrafficResult
     report: Report
@@ -34,6 +36,7 @@ class DemoResult:
         """Return the result for `--json`."""
         return {
             "ok": self.proven,
+            "sent": self.traffic.sent,
             "answered_ok": self.traffic.answers["ok"],
             "in_kafka": self.report.held(KAFKA),
             "archived": self.report.held(ARCHIVE),
@@ -52,48 +55,27 @@ async def run_traffic(
     rate: float,
     seconds: float,
     faults: bool,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
     on_answer: Callable[[ledger.Entry], None],
 ) -> DemoResult:
-    """Send traffic, meanwhile kill parts of the stack if `faults`, then audit."""
-    plan = Plan(urls=(stack.addresses.ingress,), sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
+    """Send callbacks, kill each part of the stack meanwhile if `faults`, then audit."""
+    plan = Plan(urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
+    log(f"sending {rate:g} callbacks/s for {seconds:g} s, to both replicas in turn")
     ledger_path = stack.directory / "ledger.jsonl"
-    breaking = asyncio.create_task(_break(stack, seconds, say) if faults else asyncio.sleep(0))
+    killing = asyncio.create_task(
+        kill_each_part(stack, seconds, log) if faults else asyncio.sleep(0)
+    )
     with ledger_path.open("wb") as file:
         traffic = await simulate(plan, file, on_answer)
-    await breaking
-    say("traffic has ended; auditing what arrives, the archive last")
-    return DemoResult(traffic, await _prove(stack, ledger_path))
+    log(f"{traffic.took_s:4.1f} s  all callbacks are sent and answered")
+    await killing
+    log("all parts are up; auditing Kafka, the archive, PostgreSQL and the counts")
+    return DemoResult(traffic, await _audit(stack, ledger_path))
 
 
-async def _break(stack: Stack, seconds: float, say: Callable[[str], None]) -> None:
-    await asyncio.sleep(seconds * 0.1)
-    say("kill -9 ingress")
-    stack.kill("ingress")
-    await asyncio.sleep(seconds * 0.1)
-    say("kill -9 archive, sync, counters, statistics")
-    stack.kill("archive", "sync", "counters", "stats")
-    await asyncio.sleep(seconds * 0.15)
-    say("kill -9 PostgreSQL, Valkey")
-    stack.kill("postgres", "valkey")
-    await asyncio.sleep(seconds * 0.15)
-    outage_s = max(seconds * 0.2, 2.0)
-    say(f"kill -9 Kafka, for {outage_s:g} s: callbacks are answered OK all the same")
-    stack.hold_down("kafka")
-    await asyncio.sleep(outage_s / 2)
-    say("kill -9 ingress, while Kafka is down")
-    stack.kill("ingress")
-    await asyncio.sleep(outage_s / 2)
-    say("starting Kafka again")
-    stack.let_up("kafka")
-    await asyncio.sleep(2 * WATCH_S)
-    await stack.ready()
-    say("Kafka is back")
-
-
-async def _prove(stack: Stack, ledger_path: Path) -> Report:
+async def _audit(stack: Stack, ledger_path: Path) -> Report:
     async def ends() -> Ends:
-        return await read_ends((stack.addresses.admin,), None)
+        return await read_ends(stack.addresses.admins, None)
 
     await stack.ready()
     return await audit(
@@ -105,6 +87,6 @@ async def _prove(stack: Stack, ledger_path: Path) -> Report:
             stats=stack.addresses.stats,
         ),
         ledger=list(ledger.read(ledger_path)),
-        wait_s=SETTLE_S_MAX,
+        wait_s=AUDIT_S_MAX,
         progress=lambda _: None,
     )

@@ -1,5 +1,6 @@
 """The lines and the table that `hookline demo` prints."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -9,16 +10,19 @@ from rich.text import Text
 from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import DEAD_LETTERS
 from ops.demo.demo import DemoResult
-from ops.demo.stack import Addresses
-from ops.simulate.output import latencies
+from ops.demo.services import Addresses
+from ops.simulate.delivery import ANSWER_S_MAX
+from ops.simulate.output import by_reason, rate
 from ops.terminal import fault_count, new_table
 
 
 def address_lines(addresses: Addresses) -> RenderableType:
     """Show where everything is."""
     named = (
-        ("callback URL", f"{addresses.ingress}?SdkAppid={addresses.sdkappid}"),
-        ("ingress", f"{addresses.admin}/status"),
+        *(
+            ("ingress", f"{url}?SdkAppid={addresses.sdkappid}, {admin}/status")
+            for url, admin in zip(addresses.ingresses, addresses.admins, strict=True)
+        ),
         ("Kafka", addresses.kafka),
         ("archive", addresses.archive),
         ("PostgreSQL", addresses.postgres),
@@ -26,7 +30,7 @@ def address_lines(addresses: Addresses) -> RenderableType:
         ("spool", addresses.spool),
         ("logs", addresses.logs),
     )
-    return Text("\n".join(f"  {name:<13} {value}" for name, value in named))
+    return Text("\n".join(f"  {name:<11} {value}" for name, value in named))
 
 
 def remaining_files(directory: Path) -> str:
@@ -38,12 +42,14 @@ def remaining_files(directory: Path) -> str:
 
 
 def demo_table(result: DemoResult) -> RenderableType:
-    """Show the callbacks sent, the callbacks in every sink, and the audit's verdict."""
+    """Show the callbacks that were sent and those in every sink, and the audit's verdict."""
     traffic, report = result.traffic, result.report
+    # Rounded down: 100 % are all.
+    percent = math.floor(traffic.ok_percent * 100) / 100
     table = new_table("Hookline demo")
     columns: dict[str, str | Text] = {
         "sent": str(traffic.sent),
-        "answered OK": str(traffic.answers["ok"]),
+        "answered OK": f"{traffic.answers['ok']} ({percent:g} %)",
         **{
             title: str(report.held(place))
             for place, title in TITLES.items()
@@ -55,4 +61,30 @@ def demo_table(result: DemoResult) -> RenderableType:
     for column in columns:
         table.add_column(column, justify="right")
     table.add_row(*columns.values())
-    return Group(table, *remarks(report), latencies(traffic), verdict(report))
+    lines = [Text(line, overflow="fold") for line in _answer_lines(result)]
+    details = () if report.proven else remarks(report)
+    return Group(table, *lines, rate(traffic), *details, verdict(report))
+
+
+def _answer_lines(result: DemoResult) -> list[str]:
+    """Return why callbacks were not answered OK, or were sent or stored twice, and the latency."""
+    traffic, report = result.traffic, result.report
+    lines = []
+    if traffic.not_ok:
+        stored = report.ledger.unanswered_but_stored if report.ledger else 0
+        lines.append(
+            f"not answered OK: {by_reason(traffic.not_ok)}; stored although unanswered: {stored}"
+        )
+    if traffic.second_tries:
+        lines.append(f"sent on to the other replica: {by_reason(traffic.second_tries)}")
+    if report.repeats:
+        lines.append(
+            f"stored by both replicas: {report.repeats}, with one ce_id: one row, counted once"
+        )
+    if traffic.latencies_ms:
+        p50, p99, longest = (traffic.percentile_ms(percent) for percent in (50, 99, 100))
+        lines.append(
+            f"time to OK: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {longest:.0f} ms"
+            f" (the vendor waits {1000 * ANSWER_S_MAX:.0f} ms)"
+        )
+    return lines

@@ -65,7 +65,7 @@ def simulate(
 
     Runs for 10 s if neither --seconds nor --count is given. A callback is sent once; only with
     several --url it is sent a second time, to another one, if the first refuses or cuts the
-    connection, gives no answer within 0.75 s, or answers 503. Both may have stored it then: as a
+    connection, gives no answer within 0.9 s, or answers 503. Both may have stored it then: as a
     repeat, with one ce_id.
     """
     bounded("--rate", rate, 0.1, 100_000)

@@ -31,9 +31,9 @@ def rate(result: TrafficResult) -> RenderableType:
     line = f"rate: {result.planned_rate:g}/s planned, {result.reached_rate:.1f}/s reached"
     if result.reached_rate < 0.99 * result.planned_rate:
         line += (
-            f"; no connection was free for {result.waited_s:.1f} s (--connections)"
+            f"; for {result.waited_s:.1f} s every connection waited for an answer"
             if result.waited_s > 0.1
-            else "; the sender had too little CPU"
+            else "; the sender got too little CPU"
         )
     return Text(line)
 
@@ -42,13 +42,14 @@ def tries(result: TrafficResult) -> list[RenderableType]:
     """Show why callbacks were sent to a second address, and why some were not answered OK."""
     lines = []
     if result.second_tries:
-        lines.append(f"sent to a second address: {_by_reason(result.second_tries)}")
+        lines.append(f"sent to a second address: {by_reason(result.second_tries)}")
     if result.not_ok:
-        lines.append(f"not answered OK: {_by_reason(result.not_ok)}")
+        lines.append(f"not answered OK: {by_reason(result.not_ok)}")
     return [Text(line) for line in lines]
 
 
-def _by_reason(counts: Counter[str]) -> str:
+def by_reason(counts: Counter[str]) -> str:
+    """Return the total, and how many for each reason."""
     reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
     return f"{counts.total()} ({reasons})"
 

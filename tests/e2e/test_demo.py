@@ -4,6 +4,7 @@ import json
 import signal
 import time
 import uuid
+from typing import Any
 
 import pytest
 from support.processes.blackbox import alive, hookline, start, until
@@ -15,13 +16,20 @@ def test_the_demo_with_faults_proves_that_nothing_is_lost() -> None:
     lines = hookline("demo", "--json", "--seconds", "8", "--rate", "100").splitlines()
     addresses, result = map(json.loads, lines)
     named = {"ingress", "admin", "kafka", "archive", "postgres", "stats", "spool", "sdkappid"}
-    assert set(addresses) >= named
+    assert set(addresses) >= named | {"ingresses", "admins"}
     assert isinstance(addresses["sdkappid"], int)
     assert (result["ok"], result["missing"], result["doubled"]) == (True, 0, 0)
     assert result["answered_ok"] > 0
+    assert share_but_for_slowness(result["traffic"]) >= 0.999, result["traffic"]["not_ok"]
     assert result["in_kafka"] >= result["answered_ok"]
     for sink in ("archived", "in_postgres", "counted"):
         assert result[sink] == result["in_kafka"]
+
+
+def share_but_for_slowness(traffic: dict[str, Any]) -> float:
+    """Return the share answered OK, or too late: kills cost no answer, a slow machine may."""
+    late = sum(count for reason, count in traffic["not_ok"].items() if "no answer within" in reason)
+    return float((traffic["ok"] + late) / traffic["sent"])
 
 
 @pytest.mark.timeout(120)
@@ -45,8 +53,8 @@ def test_a_demo_that_is_killed_takes_its_processes_with_it() -> None:
     try:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())
-        # The demo itself, three servers, five services; PostgreSQL has children of its own.
-        until(lambda: len(alive(mark)) >= 9, "all processes run", seconds=10)
+        # The demo itself, three servers, six services; PostgreSQL has children of its own.
+        until(lambda: len(alive(mark)) >= 10, "all processes run", seconds=10)
     finally:
         process.kill()
         process.communicate()

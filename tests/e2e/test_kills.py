@@ -29,7 +29,7 @@ def prove(stack: Demo, ledger: Path, sent: dict[str, int]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "victims",
     [
-        ("ingress", "archive", "kafka", "ingress", "kafka", "archive"),
+        ("ingress-1", "archive", "kafka", "ingress-2", "kafka", "archive"),
         (
             "sync",
             "counters",
@@ -55,18 +55,19 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(
         assert traffic.poll() is None
         stack.kill(service)
     sent = json.loads(traffic.communicate(timeout=120)[0])
-    # The ingress was down for two moments; the ends of other parts cost no answer.
-    assert sent["ok"] > RATE * SECONDS / 2
+    # While one replica is down the sender goes to the other; other parts cost no answer.
+    assert sent["ok"] > 0.99 * sent["sent"], sent["not_ok"]
     assert sent["refused"] == 0
     prove(stack, ledger, sent)
 
 
 @pytest.mark.timeout(120)
 def test_while_kafka_is_down_callbacks_are_answered_ok(stack: Demo, tmp_path: Path) -> None:
-    """At once, and from a fresh start too: the ingress is killed during the outage."""
+    """At once, and from a fresh start too: both replicas are killed during the outage."""
     stack.kill("kafka")
-    stack.kill("ingress")
-    # Kafka needs some seconds to come back; the ingress is there before.
+    stack.kill("ingress-1")
+    stack.kill("ingress-2")
+    # Kafka needs some seconds to come back; the replicas are there before.
     ledger = tmp_path / "ledger.jsonl"
     traffic = stack.simulate(ledger, rate=100, seconds=6)
     sent = json.loads(traffic.communicate(timeout=60)[0])

@@ -64,7 +64,9 @@ def test_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
             for pid in children(process):
                 os.kill(pid, signal.SIGKILL)
             until(
-                lambda said=round_: log.read_text().count("restarting") >= said * len(SERVICES),  # type: ignore[misc]
+                lambda said=round_: (
+                    log.read_text().count("starting it again") >= said * len(SERVICES)
+                ),  # type: ignore[misc]
                 "both services are started again",
                 seconds=30,
             )

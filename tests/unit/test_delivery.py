@@ -73,7 +73,7 @@ async def delivered(*behaviours: Answer | None) -> Delivery:
     [
         (None, "connection refused"),
         (cuts, "connection cut before the answer"),
-        (hangs, "no answer within 0.75 s"),
+        (hangs, "no answer within 0.9 s"),
         (answers(503, FULL), "answered 503: full"),
     ],
 )

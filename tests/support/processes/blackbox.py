@@ -51,11 +51,14 @@ class Demo:
         finally:
             os.kill(pid, signal.SIGCONT)
 
-    def simulate(self, ledger: Path, *, rate: int, seconds: int) -> subprocess.Popen[str]:
+    def simulate(
+        self, ledger: Path, *, rate: int, seconds: int, replicas: int = 2
+    ) -> subprocess.Popen[str]:
         """Start traffic that no other test sends; its result is JSON on stdout."""
+        urls = self.addresses["ingresses"][:replicas]
         return subprocess.Popen(
             [
-                *(HOOKLINE, "simulate", "--json", "--url", self.addresses["ingress"]),
+                *(HOOKLINE, "simulate", "--json", *_each("--url", urls)),
                 *("--sdkappid", str(self.addresses["sdkappid"]), "--rate", str(rate)),
                 *("--seconds", str(seconds), "--ledger", str(ledger)),
                 *("--seed", str(time.time_ns())),
@@ -72,8 +75,7 @@ class Demo:
             "--json",
             "--kafka",
             self.addresses["kafka"],
-            "--ingress",
-            self.addresses["admin"],
+            *_each("--ingress", self.addresses["admins"]),
             "--archive",
             self.addresses["archive"],
             "--postgres",
@@ -101,6 +103,10 @@ class Demo:
         """Return the archive's lines."""
         text = hookline("archive", "cat", "--archive", self.addresses["archive"])
         return [json.loads(line) for line in text.splitlines()]
+
+
+def _each(option: str, values: list[str]) -> list[str]:
+    return [argument for value in values for argument in (option, value)]
 
 
 def hookline(

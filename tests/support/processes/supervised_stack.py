@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ops.demo.embedded import child
-from ops.demo.stack import Stack
+from ops.demo.supervisor import Supervisor
 
 SERVICES = ("one", "two")
 
@@ -20,11 +20,11 @@ def main(directory: Path) -> None:
     def say(words: str) -> None:
         print(words, flush=True)  # noqa: T201
 
-    stack = Stack(directory, say)
+    supervisor = Supervisor(directory / "pids", say)
     for name in SERVICES:
         log = directory / "logs" / f"{name}.log"
-        stack.add(name, lambda log=log: child.start(["sleep", "1000"], log=log))  # type: ignore[misc]
-    asyncio.run(stack.watch())
+        supervisor.add(name, lambda log=log: child.start(["sleep", "1000"], log=log))  # type: ignore[misc]
+    asyncio.run(supervisor.watch())
 
 
 if __name__ == "__main__":

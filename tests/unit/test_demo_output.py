@@ -1,0 +1,69 @@
+"""The demo's table: shares are rounded down, and every callback without an OK has its reason."""
+
+from collections import Counter
+
+from rich.console import Console
+
+from ops.audit.report import LedgerReport, Report
+from ops.demo.demo import DemoResult
+from ops.demo.output import demo_table
+from ops.simulate.result import TrafficResult
+
+REFUSED, CUT = "connection refused", "connection cut before the answer"
+
+
+def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int) -> str:
+    """Return the demo's table as text."""
+    unanswered = sum(not_ok.values())
+    traffic = TrafficResult(
+        planned_rate=300,
+        answers=Counter(ok=ok, unanswered=unanswered),
+        not_ok=Counter(not_ok),
+        second_tries=Counter({REFUSED: 7}),
+        latencies_ms=[4.0] * ok,
+        sending_s=(ok + unanswered) / 300,
+    )
+    ledger = LedgerReport(
+        sent=ok + unanswered,
+        ok=ok,
+        refused=0,
+        unanswered=unanswered,
+        unanswered_but_stored=stored,
+        missing={},
+        changed=0,
+        listed=[],
+    )
+    report = Report(
+        origins=[],
+        ledger=ledger,
+        counted={},
+        repeats=repeats,
+        strangers=0,
+        different=0,
+        different_listed=[],
+        doubts={},
+        damaged={},
+        not_audited=[],
+    )
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(demo_table(DemoResult(traffic, report)))
+    return capture.get()
+
+
+def test_the_table_explains_every_callback_that_was_not_answered_ok() -> None:
+    """The reason, and whether it is stored; 100 % are all, not nearly all."""
+    text = printed(ok=99_999, not_ok={f"{CUT}, then {REFUSED}": 1}, stored=1, repeats=2)
+    assert "99999 (99.99 %)" in text
+    assert f"not answered OK: 1 ({CUT}, then {REFUSED} 1); stored although unanswered: 1" in text
+    assert f"sent on to the other replica: 7 ({REFUSED} 7)" in text
+    assert "stored by both replicas: 2, with one ce_id" in text
+    assert "300/s planned, 300.0/s reached\n" in text
+
+
+def test_nothing_is_explained_if_all_are_answered_ok() -> None:
+    """Short if all is well."""
+    text = printed(ok=10, not_ok={}, stored=0, repeats=0)
+    assert "10 (100 %)" in text
+    assert "not answered OK" not in text
+    assert "stored by both" not in text
