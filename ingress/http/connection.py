@@ -7,8 +7,9 @@ task, request and response objects, which make up half of the cost of a request
 (docs/decisions/0012-fast-path.md). All other requests (a body in pieces, pipelined requests,
 refusals, HTTP/1.0, …) take aiohttp's path, to `PublicServer`.
 
-The fast path needs `Receiver.admit`, `Receiver.store` and the answers as bytes, and nothing else of
-the ingress.
+`Connection.data_received` has the bytes parsed by `FastPathParser.feed_data`, which offers the
+request to `Connection.take`. The fast path needs `Receiver.admit`, `Receiver.store` and the answers
+as bytes, and nothing else of the ingress.
 """
 
 import logging

@@ -299,3 +299,27 @@ async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
     assert intake.corrupt.done()
     await intake.stop()
     intake.close()
+
+
+async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: Path) -> None:
+    """Also if the rows were stored before the wait began; a removal of rows does not end it."""
+    intake = an_intake(take(tmp_path, bytes_max=1 << 20))
+    empty = intake.state
+    waiting = asyncio.create_task(intake.wait_for_rows(empty))
+    await asyncio.sleep(0)
+    await store(intake, a_wire_record(1), 1)
+    async with asyncio.timeout(1):
+        await waiting
+        await intake.wait_for_rows(empty)
+    seen = intake.state
+    waiting = asyncio.create_task(intake.wait_for_rows(seen))
+    intake.forget(1)
+    async with asyncio.timeout(5):
+        while intake.state.rows:  # noqa: ASYNC110 - a number has no event
+            await asyncio.sleep(0.001)
+    assert not waiting.done()
+    await store(intake, a_wire_record(2), 2)
+    async with asyncio.timeout(1):
+        await waiting
+    await intake.stop()
+    intake.close()
