@@ -1,4 +1,4 @@
-"""The archive's chain under writers that sleep, writes that land late, and expiry."""
+"""The archive's chain with suspended writers, late writes, and expiry."""
 
 import pytest
 from support.simulation.relaxed_rules import NEEDED
@@ -10,7 +10,7 @@ SEEDS = 16
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_record_is_in_the_chain_exactly_once_whatever_fails(seed: int) -> None:
-    """Without overlap and without gap, those that have expired included; and verify agrees."""
+    """There is no overlap and no gap, expired segments included, and `verify` agrees."""
     assert ArchiveRun(seed, Rules()).go().wrong == []
 
 

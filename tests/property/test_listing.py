@@ -1,4 +1,4 @@
-"""The end of a chain is found among any names, by few requests, while names come and go."""
+"""The end of a chain is found among any names, by few requests, while names change."""
 
 import asyncio
 import math
@@ -39,14 +39,14 @@ NAMES = st.builds(
 
 
 class Store:
-    """Names in order, which a test may change before each request."""
+    """A store of names in order, which a test may change before each request."""
 
     def __init__(self, names: list[str], page_names: int) -> None:
         self.names = names
         self.page_names = page_names
         self.requests = 0
         self.changes: Callable[[], None] = lambda: None
-        # What sorted last, at each request.
+        # The last name, at each request.
         self.lasts: list[str | None] = []
 
     async def page(self, offset: int) -> Page:
@@ -62,7 +62,7 @@ class Store:
         return Page(found[:taken], full=len(found) >= taken)
 
     def found(self, known: int) -> str | None:
-        """Search."""
+        """Search for the last name."""
         return asyncio.run(search(self.page, known=known, page_names=self.page_names))
 
 
@@ -70,7 +70,7 @@ class Store:
 def test_the_last_name_is_found_whatever_is_known(
     names: list[str], page_names: int, anything: int, data: st.DataObject
 ) -> None:
-    """The hint may be a name that is there, one that is gone, or a lie: only requests differ."""
+    """The known name may exist, be deleted, or be wrong: only the number of requests differs."""
     known = [0, anything, *map(segment_name.first_offset, names)]
     store = Store(names, page_names)
     assert store.found(data.draw(st.sampled_from(known))) == max(names, default=None)
@@ -78,8 +78,8 @@ def test_the_last_name_is_found_whatever_is_known(
 
 
 @given(NAMES, st.integers(2, 8))
-def test_the_last_name_itself_is_known_by_one_request(names: list[str], page_names: int) -> None:
-    """As it is to a member that asks again."""
+def test_one_request_is_enough_if_the_last_name_is_known(names: list[str], page_names: int) -> None:
+    """That is the case of a member that asks again."""
     store = Store(names, page_names)
     known = segment_name.first_offset(names[-1]) if names else 0
     assert store.found(known) == max(names, default=None)
@@ -98,7 +98,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
     known: int,
     changes: list[tuple[int, int]],
 ) -> None:
-    """Members append after the last, expiry deletes from the first on, never the last."""
+    """Members append after the last name, expiry deletes from the first one on."""
     store, waiting = Store(names, page_names), iter(changes)
 
     def change() -> None:
@@ -113,7 +113,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
 
 
 def test_a_year_is_searched_by_few_requests() -> None:
-    """Half a million names, a page of a thousand: some fifteen requests of 526."""
+    """Half a million names in pages of a thousand: some fifteen requests of 526."""
     year = range(0, 2 * 525_600, 2)
     asked: list[int] = []
 
@@ -130,8 +130,8 @@ def test_a_year_is_searched_by_few_requests() -> None:
 
 
 @pytest.mark.parametrize("lie", ["nothing from an offset on", "the same page whatever is asked"])
-def test_a_store_that_lists_otherwise_is_refused(lie: str) -> None:
-    """A wrong end would be worse than an outage."""
+def test_a_store_that_lists_wrongly_is_refused(lie: str) -> None:
+    """A wrong last name would be worse than an outage."""
     names = [name(offset, "2026-11-23T14") for offset in range(10)]
 
     async def page(offset: int) -> Page:

@@ -1,4 +1,4 @@
-"""What holds for any input at all."""
+"""Facts that hold for any input."""
 
 import json
 from typing import Any
@@ -132,7 +132,7 @@ records = st.builds(
 
 @given(st.lists(records, min_size=1, max_size=20))
 def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None:
-    """One line each, valid JSON, the value byte for byte."""
+    """Each record is one line of valid JSON, with its value byte for byte."""
     _, content = new_segment.of_batch(a_stored_batch(*given_records))
     lines = [json.loads(line) for line in segment.read_lines(content)]
     assert [line["offset"] for line in lines] == [record.offset for record in given_records]
@@ -147,10 +147,10 @@ def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None
     st.integers(1, 3000),
     st.lists(st.integers(1, 9), min_size=1, max_size=20),
 )
-def test_held_records_leave_once_and_in_order(
+def test_queued_records_are_delivered_once_and_in_order(
     gaps: list[int], records_max: int, bytes_max: int, portions: list[int]
 ) -> None:
-    """However they arrive and wherever batches are cut; batches join without a gap."""
+    """However they arrive and wherever batches end; each batch begins where the last one ended."""
     queue = BatchQueue(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
     queue.begin(Position(0), recognize=False)
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]

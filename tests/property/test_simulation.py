@@ -1,4 +1,4 @@
-"""The real runner and lanes, on a Kafka and a sink in memory, with faults at every await."""
+"""The real runner and lanes with a Kafka and a sink in memory, and faults at every await."""
 
 import pytest
 from support.simulation.simulated_run import Run
@@ -9,13 +9,13 @@ SEEDS = 40
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_record_is_in_the_sink_exactly_once_whatever_fails(seed: int) -> None:
-    """Or set aside; positions never skip; and after the faults all that there is comes in."""
+    """Or it is a dead letter. No position skips a record; after the faults the sink catches up."""
     assert Run(seed).go().wrong == []
 
 
 @pytest.mark.parametrize("seed", [3, 5])
 def test_a_seed_is_always_the_same_run(seed: int) -> None:
-    """Else a red one could not be repeated."""
+    """Otherwise a failed run could not be repeated."""
     first, second = Run(seed).go(), Run(seed).go()
     assert first.faults == second.faults
     assert first.dead_letters.offsets == second.dead_letters.offsets

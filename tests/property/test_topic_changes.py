@@ -6,10 +6,10 @@ from collections.abc import Callable
 from support.simulation.simulated_topics import TopicRun
 
 
-def test_a_topic_that_changes_is_never_mixed_with_the_one_that_was(
+def test_records_of_a_changed_topic_are_never_mixed_with_the_old_ones(
     scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """All processes stop with the reason, or, where the sink was not past the copy, go on."""
+    """All processes stop with the reason, or continue if the sink was not past the copy."""
     faults: Counter[str] = Counter()
     seeds = scaled(25)
     for seed in range(seeds):

@@ -1,4 +1,4 @@
-"""The archive's chain on a local disk: no overlap, no gap, no rewrite."""
+"""The archive's chain on a local disk: no overlap, no gap, no overwritten segment."""
 
 import asyncio
 import json
@@ -23,12 +23,12 @@ A_NAME = "t/0/00000000000000000001-2023-11-14T22.jsonl.zst"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store in a directory that is made."""
+    """Return a store in a new directory."""
     return open_store(str(tmp_path / "archive"), make=True)
 
 
-async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
-    """The position is what is on disk, per partition."""
+async def test_the_chain_continues_after_its_last_segment(store: Store) -> None:
+    """Each partition's position is that of its last segment on disk."""
     archive = Archive(store)
     assert await archive.position(P0) is None
     await archive.begin(P0, Position(5))
@@ -40,14 +40,16 @@ async def test_the_chain_goes_on_behind_its_last_segment(store: Store) -> None:
 
 
 async def test_a_chain_begins_once(store: Store) -> None:
-    """Wherever the topic begins by then: a slow member must not begin another one."""
+    """A slow member does not begin another chain, even if the topic begins later by then."""
     await Archive(store).begin(P0, Position(5))
     await Archive(store).begin(P0, Position(8))
     assert await Archive(store).position(P0) == Position(5)
 
 
-async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
-    """A zombie's shorter segment never replaces its successor's."""
+async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
+    store: Store,
+) -> None:
+    """A zombie's shorter segment never replaces its successor's segment."""
     await Archive(store).begin(P0, Position(5))
     await Archive(store).handle(a_batch(5, 6, 7))
     with pytest.raises(Elsewhere) as elsewhere:
@@ -57,8 +59,8 @@ async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     assert (await store.summary(name)).last_offset == 7
 
 
-async def test_between_look_and_create_the_name_decides(store: Store) -> None:
-    """A zombie that wakes up there is refused by the store itself."""
+async def test_between_check_and_create_the_name_decides(store: Store) -> None:
+    """The store itself refuses a zombie that is suspended there."""
     await Archive(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
     await Archive(store).handle(a_batch(5, 6, 7))
@@ -66,8 +68,8 @@ async def test_between_look_and_create_the_name_decides(store: Store) -> None:
         await store.create(*late)
 
 
-async def test_a_store_that_is_put_back_under_a_busy_writer_is_followed(store: Store) -> None:
-    """Not written on with a gap, which only `verify` would find later."""
+async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(store: Store) -> None:
+    """The writer leaves no gap, which only `verify` would find later."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))
     await archive.handle(a_batch(5, 6))
@@ -89,22 +91,22 @@ async def test_a_store_that_is_put_back_under_a_busy_writer_is_followed(store: S
 async def test_the_last_segment_is_the_one_with_the_highest_offset(
     store: Store, days: tuple[int, ...]
 ) -> None:
-    """Whatever the broker's clock did: a segment of a year to come hides none of this year."""
+    """A segment with an hour in the future does not hide the segments of today."""
     archive, now_ms = Archive(store), int(time.time() * 1000)
     await archive.begin(P0, Position(0))
     for offset, day in enumerate(days):
         record = a_record(offset, timestamp_ms=now_ms + day * 24 * 3_600_000)
         await archive.handle(a_stored_batch(record))
     at = len(days)
-    # Also to a process that has seen none of them.
+    # Also for a process that has seen none of them.
     for each in (archive, Archive(store)):
         assert await each.position(P0) == Position(at, (at - 1, "o" * 16, at - 1))
     names = await store.names(P0)
     assert [segment_name.first_offset(name) for name in names] == [0, *range(at)]
 
 
-async def test_a_hint_that_lies_breaks_no_chain(store: Store, tmp_path: Path) -> None:
-    """Who goes on after an earlier segment finds the next one by its name, and goes on after it."""
+async def test_a_wrong_hint_does_not_break_a_chain(store: Store, tmp_path: Path) -> None:
+    """A writer that continues after an earlier segment finds that the next name is taken."""
     await Archive(store).begin(P0, Position(5))
     batches = [a_batch(5, 6), a_batch(7), a_batch(8, 9)]
     archive = Archive(store)
@@ -131,7 +133,7 @@ async def test_a_hint_that_lies_breaks_no_chain(store: Store, tmp_path: Path) ->
 async def test_a_writer_that_knows_the_last_segment_does_not_list(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It only looks whether that segment is there: each write would list a year's names."""
+    """It only reads that segment. Otherwise each write would list a year's names."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))
     assert await archive.position(P0) == Position(5)
@@ -142,8 +144,8 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
     assert await archive.position(P0) == Position(8, (7, "o" * 16, 7))
 
 
-async def test_markers_move_the_chain_on(store: Store) -> None:
-    """Behind a segment in its summary; alone as a segment without records."""
+async def test_transaction_markers_move_the_end_of_the_chain(store: Store) -> None:
+    """Markers after a record are in its segment's summary; others are a segment without records."""
     archive, other = Archive(store), Archive(store)
     await archive.begin(P0, Position(5))
     await archive.handle(a_stored_batch(a_record(5), next_offset=9))
@@ -162,7 +164,7 @@ async def test_markers_move_the_chain_on(store: Store) -> None:
 async def test_a_segment_is_created_whole_or_not_at_all(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
 ) -> None:
-    """Nothing is overwritten, and nothing else is left, also where every file has a name."""
+    """No file is overwritten and no other file is left, also without O_TMPFILE."""
     if not unnamed:
         monkeypatch.setattr("consumers.archive.local_file._UNNAMED", 0)
     await store.create(A_NAME, b"first")
@@ -206,7 +208,7 @@ async def test_a_killed_writer_leaves_no_segment(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
-    """Nobody knows where it ends."""
+    """Its end is unknown."""
     await store.create(A_NAME.replace("t/0", str(P0)), b"not a segment")
     with pytest.raises(Stopped, match="cannot be read"):
         await Archive(store).position(P0)
@@ -215,7 +217,7 @@ async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
 async def test_a_directory_that_cannot_be_written_is_an_outage(
     store: Store, tmp_path: Path
 ) -> None:
-    """Records wait; none is set aside."""
+    """Records wait; none is rejected."""
     (tmp_path / "archive" / P0.topic).write_text("a file where a directory should be")
     with pytest.raises(Unavailable):
         await Archive(store).handle(a_batch(1))
@@ -225,7 +227,7 @@ async def test_a_directory_that_cannot_be_written_is_an_outage(
     ("url", "why"),
     [("ftp://host/x", "ftp"), ("/nowhere/at/all", "/nowhere/at/all"), ("az://a/b", "Account")],
 )
-def test_a_url_that_names_no_store_is_refused_with_the_reason(url: str, why: str) -> None:
-    """Not with a traceback."""
+def test_a_url_that_cannot_be_opened_is_refused_with_the_reason(url: str, why: str) -> None:
+    """The error is not a traceback."""
     with pytest.raises(CannotOpenStore, match=why):
         open_store(url)

@@ -1,4 +1,4 @@
-"""A partition's names, in a directory and in an object store: in order, and soon over."""
+"""The listing of a partition's names, in a directory and in an object store."""
 
 import asyncio
 import os
@@ -22,13 +22,13 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 
 HOURS = ("2026-11-23T14", "2035-01-01T00", "1999-01-01T00")
-# What a person, a tool or a killed writer may leave beside the segments.
+# Files that a person, a tool or a killed writer may leave beside the segments.
 OTHERS = (".00000000000000000099-2026-11-23T14.jsonl.zst.a1b2", "notes.txt", "zzz", "-", "0")
 Make = Callable[..., Listing]
 
 
 def names(count: int, partition: Partition = P0) -> list[str]:
-    """Return names of a chain on whose way the broker's clock jumped."""
+    """Return the names of a chain during which the broker's clock jumped."""
     return [
         segment_name.of_hour(partition, offset=7 * n, hour=HOURS[n % len(HOURS)])
         for n in range(count)
@@ -37,7 +37,7 @@ def names(count: int, partition: Partition = P0) -> list[str]:
 
 @pytest.fixture(params=["directory", "bucket"])
 def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Return what makes a listing of files with these names; pages have three."""
+    """Return a function that makes a listing of files with these names; a page has three."""
     monkeypatch.setattr(listing, "PAGE_NAMES", 3)
     monkeypatch.setattr(directory_listing, "PAGE_NAMES", 3)
     monkeypatch.setattr(directory_listing, "CHUNK_NAMES", 2)
@@ -62,8 +62,8 @@ async def pages(of: Listing, *, after: str = "") -> list[list[str]]:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 7, 30])
-async def test_names_come_in_the_order_of_the_chain(make: Make, count: int) -> None:
-    """In pages; those of other partitions and other files are not among them."""
+async def test_names_are_listed_in_the_order_of_the_chain(make: Make, count: int) -> None:
+    """They come in pages, without other partitions and other files."""
     wanted = names(count)
     made = make(*wanted, *names(5, P1), *(f"{P0}/{other}" for other in OTHERS))
     found = await pages(made)
@@ -76,7 +76,7 @@ async def test_names_come_in_the_order_of_the_chain(make: Make, count: int) -> N
         assert await made.last(P0, known=known) == wanted[-1]
 
 
-async def test_a_partition_whose_number_begins_like_another_s_has_its_own_names(make: Make) -> None:
+async def test_a_partition_whose_number_begins_like_another_has_its_own_names(make: Make) -> None:
     """Partition 1 is not partition 10, and may have none."""
     tenth = Partition(P1.topic, 10)
     made = make(*names(4, tenth))
@@ -84,8 +84,8 @@ async def test_a_partition_whose_number_begins_like_another_s_has_its_own_names(
     assert await made.last(tenth, known="") == names(4, tenth)[-1]
 
 
-async def test_a_known_name_that_is_gone_misleads_nobody(make: Make) -> None:
-    """The archive was put back to an older state, or it is a lie: the hint is no authority."""
+async def test_the_last_name_is_found_even_if_the_known_name_does_not_exist(make: Make) -> None:
+    """The archive was restored to an older state, or the known name is wrong."""
     wanted = names(9)
     made = make(*wanted)
     for offset in (1, 7 * 50, 2**62):
@@ -96,7 +96,7 @@ async def test_a_known_name_that_is_gone_misleads_nobody(make: Make) -> None:
 async def test_a_directory_is_read_again_only_after_a_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An idle partition is asked every ten seconds. A change of just now may not be the last."""
+    """An idle partition asks every ten seconds. After a very recent change it reads again."""
     read = 0
     scandir = os.scandir
 
@@ -124,7 +124,7 @@ async def test_a_directory_is_read_again_only_after_a_change(
     assert await made.last(P0, known="") == second
     assert read == 3
     assert await last_after(third, changed_s_ago=50) == third
-    # Put back to an older state, with the older time of change.
+    # Restored to an older state, with the older time of change.
     (tmp_path / third).unlink()
     os.utime(directory, (0, 0))
     assert await made.last(P0, known="") == second
@@ -132,7 +132,7 @@ async def test_a_directory_is_read_again_only_after_a_change(
 
 
 async def hinted(directory: Path) -> list[str]:
-    """Have a chain whose names were created one after the other, and return them."""
+    """Create the names of a chain one after the other, and return them."""
     created, made = names(4), DirectoryListing(directory)
     for name in created:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -142,14 +142,14 @@ async def hinted(directory: Path) -> list[str]:
 
 
 def hint_of(directory: Path) -> Path:
-    """Return where the hint is."""
+    """Return the path of the hint."""
     return directory / P0.topic / f".end-{P0.number}"
 
 
 async def test_another_process_finds_the_end_by_a_hint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a read of the directory, which takes long in years and on a slow disk."""
+    """It does not read the directory, which takes long after years and on a slow disk."""
     created = await hinted(tmp_path)
     monkeypatch.setattr(os, "scandir", None)
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
@@ -158,14 +158,14 @@ async def test_another_process_finds_the_end_by_a_hint(
 @pytest.mark.parametrize(
     "damage", ["another name", "gone", "empty", "text", "of nothing", "of elsewhere", "no file"]
 )
-async def test_a_hint_that_does_not_fit_is_passed_over(tmp_path: Path, damage: str) -> None:
-    """Stale, missing or damaged: the directory is read."""
+async def test_an_invalid_hint_is_ignored(tmp_path: Path, damage: str) -> None:
+    """If the hint is stale, missing or damaged, the directory is read."""
     created, hint = await hinted(tmp_path), hint_of(tmp_path)
     later = segment_name.of_hour(P0, offset=1000, hour=HOURS[2])
     changed_ns = (tmp_path / str(P0)).stat().st_mtime_ns
     nothing = f"{2**62:020d}-{HOURS[0]}.jsonl.zst"
     if damage == "another name":
-        # By a writer that was killed before it left a hint.
+        # Created by a writer that was killed before it left a hint.
         (tmp_path / later).touch()
         os.utime(tmp_path / str(P0), ns=(0, changed_ns + 1))
     elif damage == "gone":
@@ -185,8 +185,8 @@ async def test_a_hint_that_does_not_fit_is_passed_over(tmp_path: Path, damage: s
     assert await DirectoryListing(tmp_path).last(P0, known="") == expected
 
 
-async def test_a_hint_names_no_earlier_segment_than_one_that_is_there(tmp_path: Path) -> None:
-    """A writer that slept creates a link that others have gone past."""
+async def test_a_hint_never_names_an_earlier_segment_than_an_existing_one(tmp_path: Path) -> None:
+    """A writer that was suspended creates a segment that others have already passed."""
     created = await hinted(tmp_path)
     late = segment_name.of_hour(P0, offset=1, hour=HOURS[1])
     (tmp_path / late).touch()
@@ -194,8 +194,8 @@ async def test_a_hint_names_no_earlier_segment_than_one_that_is_there(tmp_path: 
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
 
 
-async def test_a_new_beginning_of_a_chain_is_no_hint(tmp_path: Path) -> None:
-    """Expiry creates it before all others; where no hint was, all of them would be passed over."""
+async def test_a_new_beginning_of_a_chain_leaves_no_hint(tmp_path: Path) -> None:
+    """Expiry creates it before all other segments; a hint would hide them."""
     created = await hinted(tmp_path)
     hint_of(tmp_path).unlink()
     moved = segment_name.of_beginning(P0, 7)
@@ -204,8 +204,8 @@ async def test_a_new_beginning_of_a_chain_is_no_hint(tmp_path: Path) -> None:
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
 
 
-async def test_a_hint_of_a_name_before_a_known_one_is_passed_over(tmp_path: Path) -> None:
-    """Copied while names came: an idle consumer would be sent back to it every ten seconds."""
+async def test_a_hint_of_a_name_before_a_known_one_is_ignored(tmp_path: Path) -> None:
+    """The hint was copied while names were added; an idle consumer would return to it."""
     created, later = await hinted(tmp_path), segment_name.of_hour(P0, offset=99, hour=HOURS[0])
     times_ns = 0, (tmp_path / str(P0)).stat().st_mtime_ns
     (tmp_path / later).touch()
@@ -219,8 +219,8 @@ async def test_a_hint_of_a_name_before_a_known_one_is_passed_over(tmp_path: Path
     assert await made.last(P0, known=later) == created[-1]
 
 
-async def test_what_was_read_counts_only_while_its_name_is_there(tmp_path: Path) -> None:
-    """Put back from a copy with the same time of change and fewer names."""
+async def test_the_result_of_a_read_is_used_only_while_its_name_exists(tmp_path: Path) -> None:
+    """The directory was restored from a copy with the same time of change and fewer names."""
     first, second = names(2)
     made, directory = DirectoryListing(tmp_path), tmp_path / str(P0)
     directory.mkdir(parents=True)
@@ -233,15 +233,15 @@ async def test_what_was_read_counts_only_while_its_name_is_there(tmp_path: Path)
     assert await made.last(P0, known="") == first
 
 
-async def test_a_hint_that_cannot_be_left_is_left_out(tmp_path: Path) -> None:
-    """It is no segment: nothing fails."""
+async def test_a_hint_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
+    """The segment is created all the same."""
     hint_of(tmp_path).mkdir(parents=True)
     created = await hinted(tmp_path)
     assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
 
 
-async def test_a_hint_is_left_only_right_after_the_create(tmp_path: Path) -> None:
-    """Later another name may have come, which this one would hide."""
+async def test_a_hint_is_written_only_right_after_the_create(tmp_path: Path) -> None:
+    """Later another name may exist, which the hint would hide."""
     created = await hinted(tmp_path)
     hint_of(tmp_path).unlink()
     at_s = time.time() + 1
@@ -251,7 +251,7 @@ async def test_a_hint_is_left_only_right_after_the_create(tmp_path: Path) -> Non
 
 
 class Endless:
-    """A directory with names without an end, as a year's is to a short time-out."""
+    """A directory whose names never end, like a year of names within a short time-out."""
 
     open_now = 0
     open_max = 0
@@ -263,11 +263,11 @@ class Endless:
             Endless.open_max = max(Endless.open_max, Endless.open_now)
 
     def __enter__(self) -> Self:
-        """Be open already."""
+        """Enter the directory."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Be closed."""
+        """Leave the directory."""
         with self._lock:
             Endless.open_now -= 1
 
@@ -276,14 +276,14 @@ class Endless:
         return self
 
     def __next__(self) -> SimpleNamespace:
-        """Return one more."""
+        """Return one more entry."""
         return SimpleNamespace(name="x")
 
 
 async def test_a_time_out_leaves_no_thread_that_lists(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of twenty partitions that are asked at once few are listed, and none goes on afterwards."""
+    """Of twenty concurrent calls only a few list, and none of them continues afterwards."""
     made, before = DirectoryListing(tmp_path), set(threading.enumerate())
     monkeypatch.setattr(os, "scandir", Endless)
     monkeypatch.setattr(directory_listing, "CHUNK_NAMES", 100)
@@ -300,15 +300,15 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     assert 0 < Endless.open_max <= LISTINGS_MAX
     started = set(threading.enumerate()) - before
     assert len([each for each in started if each.name.startswith("list")]) <= LISTINGS_MAX
-    # The threads take new work.
+    # The threads accept new calls.
     monkeypatch.undo()
     assert await made.last(P0, known="") is None
 
 
-async def test_a_store_that_ignores_the_offset_is_read_whole(
+async def test_a_store_that_ignores_the_offset_is_listed_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It takes long, and the end is right."""
+    """That takes long, but the last name is right."""
     wanted = names(7)
     pages = [[{"path": name} for name in wanted[at : at + 3]] for at in range(0, 7, 3)]
     monkeypatch.setattr(listing, "PAGE_NAMES", 3)
@@ -320,7 +320,7 @@ async def test_a_store_that_ignores_the_offset_is_read_whole(
 
 
 async def test_a_store_that_lists_out_of_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the reason: the last name would be a matter of luck."""
+    """The last name would be a matter of luck. The error says so."""
     shuffled = [[{"path": name} for name in reversed(names(3))]]
     monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(shuffled))
     with pytest.raises(Unavailable, match="in order"):

@@ -1,4 +1,4 @@
-"""A segment: any record is one line, and the whole reads back."""
+"""A segment: each record is one line, from which its value can be read back."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def encode(*records: Record) -> bytes:
 
 
 def test_every_sample_reads_back_byte_for_byte() -> None:
-    """Also those with line breaks, which are kept as Base64."""
+    """Bodies with line breaks are kept as Base64."""
     records = [a_record(n, value=sample.read_bytes()) for n, sample in enumerate(SAMPLES, 1)]
     lines = lines_of(encode(*records))
     assert [line.value for line in lines] == [sample.read_bytes() for sample in SAMPLES]
@@ -49,7 +49,7 @@ def test_every_sample_reads_back_byte_for_byte() -> None:
         b"[" * 1024 + b"]" * 1024,
     ],
 )
-def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
+def test_a_value_that_is_not_one_line_of_json_is_kept_as_base64(value: bytes) -> None:
     """A segment is always valid JSON Lines."""
     content = encode(a_record(1, value=value), a_record(2))
     raw = [json.loads(line) for line in segment.read_lines(content)]
@@ -58,10 +58,10 @@ def test_what_is_no_single_line_of_json_is_kept_as_base64(value: bytes) -> None:
     assert lines_of(content)[0].value == value
 
 
-def test_what_is_nested_too_deep_for_the_caller_is_kept_all_the_same(
+def test_a_value_that_is_nested_too_deep_for_the_caller_is_kept_as_base64(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Before Python 3.12 the caller's own depth counts, so any body may be."""
+    """Before Python 3.12 the caller's own depth counts, so any body may be too deep."""
 
     def too_deep(_: bytes) -> None:
         raise RecursionError
@@ -72,14 +72,14 @@ def test_what_is_nested_too_deep_for_the_caller_is_kept_all_the_same(
 
 
 def test_a_number_of_any_size_is_json() -> None:
-    """RFC 8259 has no bound; what reads lines has one of its own, or none."""
+    """RFC 8259 has no limit; readers of lines have their own limits, or none."""
     value = b'{"n":1e999,"m":' + b"1" * 400 + b"}"
     (line,) = lines_of(encode(a_record(1, value=value)))
     assert (line.value, line.body_base64) == (value, None)
 
 
 def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
-    """They are no UTF-8, or null."""
+    """They may be invalid UTF-8, or null."""
     odd = Record(1, 0, b"\xff", b"{}", (("a", b"\xff"), ("b", None)))  # type: ignore[arg-type]
     (line,) = lines_of(encode(odd))
     assert (line.key, line.key_base64) == (None, "/w==")
@@ -87,7 +87,7 @@ def test_keys_and_headers_of_other_producers_do_not_break_a_line() -> None:
 
 
 def test_the_name_is_a_function_of_the_first_record() -> None:
-    """Offset in 20 digits, then the hour in UTC: names sort as the chain goes."""
+    """It is the offset in 20 digits, then the hour in UTC, so names sort in the chain's order."""
     name, _ = new_segment.of_batch(a_stored_batch(a_record(42, timestamp_ms=1_700_000_000_000)))
     assert name == "tim.callbacks.v1/0/00000000000000000042-2023-11-14T22.jsonl.zst"
     assert (segment_name.first_offset(name), segment_name.hour(name)) == (42, "2023-11-14T22")
@@ -107,14 +107,14 @@ def test_the_name_is_a_function_of_the_first_record() -> None:
         "",
     ],
 )
-def test_other_files_have_no_segment_s_name(name: str) -> None:
-    """Such as those that a person or a tool left in the directory."""
+def test_names_of_other_files_are_not_segment_names(name: str) -> None:
+    """A person or a tool may leave such files in the directory."""
     assert not segment_name.is_name(f"tim.callbacks.v1/0/{name}")
     assert not segment_name.is_name(name)
 
 
-def test_the_summary_stands_in_front() -> None:
-    """It is read without reading the lines."""
+def test_the_summary_comes_first() -> None:
+    """It can be read without the lines."""
     content = encode(a_record(5, timestamp_ms=1000), a_record(9, timestamp_ms=2000))
     summary = segment.read_summary(content)
     assert (summary.first_offset, summary.last_offset, summary.next_offset) == (5, 9, 10)
@@ -147,8 +147,8 @@ async def test_frames_of_a_batch_become_one_segment() -> None:
     assert summary.position == Position(43, (42, "o" * 16, 6))
 
 
-def test_segments_without_records_say_where_the_chain_stands() -> None:
-    """Where it begins, under one name for all; and behind markers that followed a record."""
+def test_segments_without_records_have_the_position_of_the_chain() -> None:
+    """The beginning of a chain has one name for all positions; another follows markers."""
     names, positions = set(), []
     for offset in (0, 7):
         name, content = new_segment.beginning(P0, Position(offset))
@@ -166,7 +166,7 @@ def test_segments_without_records_say_where_the_chain_stands() -> None:
 
 
 def test_a_damaged_segment_is_found() -> None:
-    """Any byte of it, in the summary or in the lines."""
+    """Any byte may be damaged, in the summary or in the lines."""
     content = encode(a_record(1), a_record(2))
     for at in range(len(content)):
         broken = bytearray(content)
@@ -177,8 +177,8 @@ def test_a_damaged_segment_is_found() -> None:
         segment.read_summary(b"\x50")
 
 
-def test_zstdcat_reads_over_the_summary(tmp_path: Path) -> None:
-    """People read the archive with the tools that they have; Python's library stands in for it."""
+def test_zstdcat_skips_the_summary(tmp_path: Path) -> None:
+    """Operators read the archive with their own tools; without zstdcat use Python's library."""
     content = encode(a_record(1), a_record(2))
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(content)

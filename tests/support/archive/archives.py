@@ -44,7 +44,7 @@ class WrittenArchive:
         markers: int = 1,
         topic_id: str | None = None,
     ) -> str:
-        """Append a segment of `records`, or of markers alone, as old as they; return its name."""
+        """Append a segment of `records`, or of markers alone; return its name."""
         position = await self.handler.position(partition)
         if position is None:
             await self.handler.begin(partition, Position(0, None, topic_id))
@@ -84,12 +84,12 @@ class WrittenArchive:
         ]
 
     def path(self, name: str) -> Path:
-        """Return where a segment's file is."""
+        """Return the path of a segment's file."""
         return self.directory / name
 
 
 def parts_of(store: Store) -> tuple[Any, Create, Listing]:
-    """Return what a store is made of, for one that behaves in another way."""
+    """Return the parts of a store, for a store that behaves differently."""
     return store._opened, store._create, store._listing  # noqa: SLF001
 
 
@@ -123,13 +123,13 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
 
 
 async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
-    """Copy when so much time has passed since the first record."""
+    """Copy the archive so much time after its first record."""
     now = FIRST + timedelta(**later)
     return [each async for each in copy(written.store, to, only=ALL, now=now)]
 
 
 def rows(to: Path) -> list[dict[str, Any]]:
-    """Return what the copy has."""
+    """Return the rows of the copy."""
     found = duckdb.execute(
         f"select * from '{to}/*/*.parquet' order by partition, \"offset\""  # noqa: S608
     )

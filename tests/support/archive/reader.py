@@ -1,4 +1,4 @@
-"""The archive as a stranger reads it: zstd, JSON, and the chain that its names and frames tell."""
+"""The archive as another program reads it: zstd, JSON, and the chain of names and frames."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ Place = tuple[str, int]
 
 
 class Segment(NamedTuple):
-    """One file: what its leading frame says, and its lines."""
+    """A segment's file: the summary in its leading frame, and its lines."""
 
     name: str
     summary: dict[str, Any]
@@ -30,17 +30,17 @@ class Segment(NamedTuple):
 
     @property
     def partition(self) -> int:
-        """The partition that its name tells."""
+        """Return the partition in its name."""
         return int(self.name.split("/")[-2])
 
     @property
     def named_offset(self) -> int:
-        """The first offset in its name."""
+        """Return the first offset in its name."""
         return int(self.name.rpartition("/")[2].partition("-")[0])
 
 
 def read(name: str, content: bytes) -> Segment:
-    """Return a segment; one that is not whole fails here."""
+    """Return a segment; fail if the file is not whole."""
     assert len(content) > 8, f"{name} has {len(content)} bytes"
     magic, size = struct.unpack_from("<II", content)
     assert magic == SKIPPABLE_MAGIC, name
@@ -71,7 +71,7 @@ def count(directory: Path) -> Counter[int]:
 
 
 def reached(names: Iterable[str], content: Callable[[str], bytes]) -> dict[int, int]:
-    """Return per partition where the last of these segments ends."""
+    """Return the end of the last of these segments, for each partition."""
     last: dict[str, str] = {}
     for name in names:
         directory = name.rpartition("/")[0]
@@ -83,7 +83,7 @@ def reached(names: Iterable[str], content: Callable[[str], bytes]) -> dict[int, 
 async def until_archived(
     there: Callable[[], Mapping[int, int]], topic: Mapping[int, list[int]]
 ) -> None:
-    """Return when an archive that is `there` reaches behind the last of the `topic`'s offsets."""
+    """Return once the archive has the last of the `topic`'s offsets."""
     ends = {partition: offsets[-1] for partition, offsets in topic.items()}
 
     async def archived() -> bool:
@@ -94,26 +94,27 @@ async def until_archived(
 
 
 def local(directory: Path) -> dict[int, int]:
-    """Return per partition where a local archive's last segment ends."""
+    """Return the end of a local archive's last segment, for each partition."""
     names = [str(path.relative_to(directory)) for path in directory.rglob(f"*{SUFFIX}")]
     return reached(names, lambda name: (directory / name).read_bytes())
 
 
 @dataclass(kw_only=True)
 class Proof:
-    """An archive held against what was committed to the topic."""
+    """The comparison of an archive with the records that were committed to the topic."""
 
     segments: int = 0
     without_records: int = 0
     records: int = 0
-    # (origin, sequence): those that were committed and are not there; those that are there twice.
+    # (origin, sequence) of committed records that the archive lacks, and of records that it has
+    # twice.
     missing: list[Place] = field(default_factory=list)
     doubled: list[Place] = field(default_factory=list)
-    # Faults of the chains, and what stands in it that readers of the topic do not see.
+    # Faults of the chains, and records that readers of the topic do not see.
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Return the counts in a line."""
+        """Return the counts as a line of text."""
         return (
             f"{self.records} records in {self.segments} segments ({self.without_records} of them "
             f"without records): {len(self.missing)} missing, {len(self.doubled)} twice, "
@@ -121,7 +122,7 @@ class Proof:
         )
 
     def assert_holds(self) -> None:
-        """Every record is there once, and the chains have no gap and no overlap."""
+        """Return whether each record is there once, and the chains have no gap and no overlap."""
         assert self.records
         found = (self.missing[:20], self.doubled[:20], self.broken[:20])
         assert found == ([], [], []), f"{self} {found}"
@@ -163,7 +164,8 @@ def _breaks(chain: list[Segment]) -> Iterable[str]:
         yield f"{chain[0].name} is no beginning"
     for before, segment in itertools.pairwise(chain):
         if before.summary["next_offset"] > segment.summary["first_offset"]:
-            yield f"{before.name} ends at {before.summary['next_offset']}, behind {segment.name}"
+            end = before.summary["next_offset"]
+            yield f"{before.name} ends at {end}, after the beginning of {segment.name}"
         if not segment.lines and before.summary["next_offset"] != segment.summary["first_offset"]:
             yield f"{segment.name}, without records, does not begin where {before.name} ends"
 

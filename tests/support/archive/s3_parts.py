@@ -17,7 +17,7 @@ from support.processes.consumer import Consumer, members
 from support.processes.ingress import until
 from support.processes.load import Load, committed_offsets
 
-# It waits 30 s at most between two attempts, and one may be under way.
+# The member waits 30 s at most between two attempts, and one may be under way.
 BACK_S_MAX = 60.0
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 
@@ -35,7 +35,7 @@ class Parts:
     bucket: str
 
     async def until_it_writes(self) -> float:
-        """Return how long it took until it writes and no partition waits."""
+        """Return the seconds until the member writes and no partition waits."""
         before = (await self.member.measure()).get("batches_total", 0)
 
         async def writes() -> bool:
@@ -45,7 +45,7 @@ class Parts:
         return await until(writes, f"the archive writes; see {self.member.log}", BACK_S_MAX)
 
     async def until_paused(self) -> float:
-        """Return how long it took until a partition waits for the sink."""
+        """Return the seconds until a partition waits for the sink."""
 
         async def waits() -> bool:
             return (await self.member.measure()).get("partitions_paused", 0) > 0
@@ -83,7 +83,7 @@ class Parts:
 async def parts(
     directory: Path, *, seed: int, per_s: float, bucket: str = BUCKET
 ) -> AsyncIterator[Parts]:
-    """Yield parts that run, but for the member, which is not launched."""
+    """Yield the running parts; the member is not launched yet."""
     with running_broker(directory / "kafka") as broker, running_s3(directory) as s3:
         await broker.make_topics()
         async with tcp_proxy(s3.port) as network:
@@ -116,7 +116,7 @@ async def parts(
 
 @dataclass(kw_only=True)
 class Vitals:
-    """What a member was like in every moment of some time."""
+    """Measurements of a member over some time."""
 
     livez: set[int] = field(default_factory=set)
     groups: set[tuple[str, ...]] = field(default_factory=set)
@@ -126,11 +126,11 @@ class Vitals:
 
     @property
     def grown_bytes(self) -> int:
-        """By how much its memory ever exceeded what it was in the beginning."""
+        """Return by how much its memory grew at most since the first measurement."""
         return max(self.rss_bytes) - self.rss_bytes[0]
 
     def __str__(self) -> str:
-        """Return them in a line."""
+        """Return the measurements as a line of text."""
         return (
             f"/livez {sorted(self.livez)} in {len(self.rss_bytes)} moments, "
             f"{len(self.groups)} membership(s), held at most {max(self.held_bytes) / 1e6:.1f} MB, "
@@ -140,7 +140,7 @@ class Vitals:
 
 @asynccontextmanager
 async def watched(one: Parts) -> AsyncIterator[Vitals]:
-    """Yield what the member is like for the time of the block, twice a second."""
+    """Measure the member twice a second during the block."""
     vitals = Vitals()
 
     async def look() -> None:

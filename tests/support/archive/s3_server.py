@@ -21,7 +21,7 @@ from ops.demo.embedded import child
 TESTS = str(Path(__file__).parents[2])
 BUCKET = "hookline-test"
 REGION = "us-east-1"
-# Answers with the number of lists that were requested so far.
+# The answer is the number of list requests so far.
 LISTS = "/lists"
 POLICY = {
     "Version": "2012-10-17",
@@ -32,7 +32,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class S3Server:
-    """One server on the loopback. Its buckets are in its memory: they end with it."""
+    """A server on the loopback interface, with its buckets in memory."""
 
     def __init__(self, directory: Path, script: str = __file__) -> None:
         self._script = script
@@ -40,18 +40,18 @@ class S3Server:
         self.log = directory / "s3.log"
         self.url = f"http://127.0.0.1:{self.port}"
         self._session = boto3.Session()
-        # Of a user who may do everything with S3. Before there is one, the server takes any.
+        # The keys of a user who may do everything. Before there is a user, any keys are accepted.
         self.keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, with an empty bucket, and return when it answers."""
+        """Start the server with an empty bucket; return when it answers."""
         child.until_up(self._launch, lambda: child.listens(self.port), log=self.log)
         self.keys = self._make_keys()
         self.make_bucket(BUCKET)
 
     def make_bucket(self, name: str) -> None:
-        """Make a bucket."""
+        """Create a bucket."""
         self.client("s3").create_bucket(Bucket=name)
 
     def _launch(self) -> subprocess.Popen[bytes]:
@@ -63,20 +63,20 @@ class S3Server:
         return self._process
 
     def kill(self) -> None:
-        """End it."""
+        """End the server."""
         if self._process:
             child.kill(self._process)
 
     def freeze(self) -> None:
-        """Have it stand still; its connections stay."""
+        """Suspend the server; its connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let the server continue."""
         self._signal(signal.SIGCONT)
 
     def lists(self) -> int:
-        """Return how many lists were requested so far."""
+        """Return the number of list requests so far."""
         with urllib.request.urlopen(f"{self.url}{LISTS}") as answer:  # noqa: S310 - our own
             return int(answer.read())
 
@@ -101,11 +101,11 @@ class S3Server:
             client.delete_object(Bucket=BUCKET, Key=key)
 
     def env(self, url: str = "") -> dict[str, str]:
-        """Return the environment of one who uses it, at `url` if a proxy is between."""
+        """Return the environment variables of a client, with `url` if there is a proxy."""
         return {"AWS_ENDPOINT_URL": url or self.url, "AWS_REGION": REGION, **self.keys}
 
     def _make_keys(self) -> dict[str, str]:
-        """Make a user and have requests that are not signed by its keys be refused from now on."""
+        """Create a user; refuse requests that are not signed with its keys from now on."""
         iam = self.client("iam")
         iam.create_user(UserName="hookline")
         iam.put_user_policy(UserName="hookline", PolicyName="s3", PolicyDocument=json.dumps(POLICY))
@@ -120,7 +120,7 @@ class S3Server:
         }
 
     def client(self, service: str) -> Any:
-        """Return a client of the kind that a stranger would use."""
+        """Return a boto3 client, which does not use the product."""
         return self._session.client(
             service,
             endpoint_url=self.url,
@@ -135,7 +135,7 @@ class S3Server:
 
 
 def running_s3(directory: Path) -> contextlib.AbstractContextManager[S3Server]:
-    """Run a server in `directory` for the time of the block."""
+    """Run a server in `directory` during the block."""
     return child.running(S3Server(directory))
 
 
@@ -152,7 +152,7 @@ class OneAtATime:
         self._lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        """Answer."""
+        """Answer a request."""
         length = int(environ.get("CONTENT_LENGTH") or 0)
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
         with self._lock:
@@ -160,7 +160,7 @@ class OneAtATime:
 
 
 def _counting(app: Wsgi) -> Wsgi:
-    """Return an application that counts the lists that are requested of `app`."""
+    """Return an application that counts the list requests to `app`."""
     lists = 0
 
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -175,8 +175,8 @@ def _counting(app: Wsgi) -> Wsgi:
 
 
 def serve(port: int) -> None:
-    """Serve until killed."""
-    # Here, because it takes a second, and only the server's own process needs it.
+    """Serve requests until killed."""
+    # Imported here, because that takes a second, and only the server's own process needs it.
     from moto.moto_server.werkzeug_app import (  # noqa: PLC0415
         DomainDispatcherApplication,
         MotoRequestHandler,

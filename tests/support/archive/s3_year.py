@@ -1,4 +1,4 @@
-"""An S3 API server (moto's) in whose bucket a year of an archive is, which is computed."""
+"""An S3 API server (moto's) whose bucket has a computed year of an archive."""
 
 import heapq
 import itertools
@@ -16,7 +16,7 @@ ROOT = "an/archive/"
 
 
 class Keys(_VersionedKeyStore):
-    """A bucket's objects; one of the year is made when somebody asks for it."""
+    """A bucket's objects; an object of the year is computed on request."""
 
     def __missing__(self, key: str) -> list[models.FakeKey]:
         """Return an object of the year."""
@@ -26,7 +26,7 @@ class Keys(_VersionedKeyStore):
         return [_object(key, content)]
 
     def __contains__(self, key: object) -> bool:
-        """Return whether there is one."""
+        """Return whether the object exists."""
         try:
             return bool(self[str(key)])
         except KeyError:
@@ -95,7 +95,7 @@ def _year_after(prefix: str, after: str) -> Iterable[str]:
 
 
 def make_with_year(bucket: models.FakeBucket, *arguments: Any, **named: Any) -> None:
-    """Make a bucket that has the year."""
+    """Create a bucket that has the year."""
     make(bucket, *arguments, **named)
     bucket.keys = Keys()
 

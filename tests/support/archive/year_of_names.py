@@ -30,7 +30,7 @@ def partition(number: int) -> Partition:
 
 
 def at(minute: int) -> datetime:
-    """Return the record time by the broker's clock."""
+    """Return the time of a record by the broker's clock."""
     time = FIRST + timedelta(minutes=minute)
     if minute in AHEAD:
         return time + 9 * YEAR
@@ -38,7 +38,7 @@ def at(minute: int) -> datetime:
 
 
 def name(number: int, minute: int) -> str:
-    """Return the name of a minute's segment: a record, and a transaction's marker."""
+    """Return the name of a minute's segment, which has a record and a transaction marker."""
     return segment_name.of_hour(partition(number), offset=2 * minute, hour=_hour(at(minute)))
 
 
@@ -79,7 +79,7 @@ def all_after(after: str) -> Iterator[str]:
 
 
 def content_of(called: str) -> bytes | None:
-    """Return the segment of that name, None if it is not of the year."""
+    """Return the content of the segment with this name, None if it is not of the year."""
     if not segment_name.is_name(called):
         return None
     number, minute = int(called.split("/")[-2]), segment_name.first_offset(called) // 2

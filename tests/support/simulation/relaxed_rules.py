@@ -1,4 +1,4 @@
-"""The archive with one of its rules relaxed, each in turn; all without the last, `Blind`."""
+"""The archive with one of its rules relaxed, each in turn; most also relax that of `Blind`."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ class Blind(Archive):
     """
     Not "a batch begins where the chain ends".
 
-    That rule is for a store that is put back. It hides what most of the others are for, but for a
-    moment: between the look and the create.
+    That rule is for a store that is restored. It hides the effect of most other rules, except
+    between the check and the create.
     """
 
     async def handle(self, batch: Batch) -> None:
-        """Write it without a look at the chain."""
+        """Write the batch without a check of the chain."""
         if batch.packed is None:
             return await super().handle(batch)
         return await self._create(batch.partition, *new_segment.of_batch(batch))
@@ -37,7 +37,7 @@ class Overwriting(MemoryStore):
     """Not "created only if absent"."""
 
     async def create(self, name: str, content: bytes) -> None:
-        """Keep it in any case."""
+        """Store the segment in any case."""
         self.keep(name, content)
 
 
@@ -45,11 +45,11 @@ class NamedByTheWriter(RemoteStore):
     """Not "its name is made of its first record": the hour is the writer's own."""
 
     async def create(self, name: str, content: bytes) -> None:
-        """Create it under another name."""
+        """Create the segment under another name."""
         await super().create(self._called(name), content)
 
     async def summary(self, name: str) -> segment.SegmentSummary:
-        """Ask for one that exists: for that of this hour."""
+        """Ask for an existing segment: for that of this hour."""
         return await super().summary(name if name in self.store.now else self._called(name))
 
     def _called(self, name: str) -> str:
@@ -63,17 +63,17 @@ class NewestHour(RemoteStore):
     """Not "the last segment is that whose name sorts last": the last one of the newest hour."""
 
     async def last(self, partition: Partition, *, known: str = "") -> str | None:
-        """Look at the newest hour alone."""
+        """Look only at the newest hour."""
         del known
         names = await self.names(partition)
         return max(names, key=lambda name: (segment_name.hour(name), name), default=None)
 
 
 class Believing(RemoteStore):
-    """Not "the hint is no authority": a segment that was seen is taken for the last."""
+    """Not "the hint may be wrong": a segment that was seen is taken for the last."""
 
     async def last(self, partition: Partition, *, known: str = "") -> str | None:
-        """Search only where no segment is known."""
+        """Search only if no segment is known."""
         return known or await super().last(partition)
 
 
@@ -86,7 +86,7 @@ class Hasty(Blind):
         self._elsewhere: dict[Partition, Elsewhere] = {}
 
     async def handle(self, batch: Batch) -> None:
-        """Take it, and write it sometime."""
+        """Take the batch, and write it later."""
         if elsewhere := self._elsewhere.pop(batch.partition, None):
             raise elsewhere
         self._loop.spawn(self._write(batch))
@@ -103,10 +103,10 @@ class Hasty(Blind):
 
 
 class Stubborn(Blind):
-    """Not "who finds that it exists drops what it holds"."""
+    """Not "a writer that finds the name taken drops its batch"."""
 
     async def handle(self, batch: Batch) -> None:
-        """Write it, or take the one that is there for it."""
+        """Write the batch, or treat the existing segment as the batch."""
         try:
             await super().handle(batch)
         except Elsewhere as elsewhere:
@@ -115,35 +115,35 @@ class Stubborn(Blind):
 
 
 class Committed(Blind):
-    """Not "behind the last segment that is listed": at the committed offset, or the beginning."""
+    """Not "after the last segment that is listed": at the committed offset, or the beginning."""
 
     def __init__(self, store: RemoteStore) -> None:
         super().__init__(store)
         self._topic = store.store.topic
 
     async def position(self, partition: Partition) -> Position | None:
-        """Ask Kafka."""
+        """Return the committed offset."""
         log = self._topic.logs[partition]
         return Position(max(log.start, self._topic.committed.get(partition, 0)))
 
 
 class Remembering(Blind):
-    """Not "behind the last segment that is listed": behind the last that it has seen itself."""
+    """Not "after the last segment that is listed": after the last that it has seen itself."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self._behind: dict[Partition, int] = {}
+        self._ends: dict[Partition, int] = {}
 
     async def position(self, partition: Partition) -> Position | None:
-        """Ask the store once only."""
-        if partition in self._behind:
-            return Position(self._behind[partition])
+        """Ask the store only once."""
+        if partition in self._ends:
+            return Position(self._ends[partition])
         return await super().position(partition)
 
     async def handle(self, batch: Batch) -> None:
-        """Write it, and remember where it ends."""
+        """Write the batch, and remember its end."""
         await super().handle(batch)
-        self._behind[batch.partition] = batch.next_offset
+        self._ends[batch.partition] = batch.next_offset
 
 
 class NoBeginning(Blind):
@@ -154,11 +154,11 @@ class NoBeginning(Blind):
         self._begun: dict[Partition, Position] = {}
 
     async def begin(self, partition: Partition, position: Position) -> None:
-        """Remember it alone."""
+        """Remember the position, but do not store it."""
         self._begun[partition] = position
 
     async def position(self, partition: Partition) -> Position | None:
-        """Ask the store, or the memory."""
+        """Return the stored position, or the remembered one."""
         position = await super().position(partition)
         if position is None and partition in self._begun:
             return self._begun[partition]
@@ -166,31 +166,32 @@ class NoBeginning(Blind):
 
 
 async def delete_all(store: Store, going: Sequence[expire.Segment]) -> None:
-    """Delete them, and let the chain have no beginning behind them."""
+    """Delete the segments, and create no beginning after them."""
     for each in going:
         with contextlib.suppress(SegmentNotFound):
             await store.delete(each.name)
 
 
 def above_log_start(each: expire.Segment, *, log_start: int, before_ms: int) -> bool:
-    """Tell whether it is old, wherever the topic begins."""
+    """Return whether the segment is old, wherever the topic begins."""
     del log_start
     return max(each.summary.last_timestamp_ms, each.stored_ms) < before_ms
 
 
-# Without these, records are lost or doubled.
+# Without one of these rules, records are lost or doubled.
 NEEDED = {
     "created in any case": Rules(store=Overwriting, archive=Blind),
     "named by the writer's clock": Rules(remote=NamedByTheWriter, archive=Blind),
     "the next begun before the last is confirmed": Rules(archive=Hasty),
-    "the loser keeps what it holds": Rules(archive=Stubborn),
+    "the loser keeps its batch": Rules(archive=Stubborn),
     "begun at the committed offset": Rules(archive=Committed),
     "expired above the log start": Rules(may_go=above_log_start, archive=Blind),
-    "what is held has no bound of age": Rules(batch_age_s_max=float("inf"), archive=Blind),
+    "held batches have no limit of age": Rules(batch_age_s_max=float("inf"), archive=Blind),
 }
-# Without these, consumers stop with nothing lost, or verify misses what a chain begins with.
+# Without one of these rules, consumers stop although no record is lost, or `verify` does not find
+# the beginning of a chain.
 USEFUL = {
-    "begun behind the last segment in memory": Rules(archive=Remembering),
+    "begun after the last segment in memory": Rules(archive=Remembering),
     "the beginning is not in the store": Rules(archive=NoBeginning),
     "the last segment is that of the newest hour": Rules(remote=NewestHour),
     "the hint is believed": Rules(remote=Believing),

@@ -1,4 +1,4 @@
-"""An event loop whose order and whose time come from a seed: the same seed is the same run."""
+"""An event loop whose order and time depend only on a seed."""
 
 import asyncio
 import heapq
@@ -24,7 +24,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.chance = random.Random(seed)  # noqa: S311 - a simulation
         self.steps = 0
-        # What nobody caught; a run in which there is something has failed.
+        # Exceptions that were not caught; with one of them a run has failed.
         self.complaints: list[dict[str, Any]] = []
         self._now_s = 0.0
         self._soon: list[asyncio.Handle] = []
@@ -33,7 +33,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         self._kept: list[asyncio.Task[Any]] = []
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
-        """Return what `main` returns; what else still runs by then is cancelled."""
+        """Run `main` and return its result; cancel all other tasks then."""
         asyncio._set_running_loop(self)  # noqa: SLF001 - documented as for those who write loops
         try:
             task = self.create_task(main)
@@ -49,17 +49,17 @@ class SeededLoop(asyncio.BaseEventLoop):
             self.close()
 
     def begin(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run it; its task lives as long as the loop."""
+        """Return a task that the loop keeps."""
         task = self.create_task(coroutine)
         self._kept.append(task)
         return task
 
     def spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
-        """Run it, and let nobody wait for it."""
+        """Run a coroutine for whose end no other task waits."""
         self._kept.append(self.create_task(coroutine))
 
     async def sometime(self) -> None:
-        """Return at once, or after others have run, or after some seconds."""
+        """Return at once, or after other tasks have run, or after some seconds."""
         roll = self.chance.random()
         if roll > 0.9:
             await asyncio.sleep(self.chance.choice((0.01, 1, 5)))
@@ -90,13 +90,13 @@ class SeededLoop(asyncio.BaseEventLoop):
             raise AssertionError("all wait for each other")
 
     def time(self) -> float:
-        """Return the seconds that have passed."""
+        """Return the simulated time in seconds."""
         return self._now_s
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """Have it run before time passes."""
+        """Run the callback before time passes."""
         handle = asyncio.Handle(callback, args, self, context)
         self._soon.append(handle)
         return handle
@@ -108,7 +108,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Have it run when the time has come."""
+        """Run the callback at its time."""
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._later, (when, next(self._numbers), timer))
         return timer
@@ -116,7 +116,7 @@ class SeededLoop(asyncio.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, _executor: object, func: Callable[..., T], *args: Any
     ) -> asyncio.Task[T]:
-        """Have it run sometime."""
+        """Run the function later."""
 
         async def run() -> T:
             await self.sometime()
@@ -125,5 +125,5 @@ class SeededLoop(asyncio.BaseEventLoop):
         return self.create_task(run())
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Note what nobody caught."""
+        """Note an exception that was not caught."""
         self.complaints.append(context)

@@ -1,4 +1,4 @@
-"""The real archive on a store in memory: writers that sleep, creates that land late, expiry."""
+"""The real archive on a store in memory: suspended writers, late creates, expiry."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ async def _delete(store: Store, going: Sequence[expire.Segment]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How the chain is written and expired; a test may relax one."""
+    """The rules by which the chain is written and expired; a test may relax one."""
 
     store: Callable[[Topic], MemoryStore] = MemoryStore
     remote: Callable[[MemoryStore, Life], RemoteStore] = RemoteStore
@@ -57,7 +57,7 @@ class Rules:
 
 
 class ArchiveRun:
-    """One seed's run."""
+    """A simulated run of one seed."""
 
     def __init__(self, seed: int, rules: Rules) -> None:
         self.loop = SeededLoop(seed)
@@ -65,7 +65,7 @@ class ArchiveRun:
         self._rules = rules
         world = World(self.loop)
         self.faults, self.wrong = world.faults, world.wrong
-        # Records that are missing between others, or are there twice.
+        # Faults: records that are missing between others, or that are in the archive twice.
         self.broken: list[str] = []
         self.simulation = Simulation(
             world,
@@ -84,11 +84,11 @@ class ArchiveRun:
         self.topic.poll_s_max = 600
         self.store = rules.store(self.topic)
         self._retention_rate = chance.choice((0.05, 0.8))
-        # Who expires.
+        # The connection that expires segments.
         self._operator = RemoteStore(self.store, Life(world))
 
     def go(self) -> "ArchiveRun":
-        """Run it to its end; `wrong` says what was wrong."""
+        """Run to the end; `wrong` has the faults of the archive."""
         loop = self.loop
 
         with silent(), pytest.MonkeyPatch.context() as patch:
@@ -136,7 +136,7 @@ class ArchiveRun:
             await self._long_sleep()
 
     async def _long_sleep(self) -> None:
-        """Have one sleep with something held that it could not write, or with nothing."""
+        """Suspend a process that holds records which it could not write, or that holds none."""
         rates = self.simulation.world.rates
         self.faults["long sleep"] += 1
         if self.chance.random() < 0.5:
@@ -149,7 +149,7 @@ class ArchiveRun:
         await sleeping
 
     async def _keep_house(self) -> None:
-        """Now and then have retention delete, and expire what may go. Some traffic goes on."""
+        """At intervals let retention delete records, and expire segments, with some traffic."""
         while True:
             await asyncio.sleep(self.chance.choice((60, 1000, 3000)))
             if self.chance.random() < 0.5 and self.topic.poll_s == self.topic.poll_s_max:
@@ -160,7 +160,7 @@ class ArchiveRun:
                     await self._expire(partition)
 
     def _retain(self) -> None:
-        """Have retention delete what the chain has had for some time."""
+        """Let retention delete records that the chain has had for some time."""
         since_s, ends = self.loop.time() - RETENTION_S, self.store.ends
         older = [each for at_s, each in ends if at_s < since_s]
         for partition, log in self.topic.logs.items():
@@ -168,7 +168,7 @@ class ArchiveRun:
                 log.retain(self.chance.choice((*older, older[-1])).get(partition, 0))
 
     async def _expire(self, partition: Partition) -> None:
-        """Do as `ops.archive.expire` does, whose plan asks a real Kafka where the topic begins."""
+        """Do as `ops.archive.expire` does, whose plan asks a real Kafka for the beginning."""
         before_ms = int(now_ms(self.loop) - EXPIRY_AGE_S * 1000)
         log_start = self.topic.logs[partition].start
         names = await self._operator.names(partition)
@@ -186,7 +186,7 @@ class ArchiveRun:
             await self._rules.delete(self._operator, going)
 
     def _check(self, partition: Partition) -> None:
-        """Note what is doubled or missing, in what there ever was; and what verify says."""
+        """Note records that were ever doubled or missing, and the faults that verify finds."""
         ever = sorted(
             (each for each in self.store.ever if each[0].startswith(f"{partition}/")),
             key=lambda each: each[0],

@@ -1,4 +1,4 @@
-"""A topic and its consumers' clients in memory; the group is dealt with in `simulation`."""
+"""A topic and its consumers' clients in memory; simulation.py has the group."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -20,7 +20,7 @@ HOUR_MS = 3_600_000
 FIRST_MS = 1_700_000_000_000
 YEAR_MS = 366 * 24 * HOUR_MS
 RETENTION_S = 3600.0
-# How many of the transactions come after the broker's clock was set to another year, or right.
+# The share of transactions before which the broker's clock is set to another year, or right.
 CLOCK_JUMPS = 0.1
 
 
@@ -30,20 +30,20 @@ def now_ms(loop: SeededLoop) -> float:
 
 
 class Log:
-    """A partition: all records that there ever were, where it begins by now, where it ends."""
+    """A partition: all records that ever existed, its present beginning, its end."""
 
     def __init__(self, world: World, start: int, value: bytes) -> None:
         self.records: list[Record] = []
         self.start = self.end = self.first = start
-        # Of the records that are produced next.
+        # The origin of the records that are produced next.
         self.origin = b"o" * 16
         self._world = world
         self._value = value
-        # How wrong the broker's clock is by now.
+        # The present error of the broker's clock.
         self._skew_ms = 0
 
     def produce(self) -> None:
-        """Append a transaction: some records and a marker, or only what an aborted one leaves."""
+        """Append a transaction: some records and a marker, or the marker of an aborted one."""
         chance = self._world.chance
         count = chance.randint(1, 4)
         if chance.random() < 0.9:
@@ -60,7 +60,7 @@ class Log:
         self.end += count + 1
 
     def cut(self, end: int, origin: bytes) -> None:
-        """Lose what is from `end` on; what comes then is of another origin."""
+        """Lose the records from `end` on; later records are of another origin."""
         self.records = [record for record in self.records if record.offset < end]
         self.end, self.start, self.origin = end, min(self.start, end), origin
 
@@ -69,16 +69,16 @@ class Log:
         return record._replace(headers=tuple(headers))
 
     def retain(self, start: int) -> None:
-        """Have retention delete what is before `start`."""
+        """Let retention delete the records before `start`."""
         if start > self.start:
             self.start = start
             self._world.faults["retention"] += 1
 
     def read(self, at: int) -> Fetched:
-        """Return some records from `at` on, or none, and where to go on."""
+        """Return some records from `at` on, or none, and the offset of the next fetch."""
         index = next((i for i, r in enumerate(self.records) if r.offset >= at), len(self.records))
         records = self.records[index : index + self._world.chance.randint(0, 4)]
-        # Behind the markers that follow, or before them, if they have not been read yet.
+        # After the markers that follow, or before them, if they have not been read yet.
         index += len(records)
         next_at = self.records[index].offset if index < len(self.records) else self.end
         behind = records[-1].offset + 1 if records else at
@@ -86,27 +86,27 @@ class Log:
 
 
 class Topic:
-    """What brokers keep."""
+    """A topic as the brokers have it."""
 
     def __init__(self, world: World, *, partitions: int, value: bytes) -> None:
         self.world = world
-        # Disjoint offsets, so that a mix-up of partitions shows.
+        # Disjoint offsets reveal a mix-up of partitions.
         self.logs = {Partition("t", n): Log(world, 1000 * n, value) for n in range(partitions)}
         self.committed: dict[Partition, int] = {}
-        # The furthest that the sink has ever stood; nothing behind it may be committed.
+        # The highest position that the sink ever had; no higher offset may be committed.
         self.in_sink: dict[Partition, int] = {}
         self.generation = 0
         self.id: str | None = "the first topic"
-        # Why consumers may stop, after it was recreated or restored.
+        # The text of the error with which consumers may stop after a change of the topic.
         self.changed = ""
-        # How often the brokers were restored from an older copy.
+        # The number of restores from an older copy.
         self.restored = 0
         self.poll_s = 3.0
-        # While one sleeps for hours.
+        # While a process is suspended for hours.
         self.poll_s_max = 200.0
 
     def recreate(self) -> None:
-        """Be deleted and created again: with the same name, another id, and no records."""
+        """Delete the topic and create it again: with the same name, another id, and no records."""
         self.id, self.changed = "the second topic", "created again"
         self.committed.clear()
         for log in self.logs.values():
@@ -114,7 +114,7 @@ class Topic:
             log.cut(log.first, b"n" * 16)
 
     def restore(self) -> None:
-        """Be an older copy of itself: the same id, and of each partition what was there then."""
+        """Restore an older copy: the same id, and the records of that time."""
         self.restored += 1
         self.changed = "restored from an older copy"
         for log in self.logs.values():
@@ -123,7 +123,7 @@ class Topic:
 
 
 class Source:
-    """One client."""
+    """A client of one process."""
 
     def __init__(self, topic: Topic, life: Life) -> None:
         self._topic = topic
@@ -132,12 +132,12 @@ class Source:
         self._positions: dict[Partition, int | None] = {}
 
     def assign(self, partitions: Sequence[Partition], generation: int) -> None:
-        """Have no position in any of them."""
+        """Assign partitions, without a position."""
         self._generation = generation
         self._positions = dict.fromkeys(partitions)
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
-        """Return something or nothing; positions are looked at after the wait, not before."""
+        """Return some records or none, from the positions after the wait."""
         await self._life.passes()
         world, logs = self._topic.world, self._topic.logs
         more = any(logs[p].end > (self._positions.get(p) or 0) for p in partitions)
@@ -155,12 +155,12 @@ class Source:
         return fetched
 
     def seek(self, partition: Partition, next_offset: int) -> None:
-        """Fetch from `next_offset` on, if it is assigned."""
+        """Fetch from `next_offset` on, if the partition is assigned."""
         if partition in self._positions:
             self._positions[partition] = next_offset
 
     def end(self, partition: Partition) -> int | None:
-        """Return where the partition ends."""
+        """Return the end of the partition."""
         return self._topic.logs[partition].end
 
     async def committed(self, partition: Partition) -> int | None:
@@ -168,22 +168,22 @@ class Source:
         return await self._life.ask(partial(_told, lambda: self._topic.committed.get(partition)))
 
     async def beginning(self, partition: Partition) -> int:
-        """Return where the partition begins."""
+        """Return the beginning of the partition."""
         return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].start))
 
     async def ending(self, partition: Partition) -> int:
-        """Return where the partition ends."""
+        """Return the end of the partition."""
         return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].end))
 
     async def identity(self, _partition: Partition, *, since: float) -> Identity:
-        """Return what the topic is."""
+        """Return the identity of the topic."""
         del since
         return await self._life.ask(
             partial(_told, lambda: Identity(self._topic.id, self._topic.restored))
         )
 
     def commit(self, partition: Partition, next_offset: int) -> None:
-        """Have it committed, if this is still a member."""
+        """Commit the offset, if the client is still a member."""
         if next_offset > self._topic.in_sink.get(partition, -1):
             wrong = f"{partition}: {next_offset} is committed and not in the sink"
             self._topic.world.wrong.append(wrong)

@@ -1,4 +1,4 @@
-"""One seed's run: what happens to a sink, its processes and the topic, and what comes of it."""
+"""A simulated run of one seed: events of a sink, its processes and the topic, and the result."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from support.simulation.simulation import RemotePackingSink, RemoteSink, Simulat
 from consumers.runtime.batch import Batch, Limits
 from schemas.telemetry import CONSUMER
 
-# What each fault may have for a probability. Every run but the calm ones has some of them.
+# The possible probabilities of each fault. Each run that is not calm has some faults.
 RATES = {
     "not told": (0.2, 0.6),
     "unavailable": (0.02, 0.2),
@@ -21,7 +21,7 @@ RATES = {
     "sleep": (0.002, 0.02, 0.1),
     "not committed": (0.3, 0.9),
     "client lost": (0.005, 0.02),
-    "not set aside": (0.3, 0.6),
+    "no dead letters": (0.3, 0.6),
 }
 EVENTS = ("kill", "stop", "long sleep", "put back", "another writer", "commits lost")
 SETTLED_S = 300
@@ -29,13 +29,13 @@ LARGE = b"x" * 400_000
 
 
 class Run:
-    """In a calm run partitions change hands in good order, and nothing else goes wrong."""
+    """A run. In a calm one partitions are only rebalanced in good order."""
 
     def __init__(self, seed: int) -> None:
         self.loop = SeededLoop(seed)
         chance = self.chance = self.loop.chance
         self.calm = seed % 5 == 0
-        # Packed records are large: some are to be packed before their batch is complete.
+        # Packed records are large, so that some are packed before their batch is complete.
         packing = chance.random() < 0.3
         size = len(LARGE) if packing else 1
         world = World(self.loop)
@@ -68,7 +68,7 @@ class Run:
         return {o for at in starts for o in range(at, at + 100) if self.chance.random() < share}
 
     def go(self) -> "Run":
-        """Run it to its end; `wrong` says what was wrong."""
+        """Run to the end; `wrong` has the faults of the consumer."""
         relocations = CONSUMER.get_sample_value("consumer_relocations_total")
         with silent():
             self.loop.run(self._main())
@@ -94,7 +94,7 @@ class Run:
         await self.simulation.come_to_rest()
         await self._all_comes_into_the_sink()
         if not self.calm:
-            # Neither a copy that is put back nor an outage is healed by a rebalance now.
+            # No rebalance helps after a restored copy and after an outage now.
             await self._put_back()
             await self._all_comes_into_the_sink()
             self.simulation.world.rates = {"unavailable": 1}
@@ -129,7 +129,7 @@ class Run:
             self.sink.check(partition)
 
     def _retain(self) -> None:
-        """Have retention delete what the sink has had for some time."""
+        """Let retention delete records that the sink has had for some time."""
         since_s, stood = self.loop.time() - RETENTION_S, self.sink.stood
         older = sum(at_s < since_s for at_s, *_ in stood)
         if older:
@@ -148,7 +148,7 @@ class Run:
         await self.simulation.long_sleep(1.5 * RETENTION_S)
 
     async def _put_back(self) -> None:
-        """Have the sink be as it was once, as far as the topic can still give it the rest."""
+        """Restore the sink to a former state after which the topic still has all records."""
         _, expects, last = self.chance.choice(self.sink.stood or [(0, {}, {})])
         logs, now = self.topic.logs, self.sink.expects
         if expects.keys() == logs.keys() == now.keys() and all(

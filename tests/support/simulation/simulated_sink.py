@@ -1,4 +1,4 @@
-"""A sink in memory that many processes write, and what must hold of it after each write."""
+"""A sink in memory that many processes write, and checks of its records after each write."""
 
 import asyncio
 from dataclasses import replace
@@ -19,20 +19,20 @@ class CheckedSink(MemorySink):
         super().__init__()
         self._topic = topic
         self._dead_letters = dead_letters
-        # Where it has stood: when, the position, the last record.
+        # Each state of the sink: its time, the positions, the last records.
         self.stood: list[tuple[float, dict[Partition, int], dict[Partition, Any]]] = []
 
     def bad(self, offset: int) -> bool:
-        """Tell whether the record can never be applied."""
+        """Return whether the record can never be applied."""
         return offset in self.rejects or offset in self.chokes_on
 
     async def begin(self, partition: Partition, position: Position) -> None:
-        """Begin, and note it."""
+        """Begin, and note the state."""
         await super().begin(partition, position)
         self.note()
 
     async def handle(self, batch: Batch) -> None:
-        """Apply it, and look whether it was right to."""
+        """Apply the batch, and check the sink."""
         if isinstance(batch.packed, PackedList):
             batch = replace(batch, records=[*batch.packed.records, *batch.records], packed=None)
         await super().handle(batch)
@@ -40,13 +40,13 @@ class CheckedSink(MemorySink):
         self.check(batch.partition)
 
     def note(self) -> None:
-        """Remember where it stands."""
+        """Note the present state."""
         self.stood.append((self._topic.world.loop.time(), dict(self.expects), dict(self.last)))
         for partition, at in self.expects.items():
             self._topic.in_sink[partition] = max(self._topic.in_sink.get(partition, 0), at)
 
     def check(self, partition: Partition) -> None:
-        """Note what is wrong: a gap, something twice, a rejected record that is nowhere."""
+        """Note each fault: a gap, a record twice, a rejected record that is not a dead letter."""
         before = [
             record.offset
             for record in self._topic.logs[partition].records
@@ -57,7 +57,7 @@ class CheckedSink(MemorySink):
             self._topic.world.wrong.append(f"{partition} has {applied} of {before}")
         for offset in filter(self.bad, before):
             if offset not in self._dead_letters.offsets:
-                self._topic.world.wrong.append(f"{partition}: {offset} is nowhere")
+                self._topic.world.wrong.append(f"{partition}: {offset} is not a dead letter")
 
 
 class PackedList:
@@ -79,14 +79,14 @@ class PackedList:
 
 
 class FailingDeadLetters(MemoryDeadLetters):
-    """Sometimes a record is not set aside."""
+    """A dead-letter topic that is sometimes unavailable."""
 
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
 
     async def send(self, *record: Any, **tried: Any) -> None:
-        """Set it aside, or not."""
-        if self._world.hit("not set aside"):
+        """Send the record, or fail."""
+        if self._world.hit("no dead letters"):
             raise Unavailable("no dead letters now")
         await super().send(*record, **tried)

@@ -13,35 +13,35 @@ from consumers.archive.store import Store
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
 
-# So few that a short chain is searched as a long one.
+# So few that a short chain is searched like a long one.
 PAGE_NAMES = 3
 
 
 def in_order(names: Iterable[str], partition: Partition) -> list[str]:
-    """Return those of a partition in the order of the chain."""
+    """Return the names of a partition in the order of the chain."""
     return sorted(name for name in names if name.startswith(f"{partition}/"))
 
 
 class MemoryStore(Store):
-    """Segments in memory, and all that there ever were."""
+    """Segments in memory, and all segments that ever existed."""
 
     def __init__(self, topic: Topic) -> None:
         self.topic = topic
         self.now: dict[str, bytes] = {}
         self.stored_ms: dict[str, int] = {}
-        # With those that have expired; one that was written again is there twice.
+        # With expired ones; a segment that was written again is in the list twice.
         self.ever: list[tuple[str, bytes]] = []
-        # Where the chains have ended, and since when.
+        # Each end of the chains, and its time.
         self.ends: list[tuple[float, dict[Partition, int]]] = [(0, {})]
 
     async def create(self, name: str, content: bytes) -> None:
-        """Keep it, if there is none."""
+        """Store the segment, if its name is free."""
         if name in self.now:
             raise SegmentExists
         self.keep(name, content)
 
     def keep(self, name: str, content: bytes) -> None:
-        """Keep it."""
+        """Store the segment."""
         if name in self.now:
             self.ever.remove((name, self.now[name]))
         self.now[name] = content
@@ -55,11 +55,11 @@ class MemoryStore(Store):
         self.ends.append((self.topic.world.loop.time(), dict(self.topic.in_sink)))
 
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
-        """Return them in the order of the chain."""
+        """Return the names in the order of the chain."""
         return [name for name in in_order(self.now, partition) if name > after]
 
     async def page(self, partition: Partition, offset: int) -> Page:
-        """Return the first of those that begin at `offset` or after it."""
+        """Return the first names that begin at `offset` or after it."""
         names = await self.names(partition, after=f"{partition}/{segment_name.prefix(offset)}")
         return Page(names[:PAGE_NAMES], full=len(names) >= PAGE_NAMES)
 
@@ -70,28 +70,28 @@ class MemoryStore(Store):
         return segment.read_summary(self.now[name])
 
     async def delete(self, name: str) -> None:
-        """Forget it."""
+        """Delete the segment."""
         if self.now.pop(name, None) is None:
             raise SegmentNotFound
 
 
 class RemoteStore(Store):
-    """A process's connection to the store. A create may land after it was given up."""
+    """A process's connection to the store. A create may take effect after its time-out."""
 
     def __init__(self, store: MemoryStore, life: Life) -> None:
         self.store = store
         self.life = life
 
     async def create(self, name: str, content: bytes) -> None:
-        """Have the store do it."""
+        """Call the store."""
         await self.life.ask(partial(self.store.create, name, content))
 
     async def names(self, partition: Partition, *, after: str = "") -> list[str]:
-        """Ask the store."""
+        """Call the store."""
         return await self.life.ask(partial(self.store.names, partition, after=after))
 
     async def last(self, partition: Partition, *, known: str = "") -> str | None:
-        """Search as in an object store: page by page, and the store changes between them."""
+        """Search as in an object store: page by page, while the store may change."""
 
         async def page(offset: int) -> Page:
             self.store.topic.world.faults["pages listed"] += 1
@@ -103,9 +103,9 @@ class RemoteStore(Store):
         return await search(page, known=offset, page_names=PAGE_NAMES)
 
     async def summary(self, name: str) -> SegmentSummary:
-        """Ask the store."""
+        """Call the store."""
         return await self.life.ask(partial(self.store.summary, name))
 
     async def delete(self, name: str) -> None:
-        """Have the store do it."""
+        """Call the store."""
         await self.life.ask(partial(self.store.delete, name))

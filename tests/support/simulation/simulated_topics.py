@@ -1,4 +1,4 @@
-"""One seed's run in which the topic is recreated, or restored, under the consumer's processes."""
+"""A simulated run in which the topic is recreated or restored under its consumers."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,20 +21,20 @@ Connect = Callable[[Life, Handler], Handler]
 
 
 class UnmixedSink(CheckedSink):
-    """Has the records of the topic that was, or of the one that is, and never of both."""
+    """A sink that may have the records of the old topic or of the new one, never of both."""
 
     def remember(self, logs: dict[Partition, Log]) -> None:
-        """Keep what the topic has before it changes."""
+        """Keep the records of the topic before it changes."""
         self._before = {p: [place(r.headers) for r in log.records] for p, log in logs.items()}
 
     def is_of_the_present(self, partition: Partition) -> bool:
-        """Return whether the topic that is has all that the sink has, in that order."""
+        """Return whether the present topic has all records of the sink, in the same order."""
         held = self._held(partition)
         present = [place(r.headers) for r in self._topic.logs[partition].records]
         return held == present[: len(held)]
 
     def check(self, partition: Partition) -> None:
-        """Note what is wrong: records of two topics, a gap, or something twice."""
+        """Note each fault: records of two topics, a gap, or a record twice."""
         if not self._topic.changed:
             return super().check(partition)
         held = self._held(partition)
@@ -47,7 +47,7 @@ class UnmixedSink(CheckedSink):
 
 
 class TopicRun:
-    """One seed's run."""
+    """A simulated run of one seed."""
 
     def __init__(self, seed: int, *, connect: Connect = RemoteSink) -> None:
         self.loop = SeededLoop(seed)
@@ -71,7 +71,7 @@ class TopicRun:
         self.sink = UnmixedSink(self.topic, dead_letters)
 
     def go(self) -> "TopicRun":
-        """Run it to its end; `wrong` says what was wrong."""
+        """Run to the end; `wrong` has the faults of the consumer."""
         with silent():
             self.loop.run(self._main())
         self.wrong += map(str, self.loop.complaints)
@@ -88,7 +88,7 @@ class TopicRun:
         simulation.rebalance()
         await self._traffic(chance.randint(3, 15))
         if chance.random() < 0.8:
-            # The sink has all, or nearly all.
+            # The sink has all records, or nearly all.
             await simulation.come_to_rest()
             simulation.world.rates = rates
             await self._traffic(chance.choice((0, 1, 3)))
@@ -99,7 +99,7 @@ class TopicRun:
         await self._traffic(chance.choice((0, 3, 15)))
         await simulation.come_to_rest()
         await asyncio.sleep(STOPPED_S)
-        # The group gives the partitions of a process that has stopped to those that are left.
+        # The group assigns the partitions of a stopped process to the others.
         left = 0
         while left != (left := len(simulation.living())):
             simulation.rebalance()

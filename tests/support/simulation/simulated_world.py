@@ -1,4 +1,4 @@
-"""What may go wrong for a process and between processes, at every await, by a seed."""
+"""Faults of processes and between processes, at every await, by a seed."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class World:
-    """How likely each fault is, how often it happened, and what was wrong."""
+    """The probability of each fault, the number of times it happened, and the faults found."""
 
     def __init__(self, loop: SeededLoop) -> None:
         self.loop = loop
@@ -25,7 +25,7 @@ class World:
         self.wrong: list[str] = []
 
     def hit(self, fault: str) -> bool:
-        """Tell whether it happens now."""
+        """Return whether the fault happens now."""
         if self.chance.random() >= self.rates.get(fault, 0):
             return False
         self.faults[fault] += 1
@@ -42,7 +42,7 @@ class Life:
     def __init__(self, world: World) -> None:
         self.world = world
         self.alive = True
-        # The longest that it slept.
+        # The longest time for which it was suspended.
         self.slept_s = 0.0
         self._awake = asyncio.Event()
         self._awake.set()
@@ -50,16 +50,16 @@ class Life:
 
     @property
     def asleep(self) -> bool:
-        """Whether it does nothing now."""
+        """Return whether the process is suspended or dead."""
         return not self._awake.is_set()
 
     def kill(self) -> None:
-        """Do nothing ever again."""
+        """Kill the process."""
         self.alive = False
         self._awake.clear()
 
     async def sleep(self, duration_s: float) -> None:
-        """Do nothing for a while."""
+        """Suspend the process for a time."""
         if self.asleep:
             return
         fell_asleep_at = self.world.loop.time()
@@ -72,12 +72,12 @@ class Life:
             self._awake.set()
 
     def wake(self) -> None:
-        """End its sleep, if it sleeps."""
+        """Let a suspended process continue."""
         if self.asleep:
             self._woken.set()
 
     async def passes(self) -> None:
-        """Return sometime, if the process is there by then."""
+        """Return later, if the process runs by then."""
         await self.world.loop.sometime()
         if self.world.hit("sleep"):
             self.world.loop.spawn(self.sleep(self.world.chance.choice((1, 40, 100))))
@@ -108,17 +108,17 @@ class Life:
     async def _answer(self, call: Callable[[], Awaitable[T]]) -> tuple[T | None, Exception | None]:
         await self.world.loop.sometime()
         if self.world.hit("slow"):
-            # The longest: until after the caller has given up.
+            # The longest time is after the caller's time-out.
             await asyncio.sleep(self.world.chance.choice((3, 10, 25, 100, 1000)))
         try:
             return await call(), None
-        except Exception as failure:  # noqa: BLE001 - the one who asked gets it
+        except Exception as failure:  # noqa: BLE001 - the caller gets it
             return None, failure
 
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Have nothing logged: it takes most of a run's time."""
+    """Log nothing, because that would take most of a run's time."""
     logging.disable()
     try:
         yield

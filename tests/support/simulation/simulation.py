@@ -1,4 +1,4 @@
-"""Processes of one consumer, each with a real runner, and the group that deals out partitions."""
+"""Processes of one consumer, each with a real runner, and their group."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -21,14 +21,14 @@ Connect: TypeAlias = Callable[[Life], Handler]
 
 
 class Process:
-    """One process of the consumer."""
+    """A process of the consumer."""
 
     def __init__(self, simulation: "Simulation") -> None:
         self.life = Life(simulation.world)
         self.stopping = asyncio.Event()
         self._topic = simulation.topic
         self._source = Source(self._topic, self.life)
-        self._told = simulation.world.loop.begin(asyncio.sleep(0))
+        self._notified = simulation.world.loop.begin(asyncio.sleep(0))
         self._runner = Runner(
             name="simulated",
             handler=simulation.connect(self.life),
@@ -42,8 +42,8 @@ class Process:
 
     @property
     def holds(self) -> bool:
-        """Whether it has fetched what is not in the sink."""
-        lanes = self._runner._lanes.values()  # noqa: SLF001 - to have it sleep at the worst time
+        """Return whether the process holds records."""
+        lanes = self._runner._lanes.values()  # noqa: SLF001 - to suspend it at the worst time
         return any(not lane.queue.is_empty for lane in lanes)
 
     async def _run(self) -> None:
@@ -59,7 +59,7 @@ class Process:
         self.life.kill()
 
     def _judge(self, stopped: Stopped) -> None:
-        """Only one that slept until retention had passed it may find nothing at its place."""
+        """Note a stop, unless the process was suspended until retention had passed its position."""
         self.life.kill()
         world = self.life.world
         world.faults["stopped"] += 1
@@ -69,19 +69,19 @@ class Process:
             world.wrong.append(str(stopped))
 
     def take(self) -> asyncio.Task[None]:
-        """Tell it that the group takes everything; the task ends when it has given it back."""
-        self._tell(None)
-        return self._told
+        """Revoke all partitions of the process; the task ends after the process has let them go."""
+        self._notify(None)
+        return self._notified
 
     def give(self, share: Sequence[Partition]) -> None:
-        """Tell it what the group gives."""
-        self._tell(share)
+        """Assign partitions to the process."""
+        self._notify(share)
 
-    def _tell(self, share: Sequence[Partition] | None) -> None:
-        hearing = self._hear(self._told, share, self._source, self._topic.generation)
-        self._told = self.life.world.loop.begin(hearing)
+    def _notify(self, share: Sequence[Partition] | None) -> None:
+        notifying = self._on_rebalance(self._notified, share, self._source, self._topic.generation)
+        self._notified = self.life.world.loop.begin(notifying)
 
-    async def _hear(
+    async def _on_rebalance(
         self,
         before: asyncio.Task[None],
         share: Sequence[Partition] | None,
@@ -92,11 +92,11 @@ class Process:
         asleep = self.life.asleep
         await self.life.passes()
         if asleep:
-            # By its next heartbeat; it goes on until then.
+            # It learns that by its next heartbeat, and continues until then.
             await asyncio.sleep(self.life.world.chance.choice((0, 3)))
             await self.life.passes()
         if source is not self._source:
-            return  # that client has gone
+            return  # that client was replaced
         if self.stopping.is_set():
             await asyncio.wait([self._task])
         elif share is None:
@@ -127,12 +127,12 @@ class Simulation:
         self.dead_letters = dead_letters
         self.held_bytes_max = held_bytes_max
         self.processes: list[Process] = []
-        # How many the last rebalance did not wait for.
+        # The number of processes for which the last rebalance did not wait.
         self.left_out = 0
         self._rebalancing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start another process; the next rebalance gives it its share."""
+        """Start another process; the next rebalance assigns partitions to it."""
         self.processes.append(Process(self))
 
     def living(self) -> list[Process]:
@@ -144,19 +144,19 @@ class Simulation:
         return self.world.chance.choice(self.living() or self.processes)
 
     def rebalance(self) -> None:
-        """Begin to deal partitions out anew, if that is not under way."""
+        """Begin a rebalance, unless one is under way."""
         if self._rebalancing is None or self._rebalancing.done():
             self.world.faults["rebalance"] += 1
             self._rebalancing = self.world.loop.begin(self._rebalance())
 
     async def _rebalance(self) -> None:
         self.topic.generation += 1
-        heard = [each for each in self.living() if not self.world.hit("not told")]
-        telling = [each.take() for each in heard]
-        if telling:
-            await asyncio.wait(telling, timeout=REBALANCE_S)
-        ready = [p for p, told in zip(heard, telling, strict=True) if told.done()]
-        self.left_out = len(heard) - len(ready)
+        reached = [each for each in self.living() if not self.world.hit("not told")]
+        revoking = [each.take() for each in reached]
+        if revoking:
+            await asyncio.wait(revoking, timeout=REBALANCE_S)
+        ready = [p for p, task in zip(reached, revoking, strict=True) if task.done()]
+        self.left_out = len(reached) - len(ready)
         self.world.faults["left out"] += self.left_out
         group = [process for process in ready if process.life.alive]
         shares: dict[Process, list[Partition]] = {each: [] for each in group}
@@ -166,7 +166,7 @@ class Simulation:
             process.give(share)
 
     async def long_sleep(self, longest_s: float) -> None:
-        """Have one process sleep for long, while the others do not look often."""
+        """Suspend a process for long, while the others poll rarely."""
         holding = [process for process in self.living() if process.holds]
         sleeper = self.world.chance.choice(holding) if holding else self.one()
         self.world.loop.spawn(sleeper.life.sleep(longest_s))
@@ -176,11 +176,11 @@ class Simulation:
         self.topic.poll_s = 3
 
     async def come_to_rest(self) -> None:
-        """Have no more faults; on return each partition has been given to a process that lives."""
+        """End all faults; on return each partition is assigned to a living process."""
         self.world.rates = {}
         for process in self.living():
             process.life.wake()
-        # Whatever is under way ends.
+        # Calls in flight end.
         self.topic.poll_s = 40
         await asyncio.sleep(self.topic.poll_s_max)
         self.topic.poll_s = 8
@@ -195,22 +195,22 @@ class Simulation:
 
 
 class RemoteSink:
-    """A process's connection to a sink that all share."""
+    """A process's connection to a sink that all processes share."""
 
     def __init__(self, life: Life, sink: Handler) -> None:
         self._life = life
         self._sink = sink
 
     async def position(self, partition: Partition) -> Position | None:
-        """Ask the sink."""
+        """Call the sink."""
         return await self._life.ask(partial(self._sink.position, partition))
 
     async def begin(self, partition: Partition, position: Position) -> None:
-        """Have the sink do it."""
+        """Call the sink."""
         await self._life.ask(partial(self._sink.begin, partition, position))
 
     async def handle(self, batch: Batch) -> None:
-        """Have the sink do it."""
+        """Call the sink."""
         await self._life.ask(partial(self._sink.handle, batch))
 
 
@@ -230,6 +230,6 @@ class _RemoteDeadLetters:
     async def send(
         self, partition: Partition, record: Record, rejected: Rejected, **tried: Any
     ) -> None:
-        """Have it done."""
+        """Call the dead-letter topic."""
         call = partial(self._dead_letters.send, partition, record, rejected, **tried)
         await self._life.ask(call)
