@@ -1,8 +1,8 @@
 """
-The columns of the Parquet copy, by the headers and the structs of schemas/payload.py.
+The columns of the Parquet copy: the headers, and the fields of the structs in schemas/payload.py.
 
-A field has its column's type or is null. Only decimal text and integers are converted, as in all
-sinks. Of a key that comes twice the last value is used, as by all readers.
+A value has the type of its column, or is null. Only decimal text and integers are converted into
+each other, as in all sinks. If a body has a key twice, the last value counts, as for all readers.
 """
 
 import json
@@ -17,7 +17,7 @@ from schemas.body import text as text_of
 from schemas.message import integer
 from schemas.payload import PAYLOADS, UInt32
 
-# Header and type. Those that other producers add are not copied.
+# The headers that are copied, with their types.
 HEADERS = {
     "ce_id": "VARCHAR",
     "ce_source": "VARCHAR",
@@ -29,7 +29,7 @@ HEADERS = {
     "ce_origin": "VARCHAR",
     "ce_sequence": "BIGINT",
 }
-# An object that is nested deeper is null; the body has it.
+# An object that is nested deeper is null; the column `body` has it.
 DEPTH_MAX = 500
 _BOUNDS = {"BIGINT": (-(1 << 63), (1 << 63) - 1), "UINTEGER": (0, (1 << 32) - 1)}
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -38,7 +38,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 Type: TypeAlias = "str | list[Type] | dict[str, Type]"
 
 
-def of_bodies() -> dict[str, Type]:
+def body_fields() -> dict[str, Type]:
     """Return the fields of all known commands with their types."""
     fields: dict[str, Type] = {}
     for payload in PAYLOADS.values():
@@ -70,10 +70,10 @@ def _type(info: inspect.Type) -> Type:
     raise AssertionError(f"no column is known for {info}")
 
 
-FIELDS = of_bodies()
+FIELDS = body_fields()
 
 
-def typed(document: Mapping[str, Any]) -> dict[str, Any]:
+def body_columns(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of a body."""
     return {
         field: value
@@ -83,7 +83,7 @@ def typed(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _typed(value: Any, kind: Type) -> Any:
-    """Return `value` in the type of its column, None if it is of another type."""
+    """Return `value` in the type of its column, None if that is not possible."""
     result: Any = None
     match kind, value:
         case _, bool():
@@ -121,19 +121,19 @@ def _is_shallow(document: Any) -> bool:
 
 
 def _json(document: dict[str, Any]) -> msgspec.Raw:
-    r"""Return an object as JSON that every reader takes: lone surrogates as the text `\ud800`."""
+    r"""Return an object as JSON that every reader accepts: lone surrogates as the text `\ud800`."""
     try:
         return msgspec.Raw(msgspec.json.encode(document))
     except UnicodeEncodeError:
         spelled = _SURROGATE.sub(
             lambda found: f"\\\\u{ord(found[0]):x}", json.dumps(document, ensure_ascii=False)
         )
-        # A number beyond a double's range is infinite here, and null as in the lines above.
+        # A number that no double can hold is infinite here; it becomes null, as above.
         return msgspec.Raw(msgspec.json.encode(json.loads(spelled, parse_constant=lambda _: None)))
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A line that DuckDB reads. `body` is null where the value is not UTF-8."""
+class ParquetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as DuckDB reads it, a JSON line. `body` is null if the value is not UTF-8."""
 
     partition: int
     offset: int
@@ -145,7 +145,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def query(lines: str, *, line_bytes_max: int) -> str:
-    """Return the statement that makes rows of a file of `Row`s, in their order."""
+    """Return the SQL query for the columns of a file of `ParquetRow`s, in their order."""
     headers = ", ".join(
         f"headers.{header}"
         if kind == "VARCHAR"
@@ -162,11 +162,11 @@ def query(lines: str, *, line_bytes_max: int) -> str:
         "body": "VARCHAR",
         "fields": _sql_type(FIELDS),
     }
-    columns = ", ".join(f"{name!r}: {text(kind)}" for name, kind in row.items())
+    columns = ", ".join(f"{name!r}: {sql_text(kind)}" for name, kind in row.items())
     return f"""
         select partition, "offset", make_timestamptz("timestamp" * 1000) as "timestamp", key,
                {headers}, {of_body}, body
-        from read_json({text(lines)}, format = 'newline_delimited', columns = {{{columns}}},
+        from read_json({sql_text(lines)}, format = 'newline_delimited', columns = {{{columns}}},
                        maximum_object_size = {line_bytes_max})
     """  # noqa: S608 - of our own names alone
 
@@ -182,6 +182,6 @@ def _sql_type(kind: Type) -> str:
             return kind
 
 
-def text(value: str) -> str:
-    """Return `value` as SQL writes it."""
+def sql_text(value: str) -> str:
+    """Return `value` as a literal in SQL."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,9 +1,9 @@
 """
-Delete the archive's oldest segments: what Kafka has not any more, and what is old enough.
+`hookline archive expire`: delete the oldest segments, if Kafka does not have their records either.
 
-A chain that loses its first segments gets a new beginning before that, which says up to where it
-was expired and which sequences were in it. So verify and audit tell what was expired from what is
-lost.
+Before a chain loses its first segments, it gets a new beginning, which states the offset up to
+which it has expired, and the ranges of the expired sequences. By it, verify and audit distinguish
+expired sequences from lost ones.
 """
 
 import asyncio
@@ -26,22 +26,23 @@ from ops.archive.segments import in_order
 from ops.failure import Failure
 from schemas.clients import started
 
-# Writers drop what they have held for an hour (consumers/runtime/lane.py). One that slept before
-# its last step may wake up within this, and still finds the segment that it would write again.
+# A writer drops records that it has held for an hour (consumers/runtime/lane.py). If it was stalled
+# just before it writes them, it resumes within this time, and the segment must still be there: else
+# it would be written again.
 AGE_MIN = timedelta(days=1)
-KAFKA_S = 30.0
-# Of a partition, at once: their summaries are held, some 1 KiB each.
+KAFKA_S_MAX = 30.0
+# The segments of a partition in one run: their summaries are in memory, some 1 KiB each.
 OLDEST_MAX = 100_000
 LogStarts: TypeAlias = Callable[[list[Partition]], Awaitable[dict[Partition, int]]]
 
 
-class Unknown(Failure):
-    """Kafka does not say where its topics begin; then nothing is expired."""
+class LogStartUnknown(Failure):
+    """Kafka does not report the first offset of a partition, so nothing may be deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A segment that may be expired."""
+    """A segment, with its size and the time when it was stored."""
 
     name: str
     summary: SegmentSummary
@@ -50,16 +51,16 @@ class Segment:
 
     @property
     def begins_chain(self) -> bool:
-        """Tell whether it only says where the chain begins."""
+        """Whether it has no records, and only states the offset at which its chain begins."""
         return segment_name.hour(self.name) == segment_name.BEGINNING
 
 
-def may_go(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
+def may_expire(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
     """
-    Tell whether nothing of the segment is in Kafka, and it is older than `before_ms`.
+    Return whether a segment may be deleted: it is older than `before_ms`, and Kafka has none of it.
 
-    So must its records be, and itself, which may be much younger: its writer's rivals may be, too.
-    A chain's beginning is as old as what follows it.
+    Both its records and its file must be so old: another writer that was stalled may try to write
+    the same segment until long after its records. A beginning may be deleted with what follows it.
     """
     return (
         oldest.summary.next_offset <= log_start
@@ -68,11 +69,11 @@ def may_go(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
     )
 
 
-def expired(oldest: Sequence[Segment]) -> list[Segment]:
+def to_delete(oldest: Sequence[Segment]) -> list[Segment]:
     """
-    Return which of a chain's `oldest` segments, all of which may go, do go.
+    Return which of a chain's `oldest` segments are deleted; all of them may expire.
 
-    The beginning that the chain has stays, if nothing behind it goes.
+    A beginning at their end stays, because no segment after it is deleted.
     """
     return list(oldest[:-1] if oldest and oldest[-1].begins_chain else oldest)
 
@@ -81,25 +82,25 @@ async def log_starts(
     bootstrap_servers: str, partitions: Sequence[Partition]
 ) -> dict[Partition, int]:
     """
-    Return the lowest offset that Kafka still has of each partition.
+    Return the first offset that Kafka still has of each partition.
 
     Raises:
-        Unknown: Kafka does not answer, or does not know one of them.
+        LogStartUnknown: Kafka does not answer, or does not have one of the partitions.
     """
     try:
-        async with asyncio.timeout(KAFKA_S):
+        async with asyncio.timeout(KAFKA_S_MAX):
             if unknown := set(partitions) - await _known(bootstrap_servers):
                 names = ", ".join(sorted(map(str, unknown)))
-                raise Unknown(f"Kafka at {bootstrap_servers} does not have {names}")
+                raise LogStartUnknown(f"Kafka at {bootstrap_servers} does not have {names}")
             return await _beginnings(bootstrap_servers, partitions)
     except (KafkaError, TimeoutError) as error:
-        raise Unknown(f"Kafka at {bootstrap_servers}: {error!r}") from error
+        raise LogStartUnknown(f"Kafka at {bootstrap_servers}: {error!r}") from error
 
 
 async def _known(bootstrap_servers: str) -> set[Partition]:
-    # All topics: one that is asked for by its name may be made by the broker.
+    # Describe all topics: a broker may create a topic that is described by its name.
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    async with started(admin, KAFKA_S):
+    async with started(admin, KAFKA_S_MAX):
         return {
             Partition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
@@ -111,7 +112,7 @@ async def _beginnings(
     bootstrap_servers: str, partitions: Sequence[Partition]
 ) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    async with started(reader, KAFKA_S):
+    async with started(reader, KAFKA_S_MAX):
         found = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
     return {Partition(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
@@ -120,18 +121,18 @@ async def plan(
     store: Store, *, log_starts: LogStarts, before_ms: int, step: Callable[[], None]
 ) -> dict[Partition, list[Segment]]:
     """
-    Return what may be deleted, by partition, oldest first; never a partition's last segment.
+    Return the segments to delete, by partition, the oldest first, at most OLDEST_MAX of each.
 
-    OLDEST_MAX of a partition at most: run it again for more.
+    The last segment of a partition is never among them.
 
     Raises:
-        Unknown: Kafka does not say where its topics begin.
+        LogStartUnknown: Kafka does not answer, or does not have one of the partitions.
         DamagedSegment: a summary cannot be read.
         Unavailable: the store does not answer.
     """
     lasts = {each: await store.last(each) for each in await store.partitions()}
     starts = await log_starts([partition for partition, last in lasts.items() if last])
-    found: dict[Partition, list[Segment]] = {}
+    plan: dict[Partition, list[Segment]] = {}
 
     async def read(name: str) -> Segment:
         summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
@@ -144,15 +145,15 @@ async def plan(
             async for _, each in segments:
                 step()
                 if each is None:
-                    continue  # another one expires it
-                if not may_go(each, log_start=starts[partition], before_ms=before_ms):
+                    continue  # another process has deleted it
+                if not may_expire(each, log_start=starts[partition], before_ms=before_ms):
                     break
                 oldest.append(each)
                 if len(oldest) == OLDEST_MAX:
                     break
-        if going := expired(oldest):
-            found[partition] = going
-    return found
+        if deleted := to_delete(oldest):
+            plan[partition] = deleted
+    return plan
 
 
 async def _before(store: Store, partition: Partition, last: str) -> AsyncGenerator[str]:
@@ -164,18 +165,18 @@ async def _before(store: Store, partition: Partition, last: str) -> AsyncGenerat
                 yield name
 
 
-async def delete(store: Store, going: Sequence[Segment], step: Callable[[], None]) -> None:
+async def delete(store: Store, segments: Sequence[Segment], step: Callable[[], None]) -> None:
     """
-    Delete the oldest segments of one chain. Cut short, it may be run again.
+    Delete the oldest segments of one chain. After an interruption it may be run again.
 
     Raises:
-        Unavailable: some may have been deleted, the oldest first.
+        Unavailable: the store does not answer; some, the oldest, may have been deleted.
     """
-    if not going[-1].begins_chain:
-        name, content = new_segment.moved_beginning([each.summary for each in going])
+    if not segments[-1].begins_chain:
+        name, content = new_segment.moved_beginning([each.summary for each in segments])
         with contextlib.suppress(SegmentExists):
             await store.create(name, content)
-    for each in going:
+    for each in segments:
         with contextlib.suppress(SegmentNotFound):
             await store.delete(each.name)
         step()

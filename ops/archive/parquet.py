@@ -1,8 +1,8 @@
 """
-Copy closed hours of the archive to Parquet, for people who ask questions.
+`hookline archive parquet`: copy closed hours of the archive to Parquet files for analysts.
 
-DuckDB writes the files (docs/decisions/0015-parquet.md). A file names the segments that it was made
-of, so one that more segments of its hour came for, from an archive that was behind, is made anew.
+DuckDB writes the files (docs/decisions/0015-parquet.md). The metadata of a file name its segments,
+so an hour is copied again if the archive consumer lagged and has added segments to it since.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from ops.failure import Failure
 from schemas.body import Malformed, parse
 from schemas.process import sync_directory
 
-# Longer than a segment may be open (ARCHIVE_SEGMENT_AGE_S).
+# An hour is closed so long after its end: more than a segment may be open (ARCHIVE_SEGMENT_AGE_S).
 SETTLE = timedelta(hours=2)
 OBJECT_BYTES_MIN = 16 << 20
 MEMORY = "1GB"
@@ -41,8 +41,8 @@ class NoDuckDB(Failure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copied:
-    """One hour's file."""
+class HourCopy:
+    """The file of one hour."""
 
     path: Path
     records: int
@@ -52,8 +52,8 @@ class Hours:
     """
     The segments of closed hours, by topic and hour.
 
-    Partition and offset make a name, and take 16 bytes of memory where a name takes 120: a year has
-    millions of names.
+    They are kept as partition and offset, which give the name and take 16 bytes instead of 120: a
+    year has millions of segments.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class Hours:
             self._places[topic, hour].extend((int(number), segment_name.first_offset(name)))
 
     def __iter__(self) -> Iterator[tuple[str, str, list[str]]]:
-        """Yield each topic and hour with its names, in their order."""
+        """Yield each topic and hour with the names of its segments, in order."""
         for (topic, hour), places in sorted(self._places.items()):
             pairs = zip(places[::2], places[1::2], strict=True)
             yield (
@@ -82,9 +82,9 @@ class Hours:
 
 async def copy(
     store: Store, to: Path, *, only: SegmentFilter, now: datetime
-) -> AsyncGenerator[Copied | None]:
+) -> AsyncGenerator[HourCopy | None]:
     """
-    Make the files that are not there yet; yield each as it is made, None for one that is there.
+    Write the files that are absent or incomplete; yield each of them, None for a complete one.
 
     Raises:
         NoDuckDB: the package is not installed.
@@ -99,24 +99,24 @@ async def copy(
             hours.add(name, before=now)
         for topic, hour, of_hour in hours:
             path = to / topic / f"{hour}.parquet"
-            known = _made_of(database, path) if path.exists() else set()
-            fresh = [name for name in of_hour if name not in known]
-            # Where some of the hour has expired, the copy has more than the archive.
-            if known - set(of_hour) or (
-                known
-                and not [n async for n, s in in_order(fresh, store.summary) if s and s.records]
+            copied = _copied_segments(database, path) if path.exists() else set()
+            added = [name for name in of_hour if name not in copied]
+            # If a part of the hour has expired, the copy has more than the archive.
+            if copied - set(of_hour) or (
+                copied
+                and not [n async for n, s in in_order(added, store.summary) if s and s.records]
             ):
                 yield None
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as scratch:
-                records = await _make(database, store, of_hour, path, Path(scratch))
-            yield Copied(path=path, records=records) if records else None
+                records = await _write(database, store, of_hour, path, Path(scratch))
+            yield HourCopy(path=path, records=records) if records else None
 
 
-async def _make(database: Any, store: Store, names: list[str], path: Path, scratch: Path) -> int:
+async def _write(database: Any, store: Store, names: list[str], path: Path, scratch: Path) -> int:
     lines = scratch / "lines.jsonl.zst"
-    records, longest, made_of = 0, 0, []
+    records, longest, written = 0, 0, []
     with lines.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:
         async for name, content in in_order(names, store.read):
             if content is None:
@@ -124,21 +124,21 @@ async def _make(database: Any, store: Store, names: list[str], path: Path, scrat
             count, longest_here = await asyncio.to_thread(_append, out, name, content)
             records, longest = records + count, max(longest, longest_here)
             if count:
-                made_of.append(name)
+                written.append(name)
     if records:
         query = columns.query(str(lines), line_bytes_max=max(OBJECT_BYTES_MIN, longest + 1))
         whole = scratch / path.name
         await asyncio.to_thread(
             database.execute,
-            f"copy ({query}) to {columns.text(str(whole))} (format parquet, compression zstd,"
-            f" kv_metadata {{segments: {columns.text(json.dumps(made_of))}}})",
+            f"copy ({query}) to {columns.sql_text(str(whole))} (format parquet, compression zstd,"
+            f" kv_metadata {{segments: {columns.sql_text(json.dumps(written))}}})",
         )
         await asyncio.to_thread(_into_place, whole, path)
     return records
 
 
 def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
-    """Write a segment's records as LINEs; return how many they are and how long the longest is."""
+    """Write a segment's rows to `out`; return their number and the length of the longest."""
     count = longest = 0
     try:
         for text in segment.read_lines(content):
@@ -156,10 +156,10 @@ def _row(line: Line) -> bytes:
     except UnicodeDecodeError:
         body = None
     try:
-        fields = columns.typed(parse(line.value))
+        fields = columns.body_columns(parse(line.value))
     except Malformed:
         fields = {}  # no ingress wrote it
-    row = columns.Row(
+    row = columns.ParquetRow(
         partition=line.partition,
         offset=line.offset,
         timestamp=line.timestamp,
@@ -178,7 +178,7 @@ def _into_place(whole: Path, path: Path) -> None:
     sync_directory(path.parent)
 
 
-def _made_of(database: Any, path: Path) -> set[str]:
+def _copied_segments(database: Any, path: Path) -> set[str]:
     found = database.execute(
         "select decode(value) from parquet_kv_metadata(?) where decode(key) = 'segments'",
         [str(path)],
@@ -191,7 +191,7 @@ def _database() -> Any:
         import duckdb  # noqa: PLC0415 - only this command needs it, and most machines do without
     except ImportError as error:
         how = "make setup, or pip install '.[analysis]', in the checkout"
-        raise NoDuckDB(f"duckdb is not installed: {how}") from error
+        raise NoDuckDB(f"the package duckdb is not installed; install it with: {how}") from error
     database = duckdb.connect(config={"memory_limit": MEMORY})
     database.execute("set timezone = 'UTC'")
     return database

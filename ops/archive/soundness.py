@@ -1,8 +1,8 @@
 """
-Whether the archive is what was written: each file, each chain, the numbers. Pure; it reads nothing.
+Check a segment by itself, and the chain of a partition's segments. Pure: it reads nothing.
 
-A file shows any change by its checksums. A segment tells where the chain stood before it, so a
-chain shows whatever is missing between two segments. Sequences show what came twice.
+Checksums show any change of a segment. Each segment has the offset at which the chain ended before
+it, so a chain shows any segment that is missing.
 """
 
 import base64
@@ -22,8 +22,8 @@ HOUR_MS = 3_600_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What one file is found to be. `summary` is None where it cannot be read."""
+class CheckedSegment:
+    """A segment and its faults. `summary` is None if it cannot be read."""
 
     name: str
     summary: SegmentSummary | None
@@ -31,24 +31,26 @@ class Checked:
     places: list[tuple[str, int]] = field(default_factory=list)
 
 
-def check(name: str, content: bytes) -> Checked:
-    """Hold a file against its summary, and against its name."""
+def check(name: str, content: bytes) -> CheckedSegment:
+    """Compare the lines of a segment with its summary, and its summary with its name."""
     try:
         summary = segment.read_summary(content)
     except DamagedSegment as damaged:
-        return Checked(name=name, summary=None, faults=[str(damaged)])
+        return CheckedSegment(name=name, summary=None, faults=[str(damaged)])
     lines = _Lines(summary)
     try:
         for text in segment.read_lines(content):
-            lines.see(text)
+            lines.add(text)
     except (DamagedSegment, zstandard.ZstdError) as damaged:
-        return Checked(name=name, summary=summary, faults=[str(damaged)], places=lines.places)
+        return CheckedSegment(
+            name=name, summary=summary, faults=[str(damaged)], places=lines.places
+        )
     faults = [*lines.faults, *_differences(summary, lines), *_misnamed(name, summary)]
-    return Checked(name=name, summary=summary, faults=faults, places=lines.places)
+    return CheckedSegment(name=name, summary=summary, faults=faults, places=lines.places)
 
 
 class _Lines:
-    """What the lines of a file come to."""
+    """The places, the faults and the bounds of a segment's lines."""
 
     def __init__(self, summary: SegmentSummary) -> None:
         self.places: list[tuple[str, int]] = []
@@ -58,7 +60,7 @@ class _Lines:
         self.last: tuple[int, int] | None = None
         self._partition = (summary.topic, summary.partition)
 
-    def see(self, text: bytes) -> None:
+    def add(self, text: bytes) -> None:
         self.count += 1
         try:
             text.decode()
@@ -66,14 +68,16 @@ class _Lines:
             if line.body_base64 is not None:
                 base64.b64decode(line.body_base64, validate=True)
         except (ValueError, msgspec.DecodeError) as error:
-            self.faults.append(f"line {self.count} is no record's: {error}")
+            self.faults.append(f"line {self.count} is not a record: {error}")
             return
         if (line.topic, line.partition) != self._partition:
             self.faults.append(f"line {self.count} is of {line.topic}/{line.partition}")
         if (line.body_base64 is None) == (not bytes(line.body)):
             self.faults.append(f"line {self.count} does not have one body")
         if self.last is not None and line.offset <= self.last[0]:
-            self.faults.append(f"line {self.count}: offset {line.offset} behind {self.last[0]}")
+            self.faults.append(
+                f"line {self.count}: offset {line.offset} comes after offset {self.last[0]}"
+            )
         self.last = (line.offset, line.timestamp)
         self.first = self.first or self.last
         if line.timestamp // HOUR_MS > self.first[1] // HOUR_MS:
@@ -88,43 +92,43 @@ def _differences(summary: SegmentSummary, lines: _Lines) -> Iterator[str]:
     if not summary.begins_at <= summary.first_offset <= summary.next_offset:
         yield "the summary's offsets are not in order"
     if summary.last_offset >= summary.next_offset:
-        yield "the summary's next_offset is not behind its last record"
+        yield "the summary's next_offset is not above its last record"
     if lines.count != summary.records:
-        yield f"it has {lines.count} lines, but the summary tells {summary.records}"
+        yield f"it has {lines.count} lines, but its summary says {summary.records}"
     if lines.first is None or lines.last is None:
         return
-    told = (
+    in_summary = (
         (summary.first_offset, summary.first_timestamp_ms),
         (summary.last_offset, summary.last_timestamp_ms),
         (summary.last_origin, summary.last_sequence),
         summary.origins,
     )
     of_origins = segment.bounds((origin, (number, number)) for origin, number in lines.places)
-    if told != (lines.first, lines.last, lines.places[-1], of_origins):
-        yield "the summary tells other offsets, times or sequences than the lines"
+    if in_summary != (lines.first, lines.last, lines.places[-1], of_origins):
+        yield "the summary has other offsets, times or sequences than the lines"
 
 
 def _misnamed(name: str, summary: SegmentSummary) -> Iterator[str]:
     partition = Partition(summary.topic, summary.partition)
     at_ms = summary.first_timestamp_ms if summary.records else summary.last_timestamp_ms
-    right = ""
+    expected = ""
     if segment_name.hour(name) == segment_name.BEGINNING and not summary.records:
-        right = segment_name.of_beginning(partition, summary.first_offset)
+        expected = segment_name.of_beginning(partition, summary.first_offset)
     else:
         with contextlib.suppress(ValueError, OverflowError, OSError):
-            right = segment_name.of_record(
+            expected = segment_name.of_record(
                 partition, offset=summary.first_offset, timestamp_ms=at_ms
             )
-    if name != right:
-        yield "its name is not the one that its content makes"
+    if name != expected:
+        yield "its name does not match its content"
 
 
 class Chain:
     """
-    The segments of one partition, one behind the other.
+    The segments of one partition, in order.
 
-    `faults`: names, and what is wrong between the segment and the one before it. What lies before
-    the last beginning is expired, all or some of it, so nothing is asked of it.
+    `faults`: a segment's name, and what is wrong between it and the segment before it. Segments
+    before the last beginning have expired, all or some of them, so they are not checked.
     """
 
     def __init__(self) -> None:
@@ -132,11 +136,11 @@ class Chain:
         self._last: SegmentSummary | None = None
         self._unreadable = False
 
-    def add(self, checked: Checked) -> None:
+    def add(self, checked: CheckedSegment) -> None:
         """Append a segment."""
         summary, before, unreadable = checked.summary, self._last, self._unreadable
         if summary is None:
-            # Its own fault is told; where it ended is not known.
+            # `check` has reported it; the offset at which it ended is not known.
             self._unreadable = True
             return
         if before is None or summary.next_offset >= before.next_offset:
@@ -144,8 +148,8 @@ class Chain:
         if segment_name.hour(checked.name) == segment_name.BEGINNING:
             self.faults.clear()
         elif before is not None:
-            found = _between(before, summary, unreadable=unreadable)
-            self.faults += [(checked.name, fault) for fault in found]
+            faults = _between(before, summary, unreadable=unreadable)
+            self.faults += [(checked.name, fault) for fault in faults]
         elif not unreadable:
             self.faults.append((checked.name, "the beginning of its chain is missing"))
 
@@ -153,18 +157,18 @@ class Chain:
 def _between(before: SegmentSummary, summary: SegmentSummary, *, unreadable: bool) -> Iterator[str]:
     if before.topic_id and summary.topic_id and before.topic_id != summary.topic_id:
         yield (
-            f"it is of the topic with the id {summary.topic_id}, the segment before it of the one "
-            f"with the id {before.topic_id}: two pipelines wrote to this archive"
+            f"its topic has the id {summary.topic_id}, that of the segment before it "
+            f"has the id {before.topic_id}: two pipelines wrote to this archive"
         )
     if summary.first_offset < before.next_offset:
         yield f"it overlaps the one before it, which ends before offset {before.next_offset}"
     elif unreadable:
-        return  # something lies between, but nobody knows what
+        return  # the unreadable segment is between them
     elif summary.begins_at > before.next_offset:
         between = f"{before.next_offset} to {summary.begins_at - 1}"
-        yield f"what lies before it is missing: offsets {between}"
+        yield f"segments before it are missing: offsets {between}"
     elif not summary.records and _end(summary) != _end(before):
-        yield "it tells another last record than the segment before it has"
+        yield "its last record is not that of the segment before it"
 
 
 def _end(summary: SegmentSummary) -> tuple[int, str, int]:

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
-from ops.archive.soundness import Chain, Checked, check
+from ops.archive.soundness import Chain, CheckedSegment, check
 from ops.failure import ExitCode
 from ops.sequences import Range, Sequences, gaps, without
 
@@ -82,7 +82,7 @@ class Findings:
         # By origin, the highest sequence at the first report: later ones may still be on their way.
         self._until: dict[str, int] | None = None
 
-    def add(self, partition: Partition, checked: Checked) -> None:
+    def add(self, partition: Partition, checked: CheckedSegment) -> None:
         """Append a segment to its partition's chain."""
         self._chains.setdefault(partition, Chain()).add(checked)
         faults = list(checked.faults)

@@ -21,7 +21,7 @@ from valkey import Valkey
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Position, Record
 from consumers.sync.database import Database
-from ops.archive.columns import of_bodies
+from ops.archive.columns import body_fields
 from schemas import record as wire
 from schemas.commands import COMMANDS
 from schemas.message import MESSAGE_COMMANDS
@@ -157,7 +157,7 @@ class Readers:
         archive = WrittenArchive(self.directory / name / "archive")
         await archive.append(*records)
         await copied(archive, self.directory / name / "copy", hours=9)
-        columns = ("ce_type", *of_bodies())
+        columns = ("ce_type", *body_fields())
         return [
             {column: repr(row[column]) for column in columns}
             for row in rows(self.directory / name / "copy")

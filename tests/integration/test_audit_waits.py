@@ -111,7 +111,7 @@ async def world(
 async def test_an_audit_waits_through_the_outage_of_each_source(
     world: World, say: Callable[[str], None]
 ) -> None:
-    """Refused or swallowed: it says for what it waits, and goes on when that is back."""
+    """Connections are refused or hang: it reports what it waits for, and continues afterwards."""
     assert (await world.audited(0, [])).proven
     outages = 0
     for name, proxy in world.networks.items():
@@ -134,10 +134,10 @@ async def test_an_audit_waits_through_the_outage_of_each_source(
 
 
 @pytest.mark.timeout(120)
-async def test_topics_that_are_not_there_or_are_made_again_are_noticed(
+async def test_missing_and_recreated_topics_are_noticed(
     own_kafka: EmbeddedKafka, world: World
 ) -> None:
-    """What was read of the old topic proves nothing of the new one, and no topic proves nothing."""
+    """Records of the old topic prove nothing about the new one."""
     reader = topic_reader.TopicReader(own_kafka.address)
     tally = Tally(Ends(), [], synced=False, counted=False)
     async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
@@ -157,8 +157,8 @@ async def test_topics_that_are_not_there_or_are_made_again_are_noticed(
 
 
 @pytest.mark.timeout(120)
-async def test_a_source_that_stays_away_is_named_at_the_end_of_the_time(world: World) -> None:
-    """It could not be audited, which is another end than something missing."""
+async def test_a_source_that_does_not_come_back_is_named_at_the_end(world: World) -> None:
+    """The audit fails, which is not the same as a missing callback."""
     for name, proxy in world.networks.items():
         proxy.becomes(Network.REFUSES)
         with pytest.raises(NotAudited, match=f"^{name}"):

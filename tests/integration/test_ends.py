@@ -110,7 +110,7 @@ def expected(
 async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All 64 combinations, asked at all addresses, at those that are up, and by the files."""
+    """All 64 combinations, with all addresses, with those that are up, and with the directory."""
     monkeypatch.setattr(spool_ends, "ANSWER_S_MAX", 0.3)
     directory = tmp_path / "spools"
     make_spools(directory, 3)
@@ -155,7 +155,7 @@ def is_right(found: Ends) -> bool:
 async def test_every_address_of_a_name_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of two replicas behind a name is stopped: its address is named, and its spool."""
+    """One of two replicas with one name is stopped: its address and its spool are reported."""
 
     async def resolve(_host: str, _port: int) -> list[str]:
         return ["127.0.0.1", "127.0.0.2"]

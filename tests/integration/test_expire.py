@@ -80,10 +80,10 @@ async def expire_all(store: Store, bootstrap_servers: str) -> int:
     return sum(each.summary.records for segments in going.values() for each in segments)
 
 
-async def test_what_kafka_has_stays_and_what_it_lost_goes(
+async def test_only_segments_that_kafka_does_not_have_expire(
     own_kafka: EmbeddedKafka, tmp_path: Path, group: str
 ) -> None:
-    """The archive goes on where it stood; audit and verify prove what is kept, and say the rest."""
+    """The archive continues; audit and verify prove the rest, and report what has expired."""
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await what_goes(own_kafka, pipe, tmp_path / "archive", group)
 
@@ -143,10 +143,10 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
     assert (await audited(pipe, directory)).missing == lost.records
 
 
-async def test_where_kafka_does_not_say_nothing_is_expired(
+async def test_nothing_expires_if_kafka_does_not_report_first_offsets(
     kafka: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No broker, a topic or a partition that it does not have."""
+    """There is no broker, no such topic, or no such partition."""
     monkeypatch.setattr(expire, "KAFKA_S", 5)
     p0 = Partition(CALLBACKS.name, 0)
     assert set(await expire.log_starts(kafka, [p0])) == {p0}
@@ -155,5 +155,5 @@ async def test_where_kafka_does_not_say_nothing_is_expired(
         (kafka, Partition("tim.callbacks.v0", 0)),
         (kafka, Partition(CALLBACKS.name, 99)),
     ):
-        with pytest.raises(expire.Unknown):
+        with pytest.raises(expire.LogStartUnknown):
             await expire.log_starts(address, [partition])

@@ -23,8 +23,10 @@ async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
     ]
 
 
-async def test_a_broker_that_makes_topics_by_itself_is_no_trap(tmp_path: Path) -> None:
-    """As brokers do by default, with one partition: at first, and where a client was quicker."""
+async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
+    tmp_path: Path,
+) -> None:
+    """Brokers do so by default, with one partition, if a client asks for the topic first."""
     kafka = EmbeddedKafka(tmp_path)
     properties = tmp_path / "server.properties"
     properties.write_text(
@@ -44,8 +46,8 @@ async def test_a_broker_that_makes_topics_by_itself_is_no_trap(tmp_path: Path) -
             assert len(reader.assignment()) == CALLBACKS.partitions
 
 
-async def test_what_an_operator_set_on_a_topic_stays(own_kafka: EmbeddedKafka) -> None:
-    """As flush.messages on a single broker."""
+async def test_the_operators_own_configuration_of_a_topic_stays(own_kafka: EmbeddedKafka) -> None:
+    """For example flush.messages on a single broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
     await admin.start()
     topic = ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, {"flush.messages": "1"})
@@ -57,14 +59,14 @@ async def test_what_an_operator_set_on_a_topic_stays(own_kafka: EmbeddedKafka) -
     assert [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
 
 
-async def test_what_the_cluster_refuses_is_told(own_kafka: EmbeddedKafka) -> None:
-    """In its own words."""
+async def test_the_error_has_the_clusters_reason(own_kafka: EmbeddedKafka) -> None:
+    """In Kafka's own words."""
     with pytest.raises(Refused, match=r"max\.message\.bytes"):
         await apply_topics(own_kafka.address, body_bytes_max=1 << 40, replicas=1)
 
 
-async def test_without_kafka_it_says_where_it_looked() -> None:
-    """Not a traceback."""
+async def test_without_kafka_the_error_names_the_address() -> None:
+    """It is not a traceback."""
     async with asyncio.timeout(40):
         with pytest.raises(Refused, match=r"127\.0\.0\.1:1"):
             await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1, wait_s=0)

@@ -97,7 +97,7 @@ async def six(store: Store) -> list[Position | None]:
 async def test_the_end_of_a_year_is_found_in_a_directory(
     directory: Path, say: Callable[[str], None]
 ) -> None:
-    """By a process that has seen none of it; the newest hour is not the end."""
+    """By a new process; the newest hour is not the end."""
     one = []
     for _ in range(3):
         archive = Archive(open_store(str(directory)))
@@ -127,10 +127,10 @@ def hookline(*arguments: object) -> tuple[str, int, float]:
 
 
 @pytest.mark.timeout(300)
-async def test_commands_read_some_of_a_year(
+async def test_commands_read_a_part_of_a_year(
     directory: Path, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """They list all names of a partition, here of one, in little memory."""
+    """They list all names of a partition, in little memory."""
     alone = tmp_path / str(year.partition(0))
     alone.parent.mkdir()
     alone.symlink_to(directory / str(year.partition(0)))
@@ -158,7 +158,7 @@ async def test_commands_read_some_of_a_year(
 async def test_the_end_of_a_year_is_found_on_s3(
     bucket: Store, server: S3Server, say: Callable[[str], None]
 ) -> None:
-    """By few lists; with one, where the last segment is known; and the chain goes on there."""
+    """With few list requests; with one if the last segment is known. The chain continues there."""
     before = server.lists()
     position, took = await timed(Archive(bucket).position(year.partition(0)))
     lists = server.lists() - before
@@ -191,7 +191,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
     assert await Archive(bucket).position(partition) == reached
 
 
-async def test_a_chain_without_segments_beside_a_year_of_others_is_empty(
+async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
     bucket: Store, server: S3Server
 ) -> None:
     """And begins as any other; so does one whose only segment is of another age."""

@@ -32,8 +32,8 @@ def hookline(*arguments: object, env: dict[str, str] | None = None) -> Result:
     return CliRunner(env=env or {}).invoke(main, [str(each) for each in arguments])
 
 
-def test_ls_shows_what_is_chosen(written: WrittenArchive) -> None:
-    """A line a segment, in the order of their records."""
+def test_ls_lists_the_selected_segments(written: WrittenArchive) -> None:
+    """One line for each segment, in the order of their records."""
     lines = hookline("archive", "ls", "--archive", written.directory).stdout.splitlines()
     assert [line.split()[0].removeprefix("tim.callbacks.v1/") for line in lines] == [
         "0/00000000000000000000-0001-01-01T00.jsonl.zst",
@@ -66,8 +66,8 @@ def test_cat_prints_the_lines(written: WrittenArchive) -> None:
     assert len(done.stdout.splitlines()) == 4
 
 
-def test_verify_tells_by_its_exit_code(written: WrittenArchive) -> None:
-    """0 sound, 3 something is absent, 1 something is wrong."""
+def test_verify_has_an_exit_code_for_each_result(written: WrittenArchive) -> None:
+    """0: sound; 3: sequences are absent; 1: a fault."""
     command = ("archive", "verify", "--archive", written.directory)
     done = hookline(*command)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "sound")
@@ -100,8 +100,10 @@ def test_verify_tells_by_its_exit_code(written: WrittenArchive) -> None:
         "audit --spool .",
     ],
 )
-def test_an_archive_that_is_not_there_is_told_in_a_line(command: str, tmp_path: Path) -> None:
-    """Exit code 2, and no archive is made."""
+def test_an_archive_that_does_not_exist_is_reported_in_one_line(
+    command: str, tmp_path: Path
+) -> None:
+    """Exit code 2, and no archive is created."""
     absent = tmp_path / "absent"
     done = hookline(*command.split(), "--archive", absent)
     assert done.exit_code == 2
@@ -112,7 +114,7 @@ def test_an_archive_that_is_not_there_is_told_in_a_line(command: str, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
-def test_a_store_that_does_not_answer_is_told_in_a_line() -> None:
+def test_a_store_that_does_not_answer_is_reported_in_one_line() -> None:
     """Exit code 2, after the store's own retries."""
     done = hookline(
         *("archive", "ls", "--archive", "s3://bucket/archive"),
@@ -128,7 +130,7 @@ def test_a_store_that_does_not_answer_is_told_in_a_line() -> None:
 
 
 def test_expire_needs_an_age_and_kafka(written: WrittenArchive) -> None:
-    """Without Kafka's word nothing is deleted."""
+    """If Kafka does not answer, nothing is deleted."""
     command = ("archive", "expire", "--archive", written.directory, "--delete", "--older-than")
     done = hookline(*command, "3h")
     assert (done.exit_code, "at least 1d" in done.stderr) == (2, True)

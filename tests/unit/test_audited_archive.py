@@ -16,7 +16,7 @@ async def no_spool() -> Ends:
 
 
 async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: Path) -> None:
-    """What was read of them is not there any more; new ones are read once."""
+    """Everything must be read again. New segments are read once."""
     written = WrittenArchive(tmp_path / "archive")
     await written.append(numbered(1), numbered(2))
     auditing = _Audit(no_spool, Sources(bootstrap_servers="", archive=""), [], deadline=0)
@@ -30,7 +30,7 @@ async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: 
 
 
 async def test_a_damaged_segment_is_not_audited(tmp_path: Path) -> None:
-    """It is named with the command that tells more."""
+    """The error names it, and the command that examines it."""
     written = WrittenArchive(tmp_path / "archive")
     name = await written.append(numbered(1), numbered(2))
     path = written.directory / name

@@ -24,7 +24,7 @@ def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0)
 
 
 def test_different_contents_under_one_id_are_named_with_both_places() -> None:
-    """Across partitions, origins and topics."""
+    """In two partitions, origins and topics."""
     found: list[Difference] = []
     contents = Contents(found.append)
     first = at(1, offset=7, partition=3)
@@ -39,8 +39,8 @@ def test_different_contents_under_one_id_are_named_with_both_places() -> None:
     )
 
 
-def test_a_repeat_is_no_difference_and_a_copy_of_one_place_is_no_repeat() -> None:
-    """The same bytes under two numbers; the archive's copy of a record."""
+def test_a_repeat_is_not_a_difference_and_a_copy_is_not_a_repeat() -> None:
+    """The same bytes at two sequences; a record and its archived copy."""
     found: list[Difference] = []
     contents = Contents(found.append)
     assert not add(contents, "id", b"one", at(1))
@@ -55,8 +55,8 @@ def test_a_repeat_is_no_difference_and_a_copy_of_one_place_is_no_repeat() -> Non
     ]
 
 
-def test_one_content_may_have_several_bodies_under_several_numbers() -> None:
-    """But a copy of one number has the same bytes."""
+def test_one_content_may_have_several_bodies_at_several_sequences() -> None:
+    """But all copies of one sequence have the same bytes."""
     found: list[Difference] = []
     contents = Contents(found.append)
     assert not contents.add("id", b"one", at(1), lambda: b"the same")
@@ -99,8 +99,8 @@ def test_differences_and_repeats_are_those_of_a_model(
     assert (len(found), repeats) == (expected, model_repeats)
 
 
-def test_an_id_has_each_mark_once() -> None:
-    """And marks do not touch where it was seen first."""
+def test_each_mark_of_an_id_is_set_once() -> None:
+    """A mark does not change the first place of the id."""
     found: list[Difference] = []
     contents = Contents(found.append)
     add(contents, "id", b"one", at(10**18 - 1))
@@ -111,8 +111,8 @@ def test_an_id_has_each_mark_once() -> None:
     assert found[0].first == at(10**18 - 1)
 
 
-def test_many_ids_in_one_bucket_are_told_apart() -> None:
-    """Also where the bytes that entries make together look like another id."""
+def test_many_ids_in_one_bucket_are_distinguished() -> None:
+    """Even if the bytes of two entries together contain another id."""
     found: list[Difference] = []
     contents = Contents(found.append)
     ids = [f"0000{number:016x}{'0' * 12}" for number in (*range(3000), *range(0, 1 << 64, 1 << 56))]

@@ -73,7 +73,7 @@ def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
 
 
 def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_known() -> None:
-    """Up, stopped, dead, unreachable: with all addresses named, those that are up, or the files."""
+    """Named are all addresses, those of the replicas that are up, or the directory."""
     cases = proven = 0
     for combination in itertools.product(STATES, repeat=3):
         states = dict(zip(REPLICAS, combination, strict=True))
@@ -102,14 +102,14 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
 
 
 def test_a_doubt_says_what_to_do() -> None:
-    """By the name of the spool or the address."""
+    """It names the spool or the address."""
     found = answers(dict.fromkeys(REPLICAS, STOPPED) | {"a": UP}, "ab").doubts
     assert set(found) == {spool_of("b"), spool_of("c"), "b"}
     assert "--ingress" in found[spool_of("c")]
 
 
-def test_an_origin_whose_spool_is_listed_without_an_end_is_never_lost_between_answers() -> None:
-    """Another replica's word, or the order of the answers, does not hide it."""
+def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
+    """Neither another replica's answer nor the order of the answers hides it."""
     knows = {"a": a_status("a", a_spool("b"))}
     does_not = {"a": a_status("a", a_spool("b", None))}
     assert combine(knows, {}).accepted == {spool_of("a"): N, spool_of("b"): N}
@@ -119,8 +119,8 @@ def test_an_origin_whose_spool_is_listed_without_an_end_is_never_lost_between_an
         assert combine(order, {}).accepted[spool_of("b")] == N
 
 
-def test_the_process_that_holds_a_spool_knows_best() -> None:
-    """Another one looked before it was taken: its number is old, or its origin."""
+def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
+    """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
     assert combine(statuses, {}).accepted[spool_of("b")] == 7
     anew = Status(
@@ -136,7 +136,7 @@ def test_the_process_that_holds_a_spool_knows_best() -> None:
 
 
 def test_one_process_at_two_addresses_is_one_holder() -> None:
-    """Two processes with spools of one name are a copied directory: nobody knows which is right."""
+    """Two processes with spools of one name have copies of a directory: the end is unknown."""
     one = a_status("a")
     assert combine({"here": one, "there": one}, {}).doubts == {}
     copy = Status(instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),))
@@ -154,8 +154,8 @@ def test_a_spool_whose_file_was_moved_aside_is_unproven() -> None:
         assert "moved to" in report.doubts[spool_of("b")]
 
 
-def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> None:
-    """A replica that is replaced or stopped between two questions, and numbers that move."""
+def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
+    """A replica stops, is replaced or stores more between the two questions."""
     before = combine({"a": a_status("a", a_spool("b", None)), "b": a_status("b")}, {})
     stopped = combine({"a": a_status("a", a_spool("b", None))}, {"b": "it does not answer"})
     report = audited(before, stopped, spools="ab")
@@ -176,7 +176,7 @@ def test_what_was_known_before_stays_known_and_what_is_new_is_asked_for() -> Non
 
 
 def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
-    """Without a spool there is nothing that could be missing, so all would be proven."""
+    """Without an end nothing could be missing, so everything would be proven."""
     for spools in ((), (a_spool("a", None),)):
         status = msgspec.structs.replace(a_status("a"), spools=spools)
         assert audited(combine({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
@@ -197,7 +197,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
     ],
 )
 async def test_an_address_that_fails_is_named(url: str) -> None:
-    """A name that cannot be resolved, a port where nobody listens, what is no address."""
+    """A name that cannot be resolved, a port without a listener, a malformed address."""
     with pytest.raises(NoAnswer):
         await get_json(f"{url}/status", timeout_s=5)
     found = await read_ends([url], None)

@@ -54,13 +54,13 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
         (asyncio.CancelledError(), ExitCode.INTERRUPTED),
     ],
 )
-def test_each_end_of_an_audit_has_its_exit_code(
+def test_each_result_of_an_audit_has_its_exit_code(
     outcome: Report | BaseException,
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """A bug and Ctrl-C are no loss."""
+    """Neither a bug nor Ctrl-C looks like a loss."""
 
     async def audited(*_: object, **__: object) -> Report:
         if isinstance(outcome, BaseException):
@@ -73,7 +73,7 @@ def test_each_end_of_an_audit_has_its_exit_code(
 
 
 def test_the_exit_codes_stay_as_they_are() -> None:
-    """They are public: docs/operations.md lists them."""
+    """They are public: docs/audit.md lists them."""
     assert {code.name: code.value for code in ExitCode} == {
         "OK": 0,
         "FAULT": 1,
@@ -99,7 +99,7 @@ def test_the_exit_codes_stay_as_they_are() -> None:
 def test_a_wrong_command_line_is_not_a_loss(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A directory without spools is one, too."""
+    """A directory without spools is one as well."""
     monkeypatch.chdir(tmp_path)
     assert ended(monkeypatch, *arguments) == ExitCode.UNREADABLE
 
@@ -128,8 +128,8 @@ cli.command()
 """
 
 
-def test_a_reader_that_leaves_changes_no_exit_code(tmp_path: Path) -> None:
-    """`hookline audit | head` ends as `hookline audit` does: here with one that is unproven."""
+def test_a_closed_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
+    """`hookline audit | head` ends as `hookline audit` does; here it is unproven."""
     process = subprocess.Popen(
         [sys.executable, "-c", UNPROVEN_AUDIT],
         cwd=tmp_path,

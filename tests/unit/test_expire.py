@@ -55,7 +55,7 @@ async def verified(written: WrittenArchive) -> Verified:
         (10, 1, 1),
     ],
 )
-async def test_what_is_old_and_not_in_kafka_goes(
+async def test_old_segments_that_kafka_does_not_have_are_deleted(
     tmp_path: Path, log_start: int, hours: int, going: int
 ) -> None:
     """Both must hold, of the whole segment; the beginning goes with the first of them."""
@@ -66,8 +66,8 @@ async def test_what_is_old_and_not_in_kafka_goes(
     assert [each.name for each in found] == ([beginning, *names[:going]] if going else [])
 
 
-async def test_an_old_segment_behind_a_younger_one_stays(tmp_path: Path) -> None:
-    """A clock that went back makes no gap."""
+async def test_an_old_segment_after_a_younger_one_stays(tmp_path: Path) -> None:
+    """Record time that went back does not cause a gap."""
     written = WrittenArchive(tmp_path)
     await written.append(numbered(1, at_ms=FIRST_MS + 9 * HOUR_MS))
     await written.append(numbered(2, at_ms=FIRST_MS))
@@ -75,8 +75,8 @@ async def test_an_old_segment_behind_a_younger_one_stays(tmp_path: Path) -> None
     assert await planned(written, log_start=99, before_ms=FIRST_MS + HOUR_MS) == []
 
 
-async def test_a_segment_that_was_stored_lately_stays(tmp_path: Path) -> None:
-    """However old its records: a writer that held the same of a backlog may be asleep yet."""
+async def test_a_segment_that_was_stored_recently_stays(tmp_path: Path) -> None:
+    """However old its records are: a stalled writer may try to write the same segment."""
     written = WrittenArchive(tmp_path)
     names = await written.fill(4)
     os.utime(written.path(names[1]))
@@ -141,8 +141,8 @@ async def test_a_chain_is_sound_wherever_expiry_dies(
     assert (await verified(written)).sound
 
 
-async def test_what_expired_is_not_absent(tmp_path: Path) -> None:
-    """Also where an older sequence is kept, in another partition; what was never there is."""
+async def test_expired_sequences_are_not_absent(tmp_path: Path) -> None:
+    """Even if another partition keeps an older one. A sequence that was never there is absent."""
     written = WrittenArchive(tmp_path)
     await written.append(numbered(1, at_ms=FIRST_MS + 60 * HOUR_MS), partition=P1)
     await written.append(numbered(2), numbered(5))
@@ -152,8 +152,8 @@ async def test_what_expired_is_not_absent(tmp_path: Path) -> None:
     assert (await verified(written)).origins[ORIGIN].listed == [(6, 8)]
 
 
-async def test_a_lost_segment_is_seen_behind_what_was_expired(tmp_path: Path) -> None:
-    """Expiry is no excuse for what it did not take."""
+async def test_a_lost_segment_after_expired_ones_is_found(tmp_path: Path) -> None:
+    """Expiry does not excuse a segment that it did not delete."""
     written = WrittenArchive(tmp_path)
     names = await written.fill(5)
     going = await planned(written, log_start=10, before_ms=FIRST_MS + 50 * HOUR_MS)
@@ -167,7 +167,7 @@ async def test_a_lost_segment_is_seen_behind_what_was_expired(tmp_path: Path) ->
 
 
 def test_an_age_is_days_or_hours_and_at_least_a_day() -> None:
-    """Younger segments may still be written by one that slept."""
+    """A stalled writer may still write a younger segment."""
     age = Age()
     assert age.convert("90d", None, None) == timedelta(days=90)
     assert age.convert("36h", None, None) == timedelta(hours=36)

@@ -63,21 +63,21 @@ def audited(
     return tally.report()
 
 
-def test_what_expired_is_not_missing_but_unproven() -> None:
-    """It is counted beside the proof."""
+def test_expired_sequences_are_not_missing_but_unproven() -> None:
+    """They are counted apart."""
     found = audited([5, 6, 7, 8])
     assert (found.missing, found.doubled, found.proven) == (0, 0, True)
     assert found.origins[0].expired == 4
 
 
-def test_without_expiry_the_same_is_missing() -> None:
-    """From the topic and from the archive."""
+def test_without_expiry_the_same_sequences_are_missing() -> None:
+    """In the topic and in the archive."""
     found = audited([5, 6, 7, 8], expired=None)
     assert (found.missing, found.origins[0].expired) == (8, 0)
 
 
-def test_what_is_lost_behind_what_expired_is_missing() -> None:
-    """Also where the topic has it still, and within the bounds of what expired."""
+def test_sequences_lost_after_the_expired_ones_are_missing() -> None:
+    """Also if the topic still has them, and within the expired range."""
     assert audited([5, 7, 8]).origins[0].sinks[KAFKA].missing_listed == [6]
     assert audited([5, 6, 7]).origins[0].sinks[ARCHIVE].missing_listed == [8]
     found = audited([5, 6, 8], topic=[7, 8], expired=(1, 7))
@@ -85,16 +85,16 @@ def test_what_is_lost_behind_what_expired_is_missing() -> None:
     assert found.origins[0].expired == 4
 
 
-def test_a_database_is_held_against_what_is_kept() -> None:
-    """It may have the rest or not."""
+def test_the_database_need_not_have_expired_sequences() -> None:
+    """It may have them or not, but must have all others."""
     for database in ([5, 6, 7, 8], [1, 2, 3, 4, 5, 6, 7, 8]):
         assert audited([5, 6, 7, 8], database=database).proven
     found = audited([5, 6, 7, 8], database=[1, 2, 3, 4, 6, 7, 8])
     assert found.origins[0].sinks[POSTGRES].missing_listed == [5]
 
 
-def test_counts_are_at_least_what_is_kept() -> None:
-    """Nobody can say any more what the others came to."""
+def test_counts_must_have_at_least_the_remaining_sequences() -> None:
+    """The number and the sum of the expired ones are not known."""
     assert audited([5, 6, 7, 8], counts=(8, 36), messages=8).proven
     assert audited([5, 6, 7, 8], counts=(4, 0), messages=4).proven
     found = audited([5, 6, 7, 8], counts=(3, 0), messages=8)

@@ -114,8 +114,8 @@ def shown(report: Report) -> str:
     return " ".join(captured.get().split())
 
 
-def test_all_in_every_sink_is_proven() -> None:
-    """The world that the other tests break."""
+def test_callbacks_in_every_sink_are_proven() -> None:
+    """The other tests break this world."""
     report = World().audited()
     assert (report.proven, report.not_audited) == (True, [])
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in shown(
@@ -123,8 +123,8 @@ def test_all_in_every_sink_is_proven() -> None:
     )
 
 
-def test_a_sink_that_is_not_named_is_said_not_to_be_proven() -> None:
-    """In words, and by name with --json."""
+def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
+    """In the last line, and with --json."""
     report = World(receipts=[], counts={}).audited(synced=False, counted=False)
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
@@ -134,7 +134,7 @@ def test_a_sink_that_is_not_named_is_said_not_to_be_proven() -> None:
 
 
 def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
-    """All of its callbacks, also where Kafka does not have them any more."""
+    """All of its callbacks are missing, also those that Kafka does not have any more."""
     report = World(archive=[]).audited()
     assert report.origins[0].sinks[ARCHIVE].missing_listed == [1, 2, 3]
     report = World(archive=[], topic=[], beginning=3).audited()
@@ -142,8 +142,8 @@ def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
 
 
 @pytest.mark.parametrize("only", ["topic", "dead", "archive", "receipts", "counts", "expired"])
-def test_an_origin_that_one_place_alone_knows_is_unproven(only: str) -> None:
-    """Nobody can say how many callbacks its spool was given."""
+def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
+    """The number of callbacks that its spool has stored is not known."""
     world = World()
     stranger = a_callback(1, origin=OTHER)
     match only:
@@ -164,8 +164,8 @@ def test_an_origin_that_one_place_alone_knows_is_unproven(only: str) -> None:
     assert "name the ingress or the directory that has its spool" in report.doubts[OTHER]
 
 
-def test_more_counted_than_there_are_is_doubled() -> None:
-    """Also of an origin of which the beginning has expired: no more than that can be on top."""
+def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
+    """Also if first sequences have expired: the count may be higher by their number at most."""
     assert World(counts={ORIGIN: {P0.number: (4, 10)}}, messages=4).audited().doubled
     gone = World(
         topic=[a_callback(3)],
@@ -185,7 +185,7 @@ def test_more_counted_than_there_are_is_doubled() -> None:
 
 
 def test_a_dead_letter_that_expired_is_missing() -> None:
-    """Of the ingress, and of a consumer: the dead-letter topic keeps 30 days."""
+    """One of the ingress, and one of a consumer: the dead-letter topic keeps 30 days."""
     world = World(topic=[a_callback(n) for n in (1, 3)], archive=[a_callback(n) for n in (1, 3)])
     world.receipts.remove((ORIGIN, 2))
     world.counts, world.messages = {ORIGIN: {P0.number: (2, 4)}}, 2
@@ -200,8 +200,8 @@ def test_a_dead_letter_that_expired_is_missing() -> None:
     assert world.audited().origins[0].sinks[POSTGRES].missing_listed == [2]
 
 
-def test_a_dead_letter_stands_for_its_own_sink_alone_and_is_never_proven() -> None:
-    """Not for another consumer's, not for another team's, not for the ingress's."""
+def test_a_dead_letter_replaces_only_the_copy_of_its_own_sink_and_is_never_proven() -> None:
+    """It counts neither for another consumer nor for the ingress."""
     for group, faults in (("sync", (0, 1)), ("archive", (1, 0)), ("billing", (1, 0))):
         world = World(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
         world.dead.append((a_callback(2), {GROUP: group.encode()}))
@@ -217,8 +217,8 @@ def test_a_dead_letter_stands_for_its_own_sink_alone_and_is_never_proven() -> No
     assert report.origins[0].sinks[KAFKA].missing_listed == [2]
 
 
-def test_what_kafka_refused_is_never_proven() -> None:
-    """It was answered OK and is in no sink; a malformed callback was answered FAIL."""
+def test_a_callback_that_kafka_refused_is_never_proven() -> None:
+    """It was answered OK and is in no sink. A malformed callback was answered FAIL."""
     for stage, set_aside in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
         both = [a_callback(1), a_callback(3)]
         world = World(topic=both, archive=both, messages=2, counts={ORIGIN: {P0.number: (2, 4)}})
@@ -230,8 +230,8 @@ def test_what_kafka_refused_is_never_proven() -> None:
         assert report.proven is (not set_aside)
 
 
-def test_the_archives_word_counts_only_below_the_topics_beginning() -> None:
-    """A topic that was emptied, cut at its end or made again is missing what the archive has."""
+def test_the_archive_is_evidence_only_below_the_topics_first_offset() -> None:
+    """A topic that was emptied, truncated or recreated lacks callbacks that are archived."""
     assert World(topic=[a_callback(3)], beginning=2).audited().proven
     for topic, beginning in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
         report = World(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
@@ -240,16 +240,16 @@ def test_the_archives_word_counts_only_below_the_topics_beginning() -> None:
     assert World(topic=[], beginning=3).audited().proven
 
 
-def test_an_empty_topic_is_missing_all_that_the_spool_was_given() -> None:
-    """And all sinks are."""
+def test_an_empty_topic_lacks_all_callbacks_of_the_spool() -> None:
+    """And so do all sinks."""
     world = World(topic=[], archive=[], receipts=[], counts={}, messages=0)
     assert world.audited().missing == 4 * 3
     world.accepted = 0
     assert world.audited().proven
 
 
-def test_one_number_with_two_contents_is_named() -> None:
-    """Twice in the topic, in topic and archive, in topic and dead letters; or with another id."""
+def test_one_sequence_with_two_contents_is_named() -> None:
+    """Twice in the topic, in topic and archive, in topic and dead letters; or two ids."""
     other = a_callback(2, text="other")
     renamed = headers(a_callback(2)) | {"ce_id": b"another"}
     for world in (
@@ -270,7 +270,7 @@ def test_one_number_with_two_contents_is_named() -> None:
 
 
 def test_one_id_with_two_contents_is_named() -> None:
-    """In another partition, under another origin, or where only the archive has it."""
+    """In the topic, and below its first offset in the archive."""
     same_id = headers(a_callback(2)) | {"ce_id": headers(a_callback(1))["ce_id"]}
     second = a_callback(2)._replace(headers=tuple(same_id.items()))
     for world in (
@@ -285,7 +285,7 @@ def test_one_id_with_two_contents_is_named() -> None:
 
 
 def test_a_row_with_another_body_or_receipt_with_another_id_is_named() -> None:
-    """The database has the digest of every body that it was given."""
+    """The database has the digest of every body that was synced."""
     assert World(rows_of=a_callback).audited().proven
     other = World(
         rows_of=lambda n: a_callback(n)._replace(value=b"{}") if n == 2 else a_callback(n)
@@ -300,7 +300,7 @@ def test_a_row_with_another_body_or_receipt_with_another_id_is_named() -> None:
 
 
 def test_the_row_of_a_repeated_message_has_the_body_of_one_of_its_places() -> None:
-    """Whichever came first; a body of none of them is a fault."""
+    """It does not matter which; the body of no place is a fault."""
     bodies = [
         a_body(MsgKey=f"{ORIGIN}-1", CloudCustomData="", **fields)
         for fields in ({}, {"UnreadMsgNum": 3}, {"UnreadMsgNum": 4})
@@ -316,8 +316,8 @@ def test_the_row_of_a_repeated_message_has_the_body_of_one_of_its_places() -> No
 
 
 @pytest.mark.parametrize("fields", [{}, {"UnreadMsgNum": 3}])
-def test_a_message_that_is_repeated_is_no_difference(fields: dict[str, int]) -> None:
-    """Also with other bytes, where the sender may fill in a field again (decision 0018)."""
+def test_a_repeated_message_is_not_a_difference(fields: dict[str, int]) -> None:
+    """Also with other bytes in a field that the sender may fill in again (decision 0018)."""
     again = a_stored_record(
         1, a_body(MsgKey=f"{ORIGIN}-1", CloudCustomData="", **fields), origin=ORIGIN
     )
@@ -331,7 +331,7 @@ def test_a_message_that_is_repeated_is_no_difference(fields: dict[str, int]) -> 
 
 @pytest.mark.parametrize("place", ["topic", "archive", "receipts", "dead"])
 def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
-    """The spool was put back to an older state: its end is lost. Just above, and far above."""
+    """The spool was put back to an older state, so its end is lost."""
     for sequence in (4, 10**12):
         world = World()
         match place:
@@ -353,8 +353,8 @@ def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
     assert world.audited().proven
 
 
-def test_receipts_without_a_sequence_and_callbacks_number_zero_are_no_proof() -> None:
-    """Numbers begin at 1."""
+def test_sequence_zero_proves_nothing() -> None:
+    """Sequences begin at 1."""
     world = World(receipts=[(ORIGIN, 0), (ORIGIN, 1), (ORIGIN, 3)])
     world.topic.append(a_stored_record(-1, origin=ORIGIN))
     report = world.audited()
@@ -363,8 +363,8 @@ def test_receipts_without_a_sequence_and_callbacks_number_zero_are_no_proof() ->
     assert report.origins[0].sinks[KAFKA].sequences == 3
 
 
-def test_what_the_sender_sent_twice_must_be_there_twice_if_it_differs() -> None:
-    """One id with two bodies, both answered OK: the second does not stand for the first."""
+def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
+    """Both were answered OK: the second does not replace the first."""
 
     def noted(record: Record) -> Entry:
         return Entry(
@@ -385,7 +385,7 @@ def test_what_the_sender_sent_twice_must_be_there_twice_if_it_differs() -> None:
 
 
 def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
-    """All of its entries would be one."""
+    """All of its entries would count as one."""
     path = tmp_path / "ledger.jsonl"
     entry = Entry(
         id="", sdkappid="1", command="X", sha256="", outcome="ok", status=200, latency_ms=1
@@ -397,13 +397,13 @@ def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None:
-    """It is the wrong one."""
+    """It is the wrong directory."""
     with pytest.raises(NoSpools, match="has no spools"):
         await read_ends([], tmp_path)
 
 
 def test_rows_in_quarantine_are_named() -> None:
-    """Beside the fact that they are missing."""
+    """In addition to the fact that they are missing."""
     ends = Ends(known={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
     report = Tally(ends, [], synced=False, counted=False).report()
     assert report.missing == 2

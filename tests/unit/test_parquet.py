@@ -11,20 +11,20 @@ from support.builders import P1, SAMPLES, a_body
 from consumers.archive.segment import DamagedSegment
 from consumers.runtime.batch import Record
 from ops.archive import parquet
-from ops.archive.columns import of_bodies
-from ops.archive.parquet import Copied
+from ops.archive.columns import body_fields
+from ops.archive.parquet import HourCopy
 from schemas.body import parse
 from schemas.payload import PAYLOADS
 
 
 async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
-    """An hour is closed two hours after its end; what is there is left alone."""
+    """An hour is closed two hours after its end; a complete copy is kept."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     await written.fill(3)
     await written.append(numbered(13), partition=P1)
     assert await copied(written, to, hours=2.9) == []
     (first,) = await copied(written, to, hours=3.1)
-    assert first == Copied(path=to / "tim.callbacks.v1/2023-11-14T22.parquet", records=5)
+    assert first == HourCopy(path=to / "tim.callbacks.v1/2023-11-14T22.parquet", records=5)
     before = first.path.stat()
     none, second, third = await copied(written, to, hours=6)
     assert (none, second and second.records, third and third.records) == (None, 4, 4)
@@ -40,8 +40,8 @@ async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
     assert [row["ce_sequence"] for row in rows(to)] == list(range(1, 14))
 
 
-async def test_an_hour_is_made_anew_when_more_of_it_was_archived(tmp_path: Path) -> None:
-    """The archive may have been behind. What expired since stays in the copy."""
+async def test_an_hour_is_copied_again_if_segments_were_added(tmp_path: Path) -> None:
+    """The archive may have lagged. Records that have expired since stay in the copy."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     (name,) = await written.fill(1)
     await copied(written, to, hours=9)
@@ -69,8 +69,8 @@ BODIES = [
 ]
 
 
-async def test_every_field_has_its_type_and_the_body_its_letters(tmp_path: Path) -> None:
-    """What is of an unusual type is null; the body is as it was sent, in any case."""
+async def test_every_field_has_its_type_and_the_body_its_characters(tmp_path: Path) -> None:
+    """A value of an unusual type is null; the body is always as it was sent."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     await written.append(*(numbered(at, body) for at, body in enumerate(BODIES, 1)))
     await copied(written, to, hours=9)
@@ -82,7 +82,7 @@ async def test_every_field_has_its_type_and_the_body_its_letters(tmp_path: Path)
         sender = document.get("From_Account")
         assert row["From_Account"] == (None if sender is None else str(sender))
         if row["ce_sequence"] <= len(SAMPLES):
-            for field in set(of_bodies()) - {"MsgBody", "Info", "EventTime"}:
+            for field in set(body_fields()) - {"MsgBody", "Info", "EventTime"}:
                 assert row[field] == document.get(field), field
             time = document.get("EventTime")
             assert row["EventTime"] == (None if time is None else int(time))
@@ -101,8 +101,8 @@ async def test_every_field_has_its_type_and_the_body_its_letters(tmp_path: Path)
     assert lone["CloudCustomData"] == "\\ud800 \\ud800"
 
 
-async def test_what_other_producers_wrote_is_copied_too(tmp_path: Path) -> None:
-    """No body, no headers, no UTF-8, no object."""
+async def test_records_of_other_producers_are_copied_too(tmp_path: Path) -> None:
+    """Without a body, without headers, not UTF-8, not an object."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     values = (b"", b"\xff", b"[1]", b"{", b'"x"')
     await written.append(*(Record(0, FIRST_MS, None, value, ()) for value in values))
@@ -112,7 +112,7 @@ async def test_what_other_producers_wrote_is_copied_too(tmp_path: Path) -> None:
 
 
 async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> None:
-    """And nothing of it is left behind."""
+    """And no file remains of it."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     (name,) = await written.fill(1)
     content = written.path(name).read_bytes()
@@ -123,7 +123,7 @@ async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> N
 
 
 async def test_large_bodies_are_copied(tmp_path: Path) -> None:
-    """As large as the ingress may be set to take, and escaped they are larger."""
+    """As large as the ingress may accept; escaped they are larger."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     large = a_body(CloudCustomData='"' * (8 << 20))
     await written.append(numbered(1, large), numbered(2))
@@ -132,14 +132,14 @@ async def test_large_bodies_are_copied(tmp_path: Path) -> None:
 
 
 def test_every_field_of_every_command_has_a_column() -> None:
-    """A struct that grows makes the copy grow."""
-    fields = of_bodies()
+    """A new field of a struct becomes a new column."""
+    fields = body_fields()
     for payload in PAYLOADS.values():
         for field in payload.__struct_encode_fields__:
             assert field == "CallbackCommand" or field in fields
 
 
-async def test_without_duckdb_it_says_what_to_install(
+async def test_without_duckdb_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before it reads anything."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.archive.archives import WrittenArchive, copied, numbered, rows
 from support.tiers import scaled
 
-from ops.archive.columns import of_bodies
+from ops.archive.columns import body_fields
 
 UINT32_MAX = (1 << 32) - 1
 INT64 = (-(1 << 63), (1 << 63) - 1)
@@ -84,11 +84,11 @@ def found_at(row: dict[str, Any], path: tuple[str, ...]) -> Any:
     return value
 
 
-async def test_every_column_takes_its_type_alone(
+async def test_every_column_accepts_only_its_own_type(
     tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     """Every scalar of every column with a value of every JSON type."""
-    cases = [(path, kind, *value) for path, kind in scalars(of_bodies()) for value in VALUES]
+    cases = [(path, kind, *value) for path, kind in scalars(body_fields()) for value in VALUES]
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     await written.append(*(numbered(at, body_of(c[0], c[2])) for at, c in enumerate(cases, 1)))
     await copied(written, to, hours=9)
@@ -103,11 +103,11 @@ async def test_every_column_takes_its_type_alone(
         if (value, type(value)) != (right, type(right)):
             wrong.append((path, kind, text, value, right))
     assert wrong == []
-    say(f"{len(scalars(of_bodies()))} places in columns x {len(VALUES)} values")
+    say(f"{len(scalars(body_fields()))} places in columns x {len(VALUES)} values")
 
 
 async def test_structures_of_another_type_are_null(tmp_path: Path) -> None:
-    """A list, a structure and an object, as a whole and within."""
+    """A list, a structure and an object; the whole value and parts of it."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     texts = [text for text, _, _ in VALUES if text[0] not in "[{"]
     within = '{"CallbackCommand":"X","MsgBody":[%s,{"MsgType":"T","MsgContent":%s}]}'
@@ -142,7 +142,7 @@ any_json = st.recursive(
 elements = st.fixed_dictionaries({"MsgType": any_json, "MsgContent": any_json})
 bodies = st.builds(
     lambda fields, message: {"CallbackCommand": "X"} | fields | message,
-    st.dictionaries(st.sampled_from(sorted(of_bodies())), any_json, max_size=6),
+    st.dictionaries(st.sampled_from(sorted(body_fields())), any_json, max_size=6),
     st.fixed_dictionaries({}, optional={"MsgBody": st.lists(elements, max_size=3)}),
 )
 
@@ -159,7 +159,7 @@ async def test_any_body_is_copied_with_its_values_or_nulls(
     await written.append(*(numbered(at, body) for at, body in enumerate(sent_bodies, 1)))
     await copied(written, to, hours=9)
     for row, document in zip(rows(to), documents, strict=True):
-        for path, _ in scalars(of_bodies()):
+        for path, _ in scalars(body_fields()):
             if path[0] in document and len(path) == 1 and row[path[0]] is not None:
                 sent = document[path[0]]
                 assert not isinstance(sent, bool | float | list | dict)

@@ -37,8 +37,8 @@ def made(members: str, mark: str = "") -> Queryable:
         (r'"a":1e999,"a":2,"b":"\udc00 1e999"', r'"a":null,"a":2,"b":"\ufffd 1e999"'),
     ],
 )
-def test_what_postgresql_cannot_hold_is_replaced(sent: str, wanted: str) -> None:
-    """Characters by U+FFFD, numbers by null, and it is said."""
+def test_values_that_postgresql_cannot_hold_are_replaced(sent: str, wanted: str) -> None:
+    """Characters by U+FFFD, numbers by null; the row is marked as altered."""
     assert made(sent) == (wanted, True)
 
 
@@ -60,14 +60,14 @@ def test_what_postgresql_cannot_hold_is_replaced(sent: str, wanted: str) -> None
     ],
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_what_postgresql_can_hold_stays_as_it_came(sent: str, mark: str) -> None:
-    """Escaped escapes, pairs, long numbers; only a byte order mark goes."""
+def test_values_that_postgresql_can_hold_stay_unchanged(sent: str, mark: str) -> None:
+    """Escaped escapes, surrogate pairs, long numbers. Only a byte order mark is removed."""
     assert made(sent, mark) == (sent, False)
 
 
 @pytest.mark.parametrize(
     "zero", ["0e99999999999", "-0E+99999", "0.00e-16384", "0." + "0" * 20000, "0e-9999"]
 )
-def test_a_zero_that_postgresql_refuses_or_writes_out_is_the_same_value(zero: str) -> None:
-    """So it does not count as altered."""
+def test_a_zero_with_an_exponent_becomes_a_plain_zero(zero: str) -> None:
+    """The value is the same, so the row does not count as altered."""
     assert made(f'"a":{zero},"b":"{zero}"') == (f'"a":0,"b":"{zero}"', False)

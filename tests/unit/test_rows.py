@@ -25,7 +25,7 @@ def only_message(body: bytes) -> dict[str, Any]:
 
 
 def test_every_sample_is_a_receipt_and_a_row_with_its_body() -> None:
-    """Messages by C2C and group, other commands as callbacks."""
+    """C2C and group messages are rows of messages, other commands rows of callbacks."""
     for sample in SAMPLES:
         body = sample.read_bytes()
         made = made_of(body)
@@ -40,8 +40,8 @@ def test_every_sample_is_a_receipt_and_a_row_with_its_body() -> None:
         assert named["body_sha256"] == sha256(body).digest()
 
 
-def test_what_the_protocol_names_has_a_column() -> None:
-    """Numbers as numbers, times as times, absent ones as None."""
+def test_every_documented_field_has_a_column() -> None:
+    """Numbers are numbers, times are times, and an absent field is None."""
     fields = {"MsgSeq": 48374, "MsgRandom": "2837546", "MsgTime": 1557481126, "SendMsgResult": 0}
     found = only_message(a_body(**fields))
     assert (found["message_seq"], found["message_random"], found["result"]) == (48374, 2837546, 0)
@@ -51,8 +51,8 @@ def test_what_the_protocol_names_has_a_column() -> None:
     assert (bare["message_seq"], bare["sent_at"], bare["result"]) == (None, None, None)
 
 
-def test_nul_and_lone_surrogates_in_accounts_become_letters() -> None:
-    """PostgreSQL's text holds neither; the accounts stay distinct, the body has U+FFFD."""
+def test_nul_and_lone_surrogates_in_accounts_are_escaped() -> None:
+    """PostgreSQL's text holds neither. The accounts stay distinct; the body has U+FFFD."""
     body = a_body(From_Account="a\0b", To_Account="\ud800")
     found = only_message(body)
     assert (found["sender"], found["recipient"]) == ("a\\u0000b", "\\ud800")
@@ -60,14 +60,14 @@ def test_nul_and_lone_surrogates_in_accounts_become_letters() -> None:
     assert (found["altered"], found["raw"]) == (True, body)
 
 
-def test_a_byte_order_mark_is_no_part_of_the_rows_body() -> None:
+def test_a_byte_order_mark_is_removed_from_the_body() -> None:
     """PostgreSQL's JSON refuses it."""
     found = only_message(b"\xef\xbb\xbf" + a_body())
     assert (found["body"], found["altered"], found["raw"]) == (a_body().decode(), False, None)
 
 
-def test_a_record_that_is_no_callback_is_rejected_by_its_offset() -> None:
-    """Without a header of ours, or with a body that nobody can read."""
+def test_a_record_that_is_not_a_callback_is_rejected_by_its_offset() -> None:
+    """It lacks one of our headers, or its body cannot be read."""
     good = a_stored_record(3)
     for bad in (good._replace(offset=4, headers=()), good._replace(offset=4, value=b"{")):
         with pytest.raises(Rejected) as raised:

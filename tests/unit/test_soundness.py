@@ -19,23 +19,23 @@ def written(tmp_path: Path) -> WrittenArchive:
 
 
 FORGED = {
-    "the summary tells other offsets": {"last_timestamp_ms": FIRST_MS + 99},
-    "the summary tells other": {"origins": {ORIGIN: (1, 9)}},
-    "tells other offsets, times": {"last_sequence": 9},
-    "next_offset is not behind": {"next_offset": 3, "begins_at": 0},
+    "the summary has other offsets": {"last_timestamp_ms": FIRST_MS + 99},
+    "the summary has other": {"origins": {ORIGIN: (1, 9)}},
+    "has other offsets, times": {"last_sequence": 9},
+    "next_offset is not above": {"next_offset": 3, "begins_at": 0},
     "offsets are not in order": {"begins_at": 7},
     "version 9": {"version": 9},
-    "but the summary tells 5": {"records": 5},
+    "but its summary says 5": {"records": 5},
     "line 1 is of tim.callbacks.v1/0": {"partition": 4},
-    "its name is not": {"topic": "other"},
+    "its name does not match": {"topic": "other"},
 }
 
 
 @pytest.mark.parametrize(("fault", "fields"), FORGED.items())
-async def test_a_summary_that_lies_is_found(
+async def test_a_wrong_summary_is_found(
     written: WrittenArchive, fault: str, fields: dict[str, Any]
 ) -> None:
-    """Although all checksums are right."""
+    """Although all checksums match."""
     (name,) = await written.fill(1)
     content = forge(written.path(name).read_bytes(), **fields)
     assert fault in "\n".join(check(name, content).faults)
@@ -44,20 +44,20 @@ async def test_a_summary_that_lies_is_found(
 @pytest.mark.parametrize(
     ("fault", "old", "new"),
     [
-        ("is no record's", b'"offset":1,', b'"offset":,'),
-        ("is no record's", b'"key":', b'"offset":"7","key":'),
-        ("is no record's", b"}\n", b"\n"),
-        ("is no record's", b"red packet", b"red \xff packet"),
-        ("is no record's", b',"body":', b',"body_base64":"&","bodi":'),
+        ("is not a record", b'"offset":1,', b'"offset":,'),
+        ("is not a record", b'"key":', b'"offset":"7","key":'),
+        ("is not a record", b"}\n", b"\n"),
+        ("is not a record", b"red packet", b"red \xff packet"),
+        ("is not a record", b',"body":', b',"body_base64":"&","bodi":'),
         ("does not have one body", b',"body":', b',"bodi":'),
-        ("offset 1 behind 1", b'"offset":2,', b'"offset":1,'),
+        ("offset 1 comes after offset 1", b'"offset":2,', b'"offset":1,'),
         ("of a later hour", f'"timestamp":{FIRST_MS + 3}'.encode(), b'"timestamp":2700000000000'),
     ],
 )
-async def test_a_line_that_is_no_records_is_found(
+async def test_a_line_that_is_not_a_record_is_found(
     written: WrittenArchive, fault: str, old: bytes, new: bytes
 ) -> None:
-    """Although all checksums are right."""
+    """Although all checksums match."""
     (name,) = await written.fill(1)
     content = written.path(name).read_bytes()
     lines = b"".join(segment.read_lines(content))
@@ -66,8 +66,8 @@ async def test_a_line_that_is_no_records_is_found(
     assert fault in "\n".join(check(name, forged).faults)
 
 
-def test_a_checked_file_tells_its_places() -> None:
-    """What the numbers are made of."""
+def test_a_checked_segment_has_the_places_of_its_records() -> None:
+    """By them, absent and doubled sequences are found."""
     records = [numbered(4), numbered(6)._replace(offset=1)]
     name, content = new_segment.of_batch(
         Batch(partition=P0, begins_at=0, reached=Position(3), records=records)

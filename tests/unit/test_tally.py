@@ -111,40 +111,40 @@ def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -
 
 
 def test_all_once_is_proven() -> None:
-    """Each sequence in the topic or the dead-letter topic, and the topic's in the archive."""
+    """Each sequence is in one of the two topics, and those of the main topic are archived."""
     report = audited(topic=[1, 3], dead=[2], archive=[1, 3])
     assert (report.proven, report.missing, report.doubled) == (True, 0, 0)
 
 
 def test_an_origin_without_callbacks_is_proven() -> None:
-    """N is 0."""
+    """Its end is 0."""
     assert audited(topic=[], archive=[], accepted=0).proven
 
 
-def test_what_is_missing_is_named_by_number() -> None:
-    """Per sink."""
+def test_missing_sequences_are_listed_for_each_sink() -> None:
+    """Kafka lacks one sequence, the archive two."""
     report = audited(topic=[1, 3], archive=[3])
     assert (report.missing, report.proven) == (3, False)
     sinks = report.origins[0].sinks
     assert (sinks[KAFKA].missing_listed, sinks[ARCHIVE].missing_listed) == ([2], [1, 2])
 
 
-def test_what_is_doubled_is_named_by_number() -> None:
-    """One sequence twice in a sink, also once in each topic."""
+def test_doubled_sequences_are_listed_for_each_sink() -> None:
+    """A sequence is twice in a sink, or once in each topic."""
     report = audited(topic=[1, 2, 3, 3], dead=[1], archive=[1, 2, 2, 3])
     sinks = report.origins[0].sinks
     assert (sinks[KAFKA].doubled_listed, sinks[ARCHIVE].doubled_listed) == ([1, 3], [2])
     assert (report.doubled, report.proven) == (3, False)
 
 
-def test_what_came_after_n_was_read_is_not_missing() -> None:
-    """A live system goes on while it is audited; doubled stays doubled."""
+def test_callbacks_above_the_end_are_not_missing() -> None:
+    """They came after the end was read; but a doubled one is a fault."""
     assert audited(topic=[1, 2, 3, 5], archive=[1, 2, 3], later=5).proven
     assert audited(topic=[1, 2, 3, 5, 5], archive=[1, 2, 3], later=5).doubled == 1
 
 
-def test_an_origin_that_no_spool_has_is_unproven() -> None:
-    """Nobody can say how many callbacks it had."""
+def test_an_origin_without_a_known_spool_is_unproven() -> None:
+    """The number of its callbacks is not known."""
     report = audited(topic=[1], archive=[1], accepted=None)
     assert (report.unproven, report.proven, report.missing) == ([ORIGIN], False, 0)
     # What Kafka has, every sink must have all the same.
@@ -154,14 +154,14 @@ def test_an_origin_that_no_spool_has_is_unproven() -> None:
     assert (report.unproven, sinks[KAFKA].missing) == ([ORIGIN], 0)
 
 
-def test_before_the_topics_beginning_the_archives_word_counts() -> None:
-    """Retention deletes from the topic what the archive keeps."""
+def test_below_the_topics_first_offset_the_archive_is_the_evidence() -> None:
+    """Retention deletes records from the topic that the archive keeps."""
     assert audited(topic=[3], archive=[1, 2, 3], beginning=2).proven
     assert audited(topic=[3], archive=[1, 2, 3], beginning=1).missing == 1
 
 
-def test_what_a_consumer_set_aside_is_shown_and_not_proven() -> None:
-    """It is no second copy and not missing, but it is not in that sink either."""
+def test_a_consumers_dead_letter_is_reported_and_not_proven() -> None:
+    """It is neither doubled nor missing, but it is not in the sink."""
     tally = Tally(ends({ORIGIN: 1}), [], synced=False, counted=False)
     see(tally, stored(1), archived=False)
     assert tally.report().missing == 1
@@ -172,8 +172,8 @@ def test_what_a_consumer_set_aside_is_shown_and_not_proven() -> None:
 
 
 @pytest.mark.parametrize("group", [b"archive", b"sync", b"counters", None])
-def test_what_was_set_aside_is_not_missing_by_the_ledger_either(group: bytes | None) -> None:
-    """It is shown as set aside, whether the sender's ledger is compared or not."""
+def test_a_dead_letter_is_not_missing_by_the_ledger(group: bytes | None) -> None:
+    """It is reported as set aside, with and without a ledger."""
     tally = Tally(ends({ORIGIN: 1}), [an_entry(1)], synced=True, counted=False)
     if group:
         see(tally, stored(1), archived=group != b"archive")
@@ -190,15 +190,15 @@ def test_what_was_set_aside_is_not_missing_by_the_ledger_either(group: bytes | N
 
 
 def test_the_database_must_have_a_receipt_of_every_callback() -> None:
-    """All that the topic has; what the ingress set aside is not among it."""
+    """But not of the dead letters of the ingress."""
     assert audited(topic=[1, 3], dead=[2], archive=[1, 3], database=[1, 3]).proven
     report = audited(topic=[1, 2, 3], archive=[1, 2, 3], database=[1, 3])
     assert report.origins[0].sinks[POSTGRES].missing_listed == [2]
     assert not report.proven
 
 
-def test_the_counts_must_have_the_number_and_the_sum() -> None:
-    """Too few are missing, too many doubled, as many but others are both."""
+def test_the_counts_must_have_the_number_and_the_sum_of_the_sequences() -> None:
+    """A lower number is missing, a higher one doubled, another sum is both."""
     for counts, faults in (
         ((3, 6), (0, 0)),
         ((2, 3), (1, 0)),
@@ -210,8 +210,8 @@ def test_the_counts_must_have_the_number_and_the_sum() -> None:
         assert (held.missing, held.doubled) == faults
 
 
-def test_counts_of_a_live_system_are_a_prefix_of_what_is_seen() -> None:
-    """N was 3 when it was read; two more came since. Newer ones never stand for an older one."""
+def test_counts_under_traffic_are_the_first_sequences_of_the_partition() -> None:
+    """The end was 3; two callbacks came later. A later one never replaces an earlier one."""
     for counts, proven in (
         ((2, 3), False),
         ((3, 6), True),
@@ -226,15 +226,15 @@ def test_counts_of_a_live_system_are_a_prefix_of_what_is_seen() -> None:
         assert report.proven is proven, counts
 
 
-def test_counts_before_the_topics_beginning_are_held_against_the_archive() -> None:
-    """What retention deleted comes first in the order of a partition."""
+def test_counts_below_the_topics_first_offset_are_compared_with_the_archive() -> None:
+    """The records that retention deleted are the first of the partition."""
     for counts, proven in (((3, 6), True), ((2, 3), False), ((2, 5), False)):
         report = audited(topic=[3], archive=[1, 2, 3], beginning=2, counts=counts)
         assert report.proven is proven, counts
 
 
-def test_what_no_ingress_wrote_is_told_and_harms_no_proof() -> None:
-    """Other ids, headers that are missing, numbers beyond all bounds."""
+def test_records_that_no_ingress_wrote_are_counted_and_are_not_faults() -> None:
+    """Missing headers and sequences that are not numbers; but an origin of its own is unproven."""
     tally = Tally(ends({ORIGIN: 1}), [], synced=True, counted=True)
     statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
     tally.see_statistics(statistics)
@@ -254,7 +254,7 @@ def test_what_no_ingress_wrote_is_told_and_harms_no_proof() -> None:
 
 
 def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> None:
-    """Each message and each person of an app once, repeats or not."""
+    """Each message and each person of an app counts once, repeated or not."""
 
     def shown(messages: int, people: int | None) -> Report:
         tally = Tally(ends({ORIGIN: 3}), [], synced=False, counted=True)
@@ -270,8 +270,8 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
     assert (shown(2, 2).missing, shown(2, 5).doubled) == (1, 2)
 
 
-def test_online_only_messages_robots_and_the_app_are_not_in_those_numbers() -> None:
-    """As the counters count them, or the audit would find faults where there are none."""
+def test_online_only_messages_robots_and_the_app_are_not_counted() -> None:
+    """The audit counts by the rules of the counters; else it would report false faults."""
     tally = Tally(ends({ORIGIN: 4}), [], synced=False, counted=True)
     applied = {ORIGIN: {P0.number: (4, 10)}}
     tally.see_statistics(Statistics(messages=3, people=2, applied=applied))
@@ -282,8 +282,8 @@ def test_online_only_messages_robots_and_the_app_are_not_in_those_numbers() -> N
     assert tally.report().proven
 
 
-def test_an_ok_that_is_not_stored_is_missing() -> None:
-    """Even where all numbers are there: the ledger is the sender's own word."""
+def test_a_callback_of_the_ledger_that_is_not_stored_is_missing() -> None:
+    """Even if every sequence is there: the sender knows that it was answered OK."""
     ledger = [an_entry(number) for number in (1, 2, 3, 4)]
     report = audited(topic=[1, 2, 3], archive=[1, 2, 3], ledger=ledger)
     assert report.ledger is not None
@@ -293,7 +293,7 @@ def test_an_ok_that_is_not_stored_is_missing() -> None:
 
 
 def test_an_unanswered_callback_may_be_stored_or_not() -> None:
-    """The process died in between; shown, and no fault."""
+    """The process died before it answered; this is reported, and not a fault."""
     ledger = [an_entry(1), an_entry(2, "unanswered"), an_entry(9, "unanswered")]
     report = audited(topic=[1, 2], archive=[1, 2], accepted=2, ledger=ledger)
     assert report.ledger is not None
@@ -302,7 +302,7 @@ def test_an_unanswered_callback_may_be_stored_or_not() -> None:
 
 
 def test_a_changed_body_is_a_fault() -> None:
-    """The value is the body byte for byte."""
+    """The value of a record is the body, byte for byte."""
     report = audited(topic=[1], archive=[1], accepted=1, ledger=[an_entry(1, value=b"{ }")])
     assert report.ledger is not None
     assert (report.ledger.changed, report.proven) == (1, False)
@@ -310,8 +310,10 @@ def test_a_changed_body_is_a_fault() -> None:
 
 @pytest.mark.parametrize("row", [1, 2])
 @pytest.mark.parametrize("noted", [1, 2])
-def test_a_repeat_that_this_sender_did_not_note_is_no_change(noted: int, row: int) -> None:
-    """It is there beside what was sent, with another UnreadMsgNum; the database has one of them."""
+def test_a_repeat_that_the_ledger_does_not_have_is_not_an_altered_callback(
+    noted: int, row: int
+) -> None:
+    """It is stored with another UnreadMsgNum in addition; the database has one of the two."""
     sent, lost = (stored(number, MsgKey="key-1", UnreadMsgNum=number) for number in (1, 2))
     bodies = {1: sent.value, 2: lost.value}
     ledger = [an_entry(1, value=bodies[noted])]
@@ -327,8 +329,8 @@ def test_a_repeat_that_this_sender_did_not_note_is_no_change(noted: int, row: in
         assert sum(found.missing.values()) == 0
 
 
-def test_a_repeat_of_the_sender_is_shown_and_no_fault() -> None:
-    """The same id under two sequences."""
+def test_a_repeat_of_the_sender_is_reported_and_not_a_fault() -> None:
+    """One id has two sequences."""
     tally = Tally(ends({ORIGIN: 2}), [], synced=False, counted=False)
     see(tally, stored(1))
     see(tally, stored(2, MsgKey="key-1"))

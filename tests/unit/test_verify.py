@@ -42,15 +42,15 @@ def told(found: Verified) -> str:
     return "\n".join(f"{name}: {fault}" for name, fault in found.faults)
 
 
-async def test_a_sequence_behind_a_later_one_is_found(written: WrittenArchive) -> None:
-    """Within a partition an origin's sequences grow."""
+async def test_a_sequence_after_a_higher_one_is_found(written: WrittenArchive) -> None:
+    """Within a partition the sequences of an origin increase."""
     await written.append(numbered(5), numbered(9))
     await written.append(numbered(3))
     assert f"sequence 3 of {ORIGIN} comes after a higher one" in told(await verified(written))
 
 
-async def test_an_archive_without_faults_has_none(written: WrittenArchive) -> None:
-    """Also one that begins in the middle of a topic, and one whose sequences are far apart."""
+async def test_a_sound_archive_has_no_faults(written: WrittenArchive) -> None:
+    """Also if it begins in the middle of a topic, and if its sequences are far apart."""
     await written.handler.begin(P1, Position(700))
     await written.fill(3)
     await written.append(markers=2)
@@ -63,7 +63,7 @@ async def test_an_archive_without_faults_has_none(written: WrittenArchive) -> No
 
 
 async def test_any_changed_bit_is_found(written: WrittenArchive) -> None:
-    """Wherever it is in the file."""
+    """Anywhere in the file."""
     _, name, _ = await written.fill(3)
     path = written.path(name)
     whole = path.read_bytes()
@@ -79,7 +79,7 @@ async def test_any_changed_bit_is_found(written: WrittenArchive) -> None:
 
 
 async def test_a_truncated_segment_is_found(written: WrittenArchive) -> None:
-    """Wherever it was cut, at the end of a frame too."""
+    """Anywhere in the file, also at the end of a frame."""
     _, name, _ = await written.fill(3)
     path = written.path(name)
     whole = path.read_bytes()
@@ -90,7 +90,7 @@ async def test_a_truncated_segment_is_found(written: WrittenArchive) -> None:
     # A writer that made a whole file of half of its frames.
     half = b"".join([*segment.read_lines(whole)][:2])
     path.write_bytes(forge(whole, half))
-    assert "it has 2 lines, but the summary tells 4" in told(await verified(written))
+    assert "it has 2 lines, but its summary says 4" in told(await verified(written))
 
 
 async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
@@ -98,8 +98,8 @@ async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
     first, middle, _, _ = await written.fill(4)
     beginning = (await written.store.names(P0))[0]
     for name, fault in (
-        (middle, "what lies before it is missing: offsets 5 to 9"),
-        (first, "what lies before it is missing: offsets 0 to 4"),
+        (middle, "segments before it are missing: offsets 5 to 9"),
+        (first, "segments before it are missing: offsets 0 to 4"),
         (beginning, "the beginning of its chain is missing"),
     ):
         content = written.path(name).read_bytes()
@@ -111,18 +111,18 @@ async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
     assert (await verified(written)).sound
 
 
-async def test_a_segment_of_markers_alone_is_missed_too(written: WrittenArchive) -> None:
-    """It has no records, but nobody can know that once it is away."""
+async def test_a_deleted_segment_without_records_is_found(written: WrittenArchive) -> None:
+    """It had only transaction markers, but nothing shows that after it was deleted."""
     await written.fill(1)
     name = await written.append(markers=9)
     await written.append(numbered(5, at_ms=FIRST_MS + HOUR_MS))
     assert (await verified(written)).sound
     written.path(name).unlink()
-    assert "what lies before it is missing: offsets 5 to 13" in told(await verified(written))
+    assert "segments before it are missing: offsets 5 to 13" in told(await verified(written))
 
 
 async def test_a_segment_under_another_name_is_found(written: WrittenArchive) -> None:
-    """A copy in its own partition and in another one, and one that was moved."""
+    """A copy in its own partition and in another one, and a segment that was renamed."""
     _, name, _ = await written.fill(3)
     await written.append(numbered(13), partition=P1)
     path = written.path(name)
@@ -132,15 +132,15 @@ async def test_a_segment_under_another_name_is_found(written: WrittenArchive) ->
     ):
         shutil.copyfile(path, other)
         found = await verified(written)
-        assert "its name is not the one that its content makes" in told(found)
+        assert "its name does not match its content" in told(found)
         assert found.origins[ORIGIN].doubled_listed == [5, 6, 7, 8]
         other.unlink()
     path.rename(path.with_name(path.name.replace("0005", "0006")))
-    assert "its name is not" in told(await verified(written))
+    assert "its name does not match" in told(await verified(written))
 
 
 async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
-    """A second one that begins within the first."""
+    """The second begins within the first."""
     await written.fill(3)
     records = [
         numbered(number, at_ms=FIRST_MS + HOUR_MS)._replace(offset=number - 1 + 1)
@@ -182,21 +182,19 @@ async def test_two_topics_in_one_chain_are_found(
     await written.store.create(*made)
     (found,) = (await verified(written)).faults
     assert found[0] == made[0]
-    assert (
-        "the topic with the id other, the segment before it of the one with the id one" in found[1]
-    )
+    assert "its topic has the id other, that of the segment before it has the id one" in found[1]
 
 
-async def test_a_link_that_tells_of_another_record_is_found(written: WrittenArchive) -> None:
-    """By that record a topic that was made anew is told from the one before."""
+async def test_a_link_with_another_last_record_is_found(written: WrittenArchive) -> None:
+    """By that record consumers detect a recreated topic."""
     await written.fill(1)
     name = await written.append(markers=9)
     path = written.path(name)
     path.write_bytes(forge(path.read_bytes(), last_sequence=3))
-    assert "it tells another last record" in told(await verified(written))
+    assert "its last record is not that of the segment before it" in told(await verified(written))
 
 
-async def test_records_that_no_ingress_wrote_have_no_numbers(written: WrittenArchive) -> None:
+async def test_records_that_no_ingress_wrote_have_no_sequences(written: WrittenArchive) -> None:
     """They are archived, and there may be many."""
     await written.append(*(Record(0, FIRST_MS, None, b"{}", ()) for _ in range(3)))
     found = await verified(written)
@@ -204,7 +202,7 @@ async def test_records_that_no_ingress_wrote_have_no_numbers(written: WrittenArc
 
 
 async def test_a_sequence_in_two_partitions_is_doubled(written: WrittenArchive) -> None:
-    """No file shows it; the numbers do."""
+    """Neither segment is faulty by itself."""
     await written.append(numbered(1), numbered(2))
     await written.append(numbered(2), numbered(3), partition=P1)
     found = await verified(written)
@@ -212,7 +210,7 @@ async def test_a_sequence_in_two_partitions_is_doubled(written: WrittenArchive) 
     assert found.origins[ORIGIN].doubled_listed == [2]
 
 
-async def test_an_absent_sequence_is_no_fault_but_told(written: WrittenArchive) -> None:
+async def test_an_absent_sequence_is_reported_and_not_a_fault(written: WrittenArchive) -> None:
     """It may be a dead letter."""
     await written.append(numbered(1), numbered(4), numbered(9))
     found = await verified(written)
@@ -220,7 +218,7 @@ async def test_an_absent_sequence_is_no_fault_but_told(written: WrittenArchive) 
     assert found.origins[ORIGIN].listed == [(2, 3), (5, 8)]
 
 
-async def test_what_is_written_meanwhile_is_no_fault(
+async def test_segments_written_during_verification_are_not_faults(
     written: WrittenArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Segments that come while it reads are not judged, and what is on its way is waited for."""
@@ -243,7 +241,7 @@ async def test_what_is_written_meanwhile_is_no_fault(
 
 
 @given(st.integers(0, 4), st.integers(0, 4))
-async def test_what_expires_meanwhile_is_no_fault(
+async def test_segments_expired_during_verification_are_not_faults(
     tmp_path_factory: pytest.TempPathFactory, segments: int, read: int
 ) -> None:
     """Wherever it was in reading; a segment that somebody deletes is one."""
@@ -276,8 +274,8 @@ async def test_what_expires_meanwhile_is_no_fault(
     assert (told(found), found.sound, found.absent) == ("", True, 0)
 
 
-async def test_what_somebody_deletes_meanwhile_is_a_fault(written: WrittenArchive) -> None:
-    """Expiry leaves a beginning behind it; nobody else does."""
+async def test_a_segment_deleted_during_verification_is_a_fault(written: WrittenArchive) -> None:
+    """Only expiry creates a beginning in place of what it deletes."""
     _, name, _ = await written.fill(3)
 
     class Racing(Store):

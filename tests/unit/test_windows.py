@@ -45,7 +45,7 @@ times_of_receipt = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), time
         st.timedeltas(NEWEST - HOUR, NEWEST + HOUR),
     ),
 )
-def test_a_repeat_that_comes_soon_is_found_whatever_time_it_names(
+def test_an_early_repeat_is_found_with_any_message_time(
     first_at: datetime, later: timedelta, sent: Any
 ) -> None:
     """Also over an hour's end, and where one time alone is plausible; either may come first."""
@@ -63,7 +63,7 @@ def test_a_repeat_that_comes_soon_is_found_whatever_time_it_names(
     age=st.timedeltas(timedelta(0), OLDEST / 2),
     later=st.timedeltas(timedelta(0), OLDEST / 2 - HOUR),
 )
-def test_a_repeat_that_comes_late_is_found_by_the_messages_own_time(
+def test_a_late_repeat_is_found_by_the_messages_own_time(
     first_at: datetime, age: timedelta, later: timedelta
 ) -> None:
     """Out of an adopted spool, days later."""
@@ -72,8 +72,8 @@ def test_a_repeat_that_comes_late_is_found_by_the_messages_own_time(
     assert first in windows(an_event(first_at + later), document)
 
 
-def test_a_message_is_not_dated_by_a_field_that_may_differ_in_its_repeat() -> None:
-    """EventTime, which dates all other callbacks, is made when the callback is."""
+def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
+    """EventTime, which dates all other callbacks, is set when the callback is sent."""
     at = datetime(2026, 1, 5, 10, 59, 59, tzinfo=UTC)
     first, repeat = (
         {"MsgKey": "1_2_3", "EventTime": time} for time in (1767610799000, 1767610801000)
@@ -89,13 +89,13 @@ def test_a_message_is_not_dated_by_a_field_that_may_differ_in_its_repeat() -> No
 @pytest.mark.parametrize(
     "received_at", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
 )
-def test_a_time_of_receipt_at_the_end_of_time_has_hours_too(received_at: datetime) -> None:
-    """Another producer's clock does not end the consumer."""
+def test_a_time_of_receipt_in_the_year_9999_has_hours_too(received_at: datetime) -> None:
+    """The clock of another producer must not crash the consumer."""
     assert len(windows(an_event(received_at), {})) == 3
 
 
 def test_a_place_has_no_hour() -> None:
-    """The id is that of an origin and a sequence."""
+    """The id consists of an origin and a sequence."""
     event = an_event(datetime(2026, 1, 5, tzinfo=UTC))
     assert windows(replace(event, id=place_id(event.origin, 1)), {}) == []
     assert windows(replace(event, id=place_id(event.origin, 2)), {}) != []

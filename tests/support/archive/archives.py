@@ -17,7 +17,7 @@ from consumers.archive.listing import Listing
 from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Create, Store, open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from ops.archive.parquet import Copied, copy
+from ops.archive.parquet import HourCopy, copy
 from ops.archive.segments import ALL
 from schemas import record as wire
 
@@ -122,7 +122,7 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
     return segment.file_content(changed, frames)
 
 
-async def copied(written: WrittenArchive, to: Path, **later: float) -> list[Copied | None]:
+async def copied(written: WrittenArchive, to: Path, **later: float) -> list[HourCopy | None]:
     """Copy the archive so much time after its first record."""
     now = FIRST + timedelta(**later)
     return [each async for each in copy(written.store, to, only=ALL, now=now)]

@@ -185,7 +185,7 @@ NEEDED = {
     "the next begun before the last is confirmed": Rules(archive=Hasty),
     "the loser keeps its batch": Rules(archive=Stubborn),
     "begun at the committed offset": Rules(archive=Committed),
-    "expired above the log start": Rules(may_go=above_log_start, archive=Blind),
+    "expired above the log start": Rules(may_expire=above_log_start, archive=Blind),
     "held batches have no limit of age": Rules(batch_age_s_max=float("inf"), archive=Blind),
 }
 # Without one of these rules, consumers stop although no record is lost, or `verify` does not find

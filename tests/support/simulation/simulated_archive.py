@@ -53,7 +53,7 @@ class Rules:
     batch_age_s_max: float = lane.BATCH_AGE_S_MAX
     keeps_last: bool = True
     delete: Callable[[Store, Sequence[expire.Segment]], Awaitable[None]] = _delete
-    may_go: Callable[..., bool] = expire.may_go
+    may_expire: Callable[..., bool] = expire.may_expire
 
 
 class ArchiveRun:
@@ -178,10 +178,10 @@ class ArchiveRun:
                 summary = await self._operator.summary(name)
                 stored_ms = self.store.stored_ms[name]
                 each = expire.Segment(name=name, summary=summary, size=0, stored_ms=stored_ms)
-                if not self._rules.may_go(each, log_start=log_start, before_ms=before_ms):
+                if not self._rules.may_expire(each, log_start=log_start, before_ms=before_ms):
                     break
                 oldest.append(each)
-        if going := expire.expired(oldest):
+        if going := expire.to_delete(oldest):
             self.faults["expired"] += len(going)
             await self._rules.delete(self._operator, going)
 
