@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from ops.demo.stack import Stack
 
-# When each is killed, in hundredths of the time that traffic runs. All are started again at once,
-# except Kafka, which is down for a while.
+# The part to kill after that many hundredths of the traffic. It is started again at once.
 KILLS = (
     (10, "ingress-1"),
     (18, "archive"),
@@ -17,9 +16,8 @@ KILLS = (
     (36, "postgres"),
     (42, "valkey"),
 )
-KAFKA_DOWN = 50
-DURING_OUTAGE = (60, "ingress-2")
-KAFKA_UP = 70
+# Kafka stays down in between, and ingress-2 is killed in the middle of that.
+KAFKA_DOWN, KAFKA_UP = 50, 70
 OUTAGE_S_MIN = 2.0
 
 
@@ -42,7 +40,7 @@ async def kill_each_part(stack: Stack, seconds: float, log: Callable[[str], None
     note(f"kill -9 kafka, which stays down for {outage_s:g} s")
     stack.supervisor.hold_down("kafka")
     await asyncio.sleep(outage_s / 2)
-    # One after the other: a callback needs one replica.
+    # A callback needs one replica, so the other one must be up again.
     await stack.replicas_ready()
     note("kill -9 ingress-2, while Kafka is down")
     stack.supervisor.kill("ingress-2")
