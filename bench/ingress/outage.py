@@ -118,11 +118,11 @@ def outage(
                 rss_mib = rss_mib_max(up.pids)
                 kafka.start()
                 back = time.monotonic()
-                while behind := any(not _caught_up(s.oldest_waiting_s) for s in up.statuses()):
+                while lags := any(not _caught_up(s.oldest_waiting_s) for s in up.statuses()):
                     if time.monotonic() - back > patience_s:
                         break
                     time.sleep(LOOK_S)
-                caught_up_s = None if behind else time.monotonic() - back
+                caught_up_s = None if lags else time.monotonic() - back
                 generator.terminate()
             up.settle()
             report = reported(path)

@@ -1,4 +1,4 @@
-"""The benchmark itself, briefly: it runs and counts; how fast is no matter here."""
+"""The benchmarks run and count correctly, in short runs; speed is not checked here."""
 
 import os
 import re
@@ -15,7 +15,7 @@ BLOCKS = re.findall(
 
 
 def shell(block: str) -> str:
-    """Run a block of the page where a reader would, and return what it prints."""
+    """Run a block of the page in the repository's directory, and return its output."""
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
         ["bash", "-euc", block],  # noqa: S607 - the reader's shell
@@ -31,8 +31,8 @@ def shell(block: str) -> str:
 
 
 @pytest.mark.timeout(120)
-def test_the_short_benchmark_prints_figures_and_every_ok_is_in_kafka() -> None:
-    """The quick command of the page, as it stands there."""
+def test_the_short_benchmark_prints_results_and_every_ok_is_in_kafka() -> None:
+    """The test runs the quick command of the page."""
     output = shell(BLOCKS[1])
     rows = {
         cells[1].strip("`"): cells
@@ -51,8 +51,8 @@ def test_the_short_benchmark_prints_figures_and_every_ok_is_in_kafka() -> None:
 
 
 @pytest.mark.timeout(120)
-def test_the_short_benchmark_of_the_archive_prints_figures_and_every_record_is_archived() -> None:
-    """The quick command of the page, as it stands there."""
+def test_the_short_benchmark_of_the_archive_prints_results_and_every_record_is_archived() -> None:
+    """The test runs the quick command of the page."""
     rows = readers(shell(BLOCKS[3]))
     assert set(rows) == {"hookline", "counting_tamed", "plain_loop"}
     for cells in rows.values():
@@ -63,7 +63,7 @@ def test_the_short_benchmark_of_the_archive_prints_figures_and_every_record_is_a
 
 @pytest.mark.timeout(120)
 def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
-    """The rest of the benchmark of the archive, small."""
+    """The remaining parts of the benchmark of the archive, with small topics."""
     asked = "--only counting,file_stream_sink,sizes --records 2000 --sizes 1000,3000 --rounds 1"
     output = shell(f"python -m bench.archive {asked}")
     assert set(readers(output)) == {"counting", "file_stream_sink"}
@@ -72,13 +72,13 @@ def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
 
 
 def test_the_short_benchmark_of_listing_prints_seconds_of_both_ways() -> None:
-    """The quick command of the page, as it stands there."""
+    """The test runs the quick command of the page."""
     output = shell(BLOCKS[4])
     assert len(re.findall(r"\d\.\d", output)) >= 4, output
 
 
-def test_the_whole_benchmarks_are_what_make_runs() -> None:
-    """They take too long to be run here."""
+def test_make_runs_the_complete_benchmarks() -> None:
+    """They take too long to run here, so this is a dry run of make."""
     for block, module in ((BLOCKS[0], "bench.ingress"), (BLOCKS[2], "bench.archive")):
         target = re.fullmatch(r"make (bench-[a-z]+)\n", block)
         assert target is not None

@@ -1,4 +1,4 @@
-"""Every command that the docs show is run as it stands there, in the order of a new operator."""
+"""Run every command of the docs unchanged, in the order in which a new operator runs them."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 
-# Run by CI as they stand: this test is inside of one, the others take the machine for themselves.
+# CI runs these: one of them runs this test, the others need the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.
 RUN_BY_CI = {"make setup\n", "make test\nmake test-long\nmake test-docker\n"}
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
@@ -36,7 +36,7 @@ OUR_PORTS = ("8080", "8081", "8083", "8084", "8085")
 
 
 class Shell:
-    """A shell in an empty folder, whose defaults lead to this test's servers and ports."""
+    """A shell in an empty directory, whose environment names this test's servers and ports."""
 
     def __init__(
         self, folder: Path, kafka: EmbeddedKafka, postgres: EmbeddedPostgres, valkey: EmbeddedValkey
@@ -85,7 +85,7 @@ class Shell:
     async def running(
         self, block: str, *, python: bool = False
     ) -> AsyncIterator[asyncio.subprocess.Process]:
-        """Run a block that stays until it is stopped; it must end in order."""
+        """Run a block whose process runs until it is stopped; it must then end with exit code 0."""
         self.ran.add(block)
         self.consumer_port = free_port()
         here = self._here(block)
@@ -110,7 +110,7 @@ class Shell:
 
 
 def answers(url: str) -> bool:
-    """Tell whether an HTTP server says 200."""
+    """Return whether an HTTP server answers 200."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:  # noqa: S310 - our own URL
             return bool(response.status == 200)
@@ -119,7 +119,7 @@ def answers(url: str) -> bool:
 
 
 async def until_answers(url: str) -> None:
-    """Return once an HTTP server says 200."""
+    """Return once an HTTP server answers 200."""
     async with asyncio.timeout(30):
         while not await asyncio.to_thread(answers, url):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
@@ -133,7 +133,7 @@ async def test_every_command_in_the_docs_works(
     valkey_url: str,
     tmp_path: Path,
 ) -> None:
-    """From topics to audit, then the drills; a block that nobody runs fails the test."""
+    """From topics to audit and repair; a block that no test runs fails the test."""
     folder = tmp_path / "operator"
     folder.mkdir()
     tokens_file(folder).parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The commands and examples that the docs show."""
+"""Read the commands and examples in the docs."""
 
 import re
 from pathlib import Path
@@ -14,6 +14,6 @@ def blocks(language: str) -> list[str]:
 
 
 def the_block(part: str, language: str = "sh") -> str:
-    """Return the one block that holds `part`; it may stand on several pages."""
+    """Return the only block that contains `part`; several pages may have it."""
     (found,) = {block for block in blocks(language) if part in block}
     return found

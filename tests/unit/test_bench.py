@@ -1,4 +1,4 @@
-"""The benchmark's own tools: callbacks that differ, answers told apart, goals held to figures."""
+"""The benchmark's tools: distinct callbacks, kinds of answers, and goals."""
 
 import asyncio
 import contextlib
@@ -25,15 +25,15 @@ GOOD = (
 SOME = list(itertools.islice(requests(1), 2500))
 
 
-def test_no_two_callbacks_are_alike() -> None:
-    """Also across generators that begin alike, so records can be counted by what differs."""
+def test_all_callbacks_differ() -> None:
+    """Also if two generators have the same seed, so records can be counted by their bodies."""
     bodies = {request.partition(b"\r\n\r\n")[2] for request in SOME}
     again = {request.partition(b"\r\n\r\n")[2] for request in itertools.islice(requests(1), 2500)}
     assert len(bodies | again) == 5000
 
 
-def test_callbacks_are_as_long_as_they_say_and_can_be_read() -> None:
-    """Content-Length is made before the numbers are filled in."""
+def test_callbacks_have_the_length_of_their_header_and_can_be_parsed() -> None:
+    """Content-Length is computed before the numbers are filled in."""
     for request in SOME:
         head, _, body = request.partition(b"\r\n\r\n")
         assert b"Content-Length: %d" % len(body) in head
@@ -63,15 +63,15 @@ def test_callbacks_are_as_long_as_they_say_and_can_be_read() -> None:
         (GOOD.replace(b"200 OK", b"503 No"), "HTTP 503"),
     ],
 )
-def test_only_the_protocols_whole_answer_is_an_ok(answer: bytes, outcome: str) -> None:
-    """HTTP 200 alone is none, and half an answer is none yet."""
+def test_only_the_protocols_complete_answer_is_an_ok(answer: bytes, outcome: str) -> None:
+    """HTTP status 200 alone is not an OK, and neither is half of an answer."""
     assert outcome_of(answer) == outcome
 
 
-async def test_answers_in_parts_refusals_and_silence_are_counted_apart(
+async def test_split_answers_refusals_and_missing_answers_are_counted_separately(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Silence is given up after the sender's time and the connection is made anew."""
+    """A request without an answer is given up after 2 s, and the connection is opened again."""
     monkeypatch.setattr(load, "ANSWER_S_MAX", 0.2)
     answers = itertools.cycle((GOOD, GOOD.replace(b"200 OK", b"503 No"), b""))
 
@@ -123,7 +123,7 @@ def figures(server: str, *, ok_per_s: float, cpu_us: float, different: int = 100
 
 
 def test_goals_compare_medians_of_this_run() -> None:
-    """One bad round does not decide, and what was not measured is neither met nor missed."""
+    """One bad round does not decide; a goal that was not measured is neither met nor missed."""
     results = Results(
         closed=[
             figures("bare_aiohttp", ok_per_s=1000, cpu_us=100),
@@ -142,14 +142,14 @@ def test_goals_compare_medians_of_this_run() -> None:
 
 
 def test_an_ok_of_ours_that_is_not_in_kafka_is_missing() -> None:
-    """A peer's is shown and no more: fire and forget may lose some."""
+    """A missing OK of a peer is shown and fails nothing: fire and forget may lose some."""
     lost = {"ok_per_s": 1000.0, "cpu_us": 100.0, "different": 99}
     assert Results(closed=[figures("hookline", **lost)]).missing == 1  # type: ignore[arg-type]
     assert Results(closed=[figures("fastapi_awaiting", **lost)]).missing == 0  # type: ignore[arg-type]
 
 
-def test_new_figures_take_the_place_of_old_ones(tmp_path: Path) -> None:
-    """All else on the page stays, another benchmark's figures too."""
+def test_new_results_replace_old_ones(tmp_path: Path) -> None:
+    """The rest of the page stays unchanged, including another benchmark's results."""
     page = tmp_path / "README.md"
     page.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nold\n<!-- /y -->\n")
     for text in ("first \\1", "second"):

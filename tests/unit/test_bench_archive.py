@@ -1,4 +1,4 @@
-"""The archive's benchmark: what is right is told from what is not, costs are told apart."""
+"""The archive's benchmark: wrong records are found, and costs are attributed correctly."""
 
 import subprocess
 import sys
@@ -24,14 +24,14 @@ MACHINE = Machine(
 
 
 def a_run(reader: str, records: int = 1000, **figures: float) -> Run:
-    """Return a run that took 1 s, with nothing amiss where it is ours."""
+    """Return a run of 1 s; one of ours has archived everything once."""
     ours = {"lines": records, "different": records} if reader == "hookline" else {}
     usual = {"seconds": 1.0, "cpu_s": 1.0, "kafka_s": 0.1, "others": 0.0, "rss_mib": 100.0}
     return Run(reader=reader, records=records, **(usual | ours | figures))  # type: ignore[arg-type]
 
 
 def test_goals_of_the_archive_compare_medians_at_one_size() -> None:
-    """A bad round does not decide, another size is another matter, but its memory counts."""
+    """One bad round does not decide; other sizes count only for memory."""
     results = Results(
         records=1000,
         runs=[
@@ -48,8 +48,8 @@ def test_goals_of_the_archive_compare_medians_at_one_size() -> None:
     assert [goal.met for goal in goals(results)] == [True, False, False, None]
 
 
-def test_the_start_of_a_process_is_no_cost_of_its_records() -> None:
-    """3 s to begin and 1 ms a record is 1 ms a record at every size."""
+def test_the_start_of_a_process_does_not_count_as_a_cost_of_its_records() -> None:
+    """3 s for the start and 1 ms per record is 1 ms per record at every size."""
     steady = [a_run("hookline", records=size, cpu_s=3 + size / 1000) for size in (10, 100, 5000)]
     results = Results(records=100, runs=steady)
     assert further_us(results) == pytest.approx({100: 1000, 5000: 1000})
@@ -59,7 +59,7 @@ def test_the_start_of_a_process_is_no_cost_of_its_records() -> None:
 
 
 def test_a_record_that_is_archived_twice_or_never_is_wrong() -> None:
-    """Also if both happen and the numbers agree."""
+    """Also if both happen, so that the number of lines is right."""
     assert count([b'{"partition":1,"offset":5}', b'{"partition":0,"offset":5}']) == (2, 2)
     assert count(
         [
@@ -78,15 +78,15 @@ def test_a_record_that_is_archived_twice_or_never_is_wrong() -> None:
         )
 
 
-def test_at_other_sizes_this_archive_reads_alone() -> None:
+def test_at_other_sizes_only_this_archive_is_measured() -> None:
     """Peers are compared at one size."""
     plan = Plan(only=("hookline", "counting", "sizes"), records=5, rounds=1, sizes=(5, 9))
     assert plan.readers(5) == ["hookline", "counting"]
     assert plan.readers(9) == ["hookline"]
 
 
-def test_cpu_of_a_process_counts_for_it_and_for_nobody_else() -> None:
-    """Both clocks; neither sees what this process does."""
+def test_cpu_of_a_process_counts_only_for_that_process() -> None:
+    """This is true of both clocks: neither counts this process."""
     burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE

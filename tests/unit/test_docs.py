@@ -1,4 +1,4 @@
-"""The docs say what the code does: settings, answers, metrics, and where files are."""
+"""The docs agree with the code: settings, answers, metrics, error texts, links and file names."""
 
 import ast
 import re
@@ -61,8 +61,8 @@ def test_env_example_explains_every_variable_and_sets_none() -> None:
             explained = line.startswith("# ") and not line.startswith("# ---")
 
 
-def test_the_table_of_answers_is_the_codes() -> None:
-    """Name, status, what the sender reads, and what happens to the callback."""
+def test_the_table_of_answers_equals_the_answers_in_the_code() -> None:
+    """Each row has the name, the status, the ErrorInfo, and what happened to the callback."""
     names = "|".join(answer.name for answer in ANSWERS)
     documented = {tuple(cells) for cells in rows(f"`({names})`")}
     assert documented == {(f"`{a.name}`", str(a.status), a.info, a.meaning) for a in ANSWERS}
@@ -70,7 +70,7 @@ def test_the_table_of_answers_is_the_codes() -> None:
 
 @pytest.mark.parametrize(("registry", "prefix"), [(INGRESS, "ingress"), (CONSUMER, "consumer")])
 def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, prefix: str) -> None:
-    """By the name that a scrape shows."""
+    """The documented name is the one in the output of /metrics."""
     documented = {
         cells[0].strip("`"): (cells[1].split(",")[0], cells[2])
         for cells in rows(f"`{prefix}_[a-z_]+`")
@@ -85,7 +85,7 @@ def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, p
     assert documented == real
 
 
-def test_every_link_between_the_docs_leads_somewhere() -> None:
+def test_every_link_between_the_docs_has_a_target() -> None:
     """Relative links, from where they stand."""
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
@@ -117,7 +117,7 @@ def test_every_error_text_that_the_runbook_explains_is_in_the_code() -> None:
 
 
 def test_every_file_that_the_docs_name_is_there() -> None:
-    """The map of the code is kept with the code."""
+    """A file that is renamed must be renamed in the docs, too."""
     for page in PAGES:
         for file in re.findall(
             r"`((?:ingress|consumers|schemas|ops|bench|examples|tests)/[\w/]+\.(?:py|sql|lua))`",
@@ -137,7 +137,7 @@ def test_every_product_file_is_on_the_map() -> None:
 
 
 def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
-    """So there is one source, which other tests run; its test stands there in the same way."""
+    """docs/consumers.md shows the example and its test exactly as other tests run them."""
     consumer = (EXAMPLE / "subscriber.py").read_text()
     lines = consumer.count("\n")
     assert lines < 40
@@ -148,7 +148,7 @@ def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
 
 
 def test_the_examples_requirements_are_names_alone() -> None:
-    """Where they come from is the reader's to say."""
+    """They name no versions and no index: the reader chooses these."""
     for line in (EXAMPLE / "requirements.txt").read_text().splitlines():
         assert re.fullmatch(r"[a-z-]+", line)
 
