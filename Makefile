@@ -2,13 +2,15 @@
 # PYTHON= chooses the interpreter that .venv is made with (3.11 or newer), VENV= another folder.
 PYTHON ?= python3
 VENV ?= .venv
+# Each process has its own servers, topics and ports.
+ON_ALL_CORES := --numprocesses=auto --dist=worksteal
 # How many times more seeds, kills and Hypothesis examples `make test-long` runs than `make test`.
 LONG ?= 20
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-docker test-long check check-fast unit contract integration e2e bench-ingress \
+.PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
   bench-archive docs-configuration format pin clean
 
 help:  ## say what can be made
@@ -27,23 +29,22 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-# Tests of whole processes mostly wait, so they run beside the tests of real servers.
-test: setup check-fast  ## all tests: logic, real servers, killed processes (some 30 min)
-	$(MAKE) --no-print-directory --keep-going --jobs=2 e2e contract integration
+# Tests of whole processes mostly wait, so they run beside the tests of real servers. Each of the
+# three prints its output when it ends.
+test: check  ## all tests once: logic, real servers, killed processes (some 30 min)
+	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync e2e contract integration
 
-check: setup check-fast  ## format, lint, types, unit and property tests (about two minutes)
-
-check-fast:
+check: setup  ## format, lint, types, unit and property tests (25 s on two cores, 90 s the first time)
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit tests/property examples
+	@$(MAKE) --no-print-directory unit
 
-unit: setup  ## unit and property tests alone
-	$(BIN)/pytest -q tests/unit tests/property examples
+unit: setup  ## unit and property tests alone, on all cores
+	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property examples
 
 contract: setup  ## tests of what every sink must do, on real PostgreSQL and Valkey, alone
-	$(BIN)/pytest tests/contract
+	$(BIN)/pytest -q tests/contract
 
 integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 server alone
 	$(BIN)/pytest tests/integration --durations=10

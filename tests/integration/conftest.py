@@ -1,4 +1,8 @@
-"""A real Kafka for every test here: given, in a container, or embedded; never none."""
+"""
+A real Kafka for every test of this folder.
+
+It is embedded, unless TEST_KAFKA is `container` or the HOST:PORT of a broker.
+"""
 
 import contextlib
 import os
@@ -7,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from support.kafka.container import image_is_there, kafka_container
+from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
 from support.kafka.quick_start import prepare
 
@@ -15,7 +19,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 
-_BROKER = pytest.StashKey[str]()
+KAFKA = os.environ.get("TEST_KAFKA") or "embedded"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,29 +28,35 @@ def quick_start() -> None:
     prepare()
 
 
+def pytest_configure() -> None:
+    """End the run with one error if the broker that was asked for cannot be had."""
+    if KAFKA == "container":
+        try:
+            find_image()
+        except NoContainer as reason:
+            raise pytest.UsageError(f"TEST_KAFKA=container: {reason}") from None
+    elif KAFKA != "embedded" and ":" not in KAFKA:
+        raise pytest.UsageError(
+            f"TEST_KAFKA must be embedded, container or the HOST:PORT of a broker, not {KAFKA!r}"
+        )
+
+
 @pytest.fixture(scope="session")
-def bootstrap_servers(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A broker for the whole run: $KAFKA_BOOTSTRAP_SERVERS, else a container, else embedded."""
-    stash = request.config.stash
-    if given := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        stash[_BROKER] = f"the given one, {given}"
-        yield given
-    elif image_is_there():
-        stash[_BROKER] = "a container"
+def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a broker for the whole run, as TEST_KAFKA says."""
+    if KAFKA == "embedded":
+        with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
+            yield kafka.address
+    elif KAFKA == "container":
         with kafka_container() as address:
             yield address
     else:
-        stash[_BROKER] = "embedded"
-        with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
-            yield kafka.address
+        yield KAFKA
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which broker was taken."""
-    if broker := terminalreporter.config.stash.get(_BROKER, None):
-        terminalreporter.write_line(f"Kafka: {broker}")
+    """Print which broker was used."""
+    terminalreporter.write_line(f"Kafka: {KAFKA}")
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from support.processes.ingress import until
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -51,12 +52,18 @@ async def test_the_operators_own_configuration_of_a_topic_stays(own_kafka: Embed
     admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
     await admin.start()
     topic = ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, {"flush.messages": "1"})
+
+    async def is_set() -> bool:
+        (response,) = await admin.describe_configs([topic])
+        (resource,) = response.to_object()["resources"]
+        return [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
+
     await admin.alter_configs([topic])
+    # The broker answers before it shows the new value.
+    await until(is_set, "the broker shows the operator's setting")
     await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
-    (response,) = await admin.describe_configs([topic])
+    assert await is_set()
     await admin.close()
-    (resource,) = response.to_object()["resources"]
-    assert [entry["config_value"] for entry in resource["config_entries"]] == ["1"]
 
 
 async def test_the_error_has_the_clusters_reason(own_kafka: EmbeddedKafka) -> None:

@@ -13,7 +13,7 @@ def test_every_record_is_in_the_sink_exactly_once_whatever_fails(seed: int) -> N
     assert Run(seed).go().wrong == []
 
 
-@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("seed", [5, 8])
 def test_a_seed_is_always_the_same_run(seed: int) -> None:
     """Otherwise a failed run could not be repeated."""
     first, second = Run(seed).go(), Run(seed).go()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support.parsed import parsed
 
 from ingress.http.answers import ANSWERS
 from ops import configuration
@@ -98,7 +99,7 @@ def texts_of_the_code() -> str:
         node.value
         for package in ("schemas", "ingress", "consumers", "ops")
         for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )
 

@@ -1,8 +1,9 @@
 """Who may see whom: schemas nobody, ingress and consumers schemas alone, ops and bench all."""
 
 import ast
-import gc
 from pathlib import Path
+
+from support.parsed import parsed
 
 ROOT = Path(__file__).parents[2]
 MAY_SEE = {
@@ -24,13 +25,7 @@ PACKAGES = {*MAY_SEE, "tests"}
 def modules(path: Path) -> set[str]:
     """Return the modules that a file imports."""
     names: set[str] = set()
-    # Python 3.11.7 raises SystemError if a garbage collection within ast.parse parses, too.
-    gc.disable()
-    try:
-        tree = ast.parse(path.read_text())
-    finally:
-        gc.enable()
-    for node in ast.walk(tree):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:

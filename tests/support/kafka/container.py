@@ -1,4 +1,4 @@
-"""Kafka in a container, where a Docker engine answers."""
+"""Kafka in a container, for TEST_KAFKA=container."""
 
 import contextlib
 import gc
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from docker.client import DockerClient
 from docker.errors import DockerException, ImageNotFound
+from testcontainers.core.config import testcontainers_config
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
@@ -15,31 +16,51 @@ from ops.demo.embedded.child import free_port
 IMAGE = "apache/kafka:4.3.1"
 
 
-def image_is_there() -> bool:
-    """Tell whether an engine answers and has the image, or can pull it."""
+class NoContainer(Exception):
+    """A container cannot be started; the text explains why and what to do."""
+
+
+def find_image() -> None:
+    """
+    Return if a Docker engine runs and has the image, or can pull it.
+
+    Raises:
+        NoContainer: there is no engine, or no image.
+    """
     with warnings.catch_warnings():
-        # Where no engine answers, the client forgets the socket that it could not connect.
+        # If no engine listens, the client does not close the socket that it tried.
         warnings.simplefilter("ignore", ResourceWarning)
-        found = _image_is_there()
-        gc.collect()
-    return found
+        try:
+            _find_image()
+        finally:
+            gc.collect()
 
 
-def _image_is_there() -> bool:
+def _find_image() -> None:
+    otherwise = "or unset TEST_KAFKA to test on the embedded broker"
     try:
-        with contextlib.closing(DockerClient.from_env(timeout=120)) as engine:
+        engine = DockerClient.from_env(timeout=120)
+        engine.ping()
+    except DockerException as reason:
+        raise NoContainer(f"no Docker engine answers ({reason}). Start one, {otherwise}") from None
+    with contextlib.closing(engine):
+        try:
+            engine.images.get(IMAGE)
+        except ImageNotFound:
             try:
-                engine.images.get(IMAGE)
-            except ImageNotFound:
                 engine.images.pull(IMAGE)
-    except DockerException:
-        return False
-    return True
+            except DockerException as reason:
+                raise NoContainer(
+                    f"the Docker engine does not have the image {IMAGE} and cannot pull it "
+                    f"({reason}). Load the image, {otherwise}"
+                ) from None
 
 
 @contextlib.contextmanager
 def kafka_container() -> Iterator[str]:
     """Yield the address of a broker in a container."""
+    # Ryuk, which removes what a killed run leaves, is one image more that must be pulled.
+    testcontainers_config.ryuk_disabled = True
     # A broker advertises its address, so the port on this side is chosen before it starts.
     port = free_port()
     container = DockerContainer(IMAGE).with_bind_ports(9092, port)
