@@ -51,7 +51,7 @@ def frame(partition: Partition, records: Sequence[Record]) -> Frame:
 
 
 class Frames:
-    """The records of one growing batch; `consumers.runtime.packing.Packed` says what it must do."""
+    """The records of one growing batch, packed as the runtime's `PackedRecords`."""
 
     def __init__(self, partition: Partition, thread: ThreadPoolExecutor) -> None:
         self._partition = partition

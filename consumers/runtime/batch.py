@@ -59,7 +59,7 @@ class PackedRecords(Protocol):
         ...
 
     async def add(self, records: list[Record]) -> None:
-        """Pack `records` and empty the list. What takes long must run in a thread."""
+        """Pack `records` and empty the list; use a thread, not to block the event loop."""
         ...
 
 

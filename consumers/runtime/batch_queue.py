@@ -96,7 +96,7 @@ class BatchQueue:
 
     def add(self, records: Sequence[Record], *, reached: int, now: float) -> None:
         """
-        Append what a fetch returned. `reached`: the next fetch begins there, after all markers.
+        Append the records of a fetch. `reached`: the next fetch begins there, after all markers.
 
         Raises:
             Stopped: the topic does not have the last record that the sink has.

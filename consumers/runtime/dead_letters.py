@@ -77,6 +77,12 @@ class KafkaDeadLetters:
             first_failed_at_ms=first_failed_at_ms,
             last_failed_at_ms=time.time_ns() // 1_000_000,
         )
+        try:
+            await self._send(record, failure)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"the dead-letter topic: {error!r}") from error
+
+    async def _send(self, record: Record, failure: Failure) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
             enable_idempotence=True,
@@ -84,15 +90,12 @@ class KafkaDeadLetters:
             max_request_size=self._record_bytes_max,
         )
         deadline = asyncio.get_running_loop().time() + SEND_S
-        try:
-            # The time-out excludes the producer's shutdown: by then the record is acknowledged.
-            async with started(producer, SEND_S), asyncio.timeout_at(deadline):
-                with kafka_failures():
-                    await producer.send_and_wait(
-                        DEAD_LETTERS.name,
-                        record.value,
-                        key=record.key,
-                        headers=[*record.headers, *failure_headers(failure)],
-                    )
-        except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"the dead-letter topic: {error!r}") from error
+        # The time-out excludes the producer's shutdown: by then the record is acknowledged.
+        async with started(producer, SEND_S), asyncio.timeout_at(deadline):
+            with kafka_failures():
+                await producer.send_and_wait(
+                    DEAD_LETTERS.name,
+                    record.value,
+                    key=record.key,
+                    headers=[*record.headers, *failure_headers(failure)],
+                )

@@ -79,7 +79,7 @@ class Lane:
 
     def take(self, records: Sequence[Record], *, reached: int) -> None:
         """
-        Hold what a fetch returned. `reached`: the next fetch begins there.
+        Hold the records of a fetch. `reached`: the next fetch begins there.
 
         Raises:
             Stopped: the topic does not have the last record that the sink has.
@@ -121,7 +121,7 @@ class Lane:
                     found = self._relocated(found, elsewhere)
 
     def _relocated(self, found: SinkPosition, elsewhere: Elsewhere) -> SinkPosition | None:
-        """Drop what is held. Return the position that the sink has reported, if it has."""
+        """Drop held records. Return the position that the sink has reported, if it has one."""
         if self._delivery.is_revoked:
             raise Revoked
         self._backoff.reset()
