@@ -179,7 +179,7 @@ async def test_every_command_in_the_docs_works(
                     await until_answers(f"http://127.0.0.1:{shell.consumer_port}/livez")
     (a_spool,) = (folder / "spool").glob("*.lmdb")
     shell.spool_name = a_spool.stem
-    assert " wait" in await shell.run(the_block("hookline spool ls"))
+    assert " unsent" in await shell.run(the_block("hookline spool ls"))
     run_by_docker = {b for b in blocks("sh") if b.startswith(("docker compose", "openssl"))}
     ran = shell.ran - set(blocks("python"))
     assert set(blocks("sh")) == ran | RUN_BY_CI | RUN_BY_E2E | run_by_docker
