@@ -141,7 +141,7 @@ async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> lis
     found: list[NewSegments] = []
     for partition in await store.partitions():
         after, until, count = read_up_to.get(partition, ""), "", 0
-        # Cheaper than a list if there are no new names.
+        # This costs less than listing if there are no new names.
         if await store.last(partition, known=after) in (None, after):
             continue
         async with contextlib.aclosing(store.pages(partition, after=after)) as pages:
@@ -169,18 +169,20 @@ async def names_of(store: Store, new: NewSegments) -> AsyncGenerator[str]:
 
 
 async def moved_beginning(
-    store: Store, partition: Partition, gone: str
+    store: Store, partition: Partition, deleted: str
 ) -> tuple[str, bytes] | None:
     """
-    Return name and content of the chain's beginning after `gone` expired, None if it has none.
+    Return name and content of the chain's new beginning after the segment `deleted` has expired.
+
+    Return None if the chain has no new beginning.
 
     Raises:
         Unavailable: the store does not answer.
     """
-    async with contextlib.aclosing(store.pages(partition, after=gone)) as pages:
+    async with contextlib.aclosing(store.pages(partition, after=deleted)) as pages:
         async for page in pages:
             for name in page:
-                # A later expiry may have deleted it, and created another beginning.
+                # A later run of expire may have deleted it, and created another beginning.
                 with contextlib.suppress(SegmentNotFound):
                     if segment_name.hour(name) == segment_name.BEGINNING:
                         return name, await store.read(name)

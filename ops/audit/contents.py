@@ -1,11 +1,12 @@
 """
 Find every `ce_id`, and every (origin, sequence), that has two different contents. Pure.
 
-The copies of one place must be equal byte for byte. The callbacks of one `ce_id` must have the same
-content, which schemas/identity.py defines. Memory is bounded by the number of callbacks, not by
-their size: 16 bytes for each place and 28 for each `ce_id`, some 150 for each repeat whose body is
-not that of the first, and some 10 MB for 65 536 buckets.
-Contents are compared by digests of 64 bits, identities by 80.
+All copies of one sequence, in the topics and in the archive, must be equal byte for byte. All
+callbacks of one `ce_id` must have the same content, which schemas/identity.py defines.
+
+Bodies are not kept, only digests of 64 bits, and 80 bits of each id: 16 bytes for each sequence, 28
+for each `ce_id`, some 150 for each repeat whose body differs from the first one, and 10 MB for
+65,536 buckets.
 """
 
 import hashlib
@@ -19,20 +20,20 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 # Marks of a `ce_id`, see `mark`.
 MESSAGE, SETTLED, ROW, ROW_MATCHES = 1, 2, 4, 8
 
-# Sequences of one origin lie together in runs, so that sequences far apart cost little.
-RUN = 256
+# The sequences of an origin are kept in blocks, so that sequences far apart need little memory.
+BLOCK = 256
 _KEY_BYTES = 8
 _CONTENT_BYTES = 8
 _ENTRY_BYTES = _KEY_BYTES + 12 + _CONTENT_BYTES
 _SEQUENCE_BITS = 60
-# Topic, partition and offset in 64 bits, for people alone.
+# Topic, partition and offset in 64 bits: only people read them, so large ones may be cut.
 _TOPICS = (CALLBACKS.name, DEAD_LETTERS.name, "another topic")
 _PARTITION_BITS = 14
 _OFFSET_BITS = 48
 
 
 class Place(NamedTuple):
-    """The place of a callback (origin, sequence), and a record that has it."""
+    """The origin and the sequence of a callback, and the record in which it was seen."""
 
     origin: str
     sequence: int
@@ -51,10 +52,10 @@ class Place(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Difference:
     """
-    Two contents where there must be one.
+    Two contents that should be one.
 
-    `ce_id` is the id that both places share; "" where both have the same origin and sequence. A
-    place in the database has no partition and no offset: they are -1.
+    `ce_id` is the id that both places share; "" if they have the same origin and sequence. A place
+    in the database has no partition and no offset: they are -1.
     """
 
     ce_id: str
@@ -84,45 +85,46 @@ class Differences:
 
 
 class Contents:
-    """The body of every callback, by its place, and of every `ce_id` content and first place."""
+    """The digest of every callback's body, and of every `ce_id` its content and first place."""
 
     def __init__(self, differs: Callable[[Difference], None]) -> None:
         self._differs = differs
         self._origins: list[str] = []
-        self._numbers: dict[str, int] = {}
-        # By origin and run of sequences: RUN digests, 0 where none was seen, then RUN records.
-        self._runs: dict[int, array[int]] = {}
-        # Places whose body is not that of the first place of their `ce_id`.
+        self._origin_numbers: dict[str, int] = {}
+        # By origin and block of sequences: BLOCK digests of bodies (0: not seen), BLOCK records.
+        self._blocks: dict[int, array[int]] = {}
+        # Origin and sequence of repeats whose body is not that of the first place of their `ce_id`.
         self._varied: set[tuple[int, int]] = set()
-        # By the first two bytes of a `ce_id`.
+        # By the first two bytes of a `ce_id`: entries of the other bytes, the first place (its
+        # upper bits have the marks), and the content.
         self._buckets: dict[bytes, bytearray] = {}
 
     def add(self, ce_id: str, body: bytes, place: Place, content: Callable[[], bytes]) -> bool:
         """
-        Add the callback at `place`; return True if `ce_id` has been seen at another place.
+        Add the callback at `place`; return True if its `ce_id` was seen at another sequence before.
 
-        A difference is passed on. A place may be added again, from another topic or sink. `content`
+        A copy of a callback may be added again, from another topic or the archive. `content`
         returns a digest that all callbacks of one `ce_id` must share.
         """
-        origin = self._number(place.origin)
+        origin = self._origin_number(place.origin)
         digest = _digest(body)
-        run, at = self._run(origin, place.sequence), place.sequence % RUN
-        if run[at]:
-            # A copy has the id of the callback, too.
-            if run[at] != digest or not self.is_of(ce_id, place.origin, place.sequence):
+        block, at = self._block(origin, place.sequence), place.sequence % BLOCK
+        if block[at]:
+            # A copy must also have the id of the callback.
+            if block[at] != digest or not self.is_of(ce_id, place.origin, place.sequence):
                 self._differs(Difference("", self._place(origin, place.sequence), place))
             return False
-        run[at], run[RUN + at] = digest, _packed(place)
-        key, found = _key(ce_id), content()[:_CONTENT_BYTES]
+        block[at], block[BLOCK + at] = digest, _packed(place)
+        key, shared = _key(ce_id), content()[:_CONTENT_BYTES]
         bucket, entry = self._find(key)
         if entry < 0:
             stored = origin.to_bytes(4, "big") + place.sequence.to_bytes(8, "big")
-            bucket += key[2:] + stored + found
+            bucket += key[2:] + stored + shared
             return False
         first = self._first(bucket, entry)
-        if self._run(*first)[first[1] % RUN] != digest:
+        if self._block(*first)[first[1] % BLOCK] != digest:
             self._varied.add((origin, place.sequence))
-        if bucket[entry + _ENTRY_BYTES - _CONTENT_BYTES : entry + _ENTRY_BYTES] != found:
+        if bucket[entry + _ENTRY_BYTES - _CONTENT_BYTES : entry + _ENTRY_BYTES] != shared:
             self._differs(Difference(ce_id, self._place(*first), place))
         return True
 
@@ -135,15 +137,15 @@ class Contents:
         return True
 
     def is_of(self, ce_id: str, origin: str, sequence: int) -> bool:
-        """Return whether `ce_id` may be that of a callback that was added at this place."""
+        """Return whether the callback that was added at this sequence may have this `ce_id`."""
         bucket, entry = self._find(_key(ce_id))
         if entry < 0:
             return False
-        here, first = (self._numbers[origin], sequence), self._first(bucket, entry)
+        here, first = (self._origin_numbers[origin], sequence), self._first(bucket, entry)
         return (
             here == first
             or here in self._varied
-            or self._run(*here)[sequence % RUN] == self._run(*first)[first[1] % RUN]
+            or self._block(*here)[sequence % BLOCK] == self._block(*first)[first[1] % BLOCK]
         )
 
     def is_marked(self, ce_id: str, mark: int) -> bool:
@@ -153,21 +155,21 @@ class Contents:
 
     def row_matches(self, sha256: bytes, origin: str, sequence: int) -> bool | None:
         """
-        Return whether a row of the database has the body that was stored at this place.
+        Return whether a row of the database has the body that was added at this sequence.
 
-        None if the place was not seen, so that it is not known.
+        Return None if no callback was added there.
         """
-        number = self._numbers.get(origin)
+        number = self._origin_numbers.get(origin)
         if number is None:
             return None
-        run = self._runs.get(number << _SEQUENCE_BITS | sequence // RUN)
-        if run is None or not run[sequence % RUN]:
+        block = self._blocks.get(number << _SEQUENCE_BITS | sequence // BLOCK)
+        if block is None or not block[sequence % BLOCK]:
             return None
-        return run[sequence % RUN] == _number_of(sha256)
+        return block[sequence % BLOCK] == _first_64_bits(sha256)
 
     def place(self, origin: str, sequence: int) -> Place:
-        """Return where a callback that was added was seen first."""
-        return self._place(self._numbers[origin], sequence)
+        """Return the record in which a callback was seen first."""
+        return self._place(self._origin_numbers[origin], sequence)
 
     def _first(self, bucket: bytearray, entry: int) -> tuple[int, int]:
         """Return the origin's number and the sequence of an entry's first place."""
@@ -176,7 +178,7 @@ class Contents:
         return stored >> 64, stored & (1 << _SEQUENCE_BITS) - 1
 
     def _find(self, key: bytes) -> tuple[bytearray, int]:
-        """Return the bucket of `key` and where its entry begins, -1 if there is none."""
+        """Return the bucket of `key`, and the index of its entry there, -1 if it has none."""
         bucket, rest = self._buckets.get(key[:2]), key[2:]
         if bucket is None:
             bucket = self._buckets[key[:2]] = bytearray()
@@ -185,21 +187,21 @@ class Contents:
             at = bucket.find(rest, at + 1)
         return bucket, at
 
-    def _number(self, origin: str) -> int:
-        number = self._numbers.setdefault(origin, len(self._origins))
+    def _origin_number(self, origin: str) -> int:
+        number = self._origin_numbers.setdefault(origin, len(self._origins))
         if number == len(self._origins):
             self._origins.append(origin)
         return number
 
-    def _run(self, origin: int, sequence: int) -> "array[int]":
-        key = origin << _SEQUENCE_BITS | sequence // RUN
-        run = self._runs.get(key)
-        if run is None:
-            run = self._runs[key] = array("Q", bytes(16 * RUN))
-        return run
+    def _block(self, origin: int, sequence: int) -> "array[int]":
+        key = origin << _SEQUENCE_BITS | sequence // BLOCK
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = array("Q", bytes(16 * BLOCK))
+        return block
 
     def _place(self, origin: int, sequence: int) -> Place:
-        packed = self._run(origin, sequence)[RUN + sequence % RUN]
+        packed = self._block(origin, sequence)[BLOCK + sequence % BLOCK]
         return Place(
             self._origins[origin],
             sequence,
@@ -217,12 +219,12 @@ def _packed(place: Place) -> int:
 
 
 def _digest(body: bytes) -> int:
-    # The database has the same digests.
-    return _number_of(hashlib.sha256(body).digest())
+    # SHA-256, which the database has of its bodies, too.
+    return _first_64_bits(hashlib.sha256(body).digest())
 
 
-def _number_of(sha256: bytes) -> int:
-    # 0 means that nothing was seen.
+def _first_64_bits(sha256: bytes) -> int:
+    # 0 means: not seen.
     return int.from_bytes(sha256[:8], "big") or 1
 
 

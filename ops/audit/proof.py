@@ -80,7 +80,7 @@ class OriginProof:
     def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
         aside = self._set_aside(COUNTS).seen
-        # What is lost to Kafka is not counted either.
+        # A sequence that Kafka has lost is not counted either.
         missing, doubled = list(self._lost), 0
         for partition in self._evidence.partitions | counted.keys():
             sequences = self._evidence.in_order(partition)
@@ -112,7 +112,7 @@ class OriginProof:
         missing = [each for each in sequences[count:] if each <= self._end.sequence]
         surplus = max(0, count - len(sequences))
         if partition in self._evidence.expired_ranges:
-            # The first sequences were counted, too, but nobody knows their number and their sum.
+            # The first sequences were counted, too, but their number and their sum are not known.
             expired = len(self._in_ranges(partition) & self.expired)
             return missing, max(0, surplus - expired) if self._end.known else 0
         if not surplus and sum(sequences[:count]) % SUM_MODULUS != counted_sum:

@@ -1,4 +1,4 @@
-"""Read the database for an audit, in a thread that can be ended if the server hangs."""
+"""Read the receipts in PostgreSQL, in a thread that can be stopped if the server hangs."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
 CONNECT_S_MAX = 10
-# The time in which the server must send the first or the next receipts.
+# The time in which the server must send the first or the next RECEIPTS.
 DATABASE_S_MAX = 120.0
 RECEIPTS = 10_000
 
@@ -34,7 +34,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
         while not thread.done():
             await asyncio.wait((thread,), timeout=1.0)
             if time.monotonic() > reading.moved_at + DATABASE_S_MAX:
-                raise SourceUnavailable(f"PostgreSQL: nothing came for {DATABASE_S_MAX:g} s")
+                raise SourceUnavailable(f"PostgreSQL: no data came for {DATABASE_S_MAX:g} s")
         await thread
     except psycopg.Error as error:
         raise SourceUnavailable(f"PostgreSQL: {str(error).splitlines()[0]}") from error
@@ -46,7 +46,7 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
 
 
 class _Reading:
-    """One reading of the database."""
+    """Reads the database once, in a thread."""
 
     def __init__(self, conninfo: str, tally: Tally) -> None:
         self.moved_at = time.monotonic()
@@ -55,7 +55,7 @@ class _Reading:
         self._socket: int | None = None
 
     def run(self) -> None:
-        """Read; psycopg's errors are passed on."""
+        """Read everything; psycopg's errors are raised."""
         with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
             self._socket = connection.fileno()
             versions = connection.execute("select version from hookline.schema_version").fetchall()
@@ -63,7 +63,7 @@ class _Reading:
                 raise NotAudited(
                     f"PostgreSQL: the tables in the schema hookline have version "
                     f"{', '.join(str(version) for (version,) in versions) or 'none'}; this release "
-                    f"audits version {SCHEMA_VERSION}. Audit with the release that made the tables"
+                    f"audits version {SCHEMA_VERSION}; use the release that created the tables"
                 )
             self._receipts(connection)
             for table in ("messages", "callbacks"):
@@ -93,8 +93,8 @@ class _Reading:
                 self._tally.see_receipts(some)
 
     def interrupt(self) -> None:
-        """Make the thread end with an error, even if the server hangs."""
+        """Close the socket, so that the thread ends with an error even if the server hangs."""
         if self._socket is not None:
-            # A copy: the thread may be closing its own.
+            # Shut down a copy: the thread may be closing the connection's own descriptor.
             with socket.socket(fileno=os.dup(self._socket)) as copy:
                 copy.shutdown(socket.SHUT_RDWR)

@@ -1,63 +1,63 @@
-"""Check that the database's rows are the callbacks that were stored. Pure."""
+"""Compare the rows in PostgreSQL with the callbacks in Kafka and the archive. Pure."""
 
 from ops.audit.contents import ROW, ROW_MATCHES, Contents, Difference, Place
 
-# At most so many rows are remembered that differ from the callbacks of their id seen so far.
-OTHERS_MAX = 1000
-ROWS = "PostgreSQL"
+# How many rows are kept that differ from every callback of their id that was seen until now.
+UNMATCHED_MAX = 1000
+POSTGRESQL = "PostgreSQL"
 
 
 class Rows:
     """
-    Compares each row with the callbacks of its `ce_id`.
+    Compares each receipt, with the digest of its row, with the callback of its sequence.
 
-    A message may be repeated with other bytes; the row has the bytes of one of its places.
+    A message may be repeated with other bytes: then the row must have the bytes of one repeat.
     """
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        # Ids that have a row, and those whose row is one of the callbacks with that id.
+        # The number of ids that have a row, and of those whose row has the body of a callback.
         self._rows = self._matching = 0
-        # Receipts with an id that is not that of the callback at their place.
-        self._strange = 0
-        self._others: dict[str, tuple[str, int]] = {}
+        # The number of receipts whose id is not that of the callback with their sequence.
+        self._wrong_ids = 0
+        self._unmatched: dict[str, tuple[str, int]] = {}
 
     def forget(self) -> None:
         """Forget the receipts, before all are read again."""
-        self._strange = 0
+        self._wrong_ids = 0
 
     def see(self, ce_id: str, sha256: bytes, origin: str, sequence: int) -> None:
-        """Compare the row that belongs to a receipt with what was seen at that place."""
+        """Compare a receipt and its row with the callback that was seen at the same sequence."""
         matches = self._contents.row_matches(sha256, origin, sequence)
         if matches is None:
-            return  # Kafka and the archive do not have it: it is missing there, or has expired
+            return  # neither in Kafka nor archived: missing there, or expired
         if not self._contents.is_of(ce_id, origin, sequence):
-            self._strange += 1
-            self._remember(ce_id, origin, sequence)
+            self._wrong_ids += 1
+            self._keep(ce_id, origin, sequence)
             return
         self._rows += self._contents.mark(ce_id, ROW)
         if matches:
             self._matching += self._contents.mark(ce_id, ROW_MATCHES)
-            self._others.pop(ce_id, None)
+            self._unmatched.pop(ce_id, None)
         elif not self._contents.is_marked(ce_id, ROW_MATCHES):
-            self._remember(ce_id, origin, sequence)
+            self._keep(ce_id, origin, sequence)
 
-    def _remember(self, ce_id: str, origin: str, sequence: int) -> None:
-        if len(self._others) < OTHERS_MAX:
-            self._others[ce_id] = (origin, sequence)
+    def _keep(self, ce_id: str, origin: str, sequence: int) -> None:
+        if len(self._unmatched) < UNMATCHED_MAX:
+            self._unmatched[ce_id] = (origin, sequence)
 
     @property
     def different(self) -> int:
-        """The number of rows and receipts that differ from the callback at their place."""
-        return self._rows - self._matching + self._strange
+        """The number of rows and receipts that differ from their callback."""
+        return self._rows - self._matching + self._wrong_ids
 
     def listed(self) -> list[Difference]:
-        """Return some of them."""
+        """Return some of the differences."""
         return [
             Difference(
                 ce_id,
                 self._contents.place(*place),
-                Place(*place, topic=ROWS, partition=-1, offset=-1),
+                Place(*place, topic=POSTGRESQL, partition=-1, offset=-1),
             )
-            for ce_id, place in self._others.items()
+            for ce_id, place in self._unmatched.items()
         ]

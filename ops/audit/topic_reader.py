@@ -1,4 +1,4 @@
-"""Read both topics for an audit: on from the last call's end, over a new connection each time."""
+"""Read both topics, each time from where the last read ended, over a new connection."""
 
 import time
 from collections.abc import AsyncIterator
@@ -13,12 +13,12 @@ from ops.audit.tally import Tally
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-# The time in which Kafka must connect, or send something while there are records to read.
+# The time in which Kafka must connect, and in which it must send the next records.
 KAFKA_S_MAX = 30.0
 
 
 class TopicReader:
-    """Reads both topics into a tally, each record once."""
+    """Reads each record of both topics once into a tally."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
@@ -26,16 +26,16 @@ class TopicReader:
 
     async def read(self, tally: Tally) -> None:
         """
-        Read from where the last call ended to the present ends.
+        Read from where the last call ended up to the present end offsets.
 
         Raises:
             SourceUnavailable: Kafka does not answer, or lacks a topic. The next call goes on.
             SourceChanged: Kafka does not have the next records any more.
         """
         try:
-            # If the client cancels a task of its own, this is an outage, too.
+            # A task that the client cancels by itself is an outage, too.
             with kafka_failures(kinds=()):
-                # A client that reads topics would wait for one that does not exist.
+                # Check first: a client that is assigned a missing topic would wait for it.
                 async with self._connected() as client:
                     missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
                 if missing:
@@ -71,15 +71,16 @@ class TopicReader:
                 for record in records:
                     self._see(tp, record, tally)
             for tp in partitions:
-                # The end of a partition may consist of transaction markers.
+                # The last offsets of a partition may be transaction markers.
                 self._positions[tp] = max(self._positions[tp], await client.position(tp))
             if sum(self._positions.values()) > before:
                 moved_at = time.monotonic()
             elif time.monotonic() > moved_at + KAFKA_S_MAX:
-                raise TimeoutError(f"nothing came for {KAFKA_S_MAX:g} s")
+                raise TimeoutError(f"no record came for {KAFKA_S_MAX:g} s")
 
     def _see(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
-        # A client whose metadata change may begin again; a new partition is for the next call.
+        # Skip records that were read before: the client may start again when its metadata change.
+        # Skip new partitions: the next call reads them.
         if record.offset < self._positions.get(tp, record.offset + 1):
             return
         self._positions[tp] = record.offset + 1
@@ -88,7 +89,7 @@ class TopicReader:
 
     @asynccontextmanager
     async def _connected(self, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
-        # Without a group every partition of the topics is read.
+        # Without a group, the client is assigned all partitions of the topics.
         client = AIOKafkaConsumer(
             *topics,
             bootstrap_servers=self._bootstrap_servers,

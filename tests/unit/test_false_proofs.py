@@ -141,7 +141,9 @@ def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
     assert report.origins[0].sinks[KAFKA].missing_listed == [1, 2, 3]
 
 
-@pytest.mark.parametrize("only", ["topic", "dead", "archive", "receipts", "counts", "expired"])
+@pytest.mark.parametrize(
+    "only", ["topic", "dead", "dead of another team", "archive", "receipts", "counts", "expired"]
+)
 def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
     """The number of callbacks that its spool has stored is not known."""
     world = World()
@@ -151,6 +153,8 @@ def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
             world.topic.append(stranger)
         case "dead":
             world.dead.append((stranger, {}))
+        case "dead of another team":
+            world.dead.append((stranger, {GROUP: b"billing"}))
         case "archive":
             world.archive.append(stranger)
         case "receipts":
