@@ -37,7 +37,7 @@ async def last(
     return (name, await store.summary(name)) if name else None
 
 
-async def ends_at(store: Store, known: str, next_offset: int) -> SegmentSummary | None:
+async def ending_at(store: Store, known: str, next_offset: int) -> SegmentSummary | None:
     """
     Return the summary of the segment `known` if it ends at `next_offset`, else None.
 

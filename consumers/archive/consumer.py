@@ -135,7 +135,7 @@ class Archive:
         if known is None:
             return None
         try:
-            return await chain.ends_at(self._store, known, batch.begins_at)
+            return await chain.ending_at(self._store, known, batch.begins_at)
         except segment.DamagedSegment as damaged:
             raise Stopped(f"The segment {known} is damaged: {damaged}") from damaged
 

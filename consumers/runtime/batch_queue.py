@@ -66,7 +66,7 @@ class BatchQueue:
         """Return the offset before which the sink has all records; markers at the end count."""
         batches = self._batches()
         if batches and not any(batch.count for batch in batches):
-            return batches[-1].reached
+            return batches[-1].next_offset
         return self.next_offset
 
     @property
@@ -94,33 +94,33 @@ class BatchQueue:
         """Return the bytes of memory that records take which are not packed."""
         return sum(batch.unpacked_bytes for batch in self._batches())
 
-    def add(self, records: Sequence[Record], *, reached: int, now: float) -> None:
+    def add(self, records: Sequence[Record], *, next_fetch_offset: int, now: float) -> None:
         """
-        Append the records of a fetch. `reached`: the next fetch begins there, after all markers.
+        Append the records of a fetch. The next fetch begins at `next_fetch_offset`, after markers.
 
         Raises:
             Stopped: the topic does not have the last record that the sink has.
         """
         if not self._is_begun:
             return
-        next_offset = self._position.next_offset
-        if self._must_recognize or (records and records[0].offset < next_offset):
-            self._recognize(records, reached)
-            records = [record for record in records if record.offset >= next_offset]
+        sink_offset = self._position.next_offset
+        if self._must_recognize or (records and records[0].offset < sink_offset):
+            self._recognize(records, next_fetch_offset)
+            records = [record for record in records if record.offset >= sink_offset]
         while records:
             self._growing = self._growing or PendingBatch(now, records[0].offset)
             records = records[self._growing.append(records, self._limits, now=now) :]
             if records or self._growing.is_full(self._limits):
                 self.complete()
-        last = self._growing or (self._complete[-1] if self._complete else None)
-        if last is None and reached > next_offset:
-            last = self._growing = PendingBatch(now, reached, last_fetched_at=now)
-        if last is not None and reached > last.reached:
-            last.reached, last.last_fetched_at = reached, now
+        newest = self._growing or (self._complete[-1] if self._complete else None)
+        if newest is None and next_fetch_offset > sink_offset:
+            newest = self._growing = PendingBatch(now, next_fetch_offset, last_fetched_at=now)
+        if newest is not None and next_fetch_offset > newest.next_offset:
+            newest.next_offset, newest.last_fetched_at = next_fetch_offset, now
 
-    def _recognize(self, records: Sequence[Record], reached: int) -> None:
+    def _recognize(self, records: Sequence[Record], next_fetch_offset: int) -> None:
         next_offset, last, _ = self._position
-        if last is None or (not records and reached <= last[0]):
+        if last is None or (not records and next_fetch_offset <= last[0]):
             return  # the last record has not been fetched yet
         check_last_record(
             self._partition, last, records, next_offset=next_offset, first=self._must_recognize
@@ -155,7 +155,7 @@ class BatchQueue:
         return Batch(
             partition=self._partition,
             begins_at=next_offset,
-            reached=Position(first.reached, first.last or last, topic_id),
+            reached=Position(first.next_offset, first.last or last, topic_id),
             records=tuple(first.records),
             packed=first.packed,
         )
@@ -169,8 +169,8 @@ class BatchQueue:
         pending = self._complete.popleft()
         self._position = batch.reached
         # Markers that arrived during the write: the sink's position is not after them.
-        if self.is_empty and pending.reached > batch.next_offset:
-            self._growing = PendingBatch(now, pending.reached, last_fetched_at=now)
+        if self.is_empty and pending.next_offset > batch.next_offset:
+            self._growing = PendingBatch(now, pending.next_offset, last_fetched_at=now)
 
     def _batches(self) -> list[PendingBatch]:
         return [*self._complete, *([self._growing] if self._growing else [])]

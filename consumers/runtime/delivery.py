@@ -93,7 +93,7 @@ class Delivery:
         self._parts.brake.applied(pending.count)
         self._backoff.reset()
         CONSUMER_RECORDS.inc(pending.count)
-        CONSUMER_BYTES.inc(pending.limit_bytes)
+        CONSUMER_BYTES.inc(pending.counted_bytes)
         CONSUMER_BATCHES.inc()
 
     def _note_failure(self, pending: PendingBatch) -> None:

@@ -130,10 +130,10 @@ class KafkaSource:
                 raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
             return {}
         self._fetched_at = now
-        reached = await self._positions(wanted)
+        positions = await self._positions(wanted)
         return {
             Partition(*tp): Fetched(_records(fetched.get(tp, ())), position)
-            for tp, position in reached.items()
+            for tp, position in positions.items()
         }
 
     def _check_client(self, now: float) -> None:

@@ -77,14 +77,14 @@ class Lane:
             and self.queue.unpacked_bytes < UNPACKED_BYTES_MAX
         )
 
-    def take(self, records: Sequence[Record], *, reached: int) -> None:
+    def take(self, records: Sequence[Record], *, next_fetch_offset: int) -> None:
         """
-        Hold the records of a fetch. `reached`: the next fetch begins there.
+        Hold the records of a fetch; the next one begins at `next_fetch_offset`.
 
         Raises:
             Stopped: the topic does not have the last record that the sink has.
         """
-        self.queue.add(records, reached=reached, now=self._parts.clock())
+        self.queue.add(records, next_fetch_offset=next_fetch_offset, now=self._parts.clock())
         # A growing batch that is not packed stays as large as it is, and nothing more is fetched.
         if not self._packing_handler and self.queue.growing_bytes >= UNPACKED_BYTES_MAX:
             self.queue.complete()

@@ -13,7 +13,7 @@ ORIGIN_CHARACTERS_MAX = 64
 class Weight(NamedTuple):
     """Sizes of some records in bytes: as `Limits.bytes` counts them, and roughly in memory."""
 
-    limit_bytes: int
+    counted_bytes: int
     memory_bytes: int
 
 
@@ -40,11 +40,11 @@ class PendingBatch:
 
     `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is
     when an ingress received the first record, in seconds since 1970, None if its headers do not
-    say. `reached` is the offset after the records and the markers that followed them.
+    say. `next_offset` is the offset after the records and the markers that followed them.
     """
 
     first_fetched_at: float
-    reached: int
+    next_offset: int
     # The last record, even if it was rejected: offset, origin and sequence.
     last: tuple[int, str, int] | None = None
     last_fetched_at: float = 0.0
@@ -54,7 +54,7 @@ class PendingBatch:
     packed: PackedRecords | None = None
     # Of all records, packed or not.
     count: int = 0
-    limit_bytes: int = 0
+    counted_bytes: int = 0
     # Of `records`.
     unpacked_bytes: int = 0
     # The period of the first record (`Limits.period_s`).
@@ -74,22 +74,22 @@ class PendingBatch:
             self.first_fetched_at, self.period = now, _period(records[0], limits)
             self.received_at_s = received_at_s(records[0].headers)
         fitting = records[: self._fitting_count(records, limits)]
-        limit_bytes, memory_bytes = weight(fitting)
-        if self.limit_bytes + limit_bytes > limits.bytes:
+        counted_bytes, memory_bytes = weight(fitting)
+        if self.counted_bytes + counted_bytes > limits.bytes:
             fitting = fitting[: self._filling_count(fitting, limits)]
-            limit_bytes, memory_bytes = weight(fitting)
+            counted_bytes, memory_bytes = weight(fitting)
         if fitting:
             self.records += fitting
             self.count += len(fitting)
-            self.limit_bytes += limit_bytes
+            self.counted_bytes += counted_bytes
             self.unpacked_bytes += memory_bytes
-            self.reached, self.last = fitting[-1].offset + 1, record_id(fitting[-1])
+            self.next_offset, self.last = fitting[-1].offset + 1, record_id(fitting[-1])
             self.last_fetched_at = now
         return len(fitting)
 
     def is_full(self, limits: Limits) -> bool:
         """Return whether a limit of size is reached."""
-        return self.count >= limits.records or self.limit_bytes >= limits.bytes
+        return self.count >= limits.records or self.counted_bytes >= limits.bytes
 
     def _fitting_count(self, records: Sequence[Record], limits: Limits) -> int:
         """Return how many of `records` the batch can take by their number and period."""
@@ -104,10 +104,10 @@ class PendingBatch:
 
     def _filling_count(self, records: Sequence[Record], limits: Limits) -> int:
         """Return how many of `records`, at least one, bring the batch to its limit of bytes."""
-        limit_bytes = self.limit_bytes
+        counted_bytes = self.counted_bytes
         for index, record in enumerate(records):
-            limit_bytes += weight((record,)).limit_bytes
-            if limit_bytes >= limits.bytes:
+            counted_bytes += weight((record,)).counted_bytes
+            if counted_bytes >= limits.bytes:
                 return index + 1
         return len(records)
 
@@ -124,7 +124,7 @@ class PendingBatch:
         """Remove the record at `offset`; the batch still covers the same offsets."""
         self.records = [record for record in self.records if record.offset != offset]
         self.count = len(self.records)
-        self.limit_bytes, self.unpacked_bytes = weight(self.records)
+        self.counted_bytes, self.unpacked_bytes = weight(self.records)
 
     def halves(self) -> tuple["PendingBatch", "PendingBatch"]:
         """Return two batches with the records of this one, which has at least two."""
@@ -132,21 +132,21 @@ class PendingBatch:
         first, second = self.records[:middle], self.records[middle:]
         return (
             # It does not reach up to the second half: a record between them may have been rejected.
-            self._part(first, reached=first[-1].offset + 1, last=record_id(first[-1])),
-            self._part(second, reached=self.reached, last=self.last),
+            self._part(first, next_offset=first[-1].offset + 1, last=record_id(first[-1])),
+            self._part(second, next_offset=self.next_offset, last=self.last),
         )
 
     def _part(
-        self, records: list[Record], *, reached: int, last: tuple[int, str, int] | None
+        self, records: list[Record], *, next_offset: int, last: tuple[int, str, int] | None
     ) -> "PendingBatch":
-        limit_bytes, unpacked_bytes = weight(records)
+        counted_bytes, unpacked_bytes = weight(records)
         return replace(
             self,
             records=records,
-            reached=reached,
+            next_offset=next_offset,
             last=last,
             count=len(records),
-            limit_bytes=limit_bytes,
+            counted_bytes=counted_bytes,
             unpacked_bytes=unpacked_bytes,
         )
 

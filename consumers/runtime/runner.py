@@ -105,9 +105,9 @@ class Runner:
             wanted = []
         try:
             # No await between the fetch and the lanes: its records belong to the present lanes.
-            for partition, (records, reached) in (await source.fetch(wanted)).items():
+            for partition, (records, next_fetch_offset) in (await source.fetch(wanted)).items():
                 if lane := self._lanes.get(partition):
-                    lane.take(records, reached=reached)
+                    lane.take(records, next_fetch_offset=next_fetch_offset)
         except OutOfRange as error:
             for partition, offset in error.offsets.items():
                 if lane := self._lanes.get(partition):

@@ -7,10 +7,10 @@ from consumers.runtime.batch import Partition, Record
 
 
 class Fetched(NamedTuple):
-    """The result of a fetch. The next one begins at `reached`, after the markers that followed."""
+    """The result of a fetch. The next fetch begins after the records and all markers after them."""
 
     records: Sequence[Record]
-    reached: int
+    next_fetch_offset: int
 
 
 class OutOfRange(Exception):

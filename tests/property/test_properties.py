@@ -162,9 +162,9 @@ def test_queued_records_are_delivered_once_and_in_order(
         portion = portions[int(now) % len(portions)]
         fetched, waiting = waiting[:portion], waiting[portion:]
         # A marker may follow, where the next record leaves room for one.
-        behind = fetched[-1].offset + 1 if fetched else offsets[-1] + 1
-        reached = max(behind, waiting[0].offset) if waiting else behind + portion
-        queue.add(fetched, reached=reached, now=now)
+        after = fetched[-1].offset + 1 if fetched else offsets[-1] + 1
+        next_fetch_offset = max(after, waiting[0].offset) if waiting else after + portion
+        queue.add(fetched, next_fetch_offset=next_fetch_offset, now=now)
         now += 1
         while queue.due(now):
             batch = queue.first_batch()

@@ -21,7 +21,7 @@ def a_queue(*, records: int = 3, size: int = 1 << 20, age_s: float = 10.0) -> Ba
 
 def add(queue: BatchQueue, records: list[Record], *, now: float) -> None:
     """Add records without a marker after them."""
-    queue.add(records, reached=records[-1].offset + 1, now=now)
+    queue.add(records, next_fetch_offset=records[-1].offset + 1, now=now)
 
 
 def due(queue: BatchQueue, now: float) -> Batch | None:
@@ -141,28 +141,28 @@ def test_another_record_at_the_offset_of_the_last_one_stops_the_consumer(first: 
 
 
 @pytest.mark.parametrize(
-    ("records", "reached"),
+    ("records", "next_fetch_offset"),
     [([placed(4, "a", 7), placed(5, "a", 8)], 6), ([placed(4, "a", 7), placed(7, "b", 1)], 8)],
 )
 def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
-    records: list[Record], reached: int
+    records: list[Record], next_fetch_offset: int
 ) -> None:
     """At the offsets of markers, another log has records, which would be skipped."""
     queue = a_queue()
     queue.begin(Position(8, (4, "a", 7)), recognize=True)
     # The second fetch shows it.
-    queue.add(records[:1], reached=5, now=0)
+    queue.add(records[:1], next_fetch_offset=5, now=0)
     with pytest.raises(Stopped, match="or one between it and offset 8"):
-        queue.add(records[1:], reached=reached, now=0)
+        queue.add(records[1:], next_fetch_offset=next_fetch_offset, now=0)
 
 
 def test_a_marker_at_the_offset_of_the_last_record_stops_the_consumer() -> None:
     """A fetch reaches past the offset and returns no record; the sink is not written."""
     queue = a_queue()
     queue.begin(Position(8, (4, "a", 7)), recognize=True)
-    queue.add([], reached=4, now=0)
+    queue.add([], next_fetch_offset=4, now=0)
     with pytest.raises(Stopped, match="restored from an older copy"):
-        queue.add([], reached=9, now=0)
+        queue.add([], next_fetch_offset=9, now=0)
 
 
 def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
@@ -179,7 +179,7 @@ def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
     queue.remove_applied(first, 0)
     assert queue.first_batch().reached == Position(8, (7, "a", 9), "id")
     queue.remove_applied(queue.first_batch(), 0)
-    queue.add([], reached=9, now=0)
+    queue.add([], next_fetch_offset=9, now=0)
     queue.complete()
     assert queue.first_batch().reached == Position(9, (7, "a", 9), "id")
 
@@ -199,7 +199,7 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
 def test_a_batch_ends_after_the_markers_that_followed_it() -> None:
     """That holds for the last batch; another one ends after its last record."""
     queue = a_queue(records=2)
-    queue.add([a_record(o) for o in (5, 6, 8)], reached=10, now=0)
+    queue.add([a_record(o) for o in (5, 6, 8)], next_fetch_offset=10, now=0)
     batch = due(queue, 0)
     assert batch
     assert batch.next_offset == 7
@@ -213,9 +213,9 @@ def test_a_batch_ends_after_the_markers_that_followed_it() -> None:
 def test_markers_alone_are_a_batch_without_records() -> None:
     """Otherwise retention would delete them, and the topic would begin after the position."""
     queue = a_queue()
-    queue.add([], reached=5, now=0)
+    queue.add([], next_fetch_offset=5, now=0)
     assert due(queue, 10) is None
-    queue.add([], reached=9, now=10)
+    queue.add([], next_fetch_offset=9, now=10)
     assert due(queue, 10) is None
     # For the lag: the sink has all records.
     assert queue.applied_up_to == 9
@@ -232,7 +232,7 @@ def test_markers_that_arrive_during_a_write_are_not_in_its_batch() -> None:
     add(queue, [a_record(5)], now=0)
     batch = due(queue, 0)
     assert batch
-    queue.add([], reached=9, now=1)
+    queue.add([], next_fetch_offset=9, now=1)
     queue.remove_applied(batch, 2)
     assert (queue.next_offset, queue.applied_up_to) == (6, 9)
     assert due(queue, 11) is None
@@ -244,7 +244,7 @@ def test_markers_that_arrive_during_a_write_are_not_in_its_batch() -> None:
 def test_a_record_after_markers_begins_its_batchs_age() -> None:
     """Markers may have waited for long, but the record is new."""
     queue = a_queue()
-    queue.add([], reached=9, now=0)
+    queue.add([], next_fetch_offset=9, now=0)
     add(queue, [a_record(9)], now=8)
     assert offsets(queue, 12) == []
     assert offsets(queue, 18) == [9]
@@ -263,7 +263,7 @@ def test_a_rejected_record_is_removed_from_its_batch() -> None:
 def test_the_halves_of_a_batch_follow_each_other() -> None:
     """The second one ends where the batch ended, after its markers."""
     queue = a_queue()
-    queue.add([a_record(o) for o in (5, 7, 9)], reached=12, now=0)
+    queue.add([a_record(o) for o in (5, 7, 9)], next_fetch_offset=12, now=0)
     assert queue.due(0)
     queue.halve_first()
     first = queue.first_batch()
@@ -280,10 +280,10 @@ def test_a_removed_record_does_not_count_for_its_batch() -> None:
     add(queue, [a_record(5), a_record(6)], now=0)
     batch = queue.due(0)
     assert batch
-    before = batch.limit_bytes, batch.unpacked_bytes
+    before = batch.counted_bytes, batch.unpacked_bytes
     remove(queue, 5)
     assert batch.count == 1
-    assert (2 * batch.limit_bytes, 2 * batch.unpacked_bytes) == before
+    assert (2 * batch.counted_bytes, 2 * batch.unpacked_bytes) == before
 
 
 class Offsets:
@@ -325,7 +325,7 @@ async def test_packed_records_take_less_memory_and_still_count_for_the_limits() 
 async def test_records_after_markers_are_packed_too() -> None:
     """Their batch began with the markers, before there was a record to pack."""
     queue, packed = a_queue(), Offsets()
-    queue.add([], reached=7, now=0)
+    queue.add([], next_fetch_offset=7, now=0)
     add(queue, [a_record(7)], now=0)
     assert queue.due(10)
     batch = queue.next_to_pack(1 << 20)

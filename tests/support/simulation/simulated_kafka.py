@@ -151,7 +151,9 @@ class Source:
         if refused:
             raise OutOfRange(refused)
         fetched = {partition: logs[partition].read(at) for partition, at in wanted.items()}
-        self._positions |= {partition: each.reached for partition, each in fetched.items()}
+        self._positions |= {
+            partition: each.next_fetch_offset for partition, each in fetched.items()
+        }
         return fetched
 
     def seek(self, partition: Partition, next_offset: int) -> None:
