@@ -1,1 +1,1 @@
-"""What all processes share: every shape that crosses between them, settings, metrics."""
+"""Code that all processes share: the records between them, settings, metrics, Kafka clients."""

@@ -1,12 +1,12 @@
-"""A callback's body, seen only as far as routing and identity need it."""
+"""Parse the body of a callback, as far as routing and identity need it."""
 
 import json
 from typing import Any
 
 import orjson
 
-# The standard library's own bound depends on how deep the caller stands in Python's stack, so the
-# ingress would take what a consumer refuses. This one is the same everywhere, and far below it.
+# The standard library's own bound depends on the depth of the caller's stack, so the ingress might
+# accept a body that a consumer refuses. This bound is the same everywhere, and far below that one.
 SECOND_LOOK_DEPTH_MAX = 500
 # The integers that orjson reads as integers; it reads all others as floats.
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
@@ -14,7 +14,7 @@ _INTEGER_LENGTH_MAX = 20
 
 
 class Malformed(Exception):
-    """An authentic callback that no consumer could read. It is kept, as a dead letter."""
+    """An authentic callback that no consumer could read. It is stored, as a dead letter."""
 
 
 class SecondLook(dict[str, Any]):
@@ -25,12 +25,12 @@ def parse(body: bytes) -> dict[str, Any]:
     """
     Return the JSON object in `body`.
 
-    orjson decides; what it refuses gets a second look by the standard library, because a byte
-    order mark and lone surrogates are real; such an object is a SecondLook. NaN and Infinity are no
-    JSON and stay refused.
+    A body that orjson refuses is parsed by the standard library, because real bodies have byte
+    order marks and lone surrogates; such an object is a SecondLook. NaN and Infinity are not JSON:
+    they stay refused.
 
     Raises:
-        Malformed: neither reads it, or it is no object.
+        Malformed: neither parser accepts the body, or it is not an object.
     """
     try:
         document = orjson.loads(body)
@@ -39,15 +39,15 @@ def parse(body: bytes) -> dict[str, Any]:
         if isinstance(document, dict):
             document = SecondLook(document)
     if not isinstance(document, dict):
-        raise Malformed(f"the body is no JSON object but {_json_type(document)}")
+        raise Malformed(f"the body is not a JSON object but {_json_type(document)}")
     return document
 
 
 def text(value: Any) -> str:
     r"""
-    Return a routing field as text; "" where it is absent or neither a string nor an integer.
+    Return a routing field as text; "" if it is absent, or neither a string nor an integer.
 
-    Accounts may come as JSON numbers. Lone surrogates become `\ud800` in letters, so that keys
+    Accounts may be JSON numbers. A lone surrogate becomes the six characters `\ud800`, so that keys
     and headers are always UTF-8.
     """
     if isinstance(value, str):
@@ -64,7 +64,7 @@ def _second_look(body: bytes) -> Any:
         raise Malformed(f"the body is not UTF-8 at byte {error.start}") from error
     except json.JSONDecodeError as error:
         raise Malformed(
-            f"the body is no JSON: {error.msg} at character {error.pos} of {len(body)} bytes"
+            f"the body is not JSON: {error.msg} at character {error.pos} of {len(body)} bytes"
         ) from error
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
@@ -74,7 +74,7 @@ def _second_look(body: bytes) -> Any:
 
 
 def _integer(digits: str) -> int | float:
-    """Return an integer as orjson reads it; the interpreter converts only 4300 digits."""
+    """Return an integer as orjson reads it; Python's `int` refuses more than 4300 digits."""
     if (
         len(digits) <= _INTEGER_LENGTH_MAX
         and _INTEGER_MIN <= (number := int(digits)) <= _INTEGER_MAX
@@ -97,7 +97,7 @@ def _depth(document: Any) -> int:
 
 
 def _refuse(constant: str) -> None:
-    raise Malformed(f"the body is no JSON: {constant} is not a JSON value")
+    raise Malformed(f"the body is not JSON: {constant} is not a JSON value")
 
 
 def _json_type(document: Any) -> str:

@@ -1,8 +1,8 @@
 """
-Start and end aiokafka's clients, also while the broker is away, or we are being cancelled.
+Start and end aiokafka's clients, even if the broker is unreachable or our task is being cancelled.
 
-A client's own stop() waits for the broker and raises the exceptions of its tasks. If a time-out
-cancels it, tasks and connections are left: more with every attempt during an outage.
+A client's own stop() waits for the broker and raises the exceptions of its tasks. If a timeout
+cancels it, its tasks and connections stay: more of them with every attempt during an outage.
 """
 
 import asyncio
@@ -53,7 +53,7 @@ def is_cancelled() -> bool:
 
 
 def check_cancellation() -> None:
-    """Raise the cancellation of this task, if one came and was lost."""
+    """Raise CancelledError if the cancellation of this task was requested, but swallowed."""
     if is_cancelled():
         raise asyncio.CancelledError
 
@@ -63,8 +63,8 @@ def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[N
     """
     Raise KafkaError in place of `kinds`, and of a cancellation that was not requested.
 
-    Such a cancellation is one of aiokafka's own tasks. The block must contain calls of aiokafka
-    only: an error of our own would look like an outage.
+    aiokafka cancels tasks of its own, and its callers see that as a cancellation. The block must
+    contain calls of aiokafka only: an error of our own would look like an outage.
     """
     try:
         yield
@@ -92,7 +92,7 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
         KafkaError: it could not start.
         TimeoutError: it did not start within `seconds`.
     """
-    # In a task of its own: a cancellation of ours would make the client forget a connection.
+    # In a task of its own: if our cancellation reached the client, it would forget a connection.
     inner: Any = client
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
@@ -110,10 +110,11 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
 
 async def end(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
     """
-    Return when nothing of `client` is left, within STOP_S + CUT_S; a transaction stays as it is.
+    Return when no task or connection of `client` is left, within STOP_S + CUT_S.
 
-    Every client is ended by this function, whatever its state. A cancellation of the caller is
-    raised afterwards; no other exception is raised. `starting` is the task that starts the client.
+    A transaction stays as it is. All code ends clients by this function, in any state. A
+    cancellation of the caller is raised afterwards; no other exception is raised. `starting` is the
+    task that starts the client.
     """
     # In a task of its own: a cancellation inside must not be mistaken for one of the caller.
     ending = asyncio.create_task(_end(client, starting))

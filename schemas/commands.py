@@ -17,8 +17,8 @@ Times: the fields that date the event itself, besides EventTime (at the top, or 
 
 from typing import Literal, NamedTuple, cast
 
-# Fields that may differ between two callbacks of one message: the sender fills them in when it
-# makes the callback, not when the message is sent.
+# Fields that may differ between two callbacks of one message: the vendor sets them when it makes
+# the callback, not when the message is sent.
 VOLATILE = ("EventTime", "UnreadMsgNum")
 
 _TABLE = """
@@ -126,7 +126,7 @@ class Command(NamedTuple):
     times: tuple[str, ...] = ()
 
 
-# The vendor adds commands: these are events of a conversation, dated by EventTime alone.
+# The vendor adds commands. An unknown one is an event of a conversation, dated only by EventTime.
 UNKNOWN = Command("event", "conversation")
 
 

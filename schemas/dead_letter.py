@@ -1,4 +1,4 @@
-"""What a dead letter says beside the original record: what failed, where, and since when."""
+"""The headers that a dead letter adds to the original record: what failed, where, since when."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
     """
-    Why a record was set aside.
+    The reason why a record is in the dead-letter topic.
 
-    `partition`, `offset` and `group` are None where the ingress failed it: it was in no topic yet.
+    `partition`, `offset` and `group` are None if the ingress sent it: it was not in a topic before.
     """
 
     topic: str
@@ -29,7 +29,7 @@ CONNECT = "__connect.errors."
 HOOKLINE = "hookline.errors."
 GROUP = HOOKLINE + "group"
 STAGE = CONNECT + "stage"
-# The stage of a callback that was answered OK, and that Kafka refused in the main topic.
+# The stage of a callback that was answered OK and that Kafka refused to store in the main topic.
 KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
 

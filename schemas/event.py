@@ -1,4 +1,4 @@
-"""A record of the main topic as its readers see it: where it was stored, when, what it is about."""
+"""Parse the headers of a record of the main topic: where and when it was stored, and its event."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 from schemas.record import ID, ORIGIN, SEQUENCE
 
-# What sinks use as a key. An ingress writes 32 letters and 16; every other text may be as long as
-# a request's first line.
-KEY_LETTERS_MAX = 256
-# What every sink can hold as a 64-bit integer.
+# Bound of ids and origins, which sinks use as keys. The ingress writes ids of 32 characters and
+# origins of 16; other texts may be as long as a request's first line.
+KEY_LENGTH_MAX = 256
+# Every sink can hold such a number as a 64-bit integer.
 SEQUENCE_DIGITS_MAX = 18
 TIME = "ce_time"
 
@@ -23,7 +23,8 @@ class Event:
     """
     One callback.
 
-    `id` is what happened, (origin, sequence) where it was stored; `received_at` is in UTC.
+    `id` identifies the event that it reports, (origin, sequence) the place where it was stored;
+    `received_at` is in UTC.
     """
 
     id: str
@@ -39,10 +40,10 @@ class Event:
 
 def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
     """
-    Return what a record's headers say (docs/contract.md); its body is not looked at.
+    Return the event in a record's headers (docs/contract.md), without parsing its body.
 
     Raises:
-        NotACallback: naming the header.
+        NotACallback: a header is missing or unreadable; the text names it.
     """
     named = dict(headers)
     return Event(
@@ -62,7 +63,8 @@ def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     r"""
     Return origin and sequence; ("", 0) if one is missing or unreadable.
 
-    Origins that no ingress writes are escaped: not every sink can hold NUL or what is not UTF-8.
+    Bytes that no ingress writes into an origin are escaped: not every sink can hold NUL or bytes
+    that are not UTF-8.
     """
     named = dict(headers)
     # Kafka knows headers without a value; no ingress writes one.
@@ -74,7 +76,7 @@ def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
 
 
 def received_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
-    """Return the time of receipt in seconds since 1970, None if the headers do not tell it."""
+    """Return the time of receipt in seconds since 1970, None if the headers have none."""
     try:
         return _time(dict(headers), TIME).timestamp()
     except NotACallback:
@@ -93,15 +95,15 @@ def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> st
 
 def _key(named: dict[str, bytes], header: str) -> str:
     found = _text(named, header)
-    if len(found) > KEY_LETTERS_MAX:
-        raise NotACallback(f"the header {header} is longer than {KEY_LETTERS_MAX} letters")
+    if len(found) > KEY_LENGTH_MAX:
+        raise NotACallback(f"the header {header} is longer than {KEY_LENGTH_MAX} characters")
     return found
 
 
 def _sequence(named: dict[str, bytes]) -> int:
     found = _text(named, SEQUENCE)
     if not (found.isascii() and found.isdigit() and len(found) <= SEQUENCE_DIGITS_MAX):
-        raise NotACallback(f"the header {SEQUENCE} is no number: {found!r:.40}")
+        raise NotACallback(f"the header {SEQUENCE} is not a number: {found!r:.40}")
     return int(found)
 
 
@@ -113,4 +115,4 @@ def _time(named: dict[str, bytes], header: str) -> datetime:
             raise NotACallback(f"the header {header} has no time zone: {found!r:.40}")
         return at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise NotACallback(f"the header {header} is no time: {found!r:.40}") from error
+        raise NotACallback(f"the header {header} is not a time: {found!r:.40}") from error

@@ -1,5 +1,5 @@
 """
-The `ce_id` of a callback: a function of the request, so a repeated request gets the same one.
+Compute the `ce_id` of a callback. It depends on the request only: a repeated request has the same.
 
 The rules for each command are in schemas/commands.py.
 """
@@ -33,10 +33,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
 def callback_id(request: Request, document: Mapping[str, Any]) -> str:
     """
-    Return the identity of what happened, the same when the request is repeated; "" if it has none.
+    Return the id of the event that the request reports, equal if the request is repeated, or "".
 
-    A callback has none if it does not carry its time. The others: the first 128 bits, in hex, of
-    the SHA-256 of what `_identifying` returns. `document` is the body as a JSON object.
+    It is "" if the callback does not carry its time; else the first 128 bits, in hex, of the
+    SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
     """
     rule = COMMANDS.get(request.command, UNKNOWN)
     named = rule.identity == "message" and _is_named(document)
@@ -47,15 +47,15 @@ def callback_id(request: Request, document: Mapping[str, Any]) -> str:
 
 def content_digest(request: Request) -> bytes:
     """
-    Return the digest of what all records with one `ce_id` must have in common (16 bytes).
+    Return the digest (16 bytes) of the content that all records with one `ce_id` have in common.
 
-    Two records with one `ce_id` and different digests are different callbacks under one id, a
-    fault. Records of one message whose bodies differ in nothing but the VOLATILE fields have one
-    digest: they are repeats. A `request` is made of the record's headers ce_sdkappid, ce_type,
-    ce_clientip and ce_optplatform, "" where one is absent, and its value, which may be any bytes.
+    Two records with one `ce_id` and different digests are different callbacks under one id, which
+    is a fault. Records of one message whose bodies differ only in VOLATILE fields are repeats, with
+    one digest. `request` has the record's headers ce_sdkappid, ce_type, ce_clientip and
+    ce_optplatform, "" for an absent one, and its value, which may be any bytes.
     """
     document: Mapping[str, Any] = {}
-    # Of an event the bytes count, not what they say.
+    # For an event the bytes of the body count, so it is not parsed.
     if COMMANDS.get(request.command, UNKNOWN).identity == "message":
         with contextlib.suppress(Malformed):
             document = parse(request.body)
@@ -64,12 +64,12 @@ def content_digest(request: Request) -> bytes:
 
 
 def place_id(origin: str, sequence: int) -> str:
-    """Return the `ce_id` of a callback that carries no identity of its own: where it was stored."""
+    """Return the `ce_id` of a callback without an identity: it names the place of storage."""
     return _digest(f"place {origin} {sequence}".encode())
 
 
 def message_random(document: Mapping[str, Any]) -> str:
-    """Return a message's random number as text: MsgRandom, in groups Random; "" without any."""
+    """Return a message's random number as text: MsgRandom, or Random in groups, or ""."""
     return text(document.get("MsgRandom")) or text(document.get("Random"))
 
 
@@ -77,10 +77,10 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
     """
     Return bytes that are equal only for two callbacks of the same event.
 
-    Of a message that is named: SdkAppid, CallbackCommand and the document without VOLATILE, as
-    JSON with sorted keys and without blanks. Of all else: SdkAppid, CallbackCommand, ClientIP,
-    OptPlatform and the body, byte for byte. The lengths come before the texts, so that no two
-    splits give the same bytes.
+    For a message that is named: SdkAppid, CallbackCommand and the document without VOLATILE fields,
+    as JSON with sorted keys and without blanks. Otherwise: SdkAppid, CallbackCommand, ClientIP,
+    OptPlatform and the body, byte for byte. The lengths come before the texts, so that two
+    different lists of texts never give the same bytes.
     """
     app, command = request.sdkappid, request.command
     if named:
@@ -90,7 +90,7 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
         try:
             written = orjson.dumps(stable, option=_SORTED)
         except orjson.JSONEncodeError:
-            pass  # lone surrogates, or nested deeper than orjson writes: the whole request counts
+            pass  # Lone surrogates, or nested too deeply for orjson: the whole request counts.
         else:
             if _is_exact(written, request.body, document):
                 return _message_head(app, command) + written
@@ -100,24 +100,24 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
 
 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
-    """Return whether every number in the body has a double or 64-bit integer of its own."""
-    # orjson writes every double with one of these; it writes a SecondLook's infinity as null.
-    # Every command has a point of its own.
+    """Return whether the parsed values of the numbers in the body identify these numbers."""
+    # orjson writes every double with a point or an exponent; it writes the infinity of a SecondLook
+    # as null. The name of every command has points, too.
     points = str(document.get("CallbackCommand")).count(".")
     may_have_doubles = written.count(b".") > points or b"+" in written or b"e-" in written
     if not may_have_doubles and not isinstance(document, SecondLook):
         return True
     try:
-        # Integers compare exactly with the doubles that orjson makes of long ones.
+        # orjson turns long integers into doubles. Python compares an integer with a double exactly.
         return bool(_EXACT.decode(body.removeprefix(codecs.BOM_UTF8)) == document)
     except msgspec.DecodeError:
         return False
 
 
 def _exact(number: str) -> float | None:
-    """Return the double of a JSON number, None if others with the same double are as short."""
+    """Return the double of a JSON number, None if another number as short has the same double."""
     double = float(number)
-    # 15 digits at most, and in range: no two such numbers have one double.
+    # At most 15 digits, and in range: no two such numbers have the same double.
     if len(number) <= 16 and "e" not in number.lower():
         return double
     try:
@@ -129,7 +129,7 @@ def _exact(number: str) -> float | None:
 _EXACT = msgspec.json.Decoder(float_hook=_exact)
 
 
-# Few apps and commands occur: most messages are of one command.
+# Few apps and commands occur, and most messages are of one command.
 @functools.lru_cache(maxsize=64)
 def _message_head(app: str, command: str) -> bytes:
     return f"message {len(app)} {len(command)} {app}{command}".encode()

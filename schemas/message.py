@@ -1,8 +1,8 @@
 """
-What sinks tell of a body, tolerant: any object is taken, an unusual field is told as absent.
+Read the fields that sinks need from a body: any object; an unusual field counts as absent.
 
-The typed views in schemas/payload.py are for consumers that may refuse what they cannot read; a
-sink must not, because everything that was answered OK has to be in it.
+The typed views in schemas/payload.py are for consumers that may refuse a body that they cannot
+read; a sink must not, because every callback that was answered OK has to be in it.
 """
 
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 from schemas.body import text
 from schemas.payload import GroupMessage, Message
 
-# The commands that say: a message was sent.
+# The commands that report a sent message.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
-# The kinds that messages are counted by. A message is of one of the first three kinds; one that is
-# not online-only may be of some of the others as well.
+# The kinds by which messages are counted. A message is of one of the first three kinds; a message
+# that is not online-only may be of some of the others as well.
 MESSAGES = "messages"
 GROUP_MESSAGES = "group_messages"
 ONLINE_ONLY = "online_only"
@@ -25,7 +25,7 @@ BY_APP = "by_app"
 BY_ROBOTS = "by_robots"
 KINDS = (MESSAGES, GROUP_MESSAGES, ONLINE_ONLY, UNDELIVERED, BY_APP, BY_ROBOTS)
 
-# OptPlatform where the app's own servers send, in whatever account's name.
+# OptPlatform of a message that the app's own servers send, in the name of any account.
 REST_API = "RESTAPI"
 # The account that every app has for its administrator. It may have more, and other names.
 ADMINISTRATOR = "administrator"
@@ -37,7 +37,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def sent_at(document: Mapping[str, Any]) -> datetime | None:
-    """Return the time by the sender's word: MsgTime in seconds, else EventTime in ms."""
+    """Return the time in the body: MsgTime (seconds), else EventTime (milliseconds)."""
     for field, unit in (("MsgTime", _SECOND), ("EventTime", _MILLISECOND)):
         if (number := integer(document.get(field))) is not None:
             try:
@@ -48,7 +48,7 @@ def sent_at(document: Mapping[str, Any]) -> datetime | None:
 
 
 def integer(value: Any) -> int | None:
-    """Return a number that came as an integer or as its decimal text, of at most 18 digits."""
+    """Return an integer, or decimal text, of at most 18 digits as a number; None for all else."""
     number = text(value)
     digits = number.removeprefix("-")
     return int(number) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None
@@ -65,8 +65,8 @@ def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> S
     """
     Return what a callback adds to the statistics: nothing, unless it reports a sent message.
 
-    An online-only message (a typing hint) is counted apart from messages, and its accounts are not
-    counted as people. The sender is a person unless it is a robot or the app.
+    An online-only message (a typing indicator) counts as a kind of its own, and its accounts do not
+    count as people. The sender is a person unless it is a robot or the app.
     """
     if command not in MESSAGE_COMMANDS:
         return Statistic((), ())

@@ -1,7 +1,7 @@
 """
-The parties of a callback, and the record's key, which is made of them.
+Find the parties of a callback, and make the record's key of them.
 
-Both are functions of the request, so a repeated request gets the same ones.
+Both depend on the request only, so a repeated request has the same.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ import msgspec
 from schemas.body import text
 from schemas.commands import COMMANDS, UNKNOWN
 
-# A key goes into every record beside the body; accounts may be as long as the body allows.
+# Each record has a key; accounts, of which it is made, may be as long as the body allows.
 KEY_BYTES_MAX = 512
 
 # The fields that name the parties, besides From_Account, To_Account, GroupId and Official_Account,
@@ -42,7 +42,7 @@ _RECIPIENTS = (
     "NewOwner_Account",
     "CurrentOwner_Account",
 )
-# A live room is a group: the messages in it come as Group.CallbackAfterSendMsg with its GroupId.
+# A live room is a group: its messages are reported by Group.CallbackAfterSendMsg with its GroupId.
 _GROUPS = (
     "RoomId",
     "ContactItem.ToGroupId",
@@ -91,7 +91,7 @@ def parties(document: Mapping[str, Any]) -> Parties:
     """
     Find the parties of any command.
 
-    An official account is the sender if there is no other sender, else the recipient.
+    An official account is the sender if the body names no other sender; else it is the recipient.
     """
     sender = text(document.get("From_Account"))
     to = document.get("To_Account")
@@ -111,8 +111,8 @@ def record_key(sdkappid: str, command: str, who: Parties) -> bytes | None:
     """
     Return the Kafka key that keeps one conversation or account in one partition, in order.
 
-    None if there are no parties. Opaque to readers: the app, the kind of the key and the
-    parties; above KEY_BYTES_MAX their digest. Keys of two kinds are never equal.
+    It is None without parties. Readers must not parse it: it has the app, the kind of the key and
+    the parties, or their digest above KEY_BYTES_MAX. Keys of two kinds are never equal.
     """
     sender, recipient, group, channel = who.sender, who.recipient, who.group, who.channel
     if COMMANDS.get(command, UNKNOWN).order == "account":
@@ -160,7 +160,7 @@ def _inner(value: Any, field: str) -> Any:
 
 
 def _party(value: Any) -> str:
-    """Return the one party in a field that holds one, or a list of the same one; else ""."""
+    """Return the party in a field that holds one party, or a list of equal ones; else ""."""
     if isinstance(value, list):
         names = {text(each) for each in value}
         return names.pop() if len(names) == 1 else ""

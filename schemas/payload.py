@@ -1,8 +1,8 @@
 """
-Typed views of the bodies that consumers read (protocol §1, §2, §5).
+Typed views of the bodies of five commands, for consumers (protocol §1, §2, §5).
 
-Open: unknown fields pass, and all but the four fields of the protocol's first version may be
-absent. Nothing that stores or forwards a callback goes through these; the body's bytes do.
+They accept unknown fields; only the four fields of the protocol's first version must be present.
+Code that stores or forwards a callback does not use them: it passes the bytes of the body on.
 """
 
 from typing import Annotated, Any, ClassVar
@@ -14,7 +14,7 @@ EventTime = int | str
 
 
 class Element(msgspec.Struct, frozen=True):
-    """One piece of a message. `kind` is an open set; `content` is decoded by who knows the kind."""
+    """One piece of a message. New kinds may appear; `content` depends on the `kind`."""
 
     kind: str = msgspec.field(name="MsgType")
     content: dict[str, Any] = msgspec.field(name="MsgContent", default_factory=dict)
@@ -62,7 +62,7 @@ class GroupMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """Who went on-line or off-line, and why."""
+    """The account that went on-line or off-line, and the reason."""
 
     action: str = msgspec.field(name="Action")
     account: str = msgspec.field(name="To_Account")

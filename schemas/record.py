@@ -1,7 +1,7 @@
 """
-The Kafka record that other teams subscribe to: the body untouched, all else in headers.
+Make the Kafka record of a callback: its value is the body, unchanged; all else is in headers.
 
-CloudEvents 1.0, Kafka binary mode. docs/contract.md tells readers what they may rely on.
+CloudEvents 1.0, Kafka binary mode. docs/contract.md is the contract with readers of the topic.
 """
 
 import functools
@@ -22,15 +22,15 @@ ID = "ce_id"
 ORIGIN = "ce_origin"
 SEQUENCE = "ce_sequence"
 
-# The longest known command has 40 characters; what is copied beside the body must be bounded.
+# The longest known command has 40 characters. The bound limits the copies of it in key and headers.
 COMMAND_BYTES_MAX = 256
 
-# `ce_type` may not be empty (CloudEvents 1.0); a dead letter without a command gets this one.
+# `ce_type` must not be empty (CloudEvents 1.0); a dead letter without a command has this one.
 UNKNOWN_COMMAND = "unknown"
 
 
 class ReceivedCallback(msgspec.Struct, frozen=True, kw_only=True):
-    """One authentic request: the body as received (decompressed) and what its URL said."""
+    """One authentic request: parameters of its URL, and the body as received (decompressed)."""
 
     sdkappid: str
     command: str
@@ -51,10 +51,10 @@ class OutgoingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
-    Return the main topic's record for `callback`, but for its number (see `numbered`).
+    Return the main topic's record of `callback`; only its number is missing (see `numbered`).
 
     Raises:
-        Malformed: the body is no JSON object, or names no command, or another than the URL.
+        Malformed: the body is not a JSON object, or has no command, or another one than the URL.
     """
     document = parse(callback.body)
     command = _command(callback.command, document.get("CallbackCommand"))
@@ -86,7 +86,7 @@ def malformed_record(callback: ReceivedCallback, reason: Malformed) -> OutgoingR
 
 
 def refused_record(record: OutgoingRecord, reason: Exception, at_ms: int) -> OutgoingRecord:
-    """Return the dead-letter topic's record for one that Kafka refuses to store."""
+    """Return the dead-letter topic's record for a record that Kafka refuses to store."""
     failure = _failure(record.topic, KAFKA_PRODUCE, reason, at_ms)
     headers = record.headers + failure_headers(failure)
     return OutgoingRecord(DEAD_LETTERS.name, record.key, headers, record.value)
@@ -94,9 +94,9 @@ def refused_record(record: OutgoingRecord, reason: Exception, at_ms: int) -> Out
 
 def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
     """
-    Return `headers` with the place that a spool gave the callback; complete after this.
+    Return the complete headers: `headers`, and the place that a spool gave the callback.
 
-    (origin, sequence) is the unit of proof: 1, 2, 3, … without a gap in every origin.
+    (origin, sequence) is the unit of proof: in every origin 1, 2, 3, … without a gap.
     """
     place = [(ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence)]
     if any(name == ID for name, _ in headers):
@@ -125,7 +125,7 @@ def _command(in_url: str, in_body: object) -> str:
     elif isinstance(in_body, str) and in_body:
         command = text(in_body)
     else:
-        raise Malformed("the body's CallbackCommand is no string or empty")
+        raise Malformed("the body's CallbackCommand is not a string, or is empty")
     if len(command.encode()) > COMMAND_BYTES_MAX:
         raise Malformed(f"CallbackCommand is longer than {COMMAND_BYTES_MAX} bytes")
     if in_url and in_url != command:
@@ -137,7 +137,7 @@ def _command(in_url: str, in_body: object) -> str:
 
 def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers:
     sdkappid = callback.sdkappid.encode()
-    # First, where `numbered` looks for it first.
+    # The id comes first, because `numbered` searches from the beginning.
     headers = [(ID, identity.encode())] if identity else []
     headers += [
         ("ce_specversion", b"1.0"),
@@ -163,7 +163,7 @@ def _rfc3339(at_ms: int) -> bytes:
     return b"%b.%03dZ" % (_second(seconds), ms)
 
 
-# Most callbacks of one second come one after the other.
+# The callbacks of one second mostly follow each other, so this text is made once.
 @functools.lru_cache(maxsize=64)
 def _second(seconds: int) -> bytes:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}".encode()

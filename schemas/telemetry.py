@@ -1,4 +1,4 @@
-"""Every metric, declared once. docs/monitoring.md lists them; a test holds the two together."""
+"""Declare every metric, once. docs/monitoring.md lists them; a test compares the two."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,13 +15,13 @@ INGRESS_ANSWERS = Counter(
 )
 INGRESS_ANSWER_S = Histogram(
     "ingress_answer_seconds",
-    "From receipt to the answer, of the callback that waited longest of each commit",
+    "Time from receipt to the answer, for the longest waiting callback of each commit",
     buckets=_LATENCY_BUCKETS_S,
     registry=INGRESS,
 )
 INGRESS_COMMIT_ROWS = Histogram(
     "ingress_commit_rows",
-    "Callbacks that one commit put on disk",
+    "Callbacks that one commit stored on disk",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
     registry=INGRESS,
 )
@@ -32,15 +32,17 @@ INGRESS_COMMIT_S = Histogram(
     registry=INGRESS,
 )
 INGRESS_SPOOL_ROWS = Gauge(
-    "ingress_spool_rows", "Callbacks on disk and not yet let go", registry=INGRESS
+    "ingress_spool_rows",
+    "Callbacks on disk that are still in the spool",
+    registry=INGRESS,
 )
 INGRESS_SPOOL_BYTES = Gauge("ingress_spool_bytes", "Spool pages in use, in bytes", registry=INGRESS)
 INGRESS_SPOOL_BYTES_MAX = Gauge(
-    "ingress_spool_bytes_max", "The bound of ingress_spool_bytes", registry=INGRESS
+    "ingress_spool_bytes_max", "Largest allowed value of ingress_spool_bytes", registry=INGRESS
 )
 INGRESS_FULL_IN_S = Gauge(
     "ingress_spool_full_in_seconds",
-    "When the spool is full at the rate of the last minute; +Inf while it does not grow",
+    "Time until the spool is full at the rate of the last minute; +Inf while it does not grow",
     registry=INGRESS,
 )
 INGRESS_OLDEST_WAITING_S = Gauge(
@@ -57,7 +59,7 @@ INGRESS_FORWARDED = Counter(
 )
 INGRESS_TO_KAFKA_S = Histogram(
     "ingress_to_kafka_seconds",
-    "From receipt to Kafka's commit, of the oldest callback of each transaction",
+    "Time from receipt to the commit in Kafka, for the oldest callback of each transaction",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0),
     registry=INGRESS,
 )
@@ -73,12 +75,12 @@ INGRESS_REFUSED_BY_KAFKA = Counter(
 )
 INGRESS_TOPIC_CHANGES = Counter(
     "ingress_topic_changes_total",
-    "Times that Kafka did not have what was forwarded: topic recreated, or Kafka restored",
+    "Times that forwarded callbacks were missing in Kafka: topic recreated, or Kafka restored",
     registry=INGRESS,
 )
 INGRESS_ROWS_DAMAGED = Counter(
     "ingress_rows_quarantined_total",
-    "Rows of spools that are damaged or refused everywhere and stay in quarantine",
+    "Rows of spools in quarantine, because they are damaged or Kafka refuses them in both topics",
     registry=INGRESS,
 )
 INGRESS_KAFKA_UP = Gauge(
@@ -103,12 +105,12 @@ CONSUMER_SET_ASIDE = Counter(
 )
 CONSUMER_RETRIES = Counter(
     "consumer_retries_total",
-    "Times the sink or Kafka was unavailable for a partition and is tried again",
+    "Times that the sink or Kafka was unavailable for a partition, which is then tried again",
     registry=CONSUMER,
 )
 CONSUMER_PAUSED = Gauge(
     "consumer_partitions_paused",
-    "Partitions of this process whose sink is away; they are fetched again when it is back",
+    "Partitions of this process whose sink is unavailable; fetching continues when it is back",
     registry=CONSUMER,
 )
 CONSUMER_LAG = Gauge(
@@ -123,12 +125,12 @@ CONSUMER_OLDEST_S = Gauge(
 )
 CONSUMER_STOPPED = Gauge(
     "consumer_stopped",
-    "1 while the consumer waits for a person because it set too many records aside",
+    "1 while the consumer waits for a person, because it rejected too many records",
     registry=CONSUMER,
 )
 CONSUMER_RELOCATED = Counter(
     "consumer_relocations_total",
-    "Times the consumer dropped what it held and went where the sink stands",
+    "Times that the consumer dropped its held records and continued at the sink's position",
     registry=CONSUMER,
 )
 CONSUMER_REBALANCES = Counter(

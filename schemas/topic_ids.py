@@ -143,8 +143,8 @@ async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLo
     except NotImplementedError:
         return TopicLog(None, {}, connection)
     except (TimeoutError, asyncio.CancelledError):
-        # The way to the broker may be gone although nobody has closed the connection. The caller
-        # asks again, by a new one: the kernel would take a quarter of an hour to give this up.
+        # The network may be down although the connection is open. The caller asks again, by a new
+        # connection: the kernel would take a quarter of an hour to give this one up.
         connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
         raise
     (found,) = response.topics

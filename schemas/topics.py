@@ -1,4 +1,4 @@
-"""The two topics, declared once; `hookline topics apply` makes the cluster agree."""
+"""Declare the two topics; `hookline topics apply` creates and configures them in the cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ class Topic:
 
     def configs(self, *, body_bytes_max: int) -> Mapping[str, str]:
         """
-        Topic configuration, by Kafka's names.
+        Return the configuration of the topic, by Kafka's names.
 
-        LogAppendTime, because a record may wait in a spool for days: with the time of receipt as
-        record time, retention would delete it on arrival.
+        Its timestamps are LogAppendTime, because a record may wait in a spool for days: with the
+        time of receipt as its timestamp, retention could delete it on arrival.
         """
         return {
             "cleanup.policy": "delete",
@@ -31,7 +31,7 @@ class Topic:
 
 
 def record_bytes_max(body_bytes_max: int) -> int:
-    """Bytes that brokers and producers must take, so that what the ingress takes gets through."""
+    """Return the size of the largest record, which brokers and producers must accept."""
     return body_bytes_max + RECORD_OVERHEAD_BYTES
 
 

@@ -1,4 +1,4 @@
-"""Messages and people, counted live in Valkey."""
+"""Count messages and people in Valkey as their callbacks arrive."""
 
 from consumers.counters.consumer import COUNTERS
 

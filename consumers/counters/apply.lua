@@ -1,14 +1,14 @@
--- Apply one batch to the counts and move the partition's position: all in this one call.
--- hash_set.lua comes before this text.
+-- Apply one batch to the counts and move the partition's position, all in one call.
+-- The text of hash_set.lua precedes this one.
 --
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, seconds to remember,
 --          seconds to keep minutes, maximum of people counted exactly, the batch (MessagePack), see
---          counts.py, and the secret that hashes are made with
+--          counts.py, and the secret key of the hashes
 -- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'secret ' and
---          the store's secret, if it differs from the one in ARGV.
+--          the stored secret, if it differs from the one in ARGV.
 --
 -- A position is the next offset, the topic's id, and the last record's offset, sequence and origin.
 
@@ -36,7 +36,7 @@ end
 
 local prefix = string.match(KEYS[1], '^(.*:)')
 
--- A script is not rolled back, so what can be known to fail must fail before the first write.
+-- A script is not rolled back, so every failure that can be foreseen must come before the first write.
 for _, command in ipairs({
     'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD', 'SADD', 'SCARD', 'SET',
     'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME',
@@ -64,7 +64,7 @@ local function increment(key, field)
     fields[field] = (fields[field] or 0) + 1
 end
 
--- Remember an id in the first window. A repeat may have been remembered in any of them.
+-- Return whether an id is known in any of the windows; if not, remember it in the first one.
 local function seen_before(app, windows, id_hash)
     local ids = prefix .. 'ids:' .. app .. ':'
     for at = 2, #windows do
@@ -72,7 +72,7 @@ local function seen_before(app, windows, id_hash)
             return true
         end
     end
-    -- The hour's last id is remembered as long as its first, so the set lives an hour longer.
+    -- The last id of the hour must be remembered as long as the first, so the set lives an hour longer.
     return not hash_set_add(ids .. windows[1], id_hash, remember_s + HOUR_S)
 end
 
@@ -116,12 +116,12 @@ end
 
 local batch = cmsgpack.unpack(ARGV[8])
 
--- From here on a failure would leave half of the batch: the position says so until the end.
+-- From here on a failure would leave half of the batch applied: until the end, the position says so.
 redis.call('HSET', KEYS[1], partition, 'torn at ' .. position)
 
 for _, origin in ipairs(batch.origins) do
     local name, applied, sequence_sum = unpack(origin)
-    -- By partition: within one, an origin's sequences are applied in order.
+    -- By partition: within a partition, an origin's sequences are applied in order.
     local field = name .. '/' .. partition
     local sums = prefix .. 'sequence-sums'
     local sum = (tonumber(redis.call('HGET', sums, field) or '0') + sequence_sum) % SUM_MODULUS
@@ -155,7 +155,7 @@ for key, fields in pairs(increments) do
         redis.call('HINCRBY', key, field, by)
     end
 end
--- The expiry is fixed when a key is made: if it were renewed, the key might never expire.
+-- The expiry is set when a key is created: if it were renewed, the key might never expire.
 for key, seconds in pairs(expiries) do
     redis.call('EXPIRE', key, seconds, 'NX')
 end

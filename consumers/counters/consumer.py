@@ -1,7 +1,7 @@
 """
-Count callbacks: messages and people per minute of receipt, and how much of every origin.
+Count messages and people, by app and by minute of receipt, and the callbacks of every origin.
 
-Valkey's own position is the authority on where to go on.
+The position in Valkey is the authority: the consumer continues from there.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -16,9 +16,7 @@ from schemas.setting import Range, Secret
 from schemas.topics import CALLBACKS
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
-
-
-# A year has 365 days here.
+# Ten years of 365 days.
 KEEP_S_MAX = 10 * 365 * 24 * 3600
 
 

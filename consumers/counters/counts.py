@@ -1,8 +1,9 @@
 """
-The Valkey side: one call of one script a batch, which moves totals and position together.
+Write the counts to Valkey: one call of a script for each batch moves totals and position together.
 
-Valkey runs a script alone and writes it into its append-only file whole. After a crash it may stand
-a second behind Kafka; then its position went back with its totals, and the consumer follows.
+Valkey runs no other command during a script, and writes all its effects into the append-only file,
+or none. After a crash, Valkey may have lost the last second: totals and position together. The
+consumer then continues from that position.
 """
 
 import asyncio
@@ -38,13 +39,13 @@ VALKEY_URL = Format(
 STEP_S = 5.0
 # For a whole call, well below the runtime's HANDLE_S.
 ANSWER_S = 8.0
-ACCOUNT_LETTERS_MAX = 128
+ACCOUNT_LENGTH_MAX = 128
 
-# A message's time is plausible within these bounds of its receipt; only then its id is remembered
-# in that hour. A wrong clock must not make sets for every hour of history.
+# A message's time is plausible within these bounds of its receipt. Only then its id is remembered
+# in the hour of that time: a wrong clock must not create sets for any hour in history.
 OLDEST = timedelta(days=31)
 NEWEST = timedelta(days=1)
-# Without a plausible time, a repeat is found only within this time of the first one's receipt.
+# Without a plausible time, a repeat is found only this long after the receipt of the first one.
 REPEATED_WITHIN = timedelta(hours=1)
 HOUR_S = 3600
 
@@ -58,7 +59,7 @@ _POSITION_SPACES = 4
 _UNKNOWN = "-"
 # While apply.lua applies a batch, the position begins with this.
 _TORN = b"torn"
-# What says "not now"; any other refusal of a command is a bug.
+# Errors that mean "not now". Any other error of a command is a bug.
 _NOT_NOW = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
@@ -71,7 +72,7 @@ _NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 
 
 class Counts:
-    """A handler: counts in one Valkey. Connects when first asked, and again after a failure."""
+    """A handler: counts in one Valkey. It connects on first use, and again after a failure."""
 
     def __init__(
         self, url: Secret, *, remember_s: int, keep_minutes_s: int, people_exact_max: int
@@ -79,16 +80,16 @@ class Counts:
         self._valkey = connect(url)
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = (remember_s, keep_minutes_s, people_exact_max)
-        # The store keeps the first secret that it gets; all processes use that one.
+        # Valkey keeps the first secret that a process sends; all processes use that secret.
         self._secret = secrets.token_hex(16).encode()
 
     async def position(self, partition: Partition) -> Position | None:
         """
-        Return the offset that is expected next and the last record, None if there is none.
+        Return the position that is stored for `partition`, None if there is none.
 
         Raises:
             Unavailable: Valkey does not answer.
-            Stopped: a call of the script ended half-way.
+            Stopped: an earlier call of the script ended half-way.
         """
         async with answering():
             found: bytes | None = await self._valkey.hget(layout.POSITIONS, str(partition))  # type: ignore[misc]  # typed for both of its clients
@@ -100,7 +101,7 @@ class Counts:
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Store `position` of a partition without one; another position stays.
+        Store `position` if the partition has none yet; a stored position stays.
 
         Raises:
             Unavailable: Valkey does not answer.
@@ -156,8 +157,8 @@ def connect(url: Secret) -> Valkey:
     """
     Return a client that connects when it is used.
 
-    Each call has a connection of its own, from a pool without a bound or a lock, so one that hangs
-    holds up no other. `answering` bounds the time of a call.
+    Each call has a connection of its own, from a pool without a bound or a lock, so a call that
+    hangs does not delay others. `answering` bounds the time of a call.
     """
     client: Valkey = Valkey.from_url(
         url, socket_timeout=STEP_S, socket_connect_timeout=STEP_S, socket_keepalive=True
@@ -167,7 +168,7 @@ def connect(url: Secret) -> Valkey:
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Give up after ANSWER_S, and turn Valkey's ways to say "not now" into Unavailable."""
+    """Time out after ANSWER_S, and raise Unavailable for errors that mean "not now"."""
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
@@ -183,16 +184,16 @@ def _text(position: Position) -> str:
     """Return the position as Valkey stores it: next offset, topic id, then the last record."""
     last = position.last or (_UNKNOWN, _UNKNOWN, _UNKNOWN)
     offset, origin, sequence = last
-    # The origin last: it may hold spaces, if no ingress wrote the record.
+    # The origin comes last: it may contain spaces if no ingress wrote the record.
     return f"{position.next_offset} {position.topic_id or _UNKNOWN} {offset} {sequence} {origin}"
 
 
 def _position(text: bytes) -> Position:
     if text.count(b" ") < _POSITION_SPACES:
         raise Stopped(
-            f"The position {text!r} in {layout.POSITIONS} is not of this version, so it is not "
-            "known which topic it is of. Empty Valkey and build the counts again: start the "
-            "process once with CONSUMER_REBUILD=true"
+            f"The position {text!r} in {layout.POSITIONS} was written by another version, so its "
+            "topic is not known. Empty Valkey and build the counts again: start the process once "
+            "with CONSUMER_REBUILD=true"
         )
     next_offset, topic_id, offset, sequence, origin = text.decode().split(" ", 4)
     return Position(
@@ -204,15 +205,15 @@ def _position(text: bytes) -> Position:
 
 def _torn(partition: Partition) -> Stopped:
     return Stopped(
-        f"A call of the counting script ended half-way, so the counts of {partition} are not to be "
-        "trusted. Somebody else writes to these keys, or Valkey failed within a script; its log "
-        "tells. Put Valkey back to an older copy, or empty it and start the process once with "
+        f"A call of the counting script ended half-way, so the counts of {partition} may be wrong. "
+        "Another program writes to these keys, or Valkey failed within a script: see its log. "
+        "Restore an older copy of Valkey, or empty it and start the process once with "
         "CONSUMER_REBUILD=true"
     )
 
 
 def _origins(parsed: Iterable[Callback]) -> list[tuple[str, int, int]]:
-    """Return per origin how many sequences come, and their sum."""
+    """Return for each origin the number of its sequences, and their sum."""
     sequences: dict[str, list[int]] = defaultdict(list)
     for callback in parsed:
         sequences[callback.event.origin].append(callback.event.sequence)
@@ -222,7 +223,7 @@ def _origins(parsed: Iterable[Callback]) -> list[tuple[str, int, int]]:
 
 
 def _facts(parsed: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
-    """Return what the script counts of each callback, in the order in which it unpacks it."""
+    """Return for each callback the values that the script counts, in the order of its `unpack`."""
     facts = []
     for event, document in ((callback.event, callback.document) for callback in parsed):
         kinds, accounts = statistic(event.command, event.opt_platform, document)
@@ -247,7 +248,7 @@ def hash_of(text: str, secret: bytes) -> str:
     """
     Return 63 bits of `text` in decimal, as hash_set.lua keeps them.
 
-    Without the secret, nobody can make two texts with one hash, which would count as one.
+    Without the secret, a sender cannot make two texts with one hash, which would count as one.
     """
     digest = hashlib.blake2b(text.encode(), key=secret, digest_size=8).digest()
     return str(int.from_bytes(digest) >> 1)
@@ -257,12 +258,12 @@ def windows(event: Event, document: Mapping[str, Any]) -> list[int]:
     """
     Return the hours, since 1970, in which an id may be remembered; it is added to the first.
 
-    This is the hour of the message's time, if that is plausible: it is the same for a repeat that
-    arrives hours later, out of an adopted spool. Else it is the hour of receipt, and a repeat is
-    found if it was received up to REPEATED_WITHIN before or after. Near the bounds of a plausible
-    time, a repeat may be on their other side, so all of these hours are searched.
+    A plausible time of the message gives the hour: a repeat that arrives hours later, out of an
+    adopted spool, has the same. Otherwise it is the hour of receipt, and a repeat is found if it
+    was received up to REPEATED_WITHIN before or after. Near the bounds of plausible times, a repeat
+    may be outside of them, so all of these hours are searched.
 
-    The id of a place has no hours: no other callback has it.
+    An id that names the place of storage has no hours: no other callback has it.
     """
     if event.id == place_id(event.origin, event.sequence):
         return []
@@ -286,7 +287,7 @@ def _hour(at: datetime) -> int:
 
 
 def _short(account: str) -> str:
-    # Accounts are short in practice; what a body may hold in their place is kept as its digest.
-    if len(account) <= ACCOUNT_LETTERS_MAX:
+    # Accounts are short in practice; a body may hold a long text instead: its digest replaces it.
+    if len(account) <= ACCOUNT_LENGTH_MAX:
         return account
     return hashlib.sha256(account.encode()).hexdigest()

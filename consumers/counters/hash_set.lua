@@ -8,11 +8,11 @@
 --     NAME:N     bucket N, a set of integers
 --     NAME:size  number of members; absent while all are in the first bucket
 --
--- All keys of a set expire at the same moment, which is fixed when its first member is added. Adding
--- a hash later makes no key that does not expire, because no bucket is empty: the chance that all of the
--- 130 members or more of a bucket move to the new one, or all stay, is 2^-129.
+-- All keys of a set expire at the same moment, which is fixed when its first member is added. A hash
+-- that is added later cannot create a key without an expiry, because no bucket is empty: the chance that
+-- all 130 or more members of a bucket move to the new one, or all stay, is 2^-129.
 
--- The fullest buckets have twice as many.
+-- The fullest buckets have twice as many members.
 local MEMBERS_PER_BUCKET = 200
 
 local hash_sets = {}
@@ -80,7 +80,7 @@ local function hash_set_add(name, hash, lives_s)
         return false
     end
     set.ends_at_ms = set.ends_at_ms or ends_at_ms(name, set, lives_s)
-    -- Only of a new bucket: the first one, or one that was deleted meanwhile.
+    -- NX: only for a new bucket, which is the first one, or one that was deleted meanwhile.
     redis.call('PEXPIREAT', key, set.ends_at_ms, 'NX')
     set.count = set.count + 1
     if set.count >= set.buckets * MEMBERS_PER_BUCKET then
@@ -89,7 +89,7 @@ local function hash_set_add(name, hash, lives_s)
     return true
 end
 
--- Store the number of members: once, at the end of the script.
+-- Store the number of members of all sets. Called once, at the end of the script.
 local function hash_sets_save()
     for name, set in pairs(hash_sets) do
         if set.ends_at_ms and set.buckets > 1 then

@@ -1,5 +1,5 @@
 """
-Where the counts stand in Valkey, for the API that reads them; apply.lua spells the same names.
+Name the keys of the counts in Valkey, for the API that reads them; apply.lua has the same names.
 
     hookline:positions                 hash: TOPIC/PARTITION -> next offset, topic's id, and
                                        offset, sequence, origin of the last record
@@ -13,7 +13,7 @@ Where the counts stand in Valkey, for the API that reads them; apply.lua spells 
     hookline:minutes:APP:HOUR          hash: MM:KIND, MM:people
     hookline:minute-accounts:APP:HOUR:MM  accounts of a minute, a set of hashes (hash_set.lua)
     hookline:ids:APP:HOURS             ids that are remembered, by hours since 1970, likewise
-    hookline:secret                    key of the hashes: equal ones cannot be made on purpose
+    hookline:secret                    secret key of the hashes: senders cannot make equal ones
 """
 
 from datetime import datetime
@@ -53,5 +53,5 @@ def minutes(app: str, hour: str) -> str:
 
 
 def hour_of(at: datetime) -> str:
-    """Return the hour of a time in UTC as keys have it."""
+    """Return the hour of a time in UTC, as it appears in keys."""
     return f"{at:%Y%m%dT%H}"

@@ -1,1 +1,1 @@
-"""The counts over HTTP, for people and for other systems."""
+"""Serve the counts over HTTP, for people and for other systems."""

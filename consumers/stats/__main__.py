@@ -8,7 +8,7 @@ from aiohttp import web
 
 from consumers.counters.counts import VALKEY_URL, connect
 from consumers.stats.api import application
-from consumers.stats.figures import Figures
+from consumers.stats.stored_counts import StoredCounts
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Port, Secret
 from schemas.settings import Settings, Shared
@@ -39,7 +39,7 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
     """Answer until SIGTERM or SIGINT."""
     stop = stop_on_signals()
     valkey = connect(settings.valkey)
-    server = web.AppRunner(application(Figures(valkey)), access_log=None)
+    server = web.AppRunner(application(StoredCounts(valkey)), access_log=None)
     await server.setup()
     try:
         await web.TCPSite(server, settings.host, settings.port).start()

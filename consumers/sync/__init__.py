@@ -1,4 +1,4 @@
-"""Every callback in a PostgreSQL database, once, for other systems to query."""
+"""Write every callback to a PostgreSQL database, once, for other systems to query."""
 
 from consumers.sync.consumer import SYNC
 

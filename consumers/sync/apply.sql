@@ -1,7 +1,7 @@
--- A batch's rows and the partition's position in one statement: all of it, or nothing.
--- If the position is not the expected one, or of another topic, `moved` is empty, and nothing is written because every
+-- Write a batch's rows and the partition's position in one statement: all of it, or nothing.
+-- If the position is not the expected one, or of another topic, `moved` is empty, and nothing is written, because every
 -- insert joins it. A rival waits for the row lock of `update` and compares again when the lock is free.
--- Arrays come in binary (b): as text the client would escape each character in Python.
+-- Arrays are sent in binary (b): in text, the client would escape each character in Python.
 with moved as (
     update hookline.positions
     set next_offset = %(next_offset)s,
@@ -9,7 +9,7 @@ with moved as (
         last_sequence = %(last_sequence)s,
         topic_id = coalesce(%(topic_id)s, positions.topic_id)
     where topic = %(topic)s and partition = %(partition)s and next_offset = %(begins_at)s
-        -- Where an older broker reports no id, null.
+        -- Null if an older broker reports no id.
         and coalesce(topic_id = %(topic_id)s, true)
     returning 1
 ), new_receipts as (
@@ -58,7 +58,7 @@ with moved as (
     on conflict (ce_id) do nothing
     returning ce_id
 ), dropped as (
-    -- Rows that are neither new nor there before: a trigger dropped them without an error.
+    -- Rows that are neither new nor existed before: a trigger dropped them without an error.
     select 'receipts' as of_table
     from moved
     where exists (

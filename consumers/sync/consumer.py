@@ -1,7 +1,8 @@
 """
-Sync callbacks to PostgreSQL. The database's own position is the authority on where to go on.
+Write callbacks to PostgreSQL. The position in the database is the authority: sync continues there.
 
-A database that was put back to an older state is followed: its position went back with its rows.
+If the database was restored to an older state, its position went back with its rows, and sync
+writes the missing rows again.
 """
 
 from collections.abc import AsyncIterator

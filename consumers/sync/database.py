@@ -1,8 +1,8 @@
 """
-The PostgreSQL side: a connection for each partition, one statement a batch.
+Write to PostgreSQL: each partition has a connection, each batch is one statement.
 
-Rows and position are one statement, so no transaction ever stays open on a client that hangs, and
-a member that lost its partition can write nothing: the position is not the one that it expects.
+Rows and position are in one statement, so no transaction stays open if a client hangs, and a member
+that lost its partition cannot write: the position is not the one that it expects.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from consumers.sync.rows import rows
 from consumers.sync.tables import ensure_tables
 from schemas.setting import Secret
 
-# The server ends a statement first; then the client gives up. psycopg needs up to 10 s more to
-# cancel on a server that hangs (psycopg#1371), and all must be over within the runtime's HANDLE_S.
+# The server cancels a statement first; then the client times out. If the server hangs, psycopg
+# needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's HANDLE_S.
 STATEMENT_S = 7
 CALL_S = 8.0
 CONNECT_S = 5
@@ -32,15 +32,15 @@ _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
 
 class _Refused(Exception):
-    """The database takes no rows like these, whenever they come."""
+    """The database refuses these rows, now and later."""
 
 
 class Database:
     """
     A handler: rows in one database.
 
-    Each partition connects when it is first used, and again after a failure. Partitions share
-    nothing, so one whose server or network hangs holds up itself alone.
+    Each partition connects on first use, and again after a failure. Partitions share nothing, so a
+    hanging connection delays only its own partition.
     """
 
     def __init__(self, conninfo: Secret) -> None:
@@ -50,7 +50,7 @@ class Database:
 
     async def position(self, partition: Partition) -> Position | None:
         """
-        Return the offset that is expected next and the last record, None if there is none.
+        Return the position that is stored for `partition`, None if there is none.
 
         Raises:
             Unavailable: the database does not answer.
@@ -74,7 +74,7 @@ class Database:
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
-        Store `position` of a partition without one; another position stays.
+        Store `position` if the partition has none yet; a stored position stays.
 
         Raises:
             Unavailable: the database does not answer.
@@ -98,7 +98,7 @@ class Database:
                 example, without naming it; or the batch takes too long. Nothing was written.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
-            Stopped: the tables are not as this release made them; nothing was written.
+            Stopped: the tables are not those of this release; nothing was written.
         """
         parsed = list(callbacks(batch))
         try:
@@ -107,8 +107,8 @@ class Database:
             except _Refused:
                 if len(batch.records) > 1:
                     raise
-                # Another partition may have written the same callback at this moment, so that it
-                # was neither new nor there when the statement began.
+                # Another partition may have written the same callback at the same moment, so that
+                # it was neither a new row nor one that existed when the statement began.
                 await self._apply(batch, parsed)
         except _Refused as refused:
             if not batch.records:
@@ -173,7 +173,7 @@ class Database:
             await self._drop(partition)
             raise Unavailable(f"PostgreSQL: no answer within {CALL_S} s") from error
         except BaseException:
-            # Cut somewhere: nobody knows what is still under way on it.
+            # Interrupted at an unknown point: the connection may still be executing something.
             await self._drop(partition)
             raise
 
@@ -187,7 +187,7 @@ class Database:
             autocommit=True,
             connect_timeout=CONNECT_S,
             application_name="hookline-sync",
-            # Poolers between may hand each statement to another server process.
+            # A connection pooler may send each statement to another server process.
             prepare_threshold=None,
             client_encoding="utf8",
         )
@@ -203,8 +203,9 @@ async def _prepare(connection: AsyncConnection) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise Stopped(
-            f"The database is encoded in {encoding}, which cannot hold every message. Name one "
-            "that was made so: create database hookline encoding 'UTF8' template template0"
+            f"The database is encoded in {encoding}, which cannot hold every message. Create one "
+            "with UTF8: create database hookline encoding 'UTF8' template template0; then set "
+            "SYNC_POSTGRES to it"
         )
     await connection.execute(
         "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
@@ -213,7 +214,7 @@ async def _prepare(connection: AsyncConnection) -> None:
 
 
 def _of_client(error: psycopg.Error) -> SqlFailure | None:
-    """Sort what psycopg raises by itself: a value that it cannot send, a lost connection, a bug."""
+    """Classify psycopg's own errors: a value that it cannot send, a lost connection, or a bug."""
     match error:
         case psycopg.DataError():
             return SqlFailure.ROW
@@ -230,18 +231,18 @@ def _of_position(error: psycopg.Error) -> bool:
 def _position_refused(partition: Partition, error: Exception) -> Stopped:
     return Stopped(
         f"PostgreSQL refuses the position of {partition}: {_first_line(error)}. Only sync writes "
-        "hookline.positions; remove the constraint or trigger that somebody added to it."
+        "hookline.positions: remove the constraint or trigger that was added to it."
     )
 
 
 def _tables_refused(error: psycopg.Error) -> Stopped:
     return Stopped(
-        f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They are "
-        "not as consumers/sync/schema.sql makes them, or a trigger on them fails. Undo what was "
-        "changed; columns, constraints and triggers that fit may be added."
+        f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They "
+        "differ from consumers/sync/schema.sql, or a trigger on them fails. Undo the change; you "
+        "may add columns, constraints and triggers that accept these rows."
     )
 
 
 def _first_line(error: Exception) -> str:
-    """Return the first line of what PostgreSQL or libpq says."""
+    """Return the first line of an error of PostgreSQL or libpq."""
     return (str(error).splitlines() or [type(error).__name__])[0]

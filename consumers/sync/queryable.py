@@ -1,9 +1,9 @@
 r"""
-A callback's body as text that PostgreSQL can hold as `jsonb`, and can always query.
+Turn a callback's body into text that PostgreSQL can store as `jsonb` and always query.
 
-PostgreSQL refuses `\u0000`, lone surrogates and numbers of too many digits, in `jsonb` when a body
-is written, in `json` when a query reads it. What it cannot hold is replaced here, always in the
-same way: a character by U+FFFD, a number by null. docs/decisions/0022-queryable-bodies.md.
+PostgreSQL refuses `\u0000`, lone surrogates and numbers of too many digits: in `jsonb` when a body
+is written, in `json` when a query reads it. Such a part is replaced here, always in the same way: a
+character by U+FFFD, a number by null. See docs/decisions/0022-queryable-bodies.md.
 """
 
 import math
@@ -17,25 +17,25 @@ from schemas.body import SecondLook
 FRACTION_DIGITS_MAX = 16383
 REPLACED_CHARACTER = "\\ufffd"
 REPLACED_NUMBER = "null"
-# In place of a zero with an exponent, which has the same value: PostgreSQL refuses some of these.
+# Replaces a zero with an exponent, which has the same value: PostgreSQL refuses some of these.
 ZERO = "0"
 
 # Below this size no number has more than FRACTION_DIGITS_MAX digits.
 _SHORT_BYTES = FRACTION_DIGITS_MAX
-# Each begins with one character that is searched for fast: a search for any number, or by `in`,
-# takes several times as long.
+# Each pattern begins with one character, which makes the search fast: a search for any number, or
+# by `in`, takes several times as long.
 _NUL = re.compile(rb"\\u0000")
 _SMALL = re.compile(rb"-(?<=[0-9][eE]-)[0-9]")
 # A zero whose exponent PostgreSQL refuses, or so many zeros that a double may be zero without one.
 _ZEROS = re.compile(rb"0(?:[eE]\+?[0-9]{5}|0{319})")
 
-# The patterns below are for valid JSON alone: there, a backslash stands only in a string.
+# The patterns below are for valid JSON only: there, a backslash is always inside a string.
 _ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<refused>u(?:0000|[dD][89a-fA-F][0-9a-fA-F]{2}))|.)"
 )
-# The next number with a large exponent or many digits. All else is passed over without a step in
-# Python and without backtracking.
+# Matches up to the next number with a large exponent or many digits, in one step of Python and
+# without backtracking.
 _NUMBER = re.compile(
     r'(?:[^"0-9-]++|"(?:[^"\\]++|\\.)*+"'
     r"|-?[0-9]{1,99}+(?:\.[0-9]{1,99}+)?+(?:[eE][+-]?[0-9]{1,2}+)?+(?![0-9.eE]))*+"
@@ -55,7 +55,7 @@ def queryable(body: bytes, document: Mapping[str, Any]) -> Queryable:
     Return `body`, which was parsed as `document`, in a form that PostgreSQL can always query.
 
     Most bodies need no replacement. orjson refuses lone surrogates and numbers too large for a
-    double, so these are only in what the second look read.
+    double, so only a SecondLook can contain them.
     """
     second_look = isinstance(document, SecondLook)
     text = body.decode("utf-8-sig" if second_look else "utf-8")

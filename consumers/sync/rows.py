@@ -1,4 +1,4 @@
-"""A batch as rows of the database's tables. Pure; the columns stand in schema.sql."""
+"""Turn a batch into rows of the database's tables; schema.sql defines the columns."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a batch adds to each table."""
+    """The rows that a batch adds to each table."""
 
     receipts: list[Row] = field(default_factory=list)
     messages: list[Row] = field(default_factory=list)
@@ -49,7 +49,7 @@ class Rows:
 
 
 def rows(callbacks: Iterable[Callback]) -> Rows:
-    """Return the rows of `callbacks`: a receipt each, and what happened."""
+    """Return the rows of `callbacks`: a receipt for each, and its message or other event."""
     made = Rows()
     for callback in callbacks:
         event = callback.event
@@ -95,5 +95,5 @@ def _of_message(callback: Callback) -> Row:
 
 
 def as_text(value: str) -> str | None:
-    r"""Return `value` as PostgreSQL can hold it: NUL as `\u0000` in letters; None for ""."""
+    r"""Return `value` as PostgreSQL can hold it: NUL as six characters, `\u0000`; None for ""."""
     return value.replace("\0", "\\u0000") or None

@@ -1,23 +1,23 @@
--- The tables that docs/contract.md describes. Made once; never altered by a running process. A change
--- gets another number in schema_version and SCHEMA_VERSION (consumers/sync/tables.py).
+-- The tables that docs/contract.md describes. Created once, and never altered by a running process. A
+-- change needs a new number here in schema_version and in SCHEMA_VERSION (consumers/sync/tables.py).
 create table hookline.schema_version (
     version integer primary key
 );
 insert into hookline.schema_version values (1);
 
--- Where each partition goes on. Moved in the same statement that writes the rows below.
+-- The position of each partition. The statement that writes the rows below moves it, too.
 create table hookline.positions (
     topic text,
     partition integer,
     next_offset bigint not null,
-    last_offset bigint,       -- the last record before it: its offset, and its place
-    last_origin text,         -- all three null before the first
+    last_offset bigint,       -- the last record before it: its offset, origin and sequence;
+    last_origin text,         -- all three are null before the first record
     last_sequence bigint,
-    topic_id text,            -- Kafka's id of the topic; null if it reports none
+    topic_id text,            -- Kafka's id of the topic; null if Kafka reports none
     primary key (topic, partition)
 );
 
--- Every callback by its place, repeats included: the unit of proof.
+-- Every callback by the place where it was stored, repeats included: the unit of proof.
 create table hookline.receipts (
     origin text,
     sequence bigint,
@@ -26,7 +26,7 @@ create table hookline.receipts (
     primary key (origin, sequence)
 );
 
--- Every message by what happened, once, however often the sender repeated it.
+-- Every message once, however often the sender repeated its callback.
 -- body is in a form that PostgreSQL can always query (consumers/sync/queryable.py). If a part of it
 -- had to be replaced, altered is true and raw has the exact bytes.
 create table hookline.messages (
@@ -51,7 +51,7 @@ create table hookline.messages (
 );
 create index messages_received_at on hookline.messages (received_at);
 
--- Every callback of another command, once.
+-- Every event of another command once.
 create table hookline.callbacks (
     ce_id text primary key,
     sdkappid text not null,

@@ -1,4 +1,4 @@
-"""Make the tables in PostgreSQL if there are none; refuse those of another release."""
+"""Create the tables in PostgreSQL if they are absent; refuse tables of another version."""
 
 import logging
 from importlib.resources import files
@@ -17,7 +17,7 @@ _FOUND = (
     " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'callbacks')"
 )
 _OTHERS = "The tables in the schema hookline of PostgreSQL"
-# Any number, the same in all processes: two of them must not make the tables at once.
+# An arbitrary number, the same in all processes: only one of them may create the tables at a time.
 _ADVISORY_LOCK = 0x686F6F6B
 # One statement, so that a client that hangs can never hold the lock.
 _MAKE = f"""do $hookline$ begin
@@ -30,17 +30,17 @@ end $hookline$""".encode()
 
 async def ensure_tables(connection: AsyncConnection) -> None:
     """
-    Return once the tables of this release are there.
+    Return once the tables of this release exist.
 
     Raises:
-        Stopped: the tables there are of another version.
+        Stopped: the tables in the database are of another version.
     """
     found = await _found(connection)
     if not found:
         await connection.execute(_MAKE)
-        log.info("the tables in the schema hookline are there, version=%d", SCHEMA_VERSION)
+        log.info("tables created: schema=hookline version=%d", SCHEMA_VERSION)
     elif "schema_version" not in found:
-        raise Stopped(f"{_OTHERS} were made before these tables had a version; {_wanted()}")
+        raise Stopped(f"{_OTHERS} are from before they had a version; {_wanted()}")
     cursor = await connection.execute("select version from hookline.schema_version")
     versions = [version for (version,) in await cursor.fetchall()]
     if versions != [SCHEMA_VERSION]:
@@ -50,10 +50,10 @@ async def ensure_tables(connection: AsyncConnection) -> None:
 
 def _wanted() -> str:
     return (
-        f"this release needs version {SCHEMA_VERSION} and migrates nothing. Name another database, "
-        "start the release that made the tables, or drop them (drop schema hookline cascade) and "
-        "build them from what Kafka still has: start sync once with CONSUMER_REBUILD=true. See "
-        "'A consumer stops' in docs/runbook.md."
+        f"this release needs version {SCHEMA_VERSION} and does not migrate. Use another database, "
+        "start the release that created the tables, or drop them (drop schema hookline cascade) "
+        "and build them again from what Kafka still has: start sync once with "
+        "CONSUMER_REBUILD=true. See 'A consumer stops' in docs/runbook.md."
     )
 
 

@@ -1,4 +1,4 @@
-"""What Valkey counts, as the API shows it."""
+"""The counts in Valkey, as the API shows them."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ from consumers.counters.counts import ANSWER_S, Counts, connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
-from consumers.stats.figures import Figures
+from consumers.stats.stored_counts import StoredCounts
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.message import KINDS
@@ -33,7 +33,7 @@ RECEIVED_MS = 1_700_000_000_123
 
 @dataclass(slots=True)
 class Bench:
-    """Counts and the API over them; batches follow one another."""
+    """Counts and the API that reads them; each batch follows the one before."""
 
     counts: Counts
     api: TestClient[Any, Any]
@@ -76,7 +76,7 @@ async def bench_at(url: Secret, *, people_exact_max: int) -> AsyncIterator[Bench
     """Yield counts and an API on a Valkey."""
     counts = Counts(url, remember_s=3600, keep_minutes_s=7200, people_exact_max=people_exact_max)
     valkey = connect(url)
-    async with TestClient(TestServer(application(Figures(valkey)))) as client:
+    async with TestClient(TestServer(application(StoredCounts(valkey)))) as client:
         await counts.begin(P0, Position(0))
         yield Bench(counts, client, url)
     await valkey.aclose()
@@ -89,7 +89,7 @@ def message(key: str, sender: str, recipient: str, **fields: Any) -> bytes:
 
 
 def group_message(key: str, sender: str) -> bytes:
-    """Return a group message's body; the group is nobody."""
+    """Return a group message's body; a group is not a person."""
     command = "Group.CallbackAfterSendMsg"
     return a_body(
         CallbackCommand=command, MsgKey=key, From_Account=sender, To_Account=None, GroupId="@TGS#1"
@@ -97,7 +97,7 @@ def group_message(key: str, sender: str) -> bytes:
 
 
 async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
-    """Per minute and in all; in one batch and over two."""
+    """By minute and in total; in one batch and over two batches."""
     await bench.count(message("1", "a", "b"), message("2", "b", "a"), group_message("3", "c"))
     await bench.count(message("4", "a", "d"))
     assert await bench.minute() == (3, 1, 4)
@@ -132,7 +132,7 @@ CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
 async def test_each_kind_of_message_has_its_count_in_the_totals_and_in_its_minute(
     bench: Bench, fields: dict[str, Any], platform: str, right: dict[str, int]
 ) -> None:
-    """All others are 0."""
+    """The counts of all other kinds are 0."""
     document = {"MsgSeq": 901, "MsgRandom": 77, "MsgTime": 1_700_000_000, "SendMsgResult": 0}
     accounts = {"From_Account": "case-a", "To_Account": "case-b", "OnlineOnlyFlag": 0}
     await bench.count(a_body(**document | accounts | fields), opt_platform=platform)
@@ -156,7 +156,7 @@ async def test_kinds_are_added_up_over_apps(bench: Bench) -> None:
 
 
 async def test_the_minute_is_that_of_receipt_in_utc(bench: Bench) -> None:
-    """The next minute begins anew, with its own people."""
+    """The next minute starts from 0, with people of its own."""
     await bench.count(message("1", "a", "b"))
     await bench.count(message("2", "a", "c"), received_at_ms=RECEIVED_MS + A_MINUTE_MS)
     assert await bench.minute() == (1, 0, 2)
@@ -164,8 +164,8 @@ async def test_the_minute_is_that_of_receipt_in_utc(bench: Bench) -> None:
     assert (await bench.ask("/v1/totals"))["people"] == 3
 
 
-async def test_a_repeat_is_counted_once_and_shown_as_such(bench: Bench) -> None:
-    """In one batch, over two, and when it is received hours later: the message's time decides."""
+async def test_a_repeated_callback_is_counted_as_a_repeat(bench: Bench) -> None:
+    """In one batch, over two, and if it arrives hours later: the time of the message decides."""
     same = message("1", "a", "b", MsgTime=1_700_000_000)
     await bench.count(same, same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 300 * A_MINUTE_MS)
@@ -174,8 +174,8 @@ async def test_a_repeat_is_counted_once_and_shown_as_such(bench: Bench) -> None:
     assert totals["origins"]["o" * 16] == {str(P0): {"applied": 3, "sequence_sum": 6}}
 
 
-async def test_a_repeat_of_a_message_without_a_time_is_counted_once(bench: Bench) -> None:
-    """Also over an hour's end of receipt: where an id is remembered depends on what was sent."""
+async def test_a_repeated_message_without_a_time_is_counted_as_a_repeat(bench: Bench) -> None:
+    """Also if the hour of receipt ends in between."""
     same = message("1", "a", "b")
     await bench.count(same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 90 * A_MINUTE_MS)
@@ -183,8 +183,8 @@ async def test_a_repeat_of_a_message_without_a_time_is_counted_once(bench: Bench
     assert (totals["messages"], totals["repeats"]) == (1, 1)
 
 
-async def test_a_user_who_may_not_do_all_counts_nothing(bench: Bench) -> None:
-    """A script is not rolled back: it finds out before its first write, and waits to be mended."""
+async def test_a_valkey_user_without_a_needed_permission_counts_nothing(bench: Bench) -> None:
+    """A script is not rolled back, so it checks before its first write; the consumer waits."""
     with closing(Valkey.from_url(bench.url)) as valkey:
         valkey.execute_command("ACL", "SETUSER", "default", "-pfadd")
         try:
@@ -199,17 +199,17 @@ async def test_a_user_who_may_not_do_all_counts_nothing(bench: Bench) -> None:
 
 
 async def test_a_position_of_another_version_stops_the_consumer(bench: Bench) -> None:
-    """It does not say of which topic it is."""
+    """Such a position does not name its topic's id."""
     with closing(Valkey.from_url(bench.url)) as client:
         client.execute_command("HSET", "hookline:positions", str(P0), "0 4 aaaaaaaaaaaaaaaa 3")
-    with pytest.raises(Stopped, match="not of this version"):
+    with pytest.raises(Stopped, match="written by another version"):
         await bench.counts.position(P0)
-    with pytest.raises(Stopped, match="not of this version"):
+    with pytest.raises(Stopped, match="written by another version"):
         await bench.count(a_body())
 
 
 async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> None:
-    """Whatever the reason, here a key of another type: its half is never counted again."""
+    """Here because of a key of another type; the applied half is never counted again."""
     with closing(Valkey.from_url(bench.url)) as valkey:
         valkey.execute_command("SET", "hookline:apps", "somebody else's")
         with pytest.raises(ResponseError):
@@ -222,7 +222,7 @@ async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> 
 
 
 async def test_an_account_of_any_length_is_one_person(bench: Bench) -> None:
-    """Long ones are kept as digests."""
+    """The counts keep a digest of a long account."""
     await bench.count(message("1", "a" * 500_000, "b" * 129), message("2", "a" * 500_000, "c"))
     assert (await bench.ask("/v1/totals"))["people"] == 3
     with closing(Valkey.from_url(bench.url)) as valkey:
@@ -231,7 +231,7 @@ async def test_an_account_of_any_length_is_one_person(bench: Bench) -> None:
 
 
 async def test_other_commands_are_counted_by_name_alone(bench: Bench) -> None:
-    """Their people are no senders of messages."""
+    """Their accounts do not count as people."""
     await bench.count(
         a_body(CallbackCommand="C2C.CallbackAfterMsgReport", MsgKey=None, EventTime=1),
         a_body(CallbackCommand="New.Command", MsgKey=None, EventTime=2),
@@ -242,8 +242,8 @@ async def test_other_commands_are_counted_by_name_alone(bench: Bench) -> None:
     assert await bench.minute() == (0, 0, 0)
 
 
-async def test_apps_are_counted_apart_and_added_up(bench: Bench) -> None:
-    """The same account in two apps is two people."""
+async def test_apps_are_counted_separately_and_added_up(bench: Bench) -> None:
+    """The same account in two apps counts as two people."""
     await bench.count(message("1", "a", "b"))
     await bench.count(message("1", "a", "b"), sdkappid="1400000002")
     totals = await bench.ask("/v1/totals")
@@ -257,7 +257,7 @@ async def test_apps_are_counted_apart_and_added_up(bench: Bench) -> None:
 
 
 async def test_a_message_without_accounts_is_counted(bench: Bench) -> None:
-    """Nobody is not a person."""
+    """An empty account is not a person."""
     await bench.count(message("1", "", ""))
     assert await bench.minute() == (1, 0, 0)
 
@@ -278,8 +278,8 @@ async def test_above_the_bound_people_are_estimated_and_the_error_is_shown(
         assert valkey.execute_command("SCARD", "hookline:people:1400000001") <= 100
 
 
-async def test_what_is_remembered_expires_and_the_rest_stays(bench: Bench) -> None:
-    """Ids and people of a minute for the one bound, minutes for the other, totals for ever."""
+async def test_ids_and_minutes_expire_and_totals_stay(bench: Bench) -> None:
+    """Ids and people of a minute by one setting, counts of minutes by another, totals never."""
     await bench.count(message("1", "a", "b"))
     with closing(Valkey.from_url(bench.url)) as valkey:
         keys = valkey.execute_command("KEYS", "*")
@@ -290,8 +290,8 @@ async def test_what_is_remembered_expires_and_the_rest_stays(bench: Bench) -> No
         assert 7190 < seconds <= 7200, key
 
 
-async def test_the_api_gives_every_minute_of_the_range(bench: Bench) -> None:
-    """Over hours, empty ones too; by default the last hour."""
+async def test_the_api_returns_every_minute_of_the_range(bench: Bench) -> None:
+    """Also over several hours, and empty minutes; by default the last hour."""
     await bench.count(message("1", "a", "b"))
     answer = await bench.ask("/v1/minutes?from=2023-11-14T21:50Z&to=2023-11-14T23:10:59Z")
     assert (answer["from"], answer["to"]) == ("2023-11-14T21:50:00Z", "2023-11-14T23:10:00Z")
@@ -312,27 +312,30 @@ async def test_the_api_gives_every_minute_of_the_range(bench: Bench) -> None:
         ("to=9999-12-31T23:59-01:00", "to is out of range"),
         ("from=2023-11-14T22:13Z&to=2023-11-14T22:13Z", "must be 1 to 1440 minutes before"),
         ("from=2023-11-13T22:12Z&to=2023-11-14T22:13Z", "must be 1 to 1440 minutes before"),
-        ("since=2023-11-14T22:13Z", "since: there are from, to and app"),
+        ("since=2023-11-14T22:13Z", "unknown parameters: since; there are from, to and app"),
     ],
 )
-async def test_an_unclear_question_is_told_how_to_ask(bench: Bench, query: str, told: str) -> None:
-    """400, and what to change."""
+async def test_a_wrong_request_is_answered_with_the_reason(
+    bench: Bench, query: str, told: str
+) -> None:
+    """Status 400, and a text that says how to change the request."""
     assert told in (await bench.ask(f"/v1/minutes?{query}", status=400))["error"]
 
 
-async def test_other_paths_and_methods_are_told_what_there_is(bench: Bench) -> None:
-    """As JSON too."""
+async def test_an_unknown_path_or_method_is_answered_with_the_known_ones(bench: Bench) -> None:
+    """In JSON, too."""
     assert "/v1/totals" in (await bench.ask("/v2", status=404))["error"]
     async with bench.api.post("/v1/totals") as response:
-        assert (response.status, await response.json()) == (405, {"error": "ask with GET"})
+        assert response.status == 405
+        assert await response.json() == {"error": "method not allowed; use GET"}
     async with bench.api.get("/livez") as response:
         assert response.status == 200
 
 
-async def test_a_database_number_that_valkey_does_not_have_is_told_as_such(
+async def test_a_database_number_that_valkey_does_not_have_is_unavailable(
     valkey_server: EmbeddedValkey,
 ) -> None:
-    """Consumers wait for it to be mended, the API answers 503."""
+    """Consumers wait until it is fixed, and the API answers 503."""
     url = Secret(f"valkey://127.0.0.1:{valkey_server.port}/99")
     counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=1)
     with pytest.raises(Unavailable, match="DB index"):
@@ -340,10 +343,10 @@ async def test_a_database_number_that_valkey_does_not_have_is_told_as_such(
     await counts.close()
 
 
-async def test_without_valkey_the_api_says_so_and_lives() -> None:
-    """503 for figures, 200 for life."""
+async def test_without_valkey_the_api_answers_503_and_stays_alive() -> None:
+    """Status 503 for counts, 200 for /livez."""
     valkey = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))
-    async with TestClient(TestServer(application(Figures(valkey)))) as client:
+    async with TestClient(TestServer(application(StoredCounts(valkey)))) as client:
         async with client.get("/v1/totals") as response:
             assert response.status == 503
             assert "Valkey: " in (await response.json())["error"]
@@ -353,7 +356,7 @@ async def test_without_valkey_the_api_says_so_and_lives() -> None:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Return once it holds, within seconds."""
+    """Wait a few seconds until the condition holds."""
     async with asyncio.timeout(5):
         while not holds():  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
@@ -363,7 +366,7 @@ async def until(holds: Callable[[], bool]) -> None:
 async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
     valkey_server: EmbeddedValkey, valkey_url: str, *, is_connected: bool
 ) -> None:
-    """While it connects, or later. The one that hangs is unavailable within 8 s."""
+    """While it connects, or later. The hanging partition is unavailable within 8 s."""
     assert valkey_url
     async with tcp_proxy(valkey_server.port) as proxy:
         url = Secret(f"valkey://127.0.0.1:{proxy.port}/0")
@@ -392,8 +395,10 @@ async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
         await counts.close()
 
 
-async def test_a_call_is_bounded_where_each_of_its_steps_is_slow(valkey_url: str) -> None:
-    """Connecting takes commands of its own."""
+async def test_a_call_has_a_timeout_even_if_each_of_its_steps_is_fast_enough(
+    valkey_url: str,
+) -> None:
+    """Connecting consists of several commands, each with a timeout of its own."""
     assert valkey_url
 
     async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""What is in PostgreSQL after a batch: messages once, receipts each, and no row that jams it."""
+"""The rows in PostgreSQL after a batch: messages once, all receipts; a bad row blocks nothing."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ from schemas.setting import Secret
 
 @pytest.fixture
 async def database(conninfo: str) -> AsyncIterator[Database]:
-    """A database that stands at offset 0."""
+    """A database with the position 0."""
     made = Database(Secret(conninfo))
     await made.begin(P0, Position(0))
     yield made
@@ -44,7 +44,7 @@ def select(conninfo: str, query: str) -> list[tuple[object, ...]]:
 
 
 async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conninfo: str) -> None:
-    """In one batch and over two."""
+    """In one batch and over two batches."""
     same = [a_stored_record(offset, a_body(MsgKey="the same")) for offset in range(3)]
     await database.handle(a_stored_batch(*same[:2]))
     await database.handle(a_stored_batch(same[2]))
@@ -56,10 +56,10 @@ async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conn
     ]
 
 
-async def test_the_contracts_question_counts_as_the_counters_do(
+async def test_the_documented_query_counts_messages_like_the_counters(
     database: Database, conninfo: str
 ) -> None:
-    """Online-only messages are none; robots, the administrator and the REST API are not people."""
+    """It excludes online-only messages; robots, administrator and the REST API are not people."""
     bodies = [
         (a_body(From_Account="a", To_Account="b"), "iOS"),
         (a_body(From_Account="a", To_Account="c", SendMsgResult=20006), "iOS"),
@@ -94,7 +94,7 @@ async def test_the_contracts_question_counts_as_the_counters_do(
     assert counts == [len(messages), len(people)] == [7, 6]
 
 
-async def test_every_body_arrives(database: Database, conninfo: str) -> None:
+async def test_every_body_is_stored(database: Database, conninfo: str) -> None:
     """The samples, deep nesting, huge numbers, doubled keys, NUL and lone surrogates."""
     odd = [
         a_body(MsgKey="odd", Text="nul \0 and \ud800"),
@@ -142,7 +142,7 @@ NUMBERS: dict[object, int | None] = {
 async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
     database: Database, conninfo: str
 ) -> None:
-    """The body has them as they came; no other row suffers."""
+    """The body has them unchanged; other rows are not affected."""
     bodies = [a_body(MsgKey=f"t{at}", MsgTime=each) for at, each in enumerate(TIMES)]
     bodies += [
         a_body(MsgKey=f"n{at}", MsgTime=None, MsgSeq=each, MsgRandom=each, SendMsgResult=each)
@@ -162,7 +162,7 @@ async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
 
 
 async def test_text_that_a_column_cannot_hold_is_escaped(database: Database, conninfo: str) -> None:
-    """Of the URL and of the body, in every column of text; long text stays whole."""
+    """From the URL and from the body, in every text column; long text is not cut."""
     long = "紅" * 100_000
     body = a_body(From_Account="a\0\ud800", To_Account=long, GroupId="\0", MsgKey="k\0")
     record = a_stored_record(0, body, client_ip="1\0", opt_platform="\0iOS")
@@ -177,7 +177,7 @@ async def test_text_that_a_column_cannot_hold_is_escaped(database: Database, con
 async def test_a_batch_with_a_row_that_the_database_refuses_is_rejected_whole(
     database: Database, conninfo: str
 ) -> None:
-    """Here by a rule that somebody added. Which row it is, the runtime finds out by halves."""
+    """Here by an added constraint. The runtime finds the row by halving the batch."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("alter table hookline.messages add check (sender <> 'refused')")
     records = [a_stored_record(offset) for offset in range(5)]
@@ -188,13 +188,13 @@ async def test_a_batch_with_a_row_that_the_database_refuses_is_rejected_whole(
     assert select(conninfo, "select count(*) from hookline.receipts") == [(0,)]
     del records[3]
     await database.handle(a_stored_batch(*records))
-    assert await stands_at(database) == 5
+    assert await next_offset_of(database) == 5
 
 
-async def test_a_row_that_exceeds_a_limit_of_the_database_is_refused_not_an_outage(
+async def test_a_row_that_exceeds_a_limit_of_the_database_is_rejected(
     database: Database, conninfo: str
 ) -> None:
-    """Here by an index that somebody added, over more than a page holds."""
+    """It is not an outage. Here an added index has a limit of one page."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("create index on hookline.messages (sender)")
     text = "".join(map(chr, range(0x4E00, 0x4E00 + 8000)))
@@ -203,10 +203,10 @@ async def test_a_row_that_exceeds_a_limit_of_the_database_is_refused_not_an_outa
         await database.handle(a_stored_batch(record))
 
 
-async def test_a_database_that_cannot_hold_every_letter_stops_the_consumer(
+async def test_a_database_without_utf8_stops_the_consumer(
     postgres_server: EmbeddedPostgres,
 ) -> None:
-    """And the text says how to make one that can."""
+    """The text says how to create one with UTF8."""
     name = f"latin_{secrets.token_hex(4)}"
     with psycopg.connect(postgres_server.conninfo, autocommit=True) as connection:
         connection.execute(
@@ -218,8 +218,8 @@ async def test_a_database_that_cannot_hold_every_letter_stops_the_consumer(
     await database.close()
 
 
-async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) -> None:
-    """Neither fails on what the other made."""
+async def test_members_that_start_together_create_the_tables_once(conninfo: str) -> None:
+    """No member fails because another one created them first."""
     members = [Database(Secret(conninfo)) for _ in range(5)]
     await asyncio.gather(*(member.begin(P0, Position(at)) for at, member in enumerate(members)))
     positions = {await member.position(P0) for member in members}
@@ -229,7 +229,7 @@ async def test_members_that_begin_at_once_make_the_tables_once(conninfo: str) ->
 
 
 async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None:
-    """Also where they come while it connects."""
+    """Also calls that begin while it connects."""
     database = Database(Secret(conninfo))
     await asyncio.gather(*(database.position(P0) for _ in range(5)))
     backends = "select count(*) from pg_stat_activity where application_name = 'hookline-sync'"
@@ -243,13 +243,13 @@ async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None
         ("update hookline.schema_version set version = 7", "have version 7; this release needs"),
         ("delete from hookline.schema_version", "have version none; this release needs"),
         ("insert into hookline.schema_version values (2)", "have version 1, 2; this release"),
-        ("drop table hookline.schema_version", "were made before these tables had a version"),
+        ("drop table hookline.schema_version", "are from before they had a version"),
     ],
 )
 async def test_tables_of_another_version_stop_the_consumer(
     database: Database, conninfo: str, made_by_another: str, says: str
 ) -> None:
-    """Nothing is changed; the text says what is there, what is needed, and what to do."""
+    """Nothing is changed; the text has both versions and says what to do."""
     with psycopg.connect(conninfo) as connection:
         connection.execute(made_by_another.encode())
     await database.close()
@@ -261,21 +261,21 @@ async def test_tables_of_another_version_stop_the_consumer(
     await database.close()
 
 
-async def test_tables_that_were_made_before_there_were_versions_stop_the_consumer(
+async def test_tables_from_before_there_were_versions_stop_the_consumer(
     conninfo: str,
 ) -> None:
-    """As an earlier commit made them; with one of its tables alone, too."""
+    """As an earlier commit created them; also if only one of its tables exists."""
     with psycopg.connect(conninfo) as connection:
         connection.execute("create schema hookline")
         connection.execute("create table hookline.messages (ce_id text primary key, body json)")
     database = Database(Secret(conninfo))
-    with pytest.raises(Stopped, match="were made before these tables had a version"):
+    with pytest.raises(Stopped, match="are from before they had a version"):
         await database.begin(P0, Position(0))
     await database.close()
 
 
-async def test_a_schema_that_somebody_made_for_sync_is_used(conninfo: str) -> None:
-    """By a user who may make no schema."""
+async def test_a_schema_that_was_created_for_sync_is_used(conninfo: str) -> None:
+    """By a user without the right to create a schema."""
     with psycopg.connect(conninfo) as connection:
         name = f"role_{secrets.token_hex(4)}"
         connection.execute(f"create role {name} login".encode())
@@ -286,10 +286,10 @@ async def test_a_schema_that_somebody_made_for_sync_is_used(conninfo: str) -> No
     await database.close()
 
 
-async def test_a_partition_that_hangs_while_it_connects_holds_up_itself_alone(
+async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others write, on the connections that they have, and new ones connect."""
+    """Other partitions write on their connections, and new ones connect."""
     for bound in ("CONNECT_S", "CALL_S"):
         monkeypatch.setattr(f"consumers.sync.database.{bound}", 50)
     port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
@@ -318,8 +318,8 @@ async def test_a_partition_that_hangs_while_it_connects_holds_up_itself_alone(
         await database.close()
 
 
-async def test_of_two_rivals_with_one_batch_one_writes(database: Database, conninfo: str) -> None:
-    """The other waits for the row's lock, compares anew, and is told where to go; fifty times."""
+async def test_one_of_two_rivals_writes_a_batch(database: Database, conninfo: str) -> None:
+    """The other waits for the row's lock, compares again and gets the new position. 50 times."""
     rival = Database(Secret(conninfo))
     for offset in range(50):
         batch = a_stored_batch(a_stored_record(offset))
@@ -333,8 +333,8 @@ async def test_of_two_rivals_with_one_batch_one_writes(database: Database, conni
     await rival.close()
 
 
-async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
-    """Also one that hangs: the call ends by itself, and works again once it has woken up."""
+async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> None:
+    """Also a hanging one: the call times out, and works again once the server continues."""
     with child.running(EmbeddedPostgres(tmp_path / "postgres")) as server:
         database = Database(Secret(server.conninfo))
         await database.begin(P0, Position(0))
@@ -358,18 +358,18 @@ async def test_a_database_that_is_not_there_is_unavailable(tmp_path: Path) -> No
         await database.close()
 
 
-async def stands_at(database: Database) -> int | None:
-    """Return the offset that is expected next."""
+async def next_offset_of(database: Database) -> int | None:
+    """Return the next offset of the stored position."""
     position = await database.position(P0)
     return position.next_offset if position else None
 
 
 async def until_available(database: Database) -> int | None:
-    """Return the offset that is expected next, as soon as the database tells it."""
+    """Wait until the database answers; return the next offset of the stored position."""
     async with asyncio.timeout(20):
         while True:
             try:
-                return await stands_at(database)
+                return await next_offset_of(database)
             except Unavailable:
                 await asyncio.sleep(0.1)
 

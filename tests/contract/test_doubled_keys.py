@@ -1,7 +1,7 @@
 """
-Every reader takes the last value of a key that comes twice in one object.
+Every reader takes the last value of a key that appears twice in one object.
 
-A body with doubled keys is the same to each of them as one in which the last value stands alone.
+To each of them, a body with doubled keys equals the body with only the last values.
 """
 
 import json
@@ -47,7 +47,7 @@ def written(value: Any) -> str:
 
 
 def last_alone(value: Any) -> Any:
-    """Return the value with the last of each key."""
+    """Return the value with only the last entry of each key."""
     if isinstance(value, Doubled):
         return {key: last_alone(each) for key, each in value}
     if isinstance(value, list):
@@ -60,7 +60,7 @@ scalar = st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(-9, 9
 
 
 def doubled(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Doubled]:
-    """Return objects in which each of these fields comes up to three times, with any values."""
+    """Return objects in which each of these fields appears up to three times, with any values."""
     pair = st.sampled_from(sorted(fields)).flatmap(
         lambda name: st.tuples(st.just(name), st.one_of(fields[name], scalar))
     )
@@ -87,7 +87,7 @@ commands = st.sampled_from([*MESSAGE_COMMANDS, *PAYLOADS, *sorted(COMMANDS)[:9],
 
 @st.composite
 def bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """Return a body with doubled keys, and the same with the last of each alone."""
+    """Return a body with doubled keys, and the same body with only the last of each."""
     pairs = [*draw(doubled(fields)), ("CallbackCommand", draw(commands))]
     if draw(st.booleans()):
         pairs.insert(0, ("CallbackCommand", draw(st.one_of(commands, scalar))))
@@ -101,7 +101,7 @@ some_bodies = st.lists(bodies(), min_size=12, max_size=12)
 
 
 class Readers:
-    """What all readers make of bodies."""
+    """All readers of bodies, and the values that they read."""
 
     def __init__(self, directory: Path, conninfo: str, valkey_url: str) -> None:
         self.directory = directory
@@ -109,7 +109,7 @@ class Readers:
         self.valkey_url = valkey_url
 
     async def read(self, name: str, made: list[bytes]) -> dict[str, list[Any]]:
-        """Return by reader what it makes of each body, or of all, but for what names the bytes."""
+        """Return by reader its result for each body, or for all, without digests of the bytes."""
         # A number for an id: where the id is made of the body's bytes it differs on purpose.
         records = [with_id(a_stored_record(at, body), f"{at:032x}") for at, body in enumerate(made)]
         return {
@@ -192,7 +192,7 @@ async def test_all_readers_take_the_last_value_of_a_doubled_key(
     conninfo: str,
     valkey_url: str,
 ) -> None:
-    """At the top and within; whatever the types of both, in any place, with both JSON readers."""
+    """At the top level and below; with any types, in any place, with both JSON parsers."""
     readers = Readers(tmp_path_factory.mktemp("doubled"), conninfo, valkey_url)
     doubled_keys = await readers.read("doubled", [body for body, _ in made])
     alone = await readers.read("alone", [body for _, body in made])
@@ -201,7 +201,7 @@ async def test_all_readers_take_the_last_value_of_a_doubled_key(
 
 
 def test_the_typed_views_take_the_last_value_of_a_doubled_key() -> None:
-    """They refuse a body in which one of both is of another type."""
+    """They refuse a body in which either value has another type."""
     body = b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"a","To_Account":"b",%s}'
     view = msgspec.json.decode(body % b'"MsgBody":[],"MsgSeq":1,"MsgSeq":2', type=Message)
     assert view.sequence == 2
@@ -213,7 +213,7 @@ def test_the_typed_views_take_the_last_value_of_a_doubled_key() -> None:
 async def test_one_doubled_key_in_every_reader(
     tmp_path: Path, conninfo: str, valkey_url: str, mark: bytes, say: Callable[[str], None]
 ) -> None:
-    """In words: the last one is in the key, the columns, the counts and the copy."""
+    """The last value is in the record's key, the columns, the counts and the Parquet copy."""
     body = mark + (
         b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"x","From_Account":"a",'
         b'"To_Account":"b","OnlineOnlyFlag":1,"OnlineOnlyFlag":0,"MsgSeq":"x","MsgSeq":2,"MsgBody":'
@@ -235,7 +235,7 @@ async def test_one_doubled_key_in_every_reader(
 
 
 def test_a_message_has_the_id_of_its_last_values() -> None:
-    """The same as without the values before them."""
+    """The id is the same as without the earlier values."""
     alone = a_body(MsgKey="1_2_3")
     doubled_keys = alone.replace(b"{", b'{"MsgKey":"4_5_6","From_Account":[],', 1)
     made, expected = (

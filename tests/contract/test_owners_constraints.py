@@ -1,4 +1,4 @@
-"""What a database's owner adds to sync's tables: the row that it refuses is rejected, alone."""
+"""A constraint or trigger that the owner adds to sync's tables rejects single rows only."""
 
 from collections.abc import AsyncIterator
 
@@ -28,12 +28,12 @@ def trigger(
     table: str = "messages",
     when: str = "before insert",
 ) -> str:
-    """Return statements for a trigger that does `action` with the row that is not to pass."""
+    """Return statements for a trigger that does `action` with the row that it refuses."""
     return TRIGGER.format(condition=condition, action=action, table=table, when=when)
 
 
 def records() -> list[Record]:
-    """Return five; what the owner adds lets all but the one at REFUSED pass."""
+    """Return five records; the owner's additions refuse only the one at offset REFUSED."""
     made = [a_stored_record(at, a_body(MsgKey=f"{at}", MsgSeq=at, GroupId="g")) for at in range(5)]
     odd = a_body(MsgKey="odd", MsgSeq=REFUSED - 1, From_Account="refused", To_Account=LONG)
     made[REFUSED] = a_stored_record(REFUSED, odd)
@@ -90,7 +90,7 @@ ADDED = {
 
 @pytest.fixture
 def owner(conninfo: str) -> str:
-    """How to connect as one who is no superuser, whom policies do not bind."""
+    """The connection string of a user to whom policies apply: not a superuser."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f"create role {name} login".encode())
@@ -100,7 +100,7 @@ def owner(conninfo: str) -> str:
 
 @pytest.fixture
 async def database(owner: str) -> AsyncIterator[Database]:
-    """Tables that were just made."""
+    """Tables that were just created."""
     made = Database(Secret(owner))
     await made.begin(P0, Position(0))
     yield made
@@ -108,7 +108,7 @@ async def database(owner: str) -> AsyncIterator[Database]:
 
 
 def change(owner: str, statements: str) -> None:
-    """Change the tables as their owner."""
+    """Execute statements as the owner of the tables."""
     ids = (dict(each.headers)["ce_id"].decode() for each in records() if each.offset != REFUSED)
     listed = ", ".join(f"'{each}'" for each in ids)
     with psycopg.connect(owner) as connection:
@@ -116,7 +116,7 @@ def change(owner: str, statements: str) -> None:
 
 
 async def deliver(database: Database, batch: Batch) -> list[int]:
-    """Write as the runtime does, by halves; return what becomes a dead letter."""
+    """Write as the runtime does, by halves; return the offsets of the dead letters."""
     try:
         await database.handle(batch)
     except Rejected:
@@ -130,10 +130,10 @@ async def deliver(database: Database, batch: Batch) -> list[int]:
 
 
 @pytest.mark.parametrize("added", ADDED.values(), ids=ADDED)
-async def test_the_row_that_is_refused_is_rejected_and_the_others_are_written(
+async def test_the_refused_row_is_rejected_and_the_others_are_written(
     database: Database, owner: str, added: str
 ) -> None:
-    """Nothing is passed over in silence, and nothing is waited for."""
+    """No row is skipped silently, and the consumer does not wait."""
     change(owner, added)
     five = records()
     assert await deliver(database, a_stored_batch(*five)) == [REFUSED]
@@ -150,7 +150,7 @@ async def test_the_row_that_is_refused_is_rejected_and_the_others_are_written(
 async def test_a_batch_that_takes_too_long_is_written_in_parts(
     database: Database, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a slow trigger, or by bodies that are slow to store: the same batch would never end."""
+    """Because of a slow trigger or large bodies. The same batch would time out again."""
     monkeypatch.setattr("consumers.sync.database.STATEMENT_S", 1)
     await database.close()
     change(owner, trigger("perform pg_sleep(0.4);", "true"))
@@ -159,10 +159,10 @@ async def test_a_batch_that_takes_too_long_is_written_in_parts(
         assert connection.execute("select count(*) from hookline.messages").fetchone() == (5,)
 
 
-async def test_repeats_are_neither_refused_nor_taken_for_dropped(
+async def test_repeats_are_not_mistaken_for_refused_or_dropped_rows(
     database: Database, owner: str
 ) -> None:
-    """In one batch, over two, and as the same record again."""
+    """In one batch, over two, and if the same record comes again."""
     change(owner, trigger("return null;"))
     first = a_stored_record(0, a_body())
     again = [a_stored_record(at, a_body()) for at in (1, 2)]
@@ -184,7 +184,7 @@ async def test_repeats_are_neither_refused_nor_taken_for_dropped(
 async def test_a_refused_position_stops_the_consumer(
     database: Database, owner: str, changed: str
 ) -> None:
-    """It concerns no record: without this, every record would become a dead letter."""
+    """No record is the cause; otherwise every record would become a dead letter."""
     change(owner, changed)
     with pytest.raises(Stopped, match="refuses the position of"):
         await deliver(database, a_stored_batch(*records()))
@@ -194,8 +194,8 @@ async def test_a_refused_position_stops_the_consumer(
         ).fetchone() in ((0, 0), (2, 2))
 
 
-async def test_tables_that_may_not_be_made_are_waited_for(conninfo: str) -> None:
-    """An owner's trigger on new tables raises; once it is gone, they are made."""
+async def test_a_consumer_waits_until_it_may_create_the_tables(conninfo: str) -> None:
+    """An owner's event trigger raises; once it is dropped, the tables are created."""
     with psycopg.connect(conninfo) as connection:
         connection.execute(
             "create function no() returns event_trigger language plpgsql as"
@@ -212,8 +212,8 @@ async def test_tables_that_may_not_be_made_are_waited_for(conninfo: str) -> None
     await database.close()
 
 
-async def test_a_refused_beginning_stops_the_consumer(database: Database, owner: str) -> None:
-    """Before it has a position."""
+async def test_a_refused_first_position_stops_the_consumer(database: Database, owner: str) -> None:
+    """The sink has no position yet."""
     change(owner, "alter table hookline.positions add check (partition < 1)")
     with pytest.raises(Stopped, match="refuses the position of"):
         await database.begin(P0._replace(number=1), Position(0))
@@ -231,7 +231,7 @@ async def test_a_refused_beginning_stops_the_consumer(database: Database, owner:
 async def test_tables_that_no_row_fits_stop_the_consumer(
     database: Database, owner: str, changed: str
 ) -> None:
-    """The text says what PostgreSQL said."""
+    """The text contains the error of PostgreSQL."""
     change(owner, changed)
     with pytest.raises(Stopped, match="refuses the statement that writes"):
         await database.handle(a_stored_batch(*records()))
@@ -245,10 +245,10 @@ async def test_tables_that_no_row_fits_stop_the_consumer(
         "alter database current_database set default_transaction_read_only to on",
     ],
 )
-async def test_tables_at_which_a_person_works_are_waited_for(
+async def test_a_consumer_waits_while_a_person_works_on_the_tables(
     database: Database, owner: str, changed: str
 ) -> None:
-    """Renamed, without rights, or read-only: the batch comes again."""
+    """Tables that are renamed, without rights or read-only: the batch is tried again."""
     name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]
     change(owner, changed.replace("current_database", str(name)))
     await database.close()

@@ -48,7 +48,7 @@ def documented() -> list[str]:
 
 @dataclass
 class Tables:
-    """A server, and what was stored in it so far."""
+    """A server, and the bodies that were stored in it so far."""
 
     conninfo: str
     version: int
@@ -77,7 +77,7 @@ class Tables:
         return rows
 
     def check(self, drawn: list[bytes]) -> None:
-        """Store bodies, run all queries, and compare what is there with what is wanted."""
+        """Store bodies, run all queries, and compare the rows with the expected ones."""
         self.runner.run(self.stored(drawn))
         rows = self.queried()
         by_digest = {sha256(each).digest(): each for each in drawn}
@@ -96,7 +96,7 @@ class Tables:
 def tables(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tables]:
-    """A real PostgreSQL of each version that the package carries."""
+    """A real PostgreSQL of each version in the package."""
     directory = tmp_path_factory.mktemp(f"postgres-{request.param}")
     with child.running(EmbeddedPostgres(directory, request.param)) as server:
         database = Database(Secret(server.conninfo))
@@ -107,7 +107,7 @@ def tables(
 
 
 def readable(drawn: list[bytes]) -> list[bytes]:
-    """Return the bodies that an ingress takes, each once; its parser bounds their depth."""
+    """Return the bodies that an ingress accepts, each once; its parser limits their depth."""
     taken = []
     for each in dict.fromkeys(drawn):
         try:
@@ -120,12 +120,12 @@ def readable(drawn: list[bytes]) -> list[bytes]:
 
 
 def message(*members: str) -> bytes:
-    """Return a message's body of these members, as they stand."""
+    """Return a message's body with these members, unchanged."""
     return ('{"CallbackCommand":"C2C.CallbackAfterSendMsg",' + ",".join(members) + "}").encode()
 
 
 def test_every_query_works_on_bodies_from_the_field(tables: Tables) -> None:
-    """A chat user's control characters, and the largest and deepest that an ingress takes."""
+    """A chat user's control characters, and the largest and deepest bodies that are accepted."""
     face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "abc\0\1"}}
     tables.check(
         [
@@ -141,7 +141,7 @@ def test_every_query_works_on_bodies_from_the_field(tables: Tables) -> None:
 
 
 def test_every_query_works_on_the_deepest_bodies(tables: Tables) -> None:
-    """One level more, and the ingress's parser refuses them."""
+    """With one level more, the ingress's parser refuses them."""
     for opened, closed in ("[", "]"), ('{"a":', "}"):
         drawn = [message(f'"MsgBody":{opened * d}1{closed * d}') for d in (1, 1023)]
         with pytest.raises(Malformed):

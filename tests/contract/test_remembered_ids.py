@@ -1,4 +1,4 @@
-"""Ids that the counts remember: few bytes each, a repeat is found, and all of them expire."""
+"""The counts remember ids with few bytes each, find repeats, and all ids expire."""
 
 import os
 import random
@@ -44,7 +44,7 @@ def valkey(valkey_url: str) -> Iterator[Valkey]:
 
 
 class Traffic:
-    """Callbacks that are counted one batch after the other."""
+    """Counts callbacks, one batch after the other."""
 
     def __init__(self, valkey_url: str) -> None:
         self.counts = Counts(
@@ -56,7 +56,7 @@ class Traffic:
         self.reached = 0
 
     async def count(self, *records: Record) -> None:
-        """Count these, wherever they are."""
+        """Count these records."""
         if not self.reached:
             await self.counts.begin(P0, Position(0))
         numbered = [each._replace(offset=self.reached + at) for at, each in enumerate(records)]
@@ -66,27 +66,27 @@ class Traffic:
 
 @pytest.fixture
 async def traffic(valkey_url: str) -> Any:
-    """Traffic into the empty Valkey."""
+    """Traffic that is counted in the empty Valkey."""
     made = Traffic(valkey_url)
     yield made
     await made.counts.close()
 
 
 def with_id(record: Record, identity: str) -> Record:
-    """Return a record with an id that its producer chose."""
+    """Return the record with another id."""
     return record._replace(
         headers=[(n, identity.encode() if n == "ce_id" else v) for n, v in record.headers]
     )
 
 
 def a_message(key: str, at_ms: int, app: str = APP, **fields: Any) -> Record:
-    """Return a message's record; `key` makes its identity."""
+    """Return a message's record; `key` determines its id."""
     body = a_body(MsgKey=key, **fields)
     return a_stored_record(0, body, received_at_ms=at_ms, sdkappid=app)
 
 
 def memory(valkey: Valkey, pattern: str) -> tuple[int, int]:
-    """Return how many keys there are and how many bytes they take, with their names."""
+    """Return the number of keys and of their bytes, names included."""
     keys = list(valkey.scan_iter(pattern, count=10_000))
     with valkey.pipeline(transaction=False) as pipeline:
         for key in keys:
@@ -95,20 +95,20 @@ def memory(valkey: Valkey, pattern: str) -> tuple[int, int]:
 
 
 def used_memory(valkey: Valkey) -> int:
-    """Return what the whole store takes."""
+    """Return the memory of the whole store, in bytes."""
     found: Any = valkey.info("memory")
     return int(found["used_memory"])
 
 
 def repeats(valkey: Valkey) -> int:
-    """Return how many callbacks were not counted again."""
+    """Return the number of callbacks that were counted as repeats."""
     return int(valkey.execute_command("HGET", "hookline:totals:1400000001", "repeats") or 0)
 
 
 async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
     traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
 ) -> None:
-    """While the set grows too: some of the ids come a second time, at random."""
+    """Also while the set grows: some ids come a second time, at random."""
     chance = random.Random(1)  # noqa: S311 - traffic, not secrets
     at_ms = int(BEGIN.timestamp() * 1000)
     sent, again, before = 0, 0, used_memory(valkey)
@@ -150,7 +150,7 @@ async def test_a_single_id_in_its_hour_takes_one_key(traffic: Traffic, valkey: V
 
 
 async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> None:
-    """Of no key, by what is counted in the same hour; buckets that are added end with theirs."""
+    """Not for any key of the hour; buckets that are added expire with the others."""
     at_ms = int(BEGIN.timestamp() * 1000)
 
     def messages(first: int, last: int) -> list[Record]:
@@ -172,10 +172,8 @@ async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> No
     }
 
 
-async def test_a_key_that_somebody_deletes_comes_back_with_an_expiry(
-    traffic: Traffic, valkey: Valkey
-) -> None:
-    """By hand or by another eviction policy: counting goes on, and nothing stays for ever."""
+async def test_a_deleted_key_comes_back_with_an_expiry(traffic: Traffic, valkey: Valkey) -> None:
+    """Deleted by hand or by a wrong eviction policy: counting continues, and every key expires."""
     at_ms = int(BEGIN.timestamp() * 1000)
     for first in range(0, 9000, 900):
         keys = (f"key-{at}" for at in range(first, first + 900))
@@ -187,7 +185,7 @@ async def test_a_key_that_somebody_deletes_comes_back_with_an_expiry(
 
 
 async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Valkey) -> None:
-    """Whatever another producer calls an app: a key of another type would end the script."""
+    """For any name of an app by another producer: a key of another type would end the script."""
     at_s = int(BEGIN.timestamp())
     hour = at_s // 3600
     for app in ("1", f"1:{hour}", f"1:{hour}:0"):
@@ -202,8 +200,8 @@ async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Val
     assert valkey.execute_command("HGET", "hookline:totals:1", "messages") == b"500"
 
 
-async def test_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:
-    """No other callback has the id; the position keeps the same record from coming twice."""
+async def test_ids_of_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:
+    """No other callback has such an id; the position prevents a second count of the same record."""
     body = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'
     await traffic.count(*(a_stored_record(at, body) for at in range(4000)))
     assert list(valkey.scan_iter("hookline:ids:*")) == []
@@ -215,10 +213,10 @@ async def test_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> No
 
 
 @pytest.mark.timeout(120)
-async def test_weeks_of_callbacks_without_a_plausible_time_leave_the_store_as_large_as_it_was(
+async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store(
     traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
 ) -> None:
-    """Every kind of id, each hour for four weeks; the store's clock is moved with them."""
+    """Every kind of id, each hour for four weeks; the clock of the store is moved, too."""
     passes = valkey.register_script(AN_HOUR_PASSES)
     by_day: list[tuple[int, int, int]] = []
     push = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'
@@ -264,10 +262,10 @@ async def test_weeks_of_callbacks_without_a_plausible_time_leave_the_store_as_la
     assert list(valkey.scan_iter("hookline:minute*")) == []
 
 
-async def test_nobody_who_does_not_know_the_secret_can_make_two_ids_of_one_hash(
+async def test_without_the_secret_nobody_can_make_two_ids_with_one_hash(
     traffic: Traffic, valkey: Valkey
 ) -> None:
-    """The secret is made once, at random, and every member uses the same."""
+    """The secret is random, created once, and used by every member."""
     await traffic.count(a_message("1", 0))
     secret = valkey.execute_command("GET", "hookline:secret")
     assert len(secret) == 32

@@ -1,4 +1,4 @@
-"""Every sink that keeps its position beside its effect keeps the contract that authors run, too."""
+"""Every sink keeps the contract that authors of consumers test, too."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,14 +13,14 @@ from consumers.archive.store import open_store
 from consumers.counters.counts import Counts, connect
 from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
-from consumers.stats.figures import Figures
+from consumers.stats.stored_counts import StoredCounts
 from consumers.sync.database import Database
 from schemas.setting import Secret
 
 
 @asynccontextmanager
 async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """Yield what the unit tests use."""
+    """Yield two members of the sink in memory that unit tests use."""
     applied = MemorySink()
 
     async def effects() -> int:
@@ -65,7 +65,7 @@ async def counters(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             opened.push_async_callback(close)
 
         async def effects() -> int:
-            origins = await Figures(valkey).applied()
+            origins = await StoredCounts(valkey).applied()
             return sum(each.applied for parts in origins.values() for each in parts.values())
 
         yield Store(counts[0], counts[1], effects)

@@ -1,4 +1,4 @@
-"""What a sink in a SQL database does when it cannot do what it should: SQLite and PostgreSQL."""
+"""Failures of a sink in a SQL database: SQLite and PostgreSQL."""
 
 import asyncio
 import sqlite3
@@ -38,7 +38,7 @@ def see(cursor: Any, batch: Batch) -> None:
 
 
 class Base:
-    """One database and how to connect to it."""
+    """A database, and how to connect to it."""
 
     def __init__(self, driver: Any, connect: Callable[..., Any], opened: AsyncExitStack) -> None:
         self.driver = driver
@@ -59,14 +59,14 @@ class Base:
         return handler
 
     def run(self, *statements: str) -> None:
-        """Do what an owner does."""
+        """Execute a statement as the owner of the database."""
         with closing(self.connect()) as connection:
             for statement in statements:
                 connection.cursor().execute(statement)
             connection.commit()
 
     def impatient(self) -> Any:
-        """Return a connection that waits for no lock."""
+        """Return a connection that does not wait for locks."""
         if self.driver is sqlite3:
             return self.connect(timeout=0)
         return self.connect(options="-c lock_timeout=1")
@@ -90,8 +90,8 @@ async def base(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             yield Base(psycopg, partial(psycopg.connect, conninfo), opened)
 
 
-async def test_a_row_that_is_refused_leaves_nothing_behind(base: Base) -> None:
-    """The batch comes again in halves, for nobody knows which record it was."""
+async def test_a_refused_row_rolls_the_batch_back(base: Base) -> None:
+    """The batch comes again in halves, because the refused record is not known."""
     handler = await base.member()
     await handler.begin(HERE, Position(0))
     await handler.handle(a_batch(0, 10))
@@ -104,10 +104,10 @@ async def test_a_row_that_is_refused_leaves_nothing_behind(base: Base) -> None:
     assert base.seen() == list(range(12))
 
 
-async def test_what_the_effect_raises_is_told_as_it_is_and_leaves_nothing_behind(
+async def test_an_exception_of_the_effect_rolls_the_batch_back_and_is_raised(
     base: Base,
 ) -> None:
-    """A record that it rejects by name, and a bug."""
+    """A record that the effect rejects by its offset, and a bug."""
 
     def apply(cursor: Any, batch: Batch) -> None:
         see(cursor, batch)
@@ -128,7 +128,7 @@ async def test_what_the_effect_raises_is_told_as_it_is_and_leaves_nothing_behind
 
 def raises(error: BaseException | None) -> Callable[[Any, Batch], None]:
     """
-    Return an effect that writes and then raises `error`, or what the driver does of a refused row.
+    Return an effect that writes and then raises `error`, or the driver's error for a refused row.
 
     Its traceback keeps a second cursor alive, which is not read to its end.
     """
@@ -149,7 +149,7 @@ HALF_READ = "select record from seen union all select 1 union all select 2"
 
 
 def leaves_its_cursor_half_read(cursor: Any, batch: Batch) -> None:
-    """Write, read with the sink's own cursor, not to the end, and raise."""
+    """Write, read with the sink's own cursor, but not to the end, and raise."""
     see(cursor, batch)
     cursor.execute(HALF_READ)
     cursor.fetchone()
@@ -200,10 +200,10 @@ def raises_a_group(cursor: Any, batch: Batch) -> None:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-async def test_no_transaction_is_open_when_the_exception_leaves(
+async def test_no_transaction_is_open_after_the_exception(
     base: Base, apply: Callable[[Any, Batch], None], wanted: type[BaseException]
 ) -> None:
-    """Whatever it is: another connection writes at once, although the exception still lives."""
+    """For any exception: another connection writes at once, while the exception still exists."""
     handler = await base.member(apply)
     await handler.begin(HERE, Position(0))
     with pytest.raises(wanted) as raised:
@@ -220,8 +220,8 @@ async def test_no_transaction_is_open_when_the_exception_leaves(
     assert base.seen() == [0, 1, 2, 100]
 
 
-async def test_no_transaction_is_open_when_the_tables_cannot_be_made(base: Base) -> None:
-    """The statements before the one that fails are rolled back, and nobody waits for them."""
+async def test_no_transaction_is_open_if_the_tables_cannot_be_created(base: Base) -> None:
+    """The statements before the failing one are rolled back, and hold no lock."""
     tables = [SEEN, "insert into seen values (1)", "create nonsense"]
     error = base.driver.OperationalError if base.driver is sqlite3 else psycopg.ProgrammingError
     with pytest.raises(Unavailable if base.driver is sqlite3 else error) as raised:
@@ -234,7 +234,7 @@ async def test_no_transaction_is_open_when_the_tables_cannot_be_made(base: Base)
 
 
 async def test_a_trigger_that_raises_refuses_a_row(base: Base) -> None:
-    """It is a rule of the owner's, as a constraint is."""
+    """The owner of the database made the rule, as with a constraint."""
     handler = await base.member()
     await handler.begin(HERE, Position(0))
     if base.driver is sqlite3:
@@ -254,8 +254,8 @@ async def test_a_trigger_that_raises_refuses_a_row(base: Base) -> None:
     assert base.seen() == [10, 11]
 
 
-async def test_a_position_that_is_refused_stops_the_consumer(base: Base) -> None:
-    """It concerns no record: without this, every record would become a dead letter."""
+async def test_a_refused_position_stops_the_consumer(base: Base) -> None:
+    """No record is the cause; otherwise every record would become a dead letter."""
     handler = await base.member()
     await handler.begin(HERE, Position(0))
     base.run("create unique index u on hookline_positions (topic) where topic <> 'probe'")
@@ -272,7 +272,7 @@ async def test_a_position_that_is_refused_stops_the_consumer(base: Base) -> None
 
 
 async def test_a_table_of_another_release_stops_the_consumer(base: Base) -> None:
-    """It lacks columns; others that an owner adds do no harm."""
+    """It lacks columns; columns that an owner adds are allowed."""
     await (await base.member()).position(HERE)
     base.run("alter table hookline_positions add column note text")
     await (await base.member()).begin(HERE, Position(0))
@@ -297,8 +297,8 @@ async def test_text_that_no_database_can_hold_is_refused(base: Base) -> None:
         await handler.handle(a_batch(0, 1))
 
 
-async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base) -> None:
-    """Effect and position would be two writes. Once that is mended, it goes on."""
+async def test_a_connection_with_autocommit_stops_the_consumer(base: Base) -> None:
+    """Effect and position would be two writes. Once that is fixed, the consumer continues."""
     by_itself: dict[str, Any] = (
         {"isolation_level": None} if base.driver is sqlite3 else {"autocommit": True}
     )
@@ -312,8 +312,8 @@ async def test_a_connection_that_commits_by_itself_stops_the_consumer(base: Base
     assert base.seen() == [0]
 
 
-async def test_of_two_rivals_one_wins_every_race(base: Base) -> None:
-    """The other is told where the winner stands."""
+async def test_one_of_two_rivals_wins_every_race(base: Base) -> None:
+    """The other one gets the position of the winner."""
     members = [await base.member() for _ in range(2)]
     await members[0].begin(HERE, Position(20))
     for at in range(20, 50):
@@ -325,8 +325,8 @@ async def test_of_two_rivals_one_wins_every_race(base: Base) -> None:
     assert base.seen() == list(range(20, 50))
 
 
-async def test_members_that_make_the_tables_at_once_all_begin(base: Base) -> None:
-    """Who is refused tries again, as the runtime does."""
+async def test_members_that_create_the_tables_together_all_begin(base: Base) -> None:
+    """A member that is refused tries again, as the runtime does."""
     members = [await base.member() for _ in range(4)]
     waiting = members
     async with asyncio.timeout(20):
@@ -337,8 +337,8 @@ async def test_members_that_make_the_tables_at_once_all_begin(base: Base) -> Non
             waiting = [member for member, end in zip(waiting, ends, strict=True) if end]
 
 
-async def test_a_call_that_was_given_up_ends_before_the_next_one_begins(base: Base) -> None:
-    """It may still have written, and then the next one is told."""
+async def test_a_call_that_timed_out_ends_before_the_next_one_begins(base: Base) -> None:
+    """If it has still written, the next call gets the new position."""
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(cursor: Any, batch: Batch) -> None:
@@ -361,7 +361,7 @@ async def test_a_call_that_was_given_up_ends_before_the_next_one_begins(base: Ba
 
 
 async def test_partitions_do_not_wait_for_each_other(conninfo: str) -> None:
-    """One whose position is locked, as by a member that froze, holds up itself alone."""
+    """A partition whose position is locked, by a frozen member for example, delays only itself."""
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
         for partition in (HERE, THERE):
@@ -400,10 +400,10 @@ async def test_partitions_do_not_wait_for_one_that_hangs_while_it_connects(base:
     assert await stuck is None
 
 
-async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_makes_the_tables(
+async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_creates_the_tables(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first statements do not return; the others go on without their turn."""
+    """Its first statements do not return; the others continue without their turn."""
     monkeypatch.setattr(sys.modules[SqlSink.__module__], "TABLES_S_MAX", 0.1)
     with psycopg.connect(conninfo, autocommit=True) as server:
         server.execute("create schema hanging")
@@ -434,7 +434,7 @@ async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_makes_
 
 
 async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Path) -> None:
-    """Locked, or not there; later it goes on."""
+    """A locked or missing database; later the consumer continues."""
     file = tmp_path / "later" / "seen.db"
     async with sql_sink(
         "seen", sqlite3, partial(sqlite3.connect, file, timeout=0.05), see, tables=[SEEN]
@@ -450,8 +450,8 @@ async def test_a_database_that_cannot_be_written_now_is_unavailable(tmp_path: Pa
         await handler.handle(a_batch(0, 1))
 
 
-async def test_a_server_that_went_away_is_asked_anew(conninfo: str) -> None:
-    """The call in flight fails as unavailable, the next one has another connection."""
+async def test_a_lost_connection_is_replaced(conninfo: str) -> None:
+    """The call in flight is unavailable; the next call has a new connection."""
     connect = partial(psycopg.connect, conninfo)
     async with sql_sink("seen", psycopg, connect, see, tables=[SEEN]) as (handler, _):
         await handler.begin(HERE, Position(0))

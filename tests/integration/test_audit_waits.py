@@ -17,7 +17,7 @@ from support.processes.ingress import until
 
 from consumers.counters.counts import connect
 from consumers.stats.api import application
-from consumers.stats.figures import Figures
+from consumers.stats.stored_counts import StoredCounts
 from consumers.sync.tables import ensure_tables
 from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit
@@ -52,7 +52,7 @@ class World:
 async def stats(valkey_url: str) -> AsyncIterator[int]:
     """The port of a statistics API."""
     valkey = connect(Secret(valkey_url))
-    runner = web.AppRunner(application(Figures(valkey)))
+    runner = web.AppRunner(application(StoredCounts(valkey)))
     await runner.setup()
     port = child.free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()

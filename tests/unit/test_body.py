@@ -1,4 +1,4 @@
-"""What counts as malformed, and how routing fields become text."""
+"""Malformed bodies, and routing fields as text."""
 
 import pytest
 from support.builders import a_body
@@ -16,16 +16,16 @@ from schemas.body import SECOND_LOOK_DEPTH_MAX, Malformed, parse, text
     ],
     ids=["byte order mark", "lone surrogate", "white space", "NUL"],
 )
-def test_bodies_that_are_unusual_but_real_are_read(body: bytes) -> None:
-    """A body that some real sender writes is not malformed."""
+def test_unusual_but_real_bodies_are_parsed(body: bytes) -> None:
+    """A body that a real sender sends is not malformed."""
     assert parse(body)["CallbackCommand"] == "X"
 
 
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
+        (b"", "is not JSON"),
+        (b"{", "is not JSON"),
         (b"[]", "an array"),
         (b"null", "null"),
         (b"true", "a boolean"),
@@ -35,12 +35,12 @@ def test_bodies_that_are_unusual_but_real_are_read(body: bytes) -> None:
         (b'{"a":-Infinity}', "-Infinity"),
         (b'{"a":"\xff"}', "not UTF-8 at byte 6"),
         (b"[" * 100_000, "too deeply"),
-        (b'{"a":' + b"9" * 5000 + b"}x", "no JSON"),
+        (b'{"a":' + b"9" * 5000 + b"}x", "is not JSON"),
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_a_malformed_body_is_named_with_its_fault(body: bytes, fault: str) -> None:
-    """Whoever reads the dead letter learns what is wrong with it."""
+def test_the_error_of_a_malformed_body_says_what_is_wrong(body: bytes, fault: str) -> None:
+    """The dead letter contains this text."""
     with pytest.raises(Malformed, match=fault):
         parse(body)
 
@@ -53,8 +53,8 @@ def test_a_malformed_body_is_named_with_its_fault(body: bytes, fault: str) -> No
     ],
     ids=lambda value: value[:20],
 )
-def test_both_parsers_read_an_integer_alike(integer: str) -> None:
-    """A byte order mark decides which of them reads it; above 64 bits it is a float."""
+def test_both_parsers_return_the_same_number(integer: str) -> None:
+    """A byte order mark decides which parser is used; above 64 bits the number is a float."""
     plain, marked = (
         parse(mark + b'{"From_Account":' + integer.encode() + b"}")["From_Account"]
         for mark in (b"", b"\xef\xbb\xbf")
@@ -63,30 +63,30 @@ def test_both_parsers_read_an_integer_alike(integer: str) -> None:
 
 
 @pytest.mark.parametrize("digits", [400, 4301, 200_000])
-def test_an_integer_of_any_length_is_no_fault_of_a_body(digits: int) -> None:
-    """The interpreter's own bound of 4300 digits is not JSON's."""
+def test_a_body_may_have_an_integer_of_any_length(digits: int) -> None:
+    """JSON does not have Python's limit of 4300 digits."""
     assert parse(b'{"a":-' + b"9" * digits + b"}") == {"a": float("-inf")}
 
 
-def test_routing_fields_are_text_whatever_their_type() -> None:
-    """Accounts may come as numbers; what is neither text nor a number routes nothing."""
+def test_routing_fields_become_text() -> None:
+    """Accounts may be numbers; any other type counts as absent."""
     assert (text("a"), text(7)) == ("a", "7")
     assert not any(map(text, ("", None, True, 1.5, [], {})))
 
 
-def test_a_lone_surrogate_in_a_routing_field_is_spelled_out() -> None:
+def test_a_lone_surrogate_in_a_routing_field_is_escaped() -> None:
     """Keys and headers are always UTF-8."""
     assert text("a\ud800") == "a\\ud800"
     assert text("\N{GRINNING FACE}") == "\N{GRINNING FACE}"
 
 
-def test_the_builders_body_is_one() -> None:
-    """The body that tests use by default is well-formed."""
+def test_the_default_body_of_tests_is_well_formed() -> None:
+    """Otherwise tests would prove less than they say."""
     assert parse(a_body())["From_Account"] == "jared"
 
 
-def test_the_second_looks_bound_of_nesting_is_the_same_however_deep_the_caller_is() -> None:
-    """The ingress must not take what a consumer then refuses."""
+def test_the_bound_of_nesting_does_not_depend_on_the_depth_of_the_stack() -> None:
+    """The ingress must not accept a body that a consumer then refuses."""
 
     def nested(depth: int) -> bytes:
         return b'\xef\xbb\xbf{"a":' + b"[" * (depth - 1) + b"]" * (depth - 1) + b"}"

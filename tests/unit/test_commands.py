@@ -1,4 +1,4 @@
-"""The table of the vendor's commands, and what a callback of each one comes to."""
+"""The table of the vendor's commands, and the parties, key and id of a callback of each."""
 
 import json
 
@@ -21,19 +21,19 @@ MESSAGES = {
 
 
 def test_every_command_has_a_sample() -> None:
-    """And no sample is of a command that the table forgot."""
+    """And every sample is of a command in the table."""
     assert list(SAMPLES) == list(COMMANDS)
 
 
-def test_the_table_knows_two_identities_and_two_orders() -> None:
-    """It is text, so its words are checked here."""
+def test_the_table_has_two_identities_and_two_orders() -> None:
+    """The table is text, so this test checks its words."""
     assert {command.identity for command in COMMANDS.values()} == {"message", "event"}
     assert {command.order for command in COMMANDS.values()} == {"conversation", "account"}
     assert UNKNOWN not in [COMMANDS[name] for name in MESSAGES]
 
 
-def test_messages_are_the_commands_that_say_that_one_was_sent() -> None:
-    """Elsewhere MsgKey names the message that the event is about."""
+def test_messages_are_the_commands_that_report_a_sent_message() -> None:
+    """In other commands MsgKey names the message that the event is about."""
     assert {name for name, rule in COMMANDS.items() if rule.identity == "message"} == MESSAGES
     assert set(MESSAGE_COMMANDS) <= MESSAGES
 
@@ -59,8 +59,8 @@ def test_a_callback_that_carries_a_time_has_an_identity_of_its_own(command: str)
     )
 
 
-def test_events_of_one_conversation_share_a_key_whichever_command_tells_them() -> None:
-    """A recall follows its message, a room's message the room's creation."""
+def test_events_of_one_conversation_have_one_key_for_all_commands() -> None:
+    """So a recall comes after its message, and a room's message after the room's creation."""
     for commands in (
         ("C2C.CallbackAfterSendMsg", "C2C.CallbackAfterMsgReport", "Bot.OnC2CMessage"),
         ("Group.CallbackAfterSendMsg", "Group.CallbackAfterTopicDestroyed", "Bot.OnGroupMessage"),
@@ -83,10 +83,10 @@ def test_events_of_one_conversation_share_a_key_whichever_command_tells_them() -
         (None, ("", "", "")),
     ],
 )
-def test_a_batch_is_of_a_party_that_all_of_its_events_have(
+def test_several_events_have_a_party_if_all_of_them_name_it(
     events: object, who: tuple[str, str, str]
 ) -> None:
-    """Else it belongs to no conversation, and its events need no order."""
+    """Otherwise they do not belong to one conversation, and need no order."""
     found = parties({"Events": events})
     assert (found.sender, found.recipient, found.group) == who
 
@@ -105,7 +105,7 @@ def test_a_batch_is_of_a_party_that_all_of_its_events_have(
     ],
     ids=str,
 )
-def test_a_party_of_an_unusual_type_is_none(document: dict[str, object]) -> None:
-    """Nothing is malformed for it."""
+def test_a_party_of_an_unusual_type_counts_as_absent(document: dict[str, object]) -> None:
+    """The callback is not malformed."""
     found = parties(document)
     assert (found.sender, found.recipient, found.group, found.channel) == ("", "", "", "")

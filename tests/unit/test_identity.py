@@ -31,13 +31,13 @@ def record_of(url: dict[str, str], document: dict[str, Any]) -> OutgoingRecord:
 
 
 def id_of(body: bytes, **url: str) -> str | None:
-    """Return the `ce_id` that a request has by itself; None: its place decides."""
+    """Return the `ce_id` of a request; None if it depends on the place of storage."""
     return headers_of(callback_record(a_callback(body, **url))).get(ID)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_cases_from_the_field_have_their_number_of_ids(case: dict[str, Any]) -> None:
-    """Different events never share an id, and a repeated request has the id of the first."""
+def test_real_cases_have_the_expected_number_of_ids(case: dict[str, Any]) -> None:
+    """Different events never have one id, and a repeated request has the id of the first."""
     records = [record_of(request["url"], request["body"]) for request in case["requests"]]
     ids = {
         dict(numbered(record.headers, "origin", sequence))[ID]
@@ -61,7 +61,7 @@ def test_the_id_of_a_message_is_the_documented_digest() -> None:
 
 
 def test_the_id_of_an_event_is_the_documented_digest() -> None:
-    """The whole request counts."""
+    """The digest covers the whole request."""
     command, body = "X.Y", b'{"EventTime":1}'
     head = f"event {len(APP)} {len(command)} 8 3 {APP}{command}10.1.2.3iOS"
     digest = hashlib.sha256(head.encode() + body).hexdigest()[:32]
@@ -78,14 +78,14 @@ def test_the_id_of_an_event_is_the_documented_digest() -> None:
     ids=["later", "as text", "in another order"],
 )
 def test_a_message_that_is_reported_again_has_the_same_id_and_key(again: bytes) -> None:
-    """When and where the callback was made is no part of the message."""
+    """The time and place of the callback are not part of the message."""
     first = callback_record(a_callback(a_body(EventTime=EVENT_TIME, UnreadMsgNum=7)))
     second = callback_record(a_callback(again, client_ip="10.9.9.9", opt_platform="Web"))
     assert (headers_of(first)[ID], first.key) == (headers_of(second)[ID], second.key)
 
 
 def test_records_with_one_id_have_one_content_digest() -> None:
-    """The audit tells repeats from different callbacks under one id by it."""
+    """By this digest, the audit distinguishes repeats from different callbacks with one id."""
     command = "C2C.CallbackAfterSendMsg"
     first, repeat, other = (
         content_digest(Request(APP, command, "10.1.2.3", "iOS", body))
@@ -99,8 +99,8 @@ def test_records_with_one_id_have_one_content_digest() -> None:
     assert first == repeat != other
 
 
-def test_messages_with_numbers_that_no_double_holds_are_different() -> None:
-    """The parser takes all of them for infinite, which JSON cannot say."""
+def test_messages_with_different_infinite_numbers_are_different() -> None:
+    """The parser reads all of them as infinity, which JSON cannot express."""
     numbers = ("null", "1e400", "2e400", "-1e400", "9" * 400, "9" * 5000, "8" * 5000)
     bodies = [a_body().replace(b"{", b'{"N":%s,' % number.encode(), 1) for number in numbers]
     assert len({id_of(body) for body in bodies}) == len(numbers)
@@ -109,7 +109,7 @@ def test_messages_with_numbers_that_no_double_holds_are_different() -> None:
 
 
 def test_any_bytes_have_a_content_digest() -> None:
-    """Also those that no ingress would write."""
+    """Also bytes that no ingress would write."""
     digests = {
         content_digest(Request(APP, "C2C.CallbackAfterSendMsg", "", "", body))
         for body in (b"", b"{", b"[]", b"\xff", b'{"MsgKey":"a"}', b'{"MsgKey":"\\ud800"}')
@@ -135,12 +135,12 @@ def test_any_bytes_have_a_content_digest() -> None:
     ],
 )
 def test_one_conversation_has_one_key(body: bytes, key: str | None) -> None:
-    """Both directions of a conversation land in one partition, in order."""
+    """Both directions of a conversation are in one partition, in order."""
     assert callback_record(a_callback(body)).key == (None if key is None else key.encode())
 
 
 def test_keys_of_different_conversations_differ() -> None:
-    """Whatever characters accounts hold, and whatever kind of party a name belongs to."""
+    """For any characters in accounts, and any kind of party."""
     bodies = (
         {"From_Account": "a/b", "To_Account": "c"},
         {"From_Account": "a", "To_Account": "b/c"},
@@ -185,7 +185,7 @@ UNNAMED = {"MsgKey": None, "MsgSeq": 901, "MsgRandom": 77, "MsgTime": 1764688415
 def test_only_a_named_message_may_be_reported_at_another_time(
     fields: dict[str, Any], *, named: bool
 ) -> None:
-    """Two messages without a name are two, although they say the same."""
+    """Two messages without a name are different, even with equal content."""
     ids = {id_of(a_body(**fields, EventTime=at)) for at in (EVENT_TIME, EVENT_TIME + 1)}
     assert len(ids) == (1 if named else 2)
     devices = {id_of(a_body(**fields, EventTime=1), opt_platform=on) for on in ("iOS", "Web")}
@@ -220,7 +220,7 @@ def test_only_a_named_message_may_be_reported_at_another_time(
 def test_a_repeat_has_the_id_of_the_first_if_it_carries_a_time(
     document: dict[str, Any], *, carried: bool
 ) -> None:
-    """Without a time nobody can tell a repeat from another event that says the same."""
+    """Without a time, a repeat cannot be distinguished from another event with equal content."""
     assert bool(id_of(json.dumps(document).encode(), command="New.Command")) is carried
 
 
@@ -233,14 +233,14 @@ def test_a_repeat_has_the_id_of_the_first_if_it_carries_a_time(
         ("Live.CallbackAfterEndBattle", "EndTime"),
     ],
 )
-def test_some_commands_have_another_time(command: str, field: str) -> None:
-    """It dates the event itself, and the table of commands names it."""
+def test_some_commands_have_a_time_field_of_their_own(command: str, field: str) -> None:
+    """It dates the event itself; the table of commands names it."""
     assert id_of(json.dumps({field: 1764688415}).encode(), command=command)
     assert not id_of(json.dumps({"TaskTime": 1764688415}).encode(), command=command)
 
 
-def test_of_doubled_keys_the_last_counts() -> None:
-    """As in every reader of JSON that we have, so nobody sees the others."""
+def test_the_last_of_doubled_keys_counts() -> None:
+    """As in all our JSON readers, so no reader uses the other values."""
     template = (
         b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","MsgKey":"a","To_Account":"%b",'
         b'"To_Account":"%b","From_Account":"ann"}'
@@ -267,8 +267,8 @@ def test_of_doubled_keys_the_last_counts() -> None:
     ],
     ids=lambda number: number[:26],
 )
-def test_numbers_that_no_double_holds_tell_messages_apart(one: str, other: str) -> None:
-    """What a reader takes for one number may be two; a byte order mark changes nothing."""
+def test_messages_that_differ_in_a_long_number_are_different(one: str, other: str) -> None:
+    """Two such numbers may be parsed as the same double; a byte order mark changes nothing."""
     for mark in (b"", b"\xef\xbb\xbf"):
         bodies = [
             mark + a_body().replace(b"{", b'{"x":%b,' % number.encode(), 1)
@@ -279,8 +279,8 @@ def test_numbers_that_no_double_holds_tell_messages_apart(one: str, other: str) 
 
 
 @pytest.mark.parametrize("number", ["29.340656774469956", "1.10", "1e3", "-0.0", "5e-324", "1e22"])
-def test_a_message_with_a_number_that_a_double_holds_may_be_reported_later(number: str) -> None:
-    """Places have such numbers; the text that follows looks like one, but is none."""
+def test_a_message_with_an_exact_double_may_be_reported_later(number: str) -> None:
+    """Coordinates are such numbers; the text after it looks like a number, but is not."""
     bodies = [
         a_body(CloudCustomData=":1e400", EventTime=at).replace(
             b"{", b'{"x":%b,' % number.encode(), 1
@@ -296,7 +296,7 @@ def test_a_message_with_a_number_that_a_double_holds_may_be_reported_later(numbe
 def test_a_message_that_cannot_be_written_again_is_identified_by_the_whole_request(
     text: str,
 ) -> None:
-    """A repeat has the id of the first, and nothing else has."""
+    """A repeat has the id of the first; no other request has it."""
     head = '{"CallbackCommand":"C2C.CallbackAfterSendMsg","MsgKey":"a","CloudCustomData":'
     bodies = [f'{head}{text},"UnreadMsgNum":{unread}}}'.encode() for unread in (1, 1, 2)]
     ids = [id_of(body) for body in bodies]
@@ -314,7 +314,7 @@ def test_a_message_that_cannot_be_written_again_is_identified_by_the_whole_reque
 def test_neighbouring_texts_do_not_run_together(
     one: tuple[str, str], other: tuple[str, str]
 ) -> None:
-    """Neither parameters of the URL nor the command and the app."""
+    """Neither the parameters of the URL nor command and app."""
     for first, second in (("client_ip", "opt_platform"), ("sdkappid", "command")):
         ids = {
             id_of(b'{"EventTime":1}', **({"command": "X"} | {first: texts[0], second: texts[1]}))

@@ -47,22 +47,22 @@ def test_no_package_sees_more_than_it_may() -> None:
             assert imported(path) <= allowed, path
 
 
-def test_examples_see_of_the_consumers_the_runtime_alone() -> None:
-    """By the names that it exports, or its contract."""
+def test_examples_import_only_the_runtime_of_the_consumers() -> None:
+    """Its exported names, or its contract."""
     for path in (ROOT / "examples").rglob("*.py"):
         seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
         assert seen <= {"consumers.runtime", "consumers.runtime.contract"}, path
 
 
-def test_the_runtime_sees_no_consumer() -> None:
-    """A project of its own may have it without the others' libraries."""
+def test_the_runtime_imports_no_consumer() -> None:
+    """A project of another team can use it without the libraries of our consumers."""
     for path in (ROOT / "consumers" / "runtime").glob("*.py"):
         seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
         assert all(name.startswith("consumers.runtime") for name in seen), path
 
 
-def test_black_box_tests_see_no_product_package() -> None:
-    """They drive processes and read what a stranger can read."""
+def test_black_box_tests_import_no_product_package() -> None:
+    """They control processes and read only what any user can read."""
     for folder in ("e2e", "docker"):
         for path in (ROOT / "tests" / folder).rglob("*.py"):
             assert imported(path) == set(), path

@@ -16,8 +16,8 @@ def test_every_sample_has_a_payload() -> None:
     assert kinds == {Message, GroupMessage, StateChange}
 
 
-def test_the_first_versions_four_fields_are_enough() -> None:
-    """All other fields are optional, and unknown ones pass."""
+def test_the_four_fields_of_the_first_version_are_enough() -> None:
+    """All other fields are optional, and unknown ones are accepted."""
     body = b'{"CallbackCommand":"c","From_Account":"a","To_Account":"b","MsgBody":[],"New":{}}'
     message = msgspec.json.decode(body, type=Message)
     assert (message.sender, message.recipient, message.key) == ("a", "b", None)
@@ -27,7 +27,7 @@ def test_the_first_versions_four_fields_are_enough() -> None:
     ("number", "fits"), [(0, True), (2**32 - 1, True), (2**32, False), (-1, False)]
 )
 def test_message_numbers_are_unsigned_32_bit(number: int, fits: bool) -> None:  # noqa: FBT001 - a parameter
-    """Above 2^31 is usual, above 2^32 is not a message number."""
+    """Numbers above 2^31 are usual; numbers of 2^32 or more are refused."""
     document = {"CallbackCommand": "c", "From_Account": "a", "To_Account": "b", "MsgBody": []}
     body = msgspec.json.encode(document | {"MsgSeq": number})
     if fits:
@@ -39,7 +39,7 @@ def test_message_numbers_are_unsigned_32_bit(number: int, fits: bool) -> None:  
 
 @pytest.mark.parametrize("event_time", [1670574414123, "1670574414123"])
 def test_event_time_is_a_number_or_a_string(event_time: int | str) -> None:
-    """Senders do both."""
+    """Senders use both."""
     body = msgspec.json.encode(
         {
             "CallbackCommand": "c",

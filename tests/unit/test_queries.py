@@ -1,4 +1,4 @@
-"""The questions that docs/contract.md asks of the archive get the answers that Python computes."""
+"""The queries of the archive in docs/contract.md return the results that Python computes."""
 
 import json
 import random
@@ -61,7 +61,7 @@ def bodies(dice: random.Random) -> list[bytes]:
 
 @pytest.fixture
 async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
-    """Write an archive and its copy where the docs have them; return what they hold."""
+    """Write an archive and its copy to the paths in the docs; return their content."""
     monkeypatch.chdir(tmp_path)
     written, dice = WrittenArchive(tmp_path / "archive"), random.Random(7)  # noqa: S311
     messages: defaultdict[date, set[bytes]] = defaultdict(set)
@@ -92,7 +92,7 @@ async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
 
 
 def test_messages_and_people_of_each_day(days: list[Day]) -> None:
-    """From the archive itself and from its copy."""
+    """From the archive and from its copy."""
     assert len(days) > 1
     database = duckdb.connect()
     database.execute(the_block("create view archived", "sql"))
@@ -104,7 +104,7 @@ def test_messages_and_people_of_each_day(days: list[Day]) -> None:
 
 @pytest.mark.usefixtures("days")
 def test_the_shell_counts_commands() -> None:
-    """With zstdcat and jq where they are, and their like in Python where they are not."""
+    """With zstdcat and jq, or with substitutes in Python if they are not installed."""
     expected = Counter[str]()
     for path in Path("archive").rglob("*.jsonl.zst"):
         reader = zstandard.ZstdDecompressor().stream_reader(

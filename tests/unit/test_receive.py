@@ -123,7 +123,7 @@ async def test_a_malformed_body_is_refused_and_stored(client: Sender) -> None:
     """The dead-letter topic gets its bytes, the sender gets the reason."""
     status, answer, _ = await client.post(b"{not json")
     assert (status, answer["ActionStatus"]) == (400, "FAIL")
-    assert "no JSON" in str(answer["ErrorInfo"])
+    assert "not JSON" in str(answer["ErrorInfo"])
     (row,) = client.stored()
     assert (row.record.topic, row.record.value) == (DEAD_LETTERS.name, b"{not json")
 

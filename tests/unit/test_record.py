@@ -1,4 +1,4 @@
-"""The record that other teams subscribe to."""
+"""The record of a callback, which other teams read from Kafka."""
 
 import pytest
 from support.builders import APP, SAMPLES, a_body, a_callback, headers_of
@@ -16,7 +16,7 @@ def test_the_value_is_the_body_byte_for_byte() -> None:
 
 
 def test_headers_are_cloudevents_in_binary_mode() -> None:
-    """All that is not in the body is in the headers."""
+    """The headers hold everything that is not in the body."""
     record = callback_record(a_callback())
     assert record.topic == CALLBACKS.name
     assert headers_of(record) == {
@@ -32,8 +32,8 @@ def test_headers_are_cloudevents_in_binary_mode() -> None:
     }
 
 
-def test_a_callback_without_identity_is_known_by_its_place() -> None:
-    """Two of them never share an id, even with the same body."""
+def test_the_id_of_a_callback_without_identity_is_its_place() -> None:
+    """Two such callbacks never have the same id, even with the same body."""
     record = callback_record(a_callback(b'{"CallbackCommand":"Sns.CallbackFriendAdd"}'))
     assert "ce_id" not in headers_of(record)
     first, second = (dict(numbered(record.headers, "origin", n))["ce_id"] for n in (1, 2))
@@ -52,7 +52,7 @@ def test_a_number_completes_the_headers() -> None:
     [
         ("", b"{}", "missing"),
         ("A", b'{"CallbackCommand":"B"}', "'A' in the URL, 'B' in the body"),
-        ("A", b'{"CallbackCommand":7}', "no string"),
+        ("A", b'{"CallbackCommand":7}', "not a string"),
         ("", b'{"CallbackCommand":""}', "empty"),
     ],
 )
@@ -64,25 +64,25 @@ def test_a_command_that_is_missing_or_contradicts_is_malformed(
         callback_record(a_callback(body, command=in_url))
 
 
-def test_a_command_in_the_url_alone_is_enough() -> None:
-    """The body repeats it, but need not."""
+def test_a_command_in_the_url_is_enough() -> None:
+    """The body may omit it."""
     assert headers_of(callback_record(a_callback(b"{}", command="X")))["ce_type"] == "X"
 
 
 def test_a_malformed_callback_keeps_its_bytes_and_its_reason() -> None:
-    """Nothing authentic is lost, and the dead letter says what is wrong."""
-    record = malformed_record(a_callback(b"{", command="X"), Malformed("no JSON"))
+    """No authentic callback is lost, and the dead letter has the reason."""
+    record = malformed_record(a_callback(b"{", command="X"), Malformed("not JSON"))
     headers = headers_of(record)
     assert (record.topic, record.value) == (DEAD_LETTERS.name, b"{")
     assert headers["ce_type"] == "X"
     assert headers["__connect.errors.topic"] == CALLBACKS.name
     assert headers["__connect.errors.exception.class.name"] == "Malformed"
-    assert headers["__connect.errors.exception.message"] == "no JSON"
+    assert headers["__connect.errors.exception.message"] == "not JSON"
     assert "hookline.errors.group" not in headers
 
 
-def test_what_is_copied_beside_the_body_is_bounded() -> None:
-    """Accounts may be as long as the body; the record must still fit the broker's limit."""
+def test_key_and_headers_are_bounded() -> None:
+    """Accounts may be as long as the body; the record must still fit into the broker's limit."""
     accounts = {"From_Account": "a" * 500_000, "To_Account": "b" * 500_000}
     record = callback_record(a_callback(a_body(**accounts)))
     assert record.key is not None

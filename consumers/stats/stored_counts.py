@@ -1,4 +1,4 @@
-"""Read the counts. Every number is Valkey's own; apps are added up here."""
+"""Read the counts in Valkey. Only the sums over several apps are computed here."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from consumers.counters import layout
 from consumers.counters.counts import answering
 from schemas.message import KINDS
 
-# Valkey's HyperLogLog: the standard error of a count.
+# The standard error of a count by Valkey's HyperLogLog.
 SKETCH_ERROR = 0.0081
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 @dataclass(slots=True, kw_only=True)
 class Totals:
-    """One app's counts since counting began. `people_error` is 0.0 where people are exact."""
+    """All counts of one app. `people_error` is 0.0 if the number of people is exact."""
 
     messages: int = 0
     group_messages: int = 0
@@ -34,7 +34,7 @@ class Totals:
     by_command: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: "Totals") -> None:
-        """Add another app's. People are people of one app, so they add up too."""
+        """Add the counts of another app. No person belongs to two apps, so people add up, too."""
         for kind in KINDS:
             setattr(self, kind, getattr(self, kind) + getattr(other, kind))
         self.people += other.people
@@ -46,7 +46,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minute:
-    """What was received in one minute (UTC)."""
+    """The counts of the callbacks received in one minute (UTC)."""
 
     minute: datetime
     messages: int
@@ -61,7 +61,7 @@ class Minute:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
     """
-    How many sequences of an origin were counted in a partition: proof for the audit.
+    The number of sequences of an origin that were counted in a partition: proof for the audit.
 
     `sequence_sum` is their sum modulo 2^52.
     """
@@ -70,18 +70,18 @@ class Applied:
     sequence_sum: int
 
 
-class Figures:
+class StoredCounts:
     """
     The counts in one Valkey.
 
-    Every method raises Unavailable where Valkey does not answer.
+    Every method raises Unavailable if Valkey does not answer.
     """
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
 
     async def apps(self) -> list[str]:
-        """Return every app that sent something."""
+        """Return the SdkAppid of every app with counts."""
         async with answering():
             found: set[bytes] = await self._valkey.smembers(layout.APPS)  # type: ignore[misc]  # typed for both of its clients
         return sorted(app.decode() for app in found)
@@ -108,7 +108,7 @@ class Figures:
         )
 
     async def applied(self) -> dict[str, dict[str, Applied]]:
-        """Return what was counted of every origin, partition by partition (`TOPIC/NUMBER`)."""
+        """Return the counted sequences of every origin, by partition (`TOPIC/NUMBER`)."""
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
             pipeline.hgetall(layout.APPLIED)
             pipeline.hgetall(layout.SEQUENCE_SUMS)
@@ -120,7 +120,7 @@ class Figures:
         return origins
 
     async def minutes(self, apps: Iterable[str], begin: datetime, end: datetime) -> list[Minute]:
-        """Return every minute from `begin` (a whole minute) until before `end`, empty ones too."""
+        """Return every minute from `begin` (a whole minute) until before `end`, also empty ones."""
         hours = [
             begin.replace(minute=0) + at * HOUR
             for at in range(-(-(end - begin.replace(minute=0)) // HOUR))
