@@ -67,7 +67,7 @@ async def run_traffic(
     )
     with ledger_path.open("wb") as file:
         traffic = await simulate(plan, file, on_answer)
-    log(f"{traffic.took_s:4.1f} s  all callbacks are sent and answered")
+    log(f"{traffic.took_s:4.1f} s  the last callback is answered or given up")
     await killing
     log("all parts are up; auditing Kafka, the archive, PostgreSQL and the counts")
     return DemoResult(traffic, await _audit(stack, ledger_path))
