@@ -40,6 +40,7 @@ from ops.terminal import (
 @click.option(
     "--stats",
     "stats_url",
+    metavar="URL",
     envvar="OPS_STATS",
     show_envvar=True,
     help="Address of the statistics API, http://…. Without it, the counts are not audited.",
@@ -47,6 +48,7 @@ from ops.terminal import (
 @click.option(
     "--ingress",
     "admin_urls",
+    metavar="URL",
     multiple=True,
     envvar="OPS_INGRESS",
     show_envvar=True,
@@ -97,18 +99,13 @@ def audit_command(
     2 if a source could not be read; 70 if the program failed, which is a bug.
     """
     bounded("--wait", wait_s, 0, 24 * 3600)
-    source = click.get_current_context().get_parameter_source("admin_urls")
-    if directory is not None and source is ParameterSource.ENVIRONMENT:
-        admin_urls = ()  # --spool says that no ingress runs, which is more than a default
-    if not admin_urls and directory is None:
-        raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
     sources = Sources(
         bootstrap_servers=kafka,
         archive=archive_url,
         postgres=postgres,
         stats=_base_url("--stats", stats_url, "/v1/totals") if stats_url else None,
     )
-    urls = [_base_url("--ingress", url, "/status") for url in admin_urls]
+    urls = _ingress_urls(admin_urls, directory)
     report = run(_audit(sources, urls, directory, ledger_path, wait_s))
     with reader_may_leave():
         if as_json:
@@ -116,6 +113,15 @@ def audit_command(
         else:
             Console().print(output.report(report))
     sys.exit(report.exit_code)
+
+
+def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[str]:
+    source = click.get_current_context().get_parameter_source("admin_urls")
+    if directory is not None and source is ParameterSource.ENVIRONMENT:
+        return []  # --spool says that no ingress runs, whatever the environment names
+    if not admin_urls and directory is None:
+        raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
+    return [_base_url("--ingress", url, "/status") for url in admin_urls]
 
 
 def _base_url(option: str, url: str, path: str) -> str:

@@ -3,8 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from ops.audit import report
-from ops.audit.report import LedgerReport
+from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES, LedgerReport
 from ops.simulate.ledger import Entry, Outcome
 
 
@@ -28,7 +27,7 @@ class LedgerCheck:
                 self._ok.add((entry.id, entry.sha256))
             elif entry.outcome == "unanswered":
                 self._unanswered.add((entry.id, entry.sha256))
-        sinks = (report.KAFKA, report.ARCHIVE, *((report.POSTGRES,) if synced else ()))
+        sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if synced else ()))
         self._found: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
         # By sink and id, the bodies in the sink that the ledger does not have.
         self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
@@ -48,7 +47,7 @@ class LedgerCheck:
         sent = self._sent[ce_id]
         if sha256 not in sent:
             self._others[sink].setdefault(ce_id, set()).add(sha256)
-        elif sink == report.POSTGRES:
+        elif sink == POSTGRES:
             self._found[sink].update((ce_id, each) for each in sent)
         else:
             self._found[sink].add((ce_id, sha256))
@@ -61,7 +60,7 @@ class LedgerCheck:
         """
         stored = {
             (ce_id, each)
-            for sink in (report.KAFKA, report.ARCHIVE)
+            for sink in (KAFKA, ARCHIVE)
             for ce_id, bodies in self._others[sink].items()
             for each in bodies
         }
@@ -71,7 +70,7 @@ class LedgerCheck:
                 for ce_id, bodies in others.items()
                 if not (
                     {(ce_id, each) for each in bodies} <= stored
-                    if sink == report.POSTGRES
+                    if sink == POSTGRES
                     else self._has_all_sent_bodies(ce_id, self._found[sink])
                 )
             }
@@ -89,13 +88,13 @@ class LedgerCheck:
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
         # A callback with other bytes is not missing: that it is altered is a separate fault.
-        present = by_sink | {report.POSTGRES: set(self._others.get(report.POSTGRES, ()))}
+        present = by_sink | {POSTGRES: set(self._others.get(POSTGRES, ()))}
         found = {
             sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}
             for sink, keys in self._found.items()
         }
         # The archive is the evidence for callbacks that retention has deleted from Kafka.
-        found[report.KAFKA] |= found[report.ARCHIVE]
+        found[KAFKA] |= found[ARCHIVE]
         missing = {sink: self._ok - there for sink, there in found.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(
@@ -103,8 +102,8 @@ class LedgerCheck:
             ok=self._outcomes.count("ok"),
             refused=self._outcomes.count("refused"),
             unanswered=self._outcomes.count("unanswered"),
-            unanswered_but_stored=len((self._unanswered - self._ok) & found[report.KAFKA]),
+            unanswered_but_stored=len((self._unanswered - self._ok) & found[KAFKA]),
             missing={sink: len(lacking) for sink, lacking in missing.items()},
             changed=len(changed),
-            listed=sorted(faulty)[: report.LISTED_MAX],
+            listed=sorted(faulty)[:LISTED_MAX],
         )

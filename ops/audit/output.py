@@ -39,7 +39,7 @@ def _table(audited: Report) -> RenderableType:
     # An audit of all sinks fits into 80 columns.
     table = new_table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
-    places = [place for place in TITLES if audited.held(place) is not None]
+    places = [place for place in TITLES if audited.sequences_in(place) is not None]
     for head in ("stored", *(TITLES[place] for place in places), "missing", "doubled"):
         table.add_column(head, justify="right")
     for origin in audited.origins:
@@ -116,7 +116,7 @@ def verdict(audited: Report) -> RenderableType:
     places = ", ".join(
         title
         for place, title in TITLES.items()
-        if place != DEAD_LETTERS and audited.held(place) is not None
+        if place != DEAD_LETTERS and audited.sequences_in(place) is not None
     )
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
     rest = f"; not audited, so not proven: {left_out}" if left_out else ""

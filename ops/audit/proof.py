@@ -5,17 +5,19 @@ N is the origin's end: the number of callbacks that its spool stored. Sequences 
 `hookline archive expire` have deleted everywhere are `expired`; nothing is claimed of them. The
 rest is decided by sets, for each sink:
 
-    required  = 1..N - expired - dead letters of the ingress
-    missing   = required - in the sink - dead letters of the sink's consumer    (lost to the sink)
+    required  = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
+    missing   = required - in the sink - dead letters of the sink's consumer
     doubled   = in the sink more than once
     set aside = dead letters of the sink's consumer - in the sink
 
-A sink is proven if these three are empty and N is known. If N is not known, `required` has only
-what is in Kafka or archived: faults are found, but nothing is proven.
+The sink is proven if these three are empty and N is known. "Missing" callbacks are lost to the
+sink. If N is not known, `required` has only the callbacks that are in Kafka or archived: faults are
+found, but nothing is proven.
 
-Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; where
-retention has deleted the topic's first offsets, in the archive. Counts have no sequences, only
-their number and sum by partition: these must be those of the partition's first sequences.
+Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; below
+the topic's first offset, which retention has raised, the archive is the evidence instead. Counts
+have no sequences, only their number and sum by partition: they must be the number and the sum of
+the partition's first sequences.
 """
 
 from array import array

@@ -178,7 +178,7 @@ class Report:
             unproven=bool(self.unproven),
         )
 
-    def held(self, sink: str) -> int | None:
+    def sequences_in(self, sink: str) -> int | None:
         """Return how many sequences a sink has, None if it was not audited."""
         return _sum(origin.sinks[sink].sequences for origin in self.origins if sink in origin.sinks)
 

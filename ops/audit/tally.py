@@ -1,8 +1,9 @@
 """
-Collect what every source says about every callback, and report. Pure: it reads nothing itself.
+Collect every callback that a source has, and report. Pure: it reads nothing itself.
 
-The proof is made in three parts: by sequence (proof.py), by content (contents.py and rows.py), and
-by the sender's own ledger (ledger_check.py).
+There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
+callbacks with each other (contents.py, rows.py), the sender's ledger with the sinks
+(ledger_check.py), and the statistics with the records (message_counts.py).
 """
 
 from array import array
@@ -10,24 +11,34 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from consumers.archive.segment import Line
-from ops.audit import report
 from ops.audit.contents import Contents, Differences, Place
 from ops.audit.ends import Ends
 from ops.audit.ledger_check import LedgerCheck
 from ops.audit.message_counts import MessageCounts, Statistics
 from ops.audit.origins import Origins
 from ops.audit.proof import OriginProof
-from ops.audit.report import OriginReport, Report, SinkReport
+from ops.audit.report import (
+    ARCHIVE,
+    COUNTS,
+    DEAD_LETTERS,
+    KAFKA,
+    LISTED_MAX,
+    POSTGRES,
+    OriginReport,
+    Report,
+    SinkReport,
+)
 from ops.audit.rows import Rows
 from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
 from schemas.event import Event, NotACallback, event
 from schemas.identity import Request, content_digest
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from schemas.topics import CALLBACKS as MAIN_TOPIC
+from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 
 # The sink of each consumer whose dead letters replace a sink's copy, by the consumer's group.
-SINK_OF_GROUP = {"archive": report.ARCHIVE, "sync": report.POSTGRES, "counters": report.COUNTS}
+SINK_OF_GROUP = {"archive": ARCHIVE, "sync": POSTGRES, "counters": COUNTS}
 
 
 class Tally:
@@ -41,7 +52,7 @@ class Tally:
         self.records = 0
         self.lines = 0
         self.origins = Origins(ends)
-        self._differences = Differences(listed_max=report.LISTED_MAX)
+        self._differences = Differences(listed_max=LISTED_MAX)
         self._contents = Contents(self._differences.add)
         self._rows = Rows(self._contents)
         self._ledger = LedgerCheck(ledger, synced=synced)
@@ -67,7 +78,7 @@ class Tally:
             for origin in self.origins.names()
         }
         expired = sum(len(proof.expired) for proof in proofs.values())
-        audited = {report.POSTGRES: self._synced, report.COUNTS: self._counted}
+        audited = {POSTGRES: self._synced, COUNTS: self._counted}
         return Report(
             origins=[self._origin(origin, proof) for origin, proof in proofs.items()],
             ledger=self._ledger.report(),
@@ -77,7 +88,7 @@ class Tally:
             repeats=self._repeats,
             strangers=self._strangers,
             different=self._differences.count + self._rows.different,
-            different_listed=[*self._differences.listed, *self._rows.listed()][: report.LISTED_MAX],
+            different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts(),
             damaged=self.origins.damaged,
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
@@ -86,14 +97,14 @@ class Tally:
     def _origin(self, origin: str, proof: OriginProof) -> OriginReport:
         evidence = self.origins.evidence(origin)
         sinks = {
-            report.KAFKA: proof.kafka(),
-            report.DEAD_LETTERS: SinkReport(sequences=len(evidence.dead_letters.seen)),
-            report.ARCHIVE: proof.sink(report.ARCHIVE, evidence.archive),
+            KAFKA: proof.kafka(),
+            DEAD_LETTERS: SinkReport(sequences=len(evidence.dead_letters.seen)),
+            ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
         }
         if self._synced:
-            sinks[report.POSTGRES] = proof.sink(report.POSTGRES, evidence.postgres)
+            sinks[POSTGRES] = proof.sink(POSTGRES, evidence.postgres)
         if self._counted:
-            sinks[report.COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
+            sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
         return OriginReport(
             origin=origin,
             accepted=self.origins.accepted(origin),
@@ -122,8 +133,8 @@ class Tally:
         evidence.topic.add(seen.sequence)
         if self._counted:
             evidence.order_in_topic.setdefault(partition, array("Q")).append(seen.sequence)
-        self._see_content(seen, CALLBACKS.name, partition, offset)
-        self._ledger.match(seen.id, seen.body, report.KAFKA)
+        self._see_content(seen, MAIN_TOPIC.name, partition, offset)
+        self._ledger.match(seen.id, seen.body, KAFKA)
         self._count(seen)
 
     def see_dead_letter(
@@ -141,7 +152,7 @@ class Tally:
             self._strangers += 1
             return
         evidence = self.origins.evidence(seen.origin)
-        self._see_content(seen, DEAD_LETTERS.name, partition, offset)
+        self._see_content(seen, DEAD_LETTER_TOPIC.name, partition, offset)
         if group is not None:
             if sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
                 self._set_aside(seen, sink)
@@ -149,8 +160,8 @@ class Tally:
         evidence.dead_letters.add(seen.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
-            self._set_aside(seen, report.KAFKA)
-            for sink in (report.ARCHIVE, report.POSTGRES):
+            self._set_aside(seen, KAFKA)
+            for sink in (ARCHIVE, POSTGRES):
                 self._ledger.match(seen.id, seen.body, sink)
 
     def _set_aside(self, seen: Event, sink: str) -> None:
@@ -173,7 +184,7 @@ class Tally:
             order = evidence.order_before_topic.setdefault(line.partition, array("Q"))
             order.append(seen.sequence)
         self._see_content(seen, line.topic, line.partition, line.offset)
-        self._ledger.match(seen.id, seen.body, report.ARCHIVE)
+        self._ledger.match(seen.id, seen.body, ARCHIVE)
         self._count(seen)
 
     def see_expired(self, partition: int, origins: Mapping[str, tuple[int, int]]) -> None:
@@ -198,7 +209,7 @@ class Tally:
 
     def see_row(self, identity: str, sha256: str) -> None:
         """Note that the database has a body of the ledger, with this digest."""
-        self._ledger.compare(identity, sha256, report.POSTGRES)
+        self._ledger.compare(identity, sha256, POSTGRES)
 
     def see_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""

@@ -51,9 +51,9 @@ def demo_table(result: DemoResult) -> RenderableType:
         "sent": str(traffic.sent),
         "answered OK": f"{traffic.answers['ok']} ({percent:g} %)",
         **{
-            title: str(report.held(place))
+            title: str(report.sequences_in(place))
             for place, title in TITLES.items()
-            if place != DEAD_LETTERS and report.held(place) is not None
+            if place != DEAD_LETTERS and report.sequences_in(place) is not None
         },
         "missing": fault_count(report.missing),
         "doubled": fault_count(report.doubled),
