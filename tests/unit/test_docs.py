@@ -137,6 +137,19 @@ def test_every_product_file_is_on_the_map() -> None:
             assert mapped or path.name == "__init__.py", name
 
 
+def test_the_list_of_decisions_has_every_record_with_its_title() -> None:
+    """In order, and no other."""
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^\| \[(\d{4})\]\((.*)\) \| (.*) \|$", (folder / "README.md").read_text(), re.MULTILINE
+    )
+    records = [
+        (file.name[:4], file.name, file.read_text().splitlines()[0].removeprefix("# ")[6:])
+        for file in sorted(folder.glob("0*.md"))
+    ]
+    assert listed == records
+
+
 def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
     """docs/consumers.md shows the example and its test exactly as other tests run them."""
     consumer = (EXAMPLE / "subscriber.py").read_text()
