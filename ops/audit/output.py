@@ -36,12 +36,14 @@ def report(audited: Report) -> RenderableType:
 
 
 def _table(audited: Report) -> RenderableType:
-    # An audit of all sinks fits into 80 columns.
+    # An audit of all sinks fits into 80 columns; larger numbers continue on the next line.
     table = new_table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
     places = [place for place in TITLES if audited.sequences_in(place) is not None]
     for head in ("stored", *(TITLES[place] for place in places), "missing", "doubled"):
-        table.add_column(head, justify="right")
+        words = head.split()
+        width = max(map(len, words))
+        table.add_column("\n".join(words), justify="right", min_width=width, overflow="fold")
     for origin in audited.origins:
         table.add_row(
             origin.origin,

@@ -34,7 +34,7 @@ from schemas.topics import CALLBACKS
 
 @dataclass
 class World:
-    """An empty pipeline, each part behind a network that can be spoilt."""
+    """An empty pipeline. Each part is reached through a network that the test can break."""
 
     sources: Sources
     networks: dict[str, TcpProxy]

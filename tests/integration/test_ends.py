@@ -42,7 +42,7 @@ class Replica:
         elif self.state == DEAD:
             await self._ingress.start()
             self.spool = (await self._ingress.status())["spools"][0]["name"]
-            # As if it had stored something, so that nobody who saw the spool before knows its end.
+            # As if it had stored a row: whoever looked at the spool before does not know its end.
             (self._directory / f"{self.spool}{SUFFIX}").touch()
         if state == STOPPED:
             self._ingress.freeze()
@@ -50,7 +50,7 @@ class Replica:
 
     @property
     def address(self) -> str:
-        """Return the address of its admin port; nobody listens where it is unreachable."""
+        """Return the address of its admin port; if it is unreachable, a port without a listener."""
         port = self._nowhere if self.state == UNREACHABLE else self._ingress.admin_port
         return f"http://127.0.0.1:{port}"
 

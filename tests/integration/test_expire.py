@@ -1,4 +1,4 @@
-"""Expiry beside a real Kafka: the archive goes on, and verify and audit tell what is away."""
+"""Expiry with a real Kafka: the archive continues; verify and audit report what has expired."""
 
 import contextlib
 import time
@@ -27,18 +27,18 @@ LATER_MS = round(time.time() * 1000) + 24 * 3600 * 1000
 
 
 def nothing(*_: object) -> None:
-    """Take a step that nobody looks at."""
+    """Ignore the progress."""
 
 
 class Reached:
-    """Tells whether an archive has had so many records, as its summaries say."""
+    """Whether the summaries of an archive have at least `count` records."""
 
     def __init__(self, directory: Path, count: int) -> None:
         self._directory = directory
         self._count = count
 
     def __call__(self) -> bool:
-        """Count anew."""
+        """Count the records again."""
         return archived(self._directory) >= self._count
 
 
@@ -50,7 +50,7 @@ def archived(directory: Path) -> int:
 
 
 async def positions(store: Store) -> dict[Partition, Position | None]:
-    """Return where the archive stands."""
+    """Return the position of the archive."""
     handler = Archive(store)
     return {each: await handler.position(each) for each in await store.partitions()}
 
@@ -135,7 +135,7 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
     found = await audited(pipe, directory)
     assert (found.missing, found.doubled, found.expired) == (0, 0, gone)
 
-    # What is lost from the archive and was not expired is missing as ever.
+    # A segment that was lost and has not expired is missing.
     chains = [await store.names(each) for each in await store.partitions()]
     names = next(names for names in chains if len(names) > 3)
     lost = await store.summary(names[-1])

@@ -25,14 +25,14 @@ def spool_of(replica: str) -> str:
 
 
 def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> ReportedSpool:
-    """Return a replica's spool as somebody sees it."""
+    """Return a replica's spool as a process reports it."""
     name = spool_of(replica)
     spool = ReportedSpool(name=name, origin=name, last_sequence=last_sequence)
     return msgspec.structs.replace(spool, **fields)
 
 
 def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> Status:
-    """Return what a replica says: its own spool, and others."""
+    """Return the status of a replica: its own spool, and others."""
     own = a_spool(replica, last_sequence)
     return Status(
         instance=replica,
@@ -83,7 +83,7 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
         dead = {spool_of(replica) for replica in REPLICAS if states[replica] == DEAD}
         held = {spool_of(replica) for replica in REPLICAS if states[replica] != DEAD}
         questions = [
-            # Where nobody is up, nobody lists the spools; Kafka has the origins all the same.
+            # If no replica is up, none lists the spools; but Kafka has the origins.
             (answers(states, REPLICAS), failing | (silent if up else silent | dead)),
             (answers(states, (), directory=True), held),
             (answers(states, up, directory=True), silent),
@@ -123,13 +123,13 @@ def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
     """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
     assert combine(statuses, {}).accepted[spool_of("b")] == 7
-    anew = Status(
+    restored = Status(
         instance="b",
         origin="new",
         last_sequence=2,
         spools=(a_spool("b", 2, origin="new"),),
     )
-    assert combine({"a": a_status("a", a_spool("b", 5)), "b": anew}, {}).accepted == {
+    assert combine({"a": a_status("a", a_spool("b", 5)), "b": restored}, {}).accepted == {
         spool_of("a"): N,
         "new": 2,
     }
@@ -160,7 +160,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     stopped = combine({"a": a_status("a", a_spool("b", None))}, {"b": "it does not answer"})
     report = audited(before, stopped, spools="ab")
     assert report.proven
-    # With more callbacks than were known, nobody can say that these are all.
+    # There are callbacks above the known ends, so later ones may be missing.
     assert audited(before, stopped, stored=N + 1, spools="ab").unproven == [
         spool_of("a"),
         spool_of("b"),

@@ -21,7 +21,7 @@ from ops.archive.verify import Verified, verify
 
 
 def nothing() -> None:
-    """Take a step that nobody looks at."""
+    """Ignore the progress."""
 
 
 async def planned(
@@ -114,7 +114,7 @@ class Dying(Store):
 async def test_a_chain_is_sound_wherever_expiry_dies(
     tmp_path_factory: pytest.TempPathFactory, runs: list[tuple[int, int, int]], segments: int
 ) -> None:
-    """And the archive stands where it stood; what is away is told as expired, not as absent."""
+    """The archive ends where it ended, and the deleted sequences are expired, not absent."""
     written = WrittenArchive(tmp_path_factory.mktemp("archive"))
     names = await written.fill(segments)
     position = await written.handler.position(P0)

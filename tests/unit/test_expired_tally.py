@@ -1,4 +1,4 @@
-"""What has expired everywhere is neither missing nor proven; what has not is judged as ever."""
+"""Sequences that have expired everywhere are neither missing nor proven; the others must exist."""
 
 import hashlib
 

@@ -1,5 +1,5 @@
 """
-Every known way in which an audit could call something proven that is not, each closed.
+Every known way in which an audit could report a false proof is closed.
 
 docs/decisions/0019-false-proofs.md lists them; each has its test here or is named there.
 """
@@ -42,7 +42,7 @@ def headers(record: Record) -> dict[str, bytes]:
 
 @dataclass(kw_only=True)
 class World:
-    """What there is of three callbacks of one origin, all well; tests break it."""
+    """Three callbacks of one origin, in every place where they must be; the tests break it."""
 
     accepted: int = 3
     later: int | None = None
@@ -99,7 +99,7 @@ class World:
 
 
 def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
-    """Have a record be in the archive."""
+    """Add a record to the archive."""
     _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
         found = msgspec.json.decode(line, type=segment.Line)
@@ -107,7 +107,7 @@ def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
 
 
 def shown(report: Report) -> str:
-    """Return what a person sees of a report, in one line."""
+    """Return a report as it is printed, in one line."""
     console = Console(width=2000)
     with console.capture() as captured:
         console.print(output.report(report))
@@ -370,7 +370,7 @@ def test_sequence_zero_proves_nothing() -> None:
 def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
     """Both were answered OK: the second does not replace the first."""
 
-    def noted(record: Record) -> Entry:
+    def ledger_entry(record: Record) -> Entry:
         return Entry(
             id=dict(record.headers)["ce_id"].decode(),
             sdkappid="1",
@@ -381,7 +381,7 @@ def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
             latency_ms=1,
         )
 
-    both = [noted(a_callback(1)), noted(a_callback(1, text="other"))]
+    both = [ledger_entry(a_callback(1)), ledger_entry(a_callback(1, text="other"))]
     for ledger in (both, both[::-1]):
         report = World(ledger=ledger).audited(synced=False)
         assert report.ledger is not None

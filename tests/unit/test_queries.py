@@ -114,11 +114,11 @@ def test_the_shell_counts_commands() -> None:
             expected[json.loads(line)["headers"]["ce_type"]] += 1
     assert expected.total() == 11 * 60 + len(SAMPLES)
     if all(map(shutil.which, ("zstdcat", "jq"))):
-        told = subprocess.run(
+        output = subprocess.run(
             ["bash", "-euc", the_block("zstdcat")],  # noqa: S607
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        lines = (line.split() for line in told.splitlines())
+        lines = (line.split() for line in output.splitlines())
         assert {command: int(count) for count, command in lines} == expected

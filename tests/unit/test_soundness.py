@@ -1,4 +1,4 @@
-"""A file whose checksums are right and that is no segment all the same is found."""
+"""A file that is not a valid segment although its checksums match is found."""
 
 from pathlib import Path
 from typing import Any

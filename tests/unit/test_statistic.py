@@ -1,4 +1,4 @@
-"""What a callback adds to the statistics."""
+"""The contribution of a callback to the statistics."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The proof finds what is missing, doubled, changed or unproven: broken on purpose, it fails."""
+"""The audit finds callbacks that are missing, doubled, altered or unproven."""
 
 import hashlib
 from typing import Any
@@ -20,31 +20,31 @@ ORIGIN = "o" * 16
 
 
 def ends(accepted: dict[str, int]) -> Ends:
-    """Return the ends of spools that have their first origin still."""
+    """Return the ends of spools that still have their first origin."""
     return Ends(known={origin: {origin: last} for origin, last in accepted.items()})
 
 
 def stored(sequence: int, **fields: Any) -> Record:
-    """Return the record that the spool gave a sequence."""
+    """Return the record of the callback with a sequence."""
     return a_stored_record(
         sequence - 1, a_body(**{"MsgKey": f"key-{sequence}"} | fields), origin=ORIGIN
     )
 
 
 def see(tally: Tally, record: Record, *, archived: bool = True) -> None:
-    """Have a record be in the topic and in the archive."""
+    """Add a record to the topic, and to the archive."""
     tally.see_record(P0.number, record.offset, record.headers, record.value)
     if archived:
         see_line(tally, record)
 
 
 def see_dead_letter(tally: Tally, record: Record, *headers: tuple[str, bytes]) -> None:
-    """Have a record be in the dead-letter topic; without more headers an ingress wrote it."""
+    """Add a record to the dead-letter topic; without more headers an ingress wrote it."""
     tally.see_dead_letter(0, record.offset, [*record.headers, *headers], record.value)
 
 
 def see_line(tally: Tally, record: Record) -> None:
-    """Have a record be in the archive."""
+    """Add a record to the archive."""
     _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
         tally.see_line(msgspec.json.decode(line, type=segment.Line))
@@ -97,7 +97,7 @@ def audited(
 
 
 def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -> Entry:
-    """Return what the sender noted of the callback with sequence `number`."""
+    """Return the ledger's entry of the callback with sequence `number`."""
     record = stored(number)
     return Entry(
         id=dict(record.headers)["ce_id"].decode(),
@@ -147,7 +147,7 @@ def test_an_origin_without_a_known_spool_is_unproven() -> None:
     """The number of its callbacks is not known."""
     report = audited(topic=[1], archive=[1], accepted=None)
     assert (report.unproven, report.proven, report.missing) == ([ORIGIN], False, 0)
-    # What Kafka has, every sink must have all the same.
+    # But every sink must have the callbacks that Kafka has.
     report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), accepted=None)
     sinks = report.origins[0].sinks
     assert [sinks[s].missing_listed for s in (ARCHIVE, POSTGRES, COUNTS)] == [[3], [1], [3]]
@@ -309,22 +309,22 @@ def test_a_changed_body_is_a_fault() -> None:
 
 
 @pytest.mark.parametrize("row", [1, 2])
-@pytest.mark.parametrize("noted", [1, 2])
+@pytest.mark.parametrize("in_ledger", [1, 2])
 def test_a_repeat_that_the_ledger_does_not_have_is_not_an_altered_callback(
-    noted: int, row: int
+    in_ledger: int, row: int
 ) -> None:
     """It is stored with another UnreadMsgNum in addition; the database has one of the two."""
     sent, lost = (stored(number, MsgKey="key-1", UnreadMsgNum=number) for number in (1, 2))
     bodies = {1: sent.value, 2: lost.value}
-    ledger = [an_entry(1, value=bodies[noted])]
-    for records, changed in (([sent, lost], 0), ([sent], noted == 2), ([lost], noted == 1)):
+    ledger = [an_entry(1, value=bodies[in_ledger])]
+    for records, changed in (([sent, lost], 0), ([sent], in_ledger == 2), ([lost], in_ledger == 1)):
         tally = Tally(ends({}), ledger, synced=True, counted=False)
         for record in records:
             see(tally, record)
         tally.see_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
         found = tally.report().ledger
         assert found is not None
-        row_is_strange = row != noted and bodies[row] not in [each.value for each in records]
+        row_is_strange = row != in_ledger and bodies[row] not in [each.value for each in records]
         assert found.changed == max(changed, row_is_strange)
         assert sum(found.missing.values()) == 0
 

@@ -1,4 +1,4 @@
-"""Verify sees every kind of fault, and none where there is none."""
+"""`archive verify` finds every kind of fault, and reports none for a sound archive."""
 
 import random
 import shutil
@@ -33,11 +33,11 @@ def written(tmp_path: Path) -> WrittenArchive:
 
 
 async def verified(written: WrittenArchive, *, wait_s: float = 0) -> Verified:
-    """Return what verify finds."""
+    """Return the result of verify."""
     return await verify(written.store, wait_s=wait_s, listed=lambda _: None, step=lambda: None)
 
 
-def told(found: Verified) -> str:
+def fault_text(found: Verified) -> str:
     """Return all faults as one text."""
     return "\n".join(f"{name}: {fault}" for name, fault in found.faults)
 
@@ -46,7 +46,7 @@ async def test_a_sequence_after_a_higher_one_is_found(written: WrittenArchive) -
     """Within a partition the sequences of an origin increase."""
     await written.append(numbered(5), numbered(9))
     await written.append(numbered(3))
-    assert f"sequence 3 of {ORIGIN} comes after a higher one" in told(await verified(written))
+    assert f"sequence 3 of {ORIGIN} comes after a higher one" in fault_text(await verified(written))
 
 
 async def test_a_sound_archive_has_no_faults(written: WrittenArchive) -> None:
@@ -90,7 +90,7 @@ async def test_a_truncated_segment_is_found(written: WrittenArchive) -> None:
     # A writer that made a whole file of half of its frames.
     half = b"".join([*segment.read_lines(whole)][:2])
     path.write_bytes(forge(whole, half))
-    assert "it has 2 lines, but its summary says 4" in told(await verified(written))
+    assert "it has 2 lines, but its summary says 4" in fault_text(await verified(written))
 
 
 async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
@@ -105,7 +105,7 @@ async def test_a_deleted_segment_is_found(written: WrittenArchive) -> None:
         content = written.path(name).read_bytes()
         written.path(name).unlink()
         found = await verified(written)
-        assert fault in told(found)
+        assert fault in fault_text(found)
         assert len(found.faults) == 1
         written.path(name).write_bytes(content)
     assert (await verified(written)).sound
@@ -118,7 +118,7 @@ async def test_a_deleted_segment_without_records_is_found(written: WrittenArchiv
     await written.append(numbered(5, at_ms=FIRST_MS + HOUR_MS))
     assert (await verified(written)).sound
     written.path(name).unlink()
-    assert "segments before it are missing: offsets 5 to 13" in told(await verified(written))
+    assert "segments before it are missing: offsets 5 to 13" in fault_text(await verified(written))
 
 
 async def test_a_segment_under_another_name_is_found(written: WrittenArchive) -> None:
@@ -132,11 +132,11 @@ async def test_a_segment_under_another_name_is_found(written: WrittenArchive) ->
     ):
         shutil.copyfile(path, other)
         found = await verified(written)
-        assert "its name does not match its content" in told(found)
+        assert "its name does not match its content" in fault_text(found)
         assert found.origins[ORIGIN].doubled_listed == [5, 6, 7, 8]
         other.unlink()
     path.rename(path.with_name(path.name.replace("0005", "0006")))
-    assert "its name does not match" in told(await verified(written))
+    assert "its name does not match" in fault_text(await verified(written))
 
 
 async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
@@ -155,7 +155,7 @@ async def test_overlapping_segments_are_found(written: WrittenArchive) -> None:
     name, content = new_segment.of_batch(batch)
     await written.store.create(name, content)
     found = await verified(written)
-    assert f"{name}: it overlaps the one before it" in told(found)
+    assert f"{name}: it overlaps the one before it" in fault_text(found)
     assert found.origins[ORIGIN].doubled == 2
 
 
@@ -170,8 +170,8 @@ async def test_two_topics_in_one_chain_are_found(
     await written.append(numbered(3))
     assert (await verified(written)).faults == []
     other = [numbered(1, origin="p" * 16)._replace(offset=5)]
-    behind = (await written.store.summary((await written.store.names(P0))[-1])).position
-    reached = behind._replace(next_offset=7, topic_id="other")
+    last = (await written.store.summary((await written.store.names(P0))[-1])).position
+    reached = last._replace(next_offset=7, topic_id="other")
     if records:
         made = new_segment.of_batch(
             Batch(partition=P0, begins_at=5, reached=reached, records=other)
@@ -191,7 +191,9 @@ async def test_a_link_with_another_last_record_is_found(written: WrittenArchive)
     name = await written.append(markers=9)
     path = written.path(name)
     path.write_bytes(forge(path.read_bytes(), last_sequence=3))
-    assert "its last record is not that of the segment before it" in told(await verified(written))
+    assert "its last record is not that of the segment before it" in fault_text(
+        await verified(written)
+    )
 
 
 async def test_records_that_no_ingress_wrote_have_no_sequences(written: WrittenArchive) -> None:
@@ -236,7 +238,7 @@ async def test_segments_written_during_verification_are_not_faults(
     monkeypatch.setattr(verification, "new_segments", racing)
     monkeypatch.setattr(verification, "POLL_S", 0)
     found = await verified(written, wait_s=20)
-    # 4 to 6 are above what was there at first, and nobody waits for them.
+    # 4 to 6 are above the highest sequence at first, so they are not waited for.
     assert (found.sound, found.absent, found.records) == (True, 0, 4)
 
 
@@ -271,7 +273,7 @@ async def test_segments_expired_during_verification_are_not_faults(
 
     racing = Racing(*parts_of(written.store))
     found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
-    assert (told(found), found.sound, found.absent) == ("", True, 0)
+    assert (fault_text(found), found.sound, found.absent) == ("", True, 0)
 
 
 async def test_a_segment_deleted_during_verification_is_a_fault(written: WrittenArchive) -> None:
@@ -285,4 +287,4 @@ async def test_a_segment_deleted_during_verification_is_a_fault(written: Written
 
     racing = Racing(*parts_of(written.store))
     found = await verify(racing, wait_s=0, listed=lambda _: None, step=lambda: None)
-    assert f"{name}: it was deleted during the verification, and not by expiry" in told(found)
+    assert f"{name}: it was deleted during the verification, and not by expiry" in fault_text(found)

@@ -1,0 +1,108 @@
+"""The result of an audit as it is printed."""
+
+from rich.console import Console
+
+from ops.audit.output import report as printed_report
+from ops.audit.report import (
+    ARCHIVE,
+    COUNTS,
+    DEAD_LETTERS,
+    KAFKA,
+    POSTGRES,
+    LedgerReport,
+    OriginReport,
+    Report,
+    SinkReport,
+    StatisticReport,
+)
+
+PLACES = (KAFKA, DEAD_LETTERS, ARCHIVE, POSTGRES, COUNTS)
+
+
+def a_report(
+    *,
+    counted: dict[str, StatisticReport] | None = None,
+    ledger: LedgerReport | None = None,
+    **sinks: SinkReport,
+) -> Report:
+    """Return the report on one origin with 5,503 callbacks in every place, but for `sinks`."""
+    held = {place: SinkReport(sequences=5503) for place in PLACES} | sinks
+    return Report(
+        origins=[OriginReport(origin="o" * 16, accepted=5503, sinks=held)],
+        ledger=ledger,
+        counted=counted or {},
+        repeats=0,
+        strangers=0,
+        different=0,
+        different_listed=[],
+        doubts={},
+        damaged={},
+        not_audited=[],
+    )
+
+
+def printed(report: Report, *, width: int = 80) -> list[str]:
+    """Return the printed lines."""
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(printed_report(report))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
+def test_an_audit_of_all_sinks_fits_into_80_columns() -> None:
+    """No head and no number is cut."""
+    lines = printed(a_report())
+    heads = "origin stored Kafka letters archive PostgreSQL counts missing doubled"
+    assert (lines[1].split(), lines[2].split()) == (["dead"], heads.split())
+    assert lines[4].split() == ["o" * 16, *["5503"] * 6, "0", "0"]
+    assert (
+        lines[-1] == "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts"
+    )
+
+
+def test_a_fault_is_printed_with_its_place_and_its_sequences() -> None:
+    """Counts cannot name sequences."""
+    lines = printed(
+        a_report(
+            archive=SinkReport(sequences=5501, missing=2, missing_listed=[7, 9]),
+            counts=SinkReport(sequences=5504, doubled=1),
+        )
+    )
+    assert "oooooooooooooooo: archive: 2 missing: 7, 9" in lines
+    assert "oooooooooooooooo: counts: 1 doubled: the counts do not show which" in lines
+    assert lines[-1] == "not proven: 2 missing, 1 doubled"
+
+
+def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
+    """With the bounds that the records give, or with their one value."""
+    lines = printed(
+        a_report(
+            counted={
+                "messages": StatisticReport(shown=3, least=4, most=6),
+                "people": StatisticReport(shown=3, least=2, most=2),
+            }
+        )
+    )
+    assert "the API reports 3 messages, 3 people" in lines
+    assert "mismatch: the API reports 3 messages, the records add up to 4 to 6" in lines
+    assert "mismatch: the API reports 3 people, the records add up to 2" in lines
+
+
+def test_the_ledger_is_printed_in_one_sentence() -> None:
+    """How many were answered OK, and which of them are not in which sink."""
+    ledger = LedgerReport(
+        sent=5506,
+        ok=5503,
+        refused=0,
+        unanswered=3,
+        unanswered_but_stored=1,
+        missing={KAFKA: 0, ARCHIVE: 2},
+        changed=0,
+        listed=["a", "b"],
+    )
+    lines = printed(a_report(ledger=ledger), width=120)
+    assert (
+        "ledger: 5503 answered OK (missing: Kafka 0, archive 2), 0 altered, 3 unanswered"
+        " (1 of them stored)"
+    ) in lines
+    assert "ledger, missing or altered: a, b" in lines
