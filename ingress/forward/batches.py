@@ -60,10 +60,7 @@ async def build_batches(
     batches = Batches(after)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
-    while batches.rows < rows_max and built_bytes < BYTES_MAX:
-        rows = _next_rows(intake, batches, rows_max)
-        if not rows:
-            break
+    while built_bytes < BYTES_MAX and (rows := _next_rows(intake, batches, rows_max)):
         if not batches.rows:
             batches.oldest_received_at_ms = rows[0].received_at_ms
         origin = intake.state.origin
@@ -84,8 +81,10 @@ async def build_batches(
 
 
 def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
-    """Return the next rows; raise DamagedRow only if the first of all rows is damaged."""
+    """Return the next rows, at most `rows_max` in all; raise DamagedRow only for the first row."""
     step = min(ROWS_PER_STEP, rows_max - batches.rows)
+    if not step:
+        return []
     try:
         return intake.rows_after(batches.last, rows_max=step, bytes_max=BYTES_PER_STEP)
     except DamagedRow:
