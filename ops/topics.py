@@ -176,7 +176,7 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         async with started(admin, ATTEMPT_S_MAX), asyncio.timeout(ATTEMPT_S_MAX):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise NotYet(f"Kafka at {bootstrap_servers}: {error!r}") from error
+        raise NotYet(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
 
 
 def _check(response: Any) -> None:

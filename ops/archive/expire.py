@@ -91,10 +91,14 @@ async def log_starts(
         async with asyncio.timeout(KAFKA_S_MAX):
             if unknown := set(partitions) - await _known(bootstrap_servers):
                 names = ", ".join(sorted(map(str, unknown)))
-                raise LogStartUnknown(f"Kafka at {bootstrap_servers} does not have {names}")
+                raise LogStartUnknown(
+                    f"Kafka at {bootstrap_servers} does not have {names}; nothing is deleted"
+                )
             return await _beginnings(bootstrap_servers, partitions)
     except (KafkaError, TimeoutError) as error:
-        raise LogStartUnknown(f"Kafka at {bootstrap_servers}: {error!r}") from error
+        raise LogStartUnknown(
+            f"Kafka at {bootstrap_servers} does not answer, so nothing is deleted: {error!r}"
+        ) from error
 
 
 async def _known(bootstrap_servers: str) -> set[Partition]:

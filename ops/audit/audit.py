@@ -168,7 +168,7 @@ class _Audit:
                         await asyncio.to_thread(_see, self._tally, name, content)
                         self._segments.add(name)
         except Unavailable as error:
-            raise SourceUnavailable(f"the archive: it does not answer ({error})") from error
+            raise SourceUnavailable(f"the archive does not answer: {error}") from error
 
 
 def _see(tally: Tally, name: str, content: bytes) -> None:

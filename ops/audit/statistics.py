@@ -35,10 +35,10 @@ async def read_statistics(stats_url: str) -> Statistics:
             await get_json(f"{stats_url}/v1/totals", timeout_s=STATISTICS_S_MAX), _Totals
         )
     except NoAnswer as error:
-        raise SourceUnavailable(f"the statistics at {stats_url}: {error}") from error
+        raise SourceUnavailable(f"the statistics API at {stats_url}: {error}") from error
     except msgspec.ValidationError as error:
         raise SourceUnavailable(
-            f"the statistics at {stats_url}: the answer has no totals ({error})"
+            f"the statistics API at {stats_url}: the answer has no totals ({error})"
         ) from error
     return Statistics(
         messages=totals.messages + totals.group_messages,

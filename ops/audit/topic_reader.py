@@ -47,7 +47,9 @@ class TopicReader:
                 async with self._connected(CALLBACKS.name, DEAD_LETTERS.name) as client:
                     await self._read(client, tally)
         except (KafkaError, TimeoutError) as error:
-            raise SourceUnavailable(f"Kafka at {self._bootstrap_servers}: {error!r}") from error
+            raise SourceUnavailable(
+                f"Kafka at {self._bootstrap_servers} does not answer: {error!r}"
+            ) from error
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
         partitions = sorted(client.assignment())
