@@ -6,19 +6,11 @@ from collections.abc import Callable
 
 from ops.demo.stack import Stack
 
-# The part to kill after that many hundredths of the traffic. It is started again at once.
-KILLS = (
-    (10, "ingress-1"),
-    (18, "archive"),
-    (22, "sync"),
-    (26, "counters"),
-    (30, "stats"),
-    (36, "postgres"),
-    (42, "valkey"),
-)
-# Kafka stays down in between, and ingress-2 is killed in the middle of that.
-KAFKA_DOWN, KAFKA_UP = 50, 70
-OUTAGE_S_MIN = 2.0
+# When which part is killed, in hundredths of the time that callbacks are sent. It is started again
+# at once, but Kafka stays down from KAFKA_DOWN to KAFKA_UP.
+FIRST = ((8, "ingress-1"), (15, "archive"), (19, "sync"), (23, "counters"), (27, "stats"))
+KAFKA_DOWN, SECOND_INGRESS, KAFKA_UP = 35, 45, 55
+LAST = ((80, "postgres"), (85, "valkey"))
 
 
 async def kill_each_part(stack: Stack, seconds: float, log: Callable[[str], None]) -> None:
@@ -31,20 +23,23 @@ async def kill_each_part(stack: Stack, seconds: float, log: Callable[[str], None
     def note(event: str) -> None:
         log(f"{time.monotonic() - begun:4.1f} s  {event}")
 
-    for at, name in KILLS:
-        await reach(at)
-        note(f"kill -9 {name}")
-        stack.supervisor.kill(name)
+    async def kill(parts: tuple[tuple[int, str], ...]) -> None:
+        for at, name in parts:
+            await reach(at)
+            note(f"kill -9 {name}")
+            stack.supervisor.kill(name)
+
+    await kill(FIRST)
     await reach(KAFKA_DOWN)
-    outage_s = max(seconds * (KAFKA_UP - KAFKA_DOWN) / 100, OUTAGE_S_MIN)
-    note(f"kill -9 kafka, which stays down for {outage_s:g} s")
+    note(f"kill -9 kafka, which stays down for {seconds * (KAFKA_UP - KAFKA_DOWN) / 100:g} s")
     stack.supervisor.hold_down("kafka")
-    await asyncio.sleep(outage_s / 2)
+    await reach(SECOND_INGRESS)
     # A callback needs one replica, so the other one must be up again.
     await stack.replicas_ready()
     note("kill -9 ingress-2, while Kafka is down")
     stack.supervisor.kill("ingress-2")
-    await asyncio.sleep(outage_s / 2)
+    await reach(KAFKA_UP)
     note("start kafka")
     stack.supervisor.let_up("kafka")
+    await kill(LAST)
     await stack.ready()
