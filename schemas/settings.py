@@ -138,6 +138,7 @@ def explain(classes: Mapping[str, type[Settings]]) -> str:
 
 def _entry(setting: Setting) -> str:
     shown = " (must be set)" if setting.required else f"={setting.default_text}"
-    about = textwrap.wrap(setting.description, 86)
-    lines = "".join(f"\n      {line}" for line in (*about, f"Allowed: {setting.allowed}."))
-    return f"  {setting.variable}{shown}{lines}"
+    lines = textwrap.wrap(setting.description, 86, break_on_hyphens=False)
+    if setting.allowed != "text":
+        lines.append(f"Allowed: {setting.allowed}.")
+    return "\n      ".join((f"  {setting.variable}{shown}", *lines))

@@ -110,7 +110,7 @@ async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
     }
 
 
-# From the field: what each message is counted as, and who is active by it.
+# Real messages: the kinds that each is counted as, and the people that it makes active.
 CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
     ({}, "iOS", {"messages": 1, "people": 2}),
     (
@@ -211,7 +211,7 @@ async def test_a_position_of_another_version_stops_the_consumer(bench: Bench) ->
 async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> None:
     """Here because of a key of another type; the applied half is never counted again."""
     with closing(Valkey.from_url(bench.url)) as valkey:
-        valkey.execute_command("SET", "hookline:apps", "somebody else's")
+        valkey.execute_command("SET", "hookline:apps", "another program")
         with pytest.raises(ResponseError):
             await bench.count(message("1", "a", "b"))
         valkey.execute_command("DEL", "hookline:apps")
@@ -303,7 +303,7 @@ async def test_the_api_returns_every_minute_of_the_range(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "told"),
+    ("query", "reason"),
     [
         ("from=yesterday", "from must be a time like"),
         ("to=2023-11-14T22:13", "to must be a time like"),
@@ -316,10 +316,10 @@ async def test_the_api_returns_every_minute_of_the_range(bench: Bench) -> None:
     ],
 )
 async def test_a_wrong_request_is_answered_with_the_reason(
-    bench: Bench, query: str, told: str
+    bench: Bench, query: str, reason: str
 ) -> None:
     """Status 400, and a text that says how to change the request."""
-    assert told in (await bench.ask(f"/v1/minutes?{query}", status=400))["error"]
+    assert reason in (await bench.ask(f"/v1/minutes?{query}", status=400))["error"]
 
 
 async def test_an_unknown_path_or_method_is_answered_with_the_known_ones(bench: Bench) -> None:
