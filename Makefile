@@ -2,6 +2,10 @@
 # PYTHON= chooses the interpreter that .venv is made with (3.11 or newer), VENV= another folder.
 PYTHON ?= python3
 VENV ?= .venv
+# Tests start many processes. They use the bytecode of the run before, even if the environment says that
+# Python shall not write any; it is kept out of the source folders.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 # Each process has its own servers, topics and ports.
 ON_ALL_CORES := --numprocesses=auto --dist=worksteal
 # How many times more seeds, kills and Hypothesis examples `make test-long` runs than `make test`.
