@@ -19,7 +19,7 @@ REFERENCE = "".join(
 )
 EXAMPLE = ROOT / "examples" / "subscriber"
 PAGES = (
-    *(ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"),
+    *(ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"),
     *(ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
     *(ROOT / "docs").rglob("*.md"),
 )
