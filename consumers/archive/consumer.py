@@ -107,10 +107,11 @@ class Archive:
             raise Elsewhere(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
         if batch.packed or batch.records:
-            made = await asyncio.to_thread(new_segment.of_batch, replace(batch, reached=reached))
+            batch = replace(batch, reached=reached)
+            name, content = await asyncio.to_thread(new_segment.of_batch, batch)
         else:
-            made = new_segment.of_markers(previous, reached)
-        await self._create(batch.partition, *made)
+            name, content = new_segment.of_markers(previous, reached)
+        await self._create(batch.partition, name, content)
 
     def packed_records(self, partition: Partition) -> Frames:
         """Return an object that compresses the records of a growing batch."""

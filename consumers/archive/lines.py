@@ -28,11 +28,15 @@ class Lines(NamedTuple):
 def lines(partition: Partition, records: Sequence[Record]) -> Lines:
     """Return a line for each record. That takes some 3 µs a record, so call it in a thread."""
     head = b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.number)
-    made = _lines(head, records, _is_object)
+    result = _lines(head, records, _is_object)
     # One check for all lines: a check of each body would take longer than everything else.
-    if made.text.count(b"\n") != len(records) or b"\r" in made.text or not _is_utf8(made.text):
-        made = _lines(head, records, _is_embeddable)
-    return made
+    if (
+        result.text.count(b"\n") != len(records)
+        or b"\r" in result.text
+        or not _is_utf8(result.text)
+    ):
+        result = _lines(head, records, _is_embeddable)
+    return result
 
 
 def _lines(head: bytes, records: Sequence[Record], embeds: Callable[[bytes], bool]) -> Lines:
