@@ -11,7 +11,7 @@ import aiohttp
 
 from ops.simulate import ledger
 from ops.simulate.callbacks import Request, requests
-from ops.simulate.delivery import deliver
+from ops.simulate.delivery import Addresses, deliver
 from ops.simulate.result import TrafficResult
 
 
@@ -32,11 +32,6 @@ class Plan:
     users: int = 500
     seed: int = 1
 
-    def urls_of(self, number: int) -> tuple[str, ...]:
-        """Return the addresses in the order in which callback `number` tries them."""
-        first = number % len(self.urls)
-        return self.urls[first:] + self.urls[:first]
-
 
 async def simulate(
     plan: Plan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.Entry], None]
@@ -44,12 +39,13 @@ async def simulate(
     """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
     result = TrafficResult(planned_rate=plan.rate)
     begun = time.monotonic()
+    addresses = Addresses(plan.urls)
     connector = aiohttp.TCPConnector(limit=plan.connections)
     free = asyncio.Semaphore(plan.connections)
 
-    async def send(request: Request, urls: tuple[str, ...]) -> None:
+    async def send(request: Request) -> None:
         try:
-            entry = await _send(session, request, urls)
+            entry = await _send(session, request, addresses)
         finally:
             free.release()
         result.add(entry)
@@ -70,7 +66,7 @@ async def simulate(
             asked_at = time.monotonic()
             await free.acquire()
             result.waited_s += time.monotonic() - asked_at
-            sending.create_task(send(request, plan.urls_of(number)))
+            sending.create_task(send(request))
             result.sending_s = time.monotonic() - begun + 1 / plan.rate
     result.took_s = time.monotonic() - begun
     return result
@@ -85,10 +81,10 @@ def _requests(plan: Plan) -> Iterator[Request]:
 
 
 async def _send(
-    session: aiohttp.ClientSession, request: Request, urls: tuple[str, ...]
+    session: aiohttp.ClientSession, request: Request, addresses: Addresses
 ) -> ledger.Entry:
     begun = time.monotonic()
-    delivery = await deliver(session, request, urls)
+    delivery = await deliver(session, request, addresses)
     return ledger.Entry(
         id=request.id,
         sdkappid=request.sdkappid,

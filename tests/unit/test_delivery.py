@@ -10,10 +10,9 @@ import pytest
 
 from ops.demo.embedded.child import free_port
 from ops.simulate.callbacks import requests
-from ops.simulate.delivery import Delivery, deliver
+from ops.simulate.delivery import Addresses, Delivery, deliver
 from ops.simulate.ledger import Entry
 from ops.simulate.result import TrafficResult
-from ops.simulate.sender import Plan
 
 OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 FULL = b'{"ActionStatus":"FAIL","ErrorInfo":"full","ErrorCode":1}'
@@ -65,7 +64,7 @@ async def delivered(*behaviours: Answer | None) -> Delivery:
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(address(each)) for each in behaviours]
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        return await deliver(session, REQUEST, urls)
+        return await deliver(session, REQUEST, Addresses(urls))
 
 
 @pytest.mark.parametrize(
@@ -107,13 +106,25 @@ async def test_with_one_address_there_is_no_second_try() -> None:
 
 def test_addresses_take_the_callbacks_in_turn() -> None:
     """And the next one is for the second try."""
-    plan = Plan(urls=("a", "b", "c"), sdkappids=("1",), rate=1)
-    assert [plan.urls_of(number)[:2] for number in range(4)] == [
-        ("a", "b"),
-        ("b", "c"),
-        ("c", "a"),
-        ("a", "b"),
-    ]
+    addresses = Addresses("abc")
+    assert ["".join(addresses.in_turn()) for _ in range(4)] == ["abc", "bca", "cab", "abc"]
+
+
+def test_an_address_where_a_connection_failed_is_tried_last() -> None:
+    """As the gateway passes over a replica that is not ready."""
+    addresses = Addresses("abc")
+    addresses.pass_over("b")
+    assert ["".join(addresses.in_turn()) for _ in range(3)] == ["acb", "cab", "cab"]
+
+
+async def test_a_connection_that_failed_is_noted() -> None:
+    """The next callback goes to the other address first."""
+    async with address(None) as refusing, address(answers(200, OK)) as answering:
+        addresses = Addresses((refusing, answering))
+        async with aiohttp.ClientSession() as session:
+            await deliver(session, REQUEST, addresses)
+        assert addresses.is_passed_over(refusing)
+        assert not addresses.is_passed_over(answering)
 
 
 def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
