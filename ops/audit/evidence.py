@@ -1,6 +1,7 @@
 """The places in which the sequences of one origin were seen, and the end that they are held to."""
 
 from array import array
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -21,6 +22,10 @@ class End(NamedTuple):
     known: bool
 
 
+def _no_order() -> "defaultdict[int, array[int]]":
+    return defaultdict(lambda: array("Q"))
+
+
 @dataclass(slots=True)
 class Evidence:
     """
@@ -35,15 +40,15 @@ class Evidence:
     dead_letters: Sequences = field(default_factory=Sequences)
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
-    set_aside: dict[str, Sequences] = field(default_factory=dict)
+    set_aside: defaultdict[str, Sequences] = field(default_factory=lambda: defaultdict(Sequences))
     # Archived from offsets that Kafka's retention has deleted: the archive is the evidence there.
     before_topic: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
     # By partition, in the order of offsets: the archive's before the topic's first offset, then the
     # topic's. Only for counts, which cannot name sequences.
-    order_before_topic: dict[int, "array[int]"] = field(default_factory=dict)
-    order_in_topic: dict[int, "array[int]"] = field(default_factory=dict)
+    order_before_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
+    order_in_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     # The highest sequence that is too high to be counted.
     beyond: int = 0
 
@@ -61,7 +66,4 @@ class Evidence:
 
     def in_order(self, partition: int) -> "array[int]":
         """Return the sequences of a partition in the order of their offsets."""
-        nothing = array("Q")
-        return self.order_before_topic.get(partition, nothing) + self.order_in_topic.get(
-            partition, nothing
-        )
+        return self.order_before_topic[partition] + self.order_in_topic[partition]

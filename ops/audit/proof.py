@@ -65,12 +65,12 @@ class OriginProof:
             len(topic.seen),
             missing=self._lost,
             doubled=topic.doubled | dead_letters.doubled | topic.seen & dead_letters.seen,
-            set_aside=self._set_aside(KAFKA).seen,
+            set_aside=self._evidence.set_aside[KAFKA].seen,
         )
 
     def sink(self, name: str, held: Sequences) -> SinkReport:
         """Compare what a sink holds with what it must hold."""
-        aside = self._set_aside(name)
+        aside = self._evidence.set_aside[name]
         return _report(
             len(held.seen),
             missing=self._required - held.seen - aside.seen,
@@ -81,7 +81,7 @@ class OriginProof:
 
     def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
-        aside = self._set_aside(COUNTS).seen
+        aside = self._evidence.set_aside[COUNTS].seen
         # A sequence that Kafka has lost is not counted either.
         missing, doubled = list(self._lost), 0
         for partition in self._evidence.partitions | counted.keys():
@@ -121,9 +121,6 @@ class OriginProof:
             # The right number of other sequences: at least one is missing, and one is doubled.
             return [*missing, *sequences[:1]], 1
         return missing, surplus
-
-    def _set_aside(self, sink: str) -> Sequences:
-        return self._evidence.set_aside.get(sink, Sequences())
 
 
 def _report(

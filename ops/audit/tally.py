@@ -6,7 +6,6 @@ callbacks with each other (contents.py, rows.py), the sender's ledger with the s
 (ledger_check.py), and the statistics with the records (message_counts.py).
 """
 
-from array import array
 from collections.abc import Iterable, Mapping
 from functools import partial
 
@@ -132,7 +131,7 @@ class Tally:
         evidence = self.origins.evidence(seen.origin)
         evidence.topic.add(seen.sequence)
         if self._counted:
-            evidence.order_in_topic.setdefault(partition, array("Q")).append(seen.sequence)
+            evidence.order_in_topic[partition].append(seen.sequence)
         self._see_content(seen, MAIN_TOPIC.name, partition, offset)
         self._ledger.match(seen.id, seen.body, KAFKA)
         self._count(seen)
@@ -165,8 +164,7 @@ class Tally:
                 self._ledger.match(seen.id, seen.body, sink)
 
     def _set_aside(self, seen: Event, sink: str) -> None:
-        evidence = self.origins.evidence(seen.origin)
-        evidence.set_aside.setdefault(sink, Sequences()).add(seen.sequence)
+        self.origins.evidence(seen.origin).set_aside[sink].add(seen.sequence)
         self._ledger.match(seen.id, seen.body, sink)
 
     def see_line(self, line: Line) -> None:
@@ -181,8 +179,7 @@ class Tally:
         if line.offset < self._first_offsets.get(line.partition, 0):
             evidence.before_topic.add(seen.sequence)
         if self._counted and line.offset < self._read_from.get(line.partition, 0):
-            order = evidence.order_before_topic.setdefault(line.partition, array("Q"))
-            order.append(seen.sequence)
+            evidence.order_before_topic[line.partition].append(seen.sequence)
         self._see_content(seen, line.topic, line.partition, line.offset)
         self._ledger.match(seen.id, seen.body, ARCHIVE)
         self._count(seen)
