@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -24,7 +25,11 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 
 # CI runs these: one of them runs this test, the others need the machine for themselves.
 # Blocks of docker compose and of certificates are run by tests/docker.
-RUN_BY_CI = {"make setup\n", "make test\nmake test-long\nmake test-docker\n"}
+RUN_BY_CI = {
+    "make setup\n",
+    "make setup\nmake check\n",
+    "make test\nmake test-long\nmake test-docker\n",
+}
 # Its own test (tests/e2e/test_demo.py) runs what this target runs.
 RUN_BY_E2E = {"make demo\n"}
 
@@ -182,7 +187,19 @@ async def test_every_command_in_the_docs_works(
     assert " unsent" in await shell.run(the_block("hookline spool ls"))
     run_by_docker = {b for b in blocks("sh") if b.startswith(("docker compose", "openssl"))}
     ran = shell.ran - set(blocks("python"))
-    assert set(blocks("sh")) == ran | RUN_BY_CI | RUN_BY_E2E | run_by_docker
+    assert set(blocks("sh")) == ran | RUN_BY_CI | RUN_BY_E2E | run_by_docker | {pytest_block()}
+
+
+@pytest.mark.timeout(120)
+def test_the_commands_that_run_some_tests_work() -> None:
+    """In the folder of the project, with the Python of this run."""
+    commands = pytest_block().replace(".venv/bin/pytest", f"{sys.executable} -m pytest")
+    subprocess.run(["/bin/bash", "-euc", commands], cwd=ROOT, check=True, timeout=100)
+
+
+def pytest_block() -> str:
+    """Return the block that runs some tests."""
+    return the_block(".venv/bin/pytest")
 
 
 def tokens_file(folder: Path) -> Path:

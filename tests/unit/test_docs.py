@@ -19,7 +19,7 @@ REFERENCE = "".join(
 )
 EXAMPLE = ROOT / "examples" / "subscriber"
 PAGES = (
-    *(ROOT / "README.md", ROOT / "README.zh.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"),
+    *sorted(ROOT.glob("*.md")),
     *(ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
     *(ROOT / "docs").rglob("*.md"),
 )
