@@ -57,7 +57,8 @@ test-docker: setup  ## docker compose under kills, scaling and restored copies (
 	$(BIN)/pytest tests/docker --durations=10 -s
 
 test-long: setup  ## the tests that repeat something, LONG times as often, and those marked long
-	$(BIN)/pytest tests --ignore tests/docker --long=$(LONG) --durations=10
+	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property tests/contract --long=$(LONG)
+	$(BIN)/pytest tests/integration tests/e2e --long=$(LONG) --durations=10
 
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest tests/e2e --durations=10

@@ -1,7 +1,6 @@
 """Every query of docs/contract.md works on every body that was stored, on each PostgreSQL."""
 
 import asyncio
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +23,6 @@ from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.body import Malformed, parse
 from schemas.setting import Secret
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "15"))
 # Of the documented kind: all operators that read a body, on paths that are there and that are not.
 MORE_QUERIES = (
     "body ->> 'CloudCustomData' from hookline.messages",
@@ -152,16 +150,19 @@ def test_every_query_works_on_the_deepest_bodies(tables: Tables) -> None:
         assert {text[: text.index('"CallbackCommand"')] for text in rows} == nested
 
 
-def test_every_query_works_on_the_worst_bodies(tables: Tables, say: Callable[[str], None]) -> None:
+def test_every_query_works_on_the_worst_bodies(
+    tables: Tables, scaled: Callable[..., int], say: Callable[[str], None]
+) -> None:
     """Escapes, numbers, depth, doubled keys, keys that are the same after a replacement."""
+    examples = scaled(8)
 
-    @settings(max_examples=EXAMPLES)
+    @settings(max_examples=examples)
     @given(st.lists(bodies, min_size=10, max_size=25))
     def check(drawn: list[bytes]) -> None:
         tables.check(readable(drawn))
 
     check()
     counted = tables.counted
-    assert counted["bodies"] > 5 * EXAMPLES
+    assert counted["bodies"] > 5 * examples
     assert counted["altered"] > counted["bodies"] / 10
     say(f"PostgreSQL {tables.version}: {counted['bodies']} bodies, {counted['altered']} altered")

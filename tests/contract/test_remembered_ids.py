@@ -1,6 +1,5 @@
 """The counts remember ids with few bytes each, find repeats, and all ids expire."""
 
-import os
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,8 +18,6 @@ HOUR = timedelta(hours=1)
 DAY_S = 24 * 3600
 REMEMBER_S = 8 * DAY_S
 BYTES_MAX = 12
-# IDS=3600000 is an hour of 1000 callbacks a second.
-IDS = int(os.environ.get("IDS", "27000"))
 
 # As if an hour had passed in the store: every key expires an hour earlier.
 AN_HOUR_PASSES = """
@@ -106,13 +103,14 @@ def repeats(valkey: Valkey) -> int:
 
 
 async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
-    traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
+    traffic: Traffic, valkey: Valkey, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """Also while the set grows: some ids come a second time, at random."""
     chance = random.Random(1)  # noqa: S311 - traffic, not secrets
     at_ms = int(BEGIN.timestamp() * 1000)
     sent, again, before = 0, 0, used_memory(valkey)
-    while sent < IDS:
+    ids = scaled(9000)
+    while sent < ids:
         fresh = [f"key-{sent + at}" for at in range(900)]
         known = [f"key-{chance.randrange(sent)}" for _ in range(100)] if sent else []
         sent, again = sent + len(fresh), again + len(known)
