@@ -86,11 +86,19 @@ def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, p
     assert documented == real
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the names by which links find the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_link_between_the_docs_has_a_target() -> None:
-    """Relative links, from where they stand."""
+    """Relative links lead to a file, and those with an anchor to a heading in it."""
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page}: {target}"
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^):]*))?\)", page.read_text()):
+            found = page.parent / target if target else page
+            assert found.exists(), f"{page}: {target}"
+            assert not anchor or anchor in anchors(found), f"{page}: {target}#{anchor}"
 
 
 def texts_of_the_code() -> str:
