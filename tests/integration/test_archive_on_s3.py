@@ -72,5 +72,5 @@ async def test_the_commands_read_an_object_store(s3: S3Server, tmp_path: Path) -
     faults = json.loads(hookline("archive", "verify", "--json", expect=1))["faults"]
     assert [fault for _, fault in faults] == [
         "the segment fails its checksum",
-        "what lies before it is missing: offsets 5 to 9",
+        "segments before it are missing: offsets 5 to 9",
     ]
