@@ -41,29 +41,30 @@ class Evidence:
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
     set_aside: defaultdict[str, Sequences] = field(default_factory=lambda: defaultdict(Sequences))
-    # Archived from offsets that Kafka's retention has deleted: the archive is the evidence there.
-    before_topic: BitMap64 = field(default_factory=BitMap64)
+    # Archived from offsets below the topic's first one, which retention has raised: there the
+    # archive is the evidence.
+    below_first_offset: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
-    # By partition, in the order of offsets: the archive's before the topic's first offset, then the
-    # topic's. Only for counts, which cannot name sequences.
-    order_before_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
+    # By partition, in the order of offsets: the archive's below the topic's first offset, then the
+    # topic's. Only counts, which cannot name sequences, need an order.
+    order_below_first_offset: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     order_in_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
-    # The highest sequence that is too high to be counted.
-    beyond: int = 0
+    # The highest sequence that was not added because it is too high.
+    highest_ignored: int = 0
 
     @property
     def highest(self) -> int:
         """The highest sequence that was seen anywhere."""
         places = (self.topic, self.dead_letters, self.archive, self.postgres)
         seen = (*places, *self.set_aside.values())
-        return max(self.beyond, *(each.highest for each in seen))
+        return max(self.highest_ignored, *(each.highest for each in seen))
 
     @property
     def partitions(self) -> set[int]:
         """The partitions in which sequences were seen."""
-        return self.order_before_topic.keys() | self.order_in_topic.keys()
+        return self.order_below_first_offset.keys() | self.order_in_topic.keys()
 
     def in_order(self, partition: int) -> "array[int]":
         """Return the sequences of a partition in the order of their offsets."""
-        return self.order_before_topic[partition] + self.order_in_topic[partition]
+        return self.order_below_first_offset[partition] + self.order_in_topic[partition]

@@ -4,7 +4,7 @@ from ops.audit.ends import Ends
 from ops.audit.evidence import End, Evidence
 
 # A sequence further above N is not added to the evidence: its origin is in doubt anyway.
-BEYOND_MAX = 50_000_000
+ABOVE_END_MAX = 50_000_000
 
 
 class Origins:
@@ -23,7 +23,10 @@ class Origins:
 
     def evidence(self, origin: str) -> Evidence:
         """Return the evidence for an origin, which becomes known by this call."""
-        return self._evidence.setdefault(origin, Evidence())
+        evidence = self._evidence.get(origin)
+        if evidence is None:
+            evidence = self._evidence[origin] = Evidence()
+        return evidence
 
     def accepted(self, origin: str) -> int | None:
         """Return N of an origin, None if it is not known."""
@@ -39,10 +42,10 @@ class Origins:
 
     def is_plausible(self, origin: str, sequence: int) -> bool:
         """Return whether a sequence may be added to the evidence; else note it as too high."""
-        if sequence <= (self._accepted.get(origin) or 0) + BEYOND_MAX:
+        if sequence <= (self._accepted.get(origin) or 0) + ABOVE_END_MAX:
             return True
         evidence = self.evidence(origin)
-        evidence.beyond = max(evidence.beyond, sequence)
+        evidence.highest_ignored = max(evidence.highest_ignored, sequence)
         return False
 
     def see_later_ends(self, completed: Ends, later: Ends) -> None:

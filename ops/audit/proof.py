@@ -56,7 +56,7 @@ class OriginProof:
         """The sequences that must be in Kafka and are not."""
         if not self._end.known:
             return BitMap64()
-        return self._all - self.expired - self._in_kafka - self._evidence.before_topic
+        return self._all - self.expired - self._in_kafka - self._evidence.below_first_offset
 
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""

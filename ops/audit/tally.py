@@ -177,9 +177,9 @@ class Tally:
         evidence = self.origins.evidence(seen.origin)
         evidence.archive.add(seen.sequence)
         if line.offset < self._first_offsets.get(line.partition, 0):
-            evidence.before_topic.add(seen.sequence)
+            evidence.below_first_offset.add(seen.sequence)
         if self._counted and line.offset < self._read_from.get(line.partition, 0):
-            evidence.order_before_topic[line.partition].append(seen.sequence)
+            evidence.order_below_first_offset[line.partition].append(seen.sequence)
         self._see_content(seen, line.topic, line.partition, line.offset)
         self._ledger.match(seen.id, seen.body, ARCHIVE)
         self._count(seen)
