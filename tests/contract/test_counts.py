@@ -1,7 +1,6 @@
 """The counts in Valkey, as the API shows them."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from support.kafka.tcp_proxy import Network, tcp_proxy
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
-from consumers.counters.counts import ANSWER_S, Counts, connect
+from consumers.counters.counts import Counts, connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
@@ -375,21 +374,19 @@ async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
             for partition in (P0, P1):
                 await counts.begin(partition, Position(0))
         proxy.becomes(Network.SWALLOWS)
-        began = time.monotonic()
         hanging = asyncio.create_task(counts.begin(P0, Position(0)))
         await until(lambda: proxy.swallowed > 0)
         proxy.becomes(Network.WORKS)
-        slowest = 0.0
+        answered = 0
         while not hanging.done():
-            before = time.monotonic()
             await counts.begin(P1, Position(0))
             assert await counts.position(P1) == Position(0)
-            slowest = max(slowest, time.monotonic() - before)
+            answered += 1
             await asyncio.sleep(0.05)
         with pytest.raises(Unavailable):
             await hanging
-        assert time.monotonic() - began < ANSWER_S + 1
-        assert slowest < 2
+        # A partition that waits for the other one is answered once at most.
+        assert answered > 2
         await counts.begin(P0, Position(0))
         assert await counts.position(P0) == Position(0)
         await counts.close()
@@ -411,8 +408,6 @@ async def test_a_call_has_a_timeout_even_if_each_of_its_steps_is_fast_enough(
     async with server:
         url = Secret(f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
         counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
-        began = time.monotonic()
         with pytest.raises(Unavailable, match="no answer within 8 s"):
             await counts.position(P0)
-        assert time.monotonic() - began < ANSWER_S + 1
         await counts.close()
