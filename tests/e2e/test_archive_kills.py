@@ -16,20 +16,20 @@ from support.processes.ingress import until
 from support.processes.load import Load, committed_offsets, dead_letters
 
 SEED = 20_240_229
-KILLS = 36
-# One in so many dies while it starts.
+# One process in so many is killed while it starts.
 AT_START = 6
-RATE = 900
+RATE = 600
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 16 << 10, "segment_age_s": 0.5}
 
 
 @pytest.mark.timeout(300)
-async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_whole(
-    tmp_path: Path, say: Callable[[str], None]
+async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
+    tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """Small segments, so that it often dies in a write."""
+    """The segments are small, so that many kills interrupt a write."""
     archive = tmp_path / "archive"
     chance = random.Random(SEED)  # noqa: S311 - no secret
+    kills_min = scaled(4, at_most=50)
     with running_broker(tmp_path / "kafka") as broker:
         await broker.make_topics()
         log = tmp_path / "archive.log"
@@ -38,8 +38,9 @@ async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_
         loading = asyncio.create_task(load.run(1_000_000, per_s=RATE))
         begun = time.monotonic()
         try:
-            at_start = in_write = 0
-            for _ in range(KILLS):
+            kills = at_start = in_write = 0
+            # At least one kill must interrupt a write, or the test proves nothing.
+            while kills < kills_min or not in_write:
                 member.launch()
                 if chance.randrange(AT_START) == 0:
                     at_start += 1
@@ -48,10 +49,11 @@ async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_
                     await _until_it_writes(archive)
                     await asyncio.sleep(chance.uniform(0, 0.5))
                 assert member.runs, member.log.read_text()[-2000:]
-                # It stands still at the moment when it dies.
+                # The frozen process has the same files open as at the time of the kill.
                 member.freeze()
                 in_write += member.has_open(archive)
                 member.kill()
+                kills += 1
                 await bury(broker.address, "archive")
             killed_in_s = time.monotonic() - begun
             load.stop()
@@ -66,16 +68,14 @@ async def test_kill_9_of_the_archive_thirty_times_under_load_leaves_every_chain_
         proof = reader.prove(reader.files(archive), topic, load.places())
         set_aside = await dead_letters(broker.address)
     say(
-        f"archive killed {KILLS} times in {killed_in_s:.0f} s (seed {SEED}), {at_start} times while"
+        f"archive killed {kills} times in {killed_in_s:.0f} s (seed {SEED}), {at_start} times while"
         f" it started, {in_write} times within a write; {proof}; {load.aborted} aborted copies"
     )
     proof.assert_holds()
     assert "sound" in hookline("archive", "verify", "--archive", str(archive))
     assert set_aside == 0
-    # Else the kills were not where they should be.
-    assert in_write
 
 
 async def _until_it_writes(archive: Path) -> None:
     before = reader.count(archive).total()
-    await until(lambda: reader.count(archive).total() > before, "the archive writes", 40)
+    await until(lambda: reader.count(archive).total() > before, "the archive writes", 60)

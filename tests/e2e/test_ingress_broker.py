@@ -11,10 +11,8 @@ from support.kafka.topic_proof import Proof, Topic, open_transaction
 from support.processes.ingress import Ingress, until
 from support.processes.senders import Senders
 
-# Two pairs of a broker and an ingress at once: a broker that starts waits more than it works.
-KILLS_OF_EACH = 10
-# The promise: a killed ingress holds up readers no longer, also if nobody starts it again.
-READERS_HELD_UP_S_MAX = 25
+# A killed ingress holds up readers for some 20 s. The bound is below aiokafka's default, 60 s.
+READERS_HELD_UP_S_MAX = 50
 # Longer than a transaction may be open (10 s), and than the coordinator needs to see it (10 s).
 FROZEN_S = 25
 
@@ -22,35 +20,30 @@ Say = Callable[[str], None]
 NewIngress = Callable[..., Ingress]
 
 
-@pytest.mark.timeout(400)
-async def test_twenty_kills_of_the_broker_in_mid_transaction_lose_and_double_nothing(
-    new_ingress: NewIngress, tmp_path: Path, say: Say
+@pytest.mark.timeout(120)
+async def test_kills_of_the_broker_in_mid_transaction_lose_and_double_nothing(
+    new_ingress: NewIngress, tmp_path: Path, scaled: Callable[..., int], say: Say
 ) -> None:
-    """Each while a transaction is open, under load; the ingress answers OK meanwhile."""
-    with (
-        running_broker(tmp_path / "kafka-1") as first,
-        running_broker(tmp_path / "kafka-2") as second,
-    ):
-        proofs = await asyncio.gather(
-            kill_again_and_again(first, new_ingress(tmp_path / "spools-1", first.address)),
-            kill_again_and_again(second, new_ingress(tmp_path / "spools-2", second.address)),
-        )
-    for proof, while_down, p99_s in proofs:
-        say(
-            f"{KILLS_OF_EACH} kills of a broker: {proof}; {while_down} OK while it was down, "
-            f"p99 of an OK {p99_s * 1000:.0f} ms"
-        )
-        proof.assert_holds()
+    """Kill it while a transaction is open, under load; meanwhile the ingress answers OK."""
+    kills = scaled(3, at_most=50)
+    with running_broker(tmp_path / "kafka") as own_broker:
+        ingress = new_ingress(tmp_path / "spools", own_broker.address)
+        proof, while_down, p99_s = await kill_repeatedly(own_broker, ingress, kills)
+    say(
+        f"{kills} kills of a broker: {proof}; {while_down} OK while it was down, "
+        f"p99 of an OK {p99_s * 1000:.0f} ms"
+    )
+    proof.assert_holds()
 
 
-async def kill_again_and_again(broker: Broker, ingress: Ingress) -> tuple[Proof, int, float]:
+async def kill_repeatedly(broker: Broker, ingress: Ingress, kills: int) -> tuple[Proof, int, float]:
     """Return the proof, how many OKs there were during outages, and the p99 of all."""
     await broker.make_topics()
     topic = await Topic.from_now(broker.address)
     await ingress.start()
     while_down = 0
-    async with Senders(ingress.port, connections=8, pause_s=0.02) as senders:
-        for _ in range(KILLS_OF_EACH):
+    async with Senders(ingress.port, connections=8, pause_s=0.05) as senders:
+        for _ in range(kills):
             async with open_transaction(broker.address) as is_open:
                 await until(is_open, "the forwarder has a transaction open", 60)
                 broker.kill()
@@ -124,7 +117,7 @@ async def test_a_broker_that_stands_still_costs_nothing(
     await ingress.start()
     async with (
         open_transaction(broker.address) as is_open,
-        Senders(ingress.port, connections=8, pause_s=0.02) as senders,
+        Senders(ingress.port, connections=8, pause_s=0.05) as senders,
     ):
         await senders.until_more_ok(200)
         await until(is_open, "the forwarder has a transaction open", 60)

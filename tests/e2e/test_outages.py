@@ -1,4 +1,4 @@
-"""Kafka is away or stands still, or consumers do: no process ends, all carry on by themselves."""
+"""Kafka or the consumers are killed or frozen: no process ends, all continue by themselves."""
 
 import asyncio
 import os
@@ -10,20 +10,24 @@ import psycopg
 import pytest
 from support.processes.outage_world import World, running_world
 
-KILLED_S = 25
+# Longer than the session time-out of a group's member, 10 s.
+SHORT_S = 12
 KILLED_LONG_S = int(os.environ.get("OUTAGE_S", "60"))
-FROZEN_S = (15, 35, 65)
+# Longer than the time-outs of a transaction (10 s), of a request (40 s) and of metadata (60 s).
+FROZEN_LONG_S = (15, 35, 65)
 Say = Callable[[str], None]
 
 
 @pytest.mark.timeout(300)
-async def test_kafka_that_is_gone_for_a_while_ends_no_process(
+async def test_short_outages_end_no_process(
     tmp_path: Path, conninfo: str, valkey_url: str, say: Say
 ) -> None:
-    """It is killed under load, with offsets that are not committed."""
+    """Kafka is killed under load with offsets not committed, then frozen; then consumers are."""
     async with running_world(tmp_path, postgres=conninfo, valkey=valkey_url) as world:
-        await kill_kafka(world, KILLED_S, say)
-        await hold_against(world, say)
+        await kill_kafka(world, SHORT_S, say)
+        await freeze_kafka(world, SHORT_S, say)
+        await freeze_consumers(world, SHORT_S, say)
+        await assert_complete(world, say)
 
 
 @pytest.mark.long
@@ -46,34 +50,44 @@ async def test_long_outages_end_no_process(
 
 
 async def strike_kafka(world: World, say: Say) -> None:
-    """Have Kafka go away and come back, in several ways."""
+    """Kill Kafka for a while, then freeze it for several times."""
     await kill_kafka(world, KILLED_LONG_S, say)
-    for seconds in FROZEN_S:
-        async with world.traffic():
-            with world.broker.frozen():
-                await asyncio.gather(world.leave_a_spool(), asyncio.sleep(seconds))
-                world.assert_all_run()
-            took_s = await world.until_all_continue()
-        say(f"Kafka frozen for {seconds} s: carried on after {took_s} s")
-    await hold_against(world, say)
+    for seconds in FROZEN_LONG_S:
+        await freeze_kafka(world, seconds, say)
+    await assert_complete(world, say)
 
 
 async def strike_consumers(world: World, say: Say) -> None:
-    """Have every consumer stand still, so that the group takes it for dead."""
-    for seconds in FROZEN_S:
-        async with world.traffic():
-            for consumer in world.consumers:
-                consumer.freeze()
-            await asyncio.sleep(seconds)
-            for consumer in world.consumers:
-                consumer.thaw()
-            took_s = await world.until_all_continue()
-        say(f"consumers frozen for {seconds} s: carried on after {took_s} s")
-    await hold_against(world, say)
+    """Freeze every consumer for several times."""
+    for seconds in FROZEN_LONG_S:
+        await freeze_consumers(world, seconds, say)
+    await assert_complete(world, say)
+
+
+async def freeze_kafka(world: World, seconds: float, say: Say) -> None:
+    """Freeze Kafka under load, and kill an ingress meanwhile."""
+    async with world.traffic():
+        with world.broker.frozen():
+            await asyncio.gather(world.leave_a_spool(), asyncio.sleep(seconds))
+            world.assert_all_run()
+        took_s = await world.until_all_continue()
+    say(f"Kafka frozen for {seconds} s: carried on after {took_s} s")
+
+
+async def freeze_consumers(world: World, seconds: float, say: Say) -> None:
+    """Freeze every consumer for so long that its group removes it."""
+    async with world.traffic():
+        for consumer in world.consumers:
+            consumer.freeze()
+        await asyncio.sleep(seconds)
+        for consumer in world.consumers:
+            consumer.thaw()
+        took_s = await world.until_all_continue()
+    say(f"consumers frozen for {seconds} s: carried on after {took_s} s")
 
 
 async def kill_kafka(world: World, seconds: float, say: Say) -> None:
-    """Kill Kafka for so long under load, and let an ingress die meanwhile."""
+    """Kill Kafka under load, start it again after so many seconds; kill an ingress meanwhile."""
     async with world.traffic():
         await world.until_all_continue()
         world.broker.kill()
@@ -87,7 +101,7 @@ async def kill_kafka(world: World, seconds: float, say: Say) -> None:
     say(f"Kafka killed for {seconds:g} s: carried on after {took_s} s")
 
 
-async def hold_against(world: World, say: Say) -> None:
-    """Nothing is missing or doubled, and no client was forgotten."""
+async def assert_complete(world: World, say: Say) -> None:
+    """Assert that nothing is missing or doubled, and that no client was left open."""
     say(await world.proof())
     assert world.complaints() == {}

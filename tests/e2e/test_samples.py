@@ -15,6 +15,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from support.processes.blackbox import HOOKLINE, Demo
 
+pytestmark = pytest.mark.xdist_group("demo")
+
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
 
 

@@ -61,7 +61,8 @@ def test_the_short_benchmark_of_the_archive_prints_results_and_every_record_is_a
     assert rows["plain_loop"][4] == "none"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
     """The remaining parts of the benchmark of the archive, with small topics."""
     asked = "--only counting,file_stream_sink,sizes --records 2000 --sizes 1000,3000 --rounds 1"

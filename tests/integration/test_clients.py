@@ -17,7 +17,7 @@ from schemas import clients
 from schemas.client_parts import Client, ended_part, network
 from schemas.clients import end, started
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("clients")]
 
 NETWORKS = {
     "works": (Network.WORKS,),

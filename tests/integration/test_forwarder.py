@@ -3,7 +3,7 @@
 import asyncio
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,20 +88,22 @@ async def crash(client: Client, starting: "asyncio.Task[Any]") -> None:
 
 @pytest.mark.timeout(180)
 async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, scaled: Callable[..., int]
 ) -> None:
-    """Sixty forwarders in a row die at random awaits, transactions open or in doubt."""
-    await pipe.store(many(9_000))
+    """Forwarders die one after another at random awaits, transactions open or in doubt."""
+    forwarders = scaled(12, at_most=200)
+    rows = 150 * forwarders
+    await pipe.store(many(rows))
     monkeypatch.setattr(clients, "end", crash)
     monkeypatch.setattr(refused_rows, "ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
-    for _ in range(60):
+    for _ in range(forwarders):
         deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.15)
         await pipe.forward(until=lambda at=deadline: asyncio.get_running_loop().time() > at)  # type: ignore[misc]
     monkeypatch.undo()
     await pipe.forward()
     found = await in_topic(pipe.bootstrap_servers, pipe.spool.origin)
-    assert sorted(sequences(found)) == list(range(1, 9_001))
+    assert sorted(sequences(found)) == list(range(1, rows + 1))
 
 
 async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -> None:

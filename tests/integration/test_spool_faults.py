@@ -1,10 +1,5 @@
-"""
-The machine of tests/property/test_spool.py, many more runs, and on spools with a bug.
+"""The machine of tests/property/test_spool.py, many more runs, and on spools with a bug."""
 
-The environment variable RUNS is the number of runs; the test prints counts of what happened.
-"""
-
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -22,7 +17,6 @@ from ingress.spool.draft import Draft, Index, read_state
 from ingress.spool.state import State
 from ingress.spool.writer import SpoolWriter
 
-RUNS = int(os.environ.get("RUNS", "2000"))
 PORTIONS = 8
 STEPS = 50
 # A bug in the spool is found within so many runs.
@@ -48,25 +42,28 @@ def _run(number: int, runs: int) -> None:
     )
 
 
-def run(number: int) -> Counter[str]:
-    """Return what happened in the runs of one seed."""
+def run(number: int, runs: int) -> Counter[str]:
+    """Return the counts of the runs of one seed."""
     SpoolMachine.counts.clear()
-    _run(number, RUNS // PORTIONS)
+    _run(number, runs)
     return SpoolMachine.counts
 
 
+@pytest.mark.long  # tests/property does some runs
 @pytest.mark.timeout(600)
 def test_thousands_of_runs_lose_no_row_and_give_no_number_twice(
-    say: Callable[[str], None],
+    scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """Whichever call of LMDB fails or is the process's last."""
+    """Any call of LMDB may fail, or be the last one before a crash."""
+    runs = scaled(104)
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        counted = sum(pool.map(run, range(PORTIONS)), Counter[str]())
+        portions = pool.map(run, range(PORTIONS), [runs // PORTIONS] * PORTIONS)
+        counted = sum(portions, Counter[str]())
     kinds: Counter[str] = Counter()
     for what, count in counted.items():
         kinds[what.partition(" in ")[0] + " (by call)" if " in " in what else what] += count
-    say(f"{RUNS} runs of a spool: {', '.join(f'{n} {what}' for what, n in kinds.most_common())}")
-    assert counted["rows delivered"] > RUNS
+    say(f"{runs} runs of a spool: {', '.join(f'{n} {what}' for what, n in kinds.most_common())}")
+    assert counted["rows delivered"] > runs
 
 
 def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +31,7 @@ from schemas.record import OutgoingRecord, callback_record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber"
-KILLS = 4
-RECORDS = 12_000
+RECORDS_OF_EACH = 1_000
 DAY_MS = 24 * 3600 * 1000
 APPS = ("1400000001", "1400000002")
 COMMANDS = ("C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", "State.StateChange")
@@ -106,35 +106,35 @@ def callbacks(count: int, chance: random.Random) -> tuple[list[OutgoingRecord], 
 
 @pytest.mark.timeout(300)
 async def test_the_example_counts_every_callback_once_over_kill_9(
-    own_kafka: EmbeddedKafka, tmp_path: Path
+    own_kafka: EmbeddedKafka, tmp_path: Path, scaled: Callable[..., int]
 ) -> None:
-    """Killed at random moments of its work; in the end the figures are those of what was sent."""
+    """The process is killed while it counts; in the end it has counted all that was sent."""
+    kills = scaled(2, at_most=20)
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a red run
     chance = random.Random(seed)  # noqa: S311 - no secret
-    records, sent = callbacks(RECORDS, chance)
+    records, sent = callbacks((kills + 1) * RECORDS_OF_EACH, chance)
     subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
-    each = RECORDS // (KILLS + 1)
     with closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         process = await subscriber.start()
         try:
-            for life in range(KILLS + 1):
-                await pipe.store(records[life * each : (life + 1) * each])
+            for life in range(kills + 1):
+                await pipe.store(records[life * RECORDS_OF_EACH : (life + 1) * RECORDS_OF_EACH])
                 await pipe.forward()
-                if life == KILLS:
+                if life == kills:
                     break
-                await subscriber.has(life * each + chance.randrange(1, each))
+                await subscriber.has(life * RECORDS_OF_EACH + chance.randrange(1, RECORDS_OF_EACH))
                 await asyncio.sleep(chance.random() * 0.05)
                 process.kill()
                 assert await process.wait() == -signal.SIGKILL
                 process = await subscriber.start()
-            await subscriber.has(RECORDS)
+            await subscriber.has(len(records))
             await a_record_that_is_none_is_set_aside(own_kafka.address)
             # What comes after it is counted, in all partitions.
             more, sent_more = callbacks(200, chance)
             await pipe.store(more)
             await pipe.forward()
-            await subscriber.has(RECORDS + len(more))
+            await subscriber.has(len(records) + len(more))
             process.terminate()
             assert await asyncio.wait_for(process.wait(), 30) == 0
         finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.kafka.parts import delete_before, in_topic
 from support.kafka.topic_changes import (
+    Sinks,
     Three,
     add_partitions,
     ends_of,
@@ -25,8 +26,6 @@ from support.processes.senders import Senders
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.demo.embedded.postgres import EmbeddedPostgres
-from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.topics import apply_topics
 
 OLD, NEW = "a" * 16, "b" * 16
@@ -37,16 +36,15 @@ ADDED = {6, 7, 9, 10, 11}
 
 
 @pytest.fixture
-async def three(own_kafka: EmbeddedKafka, tmp_path: Path) -> AsyncIterator[Three]:
+async def three(
+    own_kafka: EmbeddedKafka, conninfo: str, valkey_url: str, tmp_path: Path
+) -> AsyncIterator[Three]:
     """Archive, sync and counters, which have 120 records of OLD and are idle."""
-    with (
-        child.running(EmbeddedPostgres(tmp_path / "postgres")) as postgres,
-        child.running(EmbeddedValkey(tmp_path / "valkey")) as valkey,
-    ):
-        async with three_consumers(own_kafka.address, postgres, valkey, tmp_path) as running:
-            await produce(own_kafka.address, OLD, 120)
-            await running.until_held(Counter({OLD: 120}))
-            yield running
+    sinks = Sinks(tmp_path / "archive", conninfo, valkey_url)
+    async with three_consumers(own_kafka.address, sinks, tmp_path) as running:
+        await produce(own_kafka.address, OLD, 120)
+        await running.until_held(Counter({OLD: 120}))
+        yield running
 
 
 @pytest.mark.timeout(240)

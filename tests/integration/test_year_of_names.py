@@ -26,6 +26,8 @@ from consumers.runtime.handler import HANDLE_S
 from ops.archive import expire
 from ops.demo.embedded import child
 
+pytestmark = pytest.mark.xdist_group("year_of_names")
+
 Got = TypeVar("Got")
 NUMBERS = range(year.PARTITIONS)
 # Of 526 that a partition has.
@@ -40,15 +42,22 @@ SERVER = Path(__file__).parents[1] / "support/archive/s3_year.py"
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A year of names; six partitions by links to one. Some segments have a content: WRITTEN."""
+def minutes(scaled: Callable[..., int]) -> list[int]:
+    """Return the minutes whose names the directory has: with --long those of the whole year."""
+    youngest = range(year.MINUTES - scaled(30_000, at_most=year.MINUTES), year.MINUTES)
+    return sorted({*WRITTEN, *year.AHEAD, *youngest})
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory, minutes: list[int]) -> Iterator[Path]:
+    """Many names, six partitions by links to one. The segments of WRITTEN have content."""
     archive = tmp_path_factory.mktemp("year")
     first, *others = (archive / str(year.partition(number)) for number in NUMBERS)
     first.mkdir(parents=True)
     linked = ""
-    for minute, name in enumerate(year.names_after(0, "")):
+    for count, name in enumerate(year.name(0, minute) for minute in minutes):
         # A file may have 65,000 names, which are made more quickly than files.
-        if minute % LINKS_MAX == 0:
+        if count % LINKS_MAX == 0:
             linked = f"{archive}/{name}"
             Path(linked).touch()
         else:
@@ -95,7 +104,7 @@ async def six(store: Store) -> list[Position | None]:
 
 @pytest.mark.timeout(300)
 async def test_the_end_of_a_year_is_found_in_a_directory(
-    directory: Path, say: Callable[[str], None]
+    directory: Path, minutes: list[int], say: Callable[[str], None]
 ) -> None:
     """By a new process; the newest hour is not the end."""
     one = []
@@ -107,7 +116,7 @@ async def test_the_end_of_a_year_is_found_in_a_directory(
     positions, six_took = await timed(six(open_store(str(directory))))
     assert positions == [year.position(0)] * len(NUMBERS)
     say(
-        f"directory: {year.MINUTES} names, end found in {statistics.median(one):.2f} s (median of "
+        f"directory: {len(minutes)} names, end found in {statistics.median(one):.2f} s (median of "
         f"3), of {len(NUMBERS)} partitions at once in {six_took:.2f} s"
     )
 

@@ -18,8 +18,6 @@ from support.processes.consumer import Consumer
 from support.processes.ingress import until
 from valkey import Valkey
 
-from ops.demo.embedded.postgres import EmbeddedPostgres
-from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.topics import apply_topics
 from schemas.record import callback_record, numbered
 from schemas.topics import CALLBACKS
@@ -90,8 +88,9 @@ class Sinks:
     """The three sinks. `archive` may be another directory later."""
 
     archive: Path
-    postgres: EmbeddedPostgres
-    valkey: EmbeddedValkey
+    # A connection string and a URL.
+    postgres: str
+    valkey: str
 
     def held(self) -> dict[str, Counter[str]]:
         """Return how many records of each origin each sink has; doubled ones count twice."""
@@ -108,24 +107,24 @@ class Sinks:
             for path in self.archive.rglob(f"*{SUFFIX}")
             if read(str(path), path.read_bytes()).lines
         }
-        with psycopg.connect(self.postgres.conninfo) as connection:
+        with psycopg.connect(self.postgres) as connection:
             rows = connection.execute(
                 "select partition from hookline.positions where last_offset is not null"
             ).fetchall()
-        with Valkey.from_url(self.valkey.url) as client:
+        with Valkey.from_url(self.valkey) as client:
             applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
         in_counts = {int(field.rpartition(b"/")[2]) for field in applied}
         return in_archive & {number for (number,) in rows} & in_counts
 
     def forget_positions(self) -> None:
         """Do as docs/runbook.md says where a topic was recreated."""
-        with psycopg.connect(self.postgres.conninfo) as connection:
+        with psycopg.connect(self.postgres) as connection:
             connection.execute("delete from hookline.positions")
-        with Valkey.from_url(self.valkey.url) as client:
+        with Valkey.from_url(self.valkey) as client:
             client.delete("hookline:positions")
 
     def _sync(self) -> Counter[str]:
-        with psycopg.connect(self.postgres.conninfo) as connection:
+        with psycopg.connect(self.postgres) as connection:
             try:
                 rows = connection.execute("select origin from hookline.receipts").fetchall()
             except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
@@ -134,7 +133,7 @@ class Sinks:
 
     def _counters(self) -> Counter[str]:
         found: Counter[str] = Counter()
-        with Valkey.from_url(self.valkey.url) as client:
+        with Valkey.from_url(self.valkey) as client:
             applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
         for field, count in applied.items():
             found[field.decode().split("/")[0]] += int(count)
@@ -156,8 +155,8 @@ class Three:
         self._launched += 1
         settings: dict[str, dict[str, object]] = {
             "archive": {"url": self.sinks.archive, "segment_age_s": 1},
-            "sync": {"postgres": self.sinks.postgres.conninfo},
-            "counters": {"valkey": self.sinks.valkey.url},
+            "sync": {"postgres": self.sinks.postgres},
+            "counters": {"valkey": self.sinks.valkey},
         }
         for name in NAMES:
             log = self._directory / f"{name}-{self._launched}.log"
@@ -222,11 +221,9 @@ class Three:
 
 
 @asynccontextmanager
-async def three_consumers(
-    kafka: str, postgres: EmbeddedPostgres, valkey: EmbeddedValkey, directory: Path
-) -> AsyncIterator[Three]:
-    """Yield three consumers that run, with empty sinks."""
-    three = Three(kafka, Sinks(directory / "archive", postgres, valkey), directory)
+async def three_consumers(kafka: str, sinks: Sinks, directory: Path) -> AsyncIterator[Three]:
+    """Yield three consumers that run."""
+    three = Three(kafka, sinks, directory)
     three.launch()
     try:
         yield three

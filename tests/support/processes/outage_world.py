@@ -71,7 +71,7 @@ class World:
     @contextlib.asynccontextmanager
     async def traffic(self) -> AsyncIterator[Senders]:
         """Have callbacks come for the time of the block."""
-        async with Senders(self.ingress.port, connections=8, pause_s=0.04) as senders:
+        async with Senders(self.ingress.port, connections=4, pause_s=0.05) as senders:
             await senders.until_more_ok(200)
             yield senders
         self._ok += senders.ok
