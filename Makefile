@@ -10,6 +10,9 @@ export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 ON_ALL_CORES := --numprocesses=auto --dist=worksteal
 # How many times more seeds, kills and Hypothesis examples `make test-long` runs than `make test`.
 LONG ?= 20
+# How many processes run tests of real servers at once; they wait most of the time.
+PROCESSES ?= 6
+AT_ONCE := --numprocesses=$(PROCESSES) --dist=loadgroup --durations=10
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
@@ -33,10 +36,8 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-# Tests of whole processes mostly wait, so they run beside the tests of real servers. Each of the
-# three prints its output when it ends.
-test: check  ## all tests once: logic, real servers, killed processes (some 30 min)
-	$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync e2e contract integration
+test: check  ## all tests once: logic, real servers, killed processes (some 8 min)
+	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 check: setup  ## format, lint, types, unit and property tests (25 s on two cores, 90 s the first time)
 	$(BIN)/ruff format --check --quiet .
@@ -48,20 +49,20 @@ unit: setup  ## unit and property tests alone, on all cores
 	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property examples
 
 contract: setup  ## tests of what every sink must do, on real PostgreSQL and Valkey, alone
-	$(BIN)/pytest -q tests/contract
+	$(BIN)/pytest -q $(AT_ONCE) tests/contract
 
 integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 server alone
-	$(BIN)/pytest tests/integration --durations=10
+	$(BIN)/pytest $(AT_ONCE) tests/integration
 
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s
 
 test-long: setup  ## the tests that repeat something, LONG times as often, and those marked long
 	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property tests/contract --long=$(LONG)
-	$(BIN)/pytest tests/integration tests/e2e --long=$(LONG) --durations=10
+	$(BIN)/pytest $(AT_ONCE) tests/integration tests/e2e --long=$(LONG)
 
 e2e: setup  ## tests that drive and kill whole processes alone
-	$(BIN)/pytest tests/e2e --durations=10
+	$(BIN)/pytest $(AT_ONCE) tests/e2e
 
 bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
 	@$(BIN)/python -m bench.ingress $(BENCH)

@@ -1,4 +1,4 @@
-"""What tests from outside share: a demo or a broker that runs."""
+"""Fixtures of the black-box tests: a running demo, a broker, and ingress processes."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ def quick_start() -> None:
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Demo]:
-    """A running demo. Tests kill its parts, so each brings its own ledger."""
+    """Yield a running demo. Tests kill its parts, so each brings its own ledger."""
     with demo() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker with the topics, which tests may freeze and thaw again, but not kill."""
+    """Yield a broker with the topics, which tests may freeze and thaw, but not kill."""
     with running_broker(tmp_path_factory.mktemp("broker")) as started:
         asyncio.run(started.make_topics())
         yield started
@@ -34,7 +34,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture
 def new_ingress() -> Iterator[Callable[..., Ingress]]:
-    """What makes an ingress, as its class does; the process is gone after the test."""
+    """Return a function that makes an Ingress; its process is killed after the test."""
     made: list[Ingress] = []
 
     def make(*arguments: Any, **settings: Any) -> Ingress:

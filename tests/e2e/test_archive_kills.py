@@ -1,4 +1,4 @@
-"""kill -9 of the archive, again and again, under load: the chains stay whole."""
+"""Kill the archive with SIGKILL again and again under load: the chains stay whole."""
 
 import asyncio
 import random
@@ -22,7 +22,7 @@ RATE = 600
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 16 << 10, "segment_age_s": 0.5}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
     tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
@@ -78,4 +78,4 @@ async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
 
 async def _until_it_writes(archive: Path) -> None:
     before = reader.count(archive).total()
-    await until(lambda: reader.count(archive).total() > before, "the archive writes", 60)
+    await until(lambda: reader.count(archive).total() > before, "the archive writes")

@@ -1,4 +1,4 @@
-"""`hookline demo` itself: its table, its exit code, and Ctrl-C at any moment."""
+"""`hookline demo`: its output, its exit code, and Ctrl-C at any moment."""
 
 import json
 import signal
@@ -10,7 +10,7 @@ import pytest
 from support.processes.blackbox import alive, hookline, start, until
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_the_demo_with_faults_proves_that_nothing_is_lost() -> None:
     """Exit 0, and two lines of JSON on stdout: addresses, result."""
     lines = hookline("demo", "--json", "--seconds", "8", "--rate", "100").splitlines()
@@ -34,30 +34,30 @@ def share_but_for_slowness(traffic: dict[str, Any]) -> float:
     return float((traffic["ok"] + late) / traffic["sent"])
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("after_s", [0.2, 1.0, 3.0, 7.0])
 def test_ctrl_c_at_any_moment_leaves_no_process_behind(after_s: float) -> None:
-    """While it imports, formats, starts, or sends."""
+    """Interrupt it while it imports, formats, starts, or sends."""
     mark = uuid.uuid4().hex
     process = start(mark, "--seconds", "20")
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    until(lambda: not alive(mark), "no process is left", seconds=10)
+    process.communicate(timeout=180)
+    until(lambda: not alive(mark), "no process is left")
     assert process.returncode != 0
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_demo_that_is_killed_takes_its_processes_with_it() -> None:
-    """The kernel ends them: not even kill -9 leaves a broker behind."""
+    """The kernel ends its child processes, even after SIGKILL."""
     mark = uuid.uuid4().hex
     process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0")
     try:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())
         # The demo itself, three servers, six services; PostgreSQL has children of its own.
-        until(lambda: len(alive(mark)) >= 10, "all processes run", seconds=10)
+        until(lambda: len(alive(mark)) >= 10, "all processes run")
     finally:
         process.kill()
         process.communicate()
-    until(lambda: not alive(mark), "no process is left", seconds=10)
+    until(lambda: not alive(mark), "no process is left")

@@ -1,4 +1,4 @@
-"""What a process that never comes back leaves behind is in Kafka soon, by those that run."""
+"""The spools of ingress processes that never come back are forwarded by the running ones."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,13 +10,13 @@ from support.kafka.topic_proof import Topic
 from support.processes.ingress import Ingress, until
 from support.processes.senders import Senders
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_a_running_process_drains_what_dead_ones_left(
     broker: Broker, new_ingress: Callable[..., Ingress], tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """Three die with full spools while Kafka is away; the fourth sends it all, each once."""
+    """Three are killed with full spools while Kafka is away; the fourth forwards every row once."""
     topic = await Topic.from_now(broker.address)
     ingresses = [new_ingress(tmp_path / "spool", broker.address) for _ in range(4)]
     broker.freeze()
@@ -38,7 +38,7 @@ async def test_a_running_process_drains_what_dead_ones_left(
         told = [spool["rows"] == 0 for spool in status["spools"]]
         return all(told) and status["forwarded"] == status["last_sequence"]
 
-    took_s = await until(drained, "the one that runs has drained all four spools", 90)
+    took_s = await until(drained, "the one that runs has drained all four spools")
     proof = await topic.proof(senders.ok)
     say(f"3 of 4 killed for good: {proof}; drained in {took_s:.1f} s")
     proof.assert_holds()

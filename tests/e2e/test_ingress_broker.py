@@ -1,4 +1,4 @@
-"""Kafka is killed or frozen, or its transactions are left open: callbacks are in it once."""
+"""Kafka is killed or frozen, or transactions stay open: each callback is in the topic once."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 NewIngress = Callable[..., Ingress]
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_kills_of_the_broker_in_mid_transaction_lose_and_double_nothing(
     new_ingress: NewIngress, tmp_path: Path, scaled: Callable[..., int], say: Say
 ) -> None:
@@ -45,7 +45,7 @@ async def kill_repeatedly(broker: Broker, ingress: Ingress, kills: int) -> tuple
     async with Senders(ingress.port, connections=8, pause_s=0.05) as senders:
         for _ in range(kills):
             async with open_transaction(broker.address) as is_open:
-                await until(is_open, "the forwarder has a transaction open", 60)
+                await until(is_open, "the forwarder has a transaction open")
                 broker.kill()
             before = len(senders.ok)
             await broker.start_again()
@@ -61,9 +61,9 @@ async def kill_repeatedly(broker: Broker, ingress: Ingress, kills: int) -> tuple
 async def leave_open(
     ingress: Ingress, is_open: Callable[[], Awaitable[bool]], stop: Callable[[], None]
 ) -> float:
-    """Stop the ingress in some way in mid-transaction, which stays open; return the moment."""
+    """Stop the ingress by `stop` within a transaction that stays open; return the time."""
     for _ in range(30):
-        await until(is_open, "the forwarder has a transaction open", 60)
+        await until(is_open, "the forwarder has a transaction open")
         stop()
         stopped_at = time.monotonic()
         # Its last request may still be on its way, or the broker at writing markers.
@@ -77,11 +77,11 @@ async def leave_open(
     raise AssertionError("no transaction stayed open in 30 attempts")
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
     broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
 ) -> None:
-    """Its open transaction is aborted by its time-out, although nobody starts it again."""
+    """Its open transaction is aborted by its time-out, although nobody starts the process again."""
     topic = await Topic.from_now(broker.address)
     killed = new_ingress(tmp_path / "spools", broker.address)
     other = new_ingress(tmp_path / "spools-of-another", broker.address)
@@ -107,11 +107,11 @@ async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
     proof.assert_holds()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_a_broker_that_stands_still_costs_nothing(
     broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
 ) -> None:
-    """Longer than a transaction may be open, and in the midst of one; OKs go on meanwhile."""
+    """It is frozen longer than a transaction may be open; meanwhile callbacks are answered OK."""
     topic = await Topic.from_now(broker.address)
     ingress = new_ingress(tmp_path / "spools", broker.address)
     await ingress.start()
@@ -120,7 +120,7 @@ async def test_a_broker_that_stands_still_costs_nothing(
         Senders(ingress.port, connections=8, pause_s=0.05) as senders,
     ):
         await senders.until_more_ok(200)
-        await until(is_open, "the forwarder has a transaction open", 60)
+        await until(is_open, "the forwarder has a transaction open")
         with broker.frozen():
             before = len(senders.ok)
             for _ in range(FROZEN_S):
@@ -142,11 +142,11 @@ async def test_a_broker_that_stands_still_costs_nothing(
     proof.assert_holds()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(600)
 async def test_an_ingress_that_is_fenced_by_a_time_out_goes_on_by_itself(
     broker: Broker, new_ingress: NewIngress, tmp_path: Path, say: Say
 ) -> None:
-    """It stood still in mid-transaction and was aborted and fenced, but there is no rival."""
+    """It was frozen within a transaction, which was aborted, and its producer was fenced."""
     topic = await Topic.from_now(broker.address)
     ingress = new_ingress(tmp_path / "spools", broker.address)
     await ingress.start()
@@ -156,7 +156,7 @@ async def test_an_ingress_that_is_fenced_by_a_time_out_goes_on_by_itself(
         async def settled() -> bool:
             return not await is_open()
 
-        aborted_s = await until(settled, "the coordinator has aborted the transaction", 40)
+        aborted_s = await until(settled, "the coordinator has aborted the transaction")
         ingress.thaw()
         await senders.until_more_ok(500)
         await senders.stop()

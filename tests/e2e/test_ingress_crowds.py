@@ -1,4 +1,4 @@
-"""Peers that hold on to connections: none of them keeps the others from being answered."""
+"""Clients that keep connections open do not prevent others from being answered."""
 
 import asyncio
 import resource
@@ -10,7 +10,7 @@ from support.kafka.broker import Broker
 from support.processes.ingress import Connection, Ingress, post
 from support.processes.senders import Senders, body
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 OTHER_FILES = 1000
 
@@ -27,7 +27,7 @@ def crowd(scaled: Callable[..., int]) -> Iterator[int]:
 
 
 async def opened(port: int, count: int, piece: bytes = b"") -> list[Connection]:
-    """Return so many open connections, each of which has sent `piece`."""
+    """Return `count` open connections, each of which has sent `piece`."""
     connections: list[Connection] = []
     while len(connections) < count:
         some = min(500, count - len(connections))

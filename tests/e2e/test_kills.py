@@ -1,4 +1,4 @@
-"""The promise, from outside: what was answered OK is everywhere once, whatever is killed."""
+"""Every callback that was answered OK is in each sink once, whichever part is killed."""
 
 import json
 import time
@@ -21,8 +21,8 @@ VICTIMS = (
 
 
 def prove(stack: Demo, ledger: Path, sent: dict[str, int]) -> dict[str, Any]:
-    """Hold the ledger and every sink together: nothing missing, nothing doubled, all the same."""
-    report = stack.audit("--ledger", str(ledger), "--wait", "120")
+    """Assert that the audit finds the ledger's callbacks in every sink once; return its report."""
+    report = stack.audit("--ledger", str(ledger), "--wait", "180")
     assert (report["missing"], report["doubled"], report["proven"]) == (0, 0, True)
     assert report["ledger"]["ok"] == sent["ok"]
     assert report["ledger"]["missing"] == {"kafka": 0, "archive": 0, "postgres": 0}
@@ -33,7 +33,7 @@ def prove(stack: Demo, ledger: Path, sent: dict[str, int]) -> dict[str, Any]:
     return report
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(
     stack: Demo, tmp_path: Path, scaled: Callable[..., int]
 ) -> None:
@@ -54,7 +54,7 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(
     prove(stack, ledger, sent)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_while_kafka_is_down_callbacks_are_answered_ok(stack: Demo, tmp_path: Path) -> None:
     """Both replicas of the ingress are killed too, so that they start without Kafka."""
     stack.kill("kafka")
@@ -63,7 +63,7 @@ def test_while_kafka_is_down_callbacks_are_answered_ok(stack: Demo, tmp_path: Pa
     # Kafka needs some seconds to come back; the replicas are there before.
     ledger = tmp_path / "ledger.jsonl"
     traffic = stack.simulate(ledger, rate=RATE, seconds=6)
-    sent = json.loads(traffic.communicate(timeout=60)[0])
+    sent = json.loads(traffic.communicate(timeout=180)[0])
     assert sent["ok"] >= 300
-    report = stack.audit("--ledger", str(ledger), "--wait", "90")
+    report = stack.audit("--ledger", str(ledger), "--wait", "180")
     assert report["proven"]

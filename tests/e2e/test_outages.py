@@ -18,7 +18,7 @@ FROZEN_LONG_S = (15, 35, 65)
 Say = Callable[[str], None]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_short_outages_end_no_process(
     tmp_path: Path, conninfo: str, valkey_url: str, say: Say
 ) -> None:

@@ -1,4 +1,4 @@
-"""Real bodies through the running product: what went in comes out, byte for byte."""
+"""Real bodies pass through the running product and arrive unchanged, byte for byte."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ def post(url: str, body: bytes, method: str = "POST") -> tuple[int, dict[str, An
     """Return status, body and headers of the answer."""
     request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return response.status, json.loads(response.read()), response.headers
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read()), error.headers
@@ -51,23 +51,27 @@ async def in_topic(bootstrap_servers: str, topic: str) -> list[bytes]:
         await reader.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_every_sample_arrives_in_every_sink_byte_for_byte(stack: Demo) -> None:
-    """Compact or pretty-printed, with emoji and NUL."""
+    """The samples are compact or pretty-printed, and contain emoji and NUL."""
     app = stack.addresses["sdkappid"]
     for sample in SAMPLES:
         command = json.loads(sample.read_bytes())["CallbackCommand"]
         url = f"{stack.addresses['ingress']}?SdkAppid={app}&CallbackCommand={command}"
         status, answer, _ = post(url, sample.read_bytes())
         assert (status, answer) == (200, {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0})
-    stack.audit("--wait", "60")
+    stack.audit("--wait", "180")
     values = await in_topic(stack.addresses["kafka"], "tim.callbacks.v1")
-    lines = stack.archived()
     with psycopg.connect(stack.addresses["postgres"]) as connection:
         rows = connection.execute(
             "select body_sha256, body, raw from hookline.messages union all"
             " select body_sha256, body, raw from hookline.callbacks"
         ).fetchall()
+    cat = subprocess.run(  # noqa: ASYNC221 - nothing else runs on this loop
+        [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],
+        capture_output=True,
+        check=True,
+    ).stdout
     stored = {digest: (document, raw) for digest, document, raw in rows}
     for sample in SAMPLES:
         body = sample.read_bytes()
@@ -76,17 +80,12 @@ async def test_every_sample_arrives_in_every_sink_byte_for_byte(stack: Demo) -> 
         assert raw == body if raw is not None else document == json.loads(body)
         if b"\n" in body:
             encoded = base64.b64encode(body).decode()
-            assert any(line.get("body_base64") == encoded for line in lines)
+            assert f'"body_base64":"{encoded}"'.encode() in cat
         else:
-            cat = subprocess.run(  # noqa: ASYNC221 - nothing else runs on this loop
-                [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],
-                capture_output=True,
-                check=True,
-            ).stdout
             assert b'"body":' + body + b"}\n" in cat
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> None:
     """Each refusal is in the protocol's form; a malformed body reaches the dead-letter topic."""
     url = f"{stack.addresses['ingress']}?SdkAppid={stack.addresses['sdkappid']}"
@@ -101,7 +100,7 @@ async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> 
         assert (got, answer["ActionStatus"], answer["ErrorCode"]) == (status, "FAIL", 1)
         assert answer["ErrorInfo"]
         assert status != 405 or headers["Allow"] == "POST"
-    report = stack.audit("--wait", "30")
+    report = stack.audit("--wait", "180")
     assert report["proven"]
     letters = [origin["sinks"]["dead_letters"]["sequences"] for origin in report["origins"]]
     assert sum(letters) >= 1
@@ -110,10 +109,10 @@ async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> 
     )
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_the_audit_notices_a_lost_segment(stack: Demo) -> None:
-    """A proof that cannot fail is none."""
-    stack.audit("--wait", "60")
+    """The audit must be able to fail."""
+    stack.audit("--wait", "180")
     segment = max(
         Path(stack.addresses["archive"]).glob("*/*/*.zst"), key=lambda p: p.stat().st_size
     )

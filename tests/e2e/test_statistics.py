@@ -1,4 +1,4 @@
-"""What people see in the statistics is what the sender knows that it sent."""
+"""The statistics show exactly what the sender has sent."""
 
 import json
 import urllib.request
@@ -11,26 +11,26 @@ from support.processes.blackbox import KINDS, Demo, demo, shown_and_sent
 
 def ask(url: str) -> dict[str, Any]:
     """Return the API's answer."""
-    with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own URL
         return dict(json.loads(response.read()))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_messages_and_people_of_the_api_are_those_of_the_senders_ledger(tmp_path: Path) -> None:
-    """On a stack that nobody else has sent to: in all, by app, and over the minutes."""
+    """On a new stack: the totals, by app, and summed over the minutes."""
     with demo() as fresh:
         ledger = tmp_path / "ledger.jsonl"
         # To one replica: a callback that is late at one of two is sent to both, a repeat.
         traffic = fresh.simulate(ledger, rate=150, seconds=8, replicas=1)
-        sent = json.loads(traffic.communicate(timeout=60)[0])
+        sent = json.loads(traffic.communicate(timeout=180)[0])
         assert sent["ok"] == sent["sent"] > 1000
-        fresh.audit("--ledger", str(ledger), "--wait", "60")
+        fresh.audit("--ledger", str(ledger), "--wait", "180")
         entries = [json.loads(line) for line in ledger.read_text().splitlines()]
         check(fresh, entries)
 
 
 def check(fresh: Demo, entries: list[dict[str, Any]]) -> None:
-    """Hold the API's figures against the ledger's entries."""
+    """Compare the API's numbers with the ledger's entries."""
     stats = fresh.addresses["stats"]
     shown, sent = shown_and_sent(ask(f"{stats}/v1/totals"), entries)
     assert shown == sent

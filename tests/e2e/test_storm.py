@@ -1,4 +1,4 @@
-"""A storm of rebalances on a real Kafka: members of every group come and go, nothing is amiss."""
+"""Members of every consumer group come and go on a real Kafka, and nothing is lost or doubled."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ PARTITIONS = 6
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_once(
     tmp_path: Path,
     conninfo: str,
@@ -63,8 +63,8 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
             await loading
             topic = await committed_offsets(broker.address)
             await reader.until_archived(lambda: reader.local(archive), topic)
-            await until(lambda: _receipts(conninfo) >= load.committed, "all is synced", 90)
-            await until(lambda: _counted(valkey_url) >= load.committed, "all is counted", 90)
+            await until(lambda: _receipts(conninfo) >= load.committed, "all is synced")
+            await until(lambda: _counted(valkey_url) >= load.committed, "all is counted")
             took_s = time.monotonic() - begun
             assert ships.all_run()
         proof = reader.prove(reader.files(archive), topic, load.places())
@@ -94,7 +94,7 @@ async def _until_all_go_on(archive: Path) -> None:
         now = reader.count(archive)
         return all(now[n] > before[n] for n in range(PARTITIONS))
 
-    await until(all_go_on, "every partition is written", 90)
+    await until(all_go_on, "every partition is written")
 
 
 def _receipts(conninfo: str) -> int:
@@ -105,7 +105,7 @@ def _receipts(conninfo: str) -> int:
 
 
 def _synced(conninfo: str) -> set[tuple[str, int]]:
-    """Return what PostgreSQL has, whose keys let nothing be there twice."""
+    """Return the places in PostgreSQL, whose keys let none be there twice."""
     with psycopg.connect(conninfo) as connection:
         places = connection.execute("select origin, sequence from hookline.receipts").fetchall()
         messages = connection.execute("select count(*) from hookline.messages").fetchone()
@@ -114,7 +114,7 @@ def _synced(conninfo: str) -> set[tuple[str, int]]:
 
 
 def _hash(valkey_url: str, name: str) -> Counter[str]:
-    """Return a hash of numbers, by origin."""
+    """Return the numbers of a Valkey hash, summed by origin."""
     found: Counter[str] = Counter()
     with Valkey.from_url(valkey_url, decode_responses=True) as client:
         for key, number in client.hgetall(f"hookline:{name}").items():
@@ -127,7 +127,7 @@ def _counted(valkey_url: str) -> int:
 
 
 def _assert_counted_once(valkey_url: str, load: Load) -> None:
-    """How many there are of each origin, and their sum: one twice for one that is missing shows."""
+    """Compare each origin's count and sum: one doubled in place of one missing shows in the sum."""
     assert _hash(valkey_url, "applied") == load.last
     sums = {origin: last * (last + 1) // 2 for origin, last in load.last.items()}
     assert _hash(valkey_url, "sequence-sums") == sums

@@ -61,14 +61,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 async def kafka(bootstrap_servers: str) -> str:
-    """The run's broker, with the topics applied."""
+    """Return the run's broker, with the topics applied."""
     await apply_topics(bootstrap_servers, body_bytes_max=1 << 20, replicas=1)
     return bootstrap_servers
 
 
 @pytest.fixture
 async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
-    """A broker of the test's own, which it may kill; always embedded."""
+    """Yield a broker of the test's own, which it may kill; always embedded."""
     with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         yield kafka
@@ -76,12 +76,12 @@ async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
 
 @pytest.fixture
 def pipe(kafka: str, tmp_path: Path) -> Iterator[Pipe]:
-    """A spool and the topics behind it."""
+    """Yield a spool and a forwarder to the topics."""
     with contextlib.closing(Pipe(kafka, tmp_path / "spool")) as made:
         yield made
 
 
 @pytest.fixture
 def group() -> str:
-    """A consumer group that no other test has."""
+    """Return the name of a consumer group that no other test has."""
     return f"test-{secrets.token_hex(4)}"

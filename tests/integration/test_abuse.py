@@ -1,4 +1,4 @@
-"""Connections to Kafka that are cut at random bytes: clients fail in one way, nothing is lost."""
+"""Connections to Kafka are cut at random bytes: clients fail in one way, nothing is lost."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ from schemas.topics import CALLBACKS
 pytestmark = pytest.mark.xdist_group("abuse")
 
 SEED = 20_240_229
-RECOVERS_S_MAX = 90
+RECOVERS_S_MAX = 180
 Say = Callable[[str], None]
 
 
@@ -43,17 +43,17 @@ def seconds(scaled: Callable[..., int]) -> int:
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    """A broker with the topics."""
+    """Yield a broker with the topics, reached by a proxy."""
     with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
         yield proxied
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_clients_fail_in_one_way(
     behind: Behind, loop: str, seconds: int, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a KafkaError or by their time-out, whatever left aiokafka; and nothing is left."""
+    """They raise KafkaError or reach their time-out, and leave no task or connection."""
     monkeypatch.setattr(clients, "STOP_S", 0.3)
     chance = random.Random(SEED)  # noqa: S311 - no secret
     outcomes: Counter[str] = Counter()
@@ -80,7 +80,7 @@ def test_clients_fail_in_one_way(
 
 
 async def _outcome(state: State, address: str) -> str:
-    """Return how a client fared, by the cause of its error."""
+    """Return the result of a client: the cause of its error, or that it worked."""
     client: Any = state.make(address)
     try:
         async with started(client, 1.0):
@@ -98,7 +98,7 @@ async def _outcome(state: State, address: str) -> str:
 
 
 class SlowSink(MemorySink):
-    """A sink that has something to do all the time."""
+    """A sink that is always busy."""
 
     async def handle(self, batch: Batch) -> None:
         """Apply the batch after a while."""
@@ -106,9 +106,9 @@ class SlowSink(MemorySink):
         await super().handle(batch)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_consumer_survives_it_and_misses_nothing(behind: Behind, seconds: int, say: Say) -> None:
-    """Every record is applied once; it goes on by itself when the network works again."""
+    """Every record is applied once; the consumer continues when the network works again."""
 
     async def scene() -> None:
         async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
@@ -129,7 +129,7 @@ def test_a_consumer_survives_it_and_misses_nothing(behind: Behind, seconds: int,
                 took_s = await _abuse(proxy, running, seconds, behind.address, sink)
             finally:
                 stop.set()
-                await asyncio.wait((running,), timeout=30)
+                await asyncio.wait((running,), timeout=120)
             assert running.exception() is None
             say(f"a consumer, {seconds} s: {proxy.cuts} cuts; complete after {took_s:.1f} s")
 
@@ -139,7 +139,7 @@ def test_a_consumer_survives_it_and_misses_nothing(behind: Behind, seconds: int,
 async def _abuse(
     proxy: TcpProxy, running: "asyncio.Task[None]", seconds: int, address: str, sink: MemorySink
 ) -> float:
-    """Cut connections for so long, then return how long it took until the sink had everything."""
+    """Cut connections for a while, then return after how many seconds the sink had everything."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         proxy.becomes(Network.CUTS)
@@ -177,7 +177,7 @@ def _unused(_: object) -> Any:
     raise AssertionError("its handler is given")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_forwarder_survives_it_and_doubles_nothing(
     behind: Behind,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""`hookline archive` and the audit's reader over an object store, as over a directory."""
+"""`hookline archive` and the audit's reader read an object store like a directory."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 @pytest.fixture
 def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    """An S3 server that the environment leads to."""
+    """Yield an S3 server whose address and keys are in the environment."""
     with child.running(S3Server(tmp_path)) as server:
         for name, value in server.env().items():
             monkeypatch.setenv(name, value)
@@ -28,21 +28,21 @@ def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
 
 
 def hookline(*arguments: object, expect: int = 0) -> str:
-    """Run the command in a process of its own, with the environment's S3."""
+    """Run the command as a process with the environment of the S3 server."""
     done = subprocess.run(
         [HOOKLINE, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
         env=os.environ | {"ARCHIVE_URL": f"s3://{BUCKET}/some/archive"},
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout
 
 
 async def test_the_commands_read_an_object_store(s3: S3Server, tmp_path: Path) -> None:
-    """They need what the writer needs: AWS_* variables and the URL."""
+    """They need the same as the writer: AWS_* variables and the URL."""
     written = WrittenArchive(tmp_path, f"s3://{BUCKET}/some/archive")
     await written.fill(3)
     await written.append(numbered(13, at_ms=FIRST_MS + HOUR_MS), partition=P1)

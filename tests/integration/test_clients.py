@@ -1,4 +1,4 @@
-"""A client of Kafka ends in time, whatever its state and the network's, and leaves nothing."""
+"""A Kafka client ends in time, in any state and with any network, and leaves nothing open."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ from schemas import clients
 from schemas.client_parts import Client, ended_part, network
 from schemas.clients import end, started
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("clients")]
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("clients")]
 
 NETWORKS = {
     "works": (Network.WORKS,),
@@ -26,11 +26,13 @@ NETWORKS = {
     "refuses and works again": (Network.REFUSES, Network.WORKS),
 }
 STOP_S = 0.5
+# Far below the 40 s of a request that nobody answers.
+END_S_MAX = 20.0
 
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    """A broker with the topics."""
+    """Yield a broker with the topics, reached by a proxy."""
     with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
         yield proxied
 
@@ -41,7 +43,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 def test_a_client_ends_in_every_state(
     behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In time; a cancellation of the caller comes out afterwards, one of aiokafka's own never."""
+    """The caller's cancellation is raised at the end, one of aiokafka's own never."""
     monkeypatch.setattr(clients, "STOP_S", STOP_S)
 
     async def scene() -> None:
@@ -70,7 +72,7 @@ def test_a_client_ends_in_every_state(
 def test_a_client_that_cannot_start_leaves_nothing(
     behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says so in time."""
+    """Starting fails in time."""
     monkeypatch.setattr(clients, "STOP_S", STOP_S)
     made_by = {state.make for state in STATES}
 
@@ -88,7 +90,7 @@ def test_a_client_that_cannot_start_leaves_nothing(
                 await asyncio.sleep(0.01)
                 for task in starting:
                     task.cancel()
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(END_S_MAX):
                 ended = await asyncio.gather(*starting, return_exceptions=True)
             allowed = asyncio.CancelledError if cancelled else ()
             assert all(each is None or isinstance(each, allowed) for each in ended), ended
@@ -128,7 +130,7 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(behind: Behind) -> None
 
 
 def _later(steps: int, call: Callable[[], None]) -> None:
-    """Call it so many turns of the loop later, before what is asked for from now on."""
+    """Call it after so many turns of the loop, before anything scheduled from now on."""
     if steps:
         asyncio.get_running_loop().call_soon(_later, steps - 1, call)
     else:
@@ -143,7 +145,7 @@ def _abort(inner: AIOKafkaClient) -> None:
 
 async def _prepare(state: State, client: Client) -> None:
     inner: Any = client
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(180):
         await (inner.start() if hasattr(inner, "start") else inner.bootstrap())
         await state.before(client)
 

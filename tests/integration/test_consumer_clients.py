@@ -1,4 +1,4 @@
-"""A consumer's clients of Kafka end, also where the broker does not answer any more."""
+"""A consumer's Kafka clients end, even if the broker does not answer any more."""
 
 import asyncio
 import contextlib
@@ -24,27 +24,27 @@ from ops.topics import apply_topics
 from schemas import clients
 from schemas.topics import CALLBACKS
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Member:
-    """Notes when it is given something."""
+    """A member that counts its assignments."""
 
     def __init__(self) -> None:
         self.partitions = asyncio.Event()
 
     def assigned(self, _: Source, partitions: Sequence[Partition]) -> None:
-        """Note it."""
+        """Count the assignment."""
         if partitions:
             self.partitions.set()
 
     async def revoked(self) -> None:
-        """Hold nothing."""
+        """Do nothing: it holds no records."""
 
 
 @contextlib.contextmanager
 def frozen(kafka: EmbeddedKafka) -> Iterator[None]:
-    """Have the broker stand still."""
+    """Freeze the broker for the time of the block."""
     assert kafka.process is not None
     os.kill(kafka.process.pid, signal.SIGSTOP)
     try:
@@ -54,7 +54,7 @@ def frozen(kafka: EmbeddedKafka) -> Iterator[None]:
 
 
 async def nothing_left(before: set["asyncio.Task[Any]"]) -> None:
-    """Return when no other task runs than did `before`."""
+    """Return when only the tasks of `before` run."""
     deadline = time.monotonic() + 5
     while left := asyncio.all_tasks() - before:
         assert time.monotonic() < deadline, [str(task.get_coro()) for task in left]
@@ -64,7 +64,7 @@ async def nothing_left(before: set["asyncio.Task[Any]"]) -> None:
 async def test_a_member_leaves_no_task_behind(
     own_kafka: EmbeddedKafka, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a frozen coordinator it cannot take its leave, and a new client is made each time."""
+    """It cannot leave the group of a frozen coordinator, and makes a new client each time."""
     monkeypatch.setattr(clients, "STOP_S", 0.5)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
     before = asyncio.all_tasks()
@@ -76,7 +76,7 @@ async def test_a_member_leaves_no_task_behind(
             topic=CALLBACKS.name,
             assignments=member,
         ) as source:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(180):
                 while not member.partitions.is_set():
                     await source.fetch([])
             source.seek(partition, 0)
@@ -88,7 +88,7 @@ async def test_a_member_leaves_no_task_behind(
 async def test_a_dead_letter_is_given_up_in_time(
     own_kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its producer would wait for the broker for as long as that is away, and nobody would know."""
+    """Without a time-out its producer would wait as long as the broker is away."""
     monkeypatch.setattr(clients, "STOP_S", 0.5)
     monkeypatch.setattr(dead_letters, "SEND_S", 2.0)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)

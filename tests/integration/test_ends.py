@@ -23,7 +23,7 @@ SPOOL_BYTES_MAX = 64 << 20
 
 
 class Replica:
-    """An ingress in one of the states; its rows are all in Kafka."""
+    """An ingress in one of the states; all of its rows are in Kafka."""
 
     def __init__(self, directory: Path, log: Path) -> None:
         # No Kafka is needed: there is nothing to forward.
@@ -55,12 +55,12 @@ class Replica:
         return f"http://127.0.0.1:{port}"
 
     def end(self) -> None:
-        """Kill it."""
+        """Kill its process."""
         self._ingress.kill()
 
 
 def make_spools(directory: Path, count: int) -> None:
-    """Make spools that were given some callbacks, all of which Kafka has."""
+    """Make spools with some callbacks, all of which are in Kafka."""
     directory.mkdir()
     for number in range(1, count + 1):
         spool = hold(directory, f"{number:016x}", bytes_max=SPOOL_BYTES_MAX)
@@ -83,7 +83,7 @@ async def three(directory: Path, logs: Path) -> AsyncIterator[list[Replica]]:
 
 
 def combinations() -> Iterator[tuple[str, ...]]:
-    """Yield all, each different from the one before in one replica (a reflected Gray code)."""
+    """Yield all combinations, each differing from the one before in one replica (a Gray code)."""
     for first, second, third in itertools.product(range(4), repeat=3):
         second_state = second if first % 2 == 0 else 3 - second
         third_state = third if (first + second_state) % 2 == 0 else 3 - third
@@ -93,7 +93,7 @@ def combinations() -> Iterator[tuple[str, ...]]:
 def expected(
     replicas: list[Replica], directory: Path
 ) -> list[tuple[list[str], Path | None, set[str]]]:
-    """Return addresses to ask, where to look at the files, and what must be doubted then."""
+    """Return the addresses to ask, the directory to read, and what must be doubted then."""
     every = [replica.address for replica in replicas]
     up = [replica.address for replica in replicas if replica.state == UP]
     failing = {replica.address for replica in replicas if replica.state != UP}
@@ -106,7 +106,7 @@ def expected(
     return [*questions, (up, None, silent)] if up else questions
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +132,7 @@ async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
 async def asked(
     states: tuple[str, ...], addresses: list[str], look: Path | None, doubted: set[str]
 ) -> None:
-    """Return when the answers are exactly in doubt about `doubted`; never about less than that."""
+    """Return when the answers doubt exactly `doubted`; fail if they ever doubt less."""
 
     async def holds() -> bool:
         found = await read_ends(addresses, look)
@@ -144,7 +144,7 @@ async def asked(
 
 
 def is_right(found: Ends) -> bool:
-    """Return whether each end that is known is the one that the spool was made with."""
+    """Return whether each known end is the one that the spool was made with."""
     return all(
         last == (int(origin, 16) if int(origin, 16) <= 3 else 0)
         for origin, last in found.accepted.items()

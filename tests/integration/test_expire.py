@@ -43,7 +43,7 @@ class Reached:
 
 
 def archived(directory: Path) -> int:
-    """Return how many lines there are."""
+    """Return the number of archived lines."""
     return sum(
         read_summary(path.read_bytes()).records for path in directory.glob("*/*/*.jsonl.zst")
     )
@@ -56,7 +56,7 @@ async def positions(store: Store) -> dict[Partition, Position | None]:
 
 
 async def audited(pipe: Pipe, directory: Path) -> OriginReport:
-    """Return what the audit says of the pipe's origin."""
+    """Return the audit's result for the pipe's origin."""
     report = await audit(
         pipe.ends,
         Sources(bootstrap_servers=pipe.bootstrap_servers, archive=str(directory)),
@@ -69,7 +69,7 @@ async def audited(pipe: Pipe, directory: Path) -> OriginReport:
 
 
 async def expire_all(store: Store, bootstrap_servers: str) -> int:
-    """Expire what may go, however young; return how many records went."""
+    """Expire everything that may be deleted, of any age; return the number of records."""
 
     async def log_starts(partitions: list[Partition]) -> dict[Partition, int]:
         return await expire.log_starts(bootstrap_servers, partitions)
@@ -89,7 +89,7 @@ async def test_only_segments_that_kafka_does_not_have_expire(
 
 
 async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group: str) -> None:
-    """Do what the test's name says."""
+    """Run the test for one kind of store."""
     store = open_store(str(directory), make=True)
 
     async def archive(count: int) -> None:

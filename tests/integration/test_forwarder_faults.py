@@ -23,7 +23,7 @@ from schemas import clients
 from schemas.record import OutgoingRecord
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(600)
 
 
 def a_big_record(number: int) -> OutgoingRecord:
@@ -41,7 +41,7 @@ async def limit(address: str, topic: str, record_bytes_max: int) -> None:
     await admin.close()
 
 
-async def until(pipe: Pipe, fault: str, seconds: float = 30) -> None:
+async def until(pipe: Pipe, fault: str, seconds: float = 180) -> None:
     """Return when the forwarder's fault has this text, or is ""."""
     async with asyncio.timeout(seconds):
         while (fault not in pipe.fault()) if fault else pipe.fault():  # noqa: ASYNC110
@@ -56,7 +56,7 @@ async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         big = a_big_record(1)
         await pipe.store([*many(300), big, *many(300, first=301)])
-        await pipe.forward(seconds=90)
+        await pipe.forward(seconds=180)
         found = await in_topic(own_kafka.address, pipe.spool.origin)
         (letter,) = await in_topic(own_kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
     assert sequences([letter]) == [301]
@@ -76,7 +76,7 @@ async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
     big = a_big_record(1)
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store([*many(3), big, *many(3, first=4)])
-        await pipe.forward(seconds=90)
+        await pipe.forward(seconds=180)
         assert pipe.spool.state.quarantined_sequences == [4]
         assert big.value in pipe.spool.quarantined_bytes(4)
         found = await in_topic(own_kafka.address, pipe.spool.origin)
@@ -108,7 +108,7 @@ async def test_missing_topics_are_waited_for(tmp_path: Path) -> None:
         contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe,
     ):
         await pipe.store(many(50))
-        forwarding = asyncio.create_task(pipe.forward(seconds=90))
+        forwarding = asyncio.create_task(pipe.forward(seconds=180))
         await until(pipe, "hookline topics apply")
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         await forwarding
@@ -122,12 +122,12 @@ async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
     """Also with nothing to send, for those who watch /status."""
     monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
-        forwarding = asyncio.create_task(pipe.forward(until=lambda: False, seconds=120))
+        forwarding = asyncio.create_task(pipe.forward(until=lambda: False, seconds=180))
         await until(pipe, "")
         own_kafka.kill()
         await until(pipe, " ")
         own_kafka.launch()
-        await until(pipe, "", seconds=60)
+        await until(pipe, "", seconds=180)
         forwarding.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await forwarding
@@ -148,8 +148,8 @@ async def test_a_frozen_broker_leaves_no_task_behind(
     before = asyncio.all_tasks()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(5000))
-        forwarding = asyncio.create_task(pipe.forward(seconds=90))
-        async with asyncio.timeout(30):
+        forwarding = asyncio.create_task(pipe.forward(seconds=180))
+        async with asyncio.timeout(180):
             while not (pipe.forwarder and pipe.forwarder.forwarded):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert own_kafka.process is not None
@@ -196,7 +196,7 @@ async def test_an_authorization_that_is_taken_and_given_back_costs_nothing(tmp_p
         with contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe:
             async with denied(kafka.address):
                 await pipe.store(many(50))
-                forwarding = asyncio.create_task(pipe.forward(seconds=90))
+                forwarding = asyncio.create_task(pipe.forward(seconds=180))
                 await until(pipe, "uthoriz")
             await forwarding
             found = await in_topic(kafka.address, pipe.spool.origin)

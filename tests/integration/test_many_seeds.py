@@ -19,12 +19,12 @@ AT_ONCE = 50
 
 
 def run(seeds: range) -> tuple[Counter[str], list[str]]:
-    """Return what happened in these seeds' runs of a sink, and what was wrong."""
+    """Return the faults of these seeds' runs of a sink, and what was wrong."""
     return _counted((seed, Run(seed).go()) for seed in seeds)
 
 
 def run_archive(seeds: range) -> tuple[Counter[str], list[str]]:
-    """Return what happened in these seeds' runs of the archive, and what was wrong."""
+    """Return the faults of these seeds' runs of the archive, and what was wrong."""
     return _counted((seed, ArchiveRun(seed, Rules()).go()) for seed in seeds)
 
 

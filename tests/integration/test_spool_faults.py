@@ -102,7 +102,7 @@ def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
-    """It is gone after a restart."""
+    """The quarantine is lost at a restart."""
 
     def quarantine(self: Draft, sequence: int) -> None:
         self._quarantined = self.before.quarantined | {self.before.base + sequence}
@@ -111,7 +111,7 @@ def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
 
 
 def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
-    """A drained spool begins again at a number that it gave before."""
+    """An empty spool begins again at a number that it has given before."""
 
     def read(*args: object) -> tuple[State, Index]:
         state, index = read_state(*args)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ WRONG: list[Wrong] = [
 ]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
 def test_a_bug_in_the_spool_is_found(
     wrong: Wrong, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]

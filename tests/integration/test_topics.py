@@ -1,4 +1,4 @@
-"""`topics apply` makes the cluster what is declared, and may be run again."""
+"""`topics apply` makes the cluster match the declaration, and may be run again."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
 async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
-    """The second time only the configuration is set."""
+    """The second run only sets the configuration."""
     done = await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
     assert done == [
         "tim.callbacks.v1: configuration set",
@@ -74,6 +74,6 @@ async def test_the_error_has_the_clusters_reason(own_kafka: EmbeddedKafka) -> No
 
 async def test_without_kafka_the_error_names_the_address() -> None:
     """It is not a traceback."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(180):
         with pytest.raises(Refused, match=r"127\.0\.0\.1:1"):
             await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1, wait_s=0)

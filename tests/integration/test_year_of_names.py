@@ -1,4 +1,4 @@
-"""An archive with a year of names in six partitions: its end is found soon, on disk and on S3."""
+"""An archive with a year of names in six partitions: its end is found by few lists."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ def minutes(scaled: Callable[..., int]) -> list[int]:
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory, minutes: list[int]) -> Iterator[Path]:
-    """Many names, six partitions by links to one. The segments of WRITTEN have content."""
+    """Yield a directory with many names, six partitions by links to one; WRITTEN have content."""
     archive = tmp_path_factory.mktemp("year")
     first, *others = (archive / str(year.partition(number)) for number in NUMBERS)
     first.mkdir(parents=True)
@@ -76,33 +76,33 @@ def directory(tmp_path_factory: pytest.TempPathFactory, minutes: list[int]) -> I
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """An S3 server whose bucket has the year."""
+    """Yield an S3 server whose bucket has the year."""
     with child.running(S3Server(tmp_path_factory.mktemp("s3"), str(SERVER))) as started:
         yield started
 
 
 @pytest.fixture
 def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """The year's archive in the bucket."""
+    """Return the year's archive in the bucket."""
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)
     return open_store(f"s3://{BUCKET}/an/archive")
 
 
 async def timed(answer: Awaitable[Got]) -> tuple[Got, float]:
-    """Return an answer, which comes within the time of a question, and the seconds it took."""
+    """Return an answer, which comes within the time of a call, and the seconds that it took."""
     began_s = time.monotonic()
     async with asyncio.timeout(HANDLE_S):
         return await answer, time.monotonic() - began_s
 
 
 async def six(store: Store) -> list[Position | None]:
-    """Return where the chains of all partitions end, asked at once as by a process that starts."""
+    """Return the ends of all partitions, asked at once as by a process that starts."""
     archive = Archive(store)
     return await asyncio.gather(*(archive.position(year.partition(number)) for number in NUMBERS))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_the_end_of_a_year_is_found_in_a_directory(
     directory: Path, minutes: list[int], say: Callable[[str], None]
 ) -> None:
@@ -122,7 +122,7 @@ async def test_the_end_of_a_year_is_found_in_a_directory(
 
 
 def hookline(*arguments: object) -> tuple[str, int, float]:
-    """Run a command in a process of its own; return its output, its memory and its seconds."""
+    """Run a command as a process; return its output, its memory in bytes and its seconds."""
     began_s = time.monotonic()
     with (
         tempfile.TemporaryFile() as out,
@@ -135,7 +135,7 @@ def hookline(*arguments: object) -> tuple[str, int, float]:
         return out.read().decode(), usage.ru_maxrss << 10, time.monotonic() - began_s
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_commands_read_a_part_of_a_year(
     directory: Path, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
@@ -203,7 +203,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
 async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
     bucket: Store, server: S3Server
 ) -> None:
-    """And begins as any other; so does one whose only segment is of another age."""
+    """It begins like any other chain."""
     other = Partition(year.partition(0).topic, year.PARTITIONS)
     archive, before = Archive(bucket), server.lists()
     assert await archive.position(other) is None

@@ -90,7 +90,7 @@ async def until_archived(
         now = await asyncio.to_thread(there)
         return all(now.get(partition, 0) > end for partition, end in ends.items())
 
-    await until(archived, f"the archive has {ends}", 90)
+    await until(archived, f"the archive has {ends}")
 
 
 def local(directory: Path) -> dict[int, int]:

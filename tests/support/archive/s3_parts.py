@@ -50,7 +50,7 @@ class Parts:
         async def waits() -> bool:
             return (await self.member.measure()).get("partitions_paused", 0) > 0
 
-        return await until(waits, f"a partition waits; see {self.member.log}", 40)
+        return await until(waits, f"a partition waits; see {self.member.log}")
 
     async def proof(self) -> reader.Proof:
         """

@@ -1,4 +1,4 @@
-"""A broker that tests from outside may freeze, kill and start again."""
+"""A broker that tests may freeze, kill and start again."""
 
 import contextlib
 import signal
@@ -34,7 +34,7 @@ class Broker:
         await apply_topics(self.address, body_bytes_max=1 << 20, replicas=1)
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it as a crash would."""
         self._kafka.kill()
 
     async def start_again(self) -> None:
@@ -46,14 +46,14 @@ class Broker:
             assert self._kafka.process.poll() is None, f"Kafka ended; see {self._kafka.log}"
             return self._kafka.listens()
 
-        await until(listens, "the killed broker listens again", 60)
+        await until(listens, "the killed broker listens again")
 
     def freeze(self) -> None:
-        """Have it stand still; its connections stay."""
+        """Stop its process by SIGSTOP; its connections stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue its process."""
         self._signal(signal.SIGCONT)
 
     @contextlib.contextmanager

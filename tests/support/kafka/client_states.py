@@ -1,4 +1,4 @@
-"""Clients of Kafka in every state that an outage, or a cancellation, can find them in."""
+"""Kafka clients in every state in which an outage or a cancellation can find them."""
 
 import asyncio
 import secrets
@@ -21,7 +21,7 @@ Calls = list[Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a client comes into a state: `before` the network changes, and by calls `after` that."""
+    """A state of a client: `before` the network changes, and the calls of `after`."""
 
     name: str
     make: Callable[[str], Client]
@@ -30,7 +30,7 @@ class State:
 
 
 class _Stuck(ConsumerRebalanceListener):
-    """Does not let partitions go."""
+    """A listener whose revocation never ends."""
 
     def __init__(self) -> None:
         self.assigned = asyncio.Event()
@@ -83,14 +83,14 @@ async def _assigned(consumer: AIOKafkaConsumer) -> None:
 async def _member(consumer: AIOKafkaConsumer) -> None:
     listener = _Stuck()
     consumer.subscribe([CALLBACKS.name], listener=listener)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(180):
         await listener.assigned.wait()
 
 
 async def _rebalancing(consumer: AIOKafkaConsumer) -> None:
     listener = _Stuck()
     consumer.subscribe([CALLBACKS.name], listener=listener)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(180):
         await listener.assigned.wait()
         consumer._coordinator.request_rejoin()  # type: ignore[union-attr]  # noqa: SLF001
         await listener.revoked.wait()

@@ -1,4 +1,4 @@
-"""The product's parts on a real Kafka, as integration tests put them together."""
+"""The product's parts on a real Kafka, as the integration tests combine them."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ class Pipe:
         self.forwarder: Forwarder | None = None
 
     def fault(self) -> str:
-        """Return what keeps the forwarder from forwarding, "" if nothing does."""
+        """Return the fault that keeps the forwarder from forwarding, "" if there is none."""
         return self.forwarder.fault if self.forwarder else "none runs"
 
     async def ends(self) -> Ends:
@@ -58,7 +58,7 @@ class Pipe:
         self,
         *,
         until: Callable[[], bool] | None = None,
-        seconds: float = 30,
+        seconds: float = 180,
         kind: type[Forwarder] = Forwarder,
     ) -> None:
         """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
@@ -83,7 +83,7 @@ class Pipe:
             await self._settle()
 
     async def _settle(self) -> None:
-        """Return when readers see what was committed: a broker answers a little before that."""
+        """Return when readers see all committed records: the broker answers a little earlier."""
         async with AIOKafkaProducer(
             bootstrap_servers=self.bootstrap_servers, transactional_id=self.spool.origin
         ):
@@ -100,7 +100,7 @@ class Pipe:
 
 
 def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord]:
-    """Return records of `count` callbacks that differ, of so many conversations."""
+    """Return records of `count` different callbacks from `people` conversations."""
     bodies = (
         a_body(MsgKey=f"key-{number}", From_Account=f"user{number % people}")
         for number in range(first, first + count)
@@ -137,7 +137,7 @@ async def in_topic(
 
 
 async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
-    """Have the topic begin at these offsets, as retention does."""
+    """Delete the records before these offsets, as retention does."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     await admin.start()
     await admin.delete_records({tp: RecordsToDelete(offset) for tp, offset in offsets.items()})
@@ -156,7 +156,7 @@ async def run_until(
     bootstrap_servers: str,
     group: str,
     limits: Limits,
-    seconds: float = 40,
+    seconds: float = 180,
     dead_letters: bool = False,
 ) -> None:
     """Run a consumer on the main topic until `holds`, then leave the group."""

@@ -1,4 +1,4 @@
-"""A broker that clients reach by a proxy alone, and what is left of them in the end."""
+"""A broker that clients reach only by a proxy, and a check for what they leave open."""
 
 import asyncio
 import contextlib
@@ -22,14 +22,14 @@ LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
 
 
 class Behind(NamedTuple):
-    """A broker that is reached by a proxy alone: the address that it gives is the proxy's."""
+    """A broker that is reached only by a proxy: it advertises the proxy's address."""
 
     port: int
     proxy_port: int
 
     @property
     def address(self) -> str:
-        """What clients connect to."""
+        """The address that clients connect to."""
         return f"127.0.0.1:{self.proxy_port}"
 
 
@@ -51,7 +51,7 @@ def kafka_behind_a_proxy(directory: Path) -> Iterator[Behind]:
 
 
 class Watch:
-    """What a loop complains of, and what is left of clients."""
+    """The complaints of an event loop, and what clients leave open."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -61,7 +61,7 @@ class Watch:
         )
 
     async def assert_nothing_left(self, what: str) -> None:
-        """No task, no connection, nothing that was never retrieved."""
+        """Assert that no task, connection or unretrieved exception is left."""
         gc.collect()
         deadline = time.monotonic() + 2
         while left := [*_tasks_of_aiokafka(), *_connections_to(self._port)]:

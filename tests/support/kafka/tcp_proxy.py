@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server: a network that tests may spoil."""
+"""A TCP proxy between a client and a server: a network that tests may disturb."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ CHUNK = 1 << 16
 
 
 class Network(enum.Enum):
-    """What the network does with connections and with what goes over them."""
+    """The ways in which the network treats connections and their bytes."""
 
     WORKS = enum.auto()
     REFUSES = enum.auto()  # every connection is closed at once, those that are open too
@@ -57,7 +57,7 @@ class TcpProxy:
         self._hangs_next = True
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Carry one connection."""
+        """Forward one connection."""
         if self._network is Network.REFUSES:
             writer.transport.abort()
             return
@@ -88,13 +88,13 @@ class TcpProxy:
                 each.transport.abort()
 
     def loses_this(self) -> bool:
-        """Tell whether the answer to the PUT that has just begun is to be lost."""
+        """Return whether the answer to the PUT that has just begun is to be lost."""
         self._puts += self._network is Network.LOSES_ANSWERS
         return self._network is Network.LOSES_ANSWERS and self._puts % 2 == 1
 
     @property
     def network(self) -> Network:
-        """What it is at present."""
+        """Return the present network."""
         return self._network
 
 
@@ -143,7 +143,7 @@ class _Connection:
         writer.transport.abort()
 
     def _what_passes(self, data: bytes) -> bytes:
-        """Return the part of `data` that comes through before the connection ends or stalls."""
+        """Return the part of `data` that passes before the connection ends or stalls."""
         passes = data[: max(self._left, 0)]
         self._left -= len(data)
         if self._left < 0 <= self._left + len(data):

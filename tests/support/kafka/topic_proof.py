@@ -1,4 +1,4 @@
-"""What a read_committed reader of the topic has, held against what senders were answered."""
+"""Compare the callbacks that were answered OK with the records that a reader of the topic sees."""
 
 import json
 from collections import Counter, defaultdict
@@ -26,7 +26,7 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """Everything that was answered OK, and how often it is in the topic."""
+    """The callbacks that were answered OK, and how often each is in the topic."""
 
     ok: int
     lost: list[str]
@@ -43,7 +43,7 @@ class Proof:
         )
 
     def assert_holds(self) -> None:
-        """Nothing that was answered OK is missing, and no number is missing or there twice."""
+        """Assert that every OK is in the topic, and no number is missing or there twice."""
         assert self.ok
         assert (self.lost[:20], self.doubled[:20], self.skipped) == ([], [], []), str(self)
 
@@ -57,7 +57,7 @@ class Topic:
 
     @classmethod
     async def from_now(cls, kafka: str) -> Self:
-        """Return the topic as it goes on from here."""
+        """Return the topic from its present end on."""
         async with _reader(kafka, "read_uncommitted") as reader:
             return cls(kafka, await reader.end_offsets(PARTITIONS))
 
@@ -76,7 +76,7 @@ class Topic:
                     seen.extend(map(_seen, records))
                 return all([await reader.position(tp) >= ends[tp] for tp in PARTITIONS])
 
-            await until(at_end, f"a {isolation} reader has reached {ends}", 90)
+            await until(at_end, f"a {isolation} reader has reached {ends}")
         return seen
 
     async def until_has(self, keys: Collection[str]) -> None:
@@ -85,10 +85,10 @@ class Topic:
         async def has_all() -> bool:
             return set(keys) <= {seen.key for seen in await self.read()}
 
-        await until(has_all, f"a reader has all {len(keys)} callbacks that were answered OK", 60)
+        await until(has_all, f"a reader has all {len(keys)} callbacks that were answered OK")
 
     async def proof(self, ok: Iterable[str]) -> Proof:
-        """Hold what was answered OK against the topic. All of it must have been forwarded."""
+        """Compare the OKs with the topic. All of them must have been forwarded."""
         committed = await self.read()
         written = await self.read("read_uncommitted")
         keys = {seen.key for seen in committed}
@@ -116,7 +116,7 @@ class Topic:
 
 @asynccontextmanager
 async def open_transaction(kafka: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
-    """Yield what tells whether a transaction is open in the topic."""
+    """Yield a function that returns whether a transaction is open in the topic."""
     async with (
         _reader(kafka, "read_uncommitted") as all_records,
         _reader(kafka, "read_committed") as settled_records,
@@ -133,8 +133,8 @@ async def open_transaction(kafka: str) -> AsyncIterator[Callable[[], Awaitable[b
 
 
 async def until_open(is_open: Callable[[], Awaitable[bool]]) -> None:
-    """Return at a moment at which a transaction is open."""
-    await until(is_open, "the forwarder has a transaction open", 60)
+    """Return when a transaction is open."""
+    await until(is_open, "the forwarder has a transaction open")
 
 
 @asynccontextmanager

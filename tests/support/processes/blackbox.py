@@ -1,4 +1,4 @@
-"""The product as a stranger has it: a command, processes, ports, files. Imports nothing of it."""
+"""The product from outside: a command, processes, ports, files. Imports nothing of the product."""
 
 import contextlib
 import json
@@ -69,7 +69,7 @@ class Demo:
         )
 
     def audit(self, *options: str, expect: int = 0) -> dict[str, Any]:
-        """Return what `hookline audit` proves."""
+        """Return the report of `hookline audit`."""
         found = hookline(
             "audit",
             "--json",
@@ -88,21 +88,16 @@ class Demo:
         return dict(json.loads(found))
 
     def verify(self) -> dict[str, Any]:
-        """Return what `hookline archive verify` finds; malformed callbacks are absent: no fault."""
+        """Return the report of `hookline archive verify`, which may miss malformed callbacks."""
         done = subprocess.run(
             [HOOKLINE, "archive", "verify", "--json", "--archive", self.addresses["archive"]],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert done.returncode in (0, 3), done.stdout + done.stderr
         return dict(json.loads(done.stdout))
-
-    def archived(self) -> list[dict[str, Any]]:
-        """Return the archive's lines."""
-        text = hookline("archive", "cat", "--archive", self.addresses["archive"])
-        return [json.loads(line) for line in text.splitlines()]
 
 
 def _each(option: str, values: list[str]) -> list[str]:
@@ -112,10 +107,10 @@ def _each(option: str, values: list[str]) -> list[str]:
 def hookline(
     *arguments: str,
     expect: int = 0,
-    timeout_s: float = 150,
+    timeout_s: float = 300,
     env: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Run the command and return its stdout; its stderr is shown when it ends otherwise."""
+    """Run the command and return its stdout; another exit code than `expect` is an error."""
     done = subprocess.run(
         [HOOKLINE, *arguments],
         capture_output=True,
@@ -137,7 +132,7 @@ def demo() -> Iterator[Demo]:
         yield Demo(process)
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
     until(lambda: not alive(mark), "no process is left")
 
 
@@ -165,7 +160,7 @@ def alive(mark: str) -> list[int]:
 def shown_and_sent(
     totals: dict[str, Any], entries: list[dict[str, Any]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the statistics show, and the same figures by the sender's ledger, all OK."""
+    """Return the numbers of the statistics, and the same by the sender's ledger, all OK."""
     assert {entry["outcome"] for entry in entries} == {"ok"}
     by_command = Counter(entry["command"] for entry in entries)
     by_kind = Counter(kind for entry in entries for kind in entry["kinds"])
@@ -180,8 +175,8 @@ def shown_and_sent(
     return {figure: totals[figure] for figure in sent}, sent
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Return once `holds`; fail by `what` after `seconds`."""
+def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    """Return when `holds`; after `seconds` fail with `what`."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"after {seconds:g} s it does not hold that {what}"

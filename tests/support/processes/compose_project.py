@@ -1,4 +1,4 @@
-"""A Compose project of a test's own, from this checkout. Without a Docker engine it fails."""
+"""A Compose project of a test's own, from this checkout. It fails without a Docker engine."""
 
 import contextlib
 import json
@@ -34,7 +34,7 @@ class Project:
         self.ran: set[str] = set()
 
     def set(self, **settings: str) -> None:
-        """Change what compose is told from now on."""
+        """Change environment variables of compose from now on."""
         self._env |= settings
 
     def run(self, block: str) -> str:
@@ -47,11 +47,11 @@ class Project:
         return self._done(["docker", "compose", *arguments])
 
     def docker(self, *arguments: str) -> str:
-        """Run docker past compose, which would first start what a service depends on."""
+        """Run docker instead of compose, which would first start the dependencies of a service."""
         return self._done(["docker", *arguments])
 
     def containers(self, *services: str) -> list[str]:
-        """Return the containers of these services, whatever state they are in."""
+        """Return the containers of these services, in any state."""
         return self.compose("ps", "--all", "--quiet", *services).split()
 
     def fails(self, *arguments: str) -> str:
@@ -80,8 +80,8 @@ class Project:
         )
 
     def prove(self, *options: str) -> dict[str, Any]:
-        """Audit everything: nothing missing, nothing doubled, as many in each place."""
-        report: dict[str, Any] = self.hookline("audit", "--wait", "120", *options)
+        """Assert that the audit finds each callback once in every place; return its report."""
+        report: dict[str, Any] = self.hookline("audit", "--wait", "180", *options)
         assert (report["missing"], report["doubled"], report["proven"]) == (0, 0, True)
         for origin in report["origins"]:
             assert len({origin["sinks"][sink]["sequences"] for sink in SINKS}) == 1
@@ -90,7 +90,7 @@ class Project:
         return report
 
     def copy_volume(self, source: str, target: str) -> None:
-        """Make the volume `target` what `source` is."""
+        """Make the volume `target` a copy of `source`."""
         script = "find /to -mindepth 1 -delete && cp -a /from/. /to/"
         volumes = [f"{self.name}_{source}:/from:ro", f"{self.name}_{target}:/to"]
         mounts = [part for volume in volumes for part in ("-v", volume)]

@@ -1,4 +1,4 @@
-"""One `python -m consumers NAME` from outside: its process, its admin port, its group in Kafka."""
+"""One `python -m consumers NAME` from outside: its process, its admin port, its group."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from ops.demo.embedded import child
 
 
 class Consumer:
-    """A member of the group `name`, which may be killed, frozen, or told to stop."""
+    """A member of the group `name`, which may be killed, frozen, or stopped."""
 
     def __init__(
         self,
@@ -30,7 +30,7 @@ class Consumer:
         env: Mapping[str, str] = MappingProxyType({}),
         **settings: object,
     ) -> None:
-        """Prepare one; `settings` are the consumer's own in lower case, `env` is what else."""
+        """Prepare one; `settings` are the consumer's own in lower case, `env` other variables."""
         self.name = name
         self.log = log
         self.port = child.free_port()
@@ -55,7 +55,7 @@ class Consumer:
 
     @property
     def runs(self) -> bool:
-        """Whether its process is there."""
+        """Return whether its process runs."""
         return self._process is not None and self._process.poll() is None
 
     def launch(self) -> None:
@@ -63,24 +63,24 @@ class Consumer:
         self._process = child.start(self.command, log=self.log, env=os.environ | self._env)
 
     def kill(self) -> None:
-        """End the process as a crash would, if there is one."""
+        """Kill the process as a crash would, if there is one."""
         if self.runs:
             child.kill(self.process)
 
     def stop(self) -> None:
-        """Ask the process to end, and do not wait for it."""
+        """Send SIGTERM to the process, and do not wait for its end."""
         self.process.send_signal(signal.SIGTERM)
 
     def freeze(self) -> None:
-        """Have the process stand still: it will not know that its partitions have moved."""
+        """Stop the process by SIGSTOP: it does not notice that its partitions move."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen process go on."""
+        """Continue a frozen process."""
         self.process.send_signal(signal.SIGCONT)
 
     def has_open(self, directory: Path) -> bool:
-        """Tell whether the process has a file open there, with a name or without."""
+        """Return whether the process has a file open there, named or anonymous."""
         for fd in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(FileNotFoundError):
                 if fd.readlink().is_relative_to(directory):
@@ -88,16 +88,16 @@ class Consumer:
         return False
 
     def rss_bytes(self) -> int:
-        """Return the memory that the process takes now."""
+        """Return the resident memory of the process."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     async def get(self, path: str) -> Answer | None:
-        """Return what the admin port answers, None if it does not."""
+        """Return the answer of the admin port, None if there is none."""
         return await get(self.port, path)
 
     async def measure(self) -> dict[str, float]:
-        """Return its metrics as they are now, or were last, by their names without CONSUMER_."""
+        """Return its present or last metrics, by their names without CONSUMER_."""
         if answer := await self.get("/metrics"):
             lines = (line.rpartition(" ") for line in answer.body.decode().splitlines())
             self.metrics = {

@@ -1,4 +1,4 @@
-"""Consumers of several groups that die, stop and freeze at random, and are replaced at once."""
+"""Consumers of several groups that are killed, stopped and frozen at random, and replaced."""
 
 import asyncio
 import contextlib
@@ -31,14 +31,14 @@ class Fleet:
         self._gone: list[Consumer] = []
 
     def man(self, name: str, members: int, **settings: object) -> None:
-        """Have so many members in the group `name`."""
+        """Start so many members of the group `name`."""
         self._settings[name] = settings
         self._members[name] = []
         for _ in range(members):
             self._launch(name)
 
     def strike(self) -> None:
-        """Kill or stop a member by chance; it has a successor at once."""
+        """Kill or stop a random member, and start another one at once."""
         member = self.chance.choice(self._awake())
         assert member.runs, f"{member.name} ended by itself: {member.log.read_text()[-2000:]}"
         kind = self.chance.choice(("SIGKILL", "SIGTERM"))
@@ -52,14 +52,14 @@ class Fleet:
         self._launch(member.name)
 
     async def storm(self, seconds: float) -> None:
-        """Strike about once a second for so long."""
+        """Strike about once a second for so many seconds."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             self.strike()
             await asyncio.sleep(self.chance.uniform(0.3, 1.2))
 
     def freeze(self, name: str, members: int) -> None:
-        """Have so many members of a group stand still, best those that hold what is not written."""
+        """Freeze so many members of a group, first those that hold records not yet written."""
         awake = self._awake(name)
         self.chance.shuffle(awake)
         awake.sort(key=lambda member: not member.metrics.get("held_bytes"))
@@ -69,17 +69,17 @@ class Fleet:
             self._frozen.add(member)
 
     def wake(self) -> None:
-        """Thaw all that are frozen."""
+        """Thaw all frozen members."""
         for member in self._frozen:
             member.thaw()
         self._frozen.clear()
 
     def all_run(self) -> bool:
-        """Tell whether every member that was not told to end is there."""
+        """Return whether every member runs that was not ended on purpose."""
         return all(m.runs for group in self._members.values() for m in group)
 
     async def watch(self) -> None:
-        """Keep the members' figures, until cancelled."""
+        """Keep the members' metrics, until cancelled."""
         seen: dict[Consumer, dict[str, float]] = {}
         while True:
             awake = self._awake()
@@ -92,19 +92,19 @@ class Fleet:
             await asyncio.sleep(WATCH_S)
 
     def end(self) -> None:
-        """Kill everyone."""
+        """Kill all members."""
         self.wake()
         for member in [*self._gone, *(m for group in self._members.values() for m in group)]:
             member.kill()
 
     def logged(self, *texts: str) -> list[str]:
-        """Return the lines of all members' logs that have one of `texts`."""
+        """Return the lines of all members' logs that contain one of `texts`."""
         logs = sorted(self._directory.glob("*.log"))
         lines = [line for log in logs for line in log.read_text(errors="replace").splitlines()]
         return [line for line in lines if any(text in line for text in texts)]
 
     def relocations(self, name: str) -> int:
-        """Return how often a member found that its sink stood elsewhere: another had written."""
+        """Return how often a member found that another one had already written its records."""
         return len(self.logged(f"the sink of {name} has"))
 
     def _awake(self, *names: str) -> list[Consumer]:

@@ -1,4 +1,4 @@
-"""Load as forwarders make it: transactions of numbered callbacks, some of which are aborted."""
+"""Load as forwarders make it: transactions of numbered callbacks, some of them aborted."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ PEOPLE = 500
 
 
 class Load:
-    """What some origins put into the topic, each with a transactional producer of its own."""
+    """The records of some origins, each with a transactional producer of its own."""
 
     def __init__(self, kafka: str, *, seed: int, origins: int = 3) -> None:
         self.aborted = 0
@@ -31,7 +31,7 @@ class Load:
 
     @property
     def committed(self) -> int:
-        """How many records were committed."""
+        """Return how many records were committed."""
         return sum(self.last.values())
 
     def places(self) -> set[tuple[str, int]]:
@@ -39,11 +39,11 @@ class Load:
         return {(origin, n) for origin, last in self.last.items() for n in range(1, last + 1)}
 
     def stop(self) -> None:
-        """Have `run` end with the transactions that are open."""
+        """Let `run` end after the transactions that are open."""
         self._stopped = True
 
     async def run(self, records: int, *, per_s: float, abort_rate: float = 0.2) -> None:
-        """Commit so many records at that pace. What is aborted comes again, as it does there."""
+        """Commit so many records at that rate; send aborted records again, as a forwarder does."""
         share = -(-records // len(self.last))
         async with asyncio.TaskGroup() as all_origins:
             for origin in self.last:
@@ -94,7 +94,7 @@ class Load:
 
 
 async def committed_offsets(kafka: str) -> dict[int, list[int]]:
-    """Return per partition of the main topic the offsets of what a read_committed reader sees."""
+    """Return the offsets that a read_committed reader of the main topic sees, by partition."""
     partitions = [TopicPartition(CALLBACKS.name, n) for n in range(CALLBACKS.partitions)]
     found: dict[int, list[int]] = {tp.partition: [] for tp in partitions}
     async with _reader(kafka) as reader:
@@ -108,7 +108,7 @@ async def committed_offsets(kafka: str) -> dict[int, list[int]]:
 
 
 async def dead_letters(kafka: str) -> int:
-    """Return how many offsets of the dead-letter topic were ever written."""
+    """Return the number of offsets ever written to the dead-letter topic."""
     async with _reader(kafka) as reader:
         partitions = [TopicPartition(DEAD_LETTERS.name, n) for n in range(DEAD_LETTERS.partitions)]
         return sum((await reader.end_offsets(partitions)).values())

@@ -15,7 +15,7 @@ SERVICES = ("one", "two")
 
 
 def main(directory: Path) -> None:
-    """Watch until killed."""
+    """Supervise until killed."""
 
     def say(words: str) -> None:
         print(words, flush=True)  # noqa: T201

@@ -59,7 +59,7 @@ def _ptrace(request: int, thread: int, address: int = 0, data: int = 0) -> int:
 
 
 class Trace:
-    """One traced process and what has been noted of it."""
+    """One traced process and its noted system calls."""
 
     def __init__(self, process: int, events: TextIO) -> None:
         self._process = process
@@ -112,7 +112,7 @@ class Trace:
         self._events.write(json.dumps(event) + "\n")
 
     def _is_synchronous(self, descriptor: int) -> bool:
-        """Tell whether the file was opened with O_DSYNC, so that a write is on disk on return."""
+        """Return whether the file was opened with O_DSYNC, so that a write is on disk on return."""
         lines = Path(f"/proc/{self._process}/fdinfo/{descriptor}").read_text().splitlines()
         (flags,) = (int(line.split()[1], 8) for line in lines if line.startswith("flags:"))
         return bool(flags & os.O_DSYNC)
@@ -136,7 +136,7 @@ class Trace:
 
 
 def run(events: Path, command: list[str]) -> int:
-    """Run `command` to its end, hand it SIGTERM on, and return its exit code."""
+    """Run `command` to its end, pass SIGTERM on to it, and return its exit code."""
     begin, may_begin = os.pipe()
     process = os.fork()
     if not process:
