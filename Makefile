@@ -12,7 +12,7 @@ ON_ALL_CORES := --numprocesses=auto --dist=worksteal
 LONG ?= 20
 # How many processes run tests of real servers at once; they wait most of the time.
 PROCESSES ?= 6
-AT_ONCE := --numprocesses=$(PROCESSES) --dist=loadgroup --durations=10
+AT_ONCE := --numprocesses=$(PROCESSES) --dist=loadscope --durations=10
 BIN := $(VENV)/bin
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 

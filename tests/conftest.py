@@ -2,10 +2,12 @@
 
 import secrets
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 import pytest
 from support import tiers
+from support.schedule import Shared
 from valkey import Valkey
 
 from ops.demo.embedded import child
@@ -31,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Set the factor before test modules read it."""
     tiers.use_factor(max(1, config.getoption("--long")))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared | None:
+    """Schedule by support.schedule if pytest-xdist was asked for `loadscope`."""
+    return Shared(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.hookimpl(trylast=True)  # after Hypothesis's own, which marks its tests

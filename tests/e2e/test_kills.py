@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from support.processes.blackbox import SINKS, Demo
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 RATE = 100
 # Between two kills: the part that was killed starts again meanwhile.
 PAUSE_S = 3

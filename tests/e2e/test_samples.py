@@ -15,8 +15,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from support.processes.blackbox import HOOKLINE, Demo
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
 
 
@@ -112,6 +110,10 @@ async def test_bad_input_is_named_and_what_is_authentic_is_kept(stack: Demo) -> 
 @pytest.mark.timeout(600)
 def test_the_audit_notices_a_lost_segment(stack: Demo) -> None:
     """The audit must be able to fail."""
+    post(
+        f"{stack.addresses['ingress']}?SdkAppid={stack.addresses['sdkappid']}",
+        SAMPLES[0].read_bytes(),
+    )
     stack.audit("--wait", "180")
     segment = max(
         Path(stack.addresses["archive"]).glob("*/*/*.zst"), key=lambda p: p.stat().st_size

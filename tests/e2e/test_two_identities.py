@@ -10,8 +10,6 @@ import psycopg
 import pytest
 from support.processes.blackbox import Demo
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 CASES = Path(__file__).parents[1] / "samples" / "identity" / "cases.json"
 
 

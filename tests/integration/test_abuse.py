@@ -28,8 +28,6 @@ from schemas.clients import kafka_failures, started
 from schemas.settings import Shared
 from schemas.topics import CALLBACKS
 
-pytestmark = pytest.mark.xdist_group("abuse")
-
 SEED = 20_240_229
 RECOVERS_S_MAX = 180
 Say = Callable[[str], None]

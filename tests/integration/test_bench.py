@@ -43,7 +43,10 @@ def test_the_short_benchmark_prints_results_and_every_ok_is_in_kafka() -> None:
     assert set(rows) == {"hookline", "bare_aiohttp"}
     ours = rows["hookline"]
     assert all(re.fullmatch(r"[\d,.]+", cell) for cell in (*ours[2:7], *ours[9:]))
-    assert ours[7] == ours[8] != "0"
+    # On a busy machine some callbacks are in Kafka without an OK, "3,341, 1,040 without an OK".
+    in_kafka, _, without_ok = ours[8].partition(", ")
+    unanswered = without_ok.removesuffix(" without an OK") or "0"
+    assert number(in_kafka) - number(unanswered) == number(ours[7]) > 0
     assert rows["bare_aiohttp"][8] == "none"
     assert re.search(
         r"^\| OK/s of hookline / bare_aiohttp \| ≥ 0.77 \| \d\.\d\d \|", output, re.MULTILINE
@@ -95,3 +98,8 @@ def readers(output: str) -> dict[str, list[str]]:
         if line.startswith("| `")
         for cells in [[cell.strip() for cell in line.strip("|").split("|")]]
     }
+
+
+def number(cell: str) -> int:
+    """Return a count of the table."""
+    return int(cell.replace(",", ""))

@@ -17,7 +17,7 @@ from schemas import clients
 from schemas.client_parts import Client, ended_part, network
 from schemas.clients import end, started
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("clients")]
+pytestmark = pytest.mark.timeout(600)
 
 NETWORKS = {
     "works": (Network.WORKS,),

@@ -33,8 +33,6 @@ from ops.topics import apply_topics
 from schemas.clients import connections
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-pytestmark = pytest.mark.xdist_group("open_transactions")
-
 ROWS = 60
 RECORDS = [TopicPartition(CALLBACKS.name, number) for number in range(6)]
 GROUP = "the cursor's group"

@@ -26,8 +26,6 @@ from consumers.runtime.handler import HANDLE_S
 from ops.archive import expire
 from ops.demo.embedded import child
 
-pytestmark = pytest.mark.xdist_group("year_of_names")
-
 Got = TypeVar("Got")
 NUMBERS = range(year.PARTITIONS)
 # Of 526 that a partition has.

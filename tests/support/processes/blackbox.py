@@ -137,9 +137,9 @@ def demo() -> Iterator[Demo]:
 
 
 def start(mark: str, *options: str) -> subprocess.Popen[str]:
-    """Start a demo whose processes can be found by `mark`."""
+    """Start a demo whose processes can be found by `mark`; it ends when the test process does."""
     return subprocess.Popen(
-        [HOOKLINE, "demo", *options],
+        ["setpriv", "--pdeathsig", "KILL", "--", HOOKLINE, "demo", *options],  # noqa: S607
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

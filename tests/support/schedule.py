@@ -1,0 +1,27 @@
+"""The order in which pytest-xdist runs the tests of real servers: some files share a process."""
+
+from xdist.scheduler import LoadScopeScheduling
+
+# The tests of these files share a demo, a broker or a directory, which each process would make.
+ONE_PROCESS = {
+    "e2e/test_kills.py": "demo",
+    "e2e/test_samples.py": "demo",
+    "e2e/test_two_identities.py": "demo",
+    "integration/test_abuse.py": "abuse",
+    "integration/test_clients.py": "clients",
+    "integration/test_open_transactions.py": "open transactions",
+    "integration/test_s3.py": "s3",
+    "integration/test_year_of_names.py": "year of names",
+}
+
+
+def scope_of(nodeid: str) -> str:
+    """Return the tests that run in one process with this one: a name of ONE_PROCESS, or itself."""
+    return ONE_PROCESS.get(nodeid.partition("::")[0].removeprefix("tests/"), nodeid)
+
+
+class Shared(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no other way
+    """Gives each process the next test, or the next tests that share something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
