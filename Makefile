@@ -49,7 +49,7 @@ unit: setup  ## unit and property tests alone, on all cores
 	$(BIN)/pytest -q $(ON_ALL_CORES) tests/unit tests/property examples
 
 contract: setup  ## tests of what every sink must do, on real PostgreSQL and Valkey, alone
-	$(BIN)/pytest -q $(AT_ONCE) tests/contract
+	$(BIN)/pytest -q $(ON_ALL_CORES) tests/contract
 
 integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 server alone
 	$(BIN)/pytest $(AT_ONCE) tests/integration

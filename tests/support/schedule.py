@@ -20,7 +20,7 @@ def scope_of(nodeid: str) -> str:
     return ONE_PROCESS.get(nodeid.partition("::")[0].removeprefix("tests/"), nodeid)
 
 
-class Shared(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no other way
+class Shared(LoadScopeScheduling):
     """Gives each process the next test, or the next tests that share something."""
 
     def _split_scope(self, nodeid: str) -> str:
