@@ -200,7 +200,7 @@ def test_who_is_too_slow_is_cut(gateway: Gateway) -> None:
     with ThreadPoolExecutor(max_workers=len(too_slow)) as pool:
         answers = list(pool.map(partial(raw, gateway), too_slow))
     assert [answer.split()[1] for answer in answers] == [b"408", b"408", b"400"]
-    infos = (b"the request did not arrive in time", b"this is no whole HTTP request")
+    infos = (b"the request did not arrive in time", b"this is not a complete HTTP request")
     for answer, info in zip(answers[1:], infos, strict=True):
         assert answer.endswith(b'{"ActionStatus":"FAIL","ErrorInfo":"' + info + b'","ErrorCode":1}')
 
