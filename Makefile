@@ -2,8 +2,8 @@
 # PYTHON= chooses the interpreter that .venv is made with (3.11 or newer), VENV= another folder.
 PYTHON ?= python3
 VENV ?= .venv
-# Tests start many processes. They use the bytecode of the run before, even if the environment says that
-# Python shall not write any; it is kept out of the source folders.
+# Tests start many processes, which start faster with bytecode from an earlier run. So Python writes it
+# even if the environment forbids that, but outside the source folders.
 unexport PYTHONDONTWRITEBYTECODE
 export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/bytecode
 # Each process has its own servers, topics and ports.
@@ -20,7 +20,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
   bench-archive docs-configuration format pin clean
 
-help:  ## say what can be made
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 setup: $(VENV)/ready  ## make .venv with everything pinned (about 30 s from nothing)
@@ -33,7 +33,7 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## run the whole thing on this machine, kill parts of it, prove that nothing is lost
+demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
 test: check  ## all tests once: logic, real servers, killed processes (some 8 min)
@@ -64,10 +64,10 @@ test-long: setup  ## the tests that repeat something, LONG times as often, and t
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest $(AT_ONCE) tests/e2e
 
-bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help tells more
+bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.ingress $(BENCH)
 
-bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help tells more
+bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.archive $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
@@ -77,11 +77,11 @@ $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 docs-configuration: setup  ## write docs/configuration.md from the settings
 	$(BIN)/python -m ops.configuration > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 
-format: setup  ## put the code into the house's form
+format: setup  ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-pin: setup  ## write requirements/*.txt anew from requirements/*.in
+pin: setup  ## compile requirements/*.in to requirements/*.txt with the newest versions
 	for set in tools run embedded dev bench; do \
 	  $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-emit-find-links --no-header --no-annotate $$limits \

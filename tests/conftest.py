@@ -14,7 +14,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 
-# Of the lines that `say` adds to a test's report.
+# The name of the report section that collects the lines of `say`.
 _SAID = "said"
 
 
@@ -42,7 +42,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shared | Non
 
 @pytest.hookimpl(trylast=True)  # after Hypothesis's own, which marks its tests
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this tier: `make test-long` repeats none that would do the same again."""
+    """Select the tests of this run: `--long` skips each test whose amount of work does not grow."""
     factor = config.getoption("--long")
     chosen = [item for item in items if (_grows(item) if factor else not _is_long(item))]
     kept = set(chosen)
@@ -64,7 +64,7 @@ def _grows(item: pytest.Item) -> bool:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the lines of `say`, whichever process ran the tests."""
+    """Print the lines of `say` from all processes that ran tests."""
     reports = [
         report
         for category in terminalreporter.stats.values()
@@ -85,21 +85,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    """A real PostgreSQL for the whole run."""
+    """Return a real PostgreSQL server, which all tests of this process share."""
     with child.running(EmbeddedPostgres(tmp_path_factory.mktemp("postgres"))) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def valkey_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]:
-    """A real Valkey for the whole run."""
+    """Return a real Valkey server, which all tests of this process share."""
     with child.running(EmbeddedValkey(tmp_path_factory.mktemp("valkey"))) as server:
         yield server
 
 
 @pytest.fixture
 def conninfo(postgres_server: EmbeddedPostgres) -> str:
-    """An empty database of the test's own."""
+    """Return the connection string of an empty database that only this test uses."""
     name = f"test_{secrets.token_hex(4)}"
     with psycopg.connect(postgres_server.conninfo, autocommit=True) as connection:
         connection.execute(f"create database {name}".encode())
@@ -108,7 +108,7 @@ def conninfo(postgres_server: EmbeddedPostgres) -> str:
 
 @pytest.fixture
 def valkey_url(valkey_server: EmbeddedValkey) -> str:
-    """An empty Valkey."""
+    """Return the URL of a Valkey without keys."""
     with Valkey.from_url(valkey_server.url) as client:
         client.flushall()
     return valkey_server.url
@@ -116,7 +116,7 @@ def valkey_url(valkey_server: EmbeddedValkey) -> str:
 
 @pytest.fixture
 def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Add a line to the counts that are printed at the end of the run."""
+    """Return a function that adds a line to the summary after the run."""
 
     def line(text: object) -> None:
         request.node.user_properties.append((_SAID, str(text)))

@@ -1,4 +1,4 @@
-"""Things that tests are about, with sane values where a test does not care."""
+"""Build callbacks, records, batches and a public port, with defaults for unspecified values."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ APP = "1400000001"
 P0 = Partition("tim.callbacks.v1", 0)
 P1 = Partition("tim.callbacks.v1", 1)
 
-# What a sender with a broken clock writes as MsgTime, or in place of it.
+# Values of MsgTime as a sender with a broken clock may write them.
 MAD_TIMES: list[Any] = [
     *(0, -1, -(10**12), 10**17, 10**18, 10**30, 2_556_144_000, "2556144000", "tomorrow", ""),
     *(1764688415.5, 1e300, True, None, [1764688415], {"s": 1}),
@@ -36,7 +36,7 @@ MAD_TIMES: list[Any] = [
 
 
 def a_body(**fields: Any) -> bytes:
-    """Return a C2C message's body; `fields` replace or add to its own."""
+    """Return the body of a C2C message; `fields` replace its fields or add to them."""
     document = {
         "CallbackCommand": "C2C.CallbackAfterSendMsg",
         "From_Account": "jared",
@@ -48,7 +48,7 @@ def a_body(**fields: Any) -> bytes:
 
 
 def a_callback(body: bytes | None = None, **fields: Any) -> wire.ReceivedCallback:
-    """Return a request as the ingress sees it."""
+    """Return a callback as the ingress received it; `fields` replace its attributes."""
     values: dict[str, Any] = {
         "sdkappid": APP,
         "command": "",
@@ -61,7 +61,7 @@ def a_callback(body: bytes | None = None, **fields: Any) -> wire.ReceivedCallbac
 
 
 def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.OutgoingRecord:
-    """Return a record on its way into a spool."""
+    """Return a record as the ingress puts it into the spool."""
     body = a_body(MsgKey=f"key-{number}") if value is None else value
     return wire.callback_record(a_callback(body))
 
@@ -98,7 +98,7 @@ def a_record(offset: int, *, timestamp_ms: int = 1_700_000_000_000, value: bytes
 def a_stored_record(
     offset: int, body: bytes | None = None, *, origin: str = "o" * 16, **fields: Any
 ) -> Record:
-    """Return a record as a consumer sees it, with all that a real one has; it differs by offset."""
+    """Return a record as a consumer sees it, with all headers and a body that has the offset."""
     callback = a_callback(a_body(MsgKey=f"key-{offset}") if body is None else body, **fields)
     made = wire.callback_record(callback)
     headers = tuple(wire.numbered(made.headers, origin, offset + 1))
@@ -108,7 +108,7 @@ def a_stored_record(
 def a_stored_batch(
     *records: Record, begins_at: int | None = None, next_offset: int | None = None
 ) -> Batch:
-    """Return a batch of `records`, which may begin before the first and end behind the last."""
+    """Return a batch of `records`, which may begin before the first and end after the last."""
     return Batch(
         partition=P0,
         begins_at=records[0].offset if begins_at is None else begins_at,
@@ -130,7 +130,7 @@ def reached(
 
 
 def set_aside(batch: Batch) -> Batch:
-    """Return `batch` when all its records were set aside."""
+    """Return `batch` as a handler gets it once all its records are in the dead-letter topic."""
     return replace(batch, records=())
 
 
@@ -143,13 +143,13 @@ def a_batch(*offsets: int, partition: Partition = P0) -> Batch:
 
 
 def ingress_settings(directory: Path, **fields: Any) -> IngressSettings:
-    """Return settings for an ingress in `directory`."""
+    """Return settings of an ingress whose spools are in `directory`."""
     values: dict[str, Any] = {"sdkappids": (APP,), "spool_dir": directory, "path": "/callback"}
     return IngressSettings(**(values | fields))
 
 
 class PublicPort:
-    """A public port on loopback, and its spool."""
+    """An ingress's public port on the loopback interface, and its spool."""
 
     def __init__(self, server: PublicServer, spool: Spool, address: tuple[str, int]) -> None:
         self.server = server

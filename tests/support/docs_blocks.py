@@ -1,4 +1,4 @@
-"""Read the commands and examples in the docs."""
+"""Read the code blocks (commands and examples) in the docs."""
 
 import re
 from pathlib import Path

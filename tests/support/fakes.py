@@ -12,7 +12,7 @@ FETCH_STEPS = 60
 
 
 class ManualClock:
-    """Time that a test moves."""
+    """A clock that only the test moves."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -31,10 +31,10 @@ class MemoryTopic:
         self.begins_at = 0
         # Transaction markers after the last record.
         self.markers = 0
-        # Kafka's id of the topic, and how often its brokers were restarted.
+        # Kafka's id of the topic, and the number of restarts of its brokers.
         self.id: str | None = None
         self.restarts = 0
-        # Whether Kafka answers no requests about the topic.
+        # Whether Kafka leaves requests about the topic unanswered.
         self.silent = False
 
     def recreate(self, topic_id: str, records: dict[Partition, list[Record]]) -> None:
@@ -49,7 +49,7 @@ class MemoryTopic:
 
 
 class FakeSource:
-    """One member's view of a topic: positions, small fetches."""
+    """One member's client of a topic: it keeps a position per partition and fetches few records."""
 
     def __init__(self, topic: MemoryTopic, fetch_max: int = 3) -> None:
         self._topic = topic
@@ -61,7 +61,7 @@ class FakeSource:
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """Return up to `fetch_max` records of each partition."""
         self.wanted = set(partitions)
-        # Long enough for every lane to do everything that does not wait.
+        # This lets every lane run until it waits for something.
         for _ in range(FETCH_STEPS):
             await asyncio.sleep(0)
         wanted = [partition for partition in partitions if partition in self.positions]
@@ -85,7 +85,7 @@ class FakeSource:
         return self._topic.begins_at <= offset and (end is None or offset <= end)
 
     def seek(self, partition: Partition, next_offset: int) -> None:
-        """Fetch from `next_offset` on."""
+        """Set the offset that is fetched next."""
         self.positions[partition] = next_offset
 
     def end(self, partition: Partition) -> int | None:
@@ -122,7 +122,7 @@ class FakeSource:
 
 
 class MemorySink:
-    """A sink that stores effect and position together, and can fail as a test wants."""
+    """A sink that stores effect and position together, and fails if the test asks for it."""
 
     def __init__(self) -> None:
         self.applied: dict[Partition, list[int]] = {}
@@ -141,7 +141,7 @@ class MemorySink:
         self.chokes_on: set[int] = set()
 
     def put_back(self, expects: dict[Partition, int]) -> None:
-        """Restore the sink to its state at these positions."""
+        """Restore the sink to its state at these positions, as from a backup."""
         self.expects = expects
         self.applied = {
             partition: [offset for offset in offsets if offset < expects[partition]]
@@ -167,7 +167,7 @@ class MemorySink:
             self._move(partition, position)
 
     async def handle(self, batch: Batch) -> None:
-        """Apply the batch, or fail as the test wants."""
+        """Apply the batch, or fail if the test asks for it."""
         await asyncio.sleep(0)
         if self.failures:
             raise self.failures.pop(0)
@@ -201,7 +201,7 @@ class MemorySink:
 
 
 class MemoryDeadLetters:
-    """The offsets of dead letters, and the failed writes of each."""
+    """A dead-letter topic that keeps each record's offset and its number of failed attempts."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []

@@ -1,4 +1,4 @@
-"""Python files as syntax trees."""
+"""Parse Python files into syntax trees."""
 
 import ast
 import gc
@@ -7,7 +7,7 @@ from pathlib import Path
 
 def parsed(path: Path) -> ast.Module:
     """Return the syntax tree of a file."""
-    # Python 3.11.7 raises SystemError if a garbage collection within ast.parse parses, too.
+    # Python 3.11.7 raises SystemError if a garbage collection during ast.parse calls ast.parse.
     gc.disable()
     try:
         return ast.parse(path.read_text())

@@ -1,4 +1,4 @@
-"""A callback of each command in the fields that the vendor documents, with made-up values."""
+"""One callback of each command, with the fields that Tencent documents and made-up values."""
 
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ PUSHED = {"EventType": 1, "EventTime": AT_S, "PushStage": 1, "ErrCode": 0}
 
 
 class Sample(NamedTuple):
-    """A document, and what it has to come to: `key` is the record's key after the app."""
+    """A callback's document, and the expected event; `key` is the record's key without the app."""
 
     document: dict[str, Any]
     key: str | None

@@ -1,4 +1,4 @@
-"""Bodies that are valid JSON and hard on readers, and what a reader should see of them."""
+"""Generate bodies that are valid JSON but hard to read, and the values that readers should see."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ COMMANDS = ("C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", "C2C.Callb
 REPLACEMENT = "\ufffd"
 FRACTION_DIGITS_MAX = 16383
 
-# Pieces of strings as they stand in the text. Some of them join to pairs, or to escaped escapes.
+# Pieces of strings as JSON text. Some join to surrogate pairs, or to escaped escapes.
 PIECES = (
     *(r"\u0000", r"\ud800", r"\uD83D", r"\ude00", r"\uDFFF", r"\ud83d\ude00", r"\u0001"),
     *(r"\\", r"\\u0000", r"\"", r"\/", r"\n", r"\uffff", r"\ufffd", r"\u0022", r"\u005c"),
@@ -83,7 +83,7 @@ values = st.recursive(
 
 
 def body(command: str, pairs: list[tuple[str, str]], blank: str, mark: str) -> bytes:
-    """Return a body of these keys and values; elements where readers look for them."""
+    """Return a body with these keys and values, also where readers look for elements."""
     return (mark + _object([('"CallbackCommand"', f'"{command}"'), *pairs], blank)).encode()
 
 
@@ -99,9 +99,9 @@ bodies = st.builds(
 
 def wanted(body: bytes) -> Any:
     """
-    Return what a reader of the queryable form should see, computed from the parsed body.
+    Return the values that a reader of the queryable form should see.
 
-    Another way than the product's, which replaces parts of the text.
+    They are computed from the parsed body, while the product replaces parts of the text.
     """
     return json.loads(
         body.decode("utf-8-sig"),
@@ -112,7 +112,7 @@ def wanted(body: bytes) -> Any:
 
 
 def exact(body: bytes | str) -> Any:
-    """Return a parsed body, with all digits of its numbers."""
+    """Return a parsed body whose numbers keep all their digits."""
     text = body if isinstance(body, str) else body.decode("utf-8-sig")
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 

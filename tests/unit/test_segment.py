@@ -157,11 +157,11 @@ def test_segments_without_records_have_the_position_of_the_chain() -> None:
         assert lines_of(content) == []
     assert names == {"tim.callbacks.v1/0/00000000000000000000-0001-01-01T00.jsonl.zst"}
     assert positions == [Position(0), Position(7)]
-    behind = segment.read_summary(encode(a_record(5)))
-    name, content = new_segment.of_markers(behind, Position(9))
+    after_record = segment.read_summary(encode(a_record(5)))
+    name, content = new_segment.of_markers(after_record, Position(9))
     link = segment.read_summary(content)
     assert name == "tim.callbacks.v1/0/00000000000000000006-2023-11-14T22.jsonl.zst"
-    assert (link.first_offset, link.position) == (6, Position(9, behind.position.last))
+    assert (link.first_offset, link.position) == (6, Position(9, after_record.position.last))
     assert lines_of(content) == []
 
 

@@ -1,4 +1,4 @@
-"""An archive on a local disk, written by the product's own handler."""
+"""Write an archive to a local disk with the product's own handler."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ FIRST = datetime.fromtimestamp(FIRST_MS / 1000, UTC)
 
 
 class WrittenArchive:
-    """Appends segments to chains; a transaction's marker follows each."""
+    """An archive to which tests append segments; a transaction marker follows each segment."""
 
     def __init__(self, directory: Path, url: str = "") -> None:
         self.directory = directory
@@ -72,7 +72,7 @@ class WrittenArchive:
         return name
 
     async def fill(self, segments: int, *, each: int = 4) -> list[str]:
-        """Append segments of so many records, an hour apart; return their names."""
+        """Append segments with these numbers of records, an hour apart; return their names."""
         return [
             await self.append(
                 *(
@@ -84,12 +84,12 @@ class WrittenArchive:
         ]
 
     def path(self, name: str) -> Path:
-        """Return the path of a segment's file."""
+        """Return the path of the file of a segment."""
         return self.directory / name
 
 
 def parts_of(store: Store) -> tuple[Any, Create, Listing]:
-    """Return the parts of a store, for a store that behaves differently."""
+    """Return the parts of `store`, from which a test builds a store that behaves differently."""
     return store._opened, store._create, store._listing  # noqa: SLF001
 
 
@@ -101,7 +101,7 @@ def numbered(
     origin: str = ORIGIN,
     **fields: Any,
 ) -> Record:
-    """Return a record with this sequence, as Kafka took it at `at_ms`."""
+    """Return a record with this sequence, as Kafka appended it at `at_ms`."""
     callback = a_callback(
         a_body(MsgKey=f"{origin}-{sequence}") if body is None else body,
         **({"received_at_ms": at_ms} | fields),
@@ -112,7 +112,7 @@ def numbered(
 
 
 def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
-    """Return a segment with other fields or lines, whose checksums are right."""
+    """Return a segment with changed fields or lines and correct checksums."""
     summary = segment.read_summary(content)
     frames = content[segment.summary_size(content) :]
     if lines is not None:
@@ -123,7 +123,7 @@ def forge(content: bytes, lines: bytes | None = None, **fields: Any) -> bytes:
 
 
 async def copied(written: WrittenArchive, to: Path, **later: float) -> list[HourCopy | None]:
-    """Copy the archive so much time after its first record."""
+    """Export the archive to `to`, as if the time since its first record were this long."""
     now = FIRST + timedelta(**later)
     return [each async for each in copy(written.store, to, only=ALL, now=now)]
 

@@ -1,4 +1,4 @@
-"""The archive as another program reads it: zstd, JSON, and the chain of names and frames."""
+"""Read the archive without the product's code: zstd, JSON, and the chain of names and frames."""
 
 import asyncio
 import hashlib
@@ -22,7 +22,7 @@ Place = tuple[str, int]
 
 
 class Segment(NamedTuple):
-    """A segment's file: the summary in its leading frame, and its lines."""
+    """A segment's file: the summary in its first frame, and its lines."""
 
     name: str
     summary: dict[str, Any]
@@ -106,11 +106,11 @@ class Proof:
     segments: int = 0
     without_records: int = 0
     records: int = 0
-    # (origin, sequence) of committed records that the archive lacks, and of records that it has
-    # twice.
+    # (origin, sequence) of committed records that are not in the archive, and of records that are
+    # in it twice.
     missing: list[Place] = field(default_factory=list)
     doubled: list[Place] = field(default_factory=list)
-    # Faults of the chains, and records that readers of the topic do not see.
+    # Faults in the chains, and archived records that readers of the topic do not see.
     broken: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -122,7 +122,7 @@ class Proof:
         )
 
     def assert_holds(self) -> None:
-        """Return whether each record is there once, and the chains have no gap and no overlap."""
+        """Check that each record is in the archive once, and no chain has a gap or an overlap."""
         assert self.records
         found = (self.missing[:20], self.doubled[:20], self.broken[:20])
         assert found == ([], [], []), f"{self} {found}"
@@ -130,11 +130,12 @@ class Proof:
 
 def prove(archive: Mapping[str, bytes], topic: Mapping[int, list[int]], sent: set[Place]) -> Proof:
     """
-    Hold an archive against a topic.
+    Compare an archive with a topic.
 
-    `topic` has the offsets of each partition's committed records, in order; `sent` every committed
-    (origin, sequence). Between two segments may be markers and aborted records, so a chain is whole
-    if it has the same offsets as the topic, and no segment ends behind the beginning of the next.
+    `topic` has the offsets of each partition's committed records, in order; `sent` has each
+    committed (origin, sequence). Markers and aborted records may lie between two segments, so a
+    chain is complete if it has the same offsets as the topic and no segment ends after the
+    beginning of the next.
     """
     chains: dict[int, list[Segment]] = {}
     for name, content in archive.items():
@@ -161,7 +162,7 @@ def prove(archive: Mapping[str, bytes], topic: Mapping[int, list[int]], sent: se
 
 def _breaks(chain: list[Segment]) -> Iterable[str]:
     if chain[0].lines or "-0001-01-01T00." not in chain[0].name:
-        yield f"{chain[0].name} is no beginning"
+        yield f"{chain[0].name} is not the beginning of a chain"
     for before, segment in itertools.pairwise(chain):
         if before.summary["next_offset"] > segment.summary["first_offset"]:
             end = before.summary["next_offset"]

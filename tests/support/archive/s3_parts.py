@@ -1,4 +1,4 @@
-"""A broker, an S3 server, the network between it and a member of the archive, and load."""
+"""Run a broker, an S3 server, an archive member, the network between these two, and load."""
 
 import asyncio
 import contextlib
@@ -17,14 +17,14 @@ from support.processes.consumer import Consumer, members
 from support.processes.ingress import until
 from support.processes.load import Load, committed_offsets
 
-# The member waits 30 s at most between two attempts, and one may be under way.
+# The member waits at most 30 s between two attempts, and an attempt may be in progress.
 BACK_S_MAX = 60.0
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 
 
 @dataclass(kw_only=True)
 class Parts:
-    """Use `parts`."""
+    """The running parts; made by `parts`."""
 
     broker: Broker
     s3: S3Server
@@ -35,7 +35,7 @@ class Parts:
     bucket: str
 
     async def until_it_writes(self) -> float:
-        """Return the seconds until the member writes and no partition waits."""
+        """Wait until the member writes and no partition is paused; return the seconds."""
         before = (await self.member.measure()).get("batches_total", 0)
 
         async def writes() -> bool:
@@ -45,7 +45,7 @@ class Parts:
         return await until(writes, f"the archive writes; see {self.member.log}", BACK_S_MAX)
 
     async def until_paused(self) -> float:
-        """Return the seconds until a partition waits for the sink."""
+        """Wait until a partition is paused because of the sink; return the seconds."""
 
         async def waits() -> bool:
             return (await self.member.measure()).get("partitions_paused", 0) > 0
@@ -54,9 +54,9 @@ class Parts:
 
     async def proof(self) -> reader.Proof:
         """
-        End the load, and hold what is in the bucket once all is there against the topic.
+        End the load, wait until all records are in the bucket, and compare it with the topic.
 
-        `hookline archive verify` finds it sound too.
+        `hookline archive verify` must find the archive sound, too.
         """
         self.load.stop()
         await self.loading
@@ -83,7 +83,7 @@ class Parts:
 async def parts(
     directory: Path, *, seed: int, per_s: float, bucket: str = BUCKET
 ) -> AsyncIterator[Parts]:
-    """Yield the running parts; the member is not launched yet."""
+    """Yield the running parts; the test launches the member."""
     with running_broker(directory / "kafka") as broker, running_s3(directory) as s3:
         await broker.make_topics()
         async with tcp_proxy(s3.port) as network:
@@ -126,7 +126,7 @@ class Vitals:
 
     @property
     def grown_bytes(self) -> int:
-        """Return by how much its memory grew at most since the first measurement."""
+        """Return the largest growth of its memory since the first measurement."""
         return max(self.rss_bytes) - self.rss_bytes[0]
 
     def __str__(self) -> str:

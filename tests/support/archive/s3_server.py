@@ -1,4 +1,4 @@
-"""An S3 API server (moto's) as a process of its own, which tests may freeze, and its buckets."""
+"""Run an S3 API server (moto) as a separate process, which tests may freeze or kill."""
 
 import contextlib
 import io
@@ -17,11 +17,11 @@ import boto3
 
 from ops.demo.embedded import child
 
-# s3_year.py imports its siblings.
+# The script s3_year.py imports modules from this folder.
 TESTS = str(Path(__file__).parents[2])
 BUCKET = "hookline-test"
 REGION = "us-east-1"
-# The answer is the number of list requests so far.
+# This path returns the number of list requests so far.
 LISTS = "/lists"
 POLICY = {
     "Version": "2012-10-17",
@@ -32,7 +32,7 @@ Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 class S3Server:
-    """A server on the loopback interface, with its buckets in memory."""
+    """An S3 server on the loopback interface, with its buckets in memory."""
 
     def __init__(self, directory: Path, script: str = __file__) -> None:
         self._script = script
@@ -40,7 +40,7 @@ class S3Server:
         self.log = directory / "s3.log"
         self.url = f"http://127.0.0.1:{self.port}"
         self._session = boto3.Session()
-        # The keys of a user who may do everything. Before there is a user, any keys are accepted.
+        # The keys of a user with all permissions. Until a user exists, the server accepts any keys.
         self.keys = {"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -105,7 +105,7 @@ class S3Server:
         return {"AWS_ENDPOINT_URL": url or self.url, "AWS_REGION": REGION, **self.keys}
 
     def _make_keys(self) -> dict[str, str]:
-        """Create a user; refuse requests that are not signed with its keys from now on."""
+        """Create a user; from now on the server refuses requests that its keys did not sign."""
         iam = self.client("iam")
         iam.create_user(UserName="hookline")
         iam.put_user_policy(UserName="hookline", PolicyName="s3", PolicyDocument=json.dumps(POLICY))
@@ -141,10 +141,10 @@ def running_s3(directory: Path) -> contextlib.AbstractContextManager[S3Server]:
 
 class OneAtATime:
     """
-    An application that takes one request at a time, as soon as its body is there.
+    A WSGI application that handles one request at a time, once the request's body has arrived.
 
-    S3 decides about `If-None-Match: *` in one step. moto looks first and writes afterwards, so two
-    of its threads could both find nothing.
+    S3 evaluates `If-None-Match: *` and writes in one step. moto first looks and then writes, so
+    two of its threads could both find no object.
     """
 
     def __init__(self, app: Wsgi) -> None:

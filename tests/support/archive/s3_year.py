@@ -1,4 +1,4 @@
-"""An S3 API server (moto's) whose bucket has a computed year of an archive."""
+"""Run an S3 API server (moto) whose bucket holds one year of an archive, computed on request."""
 
 import heapq
 import itertools
@@ -39,16 +39,17 @@ def _object(key: str, content: bytes) -> models.FakeKey:
 
 def list_objects_v2(response: S3Response) -> tuple[int, dict[str, str], str]:
     """
-    Answer a list in moto's place, which takes half a second for a thousand names.
+    Answer a list request in place of moto, which takes half a second for a thousand names.
 
-    In lexicographic order, those after `start-after` or the continuation token, `max-keys` at most.
+    List the names after `start-after` or the continuation token in lexicographic order, at most
+    `max-keys`.
     """
     query = {name: values[0] for name, values in response.querystring.items()}
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = query.get("continuation-token") or query.get("start-after", "")
     page_max = int(query.get("max-keys", 1000))
     written = sorted(dict.keys(response.backend.get_bucket(response.bucket_name).keys))
-    # A partition's year has one common prefix at most.
+    # The year of one partition has at most one common prefix.
     year: Iterable[str] = (
         (year_of_names.name(number, 0) for number in range(year_of_names.PARTITIONS))
         if delimiter
@@ -95,7 +96,7 @@ def _year_after(prefix: str, after: str) -> Iterable[str]:
 
 
 def make_with_year(bucket: models.FakeBucket, *arguments: Any, **named: Any) -> None:
-    """Create a bucket that has the year."""
+    """Create a bucket that holds the year."""
     make(bucket, *arguments, **named)
     bucket.keys = Keys()
 

@@ -1,8 +1,8 @@
 """
-A year of an archive, a segment a minute, whose names and contents are computed.
+Compute names and contents of one year of an archive that has a segment for each minute.
 
-The broker's clock was wrong: nine years ahead for an hour in the middle, and a year back in the
-last five minutes. So the last segment is in none of the newest hours.
+The broker's clock was wrong: nine years ahead for an hour in the middle of the year, and a year
+behind in its last five minutes. So the last segment is not in one of the newest hours.
 """
 
 import bisect
@@ -30,7 +30,7 @@ def partition(number: int) -> Partition:
 
 
 def at(minute: int) -> datetime:
-    """Return the time of a record by the broker's clock."""
+    """Return the broker's (possibly wrong) time in this minute."""
     time = FIRST + timedelta(minutes=minute)
     if minute in AHEAD:
         return time + 9 * YEAR
@@ -38,12 +38,12 @@ def at(minute: int) -> datetime:
 
 
 def name(number: int, minute: int) -> str:
-    """Return the name of a minute's segment, which has a record and a transaction marker."""
+    """Return the name of a minute's segment, which covers a record and a transaction marker."""
     return segment_name.of_hour(partition(number), offset=2 * minute, hour=_hour(at(minute)))
 
 
 def position(number: int, minute: int = MINUTES - 1) -> Position:
-    """Return the position after a minute's segment, or after the last one."""
+    """Return the position after the segment of this minute, or after the last segment."""
     return Position(2 * minute + 2, (2 * minute, f"{number:016}", minute + 1))
 
 
@@ -79,7 +79,7 @@ def all_after(after: str) -> Iterator[str]:
 
 
 def content_of(called: str) -> bytes | None:
-    """Return the content of the segment with this name, None if it is not of the year."""
+    """Return the content of the segment with this name, None if the year has no such segment."""
     if not segment_name.is_name(called):
         return None
     number, minute = int(called.split("/")[-2]), segment_name.first_offset(called) // 2

@@ -11,13 +11,13 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 
-# A killed broker may come back once its old session has ended. With the product's 3 s twenty kills
-# take a minute longer.
+# A killed broker can rejoin once its old session has expired. With the product's session of 3 s,
+# twenty kills take a minute longer.
 _SOON_BACK = "broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=200\n"
 
 
 class Broker:
-    """An embedded Kafka."""
+    """An embedded Kafka broker in a process of its own."""
 
     def __init__(self, directory: Path) -> None:
         self._kafka = EmbeddedKafka(directory)
@@ -26,11 +26,11 @@ class Broker:
         self.address = self._kafka.address
 
     def start(self) -> None:
-        """Start it and return when it listens."""
+        """Start the broker and return when it listens."""
         self._kafka.start()
 
     async def make_topics(self) -> None:
-        """Make the topics."""
+        """Create Hookline's topics."""
         await apply_topics(self.address, body_bytes_max=1 << 20, replicas=1)
 
     def kill(self) -> None:
@@ -38,7 +38,7 @@ class Broker:
         self._kafka.kill()
 
     async def start_again(self) -> None:
-        """Start it on its data and return when it listens."""
+        """Start the broker again on its data and return when it listens."""
         self._kafka.launch()
 
         def listens() -> bool:
@@ -58,7 +58,7 @@ class Broker:
 
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
-        """Freeze it for the time of the block."""
+        """Freeze the broker during the block."""
         self.freeze()
         try:
             yield
@@ -71,5 +71,5 @@ class Broker:
 
 
 def running_broker(directory: Path) -> contextlib.AbstractContextManager[Broker]:
-    """Run a broker in `directory` for the time of the block."""
+    """Run a broker in `directory` during the block."""
     return child.running(Broker(directory))

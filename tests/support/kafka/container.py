@@ -1,4 +1,4 @@
-"""Kafka in a container, for TEST_KAFKA=container."""
+"""Run Run Kafka in a container, for TEST_KAFKA=container."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ IMAGE = "apache/kafka:4.3.1"
 
 
 class NoContainer(Exception):
-    """A container cannot be started; the text explains why and what to do."""
+    """The container cannot be started; the text says why and what to do."""
 
 
 def find_image() -> None:
@@ -25,10 +25,10 @@ def find_image() -> None:
     Return if a Docker engine runs and has the image, or can pull it.
 
     Raises:
-        NoContainer: there is no engine, or no image.
+        NoContainer: no engine runs, or it has no image and cannot pull one.
     """
     with warnings.catch_warnings():
-        # If no engine listens, the client does not close the socket that it tried.
+        # If no engine listens, the Docker client leaves a socket open, which raises a warning.
         warnings.simplefilter("ignore", ResourceWarning)
         try:
             _find_image()
@@ -59,9 +59,9 @@ def _find_image() -> None:
 @contextlib.contextmanager
 def kafka_container() -> Iterator[str]:
     """Yield the address of a broker in a container."""
-    # Ryuk, which removes what a killed run leaves, is one image more that must be pulled.
+    # Ryuk removes the containers of a killed run, but is another image that must be pulled.
     testcontainers_config.ryuk_disabled = True
-    # A broker advertises its address, so the port on this side is chosen before it starts.
+    # A broker advertises its address, so the host's port is chosen before the broker starts.
     port = free_port()
     container = DockerContainer(IMAGE).with_bind_ports(9092, port)
     for name, value in {

@@ -29,12 +29,12 @@ BODY_BYTES_MAX = 1 << 20
 
 
 class Pipe:
-    """A spool with an intake and a forwarder, which may be abandoned and started again."""
+    """A spool with an intake and a forwarder, which can be abandoned and started again."""
 
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
         self.spool: Spool = take(directory, bytes_max=64 << 20)
-        # The one that runs, or ran last.
+        # The forwarder that runs, or that ran last.
         self.forwarder: Forwarder | None = None
 
     def fault(self) -> str:
@@ -50,7 +50,7 @@ class Pipe:
         self.spool.close()
 
     async def store(self, records: Iterable[OutgoingRecord]) -> None:
-        """Put `records` on disk."""
+        """Store `records` in the spool."""
         async with self.intake() as intake:
             await asyncio.gather(*(store(intake, record, 1) for record in records))
 
@@ -61,7 +61,7 @@ class Pipe:
         seconds: float = 180,
         kind: type[Forwarder] = Forwarder,
     ) -> None:
-        """Forward until everything is in Kafka, or `until` holds; then abandon as a crash does."""
+        """Forward until all rows are in Kafka, or `until` holds; then abandon it as in a crash."""
         async with self.intake() as intake:
             forwarder = kind(
                 intake, bootstrap_servers=self.bootstrap_servers, body_bytes_max=BODY_BYTES_MAX
@@ -91,7 +91,7 @@ class Pipe:
 
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[Intake]:
-        """Yield an intake over the spool, which stays open afterwards."""
+        """Yield an intake that writes to the spool; the spool stays open afterwards."""
         intake = Intake(self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20)
         try:
             yield intake
@@ -111,7 +111,7 @@ def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord
 async def in_topic(
     bootstrap_servers: str, origin: str | None, topic: str = CALLBACKS.name
 ) -> list[ConsumerRecord[bytes, bytes]]:
-    """Return what a read_committed reader sees of `origin`, or of all, partition by partition."""
+    """Return the committed records of `origin`, or of all origins, partition by partition."""
     reader = AIOKafkaConsumer(
         topic,
         bootstrap_servers=bootstrap_servers,
@@ -145,7 +145,7 @@ async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition,
 
 
 def sequences(records: Iterable[ConsumerRecord[bytes, bytes]]) -> list[int]:
-    """Return the records' sequences."""
+    """Return the sequences of the records."""
     return [int(dict(record.headers)[SEQUENCE]) for record in records]
 
 

@@ -35,7 +35,7 @@ class Behind(NamedTuple):
 
 @contextlib.contextmanager
 def kafka_behind_a_proxy(directory: Path) -> Iterator[Behind]:
-    """Run a broker with the topics for the time of the block; each test brings the proxy."""
+    """Run a broker with the topics during the block; each test runs its own proxy."""
     kafka = EmbeddedKafka(directory)
     proxied = Behind(kafka.port, child.free_port())
     with kafka._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
@@ -78,7 +78,7 @@ def _tasks_of_aiokafka() -> list[str]:
 
 
 def _connections_to(port: int) -> list[str]:
-    """Return the connections of this process to a port. The broker has some to itself."""
+    """Return this process's connections to `port`, but not those of the broker to itself."""
     mine = set()
     for fd in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Formatted storage and a cache of Java classes, which let every broker of the tests start fast."""
+"""Prepare formatted storage and a cache of Java classes, so that brokers start fast in tests."""
 
 import fcntl
 import shutil
@@ -14,12 +14,12 @@ def prepare() -> None:
     if kept.exists():
         return
     kept.parent.mkdir(parents=True, exist_ok=True)
-    # Test processes that run side by side wait for the first one.
+    # Test processes that run in parallel wait for the first one.
     with Path(f"{kept}.lock").open("ab") as lock, TemporaryDirectory(dir=kept.parent) as scratch:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not kept.exists():
             _make(Path(scratch) / "broker", Path(scratch) / "made")
-            # A rename: a run that is killed leaves both or none.
+            # Rename the complete folder, so that a killed run leaves both parts or none.
             (Path(scratch) / "made").rename(kept)
 
 
@@ -30,7 +30,7 @@ def _make(directory: Path, made: Path) -> None:
     shutil.copytree(broker.data, made / STORAGE)
     broker.start()
     assert broker.process is not None
-    # The JVM writes the cache when the broker ends in order.
+    # The JVM writes the cache when the broker shuts down.
     broker.process.terminate()
     broker.process.wait(120)
     assert (made / CLASSES).exists(), broker.log.read_text()[-2000:]

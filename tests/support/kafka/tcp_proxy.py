@@ -16,17 +16,18 @@ class Network(enum.Enum):
 
     WORKS = enum.auto()
     REFUSES = enum.auto()  # every connection is closed at once, those that are open too
-    SWALLOWS = enum.auto()  # nothing passes, nobody is told
+    SWALLOWS = enum.auto()  # nothing passes, and neither side learns of it
     LOSES_ANSWERS = enum.auto()  # a connection ends within the answer to every second PUT
-    CUTS = enum.auto()  # a connection ends, or stands still, after some random number of bytes
+    CUTS = enum.auto()  # a connection ends, or stalls, after a random number of bytes
 
 
 class TcpProxy:
     """
-    Use `tcp_proxy`. `lost` counts the answers that were cut, `swallowed` the pieces of requests.
+    A proxy, made by `tcp_proxy`, that counts its disturbances.
 
-    `chance` draws after how many bytes a connection is cut while the network CUTS, `cuts` counts;
-    `stall_rate` is the share of connections that stand still instead.
+    `lost` counts the answers that were cut, `swallowed` the pieces of requests that did not pass.
+    While the network CUTS, `chance` draws after how many bytes a connection is cut, `cuts` counts
+    these, and `stall_rate` is the share of connections that stall instead.
     """
 
     def __init__(self, target: int, port: int | None = None) -> None:
@@ -46,14 +47,14 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
 
     def becomes(self, network: Network) -> None:
-        """Change the network, for the connections that are open too."""
+        """Change the network, also for open connections."""
         self._network = network
         if network is Network.REFUSES:
             for writer in self._writers:
                 writer.transport.abort()
 
     def hang_next(self) -> None:
-        """Never answer the next connection; those after it work."""
+        """Never answer the next connection; later ones work."""
         self._hangs_next = True
 
     async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,12 +100,12 @@ class TcpProxy:
 
 
 class _Connection:
-    """Two ways. With HTTP/1.1 a request is followed by its answer, so it is known which it is."""
+    """Both directions of a connection. In HTTP/1.1 answers come in the order of the requests."""
 
     def __init__(self, proxy: TcpProxy) -> None:
         self._proxy = proxy
         self._loses = False
-        # Most connections come far enough to have something under way.
+        # Most connections live long enough to have a request in flight.
         self._left = int(proxy.chance.choice((50, 500, 2_000, 10_000)) * proxy.chance.random())
         self._stalls = proxy.chance.random() < proxy.stall_rate
         self._is_cut = False
@@ -155,7 +156,7 @@ class _Connection:
 
 @contextlib.asynccontextmanager
 async def tcp_proxy(target: int, port: int | None = None) -> AsyncIterator[TcpProxy]:
-    """Yield a proxy to a port of the loopback; it lives in the caller's loop."""
+    """Yield a proxy to a port on the loopback interface; it runs in the caller's event loop."""
     proxy = TcpProxy(target, port)
     server = await asyncio.start_server(proxy.connected, "127.0.0.1", proxy.port)
     try:

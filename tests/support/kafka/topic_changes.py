@@ -28,7 +28,7 @@ STOPPED_S_MAX = 120.0
 
 
 async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> None:
-    """Append `count` callbacks of an origin, in transactions as an ingress does."""
+    """Append `count` callbacks of an origin in transactions, as an ingress does."""
     async with AIOKafkaProducer(bootstrap_servers=kafka, transactional_id=origin) as producer:
         for begin in range(first, first + count, 50):
             async with producer.transaction():
@@ -46,7 +46,7 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
 
 
 async def recreate_topic(kafka: str) -> None:
-    """Delete the topic and create it again, at once."""
+    """Delete the topic and create it again immediately."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
@@ -75,7 +75,7 @@ async def ends_of(kafka: str) -> dict[TopicPartition, int]:
 
 
 def origins_in(archive: Path) -> Counter[str]:
-    """Return how many records of each origin are in the segments under a directory."""
+    """Count the records of each origin in the segments below a directory."""
     return Counter(
         line["headers"]["ce_origin"]
         for path in archive.rglob(f"*{SUFFIX}")
@@ -85,7 +85,7 @@ def origins_in(archive: Path) -> Counter[str]:
 
 @dataclass
 class Sinks:
-    """The three sinks. `archive` may be another directory later."""
+    """The three sinks; a test may change `archive` to another directory."""
 
     archive: Path
     # A connection string and a URL.
@@ -93,7 +93,7 @@ class Sinks:
     valkey: str
 
     def held(self) -> dict[str, Counter[str]]:
-        """Return how many records of each origin each sink has; doubled ones count twice."""
+        """Count the records of each origin in each sink; a doubled record counts twice."""
         return {
             "archive": origins_in(self.archive),
             "sync": self._sync(),
@@ -101,7 +101,7 @@ class Sinks:
         }
 
     def partitions(self) -> set[int]:
-        """Return the partitions of which every sink has records."""
+        """Return the partitions that have records in every sink."""
         in_archive = {
             int(path.parent.name)
             for path in self.archive.rglob(f"*{SUFFIX}")
@@ -128,7 +128,7 @@ class Sinks:
             try:
                 rows = connection.execute("select origin from hookline.receipts").fetchall()
             except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-                return Counter()  # not made yet
+                return Counter()  # the table does not exist yet
         return Counter(origin for (origin,) in rows)
 
     def _counters(self) -> Counter[str]:
@@ -151,7 +151,7 @@ class Three:
         self.members: dict[str, Consumer] = {}
 
     def launch(self, *, rebuild: bool = False) -> None:
-        """Start them."""
+        """Start the three processes."""
         self._launched += 1
         settings: dict[str, dict[str, object]] = {
             "archive": {"url": self.sinks.archive, "segment_age_s": 1},

@@ -17,7 +17,7 @@ Ends = dict[TopicPartition, int]
 
 
 class Seen(NamedTuple):
-    """One record."""
+    """A record of the topic."""
 
     key: str
     origin: str
@@ -36,7 +36,7 @@ class Proof:
     aborted: int
 
     def __str__(self) -> str:
-        """Return the counts in a line."""
+        """Return the counts as a line of text."""
         return (
             f"{self.ok} OK, {len(self.lost)} lost, {len(self.doubled)} doubled; {self.unanswered} "
             f"more stored without an OK, {self.aborted} copies in transactions that were aborted"
@@ -49,7 +49,7 @@ class Proof:
 
 
 class Topic:
-    """The main topic from a moment on."""
+    """The main topic from certain offsets on."""
 
     def __init__(self, kafka: str, begin: Ends) -> None:
         self._kafka = kafka
@@ -62,7 +62,7 @@ class Topic:
             return cls(kafka, await reader.end_offsets(PARTITIONS))
 
     async def read(self, isolation: Isolation = "read_committed") -> list[Seen]:
-        """Return what is in the topic now; readers get past transactions that are open first."""
+        """Return the present records of the topic, after open transactions have ended."""
         async with _reader(self._kafka, "read_uncommitted") as reader:
             ends = await reader.end_offsets(PARTITIONS)
         seen: list[Seen] = []
@@ -80,7 +80,7 @@ class Topic:
         return seen
 
     async def until_has(self, keys: Collection[str]) -> None:
-        """Return when a read_committed reader has all these callbacks."""
+        """Wait until all these callbacks are committed."""
 
         async def has_all() -> bool:
             return set(keys) <= {seen.key for seen in await self.read()}
@@ -101,7 +101,7 @@ class Topic:
         return Proof(
             ok=len(ok),
             lost=[key for key in ok if key not in keys],
-            # No sender here repeats itself: the same callback under two numbers is a double too.
+            # No sender here sends a callback twice, so one callback with two sequences is doubled.
             doubled=[place for place, times in places.items() if times > 1]
             + [(key, times) for key, times in by_key.items() if times > 1],
             skipped=[
@@ -123,8 +123,8 @@ async def open_transaction(kafka: str) -> AsyncIterator[Callable[[], Awaitable[b
     ):
 
         async def is_open() -> bool:
-            # In this order: what is below the end and not yet settled later on belongs to a
-            # transaction that was open in between.
+            # The order matters: if the end that was read first is above the last stable offset
+            # that is read later, a transaction was open in between.
             ends = await all_records.end_offsets(PARTITIONS)
             settled = await settled_records.end_offsets(PARTITIONS)
             return any(settled[partition] < ends[partition] for partition in PARTITIONS)
