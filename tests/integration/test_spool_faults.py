@@ -136,7 +136,6 @@ def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:
 
 WRONG: list[Wrong] = [
     the_state_changes_before_the_commit,
-    a_failed_commit_is_not_read_again,
     the_quarantine_is_kept_in_memory_alone,
     the_last_number_is_not_kept,
     one_damaged_row_takes_its_block_along,
@@ -144,7 +143,15 @@ WRONG: list[Wrong] = [
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.__name__)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *WRONG,
+        # It takes twenty times as many runs as each of the others.
+        pytest.param(a_failed_commit_is_not_read_again, marks=pytest.mark.long),
+    ],
+    ids=lambda wrong: wrong.__name__,
+)
 def test_a_bug_in_the_spool_is_found(
     wrong: Wrong, monkeypatch: pytest.MonkeyPatch, say: Callable[[str], None]
 ) -> None:
