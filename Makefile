@@ -36,7 +36,7 @@ $(VENV)/ready: $(REQUIREMENTS) pyproject.toml
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
 	@$(BIN)/hookline demo $(DEMO)
 
-test: check  ## all tests once: logic, real servers, killed processes (some 8 min)
+test: check  ## all tests once: logic, real servers, killed processes (about 10 min on two cores)
 	$(BIN)/pytest $(AT_ONCE) tests/e2e tests/integration tests/contract
 
 check: setup  ## format, lint, types, unit and property tests (25 s on two cores, 90 s the first time)
