@@ -1,8 +1,8 @@
 """
-Stands in for a replica of the ingress, and fails on demand: /?id=ID&fault=dies|is-mute|is-full.
+Replace a replica of the ingress, and fail on demand: /?id=ID&fault=dies|is-mute|is-full.
 
-The fault strikes the first replica that sees the id: they share a volume. With `everywhere=1` it
-strikes all.
+Only the first replica that sees the id fails, which the replicas know from a shared volume. With
+`everywhere=1` all of them fail.
 """
 
 import json
@@ -18,7 +18,7 @@ ME = socket.gethostname()
 
 
 class Server(ThreadingHTTPServer):
-    """As many connections may wait as at the ingress."""
+    """A server that lets as many connections wait as the ingress does."""
 
     request_queue_size = 1024
 
@@ -27,11 +27,11 @@ class Callback(BaseHTTPRequestHandler):
     """The public port."""
 
     protocol_version = "HTTP/1.1"
-    # An answer leaves in one packet.
+    # Buffer an answer, so that it is sent in one packet.
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Say who answers, how much it was given and who failed before, or fail as asked."""
+        """Answer with this host, the body's size and the host that failed before, or fail."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         asked = dict(parse_qsl(urlsplit(self.path).query))
         failed = _first_of(asked["id"]) if "fault" in asked else ""
@@ -55,19 +55,19 @@ class Callback(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Health(BaseHTTPRequestHandler):
     """The admin port."""
 
     def do_GET(self) -> None:
-        """Say that it is ready, unless a file says that none is."""
+        """Answer ready, unless a file in the shared volume makes all replicas unready."""
         self.send_response(503 if (SHARED / "unready").exists() else 200)
         self.end_headers()
 
     def log_message(self, *_: object, **__: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _first_of(identity: str) -> str:

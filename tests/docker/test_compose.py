@@ -1,7 +1,7 @@
 """
-docker compose as a stranger runs it: up, traffic, kills, scaling, restored copies, and the proof.
+The pipeline in docker compose: start, traffic, kills, scaling, restored copies, and the audit.
 
-Drives the docs' blocks of docker compose as they stand, in a project of its own.
+The tests run the docs' docker compose blocks unchanged, in a Compose project of their own.
 """
 
 import json
@@ -19,13 +19,13 @@ from support.processes.compose_project import RATE, Project
 BLOCKS = {block for block in blocks("sh") if block.startswith("docker compose")}
 STORES = ("postgres", "valkey")
 
-# The first one builds the image.
+# The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
 def project() -> Iterator[Project]:
-    """The pipeline, up and healthy; removed at the end."""
+    """Yield the pipeline, up and healthy; remove it at the end."""
     made = Project()
     try:
         made.run(the_block("up --build"))
@@ -43,8 +43,8 @@ def ask(project: Project, path: str) -> dict[str, Any]:
         return dict(json.loads(response.read()))
 
 
-def test_what_the_sender_noted_is_in_every_sink_and_in_the_statistics(project: Project) -> None:
-    """The docs' own commands; then messages and people by the ledger, people included."""
+def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: Project) -> None:
+    """The docs' commands audit the sinks; then messages and people are counted by the ledger."""
     said = project.run(the_block("ops simulate"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     assert "proven: " in project.run(the_block("ops audit --wait"))
@@ -57,7 +57,7 @@ def test_what_the_sender_noted_is_in_every_sink_and_in_the_statistics(project: P
 
 
 def test_every_service_runs_without_root_and_cannot_write_its_image(project: Project) -> None:
-    """What is taken over by a stranger's body stays small."""
+    """So an attacker who takes over a service by a malicious body gains little."""
     users = dict.fromkeys(("ingress", "archive", "sync", "counters", "stats"), "hookline")
     for service, user in (users | {"gateway": "haproxy"}).items():
         for found in json.loads(project.docker("inspect", *project.containers(service))):
@@ -66,7 +66,7 @@ def test_every_service_runs_without_root_and_cannot_write_its_image(project: Pro
 
 
 def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project) -> None:
-    """All nine, under load. Only the gateway's own kill costs answers: it is one container."""
+    """Each container is killed under load; only the kill of the gateway costs answers."""
     first, second = project.containers("ingress")
     victims = [first]
     for service in ("sync", "counters", "archive", "postgres", "valkey", "kafka"):
@@ -79,7 +79,8 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project)
         project.docker("kill", victim)
         project.docker("start", victim)
     sent = json.loads(traffic.communicate(timeout=120)[0])
-    # The gateway answers so if it reaches no replica, and it always had one. 504 is a slow machine.
+    # The gateway answers 502 or 503 if it reaches no replica, but one was always up. A slow machine
+    # may cause a 504.
     assert not any("answered 50" in why and "504" not in why for why in sent["not_ok"]), sent
     assert sent["ok"] > RATE * 40 / 2
     # An audit does not wait for Kafka.
@@ -91,7 +92,7 @@ def test_kill_9_of_each_part_in_turn_loses_and_doubles_nothing(project: Project)
 
 
 def test_more_members_share_the_partitions_and_leave_again(project: Project) -> None:
-    """The group moves under load, twice."""
+    """The group is rebalanced under load when members come and when they leave."""
     traffic = project.simulate("scale.jsonl", seconds=25)
     project.run(the_block("--scale archive"))
     for group, members in (("archive", 3), ("counters", 2)):
@@ -105,8 +106,8 @@ def test_more_members_share_the_partitions_and_leave_again(project: Project) -> 
     project.prove("--ledger", "scale.jsonl")
 
 
-def test_stores_that_are_put_back_to_an_older_state_end_complete(project: Project) -> None:
-    """A copy of their volumes from before the traffic, restored after it, and no traffic then."""
+def test_stores_that_are_restored_to_an_older_state_become_complete(project: Project) -> None:
+    """A copy of their volumes from before the traffic is restored; no new callback arrives."""
     for store in STORES:
         project.compose("stop", store)
         project.copy_volume(store, f"{store}-copy")
@@ -122,8 +123,8 @@ def test_stores_that_are_put_back_to_an_older_state_end_complete(project: Projec
     assert project.prove("--ledger", "copy.jsonl")["origins"] == before["origins"]
 
 
-def test_what_was_stored_outlives_the_containers(project: Project) -> None:
-    """Down without --volumes, and up again."""
+def test_stored_callbacks_outlive_the_containers(project: Project) -> None:
+    """After `down` without --volumes and `up`, the audit proves the same callbacks."""
     before = project.prove()
     assert "last_sequence" in project.run(the_block("ops archive ls"))
     assert "proven: " in project.run(the_block("audit --spool"))
@@ -133,7 +134,7 @@ def test_what_was_stored_outlives_the_containers(project: Project) -> None:
 
 
 def test_a_rolling_restart_and_a_reload_cost_the_sender_nothing(project: Project) -> None:
-    """Three replicas replaced one after the other under load, as the docs say: all answered OK."""
+    """As the docs say, three replicas are replaced in turn under load: all callbacks are OK."""
     project.run(the_block("--scale ingress=3"))
     before = set(project.containers("ingress"))
     traffic = project.simulate("rolling.jsonl", seconds=35)
@@ -145,7 +146,7 @@ def test_a_rolling_restart_and_a_reload_cost_the_sender_nothing(project: Project
 
 
 def test_a_replica_that_is_killed_under_load_costs_the_sender_nothing(project: Project) -> None:
-    """What it had taken and not answered is sent to another one by the gateway."""
+    """The gateway sends the replica's unanswered requests to another replica."""
     traffic = project.simulate("killed.jsonl", seconds=10)
     time.sleep(5)
     project.docker("kill", project.containers("ingress")[0])
@@ -158,7 +159,7 @@ def test_a_replica_that_is_killed_under_load_costs_the_sender_nothing(project: P
 def assert_all_answered_and_stored(
     project: Project, traffic: subprocess.Popen[str], ledger: str
 ) -> None:
-    """Wait for the end of the traffic and hold it against all sinks."""
+    """Wait for the end of the traffic, and assert that each callback is OK and in every sink."""
     sent = json.loads(traffic.communicate(timeout=120)[0])
     assert sent["sent"] > RATE
     assert (sent["ok"], sent["refused"], sent["unanswered"]) == (sent["sent"], 0, 0)
@@ -168,5 +169,5 @@ def assert_all_answered_and_stored(
 
 
 def test_every_block_of_docker_compose_was_run(project: Project) -> None:
-    """Runs last."""
+    """This test runs last, so that a block of the docs that no test runs makes it fail."""
     assert project.ran == BLOCKS

@@ -1,7 +1,7 @@
 """
-The gateway as compose runs it, before two replicas that fail on demand (replica.py).
+The gateway as compose runs it, in front of two replicas that fail on demand (replica.py).
 
-What it does for the whole pipeline is in test_compose.py.
+test_compose.py tests the gateway as a part of the whole pipeline.
 """
 
 import contextlib
@@ -28,37 +28,37 @@ from support.processes.compose_project import Project
 CHECKED = "/usr/local/etc/haproxy/checked"
 HOST = "callbacks.example.com"
 
-# The first one builds the image.
+# The first test waits until the image is built.
 pytestmark = pytest.mark.timeout(600)
 
 
 class Gateway(Project):
-    """A project of the gateway and two such replicas alone."""
+    """A Compose project of the gateway and two such replicas, without the rest of the pipeline."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
             COMPOSE_FILE="docker-compose.yml:tests/docker/replicas.yml",
             GATEWAY_DIR=str(folder),
-            # The keys are this user's, and nobody else may read them.
+            # The keys belong to this user, and nobody else may read them.
             GATEWAY_USER=f"{os.getuid()}:{os.getgid()}",
         )
         self.folder = folder
 
     def start(self, **settings: str) -> None:
-        """Make the gateway anew, with these settings and no other."""
+        """Recreate the gateway with these settings and no others."""
         names = ("CERTIFICATE", "CLIENT_CA", "ALLOW_LIST")
         bounds = {"SOURCE_REQUESTS_PER_S_MAX": "10000", "SOURCE_CONNECTIONS_MAX": "1000"}
-        told = dict.fromkeys(names, "") | bounds | settings
-        self.set(**{f"GATEWAY_{name}": value for name, value in told.items()})
+        complete = dict.fromkeys(names, "") | bounds | settings
+        self.set(**{f"GATEWAY_{name}": value for name, value in complete.items()})
         self.compose("up", "--wait", "--no-deps", "gateway")
 
     def in_replica(self, script: str) -> None:
-        """Run a shell script in one of them."""
+        """Run a shell script in one of the replicas."""
         self.compose("exec", "-T", "ingress", "sh", "-c", script)
 
 
 class Answer:
-    """What the sender got."""
+    """The answer that the sender got."""
 
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status
@@ -69,7 +69,7 @@ class Answer:
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    """Up with what the docs' block of openssl makes; removed at the end."""
+    """Yield a running gateway with the keys from the docs' openssl block; remove it at the end."""
     with tempfile.TemporaryDirectory() as folder:
         made = Gateway(Path(folder))
         try:
@@ -91,7 +91,7 @@ def send(
     path: str = "/",
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Send a callback on a connection of its own."""
+    """Send a callback on a new connection."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
     if tls is not None:
         connection.port = gateway.ports["GATEWAY_TLS"]
@@ -103,14 +103,14 @@ def send(
 
 
 def assert_fail(answer: Answer, status: int, info: str, retry_after: str | None = None) -> None:
-    """Hold an answer against what a sender may get from the gateway itself."""
+    """Assert that an answer comes from the gateway itself, with this status and ErrorInfo."""
     assert (answer.status, answer.kind) == (status, "application/json")
     assert answer.retry_after == retry_after
     assert answer.body == {"ActionStatus": "FAIL", "ErrorInfo": info, "ErrorCode": 1}
 
 
 def raw(gateway: Gateway, sent: bytes) -> bytes:
-    """Send bytes, and return all that comes until the gateway closes."""
+    """Send bytes, and return all bytes that arrive until the gateway closes the connection."""
     with socket.create_connection(("127.0.0.1", gateway.ports["INGRESS"]), timeout=20) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(65536), b""))
@@ -121,28 +121,28 @@ def raw(gateway: Gateway, sent: bytes) -> bytes:
 def test_a_request_that_one_replica_fails_is_answered_by_the_other(
     gateway: Gateway, fault: str, size: int
 ) -> None:
-    """Also with a body of 64 KiB; the sender sees one answer, an OK."""
+    """The sender sees one answer, an OK, also for a body of 64 KiB."""
     answer = send(gateway, f"fault={fault}", size)
     assert (answer.status, answer.body["bytes"]) == (200, size)
     assert answer.body["after"] not in ("", answer.body["by"])
 
 
-def test_when_all_replicas_are_full_the_sender_reads_what_the_last_one_said(
+def test_when_all_replicas_are_full_the_sender_gets_the_answer_of_the_last_one(
     gateway: Gateway,
 ) -> None:
-    """It knows more than the gateway."""
+    """A replica knows the reason better than the gateway."""
     answer = send(gateway, "fault=is-full&everywhere=1")
     assert (answer.status, answer.body["ErrorInfo"]) == (503, "full")
 
 
-def test_when_all_replicas_hang_the_sender_is_told_so(gateway: Gateway) -> None:
-    """They would hang for 10 s."""
+def test_when_all_replicas_hang_the_sender_gets_a_504(gateway: Gateway) -> None:
+    """It comes before the replicas answer, which takes them 10 s."""
     answer = send(gateway, "fault=is-mute&everywhere=1")
     assert_fail(answer, 504, "no ingress answered in time", "1")
 
 
-def test_when_all_replicas_die_the_sender_is_told_so(gateway: Gateway) -> None:
-    """It gets no answer only where both connections to them had been used before."""
+def test_when_all_replicas_die_the_sender_gets_a_502(gateway: Gateway) -> None:
+    """The sender gets no answer only if the gateway had used both connections to them before."""
     answers: list[Answer] = []
     deadline = time.monotonic() + 30
     while not answers:
@@ -152,8 +152,8 @@ def test_when_all_replicas_die_the_sender_is_told_so(gateway: Gateway) -> None:
     assert_fail(answers[0], 502, "the ingress died or gave no valid answer", "1")
 
 
-def test_a_replica_that_says_it_is_not_ready_is_asked_when_no_other_is(gateway: Gateway) -> None:
-    """While it stops it still accepts, and a full one says so itself."""
+def test_a_replica_that_is_not_ready_is_asked_if_no_other_is_ready(gateway: Gateway) -> None:
+    """A stopping replica still accepts callbacks, and a full one refuses them itself."""
     gateway.in_replica("touch /var/lib/hookline/spool/unready")
     try:
         deadline = time.monotonic() + 30
@@ -164,10 +164,10 @@ def test_a_replica_that_says_it_is_not_ready_is_asked_when_no_other_is(gateway: 
         gateway.in_replica("rm /var/lib/hookline/spool/unready")
 
 
-def test_without_any_replica_the_sender_is_told_so_and_later_served_again(
+def test_without_any_replica_the_sender_gets_a_503_until_one_is_back(
     gateway: Gateway,
 ) -> None:
-    """Found again by name, whatever their addresses are."""
+    """The gateway finds the replicas by name, even if their addresses have changed."""
     gateway.docker("kill", *gateway.containers("ingress"))
     try:
         assert_fail(send(gateway), 503, "no ingress can be reached", "1")
@@ -179,18 +179,18 @@ def test_without_any_replica_the_sender_is_told_so_and_later_served_again(
 
 
 def admin(gateway: Gateway, path: str) -> str:
-    """Return what the port that is not published says."""
+    """Return the answer of the gateway's admin port, which compose does not publish."""
     ask = f"exec 3<>/dev/tcp/127.0.0.1/8404; printf 'GET {path} HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
     return gateway.compose("exec", "-T", "gateway", "bash", "-c", ask)
 
 
-def test_metrics_are_there_for_a_scrape_within_the_network(gateway: Gateway) -> None:
-    """By HAProxy's own names."""
+def test_metrics_can_be_scraped_within_the_network(gateway: Gateway) -> None:
+    """They have HAProxy's own names."""
     assert 'haproxy_frontend_http_requests_total{proxy="callbacks"}' in admin(gateway, "/metrics")
 
 
-def test_who_is_too_slow_is_cut(gateway: Gateway) -> None:
-    """And told so with a FAIL body, once its head was read."""
+def test_a_request_that_is_too_slow_is_cut(gateway: Gateway) -> None:
+    """If its head was complete, the answer has a FAIL body."""
     head = b"POST /?id=1 HTTP/1.1\r\nHost: x\r\n"
     too_slow = (
         head,
@@ -206,7 +206,7 @@ def test_who_is_too_slow_is_cut(gateway: Gateway) -> None:
 
 
 def test_the_log_names_faults_and_no_signature(gateway: Gateway) -> None:
-    """The query has it, and so has the path in the old form of the URL."""
+    """The query has a signature, and so has the path in the old form of the URL."""
     fault = "fault=is-full&everywhere=1&Sign=hidden"
     for path in ("/query", "/SdkAppid=1&Sign=hidden"):
         assert send(gateway, fault, path=path).status == 503
@@ -218,7 +218,7 @@ def test_the_log_names_faults_and_no_signature(gateway: Gateway) -> None:
 
 
 def context(gateway: Gateway, *, own: str = "") -> ssl.SSLContext:
-    """Trust the gateway's certificate, and show one of our own if it is named."""
+    """Return a TLS context that trusts the gateway and presents the client certificate `own`."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.load_verify_locations(gateway.folder / "server.pem")
     if own:
@@ -227,14 +227,14 @@ def context(gateway: Gateway, *, own: str = "") -> ssl.SSLContext:
 
 
 def test_with_a_certificate_there_is_tls_beside_the_plain_port(gateway: Gateway) -> None:
-    """So that the console can be changed without a gap."""
+    """So the URL in Tencent's console can be changed without an interruption."""
     gateway.start(CERTIFICATE="gateway.pem")
     assert send(gateway, tls=context(gateway)).status == 200
     assert send(gateway).status == 200
 
 
-def test_with_a_ca_only_who_has_its_certificate_gets_in(gateway: Gateway) -> None:
-    """Neither without one, nor with another's, nor by the plain port."""
+def test_with_a_ca_only_clients_with_its_certificate_get_in(gateway: Gateway) -> None:
+    """A client without a certificate, with another one, or on the plain port is refused."""
     gateway.start(CERTIFICATE="gateway.pem", CLIENT_CA="client-ca.pem")
     assert send(gateway, tls=context(gateway, own="sender")).status == 200
     for stranger in ("", "server"):
@@ -243,8 +243,8 @@ def test_with_a_ca_only_who_has_its_certificate_gets_in(gateway: Gateway) -> Non
     assert_fail(send(gateway), 403, "the gateway does not let this address in")
 
 
-def test_the_allow_list_is_taken_anew_without_a_gap_and_never_empty(gateway: Gateway) -> None:
-    """The docs' reload; a header changes nothing."""
+def test_the_allow_list_can_be_reloaded_and_must_not_be_empty(gateway: Gateway) -> None:
+    """The reload is the docs' command; a forged X-Forwarded-For header has no effect."""
     allowed = gateway.folder / "allow.txt"
     allowed.write_text("# the vendor\n192.0.2.0/24\n2001:db8::/32\n")
     gateway.start(ALLOW_LIST="allow.txt")
@@ -261,7 +261,7 @@ def test_the_allow_list_is_taken_anew_without_a_gap_and_never_empty(gateway: Gat
 
 
 def test_a_reload_under_load_costs_no_answer(gateway: Gateway) -> None:
-    """Eight senders that repeat nothing, four of which keep their connections; two reloads."""
+    """Eight senders without retries, four of them with persistent connections, over two reloads."""
     gateway.start()
     reloaded = threading.Event()
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -281,7 +281,7 @@ def test_a_reload_under_load_costs_no_answer(gateway: Gateway) -> None:
 
 
 def keep_sending(gateway: Gateway, enough: threading.Event, *, keeps: bool) -> list[int]:
-    """Return the statuses of all that was sent; who keeps a connection opens another if told to."""
+    """Send until `enough`; return all statuses. With `keeps`, reuse the connection if possible."""
     connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
     found = []
     with contextlib.closing(connection):
@@ -296,11 +296,11 @@ def keep_sending(gateway: Gateway, enough: threading.Event, *, keeps: bool) -> l
 
 
 def workers(gateway: Gateway) -> int:
-    """Return how many have begun."""
+    """Return how many HAProxy workers have started."""
     return gateway.compose("logs", "gateway").count("Loading success")
 
 
-def test_one_address_is_bound_in_requests_and_connections(gateway: Gateway) -> None:
+def test_requests_and_connections_of_one_address_are_limited(gateway: Gateway) -> None:
     """Some requests are answered OK, the rest 429; of 20 connections some are closed at once."""
     gateway.start(SOURCE_REQUESTS_PER_S_MAX="5", SOURCE_CONNECTIONS_MAX="10")
     answers = [send(gateway) for _ in range(30)]
@@ -309,12 +309,12 @@ def test_one_address_is_bound_in_requests_and_connections(gateway: Gateway) -> N
     for answer in refused:
         assert_fail(answer, 429, "too many requests from this address", "1")
     with ThreadPoolExecutor(max_workers=20) as pool:
-        said = list(pool.map(lambda _: say_nothing(gateway), range(20)))
-    assert set(said) == {b"", b"HTTP/1.1 408"}
+        beginnings = list(pool.map(lambda _: send_nothing(gateway), range(20)))
+    assert set(beginnings) == {b"", b"HTTP/1.1 408"}
 
 
-def say_nothing(gateway: Gateway) -> bytes:
-    """Open a connection and return how the gateway's answer begins, empty where it only closes."""
+def send_nothing(gateway: Gateway) -> bytes:
+    """Open a connection; return the start of the gateway's answer, empty if it only closes."""
     try:
         return raw(gateway, b"")[:12]
     except ConnectionError:
@@ -339,26 +339,26 @@ def say_nothing(gateway: Gateway) -> bytes:
 def test_a_fault_keeps_the_gateway_from_starting_and_is_named(
     gateway: Gateway, settings: dict[str, str], fault: tuple[str, ...]
 ) -> None:
-    """All of those that we check come at once."""
+    """Our own check reports all its faults together, before HAProxy starts."""
     (gateway.folder / "empty.txt").write_text("\n  # nobody yet\n")
     (gateway.folder / "words.txt").write_text("office\n")
-    told = [f"--env=GATEWAY_{name}={value}" for name, value in settings.items()]
-    said = gateway.fails("run", "--rm", "-T", "--no-deps", *told, "gateway", CHECKED)
+    env = [f"--env=GATEWAY_{name}={value}" for name, value in settings.items()]
+    error = gateway.fails("run", "--rm", "-T", "--no-deps", *env, "gateway", CHECKED)
     for part in fault:
-        assert part in said
+        assert part in error
 
 
 @pytest.mark.parametrize("files", ["", "all"])
 def test_the_configuration_is_valid(gateway: Gateway, files: str) -> None:
-    """With nothing set, as a stranger starts it, and with everything."""
+    """It is valid with none of the files, as in a first start, and with all of them."""
     (gateway.folder / "allow.txt").write_text("192.0.2.0/24\n")
     names = {"CERTIFICATE": "gateway.pem", "CLIENT_CA": "client-ca.pem", "ALLOW_LIST": "allow.txt"}
-    told = [f"--env=GATEWAY_{name}={value if files else ''}" for name, value in names.items()]
-    gateway.compose("run", "--rm", "-T", "--no-deps", *told, "gateway", CHECKED)
+    env = [f"--env=GATEWAY_{name}={value if files else ''}" for name, value in names.items()]
+    gateway.compose("run", "--rm", "-T", "--no-deps", *env, "gateway", CHECKED)
 
 
-def test_the_folder_in_the_checkout_keeps_keys_out_of_the_repository() -> None:
-    """Whatever is put there is ignored by git."""
+def test_git_ignores_keys_in_the_gateways_folder() -> None:
+    """So no key gets into the repository by accident."""
     key = ROOT / "deploy" / "haproxy" / "files" / "gateway.pem"
     done = subprocess.run(["git", "check-ignore", "--quiet", str(key)], cwd=ROOT, check=False)  # noqa: S607 - wherever it is
     assert done.returncode == 0

@@ -35,7 +35,7 @@ def check(fresh: Demo, entries: list[dict[str, Any]]) -> None:
     shown, sent = shown_and_sent(ask(f"{stats}/v1/totals"), entries)
     assert shown == sent
     minutes = ask(f"{stats}/v1/minutes")["minutes"]
-    for figure in KINDS:
-        assert sent[figure] > 0, figure
-        assert sum(minute[figure] for minute in minutes) == sent[figure]
+    for kind in KINDS:
+        assert sent[kind] > 0, kind
+        assert sum(minute[kind] for minute in minutes) == sent[kind]
     assert sent["people"] >= max(minute["people"] for minute in minutes) > 0

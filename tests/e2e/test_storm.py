@@ -46,9 +46,9 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
         load = Load(broker.address, seed=SEED, origins=4)
         begun = time.monotonic()
         async with fleet(broker.address, tmp_path, seed=SEED) as ships:
-            ships.man("archive", 3, url=archive, **SETTINGS)
-            ships.man("sync", 2, postgres=conninfo)
-            ships.man("counters", 2, valkey=valkey_url)
+            ships.start("archive", 3, url=archive, **SETTINGS)
+            ships.start("sync", 2, postgres=conninfo)
+            ships.start("counters", 2, valkey=valkey_url)
             loading = asyncio.create_task(load.run(1_000_000, per_s=RATE))
             for _ in range(rounds):
                 await _until_all_go_on(archive)

@@ -104,7 +104,7 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(behind: Behind) -> None
     A connection is cut within an answer, and the next request is sent in the same turn of the loop.
 
     There uvloop raises RuntimeError, and aiokafka expects OSError alone: the task that updates the
-    metadata dies, and with it whatever waits for an update.
+    metadata dies, and so do all calls that wait for an update.
     """
     died: list[BaseException | None] = []
 

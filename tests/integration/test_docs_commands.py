@@ -36,7 +36,7 @@ RUN_BY_E2E = {"make demo\n"}
 
 # The spool that the docs name.
 SPOOL_NAME = "0123456789abcdef"
-# The ports that the docs name, whatever listens there on this machine.
+# The ports that the docs name. The test replaces them, because other processes may use them.
 OUR_PORTS = ("8080", "8081", "8083", "8084", "8085")
 
 

@@ -42,7 +42,7 @@ class Replica:
         elif self.state == DEAD:
             await self._ingress.start()
             self.spool = (await self._ingress.status())["spools"][0]["name"]
-            # As if it had stored a row: whoever looked at the spool before does not know its end.
+            # As if it had stored a row: an end that another process read before is then outdated.
             (self._directory / f"{self.spool}{SUFFIX}").touch()
         if state == STOPPED:
             self._ingress.freeze()

@@ -93,7 +93,9 @@ async def test_of_many_writers_of_one_name_one_wins(
     say(f"S3: {won} names, {WRITERS} writers each, one winner each")
 
 
-async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
+async def test_a_writer_that_loses_the_race_continues_after_the_winners_segment(
+    store: Store,
+) -> None:
     """A zombie's shorter segment never replaces its successor's."""
     await Archive(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
@@ -107,14 +109,14 @@ async def test_who_comes_second_goes_behind_the_winner(store: Store) -> None:
     assert (await store.summary(name)).last_offset == 7
 
 
-async def test_a_segment_whose_answer_was_lost_is_found_and_gone_on_behind(
+async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
     store: Store, network: TcpProxy
 ) -> None:
     """It was created, although the writer got no answer: the next attempt continues after it."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))
     network.becomes(Network.LOSES_ANSWERS)
-    # The client tries again by itself, and may find it by itself.
+    # The client retries by itself, and may then find that the segment exists.
     with pytest.raises((Unavailable, SegmentExists)):
         await store.create(*new_segment.of_batch(a_batch(5, 6, 7)))
     assert network.lost
@@ -146,9 +148,7 @@ async def test_a_network_that_fails_is_an_outage(
     assert await archive.position(P0) == Position(6, (5, "o" * 16, 5))
 
 
-async def test_questions_that_are_given_up_leave_few_threads(
-    store: Store, network: TcpProxy
-) -> None:
+async def test_calls_that_are_given_up_leave_few_threads(store: Store, network: TcpProxy) -> None:
     """Many calls get no answer; the store works again afterwards."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))
@@ -161,13 +161,13 @@ async def test_questions_that_are_given_up_leave_few_threads(
     started = set(threading.enumerate()) - before
     assert len([each for each in started if each.name.startswith("list")]) == LISTINGS_MAX
     network.becomes(Network.WORKS)
-    # Those that wait for the network give up first.
+    # First the threads that wait for the network give up.
     async with asyncio.timeout(180):
         assert await archive.position(P0) == Position(5)
 
 
 @pytest.mark.parametrize(
-    ("env", "bucket", "told"),
+    ("env", "bucket", "fault"),
     [
         ({"AWS_ACCESS_KEY_ID": "nobody"}, BUCKET, "InvalidAccessKeyId"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, BUCKET, "SignatureDoesNotMatch"),
@@ -175,12 +175,12 @@ async def test_questions_that_are_given_up_leave_few_threads(
     ],
     ids=["key", "secret", "bucket"],
 )
-async def test_what_a_person_has_to_mend_is_an_outage_that_says_what(
+async def test_a_configuration_fault_is_an_outage_whose_error_names_the_fault(
     network: TcpProxy,
     monkeypatch: pytest.MonkeyPatch,
     env: dict[str, str],
     bucket: str,
-    told: str,
+    fault: str,
 ) -> None:
     """Wrong keys or a missing bucket are named in one line, when reading and when writing."""
     assert network.network is Network.WORKS
@@ -188,7 +188,7 @@ async def test_what_a_person_has_to_mend_is_an_outage_that_says_what(
         monkeypatch.setenv(name, value)
     archive = Archive(open_store(f"s3://{bucket}/an/archive"))
     for asking in (archive.position(P0), archive.handle(a_batch(5))):
-        with pytest.raises(Unavailable, match=told) as unavailable:
+        with pytest.raises(Unavailable, match=fault) as unavailable:
             await asking
         assert "\n" not in str(unavailable.value)
         assert bucket in str(unavailable.value)

@@ -54,20 +54,20 @@ class Subscriber:
         self._command = f"exec env {here.replace('8092', str(port))}"
         self.admin = f"http://127.0.0.1:{port}"
 
-    async def start(self, **told: str) -> asyncio.subprocess.Process:
+    async def start(self, **variables: str) -> asyncio.subprocess.Process:
         """Run it as its README says, with additional variables."""
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *("bash", "-euc", self._command),
                 cwd=self._folder,
-                env=env | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"} | told,
+                env=env | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"} | variables,
                 stderr=log,
             )
 
-    async def run_until(self, count: int, **told: str) -> None:
+    async def run_until(self, count: int, **variables: str) -> None:
         """Run it until it has counted so many, then stop it by SIGTERM."""
-        process = await self.start(**told)
+        process = await self.start(**variables)
         try:
             await self.has(count)
         finally:

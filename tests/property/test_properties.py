@@ -50,7 +50,7 @@ FIELDS = [
     "ContactItem",
 ]
 documents = st.dictionaries(st.sampled_from(FIELDS) | st.text(), json_values, max_size=12)
-# Surrogates included: senders write them, and JSON may spell them.
+# Surrogates are included: senders write them, and JSON can escape them.
 wild_text = st.text(st.characters(exclude_categories=()))
 
 
@@ -61,7 +61,7 @@ wild_text = st.text(st.characters(exclude_categories=()))
 @example(b'{"CallbackCommand":"\\ud800"}', "")
 @example(b'{"CallbackCommand":"X","From_Account":"\\udfff","MsgKey":"\\ud800"}', "")
 def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> None:
-    """Never another exception, and either way the bytes go through whole, in UTF-8 headers."""
+    """No other exception is raised; in both cases the bytes are kept and headers are UTF-8."""
     callback = a_callback(body, command=command)
     try:
         record = callback_record(callback)
@@ -78,7 +78,7 @@ def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> Non
 
 @given(documents)
 def test_what_json_writes_is_read_back(document: dict[str, Any]) -> None:
-    """The parser loses nothing that routing could need."""
+    """The parser loses no value that routing may need."""
     assert parse(json.dumps(document).encode()) == document
 
 
@@ -86,7 +86,7 @@ def test_what_json_writes_is_read_back(document: dict[str, Any]) -> None:
 def test_a_record_survives_the_spool(
     topic: str, key: bytes | None, headers: list[tuple[str, bytes]], value: bytes
 ) -> None:
-    """Whatever is in it."""
+    """Any topic, key, headers and value are read back as they were stored."""
     record = OutgoingRecord(topic, key, headers, value)
     assert unseal(seal([encode(record, 0)], "o", 1)[0], "o", 1) == (0, record)
 
@@ -110,14 +110,14 @@ def test_a_record_survives_the_spool(
     )
 )
 def test_any_environment_is_settings_or_faults(env: dict[str, str]) -> None:
-    """Never a traceback, and every fault is a sentence that names its variable."""
-    told: tuple[str, ...] = ("HOOKLINE_",)
+    """`read` raises nothing but Faults, each of which names its variable."""
+    texts: tuple[str, ...] = ("HOOKLINE_",)
     try:
         read({"HOOKLINE_": Shared, "INGRESS_": IngressSettings}, env)
     except Faults as faults:
-        told = faults.args
-    assert told
-    assert all("INGRESS_" in fault or "HOOKLINE_" in fault for fault in told)
+        texts = faults.args
+    assert texts
+    assert all("INGRESS_" in text or "HOOKLINE_" in text for text in texts)
 
 
 records = st.builds(
@@ -150,7 +150,7 @@ def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None
 def test_queued_records_are_delivered_once_and_in_order(
     gaps: list[int], records_max: int, bytes_max: int, portions: list[int]
 ) -> None:
-    """However they arrive and wherever batches end; each batch begins where the last one ended."""
+    """For any fetches and limits of a batch; each batch begins where the last one ended."""
     queue = BatchQueue(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
     queue.begin(Position(0), recognize=False)
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]
@@ -161,7 +161,7 @@ def test_queued_records_are_delivered_once_and_in_order(
     while waiting or not queue.is_empty or ends_at <= offsets[-1]:
         portion = portions[int(now) % len(portions)]
         fetched, waiting = waiting[:portion], waiting[portion:]
-        # A marker may follow, where the next record leaves room for one.
+        # A marker may follow, if the next record's offset leaves room for it.
         after = fetched[-1].offset + 1 if fetched else offsets[-1] + 1
         next_fetch_offset = max(after, waiting[0].offset) if waiting else after + portion
         queue.add(fetched, next_fetch_offset=next_fetch_offset, now=now)

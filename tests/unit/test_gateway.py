@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "haproxy"
 CONFIGURATION = (FOLDER / "haproxy.cfg").read_text()
-# The sender's, not adjustable there.
+# The sender's time-out, which cannot be changed.
 ANSWER_MS_MAX = 2000
 
 
@@ -23,8 +23,8 @@ def answers() -> list[tuple[str, dict[str, object], str]]:
     return [(status, json.loads(body), retry_after) for status, body, retry_after in found]
 
 
-def test_every_answer_of_the_gateway_is_documented() -> None:
-    """And none that it does not give."""
+def test_the_documented_answers_are_exactly_those_of_the_gateway() -> None:
+    """A change of the configuration must change the page, too."""
     receiving = (ROOT / "docs" / "receiving.md").read_text()
     rows = re.findall(r"^\| ([45]\d\d) \| ([^|]*) \| [^|]+ \| (.*)\|$", receiving, re.MULTILINE)
     documented = {(status, info, retry_after.strip()) for status, info, retry_after in rows}
@@ -32,14 +32,14 @@ def test_every_answer_of_the_gateway_is_documented() -> None:
 
 
 def test_every_answer_of_the_gateway_is_one_that_the_sender_reads() -> None:
-    """FAIL, and a code that refuses no message."""
+    """The answer is FAIL, with an ErrorCode that never blocks a message."""
     for _, body, _ in answers():
         assert (body["ActionStatus"], body["ErrorCode"]) == ("FAIL", 1)
         assert set(body) == {"ActionStatus", "ErrorInfo", "ErrorCode"}
 
 
 def test_the_gateway_answers_while_the_sender_still_waits() -> None:
-    """Whatever the replicas do, and with a tenth of the time left for the way there and back."""
+    """Its time-outs and retries together leave a tenth of the sender's time for the network."""
     connect_ms, server_ms, retries = (
         int(re.findall(rf"^ *{name} (\d+)(?:ms)?$", CONFIGURATION, re.MULTILINE)[0])
         for name in ("timeout connect", "timeout server", "retries")
@@ -47,9 +47,9 @@ def test_the_gateway_answers_while_the_sender_still_waits() -> None:
     assert (1 + retries) * (connect_ms + server_ms) <= ANSWER_MS_MAX * 0.9
 
 
-def test_the_gateway_is_told_what_it_asks_for() -> None:
-    """A variable that HAProxy does not find is empty there, without a fault."""
+def test_compose_sets_every_variable_that_the_gateway_reads() -> None:
+    """HAProxy reads a missing variable as empty and reports no fault."""
     compose = (ROOT / "docker-compose.yml").read_text()
-    told = set(re.findall(r"^ +(GATEWAY_\w+): ", compose, re.MULTILINE))
+    given = set(re.findall(r"^ +(GATEWAY_\w+): ", compose, re.MULTILINE))
     asked = set(re.findall(r"\$(GATEWAY_\w+)", CONFIGURATION + (FOLDER / "checked").read_text()))
-    assert asked == told
+    assert asked == given

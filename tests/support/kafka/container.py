@@ -1,4 +1,4 @@
-"""Run Run Kafka in a container, for TEST_KAFKA=container."""
+"""Run Kafka in a container, for TEST_KAFKA=container."""
 
 import contextlib
 import gc

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-# Where a callback must be that was answered OK, as `hookline audit --json` names them.
+# The places in which every callback answered OK must be, as `hookline audit --json` names them.
 SINKS = ("kafka", "archive", "postgres", "counts")
-# The kinds of messages that the statistics tell apart.
+# The kinds of messages that the statistics count separately.
 KINDS = ("messages", "group_messages", "online_only", "undelivered", "by_app", "by_robots")
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
@@ -172,7 +172,7 @@ def shown_and_sent(
         "repeats": 0,
         "by_command": dict(by_command),
     }
-    return {figure: totals[figure] for figure in sent}, sent
+    return {name: totals[name] for name in sent}, sent
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 180) -> None:

@@ -34,7 +34,7 @@ class Consumer:
         self.name = name
         self.log = log
         self.port = child.free_port()
-        # As last read, so that a killed member's figures are known.
+        # The metrics as last read, so that those of a killed member are known.
         self.metrics: dict[str, float] = {}
         self._env = {f"{name.upper()}_{key.upper()}": str(value) for key, value in settings.items()}
         self._env |= {
@@ -43,7 +43,7 @@ class Consumer:
             "CONSUMER_ADMIN_PORT": str(self.port),
             **env,
         }
-        # To be changed for a consumer that is not one of the product's own.
+        # A test may change the command for a consumer that is not one of the product's own.
         self.command: Sequence[str] = [sys.executable, "-m", "consumers", name]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -122,9 +122,9 @@ async def members(kafka: str, group: str) -> tuple[str, list[str]]:
 
 async def bury(kafka: str, group: str) -> None:
     """
-    Take every member out of a group, in the members' own name.
+    Remove every member from a group by LeaveGroup requests in the members' names.
 
-    The broker takes the dead out after 10 s by itself, and has the living wait for that long.
+    The broker removes dead members only after 10 s, and lets the living ones wait for that long.
     """
     _, dead = await members(kafka, group)
     async with _client(kafka) as client:

@@ -30,7 +30,7 @@ class Fleet:
         self._frozen: set[Consumer] = set()
         self._gone: list[Consumer] = []
 
-    def man(self, name: str, members: int, **settings: object) -> None:
+    def start(self, name: str, members: int, **settings: object) -> None:
         """Start so many members of the group `name`."""
         self._settings[name] = settings
         self._members[name] = []
@@ -83,8 +83,8 @@ class Fleet:
         seen: dict[Consumer, dict[str, float]] = {}
         while True:
             awake = self._awake()
-            figures = await asyncio.gather(*(member.measure() for member in awake))
-            seen |= dict(zip(awake, figures, strict=True))
+            metrics = await asyncio.gather(*(member.measure() for member in awake))
+            seen |= dict(zip(awake, metrics, strict=True))
             for name in self._members:
                 self.rebalances[name] = int(
                     sum(m.get("rebalances_total", 0) for c, m in seen.items() if c.name == name)

@@ -35,7 +35,7 @@ class World:
     ) -> None:
         self.broker = broker
         self.ingress = Ingress(directory / "spools", broker.address)
-        # It dies before the first outage, so that the other one adopts what it leaves.
+        # It is killed before the first outage, so that the other ingress adopts its spool.
         self.dying = Ingress(directory / "spools", broker.address)
         self._archive = directory / "archive"
         self._days = directory / "days.db"
@@ -141,7 +141,7 @@ class World:
         counts = await self.progress()
         del counts["ingress"], counts["archive"]
         assert set(counts.values()) == {everything}, (counts, everything)
-        # A number that is missing and one that is there twice would show in the sum.
+        # If one number is missing and another is doubled, the count is right but the sum is wrong.
         for origin, applied in self._hash("applied").items():
             assert self._hash("sequence-sums")[origin] == applied * (applied + 1) // 2
         assert await in_topic(self.broker.address, None, DEAD_LETTERS.name) == []
@@ -191,7 +191,7 @@ class World:
             try:
                 found = days.execute("select coalesce(sum(callbacks), 0) from days").fetchone()
             except sqlite3.OperationalError:
-                return 0  # it has not made its tables yet
+                return 0  # the consumer has not created its tables yet
             return int(found[0])
 
 

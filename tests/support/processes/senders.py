@@ -117,7 +117,7 @@ class Senders:
             self.ok[key] = took_s
         else:
             self.refused.append((answer, took_s))
-            # Whoever is refused is so at once and would ask thousands of times a second.
+            # A refusal comes at once; without a pause, clients would flood the ingress.
             await asyncio.sleep(0.02)
         return answer.headers.get("connection", "").lower() != "close"
 

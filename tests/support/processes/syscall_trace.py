@@ -1,12 +1,12 @@
 """
-A small strace: run a command and note the system calls by which one can see what is on disk when.
+A small strace: run a command and record the system calls that show when data reaches the disk.
 
     python tests/support/processes/syscall_trace.py EVENTS COMMAND...
 
 writes one JSON object a line to the file EVENTS: writes and syncs of the spool, requests read from
-sockets, and the sends of answers that say OK. A stranger's machine has no strace, and the package
-python-ptrace is under the GPL and without a maintainer. Since Linux 5.3 the kernel itself tells a
-call's number, arguments and result (PTRACE_GET_SYSCALL_INFO), so there are no registers in here.
+sockets, and the sends of answers that say OK. Many machines have no strace, and the package
+python-ptrace is under the GPL and without a maintainer. Since Linux 5.3 the kernel itself reports a
+call's number, arguments and result (PTRACE_GET_SYSCALL_INFO), so no registers are read here.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any, TextIO
 
-# Requests carry this, so that their bytes are known again in sockets and pages.
+# Requests carry this token, so that their bytes are recognized in sockets and pages.
 TOKEN = re.compile(rb"trace-\d{6}")
 SAYS_OK = re.compile(rb"HTTP/1\.1 200|\"ActionStatus\":\"OK\"")
 SPOOL = ".lmdb"
@@ -100,7 +100,7 @@ class Trace:
                 self._write(event)
         elif file.startswith("socket:"):
             receives = name.startswith(("read", "recv"))
-            # What was received is there at the call's end, what is sent at its beginning.
+            # Received bytes are complete at the call's end, sent bytes at its beginning.
             if receives == (result is not None) and (result is None or result > 0):
                 content = self._bytes(number, arguments)[:result]
                 event["tokens"] = self._tokens(content) if receives else []
@@ -156,7 +156,7 @@ def run(events: Path, command: list[str]) -> int:
                     if thread == process:
                         exit_code = os.waitstatus_to_exitcode(status)
                     continue
-                # A thread may be gone before it is asked or let go on: the process was killed.
+                # A thread of a killed process may be gone before it is inspected or continued.
                 with contextlib.suppress(ProcessLookupError):
                     stop_signal = os.WSTOPSIG(status)
                     if stop_signal == _SYSCALL_STOP:

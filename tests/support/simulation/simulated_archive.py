@@ -24,7 +24,7 @@ from consumers.runtime.handler import Handler, Unavailable
 from ops.archive import expire, soundness
 
 RATES = {
-    "not told": (0.2, 0.6),
+    "not notified": (0.2, 0.6),
     "unavailable": (0.02, 0.2),
     "answer lost": (0.02, 0.2),
     "slow": (0.02, 0.1),

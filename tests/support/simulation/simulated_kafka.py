@@ -81,8 +81,8 @@ class Log:
         # After the markers that follow, or before them, if they have not been read yet.
         index += len(records)
         next_at = self.records[index].offset if index < len(self.records) else self.end
-        behind = records[-1].offset + 1 if records else at
-        return Fetched(records, self._world.chance.choice((behind, next_at)))
+        after_last = records[-1].offset + 1 if records else at
+        return Fetched(records, self._world.chance.choice((after_last, next_at)))
 
 
 class Topic:
@@ -167,21 +167,23 @@ class Source:
 
     async def committed(self, partition: Partition) -> int | None:
         """Return the group's committed offset."""
-        return await self._life.ask(partial(_told, lambda: self._topic.committed.get(partition)))
+        return await self._life.ask(
+            partial(_returned, lambda: self._topic.committed.get(partition))
+        )
 
     async def beginning(self, partition: Partition) -> int:
         """Return the beginning of the partition."""
-        return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].start))
+        return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].start))
 
     async def ending(self, partition: Partition) -> int:
         """Return the end of the partition."""
-        return await self._life.ask(partial(_told, lambda: self._topic.logs[partition].end))
+        return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].end))
 
     async def identity(self, _partition: Partition, *, since: float) -> Identity:
         """Return the identity of the topic."""
         del since
         return await self._life.ask(
-            partial(_told, lambda: Identity(self._topic.id, self._topic.restored))
+            partial(_returned, lambda: Identity(self._topic.id, self._topic.restored))
         )
 
     def commit(self, partition: Partition, next_offset: int) -> None:
@@ -197,5 +199,5 @@ class Source:
             self._topic.committed[partition] = next_offset
 
 
-async def _told(what: Callable[[], T]) -> T:
-    return what()
+async def _returned(read: Callable[[], T]) -> T:
+    return read()

@@ -14,7 +14,7 @@ from schemas.telemetry import CONSUMER
 
 # The possible probabilities of each fault. Each run that is not calm has some faults.
 RATES = {
-    "not told": (0.2, 0.6),
+    "not notified": (0.2, 0.6),
     "unavailable": (0.02, 0.2),
     "answer lost": (0.02, 0.2),
     "slow": (0.02, 0.1),

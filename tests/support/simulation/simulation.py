@@ -151,7 +151,7 @@ class Simulation:
 
     async def _rebalance(self) -> None:
         self.topic.generation += 1
-        reached = [each for each in self.living() if not self.world.hit("not told")]
+        reached = [each for each in self.living() if not self.world.hit("not notified")]
         revoking = [each.take() for each in reached]
         if revoking:
             await asyncio.wait(revoking, timeout=REBALANCE_S)
