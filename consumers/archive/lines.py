@@ -8,8 +8,7 @@ import msgspec
 import orjson
 
 from consumers.runtime.batch import Partition, Record
-from schemas.event import SEQUENCE_DIGITS_MAX
-from schemas.record import ORIGIN, SEQUENCE
+from schemas.event import place
 
 # orjson reads 1024 levels; a body with fewer brackets cannot be deeper.
 BRACKETS_MAX = 1000
@@ -43,7 +42,7 @@ def _lines(head: bytes, records: Sequence[Record], embeds: Callable[[bytes], boo
     lines: list[bytes] = []
     origins: dict[str, tuple[int, int]] = {}
     for record in records:
-        body, headers = record.value, _texts(record.headers)
+        body = record.value
         lines.append(
             b'%b"offset":%d,"timestamp":%d,%b,"headers":%b,%b}\n'
             % (
@@ -51,13 +50,13 @@ def _lines(head: bytes, records: Sequence[Record], embeds: Callable[[bytes], boo
                 record.offset,
                 record.timestamp_ms,
                 _key(record.key),
-                orjson.dumps(headers),
+                orjson.dumps(_texts(record.headers)),
                 b'"body":%b' % body
                 if embeds(body)
                 else b'"body_base64":"%b"' % base64.b64encode(body),
             )
         )
-        origin, sequence = _place(headers)
+        origin, sequence = place(record.headers)
         low, high = origins.get(origin, (sequence, sequence))
         if not low <= sequence <= high or low == high:
             origins[origin] = (min(low, sequence), max(high, sequence))
@@ -117,10 +116,3 @@ def _texts(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, str | None]:
             header: value.decode("utf-8", "backslashreplace") if value is not None else None
             for header, value in headers
         }
-
-
-def _place(headers: Mapping[str, str | None]) -> tuple[str, int]:
-    """Return origin and sequence, as `schemas.event.place` does."""
-    sequence = headers.get(SEQUENCE) or ""
-    known = sequence.isascii() and sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX
-    return headers.get(ORIGIN) or "", int(sequence) if known else 0

@@ -31,9 +31,6 @@ def _is_conninfo(text: str) -> bool:
     return True
 
 
-CONNINFO = Format("a connection string like postgresql://user:password@host:5432/db", _is_conninfo)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSettings(Settings):
     """

@@ -66,6 +66,19 @@ async def test_a_line_that_is_not_a_record_is_found(
     assert fault in "\n".join(check(name, forged).faults)
 
 
+@pytest.mark.parametrize("origin", [b"a\0b", b"a\xffb", b"", None])
+def test_a_segment_of_foreign_origins_is_sound(origin: bytes | None) -> None:
+    """The summary and the lines have the origin in the same, escaped form."""
+    records = [
+        numbered(n)._replace(offset=n, headers=[("ce_origin", origin), ("ce_sequence", b"%d" % n)])  # type: ignore[list-item]  # Kafka has headers without a value
+        for n in (1, 2)
+    ]
+    name, content = new_segment.of_batch(
+        Batch(partition=P0, begins_at=0, reached=Position(3), records=records)
+    )
+    assert check(name, content).faults == []
+
+
 def test_a_checked_segment_has_the_places_of_its_records() -> None:
     """By them, absent and doubled sequences are found."""
     records = [numbered(4), numbered(6)._replace(offset=1)]
