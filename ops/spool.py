@@ -1,4 +1,9 @@
-"""`hookline spool`: list the spools and show their rows. It changes nothing in them."""
+"""
+`hookline spool`: list the spools and show their rows.
+
+The commands change no row. They lock and verify a spool before they read it, as an ingress does, so
+a file that they find to be corrupt is renamed to *.set-aside-TIME.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -6,7 +11,14 @@ from pathlib import Path
 
 import click
 
-from ingress.spool.directory import SpoolInUse, SpoolSummary, hold, names, summaries
+from ingress.spool.directory import (
+    NotVerified,
+    SpoolInUse,
+    SpoolSummary,
+    hold,
+    names,
+    summaries,
+)
 from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool import Spool
@@ -43,7 +55,8 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
     List the spools: how many callbacks they stored, how many are unsent, which are damaged.
 
-    Of a spool that a running ingress holds, only the name is shown: see its /status instead.
+    Of a spool that a running ingress holds, only the name is shown: see its /status instead. No row
+    is changed, but a corrupt file is renamed to *.set-aside-TIME.
     """
     for summary in summaries(directory):
         if as_json:
@@ -59,7 +72,11 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
 @click.option("--limit", default=20, help="Maximum number of rows.")
 @json_option
 def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: bool) -> None:
-    """Show the unsent rows of the spool NAME, and the damaged rows in its quarantine."""
+    """
+    Show the unsent rows of the spool NAME, and the damaged rows in its quarantine.
+
+    No row is changed, but a corrupt file is renamed to *.set-aside-TIME.
+    """
     if name not in names(directory):
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
@@ -68,7 +85,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         raise SpoolNotShown(
             f"an ingress holds spool {name}; stop it first, or see its /status"
         ) from None
-    except (Corrupt, Broken, Full) as fault:
+    except (NotVerified, Corrupt, Broken, Full) as fault:
         raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
     try:
         for row in _rows(opened, after, limit):
@@ -105,7 +122,7 @@ def _state(summary: SpoolSummary) -> str:
     if summary.fault:
         return summary.fault
     if summary.last_sequence is None:
-        return "held by a running ingress"
+        return "held by a running ingress, or not verified"
     state = f"{summary.last_sequence} callbacks, {summary.rows} unsent"
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"

@@ -18,6 +18,7 @@ from ingress.spool.directory import (
     SUFFIX,
     VERIFY,
     VERIFY_S_MAX,
+    NotVerified,
     SpoolInUse,
     SpoolSummary,
     check_verification,
@@ -132,7 +133,7 @@ class Adopter:
         except Exception as fault:
             # No fault of one spool may end the search for others. It is tried again.
             if self._logged.get(name) != repr(fault):
-                is_expected = isinstance(fault, Broken | Full | OSError)
+                is_expected = isinstance(fault, NotVerified | Broken | Full | OSError)
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
                     name,
@@ -186,7 +187,8 @@ async def _verify(path: Path) -> None:
     Verify the file of a spool in a process of its own.
 
     Raises:
-        Corrupt, SpoolInUse: see check_verification.
+        Corrupt: the file is damaged.
+        NotVerified: it is not known whether the file may be opened.
     """
     verifier = await asyncio.create_subprocess_exec(
         *VERIFY, path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
@@ -195,9 +197,9 @@ async def _verify(path: Path) -> None:
         async with asyncio.timeout(VERIFY_S_MAX):
             _, output = await verifier.communicate()
     except TimeoutError:
-        raise SpoolInUse(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
+        raise NotVerified(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             verifier.kill()
         exit_code = await verifier.wait()
-    check_verification(exit_code, output.decode(errors="replace"))
+    check_verification(path, exit_code, output.decode(errors="replace"))

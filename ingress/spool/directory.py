@@ -40,7 +40,15 @@ VERIFY = (sys.executable, "-m", "ingress.spool.verify")
 
 
 class SpoolInUse(Exception):
-    """Another process holds this spool, or it was not verified in the time that is given."""
+    """Another process holds this spool."""
+
+
+class NotVerified(Exception):
+    """
+    It is not known whether LMDB may open this spool's file, so the file stays as it is.
+
+    The verifier took too long, was killed or could not run.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
     directory.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
         for name in names(directory):
-            with contextlib.suppress(SpoolInUse, Corrupt):
+            with contextlib.suppress(SpoolInUse, NotVerified, Corrupt):
                 return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
         if not names(directory):
             break
@@ -90,7 +98,8 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
     Open the spool `name` for this process alone.
 
     Raises:
-        SpoolInUse: another process holds it, or it could not be verified in `verify_s`.
+        SpoolInUse: another process holds it.
+        NotVerified: it is not known whether the file may be opened.
         Corrupt: the file is not a spool; it was moved aside.
         Broken, Full: the disk fails or is full.
         OSError: the lock file cannot be made.
@@ -102,8 +111,8 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
                     [*VERIFY, path], timeout=verify_s, capture_output=True, text=True, check=False
                 )
             except subprocess.TimeoutExpired:
-                raise SpoolInUse(f"{path} could not be verified in {verify_s:g} s") from None
-            check_verification(verified.returncode, verified.stderr)
+                raise NotVerified(f"{path} could not be verified in {verify_s:g} s") from None
+            check_verification(path, verified.returncode, verified.stderr)
         return Spool(path, lock, bytes_max)
 
 
@@ -142,18 +151,21 @@ def needs_verification(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def check_verification(exit_code: int, output: str) -> None:
+def check_verification(path: Path, exit_code: int, output: str) -> None:
     """
     Return if the verifier has found the file to be sound.
 
     Raises:
         Corrupt: it has found damage.
-        SpoolInUse: it was killed or could not run, so nothing is known of the file.
+        NotVerified: the verifier was killed or could not run.
     """
     if exit_code == DAMAGED:
         raise Corrupt(output.strip())
     if exit_code != 0:
-        raise SpoolInUse(f"the verifier ended with {exit_code}: {output.strip()[-200:]}")
+        raise NotVerified(
+            f"{path} could not be verified: the verifier ended with exit code {exit_code}: "
+            f"{output.strip()[-200:]}"
+        )
 
 
 def move_aside(path: Path, why: Corrupt) -> None:
@@ -201,6 +213,9 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
     """
     Yield every spool in `directory`; those that no process holds are opened for a moment.
 
+    A corrupt file is moved aside. The end of a spool that another process holds, or that could not
+    be verified, is not known; a log line says that the latter happened.
+
     Raises:
         OSError: the directory cannot be read; it may have others.
     """
@@ -209,6 +224,10 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
         try:
             spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
         except SpoolInUse:
+            yield SpoolSummary(name, name, None)
+        except NotVerified as not_verified:
+            # This is no fault of the file: its end can be known when the verifier runs again.
+            log.warning("%s; try again", not_verified)
             yield SpoolSummary(name, name, None)
         except (Corrupt, Broken, Full) as fault:
             yield SpoolSummary(name, name, None, str(fault))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -242,4 +243,26 @@ async def test_a_forwarder_that_ends_does_not_stop_the_adopter(
         await until(adopter, name, 0)
     assert len(carried) == 3
     assert "the forwarder of an adopted spool has ended" in caplog.text
+    mine.close()
+
+
+async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its callbacks wait meanwhile, so the log must say why."""
+    name = left_behind(tmp_path, 3)
+    held = hold(tmp_path, name, bytes_max=BYTES_MAX)
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    held.close()
+    carried: list[tuple[str, int]] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(adopt, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
+        async with adopting(tmp_path, mine, carried), asyncio.timeout(10):
+            while "cannot be drained now" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert f"{name}.lmdb could not be verified: the verifier ended with exit code 9" in caplog.text
+    assert carried == []
+    async with adopting(tmp_path, mine, carried) as adopter:
+        await until(adopter, name, 0)
+    assert len(carried) == 3
     mine.close()

@@ -9,7 +9,15 @@ from support.builders import a_wire_record
 
 from ingress.spool import directory as spools
 from ingress.spool.block import pack
-from ingress.spool.directory import SpoolInUse, SpoolSummary, hold, names, summaries, take
+from ingress.spool.directory import (
+    NotVerified,
+    SpoolInUse,
+    SpoolSummary,
+    hold,
+    names,
+    summaries,
+    take,
+)
 from ingress.spool.disk import Corrupt, Full, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.row import DamagedRow, encode, seal, unseal
@@ -308,16 +316,21 @@ def test_a_file_that_was_replaced_is_not_reopened(tmp_path: Path, change: str) -
 
 @pytest.mark.parametrize("end", ["import os; os.kill(os.getpid(), 15)", "raise MemoryError"])
 def test_a_killed_verifier_proves_nothing_about_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    end: str,
 ) -> None:
-    """The spool stays as it is and is tried again later; its rows are not lost."""
+    """Its end is not known, which is not a fault of the file; no process is said to hold it."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     spool.close()
     with monkeypatch.context() as patched:
         patched.setattr(spools, "VERIFY", (sys.executable, "-c", end))
-        with pytest.raises(SpoolInUse):
+        with pytest.raises(NotVerified, match="ended with exit code"):
             hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
+        assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
+        assert f"{spool.name}.lmdb could not be verified" in caplog.text
         other = take(tmp_path, bytes_max=BYTES_MAX)
         assert other.name != spool.name
         other.close()
