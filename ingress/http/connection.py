@@ -159,6 +159,7 @@ class Connection(web.RequestHandler):
             answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
         else:
             answer, detail = answers.not_http(message or exc)
+        # Without `detail`: it quotes the bytes, which may hold a Sign in any form.
         self._refusal_log.note(answer, "", self.peername)
         response = respond(answer, detail)
         response.force_close()

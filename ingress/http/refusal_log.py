@@ -31,7 +31,11 @@ class RefusalLog:
         self._not_logged: Counter[Answer] = Counter()
 
     def note(self, answer: Answer, detail: str, remote: object, target: str = "") -> None:
-        """Log that `answer` was given to `remote`, or count it for a later line; ignore OK."""
+        """
+        Log that `answer` was given to `remote`, or count it for a later line; ignore OK.
+
+        `detail` is the reason, if it is known; `target` is the request's, if it was read.
+        """
         if answer is OK:
             return
         now = self._clock()
@@ -40,12 +44,12 @@ class RefusalLog:
             return
         self._silent_until[answer] = now + EVERY_S
         log.warning(
-            "%s (%d since the last line): %s; the last one from %s to %s",
+            "%s (%d since the last line): %s; the last one from %s%s",
             answer.name,
             self._not_logged.pop(answer),
             shown(detail or answer.info),
             remote,
-            shown(unquote(target)),
+            target and f" to {shown(unquote(target))}",
         )
 
 

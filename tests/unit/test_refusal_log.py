@@ -24,6 +24,16 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
     assert "not_ours (1000 since" in lines[2]
 
 
+def test_a_line_ends_with_the_target_if_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are not HTTP have none."""
+    refusal_log = RefusalLog(ManualClock())
+    refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/%41")
+    refusal_log.note(answers.NOT_HTTP, "", "10.0.0.2")
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0].endswith("; the last one from 10.0.0.1 to /A")
+    assert lines[1].endswith("; the last one from 10.0.0.2")
+
+
 def test_a_line_is_short_and_shows_no_complete_sign() -> None:
     """A peer may write anything into its URL."""
     sign = "17773bc39a671d7b9aa835458704d2a6db81360a5940292b587d6d760d484061"
