@@ -1,0 +1,54 @@
+"""A runner whose source, sink, dead letters and clock are in memory."""
+
+from typing import Any
+
+from support.builders import P0, a_record
+from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
+
+from consumers.runtime.batch import Limits, Partition
+from consumers.runtime.runner import Runner
+
+LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
+
+
+class RunnerBench:
+    """A runner with fakes of everything that it needs."""
+
+    def __init__(
+        self,
+        *,
+        rebuild: bool = False,
+        offsets: range = range(10),
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.topic = MemoryTopic()
+        self.topic.records[P0] = [a_record(offset) for offset in offsets]
+        self.source = FakeSource(self.topic)
+        self.sink = MemorySink()
+        self.dead_letters = MemoryDeadLetters()
+        self.clock = ManualClock()
+        self.limits = limits
+        self.runner = self.a_runner(rebuild=rebuild)
+
+    def a_runner(self, **fields: Any) -> Runner:
+        """Return a runner with other limits than the defaults."""
+        return Runner(
+            name="bench",
+            handler=self.sink,
+            limits=self.limits,
+            dead_letters=self.dead_letters,
+            clock=self.clock,
+            **fields,
+        )
+
+    def assign(self, *partitions: Partition) -> None:
+        """Assign partitions to the runner."""
+        self.runner.assigned(self.source, partitions)
+
+    async def turn(self, times: int = 6) -> None:
+        """Do some turns, then let the growing batches reach their age, then do as many again."""
+        for _ in range(times):
+            await self.runner.turn(self.source)
+        self.clock.now += 5
+        for _ in range(times):
+            await self.runner.turn(self.source)

@@ -1,0 +1,86 @@
+"""The runner sends rejected records to the dead-letter topic, up to a limit."""
+
+import pytest
+from support.builders import P0
+from support.runner_bench import RunnerBench
+
+from consumers.runtime.backoff import WAIT_S, WAIT_S_MAX
+from consumers.runtime.batch import Limits
+from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
+from consumers.runtime.handler import Unavailable
+
+
+async def test_a_rejected_record_becomes_a_dead_letter_and_the_others_are_applied() -> None:
+    """The batch still covers the record's offset."""
+    bench = RunnerBench()
+    bench.sink.rejects = {2, 9}
+    bench.assign(P0)
+    await bench.turn()
+    assert bench.dead_letters.offsets == [2, 9]
+    assert bench.sink.applied == {P0: [0, 1, 3, 4, 5, 6, 7, 8]}
+    assert bench.topic.committed == {P0: 10}
+
+
+async def test_a_dead_letter_is_not_sent_again_when_the_rest_of_its_batch_has_to_wait() -> None:
+    """Otherwise each retry of the batch would send it again."""
+    bench = RunnerBench()
+    bench.sink.rejects = {1}
+    bench.sink.failures_after_rejection = [Unavailable("down")]
+    bench.assign(P0)
+    for _ in range(4):
+        await bench.runner.turn(bench.source)
+    assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
+    bench.clock.now += WAIT_S
+    await bench.turn()
+    assert bench.dead_letters.offsets == [1]
+    assert bench.sink.applied == {P0: [0, *range(2, 10)]}
+
+
+async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving() -> None:
+    """It is alone in the end, and all others are applied, in order."""
+    bench = RunnerBench(offsets=range(16), limits=Limits(records=16, bytes=1 << 20, age_s=5))
+    bench.sink.chokes_on = {6, 11}
+    bench.assign(P0)
+    await bench.turn(20)
+    assert bench.dead_letters.offsets == [6, 11]
+    assert bench.sink.applied == {P0: [o for o in range(16) if o not in (6, 11)]}
+    # Its batches had 16, 8, 4, 2 and 1 records.
+    assert bench.dead_letters.attempts[0] == 5
+
+
+async def test_too_many_dead_letters_stop_the_consumer() -> None:
+    """The record above the limit does not become a dead letter."""
+    bench = RunnerBench(offsets=range(40))
+    bench.runner = bench.a_runner(set_aside_max=5)
+    bench.sink.rejects = set(range(0, 40, 2))
+    bench.assign(P0)
+    with pytest.raises(Braked, match="5 of the last"):
+        await bench.turn(100)
+    assert bench.dead_letters.offsets == [0, 2, 4, 6, 8]
+
+
+async def test_the_brake_counts_only_the_last_records() -> None:
+    """A rejected record now and then never stops the consumer."""
+    brake = Brake(1)
+    for _ in range(3):
+        brake.check("the sink is broken")
+        brake.rejected()
+        brake.applied(WINDOW_RECORDS)
+    brake.rejected()
+    brake.applied(WINDOW_RECORDS - 1)
+    with pytest.raises(Braked, match="the sink is broken"):
+        brake.check("the sink is broken")
+
+
+async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> None:
+    """An outage of the dead-letter topic is retried like one of the sink."""
+    bench = RunnerBench(offsets=range(4))
+    bench.runner = bench.a_runner(set_aside_max=1)
+    bench.sink.rejects = {0}
+    bench.dead_letters.away = 5
+    bench.assign(P0)
+    for _ in range(6):
+        bench.clock.now += WAIT_S_MAX
+        await bench.turn()
+    assert bench.dead_letters.offsets == [0]
+    assert bench.sink.applied == {P0: [1, 2, 3]}
