@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
-from support.spool.machine import NAME, SpoolMachine
+from support.spool.machine import SpoolMachine
+from support.spool.model import NAME
 
 from ingress.spool import draft, stored_rows, writer
 from ingress.spool.disk import disk_faults

@@ -1,23 +1,28 @@
 """
-A real LMDB of which one call fails or ends the process; the calls before it have happened.
+A real LMDB in which one call fails or ends the process; earlier calls take effect.
 
-`Faults.open` stands in for `lmdb.open`. A commit that fails was kept or not, as the fault says, and
-may leave an environment that only raises until it is closed, as LMDB's does when the write of its
-meta page fails.
+`Faults.open` replaces `lmdb.open`. The fault says whether a failed commit is in the file. A failed
+commit may leave an environment that only raises until it is closed, as LMDB does if it cannot write
+its meta page.
 """
 
 import errno
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import lmdb
+import pytest
+
+from ingress.spool import spool_file
+from ingress.spool import writer as writer_module
 
 
 class Killed(BaseException):
-    """The process ended here."""
+    """The process ended at this call."""
 
 
 ERRORS: dict[str, Callable[[], BaseException]] = {
@@ -39,19 +44,19 @@ class Fault:
 
 
 class Faults:
-    """Opens environments and fails the call that the armed fault names."""
+    """Opens environments, and lets the call fail that the armed fault names."""
 
     def __init__(self) -> None:
         self._armed: Fault | None = None
         self._left = 0
         self._envs: list[FailingEnv] = []
-        # Since the last arm(): whether the fault has come, in which call, and whether a write
+        # Since the last arm(): the call in which the fault happened, and whether a write
         # transaction was committed.
         self.came = ""
         self.committed = False
 
     def open(self, *args: Any, **kwargs: Any) -> "FailingEnv":
-        """Stand in for lmdb.open."""
+        """Open an environment in place of lmdb.open."""
         self.call("open")
         env = FailingEnv(lmdb.Environment(*args, **kwargs), self)
         self._envs.append(env)
@@ -63,12 +68,12 @@ class Faults:
         self.came, self.committed = "", False
 
     def call(self, name: str) -> None:
-        """Count one call; fail if it is the one."""
+        """Count a call; fail if the fault names it."""
         if self._is_due():
             raise self._error(name)
 
     def commit(self, env: "FailingEnv", txn: Any, *, write: bool) -> None:
-        """Commit or abort; fail if this is the call."""
+        """Commit or abort; fail if the fault names this call."""
         fault = self._armed
         due = self._is_due()
         if due and fault and not fault.commit_is_kept:
@@ -81,7 +86,7 @@ class Faults:
             raise self._error("commit")
 
     def abandon(self) -> None:
-        """Close what a killed process had open."""
+        """Close the environments of a killed process."""
         for env in self._envs:
             env.close()
         self._envs.clear()
@@ -98,7 +103,7 @@ class Faults:
 
 
 class FailingEnv:
-    """A real environment."""
+    """A real LMDB environment whose calls may fail."""
 
     def __init__(self, env: lmdb.Environment, faults: Faults) -> None:
         self._env = env
@@ -122,12 +127,12 @@ class FailingEnv:
         return self._env.stat()
 
     def close(self) -> None:
-        """Close it; that never fails."""
+        """Close the environment, which never fails."""
         self._env.close()
 
 
 class FailingTxn:
-    """A real transaction."""
+    """A real LMDB transaction whose calls may fail."""
 
     def __init__(self, env: FailingEnv, real: Any, faults: Faults, *, write: bool) -> None:
         self.real = real
@@ -173,7 +178,7 @@ class FailingTxn:
 
 
 class FailingCursor:
-    """A real cursor."""
+    """A real LMDB cursor whose calls may fail."""
 
     def __init__(self, cursor: Any, faults: Faults) -> None:
         self._cursor = cursor
@@ -183,7 +188,7 @@ class FailingCursor:
         return self.iternext()
 
     def iternext(self, **kwargs: Any) -> Iterator[Any]:
-        """Yield what is in the database."""
+        """Yield the entries of the database."""
         for each in self._cursor.iternext(**kwargs):
             self._faults.call("iternext")
             yield each
@@ -191,3 +196,17 @@ class FailingCursor:
     def __getattr__(self, name: str) -> Any:
         self._faults.call(name)
         return getattr(self._cursor, name)
+
+
+def patch(faults: Faults) -> Callable[[], None]:
+    """Let spools use `faults`; return a function that undoes it."""
+    real_rewrite = spool_file.rewrite_meta_pages
+
+    def rewrite(path: Path, page_bytes: int) -> None:
+        faults.call("rewrite_meta_pages")
+        real_rewrite(path, page_bytes)
+
+    patches = pytest.MonkeyPatch()
+    patches.setattr(lmdb, "open", faults.open)
+    patches.setattr(writer_module, "rewrite_meta_pages", rewrite)
+    return patches.undo

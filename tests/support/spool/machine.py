@@ -1,9 +1,9 @@
 """
 A spool under faults, compared with a plain model of it.
 
-The machine does what an ingress does with its spool, in the same order. Any LMDB call may fail or
-be the process's last, stored bytes may change, the file may be put back to an older copy. Whether a
-transaction is in the file is known, so the model is exact.
+The machine does the same steps as an ingress, in the same order. Any LMDB call may fail or be the
+last one of the process, stored bytes may change, and the file may be replaced by an older copy. The
+machine knows whether a transaction is in the file, so the model is exact.
 """
 
 import logging
@@ -12,33 +12,29 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import lmdb
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from support.spool.failing_lmdb import Fault, Faults, Killed
+from support.spool.failing_lmdb import Fault, Faults, Killed, patch
+from support.spool.model import NAME, Model
+from support.spool.quarantine_lines import QuarantineLines
 
 from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
-from ingress.spool import spool_file
-from ingress.spool import writer as writer_module
-from ingress.spool.block import pack, split
+from ingress.spool.block import pack
 from ingress.spool.directory import locked
 from ingress.spool.disk import Broken, Full, Panic
-from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_DAMAGED
 
-NAME = "0123456789abcdef"
 BYTES_MAX = 64 << 20
 CALLS_MAX = 14
-# In memory if the system has such a folder: the disk itself is not under test.
+# Use memory if the system has such a folder: the disk itself is not under test.
 MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of the machine's own is made in it
 
 FAULTS = st.none() | st.builds(
@@ -48,79 +44,6 @@ FAULTS = st.none() | st.builds(
     st.booleans(),
     st.booleans(),
 )
-
-
-@dataclass
-class Model:
-    """The expected content of the file, rows by number."""
-
-    base: int = 0
-    first: int = 1
-    last: int = 0
-    bodies: dict[int, bytes] = field(default_factory=dict)
-    # The first and the last number of each block.
-    blocks: list[tuple[int, int]] = field(default_factory=list)
-    quarantined: set[int] = field(default_factory=set)
-    # Rows whose bytes a disk has changed, and blocks whose heads it has changed, by first number.
-    changed_rows: set[int] = field(default_factory=set)
-    changed_heads: set[int] = field(default_factory=set)
-    # Rows that were answered OK.
-    acknowledged: set[int] = field(default_factory=set)
-    # "" if the spool has chosen a new one that the model does not know yet.
-    origin: str = NAME
-
-    @property
-    def waiting(self) -> int:
-        """The number of rows that wait."""
-        return sum(n not in self.quarantined for n in range(self.first, self.last + 1))
-
-    def remove_forwarded(self, forwarded: int) -> None:
-        """Remove whole blocks of rows that Kafka has."""
-        until = self.base + forwarded
-        while until + 1 in self.quarantined:
-            until += 1
-        for _ in range(REMOVED_BLOCKS_MAX):
-            if not self.blocks or self.blocks[0][1] > until:
-                break
-            self.first = self.blocks.pop(0)[1] + 1
-
-    def append(self, bodies: list[bytes], contents: list[bytes]) -> None:
-        """Store rows."""
-        self.bodies |= dict(enumerate(bodies, self.last + 1))
-        for part in split(contents):
-            self.blocks.append((self.last + 1, self.last + len(part)))
-            self.last += len(part)
-
-    def quarantine(self, number: int) -> None:
-        """Move a row into quarantine, and with it the rows that are lost in the same block."""
-        for first, end in self.blocks:
-            if first <= number <= end and number not in self.quarantined:
-                last = end if first in self.changed_heads else number
-                self.quarantined |= set(range(number, last + 1))
-
-    def start_new_origin(self) -> None:
-        """Make the present rows the sequences 1, 2, 3, …."""
-        self.base = self.first - 1
-        self.origin = ""
-
-    def damage(self) -> set[int]:
-        """Return the rows that cannot be read."""
-        lost = [range(a, b + 1) for a, b in self.blocks if a in self.changed_heads]
-        return self.changed_rows.union(*lost)
-
-
-class Reports(logging.Handler):
-    """The sequences that log lines name as being in quarantine, by origin."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.named: set[tuple[str, int]] = set()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Note a line."""
-        if "quarantine" in str(record.msg) and isinstance(record.args, tuple):
-            *_, origin, sequences, _ = record.args
-            self.named |= {(str(origin), int(each)) for each in str(sequences).split(", ")}
 
 
 class SpoolMachine(RuleBasedStateMachine):
@@ -152,7 +75,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.is_forwarding = False
         self.origin = NAME
         self.was_put_back = False
-        self.reports = Reports()
+        self.reports = QuarantineLines()
         self.unpatch = patch(self.faults)
         logging.getLogger("ingress.forward.quarantine_log").addHandler(self.reports)
         logging.getLogger("ingress.forward.quarantine_log").propagate = False
@@ -176,7 +99,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """Make a spool."""
+        """Create a spool."""
         self._start_again()
 
     @rule(
@@ -210,7 +133,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def forward(
         self, *, rows_max: int, bytes_max: int, read_fault: Fault | None, fault: Fault | None
     ) -> None:
-        """Bring rows to Kafka, or put a damaged one into quarantine."""
+        """Send rows to Kafka, or put a damaged row into quarantine."""
         if not self._is_forwarding():
             return
         self._report()
@@ -269,7 +192,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @rule(at=st.integers(0, 1 << 30), is_head=st.booleans())
     def change_bytes(self, at: int, *, is_head: bool) -> None:
-        """Flip a bit of a row or of a block's head on the disk, wherever the file has it."""
+        """Flip a bit of a row or of a block's head in every place where the file has it."""
         self.faults.arm(None)
         if not self.is_certain or not self.model.blocks:
             return
@@ -283,7 +206,7 @@ class SpoolMachine(RuleBasedStateMachine):
         head = 8 + 4 * len(rows)
         before = pack(rows, NAME, first)
         start = head + sum(len(row) + 4 for row in rows[: number - first])
-        # The checksum and the first bytes of a row, or all of a head.
+        # Search for the checksum and the first bytes of a row, or for a complete head.
         begin, length = (0, head) if is_head else (start, 12)
         content = self.path.read_bytes()
         found = content.find(before[begin : begin + length])
@@ -327,7 +250,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_state_is_what_the_file_holds(self) -> None:
-        """Or the state before a commit whose outcome is not known."""
+        """Compare the spool's state with the model, or with the state before an uncertain commit."""
         if self.spool and not self.is_certain:
             assert self.spool.state == self.state_before, "a commit that failed changed the state"
         elif self.spool:
@@ -354,7 +277,7 @@ class SpoolMachine(RuleBasedStateMachine):
         expected = state.base + self.forwarded
         for row in rows:
             expected += 1
-            # The effects of a commit whose outcome is not known are not expected.
+            # Rows that a commit with an unknown outcome may have removed are not expected.
             while expected < self.model.first or expected in state.quarantined:
                 expected += 1
             assert state.base + row.sequence == expected, "a row was skipped"
@@ -390,7 +313,7 @@ class SpoolMachine(RuleBasedStateMachine):
     # The same steps as an ingress takes.
 
     def _write(self, write: Callable[[], None], after: Model, fault: Fault | None) -> bool:
-        """Run a write; the model changes if the file has changed, whatever is reported."""
+        """Run a write; change the model if the file has changed, even if the write has failed."""
         self.faults.arm(fault)
         failure: BaseException | None = None
         try:
@@ -428,7 +351,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self._write(lambda: self.spool.writer.quarantine(sequence), after, fault)
 
     def _without_the_forwarded(self) -> Model:
-        """Return the model after a commit that stores nothing."""
+        """Return the model after a commit that stores no row."""
         after = deepcopy(self.model)
         if after.origin == self.spool.origin:
             after.remove_forwarded(self.forwarded)
@@ -473,7 +396,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.is_forwarding = False
 
     def _is_forwarding(self) -> bool:
-        """Read the cursor if it was not read yet; move an older copy to a new origin."""
+        """Return whether rows can be forwarded; read the cursor first, and detect an older copy."""
         self.faults.arm(None)
         if self.is_forwarding and self.spool.origin == self.origin:
             return True
@@ -502,7 +425,7 @@ class SpoolMachine(RuleBasedStateMachine):
         assert INGRESS_ROWS_DAMAGED._value.get() == self.counted + len(taken)  # noqa: SLF001
 
     def _settle_what_is_uncertain(self) -> None:
-        """Write without a fault: only then the spool knows the outcome of a failed commit."""
+        """Write without a fault, so that the spool learns the outcome of a failed commit."""
         self._bound(BYTES_MAX)
         ok = False
         while not ok:
@@ -541,17 +464,3 @@ class SpoolMachine(RuleBasedStateMachine):
 
 def _as_record(body: bytes) -> OutgoingRecord:
     return OutgoingRecord(topic="tim.callbacks.v1", key=None, value=body, headers=[])
-
-
-def patch(faults: Faults) -> Callable[[], None]:
-    """Let spools use `faults`; return a function that undoes it."""
-    real_rewrite = spool_file.rewrite_meta_pages
-
-    def rewrite(path: Path, page_bytes: int) -> None:
-        faults.call("rewrite_meta_pages")
-        real_rewrite(path, page_bytes)
-
-    patches = pytest.MonkeyPatch()
-    patches.setattr(lmdb, "open", faults.open)
-    patches.setattr(writer_module, "rewrite_meta_pages", rewrite)
-    return patches.undo
