@@ -53,7 +53,7 @@ def gaps(sequences: BitMap64, first: int, last: int) -> Iterator[Range]:
     Two sequences may be so far apart that no bitmap could hold the gap: none is built.
     """
     while first <= last:
-        if highest(sequences) < first:
+        if not sequences or sequences.max() < first:
             yield first, last
             return
         present = sequences.next_set_bit(first)

@@ -39,6 +39,11 @@ def test_gaps_are_the_ranges_of_absent_sequences(numbers: set[int], first: int, 
     assert all(left[1] + 1 < right[0] for left, right in itertools.pairwise(found))
 
 
+def test_without_sequences_the_whole_range_is_a_gap() -> None:
+    """Also from 0 on, which is no higher than the highest sequence of an empty bitmap."""
+    assert list(gaps(Sequences().seen, 0, 5)) == [(0, 5)]
+
+
 def test_a_gap_may_be_too_long_for_a_bitmap() -> None:
     """A forged header may have any sequence up to 10^18."""
     sequences = Sequences()
