@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from consumers.runtime.kafka_outage_log import SAY_AGAIN_S
+from consumers.runtime.kafka_outage_log import REPEAT_LOG_S
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -20,8 +20,8 @@ class Turns:
         self._clock = clock
         self._turned = asyncio.Event()
 
-    def turn(self) -> None:
-        """Wake the partition's task."""
+    def wake(self) -> None:
+        """Wake the partition's task: a turn has begun."""
         self._turned.set()
 
     async def next(self) -> None:
@@ -30,7 +30,7 @@ class Turns:
         self._turned.clear()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for so many seconds, and for a turn after them."""
+        """Wait `seconds`, then for a turn."""
         until = self._clock() + seconds
         while self._clock() < until:
             await self.next()
@@ -60,15 +60,15 @@ class Backoff:
 
 
 class RepeatedWarning:
-    """Logs warnings of a partition, at most one each SAY_AGAIN_S."""
+    """Logs warnings of a partition, at most one each REPEAT_LOG_S."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._logged_at = clock() - SAY_AGAIN_S
+        self._logged_at = clock() - REPEAT_LOG_S
 
     def log(self, text: str, *values: object) -> None:
         """Log the warning, or drop it if the last one is too recent."""
         now = self._clock()
-        if now - self._logged_at >= SAY_AGAIN_S:
+        if now - self._logged_at >= REPEAT_LOG_S:
             self._logged_at = now
             log.warning(text, *values)

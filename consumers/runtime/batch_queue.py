@@ -1,4 +1,4 @@
-"""The records of one partition that are fetched and not yet in the sink, as batches. Pure."""
+"""Hold the fetched records of one partition as batches, until the sink has them. No I/O."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from consumers.runtime.pending_batch import PendingBatch
 
 class BatchQueue:
     """
-    Batches that are complete, then the one that still grows. The first is delivered next.
+    Holds complete batches, then the batch that still grows. The first batch is delivered next.
 
-    The queue takes records only after `begin` has set the sink's position. The caller gives the
-    time, and nothing awaits.
+    The queue takes records only after `begin` has set the sink's position. The caller passes the
+    time.
     """
 
     def __init__(self, partition: Partition, limits: Limits) -> None:
@@ -22,23 +22,23 @@ class BatchQueue:
         self._is_begun = False
         # The sink's position, at which the first batch begins.
         self._position = Position(0)
-        # Whether the position's last record is still to be found in the topic.
-        self._must_recognize = False
+        # True until the position's last record was compared with the topic.
+        self._expects_last = False
         self._complete: deque[PendingBatch] = deque()
         self._growing: PendingBatch | None = None
 
-    def begin(self, position: Position, *, recognize: bool) -> None:
+    def begin(self, position: Position, *, expects_last: bool) -> None:
         """
         Take records from `position` on, all of topic `position.topic_id`; drop all held records.
 
-        Records before the position are dropped when they arrive: the sink has them. `recognize`:
-        the first record that arrives must be `position.last`, and no other record may follow before
-        the position.
+        Records before the position are dropped when they arrive: the sink has them. Any record
+        between `position.last` and the position shows that the topic was restored or replaced.
+        `expects_last`: fetches begin with `position.last`, so the first record must be that one.
         """
         self.clear()
         self._is_begun = True
         self._position = position
-        self._must_recognize = recognize
+        self._expects_last = expects_last
 
     def clear(self) -> None:
         """Drop all held records, and take none until `begin`."""
@@ -104,8 +104,8 @@ class BatchQueue:
         if not self._is_begun:
             return
         sink_offset = self._position.next_offset
-        if self._must_recognize or (records and records[0].offset < sink_offset):
-            self._recognize(records, next_fetch_offset)
+        if self._expects_last or (records and records[0].offset < sink_offset):
+            self._check_last(records, next_fetch_offset)
             records = [record for record in records if record.offset >= sink_offset]
         while records:
             self._growing = self._growing or PendingBatch(now, records[0].offset)
@@ -118,14 +118,14 @@ class BatchQueue:
         if newest is not None and next_fetch_offset > newest.next_offset:
             newest.next_offset, newest.last_fetched_at = next_fetch_offset, now
 
-    def _recognize(self, records: Sequence[Record], next_fetch_offset: int) -> None:
+    def _check_last(self, records: Sequence[Record], next_fetch_offset: int) -> None:
         next_offset, last, _ = self._position
         if last is None or (not records and next_fetch_offset <= last[0]):
             return  # the last record has not been fetched yet
         check_last_record(
-            self._partition, last, records, next_offset=next_offset, first=self._must_recognize
+            self._partition, last, records, next_offset=next_offset, expects_last=self._expects_last
         )
-        self._must_recognize = False
+        self._expects_last = False
 
     def due(self, now: float) -> PendingBatch | None:
         """Return the first batch if it is complete, by its size or by its age."""
@@ -140,7 +140,7 @@ class BatchQueue:
             self._growing = None
 
     def next_to_pack(self, growing_bytes_min: int) -> PendingBatch | None:
-        """Return the first batch with unpacked records; a growing one needs so many bytes."""
+        """Return the first batch with unpacked records; a growing one needs at least this size."""
         for batch in self._batches():
             if batch.records and (
                 batch is not self._growing or batch.unpacked_bytes >= growing_bytes_min

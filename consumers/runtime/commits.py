@@ -28,11 +28,11 @@ class Commits:
         self._client = client
         self._noted: dict[TopicPartition, int] = {}
         self._to_commit = asyncio.Event()
-        # The time since which commits have failed, None if they succeed.
+        # The time at which commits began to fail, None if they succeed.
         self._failing_since: float | None = None
 
     def note(self, partition: Partition, next_offset: int) -> None:
-        """Have `next_offset` committed soon."""
+        """Commit `next_offset` soon."""
         self._noted[TopicPartition(*partition)] = next_offset
         self._to_commit.set()
 

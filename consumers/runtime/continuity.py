@@ -1,4 +1,4 @@
-"""Checks that the topic in Kafka continues a sink's position; if not, the consumer stops. Pure."""
+"""Check that the topic in Kafka continues a sink's position; stop the consumer if not. No I/O."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, record_id
 
 _NEW_SINK = (
     "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS or the sink's address wrong? Then correct "
-    "it. To continue with the present topic, begin in a new sink, once with CONSUMER_REBUILD=true; "
+    "it. To continue with the current topic, begin in a new sink, once with CONSUMER_REBUILD=true; "
     "see 'A consumer stops' in docs/runbook.md."
 )
 
@@ -44,12 +44,12 @@ def check_topic(name: str, partition: Partition, position: Position, topic_id: s
 
 
 def check_offsets(
-    name: str, partition: Partition, position: Position, *, beginning: int, ending: int
+    name: str, partition: Partition, position: Position, *, beginning: int, end: int
 ) -> None:
     """
     Check that the position is between the topic's first and last offset.
 
-    Kafka was asked for `beginning` before the sink was asked for the position, for `ending` after.
+    Kafka was asked for `beginning` before the sink was asked for the position, for `end` after it.
 
     Raises:
         Stopped: the topic begins after the position, or ends before it.
@@ -62,9 +62,9 @@ def check_offsets(
             "a new sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
             "docs/runbook.md."
         )
-    if ending < position.next_offset:
+    if end < position.next_offset:
         raise Stopped(
-            f"{expected} ends at {ending}: it was restored from an older copy or created again, or "
+            f"{expected} ends at {end}: it was restored from an older copy or created again, or "
             f"Kafka lost records. {_NEW_SINK}"
         )
 
@@ -75,22 +75,23 @@ def check_last_record(
     records: Sequence[Record],
     *,
     next_offset: int,
-    first: bool,
+    expects_last: bool,
 ) -> None:
     """
     Check that the topic has the record that the sink had last, and no other before `next_offset`.
 
-    `records` are those that Kafka returned from that record on. `first`: they begin with it.
+    `records` are those that Kafka returned from that record on. `expects_last`: the first of them
+    must be that record.
 
     Raises:
         Stopped: the topic has another record at the offset of the last record, or a record between
             that offset and `next_offset`, which the sink does not have.
     """
     offset, origin, sequence = last
-    unknown = [r.offset for r in records if offset < r.offset < next_offset]
+    unknown = [record.offset for record in records if offset < record.offset < next_offset]
     expected = offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
     found = record_id(records[0]) if records else None
-    if unknown or (first and found != expected):
+    if unknown or (expects_last and found != expected):
         raise Stopped(
             f"The last record that the sink has of {partition} is sequence {sequence} of origin "
             f"{origin!r} at offset {offset}. The topic has another record there, or one between it "

@@ -1,5 +1,5 @@
 """
-One partition's batches, delivered to the handler one after the other.
+Deliver one partition's batches to the handler, one after the other.
 
 A batch that cannot be applied now is delivered again after a growing wait. A record that can never
 be applied goes to the dead-letter topic; if the handler does not name it, the batch is halved until
@@ -70,7 +70,9 @@ class Delivery:
             await self._reject(pending, batch, rejected)
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
-            log.warning("%s waits with %s: %r", self._parts.name, self._partition, error)
+            log.warning(
+                "%s cannot write %s now, tries again: %r", self._parts.name, self._partition, error
+            )
             await self._backoff.wait()
         else:
             if self.is_revoked:
@@ -109,7 +111,9 @@ class Delivery:
             self._queue.halve_first()
             return
         record = _rejected_record(batch, rejected)
-        log.warning("%s/%d is rejected: %s", self._partition, record.offset, rejected)
+        log.warning(
+            "record at offset %d of %s is rejected: %s", record.offset, self._partition, rejected
+        )
         self._parts.brake.check(str(rejected))
         try:
             await self._parts.dead_letters.send(
@@ -120,7 +124,9 @@ class Delivery:
                 first_failed_at_ms=pending.first_failed_at_ms,
             )
         except Unavailable as error:
-            log.warning("%s waits with %s: %s", self._parts.name, self._partition, error)
+            log.warning(
+                "%s cannot write %s now, tries again: %s", self._parts.name, self._partition, error
+            )
             await self._backoff.wait()
             return
         self._parts.brake.rejected()

@@ -1,4 +1,4 @@
-"""The seam between the runtime and a sink: three methods, and their possible outcomes."""
+"""The interface between the runtime and a sink: three methods, and their possible outcomes."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -33,10 +33,10 @@ class Unavailable(Exception):
 
 class Elsewhere(Exception):
     """
-    The sink has another position than the one where the batch begins; the consumer continues there.
+    The sink's position is not the offset at which the batch begins; the consumer continues there.
 
-    The runtime compares the whole position with the topic before. None: the sink has no position in
-    the partition any more. Then the runtime asks for it, as on assignment.
+    The runtime first compares the whole position with the topic. None: the sink has no position in
+    the partition any more. Then the runtime asks the sink for it, as on assignment.
     """
 
     def __init__(self, position: Position | None) -> None:
@@ -108,11 +108,11 @@ class PackingHandler(Handler, Protocol):
 
 # The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
-Own = TypeVar("Own", bound=Settings)
+OwnSettings = TypeVar("OwnSettings", bound=Settings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Consumer(Generic[Own]):
+class Consumer(Generic[OwnSettings]):
     """
     A consumer as a process runs it.
 
@@ -122,8 +122,8 @@ class Consumer(Generic[Own]):
 
     name: str
     topic: Topic
-    settings: type[Own]
-    open: Callable[[Own], Opened]
+    settings: type[OwnSettings]
+    open: Callable[[OwnSettings], Opened]
 
     @property
     def prefix(self) -> str:

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
 
-SAY_AGAIN_S = 60.0
+REPEAT_LOG_S = 60.0
 
 
 class KafkaOutageLog:
@@ -23,17 +23,17 @@ class KafkaOutageLog:
         self._kinds: set[tuple[type, type]] = set()
 
     def failed(self, error: Exception) -> None:
-        """Log the first error of an outage, each new kind of error, and one every SAY_AGAIN_S."""
+        """Log the first error of an outage, each new kind of error, and one every REPEAT_LOG_S."""
         now = self._clock()
         kind = type(error), type(error.__cause__)
         if self._since is None:
             self._since = now
-        elif kind in self._kinds and now - self._logged_at < SAY_AGAIN_S:
+        elif kind in self._kinds and now - self._logged_at < REPEAT_LOG_S:
             return
         self._logged_at = now
         self._kinds.add(kind)
         log.warning(
-            "%s waits for Kafka and continues when Kafka answers: %r; outage_s=%.0f",
+            "%s waits for Kafka and continues when Kafka answers: %r, for %.0f s so far",
             self._name,
             error,
             now - self._since,

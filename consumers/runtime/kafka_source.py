@@ -177,7 +177,7 @@ class KafkaSource:
             self._client.seek(TopicPartition(*partition), next_offset)
             self._client.resume(TopicPartition(*partition))
 
-    def end(self, partition: Partition) -> int | None:
+    def cached_end(self, partition: Partition) -> int | None:
         """Return the last stable offset, as of some seconds ago, None if it is unknown."""
         return self._ends.end(partition)
 
@@ -202,7 +202,7 @@ class KafkaSource:
         """
         return await _offset("the first offset", self._client.beginning_offsets, partition)
 
-    async def ending(self, partition: Partition) -> int:
+    async def end(self, partition: Partition) -> int:
         """
         Return the last stable offset.
 
@@ -216,7 +216,7 @@ class KafkaSource:
         return await self._identities.identity(partition, since=since)
 
     def commit(self, partition: Partition, next_offset: int) -> None:
-        """Have `next_offset` committed soon, in the background."""
+        """Commit `next_offset` soon, in the background."""
         self._commits.note(partition, next_offset)
 
 

@@ -1,8 +1,8 @@
 """
-One partition from its assignment to its revocation, as one task.
+Consume one partition in one task, from its assignment to its revocation.
 
-The task finds the sink's position (positioning.py), has Kafka read from there, and delivers batch
-after batch (delivery.py). Partitions do not wait for each other: one whose sink is slow or
+The task finds the sink's position (positioning.py), fetches from there, and delivers batch after
+batch (delivery.py). Partitions do not wait for each other: one whose sink is slow or
 unavailable delays itself alone.
 """
 
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from consumers.runtime.backoff import Backoff, Turns
-from consumers.runtime.batch import Partition, Record
+from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.delivery import Delivery, Revoked
 from consumers.runtime.handler import Elsewhere, PackingHandler
 from consumers.runtime.pending_batch import PendingBatch
-from consumers.runtime.positioning import Positioning, SinkPosition
+from consumers.runtime.positioning import AskAgain, CheckedPosition, Positioning
 from consumers.runtime.source import Source
 from schemas.telemetry import CONSUMER_RELOCATED
 
@@ -31,7 +31,7 @@ ASK_AGAIN_S = 1.0
 # that others have applied long ago, and the archive has expired since
 # (docs/decisions/0006-archive-chain.md).
 BATCH_AGE_S_MAX = 3600.0
-# A growing batch is packed by so many bytes of memory, a complete one whole.
+# A growing batch is packed in steps of PACK_BYTES, a complete one as a whole.
 PACK_BYTES = 1 << 20
 # Bounds of a partition above which it fetches no more: the memory of its unpacked records, and its
 # complete batches, the one in delivery included.
@@ -40,7 +40,7 @@ COMPLETE_MAX = 2
 
 
 class Lane:
-    """Use: `run` in a task, `take` each fetch, `turn` after each fetch, `end` on revocation."""
+    """Use: `run` in a task, `take` each fetch, `wake` after each fetch, `end` on revocation."""
 
     def __init__(self, partition: Partition, source: Source, parts: ConsumerParts) -> None:
         self.partition = partition
@@ -53,7 +53,7 @@ class Lane:
         shared = partition, source, parts, self.queue, self._backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
-        # Since when records are in the topic and neither held nor in the sink, as a time of day.
+        # The time of day since which records in the topic are neither held nor in the sink.
         self._lagging_since_s: float | None = None
 
     @property
@@ -93,9 +93,9 @@ class Lane:
         """Note that Kafka does not have `offset`, which was to be fetched."""
         self._positioning.out_of_range = offset
 
-    def turn(self) -> None:
-        """Have the task look whether a batch is due."""
-        self._turns.turn()
+    def wake(self) -> None:
+        """Wake the task: a batch may be due."""
+        self._turns.wake()
 
     def end(self, task: asyncio.Task[None]) -> None:
         """End the lane's `task`: at once, or after the handler's call in flight."""
@@ -110,33 +110,49 @@ class Lane:
         Raises:
             Stopped: to continue would lose or double records.
         """
-        found: SinkPosition | None = None
+        found: CheckedPosition | None = None
         with contextlib.suppress(Revoked):
             while True:
-                found = found or await self._positioning.find_until_answered()
+                found = found or await self._positioning.find_position()
                 self._positioning.continue_at(found)
                 try:
                     await self._deliver()
+                except AskAgain as reason:
+                    name = self._parts.name
+                    log.info("%s finds its position in %s again: %s", name, self.partition, reason)
+                    self._drop_held()
+                    found = None
                 except Elsewhere as elsewhere:
-                    found = self._relocated(found, elsewhere)
+                    self._log_position(elsewhere.position)
+                    self._drop_held()
+                    # A sink that has no position any more is asked again, as on assignment.
+                    position = elsewhere.position
+                    found = replace(found, position=position) if position else None
 
-    def _relocated(self, found: SinkPosition, elsewhere: Elsewhere) -> SinkPosition | None:
-        """Drop held records. Return the position that the sink has reported, if it has one."""
+    def _drop_held(self) -> None:
+        """Drop all held records; those that the sink does not have are fetched again."""
         if self._delivery.is_revoked:
             raise Revoked
         self._backoff.reset()
         CONSUMER_RELOCATED.inc()
         self.queue.clear()
-        position = elsewhere.position
-        log.info("the sink of %s has %s at %s", self._parts.name, self.partition, position)
-        return replace(found, position=position) if position else None
+
+    def _log_position(self, position: Position | None) -> None:
+        if position is None:
+            log.info("the sink of %s has no position in %s", self._parts.name, self.partition)
+        else:
+            log.info(
+                "the sink of %s has moved to offset %d of %s",
+                *(self._parts.name, position.next_offset, self.partition),
+            )
 
     async def _deliver(self) -> None:
         """
         Deliver each batch when it is due.
 
         Raises:
-            Elsewhere: the sink's position is not where the next batch begins.
+            Elsewhere: the next batch does not begin at the sink's position.
+            AskAgain: the sink's position has to be found again.
         """
         while True:
             await self._turns.next()
@@ -155,11 +171,11 @@ class Lane:
     async def _deliver_first(self, pending: PendingBatch) -> None:
         age_s = self._parts.clock() - pending.first_fetched_at
         if age_s > BATCH_AGE_S_MAX + self._parts.limits.age_s:
-            raise Elsewhere(None)
+            raise AskAgain(f"the next batch was fetched {age_s:.0f} s ago")
         # The batch is made before Kafka is asked: markers that are fetched meanwhile are not
         # covered by the answer.
         batch = self.queue.first_batch()
-        if not await self._positioning.is_same_topic(since=pending.last_fetched_at):
+        if not await self._positioning.topic_confirmed(since=pending.last_fetched_at):
             await self._turns.wait(ASK_AGAIN_S)
         elif await self._delivery.deliver(pending, batch):
             self._positioning.batch_applied()
@@ -175,8 +191,8 @@ class Lane:
         """
         Return the age of the oldest callback that is not in the sink, since its receipt.
 
-        If no record is held although the partition lags, the age is unknown. Then return the time
-        since that began; the callback is older.
+        If no record is held although the partition lags, that age is unknown. Then return the time
+        since the lag was first seen; the callback is at least as old.
         """
         first = self.queue.first
         if not lags or (first and first.count):

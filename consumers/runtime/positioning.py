@@ -1,5 +1,5 @@
 """
-Where one partition continues: the sink's position, compared with Kafka's present topic.
+Find the offset at which a partition continues: the sink's position, compared with the topic.
 
 The sink is asked on assignment, after each refused write, and at intervals while the partition is
 idle. Kafka is asked for the topic's id before each write.
@@ -27,9 +27,17 @@ log = logging.getLogger(__name__)
 RECHECK_S = 10.0
 
 
+class AskAgain(Exception):
+    """The sink has to be asked for its position again; held records are dropped before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SinkPosition:
-    """The sink's position, and the topic's identity and first offset when the sink was asked."""
+class CheckedPosition:
+    """
+    The sink's position, which the topic continues.
+
+    `identity` and `beginning` are the topic's identity and first offset when the sink was asked.
+    """
 
     position: Position
     identity: Identity
@@ -37,7 +45,7 @@ class SinkPosition:
 
 
 class Positioning:
-    """Finds the sink's position and has the partition's queue and fetches begin there."""
+    """Finds the sink's position, and makes the partition's queue and fetches begin there."""
 
     def __init__(
         self,
@@ -63,7 +71,7 @@ class Positioning:
         self.out_of_range: int | None = None
         self._out_of_range_before: int | None = None
 
-    async def find_until_answered(self) -> SinkPosition:
+    async def find_position(self) -> CheckedPosition:
         """
         Return the sink's position; retry as long as the sink or Kafka does not answer.
 
@@ -80,7 +88,7 @@ class Positioning:
                 self._backoff.reset()
                 return found
 
-    async def _find(self) -> SinkPosition:
+    async def _find(self) -> CheckedPosition:
         """Return the sink's position; an empty sink begins where the topic does."""
         # The order matters. An offset that was committed, or a record that was deleted, before the
         # sink is asked was in the sink before that. Answers about a topic after its id are of that
@@ -95,14 +103,12 @@ class Positioning:
                 check_not_emptied(self._parts.name, self._partition, self.committed)
             position = await self._begin(Position(beginning, None, identity.topic_id))
         check_topic(self._parts.name, self._partition, position, identity.topic_id)
-        ending = await self._source.ending(self._partition)
-        check_offsets(
-            self._parts.name, self._partition, position, beginning=beginning, ending=ending
-        )
-        return SinkPosition(position=position, identity=identity, beginning=beginning)
+        end = await self._source.end(self._partition)
+        check_offsets(self._parts.name, self._partition, position, beginning=beginning, end=end)
+        return CheckedPosition(position=position, identity=identity, beginning=beginning)
 
     async def _begin(self, position: Position) -> Position:
-        """Have the sink begin at `position`; return where another member was quicker to begin."""
+        """Make the sink begin at `position`; if another member was first, return its position."""
         async with self._time_limit("did not store its first position"):
             await self._parts.handler.begin(self._partition, position)
             begun = await self._parts.handler.position(self._partition)
@@ -110,9 +116,9 @@ class Positioning:
             raise Unavailable("the sink has no position although it has stored one")
         return begun
 
-    def continue_at(self, found: SinkPosition) -> None:
+    def continue_at(self, found: CheckedPosition) -> None:
         """
-        Have the queue and the fetches begin at the sink's position.
+        Make the queue and the fetches begin at the sink's position.
 
         Raises:
             Stopped: the position is of another topic.
@@ -122,39 +128,43 @@ class Positioning:
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
-        recognize = position.last is not None and position.last[0] >= found.beginning
-        if position.topic_id is None and recognize:
+        expects_last = position.last is not None and position.last[0] >= found.beginning
+        if position.topic_id is None and expects_last:
             # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
-        log.info("%s continues with %s at %s", self._parts.name, self._partition, position)
-        self._queue.begin(position, recognize=recognize)
+        log.info(
+            "%s continues with %s at offset %d",
+            *(self._parts.name, self._partition, position.next_offset),
+        )
+        self._queue.begin(position, expects_last=expects_last)
         # The last record is fetched again, to be compared.
-        first = position.last[0] if position.last and recognize else position.next_offset
+        first = position.last[0] if position.last and expects_last else position.next_offset
         self._source.seek(self._partition, first)
         # The last owner may not have committed its last batch. Then an idle partition would seem to
         # lag.
         if position.next_offset > (self.committed or 0):
             self._source.commit(self._partition, position.next_offset)
 
-    async def is_same_topic(self, *, since: float) -> bool:
+    async def topic_confirmed(self, *, since: float) -> bool:
         """
-        Return whether the topic was the same at `since` or later; False if Kafka does not answer.
+        Return True if the topic was the same at `since` or later, False if Kafka does not answer.
 
         A client fetches by the topic's name, and does not notice that another topic has this name
         now. So Kafka is asked for the id after the fetch: an id is never used again.
 
         Raises:
-            Elsewhere: the topic is another one, or its log may have been truncated or restored
+            AskAgain: the topic is another one, or its log may have been truncated or restored
                 meanwhile. The sink's position has to be compared again with the topic's id and with
                 the record before the position.
         """
         try:
             identity = await self._source.identity(self._partition, since=since)
         except Unavailable as error:
-            self._warning.log("%s waits with %s: %s", self._parts.name, self._partition, error)
+            text = "%s cannot write %s now, tries again: %s"
+            self._warning.log(text, self._parts.name, self._partition, error)
             return False
         if identity != self._identity:
-            raise Elsewhere(None)
+            raise AskAgain("the topic, or the log of the partition, may be another one")
         return True
 
     async def recheck(self) -> None:
@@ -162,7 +172,8 @@ class Positioning:
         Each RECHECK_S, ask Kafka for the topic again and, if nothing is held, the sink.
 
         Raises:
-            Elsewhere: the topic is not the same, or the sink was restored to an older state.
+            AskAgain: the topic, or the log of the partition, may be another one.
+            Elsewhere: the sink has another position, for example that of an older copy.
             Stopped: the topic was recreated, or restored from an older copy.
         """
         now = self._parts.clock()
@@ -170,7 +181,7 @@ class Positioning:
             return
         self._checked_at = now
         if not self._queue.is_empty:
-            await self.is_same_topic(since=now)
+            await self.topic_confirmed(since=now)
             return
         next_offset = self._queue.next_offset
         try:
@@ -179,7 +190,7 @@ class Positioning:
             self._warn_no_position(error)
             return
         if found.identity != self._identity:
-            raise Elsewhere(None)
+            raise AskAgain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
         if found.position.next_offset != next_offset:
             raise Elsewhere(found.position)
@@ -189,7 +200,7 @@ class Positioning:
         Check that Kafka had the offset at which the partition was to be fetched.
 
         Raises:
-            Elsewhere: Kafka did not have it. Another member may have moved the sink's position.
+            AskAgain: Kafka did not have it. Another member may have moved the sink's position.
             Stopped: the sink was asked, and expects the same offset.
         """
         offset, self.out_of_range = self.out_of_range, None
@@ -203,7 +214,7 @@ class Positioning:
                 "see 'A consumer stops' in docs/runbook.md."
             )
         self._out_of_range_before = offset
-        raise Elsewhere(None)
+        raise AskAgain(f"the topic does not have offset {offset}")
 
     def batch_applied(self) -> None:
         """Note that the sink's position has moved on: Kafka had all offsets before it."""

@@ -16,7 +16,7 @@ from prometheus_client.aiohttp import make_aiohttp_handler
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
-from consumers.runtime.handler import Consumer, Own, Stopped
+from consumers.runtime.handler import Consumer, OwnSettings, Stopped
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
@@ -29,8 +29,9 @@ log = logging.getLogger("consumers")
 
 WAIT_FOR_KAFKA_S = 2.0
 WAIT_FOR_A_PERSON_S = 10.0
-# The cyclic collector looks through what is held, again and again, and finds nothing: with its own
-# thresholds it takes half of a consumer's time. High but finite, should a library make cycles.
+# The cyclic collector scans the held records again and again, and finds nothing: with its own
+# thresholds it takes half of a consumer's time. These are high but finite, in case a library makes
+# cycles.
 GC_THRESHOLDS = (100_000, 50, 100)
 
 
@@ -67,7 +68,7 @@ class ConsumerSettings(Settings):
 
 
 async def consume(
-    consumer: Consumer[Own], shared: Shared, own: Own, settings: ConsumerSettings
+    consumer: Consumer[OwnSettings], shared: Shared, own: OwnSettings, settings: ConsumerSettings
 ) -> None:
     """
     Run `consumer` until SIGTERM or SIGINT.
@@ -102,19 +103,19 @@ async def consume(
                 CONSUMER_STOPPED.set(1)
                 log.critical("%s stops and waits for a person. %s", consumer.name, braked)
                 while not stop.is_set():
-                    runner.alive()
+                    runner.note_alive()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), WAIT_FOR_A_PERSON_S)
                 raise
 
 
 async def _run(
-    runner: Runner, consumer: Consumer[Own], shared: Shared, stop: asyncio.Event
+    runner: Runner, consumer: Consumer[OwnSettings], shared: Shared, stop: asyncio.Event
 ) -> None:
     outage_log = KafkaOutageLog(consumer.name)
     former_members: set[str] = set()
     while not stop.is_set():
-        runner.alive()
+        runner.note_alive()
         try:
             try:
                 async with join_group(
@@ -152,7 +153,7 @@ async def _admin(runner: Runner, settings: ConsumerSettings) -> AsyncIterator[No
         await server.cleanup()
 
 
-def main(consumer: Consumer[Own], arguments: Sequence[str] | None = None) -> None:
+def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None) -> None:
     """Run `consumer` as a process; `--help` lists its settings."""
     run_process(
         f"The consumer {consumer.name}",

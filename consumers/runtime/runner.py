@@ -29,7 +29,7 @@ from schemas.telemetry import (
 # A turn takes at most one fetch (`kafka_source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
 GAUGES_S = 0.1
-# A call of a handler is cancelled after HANDLE_S; after this time it is said to hang.
+# A call of a handler is cancelled after HANDLE_S; after this time it is reported as hanging.
 HANDLING_S_MAX = HANDLE_S + 15.0
 
 
@@ -61,7 +61,7 @@ class Runner:
         self._held_bytes_max = held_bytes_max
         self._lanes: dict[Partition, Lane] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
-        self._failed: BaseException | None = None
+        self._failure: BaseException | None = None
         self._turned_at = clock()
         self._measured_at = -GAUGES_S
 
@@ -99,12 +99,12 @@ class Runner:
         Raises:
             Stopped: to continue would lose or double records. All other exceptions are bugs.
         """
-        wanted = [p for p, lane in self._lanes.items() if lane.is_ready_for_more]
+        wanted = [partition for partition, lane in self._lanes.items() if lane.is_ready_for_more]
         if self._is_held_bytes_max_reached():
             self._complete_largest()
             wanted = []
         try:
-            # No await between the fetch and the lanes: its records belong to the present lanes.
+            # No await between the fetch and the lanes: its records belong to the current lanes.
             for partition, (records, next_fetch_offset) in (await source.fetch(wanted)).items():
                 if lane := self._lanes.get(partition):
                     lane.take(records, next_fetch_offset=next_fetch_offset)
@@ -113,7 +113,7 @@ class Runner:
                 if lane := self._lanes.get(partition):
                     lane.take_out_of_range(offset)
         for lane in self._lanes.values():
-            lane.turn()
+            lane.wake()
         self._turned_at = self._clock()
         if self._turned_at - self._measured_at >= GAUGES_S:
             self._measured_at = self._turned_at
@@ -132,7 +132,7 @@ class Runner:
                 return f"a write of {lane.partition} has taken {now - lane.in_flight_since:.0f} s"
         return None
 
-    def alive(self) -> None:
+    def note_alive(self) -> None:
         """Note that the loop does not hang, although no turn follows for some time."""
         self._turned_at = self._clock()
 
@@ -152,24 +152,25 @@ class Runner:
     def _raise_failure(self) -> None:
         self._note_failure(self._tasks.values())
         if any(task.cancelled() for task in self._tasks.values()):
-            # Not by us. The partition would make no progress, and nothing would show it.
+            # The runtime did not cancel it. The partition would make no progress, and nothing would
+            # show it.
             raise RuntimeError("a handler raised CancelledError, but its task was not cancelled")
-        if isinstance(self._failed, KafkaError | OSError):
+        if isinstance(self._failure, KafkaError | OSError):
             # The caller would take it for an error of the client, or of the admin port.
-            raise RuntimeError(f"a handler raised {self._failed!r}") from self._failed  # noqa: TRY004
-        if self._failed is not None:
-            raise self._failed
+            raise RuntimeError(f"a handler raised {self._failure!r}") from self._failure  # noqa: TRY004
+        if self._failure is not None:
+            raise self._failure
 
     def _note_failure(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         for task in tasks:
             if task.done() and not task.cancelled() and task.exception():
-                self._failed = self._failed or task.exception()
+                self._failure = self._failure or task.exception()
 
     def _measure(self, source: Source) -> None:
         lanes = self._lanes.values()
         CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
         CONSUMER_PAUSED.set(sum(lane.is_paused for lane in lanes))
-        lags = {lane: lane.lag(source.end(lane.partition)) for lane in lanes}
+        lags = {lane: lane.lag(source.cached_end(lane.partition)) for lane in lanes}
         CONSUMER_LAG.set(sum(lags.values()))
         now_s = time.time()
         CONSUMER_OLDEST_S.set(

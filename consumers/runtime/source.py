@@ -1,4 +1,9 @@
-"""Kafka as the runtime sees it: read_committed, offsets set only by `seek`, no silent jump."""
+"""
+The interface between the runtime and Kafka.
+
+A source returns only committed records. Only `seek` changes the offset of the next fetch: if Kafka
+does not have that offset, the source raises `OutOfRange` and never skips records silently.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -35,7 +40,7 @@ class Identity(NamedTuple):
 
 
 class Source(Protocol):
-    """One member's view of a topic; the simulation has an implementation in memory."""
+    """One member's view of a topic: `KafkaSource`, or a topic in memory for the tests."""
 
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
         """
@@ -52,7 +57,7 @@ class Source(Protocol):
         """Fetch `partition` from `next_offset` on."""
         ...
 
-    def end(self, partition: Partition) -> int | None:
+    def cached_end(self, partition: Partition) -> int | None:
         """Return the offset after all readable records, as of some seconds ago, None if unknown."""
         ...
 
@@ -64,8 +69,8 @@ class Source(Protocol):
         """Return the lowest offset that the partition still has."""
         ...
 
-    async def ending(self, partition: Partition) -> int:
-        """Return the present offset after all readable records."""
+    async def end(self, partition: Partition) -> int:
+        """Ask Kafka for the offset after all readable records."""
         ...
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:
@@ -78,5 +83,5 @@ class Source(Protocol):
         ...
 
     def commit(self, partition: Partition, next_offset: int) -> None:
-        """Have `next_offset` committed soon, for lag tools. Nothing depends on the commit."""
+        """Commit `next_offset` soon, for lag tools. Nothing depends on the commit."""
         ...
