@@ -250,7 +250,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_state_is_what_the_file_holds(self) -> None:
-        """Compare the spool's state with the model, or with the state before an uncertain commit."""
+        """Compare the spool's state with the model, or with that before an uncertain commit."""
         if self.spool and not self.is_certain:
             assert self.spool.state == self.state_before, "a commit that failed changed the state"
         elif self.spool:
