@@ -1,7 +1,6 @@
 """The counts in Valkey, as the API shows them."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,8 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
-from support.kafka.tcp_proxy import Network, tcp_proxy
+from support.builders import P0, a_body, a_stored_batch, a_stored_record
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
@@ -19,8 +17,6 @@ from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
 from consumers.stats.stored_counts import StoredCounts
-from ops.demo.embedded.child import free_port
-from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.message import KINDS
 from schemas.setting import Secret
 
@@ -28,6 +24,22 @@ from schemas.setting import Secret
 MINUTE = datetime(2023, 11, 14, 22, 13, tzinfo=UTC)
 A_MINUTE_MS = 60_000
 RECEIVED_MS = 1_700_000_000_123
+# Real messages: the kinds that each is counted as, and the people that it makes active.
+CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
+    ({}, "iOS", {"messages": 1, "people": 2}),
+    (
+        {"SendMsgResult": 20006, "ErrorInfo": "refused", "UnreadMsgNum": -1},
+        "iOS",
+        {"messages": 1, "undelivered": 1, "people": 2},
+    ),
+    ({"OnlineOnlyFlag": 1}, "iOS", {"online_only": 1}),
+    ({"From_Account": "administrator"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "administrator"}, "", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "ops-17"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "@RBT#case"}, "RESTAPI", {"messages": 1, "by_robots": 1, "people": 1}),
+    ({"From_Account": "@RBT#case"}, "", {"messages": 1, "by_robots": 1, "people": 1}),
+    ({"To_Account": "@RBT#case"}, "Android", {"messages": 1, "people": 1}),
+]
 
 
 @dataclass(slots=True)
@@ -107,24 +119,6 @@ async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
         "C2C.CallbackAfterSendMsg": 3,
         "Group.CallbackAfterSendMsg": 1,
     }
-
-
-# Real messages: the kinds that each is counted as, and the people that it makes active.
-CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
-    ({}, "iOS", {"messages": 1, "people": 2}),
-    (
-        {"SendMsgResult": 20006, "ErrorInfo": "refused", "UnreadMsgNum": -1},
-        "iOS",
-        {"messages": 1, "undelivered": 1, "people": 2},
-    ),
-    ({"OnlineOnlyFlag": 1}, "iOS", {"online_only": 1}),
-    ({"From_Account": "administrator"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "administrator"}, "", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "ops-17"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "@RBT#case"}, "RESTAPI", {"messages": 1, "by_robots": 1, "people": 1}),
-    ({"From_Account": "@RBT#case"}, "", {"messages": 1, "by_robots": 1, "people": 1}),
-    ({"To_Account": "@RBT#case"}, "Android", {"messages": 1, "people": 1}),
-]
 
 
 @pytest.mark.parametrize(("fields", "platform", "right"), CASES)
@@ -329,85 +323,3 @@ async def test_an_unknown_path_or_method_is_answered_with_the_known_ones(bench: 
         assert await response.json() == {"error": "method not allowed; use GET"}
     async with bench.api.get("/livez") as response:
         assert response.status == 200
-
-
-async def test_a_database_number_that_valkey_does_not_have_is_unavailable(
-    valkey_server: EmbeddedValkey,
-) -> None:
-    """Consumers wait until it is fixed, and the API answers 503."""
-    url = Secret(f"valkey://127.0.0.1:{valkey_server.port}/99")
-    counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=1)
-    with pytest.raises(Unavailable, match="DB index"):
-        await counts.position(P0)
-    await counts.close()
-
-
-async def test_without_valkey_the_api_answers_503_and_stays_alive() -> None:
-    """Status 503 for counts, 200 for /livez."""
-    valkey = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))
-    async with TestClient(TestServer(application(StoredCounts(valkey)))) as client:
-        async with client.get("/v1/totals") as response:
-            assert response.status == 503
-            assert "Valkey: " in (await response.json())["error"]
-        async with client.get("/livez") as response:
-            assert response.status == 200
-    await valkey.aclose()
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait a few seconds until the condition holds."""
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - polled
-            await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize("is_connected", [False, True])
-async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
-    valkey_server: EmbeddedValkey, valkey_url: str, *, is_connected: bool
-) -> None:
-    """While it connects, or later. The hanging partition is unavailable within 8 s."""
-    assert valkey_url
-    async with tcp_proxy(valkey_server.port) as proxy:
-        url = Secret(f"valkey://127.0.0.1:{proxy.port}/0")
-        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
-        if is_connected:
-            for partition in (P0, P1):
-                await counts.begin(partition, Position(0))
-        proxy.becomes(Network.SWALLOWS)
-        hanging = asyncio.create_task(counts.begin(P0, Position(0)))
-        await until(lambda: proxy.swallowed > 0)
-        proxy.becomes(Network.WORKS)
-        answered = 0
-        while not hanging.done():
-            await counts.begin(P1, Position(0))
-            assert await counts.position(P1) == Position(0)
-            answered += 1
-            await asyncio.sleep(0.05)
-        with pytest.raises(Unavailable):
-            await hanging
-        # A partition that waits for the other one is answered once at most.
-        assert answered > 2
-        await counts.begin(P0, Position(0))
-        assert await counts.position(P0) == Position(0)
-        await counts.close()
-
-
-async def test_a_call_has_a_timeout_even_if_each_of_its_steps_is_fast_enough(
-    valkey_url: str,
-) -> None:
-    """Connecting consists of several commands, each with a timeout of its own."""
-    assert valkey_url
-
-    async def answer_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.read(1 << 16):
-            await asyncio.sleep(3)
-            writer.write(b"+OK\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(answer_slowly, "127.0.0.1", 0)
-    async with server:
-        url = Secret(f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
-        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
-        with pytest.raises(Unavailable, match="no answer within 8 s"):
-            await counts.position(P0)
-        await counts.close()
