@@ -53,7 +53,7 @@ def spool() -> None:
 @json_option
 def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
-    List the spools: how many callbacks they stored, how many are unsent, which are damaged.
+    List the spools: how many callbacks they stored, how many are unsent, which are in quarantine.
 
     Of a spool that a running ingress holds, only the name is shown: see its /status instead. No row
     is changed, but a corrupt file is renamed to *.set-aside-TIME.
@@ -73,7 +73,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
 @json_option
 def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: bool) -> None:
     """
-    Show the unsent rows of the spool NAME, and the damaged rows in its quarantine.
+    Show the unsent rows of the spool NAME, and the rows in its quarantine.
 
     No row is changed, but a corrupt file is renamed to *.set-aside-TIME.
     """
@@ -83,7 +83,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         opened = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
     except SpoolInUse:
         raise SpoolNotShown(
-            f"an ingress holds spool {name}; stop it first, or see its /status"
+            f"another process holds spool {name}; stop that ingress, or see its /status"
         ) from None
     except (NotVerified, Corrupt, Broken, Full) as fault:
         raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
@@ -98,7 +98,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
             if as_json:
                 print_json({"sequence": sequence, "damaged": True, "hex": remains.hex()})
             else:
-                click.echo(f"{sequence:>9}  damaged, {len(remains)} bytes: {remains[:60]!r}")
+                click.echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
     finally:
         opened.close()
 
@@ -127,7 +127,7 @@ def _state(summary: SpoolSummary) -> str:
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"
     if summary.damaged:
-        state += f", damaged: {', '.join(map(str, summary.damaged))}"
+        state += f", in quarantine: {', '.join(map(str, summary.damaged))}"
     return state
 
 

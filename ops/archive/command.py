@@ -97,10 +97,15 @@ def archive_verify(*, archive_url: str, wait_s: float, as_json: bool) -> None:
     Checks checksums, lines and names; that the chains have no overlap and no gap; and that no
     sequence is there twice. Reads only the archive, so it may run at any time, and on a copy.
 
-    Exits with 0 if the archive is sound; 1 if something is damaged, missing or doubled; 3 if it is
-    sound, but sequences are absent, as dead letters are: `hookline audit` finds out which; 2 if the
-    archive cannot be read.
-    """
+    \b
+    Exit codes:
+      0    the archive is sound
+      1    something is damaged, missing or doubled
+      2    the archive cannot be read, or the command line is wrong
+      3    sound, but sequences are absent; `hookline audit` finds out why
+      70   the program failed, which is a bug
+      130  interrupted
+    """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
     with growing_progress("segments") as (listed, step):
         verified = run(_verify(archive_url, wait_s, listed, step))

@@ -90,14 +90,21 @@ def audit_command(
     Prove that every callback is in Kafka and in every sink exactly once.
 
     Kafka and the archive are always audited, PostgreSQL and the counts only with --postgres and
-    --stats. The spools say how many callbacks there must be: name every running ingress
-    (--ingress), or the directory of the spools if none runs (--spool).
+    --stats. The spools give the number of callbacks that there must be: name every running ingress
+    (--ingress), or the directory of the spools if no ingress runs (--spool).
 
-    Exits with 0 if everything is proven; 1 if callbacks are missing, doubled or changed, or if one
-    ce_id has different contents; 4 if callbacks are only in the dead-letter topic instead of a sink
-    or of all sinks; 3 if the end of an origin, that is the number of its callbacks, is not known;
-    2 if a source could not be read; 70 if the program failed, which is a bug.
-    """
+    With --spool, a spool file that is corrupt is renamed to *.set-aside-TIME.
+
+    \b
+    Exit codes:
+      0    everything is proven
+      1    callbacks are missing, doubled, changed, or differ under one ce_id
+      2    a source could not be read, or the command line is wrong
+      3    no fault found, but the number of callbacks of an origin is unknown
+      4    callbacks are in the dead-letter topic instead of a sink or all sinks
+      70   the program failed, which is a bug
+      130  interrupted
+    """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
     sources = Sources(
         bootstrap_servers=kafka,
@@ -118,7 +125,7 @@ def audit_command(
 def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[str]:
     source = click.get_current_context().get_parameter_source("admin_urls")
     if directory is not None and source is ParameterSource.ENVIRONMENT:
-        return []  # --spool says that no ingress runs, whatever the environment names
+        return []  # --spool means that no ingress runs, so OPS_INGRESS is not used
     if not admin_urls and directory is None:
         raise click.UsageError("name a running ingress (--ingress URL) or --spool DIRECTORY")
     return [_base_url("--ingress", url, "/status") for url in admin_urls]

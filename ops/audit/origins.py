@@ -33,7 +33,7 @@ class Origins:
         return self._accepted.get(origin)
 
     def end(self, origin: str) -> End:
-        """Return the end that an origin is held to."""
+        """Return the sequence up to which an origin must be complete."""
         accepted = self._accepted.get(origin)
         if accepted is not None:
             return End(accepted, known=True)
@@ -73,17 +73,17 @@ class Origins:
             if accepted is None:
                 doubts.setdefault(
                     origin,
-                    f"origin {origin}: Kafka or a sink has it, but no spool of it is known, so the"
-                    " number of its callbacks is not known; name the ingress or the directory that"
-                    " has its spool",
+                    f"origin {origin}: Kafka or a sink has callbacks of it, but none of the"
+                    " named spools has, so the number of its callbacks is not known; name the"
+                    " ingress or the directory that has its spool",
                 )
                 continue
             end = max(self._later.accepted.get(origin) or 0, accepted)
             if evidence.highest > end:
                 doubts[origin] = (
                     f"origin {origin}: its spool has stored {end} callbacks, but sequence"
-                    f" {evidence.highest} was seen; either the spool was put back to an older"
-                    " state, and its end is lost, or its process stopped answering while callbacks"
+                    f" {evidence.highest} was seen; either the spool was restored from an older"
+                    " copy, so its end is lost, or its process stopped answering while callbacks"
                     " came: audit again"
                 )
         return doubts

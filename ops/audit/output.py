@@ -59,8 +59,8 @@ def remarks(audited: Report) -> list[RenderableType]:
     """Return what the table has no columns for, a line each."""
     lines = [line for origin in audited.origins for line in _faults_of(origin)]
     lines += (
-        f"{origin}: {len(rows)} damaged rows in quarantine; list them with hookline spool show:"
-        f" {', '.join(map(str, rows[:LISTED_MAX]))}"
+        f"{origin}: {len(rows)} rows in quarantine, damaged or refused by Kafka; show them with"
+        f" hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
         for origin, rows in audited.damaged.items()
     )
     lines += map(str, audited.different_listed)
@@ -98,9 +98,7 @@ def _statistics(audited: Report) -> Iterator[str]:
     for name, count in audited.counted.items():
         if count.missing or count.doubled:
             bounds = f"{count.least}" + (f" to {count.most}" if count.most > count.least else "")
-            yield (
-                f"mismatch: the API reports {count.shown} {name}, the records add up to {bounds}"
-            )
+            yield (f"mismatch: the API reports {count.shown} {name}, the records allow {bounds}")
 
 
 def _ledger(ledger: LedgerReport) -> Iterator[str]:

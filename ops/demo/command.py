@@ -15,7 +15,9 @@ from ops.terminal import bounded, err, json_option, print_json, progress, run, s
 
 
 @click.command()
-@click.option("--seconds", default=20.0, show_default=True, help="How long callbacks are sent.")
+@click.option(
+    "--seconds", default=20.0, show_default=True, help="Seconds for which callbacks are sent."
+)
 @click.option("--rate", default=300.0, show_default=True, help="Callbacks a second.")
 @click.option(
     "--faults/--no-faults",
@@ -32,11 +34,16 @@ def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool
     and the other services run as child processes. A callback that one replica does not answer is
     sent to the other, as the gateway of docker compose does.
 
-    Exits with 0 if every callback that was answered OK is in Kafka, in the archive, in PostgreSQL
-    and in the counts exactly once, else with 1.
-
     With --json, stdout has two lines: the addresses as soon as callbacks are taken, and the result.
-    """
+
+    \b
+    Exit codes:
+      0    every callback that was answered OK is in every sink exactly once
+      1    not proven; the result says why
+      2    the demo could not run: a part did not start, or could not be read
+      70   the program failed, which is a bug
+      130  interrupted before the result
+    """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--seconds", seconds, 0, 24 * 3600)
     bounded("--rate", rate, 0.1, 100_000)
     proven = run(_demo(seconds=seconds, rate=rate, faults=faults, keep=keep, as_json=as_json))

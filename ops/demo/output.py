@@ -17,7 +17,7 @@ from ops.terminal import fault_count, new_table
 
 
 def address_lines(addresses: Addresses) -> RenderableType:
-    """Show where everything is."""
+    """Show the addresses of all parts."""
     named = (
         *(
             ("ingress", f"{url}?SdkAppid={addresses.sdkappid}, {admin}/status")
@@ -79,7 +79,7 @@ def _answer_lines(result: DemoResult) -> list[str]:
         lines.append(f"sent on to the other replica: {by_reason(traffic.second_tries)}")
     if report.repeats:
         lines.append(
-            f"stored by both replicas: {report.repeats}, with one ce_id: one row, counted once"
+            f"stored by both replicas: {report.repeats}; each is one row and was counted once"
         )
     if traffic.latencies_ms:
         p50, p99, longest = (traffic.percentile_ms(percent) for percent in (50, 99, 100))

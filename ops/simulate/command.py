@@ -19,9 +19,9 @@ from ops.terminal import bounded, json_option, print_json, progress, run
     multiple=True,
     envvar="OPS_URL",
     show_envvar=True,
-    help="The callback URL, as in the vendor's console. With several (give it again) they take the"
-    " callbacks in turn, and one that fails at the first is sent to the next, as docker compose's"
-    " gateway does.",
+    help="The callback URL, as in the vendor's console. Repeat it for several replicas: callbacks"
+    " go to them in turn, and a callback whose first try fails is sent to the next replica, as the"
+    " gateway of docker compose does.",
 )
 @click.option(
     "--sdkappid",
@@ -30,16 +30,19 @@ from ops.terminal import bounded, json_option, print_json, progress, run
     multiple=True,
     envvar="OPS_SDKAPPID",
     show_envvar=True,
-    help="SdkAppid of an app, or several with commas between; may be given again.",
+    help="SdkAppid of an app, or several, separated by commas. May be repeated.",
 )
 @click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
-@click.option("--seconds", type=float, help="Stop after this long.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after this many.")
+@click.option("--seconds", type=float, help="Stop after this many seconds.")
+@click.option("--count", type=click.IntRange(min=1), help="Stop after this many callbacks.")
 @click.option(
-    "--connections", default=64, show_default=True, help="Requests under way at once, at most."
+    "--connections",
+    default=64,
+    show_default=True,
+    help="Maximum number of requests at the same time.",
 )
-@click.option("--users", default=500, show_default=True, help="People who talk.")
-@click.option("--seed", default=1, show_default=True, help="The same seed, the same people.")
+@click.option("--users", default=500, show_default=True, help="Number of simulated users.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the random traffic.")
 @click.option(
     "--ledger",
     "ledger_path",
@@ -63,10 +66,10 @@ def simulate(
     """
     Send made-up callbacks at a rate, as the vendor does: each waits 2 s for its answer.
 
-    Runs for 10 s if neither --seconds nor --count is given. A callback is sent once; only with
-    several --url it is sent a second time, to another one, if the first refuses or cuts the
-    connection, gives no answer within 0.9 s, or answers 503. Both may have stored it then: as a
-    repeat, with one ce_id.
+    Runs for 10 s if neither --seconds nor --count is given. A callback is sent once. With several
+    --url it is sent a second time, to another URL, if the first one refuses or closes the
+    connection, does not answer within 0.9 s, or answers 503. Then both replicas may have stored it:
+    it is a repeat, with one ce_id.
     """
     bounded("--rate", rate, 0.1, 100_000)
     bounded("--connections", connections, 1, 10_000)

@@ -84,8 +84,8 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
         )
     )
     assert "the API reports 3 messages, 3 people" in lines
-    assert "mismatch: the API reports 3 messages, the records add up to 4 to 6" in lines
-    assert "mismatch: the API reports 3 people, the records add up to 2" in lines
+    assert "mismatch: the API reports 3 messages, the records allow 4 to 6" in lines
+    assert "mismatch: the API reports 3 people, the records allow 2" in lines
 
 
 def test_the_ledger_is_printed_in_one_sentence() -> None:

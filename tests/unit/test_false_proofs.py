@@ -335,7 +335,7 @@ def test_a_repeated_message_is_not_a_difference(fields: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("place", ["topic", "archive", "receipts", "dead"])
 def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
-    """The spool was put back to an older state, so its end is lost."""
+    """The spool was restored from an older copy, so its end is lost."""
     for sequence in (4, 10**12):
         world = World()
         match place:
@@ -349,7 +349,7 @@ def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
                 world.dead.append((a_callback(sequence), {}))
         report = world.audited()
         assert report.unproven == [ORIGIN]
-        assert "put back to an older state" in report.doubts[ORIGIN]
+        assert "restored from an older copy" in report.doubts[ORIGIN]
         assert not report.proven
     # It came while the audit ran.
     world = World(later=4)
@@ -411,4 +411,4 @@ def test_rows_in_quarantine_are_named() -> None:
     ends = Ends(known={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
     report = Tally(ends, [], synced=False, counted=False).report()
     assert report.missing == 2
-    assert "1 damaged rows in quarantine" in shown(report)
+    assert "1 rows in quarantine" in shown(report)
