@@ -29,7 +29,7 @@ from schemas.settings import Faults, Shared
 
 log = logging.getLogger("ingress")
 
-# When the process stops, aiohttp waits so long for requests under way.
+# When the process stops, aiohttp waits this long for requests under way.
 SHUTDOWN_S = 5.0
 # Open files besides connections: the spools, Kafka, the admin port.
 OTHER_FILES = 200
@@ -50,16 +50,20 @@ async def serve(
     ingress = Ingress(shared, settings, authenticator, spool)
     try:
         await ingress.listen()
-        corrupt = await ingress.run(stop)
-        await ingress.drain(is_corrupt=bool(corrupt))
+        why_corrupt = await ingress.run(stop)
+        await ingress.stop_receiving(at_once=bool(why_corrupt))
     finally:
         await ingress.close()
-    if corrupt:
-        raise Corrupt(corrupt)
+    if why_corrupt:
+        raise Corrupt(why_corrupt)
 
 
 class Ingress:
-    """All parts of one ingress process, in the order in which a callback passes them."""
+    """
+    All parts of one ingress process, in the order in which a callback passes them.
+
+    The forwarder, the adopter and the watches begin at once: they need no port.
+    """
 
     def __init__(
         self, shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
@@ -114,7 +118,7 @@ class Ingress:
 
     async def run(self, stop: asyncio.Event) -> str:
         """
-        Return why to end: "" by a signal, else what is wrong with the spool's file.
+        Wait; return the reason to stop: "" for a signal, else the fault of the spool's file.
 
         Raises:
             Exception: a background task has failed, which is a bug.
@@ -134,11 +138,15 @@ class Ingress:
         stopping.cancel()
         return corrupt.result() if corrupt.done() else ""
 
-    async def drain(self, *, is_corrupt: bool) -> None:
-        """Be unready for a while, then take no new connections, then answer all requests."""
+    async def stop_receiving(self, *, at_once: bool) -> None:
+        """
+        Be unready for a while, then take no new connections, then answer all requests.
+
+        `at_once` leaves out the first step: no callback can be stored any more.
+        """
         log.info("stopping: unready for %g s, then no new connections", self._settings.unready_s)
-        self._server.draining = True
-        if not is_corrupt:
+        self._server.announces_stop = True
+        if not at_once:
             await asyncio.sleep(self._settings.unready_s)
         await self._site.stop()
         await self._server.drain()
@@ -150,7 +158,8 @@ class Ingress:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._intake.stop()
-        # Before another process may hold the spool: it must not be reported by two processes.
+        # Close the admin port before another process can hold the spool; else two processes would
+        # report it.
         await self._admin.cleanup()
         self._intake.close()
         state = self._intake.state

@@ -34,7 +34,7 @@ class Authenticator:
     """
     Checks requests against our apps and the tokens in the file.
 
-    `fault` says why the file's present content is not in force, "" if it is.
+    `fault` is the reason for which the file's current content is not used, "" if it is used.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Authenticator:
         self._sdkappids = tuple(sdkappids)
         self._file = secrets_file
         self._sign_window_s = sign_window_s
-        # The content in force, and the one that was read last.
+        # The content that is used, and the content that was read last.
         self._content = self._last_read = _read(secrets_file) if secrets_file else b""
-        self._tokens = self._tokens_of_all_apps(self._content)
+        self._tokens = self._of_all_apps(parse(self._content, str(secrets_file)))
         self.fault = ""
 
     def refusal(self, parameters: Mapping[str, str], now_s: float) -> Answer | None:
@@ -65,7 +65,7 @@ class Authenticator:
         return None
 
     async def watch(self) -> None:
-        """Watch the file until cancelled; while it is unusable, its last content stays in force."""
+        """Watch the file until cancelled; while it is unusable, use its last usable content."""
         if self._file is None:
             return
         while True:
@@ -73,41 +73,46 @@ class Authenticator:
             await self.reread(self._file)
 
     async def reread(self, file: Path) -> None:
-        """Put the file's content in force, or set `fault` to the reason why that is impossible."""
+        """Use the file's current content, or set `fault` to the reason why it is unusable."""
         try:
             content = await asyncio.to_thread(_read, file)
             # Apply only after two identical reads: the file may be half-written.
-            is_settled, self._last_read = content == self._last_read, content
-            if not is_settled:
+            is_complete, self._last_read = content == self._last_read, content
+            if not is_complete:
                 return
             if content != self._content:
-                self._tokens = self._checked(self._tokens_of_all_apps(content))
+                named = parse(content, str(file))
+                self._check_no_app_is_lost(named)
+                self._tokens = self._of_all_apps(named)
                 log.info(
-                    "new tokens from %s are in force; apps: %s",
+                    "the new tokens in %s are used from now on; apps: %s",
                     file,
                     ", ".join(sorted(self._tokens)),
                 )
         except UnusableFile as unusable:
             if str(unusable) != self.fault:
-                log.error("%s; the tokens read before stay in force", unusable)  # noqa: TRY400
+                log.error("%s; the tokens read before stay valid", unusable)  # noqa: TRY400
             self.fault = str(unusable)
             return
         self._content, self.fault = content, ""
 
-    def _checked(self, tokens: Tokens) -> Tokens:
-        """Return `tokens` unless an app has lost its own, as it does when the file is emptied."""
+    def _check_no_app_is_lost(self, named: Tokens) -> None:
+        """
+        Check that the file still names every configured app that has tokens now.
+
+        Raises:
+            UnusableFile: it does not, as when the file is emptied by mistake.
+        """
         for sdkappid in self._sdkappids:
-            if self._tokens[sdkappid] and not tokens[sdkappid] and sdkappid not in self._named:
+            if self._tokens[sdkappid] and sdkappid not in named:
                 raise UnusableFile(
                     f"{self._file}: app {sdkappid} had tokens and is no longer in the file; if its "
                     f"callbacks need no Sign, write {sdkappid} = []"
                 )
-        return tokens
 
-    def _tokens_of_all_apps(self, content: bytes) -> Tokens:
-        named = parse(content, str(self._file))
-        self._named = frozenset(named)
-        return dict.fromkeys(self._sdkappids, ()) | named
+    def _of_all_apps(self, named: Tokens) -> Tokens:
+        """Return the tokens of the apps in the file, and none for the other configured apps."""
+        return {**dict.fromkeys(self._sdkappids, ()), **named}
 
 
 def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:

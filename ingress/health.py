@@ -73,7 +73,7 @@ class Health:
 
     def unready(self) -> str:
         """Return why callbacks cannot be accepted now, "" if they can."""
-        if self.server.draining:
+        if self.server.announces_stop:
             return "stopping"
         if self.intake.fault:
             return self.intake.fault
@@ -106,10 +106,10 @@ class Health:
         }
 
     def observe(self) -> None:
-        """Set the metrics to their present values."""
+        """Set the metrics to their current values."""
         state = self.intake.state
-        count_oks(self.server.traffic.oks)
-        self.server.traffic.oks = 0
+        count_oks(self.server.traffic.uncounted_oks)
+        self.server.traffic.uncounted_oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(state.rows)
         telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)

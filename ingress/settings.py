@@ -35,7 +35,7 @@ class IngressSettings:
         Path | None,
         "File with the tokens of the apps: at most 1 MiB, at most 4 tokens an app. A change is "
         "applied within 2 s. An unusable file ends the process with exit code 1 at the start; "
-        "later, the former content stays in force and `secrets_fault` in `/status` says why.",
+        "later, the former content stays valid and `secrets_fault` in `/status` says why.",
     ] = None
     sign_window_s: Annotated[
         float,

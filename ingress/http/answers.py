@@ -20,12 +20,12 @@ OK_BODY = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the table. `info` goes to the sender; `meaning` is for the docs."""
+    """One row of the table. The sender gets `sent_text`; `documentation` is for the docs."""
 
     name: str
     status: int
-    info: str
-    meaning: str
+    sent_text: str
+    documentation: str
     headers: tuple[tuple[str, str], ...] = ()
 
 
@@ -50,7 +50,12 @@ NOT_POST = Answer(
     "not_post", 405, "callbacks come by POST", "not kept", headers=(("Allow", "POST"),)
 )
 SLOW = Answer("slow", 408, "the body did not come in time", "not kept")
-TOO_LARGE = Answer("too_large", 413, "the body is too large", "not kept; raise the bound")
+TOO_LARGE = Answer(
+    "too_large",
+    413,
+    "the body is too large",
+    "not kept; raise HOOKLINE_BODY_BYTES_MAX if the app sends such callbacks",
+)
 NOT_HTTP = Answer(
     "not_http", 400, "the request cannot be read as HTTP", "not kept; the connection is closed"
 )
@@ -91,16 +96,16 @@ _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in AN
 
 def unavailable(failure: Exception) -> tuple[Answer, str]:
     """Return the answer to a callback that is not known to be stored, with the reason."""
-    return UNAVAILABLE, f"{UNAVAILABLE.info}: {failure}"
+    return UNAVAILABLE, f"{UNAVAILABLE.sent_text}: {failure}"
 
 
 def not_http(reason: object) -> tuple[Answer, str]:
     """Return the answer to bytes that cannot be parsed as HTTP, with the reason."""
-    return NOT_HTTP, f"{NOT_HTTP.info}: {reason}"
+    return NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}"
 
 
 def respond(answer: Answer, detail: str = "") -> web.Response:
-    """Count `answer` and return it as a response; `detail` replaces its usual info."""
+    """Count `answer` and return it as a response; `detail` replaces its usual text."""
     _counters[answer].inc()
     return web.Response(
         status=answer.status,
@@ -141,8 +146,8 @@ def _http_bytes(answer: Answer, body: bytes, second: int) -> bytes:
 def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
-    # The sender reads ErrorCode only under HTTP 200, which no failure has: so it lets the action of
-    # a Before callback (protocol §4) pass. `detail` may quote a peer, with characters that UTF-8
-    # cannot encode.
-    info = (detail or answer.info).encode("utf-8", "backslashreplace").decode()
-    return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": info, "ErrorCode": 1})
+    # The sender reads ErrorCode only with HTTP 200. A failure is never sent with 200, so the sender
+    # lets the action of a Before callback pass (protocol §4). `detail` may quote a peer, with
+    # characters that UTF-8 cannot encode.
+    text = (detail or answer.sent_text).encode("utf-8", "backslashreplace").decode()
+    return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": text, "ErrorCode": 1})

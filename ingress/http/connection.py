@@ -7,9 +7,16 @@ task, request and response objects, which make up half of the cost of a request
 (docs/decisions/0012-fast-path.md). All other requests (a body in pieces, pipelined requests,
 refusals, HTTP/1.0, …) take aiohttp's path, to `PublicServer`.
 
-`Connection.data_received` has the bytes parsed by `FastPathParser.feed_data`, which offers the
-request to `Connection.take`. The fast path needs `Receiver.admit`, `Receiver.store` and the answers
-as bytes, and nothing else of the ingress.
+aiohttp's classes call each other around ours, in this order:
+
+1. asyncio calls `Connection.data_received` with bytes
+2. `aiohttp.web.RequestHandler.data_received`, its base class, passes them to its parser
+3. that parser is a `FastPathParser`, at the end of this file: `feed_data` lets aiohttp's own parser
+   read the bytes, and offers a request that is alone to `Connection.answer_if_whole`
+4. if that returns True, the base class sees no request; otherwise it begins its own task
+
+The fast path needs `Receiver.admit`, `Receiver.store` and the answers as bytes, and nothing else of
+the ingress.
 """
 
 import logging
@@ -26,7 +33,7 @@ from ingress.http.answers import Answer, fail_bytes, ok_bytes, respond
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 
-# A peer that sends requests without reading the answers is cut off above so many unread bytes.
+# A peer that leaves more bytes of answers unread than this is disconnected.
 UNREAD_BYTES_MAX = 64 << 10
 
 log = logging.getLogger(__name__)
@@ -42,14 +49,18 @@ class Traffic:
     idle: dict["Connection", None] = field(default_factory=dict)
     # Requests that the fast path has taken and not answered yet.
     unanswered: int = 0
-    # OKs of the fast path since the last scrape: to count each one would cost a metric's lock.
-    oks: int = 0
+    # OKs of the fast path since the last scrape: counting each one would take the metric's lock.
+    uncounted_oks: int = 0
     # Each connection is closed after its next answer.
     closing: bool = False
 
 
 class Connection(web.RequestHandler):
-    """The protocol of one connection. `answering`: the fast path has a request of it."""
+    """
+    The protocol of one connection.
+
+    `answering` is True while the fast path handles a request of this connection.
+    """
 
     __slots__ = (
         "_body_bytes_max",
@@ -89,8 +100,8 @@ class Connection(web.RequestHandler):
         else:
             super().data_received(data)
 
-    def take(self, message: Any, payload: Any) -> bool:
-        """Return whether the fast path takes this request; if so, it also answers it."""
+    def answer_if_whole(self, message: Any, payload: Any) -> bool:
+        """Let the fast path answer the request if its body is here; return whether it does."""
         traffic = self._traffic
         if (
             message.method != "POST"
@@ -128,7 +139,7 @@ class Connection(web.RequestHandler):
         traffic.idle[self] = None
         second = int(time.time())
         if answer is answers.OK:
-            traffic.oks += 1
+            traffic.uncounted_oks += 1
             transport.write(ok_bytes(second))
         else:
             self._refusal_log.note(answer, detail, self.peername)
@@ -136,7 +147,7 @@ class Connection(web.RequestHandler):
         if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             self.force_close()
         elif self._unparsed:
-            # Not in this call stack: it would grow with each request that is answered.
+            # Parse later: in this call, the stack would grow with each request that is answered.
             self._loop.call_soon(self._parse_the_unparsed)
 
     def _parse_the_unparsed(self) -> None:
@@ -187,7 +198,7 @@ class FastPathParser:
         """
         parsed: tuple[Sequence[Any], bool, bytes] = self._parser.feed_data(data)
         messages = parsed[0]
-        if len(messages) == 1 and self._connection.take(*messages[0]):
+        if len(messages) == 1 and self._connection.answer_if_whole(*messages[0]):
             self.message_consumed()
             return NOTHING_PARSED
         return parsed

@@ -7,7 +7,7 @@ from functools import partial
 from ingress.authenticator import Authenticator
 from ingress.http import answers
 from ingress.http.answers import Answer
-from ingress.http.target import target
+from ingress.http.target import parse_target
 from ingress.spool.disk import Broken, Full
 from ingress.spool.intake import Intake
 from schemas import record
@@ -27,8 +27,8 @@ class Receiver:
         self._path = path
 
     def admit(self, method: str, raw_target: str) -> Parameters | Answer:
-        """Return the URL's parameters if the request is authentic, else the answer that refuses."""
-        path, parameters = target(raw_target)
+        """Return the URL's parameters if the request is authentic, else the refusal."""
+        path, parameters = parse_target(raw_target)
         if path != self._path:
             return answers.NOT_HERE
         if method != "POST":

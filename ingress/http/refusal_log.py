@@ -47,7 +47,7 @@ class RefusalLog:
             "%s (%d since the last line): %s; the last one from %s%s",
             answer.name,
             self._not_logged.pop(answer),
-            shown(detail or answer.info),
+            shown(detail or answer.sent_text),
             remote,
             target and f" to {shown(unquote(target))}",
         )

@@ -21,7 +21,7 @@ from ingress.http.refusal_log import RefusalLog
 from ingress.settings import IngressSettings
 
 # Errors of a body that ends early or cannot be decompressed. The sender may be gone already.
-UNREADABLE = (
+BODY_ERRORS = (
     ClientPayloadError,
     ConnectionError,
     ContentEncodingError,
@@ -48,8 +48,9 @@ class PublicServer(web.Server):
     ) -> None:
         super().__init__(self._receive, request_factory=self._request)
         self.traffic = Traffic()
-        # True while the process stops but still accepts connections; /readyz reports it.
-        self.draining = False
+        # True once the process has begun to stop: /readyz reports it at once, but new connections
+        # are accepted for some more seconds.
+        self.announces_stop = False
         self._receiver = receiver
         self._refusal_log = refusal_log
         self._body_bytes_max = body_bytes_max
@@ -142,7 +143,7 @@ class PublicServer(web.Server):
             return answers.SLOW, ""
         except web.HTTPRequestEntityTooLarge as error:
             return answers.TOO_LARGE, error.text or ""
-        except UNREADABLE:
+        except BODY_ERRORS:
             return answers.UNREADABLE, ""
         answer_due: asyncio.Future[tuple[Answer, str]] = self._loop.create_future()
 
@@ -166,5 +167,5 @@ def _filtered_server_log() -> logging.Logger:
 
 
 def _is_our_fault(entry: logging.LogRecord) -> bool:
-    faults_of_peers = (HttpProcessingError, *UNREADABLE)
+    faults_of_peers = (HttpProcessingError, *BODY_ERRORS)
     return not (entry.exc_info and isinstance(entry.exc_info[1], faults_of_peers))

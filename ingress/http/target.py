@@ -16,7 +16,7 @@ class Target(NamedTuple):
     parameters: dict[str, str]
 
 
-def target(raw: str) -> Target:
+def parse_target(raw: str) -> Target:
     """
     Parse a request's target.
 

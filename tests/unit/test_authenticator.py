@@ -92,7 +92,7 @@ async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
 async def test_a_file_that_becomes_unusable_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The tokens read before stay in force; the fault is logged once and shows no token."""
+    """The tokens read before stay valid; the fault is logged once and shows no token."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["tok"]')
     for content in ('1 = ["tok", "hidden', "1 = 5"):
         file.write_text(content)
@@ -131,7 +131,7 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A change is in force soon, even if it keeps the file's size and time."""
+    """A change is used soon, even if it keeps the file's size and time."""
     monkeypatch.setattr(authenticator_module, "REREAD_S", 0.01)
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     before = file.stat()

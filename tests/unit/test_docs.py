@@ -66,7 +66,9 @@ def test_the_table_of_answers_equals_the_answers_in_the_code() -> None:
     """Each row has the name, the status, the ErrorInfo, and what happened to the callback."""
     names = "|".join(answer.name for answer in ANSWERS)
     documented = {tuple(cells) for cells in rows(f"`({names})`")}
-    assert documented == {(f"`{a.name}`", str(a.status), a.info, a.meaning) for a in ANSWERS}
+    assert documented == {
+        (f"`{a.name}`", str(a.status), a.sent_text, a.documentation) for a in ANSWERS
+    }
 
 
 @pytest.mark.parametrize(("registry", "prefix"), [(INGRESS, "ingress"), (CONSUMER, "consumer")])

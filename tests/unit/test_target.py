@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from ingress.http.target import target
+from ingress.http.target import parse_target
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from ingress.http.target import target
 )
 def test_every_form_is_read(raw: str, path: str, parameters: dict[str, str]) -> None:
     """Of a repeated parameter the first value counts."""
-    found = target(raw)
+    found = parse_target(raw)
     assert found.path == path
     assert {name: value for name, value in found.parameters.items() if name} == parameters
 
@@ -34,5 +34,5 @@ def test_every_form_is_read(raw: str, path: str, parameters: dict[str, str]) -> 
 def test_parameters_are_the_same_as_yarls(pairs: list[tuple[str, str]]) -> None:
     """Our faster parser agrees with yarl."""
     url = URL.build(path="/p", query=pairs)
-    found = target(url.raw_path_qs).parameters
+    found = parse_target(url.raw_path_qs).parameters
     assert {n: v for n, v in found.items() if n} == {n: url.query.getall(n)[0] for n in url.query}
