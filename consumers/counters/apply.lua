@@ -4,7 +4,7 @@
 -- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, seconds to remember,
 --          seconds to keep minutes, maximum of people counted exactly, the batch (MessagePack), see
---          counts.py, and the secret key of the hashes
+--          script_input.py, and the secret key of the hashes
 -- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'secret ' and
@@ -23,14 +23,14 @@ local position = redis.call('HGET', KEYS[1], partition)
 if not position then
     return false
 end
-local next_offset, present_id = string.match(position, '^(%d+) (%S+) %S+ %S+ ')
+local next_offset, stored_id = string.match(position, '^(%d+) (%S+) %S+ %S+ ')
 if next_offset ~= expected then
     return position
 end
 -- A topic id that is not known, on either side, equals any other; a known one stays.
 if topic_id == '-' then
-    reached = string.gsub(reached, '^(%d+) %S+', '%1 ' .. present_id)
-elseif present_id ~= '-' and present_id ~= topic_id then
+    reached = string.gsub(reached, '^(%d+) %S+', '%1 ' .. stored_id)
+elseif stored_id ~= '-' and stored_id ~= topic_id then
     return position
 end
 
@@ -64,16 +64,16 @@ local function increment(key, field)
     fields[field] = (fields[field] or 0) + 1
 end
 
--- Return whether an id is known in any of the windows; if not, remember it in the first one.
-local function seen_before(app, windows, id_hash)
+-- Return whether an id is remembered in any of the hours; if not, remember it in the first hour.
+local function seen_before(app, hours, id_hash)
     local ids = prefix .. 'ids:' .. app .. ':'
-    for at = 2, #windows do
-        if hash_set_has(ids .. windows[at], id_hash) then
+    for at = 2, #hours do
+        if hash_set_has(ids .. hours[at], id_hash) then
             return true
         end
     end
     -- The last id of the hour must be remembered as long as the first, so the set lives an hour longer.
-    return not hash_set_add(ids .. windows[1], id_hash, remember_s + HOUR_S)
+    return not hash_set_add(ids .. hours[1], id_hash, remember_s + HOUR_S)
 end
 
 local function count_in_minute(app, hour, minute, kinds, people_hashes)
@@ -130,9 +130,9 @@ for _, origin in ipairs(batch.origins) do
 end
 
 for _, callback in ipairs(batch.callbacks) do
-    local app, command, windows, id_hash, kinds, hour, minute, people, people_hashes = unpack(callback)
+    local app, command, hours, id_hash, kinds, hour, minute, people, people_hashes = unpack(callback)
     local totals = prefix .. 'totals:' .. app
-    if #windows > 0 and seen_before(app, windows, id_hash) then
+    if #hours > 0 and seen_before(app, hours, id_hash) then
         increment(totals, 'repeats')
     else
         increment(totals, 'command:' .. command)

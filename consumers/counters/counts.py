@@ -7,55 +7,38 @@ consumer then continues from that position.
 """
 
 import asyncio
-import hashlib
 import re
 import secrets
-from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
 from importlib.resources import files
-from typing import Any
 
 import msgspec
 from valkey import exceptions
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
+from consumers.counters.script_input import script_input
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
-from schemas.commands import COMMANDS, UNKNOWN
-from schemas.event import Event
-from schemas.identity import place_id
-from schemas.message import sent_at, statistic
 from schemas.setting import Format, Secret
 
 VALKEY_URL = Format(
     "a URL like valkey://:password@host:6379/0",
     re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?").fullmatch,
 )
-# For each step of a call: connecting, each write and each read.
+# Time-out of each step of a call: connecting, each write and each read.
 STEP_S = 5.0
-# For a whole call, well below the runtime's HANDLE_S.
+# Time-out of a whole call, well below the runtime's HANDLE_S.
 ANSWER_S = 8.0
-ACCOUNT_LENGTH_MAX = 128
-
-# A message's time is plausible within these bounds of its receipt. Only then its id is remembered
-# in the hour of that time: a wrong clock must not create sets for any hour in history.
-OLDEST = timedelta(days=31)
-NEWEST = timedelta(days=1)
-# Without a plausible time, a repeat is found only this long after the receipt of the first one.
-REPEATED_WITHIN = timedelta(hours=1)
-HOUR_S = 3600
-
 _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
 _OTHER_SECRET = b"secret "
 # The spaces between the five parts of a position; the last part may have more.
 _POSITION_SPACES = 4
-# Stands in a position for a value that is not known.
+# Placeholder in a position for an unknown value.
 _UNKNOWN = "-"
 # While apply.lua applies a batch, the position begins with this.
 _TORN = b"torn"
@@ -132,7 +115,6 @@ class Counts:
             raise Elsewhere(_position(outcome))
 
     async def _apply(self, batch: Batch, parsed: list[Callback]) -> bytes | None:
-        facts = {"origins": _origins(parsed), "callbacks": _facts(parsed, self._secret)}
         async with answering():
             outcome: bytes | None = await self._script(
                 keys=[layout.POSITIONS],
@@ -142,7 +124,7 @@ class Counts:
                     batch.reached.topic_id or _UNKNOWN,
                     _text(batch.reached),
                     *self._bounds,
-                    msgspec.msgpack.encode(facts),
+                    msgspec.msgpack.encode(script_input(parsed, self._secret)),
                     self._secret,
                 ],
             )
@@ -210,84 +192,3 @@ def _torn(partition: Partition) -> Stopped:
         "Restore an older copy of Valkey, or empty it and start the process once with "
         "CONSUMER_REBUILD=true"
     )
-
-
-def _origins(parsed: Iterable[Callback]) -> list[tuple[str, int, int]]:
-    """Return for each origin the number of its sequences, and their sum."""
-    sequences: dict[str, list[int]] = defaultdict(list)
-    for callback in parsed:
-        sequences[callback.event.origin].append(callback.event.sequence)
-    return [
-        (origin, len(each), sum(each) % layout.SUM_MODULUS) for origin, each in sequences.items()
-    ]
-
-
-def _facts(parsed: Iterable[Callback], secret: bytes) -> list[tuple[Any, ...]]:
-    """Return for each callback the values that the script counts, in the order of its `unpack`."""
-    facts = []
-    for event, document in ((callback.event, callback.document) for callback in parsed):
-        kinds, accounts = statistic(event.command, event.opt_platform, document)
-        people = [_short(account) for account in accounts]
-        facts.append(
-            (
-                event.sdkappid,
-                event.command,
-                windows(event, document),
-                hash_of(event.id, secret),
-                kinds,
-                layout.hour_of(event.received_at),
-                f"{event.received_at:%M}",
-                people,
-                [hash_of(account, secret) for account in people],
-            )
-        )
-    return facts
-
-
-def hash_of(text: str, secret: bytes) -> str:
-    """
-    Return 63 bits of `text` in decimal, as hash_set.lua keeps them.
-
-    Without the secret, a sender cannot make two texts with one hash, which would count as one.
-    """
-    digest = hashlib.blake2b(text.encode(), key=secret, digest_size=8).digest()
-    return str(int.from_bytes(digest) >> 1)
-
-
-def windows(event: Event, document: Mapping[str, Any]) -> list[int]:
-    """
-    Return the hours, since 1970, in which an id may be remembered; it is added to the first.
-
-    A plausible time of the message gives the hour: a repeat that arrives hours later, out of an
-    adopted spool, has the same. Otherwise it is the hour of receipt, and a repeat is found if it
-    was received up to REPEATED_WITHIN before or after. Near the bounds of plausible times, a repeat
-    may be outside of them, so all of these hours are searched.
-
-    An id that names the place of storage has no hours: no other callback has it.
-    """
-    if event.id == place_id(event.origin, event.sequence):
-        return []
-    # Two callbacks of one message may differ in EventTime.
-    is_message = COMMANDS.get(event.command, UNKNOWN).identity == "message"
-    sent = sent_at({"MsgTime": document.get("MsgTime")} if is_message else document)
-    received = _hour(event.received_at)
-    by_receipt = [received, received - 1, received + 1]
-    if sent is None:
-        return by_receipt
-    ahead = sent - event.received_at
-    if REPEATED_WITHIN - OLDEST < ahead < NEWEST - REPEATED_WITHIN:
-        return [_hour(sent)]
-    if -OLDEST <= ahead <= NEWEST:
-        return [_hour(sent), *by_receipt]
-    return [*by_receipt, _hour(sent)]
-
-
-def _hour(at: datetime) -> int:
-    return int(at.timestamp() // HOUR_S)
-
-
-def _short(account: str) -> str:
-    # Accounts are short in practice; a body may hold a long text instead: its digest replaces it.
-    if len(account) <= ACCOUNT_LENGTH_MAX:
-        return account
-    return hashlib.sha256(account.encode()).hexdigest()

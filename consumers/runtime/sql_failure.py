@@ -1,10 +1,10 @@
-"""Sort the errors of a SQL database by what can be done about them. Pure."""
+"""Sort the errors of a SQL database by what can be done about them. No I/O."""
 
 import enum
 
 # Classes, the first two characters of an SQLSTATE (appendix A of PostgreSQL's manual).
 _NOT_NOW = frozenset(["08", "25", "28", "3D", "40", "53", "55", "57", "58", "72", "F0", "XX"])
-_TABLES = frozenset(["0A", "26", "3F", "42"])
+_WRONG_CLASSES = frozenset(["0A", "26", "3F", "42"])
 # A missing right, table or schema: probably a person is changing the database.
 _IN_CHANGE = frozenset(["42501", "42P01", "3F000"])
 # If a policy refuses a row, PostgreSQL reports the SQLSTATE of a missing right. The name of the
@@ -24,7 +24,7 @@ class SqlFailure(enum.Enum):
 
     NOT_NOW = enum.auto()  # the same rows may be written later
     ROW = enum.auto()  # one of the rows can never be written
-    TABLES = enum.auto()  # no row can be written until a person changes the tables
+    WRONG_TABLES = enum.auto()  # no row can be written until a person changes the tables
 
 
 def sql_failure(error: BaseException) -> SqlFailure | None:
@@ -43,7 +43,7 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
         return SqlFailure.ROW if function == _ROW_POLICY else SqlFailure.NOT_NOW
     if state[:2] in _NOT_NOW:
         return SqlFailure.NOT_NOW
-    return SqlFailure.TABLES if state[:2] in _TABLES else SqlFailure.ROW
+    return SqlFailure.WRONG_TABLES if state[:2] in _WRONG_CLASSES else SqlFailure.ROW
 
 
 def is_general(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
-"""The table hookline_positions, which has the positions of a SQL sink in its own database."""
+"""Read and write the table hookline_positions: a SQL sink's positions, in its own database."""
 
+from collections.abc import Sequence
 from secrets import randbelow
 from typing import Any
 
@@ -36,6 +37,12 @@ _DELETE = "delete from hookline_positions"
 _PROBE_TOPIC = "probe"
 
 
+def position_in(row: Sequence[Any]) -> Position:
+    """Return the position in a row of next offset, topic id, and the last record's three values."""
+    next_offset, topic_id, *last = row
+    return Position(next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id)
+
+
 class SqlPositions:
     """Reads and writes the positions of one consumer, by cursors of any driver of PEP 249."""
 
@@ -46,12 +53,8 @@ class SqlPositions:
     def find(self, cursor: Any, partition: Partition) -> Position | None:
         """Return the position of `partition`, None if there is none."""
         self._execute(cursor, _FIND + _OF_ONE, self._name, *partition)
-        if (found := cursor.fetchone()) is None:
-            return None
-        next_offset, topic_id, *last = found
-        return Position(
-            next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id
-        )
+        row = cursor.fetchone()
+        return None if row is None else position_in(row)
 
     def begin(self, cursor: Any, partition: Partition, position: Position) -> None:
         """Insert the position of `partition`; the driver raises an error if there is one."""

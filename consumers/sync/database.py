@@ -1,8 +1,9 @@
 """
 Write to PostgreSQL: each partition has a connection, each batch is one statement.
 
-Rows and position are in one statement, so no transaction stays open if a client hangs, and a member
-that lost its partition cannot write: the position is not the one that it expects.
+Rows and position are in one statement, so no transaction stays open if a client hangs; that is why
+sync does not use the runtime's `sql_sink`, whose transaction has several statements. A member that
+lost its partition cannot write: the position is not the one that it expects.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
+from consumers.runtime.sql_positions import position_in
 from consumers.sync.rows import rows
 from consumers.sync.tables import ensure_tables
 from schemas.setting import Secret
@@ -62,15 +64,10 @@ class Database:
                     " from hookline.positions where topic = %s and partition = %s",
                     partition,
                 )
-                found = await cursor.fetchone()
+                row = await cursor.fetchone()
         except _Refused as refused:
             raise _position_refused(partition, refused) from refused
-        if found is None:
-            return None
-        next_offset, topic_id, *last = found
-        return Position(
-            next_offset, None if last[0] is None else (last[0], last[1], last[2]), topic_id
-        )
+        return None if row is None else position_in(row)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
@@ -108,7 +105,8 @@ class Database:
                 if len(batch.records) > 1:
                     raise
                 # Another partition may have written the same callback at the same moment, so that
-                # it was neither a new row nor one that existed when the statement began.
+                # it was neither a new row nor one that existed when the statement began. Callbacks
+                # without a record key are spread over the partitions, and so are their repeats.
                 await self._apply(batch, parsed)
         except _Refused as refused:
             if not batch.records:
@@ -116,7 +114,7 @@ class Database:
             raise Rejected(None, f"PostgreSQL: {refused}") from refused
         except Unavailable as error:
             if len(batch.records) > 1 and isinstance(error.__cause__, errors.QueryCanceled):
-                # The same batch would always take too long again, so its halves come next.
+                # The same batch would always take too long again, so its halves are tried next.
                 raise Rejected(None, str(error)) from error
             raise
 
@@ -163,7 +161,7 @@ class Database:
             match failure:
                 case None:
                     raise
-                case SqlFailure.TABLES:
+                case SqlFailure.WRONG_TABLES:
                     raise _tables_refused(error) from error
                 case SqlFailure.ROW if connected:
                     raise _position_refused(partition, error) from error

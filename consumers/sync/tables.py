@@ -16,11 +16,11 @@ _FOUND = (
     " where relnamespace = to_regnamespace('hookline')"
     " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'callbacks')"
 )
-_OTHERS = "The tables in the schema hookline of PostgreSQL"
+_TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
 # An arbitrary number, the same in all processes: only one of them may create the tables at a time.
 _ADVISORY_LOCK = 0x686F6F6B
-# One statement, so that a client that hangs can never hold the lock.
-_MAKE = f"""do $hookline$ begin
+# One statement: a client that hangs between two statements would keep the lock.
+_CREATE_IF_ABSENT = f"""do $hookline$ begin
     perform pg_advisory_xact_lock({_ADVISORY_LOCK});
     if to_regclass('hookline.schema_version') is not null then return; end if;
     if to_regnamespace('hookline') is null then create schema hookline; end if;
@@ -37,15 +37,15 @@ async def ensure_tables(connection: AsyncConnection) -> None:
     """
     found = await _found(connection)
     if not found:
-        await connection.execute(_MAKE)
-        log.info("tables created: schema=hookline version=%d", SCHEMA_VERSION)
+        await connection.execute(_CREATE_IF_ABSENT)
+        log.info("created the tables of version %d in the schema hookline", SCHEMA_VERSION)
     elif "schema_version" not in found:
-        raise Stopped(f"{_OTHERS} are from before they had a version; {_wanted()}")
+        raise Stopped(f"{_TABLES_TEXT} are from before they had a version; {_wanted()}")
     cursor = await connection.execute("select version from hookline.schema_version")
     versions = [version for (version,) in await cursor.fetchall()]
     if versions != [SCHEMA_VERSION]:
         shown = ", ".join(map(str, versions)) or "none"
-        raise Stopped(f"{_OTHERS} have version {shown}; {_wanted()}")
+        raise Stopped(f"{_TABLES_TEXT} have version {shown}; {_wanted()}")
 
 
 def _wanted() -> str:

@@ -9,7 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import MAD_TIMES
 
-from consumers.counters.counts import NEWEST, OLDEST, REPEATED_WITHIN, windows
+from consumers.counters.script_input import (
+    MESSAGE_AGE_MAX,
+    MESSAGE_AHEAD_MAX,
+    REPEATED_WITHIN,
+    hours_to_search,
+)
 from schemas.event import Event
 from schemas.identity import place_id
 
@@ -40,9 +45,9 @@ times_of_receipt = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), time
     sent=st.one_of(
         st.sampled_from(MAD_TIMES),
         st.integers(),
-        st.timedeltas(-OLDEST - 2 * HOUR, NEWEST + 2 * HOUR),
-        st.timedeltas(-OLDEST - HOUR, -OLDEST + HOUR),
-        st.timedeltas(NEWEST - HOUR, NEWEST + HOUR),
+        st.timedeltas(-MESSAGE_AGE_MAX - 2 * HOUR, MESSAGE_AHEAD_MAX + 2 * HOUR),
+        st.timedeltas(-MESSAGE_AGE_MAX - HOUR, -MESSAGE_AGE_MAX + HOUR),
+        st.timedeltas(MESSAGE_AHEAD_MAX - HOUR, MESSAGE_AHEAD_MAX + HOUR),
     ),
 )
 def test_an_early_repeat_is_found_with_any_message_time(
@@ -52,24 +57,24 @@ def test_an_early_repeat_is_found_with_any_message_time(
     if isinstance(sent, timedelta):
         sent = int((first_at + sent).timestamp())
     document = {"MsgTime": sent}
-    first = windows(an_event(first_at), document)
-    repeat = windows(an_event(first_at + later), document)
+    first = hours_to_search(an_event(first_at), document)
+    repeat = hours_to_search(an_event(first_at + later), document)
     assert first[0] in repeat
     assert repeat[0] in first
 
 
 @given(
     first_at=times_of_receipt,
-    age=st.timedeltas(timedelta(0), OLDEST / 2),
-    later=st.timedeltas(timedelta(0), OLDEST / 2 - HOUR),
+    age=st.timedeltas(timedelta(0), MESSAGE_AGE_MAX / 2),
+    later=st.timedeltas(timedelta(0), MESSAGE_AGE_MAX / 2 - HOUR),
 )
 def test_a_late_repeat_is_found_by_the_messages_own_time(
     first_at: datetime, age: timedelta, later: timedelta
 ) -> None:
     """Out of an adopted spool, days later."""
     document = {"MsgTime": int((first_at - age).timestamp())}
-    (first,) = windows(an_event(first_at), document)[:1]
-    assert first in windows(an_event(first_at + later), document)
+    (first,) = hours_to_search(an_event(first_at), document)[:1]
+    assert first in hours_to_search(an_event(first_at + later), document)
 
 
 def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
@@ -78,12 +83,12 @@ def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
     first, repeat = (
         {"MsgKey": "1_2_3", "EventTime": time} for time in (1767610799000, 1767610801000)
     )
-    earlier = windows(an_event(at), first)
-    later = windows(an_event(at + timedelta(seconds=2)), repeat)
+    earlier = hours_to_search(an_event(at), first)
+    later = hours_to_search(an_event(at + timedelta(seconds=2)), repeat)
     assert earlier[0] in later
     assert later[0] in earlier
     event = replace(an_event(at), command="State.StateChange")
-    assert windows(event, {"EventTime": 1767610801000}) == [1767610801 // 3600]
+    assert hours_to_search(event, {"EventTime": 1767610801000}) == [1767610801 // 3600]
 
 
 @pytest.mark.parametrize(
@@ -91,11 +96,11 @@ def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
 )
 def test_a_time_of_receipt_in_the_year_9999_has_hours_too(received_at: datetime) -> None:
     """The clock of another producer must not crash the consumer."""
-    assert len(windows(an_event(received_at), {})) == 3
+    assert len(hours_to_search(an_event(received_at), {})) == 3
 
 
 def test_a_place_has_no_hour() -> None:
     """The id consists of an origin and a sequence."""
     event = an_event(datetime(2026, 1, 5, tzinfo=UTC))
-    assert windows(replace(event, id=place_id(event.origin, 1)), {}) == []
-    assert windows(replace(event, id=place_id(event.origin, 2)), {}) != []
+    assert hours_to_search(replace(event, id=place_id(event.origin, 1)), {}) == []
+    assert hours_to_search(replace(event, id=place_id(event.origin, 2)), {}) != []
