@@ -5,7 +5,7 @@ from support.simulation.relaxed_rules import NEEDED
 from support.simulation.simulated_archive import ArchiveRun, Rules
 
 # tests/integration/test_many_seeds.py runs thousands of seeds, and relaxes each rule.
-SEEDS = 16
+SEEDS = 8
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

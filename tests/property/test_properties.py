@@ -4,9 +4,10 @@ import json
 from typing import Any
 
 import msgspec
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.builders import P0, a_callback, a_stored_batch
+from support.tiers import scaled
 
 from consumers.archive import new_segment, segment
 from consumers.runtime.batch import Limits, Position, Record
@@ -130,6 +131,7 @@ records = st.builds(
 )
 
 
+@settings(max_examples=scaled(10))
 @given(st.lists(records, min_size=1, max_size=20))
 def test_any_records_are_lines_of_a_segment(given_records: list[Record]) -> None:
     """Each record is one line of valid JSON, with its value byte for byte."""

@@ -4,7 +4,7 @@ import pytest
 from support.simulation.simulated_run import Run
 
 # tests/integration/test_many_seeds.py runs thousands of seeds.
-SEEDS = 40
+SEEDS = 20
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -2,7 +2,8 @@
 
 from hypothesis import settings
 from support.spool.machine import SpoolMachine
+from support.tiers import scaled
 
 # Thousands of runs more: tests/integration/test_spool_faults.py.
 TestSpool = SpoolMachine.TestCase
-TestSpool.settings = settings(stateful_step_count=50)
+TestSpool.settings = settings(max_examples=scaled(12), stateful_step_count=50)

@@ -51,9 +51,12 @@ class MemoryTopic:
 class FakeSource:
     """One member's client of a topic: it keeps a position per partition and fetches few records."""
 
-    def __init__(self, topic: MemoryTopic, fetch_max: int = 3) -> None:
+    def __init__(
+        self, topic: MemoryTopic, fetch_max: int = 3, fetch_steps: int = FETCH_STEPS
+    ) -> None:
         self._topic = topic
         self._fetch_max = fetch_max
+        self._fetch_steps = fetch_steps
         self.positions: dict[Partition, int] = {}
         # The partitions of the last fetch.
         self.wanted: set[Partition] = set()
@@ -62,7 +65,7 @@ class FakeSource:
         """Return up to `fetch_max` records of each partition."""
         self.wanted = set(partitions)
         # This lets every lane run until it waits for something.
-        for _ in range(FETCH_STEPS):
+        for _ in range(self._fetch_steps):
             await asyncio.sleep(0)
         wanted = [partition for partition in partitions if partition in self.positions]
         refused = {p: at for p in wanted if not self._in_range(p, at := self.positions[p])}

@@ -1,5 +1,7 @@
 """One id, one content; one number, one content: wherever the records are."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -111,11 +113,12 @@ def test_each_mark_of_an_id_is_set_once() -> None:
     assert found[0].first == at(10**18 - 1)
 
 
-def test_many_ids_in_one_bucket_are_distinguished() -> None:
+def test_many_ids_in_one_bucket_are_distinguished(scaled: Callable[..., int]) -> None:
     """Even if the bytes of two entries together contain another id."""
     found: list[Difference] = []
     contents = Contents(found.append)
-    ids = [f"0000{number:016x}{'0' * 12}" for number in (*range(3000), *range(0, 1 << 64, 1 << 56))]
+    numbers = (*range(scaled(1000, at_most=3000)), *range(0, 1 << 64, 1 << 56))
+    ids = [f"0000{number:016x}{'0' * 12}" for number in numbers]
     distinct = list(dict.fromkeys(ids))
     for sequence, ce_id in enumerate(distinct, 1):
         assert not add(contents, ce_id, b"%d" % sequence, at(sequence))

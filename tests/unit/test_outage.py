@@ -49,7 +49,8 @@ class MayBeAway(MemorySink):
 async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questions() -> None:
     """A record a second arrives meanwhile; nothing is fetched or set aside, then all is applied."""
     topic, sink, clock, set_aside = MemoryTopic(), MayBeAway(), ManualClock(), MemoryDeadLetters()
-    source = FakeSource(topic, fetch_max=250)
+    # Enough steps for the lanes of two partitions.
+    source = FakeSource(topic, fetch_max=250, fetch_steps=12)
     topic.records = {P0: [], P1: []}
     runner = Runner(name="outage", handler=sink, limits=LIMITS, dead_letters=set_aside, clock=clock)
     runner.assigned(source, [P0, P1])

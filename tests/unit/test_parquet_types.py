@@ -147,7 +147,7 @@ bodies = st.builds(
 )
 
 
-@settings(max_examples=scaled(3), phases=[Phase.generate])
+@settings(max_examples=scaled(2), phases=[Phase.generate])
 @given(documents=st.lists(bodies, min_size=20, max_size=20))
 async def test_any_body_is_copied_with_its_values_or_nulls(
     documents: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory

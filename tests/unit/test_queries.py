@@ -1,5 +1,6 @@
 """The queries of the archive in docs/contract.md return the results that Python computes."""
 
+import asyncio
 import json
 import random
 import shutil
@@ -59,11 +60,23 @@ def bodies(dice: random.Random) -> list[bytes]:
     return made
 
 
+@pytest.fixture(scope="module")
+def written_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Day]]:
+    """Write an archive and its copy once for all tests; return their folder and content."""
+    directory = tmp_path_factory.mktemp("queries")
+    return directory, asyncio.run(_written(directory))
+
+
 @pytest.fixture
-async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
-    """Write an archive and its copy to the paths in the docs; return their content."""
-    monkeypatch.chdir(tmp_path)
-    written, dice = WrittenArchive(tmp_path / "archive"), random.Random(7)  # noqa: S311
+def days(written_days: tuple[Path, list[Day]], monkeypatch: pytest.MonkeyPatch) -> list[Day]:
+    """Go to the folder where the archive and its copy have the paths of the docs."""
+    directory, content = written_days
+    monkeypatch.chdir(directory)
+    return content
+
+
+async def _written(directory: Path) -> list[Day]:
+    written, dice = WrittenArchive(directory / "archive"), random.Random(7)  # noqa: S311
     messages: defaultdict[date, set[bytes]] = defaultdict(set)
     people: defaultdict[date, set[tuple[str, str]]] = defaultdict(set)
     records = []
@@ -87,7 +100,7 @@ async def days(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Day]:
         await written.append(*part, partition=P1 if first % 3 else P0)
     await written.append(markers=3)
     later = datetime.fromtimestamp(FIRST_MS / 1000 + 1e6, UTC)
-    assert [each async for each in copy(written.store, Path("copy"), only=ALL, now=later)]
+    assert [each async for each in copy(written.store, directory / "copy", only=ALL, now=later)]
     return [(day, len(messages[day]), len(people[day])) for day in sorted(messages)]
 
 

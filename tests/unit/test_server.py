@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -264,12 +264,15 @@ def sent(address: tuple[str, int], pieces: list[bytes], count: int, pauses_s: li
     return received
 
 
-def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(tmp_path: Path) -> None:
+def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(
+    tmp_path: Path, scaled: Callable[..., int]
+) -> None:
     """Unlike asyncio's own loop, uvloop reads a socket before it runs callbacks that are due."""
+    seeds = scaled(12)
 
     async def streams() -> None:
         async with public_port(tmp_path, body_bytes_max=4096, keepalive_s=60, body_s=5) as port:
-            for seed in range(30):
+            for seed in range(seeds):
                 chance = random.Random(seed)  # noqa: S311 - where to cut
                 good = [chance.random() < 0.7 for _ in range(30)]
                 stream = b"".join(
@@ -284,6 +287,6 @@ def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(tmp_path: P
                 )
                 codes = re.findall(rb"HTTP/1\.1 (\d+)", received)
                 assert codes == [b"200" if fine else b"400" for fine in good], seed
-            assert len(port.stored()) == 30 * 30
+            assert len(port.stored()) == seeds * 30
 
     uvloop.run(streams())

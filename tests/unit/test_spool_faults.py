@@ -187,7 +187,7 @@ def test_threads_share_nothing_but_the_state(
     touched.clear()
 
     def write() -> None:
-        for number in range(1, 60):
+        for number in range(1, 30):
             spool_writer.commit(contents(3), number)
             spool_writer.quarantine(spool_writer.state.last_sequence)
             with pytest.raises(Full):

@@ -2,11 +2,13 @@
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import tiers
 from support.archive.archives import (
     FIRST_MS,
     HOUR_MS,
@@ -62,13 +64,15 @@ async def test_a_sound_archive_has_no_faults(written: WrittenArchive) -> None:
     assert found.origins[ORIGIN].sequences == 13
 
 
-async def test_any_changed_bit_is_found(written: WrittenArchive) -> None:
+async def test_any_changed_bit_is_found(
+    written: WrittenArchive, scaled: Callable[..., int]
+) -> None:
     """Anywhere in the file."""
     _, name, _ = await written.fill(3)
     path = written.path(name)
     whole = path.read_bytes()
     dice = random.Random(1)  # noqa: S311 - no secret
-    for _ in range(200):
+    for _ in range(scaled(60)):
         broken = bytearray(whole)
         at = dice.randrange(len(whole))
         broken[at] ^= 1 << dice.randrange(8)
@@ -78,12 +82,14 @@ async def test_any_changed_bit_is_found(written: WrittenArchive) -> None:
         assert {faulty for faulty, _ in found.faults} == {name}
 
 
-async def test_a_truncated_segment_is_found(written: WrittenArchive) -> None:
+async def test_a_truncated_segment_is_found(
+    written: WrittenArchive, scaled: Callable[..., int]
+) -> None:
     """Anywhere in the file, also at the end of a frame."""
     _, name, _ = await written.fill(3)
     path = written.path(name)
     whole = path.read_bytes()
-    for size in range(0, len(whole), 7):
+    for size in range(0, len(whole), max(1, len(whole) // scaled(40))):
         path.write_bytes(whole[:size])
         found = await verified(written)
         assert {faulty for faulty, _ in found.faults} == {name}, size
@@ -242,6 +248,8 @@ async def test_segments_written_during_verification_are_not_faults(
     assert (found.sound, found.absent, found.records) == (True, 0, 4)
 
 
+# 25 pairs in all.
+@settings(max_examples=tiers.scaled(10))
 @given(st.integers(0, 4), st.integers(0, 4))
 async def test_segments_expired_during_verification_are_not_faults(
     tmp_path_factory: pytest.TempPathFactory, segments: int, read: int
