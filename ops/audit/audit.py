@@ -52,10 +52,13 @@ async def audit(
     Raises:
         NotAudited: one of the sources cannot be read.
     """
-    reading = _Audit(read_ends, sources, ledger, deadline=time.monotonic() + wait_s)
+    deadline = time.monotonic() + wait_s
+    store = open_archive(sources.archive)
+    progress("waiting for the ends of the spools")
+    reading = _Audit(await read_ends(), read_ends, sources, ledger)
     showing = asyncio.create_task(reading.show(progress))
     try:
-        return await reading.run()
+        return await reading.run(store, deadline=deadline)
     finally:
         showing.cancel()
 
@@ -64,18 +67,18 @@ class _Audit:
     """One audit. It starts again from the beginning if a source has lost data that was read."""
 
     def __init__(
-        self, read_ends: ReadEnds, sources: Sources, ledger: Sequence[Entry], *, deadline: float
+        self, ends: Ends, read_ends: ReadEnds, sources: Sources, ledger: Sequence[Entry]
     ) -> None:
+        self._ends = ends
         self._read_ends = read_ends
         self._sources = sources
         self._ledger = ledger
-        self._deadline = deadline
-        self._ends = Ends()
-        self._waits_for = "the ends of the spools"
+        self._waits_for = ""
         self._begin()
 
     def _begin(self) -> None:
-        self._tally = Tally(
+        """Forget everything that was read except the ends, so that the next round reads it all."""
+        self.tally = Tally(
             self._ends,
             self._ledger,
             synced=self._sources.postgres is not None,
@@ -84,27 +87,18 @@ class _Audit:
         self._topics = TopicReader(self._sources.bootstrap_servers)
         self._segments: set[str] = set()
 
-    @property
-    def lines(self) -> int:
-        """The number of lines of the archive that were read."""
-        return self._tally.lines
-
     async def show(self, progress: Progress) -> None:
         """Report how much was read, and what the audit waits for, until cancelled."""
         while True:
-            read = f"{self._tally.records} records and {self._tally.lines} lines read"
+            read = f"{self.tally.records} records and {self.tally.lines} lines read"
             progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
             await asyncio.sleep(EVERY_S)
 
-    async def run(self) -> Report:
+    async def run(self, store: Store, *, deadline: float) -> Report:
         """Read in rounds until there is nothing to wait for, or the time is over."""
-        store = open_archive(self._sources.archive)
-        self._ends = await self._read_ends()
-        self._begin()
-        self._waits_for = ""
         again = 0
         while True:
-            is_last = time.monotonic() >= self._deadline
+            is_last = time.monotonic() >= deadline
             try:
                 report = await self._round(store)
                 self._waits_for = self._pending(report)
@@ -122,21 +116,21 @@ class _Audit:
             await asyncio.sleep(EVERY_S)
 
     async def _round(self, store: Store) -> Report:
-        # Before Kafka: then every counted callback is in the topic when the topic is read.
+        # Read the counts first: then every counted callback is in the topic when Kafka is read.
         if self._sources.stats is not None:
-            self._tally.see_statistics(await read_statistics(self._sources.stats))
-        await self._topics.read(self._tally)
+            self.tally.see_statistics(await read_statistics(self._sources.stats))
+        await self._topics.read(self.tally)
         await self.read_archive(store)
         if self._sources.postgres is not None:
-            await read_receipts(self._sources.postgres, self._tally)
+            await read_receipts(self._sources.postgres, self.tally)
         later = await self._read_ends()
         completed = self._ends.completed_by(later)
         if completed.known != self._ends.known:
             self._ends = completed
             raise SourceChanged("the ends of more spools are known than before")
         self._ends = completed
-        self._tally.see_later_ends(completed, later)
-        return self._tally.report()
+        self.tally.see_later_ends(completed, later)
+        return self.tally.report()
 
     def _pending(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
@@ -158,14 +152,14 @@ class _Audit:
             while not complete:
                 complete = True
                 names = [name async for name in segment_names(store)]
-                if gone := self._segments.difference(names):
-                    raise SourceChanged(f"the segment {min(gone)} was deleted from the archive")
+                if deleted := self._segments.difference(names):
+                    raise SourceChanged(f"the segment {min(deleted)} was deleted from the archive")
                 new = [name for name in names if name not in self._segments]
                 async for name, content in in_order(new, store.read):
                     if content is None:
                         complete = False  # expired meanwhile: list again, to read what replaces it
                     else:
-                        await asyncio.to_thread(_see, self._tally, name, content)
+                        await asyncio.to_thread(_see, self.tally, name, content)
                         self._segments.add(name)
         except Unavailable as error:
             raise SourceUnavailable(f"the archive does not answer: {error}") from error

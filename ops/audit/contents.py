@@ -1,5 +1,5 @@
 """
-Find every `ce_id`, and every (origin, sequence), that has two different contents. Pure.
+Find every `ce_id`, and every (origin, sequence), that has two different contents. Does no I/O.
 
 All copies of one sequence, in the topics and in the archive, must be equal byte for byte. All
 callbacks of one `ce_id` must have the same content, which schemas/identity.py defines.
@@ -22,11 +22,19 @@ MESSAGE, SETTLED, ROW, ROW_MATCHES = 1, 2, 4, 8
 
 # The sequences of an origin are kept in blocks, so that sequences far apart need little memory.
 BLOCK = 256
+# An entry of 28 bytes for each `ce_id`, in the bucket of the first two bytes of its key:
+#
+#     0      8        12              20       28
+#     | key  | origin | m | sequence  | content |     m: 4 bits of marks, then 60 bits of sequence
+#
+# `origin` and `sequence` are the place where the `ce_id` was seen first.
 _KEY_BYTES = 8
 _CONTENT_BYTES = 8
-_ENTRY_BYTES = _KEY_BYTES + 12 + _CONTENT_BYTES
+_MARKS_AT = _KEY_BYTES + 4
+_CONTENT_AT = _KEY_BYTES + 12
+_ENTRY_BYTES = _CONTENT_AT + _CONTENT_BYTES
 _SEQUENCE_BITS = 60
-# Topic, partition and offset in 64 bits: only people read them, so large ones may be cut.
+# Topic, partition and offset in 64 bits. They are only shown to people, so large ones may be cut.
 _TOPICS = (CALLBACKS.name, DEAD_LETTERS.name, "another topic")
 _PARTITION_BITS = 14
 _OFFSET_BITS = 48
@@ -85,7 +93,7 @@ class Differences:
 
 
 class Contents:
-    """The digest of every callback's body, and of every `ce_id` its content and first place."""
+    """The digest of every callback's body, and the content and first place of every `ce_id`."""
 
     def __init__(self, differs: Callable[[Difference], None]) -> None:
         self._differs = differs
@@ -95,8 +103,7 @@ class Contents:
         self._blocks: dict[int, array[int]] = {}
         # Origin and sequence of repeats whose body is not that of the first place of their `ce_id`.
         self._varied: set[tuple[int, int]] = set()
-        # By the first two bytes of a `ce_id`: entries of the other bytes, the first place (its
-        # upper bits have the marks), and the content.
+        # By the first two bytes of a key, the entries of the keys that begin with them.
         self._buckets: dict[bytes, bytearray] = {}
 
     def add(self, ce_id: str, body: bytes, place: Place, content: Callable[[], bytes]) -> bool:
@@ -108,13 +115,13 @@ class Contents:
         """
         origin = self._origin_number(place.origin)
         digest = _digest(body)
-        block, at = self._block(origin, place.sequence), place.sequence % BLOCK
-        if block[at]:
+        block, index = self._block(origin, place.sequence), place.sequence % BLOCK
+        if block[index]:
             # A copy must also have the id of the callback.
-            if block[at] != digest or not self.is_of(ce_id, place.origin, place.sequence):
+            if block[index] != digest or not self.is_of(ce_id, place.origin, place.sequence):
                 self._differs(Difference("", self._place(origin, place.sequence), place))
             return False
-        block[at], block[BLOCK + at] = digest, _packed(place)
+        block[index], block[BLOCK + index] = digest, _packed(place)
         key, shared = _key(ce_id), content()[:_CONTENT_BYTES]
         bucket, entry = self._find(key)
         if entry < 0:
@@ -124,16 +131,16 @@ class Contents:
         first = self._first(bucket, entry)
         if self._block(*first)[first[1] % BLOCK] != digest:
             self._varied.add((origin, place.sequence))
-        if bucket[entry + _ENTRY_BYTES - _CONTENT_BYTES : entry + _ENTRY_BYTES] != shared:
+        if bucket[entry + _CONTENT_AT : entry + _ENTRY_BYTES] != shared:
             self._differs(Difference(ce_id, self._place(*first), place))
         return True
 
     def mark(self, ce_id: str, mark: int) -> bool:
         """Mark a `ce_id` that was added; return True if it did not have this mark."""
-        bucket, at = self._find(_key(ce_id))
-        if at < 0 or bucket[at + _KEY_BYTES + 4] >> 4 & mark:
+        bucket, entry = self._find(_key(ce_id))
+        if entry < 0 or bucket[entry + _MARKS_AT] >> 4 & mark:
             return False
-        bucket[at + _KEY_BYTES + 4] |= mark << 4
+        bucket[entry + _MARKS_AT] |= mark << 4
         return True
 
     def is_of(self, ce_id: str, origin: str, sequence: int) -> bool:
@@ -150,8 +157,8 @@ class Contents:
 
     def is_marked(self, ce_id: str, mark: int) -> bool:
         """Return whether a `ce_id` has a mark."""
-        bucket, at = self._find(_key(ce_id))
-        return at >= 0 and bool(bucket[at + _KEY_BYTES + 4] >> 4 & mark)
+        bucket, entry = self._find(_key(ce_id))
+        return entry >= 0 and bool(bucket[entry + _MARKS_AT] >> 4 & mark)
 
     def row_matches(self, sha256: bytes, origin: str, sequence: int) -> bool | None:
         """
@@ -173,8 +180,7 @@ class Contents:
 
     def _first(self, bucket: bytearray, entry: int) -> tuple[int, int]:
         """Return the origin's number and the sequence of an entry's first place."""
-        at = entry + _KEY_BYTES
-        stored = int.from_bytes(bucket[at : at + 12], "big")
+        stored = int.from_bytes(bucket[entry + _KEY_BYTES : entry + _CONTENT_AT], "big")
         return stored >> 64, stored & (1 << _SEQUENCE_BITS) - 1
 
     def _find(self, key: bytes) -> tuple[bytearray, int]:
@@ -182,10 +188,10 @@ class Contents:
         bucket, rest = self._buckets.get(key[:2]), key[2:]
         if bucket is None:
             bucket = self._buckets[key[:2]] = bytearray()
-        at = bucket.find(rest)
-        while at >= 0 and at % _ENTRY_BYTES:
-            at = bucket.find(rest, at + 1)
-        return bucket, at
+        entry = bucket.find(rest)
+        while entry >= 0 and entry % _ENTRY_BYTES:  # bytes that span two entries or fields
+            entry = bucket.find(rest, entry + 1)
+        return bucket, entry
 
     def _origin_number(self, origin: str) -> int:
         number = self._origin_numbers.setdefault(origin, len(self._origins))
@@ -219,12 +225,12 @@ def _packed(place: Place) -> int:
 
 
 def _digest(body: bytes) -> int:
-    # SHA-256, which the database has of its bodies, too.
+    # The database can compute SHA-256 of its bodies, too.
     return _first_64_bits(hashlib.sha256(body).digest())
 
 
 def _first_64_bits(sha256: bytes) -> int:
-    # 0 means: not seen.
+    # 0 means that no callback was seen, so it is not used as a digest.
     return int.from_bytes(sha256[:8], "big") or 1
 
 

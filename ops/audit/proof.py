@@ -17,7 +17,9 @@ found, but nothing is proven.
 Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; below
 the topic's first offset, which retention has raised, the archive is the evidence instead. Counts
 have no sequences, only their number and sum by partition: they must be the number and the sum of
-the partition's first sequences.
+the partition's first sequences. If sequences of a partition have expired, the counts include an
+unknown part of them. Then the sum is not compared, and only a number below the sequences that are
+left, or above these and the expired ones together, is a fault: other wrong counts are not noticed.
 """
 
 from array import array
@@ -32,16 +34,16 @@ from ops.sequences import Sequences, union, within
 
 
 class OriginProof:
-    """What must be in every sink, and what each sink has of it."""
+    """Compares each sink with the sequences that it must have."""
 
     def __init__(self, evidence: Evidence, end: End) -> None:
         self._evidence = evidence
         self._end = end
-        self._all = within(1, end.sequence)
+        self._up_to_end = within(1, end.sequence)
         self._in_kafka = evidence.topic.seen | evidence.dead_letters.seen
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired = may_be_expired - self._in_kafka - evidence.archive.seen
-        self._required = self._all - self.expired - evidence.dead_letters.seen
+        self._required = self._up_to_end - self.expired - evidence.dead_letters.seen
         if not end.known:
             self._required &= evidence.topic.seen | evidence.archive.seen
 
@@ -49,14 +51,14 @@ class OriginProof:
         """Return the sequences 1..N in the expired ranges of some partitions."""
         ranges = self._evidence.expired_ranges
         in_ranges = (each for partition in partitions for each in ranges[partition])
-        return self._all & union(in_ranges, last=self._end.sequence)
+        return self._up_to_end & union(in_ranges, last=self._end.sequence)
 
     @property
     def _lost(self) -> BitMap64:
         """The sequences that must be in Kafka and are not."""
         if not self._end.known:
             return BitMap64()
-        return self._all - self.expired - self._in_kafka - self._evidence.below_first_offset
+        return self._up_to_end - self.expired - self._in_kafka - self._evidence.below_first_offset
 
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
@@ -75,7 +77,7 @@ class OriginProof:
             len(held.seen),
             missing=self._required - held.seen - aside.seen,
             doubled=held.doubled,
-            # Also what was set aside more often than it is in the sink.
+            # Sequences that were set aside more often than they are in the sink count, too.
             set_aside=(aside.seen - held.seen) | (aside.doubled - held.doubled),
         )
 
@@ -88,7 +90,7 @@ class OriginProof:
             sequences = self._evidence.in_order(partition)
             if aside:
                 sequences = array("Q", (each for each in sequences if each not in aside))
-            more_missing, more_doubled = self._partition(
+            more_missing, more_doubled = self._compare_partition(
                 partition, sequences, *counted.get(partition, (0, 0))
             )
             missing += more_missing
@@ -102,23 +104,24 @@ class OriginProof:
             set_aside_listed=list(aside[:LISTED_MAX]),
         )
 
-    def _partition(
+    def _compare_partition(
         self, partition: int, sequences: "array[int]", count: int, counted_sum: int
     ) -> tuple[list[int], int]:
         """
-        Return the sequences of a partition that are not counted, and how many are counted twice.
+        Return the sequences of a partition that are not counted, and the number counted twice.
 
         Counters apply a partition in its order. So the counted sequences must be the first `count`
-        of them, with that sum, also while traffic goes on.
+        of `sequences`, with that sum, even while traffic goes on. The sum is not compared if some
+        sequences of the partition have expired.
         """
         missing = [each for each in sequences[count:] if each <= self._end.sequence]
         surplus = max(0, count - len(sequences))
         if partition in self._evidence.expired_ranges:
-            # The first sequences were counted, too, but their number and their sum are not known.
+            # The expired sequences were counted, too, but their number and sum are not known.
             expired = len(self._in_ranges(partition) & self.expired)
             return missing, max(0, surplus - expired) if self._end.known else 0
         if not surplus and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
-            # The right number of other sequences: at least one is missing, and one is doubled.
+            # The number is right, the sum is not: at least one is missing, and one is doubled.
             return [*missing, *sequences[:1]], 1
         return missing, surplus
 

@@ -1,8 +1,8 @@
-"""Compare the rows in PostgreSQL with the callbacks in Kafka and the archive. Pure."""
+"""Compare the rows in PostgreSQL with the callbacks in Kafka and the archive. Does no I/O."""
 
 from ops.audit.contents import ROW, ROW_MATCHES, Contents, Difference, Place
 
-# How many rows are kept that differ from every callback of their id that was seen until now.
+# The maximum number of kept rows that match no callback of their id yet.
 UNMATCHED_MAX = 1000
 POSTGRESQL = "PostgreSQL"
 
@@ -23,14 +23,19 @@ class Rows:
         self._unmatched: dict[str, tuple[str, int]] = {}
 
     def forget(self) -> None:
-        """Forget the receipts, before all are read again."""
+        """
+        Forget the receipts, before all are read again.
+
+        The marks of ids stay, and with them `_rows` and `_matching`: a mark is set once for each
+        id, so a row that is read again is not counted again.
+        """
         self._wrong_ids = 0
 
     def see(self, ce_id: str, sha256: bytes, origin: str, sequence: int) -> None:
         """Compare a receipt and its row with the callback that was seen at the same sequence."""
         matches = self._contents.row_matches(sha256, origin, sequence)
         if matches is None:
-            return  # neither in Kafka nor archived: missing there, or expired
+            return  # its callback is neither in Kafka nor archived: missing there, or expired
         if not self._contents.is_of(ce_id, origin, sequence):
             self._wrong_ids += 1
             self._keep(ce_id, origin, sequence)

@@ -19,11 +19,11 @@ async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: 
     """Everything must be read again. New segments are read once."""
     written = WrittenArchive(tmp_path / "archive")
     await written.append(numbered(1), numbered(2))
-    auditing = _Audit(no_spool, Sources(bootstrap_servers="", archive=""), [], deadline=0)
+    auditing = _Audit(Ends(), no_spool, Sources(bootstrap_servers="", archive=""), [])
     await auditing.read_archive(written.store)
     second = await written.append(numbered(3))
     await auditing.read_archive(written.store)
-    assert auditing.lines == 3
+    assert auditing.tally.lines == 3
     (written.directory / second).unlink()
     with pytest.raises(SourceChanged, match=second):
         await auditing.read_archive(written.store)
@@ -35,6 +35,6 @@ async def test_a_damaged_segment_is_not_audited(tmp_path: Path) -> None:
     name = await written.append(numbered(1), numbered(2))
     path = written.directory / name
     path.write_bytes(path.read_bytes()[:-3])
-    auditing = _Audit(no_spool, Sources(bootstrap_servers="", archive=""), [], deadline=0)
+    auditing = _Audit(Ends(), no_spool, Sources(bootstrap_servers="", archive=""), [])
     with pytest.raises(NotAudited, match="hookline archive verify"):
         await auditing.read_archive(written.store)
