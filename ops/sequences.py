@@ -76,10 +76,10 @@ def _first_absent(sequences: BitMap64, present: int) -> int:
     return ends[bisect_left(ends, 1, key=lambda end: not is_whole(end + 1))]
 
 
-def without(whole: Range, excused: Iterable[Range]) -> Iterator[Range]:
-    """Yield the parts of a range that are in none of the `excused` ranges."""
+def subtract(whole: Range, removed: Iterable[Range]) -> Iterator[Range]:
+    """Yield the parts of a range that are in none of the `removed` ranges."""
     first, last = whole
-    for low, high in sorted(excused):
+    for low, high in sorted(removed):
         if first > last:
             return
         if low > first:

@@ -1,5 +1,5 @@
 """
-`hookline archive expire`: delete the oldest segments, if Kafka does not have their records either.
+`hookline archive expire`: delete the oldest segments whose records Kafka does not have any more.
 
 Before a chain loses its first segments, it gets a new beginning, which states the offset up to
 which it has expired, and the ranges of the expired sequences. By it, verify and audit distinguish
@@ -51,7 +51,7 @@ class Segment:
 
     @property
     def begins_chain(self) -> bool:
-        """Whether it has no records, and only states the offset at which its chain begins."""
+        """True if it has no records, and only states the offset at which its chain begins."""
         return segment_name.hour(self.name) == segment_name.BEGINNING
 
 
@@ -59,8 +59,9 @@ def may_expire(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
     """
     Return whether a segment may be deleted: it is older than `before_ms`, and Kafka has none of it.
 
-    Both its records and its file must be so old: another writer that was stalled may try to write
-    the same segment until long after its records. A beginning may be deleted with what follows it.
+    Both its records and its file must be older than `before_ms`: another writer that was stalled
+    may try to write the same segment until long after its records. A beginning may be deleted with
+    the segments after it, whatever its age.
     """
     return (
         oldest.summary.next_offset <= log_start
@@ -117,8 +118,8 @@ async def _beginnings(
 ) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
     async with started(reader, KAFKA_S_MAX):
-        found = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
-    return {Partition(tp.topic, tp.partition): offset for tp, offset in found.items()}
+        offsets = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
+    return {Partition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
 
 async def plan(

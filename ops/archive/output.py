@@ -29,13 +29,13 @@ def verified(result: Verified) -> RenderableType:
         f"{result.segments} segments, {result.records} records, {result.size} bytes read"
     ]
     lines += [Text(f"{name}: {fault}", style="bold red") for name, fault in result.faults]
-    for origin, numbered in result.origins.items():
-        if numbered.doubled:
-            which = ", ".join(map(str, numbered.doubled_listed))
-            lines.append(Text(f"{origin}: {numbered.doubled} doubled: {which}", style="bold red"))
-        if numbered.absent:
-            runs = (f"{low}-{high}" if high > low else f"{low}" for low, high in numbered.listed)
-            lines.append(f"{origin}: {numbered.absent} not in the archive: {', '.join(runs)}")
+    for origin, sequences in result.origins.items():
+        if sequences.doubled:
+            which = ", ".join(map(str, sequences.doubled_listed))
+            lines.append(Text(f"{origin}: {sequences.doubled} doubled: {which}", style="bold red"))
+        if sequences.absent:
+            runs = (f"{low}-{high}" if high > low else f"{low}" for low, high in sequences.listed)
+            lines.append(f"{origin}: {sequences.absent} not in the archive: {', '.join(runs)}")
     if not result.sound:
         lines.append(Text("not sound", style="bold red"))
     elif result.absent:

@@ -30,7 +30,8 @@ from ops.failure import Failure
 from schemas.body import Malformed, parse
 from schemas.process import sync_directory
 
-# An hour is closed so long after its end: more than a segment may be open (ARCHIVE_SEGMENT_AGE_S).
+# An hour is closed this long after its end, longer than a segment may be open
+# (ARCHIVE_SEGMENT_AGE_S).
 SETTLE = timedelta(hours=2)
 OBJECT_BYTES_MIN = 16 << 20
 MEMORY = "1GB"
@@ -57,19 +58,19 @@ class Hours:
     """
 
     def __init__(self) -> None:
-        self._places: defaultdict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
+        self._segments: defaultdict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
 
     def add(self, name: str, *, before: datetime) -> None:
         """Add a segment if its hour had ended SETTLE before `before`."""
         hour = segment_name.hour(name)
         if segment_name.BEGINNING < hour <= f"{before - SETTLE - timedelta(hours=1):%Y-%m-%dT%H}":
             topic, number, _ = name.rsplit("/", 2)
-            self._places[topic, hour].extend((int(number), segment_name.first_offset(name)))
+            self._segments[topic, hour].extend((int(number), segment_name.first_offset(name)))
 
     def __iter__(self) -> Iterator[tuple[str, str, list[str]]]:
         """Yield each topic and hour with the names of its segments, in order."""
-        for (topic, hour), places in sorted(self._places.items()):
-            pairs = zip(places[::2], places[1::2], strict=True)
+        for (topic, hour), numbers in sorted(self._segments.items()):
+            pairs = zip(numbers[::2], numbers[1::2], strict=True)
             yield (
                 topic,
                 hour,
@@ -179,11 +180,11 @@ def _into_place(whole: Path, path: Path) -> None:
 
 
 def _copied_segments(database: Any, path: Path) -> set[str]:
-    found = database.execute(
+    row = database.execute(
         "select decode(value) from parquet_kv_metadata(?) where decode(key) = 'segments'",
         [str(path)],
     ).fetchone()
-    return set(json.loads(found[0])) if found else set()
+    return set(json.loads(row[0])) if row else set()
 
 
 def _database() -> Any:

@@ -1,5 +1,5 @@
 """
-Which segments the archive has, and their content, as the `hookline` commands read it.
+List and read the archive's segments, for the `hookline` commands.
 
 Names are listed page by page: the names of several years would fill the memory.
 """
@@ -39,7 +39,7 @@ class ArchiveUnreadable(Failure):
 
 
 class ArchiveDamaged(Failure):
-    """A segment is not what the archive consumer wrote."""
+    """A segment differs from the one that the archive consumer wrote."""
 
     exit_code = ExitCode.FAULT
 
@@ -133,12 +133,12 @@ async def segment_names(store: Store, only: SegmentFilter = ALL) -> AsyncGenerat
 
 async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> list[NewSegments]:
     """
-    Return the present segments of each partition after the name in `read_up_to`.
+    Return the current segments of each partition after the name in `read_up_to`.
 
     Raises:
         Unavailable: the store does not answer.
     """
-    found: list[NewSegments] = []
+    partitions: list[NewSegments] = []
     for partition in await store.partitions():
         after, until, count = read_up_to.get(partition, ""), "", 0
         # This costs less than listing if there are no new names.
@@ -149,8 +149,10 @@ async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> lis
                 count += len(page)
                 until = page[-1] if page else until
         if count:
-            found.append(NewSegments(partition=partition, after=after, until=until, count=count))
-    return found
+            partitions.append(
+                NewSegments(partition=partition, after=after, until=until, count=count)
+            )
+    return partitions
 
 
 async def names_of(store: Store, new: NewSegments) -> AsyncGenerator[str]:
@@ -202,7 +204,7 @@ async def in_order(
         DamagedSegment: `read` found a segment that cannot be read.
     """
 
-    async def read_unless_gone(name: str) -> Content | None:
+    async def read_unless_deleted(name: str) -> Content | None:
         try:
             return await read(name)
         except SegmentNotFound:
@@ -212,7 +214,7 @@ async def in_order(
     try:
         async with contextlib.aclosing(_each(names)) as listed:
             async for name in listed:
-                reading.append((name, asyncio.create_task(read_unless_gone(name))))
+                reading.append((name, asyncio.create_task(read_unless_deleted(name))))
                 if len(reading) == AHEAD:
                     yield reading[0][0], await reading[0][1]
                     reading.popleft()

@@ -1,5 +1,5 @@
 """
-Check a segment by itself, and the chain of a partition's segments. Pure: it reads nothing.
+Check a segment by itself, and the chain of a partition's segments. Does no I/O.
 
 Checksums show any change of a segment. Each segment has the offset at which the chain ended before
 it, so a chain shows any segment that is missing.
@@ -127,7 +127,7 @@ class Chain:
     """
     The segments of one partition, in order.
 
-    `faults`: a segment's name, and what is wrong between it and the segment before it. Segments
+    `faults`: pairs of a segment's name and a fault between it and the segment before it. Segments
     before the last beginning have expired, all or some of them, so they are not checked.
     """
 

@@ -1,8 +1,8 @@
 """
 `hookline archive verify`: read the whole archive and report every fault.
 
-It may run beside a writer: only the sequences of the segments that were listed first are judged.
-Segments that expire meanwhile are skipped.
+It may run while a writer runs: only the sequences of the segments that were listed first are
+judged. Segments that expire meanwhile are skipped.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from consumers.runtime.batch import Partition
 from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
 from ops.archive.soundness import Chain, CheckedSegment, check
 from ops.failure import ExitCode
-from ops.sequences import Range, Sequences, gaps, without
+from ops.sequences import Range, Sequences, gaps, subtract
 
 LISTED_MAX = 20
 POLL_S = 0.5
@@ -28,7 +28,7 @@ class OriginSequences:
     The sequences of one origin in the archive.
 
     `absent`: sequences between the lowest and the highest that are in no segment and have not
-    expired; `listed` has their first ranges. `doubled`: sequences that are there more than once.
+    expired; `listed` has the first ranges of them. `doubled`: those that are in it more than once.
     """
 
     sequences: int
@@ -40,7 +40,7 @@ class OriginSequences:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verified:
-    """The result. `faults`: a segment's name, and what is wrong with it."""
+    """The result. `size`: the bytes that were read. `faults`: pairs of segment name and fault."""
 
     segments: int
     records: int
@@ -50,7 +50,7 @@ class Verified:
 
     @property
     def sound(self) -> bool:
-        """Whether every segment is as it was written, without a gap, and no sequence is doubled."""
+        """True if all segments are as written, without a gap, and no sequence is doubled."""
         return not self.faults and not any(each.doubled for each in self.origins.values())
 
     @property
@@ -102,7 +102,7 @@ class Findings:
         self.faults += [(checked.name, fault) for fault in itertools.islice(faults, LISTED_MAX)]
 
     def report(self) -> Verified:
-        """Return the present result for the sequences that had been seen at the first call."""
+        """Return the current result for the sequences that had been seen at the first call."""
         if self._until is None:
             self._until = {origin: each.highest for origin, each in self._sequences.items()}
         return Verified(
@@ -120,7 +120,7 @@ class Findings:
         absent = [
             part
             for gap in gaps(sequences.seen, sequences.seen.min(), until)
-            for part in without(gap, self._expired.get(origin, []))
+            for part in subtract(gap, self._expired.get(origin, []))
         ]
         return OriginSequences(
             sequences=len(sequences.seen),
@@ -141,7 +141,7 @@ async def verify(
     """
     Read every segment; wait up to `wait_s` for sequences that are absent.
 
-    `listed` is called with the number of further segments to read, `step` for each that was read.
+    Calls `listed` with the number of further segments to read, `step` for each that was read.
 
     Raises:
         Unavailable: the store does not answer.

@@ -125,7 +125,7 @@ class _Audit:
             await read_receipts(self._sources.postgres, self.tally)
         later = await self._read_ends()
         completed = self._ends.completed_by(later)
-        if completed.known != self._ends.known:
+        if completed.by_spool != self._ends.by_spool:
             self._ends = completed
             raise SourceChanged("the ends of more spools are known than before")
         self._ends = completed
@@ -136,7 +136,7 @@ class _Audit:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
         if report.missing:
             return f"{report.missing} missing callbacks"
-        return next(iter([*self._ends.failed.values(), *self._ends.unknown.values()]), "")
+        return next(iter([*self._ends.unanswered.values(), *self._ends.unknown.values()]), "")
 
     async def read_archive(self, store: Store) -> None:
         """

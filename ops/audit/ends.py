@@ -1,8 +1,8 @@
 """
-The end of every known origin: the number of callbacks that its spool has stored. Pure.
+The end of every known origin: the number of callbacks that its spool has stored. Does no I/O.
 
 A running ingress knows the end of the spool that it holds, and of the spools that no process holds.
-If an end is not known, the reason is: without all ends, an audit must not prove anything.
+For an end that is not known, the reason is kept: without all ends, nothing may be proven.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,11 @@ import msgspec
 
 
 class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
-    """A spool as a process reports it; `last_sequence` is None if another process holds it."""
+    """
+    A spool as a process reports it; `last_sequence` is None if another process holds it.
+
+    `damaged` has the sequences in quarantine, damaged or refused by Kafka.
+    """
 
     name: str
     origin: str
@@ -39,31 +43,32 @@ class Ends:
     """
     The ends by all answers.
 
-    `known`: by spool's name, N of each origin that the spool had; it gets another origin when it is
-    put back to an older state. `unknown`: by spool's name, why its end is not known and what to do.
-    `broken`: by spool's name, why its end can never be known. `failed`: by address, why there is
-    no answer. `answered`: the other addresses. `damaged`: by origin, the rows in quarantine.
+    `by_spool`: by spool's name, N of each origin that the spool had; a spool that is restored from
+    an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
+    to do. `never_known`: by spool's name, why its end can never be known. `unanswered`: by address,
+    why there is no answer. `answered`: the other addresses. `damaged`: by origin, the rows in
+    quarantine.
     """
 
-    known: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_spool: dict[str, dict[str, int]] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
-    broken: dict[str, str] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    never_known: dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, str] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
     damaged: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, int | None]:
-        """N by origin; None, by the spool's name, if it is not known."""
-        accepted: dict[str, int | None] = dict.fromkeys(self.unknown | self.broken)
-        for origins in self.known.values():
+        """N by origin; for a spool whose end is not known, None by the spool's name."""
+        accepted: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
+        for origins in self.by_spool.values():
             accepted |= origins
         return accepted
 
     @property
     def doubts(self) -> dict[str, str]:
         """By spool or address, the reasons for which nothing can be proven."""
-        return self.unknown | self.broken | self.failed
+        return self.unknown | self.never_known | self.unanswered
 
     def completed_by(self, later: "Ends") -> "Ends":
         """
@@ -72,56 +77,62 @@ class Ends:
         A known N stays: callbacks after it are not expected yet. A spool whose end is known,
         and an address that has answered, need not be in the later answer.
         """
-        known = {
-            name: later.known.get(name, {}) | self.known.get(name, {})
-            for name in {**self.known, **later.known}
+        by_spool = {
+            name: later.by_spool.get(name, {}) | self.by_spool.get(name, {})
+            for name in {**self.by_spool, **later.by_spool}
         }
         return Ends(
-            known=known,
-            unknown={n: why for n, why in (self.unknown | later.unknown).items() if n not in known},
-            broken=self.broken | later.broken,
-            failed={a: why for a, why in later.failed.items() if a not in self.answered},
+            by_spool=by_spool,
+            unknown={
+                name: reason
+                for name, reason in (self.unknown | later.unknown).items()
+                if name not in by_spool
+            },
+            never_known=self.never_known | later.never_known,
+            unanswered={
+                url: reason for url, reason in later.unanswered.items() if url not in self.answered
+            },
             answered=self.answered | later.answered,
             damaged=self.damaged | later.damaged,
         )
 
 
 def combine(
-    statuses: dict[str, Status], failed: dict[str, str], directory: Iterable[ReportedSpool] = ()
+    statuses: dict[str, Status], unanswered: dict[str, str], directory: Iterable[ReportedSpool] = ()
 ) -> Ends:
     """Return the ends by all answers: `statuses` by address, and the spools of a `directory`."""
-    failed = failed | _without_ends(statuses)
+    unanswered = unanswered | _without_ends(statuses)
     reported: dict[str, list[ReportedSpool]] = {}
     for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
         reported.setdefault(spool.name, []).append(spool)
     holders = _holders(statuses)
-    known: dict[str, dict[str, int]] = {}
+    by_spool: dict[str, dict[str, int]] = {}
     unknown: dict[str, str] = {}
-    broken: dict[str, str] = {}
+    never_known: dict[str, str] = {}
     damaged: dict[str, tuple[int, ...]] = {}
     for name, spools in reported.items():
         held = list(holders.get(name, {}).values())
-        if why := _why_broken(name, spools, [address for address, _ in held]):
-            broken[name] = why
+        if reason := _why_never_known(name, spools, [address for address, _ in held]):
+            never_known[name] = reason
             continue
-        # The holder's report counts; another process may have looked before that one held it.
+        # The holder's report counts. Another process may have read the spool before it was held.
         for spool in [spool for _, spool in held] or spools:
             if spool.last_sequence is not None:
-                origins = known.setdefault(name, {})
+                origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
                 damaged[spool.origin] = spool.damaged
-        if name not in known:
+        if name not in by_spool:
             unknown[name] = (
                 f"spool {name}: the process that holds it was not asked or does not answer; name"
                 " the admin address of every running ingress (--ingress), or stop them all and name"
                 " the directory (--spool)"
             )
     return Ends(
-        known=known,
+        by_spool=by_spool,
         unknown=unknown,
-        broken=broken,
-        failed=failed,
-        answered=frozenset(statuses.keys() - failed.keys()),
+        never_known=never_known,
+        unanswered=unanswered,
+        answered=frozenset(statuses.keys() - unanswered.keys()),
         damaged={origin: rows for origin, rows in damaged.items() if rows},
     )
 
@@ -140,14 +151,14 @@ def _holders(statuses: dict[str, Status]) -> dict[str, dict[str, tuple[str, Repo
 def _without_ends(statuses: dict[str, Status]) -> dict[str, str]:
     """Return by address which ingresses report no end: with no end, nothing could be missing."""
     return {
-        address: f"{address}: this ingress reports the end of no spool, not even of its own; name"
+        address: f"{address}: this ingress reports no end, not even that of its own spool; name"
         " an ingress of this release"
         for address, status in statuses.items()
         if all(spool.last_sequence is None for spool in status.spools)
     }
 
 
-def _why_broken(name: str, spools: list[ReportedSpool], holders: list[str]) -> str:
+def _why_never_known(name: str, spools: list[ReportedSpool], holders: list[str]) -> str:
     """Return why the end of a spool can never be known and what to do, "" if it may be known."""
     faults = [spool.fault for spool in spools if spool.fault]
     if faults:

@@ -1,4 +1,4 @@
-"""The places in which the sequences of one origin were seen, and the end that they are held to."""
+"""The places in which an origin's sequences were seen, and its end, up to which each must be."""
 
 from array import array
 from collections import defaultdict
@@ -32,8 +32,8 @@ class Evidence:
     The sequences of one origin, by the place in which they were seen.
 
     `dead_letters` were written by the ingress, in place of the main topic. `set_aside` has, by
-    sink, what the sink's consumer sent to the dead-letter topic in place of the sink; for Kafka,
-    what Kafka refused.
+    sink, the callbacks that the sink's consumer sent to the dead-letter topic in place of the sink;
+    for Kafka, the callbacks that Kafka refused.
     """
 
     topic: Sequences = field(default_factory=Sequences)
@@ -41,13 +41,13 @@ class Evidence:
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
     set_aside: defaultdict[str, Sequences] = field(default_factory=lambda: defaultdict(Sequences))
-    # Archived from offsets below the topic's first one, which retention has raised: there the
-    # archive is the evidence.
+    # Archived from offsets below the topic's first one, which retention has raised: for these
+    # offsets the archive is the evidence.
     below_first_offset: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
-    # By partition, in the order of offsets: the archive's below the topic's first offset, then the
-    # topic's. Only counts, which cannot name sequences, need an order.
+    # By partition, the sequences in the order of offsets: first those that only the archive has,
+    # then those of the topic. Only counts, which cannot name sequences, need an order.
     order_below_first_offset: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     order_in_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     # The highest sequence that was not added because it is too high.

@@ -1,4 +1,4 @@
-"""Compare the sender's ledger with the sinks. Pure."""
+"""Compare the sender's ledger with the sinks. Does no I/O."""
 
 import hashlib
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ class LedgerCheck:
 
     @property
     def ids(self) -> list[str]:
-        """Return the ids in the ledger."""
+        """The ids in the ledger."""
         return list(self._sent)
 
     def match(self, ce_id: str, body: bytes, sink: str) -> None:

@@ -1,4 +1,4 @@
-"""Compare the messages and people of the statistics with those of the records. Pure."""
+"""Compare the messages and people of the statistics with those of the records. Does no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class MessageCounts:
     """
     Counts messages and people of the records as the counters must: each of an app once.
 
-    The records up to the origins' ends must be counted; later ones may be. So there is a least and
-    a most for each number.
+    The records up to the origins' ends must be counted; later ones may be. So each number has a
+    lower and an upper bound.
     """
 
     def __init__(self, contents: Contents) -> None:

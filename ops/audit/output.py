@@ -78,11 +78,11 @@ def remarks(audited: Report) -> list[RenderableType]:
 
 
 def _faults_of(origin: OriginReport) -> Iterator[str]:
-    for place, held in origin.sinks.items():
+    for place, sink in origin.sinks.items():
         for fault, count, listed in (
-            ("missing", held.missing, held.missing_listed),
-            ("doubled", held.doubled, held.doubled_listed),
-            ("only in the dead-letter topic", held.set_aside, held.set_aside_listed),
+            ("missing", sink.missing, sink.missing_listed),
+            ("doubled", sink.doubled, sink.doubled_listed),
+            ("only in the dead-letter topic", sink.set_aside, sink.set_aside_listed),
         ):
             if count:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"

@@ -75,8 +75,8 @@ class _Reading:
                     ).format(sql.Identifier(table)),
                     (self._tally.ledger_ids,),
                 )
-                for identity, sha256 in bodies:
-                    self._tally.see_row(identity, sha256)
+                for ce_id, sha256 in bodies:
+                    self._tally.see_ledger_row(ce_id, sha256)
 
     def _receipts(self, connection: psycopg.Connection) -> None:
         self._tally.forget_receipts()

@@ -53,12 +53,12 @@ class OriginReport:
     @property
     def missing(self) -> int:
         """Sequences up to N that a sink lacks, over all sinks."""
-        return sum(held.missing for held in self.sinks.values())
+        return sum(sink.missing for sink in self.sinks.values())
 
     @property
     def doubled(self) -> int:
         """Sequences that a sink has more than once, over all sinks."""
-        return sum(held.doubled for held in self.sinks.values())
+        return sum(sink.doubled for sink in self.sinks.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +85,8 @@ class StatisticReport:
     """
     One number of the statistics, and the bounds that the records give for it.
 
-    `least` counts the callbacks up to the ends of their origins, `most` all that were seen: the two
-    differ while traffic runs.
+    `least` counts the callbacks up to the ends of their origins, `most` counts all that were seen.
+    They differ while traffic runs.
     """
 
     shown: int
@@ -95,12 +95,12 @@ class StatisticReport:
 
     @property
     def missing(self) -> int:
-        """How much is not counted, at least."""
+        """The least number of messages or people that are not counted."""
         return max(0, self.least - self.shown)
 
     @property
     def doubled(self) -> int:
-        """How much is counted more than once, at least."""
+        """The least number of messages or people that are counted twice."""
         return max(0, self.shown - self.most)
 
 
@@ -109,8 +109,8 @@ class Report:
     """
     The result for all origins and sinks.
 
-    Not faults: `repeats`, callbacks that the sender sent again; `strangers`, records that no
-    ingress wrote. `counted` has the statistics: messages, and people if they are exact.
+    Not faults: `repeats`, callbacks that the sender sent again; `strangers`, foreign records, which
+    no ingress wrote. `counted` has the statistics: messages, and people if they are exact.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `damaged`: by origin, the rows in quarantine.
@@ -152,7 +152,7 @@ class Report:
     @property
     def set_aside(self) -> int:
         """Callbacks that are in the dead-letter topic instead of a sink, or of all sinks."""
-        return sum(held.set_aside for origin in self.origins for held in origin.sinks.values())
+        return sum(sink.set_aside for origin in self.origins for sink in origin.sinks.values())
 
     @property
     def faults(self) -> int:
@@ -166,7 +166,7 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """Whether every callback is exactly once in every sink that was audited."""
+        """True if every callback is exactly once in every sink that was audited."""
         return not (self.faults or self.unproven or self.set_aside)
 
     @property
@@ -202,5 +202,5 @@ class Report:
 
 
 def _sum(counts: Iterable[int]) -> int | None:
-    found = list(counts)
-    return sum(found) if found else None
+    listed = list(counts)
+    return sum(listed) if listed else None

@@ -32,28 +32,28 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
         NoSpools: the directory has no spools, or cannot be read.
     """
     addresses: dict[str, None] = {}
-    failed: dict[str, str] = {}
+    unanswered: dict[str, str] = {}
     for url in urls:
         try:
             addresses |= dict.fromkeys(await _addresses(url))
         except OSError as error:
-            failed[url] = (
+            unanswered[url] = (
                 f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
             )
         except ValueError as error:
-            failed[url] = f"{url}: this is not an address ({error}); correct --ingress"
+            unanswered[url] = f"{url}: this is not an address ({error}); correct --ingress"
     answers = await asyncio.gather(*map(_status, addresses))
     statuses = {}
     for address, answer in zip(addresses, answers, strict=True):
         if isinstance(answer, Status):
             statuses[address] = answer
         else:
-            failed[address] = (
+            unanswered[address] = (
                 f"{address}: {answer}, so the end of its spool is not known; start that"
                 " ingress (again), or leave its address out if it is permanently gone"
             )
     return combine(
-        statuses, failed, await asyncio.to_thread(_spools, directory) if directory else ()
+        statuses, unanswered, await asyncio.to_thread(_spools, directory) if directory else ()
     )
 
 
@@ -86,14 +86,14 @@ async def resolve(host: str, port: int) -> list[str]:
     Raises:
         OSError: it has none, or cannot be resolved now.
     """
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return sorted({str(each[4][0]) for each in found})
+    infos = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return sorted({str(socket_address[0]) for *_, socket_address in infos})
 
 
 async def _addresses(url: str) -> list[str]:
     parsed = URL(url)
-    found = await resolve(parsed.host or "", parsed.port or 80)
-    return [str(parsed.with_host(address)) for address in found]
+    addresses = await resolve(parsed.host or "", parsed.port or 80)
+    return [str(parsed.with_host(address)) for address in addresses]
 
 
 async def _status(address: str) -> Status | str:

@@ -1,5 +1,5 @@
 """
-Collect every callback that a source has, and report. Pure: it reads nothing itself.
+Collect every callback that a source has, and report. Does no I/O.
 
 There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
 callbacks with each other (contents.py, rows.py), the sender's ledger with the sinks
@@ -62,16 +62,16 @@ class Tally:
         # By partition of the main topic: its lowest offset now, and when it was read first.
         self._first_offsets: dict[int, int] = {}
         self._read_from: dict[int, int] = {}
-        self._strangers = 0
+        self._foreign_records = 0
         self._repeats = 0
 
     @property
     def ledger_ids(self) -> list[str]:
-        """Return the identities that the ledger names."""
+        """The ids of the callbacks in the ledger."""
         return self._ledger.ids
 
     def report(self) -> Report:
-        """Return the result of everything that was seen until now."""
+        """Return the result of everything that was seen so far."""
         proofs = {
             origin: OriginProof(self.origins.evidence(origin), self.origins.end(origin))
             for origin in self.origins.names()
@@ -85,7 +85,7 @@ class Tally:
             if self._counted
             else {},
             repeats=self._repeats,
-            strangers=self._strangers,
+            strangers=self._foreign_records,
             different=self._differences.count + self._rows.different,
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts(),
@@ -147,8 +147,8 @@ class Tally:
             return
         group = named.get(GROUP)
         if group is None and CONNECT + "offset" in named:
-            # Another tool's dead letter: it came from a topic, and none of our consumers wrote it.
-            self._strangers += 1
+            # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
+            self._foreign_records += 1
             return
         evidence = self.origins.evidence(seen.origin)
         self._see_content(seen, DEAD_LETTER_TOPIC.name, partition, offset)
@@ -204,9 +204,9 @@ class Tally:
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._rows.see(ce_id, sha256, origin, sequence)
 
-    def see_row(self, identity: str, sha256: str) -> None:
-        """Note that the database has a body of the ledger, with this digest."""
-        self._ledger.compare(identity, sha256, POSTGRES)
+    def see_ledger_row(self, ce_id: str, sha256: str) -> None:
+        """Note that the database has a row for a `ce_id` of the ledger, with this digest."""
+        self._ledger.compare(ce_id, sha256, POSTGRES)
 
     def see_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""
@@ -219,13 +219,13 @@ class Tally:
         try:
             seen = event(value, headers)
         except NotACallback:
-            self._strangers += 1
+            self._foreign_records += 1
             return None
         return seen if self._is_sequence(seen.origin, seen.sequence) else None
 
     def _is_sequence(self, origin: str, sequence: int) -> bool:
         if sequence < 1:
-            self._strangers += 1
+            self._foreign_records += 1
             return False
         return self.origins.is_plausible(origin, sequence)
 

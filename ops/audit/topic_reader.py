@@ -26,14 +26,14 @@ class TopicReader:
 
     async def read(self, tally: Tally) -> None:
         """
-        Read from where the last call ended up to the present end offsets.
+        Read from where the last call ended up to the current end offsets.
 
         Raises:
             SourceUnavailable: Kafka does not answer, or lacks a topic. The next call goes on.
             SourceChanged: Kafka does not have the next records any more.
         """
         try:
-            # A task that the client cancels by itself is an outage, too.
+            # A cancelled task of the client is an outage, too.
             with kafka_failures(kinds=()):
                 # Check first: a client that is assigned a missing topic would wait for it.
                 async with self._connected() as client:

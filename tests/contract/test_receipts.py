@@ -39,7 +39,7 @@ async def filled(conninfo: str) -> AsyncIterator[str]:
 
 async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
-    ends = Ends(known={ORIGIN: {ORIGIN: len(RECORDS)}})
+    ends = Ends(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
     tally = Tally(ends, [], synced=True, counted=False)
     tally.see_first_offsets({})
     for record in RECORDS:

@@ -43,7 +43,7 @@ class World:
         """Return the report."""
 
         async def no_spool() -> Ends:
-            return Ends(known={"o": {"o": 0}})
+            return Ends(by_spool={"o": {"o": 0}})
 
         return await audit(no_spool, self.sources, ledger=[], wait_s=wait_s, progress=said.append)
 

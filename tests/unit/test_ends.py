@@ -166,7 +166,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
         spool_of("b"),
     ]
     moved = combine({"a": a_status("a", last_sequence=5), "b": a_status("b", last_sequence=4)}, {})
-    assert before.completed_by(moved).known == before.known
+    assert before.completed_by(moved).by_spool == before.by_spool
     assert audited(before, moved, stored=N + 1, spools="ab").proven
     replaced = combine({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
     assert audited(before, replaced, spools="ab").unproven == ["c", spool_of("c")]

@@ -26,7 +26,7 @@ def audited(
 ) -> Report:
     """Return the report on 8 callbacks of which these are left; Kafka begins at the seventh."""
     tally = Tally(
-        Ends(known={ORIGIN: {ORIGIN: 8}}),
+        Ends(by_spool={ORIGIN: {ORIGIN: 8}}),
         [],
         synced=database is not None,
         counted=counts is not None,

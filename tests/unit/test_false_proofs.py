@@ -75,7 +75,7 @@ class World:
 
     def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
         """Return the report."""
-        ends = Ends(known={ORIGIN: {ORIGIN: self.accepted}})
+        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.accepted}})
         tally = Tally(ends, self.ledger, synced=synced, counted=counted)
         if counted:
             tally.see_statistics(
@@ -93,7 +93,9 @@ class World:
             see_line(tally, record)
         if synced:
             tally.see_receipts(self.rows())
-        later = Ends(known={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}})
+        later = Ends(
+            by_spool={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}}
+        )
         tally.see_later_ends(ends, later)
         return tally.report()
 
@@ -408,7 +410,7 @@ async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None
 
 def test_rows_in_quarantine_are_named() -> None:
     """In addition to the fact that they are missing."""
-    ends = Ends(known={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
+    ends = Ends(by_spool={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
     report = Tally(ends, [], synced=False, counted=False).report()
     assert report.missing == 2
     assert "1 rows in quarantine" in shown(report)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.sequences import Sequences, gaps, union, within, without
+from ops.sequences import Sequences, gaps, subtract, union, within
 
 # The bitmaps change their form at multiples of 65536.
 EDGE = 1 << 16
@@ -71,6 +71,6 @@ def test_excused_ranges_are_removed_from_a_range(
     whole: tuple[int, int], excused: list[tuple[int, int]]
 ) -> None:
     """However they overlap."""
-    left = [n for low, high in without(whole, excused) for n in range(low, high + 1)]
+    left = [n for low, high in subtract(whole, excused) for n in range(low, high + 1)]
     removed = {n for low, high in excused for n in range(low, high + 1)}
     assert left == [n for n in range(whole[0], whole[1] + 1) if n not in removed]

@@ -21,7 +21,7 @@ ORIGIN = "o" * 16
 
 def ends(accepted: dict[str, int]) -> Ends:
     """Return the ends of spools that still have their first origin."""
-    return Ends(known={origin: {origin: last} for origin, last in accepted.items()})
+    return Ends(by_spool={origin: {origin: last} for origin, last in accepted.items()})
 
 
 def stored(sequence: int, **fields: Any) -> Record:
@@ -179,7 +179,7 @@ def test_a_dead_letter_is_not_missing_by_the_ledger(group: bytes | None) -> None
         see(tally, stored(1), archived=group != b"archive")
         if group != b"sync":
             tally.see_receipts([a_receipt(stored(1))])
-            tally.see_row(an_entry(1).id, an_entry(1).sha256)
+            tally.see_ledger_row(an_entry(1).id, an_entry(1).sha256)
         see_dead_letter(tally, stored(1), (GROUP, group))
     else:
         see_dead_letter(tally, stored(1), (STAGE, KAFKA_PRODUCE.encode()))
@@ -321,7 +321,7 @@ def test_a_repeat_that_the_ledger_does_not_have_is_not_an_altered_callback(
         tally = Tally(ends({}), ledger, synced=True, counted=False)
         for record in records:
             see(tally, record)
-        tally.see_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
+        tally.see_ledger_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
         found = tally.report().ledger
         assert found is not None
         row_is_strange = row != in_ledger and bodies[row] not in [each.value for each in records]

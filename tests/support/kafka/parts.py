@@ -43,7 +43,7 @@ class Pipe:
 
     async def ends(self) -> Ends:
         """Return the end of the spool, as an audit asks for it."""
-        return Ends(known={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
+        return Ends(by_spool={self.spool.name: {self.spool.origin: self.spool.last_sequence}})
 
     def close(self) -> None:
         """Close the spool."""
