@@ -16,7 +16,7 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     hold,
-    names,
+    spool_names,
     summaries,
 )
 from ingress.spool.disk import Broken, Corrupt, Full
@@ -77,7 +77,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
 
     No row is changed, but a corrupt file is renamed to *.set-aside-TIME.
     """
-    if name not in names(directory):
+    if name not in spool_names(directory):
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
         opened = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)

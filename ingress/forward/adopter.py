@@ -22,11 +22,11 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     check_verification,
-    locked,
+    lock_unless_failed,
     move_aside,
     moved_aside,
-    names,
     needs_verification,
+    spool_names,
 )
 from ingress.spool.disk import Broken, Corrupt, Full
 from ingress.spool.intake import Intake
@@ -68,7 +68,7 @@ class Adopter:
         Raises:
             OSError: the directory cannot be read, so there may be others.
         """
-        others = [name for name in names(self._directory) if name != self._own.name]
+        others = [name for name in spool_names(self._directory) if name != self._own.name]
         return [
             self._own.summary(),
             *(self._known(name) for name in others),
@@ -85,7 +85,7 @@ class Adopter:
 
     def _names(self) -> list[str]:
         try:
-            return names(self._directory)
+            return spool_names(self._directory)
         except OSError as error:
             # The disk fails, or no descriptor is left. This process's own spool is not affected.
             fault = repr(error)
@@ -145,7 +145,7 @@ class Adopter:
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
-        with locked(self._directory, name) as (path, lock):
+        with lock_unless_failed(self._directory, name) as (path, lock):
             if needs_verification(path):
                 await _verify(path)
             # In a thread: a large file is read for a while.

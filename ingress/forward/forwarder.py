@@ -115,7 +115,7 @@ class Forwarder:
                 await self._start_new_origin(cursor)
                 return
             await self._begin_after(producer, cursor)
-            # A commit that seemed to fail may have started a new origin, too.
+            # An uncertain commit may have started a new origin, too.
             while self._intake.state.origin == origin:
                 check_cancellation()
                 await self._forward_next(producer)

@@ -12,8 +12,8 @@ class QuarantineLog:
     """
     Compares a spool's states, and reports the rows that are new in quarantine.
 
-    The rows are read from the state and not noted when a row is moved, because a commit that
-    seemed to fail may have moved some, too.
+    The rows are read from the state and not noted when a row is moved, because an uncertain commit
+    may have moved some, too.
     """
 
     def __init__(self, spool: str) -> None:
@@ -21,7 +21,9 @@ class QuarantineLog:
         # The numbers in quarantine that were reported; None before the first report.
         self._reported: frozenset[int] | None = None
 
-    def report(self, state: State, why: str = "a commit that seemed to fail was kept") -> None:
+    def report(
+        self, state: State, why: str = "a commit that was reported as failed had succeeded"
+    ) -> None:
         """Report the rows since the last call; the first call names those from before."""
         before, self._reported = self._reported, state.quarantined
         if before is None:

@@ -8,13 +8,13 @@ row has a checksum of its own (row.py), so that damage costs a row and not the b
 
 import struct
 from collections.abc import Iterator, Sequence
-from zlib import crc32
 
-from ingress.spool.row import DamagedRow, seal
+from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, checksum, seal
 
 # A larger value needs more contiguous pages, which a fragmented file does not have.
-BYTES_MAX = 64 << 10
-ROWS_MAX = 256
+BLOCK_BYTES_MAX = 64 << 10
+BLOCK_ROWS_MAX = 256
+# The size of a number in the head of a block.
 _U32 = 4
 
 
@@ -22,7 +22,9 @@ def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
     """Yield the contents in order, as many at a time as fit into a block, at least one."""
     begin = size = 0
     for index, content in enumerate(contents):
-        if index > begin and (size + len(content) > BYTES_MAX or index - begin >= ROWS_MAX):
+        if index > begin and (
+            size + len(content) > BLOCK_BYTES_MAX or index - begin >= BLOCK_ROWS_MAX
+        ):
             yield contents[begin:index]
             begin, size = index, 0
         size += len(content)
@@ -44,12 +46,13 @@ def unpack(stored: bytes, spool: str, first: int) -> list[bytes]:
     Raises:
         DamagedRow: the head of the block is damaged, so it is not known where its rows are.
     """
-    count = int.from_bytes(stored[_U32 : 2 * _U32], "big")
-    head = stored[_U32 : (2 + count) * _U32]
-    if stored[:_U32] != _checksum(head, spool, first) or len(head) != (1 + count) * _U32:
+    lengths_at = CHECKSUM_BYTES + _U32
+    count = int.from_bytes(stored[CHECKSUM_BYTES:lengths_at], "big")
+    head = stored[CHECKSUM_BYTES : lengths_at + count * _U32]
+    if stored[:CHECKSUM_BYTES] != _checksum(head, spool, first) or len(head) != (1 + count) * _U32:
         raise DamagedRow(f"the block of spool {spool} that begins at row {first} is damaged", first)
     rows = []
-    at = _U32 + len(head)
+    at = CHECKSUM_BYTES + len(head)
     for size in struct.unpack(f">{count}I", head[_U32:]):
         rows.append(stored[at : at + size])
         at += size
@@ -57,5 +60,4 @@ def unpack(stored: bytes, spool: str, first: int) -> list[bytes]:
 
 
 def _checksum(head: bytes, spool: str, first: int) -> bytes:
-    place = b"block %s/%d" % (spool.encode(), first)
-    return crc32(head, crc32(place)).to_bytes(_U32, "big")
+    return checksum(b"block %s/%d" % (spool.encode(), first), head)

@@ -22,7 +22,7 @@ from ingress.spool.disk import Broken, Corrupt, Full, disk_faults
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.state import State
-from ingress.spool.verify import DAMAGED
+from ingress.spool.verify import EXIT_DAMAGED
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,12 @@ class NotVerified(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SpoolSummary:
-    """One spool in the directory; `last_sequence` is None while it is not known."""
+    """
+    One spool in the directory, in the format of /status and `hookline spool ls --json`.
+
+    `last_sequence` is None while it is not known. `damaged` are all sequences in quarantine, also
+    those of sound rows that Kafka refused.
+    """
 
     name: str
     origin: str
@@ -84,10 +89,10 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
     """
     directory.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
-        for name in names(directory):
+        for name in spool_names(directory):
             with contextlib.suppress(SpoolInUse, NotVerified, Corrupt):
                 return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
-        if not names(directory):
+        if not spool_names(directory):
             break
         time.sleep(TRY_AGAIN_S)
     return hold(directory, secrets.token_hex(8), bytes_max=bytes_max)
@@ -104,7 +109,7 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         Broken, Full: the disk fails or is full.
         OSError: the lock file cannot be made.
     """
-    with locked(directory, name) as (path, lock):
+    with lock_unless_failed(directory, name) as (path, lock):
         if needs_verification(path):
             try:
                 verified = subprocess.run(  # noqa: S603 - our own module, on our own file
@@ -117,7 +122,7 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
 
 
 @contextlib.contextmanager
-def locked(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+def lock_unless_failed(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 
@@ -159,7 +164,7 @@ def check_verification(path: Path, exit_code: int, output: str) -> None:
         Corrupt: it has found damage.
         NotVerified: the verifier was killed or could not run.
     """
-    if exit_code == DAMAGED:
+    if exit_code == EXIT_DAMAGED:
         raise Corrupt(output.strip())
     if exit_code != 0:
         raise NotVerified(
@@ -177,7 +182,7 @@ def move_aside(path: Path, why: Corrupt) -> None:
     )
 
 
-def names(directory: Path) -> list[str]:
+def spool_names(directory: Path) -> list[str]:
     """
     Return the names of the spools in `directory`, sorted.
 
@@ -220,7 +225,7 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
         OSError: the directory cannot be read; it may have others.
     """
     yield from moved_aside(directory)
-    for name in names(directory):
+    for name in spool_names(directory):
         try:
             spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
         except SpoolInUse:

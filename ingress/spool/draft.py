@@ -1,5 +1,5 @@
 """
-A write transaction on a spool's file, and the state that the file has once it is committed.
+Read a spool's state from its file, and change both in one write transaction.
 
 If the commit fails, the draft and the index are dropped, and the next transaction reads both from
 the file.
@@ -30,7 +30,7 @@ class Index:
 
     def __init__(self, firsts: Iterable[int]) -> None:
         self._firsts = array("Q", firsts)
-        # So many at the beginning are dropped.
+        # The number of dropped entries at the beginning.
         self._dropped = 0
 
     def first_block(self, last_number: int) -> tuple[int, int]:
@@ -72,12 +72,25 @@ def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[Stat
             f"{state.last_number}"
         )
     quarantined = set()
-    for each, stored in txn.cursor(db=file.damaged):
+    for each, stored in txn.cursor(db=file.quarantine):
         number = int.from_bytes(each, "big")
         unseal_remains(bytes(stored), spool, number)
         quarantined.add(number)
-    state = state._replace(quarantined=frozenset(quarantined))
-    return Draft(txn, file, spool, state, index).state(), index
+    return state._replace(
+        first_block_last_number=index.first_block(state.last_number)[1],
+        quarantined=frozenset(quarantined),
+        used_bytes=_used_bytes(txn, file, has_quarantine=bool(quarantined)),
+    ), index
+
+
+def _used_bytes(txn: lmdb.Transaction, file: SpoolFile, *, has_quarantine: bool) -> int:
+    """Return the size of the pages that rows and quarantine use, as the transaction sees them."""
+    pages = 0
+    # An empty quarantine has no pages.
+    for database in (file.blocks, file.quarantine)[: 1 + has_quarantine]:
+        stat = txn.stat(database)
+        pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+    return pages * file.page_bytes
 
 
 class Draft:
@@ -120,10 +133,10 @@ class Draft:
 
     def remove_forwarded(self, forwarded: int) -> None:
         """Remove the first blocks, at most REMOVED_BLOCKS_MAX, without a row that is still due."""
-        done = self.before.last_done(forwarded)
+        removable = self.before.last_removable(forwarded)
         for _ in range(REMOVED_BLOCKS_MAX):
             first, end = self._index.first_block(self._last_number)
-            if not 0 < end <= done:
+            if not 0 < end <= removable:
                 break
             if not self._txn.delete(key(first), db=self._file.blocks):
                 raise Corrupt(f"spool {self._spool} has no block that begins at row {first}")
@@ -141,12 +154,12 @@ class Draft:
         for each, left in remains(cursor, before, self._spool, number):
             if each not in before.quarantined:
                 sealed = seal_remains(left, self._spool, each)
-                self._txn.put(key(each), sealed, db=self._file.damaged)
+                self._txn.put(key(each), sealed, db=self._file.quarantine)
                 taken.add(each)
         self._quarantined = before.quarantined | taken
 
     def start_new_origin(self) -> None:
-        """Make the present rows the sequences 1, 2, 3, … of a new origin."""
+        """Make the current rows the sequences 1, 2, 3, … of a new origin."""
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
 
     def probe(self) -> None:
@@ -155,12 +168,7 @@ class Draft:
 
     def used_bytes(self) -> int:
         """Return the size of the pages that rows and quarantine use now."""
-        pages = 0
-        # An empty quarantine has no pages.
-        for database in (self._file.blocks, self._file.damaged)[: 1 + bool(self._quarantined)]:
-            stat = self._txn.stat(database)
-            pages += stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
-        return pages * self._file.page_bytes
+        return _used_bytes(self._txn, self._file, has_quarantine=bool(self._quarantined))
 
     def state(self) -> State:
         """Return the state of the file if the draft is committed now."""
@@ -174,7 +182,7 @@ class Draft:
             self.used_bytes(),
         )
 
-    def finished(self) -> State:
+    def write_state(self) -> State:
         """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
         if state[:4] != self.before[:4]:

@@ -45,7 +45,7 @@ class GroupCommit:
         self._spool = spool
         self._rows_max = rows_max
         self._bytes_max = bytes_max
-        # Why no callback can be stored now, "" if they can.
+        # The reason for which no callback can be stored now, "" if callbacks can be stored.
         self.fault = ""
         # Set after every commit of callbacks.
         self.stored = asyncio.Event()
@@ -178,7 +178,7 @@ class GroupCommit:
             self.stored.set()
 
     def _release_mapped_memory(self) -> None:
-        if self._spool.is_much_mapped():
+        if self._spool.should_reopen():
             # If the file cannot be reopened, the next commit is a Panic and tries again.
             with contextlib.suppress(Broken, Full, Corrupt):
                 self._spool.reopen()

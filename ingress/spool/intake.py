@@ -15,8 +15,8 @@ class Intake:
     """
     The only way to a spool in a running ingress, for the thread of one event loop.
 
-    The receiver puts callbacks in. The forwarder reads rows, and has the spool forget those that
-    Kafka has. All writes happen in a thread of their own (`GroupCommit`).
+    The receiver puts callbacks in. The forwarder reads rows, and removes those that Kafka has. All
+    writes happen in a thread of their own (`GroupCommit`).
     """
 
     def __init__(self, spool: Spool, *, waiting_rows_max: int, waiting_bytes_max: int) -> None:
@@ -34,7 +34,7 @@ class Intake:
 
     @property
     def fault(self) -> str:
-        """Why no callback can be stored now, "" if they can."""
+        """The reason for which no callback can be stored now, "" if callbacks can be stored."""
         return self._commits.fault
 
     def summary(self) -> SpoolSummary:
@@ -92,11 +92,12 @@ class Intake:
 
     async def start_new_origin(self) -> None:
         """
-        Return once the present rows are the sequences 1, 2, 3, … of a new origin.
+        Return once the current rows are the sequences 1, 2, 3, … of a new origin.
 
         Raises:
             Full, Broken: the disk failed; a later `state` has the outcome.
         """
+        # Else sequences of the former origin would be taken for those of the new one.
         self._commits.remove_forwarded(0)
         await self._commits.apply(self._spool.writer.start_new_origin)
 

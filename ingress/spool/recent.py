@@ -1,5 +1,5 @@
 """
-The youngest rows of a spool in memory: a forwarder that keeps up reads no row from disk.
+The newest rows of a spool in memory: a forwarder that keeps up reads no row from disk.
 
 They are a contiguous run that ends with the last row. It is bounded: older rows are read from the
 file.
@@ -12,12 +12,12 @@ from itertools import islice
 from ingress.spool.row import Row
 from schemas.record import OutgoingRecord
 
-ROWS_MAX = 4000
-BYTES_MAX = 8 << 20
+RECENT_ROWS_MAX = 4000
+RECENT_BYTES_MAX = 8 << 20
 
 
 class Recent:
-    """Holds at most ROWS_MAX rows and BYTES_MAX bytes of their values."""
+    """Holds at most RECENT_ROWS_MAX rows and RECENT_BYTES_MAX bytes of their values."""
 
     def __init__(self) -> None:
         self._rows: deque[Row] = deque()
@@ -27,12 +27,12 @@ class Recent:
         """Add rows that are on disk, by time of receipt and record."""
         rows = self._rows
         if rows and rows[-1].sequence + 1 != first_sequence:
-            # A commit that seemed to fail has stored the rows in between.
+            # An uncertain commit has stored the rows in between.
             self.clear()
         for sequence, (received_at_ms, record) in enumerate(stored, first_sequence):
             rows.append(Row(sequence, received_at_ms, record))
             self._bytes += len(record.value)
-        while len(rows) > ROWS_MAX or self._bytes > BYTES_MAX:
+        while len(rows) > RECENT_ROWS_MAX or self._bytes > RECENT_BYTES_MAX:
             self._bytes -= len(rows.popleft().record.value)
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row] | None:

@@ -23,7 +23,7 @@ class DamagedRow(Exception):
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
         self.number = number
-        # Spool.rows_after replaces it: only the spool knows the base of the present origin.
+        # Spool.rows_after replaces it: only the spool knows the base of the current origin.
         self.sequence = number
 
 
@@ -40,8 +40,14 @@ def encode(record: OutgoingRecord, received_at_ms: int) -> bytes:
     return _encoder.encode((received_at_ms, record))
 
 
+def checksum(place: bytes, content: bytes = b"") -> bytes:
+    """Return the checksum of bytes at the place in a file that `place` names."""
+    return crc32(content, crc32(place)).to_bytes(CHECKSUM_BYTES, "big")
+
+
 def seal(contents: Iterable[bytes], spool: str, first: int) -> list[bytes]:
     """Return the rows with checksums for the numbers from `first` in the file `spool`."""
+    # This is `checksum`, inline: every callback passes here.
     place = crc32(b"%s/" % spool.encode())
     return [
         crc32(content, crc32(b"%d" % number, place)).to_bytes(CHECKSUM_BYTES, "big") + content
@@ -57,14 +63,9 @@ def unseal(stored: bytes, spool: str, number: int) -> tuple[int, OutgoingRecord]
         DamagedRow: the checksum does not match, or the content cannot be decoded.
     """
     content = stored[CHECKSUM_BYTES:]
-    if stored[:CHECKSUM_BYTES] != _checksum(content, spool, number):
+    if stored[:CHECKSUM_BYTES] != checksum(b"%s/%d" % (spool.encode(), number), content):
         raise DamagedRow(f"row {number} of spool {spool} fails its checksum", number)
     try:
         return _decoder.decode(content)
     except msgspec.DecodeError as error:
         raise DamagedRow(f"row {number} of spool {spool} cannot be decoded", number) from error
-
-
-def _checksum(content: bytes, spool: str, number: int) -> bytes:
-    place = b"%s/%d" % (spool.encode(), number)
-    return crc32(content, crc32(place)).to_bytes(CHECKSUM_BYTES, "big")

@@ -21,13 +21,13 @@ from schemas.process import sync_directory
 from schemas.record import OutgoingRecord
 
 # Pages that were read or written stay mapped and count as memory of this process until the file is
-# reopened. That is due after so many bytes of rows.
+# reopened. That is due after this many bytes of rows.
 MAPPED_BYTES_MAX = 32 << 20
 
 
 class Spool:
     """
-    One open spool: its methods are for one thread, those of `writer` for one thread, maybe another.
+    One open spool. Call its methods from one thread; those of `writer` may run in another one.
 
     The two threads share `state`, a value that the writer replaces as a whole.
     """
@@ -46,9 +46,9 @@ class Spool:
             file.env.close()
             raise
         self._file: SpoolFile | None = file
-        # The youngest rows, and the origin and quarantine for which they are right.
+        # The newest rows, and the origin and quarantine for which they are valid.
         self._recent = Recent()
-        self._recent_of = (self.state.origin, self.state.quarantined)
+        self._recent_valid_for = (self.state.origin, self.state.quarantined)
         self._mapped_bytes = 0
 
     @property
@@ -71,7 +71,7 @@ class Spool:
         """The number of rows that wait."""
         return self.state.rows
 
-    def is_much_mapped(self) -> bool:
+    def should_reopen(self) -> bool:
         """Return whether the file should be reopened, to release mapped memory."""
         return self._mapped_bytes > MAPPED_BYTES_MAX
 
@@ -138,7 +138,7 @@ class Spool:
         """
         state = self.state
         recent = self._recent_in(state).rows_after(sequence, rows_max=rows_max, bytes_max=bytes_max)
-        # Rows of a commit that seemed to fail are in the file alone.
+        # The rows of an uncertain commit are in the file alone.
         if recent or (recent is not None and sequence >= state.last_sequence):
             return recent
         rows: list[Row] = []
@@ -173,9 +173,9 @@ class Spool:
         self._recent.forget(sequence)
 
     def _recent_in(self, state: State) -> Recent:
-        if self._recent_of != (state.origin, state.quarantined):
+        if self._recent_valid_for != (state.origin, state.quarantined):
             self._recent.clear()
-            self._recent_of = (state.origin, state.quarantined)
+            self._recent_valid_for = (state.origin, state.quarantined)
         return self._recent
 
     def fingerprint(self, sequence: int) -> str:
@@ -195,7 +195,7 @@ class Spool:
         number = self.state.base + sequence
         file = self._opened()
         with disk_faults(), file.env.begin() as txn:
-            stored = txn.get(key(number), db=file.damaged)
+            stored = txn.get(key(number), db=file.quarantine)
         return b"" if stored is None else unseal_remains(bytes(stored), self.name, number)
 
     def _opened(self) -> SpoolFile:

@@ -23,13 +23,14 @@ class SpoolFile(NamedTuple):
     """
     An open file.
 
-    `blocks` has the blocks of rows by the number of their first row, `damaged` the rows in
-    quarantine by number, `meta` the state and the probe.
+    `blocks` has the blocks of rows by the number of their first row, `quarantine` the
+    rows in quarantine by number, `meta` the state and the probe. In the file, the database
+    `quarantine` has the name damaged.
     """
 
     env: lmdb.Environment
     blocks: lmdb._Database
-    damaged: lmdb._Database
+    quarantine: lmdb._Database
     meta: lmdb._Database
     page_bytes: int
 
@@ -53,7 +54,7 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
         stat = env.stat()
         is_new = stat["entries"] == 0
         with env.begin(write=True) as txn:
-            blocks, damaged, meta = (
+            blocks, quarantine, meta = (
                 env.open_db(name, txn, create=is_new) for name in (b"blocks", b"damaged", b"meta")
             )
             if is_new:
@@ -62,7 +63,7 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
     except BaseException:
         env.close()
         raise
-    return SpoolFile(env, blocks, damaged, meta, stat["psize"])
+    return SpoolFile(env, blocks, quarantine, meta, stat["psize"])
 
 
 def rewrite_meta_pages(path: Path, page_bytes: int) -> None:

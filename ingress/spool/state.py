@@ -6,13 +6,12 @@ writer's thread and the event loop's thread share in memory.
 """
 
 from typing import NamedTuple
-from zlib import crc32
 
 import msgspec
 
 from ingress.spool.disk import Corrupt
+from ingress.spool.row import CHECKSUM_BYTES, checksum
 
-_CHECKSUM_BYTES = 4
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
 
@@ -30,7 +29,7 @@ class State(NamedTuple):
     first_number: int
     last_number: int
     # The last number of the first block, 0 if there is no block.
-    first_block_end: int
+    first_block_last_number: int
     # The numbers of all rows that were ever put into quarantine.
     quarantined: frozenset[int]
     # LMDB pages in use by rows and by the quarantine.
@@ -54,10 +53,10 @@ class State(NamedTuple):
 
     @property
     def quarantined_sequences(self) -> list[int]:
-        """The rows of the present origin that are in quarantine, by sequence, in order."""
+        """The rows of the current origin that are in quarantine, by sequence, in order."""
         return [number - self.base for number in sorted(self.quarantined) if number > self.base]
 
-    def last_done(self, forwarded: int) -> int:
+    def last_removable(self, forwarded: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
         number = self.base + forwarded
         while number + 1 in self.quarantined:
@@ -66,7 +65,7 @@ class State(NamedTuple):
 
     def removable(self, forwarded: int) -> bool:
         """Return whether the spool still has a block of which all rows are forwarded."""
-        return 0 < self.first_block_end <= self.last_done(forwarded)
+        return 0 < self.first_block_last_number <= self.last_removable(forwarded)
 
 
 def seal_state(state: State, spool: str) -> bytes:
@@ -83,8 +82,8 @@ def unseal_state(stored: bytes, spool: str) -> State:
         Corrupt: the bytes are not those that were stored, so it is not known which numbers were
             given.
     """
-    content = stored[_CHECKSUM_BYTES:]
-    if stored[:_CHECKSUM_BYTES] != _state_checksum(content, spool):
+    content = stored[CHECKSUM_BYTES:]
+    if stored[:CHECKSUM_BYTES] != _state_checksum(content, spool):
         raise Corrupt(f"the state of spool {spool} fails its checksum")
     try:
         return State(*_decoder.decode(content), 0, frozenset(), 0)
@@ -104,15 +103,14 @@ def unseal_remains(stored: bytes, spool: str, number: int) -> bytes:
     Raises:
         Corrupt: they belong to another row, so it is not known which rows are in quarantine.
     """
-    if stored[:_CHECKSUM_BYTES] != _number_checksum(spool, number):
+    if stored[:CHECKSUM_BYTES] != _number_checksum(spool, number):
         raise Corrupt(f"the quarantine of spool {spool} is damaged at row {number}")
-    return stored[_CHECKSUM_BYTES:]
+    return stored[CHECKSUM_BYTES:]
 
 
 def _state_checksum(content: bytes, spool: str) -> bytes:
-    return crc32(content, crc32(b"state %s" % spool.encode())).to_bytes(_CHECKSUM_BYTES, "big")
+    return checksum(b"state %s" % spool.encode(), content)
 
 
 def _number_checksum(spool: str, number: int) -> bytes:
-    place = b"quarantine %s/%d" % (spool.encode(), number)
-    return crc32(place).to_bytes(_CHECKSUM_BYTES, "big")
+    return checksum(b"quarantine %s/%d" % (spool.encode(), number))

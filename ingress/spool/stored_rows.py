@@ -10,7 +10,7 @@ from itertools import islice
 
 import lmdb
 
-from ingress.spool.block import ROWS_MAX, unpack
+from ingress.spool.block import BLOCK_ROWS_MAX, unpack
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
 
@@ -79,7 +79,7 @@ def remains(
                 yield number, rows[number - first]
                 return
     lost = range(number, min(end, state.last_number + 1))
-    for each in islice(lost, ROWS_MAX):
+    for each in islice(lost, BLOCK_ROWS_MAX):
         yield each, left if each == number else b""
 
 

@@ -15,11 +15,11 @@ from lmdb.verify import VerifyError, verify
 
 SHOWN_MAX = 3
 # The only exit code besides 0 that says something about the file.
-DAMAGED = 3
+EXIT_DAMAGED = 3
 
 
 def main(file: Path) -> None:
-    """Exit with DAMAGED and the first problems unless the file may be opened."""
+    """Exit with EXIT_DAMAGED and the first problems unless the file may be opened."""
     try:
         problems = verify(str(file), subdir=False)
     except VerifyError as error:
@@ -27,7 +27,7 @@ def main(file: Path) -> None:
     if problems:
         more = f" and {len(problems) - SHOWN_MAX} more" if len(problems) > SHOWN_MAX else ""
         sys.stderr.write("; ".join(problems[:SHOWN_MAX]) + more)
-        sys.exit(DAMAGED)
+        sys.exit(EXIT_DAMAGED)
 
 
 if __name__ == "__main__":

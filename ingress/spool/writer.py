@@ -1,8 +1,8 @@
 """
 The write transactions of a spool.
 
-A failed commit may be in the file all the same. So a failure leaves the state as it was, and the
-next transaction reads from the file what is really in it (docs/decisions/0003-spool.md).
+A commit that fails is uncertain: its rows may be in the file all the same. So a failure leaves the
+state as it was, and the next transaction reads the file (docs/decisions/0003-spool.md).
 """
 
 from collections.abc import Callable, Sequence
@@ -29,8 +29,8 @@ class SpoolWriter:
         self._path = path
         self._bytes_max = bytes_max
         self._file: SpoolFile | None = file
-        # The opening of the file whose meta pages are known to be on the disk.
-        self._verified_file: SpoolFile | None = None
+        # The opening of the file whose meta pages were rewritten, so that they are on the disk.
+        self._rewritten_file: SpoolFile | None = None
         with file.env.begin() as txn:
             self.state: State
             # None while only the file knows its blocks.
@@ -60,7 +60,7 @@ class SpoolWriter:
         origin = self.state.origin
 
         def change(draft: Draft) -> bool:
-            # Otherwise `forwarded` is of an earlier origin: a commit that seemed to fail ended it.
+            # Otherwise `forwarded` is of an earlier origin, which an uncertain commit has ended.
             if draft.before.origin == origin:
                 draft.remove_forwarded(forwarded)
             if probe:
@@ -84,7 +84,7 @@ class SpoolWriter:
 
     def start_new_origin(self) -> None:
         """
-        Make the present rows the sequences 1, 2, 3, … of a new origin.
+        Make the current rows the sequences 1, 2, 3, … of a new origin.
 
         For a spool whose file was replaced by an older copy. Kafka may already have some of its
         rows: under a new origin they are repeated, under the old one other rows would be lost.
@@ -100,16 +100,16 @@ class SpoolWriter:
         # Until the commit is known to have succeeded, only the file knows its blocks.
         index, self._index = self._index, None
         with disk_faults():
-            if self._verified_file is not file:
+            if self._rewritten_file is not file:
                 rewrite_meta_pages(self._path, file.page_bytes)
-                self._verified_file = file
+                self._rewritten_file = file
             with file.env.begin(write=True) as txn:
                 before = self.state
                 if index is None:
                     before, index = read_state(txn, file, self._path.stem)
                 draft = Draft(txn, file, self._path.stem, before, index)
                 changed = change(draft)
-                state = draft.finished()
+                state = draft.write_state()
         self.state, self._index = state, index
         return changed
 

@@ -43,7 +43,7 @@ class Commit(NamedTuple):
     """Work for the thread: `change` in a transaction of its own, then the callbacks in another."""
 
     callbacks: list[PendingCallback]
-    # When the first of them came.
+    # The time at which the first of them came.
     pending_since: float
     # Rows up to this sequence are removed.
     forwarded: int

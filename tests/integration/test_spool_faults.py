@@ -79,7 +79,7 @@ def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
                 state, index = read_state(txn, file, NAME)
             changing = Draft(txn, file, NAME, state, index)
             changed = change(changing)
-            self.state = changing.finished()
+            self.state = changing.write_state()
         self._index = index
         return changed
 
@@ -95,7 +95,7 @@ def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
         with disk_faults(), file.env.begin(write=True) as txn:
             changing = Draft(txn, file, NAME, self.state, self._index)
             changed = change(changing)
-            state = changing.finished()
+            state = changing.write_state()
         self.state = state
         return changed
 

@@ -14,7 +14,14 @@ from support.builders import a_wire_record
 from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.spool.directory import SpoolInUse, hold, locked, moved_aside, summaries, take
+from ingress.spool.directory import (
+    SpoolInUse,
+    hold,
+    lock_unless_failed,
+    moved_aside,
+    summaries,
+    take,
+)
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.intake import Intake
 from ingress.spool.row import encode
@@ -159,9 +166,9 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
 
         def counted(directory: Path, wanted: str) -> Any:
             looked.append(wanted)
-            return locked(directory, wanted)
+            return lock_unless_failed(directory, wanted)
 
-        monkeypatch.setattr(adopt, "locked", counted)
+        monkeypatch.setattr(adopt, "lock_unless_failed", counted)
         await asyncio.sleep(0.3)
         assert looked == []
         (tmp_path / f"{name}.lmdb").touch()

@@ -24,8 +24,8 @@ def test_blocks_are_bounded_and_lose_nothing(contents: list[bytes]) -> None:
     parts = list(split(contents))
     assert [content for part in parts for content in part] == contents
     for part in parts:
-        assert 1 <= len(part) <= block.ROWS_MAX
-        assert len(part) == 1 or sum(map(len, part)) <= block.BYTES_MAX
+        assert 1 <= len(part) <= block.BLOCK_ROWS_MAX
+        assert len(part) == 1 or sum(map(len, part)) <= block.BLOCK_BYTES_MAX
 
 
 @given(contents=rows, data=st.data())

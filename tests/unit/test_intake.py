@@ -10,7 +10,7 @@ import pytest
 from support.builders import a_wire_record, store
 
 from ingress.spool import spool as spool_module
-from ingress.spool.block import ROWS_MAX
+from ingress.spool.block import BLOCK_ROWS_MAX
 from ingress.spool.directory import take
 from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.group_commit import PROBE_S
@@ -94,7 +94,7 @@ async def test_forgotten_rows_are_removed(tmp_path: Path) -> None:
             await asyncio.sleep(0.001)
     await intake.stop()
     # A block goes when all of its rows may.
-    assert 1400 - ROWS_MAX < spool.state.first_sequence <= 1401
+    assert 1400 - BLOCK_ROWS_MAX < spool.state.first_sequence <= 1401
     assert spool.rows == 1501 - spool.state.first_sequence
     spool.close()
 

@@ -53,14 +53,14 @@ def step_lost(steps: list[tuple[str, int]]) -> bool:
 
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Older rows have to be read from the file."""
-    monkeypatch.setattr(recent_module, "ROWS_MAX", 10)
+    monkeypatch.setattr(recent_module, "RECENT_ROWS_MAX", 10)
     recent = Recent()
     recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
     assert recent.rows_after(0, rows_max=5, bytes_max=BYTES_MAX) is None
     found = recent.rows_after(20, rows_max=50, bytes_max=BYTES_MAX)
     assert found is not None
     assert [row.sequence for row in found] == list(range(21, 31))
-    monkeypatch.setattr(recent_module, "BYTES_MAX", 1)
+    monkeypatch.setattr(recent_module, "RECENT_BYTES_MAX", 1)
     recent.add(31, [(31, a_wire_record(31))])
     assert recent.rows_after(30, rows_max=5, bytes_max=BYTES_MAX) is None
 

@@ -14,7 +14,7 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     hold,
-    names,
+    spool_names,
     summaries,
     take,
 )
@@ -104,7 +104,7 @@ def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
     with pytest.raises(SpoolInUse):
         hold(tmp_path, first.name, bytes_max=BYTES_MAX)
     second = take(tmp_path, bytes_max=BYTES_MAX)
-    assert names(tmp_path) == sorted([first.origin, second.origin])
+    assert spool_names(tmp_path) == sorted([first.origin, second.origin])
     first.close()
     third = take(tmp_path, bytes_max=BYTES_MAX)
     assert third.origin == first.origin

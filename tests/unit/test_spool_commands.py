@@ -19,7 +19,7 @@ def test_a_spool_that_cannot_be_verified_is_not_said_to_be_held(
     arguments = ["--spool", str(tmp_path), spool.name]
     held = CliRunner().invoke(spool_show, arguments).exception
     assert isinstance(held, SpoolNotShown)
-    assert f"an ingress holds spool {spool.name}" in str(held)
+    assert f"another process holds spool {spool.name}" in str(held)
     spool.close()
     monkeypatch.setattr(spools, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
     unverified = CliRunner().invoke(spool_show, arguments).exception

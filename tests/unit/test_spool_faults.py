@@ -203,7 +203,7 @@ def test_threads_share_nothing_but_the_state(
                 spool.quarantined_bytes(sequence)
             spool.forget_recent(spool.state.first_sequence + spool.rows)
             spool.remember([], 0)
-            spool.is_much_mapped()
+            spool.should_reopen()
 
     writer = threading.Thread(target=write, name="writer")
     reader = threading.Thread(target=read, name="reader")
@@ -314,7 +314,7 @@ def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_row_that_is_not_waiting_cannot_be_put_into_quarantine(tmp_path: Path) -> None:
-    """A second attempt after a commit that seemed to fail does no harm."""
+    """A second attempt after an uncertain commit does no harm."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     spool.writer.commit(contents(3), 3)

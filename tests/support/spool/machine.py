@@ -25,7 +25,7 @@ from support.spool.quarantine_lines import QuarantineLines
 from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
-from ingress.spool.directory import locked
+from ingress.spool.directory import lock_unless_failed
 from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
@@ -307,7 +307,7 @@ class SpoolMachine(RuleBasedStateMachine):
                 assert (self.spool.origin, sequence) in self.reports.named, f"{number} is unnamed"
             file = self.spool._opened()  # noqa: SLF001
             with file.env.begin() as txn:
-                left = txn.get(number.to_bytes(8, "big"), db=file.damaged)
+                left = txn.get(number.to_bytes(8, "big"), db=file.quarantine)
             assert left is not None, f"nothing is kept of row {number}"
 
     # The same steps as an ingress takes.
@@ -370,7 +370,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.spool = None
 
     def _open(self) -> None:
-        with locked(self.directory, NAME) as (path, lock):
+        with lock_unless_failed(self.directory, NAME) as (path, lock):
             self.spool = self.new_spool(path, lock)
         self.is_certain = True
         self.state_before = self.spool.state
@@ -457,7 +457,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return int(self.spool.state.used_bytes)
         real: lmdb.Environment = self.spool._file.env._env  # noqa: SLF001
         with real.begin() as txn:
-            stats = [txn.stat(db) for db in (self.spool._file.blocks, self.spool._file.damaged)]  # noqa: SLF001
+            stats = [txn.stat(db) for db in (self.spool._file.blocks, self.spool._file.quarantine)]  # noqa: SLF001
         pages = [s["branch_pages"] + s["leaf_pages"] + s["overflow_pages"] for s in stats]
         return sum(pages) * stats[0]["psize"]
 
