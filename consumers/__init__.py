@@ -1,1 +1,1 @@
-"""Kafka → sinks: one runtime, one handler for each sink."""
+"""Consumers bring callbacks from Kafka to sinks: one runtime, and a handler for each sink."""

@@ -18,7 +18,7 @@ from consumers.runtime.process import main
 CONSUMERS = {
     "archive": "every callback as a line of a segment, in a directory or an object store",
     "sync": "every callback as a row of a PostgreSQL database",
-    "counters": "counts of messages and people per app and minute, in a Valkey",
+    "counters": "counts of messages and people per app and minute, in Valkey",
 }
 MORE = """
 `python -m consumers NAME --help` lists the settings of one. docs/configuration.md explains them,

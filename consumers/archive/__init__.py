@@ -1,4 +1,4 @@
-"""Every callback in exactly one line of exactly one segment, for ever."""
+"""Store every callback as one line of one segment, permanently."""
 
 from consumers.archive.consumer import ARCHIVE
 

@@ -8,16 +8,18 @@ guards against writers that believe they still own the partition.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated
 
-from consumers.archive import chain, new_segment, segment
+from consumers.archive import new_segment
 from consumers.archive.frames import Frames
+from consumers.archive.segment import DamagedSegment, SegmentSummary
 from consumers.archive.store import Store, open_store
-from consumers.archive.store_errors import CannotOpenStore, SegmentExists
+from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
 from schemas.setting import Range
@@ -88,7 +90,9 @@ class Archive:
         Raises:
             Unavailable: the chain may or may not have begun.
         """
-        await chain.begin(self._store, partition, position)
+        name, content = new_segment.beginning(partition, position)
+        with contextlib.suppress(SegmentExists):
+            await self._store.create(name, content)
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -124,7 +128,7 @@ class Archive:
         except SegmentExists:
             raise Elsewhere(await self._position_after(name)) from None
 
-    async def _known_before(self, batch: Batch) -> segment.SegmentSummary | None:
+    async def _known_before(self, batch: Batch) -> SegmentSummary | None:
         """
         Return the summary of the known segment if it ends where the batch begins, else None.
 
@@ -136,25 +140,30 @@ class Archive:
         if known is None:
             return None
         try:
-            return await chain.ending_at(self._store, known, batch.begins_at)
-        except segment.DamagedSegment as damaged:
+            summary = await self._store.summary(known)
+        except SegmentNotFound:
+            return None  # the segment has expired
+        except DamagedSegment as damaged:
             raise Stopped(f"The segment {known} is damaged: {damaged}") from damaged
+        # Other segments may follow it. Then the name of this batch's segment exists already.
+        return summary if summary.next_offset == batch.begins_at else None
 
-    async def _last(self, partition: Partition) -> segment.SegmentSummary | None:
-        known = self._known.get(partition, "")
-        try:
-            found = await chain.last(self._store, partition, known=known)
-        except segment.DamagedSegment as damaged:
-            raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
-        if found is None:
+    async def _last(self, partition: Partition) -> SegmentSummary | None:
+        """Return the summary of the chain's last segment, None if the chain has no segment."""
+        name = await self._store.last(partition, known=self._known.get(partition, ""))
+        if name is None:
             return None
-        self._known[partition], summary = found
+        try:
+            summary = await self._store.summary(name)
+        except DamagedSegment as damaged:
+            raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
+        self._known[partition] = name
         return summary
 
     async def _position_after(self, name: str) -> Position:
         try:
             return (await self._store.summary(name)).position
-        except segment.DamagedSegment as damaged:
+        except DamagedSegment as damaged:
             raise Stopped(f"The segment {name} is damaged: {damaged}") from damaged
 
 
@@ -162,7 +171,7 @@ class Archive:
 async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     try:
         # Create a local directory now, not with the first segment, to report a wrong path early.
-        store = open_store(settings.url, make=True)
+        store = open_store(settings.url, create_directory=True)
     except CannotOpenStore as error:
         raise Faults(f"ARCHIVE_URL cannot be opened: {error}") from error
     yield (

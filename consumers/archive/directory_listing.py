@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from consumers.archive.listing import PAGE_NAMES, Got, call_in, list_threads
+from consumers.archive.listing import PAGE_NAMES, Result, call_in, list_threads
 from consumers.archive.segment_name import BEGINNING, hour, is_name
 from consumers.runtime.batch import Partition
 
 # Names of a directory that are read before a cancellation is checked, in some 10 ms.
 CHUNK_NAMES = 20_000
-# Two changes of a directory that are so far apart have different times of change, also on FAT,
-# which has the coarsest times.
+# Two changes of a directory that are at least this far apart have different times of change, even
+# on FAT, which has the coarsest times.
 TIME_GRAIN_NS = 2_000_000_000
 # The times of a new file and its directory differ by a tick of the kernel's clock at most.
 TICK_NS = 20_000_000
@@ -93,11 +93,11 @@ class DirectoryListing:
         """
         path, now_ns = self._path(partition), time.time_ns()
         changed_ns, hints = await call_in(self._threads, _hinted, path, self._read.get(partition))
-        for each in hints:
+        for hint in hints:
             # Two names may be created in one tick of the clock, and a copied directory may have any
             # time: then the hint is of an earlier name.
-            if each.last >= known.rpartition("/")[2]:
-                return f"{partition}/{each.last}"
+            if hint.last >= known.rpartition("/")[2]:
+                return f"{partition}/{hint.last}"
         last = await self._call(_last, path)
         if last and now_ns - changed_ns > TIME_GRAIN_NS:
             self._read[partition] = Hint(changed_ns, last)
@@ -106,7 +106,7 @@ class DirectoryListing:
     def _path(self, partition: Partition) -> Path:
         return self._directory / partition.topic / str(partition.number)
 
-    async def _call(self, call: Callable[..., Got], *arguments: object) -> Got:
+    async def _call(self, call: Callable[..., Result], *arguments: object) -> Result:
         """Call in a thread. The call ends soon after a cancellation."""
         stop = threading.Event()
         try:
@@ -163,7 +163,7 @@ def _hinted(path: Path, read: Hint | None) -> tuple[int, list[Hint]]:
     except FileNotFoundError:
         return 0, []
     return changed_ns, [
-        each
-        for each in (read, _read_hint(_hint_path(path)))
-        if each and each.changed_ns == changed_ns and (path / each.last).exists()
+        hint
+        for hint in (read, _read_hint(_hint_path(path)))
+        if hint and hint.changed_ns == changed_ns and (path / hint.last).exists()
     ]

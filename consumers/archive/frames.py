@@ -1,5 +1,5 @@
 """
-Records as zstd frames of JSON Lines.
+Compress records into zstd frames of JSON Lines.
 
 A batch of the archive grows for up to an hour. `Frames` holds its records compressed, some 90 bytes
 each instead of 2 KB.
@@ -61,7 +61,7 @@ class Frames:
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes of memory that the frames take."""
+        """The bytes of memory that the frames take."""
         return self._held_bytes
 
     def __iter__(self) -> Iterator[Frame]:
@@ -70,14 +70,14 @@ class Frames:
     async def add(self, records: list[Record]) -> None:
         """Compress `records` in the thread, as one frame, and empty the list."""
         loop = asyncio.get_running_loop()
-        made = await loop.run_in_executor(self._thread, _frame_and_free, self._partition, records)
-        self._frames.append(made)
-        self._held_bytes += len(made.content)
+        packed = await loop.run_in_executor(self._thread, _frame_and_free, self._partition, records)
+        self._frames.append(packed)
+        self._held_bytes += len(packed.content)
 
 
 def _frame_and_free(partition: Partition, records: list[Record]) -> Frame:
-    made = frame(partition, records)
+    packed = frame(partition, records)
     # The thread that has just read the records has them in its processor's cache. To free them on
     # another thread costs as much as to compress them.
     records.clear()
-    return made
+    return packed

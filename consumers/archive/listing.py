@@ -30,14 +30,14 @@ PAGE_NAMES = 1000
 # A search takes at most twice the binary logarithm of the offsets, and a few more requests if names
 # are added meanwhile.
 REQUESTS_MAX = 150
-Got = TypeVar("Got")
+Result = TypeVar("Result")
 
 
 class Page(NamedTuple):
-    """Names in their order. `full`: more may follow, and the names begin at several offsets."""
+    """Names in their order. If `has_more`, others may follow; the names have several offsets."""
 
     names: list[str]
-    full: bool
+    has_more: bool
 
 
 class Listing(Protocol):
@@ -52,14 +52,14 @@ class Listing(Protocol):
         ...
 
 
-async def search(
+async def find_last_name(
     page: Callable[[int], Awaitable[Page]], *, known: int = 0, page_names: int = PAGE_NAMES
 ) -> str | None:
     """
     Return the last name, None if there is none. `page` returns the names from an offset on.
 
-    `known` is the first offset of a name that was seen; it only shortens the search. A full page
-    has `page_names` names at least.
+    `known` is the first offset of a name that was seen; it only shortens the search. A page with
+    `has_more` has at least `page_names` names.
 
     Raises:
         Unavailable: the store does not list from an offset on.
@@ -67,7 +67,7 @@ async def search(
     found = await page(known)
     if not found.names:
         found = await page(0) if known else found
-    if not found.full:
+    if not found.has_more:
         return found.names[-1] if found.names else None
     low = first_offset(found.names[-1])
     # No name began at `none_from` or after it when the store was asked.
@@ -81,7 +81,7 @@ async def search(
         else:
             at = low
         found = await page(at)
-        if found.names and not found.full:
+        if found.names and not found.has_more:
             return found.names[-1]
         if found.names:
             low = max(low, first_offset(found.names[-1]))
@@ -119,7 +119,7 @@ class BucketListing:
             Unavailable: the store does not list in order.
             BaseError: the store does not answer.
         """
-        return await search(
+        return await find_last_name(
             partial(self._page, partition), known=first_offset(known) if known else 0
         )
 
@@ -131,8 +131,8 @@ class BucketListing:
                 names += filter(is_name, paths)
                 # The page may end with a file that is not a segment.
                 if len(paths) >= PAGE_NAMES and is_name(paths[-1]) and not _one_offset(names):
-                    return Page(names, full=True)
-        return Page(names, full=False)
+                    return Page(names, has_more=True)
+        return Page(names, has_more=False)
 
     async def _paths(self, partition: Partition, after: str) -> AsyncGenerator[list[str]]:
         found = obstore.list(
@@ -140,7 +140,7 @@ class BucketListing:
         )
         last = ""
         while listed := await call_in(self._threads, next, found, None):
-            paths = [last, *(each["path"] for each in listed)]
+            paths = [last, *(entry["path"] for entry in listed)]
             if paths != sorted(paths):
                 raise Unavailable(f"the store does not list the names of {partition} in order")
             last = paths[-1]
@@ -157,6 +157,8 @@ def list_threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(LISTINGS_MAX, "list")
 
 
-async def call_in(threads: ThreadPoolExecutor, call: Callable[..., Got], *arguments: object) -> Got:
+async def call_in(
+    threads: ThreadPoolExecutor, call: Callable[..., Result], *arguments: object
+) -> Result:
     """Call in a thread. A call that is cancelled before it has begun is never made."""
     return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)

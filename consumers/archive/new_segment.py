@@ -1,4 +1,4 @@
-"""New segments: of a batch of records, of transaction markers alone, and of a chain's beginning."""
+"""Make segments: of a batch of records, of markers alone, and of a chain's beginning."""
 
 import hashlib
 from collections.abc import Sequence
@@ -21,8 +21,8 @@ def of_batch(batch: Batch) -> tuple[str, bytes]:
         frames.append(frame(batch.partition, batch.records))
     first, last = frames[0], frames[-1]
     sha256 = hashlib.sha256()
-    for each in frames:
-        sha256.update(each.content)
+    for packed in frames:
+        sha256.update(packed.content)
     offset, timestamp_ms = first.first
     summary = SegmentSummary(
         version=VERSION,
@@ -32,17 +32,17 @@ def of_batch(batch: Batch) -> tuple[str, bytes]:
         first_offset=offset,
         last_offset=last.last[0],
         next_offset=batch.next_offset,
-        records=sum(each.records for each in frames),
+        records=sum(packed.records for packed in frames),
         first_timestamp_ms=timestamp_ms,
         last_timestamp_ms=last.last[1],
         last_origin=last.last_place[0],
         last_sequence=last.last_place[1],
-        origins=bounds(pair for each in frames for pair in each.origins.items()),
+        origins=bounds(pair for packed in frames for pair in packed.origins.items()),
         topic_id=batch.reached.topic_id or "",
         sha256=sha256.hexdigest(),
     )
     name = segment_name.of_record(batch.partition, offset=offset, timestamp_ms=timestamp_ms)
-    return name, file_content(summary, *(each.content for each in frames))
+    return name, file_content(summary, *(packed.content for packed in frames))
 
 
 def of_markers(previous: SegmentSummary, reached: Position) -> tuple[str, bytes]:
@@ -70,7 +70,8 @@ def beginning(partition: Partition, position: Position) -> tuple[str, bytes]:
     """
     Return name and content of the segment with which every chain begins; it has no records.
 
-    The name is the same for every `position` and topic id, so that one of several writers decides.
+    The name is the same for every `position` and topic id, so that only one of several concurrent
+    writers begins the chain.
     """
     summary = SegmentSummary(
         version=VERSION,
@@ -101,7 +102,7 @@ def moved_beginning(expired: Sequence[SegmentSummary]) -> tuple[str, bytes]:
         first_offset=last.next_offset,
         records=0,
         first_timestamp_ms=last.last_timestamp_ms,
-        origins=bounds(pair for each in expired for pair in each.origins.items()),
+        origins=bounds(pair for segment in expired for pair in segment.origins.items()),
         sha256=hashlib.sha256(_EMPTY).hexdigest(),
     )
     name = segment_name.of_beginning(Partition(last.topic, last.partition), last.next_offset)

@@ -31,24 +31,29 @@ class DamagedSegment(Exception):
 
 class SegmentSummary(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The content of the leading frame. `origins`: the lowest and highest sequence of each origin.
+    The content of the leading frame. There are three kinds of segments:
 
-    The chain continues at `next_offset`, after the transaction markers that followed the last
-    record. If it continued right after the record, the chain of a quiet partition would end before
-    the topic's beginning once retention has deleted all records. A segment of markers alone has no
-    records: its `first_offset` is the end of the chain before it, and its last record is that of
-    the segment before. The same holds for a segment that only marks the beginning of a chain; its
-    `last_offset` is -1 or, if segments have expired, that of the last expired segment, and its
-    `origins` are those of the expired segments.
+    | field         | with records     | markers alone           | beginning of a chain            |
+    | ------------- | ---------------- | ----------------------- | ------------------------------- |
+    | `records`     | 1 or more        | 0                       | 0                               |
+    | `first_offset`| the first record | end of the chain before | 0, or end of what has expired   |
+    | `last_*`      | the last record  | as in the segment before| -1, or as in the last expired   |
+    | `origins`     | of its records   | none                    | none, or of what has expired    |
 
-    `topic_id` is Kafka's id of the topic, "" if it was unknown: a chain cannot have offsets of two
-    topics.
+    `origins` has the lowest and highest sequence of each origin.
+
+    `next_offset` is the offset at which the chain continues, after the transaction markers that
+    followed the last record. If it were the offset right after the record, the chain of a quiet
+    partition would end before the topic's beginning once retention has deleted all records.
 
     `begins_at` is the `next_offset` of the segment before, as the writer knew it. It may be lower,
     if another member wrote a segment of markers meanwhile, but never higher.
 
-    `sha256` is of all bytes after the leading frame, `own_crc32` of this summary with 0 in its
-    place.
+    `topic_id` is Kafka's id of the topic, "" if it was unknown: a chain cannot have offsets of two
+    topics.
+
+    `sha256` is of all bytes after the leading frame, `own_crc32` of this summary with
+    `own_crc32` = 0.
     """
 
     version: int
@@ -70,7 +75,7 @@ class SegmentSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def position(self) -> Position:
-        """Return the position at which the chain continues after this segment."""
+        """The position at which the chain continues after this segment."""
         last = (self.last_offset, self.last_origin, self.last_sequence)
         return Position(
             self.next_offset, None if self.last_offset < 0 else last, self.topic_id or None
@@ -92,7 +97,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes:
-        """Return the record's value, byte for byte."""
+        """The record's value, byte for byte."""
         return bytes(self.body) if self.body_base64 is None else base64.b64decode(self.body_base64)
 
 
@@ -135,7 +140,7 @@ def read_summary(content: bytes) -> SegmentSummary:
         )
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise DamagedSegment(f"the segment's summary cannot be read: {error}") from error
-    if summary != _signed(summary):
+    if summary != _with_crc(summary):
         raise DamagedSegment("the segment's summary fails its checksum")
     return summary
 
@@ -157,11 +162,11 @@ def read_lines(content: bytes) -> Iterator[bytes]:
 
 def file_content(summary: SegmentSummary, *frames: bytes) -> bytes:
     """Return the content of a segment's file: its summary, then its frames of lines."""
-    head = msgspec.json.encode(_signed(summary))
+    head = msgspec.json.encode(_with_crc(summary))
     # One copy of the frames, which are megabytes.
     return b"".join((_SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(head)), head, *frames))
 
 
-def _signed(summary: SegmentSummary) -> SegmentSummary:
+def _with_crc(summary: SegmentSummary) -> SegmentSummary:
     unsigned = msgspec.structs.replace(summary, own_crc32=0)
     return msgspec.structs.replace(unsigned, own_crc32=crc32(msgspec.json.encode(unsigned)))

@@ -1,5 +1,5 @@
 """
-The place of the segments: a local directory, or any object store that obstore opens by its URL.
+Store segments in a local directory, or in any object store that obstore opens by its URL.
 
 Segments are created whole, on disk, and only if absent. Our own code creates local files, because
 obstore does not fsync, and lists them, because obstore asks for the size of each. obstore's calls
@@ -172,12 +172,12 @@ class Store:
         return bytes(self._opened.get_range(name, start=0, length=size))
 
 
-def open_store(url: str, *, make: bool = False) -> Store:
+def open_store(url: str, *, create_directory: bool = False) -> Store:
     """
     Open the store at `url`: a path, file://…, s3://bucket/prefix, gs://…, az://….
 
-    `make`: create a local directory if it does not exist. Credentials, region and endpoint are read
-    from the environment, as each provider's own tools do (AWS_ACCESS_KEY_ID, …).
+    `create_directory`: create a local directory that does not exist. Credentials, region and
+    endpoint are read from the environment, as each provider's own tools do (AWS_ACCESS_KEY_ID, …).
 
     Raises:
         CannotOpenStore: the URL is wrong, or a setting of its provider is missing.
@@ -186,7 +186,7 @@ def open_store(url: str, *, make: bool = False) -> Store:
     directory = local_directory(url)
     try:
         if directory is not None:
-            if make:
+            if create_directory:
                 directory.mkdir(parents=True, exist_ok=True)
             opened: Any = from_url(directory.resolve().as_uri())
             listing = DirectoryListing(directory)
@@ -215,5 +215,5 @@ def local_directory(url: str) -> Path | None:
 
 
 def _create_object(opened: ObjectStore, name: str, content: bytes) -> None:
-    # In one request: of an upload in parts, stores refuse at best the last part of a taken name.
+    # One request: if the name is taken, a store refuses an upload in parts only at its last part.
     obstore.put(opened, name, content, mode="create", use_multipart=False)

@@ -1,7 +1,7 @@
 """
 The runtime of every consumer, and the names that the author of a consumer needs.
 
-A consumer is a handler plus limits. The runtime joins the group, fetches, and hands each
+A consumer is a handler plus limits. The runtime joins the group, fetches records, and passes each
 partition's records to the handler in batches, in order. The handler's sink stores its own position
 together with the effect. That position is the authority: the runtime asks for it on every
 assignment, a refused write returns it, and the runtime continues there. Kafka's committed offset is
@@ -18,7 +18,8 @@ handled again later. `Stopped`: a person has to decide. Any other exception is a
 ends, and nothing is lost.
 
 `main(Consumer(...))` is the whole process: settings from the environment, signals, health, metrics.
-A sink that is a SQL database needs no handler of its own: see `sql_sink`. docs/consumers.md is the
+A sink that is a SQL database needs no handler of its own: see `sql_sink`. (The consumer `sync` has
+its own, which writes a batch and the position in one statement.) docs/consumers.md is the
 guide, and examples/subscriber is a project that uses this package.
 """
 

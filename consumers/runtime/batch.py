@@ -55,7 +55,7 @@ class PackedRecords(Protocol):
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes of memory that the packed records take."""
+        """The bytes of memory that the packed records take."""
         ...
 
     async def add(self, records: list[Record]) -> None:

@@ -48,22 +48,22 @@ class BatchQueue:
 
     @property
     def is_begun(self) -> bool:
-        """Return whether the queue takes records."""
+        """True if the queue takes records."""
         return self._is_begun
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no record and no marker is held."""
+        """True if no record and no marker is held."""
         return not self._complete and self._growing is None
 
     @property
     def next_offset(self) -> int | None:
-        """Return the offset that the sink expects next, None before `begin`."""
+        """The offset that the sink expects next, None before `begin`."""
         return self._position.next_offset if self._is_begun else None
 
     @property
     def applied_up_to(self) -> int | None:
-        """Return the offset before which the sink has all records; markers at the end count."""
+        """The offset before which the sink has all records; markers at the end count as applied."""
         batches = self._batches()
         if batches and not any(batch.count for batch in batches):
             return batches[-1].next_offset
@@ -71,27 +71,27 @@ class BatchQueue:
 
     @property
     def first(self) -> PendingBatch | None:
-        """Return the batch that is delivered next, complete or not."""
+        """The batch that is delivered next, complete or not."""
         return self._complete[0] if self._complete else self._growing
 
     @property
     def complete_count(self) -> int:
-        """Return how many batches are complete."""
+        """The number of complete batches."""
         return len(self._complete)
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes of memory that all batches take."""
+        """The bytes of memory that all batches take."""
         return sum(batch.held_bytes for batch in self._batches())
 
     @property
     def growing_bytes(self) -> int:
-        """Return the bytes of memory that the growing batch takes."""
+        """The bytes of memory that the growing batch takes."""
         return self._growing.held_bytes if self._growing else 0
 
     @property
     def unpacked_bytes(self) -> int:
-        """Return the bytes of memory that records take which are not packed."""
+        """The bytes of memory that unpacked records take."""
         return sum(batch.unpacked_bytes for batch in self._batches())
 
     def add(self, records: Sequence[Record], *, next_fetch_offset: int, now: float) -> None:

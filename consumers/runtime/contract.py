@@ -1,7 +1,9 @@
 """
-The contract of every handler, as checks that the author's tests run; docs/consumers.md shows how.
+Check that a handler keeps the runtime's contract; docs/consumers.md shows how to run the checks.
 
-Each check takes an empty store. `CHECKS` has all of them.
+This is test code. It is in the package so that the tests of a handler's author can import it. It is
+not about the format of records (docs/contract.md). Each check takes an empty `Store`; `CHECKS` has
+all of them.
 """
 
 from collections.abc import Awaitable, Callable

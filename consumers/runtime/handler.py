@@ -127,5 +127,5 @@ class Consumer(Generic[OwnSettings]):
 
     @property
     def prefix(self) -> str:
-        """Return the prefix of the environment variables of its settings."""
+        """The prefix of the environment variables of the consumer's settings."""
         return self.name.upper().replace("-", "_") + "_"

@@ -58,17 +58,17 @@ class Lane:
 
     @property
     def is_paused(self) -> bool:
-        """Return whether the sink or the dead-letter topic is unavailable."""
+        """True if the sink or the dead-letter topic is unavailable."""
         return self._backoff.is_paused
 
     @property
     def in_flight_since(self) -> float | None:
-        """Return when the handler's call in flight began, None if there is none."""
+        """The time at which the handler's call in flight began, None if there is none."""
         return self._delivery.in_flight_since
 
     @property
     def is_ready_for_more(self) -> bool:
-        """Return whether more of the partition should be fetched."""
+        """True if more records of the partition should be fetched."""
         return (
             self.queue.is_begun
             and not self.is_paused

@@ -1,4 +1,4 @@
-"""Identities of partitions, as their leaders report them; its partitions share a request."""
+"""Ask the leaders for the identities of partitions; partitions of one leader share a request."""
 
 import asyncio
 import time
@@ -27,7 +27,7 @@ class LogIdentities:
 
     @property
     def tasks(self) -> Iterable[asyncio.Task[TopicLog]]:
-        """Return the requests, which have to be cancelled before the client ends."""
+        """The requests, which have to be cancelled before the client ends."""
         return [answer for _, answer in self._requests.values()]
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:

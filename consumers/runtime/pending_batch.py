@@ -65,7 +65,7 @@ class PendingBatch:
 
     @property
     def held_bytes(self) -> int:
-        """Return the bytes of memory that the batch takes."""
+        """The bytes of memory that the batch takes."""
         return self.unpacked_bytes + (self.packed.held_bytes if self.packed else 0)
 
     def append(self, records: Sequence[Record], limits: Limits, *, now: float) -> int:

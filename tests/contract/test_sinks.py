@@ -32,7 +32,7 @@ async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
 @asynccontextmanager
 async def archive(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Yield two members that write to one directory."""
-    store = open_store(str(request.getfixturevalue("tmp_path")), make=True)
+    store = open_store(str(request.getfixturevalue("tmp_path")), create_directory=True)
 
     async def effects() -> int:
         names = [name for each in await store.partitions() for name in await store.names(each)]

@@ -37,7 +37,7 @@ def archived(directory: Path, origin: str) -> list[int]:
 
 def an_archive(directory: Path) -> Archive:
     """Return a writer of the archive in `directory`."""
-    return Archive(open_store(str(directory), make=True))
+    return Archive(open_store(str(directory), create_directory=True))
 
 
 async def archive_until(
@@ -139,7 +139,9 @@ async def test_while_the_sink_is_down_the_member_stays_and_nothing_is_lost(
 
     await pipe.store(many(100))
     await pipe.forward()
-    await archive_until(100, Flaky(open_store(str(directory), make=True)), directory, pipe, group)
+    await archive_until(
+        100, Flaky(open_store(str(directory), create_directory=True)), directory, pipe, group
+    )
     assert sorted(archived(directory, pipe.spool.origin)) == list(range(1, 101))
 
 
@@ -158,7 +160,7 @@ async def test_an_offset_that_retention_deleted_stops_the_consumer(
     await delete_before(pipe.bootstrap_servers, {TopicPartition(CALLBACKS.name, partition): 1})
     with pytest.raises(ExceptionGroup) as raised:
         await run_until(
-            Behind(open_store(str(tmp_path / "archive"), make=True)),
+            Behind(open_store(str(tmp_path / "archive"), create_directory=True)),
             lambda: False,
             bootstrap_servers=pipe.bootstrap_servers,
             group=group,

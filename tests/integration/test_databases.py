@@ -183,7 +183,7 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
     """The positions are after the last transaction's markers, where the topic begins then."""
     await pipe.store(many(200))
     await pipe.forward()
-    archive = Archive(open_store(str(tmp_path / "archive"), make=True))
+    archive = Archive(open_store(str(tmp_path / "archive"), create_directory=True))
 
     async def run(kind: Handler, name: str, ends: Mapping[TopicPartition, int]) -> None:
         async def reached() -> None:
@@ -211,7 +211,9 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
         await pipe.forward()
         ends = await ends_of_topic(pipe.bootstrap_servers)
         await run(handler, "database", ends)
-        await run(Archive(open_store(str(tmp_path / "archive"), make=True)), "archive", ends)
+        await run(
+            Archive(open_store(str(tmp_path / "archive"), create_directory=True)), "archive", ends
+        )
     assert sink.holds(pipe.spool.origin) == all_of(250)
 
 

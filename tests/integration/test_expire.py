@@ -90,7 +90,7 @@ async def test_only_segments_that_kafka_does_not_have_expire(
 
 async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group: str) -> None:
     """Run the test for one kind of store."""
-    store = open_store(str(directory), make=True)
+    store = open_store(str(directory), create_directory=True)
 
     async def archive(count: int) -> None:
         await run_until(

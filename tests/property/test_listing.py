@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.builders import P0
 
 from consumers.archive import segment_name
-from consumers.archive.listing import REQUESTS_MAX, Page, search
+from consumers.archive.listing import REQUESTS_MAX, Page, find_last_name
 from consumers.runtime.handler import Unavailable
 
 OFFSETS_MAX = 2**63 - 1
@@ -59,11 +59,11 @@ class Store:
         first = segment_name.first_offset(found[0]) if found else 0
         same = sum(segment_name.first_offset(each) == first for each in found)
         taken = max(self.page_names, same + 1)
-        return Page(found[:taken], full=len(found) >= taken)
+        return Page(found[:taken], has_more=len(found) >= taken)
 
     def found(self, known: int) -> str | None:
         """Search for the last name."""
-        return asyncio.run(search(self.page, known=known, page_names=self.page_names))
+        return asyncio.run(find_last_name(self.page, known=known, page_names=self.page_names))
 
 
 @given(NAMES, st.integers(2, 8), st.integers(0, OFFSETS_MAX), st.data())
@@ -121,11 +121,11 @@ def test_a_year_is_searched_by_few_requests() -> None:
         asked.append(offset)
         at = min(math.ceil(offset / 2), len(year))
         listed = [name(each, "2026-11-23T14") for each in year[at : at + 1000]]
-        return Page(listed, full=len(year) - at >= 1000)
+        return Page(listed, has_more=len(year) - at >= 1000)
 
     for known in (0, 1, 525_600, 2 * 525_599, OFFSETS_MAX):
         asked.clear()
-        assert asyncio.run(search(page, known=known)) == name(year[-1], "2026-11-23T14")
+        assert asyncio.run(find_last_name(page, known=known)) == name(year[-1], "2026-11-23T14")
         assert len(asked) <= 20
 
 
@@ -136,8 +136,8 @@ def test_a_store_that_lists_wrongly_is_refused(lie: str) -> None:
 
     async def page(offset: int) -> Page:
         if lie == "nothing from an offset on" and offset:
-            return Page([], full=False)
-        return Page(names[:4], full=True)
+            return Page([], has_more=False)
+        return Page(names[:4], has_more=True)
 
     with pytest.raises(Unavailable):
-        asyncio.run(search(page, page_names=4))
+        asyncio.run(find_last_name(page, page_names=4))

@@ -24,7 +24,7 @@ A_NAME = "t/0/00000000000000000001-2023-11-14T22.jsonl.zst"
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """Return a store in a new directory."""
-    return open_store(str(tmp_path / "archive"), make=True)
+    return open_store(str(tmp_path / "archive"), create_directory=True)
 
 
 async def test_the_chain_continues_after_its_last_segment(store: Store) -> None:
@@ -187,7 +187,7 @@ if child := os.fork():
 else:
     local_file._UNNAMED = 0
 os.link = lambda *_, **__: os.kill(os.getpid(), 9)
-opened = store.open_store(with_o_tmpfile if child else without, make=True)
+opened = store.open_store(with_o_tmpfile if child else without, create_directory=True)
 asyncio.run(opened.create(segment, b"whole"))
 """
 

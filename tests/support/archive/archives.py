@@ -34,7 +34,7 @@ class WrittenArchive:
     def __init__(self, directory: Path, url: str = "") -> None:
         self.directory = directory
         self._url = url
-        self.store = open_store(url or str(directory), make=True)
+        self.store = open_store(url or str(directory), create_directory=True)
         self.handler = Archive(self.store)
 
     async def append(

@@ -7,7 +7,7 @@ from support.simulation.simulated_kafka import Topic, now_ms
 from support.simulation.simulated_world import Life
 
 from consumers.archive import segment, segment_name
-from consumers.archive.listing import Page, search
+from consumers.archive.listing import Page, find_last_name
 from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import Store
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
@@ -61,7 +61,7 @@ class MemoryStore(Store):
     async def page(self, partition: Partition, offset: int) -> Page:
         """Return the first names that begin at `offset` or after it."""
         names = await self.names(partition, after=f"{partition}/{segment_name.prefix(offset)}")
-        return Page(names[:PAGE_NAMES], full=len(names) >= PAGE_NAMES)
+        return Page(names[:PAGE_NAMES], has_more=len(names) >= PAGE_NAMES)
 
     async def summary(self, name: str) -> SegmentSummary:
         """Return a segment's summary."""
@@ -100,7 +100,7 @@ class RemoteStore(Store):
         offset = segment_name.first_offset(known) if known else 0
         if self.life.world.hit("hint lies"):
             offset = self.life.world.chance.randrange(4000)
-        return await search(page, known=offset, page_names=PAGE_NAMES)
+        return await find_last_name(page, known=offset, page_names=PAGE_NAMES)
 
     async def summary(self, name: str) -> SegmentSummary:
         """Call the store."""
