@@ -9,7 +9,7 @@ SEEDS = 8
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_record_is_in_the_chain_exactly_once_whatever_fails(seed: int) -> None:
+def test_every_record_is_in_the_chain_exactly_once_under_any_faults(seed: int) -> None:
     """There is no overlap and no gap, expired segments included, and `verify` agrees."""
     assert ArchiveRun(seed, Rules()).go().wrong == []
 

@@ -18,7 +18,7 @@ from schemas.identity import Request, content_digest
 from schemas.record import ID, ReceivedCallback, callback_record, numbered
 
 Path = tuple[str | int, ...]
-# What may differ in a message that is reported again.
+# Fields that may differ if a message is reported again.
 MAY_DIFFER = ("EventTime", "UnreadMsgNum")
 UNKNOWN = ("Group.CallbackAfterSomethingNew", "New.Command", "c2c.callbackaftersendmsg")
 
@@ -28,7 +28,7 @@ scalars = (
     | st.integers(-(1 << 63), (1 << 64) - 1)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8)
-)  # So that the commands of this file are spread over parallel test processes.
+)  # Parameters of a test, so that parallel test processes share the commands.
 PARTS = 4
 
 values = st.recursive(
@@ -64,7 +64,7 @@ class Sent:
         return dict(numbered(callback_record(callback).headers, "origin", sequence))[ID].decode()
 
     def digest(self) -> bytes:
-        """Return what the audit compares."""
+        """Return the digest of the content, which the audit compares."""
         body = json.dumps(self.document).encode()
         return content_digest(
             Request(self.sdkappid, self.command, self.client_ip, self.opt_platform, body)
@@ -96,7 +96,7 @@ def changed(draw: st.DrawFn, document: dict[str, Any], path: Path) -> dict[str, 
         case "remove":
             del holder[last]
         case _ if isinstance(holder, dict):
-            # Beside the field, so that only the path's first key tells where.
+            # Beside the field, so that only the first key of the path shows the place.
             holder[f"{last}{draw(st.text(max_size=3))}+"] = draw(values)
         case _:
             holder.append(draw(values))
@@ -125,7 +125,7 @@ def near(value: Any) -> list[Any]:
 
 @st.composite
 def pairs(draw: st.DrawFn, command: str) -> tuple[Sent, Sent, Path]:
-    """Two requests of a command that differ in one field, or in one parameter of the URL."""
+    """Draw two requests of a command that differ in one field, or in one parameter of the URL."""
     known = command if command in SAMPLES else draw(st.sampled_from(list(SAMPLES)))
     first = Sent(command, SAMPLES[known].document)
     places: list[Path] = [("SdkAppid",), ("ClientIP",), ("OptPlatform",)]
@@ -145,7 +145,7 @@ def pairs(draw: st.DrawFn, command: str) -> tuple[Sent, Sent, Path]:
 
 
 def stays_the_same(first: Sent, second: Sent) -> bool:
-    """Tell whether the second is a message that is reported again."""
+    """Return whether the second request reports the same message again."""
     rule = COMMANDS.get(first.command)
     if rule is None or rule.identity != "message" or first.sdkappid != second.sdkappid:
         return False
@@ -160,7 +160,7 @@ def stays_the_same(first: Sent, second: Sent) -> bool:
 def test_requests_that_differ_in_one_field_have_different_ids(
     part: int, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """Any field, nested ones and the URL's too; a message that is reported again has its own."""
+    """The field may be nested or in the URL; only a message that is reported again keeps its id."""
     seen: Counter[str] = Counter()
     commands = [*SAMPLES, *UNKNOWN][part::PARTS]
     for command in commands:
@@ -181,7 +181,7 @@ def test_requests_that_differ_in_one_field_have_different_ids(
 
 @given(st.sampled_from([*SAMPLES, *UNKNOWN]), st.data())
 def test_a_repeated_request_has_the_id_of_the_first(command: str, data: st.DataObject) -> None:
-    """If it carries a time, whatever else is in it; without one its place decides."""
+    """This holds for any request that carries a time; without a time, the id is the place."""
     sample = SAMPLES.get(command, SAMPLES["Group.CallbackAfterGroupFull"]).document
     document = sample | data.draw(st.dictionaries(st.text(max_size=8), values, max_size=3))
     sent = Sent(command, document | {"EventTime": 1764688415123})

@@ -46,7 +46,7 @@ class Store:
         self.page_names = page_names
         self.requests = 0
         self.changes: Callable[[], None] = lambda: None
-        # The last name, at each request.
+        # The last name at the time of each request.
         self.lasts: list[str | None] = []
 
     async def page(self, offset: int) -> Page:
@@ -67,7 +67,7 @@ class Store:
 
 
 @given(NAMES, st.integers(2, 8), st.integers(0, OFFSETS_MAX), st.data())
-def test_the_last_name_is_found_whatever_is_known(
+def test_the_last_name_is_found_for_any_known_name(
     names: list[str], page_names: int, anything: int, data: st.DataObject
 ) -> None:
     """The known name may exist, be deleted, or be wrong: only the number of requests differs."""
@@ -79,7 +79,7 @@ def test_the_last_name_is_found_whatever_is_known(
 
 @given(NAMES, st.integers(2, 8))
 def test_one_request_is_enough_if_the_last_name_is_known(names: list[str], page_names: int) -> None:
-    """That is the case of a member that asks again."""
+    """This is the usual case: a member that knows its own last segment."""
     store = Store(names, page_names)
     known = segment_name.first_offset(names[-1]) if names else 0
     assert store.found(known) == max(names, default=None)
@@ -113,7 +113,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
 
 
 def test_a_year_is_searched_by_few_requests() -> None:
-    """Half a million names in pages of a thousand: some fifteen requests of 526."""
+    """Half a million names in pages of a thousand take some 15 requests instead of 526."""
     year = range(0, 2 * 525_600, 2)
     asked: list[int] = []
 
@@ -129,7 +129,7 @@ def test_a_year_is_searched_by_few_requests() -> None:
         assert len(asked) <= 20
 
 
-@pytest.mark.parametrize("lie", ["nothing from an offset on", "the same page whatever is asked"])
+@pytest.mark.parametrize("lie", ["nothing from an offset on", "the same page for every offset"])
 def test_a_store_that_lists_wrongly_is_refused(lie: str) -> None:
     """A wrong last name would be worse than an outage."""
     names = [name(offset, "2026-11-23T14") for offset in range(10)]

@@ -8,8 +8,8 @@ SEEDS = 20
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_every_record_is_in_the_sink_exactly_once_whatever_fails(seed: int) -> None:
-    """Or it is a dead letter. No position skips a record; after the faults the sink catches up."""
+def test_every_record_is_in_the_sink_exactly_once_under_any_faults(seed: int) -> None:
+    """Or it is a dead letter; no position skips a record, and in the end the sink catches up."""
     assert Run(seed).go().wrong == []
 
 
@@ -19,6 +19,6 @@ def test_a_seed_is_always_the_same_run(seed: int) -> None:
     first, second = Run(seed).go(), Run(seed).go()
     assert first.faults == second.faults
     assert first.dead_letters.offsets == second.dead_letters.offsets
-    # With the time of each write.
+    # Compare the time of each write, too.
     assert first.sink.stood == second.sink.stood
     assert first.sink.stood

@@ -12,7 +12,7 @@ LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
 
 
 class RunnerBench:
-    """A runner with fakes of everything that it needs."""
+    """A runner, its source, its sink, its dead-letter topic and its clock."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class RunnerBench:
         self.runner = self.a_runner(rebuild=rebuild)
 
     def a_runner(self, **fields: Any) -> Runner:
-        """Return a runner with other limits than the defaults."""
+        """Return a new runner over the same fakes; `fields` replace its defaults."""
         return Runner(
             name="bench",
             handler=self.sink,
@@ -46,7 +46,7 @@ class RunnerBench:
         self.runner.assigned(self.source, partitions)
 
     async def turn(self, times: int = 6) -> None:
-        """Do some turns, then let the growing batches reach their age, then do as many again."""
+        """Do `times` turns, let growing batches reach their age, and do `times` turns again."""
         for _ in range(times):
             await self.runner.turn(self.source)
         self.clock.now += 5

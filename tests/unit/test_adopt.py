@@ -31,10 +31,10 @@ BYTES_MAX = 1 << 20
 
 
 class Carried(Forwarder):
-    """A forwarder to a Kafka that takes everything at once."""
+    """A forwarder to a Kafka that accepts every row at once."""
 
     carried: list[tuple[str, int]]
-    # So many of the next forwarders end at once, which is a bug.
+    # The number of the next forwarders that end at once, which is a bug.
     ending = 0
 
     async def run(self) -> None:
@@ -72,7 +72,7 @@ async def adopting(
 
 
 def left_behind(directory: Path, rows: int) -> str:
-    """Leave a spool with so many rows and no process; return its name."""
+    """Leave a spool with `rows` rows that no process holds; return its name."""
     spool = take(directory, bytes_max=BYTES_MAX)
     spool.writer.commit([encode(a_wire_record(n), n) for n in range(rows)], 0)
     spool.close()
@@ -85,14 +85,14 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(adopter: Adopter, name: str, rows: int | None) -> None:
-    """Return when the spool `name` is known to have so many rows."""
+    """Wait until the adopter reports `rows` rows in the spool `name`."""
     async with asyncio.timeout(10):
         while {s.name: s.rows for s in adopter.known()}.get(name, -1) != rows:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def free(directory: Path, name: str) -> Spool:
-    """Hold the spool `name` as soon as no process has it, and return it."""
+    """Wait until no process holds the spool `name`; hold it and return it."""
     async with asyncio.timeout(10):
         while True:
             with contextlib.suppress(SpoolInUse):
@@ -101,7 +101,7 @@ async def free(directory: Path, name: str) -> Spool:
 
 
 async def test_the_spool_of_a_dead_process_is_drained_and_released(tmp_path: Path) -> None:
-    """Its file stays as the record of its last sequence, and a process that starts may hold it."""
+    """Its file keeps the last sequence, and a process that starts may hold the spool."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -154,7 +154,7 @@ async def test_an_unreadable_directory_is_an_error_and_not_an_empty_one(
 async def test_a_drained_spool_is_not_opened_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So a process that starts finds it without a holder."""
+    """So a process that starts can hold it at any time."""
     name = left_behind(tmp_path, 1)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -225,7 +225,7 @@ async def test_rows_of_the_next_holder_are_never_reported_as_known(
 async def test_a_corrupt_file_is_moved_aside_and_other_spools_are_not_affected(
     tmp_path: Path,
 ) -> None:
-    """Its summary has a fault, so that an audit can name it."""
+    """The summary of the spool has a fault, so that an audit can name the spool."""
     mine = take(tmp_path, bytes_max=BYTES_MAX)
     (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
     async with adopting(tmp_path, mine, []) as adopter:

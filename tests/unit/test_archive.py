@@ -98,7 +98,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
         record = a_record(offset, timestamp_ms=now_ms + day * 24 * 3_600_000)
         await archive.handle(a_stored_batch(record))
     at = len(days)
-    # Also for a process that has seen none of them.
+    # A process that has seen none of the segments finds it, too.
     for each in (archive, Archive(store)):
         assert await each.position(P0) == Position(at, (at - 1, "o" * 16, at - 1))
     names = await store.names(P0)
@@ -208,7 +208,7 @@ async def test_a_killed_writer_leaves_no_segment(tmp_path: Path) -> None:
 
 
 async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
-    """Its end is unknown."""
+    """The end of the chain is unknown, so no record may be appended."""
     await store.create(A_NAME.replace("t/0", str(P0)), b"not a segment")
     with pytest.raises(Stopped, match="cannot be read"):
         await Archive(store).position(P0)
@@ -217,7 +217,7 @@ async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
 async def test_a_directory_that_cannot_be_written_is_an_outage(
     store: Store, tmp_path: Path
 ) -> None:
-    """Records wait; none is rejected."""
+    """The handler raises Unavailable, so that records wait instead of being rejected."""
     (tmp_path / "archive" / P0.topic).write_text("a file where a directory should be")
     with pytest.raises(Unavailable):
         await Archive(store).handle(a_batch(1))
@@ -228,6 +228,6 @@ async def test_a_directory_that_cannot_be_written_is_an_outage(
     [("ftp://host/x", "ftp"), ("/nowhere/at/all", "/nowhere/at/all"), ("az://a/b", "Account")],
 )
 def test_a_url_that_cannot_be_opened_is_refused_with_the_reason(url: str, why: str) -> None:
-    """The error is not a traceback."""
+    """The error is one line, not a traceback."""
     with pytest.raises(CannotOpenStore, match=why):
         open_store(url)

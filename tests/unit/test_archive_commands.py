@@ -1,4 +1,4 @@
-"""`hookline archive`: what it prints, and how it ends."""
+"""The output and the exit codes of `hookline archive`."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from ops.demo.embedded.child import free_port
 
 @pytest.fixture
 def written(tmp_path: Path) -> WrittenArchive:
-    """An archive of two partitions and three hours."""
+    """Return an archive of two partitions and three hours."""
     made = WrittenArchive(tmp_path / "archive")
 
     async def write() -> None:
@@ -33,7 +33,7 @@ def hookline(*arguments: object, env: dict[str, str] | None = None) -> Result:
 
 
 def test_ls_lists_the_selected_segments(written: WrittenArchive) -> None:
-    """One line for each segment, in the order of their records."""
+    """It prints one line for each segment, in the order of their records."""
     lines = hookline("archive", "ls", "--archive", written.directory).stdout.splitlines()
     assert [line.split()[0].removeprefix("tim.callbacks.v1/") for line in lines] == [
         "0/00000000000000000000-0001-01-01T00.jsonl.zst",
@@ -56,7 +56,7 @@ def test_ls_lists_the_selected_segments(written: WrittenArchive) -> None:
 
 
 def test_cat_prints_the_lines(written: WrittenArchive) -> None:
-    """Partition by partition, in order."""
+    """It prints the partitions one after the other, each in order."""
     done = hookline("archive", "cat", "--archive", written.directory.as_uri())
     places = [
         (line["partition"], line["offset"]) for line in map(json.loads, done.stdout.splitlines())
@@ -67,7 +67,7 @@ def test_cat_prints_the_lines(written: WrittenArchive) -> None:
 
 
 def test_verify_has_an_exit_code_for_each_result(written: WrittenArchive) -> None:
-    """0: sound; 3: sequences are absent; 1: a fault."""
+    """Exit code 0 means sound, 3 that sequences are absent, 1 a fault."""
     command = ("archive", "verify", "--archive", written.directory)
     done = hookline(*command)
     assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "sound")
@@ -103,7 +103,7 @@ def test_verify_has_an_exit_code_for_each_result(written: WrittenArchive) -> Non
 def test_an_archive_that_does_not_exist_is_reported_in_one_line(
     command: str, tmp_path: Path
 ) -> None:
-    """Exit code 2, and no archive is created."""
+    """The exit code is 2, and no archive is created."""
     absent = tmp_path / "absent"
     done = hookline(*command.split(), "--archive", absent)
     assert done.exit_code == 2
@@ -115,7 +115,7 @@ def test_an_archive_that_does_not_exist_is_reported_in_one_line(
 
 
 def test_a_store_that_does_not_answer_is_reported_in_one_line() -> None:
-    """Exit code 2, after the store's own retries."""
+    """The exit code is 2, after the store's own retries."""
     done = hookline(
         *("archive", "ls", "--archive", "s3://bucket/archive"),
         env={

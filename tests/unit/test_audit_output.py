@@ -1,4 +1,4 @@
-"""The result of an audit as it is printed."""
+"""The printed result of an audit."""
 
 from rich.console import Console
 
@@ -50,7 +50,7 @@ def printed(report: Report, *, width: int = 80) -> list[str]:
 
 
 def test_an_audit_of_all_sinks_fits_into_80_columns() -> None:
-    """No head and no number is cut."""
+    """No heading and no number is cut."""
     lines = printed(a_report())
     heads = "origin stored Kafka letters archive PostgreSQL counts missing doubled"
     assert (lines[1].split(), lines[2].split()) == (["dead"], heads.split())
@@ -74,7 +74,7 @@ def test_a_fault_is_printed_with_its_place_and_its_sequences() -> None:
 
 
 def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
-    """With the bounds that the records give, or with their one value."""
+    """It is printed with the bounds from the records, or with a single value if both are equal."""
     lines = printed(
         a_report(
             counted={
@@ -89,7 +89,7 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
 
 
 def test_the_ledger_is_printed_in_one_sentence() -> None:
-    """How many were answered OK, and which of them are not in which sink."""
+    """The sentence has the number answered OK, and how many of them each sink lacks."""
     ledger = LedgerReport(
         sent=5506,
         ok=5503,

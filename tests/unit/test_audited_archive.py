@@ -1,4 +1,4 @@
-"""The archive as an audit reads it in rounds: what was read must stay."""
+"""An audit reads the archive in rounds; segments that were read must not disappear."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ async def no_spool() -> Ends:
 
 
 async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: Path) -> None:
-    """Everything must be read again. New segments are read once."""
+    """Then the audit reads the whole archive again; otherwise it reads each segment once."""
     written = WrittenArchive(tmp_path / "archive")
     await written.append(numbered(1), numbered(2))
     auditing = _Audit(Ends(), no_spool, Sources(bootstrap_servers="", archive=""), [])

@@ -1,4 +1,4 @@
-"""Which requests are authentic, and how tokens change without a restart."""
+"""The check of a request's signature, and the change of tokens without a restart."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,7 @@ def an_authenticator(tmp_path: Path, content: str) -> tuple[Authenticator, Path]
 
 
 def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
-    """Protocol §3."""
+    """The vector is from the vendor's protocol, §3."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["xxxxyyyy"]')
     vector = {
         "SdkAppid": "1",
@@ -56,21 +56,21 @@ def test_each_app_has_tokens_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("at_s", ["", "x", "-1", "²", "1" * 5000, f" {NOW_S}", f"{NOW_S}.0"])
 def test_an_invalid_time_is_refused_even_if_signed(tmp_path: Path, at_s: str) -> None:
-    """It never raises an exception."""
+    """The result is a refusal, never an exception."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["a"]')
     assert authenticator.refusal(query("a", at_s), NOW_S) in (answers.STALE, answers.UNSIGNED)
 
 
 @given(parameters=st.dictionaries(st.sampled_from(["SdkAppid", "Sign", "RequestTime"]), st.text()))
 def test_any_parameters_without_a_valid_sign_are_refused(parameters: dict[str, str]) -> None:
-    """And none raises an exception."""
+    """The result is a refusal, never an exception."""
     authenticator = Authenticator((), None, sign_window_s=60)
     authenticator._tokens = {"1": (b"a",)}  # noqa: SLF001 - without a file
     assert authenticator.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
 async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
-    """The file may also be replaced, as orchestrators do."""
+    """The file may be rewritten, or replaced as orchestrators do."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     other = tmp_path / "new"
     other.write_text('1 = ["new", "old"]\n2 = []')
@@ -149,19 +149,19 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ['x = ["a"]', '1 = "a"', '1 = ["", "a"]', "1 = [1]", '1 = ["a","b","c","d","e"]', "[1]\na=2"],
 )
 def test_a_file_with_one_wrong_line_is_unusable(content: str) -> None:
-    """None of its tokens is used."""
+    """A partly valid file is never used."""
     with pytest.raises(UnusableFile):
         parse(content.encode(), "secrets.toml")
 
 
 def test_bytes_that_are_not_toml_make_the_file_unusable() -> None:
-    """Also bytes that are not UTF-8."""
+    """The same is true of bytes that are not UTF-8."""
     for content in (b"\xff", b"1 = [", b"\x00"):
         with pytest.raises(UnusableFile):
             parse(content, "secrets.toml")
 
 
 def test_the_example_is_a_file_of_tokens() -> None:
-    """The one in deploy/secrets."""
+    """The file in deploy/secrets can be copied and filled in."""
     example = Path(__file__).parents[2] / "deploy" / "secrets" / "tokens.example.toml"
     assert set(parse(example.read_bytes(), "example")) == {"1400000001", "1400000002"}

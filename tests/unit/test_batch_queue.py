@@ -42,7 +42,7 @@ def offsets(queue: BatchQueue, now: float) -> list[int]:
 
 
 def test_a_batch_is_due_when_it_is_full_or_old() -> None:
-    """It is not due before."""
+    """Until then it is held."""
     queue = a_queue()
     add(queue, [a_record(5), a_record(6)], now=0)
     assert offsets(queue, 9.9) == []
@@ -62,7 +62,7 @@ def test_a_batch_is_cut_at_the_number_of_records() -> None:
 
 
 def test_one_fetch_may_make_many_batches() -> None:
-    """Each of them within the limits."""
+    """Each of them keeps the limits."""
     queue = a_queue(records=2)
     add(queue, [a_record(o) for o in range(5, 12)], now=0)
     cut = []
@@ -150,7 +150,7 @@ def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
     """At the offsets of markers, another log has records, which would be skipped."""
     queue = a_queue()
     queue.begin(Position(8, (4, "a", 7)), expects_last=True)
-    # The second fetch shows it.
+    # Only the second fetch shows that the log is another one.
     queue.add(records[:1], next_fetch_offset=5, now=0)
     with pytest.raises(Stopped, match="or one between it and offset 8"):
         queue.add(records[1:], next_fetch_offset=next_fetch_offset, now=0)
@@ -251,7 +251,7 @@ def test_a_record_after_markers_begins_its_batchs_age() -> None:
 
 
 def test_a_rejected_record_is_removed_from_its_batch() -> None:
-    """It is not delivered again, whatever happens to the other records."""
+    """It is not delivered again, even if the other records of the batch are."""
     queue = a_queue()
     add(queue, [a_record(o) for o in (5, 6, 7)], now=0)
     assert queue.due(0)
@@ -275,7 +275,7 @@ def test_the_halves_of_a_batch_follow_each_other() -> None:
 
 
 def test_a_removed_record_does_not_count_for_its_batch() -> None:
-    """Neither for the limit of bytes nor for the memory."""
+    """Its bytes count neither for the batch's limit nor for the memory."""
     queue = a_queue(records=2)
     add(queue, [a_record(5), a_record(6)], now=0)
     batch = queue.due(0)

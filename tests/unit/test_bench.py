@@ -26,7 +26,7 @@ SOME = list(itertools.islice(requests(1), 2500))
 
 
 def test_all_callbacks_differ() -> None:
-    """Also if two generators have the same seed, so records can be counted by their bodies."""
+    """They differ even if two generators have the same seed, so bodies identify records."""
     bodies = {request.partition(b"\r\n\r\n")[2] for request in SOME}
     again = {request.partition(b"\r\n\r\n")[2] for request in itertools.islice(requests(1), 2500)}
     assert len(bodies | again) == 5000

@@ -24,7 +24,7 @@ MACHINE = Machine(
 
 
 def a_run(reader: str, records: int = 1000, **figures: float) -> Run:
-    """Return a run of 1 s; one of ours has archived everything once."""
+    """Return a run of 1 s; the run of our archive has archived each record once."""
     ours = {"lines": records, "different": records} if reader == "hookline" else {}
     usual = {"seconds": 1.0, "cpu_s": 1.0, "kafka_s": 0.1, "others": 0.0, "rss_mib": 100.0}
     return Run(reader=reader, records=records, **(usual | ours | figures))  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def test_the_start_of_a_process_does_not_count_as_a_cost_of_its_records() -> Non
 
 
 def test_a_record_that_is_archived_twice_or_never_is_wrong() -> None:
-    """Also if both happen, so that the number of lines is right."""
+    """It is found even if both happen, so that the number of lines is right."""
     assert count([b'{"partition":1,"offset":5}', b'{"partition":0,"offset":5}']) == (2, 2)
     assert count(
         [
@@ -86,7 +86,7 @@ def test_at_other_sizes_only_this_archive_is_measured() -> None:
 
 
 def test_cpu_of_a_process_counts_only_for_that_process() -> None:
-    """This is true of both clocks: neither counts this process."""
+    """Neither of the two clocks counts the time of the test's process."""
     burn = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Rows of a commit as one value, and what damage leaves of it."""
+"""A block holds the rows of a commit; damage to it is detected row by row."""
 
 import pytest
 from hypothesis import given

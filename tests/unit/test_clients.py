@@ -48,7 +48,7 @@ async def test_a_task_that_the_client_cancels_itself_is_an_outage() -> None:
 
 
 async def test_a_cancellation_of_the_caller_stays_one() -> None:
-    """Even if the caller awaits a task of the client, which is cancelled with it."""
+    """This holds even if the caller awaits a task of the client, which is cancelled with it."""
     inner = asyncio.create_task(asyncio.sleep(60))
 
     async def call() -> None:
@@ -63,7 +63,7 @@ async def test_a_cancellation_of_the_caller_stays_one() -> None:
 
 
 async def test_a_time_out_stays_one() -> None:
-    """A time-out around the block, and one within it."""
+    """This holds for a time-out around the block and for one within it."""
 
     async def within() -> None:
         with kafka_failures():

@@ -21,7 +21,7 @@ MESSAGES = {
 
 
 def test_every_command_has_a_sample() -> None:
-    """And every sample is of a command in the table."""
+    """The table has a command for every sample, too."""
     assert list(SAMPLES) == list(COMMANDS)
 
 

@@ -25,10 +25,10 @@ Output = Callable[..., str]
 
 @pytest.fixture
 def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Output:
-    """Return a function that does as `python -m MODULE` does, without a process of its own."""
+    """Return a function that runs a module as `python -m MODULE` does, but in this process."""
 
     def output_of(module: str, *arguments: str, code: int = 0) -> str:
-        """Return its stdout, or stderr if it fails, and expect the other to be empty."""
+        """Return its stdout, or its stderr if `code` is not 0; the other one must be empty."""
         monkeypatch.setattr(sys, "argv", ["", *arguments])
         ended: object = 0
         try:
@@ -39,7 +39,7 @@ def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         except SystemExit as end:
             ended = end.code or 0
         stdout, stderr = capsys.readouterr()
-        if isinstance(ended, str):  # Python prints such a code, and exits with 1
+        if isinstance(ended, str):  # Python prints an exit code that is a text, and exits with 1.
             ended, stderr = 1, f"{stderr}{ended}\n"
         assert ended == code, stderr
         assert (stderr if code == 0 else stdout) == ""
@@ -49,7 +49,7 @@ def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 
 def test_help_lists_every_consumer_with_what_it_does(output_of: Output) -> None:
-    """One line each."""
+    """Each consumer has one line."""
     lines = output_of("consumers", "--help").splitlines()
     for name, does in CONSUMERS.items():
         assert f"  {name:10}{does}" in lines
@@ -66,7 +66,7 @@ def test_the_name_in_the_list_is_the_consumers_own(name: str) -> None:
 def test_help_of_a_consumer_lists_all_its_settings(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its own, those of every consumer, and those of every process."""
+    """It lists the consumer's own settings and those that all consumers and all processes share."""
     with pytest.raises(SystemExit) as end:
         run([name, "--help"])
     assert end.value.code == 0
@@ -103,7 +103,7 @@ def test_every_service_has_the_same_command_line(
 def test_a_service_lists_the_faults_of_its_settings_and_ends_with_1(
     output_of: Output, service: list[str], fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those of its own prefix and of the shared one."""
+    """It lists the faults of its own prefix and of the shared one."""
     monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "LOUD")
     first, *faults = output_of(*service, code=1).splitlines()
     assert first.endswith(" cannot start:")
@@ -112,7 +112,7 @@ def test_a_service_lists_the_faults_of_its_settings_and_ends_with_1(
 
 
 def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the operating system's error and no traceback."""
+    """The output is the operating system's error, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("STATS_VALKEY", "valkey://127.0.0.1:1/0")
         monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
@@ -126,7 +126,7 @@ def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyP
 
 
 def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names(output_of: Output) -> None:
-    """On stderr, with the exit code of a wrong command line."""
+    """It goes to stderr, with the exit code of a wrong command line."""
     error = output_of("consumers", "nobody", code=2)
     assert "unknown consumer 'nobody'" in error
     assert "usage: python -m consumers archive|sync|counters" in error
@@ -145,7 +145,7 @@ def test_only_the_consumer_that_runs_is_imported() -> None:
 def test_another_consumer_is_one_file_and_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The example as a file of the package, and its line in the list."""
+    """The test adds the example to the package as a file, and a line to the list."""
     shutil.copy(EXAMPLE, tmp_path)
     monkeypatch.setattr(consumers, "__path__", [*consumers.__path__, str(tmp_path)])
     monkeypatch.setitem(CONSUMERS, "subscriber", "callbacks by day, app and command, in SQLite")
@@ -158,7 +158,7 @@ def test_another_consumer_is_one_file_and_one_line(
 
 
 def test_the_faults_of_all_three_prefixes_are_reported_together() -> None:
-    """So that they can be fixed together."""
+    """So an operator can fix all of them before the next start."""
     env = {
         "HOOKLINE_LOG_LEVEL": "LOUD",
         "CONSUMER_REBUILD": "maybe",

@@ -1,4 +1,4 @@
-"""One id, one content; one number, one content: wherever the records are."""
+"""All records of one id, and all records of one sequence, have the same content."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ ORIGIN = "o" * 16
 
 
 def add(contents: Contents, ce_id: str, body: bytes, place: Place) -> bool:
-    """Add a callback of which the whole body is its content."""
+    """Add a callback whose content is its whole body."""
     return contents.add(ce_id, body, place, lambda: body.ljust(8))
 
 
@@ -26,7 +26,7 @@ def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0)
 
 
 def test_different_contents_under_one_id_are_named_with_both_places() -> None:
-    """In two partitions, origins and topics."""
+    """The places differ in partition, origin and topic."""
     found: list[Difference] = []
     contents = Contents(found.append)
     first = at(1, offset=7, partition=3)
@@ -42,7 +42,7 @@ def test_different_contents_under_one_id_are_named_with_both_places() -> None:
 
 
 def test_a_repeat_is_not_a_difference_and_a_copy_is_not_a_repeat() -> None:
-    """The same bytes at two sequences; a record and its archived copy."""
+    """A repeat has the same bytes at two sequences; a copy is the archived record."""
     found: list[Difference] = []
     contents = Contents(found.append)
     assert not add(contents, "id", b"one", at(1))
@@ -58,7 +58,7 @@ def test_a_repeat_is_not_a_difference_and_a_copy_is_not_a_repeat() -> None:
 
 
 def test_one_content_may_have_several_bodies_at_several_sequences() -> None:
-    """But all copies of one sequence have the same bytes."""
+    """Copies of one sequence, however, must have the same bytes."""
     found: list[Difference] = []
     contents = Contents(found.append)
     assert not contents.add("id", b"one", at(1), lambda: b"the same")
@@ -72,7 +72,7 @@ def test_one_content_may_have_several_bodies_at_several_sequences() -> None:
 def test_differences_and_repeats_are_those_of_a_model(
     seen: list[tuple[str, tuple[str, int], bytes]],
 ) -> None:
-    """The model keeps everything."""
+    """The model keeps every record."""
     found: list[Difference] = []
     contents = Contents(found.append)
     of_place: dict[tuple[str, int], bytes] = {}

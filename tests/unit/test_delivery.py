@@ -1,4 +1,4 @@
-"""The sender's second try, at another address, and its reasons."""
+"""The demo's sender tries a second address, and counts the reasons."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +31,7 @@ def answers(status: int, body: bytes) -> Answer:
 
 
 async def cuts(writer: asyncio.StreamWriter) -> None:
-    """Close the connection instead of an answer."""
+    """Close the connection without an answer."""
     writer.close()
 
 
@@ -79,7 +79,7 @@ async def delivered(*behaviours: Answer | None) -> Delivery:
 async def test_a_callback_that_fails_at_one_address_is_sent_to_the_other(
     first: Answer | None, reason: str
 ) -> None:
-    """As docker compose's gateway does."""
+    """The gateway of docker compose does the same."""
     assert await delivered(first, answers(200, OK)) == Delivery("ok", 200, (reason,))
 
 
@@ -105,13 +105,13 @@ async def test_with_one_address_there_is_no_second_try() -> None:
 
 
 def test_addresses_take_the_callbacks_in_turn() -> None:
-    """And the next one is for the second try."""
+    """The address after it is for the second try."""
     addresses = Addresses("abc")
     assert ["".join(addresses.in_turn()) for _ in range(4)] == ["abc", "bca", "cab", "abc"]
 
 
 def test_an_address_where_a_connection_failed_is_tried_last() -> None:
-    """As the gateway passes over a replica that is not ready."""
+    """The gateway does the same with a replica that is not ready."""
     addresses = Addresses("abc")
     addresses.pass_over("b")
     assert ["".join(addresses.in_turn()) for _ in range(3)] == ["acb", "cab", "cab"]
@@ -128,7 +128,7 @@ async def test_a_connection_that_failed_is_noted() -> None:
 
 
 def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
-    """Second tries are counted by the reason of the first failure, whatever came of them."""
+    """Second tries are counted by the reason of the first failure, successful or not."""
     result = TrafficResult()
     for outcome, failed in (
         ("ok", ()),

@@ -52,7 +52,7 @@ def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int) -> st
 
 
 def test_the_table_explains_every_callback_that_was_not_answered_ok() -> None:
-    """The reason, and whether it is stored; 100 % are all, not nearly all."""
+    """It shows the reason and whether the callback is stored; "100 %" means all of them."""
     text = printed(ok=99_999, not_ok={f"{CUT}, then {REFUSED}": 1}, stored=1, repeats=2)
     assert "99999 (99.99 %)" in text
     assert f"not answered OK: 1 ({CUT}, then {REFUSED} 1); stored although unanswered: 1" in text
@@ -62,7 +62,7 @@ def test_the_table_explains_every_callback_that_was_not_answered_ok() -> None:
 
 
 def test_nothing_is_explained_if_all_are_answered_ok() -> None:
-    """Short if all is well."""
+    """The table has only the shares then."""
     text = printed(ok=10, not_ok={}, stored=0, repeats=0)
     assert "10 (100 %)" in text
     assert "not answered OK" not in text

@@ -42,7 +42,7 @@ def test_the_configuration_reference_is_generated_from_the_settings() -> None:
 
 
 def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> None:
-    """And no other variable. Names without a value are passed on by compose as they are."""
+    """It has no other variable; a name without a value is passed on by compose unchanged."""
     compose = (ROOT / "docker-compose.yml").read_text()
     read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
     read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
@@ -148,7 +148,7 @@ def test_every_product_file_is_on_the_map() -> None:
 
 
 def test_the_list_of_decisions_has_every_record_with_its_title() -> None:
-    """In order, and no other."""
+    """The list is in order and has no other entries."""
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(
         r"^\| \[(\d{4})\]\((.*)\) \| (.*) \|$", (folder / "README.md").read_text(), re.MULTILINE

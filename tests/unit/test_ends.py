@@ -73,7 +73,7 @@ def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
 
 
 def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_known() -> None:
-    """Named are all addresses, those of the replicas that are up, or the directory."""
+    """The audit is given all addresses, those of the replicas that are up, or the directory."""
     cases = proven = 0
     for combination in itertools.product(STATES, repeat=3):
         states = dict(zip(REPLICAS, combination, strict=True))
@@ -146,7 +146,7 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
 
 
 def test_a_spool_whose_file_was_moved_aside_is_unproven() -> None:
-    """Also if its end was known before."""
+    """This holds even if its end was known before."""
     aside = a_spool("b", None, fault="its file was corrupt and was moved to b.set-aside-1")
     for others in ((aside,), (a_spool("b"), aside)):
         report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
@@ -180,7 +180,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
     for spools in ((), (a_spool("a", None),)):
         status = msgspec.structs.replace(a_status("a"), spools=spools)
         assert audited(combine({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
-    # Asked again it may know.
+    # If it is asked again, it may know its end.
     nothing = combine({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
     assert nothing.completed_by(combine({"a": a_status("a")}, {})).doubts == {}
 

@@ -11,7 +11,7 @@ from schemas.message import integer, sent_at
 
 
 def test_an_event_has_all_values_that_the_ingress_wrote() -> None:
-    """Every value has its type again."""
+    """The values have their types, not only their text."""
     record = a_stored_record(4, origin="abc")
     found = event(record.value, record.headers)
     assert (found.origin, found.sequence, found.sdkappid) == ("abc", 5, "1400000001")

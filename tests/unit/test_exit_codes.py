@@ -18,7 +18,7 @@ HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
 def a_report(**faults: int) -> Report:
-    """Return a report with so many faults of each kind."""
+    """Return a report with these numbers of faults."""
     return Report(
         origins=[],
         ledger=None,
@@ -99,13 +99,13 @@ def test_the_exit_codes_stay_as_they_are() -> None:
 def test_a_wrong_command_line_is_not_a_loss(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A directory without spools is one as well."""
+    """A directory without spools counts as a wrong command line, too."""
     monkeypatch.chdir(tmp_path)
     assert ended(monkeypatch, *arguments) == ExitCode.UNREADABLE
 
 
 def test_help_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And so is the version."""
+    """`--version` is a success, too."""
     assert ended(monkeypatch, "audit", "--help") == 0
     assert ended(monkeypatch, "--version") == 0
 

@@ -1,4 +1,4 @@
-"""Expiry takes only the oldest, never the last, and leaves a chain that says what is away."""
+"""Expiry deletes only the oldest segments, never the last one; the chain records the deletion."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def nothing() -> None:
 async def planned(
     written: WrittenArchive, *, log_start: int, before_ms: int
 ) -> list[expire.Segment]:
-    """Return what would go of the one partition, where Kafka begins at `log_start`."""
+    """Return the segments that would expire if Kafka's log began at `log_start`."""
 
     async def kafka(partitions: list[Partition]) -> dict[Partition, int]:
         return dict.fromkeys(partitions, log_start)
@@ -59,7 +59,7 @@ async def verified(written: WrittenArchive) -> Verified:
 async def test_old_segments_that_kafka_does_not_have_are_deleted(
     tmp_path: Path, log_start: int, hours: int, going: int
 ) -> None:
-    """Both must hold, of the whole segment; the beginning goes with the first of them."""
+    """Both must be true of the whole segment; the chain's beginning goes with the first one."""
     written = WrittenArchive(tmp_path)
     names = await written.fill(4)
     (beginning, *_) = await written.store.names(P0)
@@ -68,7 +68,7 @@ async def test_old_segments_that_kafka_does_not_have_are_deleted(
 
 
 async def test_an_old_segment_after_a_younger_one_stays(tmp_path: Path) -> None:
-    """Record time that went back does not cause a gap."""
+    """So a broker's clock that was set back does not cause a gap."""
     written = WrittenArchive(tmp_path)
     await written.append(numbered(1, at_ms=FIRST_MS + 9 * HOUR_MS))
     await written.append(numbered(2, at_ms=FIRST_MS))
@@ -77,7 +77,7 @@ async def test_an_old_segment_after_a_younger_one_stays(tmp_path: Path) -> None:
 
 
 async def test_a_segment_that_was_stored_recently_stays(tmp_path: Path) -> None:
-    """However old its records are: a stalled writer may try to write the same segment."""
+    """It may have old records; but a stalled writer may still try to write the same segment."""
     written = WrittenArchive(tmp_path)
     names = await written.fill(4)
     os.utime(written.path(names[1]))
@@ -86,7 +86,7 @@ async def test_a_segment_that_was_stored_recently_stays(tmp_path: Path) -> None:
 
 
 class Dying(Store):
-    """A store that answers so many more calls that change it."""
+    """A store that fails after `calls` more calls that change it."""
 
     def __init__(self, store: Store, calls: int) -> None:
         super().__init__(*parts_of(store))
@@ -131,7 +131,8 @@ async def test_a_chain_is_sound_wherever_expiry_dies(
     assert names[-1] in await written.store.names(P0)
     await written.append(numbered(segments * 4 + 1, at_ms=FIRST_MS + 99 * HOUR_MS))
     assert (await verified(written)).sound
-    # Whatever was left half-way, a last run that lives ends it: one beginning, and the last one.
+    # A last run without a failure completes all partial deletions: one beginning and the last
+    # segment remain.
     going = await planned(written, log_start=99, before_ms=FIRST_MS + 50 * HOUR_MS)
     if going:
         await expire.delete(written.store, going, nothing)
@@ -144,7 +145,7 @@ async def test_a_chain_is_sound_wherever_expiry_dies(
 
 
 async def test_expired_sequences_are_not_absent(tmp_path: Path) -> None:
-    """Even if another partition keeps an older one. A sequence that was never there is absent."""
+    """This holds even if another partition keeps an older one; lost sequences are absent."""
     written = WrittenArchive(tmp_path)
     await written.append(numbered(1, at_ms=FIRST_MS + 60 * HOUR_MS), partition=P1)
     await written.append(numbered(2), numbered(5))

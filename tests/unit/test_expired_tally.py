@@ -64,14 +64,14 @@ def audited(
 
 
 def test_expired_sequences_are_not_missing_but_unproven() -> None:
-    """They are counted apart."""
+    """The report counts them separately."""
     found = audited([5, 6, 7, 8])
     assert (found.missing, found.doubled, found.proven) == (0, 0, True)
     assert found.origins[0].expired == 4
 
 
 def test_without_expiry_the_same_sequences_are_missing() -> None:
-    """In the topic and in the archive."""
+    """They are missing in the topic and in the archive."""
     found = audited([5, 6, 7, 8], expired=None)
     assert (found.missing, found.origins[0].expired) == (8, 0)
 
@@ -100,5 +100,5 @@ def test_counts_must_have_at_least_the_remaining_sequences() -> None:
     found = audited([5, 6, 7, 8], counts=(3, 0), messages=8)
     assert found.origins[0].sinks[COUNTS].missing == 1
     assert audited([5, 6, 7, 8], counts=(8, 36), messages=3).missing > 0
-    # Where nothing expired, more than there is is too much.
+    # If nothing has expired, a count above the number of sequences is a fault.
     assert audited([1, 2, 3, 4, 5, 6, 7, 8], expired=None, counts=(9, 45), messages=8).doubled == 1

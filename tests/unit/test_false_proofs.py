@@ -126,7 +126,7 @@ def test_callbacks_in_every_sink_are_proven() -> None:
 
 
 def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
-    """In the last line, and with --json."""
+    """The last line and the JSON report name it."""
     report = World(receipts=[], counts={}).audited(synced=False, counted=False)
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
@@ -171,7 +171,7 @@ def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
 
 
 def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
-    """Also if first sequences have expired: the count may be higher by their number at most."""
+    """If first sequences have expired, the count may be higher by at most their number."""
     assert World(counts={ORIGIN: {P0.number: (4, 10)}}, messages=4).audited().doubled
     gone = World(
         topic=[a_callback(3)],
@@ -185,13 +185,13 @@ def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
     assert gone.audited().origins[0].sinks[COUNTS].doubled == 1
     gone.counts, gone.messages = {ORIGIN: {P0.number: (3, 6)}}, 4
     assert gone.audited().doubled == 1
-    # A partition of which nothing has expired takes no part in that.
+    # The bound does not rise for a partition without expired sequences.
     gone.counts, gone.messages = {ORIGIN: {P0.number: (3, 6), P1.number: (1, 1)}}, 3
     assert gone.audited().origins[0].sinks[COUNTS].doubled == 1
 
 
 def test_a_dead_letter_that_expired_is_missing() -> None:
-    """One of the ingress, and one of a consumer: the dead-letter topic keeps 30 days."""
+    """This holds for dead letters of the ingress and of consumers; the topic keeps them 30 days."""
     world = World(topic=[a_callback(n) for n in (1, 3)], archive=[a_callback(n) for n in (1, 3)])
     world.receipts.remove((ORIGIN, 2))
     world.counts, world.messages = {ORIGIN: {P0.number: (2, 4)}}, 2
@@ -242,12 +242,12 @@ def test_the_archive_is_evidence_only_below_the_topics_first_offset() -> None:
     for topic, beginning in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
         report = World(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
         assert report.origins[0].sinks[KAFKA].missing > 0
-    # All of it was deleted by retention, and is in the archive.
+    # Retention has deleted all records, which are in the archive.
     assert World(topic=[], beginning=3).audited().proven
 
 
 def test_an_empty_topic_lacks_all_callbacks_of_the_spool() -> None:
-    """And so do all sinks."""
+    """The empty archive, database and counts lack them, too."""
     world = World(topic=[], archive=[], receipts=[], counts={}, messages=0)
     assert world.audited().missing == 4 * 3
     world.accepted = 0
@@ -255,7 +255,7 @@ def test_an_empty_topic_lacks_all_callbacks_of_the_spool() -> None:
 
 
 def test_one_sequence_with_two_contents_is_named() -> None:
-    """Twice in the topic, in topic and archive, in topic and dead letters; or two ids."""
+    """The second content is in the topic, the archive or the dead letters, or has another id."""
     other = a_callback(2, text="other")
     renamed = headers(a_callback(2)) | {"ce_id": b"another"}
     for world in (
@@ -276,7 +276,7 @@ def test_one_sequence_with_two_contents_is_named() -> None:
 
 
 def test_one_id_with_two_contents_is_named() -> None:
-    """In the topic, and below its first offset in the archive."""
+    """One record is in the topic, the other below its first offset in the archive."""
     same_id = headers(a_callback(2)) | {"ce_id": headers(a_callback(1))["ce_id"]}
     second = a_callback(2)._replace(headers=tuple(same_id.items()))
     for world in (
@@ -353,7 +353,7 @@ def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
         assert report.unproven == [ORIGIN]
         assert "restored from an older copy" in report.doubts[ORIGIN]
         assert not report.proven
-    # It came while the audit ran.
+    # It arrived during the audit.
     world = World(later=4)
     world.topic.append(a_callback(4))
     assert world.audited().proven
@@ -403,7 +403,7 @@ def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None:
-    """It is the wrong directory."""
+    """The directory is probably the wrong one."""
     with pytest.raises(NoSpools, match="has no spools"):
         await read_ends([], tmp_path)
 

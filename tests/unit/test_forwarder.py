@@ -1,4 +1,4 @@
-"""The forwarder and its spool, without a Kafka: when rows leave the spool."""
+"""The forwarder removes rows from the spool only after their commit; tested without Kafka."""
 
 import asyncio
 from pathlib import Path
@@ -37,7 +37,7 @@ class ForwarderInDoubt(Forwarder):
 async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     tmp_path: Path, *, is_committed: bool
 ) -> None:
-    """Not while it is in doubt, and not after it has failed: they could not be sent again."""
+    """Rows of a transaction that is in doubt or has failed may have to be sent again."""
     intake = Intake(
         take(tmp_path, bytes_max=BYTES_MAX), waiting_rows_max=10, waiting_bytes_max=BYTES_MAX
     )

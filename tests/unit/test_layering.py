@@ -1,4 +1,4 @@
-"""Who may see whom: schemas nobody, ingress and consumers schemas alone, ops and bench all."""
+"""Imports between packages: ingress and consumers import only schemas, ops and bench all."""
 
 import ast
 from pathlib import Path
@@ -12,9 +12,9 @@ MAY_SEE = {
     "consumers": {"schemas", "consumers"},
     "ops": {"schemas", "ingress", "consumers", "ops"},
     "bench": {"schemas", "ingress", "consumers", "ops", "bench"},
-    # What other teams see.
+    # Other teams' code, which imports only what is made for it.
     "examples": {"schemas", "consumers"},
-    # What one would write without the product.
+    # The benchmarks' peers show code that is written without the product.
     "bench/peers": {"bench"},
     "bench/ingress/peers": {"bench"},
     "bench/archive/peers": {"bench"},
@@ -39,7 +39,7 @@ def imported(path: Path) -> set[str]:
 
 
 def test_no_package_sees_more_than_it_may() -> None:
-    """Ingress and consumers never see each other, nothing sees tests."""
+    """Ingress and consumers never import each other, and no package imports tests."""
     for package, allowed in MAY_SEE.items():
         files = list((ROOT / package).rglob("*.py"))
         assert files
@@ -48,7 +48,7 @@ def test_no_package_sees_more_than_it_may() -> None:
 
 
 def test_examples_import_only_the_runtime_of_the_consumers() -> None:
-    """Its exported names, or its contract."""
+    """They use its exported names, or its contract."""
     for path in (ROOT / "examples").rglob("*.py"):
         seen = {name for name in modules(path) if name.split(".")[0] == "consumers"}
         assert seen <= {"consumers.runtime", "consumers.runtime.contract"}, path

@@ -308,7 +308,7 @@ async def test_a_time_out_leaves_no_thread_that_lists(
 async def test_a_store_that_ignores_the_offset_is_listed_whole(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """That takes long, but the last name is right."""
+    """The list takes long, but the last name is right."""
     wanted = names(7)
     pages = [[{"path": name} for name in wanted[at : at + 3]] for at in range(0, 7, 3)]
     monkeypatch.setattr(listing, "PAGE_NAMES", 3)
@@ -320,7 +320,7 @@ async def test_a_store_that_ignores_the_offset_is_listed_whole(
 
 
 async def test_a_store_that_lists_out_of_order_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last name would be a matter of luck. The error says so."""
+    """The last name could not be relied on; the error explains it."""
     shuffled = [[{"path": name} for name in reversed(names(3))]]
     monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(shuffled))
     with pytest.raises(Unavailable, match="in order"):

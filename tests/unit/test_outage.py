@@ -12,13 +12,13 @@ from consumers.runtime.lane import BATCH_AGE_S_MAX
 from consumers.runtime.runner import Runner
 from schemas.telemetry import CONSUMER
 
-# A second each. Longer than what was fetched before it may grow old.
+# In seconds. The outage is longer than fetched records may be held.
 BEFORE, OUTAGE = 60, int(BATCH_AGE_S_MAX) + 600
 LIMITS = Limits(records=500, bytes=1 << 20, age_s=5)
 
 
 class MayBeAway(MemorySink):
-    """A sink that answers nothing while it is away."""
+    """A sink that does not answer while it is away."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class MayBeAway(MemorySink):
         self.asked = 0
 
     async def position(self, partition: Partition) -> Position | None:
-        """Return where the sink stands."""
+        """Return the sink's position."""
         self._answer()
         return await super().position(partition)
 
@@ -46,8 +46,8 @@ class MayBeAway(MemorySink):
             raise Unavailable("the test says so")
 
 
-async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_questions() -> None:
-    """A record a second arrives meanwhile; nothing is fetched or set aside, then all is applied."""
+async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls() -> None:
+    """A record arrives each second; none is fetched or rejected, and later all are applied."""
     topic, sink, clock, set_aside = MemoryTopic(), MayBeAway(), ManualClock(), MemoryDeadLetters()
     # Enough steps for the lanes of two partitions.
     source = FakeSource(topic, fetch_max=250, fetch_steps=12)

@@ -1,4 +1,4 @@
-"""The Parquet copy: closed hours, once, every record with its types."""
+"""The Parquet copy has each record of the closed hours once, with typed columns."""
 
 import json
 import sys
@@ -30,7 +30,7 @@ async def test_closed_hours_are_copied_once(tmp_path: Path) -> None:
     assert (none, second and second.records, third and third.records) == (None, 4, 4)
     assert await copied(written, to, hours=6) == [None, None, None]
     after = first.path.stat()
-    # Its time of access may have changed: DuckDB read it.
+    # The time of access may have changed, because DuckDB has read the file.
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert sorted(path.name for path in (to / "tim.callbacks.v1").iterdir()) == [
         "2023-11-14T22.parquet",
@@ -54,7 +54,7 @@ async def test_an_hour_is_copied_again_if_segments_were_added(tmp_path: Path) ->
     written.path(name).unlink()
     assert await copied(written, to, hours=9) == [None]
     assert len(rows(to)) == 5
-    # Nor does it go when still more of the hour comes.
+    # It also stays if more segments of the hour are added.
     await written.append(numbered(6, at_ms=FIRST_MS + 10))
     assert await copied(written, to, hours=9) == [None]
     assert len(rows(to)) == 5
@@ -102,7 +102,7 @@ async def test_every_field_has_its_type_and_the_body_its_characters(tmp_path: Pa
 
 
 async def test_records_of_other_producers_are_copied_too(tmp_path: Path) -> None:
-    """Without a body, without headers, not UTF-8, not an object."""
+    """Their records may lack body and headers; a body may not be UTF-8 or not an object."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     values = (b"", b"\xff", b"[1]", b"{", b'"x"')
     await written.append(*(Record(0, FIRST_MS, None, value, ()) for value in values))
@@ -112,7 +112,7 @@ async def test_records_of_other_producers_are_copied_too(tmp_path: Path) -> None
 
 
 async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> None:
-    """And no file remains of it."""
+    """No file of the hour remains."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     (name,) = await written.fill(1)
     content = written.path(name).read_bytes()
@@ -123,7 +123,7 @@ async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> N
 
 
 async def test_large_bodies_are_copied(tmp_path: Path) -> None:
-    """As large as the ingress may accept; escaped they are larger."""
+    """A body of the ingress's maximum size grows further when it is escaped."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     large = a_body(CloudCustomData='"' * (8 << 20))
     await written.append(numbered(1, large), numbered(2))
@@ -142,7 +142,7 @@ def test_every_field_of_every_command_has_a_column() -> None:
 async def test_without_duckdb_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it reads anything."""
+    """The error comes before any segment is read."""
     monkeypatch.setitem(sys.modules, "duckdb", None)
     written = WrittenArchive(tmp_path / "archive")
     with pytest.raises(parquet.NoDuckDB, match=r"pip install '\.\[analysis\]'"):

@@ -1,4 +1,4 @@
-"""A column of the Parquet copy has values of its type alone; all else is null."""
+"""A column of the Parquet copy has only values of its type; others become null."""
 
 import json
 from collections.abc import Callable
@@ -77,7 +77,7 @@ def body_of(path: tuple[str, ...], text: str) -> bytes:
 
 
 def found_at(row: dict[str, Any], path: tuple[str, ...]) -> Any:
-    """Return what a column has there."""
+    """Return the value of a row at this path."""
     value: Any = row
     for name in path:
         value = value[0] if name == "[]" else value[name]
@@ -87,7 +87,7 @@ def found_at(row: dict[str, Any], path: tuple[str, ...]) -> Any:
 async def test_every_column_accepts_only_its_own_type(
     tmp_path: Path, say: Callable[[str], None]
 ) -> None:
-    """Every scalar of every column with a value of every JSON type."""
+    """The test writes a value of every JSON type to every scalar of every column."""
     cases = [(path, kind, *value) for path, kind in scalars(body_fields()) for value in VALUES]
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     await written.append(*(numbered(at, body_of(c[0], c[2])) for at, c in enumerate(cases, 1)))
@@ -107,7 +107,7 @@ async def test_every_column_accepts_only_its_own_type(
 
 
 async def test_structures_of_another_type_are_null(tmp_path: Path) -> None:
-    """A list, a structure and an object; the whole value and parts of it."""
+    """This holds for lists, structures and objects, for whole values and for parts."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     texts = [text for text, _, _ in VALUES if text[0] not in "[{"]
     within = '{"CallbackCommand":"X","MsgBody":[%s,{"MsgType":"T","MsgContent":%s}]}'
@@ -122,7 +122,7 @@ async def test_structures_of_another_type_are_null(tmp_path: Path) -> None:
         assert (row["MsgBody"], row["Info"]) == (None, None), row["body"]
 
 
-# Any JSON, with the odd ends of each type.
+# Any JSON, with the extreme values of each type.
 scalar_json = st.one_of(
     st.none(),
     st.booleans(),
@@ -181,7 +181,7 @@ def spelled(value: Any) -> str:
 async def test_an_object_that_is_nested_too_deeply_is_null(
     tmp_path: Path, depth: int, *, there: bool
 ) -> None:
-    """With every Python alike; the body has it."""
+    """The limit is the same on every Python version; the body keeps the object."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     content = '{"a":' * (depth - 1) + "{}" + "}" * (depth - 1)
     body = f'{{"CallbackCommand":"X","MsgBody":[{{"MsgType":"T","MsgContent":{content}}}]}}'

@@ -47,13 +47,13 @@ def ended(*, raised: str = "None", start: str = "pass") -> tuple[int, str]:
 
 
 def test_a_service_that_returns_ends_with_0() -> None:
-    """As after SIGTERM."""
+    """This is the end after SIGTERM."""
     assert ended() == (0, "")
 
 
 @pytest.mark.parametrize("where", ["start", "run"])
 def test_faults_that_are_found_later_are_listed_like_those_of_the_settings(where: str) -> None:
-    """While the service starts, before or after its event loop begins."""
+    """They may be found before or after the event loop of the service begins."""
     fault = "Faults('OWN_WORD is taken', 'OWN_WORD is short')"
     code, text = ended(start=f"raise {fault}") if where == "start" else ended(raised=fault)
     assert code == 1
@@ -62,7 +62,7 @@ def test_faults_that_are_found_later_are_listed_like_those_of_the_settings(where
 
 @pytest.mark.parametrize("kind", ["Stopped", "OSError"])
 def test_an_expected_exception_ends_a_service_with_its_text(kind: str) -> None:
-    """No traceback, and exit code 1."""
+    """There is no traceback, and the exit code is 1."""
     code, text = ended(raised=f"{kind}('the file is gone')")
     assert (code, text) == (1, "The service stops.\nthe file is gone\n")
 
@@ -76,5 +76,5 @@ def test_a_bug_ends_a_service_with_a_traceback() -> None:
 
 
 def test_ctrl_c_before_the_service_runs_is_not_an_error() -> None:
-    """Nothing has begun."""
+    """No work has begun that could be lost."""
     assert ended(start="raise KeyboardInterrupt") == (0, "")

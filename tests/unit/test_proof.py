@@ -33,7 +33,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
     *,
     known: bool,
 ) -> None:
-    """Missing, doubled, set aside and expired, in Kafka and in a sink."""
+    """It is missing, doubled, a dead letter or expired, in Kafka and in a sink."""
     topic, dead, archive, aside = places
     found = Evidence(
         topic=sequences(topic, whole=True),

@@ -47,7 +47,7 @@ def bodies(dice: random.Random) -> list[bytes]:
             ),
             a_body(
                 MsgKey=f"rest-{number}",
-                From_Account="told",
+                From_Account="notified",
                 To_Account=recipient,
                 OnlineOnlyFlag="0",
             ),
@@ -83,7 +83,7 @@ async def _written(directory: Path) -> list[Day]:
     for at, body in enumerate(bodies(dice)):
         at_ms = FIRST_MS + at * HOUR_MS // 16
         app = dice.choice(APPS)
-        platform = "RESTAPI" if b'"told"' in body else "iOS"
+        platform = "RESTAPI" if b'"notified"' in body else "iOS"
         records.append(numbered(at + 1, body, at_ms=at_ms, sdkappid=app, opt_platform=platform))
         document = json.loads(body.decode("utf-8-sig"))
         if (
@@ -93,7 +93,7 @@ async def _written(directory: Path) -> list[Day]:
             day = datetime.fromtimestamp(at_ms / 1000, UTC).date()
             messages[day].add(dict(records[-1].headers)["ce_id"])
             parties = (document.get("From_Account"), document.get("To_Account"))
-            nobody = (None, "", "told", "news", "administrator", "@RBT#1", "@RBT#001")
+            nobody = (None, "", "notified", "news", "administrator", "@RBT#1", "@RBT#001")
             people[day] |= {(app, str(who)) for who in parties if who not in nobody}
     for first in range(0, len(records), 10):
         part = records[first : first + 10]
@@ -105,7 +105,7 @@ async def _written(directory: Path) -> list[Day]:
 
 
 def test_messages_and_people_of_each_day(days: list[Day]) -> None:
-    """From the archive and from its copy."""
+    """The queries read the archive and its Parquet copy."""
     assert len(days) > 1
     database = duckdb.connect()
     database.execute(the_block("create view archived", "sql"))

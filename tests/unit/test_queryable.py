@@ -1,4 +1,4 @@
-"""Bodies that PostgreSQL can always query: what is replaced, and what stays as it came."""
+"""Values in bodies that PostgreSQL cannot query are replaced; all others stay unchanged."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def made(members: str, mark: str = "") -> Queryable:
     ],
 )
 def test_values_that_postgresql_cannot_hold_are_replaced(sent: str, wanted: str) -> None:
-    """Characters by U+FFFD, numbers by null; the row is marked as altered."""
+    """Characters become U+FFFD, numbers become null, and the row is marked as altered."""
     assert made(sent) == (wanted, True)
 
 
@@ -61,7 +61,7 @@ def test_values_that_postgresql_cannot_hold_are_replaced(sent: str, wanted: str)
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_values_that_postgresql_can_hold_stay_unchanged(sent: str, mark: str) -> None:
-    """Escaped escapes, surrogate pairs, long numbers. Only a byte order mark is removed."""
+    """Examples are escaped escapes, surrogate pairs and long numbers. A byte order mark goes."""
     assert made(sent, mark) == (sent, False)
 
 

@@ -46,7 +46,7 @@ class Sender:
 
 @pytest.fixture(params=["fast", "aiohttp"])
 async def client(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
-    """A public port with a real spool."""
+    """Yield a client of a public port with a real spool, for the fast path or for aiohttp's."""
     secrets = tmp_path / "secrets.toml"
     secrets.write_text('1400000002 = ["token", "old"]')
     async with (
@@ -96,13 +96,13 @@ async def test_an_app_that_is_not_ours_is_refused(client: Sender, query: str) ->
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
-async def test_only_post_is_taken(client: Sender, method: str) -> None:
+async def test_only_post_is_accepted(client: Sender, method: str) -> None:
     """The answer names the allowed method."""
     status, answer, headers = await client.post(b"", method=method)
     assert (status, answer["ActionStatus"], headers["Allow"]) == (405, "FAIL", "POST")
 
 
-async def test_another_path_is_not_here(client: Sender) -> None:
+async def test_another_path_is_not_found(client: Sender) -> None:
     """Only the configured path is the callback URL."""
     status, answer, _ = await client.post(a_body(), path="/elsewhere")
     assert (status, answer["ActionStatus"]) == (404, "FAIL")
@@ -136,7 +136,7 @@ async def test_a_compressed_body_is_stored_decompressed(client: Sender) -> None:
 
 
 async def test_a_body_that_claims_to_be_gzip_and_is_not_is_refused(client: Sender) -> None:
-    """The answer is 400."""
+    """The answer has the status 400."""
     status, answer, _ = await client.post(b"plain", **{"Content-Encoding": "gzip"})
     assert (status, answer["ActionStatus"]) == (400, "FAIL")
     assert client.stored() == []
@@ -262,7 +262,7 @@ async def test_many_senders_at_once_are_each_answered(client: Sender) -> None:
 async def test_a_clock_that_jumps_changes_times_and_nothing_else(
     client: Sender, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Callbacks are stored in order and answered OK, also if it jumps while one is under way."""
+    """Callbacks are stored in order and answered OK, even if it jumps during a request."""
     jumps = iter([0, 10**6, -(10**6), 5, -(10**9), 3600, 0, -3600])
     real_ns = time.time_ns
     jump_s = 0

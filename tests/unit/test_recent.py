@@ -25,7 +25,7 @@ BYTES_MAX = 1 << 20
 def test_it_returns_the_rows_that_were_stored(
     steps: list[tuple[str, int]], after: int, rows_max: int
 ) -> None:
-    """Also after rows were forgotten, or stored by a commit that was not reported."""
+    """This holds after rows were forgotten, or stored by a commit that was not reported."""
     recent, last, forgotten = Recent(), 0, 0
     for step, count in steps:
         if step == "add":
@@ -66,7 +66,7 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
-    """Over commits, removed rows, a new origin and quarantine."""
+    """This holds over commits, removed rows, a new origin and quarantine."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
 
     def store(count: int) -> None:

@@ -8,7 +8,7 @@ from ingress.http.refusal_log import EVERY_S, SHOWN_CHARACTERS_MAX, RefusalLog, 
 
 
 def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
-    """The first is logged at once, then how many there were."""
+    """The first refusal is logged at once, the later ones only as a number."""
     clock = ManualClock()
     refusal_log = RefusalLog(clock)
     for _ in range(1000):

@@ -1,4 +1,4 @@
-"""A batch as rows: pure, every command, and all that PostgreSQL could not hold as it came."""
+"""A batch becomes rows for PostgreSQL; values that a column cannot hold are replaced."""
 
 import json
 from hashlib import sha256
@@ -67,7 +67,7 @@ def test_a_byte_order_mark_is_removed_from_the_body() -> None:
 
 
 def test_a_record_that_is_not_a_callback_is_rejected_by_its_offset() -> None:
-    """It lacks one of our headers, or its body cannot be read."""
+    """The record lacks one of our headers, or its body cannot be read."""
     good = a_stored_record(3)
     for bad in (good._replace(offset=4, headers=()), good._replace(offset=4, value=b"{")):
         with pytest.raises(Rejected) as raised:

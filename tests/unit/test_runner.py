@@ -19,7 +19,7 @@ from schemas.telemetry import CONSUMER
 
 
 async def test_every_record_is_applied_once_in_order_then_committed() -> None:
-    """Full batches at once, the others when they are old enough."""
+    """Full batches are applied at once, the others when they are old enough."""
     bench = RunnerBench()
     bench.assign(P0)
     await bench.turn()

@@ -21,7 +21,7 @@ async def test_the_sinks_position_is_the_authority() -> None:
 
 
 async def test_the_runner_continues_at_the_position_that_a_refused_write_returns() -> None:
-    """Forward if another member wrote, back if the sink was restored: no record twice, no gap."""
+    """It moves forward if another member wrote, and back if the sink was restored."""
     bench = RunnerBench(offsets=range(20))
     bench.assign(P0)
     await bench.runner.turn(bench.source)
@@ -64,7 +64,7 @@ async def test_an_idle_sink_that_was_restored_is_completed_without_a_new_record(
 
 
 async def test_a_sink_that_is_emptied_later_stops_the_consumer() -> None:
-    """With the next record or without one; a person decides whether to rebuild the sink."""
+    """It stops even without a new record; a person decides whether to rebuild the sink."""
     bench = RunnerBench()
     bench.assign(P0)
     await bench.turn()
@@ -82,7 +82,7 @@ async def test_a_sink_that_is_emptied_later_stops_the_consumer() -> None:
 
 
 async def test_a_sink_that_does_not_answer_is_asked_again() -> None:
-    """On assignment and while idle; no record is fetched before the sink has answered."""
+    """On assignment and while idle, no record is fetched before the sink has answered."""
     bench = RunnerBench()
     bench.sink.silent = True
     bench.assign(P0)

@@ -26,7 +26,7 @@ async def until_stopped(bench: RunnerBench, *, seconds: float = 30) -> str:
 
 @pytest.mark.parametrize("count", [0, 5, 10, 40])
 async def test_a_topic_that_is_recreated_stops_an_idle_consumer(count: int) -> None:
-    """Whatever number of records it has by then; none of them is in the sink."""
+    """The new topic may have any number of records; none of them is in the sink."""
     bench = RunnerBench()
     bench.topic.id = "one"
     bench.assign(P0)
@@ -62,7 +62,7 @@ async def test_a_log_that_is_restored_and_has_grown_stops_the_consumer() -> None
 
 
 async def test_a_log_that_is_restored_and_ends_before_the_position_stops_the_consumer() -> None:
-    """Even if the last record is still there, and only the markers after it are missing."""
+    """This holds even if the last record is still there, and only later markers are missing."""
     bench = RunnerBench()
     bench.topic.markers = 3
     bench.assign(P0)
