@@ -102,7 +102,7 @@ class Health:
             "spool_bytes_max": self.settings.spool_bytes_max,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
             "uptime_s": round(time.monotonic() - self.started_at, 3),
-            "spools": [asdict(spool) for spool in self.adopter.known()],
+            "spools": [asdict(spool) for spool in self.adopter.summaries()],
         }
 
     def observe(self) -> None:

@@ -21,7 +21,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.ingress.callbacks import record, requests
-from ingress.forward.refused_rows import ROWS_MAX
+from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
 from schemas.record import numbered
 from schemas.settings import Shared
@@ -92,8 +92,8 @@ async def _produce(kafka: str, records: int) -> int:
     )
     value_bytes = 0
     async with producer:
-        for first in range(1, records + 1, ROWS_MAX):
-            sequences = range(first, min(first + ROWS_MAX, records + 1))
+        for first in range(1, records + 1, TRANSACTION_ROWS_MAX):
+            sequences = range(first, min(first + TRANSACTION_ROWS_MAX, records + 1))
             batches: dict[int, BatchBuilder] = defaultdict(producer.create_batch)
             for sequence in sequences:
                 row = next(rows)

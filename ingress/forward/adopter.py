@@ -34,8 +34,8 @@ from ingress.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 2.0
-DRAINED_EVERY_S = 0.05
+SEARCH_PAUSE_S = 2.0
+DRAIN_POLL_S = 0.05
 
 
 class Adopter:
@@ -53,15 +53,15 @@ class Adopter:
         self._own = own
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
-        # By name: the file's time of change, and the summary that was made of it.
-        self._settled: dict[str, tuple[int, SpoolSummary]] = {}
+        # Drained spools by name: the file's time of change then, and the summary.
+        self._drained: dict[str, tuple[int, SpoolSummary]] = {}
         # By name, the fault that was logged last; "" is the directory.
         self._logged: dict[str, str] = {}
         self._adopted: Intake | None = None
         # Spools that stay open, and so locked, until the process ends: their disk hangs.
         self._stuck: list[Intake] = []
 
-    def known(self) -> list[SpoolSummary]:
+    def summaries(self) -> list[SpoolSummary]:
         """
         Return a summary of every spool in the directory, this process's own first.
 
@@ -71,17 +71,17 @@ class Adopter:
         others = [name for name in spool_names(self._directory) if name != self._own.name]
         return [
             self._own.summary(),
-            *(self._known(name) for name in others),
+            *(self._summary(name) for name in others),
             *moved_aside(self._directory),
         ]
 
     async def run(self) -> None:
-        """Look for spools every LOOK_EVERY_S."""
+        """Drain the spools that no process holds, then search again after SEARCH_PAUSE_S."""
         while True:
             for name in self._names():
-                if name != self._own.name and not self._is_settled(name):
+                if name != self._own.name and not self._is_drained(name):
                     await self._adopt(name)
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(SEARCH_PAUSE_S)
 
     def _names(self) -> list[str]:
         try:
@@ -94,16 +94,16 @@ class Adopter:
             self._logged[""] = fault
             return []
 
-    def _known(self, name: str) -> SpoolSummary:
+    def _summary(self, name: str) -> SpoolSummary:
         if self._adopted and self._adopted.name == name:
             return self._adopted.summary()
-        if self._is_settled(name):
-            return self._settled[name][1]
+        if self._is_drained(name):
+            return self._drained[name][1]
         return SpoolSummary(name, name, None)
 
-    def _is_settled(self, name: str) -> bool:
+    def _is_drained(self, name: str) -> bool:
         """Return whether the spool was drained, and its file has not changed since."""
-        return name in self._settled and self._settled[name][0] == self._changed_at(name)
+        return name in self._drained and self._drained[name][0] == self._changed_at(name)
 
     def _changed_at(self, name: str) -> int:
         with contextlib.suppress(OSError):
@@ -126,8 +126,8 @@ class Adopter:
                         ", ".join(map(str, damaged)),
                         name,
                     )
-                # While it is held: the rows of its next holder must not be taken for known ones.
-                self._settled[name] = (self._changed_at(name), intake.summary())
+                # Do this while holding it; else rows of its next holder would count as drained.
+                self._drained[name] = (self._changed_at(name), intake.summary())
         except (SpoolInUse, Corrupt):
             return
         except Exception as fault:
@@ -171,7 +171,7 @@ class Adopter:
             while intake.state.rows and not intake.corrupt.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
-                await asyncio.sleep(DRAINED_EVERY_S)
+                await asyncio.sleep(DRAIN_POLL_S)
         finally:
             forwarding.cancel()
             await asyncio.wait((forwarding,))
@@ -185,6 +185,8 @@ class Adopter:
 async def _verify(path: Path) -> None:
     """
     Verify the file of a spool in a process of its own.
+
+    `directory.hold` does the same, but blocks: it is for processes that have no requests to answer.
 
     Raises:
         Corrupt: the file is damaged.

@@ -17,7 +17,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow, Row
 from schemas.record import OutgoingRecord, numbered
 
-BYTES_MAX = 4 << 20
+TRANSACTION_BYTES_MAX = 4 << 20
 ROWS_PER_STEP = 50
 BYTES_PER_STEP = 256 << 10
 
@@ -25,12 +25,12 @@ BYTES_PER_STEP = 256 << 10
 @dataclass(slots=True)
 class Batches:
     """
-    Batches by topic and partition, of `rows` rows up to the sequence `last`.
+    Batches by topic and partition, of `rows` rows up to the sequence `last_sequence`.
 
     `oldest_received_at_ms` is of the first row; `fingerprint` is of the last.
     """
 
-    last: int
+    last_sequence: int
     rows: int = 0
     oldest_received_at_ms: int = 0
     fingerprint: str = ""
@@ -48,19 +48,20 @@ async def build_batches(
     dead_letters: Mapping[int, OutgoingRecord],
 ) -> Batches:
     """
-    Return batches of up to `rows_max` rows after sequence `after`, and of about BYTES_MAX at most.
+    Return batches of at most `rows_max` rows after `after`, and of about TRANSACTION_BYTES_MAX.
 
-    A row whose sequence is in `dead_letters` is replaced by that record.
+    A row whose sequence is in `dead_letters` is replaced by that record. The batches end before a
+    damaged row: the rows before it are sent first, and the next call raises DamagedRow.
 
     Raises:
-        DamagedRow: the first row after `after` is not what was stored.
+        DamagedRow: the first row after `after` is not what was stored; there is no row to send.
         Corrupt: the file is not a spool any more.
         KafkaError: the topics are not known now.
     """
     batches = Batches(after)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
-    while built_bytes < BYTES_MAX and (rows := _next_rows(intake, batches, rows_max)):
+    while built_bytes < TRANSACTION_BYTES_MAX and (rows := _next_rows(intake, batches, rows_max)):
         if not batches.rows:
             batches.oldest_received_at_ms = rows[0].received_at_ms
         origin = intake.state.origin
@@ -73,20 +74,25 @@ async def build_batches(
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)
         batches.rows += len(rows)
-        batches.last = rows[-1].sequence
+        batches.last_sequence = rows[-1].sequence
         await asyncio.sleep(0)
     if batches.rows:
-        batches.fingerprint = intake.fingerprint(batches.last)
+        batches.fingerprint = intake.fingerprint(batches.last_sequence)
     return batches
 
 
 def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
-    """Return the next rows, at most `rows_max` in all; raise DamagedRow only for the first row."""
+    """
+    Return the next rows, at most `rows_max` in all; none at the end or before a damaged row.
+
+    Raises:
+        DamagedRow: the row is damaged, and `batches` is still empty.
+    """
     step = min(ROWS_PER_STEP, rows_max - batches.rows)
     if not step:
         return []
     try:
-        return intake.rows_after(batches.last, rows_max=step, bytes_max=BYTES_PER_STEP)
+        return intake.rows_after(batches.last_sequence, rows_max=step, bytes_max=BYTES_PER_STEP)
     except DamagedRow:
         if not batches.rows:
             raise

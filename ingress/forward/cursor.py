@@ -48,8 +48,8 @@ async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
         KafkaError, TimeoutError: it cannot be read now.
     """
     group = cursor_group(origin)
-    # The consumer can tell an error from a missing offset but cannot read metadata; the admin
-    # client can read metadata but cannot tell. So both are asked.
+    # The consumer can distinguish an error from a missing offset, but cannot read metadata; the
+    # admin client can read metadata, but cannot distinguish them. So both are asked.
     reader = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
     )

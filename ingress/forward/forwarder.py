@@ -1,5 +1,5 @@
 """
-Spool to Kafka, each row once: one transaction carries the rows and the spool's cursor.
+Send a spool's rows to Kafka, each once: one transaction carries rows and the spool's cursor.
 
 After any failure the forwarder drops its producer, starts a new one, reads the cursor and continues
 from there.
@@ -19,7 +19,7 @@ from ingress.forward.cursor import Cursor, cursor_group, is_older_copy, read_cur
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
-from ingress.forward.topic_check import check_same_topic, present_topic_id, report_change
+from ingress.forward.topic_check import check_same_topic, current_topic_id, report_change
 from ingress.forward.transaction import (
     REFUSALS,
     end_transaction,
@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 TRANSACTION_S = 8.0
 START_S = 30.0
 # A transaction costs some milliseconds of CPU for any number of rows. So one begins at most every
-# TRANSACTION_EVERY_S, unless the last one had MUCH_ROWS.
+# TRANSACTION_EVERY_S, unless the last one had MANY_ROWS.
 TRANSACTION_EVERY_S = 0.1
-MUCH_ROWS = 1000
+MANY_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # While there is nothing to send, Kafka and the topic's id are checked at this interval.
@@ -58,15 +58,15 @@ class Forwarder:
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._refused = RefusedRows(intake)
-        # How the last transaction ended. It is remembered until all is settled, over starts that
-        # fail: the first start makes the coordinator forget it.
+        # The outcome of the last transaction, as the coordinator reports it. It is kept over starts
+        # that fail, until `settle` has succeeded: the first start makes the coordinator forget it.
         self._last_transaction = LastTransaction.UNKNOWN
         # The id of the topic that rows went to, as far as this process knows.
         self._topic_id: str | None = None
-        # The origin of the present producer and cursor.
+        # The origin of the current producer and cursor.
         self._origin = intake.state.origin
         self._quarantine_log = QuarantineLog(intake.name)
-        # The last sequence that Kafka has, and why no row can be sent now, "" if they can.
+        # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
         self.forwarded = intake.state.first_sequence - 1
         self.fault = "not connected yet"
 
@@ -96,7 +96,7 @@ class Forwarder:
         fault = _in_words(error)
         if fault != self.fault or not is_expected:
             log.warning(
-                "forwarding from spool %s stopped after %d: %s; callbacks wait on disk",
+                "forwarding from spool %s stopped after sequence %d: %s; callbacks wait on disk",
                 self._intake.state.origin,
                 self.forwarded,
                 fault,
@@ -114,7 +114,7 @@ class Forwarder:
             if is_older_copy(self._intake, cursor):
                 await self._start_new_origin(cursor)
                 return
-            await self._begin_after(producer, cursor)
+            await self._continue_from(producer, cursor)
             # An uncertain commit may have started a new origin, too.
             while self._intake.state.origin == origin:
                 check_cancellation()
@@ -133,16 +133,18 @@ class Forwarder:
         self._last_transaction = LastTransaction.UNKNOWN
         return await read_cursor(self._bootstrap_servers, self._origin)
 
-    async def _begin_after(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
+    async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
         async with asyncio.timeout(START_S):
-            present = await present_topic_id(producer)
+            topic_id = await current_topic_id(producer)
         state = self._intake.state
-        report_change(state, cursor.sequence, before=cursor.topic_id or self._topic_id, now=present)
-        self._topic_id = present or self._topic_id
+        report_change(
+            state, cursor.sequence, before=cursor.topic_id or self._topic_id, now=topic_id
+        )
+        self._topic_id = topic_id or self._topic_id
         self.forwarded = max(cursor.sequence, state.first_sequence - 1)
         self._intake.forget(self.forwarded)
-        log.info("forwarding from spool %s after %d", state.origin, self.forwarded)
+        log.info("forwarding from spool %s after sequence %d", state.origin, self.forwarded)
         self.fault = ""
 
     async def _forward_next(self, producer: AIOKafkaProducer) -> None:
@@ -168,7 +170,7 @@ class Forwarder:
             await self._wait_for_rows(producer, seen)
             return
         await self._send(producer, batches)
-        if batches.rows < MUCH_ROWS:
+        if batches.rows < MANY_ROWS:
             await asyncio.sleep(begun + TRANSACTION_EVERY_S - clock())
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, seen: State) -> None:
@@ -190,11 +192,11 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(TRANSACTION_S):
                 await end_transaction(producer, producer.abort_transaction())
-            if why := self._refused.isolate(batches, refusal):
-                await self._quarantine(batches.last, why)
+            if why := self._refused.narrow_down(batches, refusal):
+                await self._quarantine(batches.last_sequence, why)
             return
-        self.forwarded = batches.last
-        self._refused.note_sent(batches.last)
+        self.forwarded = batches.last_sequence
+        self._refused.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.rows)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._intake.forget(self.forwarded)
@@ -207,7 +209,7 @@ class Forwarder:
         # After the acknowledgements: otherwise some rows could be in a topic that was deleted
         # meanwhile, and the cursor after them.
         await check_same_topic(producer, self._topic_id)
-        cursor = Cursor(batches.last, batches.fingerprint, self._topic_id or "")
+        cursor = Cursor(batches.last_sequence, batches.fingerprint, self._topic_id or "")
         await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
         await end_transaction(producer, producer.commit_transaction())
 

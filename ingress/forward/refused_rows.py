@@ -17,7 +17,7 @@ from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
 
 log = logging.getLogger(__name__)
 
-ROWS_MAX = 2000
+TRANSACTION_ROWS_MAX = 2000
 
 
 class RefusedRows:
@@ -25,22 +25,22 @@ class RefusedRows:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self.rows_max = ROWS_MAX
+        self.rows_max = TRANSACTION_ROWS_MAX
         # By the sequence of the refused row.
         self.dead_letters: dict[int, OutgoingRecord] = {}
 
     def clear(self) -> None:
         """Forget all: the rows have new sequences."""
-        self.rows_max = ROWS_MAX
+        self.rows_max = TRANSACTION_ROWS_MAX
         self.dead_letters.clear()
 
     def note_sent(self, last: int) -> None:
         """Forget the dead letters up to sequence `last`, and allow larger transactions again."""
-        self.rows_max = min(2 * self.rows_max, ROWS_MAX)
+        self.rows_max = min(2 * self.rows_max, TRANSACTION_ROWS_MAX)
         for sequence in [sequence for sequence in self.dead_letters if sequence <= last]:
             del self.dead_letters[sequence]
 
-    def isolate(self, batches: Batches, refusal: KafkaError) -> str:
+    def narrow_down(self, batches: Batches, refusal: KafkaError) -> str:
         """
         Halve the next transaction, or replace the row of `batches` by a dead letter if it is alone.
 
@@ -49,7 +49,7 @@ class RefusedRows:
         if batches.rows > 1:
             self.rows_max = batches.rows // 2
             return ""
-        sequence = batches.last
+        sequence = batches.last_sequence
         if sequence in self.dead_letters:
             return f"Kafka refuses row {sequence} as a dead letter, too"
         (row,) = self._intake.rows_after(sequence - 1, rows_max=1, bytes_max=1)

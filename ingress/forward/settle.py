@@ -38,8 +38,8 @@ async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None
         # A group can be added only with an offset; nothing reads this one. The group comes first:
         # if this is cut short, what was added so far is aborted. An aborted cursor sends rows
         # twice, but aborted records would be lost.
-        unread = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
-        await producer.send_offsets_to_transaction(unread, group)
+        any_offset = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
+        await producer.send_offsets_to_transaction(any_offset, group)
         for partition in partitions:
             # aiokafka adds a partition only with a record.
             producer._txn_manager.maybe_add_partition_to_txn(partition)  # noqa: SLF001

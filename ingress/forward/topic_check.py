@@ -1,8 +1,8 @@
 """
 Check that the topic is still the one that a spool's rows went to.
 
-The ingress continues in any case: the rows in the spool go to the present topic. Rows that have
-left the spool cannot be sent again, so the log names those that the present topic may lack.
+The ingress continues in any case: the rows in the spool go to the current topic. Rows that have
+left the spool cannot be sent again, so the log names those that the current topic may lack.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from schemas.topics import CALLBACKS
 log = logging.getLogger(__name__)
 
 
-async def present_topic_id(producer: AIOKafkaProducer) -> str | None:
+async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     """
     Ask each broker that leads a partition of the main topic for the topic's id.
 
@@ -51,14 +51,14 @@ async def check_same_topic(producer: AIOKafkaProducer, topic_id: str | None) -> 
         KafkaError: the topic was recreated; the next producer sends the rows of this transaction
             to the new topic.
     """
-    present = await present_topic_id(producer)
-    if present and topic_id and present != topic_id:
-        raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {present}")
+    current = await current_topic_id(producer)
+    if current and topic_id and current != topic_id:
+        raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {current}")
 
 
 def report_change(state: State, cursor: int, *, before: str | None, now: str | None) -> None:
     """
-    Log an error if the present topic may lack rows that were forwarded.
+    Log an error if the current topic may lack rows that were forwarded.
 
     `cursor` is the last sequence that Kafka has, by Kafka's own count. `before` and `now` are the
     topic's ids, None or "" if they are not known.
@@ -78,7 +78,7 @@ def report_change(state: State, cursor: int, *, before: str | None, now: str | N
         return
     absent = (
         f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) have left spool {state.origin} "
-        "and may not be in the present topic; hookline audit reports which sinks have them"
+        "and may not be in the current topic; hookline audit reports which sinks have them"
         if gone
         else f"no row that has left spool {state.origin} is known to be missing"
     )

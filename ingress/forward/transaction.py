@@ -39,7 +39,7 @@ def transactional_producer(
 
 async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
     """
-    Return when the brokers have acknowledged all batches, in the present transaction.
+    Return when the brokers have acknowledged all batches, in the current transaction.
 
     Raises:
         KafkaError: some batches may not be in Kafka; one of REFUSALS if a broker refuses a record.

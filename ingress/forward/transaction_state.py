@@ -1,5 +1,5 @@
 """
-How the last transaction of a transactional id ended, by its coordinator.
+Ask the coordinator how the last transaction of a transactional id ended.
 
 This is KIP-664's DescribeTransactions, which aiokafka does not have.
 """
@@ -24,13 +24,13 @@ from schemas.clients import kafka_failures, started
 
 ASK_S = 30.0
 ASK_AGAIN_S = 0.05
-# Also of a transaction that is under way: the start of the next producer aborts it.
+# A transaction that is under way counts as aborted: the start of the next producer aborts it.
 _ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 _NO_ERROR, _NOT_FOUND = 0, 105
 
 
 class LastTransaction(Enum):
-    """How the last transaction ended, or will end; UNKNOWN until the coordinator is asked."""
+    """The outcome of the last transaction; UNKNOWN until the coordinator is asked."""
 
     UNKNOWN = "not asked yet"
     COMMITTED = "committed, or there was none"

@@ -186,7 +186,7 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
     """Every row is in the topic once, in order."""
     rows = 500 * seconds
     # Small transactions, some ten a second, so that they are under way all the time.
-    monkeypatch.setattr(refused_rows, "ROWS_MAX", 50)
+    monkeypatch.setattr(refused_rows, "TRANSACTION_ROWS_MAX", 50)
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.5)
 
     async def scene() -> None:

@@ -95,7 +95,7 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
     rows = 150 * forwarders
     await pipe.store(many(rows))
     monkeypatch.setattr(clients, "end", crash)
-    monkeypatch.setattr(refused_rows, "ROWS_MAX", 50)
+    monkeypatch.setattr(refused_rows, "TRANSACTION_ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(forwarders):
         deadline = asyncio.get_running_loop().time() + chance.uniform(0.02, 0.15)

@@ -80,7 +80,7 @@ async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
         group = cursor_group(pipe.spool.origin)
         if GROUP in forgotten:
             transaction.consumer_group_added(group)
-        cursor = Cursor(batches.last, batches.fingerprint)
+        cursor = Cursor(batches.last_sequence, batches.fingerprint)
         await producer.send_offsets_to_transaction(cursor.offsets(), group)
         await (producer.abort_transaction() if abort else producer.commit_transaction())
 

@@ -81,13 +81,13 @@ def left_behind(directory: Path, rows: int) -> str:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adopt, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(adopt, "SEARCH_PAUSE_S", 0.05)
 
 
 async def until(adopter: Adopter, name: str, rows: int | None) -> None:
     """Wait until the adopter reports `rows` rows in the spool `name`."""
     async with asyncio.timeout(10):
-        while {s.name: s.rows for s in adopter.known()}.get(name, -1) != rows:  # noqa: ASYNC110
+        while {s.name: s.rows for s in adopter.summaries()}.get(name, -1) != rows:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -112,7 +112,7 @@ async def test_the_spool_of_a_dead_process_is_drained_and_released(tmp_path: Pat
         held.close()
         await until(adopter, name, 0)
         assert carried == [(name, 1), (name, 2), (name, 3)]
-        assert [s.last_sequence for s in adopter.known()] == [0, 3]
+        assert [s.last_sequence for s in adopter.summaries()] == [0, 3]
         again = await free(tmp_path, name)
         again.writer.commit([encode(a_wire_record(4), 4)], 0)
         again.close()
@@ -141,7 +141,7 @@ async def test_an_unreadable_directory_is_an_error_and_not_an_empty_one(
             while not caplog.messages:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         with pytest.raises(NotADirectoryError):
-            adopter.known()
+            adopter.summaries()
         with pytest.raises(NotADirectoryError):
             list(summaries(place))
         place.unlink()
@@ -216,7 +216,7 @@ async def test_rows_of_the_next_holder_are_never_reported_as_known(
             while not next_holder:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         for _ in range(20):
-            assert [s.last_sequence for s in adopter.known() if s.name == name] == [None]
+            assert [s.last_sequence for s in adopter.summaries() if s.name == name] == [None]
             await asyncio.sleep(0.01)
     next_holder[0].close()
     mine.close()
@@ -230,7 +230,7 @@ async def test_a_corrupt_file_is_moved_aside_and_other_spools_are_not_affected(
     (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
     async with adopting(tmp_path, mine, []) as adopter:
         async with asyncio.timeout(10):
-            while not any(summary.fault for summary in adopter.known()):  # noqa: ASYNC110
+            while not any(summary.fault for summary in adopter.summaries()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert len(list(moved_aside(tmp_path))) == 1
     mine.close()
