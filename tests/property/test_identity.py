@@ -165,7 +165,7 @@ def test_requests_that_differ_in_one_field_have_different_ids(
     commands = [*SAMPLES, *UNKNOWN][part::PARTS]
     for command in commands:
 
-        @settings(max_examples=scaled(6))
+        @settings(max_examples=scaled(12))
         @given(pairs(command))
         def check(pair: tuple[Sent, Sent, Path]) -> None:
             first, second, path = pair

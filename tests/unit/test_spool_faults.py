@@ -5,7 +5,7 @@ import os
 import shutil
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -159,7 +159,7 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
 
 
 def test_threads_share_nothing_but_the_state(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scaled: Callable[..., int]
 ) -> None:
     """
     The writer's thread never touches the Spool; another thread reads of the writer only the state.
@@ -187,7 +187,7 @@ def test_threads_share_nothing_but_the_state(
     touched.clear()
 
     def write() -> None:
-        for number in range(1, 30):
+        for number in range(1, scaled(30, at_most=60)):
             spool_writer.commit(contents(3), number)
             spool_writer.quarantine(spool_writer.state.last_sequence)
             with pytest.raises(Full):
