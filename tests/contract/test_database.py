@@ -345,7 +345,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
         begun = time.monotonic()
         with pytest.raises(Unavailable):
             await database.handle(a_stored_batch(a_stored_record(0)))
-        # What the runtime allows one call, HANDLE_S.
+        # The runtime's limit for one call, HANDLE_S.
         assert time.monotonic() - begun < 20
         for pid in backends:
             os.kill(pid, signal.SIGCONT)

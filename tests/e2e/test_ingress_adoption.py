@@ -35,8 +35,8 @@ async def test_a_running_process_drains_what_dead_ones_left(
 
     async def drained() -> bool:
         status = await ingresses[3].status()
-        told = [spool["rows"] == 0 for spool in status["spools"]]
-        return all(told) and status["forwarded"] == status["last_sequence"]
+        drained_all = [spool["rows"] == 0 for spool in status["spools"]]
+        return all(drained_all) and status["forwarded"] == status["last_sequence"]
 
     took_s = await until(drained, "the one that runs has drained all four spools")
     proof = await topic.proof(senders.ok)

@@ -88,13 +88,13 @@ async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
     await asyncio.gather(killed.start(), other.start())
     async with open_transaction(broker.address) as is_open, Senders(killed.port) as senders:
         killed_at = await leave_open(killed, is_open, killed.kill)
-    async with Senders(other.port, connections=4, rounds=25) as behind:
-        await behind.stop()
+    async with Senders(other.port, connections=4, rounds=25) as others:
+        await others.stop()
     await other.until_forwarded()
     read = {seen.key for seen in await topic.read()}
     held_up_s = time.monotonic() - killed_at
-    assert set(behind.ok) <= read
-    assert len(behind.ok) == 100
+    assert set(others.ok) <= read
+    assert len(others.ok) == 100
     say(f"a killed ingress held up read_committed readers for {held_up_s:.1f} s")
     assert held_up_s < READERS_HELD_UP_S_MAX
 
@@ -102,7 +102,7 @@ async def test_a_killed_ingress_does_not_hold_up_readers_for_long(
     await killed.until_forwarded()
     killed.kill()
     other.kill()
-    proof = await topic.proof([*senders.ok, *behind.ok])
+    proof = await topic.proof([*senders.ok, *others.ok])
     say(str(proof))
     proof.assert_holds()
 

@@ -23,7 +23,7 @@ Event = dict[str, Any]
 
 class Disk:
     """
-    What of the spool is on disk for sure, by the calls so far.
+    The rows of the spool that are on disk for sure, according to the system calls so far.
 
     LMDB commits in three steps: pages, then fdatasync, then the meta page that makes them count,
     through a descriptor opened with O_DSYNC. A row is kept from the end of the third on.
@@ -37,7 +37,7 @@ class Disk:
         self._begun: dict[int, set[str]] = {}
 
     def follow(self, event: Event) -> None:
-        """Take a call on the spool's file into account. What it covers was there when it began."""
+        """Add a call on the spool's file; it covers only what was written before it began."""
         thread, result = event["thread"], event["result"]
         if "tokens" not in event:
             if result is None:
@@ -55,7 +55,7 @@ class Disk:
 
 
 def follow(events: Iterable[Event]) -> tuple[list[str], set[str], int]:
-    """Return whose OK began too early, whose OK was seen, and how many commits there were."""
+    """Return the callbacks with an OK too early, those with an OK, and the number of commits."""
     disk = Disk()
     asked: dict[str, str] = {}
     too_early, answered = [], set()
@@ -65,7 +65,7 @@ def follow(events: Iterable[Event]) -> tuple[list[str], set[str], int]:
         elif event["tokens"]:
             # A connection carries one request at a time.
             (asked[event["file"]],) = event["tokens"]
-        elif event["file"] in asked:  # else the admin port's
+        elif event["file"] in asked:  # otherwise it is an answer of the admin port
             token = asked[event["file"]]
             answered.add(token)
             if token not in disk.kept:
@@ -80,7 +80,7 @@ async def test_no_ok_begins_before_its_row_is_on_disk(
     """First one client alone, then many clients whose rows share commits."""
     trace = tmp_path / "trace"
     tracer = [sys.executable, syscall_trace.__file__, str(trace)]
-    # Nobody is at that address: rows stay, and the trace is about storing alone.
+    # No Kafka listens at this address, so rows stay and the trace shows only the storing.
     ingress = new_ingress(tmp_path / "spools", "127.0.0.1:1", wrap=tracer)
     await ingress.start()
     tokens = [f"trace-{number:06}" for number in range(ALONE + AT_ONCE * ROUNDS)]

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from support.fakes import MemoryDeadLetters, MemorySink
 from support.kafka.client_states import STATES, State
 from support.kafka.parts import Pipe, in_topic, many, sequences
-from support.kafka.proxied import LOOPS, Behind, Watch, kafka_behind_a_proxy
+from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_proxy
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
 
@@ -40,7 +40,7 @@ def seconds(scaled: Callable[..., int]) -> int:
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     """Yield a broker with the topics, reached by a proxy."""
     with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
         yield proxied
@@ -49,7 +49,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_clients_fail_in_one_way(
-    behind: Behind, loop: str, seconds: int, say: Say, monkeypatch: pytest.MonkeyPatch
+    proxied: ProxiedKafka, loop: str, seconds: int, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They raise KafkaError or reach their time-out, and leave no task or connection."""
     monkeypatch.setattr(clients, "STOP_S", 0.3)
@@ -59,11 +59,11 @@ def test_clients_fail_in_one_way(
     async def abuse(until_s: float) -> None:
         while time.monotonic() < until_s:
             state = chance.choice(STATES)
-            outcomes[await _outcome(state, behind.address)] += 1
+            outcomes[await _outcome(state, proxied.address)] += 1
 
     async def scene() -> None:
-        watch = Watch(behind.proxy_port)
-        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+        watch = Watch(proxied.proxy_port)
+        async with tcp_proxy(proxied.port, proxied.proxy_port) as proxy:
             proxy.stall_rate = 0.1
             proxy.becomes(Network.CUTS)
             until_s = time.monotonic() + seconds
@@ -105,26 +105,28 @@ class SlowSink(MemorySink):
 
 
 @pytest.mark.timeout(600)
-def test_a_consumer_survives_it_and_misses_nothing(behind: Behind, seconds: int, say: Say) -> None:
+def test_a_consumer_survives_it_and_misses_nothing(
+    proxied: ProxiedKafka, seconds: int, say: Say
+) -> None:
     """Every record is applied once; the consumer continues when the network works again."""
 
     async def scene() -> None:
-        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+        async with tcp_proxy(proxied.port, proxied.proxy_port) as proxy:
             sink, stop = SlowSink(), asyncio.Event()
             consumer = Consumer(
                 name="abused", topic=CALLBACKS, settings=ConsumerSettings, open=_unused
             )
-            shared = Shared(bootstrap_servers=behind.address)
+            shared = Shared(bootstrap_servers=proxied.address)
             runner = Runner(
                 name="abused",
                 handler=sink,
                 limits=Limits(records=20, bytes=1 << 20, age_s=0.1),
                 dead_letters=MemoryDeadLetters(),
             )
-            await _produce(behind.address, 200 * seconds)
+            await _produce(proxied.address, 200 * seconds)
             running = asyncio.create_task(_run(runner, consumer, shared, stop))
             try:
-                took_s = await _abuse(proxy, running, seconds, behind.address, sink)
+                took_s = await _abuse(proxy, running, seconds, proxied.address, sink)
             finally:
                 stop.set()
                 await asyncio.wait((running,), timeout=120)
@@ -177,7 +179,7 @@ def _unused(_: object) -> Any:
 
 @pytest.mark.timeout(600)
 def test_a_forwarder_survives_it_and_doubles_nothing(
-    behind: Behind,
+    proxied: ProxiedKafka,
     tmp_path: Path,
     seconds: int,
     say: Say,
@@ -190,8 +192,8 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.5)
 
     async def scene() -> None:
-        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
-            pipe = Pipe(behind.address, tmp_path / "spool")
+        async with tcp_proxy(proxied.port, proxied.proxy_port) as proxy:
+            pipe = Pipe(proxied.address, tmp_path / "spool")
             await pipe.store(many(rows))
             forwarding = asyncio.create_task(pipe.forward(seconds=seconds + RECOVERS_S_MAX))
             until_s = time.monotonic() + seconds
@@ -203,7 +205,7 @@ def test_a_forwarder_survives_it_and_doubles_nothing(
             proxy.becomes(Network.REFUSES)
             proxy.becomes(Network.WORKS)
             await forwarding
-            found = await in_topic(behind.address, pipe.spool.origin)
+            found = await in_topic(proxied.address, pipe.spool.origin)
             say(f"a forwarder, {seconds} s: {proxy.cuts} connections cut, {len(found)} records")
             pipe.close()
             assert sorted(sequences(found)) == list(range(1, rows + 1))

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from support.kafka.client_states import STATES, State
-from support.kafka.proxied import LOOPS, Behind, Watch, kafka_behind_a_proxy
+from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_proxy
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from schemas import clients
@@ -31,7 +31,7 @@ END_S_MAX = 20.0
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProxiedKafka]:
     """Yield a broker with the topics, reached by a proxy."""
     with kafka_behind_a_proxy(tmp_path_factory.mktemp("kafka")) as proxied:
         yield proxied
@@ -41,15 +41,15 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
 @pytest.mark.parametrize("way", NETWORKS)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_client_ends_in_every_state(
-    behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+    proxied: ProxiedKafka, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller's cancellation is raised at the end, one of aiokafka's own never."""
     monkeypatch.setattr(clients, "STOP_S", STOP_S)
 
     async def scene() -> None:
-        watch = Watch(behind.proxy_port)
-        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
-            made = [(state, state.make(behind.address)) for state in STATES]
+        watch = Watch(proxied.proxy_port)
+        async with tcp_proxy(proxied.port, proxied.proxy_port) as proxy:
+            made = [(state, state.make(proxied.address)) for state in STATES]
             await asyncio.gather(*(_prepare(*each) for each in made))
             for change in NETWORKS[way]:
                 proxy.becomes(change)
@@ -70,7 +70,7 @@ def test_a_client_ends_in_every_state(
 @pytest.mark.parametrize("way", ["swallows", "refuses"])
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_client_that_cannot_start_leaves_nothing(
-    behind: Behind, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+    proxied: ProxiedKafka, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starting fails in time."""
     monkeypatch.setattr(clients, "STOP_S", STOP_S)
@@ -78,12 +78,12 @@ def test_a_client_that_cannot_start_leaves_nothing(
 
     async def start(make: Callable[[str], Client]) -> None:
         with pytest.raises((KafkaError, TimeoutError)):
-            async with started(make(behind.address), 0.5):
+            async with started(make(proxied.address), 0.5):
                 raise AssertionError("it has started")
 
     async def scene() -> None:
-        watch = Watch(behind.proxy_port)
-        async with tcp_proxy(behind.port, behind.proxy_port) as proxy:
+        watch = Watch(proxied.proxy_port)
+        async with tcp_proxy(proxied.port, proxied.proxy_port) as proxy:
             proxy.becomes(*NETWORKS[way])
             starting = [asyncio.create_task(start(make)) for make in made_by]
             if cancelled:
@@ -99,7 +99,7 @@ def test_a_client_that_cannot_start_leaves_nothing(
     LOOPS[loop](scene())
 
 
-def test_a_closed_transport_ends_a_task_and_nothing_else(behind: Behind) -> None:
+def test_a_closed_transport_ends_a_task_and_nothing_else(proxied: ProxiedKafka) -> None:
     """
     A connection is cut within an answer, and the next request is sent in the same turn of the loop.
 
@@ -109,10 +109,10 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(behind: Behind) -> None
     died: list[BaseException | None] = []
 
     async def scene() -> None:
-        watch = Watch(behind.proxy_port)
-        async with tcp_proxy(behind.port, behind.proxy_port):
+        watch = Watch(proxied.proxy_port)
+        async with tcp_proxy(proxied.port, proxied.proxy_port):
             for steps in range(8):
-                consumer = AIOKafkaConsumer(bootstrap_servers=behind.address)
+                consumer = AIOKafkaConsumer(bootstrap_servers=proxied.address)
                 async with started(consumer, 10):
                     inner = network(consumer)
                     # It makes the connection that the next update will use.

@@ -92,7 +92,7 @@ async def test_a_dead_letter_is_given_up_in_time(
     monkeypatch.setattr(clients, "STOP_S", 0.5)
     monkeypatch.setattr(dead_letters, "SEND_S", 2.0)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
-    letters = KafkaDeadLetters(
+    topic = KafkaDeadLetters(
         bootstrap_servers=own_kafka.address, record_bytes_max=BODY_BYTES_MAX, group="sync"
     )
     before = asyncio.all_tasks()
@@ -107,7 +107,7 @@ async def test_a_dead_letter_is_given_up_in_time(
     with freezing:
         async with asyncio.timeout(20):
             with pytest.raises(Unavailable):
-                await letters.send(
+                await topic.send(
                     P0, a_record(5), Rejected(5, "no"), attempts=1, first_failed_at_ms=1
                 )
         await nothing_left(before)

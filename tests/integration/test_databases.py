@@ -134,7 +134,7 @@ async def test_a_store_that_is_put_back_to_an_older_state_ends_complete_again(
     origin, copy = pipe.spool.origin, tmp_path / "copy"
 
     async def until(count: int) -> None:
-        while await asyncio.to_thread(sink.holds, origin) != all_of(count):  # noqa: ASYNC110 - a server tells no one
+        while await asyncio.to_thread(sink.holds, origin) != all_of(count):  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.05)
 
     def swap(source: Path, target: Path) -> None:
@@ -244,9 +244,9 @@ async def test_a_record_that_is_no_callback_is_set_aside_and_the_rest_goes_on(
             limits=LIMITS,
             dead_letters=True,
         )
-    letters = await in_topic(pipe.bootstrap_servers, None, DEAD_LETTERS.name)
-    (letter,) = [each for each in letters if each.value == b"strange " + group.encode()]
-    headers = dict(letter.headers)
+    dead_letters = await in_topic(pipe.bootstrap_servers, None, DEAD_LETTERS.name)
+    (dead_letter,) = [each for each in dead_letters if each.value == b"strange " + group.encode()]
+    headers = dict(dead_letter.headers)
     assert headers[GROUP] == group.encode()
     assert headers[CONNECT + "offset"] == b"%d" % sent.offset
     assert headers[CONNECT + "exception.message"] == b"the header ce_id is missing or empty"
@@ -288,11 +288,11 @@ async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_wr
         dead_letters=True,
     )
     await database.close()
-    letters = [
+    dead_letters = [
         dict(each.headers)[CONNECT + "exception.message"].decode()
         for each in await in_topic(pipe.bootstrap_servers, origin, DEAD_LETTERS.name)
     ]
     written = count(f"select count(*) from hookline.receipts where origin = '{origin}'")  # noqa: S608 - hex
-    say(f"{len(bodies)} messages: {written} written, {len(letters)} dead letters")
-    assert written == len(letters) == len(bodies) // 2
-    assert all("duplicate key value violates unique constraint" in each for each in letters)
+    say(f"{len(bodies)} messages: {written} written, {len(dead_letters)} dead letters")
+    assert written == len(dead_letters) == len(bodies) // 2
+    assert all("duplicate key value violates unique constraint" in each for each in dead_letters)

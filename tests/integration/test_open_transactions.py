@@ -1,9 +1,9 @@
 """
-A broker that came back has ended a transaction and forgotten its markers: each row is there once.
+A restarted broker has ended a transaction without some of its markers: each row is there once.
 
-Where that happens is a matter of milliseconds, so a producer makes the same here. It writes into
-partitions, and moves the cursor, without telling the transaction's coordinator, which then ends the
-transaction in those alone that it knows.
+A real broker must be killed within milliseconds for that, so a producer causes the same state here.
+It writes to partitions and moves the cursor without adding them to the transaction, so that the
+coordinator ends the transaction only in the partitions that it knows.
 """
 
 import asyncio
@@ -94,7 +94,7 @@ async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
 async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     careless_kafka: str, tmp_path: Path, forgotten: list[Any], ended: str
 ) -> None:
-    """Whichever part was forgotten, and however the coordinator had decided."""
+    """This holds for each forgotten part, and for a commit as well as for an abort."""
     with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
         await pipe.store(many(ROWS))
         await leave_open(pipe, forgotten, abort=ended == "aborted")

@@ -130,7 +130,7 @@ async def test_the_example_counts_every_callback_once_over_kill_9(
                 process = await subscriber.start()
             await subscriber.has(len(records))
             await a_record_that_is_none_is_set_aside(own_kafka.address)
-            # What comes after it is counted, in all partitions.
+            # Records after it are counted in all partitions.
             more, sent_more = callbacks(200, chance)
             await pipe.store(more)
             await pipe.forward()

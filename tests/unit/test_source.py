@@ -91,7 +91,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
             await asyncio.sleep(0)
         source.commit(Partition("t", 0), 7)
         async with asyncio.timeout(5):
-            while not client.committed:  # noqa: ASYNC110 - a list tells no one
+            while not client.committed:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0)
         await source.fetch([])
     assert client.committed == [{TopicPartition("t", 0): 7}]

@@ -173,7 +173,7 @@ def test_a_consumers_dead_letter_is_reported_and_not_proven() -> None:
 
 @pytest.mark.parametrize("group", [b"archive", b"sync", b"counters", None])
 def test_a_dead_letter_is_not_missing_by_the_ledger(group: bytes | None) -> None:
-    """It is reported as set aside, with and without a ledger."""
+    """The report counts it as a dead letter, with and without a ledger."""
     tally = Tally(ends({ORIGIN: 1}), [an_entry(1)], synced=True, counted=False)
     if group:
         see(tally, stored(1), archived=group != b"archive")

@@ -172,7 +172,7 @@ async def run_until(
     stop = asyncio.Event()
 
     async def watch() -> None:
-        while not holds():  # noqa: ASYNC110 - files on disk tell no one
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
         stop.set()
 

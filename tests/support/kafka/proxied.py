@@ -21,7 +21,7 @@ LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
 }
 
 
-class Behind(NamedTuple):
+class ProxiedKafka(NamedTuple):
     """A broker that is reached only by a proxy: it advertises the proxy's address."""
 
     port: int
@@ -34,10 +34,10 @@ class Behind(NamedTuple):
 
 
 @contextlib.contextmanager
-def kafka_behind_a_proxy(directory: Path) -> Iterator[Behind]:
+def kafka_behind_a_proxy(directory: Path) -> Iterator[ProxiedKafka]:
     """Run a broker with the topics during the block; each test runs its own proxy."""
     kafka = EmbeddedKafka(directory)
-    proxied = Behind(kafka.port, child.free_port())
+    proxied = ProxiedKafka(kafka.port, child.free_port())
     with kafka._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
         properties.write(f"advertised.listeners=PLAINTEXT://{proxied.address}\n")
 

@@ -125,7 +125,7 @@ def hookline(
 
 @contextlib.contextmanager
 def demo() -> Iterator[Demo]:
-    """Yield a running demo; on exit it has ended and left no process behind."""
+    """Yield a running demo; on exit all its processes have ended."""
     mark = uuid.uuid4().hex
     process = start(mark, "--json", "--keep", "--no-faults", "--seconds", "0")
     try:

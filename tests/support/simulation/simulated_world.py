@@ -36,7 +36,7 @@ class Life:
     """
     A process that may be killed, or sleep: then it does nothing, and does not know it.
 
-    What it has asked others for is done nevertheless, now or later.
+    Calls that it has already made take effect nevertheless, now or later.
     """
 
     def __init__(self, world: World) -> None:
