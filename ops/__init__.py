@@ -1,1 +1,1 @@
-"""The hookline command: what a person runs."""
+"""The `hookline` command, which operators run."""

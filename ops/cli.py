@@ -1,4 +1,4 @@
-"""The `hookline` command: its subcommands, and how each of them ends."""
+"""The `hookline` command: its subcommands and their exit codes."""
 
 import sys
 import traceback
@@ -47,8 +47,8 @@ def main() -> None:
     """
 
 
-for each in (demo, topics, simulate, audit_command, archive, spool):
-    main.add_command(each)
+for subcommand in (demo, topics, simulate, audit_command, archive, spool):
+    main.add_command(subcommand)
 
 
 def command() -> None:

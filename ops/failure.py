@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes of all commands, and the exception that ends one early."""
+"""Exit codes, and the exception that ends a command with one of them."""
 
 from enum import IntEnum
 

@@ -46,7 +46,7 @@ archive_option = click.option(
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run `work` and return its result; SIGINT and SIGTERM cancel it and end the process."""
-    # Silence aiokafka's log: the final error message says it.
+    # Silence aiokafka's log: the final error message reports the error.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
 
     async def interruptible() -> Result:
@@ -98,7 +98,7 @@ def say(message: str) -> None:
 
 
 def new_table(title: str, *, padding: int = 1) -> Table:
-    """Return an empty table in the look of all commands."""
+    """Return an empty table in the style of all commands."""
     return Table(
         title=title,
         title_justify="left",
@@ -109,7 +109,7 @@ def new_table(title: str, *, padding: int = 1) -> Table:
 
 
 def fault_count(count: int) -> Text:
-    """Return a number of faults for a table: red, but green if it is 0."""
+    """Return a number of faults for a table, in green if it is 0, else in red."""
     return Text(str(count), style="bold red" if count else "bold green")
 
 

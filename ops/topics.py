@@ -30,11 +30,11 @@ RETRY_S = 0.5
 
 
 class Refused(Failure):
-    """The cluster refused a change, or is not reachable; the text says which."""
+    """The cluster refused a change, or is not reachable; the text names the reason."""
 
 
 class NotYet(Refused):
-    """The cluster may accept the change soon: it is not reachable, or its brokers still join."""
+    """The cluster may accept the change soon: it is not reachable, or brokers are still joining."""
 
 
 @click.group()
@@ -134,16 +134,16 @@ async def _apply(
                 changes.append(f"{topic.name}: created with {topic.partitions} partitions")
                 continue
             changes.extend([line async for line in _grow(admin, topic)])
-            present = await _present_configs(admin, topic)
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, present | configs)
+            current = await _current_configs(admin, topic)
+            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, current | configs)
             for response in await admin.alter_configs([resource]):
                 _check(response)
             changes.append(f"{topic.name}: configuration set")
     return changes
 
 
-async def _present_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
-    # Kafka's AlterConfigs resets every setting that it is not given, also an operator's own.
+async def _current_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
+    # AlterConfigs resets every configuration that the request lacks, even one that an operator set.
     (response,) = await admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
     )
@@ -157,11 +157,13 @@ async def _present_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str
 
 
 async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
-    (found,) = await admin.describe_topics([topic.name])
-    if found["error_code"]:
-        # A broker may refuse to create a topic as existing before it can describe it.
-        raise NotYet(f"Kafka cannot describe {topic.name} yet: {for_code(found['error_code'])}")
-    partitions = len(found["partitions"])
+    (description,) = await admin.describe_topics([topic.name])
+    if description["error_code"]:
+        # A broker may report a topic as existing before it can describe it.
+        raise NotYet(
+            f"Kafka cannot describe {topic.name} yet: {for_code(description['error_code'])}"
+        )
+    partitions = len(description["partitions"])
     if partitions < topic.partitions:
         _check(await admin.create_partitions({topic.name: NewPartitions(topic.partitions)}))
         yield f"{topic.name}: {partitions} partitions became {topic.partitions}"

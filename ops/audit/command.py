@@ -106,20 +106,20 @@ def audit_command(
       130  interrupted
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
-    sources = Sources(
-        bootstrap_servers=kafka,
-        archive=archive_url,
-        postgres=postgres,
-        stats=_base_url("--stats", stats_url, "/v1/totals") if stats_url else None,
-    )
+    stats = _base_url("--stats", stats_url, "/v1/totals") if stats_url else None
+    sources = Sources(bootstrap_servers=kafka, archive=archive_url, postgres=postgres, stats=stats)
     urls = _ingress_urls(admin_urls, directory)
     report = run(_audit(sources, urls, directory, ledger_path, wait_s))
+    _print(report, as_json=as_json)
+    sys.exit(report.exit_code)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
     with reader_may_leave():
         if as_json:
             print_json(report.as_dict())
         else:
             Console().print(output.report(report))
-    sys.exit(report.exit_code)
 
 
 def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[str]:

@@ -34,7 +34,7 @@ def address_lines(addresses: Addresses) -> RenderableType:
 
 
 def remaining_files(directory: Path) -> str:
-    """Name the command that reads the demo's archive, and the one that removes its files."""
+    """Return the commands that read the demo's archive and remove its files."""
     return (
         f"Read the archive:  {sys.argv[0]} archive cat --archive {directory}/archive\n"
         f"Remove the demo's files:  rm -r {directory}"
@@ -44,7 +44,7 @@ def remaining_files(directory: Path) -> str:
 def demo_table(result: DemoResult) -> RenderableType:
     """Show the callbacks that were sent and those in every sink, and the audit's verdict."""
     traffic, report = result.traffic, result.report
-    # Rounded down: 100 % are all.
+    # Round down, so that 100 % means all.
     percent = math.floor(traffic.ok_percent * 100) / 100
     table = new_table("Hookline demo")
     columns: dict[str, str | Text] = {

@@ -16,9 +16,9 @@ PREFIXES = ("HOOKLINE_", "INGRESS_", "CONSUMER_", "ARCHIVE_", "SYNC_", "COUNTERS
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
     """
-    Where everything is; `hookline demo --json` prints these as its first line.
+    The addresses of all parts; `hookline demo --json` prints them as its first line.
 
-    `ingress` and `admin` are those of the first replica, `ingresses` and `admins` of all.
+    `ingress` and `admin` are addresses of the first replica, `ingresses` and `admins` of all.
     """
 
     ingress: str
@@ -51,14 +51,18 @@ def environment(name: str, where: Addresses, *, port: int, admin_port: int) -> d
     """
     Return the environment of a service in SERVICES.
 
-    Variables for other Hookline processes, which the person's shell may have, are left out.
+    Variables for other Hookline processes, which the user's shell may have, are left out.
     """
     inherited = {
         variable: value
         for variable, value in os.environ.items()
         if not variable.startswith(PREFIXES)
     }
-    own = _ingress(where, port, admin_port) if name in REPLICAS else _reader(name, where, port)
+    own = (
+        _ingress(where, port, admin_port)
+        if name in REPLICAS
+        else _consumer_or_stats(name, where, port)
+    )
     return inherited | {"HOOKLINE_BOOTSTRAP_SERVERS": where.kafka, **own}
 
 
@@ -75,7 +79,7 @@ def _ingress(where: Addresses, port: int, admin_port: int) -> Mapping[str, str]:
     }
 
 
-def _reader(name: str, where: Addresses, port: int) -> Mapping[str, str]:
+def _consumer_or_stats(name: str, where: Addresses, port: int) -> Mapping[str, str]:
     return {
         "archive": {
             "CONSUMER_ADMIN_PORT": str(port),

@@ -1,4 +1,4 @@
-"""The whole pipeline on one machine without Docker: every part a process of its own."""
+"""Run the whole pipeline on one machine without Docker, every part in a process of its own."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ SERVERS = ("kafka", "postgres", "valkey")
 
 
 class NotReady(Failure):
-    """A part of the stack is not up in time; the text names its log."""
+    """A part of the stack did not start in time; the text names its log."""
 
 
 class Stack:
@@ -64,7 +64,7 @@ class Stack:
 
     async def start(self) -> None:
         """
-        Start everything and return when a callback would be taken and reach every sink.
+        Start everything; return when callbacks are accepted and every consumer is running.
 
         Raises:
             NotReady: a part is not up after READY_S_MAX.
@@ -110,7 +110,7 @@ class Stack:
 
     async def replicas_ready(self) -> None:
         """
-        Return when all replicas of the ingress take callbacks.
+        Return when all replicas of the ingress accept callbacks.
 
         Raises:
             NotReady: a part is not up after READY_S_MAX.

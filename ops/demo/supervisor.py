@@ -15,7 +15,7 @@ from pathlib import Path
 from ops.demo.embedded import child
 
 WATCH_S = 0.1
-# A process that ended so soon after its start is started again only after that time.
+# A process is started again at the earliest this long after its last start.
 RESTART_S_MIN = 1.0
 STOP_S_MAX = 5.0
 
@@ -30,12 +30,12 @@ class Service:
     launch: Launch
     process: subprocess.Popen[bytes]
     wanted: bool = True
-    # It ends because the supervisor killed it.
+    # True if it ends because the supervisor killed it.
     killed: bool = False
     launched_at: float = field(default_factory=time.monotonic)
-    # The pid in the pid file.
+    # The pid that the pid file has.
     written_pid: int = 0
-    # Why the last attempt to start it, or to write its pid file, failed.
+    # The reason why the last attempt to start it, or to write its pid file, failed.
     fault: str = ""
 
     def kill(self) -> None:
@@ -62,7 +62,7 @@ class Supervisor:
         """
         Start every service again that ends, until cancelled.
 
-        If the disk is full or no process can be made, this tries again; the other services go on.
+        If the disk is full or no process can be created, this tries again; other services continue.
         """
         while True:
             for service in self.services.values():
@@ -79,7 +79,7 @@ class Supervisor:
         is_due = time.monotonic() >= service.launched_at + RESTART_S_MIN
         if service.wanted and service.process.poll() is not None and is_due:
             if not service.killed:
-                self._try_to_log(f"{service.name} has ended, starting it again")
+                self._try_to_log(f"{service.name} has ended; starting it again")
             service.killed = False
             service.launched_at = time.monotonic()
             service.process = service.launch()
@@ -105,7 +105,7 @@ class Supervisor:
         self.services[name].wanted = True
 
     def terminate(self, *names: str) -> None:
-        """End services by SIGTERM, all at once, and by SIGKILL if they need too long."""
+        """End services by SIGTERM, all at once, and by SIGKILL after STOP_S_MAX each."""
         running = self._unwanted(names)
         for service in running:
             service.process.terminate()
@@ -118,10 +118,10 @@ class Supervisor:
             child.kill(service.process)
 
     def _unwanted(self, names: tuple[str, ...]) -> list[Service]:
-        found = [self.services[name] for name in names if name in self.services]
-        for service in found:
+        services = [self.services[name] for name in names if name in self.services]
+        for service in services:
             service.wanted = False
-        return found
+        return services
 
     def _write_pid(self, service: Service) -> None:
         scratch = self._pids / f".{service.name}"

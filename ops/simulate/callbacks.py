@@ -14,7 +14,7 @@ from schemas.record import ID, ReceivedCallback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
 MakeDocument = Callable[[random.Random, int], dict[str, Any]]
-# How many of 100 callbacks each of these makes.
+# The percentage of callbacks that each function makes.
 SHARES: dict[MakeDocument, int] = {
     documents.c2c_message: 70,
     documents.group_message: 13,

@@ -1,13 +1,16 @@
 """`hookline simulate`."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 from rich.console import Console
 
 from ops.simulate import sender
 from ops.simulate.output import traffic_table
+from ops.simulate.result import TrafficResult
 from ops.terminal import bounded, json_option, print_json, progress, run
 
 
@@ -71,12 +74,7 @@ def simulate(
     connection, does not answer within 0.9 s, or answers 503. Then both replicas may have stored it:
     it is a repeat, with one ce_id.
     """
-    bounded("--rate", rate, 0.1, 100_000)
-    bounded("--connections", connections, 1, 10_000)
-    bounded("--users", users, 2, 10_000_000)
     bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
-    if not all(url.startswith(("http://", "https://")) for url in urls):
-        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
     if seconds is None and count is None:
         seconds = 10.0
     plan = sender.Plan(
@@ -89,15 +87,42 @@ def simulate(
         users=users,
         seed=seed,
     )
+    _check(plan)
     expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
-    with contextlib.ExitStack() as open_files:
-        try:
-            file = open_files.enter_context(ledger_path.open("ab")) if ledger_path else None
-        except OSError as error:
-            raise click.FileError(str(ledger_path), error.strerror) from error
-        advance = open_files.enter_context(progress("callbacks", expected))
+    with _opened(ledger_path) as file, progress("callbacks", expected) as advance:
         result = run(sender.simulate(plan, file, lambda _: advance()))
+    _print(result, as_json=as_json)
+
+
+def _print(result: TrafficResult, *, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
     else:
         Console().print(traffic_table(result))
+
+
+@contextlib.contextmanager
+def _opened(ledger_path: Path | None) -> Iterator[BinaryIO | None]:
+    if ledger_path is None:
+        yield None
+        return
+    try:
+        file = ledger_path.open("ab")
+    except OSError as error:
+        raise click.FileError(str(ledger_path), error.strerror) from error
+    with file:
+        yield file
+
+
+def _check(plan: sender.Plan) -> None:
+    """
+    Return if the other options are within their bounds.
+
+    Raises:
+        BadParameter: one is not; the text names the option and its bounds.
+    """
+    bounded("--rate", plan.rate, 0.1, 100_000)
+    bounded("--connections", plan.connections, 1, 10_000)
+    bounded("--users", plan.users, 2, 10_000_000)
+    if not all(url.startswith(("http://", "https://")) for url in plan.urls):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")

@@ -4,10 +4,10 @@ Deliver one callback, to a second address if the first fails.
 With several addresses the sender does what the gateway of docker compose does between the vendor
 and the replicas (deploy/haproxy/haproxy.cfg: `retries 1`, `redispatch`, `retry-on`): one second
 try, at another address, if no connection can be made, if the connection ends before the answer, if
-no answer comes in time, or after a 503. The callback may be stored by the first try all the same.
+no answer comes in time, or after a 503. The first try may have stored the callback nevertheless.
 Then it is stored twice, with one `ce_id`: a repeat, which is one row in the database and counted
-once. The second try may use what is left of the vendor's 2 s; the gateway, whose limits are fixed,
-gives up a little earlier. With one address there is no second try, as the vendor makes none.
+once. The second try may use the rest of the vendor's 2 s; the gateway, whose limits are fixed,
+gives up a little earlier. With one address there is no second try: the vendor does not try again.
 """
 
 import os
@@ -25,17 +25,17 @@ from ops.simulate.ledger import Outcome
 ANSWER_S_MAX = 2.0
 # The gateway's limit for one try: its `timeout connect` and `timeout server` together.
 FIRST_TRY_S_MAX = 0.9
-# The gateway asks each replica that often whether it is ready (`check inter`).
+# The gateway checks each replica at this interval (`check inter`).
 PASSED_OVER_S = 0.5
 LATE = "no answer in time"
 
 
-class Addresses:
+class UrlRotation:
     """
-    The URLs that take the callbacks in turn.
+    Gives each callback the URLs in turn.
 
-    A URL where a connection failed comes last for PASSED_OVER_S, as the gateway passes over a
-    replica that is not ready.
+    A URL at which a connection failed is tried last for PASSED_OVER_S, as the gateway does not use
+    a replica that is not ready.
     """
 
     def __init__(self, urls: Sequence[str]) -> None:
@@ -60,7 +60,7 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The answer to a callback, and why each try failed that did."""
+    """The answer to a callback, and the reason for each failed try."""
 
     outcome: Outcome
     status: int
@@ -73,25 +73,25 @@ class Delivery:
 
 
 async def deliver(
-    session: aiohttp.ClientSession, request: Request, addresses: Addresses
+    session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
 ) -> Delivery:
     """Send `request` to the first address, and to the second if that fails."""
     deadline = time.monotonic() + ANSWER_S_MAX
-    url, *others = addresses.in_turn()
-    has_other = bool(others) and not addresses.is_passed_over(others[0])
-    found = await _try(session, request, url, FIRST_TRY_S_MAX if has_other else ANSWER_S_MAX)
-    if found.connection_failed:
-        addresses.pass_over(url)
+    url, *others = rotation.in_turn()
+    has_other = bool(others) and not rotation.is_passed_over(others[0])
+    delivery = await _try(session, request, url, FIRST_TRY_S_MAX if has_other else ANSWER_S_MAX)
+    if delivery.connection_failed:
+        rotation.pass_over(url)
     left_s = deadline - time.monotonic()
-    if others and left_s > 0 and (found.outcome == "unanswered" or found.status == 503):
+    if others and left_s > 0 and (delivery.outcome == "unanswered" or delivery.status == 503):
         second = await _try(session, request, others[0], left_s)
         if second.connection_failed:
-            addresses.pass_over(others[0])
-        found = replace(second, failed_tries=found.failed_tries + second.failed_tries)
-    if found.outcome == "ok" and time.monotonic() > deadline:
-        # A sender without CPU reads an answer late. The vendor would not have waited for it.
-        return Delivery("unanswered", found.status, (*found.failed_tries, LATE))
-    return found
+            rotation.pass_over(others[0])
+        delivery = replace(second, failed_tries=delivery.failed_tries + second.failed_tries)
+    if delivery.outcome == "ok" and time.monotonic() > deadline:
+        # A sender without enough CPU reads an answer late. The vendor would not have waited for it.
+        return Delivery("unanswered", delivery.status, (*delivery.failed_tries, LATE))
+    return delivery
 
 
 async def _try(

@@ -80,7 +80,7 @@ def official_message(chance: random.Random, _: int) -> dict[str, Any]:
 def extension_change(chance: random.Random, users: int) -> dict[str, Any]:
     """Return a change of a message's extension."""
     sender, recipient = _two_people(chance, users)
-    # MsgKey names the message whose extension changes, and a message's may change often.
+    # MsgKey names the message whose extension changes; an extension may change often.
     version = chance.getrandbits(62)
     return {
         "CallbackCommand": "C2C.CallbackAfterC2CMsgExtension",
@@ -99,7 +99,7 @@ def state_change(chance: random.Random, users: int) -> dict[str, Any]:
     action, reason = chance.choice(
         (("Login", "Register"), ("Logout", "Unregister"), ("Disconnect", "LinkClose"))
     )
-    # A second of EventTime is shared by many; the connection's number keeps bodies apart.
+    # Many callbacks share a value of EventTime; the connection's number makes bodies different.
     return {
         "CallbackCommand": "State.StateChange",
         "EventTime": _now_ms(),
@@ -145,7 +145,7 @@ def _numbers(chance: random.Random) -> dict[str, int]:
 
 
 def _person(chance: random.Random, users: int) -> str:
-    # Some talk much more than others.
+    # Some users send much more than others.
     number = int(users * chance.random() ** 2)
     return f"user{number}" if number % 7 else f"@RBT#{number:03d}"
 

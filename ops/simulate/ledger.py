@@ -16,8 +16,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     One callback.
 
     `outcome`: ok, HTTP 200 with ActionStatus OK; refused, another answer; unanswered, no answer
-    within the sender's 2 s, so the callback may be stored or not. `failed_tries`: why each try
-    failed that was not answered OK.
+    within the sender's 2 s, so the callback may be stored or not. `failed_tries`: the reason for
+    each try that was not answered OK.
     """
 
     id: str
@@ -58,8 +58,8 @@ def read(path: Path) -> Iterator[Entry]:
                     raise NoLedger(f"{path}, line {number}: {error}") from error
                 if not entry.id:
                     raise NoLedger(
-                        f"{path}, line {number}: the entry has no id, so it cannot be looked for;"
-                        " note the ce_id of every request"
+                        f"{path}, line {number}: the entry has no id, so it cannot be found;"
+                        " write the ce_id of every request"
                     )
                 yield entry
     except OSError as error:

@@ -27,7 +27,7 @@ def traffic_table(result: TrafficResult) -> RenderableType:
 
 
 def rate(result: TrafficResult) -> RenderableType:
-    """Show the rate that was planned and the one that was reached, and why it is lower."""
+    """Show the planned rate and the reached rate, and why the reached one is lower."""
     line = f"rate: {result.planned_rate:g}/s planned, {result.reached_rate:.1f}/s reached"
     if result.reached_rate < 0.99 * result.planned_rate:
         line += (
@@ -49,13 +49,13 @@ def tries(result: TrafficResult) -> list[RenderableType]:
 
 
 def by_reason(counts: Counter[str]) -> str:
-    """Return the total, and how many for each reason."""
+    """Return the total, and the number for each reason."""
     reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
     return f"{counts.total()} ({reasons})"
 
 
 def latencies(result: TrafficResult) -> RenderableType:
-    """Show in which time the callbacks were answered OK."""
+    """Show percentiles of the time in which callbacks were answered OK."""
     if not result.latencies_ms:
         return Text("nothing was answered OK")
     percentiles = "  ".join(

@@ -13,8 +13,8 @@ class TrafficResult:
     """
     The answers to the callbacks that were sent.
 
-    `not_ok`: by reason, how many were not answered OK. `second_tries`: by the reason for which the
-    first try failed, how many were sent to a second address.
+    `not_ok`: the number of callbacks that were not answered OK, by reason. `second_tries`: the
+    number that were sent to a second address, by the reason for which the first try failed.
     """
 
     planned_rate: float = 0.0
@@ -23,9 +23,11 @@ class TrafficResult:
     not_ok: Counter[str] = field(default_factory=Counter)
     second_tries: Counter[str] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
-    # Until the last callback was sent, until the last answer, and without a free connection.
+    # The time until the last callback was sent.
     sending_s: float = 0.0
+    # The time until the last answer.
     took_s: float = 0.0
+    # The time without a free connection.
     waited_s: float = 0.0
 
     def add(self, entry: Entry) -> None:
@@ -52,11 +54,11 @@ class TrafficResult:
 
     @property
     def reached_rate(self) -> float:
-        """Callbacks sent in a second."""
+        """The number of callbacks sent per second."""
         return self.sent / self.sending_s if self.sending_s else 0.0
 
     def percentile_ms(self, percent: float) -> float:
-        """Return the latency that `percent` of the OKs stayed within; 0 without any."""
+        """Return the latency within which `percent` of the OKs came, 0 if there are none."""
         if not self.latencies_ms:
             return 0.0
         ordered = sorted(self.latencies_ms)

@@ -1,4 +1,4 @@
-"""The sender: callbacks at a rate, each answered within 2 s or given up."""
+"""Send callbacks at a rate; a callback that is not answered within 2 s is unanswered."""
 
 import asyncio
 import hashlib
@@ -11,7 +11,7 @@ import aiohttp
 
 from ops.simulate import ledger
 from ops.simulate.callbacks import Request, requests
-from ops.simulate.delivery import Addresses, deliver
+from ops.simulate.delivery import UrlRotation, deliver
 from ops.simulate.result import TrafficResult
 
 
@@ -20,7 +20,7 @@ class Plan:
     """
     The traffic to send. It ends after `seconds` or `count`, whichever comes first.
 
-    `urls` take the callbacks in turn; where one fails, the next one gets its second try.
+    The callbacks go to `urls` in turn; a callback whose first try fails is sent to the next URL.
     """
 
     urls: tuple[str, ...]
@@ -39,13 +39,13 @@ async def simulate(
     """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
     result = TrafficResult(planned_rate=plan.rate)
     begun = time.monotonic()
-    addresses = Addresses(plan.urls)
+    rotation = UrlRotation(plan.urls)
     connector = aiohttp.TCPConnector(limit=plan.connections)
     free = asyncio.Semaphore(plan.connections)
 
     async def send(request: Request) -> None:
         try:
-            entry = await _send(session, request, addresses)
+            entry = await _send(session, request, rotation)
         finally:
             free.release()
         result.add(entry)
@@ -73,18 +73,18 @@ async def simulate(
 
 
 def _requests(plan: Plan) -> Iterator[Request]:
-    made = requests(plan.sdkappids, users=plan.users, seed=plan.seed)
-    for number, request in enumerate(made):
+    endless = requests(plan.sdkappids, users=plan.users, seed=plan.seed)
+    for number, request in enumerate(endless):
         if number / plan.rate >= plan.seconds or number == plan.count:
             return
         yield request
 
 
 async def _send(
-    session: aiohttp.ClientSession, request: Request, addresses: Addresses
+    session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
 ) -> ledger.Entry:
     begun = time.monotonic()
-    delivery = await deliver(session, request, addresses)
+    delivery = await deliver(session, request, rotation)
     return ledger.Entry(
         id=request.id,
         sdkappid=request.sdkappid,

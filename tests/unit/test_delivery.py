@@ -10,7 +10,7 @@ import pytest
 
 from ops.demo.embedded.child import free_port
 from ops.simulate.callbacks import requests
-from ops.simulate.delivery import Addresses, Delivery, deliver
+from ops.simulate.delivery import Delivery, UrlRotation, deliver
 from ops.simulate.ledger import Entry
 from ops.simulate.result import TrafficResult
 
@@ -64,7 +64,7 @@ async def delivered(*behaviours: Answer | None) -> Delivery:
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(address(each)) for each in behaviours]
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        return await deliver(session, REQUEST, Addresses(urls))
+        return await deliver(session, REQUEST, UrlRotation(urls))
 
 
 @pytest.mark.parametrize(
@@ -106,25 +106,25 @@ async def test_with_one_address_there_is_no_second_try() -> None:
 
 def test_addresses_take_the_callbacks_in_turn() -> None:
     """The address after it is for the second try."""
-    addresses = Addresses("abc")
-    assert ["".join(addresses.in_turn()) for _ in range(4)] == ["abc", "bca", "cab", "abc"]
+    rotation = UrlRotation("abc")
+    assert ["".join(rotation.in_turn()) for _ in range(4)] == ["abc", "bca", "cab", "abc"]
 
 
 def test_an_address_where_a_connection_failed_is_tried_last() -> None:
     """The gateway does the same with a replica that is not ready."""
-    addresses = Addresses("abc")
-    addresses.pass_over("b")
-    assert ["".join(addresses.in_turn()) for _ in range(3)] == ["acb", "cab", "cab"]
+    rotation = UrlRotation("abc")
+    rotation.pass_over("b")
+    assert ["".join(rotation.in_turn()) for _ in range(3)] == ["acb", "cab", "cab"]
 
 
 async def test_a_connection_that_failed_is_noted() -> None:
     """The next callback goes to the other address first."""
     async with address(None) as refusing, address(answers(200, OK)) as answering:
-        addresses = Addresses((refusing, answering))
+        rotation = UrlRotation((refusing, answering))
         async with aiohttp.ClientSession() as session:
-            await deliver(session, REQUEST, addresses)
-        assert addresses.is_passed_over(refusing)
-        assert not addresses.is_passed_over(answering)
+            await deliver(session, REQUEST, rotation)
+        assert rotation.is_passed_over(refusing)
+        assert not rotation.is_passed_over(answering)
 
 
 def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:

@@ -30,7 +30,7 @@ class Missing(Failure):
 
 
 class NotStarted(Failure):
-    """A server did not come up; the text names its log."""
+    """A server did not start; the text names its log."""
 
 
 def start(
@@ -132,13 +132,13 @@ def listens(port: int) -> bool:
 
 def free_port() -> int:
     """
-    Return a TCP port of the loopback that nothing listens at, and reserve it.
+    Return a TCP port of the loopback on which no process listens, and reserve it.
 
     No other call of this function, in any process, returns it before this process ends. It is not
     one of those that the kernel gives to outgoing connections (from 32768 on): such a connection
     could take it while a killed service is down.
     """
-    # Hypothesis seeds the module's own generator, in every process with the same seed.
+    # Hypothesis gives the module's own generator the same seed in every process.
     chance = random.SystemRandom()
     while True:
         port = chance.randrange(*PORTS)

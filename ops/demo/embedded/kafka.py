@@ -15,7 +15,7 @@ from pathlib import Path
 from ops.demo.embedded import child
 from ops.demo.embedded.jars import KAFKA, jars
 
-# One broker, so one replica of everything; small and quick to start, not fast.
+# There is one broker, so one replica of everything; it is small and starts quickly.
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -60,7 +60,7 @@ class EmbeddedKafka:
         """
         Prepare a broker whose data, configuration and log are in `directory`.
 
-        If `class_cache_output` is given, the broker writes Kafka's loaded classes there at its end.
+        If `class_cache_output` is given, the broker writes its loaded classes there when it ends.
 
         Raises:
             Missing: the jars or the Java runtime cannot be obtained.
@@ -90,7 +90,7 @@ class EmbeddedKafka:
 
     @property
     def address(self) -> str:
-        """Return host:port, for clients' bootstrap_servers."""
+        """host:port, for clients' bootstrap_servers."""
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class EmbeddedKafka:
 
     def format(self) -> None:
         """
-        Make the data directory: copy a formatted one if there is one, else have Kafka format it.
+        Make the data directory: copy a formatted one if it exists, else run Kafka's tool.
 
         Raises:
             NotStarted: Kafka's tool failed.
@@ -143,7 +143,7 @@ def kept_directory() -> Path:
     Return the directory that may hold STORAGE and CLASSES, for this Java runtime and these jars.
 
     STORAGE is a formatted data directory, CLASSES is Java's cache of loaded classes. With both a
-    broker starts with a third of the CPU time. Brokers use them if they exist; the tests make them.
+    broker needs a third of the CPU time to start. Brokers use them if they exist; tests make them.
     """
     versions = (java().parent.parent / "release").read_bytes() + KAFKA.read_bytes()
     return child.cache_directory() / f"kafka-{hashlib.sha256(versions).hexdigest()[:12]}"

@@ -45,7 +45,7 @@ class EmbeddedPostgres:
 
     @property
     def conninfo(self) -> str:
-        """Return the connection string."""
+        """The connection string."""
         return f"postgresql://hookline@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:

@@ -27,7 +27,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """Return the server's URL."""
+        """The server's URL."""
         return f"valkey://127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
