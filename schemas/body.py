@@ -7,7 +7,7 @@ import orjson
 
 # The standard library's own bound depends on the depth of the caller's stack, so the ingress might
 # accept a body that a consumer refuses. This bound is the same everywhere, and far below that one.
-SECOND_LOOK_DEPTH_MAX = 500
+DEPTH_MAX = 500
 # The integers that orjson reads as integers; it reads all others as floats.
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 _INTEGER_LENGTH_MAX = 20
@@ -17,7 +17,7 @@ class Malformed(Exception):
     """An authentic callback that no consumer could read. It is stored, as a dead letter."""
 
 
-class SecondLook(dict[str, Any]):
+class LenientObject(dict[str, Any]):
     """A JSON object that orjson refuses and the standard library reads."""
 
 
@@ -26,8 +26,8 @@ def parse(body: bytes) -> dict[str, Any]:
     Return the JSON object in `body`.
 
     A body that orjson refuses is parsed by the standard library, because real bodies have byte
-    order marks and lone surrogates; such an object is a SecondLook. NaN and Infinity are not JSON:
-    they stay refused.
+    order marks and lone surrogates; such an object is a LenientObject. NaN and Infinity stay
+    refused, because they are not JSON.
 
     Raises:
         Malformed: neither parser accepts the body, or it is not an object.
@@ -35,9 +35,9 @@ def parse(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        document = _second_look(body)
+        document = _parse_leniently(body)
         if isinstance(document, dict):
-            document = SecondLook(document)
+            document = LenientObject(document)
     if not isinstance(document, dict):
         raise Malformed(f"the body is not a JSON object but {_json_type(document)}")
     return document
@@ -57,7 +57,22 @@ def text(value: Any) -> str:
     return ""
 
 
-def _second_look(body: bytes) -> Any:
+def is_shallow(document: Any) -> bool:
+    """Return whether `document` has at most DEPTH_MAX levels; this does not recurse."""
+    level = [document]
+    for _ in range(DEPTH_MAX):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
+
+
+def _parse_leniently(body: bytes) -> Any:
     try:
         document = json.loads(body.decode("utf-8-sig"), parse_int=_integer, parse_constant=_refuse)
     except UnicodeDecodeError as error:
@@ -68,7 +83,7 @@ def _second_look(body: bytes) -> Any:
         ) from error
     except RecursionError as error:
         raise Malformed("the body is nested too deeply") from error
-    if _depth(document) > SECOND_LOOK_DEPTH_MAX:
+    if not is_shallow(document):
         raise Malformed("the body is nested too deeply")
     return document
 
@@ -81,19 +96,6 @@ def _integer(digits: str) -> int | float:
     ):
         return number
     return float(digits)
-
-
-def _depth(document: Any) -> int:
-    depth, level = 0, [document]
-    while level:
-        depth += 1
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-    return depth
 
 
 def _refuse(constant: str) -> None:

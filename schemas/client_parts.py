@@ -45,11 +45,11 @@ def tasks(client: Client) -> set[Task]:
     return {task for task in asyncio.all_tasks() if parts & set(_selves(task, first=True))}
 
 
-def connections(client: Client) -> set[AIOKafkaConnection]:
+def all_connections(client: Client) -> set[AIOKafkaConnection]:
     """Return the open connections of `client`, and those that any task is opening for it."""
     parts = _parts(client) | {id(client)}
     known = set(network(client)._conns.values())  # noqa: SLF001
-    # Only a local variable has a connection that is not open yet.
+    # A connection that is still opening exists only in a local variable.
     opening = {
         value
         for task in asyncio.all_tasks()
@@ -58,7 +58,7 @@ def connections(client: Client) -> set[AIOKafkaConnection]:
         for value in list(names.values())
         if isinstance(value, AIOKafkaConnection)
     }
-    return {each for each in known | opening if _transport(each) is not None}
+    return {connection for connection in known | opening if _transport(connection) is not None}
 
 
 def forget_brokers(client: Client) -> None:
@@ -66,19 +66,19 @@ def forget_brokers(client: Client) -> None:
     network(client).cluster = ClusterMetadata()
 
 
-def cut(connection: AIOKafkaConnection) -> None:
+def close_now(connection: AIOKafkaConnection) -> None:
     """Close `connection` at once, without writing what is buffered."""
     transport = _transport(connection)
     try:
         connection.close()
     except Exception as error:  # noqa: BLE001 - a closed transport or loop; abort does the rest
-        log.warning("a connection to Kafka closes with %r", error)
+        log.warning("closing a connection to Kafka raised %r", error)
     with contextlib.suppress(Exception):
         if transport is not None:
             transport.abort()
 
 
-def ended_part(consumer: AIOKafkaConsumer) -> tuple[str, BaseException | None] | None:
+def ended_task(consumer: AIOKafkaConsumer) -> tuple[str, BaseException | None] | None:
     """
     Return the name and the error of an inner task that has ended although `consumer` runs.
 

@@ -1,5 +1,5 @@
 """
-Start and end aiokafka's clients, even if the broker is unreachable or our task is being cancelled.
+Start and close aiokafka's clients, even if the broker is unreachable or our task is cancelled.
 
 A client's own stop() waits for the broker and raises the exceptions of its tasks. If a timeout
 cancels it, its tasks and connections stay: more of them with every attempt during an outage.
@@ -24,10 +24,10 @@ from schemas.client_parts import Client
 log = logging.getLogger(__name__)
 
 # A client that reaches the broker stops within STOP_S; then its remaining tasks and connections are
-# cancelled and closed within CUT_S.
+# cancelled and closed within CLOSE_NOW_S.
 STOP_S = 5.0
-CUT_S = 2.0
-CUT_AGAIN_S = 0.02
+CLOSE_NOW_S = 2.0
+CLOSE_AGAIN_S = 0.02
 # Exceptions that aiokafka raises, besides KafkaError, when a connection breaks: a transport that
 # uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
 # answer that is cut off. docs/decisions/0008-group-client.md has the places.
@@ -78,7 +78,7 @@ def kafka_failures(kinds: tuple[type[Exception], ...] = BREAKAGES) -> Iterator[N
         raise KafkaError(f"the client has failed: {error!r}") from error
 
 
-def connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
+def known_connections(producer: AIOKafkaProducer) -> list[AIOKafkaConnection]:
     """Return the connections of `producer`, open or not; see their `connected()`."""
     return list(client_parts.network(producer)._conns.values())  # noqa: SLF001
 
@@ -92,7 +92,8 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
         KafkaError: it could not start.
         TimeoutError: it did not start within `seconds`.
     """
-    # In a task of its own: if our cancellation reached the client, it would forget a connection.
+    # In a task of its own: if our cancellation reached the client, the client would leave a
+    # connection open.
     inner: Any = client
     starting: asyncio.Task[Any] = asyncio.create_task(
         inner.bootstrap() if isinstance(client, AIOKafkaClient) else inner.start()
@@ -105,19 +106,19 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
             starting.result()
         yield client
     finally:
-        await end(client, starting)
+        await close_client(client, starting)
 
 
-async def end(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
+async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
     """
-    Return when no task or connection of `client` is left, within STOP_S + CUT_S.
+    Return when no task or connection of `client` is left, within STOP_S + CLOSE_NOW_S.
 
-    A transaction stays as it is. All code ends clients by this function, in any state. A
+    A transaction stays as it is. All code closes clients by this function, in any state. A
     cancellation of the caller is raised afterwards; no other exception is raised. `starting` is the
     task that starts the client.
     """
     # In a task of its own: a cancellation inside must not be mistaken for one of the caller.
-    ending = asyncio.create_task(_end(client, starting))
+    ending = asyncio.create_task(_close(client, starting))
     cancelled: asyncio.CancelledError | None = None
     while not ending.done():
         try:
@@ -129,29 +130,31 @@ async def end(client: Client, starting: "asyncio.Task[Any] | None" = None) -> No
         raise cancelled
 
 
-async def _end(client: Client, starting: "asyncio.Task[Any] | None") -> None:
+async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
     if starting is not None and not starting.done():
-        await _cut(client, {starting})
+        await _close_now(client, {starting})
     inner: Any = client
     closes = isinstance(client, AIOKafkaClient | AIOKafkaAdminClient)
     stopping: asyncio.Task[Any] = asyncio.create_task(inner.close() if closes else inner.stop())
     await asyncio.wait((stopping,), timeout=STOP_S)
     if not stopping.done():
-        log.debug("a client of Kafka does not end within %g s; it is cut off", STOP_S)
+        log.debug(
+            "a client of Kafka does not stop within %g s; its connections are closed now", STOP_S
+        )
     client_parts.forget_brokers(client)
-    await _cut(client, {stopping})
+    await _close_now(client, {stopping})
     if isinstance(client, AIOKafkaProducer):
         client_parts.fail_waiting_batches(client)
 
 
-async def _cut(client: Client, also: set["asyncio.Task[Any]"]) -> None:
-    """Cancel all tasks and close all connections of `client` until none is left, within CUT_S."""
+async def _close_now(client: Client, also: set["asyncio.Task[Any]"]) -> None:
+    """Cancel all tasks and close all connections of `client`, within CLOSE_NOW_S."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + CUT_S
+    deadline = clock() + CLOSE_NOW_S
     ended = set(also)
     while True:
         tasks = client_parts.tasks(client) | {task for task in also if not task.done()}
-        connections = client_parts.connections(client)
+        connections = client_parts.all_connections(client)
         if not tasks and not connections:
             break
         if clock() > deadline:
@@ -161,8 +164,8 @@ async def _cut(client: Client, also: set["asyncio.Task[Any]"]) -> None:
         for task in tasks:
             task.cancel()
         for connection in connections:
-            client_parts.cut(connection)
-        await asyncio.sleep(CUT_AGAIN_S)
+            client_parts.close_now(connection)
+        await asyncio.sleep(CLOSE_AGAIN_S)
     for task in ended:
         if (error := client_parts.retrieve(task)) is not None:
             expected = isinstance(error, KafkaError | TimeoutError)

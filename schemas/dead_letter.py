@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class DeadLetterReason:
     """
     The reason why a record is in the dead-letter topic.
 
@@ -33,7 +33,7 @@ STAGE = CONNECT + "stage"
 KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
 
-def failure_headers(failure: Failure) -> list[tuple[str, bytes]]:
+def failure_headers(failure: DeadLetterReason) -> list[tuple[str, bytes]]:
     """Return the headers that a dead letter adds to the original ones."""
     named = {
         CONNECT + "topic": failure.topic,

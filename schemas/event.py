@@ -1,4 +1,4 @@
-"""Parse the headers of a record of the main topic: where and when it was stored, and its event."""
+"""Parse the headers of a record of the main topic: its id, place, time and parameters."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ class NotACallback(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """
-    One callback.
+    One callback as its record has it: the values of the headers, and the body.
 
-    `id` identifies the event that it reports, (origin, sequence) the place where it was stored;
+    `id` is that of the event that the callback reports; a repeat of the callback has the same `id`.
+    (origin, sequence) is the place where the callback was stored, which no other callback has.
     `received_at` is in UTC.
     """
 

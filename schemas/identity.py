@@ -15,13 +15,13 @@ from typing import Any
 import msgspec
 import orjson
 
-from schemas.body import Malformed, SecondLook, parse, text
+from schemas.body import LenientObject, Malformed, parse, text
 from schemas.commands import COMMANDS, UNKNOWN, VOLATILE, Command
 
 _SORTED = orjson.OPT_SORT_KEYS
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class IdentifyingParts(msgspec.Struct, frozen=True, gc=False):
     """The parts that identify a callback: its command, parameters of the URL, its body."""
 
     sdkappid: str
@@ -31,36 +31,36 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes
 
 
-def callback_id(request: Request, document: Mapping[str, Any]) -> str:
+def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     """
-    Return the id of the event that the request reports, equal if the request is repeated, or "".
+    Return the id of the event that a request reports, equal if the request is repeated, or "".
 
     It is "" if the callback does not carry its time; else the first 128 bits, in hex, of the
     SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
     """
-    rule = COMMANDS.get(request.command, UNKNOWN)
+    rule = COMMANDS.get(parts.command, UNKNOWN)
     named = rule.identity == "message" and _is_named(document)
     if not named and not _carries_time(rule, document):
         return ""
-    return _digest(_identifying(request, document, named=named))
+    return _digest(_identifying(parts, document, named=named))
 
 
-def content_digest(request: Request) -> bytes:
+def content_digest(parts: IdentifyingParts) -> bytes:
     """
     Return the digest (16 bytes) of the content that all records with one `ce_id` have in common.
 
     Two records with one `ce_id` and different digests are different callbacks under one id, which
     is a fault. Records of one message whose bodies differ only in VOLATILE fields are repeats, with
-    one digest. `request` has the record's headers ce_sdkappid, ce_type, ce_clientip and
+    one digest. `parts` has the record's headers ce_sdkappid, ce_type, ce_clientip and
     ce_optplatform, "" for an absent one, and its value, which may be any bytes.
     """
     document: Mapping[str, Any] = {}
     # For an event the bytes of the body count, so it is not parsed.
-    if COMMANDS.get(request.command, UNKNOWN).identity == "message":
+    if COMMANDS.get(parts.command, UNKNOWN).identity == "message":
         with contextlib.suppress(Malformed):
-            document = parse(request.body)
+            document = parse(parts.body)
     named = _is_named(document)
-    return bytes.fromhex(_digest(_identifying(request, document, named=named)))
+    return bytes.fromhex(_digest(_identifying(parts, document, named=named)))
 
 
 def place_id(origin: str, sequence: int) -> str:
@@ -73,7 +73,7 @@ def message_random(document: Mapping[str, Any]) -> str:
     return text(document.get("MsgRandom")) or text(document.get("Random"))
 
 
-def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) -> bytes:
+def _identifying(parts: IdentifyingParts, document: Mapping[str, Any], *, named: bool) -> bytes:
     """
     Return bytes that are equal only for two callbacks of the same event.
 
@@ -82,7 +82,7 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
     OptPlatform and the body, byte for byte. The lengths come before the texts, so that two
     different lists of texts never give the same bytes.
     """
-    app, command = request.sdkappid, request.command
+    app, command = parts.sdkappid, parts.command
     if named:
         stable = dict(document)
         for field in VOLATILE:
@@ -92,20 +92,20 @@ def _identifying(request: Request, document: Mapping[str, Any], *, named: bool) 
         except orjson.JSONEncodeError:
             pass  # Lone surrogates, or nested too deeply for orjson: the whole request counts.
         else:
-            if _is_exact(written, request.body, document):
+            if _is_exact(written, parts.body, document):
                 return _message_head(app, command) + written
-    ip, platform = request.client_ip, request.opt_platform
+    ip, platform = parts.client_ip, parts.opt_platform
     lengths = f"{len(app)} {len(command)} {len(ip)} {len(platform)}"
-    return f"event {lengths} {app}{command}{ip}{platform}".encode() + request.body
+    return f"event {lengths} {app}{command}{ip}{platform}".encode() + parts.body
 
 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
     """Return whether the parsed values of the numbers in the body identify these numbers."""
-    # orjson writes every double with a point or an exponent; it writes the infinity of a SecondLook
-    # as null. The name of every command has points, too.
+    # orjson writes every double with a point or an exponent; it writes the infinity of a
+    # LenientObject as null. The name of every command has points, too.
     points = str(document.get("CallbackCommand")).count(".")
     may_have_doubles = written.count(b".") > points or b"+" in written or b"e-" in written
-    if not may_have_doubles and not isinstance(document, SecondLook):
+    if not may_have_doubles and not isinstance(document, LenientObject):
         return True
     try:
         # orjson turns long integers into doubles. Python compares an integer with a double exactly.

@@ -107,14 +107,19 @@ def parties(document: Mapping[str, Any]) -> Parties:
     return Parties(sender, recipient, group or _first(document, _GROUP_PATHS), channel)
 
 
-def record_key(sdkappid: str, command: str, who: Parties) -> bytes | None:
+def record_key(sdkappid: str, command: str, found: Parties) -> bytes | None:
     """
     Return the Kafka key that keeps one conversation or account in one partition, in order.
 
     It is None without parties. Readers must not parse it: it has the app, the kind of the key and
     the parties, or their digest above KEY_BYTES_MAX. Keys of two kinds are never equal.
     """
-    sender, recipient, group, channel = who.sender, who.recipient, who.group, who.channel
+    sender, recipient, group, channel = (
+        found.sender,
+        found.recipient,
+        found.group,
+        found.channel,
+    )
     if COMMANDS.get(command, UNKNOWN).order == "account":
         members = f"account/{sender or recipient or group or channel}"
     elif group:

@@ -62,7 +62,7 @@ class GroupMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StateInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """The account that went on-line or off-line, and the reason."""
+    """The account that went online or offline, and the reason."""
 
     action: str = msgspec.field(name="Action")
     account: str = msgspec.field(name="To_Account")

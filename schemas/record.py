@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.body import Malformed, parse, text
-from schemas.dead_letter import KAFKA_PRODUCE, Failure, failure_headers
-from schemas.identity import Request, callback_id, place_id
+from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, failure_headers
+from schemas.identity import IdentifyingParts, callback_id, place_id
 from schemas.parties import parties, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
@@ -51,14 +51,14 @@ class OutgoingRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
-    Return the main topic's record of `callback`; only its number is missing (see `numbered`).
+    Return the main topic's record of `callback`, without its place (see `with_place`).
 
     Raises:
         Malformed: the body is not a JSON object, or has no command, or another one than the URL.
     """
     document = parse(callback.body)
     command = _command(callback.command, document.get("CallbackCommand"))
-    request = Request(
+    request = IdentifyingParts(
         callback.sdkappid,
         command,
         callback.client_ip,
@@ -92,11 +92,12 @@ def refused_record(record: OutgoingRecord, reason: Exception, at_ms: int) -> Out
     return OutgoingRecord(DEAD_LETTERS.name, record.key, headers, record.value)
 
 
-def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
+def with_place(headers: Headers, origin: str, sequence: int) -> Headers:
     """
-    Return the complete headers: `headers`, and the place that a spool gave the callback.
+    Return `headers` and the place that a spool gave the callback: its origin and sequence.
 
-    (origin, sequence) is the unit of proof: in every origin 1, 2, 3, … without a gap.
+    The sequences of every origin are 1, 2, 3, … without a gap; by them the audit proves that no
+    callback is missing.
     """
     place = [(ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence)]
     if any(name == ID for name, _ in headers):
@@ -104,8 +105,8 @@ def numbered(headers: Headers, origin: str, sequence: int) -> Headers:
     return [*headers, (ID, place_id(origin, sequence).encode()), *place]
 
 
-def _failure(topic: str, stage: str, reason: Exception, at_ms: int) -> Failure:
-    return Failure(
+def _failure(topic: str, stage: str, reason: Exception, at_ms: int) -> DeadLetterReason:
+    return DeadLetterReason(
         topic=topic,
         component="ingress",
         stage=stage,
@@ -137,7 +138,7 @@ def _command(in_url: str, in_body: object) -> str:
 
 def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers:
     sdkappid = callback.sdkappid.encode()
-    # The id comes first, because `numbered` searches from the beginning.
+    # The id comes first, because `with_place` searches from the beginning.
     headers = [(ID, identity.encode())] if identity else []
     headers += [
         ("ce_specversion", b"1.0"),

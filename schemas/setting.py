@@ -71,7 +71,7 @@ class Setting:
 
     @property
     def required(self) -> bool:
-        """Whether the variable must be set."""
+        """True if the variable must be set."""
         return self.default is MISSING
 
     @property

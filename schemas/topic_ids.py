@@ -111,7 +111,7 @@ class _TopicMetadata(Request[_MetadataRequest]):
         return request_struct_class([(_NO_ID, self._topic, {})], *(False, False), {})
 
 
-class TopicLog(NamedTuple):
+class TopicOnBroker(NamedTuple):
     """
     A topic as a broker knows it.
 
@@ -125,7 +125,7 @@ class TopicLog(NamedTuple):
     connection: object
 
 
-async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:
+async def describe_topic(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroker:
     """
     Ask the broker `node_id` for `topic`.
 
@@ -141,7 +141,7 @@ async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLo
     try:
         response: Any = await connection.send(_TopicMetadata(topic))
     except NotImplementedError:
-        return TopicLog(None, {}, connection)
+        return TopicOnBroker(None, {}, connection)
     except (TimeoutError, asyncio.CancelledError):
         # The network may be down although the connection is open. The caller asks again, by a new
         # connection: the kernel would take a quarter of an hour to give this one up.
@@ -154,6 +154,6 @@ async def topic_log(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLo
     if not partitions:
         raise UnknownTopicOrPartitionError(topic)
     text = base64.urlsafe_b64encode(topic_id).decode().rstrip("=")
-    return TopicLog(
+    return TopicOnBroker(
         None if topic_id == _NO_ID else text, {each[1]: each[3] for each in partitions}, connection
     )

@@ -23,7 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from bench.ingress.callbacks import record, requests
 from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
-from schemas.record import numbered
+from schemas.record import with_place
 from schemas.settings import Shared
 from schemas.topics import CALLBACKS, record_bytes_max
 
@@ -98,7 +98,7 @@ async def _produce(kafka: str, records: int) -> int:
             for sequence in sequences:
                 row = next(rows)
                 value_bytes += len(row.value)
-                headers = numbered(row.headers, origin, sequence)
+                headers = with_place(row.headers, origin, sequence)
                 # The ingress's choice; every message has a conversation.
                 batch = batches[crc32(row.key or b"") % CALLBACKS.partitions]
                 if not batch.append(key=row.key, value=row.value, timestamp=None, headers=headers):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Handler
-from schemas.record import ReceivedCallback, callback_record, numbered
+from schemas.record import ReceivedCallback, callback_record, with_place
 from schemas.topics import CALLBACKS
 
 ORIGIN = "0123456789abcdef"
@@ -62,7 +62,7 @@ def a_record(offset: int) -> Record:
             body=body,
         )
     )
-    headers = tuple(numbered(made.headers, ORIGIN, offset + 1))
+    headers = tuple(with_place(made.headers, ORIGIN, offset + 1))
     return Record(offset, 1_700_000_000_000 + offset, made.key, made.value, headers)
 
 

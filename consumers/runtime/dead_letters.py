@@ -1,7 +1,6 @@
 """Records that a consumer could not apply, sent unchanged to the dead-letter topic."""
 
 import asyncio
-import time
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
@@ -10,7 +9,8 @@ from aiokafka.errors import KafkaError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Rejected, Unavailable
 from schemas.clients import kafka_failures, started
-from schemas.dead_letter import Failure, failure_headers
+from schemas.clock import now_ms
+from schemas.dead_letter import DeadLetterReason, failure_headers
 from schemas.topics import DEAD_LETTERS
 
 SEND_S = 8.0
@@ -64,7 +64,7 @@ class KafkaDeadLetters:
         Raises:
             Unavailable: the record may or may not be there.
         """
-        failure = Failure(
+        failure = DeadLetterReason(
             topic=partition.topic,
             partition=partition.number,
             offset=record.offset,
@@ -75,14 +75,14 @@ class KafkaDeadLetters:
             message=str(rejected),
             attempts=attempts,
             first_failed_at_ms=first_failed_at_ms,
-            last_failed_at_ms=time.time_ns() // 1_000_000,
+            last_failed_at_ms=now_ms(),
         )
         try:
             await self._send(record, failure)
         except (KafkaError, TimeoutError) as error:
             raise Unavailable(f"the dead-letter topic: {error!r}") from error
 
-    async def _send(self, record: Record, failure: Failure) -> None:
+    async def _send(self, record: Record, failure: DeadLetterReason) -> None:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap_servers,
             enable_idempotence=True,

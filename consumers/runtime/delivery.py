@@ -8,7 +8,6 @@ the record is alone.
 
 import asyncio
 import logging
-import time
 
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.batch import Batch, Partition, Record
@@ -17,6 +16,7 @@ from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.handler import HANDLE_S, Rejected, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.source import Source
+from schemas.clock import now_ms
 from schemas.telemetry import (
     CONSUMER_BATCHES,
     CONSUMER_BYTES,
@@ -102,7 +102,7 @@ class Delivery:
         if self.is_revoked:
             raise Revoked
         if not pending.attempts:
-            pending.first_failed_at_ms = time.time_ns() // 1_000_000
+            pending.first_failed_at_ms = now_ms()
         pending.attempts += 1
 
     async def _reject(self, pending: PendingBatch, batch: Batch, rejected: Rejected) -> None:

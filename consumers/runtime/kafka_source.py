@@ -23,7 +23,7 @@ from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.log_ends import LogEnds
 from consumers.runtime.log_identities import LogIdentities
 from consumers.runtime.source import Fetched, Identity, OutOfRange
-from schemas.client_parts import ended_part
+from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
 # Of all partitions together. More records would not stay in the processor's caches.
@@ -147,7 +147,7 @@ class KafkaSource:
         for task in self._background:
             if task.done():
                 task.result()
-        if (part := ended_part(self._client)) is not None:
+        if (part := ended_task(self._client)) is not None:
             name, error = part
             raise KafkaError(f"the task of the client that {name} has ended: {error!r}") from error
         self._commits.check(now)

@@ -12,7 +12,7 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.source import Identity
 from schemas.clients import kafka_failures
-from schemas.topic_ids import TopicLog, topic_log
+from schemas.topic_ids import TopicOnBroker, describe_topic
 
 CALL_S = 10.0
 
@@ -23,10 +23,10 @@ class LogIdentities:
     def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
         # By broker and topic: the time of the last request, and its answer.
-        self._requests: dict[tuple[int, str], tuple[float, asyncio.Task[TopicLog]]] = {}
+        self._requests: dict[tuple[int, str], tuple[float, asyncio.Task[TopicOnBroker]]] = {}
 
     @property
-    def tasks(self) -> Iterable[asyncio.Task[TopicLog]]:
+    def tasks(self) -> Iterable[asyncio.Task[TopicOnBroker]]:
         """The requests, which have to be cancelled before the client ends."""
         return [answer for _, answer in self._requests.values()]
 
@@ -61,10 +61,10 @@ class LogIdentities:
         )
 
 
-async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicLog:
+async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroker:
     async with asyncio.timeout(CALL_S):
-        return await topic_log(client, node_id, topic)
+        return await describe_topic(client, node_id, topic)
 
 
-def _has_failed(answer: asyncio.Task[TopicLog]) -> bool:
+def _has_failed(answer: asyncio.Task[TopicOnBroker]) -> bool:
     return answer.done() and (answer.cancelled() or answer.exception() is not None)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from schemas.body import SecondLook
+from schemas.body import LenientObject
 
 # Digits after the decimal point in a PostgreSQL number.
 FRACTION_DIGITS_MAX = 16383
@@ -55,15 +55,15 @@ def queryable(body: bytes, document: Mapping[str, Any]) -> Queryable:
     Return `body`, which was parsed as `document`, in a form that PostgreSQL can always query.
 
     Most bodies need no replacement. orjson refuses lone surrogates and numbers too large for a
-    double, so only a SecondLook can contain them.
+    double, so only a LenientObject can contain them.
     """
-    second_look = isinstance(document, SecondLook)
-    text = body.decode("utf-8-sig" if second_look else "utf-8")
+    lenient = isinstance(document, LenientObject)
+    text = body.decode("utf-8-sig" if lenient else "utf-8")
     altered = False
-    if second_look or _NUL.search(body):
+    if lenient or _NUL.search(body):
         sent, text = text, _ESCAPE.sub(_character, text)
         altered = text != sent
-    if second_look or len(body) > _SHORT_BYTES or _SMALL.search(body) or _ZEROS.search(body):
+    if lenient or len(body) > _SHORT_BYTES or _SMALL.search(body) or _ZEROS.search(body):
         text, number_altered = _with_numbers_replaced(text)
         altered = altered or number_altered
     return Queryable(text, altered)

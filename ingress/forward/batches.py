@@ -15,7 +15,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow, Row
-from schemas.record import OutgoingRecord, numbered
+from schemas.record import OutgoingRecord, with_place
 
 TRANSACTION_BYTES_MAX = 4 << 20
 ROWS_PER_STEP = 50
@@ -106,7 +106,7 @@ def _append(
     row: Row,
     record: OutgoingRecord,
 ) -> None:
-    headers = numbered(record.headers, origin, row.sequence)
+    headers = with_place(record.headers, origin, row.sequence)
     for is_new in (False, True):
         if is_new or not batches:
             batches.append(producer.create_batch())

@@ -6,12 +6,12 @@ until the refused row is alone.
 """
 
 import logging
-import time
 
 from aiokafka.errors import KafkaError
 
 from ingress.forward.batches import Batches
 from ingress.spool.intake import Intake
+from schemas.clock import now_ms
 from schemas.record import OutgoingRecord, refused_record
 from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
 
@@ -60,5 +60,5 @@ class RefusedRows:
             str(refusal) or type(refusal).__name__,
         )
         INGRESS_REFUSED_BY_KAFKA.inc()
-        self.dead_letters[sequence] = refused_record(row.record, refusal, int(time.time() * 1000))
+        self.dead_letters[sequence] = refused_record(row.record, refusal, now_ms())
         return ""

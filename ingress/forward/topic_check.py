@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingress.spool.state import State
 from schemas.telemetry import INGRESS_TOPIC_CHANGES
-from schemas.topic_ids import topic_log
+from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     known = [leader for leader in leaders if leader is not None and leader >= 0]
     if not known:
         raise UnknownTopicOrPartitionError(topic)
-    logs = await asyncio.gather(*(topic_log(producer.client, node, topic) for node in known))
+    logs = await asyncio.gather(*(describe_topic(producer.client, node, topic) for node in known))
     # While brokers are upgraded from a version without ids, only some report one.
     ids = {each.topic_id for each in logs if each.topic_id}
     if len(ids) > 1:

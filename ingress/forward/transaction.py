@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from ingress.forward.batches import Batches
-from schemas.clients import connections, started
+from schemas.clients import known_connections, started
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
 # for it until then. It must be longer than a forwarder's own limit, TRANSACTION_S.
@@ -65,7 +65,7 @@ async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -
     Raises:
         KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
     """
-    alive = [each for each in connections(producer) if each.connected()]
+    alive = [each for each in known_connections(producer) if each.connected()]
     await ending
     if not all(each.connected() for each in alive):
         raise KafkaError("a broker went away while a transaction ended")

@@ -12,6 +12,7 @@ from ingress.spool.disk import Broken, Full
 from ingress.spool.intake import Intake
 from schemas import record
 from schemas.body import Malformed, text
+from schemas.clock import now_ms
 
 Parameters = Mapping[str, str]
 # Sends an answer, with a detail for its body, to the peer; called once for each callback.
@@ -47,7 +48,7 @@ class Receiver:
             command=text(parameters.get("CallbackCommand")),
             client_ip=text(parameters.get("ClientIP")),
             opt_platform=text(parameters.get("OptPlatform")),
-            received_at_ms=time.time_ns() // 1_000_000,
+            received_at_ms=now_ms(),
             body=body,
         )
         answer, detail = answers.OK, ""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import inspect
 
+from schemas.body import is_shallow
 from schemas.body import text as text_of
 from schemas.message import integer
 from schemas.payload import PAYLOADS, UInt32
@@ -29,8 +30,6 @@ HEADERS = {
     "ce_origin": "VARCHAR",
     "ce_sequence": "BIGINT",
 }
-# An object that is nested deeper is null; the column `body` has it.
-DEPTH_MAX = 500
 _BOUNDS = {"BIGINT": (-(1 << 63), (1 << 63) - 1), "UINTEGER": (0, (1 << 32) - 1)}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -92,7 +91,8 @@ def _typed(value: Any, kind: Type) -> Any:
             result = text_of(value)
         case "BIGINT" | "UINTEGER", str() | int():
             result = _within(kind, integer(value) if isinstance(value, str) else value)
-        case "JSON", dict() if _is_shallow(value):
+        # A deeper object is null; the column `body` has it.
+        case "JSON", dict() if is_shallow(value):
             result = _json(value)
         case [item], list():
             result = [_typed(each, item) for each in value]
@@ -104,20 +104,6 @@ def _typed(value: Any, kind: Type) -> Any:
 def _within(kind: str, number: int | None) -> int | None:
     least, most = _BOUNDS[kind]
     return number if number is not None and least <= number <= most else None
-
-
-def _is_shallow(document: Any) -> bool:
-    level = [document]
-    for _ in range(DEPTH_MAX):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return True
-    return False
 
 
 def _json(document: dict[str, Any]) -> msgspec.Raw:

@@ -32,7 +32,7 @@ from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
 from schemas.event import Event, NotACallback, event
-from schemas.identity import Request, content_digest
+from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
 
@@ -231,7 +231,9 @@ class Tally:
 
     def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> None:
         place = Place(seen.origin, seen.sequence, topic, partition, offset)
-        request = Request(seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body)
+        request = IdentifyingParts(
+            seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body
+        )
         self._repeats += self._contents.add(
             seen.id, seen.body, place, partial(content_digest, request)
         )

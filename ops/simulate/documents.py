@@ -1,10 +1,10 @@
 """Made-up callback documents, as the vendor sends them for each command."""
 
 import random
-import time
 from typing import Any
 
 from ops.simulate.elements import WORDS, elements
+from schemas.clock import now_ms
 
 UINT32 = (1 << 32) - 1
 
@@ -26,7 +26,7 @@ def c2c_message(chance: random.Random, users: int) -> dict[str, Any]:
         "UnreadMsgNum": chance.randrange(20) if delivered else -1,
         "MsgBody": elements(chance),
         "CloudCustomData": chance.choice(("", '{"app":"demo","v":1}')),
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
     }
 
 
@@ -46,7 +46,7 @@ def group_message(chance: random.Random, users: int) -> dict[str, Any]:
         "OnlineOnlyFlag": 0,
         "MsgBody": elements(chance),
         "CloudCustomData": "",
-        "EventTime": str(_now_ms()),
+        "EventTime": str(now_ms()),
     }
 
 
@@ -73,7 +73,7 @@ def official_message(chance: random.Random, _: int) -> dict[str, Any]:
         "OnlineOnlyFlag": 0,
         "MsgBody": elements(chance),
         "CloudCustomData": "",
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
     }
 
 
@@ -90,7 +90,7 @@ def extension_change(chance: random.Random, users: int) -> dict[str, Any]:
         "OperateType": 1,
         "ExtensionList": [{"Key": "color", "Value": chance.choice(WORDS), "Seq": version}],
         "Seq": version,
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
     }
 
 
@@ -102,7 +102,7 @@ def state_change(chance: random.Random, users: int) -> dict[str, Any]:
     # Many callbacks share a value of EventTime; the connection's number makes bodies different.
     return {
         "CallbackCommand": "State.StateChange",
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
         "Info": {"Action": action, "To_Account": _person(chance, users), "Reason": reason},
         "ConnectionId": chance.getrandbits(62),
     }
@@ -115,9 +115,9 @@ def read_report(chance: random.Random, users: int) -> dict[str, Any]:
         "CallbackCommand": "C2C.CallbackAfterMsgReport",
         "Report_Account": reader,
         "Peer_Account": peer,
-        "LastReadTime": _now_ms() // 1000,
+        "LastReadTime": now_ms() // 1000,
         "UnreadMsgNum": 0,
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
         "ReportId": chance.getrandbits(62),
     }
 
@@ -132,7 +132,7 @@ def withdrawal(chance: random.Random, users: int) -> dict[str, Any]:
         "To_Account": recipient,
         "MsgKey": "{MsgSeq}_{MsgRandom}_{MsgTime}".format(**numbers),
         "UnreadMsgNum": chance.randrange(20),
-        "EventTime": _now_ms(),
+        "EventTime": now_ms(),
     }
 
 
@@ -140,7 +140,7 @@ def _numbers(chance: random.Random) -> dict[str, int]:
     return {
         "MsgSeq": chance.randint(1, UINT32),
         "MsgRandom": chance.randint(1, UINT32),
-        "MsgTime": _now_ms() // 1000,
+        "MsgTime": now_ms() // 1000,
     }
 
 
@@ -154,7 +154,3 @@ def _two_people(chance: random.Random, users: int) -> tuple[str, str]:
     sender = _person(chance, users)
     recipient = _person(chance, users)
     return sender, recipient if recipient != sender else "service"
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -14,8 +14,8 @@ from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_pro
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from schemas import clients
-from schemas.client_parts import Client, ended_part, network
-from schemas.clients import end, started
+from schemas.client_parts import Client, ended_task, network
+from schemas.clients import close_client, started
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -120,7 +120,7 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(proxied: ProxiedKafka) 
                     _later(steps, lambda inner=inner: _abort(inner))  # type: ignore[misc]
                     inner.force_metadata_update()
                     await asyncio.sleep(0.1)
-                    if (part := ended_part(consumer)) is not None:
+                    if (part := ended_task(consumer)) is not None:
                         assert part[0] == "updates metadata"
                         died.append(part[1])
             await watch.assert_nothing_left("closed transports")
@@ -156,12 +156,12 @@ async def _forgive(call: Awaitable[Any]) -> None:
 
 
 async def _end_in_time(state: State, client: Client, *, cancelled: bool) -> None:
-    ending = asyncio.create_task(end(client))
+    ending = asyncio.create_task(close_client(client))
     if cancelled:
         await asyncio.sleep(0.001)
         ending.cancel()
     # Many times what a client is given; a client that is not cut would wait for its broker.
-    async with asyncio.timeout(20 * (STOP_S + clients.CUT_S)):
+    async with asyncio.timeout(20 * (STOP_S + clients.CLOSE_NOW_S)):
         (raised,) = await asyncio.gather(ending, return_exceptions=True)
     if ending.cancelled():
         assert cancelled, f"{state.name} let a cancellation out"

@@ -19,7 +19,7 @@ from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas import clients
 from schemas.body import Malformed
 from schemas.client_parts import Client
-from schemas.clients import end
+from schemas.clients import close_client
 from schemas.record import callback_record, malformed_record
 from schemas.topics import DEAD_LETTERS
 
@@ -83,7 +83,7 @@ async def crash(client: Client, starting: "asyncio.Task[Any]") -> None:
             sending.cancel()
         await client.client.close()
     else:
-        await end(client)
+        await close_client(client)
 
 
 @pytest.mark.timeout(600)

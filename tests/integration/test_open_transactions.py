@@ -30,7 +30,7 @@ from ingress.forward.transaction_state import (
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
-from schemas.clients import connections
+from schemas.clients import known_connections
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ROWS = 60
@@ -121,7 +121,7 @@ async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
         await commit(self)  # type: ignore[no-untyped-call]
         commits += 1
         # The first one settles, the second carries rows.
-        for connection in connections(self) if commits == 2 else ():
+        for connection in known_connections(self) if commits == 2 else ():
             connection.close()
 
     monkeypatch.setattr(AIOKafkaProducer, "commit_transaction", commit_and_lose)

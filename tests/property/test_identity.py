@@ -14,8 +14,8 @@ from support.builders import APP
 from support.vendor_samples import SAMPLES
 
 from schemas.commands import COMMANDS
-from schemas.identity import Request, content_digest
-from schemas.record import ID, ReceivedCallback, callback_record, numbered
+from schemas.identity import IdentifyingParts, content_digest
+from schemas.record import ID, ReceivedCallback, callback_record, with_place
 
 Path = tuple[str | int, ...]
 # Fields that may differ if a message is reported again.
@@ -61,13 +61,13 @@ class Sent:
             received_at_ms=0,
             body=body,
         )
-        return dict(numbered(callback_record(callback).headers, "origin", sequence))[ID].decode()
+        return dict(with_place(callback_record(callback).headers, "origin", sequence))[ID].decode()
 
     def digest(self) -> bytes:
         """Return the digest of the content, which the audit compares."""
         body = json.dumps(self.document).encode()
         return content_digest(
-            Request(self.sdkappid, self.command, self.client_ip, self.opt_platform, body)
+            IdentifyingParts(self.sdkappid, self.command, self.client_ip, self.opt_platform, body)
         )
 
 

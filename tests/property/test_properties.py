@@ -16,7 +16,7 @@ from ingress.settings import IngressSettings
 from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
-from schemas.record import OutgoingRecord, callback_record, malformed_record, numbered
+from schemas.record import OutgoingRecord, callback_record, malformed_record, with_place
 from schemas.settings import Faults, Shared, read
 
 json_values = st.recursive(
@@ -69,7 +69,7 @@ def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> Non
     except Malformed as reason:
         record = malformed_record(callback, reason)
     assert record.value == body
-    for name, value in numbered(record.headers, "0" * 16, 1):
+    for name, value in with_place(record.headers, "0" * 16, 1):
         assert name
         value.decode()
     if record.key is not None:

@@ -3,7 +3,7 @@
 import pytest
 from support.builders import a_body
 
-from schemas.body import SECOND_LOOK_DEPTH_MAX, Malformed, parse, text
+from schemas.body import DEPTH_MAX, Malformed, parse, text
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_the_bound_of_nesting_does_not_depend_on_the_depth_of_the_stack() -> Non
         if frames:
             deep(frames - 1)
             return
-        parse(nested(SECOND_LOOK_DEPTH_MAX))
+        parse(nested(DEPTH_MAX))
         with pytest.raises(Malformed, match="too deeply"):
-            parse(nested(SECOND_LOOK_DEPTH_MAX + 1))
+            parse(nested(DEPTH_MAX + 1))
 
     deep(0)
     deep(200)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from support.builders import APP, a_body, a_callback, headers_of
 
-from schemas.identity import Request, content_digest
+from schemas.identity import IdentifyingParts, content_digest
 from schemas.parties import KEY_BYTES_MAX
-from schemas.record import ID, OutgoingRecord, ReceivedCallback, callback_record, numbered
+from schemas.record import ID, OutgoingRecord, ReceivedCallback, callback_record, with_place
 
 CASES = json.loads((Path(__file__).parents[1] / "samples" / "identity" / "cases.json").read_text())
 EVENT_TIME = 1670574414123
@@ -40,7 +40,7 @@ def test_real_cases_have_the_expected_number_of_ids(case: dict[str, Any]) -> Non
     """Different events never have one id, and a repeated request has the id of the first."""
     records = [record_of(request["url"], request["body"]) for request in case["requests"]]
     ids = {
-        dict(numbered(record.headers, "origin", sequence))[ID]
+        dict(with_place(record.headers, "origin", sequence))[ID]
         for sequence, record in enumerate(records, start=1)
     }
     assert len(ids) == case["different_ids"]
@@ -88,7 +88,7 @@ def test_records_with_one_id_have_one_content_digest() -> None:
     """By this digest, the audit distinguishes repeats from different callbacks with one id."""
     command = "C2C.CallbackAfterSendMsg"
     first, repeat, other = (
-        content_digest(Request(APP, command, "10.1.2.3", "iOS", body))
+        content_digest(IdentifyingParts(APP, command, "10.1.2.3", "iOS", body))
         for body in (
             a_body(EventTime=1, UnreadMsgNum=1),
             a_body(EventTime=2, UnreadMsgNum=2),
@@ -104,14 +104,14 @@ def test_messages_with_different_infinite_numbers_are_different() -> None:
     numbers = ("null", "1e400", "2e400", "-1e400", "9" * 400, "9" * 5000, "8" * 5000)
     bodies = [a_body().replace(b"{", b'{"N":%s,' % number.encode(), 1) for number in numbers]
     assert len({id_of(body) for body in bodies}) == len(numbers)
-    requests = [Request(APP, "C2C.CallbackAfterSendMsg", "", "", body) for body in bodies]
+    requests = [IdentifyingParts(APP, "C2C.CallbackAfterSendMsg", "", "", body) for body in bodies]
     assert len(set(map(content_digest, requests))) == len(numbers)
 
 
 def test_any_bytes_have_a_content_digest() -> None:
     """Also bytes that no ingress would write."""
     digests = {
-        content_digest(Request(APP, "C2C.CallbackAfterSendMsg", "", "", body))
+        content_digest(IdentifyingParts(APP, "C2C.CallbackAfterSendMsg", "", "", body))
         for body in (b"", b"{", b"[]", b"\xff", b'{"MsgKey":"a"}', b'{"MsgKey":"\\ud800"}')
     }
     assert len(digests) == 6

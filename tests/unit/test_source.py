@@ -17,7 +17,7 @@ from consumers.runtime.group import _Listener
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.source import Source
-from schemas.topic_ids import TopicLog
+from schemas.topic_ids import TopicOnBroker
 
 
 class Nothing:
@@ -219,12 +219,12 @@ class Broker:
         self.topic_id = "one"
         self.fails = False
         self.answers = asyncio.Event()
-        monkeypatch.setattr(log_identities, "topic_log", self.topic_log)
+        monkeypatch.setattr(log_identities, "describe_topic", self.describe_topic)
 
-    async def topic_log(self, *_: object) -> TopicLog:
+    async def describe_topic(self, *_: object) -> TopicOnBroker:
         """Return the topic as it was when the request arrived."""
         self.asked += 1
-        found = TopicLog(self.topic_id, {0: 7, 1: 8}, "a connection")
+        found = TopicOnBroker(self.topic_id, {0: 7, 1: 8}, "a connection")
         await self.answers.wait()
         if self.fails:
             raise KafkaError("gone")

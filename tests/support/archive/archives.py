@@ -107,7 +107,7 @@ def numbered(
         **({"received_at_ms": at_ms} | fields),
     )
     made = wire.callback_record(callback)
-    headers = tuple(wire.numbered(made.headers, origin, sequence))
+    headers = tuple(wire.with_place(made.headers, origin, sequence))
     return Record(0, at_ms, made.key, made.value, headers)
 
 

@@ -19,7 +19,7 @@ from support.processes.ingress import until
 from valkey import Valkey
 
 from ops.topics import apply_topics
-from schemas.record import callback_record, numbered
+from schemas.record import callback_record, with_place
 from schemas.topics import CALLBACKS
 
 NAMES = ("archive", "sync", "counters")
@@ -41,7 +41,7 @@ async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> Non
                         CALLBACKS.name,
                         made.value,
                         made.key,
-                        headers=numbered(made.headers, origin, sequence),
+                        headers=with_place(made.headers, origin, sequence),
                     )
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.builders import a_body, a_callback
 
-from schemas.record import callback_record, numbered
+from schemas.record import callback_record, with_place
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Some conversations, so that every partition has some of them.
@@ -81,7 +81,7 @@ class Load:
                 record.topic,
                 record.value,
                 key=record.key,
-                headers=numbered(record.headers, origin, sequence),
+                headers=with_place(record.headers, origin, sequence),
             )
         await producer.flush()
         if abort:
