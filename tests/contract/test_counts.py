@@ -24,7 +24,7 @@ from schemas.setting import Secret
 MINUTE = datetime(2023, 11, 14, 22, 13, tzinfo=UTC)
 A_MINUTE_MS = 60_000
 RECEIVED_MS = 1_700_000_000_123
-# Real messages: the kinds that each is counted as, and the people that it makes active.
+# Real messages, with the kinds as which each is counted and the people whom it makes active.
 CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
     ({}, "iOS", {"messages": 1, "people": 2}),
     (
@@ -77,7 +77,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(valkey_url: str) -> AsyncIterator[Bench]:
-    """Empty counts."""
+    """Yield empty counts and their API."""
     async with bench_at(Secret(valkey_url), people_exact_max=1000) as made:
         yield made
 
@@ -108,7 +108,7 @@ def group_message(key: str, sender: str) -> bytes:
 
 
 async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
-    """By minute and in total; in one batch and over two batches."""
+    """They are counted by minute and in total, in one batch and over two batches."""
     await bench.count(message("1", "a", "b"), message("2", "b", "a"), group_message("3", "c"))
     await bench.count(message("4", "a", "d"))
     assert await bench.minute() == (3, 1, 4)
@@ -138,7 +138,7 @@ async def test_each_kind_of_message_has_its_count_in_the_totals_and_in_its_minut
 
 
 async def test_kinds_are_added_up_over_apps(bench: Bench) -> None:
-    """And shown for each app."""
+    """The API shows them for each app, too."""
     hint, refused = {"OnlineOnlyFlag": 1}, {"SendMsgResult": 5}
     await bench.count(message("1", "a", "b", **hint), message("2", "@RBT#1", "b", **refused))
     await bench.count(message("1", "a", "b", **refused), sdkappid="1400000002")
@@ -158,7 +158,7 @@ async def test_the_minute_is_that_of_receipt_in_utc(bench: Bench) -> None:
 
 
 async def test_a_repeated_callback_is_counted_as_a_repeat(bench: Bench) -> None:
-    """In one batch, over two, and if it arrives hours later: the time of the message decides."""
+    """It may be in another batch, or hours later: the time of the message decides."""
     same = message("1", "a", "b", MsgTime=1_700_000_000)
     await bench.count(same, same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 300 * A_MINUTE_MS)
@@ -168,7 +168,7 @@ async def test_a_repeated_callback_is_counted_as_a_repeat(bench: Bench) -> None:
 
 
 async def test_a_repeated_message_without_a_time_is_counted_as_a_repeat(bench: Bench) -> None:
-    """Also if the hour of receipt ends in between."""
+    """This holds even if the hour of receipt ends in between."""
     same = message("1", "a", "b")
     await bench.count(same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 90 * A_MINUTE_MS)
@@ -316,7 +316,7 @@ async def test_a_wrong_request_is_answered_with_the_reason(
 
 
 async def test_an_unknown_path_or_method_is_answered_with_the_known_ones(bench: Bench) -> None:
-    """In JSON, too."""
+    """The answer is JSON, like all others."""
     assert "/v1/totals" in (await bench.ask("/v2", status=404))["error"]
     async with bench.api.post("/v1/totals") as response:
         assert response.status == 405

@@ -30,7 +30,7 @@ from schemas.setting import Secret
 
 @pytest.fixture
 async def database(conninfo: str) -> AsyncIterator[Database]:
-    """A database with the position 0."""
+    """Yield a database with the position 0."""
     made = Database(Secret(conninfo))
     await made.begin(P0, Position(0))
     yield made
@@ -44,7 +44,7 @@ def select(conninfo: str, query: str) -> list[tuple[object, ...]]:
 
 
 async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conninfo: str) -> None:
-    """In one batch and over two batches."""
+    """The repeat may be in the same batch or in a later one."""
     same = [a_stored_record(offset, a_body(MsgKey="the same")) for offset in range(3)]
     await database.handle(a_stored_batch(*same[:2]))
     await database.handle(a_stored_batch(same[2]))
@@ -229,7 +229,7 @@ async def test_members_that_start_together_create_the_tables_once(conninfo: str)
 
 
 async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None:
-    """Also calls that begin while it connects."""
+    """Calls that begin while it connects share it, too."""
     database = Database(Secret(conninfo))
     await asyncio.gather(*(database.position(P0) for _ in range(5)))
     backends = "select count(*) from pg_stat_activity where application_name = 'hookline-sync'"
@@ -275,7 +275,7 @@ async def test_tables_from_before_there_were_versions_stop_the_consumer(
 
 
 async def test_a_schema_that_was_created_for_sync_is_used(conninfo: str) -> None:
-    """By a user without the right to create a schema."""
+    """The consumer's user then needs no right to create a schema."""
     with psycopg.connect(conninfo) as connection:
         name = f"role_{secrets.token_hex(4)}"
         connection.execute(f"create role {name} login".encode())

@@ -90,7 +90,7 @@ ADDED = {
 
 @pytest.fixture
 def owner(conninfo: str) -> str:
-    """The connection string of a user to whom policies apply: not a superuser."""
+    """Return the connection string of a user who is not a superuser, so that policies apply."""
     with psycopg.connect(conninfo, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f"create role {name} login".encode())
@@ -100,7 +100,7 @@ def owner(conninfo: str) -> str:
 
 @pytest.fixture
 async def database(owner: str) -> AsyncIterator[Database]:
-    """Tables that were just created."""
+    """Yield a database whose tables were just created."""
     made = Database(Secret(owner))
     await made.begin(P0, Position(0))
     yield made
@@ -116,7 +116,7 @@ def change(owner: str, statements: str) -> None:
 
 
 async def deliver(database: Database, batch: Batch) -> list[int]:
-    """Write as the runtime does, by halves; return the offsets of the dead letters."""
+    """Write and halve rejected batches as the runtime does; return the offsets of dead letters."""
     try:
         await database.handle(batch)
     except Rejected:
@@ -150,7 +150,7 @@ async def test_the_refused_row_is_rejected_and_the_others_are_written(
 async def test_a_batch_that_takes_too_long_is_written_in_parts(
     database: Database, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Because of a slow trigger or large bodies. The same batch would time out again."""
+    """A slow trigger or large bodies may cause it; the same batch would time out again."""
     monkeypatch.setattr("consumers.sync.database.STATEMENT_S", 1)
     await database.close()
     change(owner, trigger("perform pg_sleep(0.4);", "true"))
@@ -162,7 +162,7 @@ async def test_a_batch_that_takes_too_long_is_written_in_parts(
 async def test_repeats_are_not_mistaken_for_refused_or_dropped_rows(
     database: Database, owner: str
 ) -> None:
-    """In one batch, over two, and if the same record comes again."""
+    """They may be in one batch or in two, or the same record may come again."""
     change(owner, trigger("return null;"))
     first = a_stored_record(0, a_body())
     again = [a_stored_record(at, a_body()) for at in (1, 2)]

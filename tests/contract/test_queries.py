@@ -23,7 +23,7 @@ from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.body import Malformed, parse
 from schemas.setting import Secret
 
-# Of the documented kind: all operators that read a body, on paths that are there and that are not.
+# Queries of the documented kind: all operators that read a body, on existing and missing paths.
 MORE_QUERIES = (
     "body ->> 'CloudCustomData' from hookline.messages",
     "count(*) from hookline.messages where body -> 'MsgBody' -> 0 ->> 'MsgType' = 'TIMTextElem'",
@@ -46,7 +46,7 @@ def documented() -> list[str]:
 
 @dataclass
 class Tables:
-    """A server, and the bodies that were stored in it so far."""
+    """A server, and the bodies that have been stored in it."""
 
     conninfo: str
     version: int
@@ -62,7 +62,7 @@ class Tables:
         self.next_offset += len(records)
 
     def queried(self) -> list[tuple[Any, ...]]:
-        """Return every row's digest, body, altered and raw, after all the queries."""
+        """Run all queries; return the digest, body, `altered` and `raw` of every row."""
         columns = "select body_sha256, body::text, altered, raw from hookline"
         with psycopg.connect(self.conninfo) as connection:
             for query in (*documented(), *(f"select {each}" for each in MORE_QUERIES)):
@@ -123,7 +123,7 @@ def message(*members: str) -> bytes:
 
 
 def test_every_query_works_on_bodies_from_the_field(tables: Tables) -> None:
-    """A chat user's control characters, and the largest and deepest bodies that are accepted."""
+    """They contain control characters, or have the largest accepted size or depth."""
     face = {"MsgType": "TIMFaceElem", "MsgContent": {"Index": 1, "Data": "abc\0\1"}}
     tables.check(
         [
@@ -153,7 +153,7 @@ def test_every_query_works_on_the_deepest_bodies(tables: Tables) -> None:
 def test_every_query_works_on_the_worst_bodies(
     tables: Tables, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """Escapes, numbers, depth, doubled keys, keys that are the same after a replacement."""
+    """They have odd escapes and numbers, doubled keys, or keys that a replacement makes equal."""
     examples = scaled(8)
 
     @settings(max_examples=examples)

@@ -1,4 +1,4 @@
-"""The database as the audit reads it: every row is the callback that was stored, or is named."""
+"""The audit names every row of the database that differs from the stored callback."""
 
 from collections.abc import AsyncIterator
 
@@ -20,7 +20,7 @@ BODIES = [
     a_body(MsgKey="odd", Text="nul \0 and \ud800"),
     b'{"CallbackCommand":"C2C.CallbackAfterSendMsg","A":1,"A":2,"n":1e999}',
     a_body(From_Account="a\0b", MsgSeq="x", MsgTime=10**17, MsgKey=7),
-    # A repeat of which the sender filled in a field again.
+    # A repeat in which the sender filled in a field again.
     a_body(MsgKey="repeated", UnreadMsgNum=1),
     a_body(MsgKey="repeated", UnreadMsgNum=2),
 ]
@@ -73,7 +73,7 @@ async def test_unaltered_rows_are_proven(filled: str) -> None:
 async def test_a_change_in_the_database_is_named(
     filled: str, change: str, missing: int, different: int
 ) -> None:
-    """Another body, raw bytes that differ from the digest, another id, no receipt, no row."""
+    """A body, raw bytes or an id may have changed, or a receipt or a row may be missing."""
     with psycopg.connect(filled) as connection:
         connection.execute(change.encode())
     report = await audited(filled)

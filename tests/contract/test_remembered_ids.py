@@ -35,7 +35,7 @@ return expiring
 
 @pytest.fixture
 def valkey(valkey_url: str) -> Iterator[Valkey]:
-    """An empty Valkey."""
+    """Yield a client of an empty Valkey."""
     with Valkey.from_url(valkey_url) as client:
         yield client
 
@@ -63,7 +63,7 @@ class Traffic:
 
 @pytest.fixture
 async def traffic(valkey_url: str) -> Any:
-    """Traffic that is counted in the empty Valkey."""
+    """Yield traffic that is counted in the empty Valkey."""
     made = Traffic(valkey_url)
     yield made
     await made.counts.close()
@@ -105,7 +105,7 @@ def repeats(valkey: Valkey) -> int:
 async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
     traffic: Traffic, valkey: Valkey, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """Also while the set grows: some ids come a second time, at random."""
+    """This holds while the set grows: some ids are sent a second time, at random."""
     chance = random.Random(1)  # noqa: S311 - traffic, not secrets
     at_ms = int(BEGIN.timestamp() * 1000)
     sent, again, before = 0, 0, used_memory(valkey)
@@ -148,7 +148,7 @@ async def test_a_single_id_in_its_hour_takes_one_key(traffic: Traffic, valkey: V
 
 
 async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> None:
-    """Not for any key of the hour; buckets that are added expire with the others."""
+    """This is true of every key of the hour; buckets that are added expire with the others."""
     at_ms = int(BEGIN.timestamp() * 1000)
 
     def messages(first: int, last: int) -> list[Record]:
@@ -234,7 +234,7 @@ async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store
                 a_message(f"{hour}-{at}", at_ms, MsgTime=at_ms // 1000)
                 for at in range(10 if hour % 24 else 600)
             ),
-            # A clock that runs away, or back, an hour an hour.
+            # A sender's clock whose error grows by an hour each hour, in either direction.
             *(
                 a_message(f"away-{hour}-{sign}", at_ms, MsgTime=at_ms // 1000 + sign * hour * 3600)
                 for sign in (-1, 1)
@@ -248,7 +248,7 @@ async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store
     for day in (6, 13, 20, 27):
         keys, taken, whole = by_day[day]
         say(f"after {day + 1} days: {keys} keys of ids, {taken} bytes; {whole} bytes in all")
-    # From the ninth day on as many expire as come.
+    # From the ninth day on, as many ids expire as are added.
     settled = by_day[9:]
     assert max(keys for keys, _, _ in settled) <= 1.05 * settled[0][0]
     assert max(whole for _, _, whole in settled) <= 1.05 * settled[0][2]

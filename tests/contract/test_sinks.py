@@ -99,7 +99,7 @@ STORES = (memory, archive, sync, counters, sql_in_postgres)
 
 @pytest.fixture(params=STORES, ids=lambda opened: opened.__name__)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """An empty store."""
+    """Yield an empty store."""
     async with request.param(request) as made:
         yield made
 

@@ -40,7 +40,7 @@ async def test_a_refused_row_rolls_the_batch_back(sql_database: SqlDatabase) -> 
 async def test_an_exception_of_the_effect_rolls_the_batch_back_and_is_raised(
     sql_database: SqlDatabase,
 ) -> None:
-    """A record that the effect rejects by its offset, and a bug."""
+    """The effect may reject a record by its offset, or have a bug."""
 
     def apply(cursor: Any, batch: Batch) -> None:
         see(cursor, batch)
@@ -133,7 +133,7 @@ def raises_a_group(cursor: Any, batch: Batch) -> None:
 async def test_no_transaction_is_open_after_the_exception(
     sql_database: SqlDatabase, apply: Callable[[Any, Batch], None], wanted: type[BaseException]
 ) -> None:
-    """For any exception: another connection writes at once, while the exception still exists."""
+    """Another connection can write at once, while the exception still exists."""
     handler = await sql_database.member(apply)
     await handler.begin(HERE, Position(0))
     with pytest.raises(wanted) as raised:
@@ -221,7 +221,7 @@ async def test_a_table_of_another_release_stops_the_consumer(sql_database: SqlDa
 
 
 async def test_text_that_no_database_can_hold_is_refused(sql_database: SqlDatabase) -> None:
-    """Lone surrogates, which real bodies have."""
+    """The text has lone surrogates, as some real bodies do."""
 
     def apply(cursor: Any, _: Batch) -> None:
         mark = "?" if sql_database.driver is sqlite3 else "%s"
