@@ -41,7 +41,7 @@ class Growth:
         self.samples.append((now_s, size))
 
     def full_in_s(self, bytes_max: int) -> float:
-        """Return after how many seconds it has `bytes_max` at this rate, infinity if never."""
+        """Return the seconds until its size is `bytes_max` at this rate, infinity if never."""
         if len(self.samples) < 2:
             return math.inf
         (began_s, began), (now_s, size) = self.samples[0], self.samples[-1]
@@ -82,7 +82,7 @@ class Health:
         return ""
 
     def status(self) -> dict[str, Any]:
-        """Return what `/status` shows; docs/monitoring.md explains each field."""
+        """Return the content of `/status`; docs/monitoring.md explains each field."""
         state = self.intake.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {

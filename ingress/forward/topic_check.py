@@ -31,13 +31,15 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     """
     topic, cluster = CALLBACKS.name, producer.client.cluster
     partitions = await producer.partitions_for(topic)
-    leaders = {cluster.leader_for_partition(TopicPartition(topic, each)) for each in partitions}
+    leaders = {cluster.leader_for_partition(TopicPartition(topic, number)) for number in partitions}
     known = [leader for leader in leaders if leader is not None and leader >= 0]
     if not known:
         raise UnknownTopicOrPartitionError(topic)
-    logs = await asyncio.gather(*(describe_topic(producer.client, node, topic) for node in known))
+    answers = await asyncio.gather(
+        *(describe_topic(producer.client, node, topic) for node in known)
+    )
     # While brokers are upgraded from a version without ids, only some report one.
-    ids = {each.topic_id for each in logs if each.topic_id}
+    ids = {answer.topic_id for answer in answers if answer.topic_id}
     if len(ids) > 1:
         raise KafkaError(f"the brokers do not agree on the id of the topic {topic}: {ids}")
     return ids.pop() if ids else None
@@ -67,9 +69,9 @@ def report_change(state: State, cursor: int, *, before: str | None, now: str | N
     quarantined = sum(cursor < sequence < first for sequence in state.quarantined_sequences)
     gone = max(0, first - 1 - cursor - quarantined)
     if before and now and before != now:
-        found = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
+        change = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
     elif gone:
-        found = (
+        change = (
             f"Kafka's cursor is {cursor}, lower than what was forwarded: the topic "
             f"{CALLBACKS.name} was recreated, Kafka was restored from an older copy, or the cursor "
             "expired (offsets.retention.minutes)"
@@ -86,6 +88,6 @@ def report_change(state: State, cursor: int, *, before: str | None, now: str | N
     log.critical(
         "%s; %s. Forwarding continues with the rows in the spool. See 'The topic was recreated' in "
         "docs/runbook.md",
-        found,
+        change,
         absent,
     )

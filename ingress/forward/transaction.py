@@ -65,9 +65,9 @@ async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -
     Raises:
         KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
     """
-    alive = [each for each in known_connections(producer) if each.connected()]
+    alive = [connection for connection in known_connections(producer) if connection.connected()]
     await ending
-    if not all(each.connected() for each in alive):
+    if not all(connection.connected() for connection in alive):
         raise KafkaError("a broker went away while a transaction ended")
 
 

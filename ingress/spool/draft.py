@@ -65,15 +65,15 @@ def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[Stat
     """
     state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool)
     keys = txn.cursor(db=file.blocks).iternext(values=False)
-    index = Index(int.from_bytes(each, "big") for each in keys)
+    index = Index(int.from_bytes(first, "big") for first in keys)
     if index.last_block() > state.last_number:
         raise Corrupt(
             f"a block of spool {spool} begins at row {index.last_block()}, but the last row is "
             f"{state.last_number}"
         )
     quarantined = set()
-    for each, stored in txn.cursor(db=file.quarantine):
-        number = int.from_bytes(each, "big")
+    for stored_key, stored in txn.cursor(db=file.quarantine):
+        number = int.from_bytes(stored_key, "big")
         unseal_remains(bytes(stored), spool, number)
         quarantined.add(number)
     return state._replace(
@@ -151,11 +151,11 @@ class Draft:
             return
         cursor = self._txn.cursor(db=self._file.blocks)
         taken = set()
-        for each, left in remains(cursor, before, self._spool, number):
-            if each not in before.quarantined:
-                sealed = seal_remains(left, self._spool, each)
-                self._txn.put(key(each), sealed, db=self._file.quarantine)
-                taken.add(each)
+        for lost, left in remains(cursor, before, self._spool, number):
+            if lost not in before.quarantined:
+                sealed = seal_remains(left, self._spool, lost)
+                self._txn.put(key(lost), sealed, db=self._file.quarantine)
+                taken.add(lost)
         self._quarantined = before.quarantined | taken
 
     def start_new_origin(self) -> None:
@@ -163,7 +163,7 @@ class Draft:
         self._origin, self._base = secrets.token_hex(8), self._first_number - 1
 
     def probe(self) -> None:
-        """Write in any case."""
+        """Write something, so that the commit proves that the disk works."""
         self._txn.put(PROBE, secrets.token_bytes(8), db=self._file.meta)
 
     def used_bytes(self) -> int:

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 class GroupCommit:
     """
-    Decides what goes into each commit of one spool, and reports its result to those who wait.
+    Decides what goes into each commit of a spool, and reports its result to the callers that wait.
 
     Belongs to the thread of one event loop. At most one commit runs, in the writer's thread.
     """
@@ -89,7 +89,7 @@ class GroupCommit:
         Return once `change` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
-            Full, Broken: the disk failed; what `change` did was not kept.
+            Full, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
         self._change = waiting = Change(change, self._loop.create_future())
         self._commit_soon()
@@ -169,8 +169,8 @@ class GroupCommit:
     def _note_stored(self, commit: Commit, took_s: float) -> None:
         if commit.callbacks:
             self._spool.remember(
-                [(each.received_at_ms, each.record) for each in commit.callbacks],
-                sum(len(each.content) for each in commit.callbacks),
+                [(callback.received_at_ms, callback.record) for callback in commit.callbacks],
+                sum(len(callback.content) for callback in commit.callbacks),
             )
             INGRESS_COMMIT_ROWS.observe(len(commit.callbacks))
             INGRESS_COMMIT_S.observe(took_s)
@@ -184,7 +184,7 @@ class GroupCommit:
                 self._spool.reopen()
 
     def _recover(self, failure: Exception) -> Full | Broken:
-        """Reopen the file after a Panic; return the failure that those who wait get."""
+        """Reopen the file after a Panic; return the failure that the waiting callers get."""
         if isinstance(failure, Panic):
             # No other thread uses the file now: no commit runs.
             try:

@@ -36,19 +36,19 @@ class Recent:
             self._bytes -= len(rows.popleft().record.value)
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row] | None:
-        """Return what Spool.rows_after does, None if only the file has the rows."""
+        """Return the same rows as Spool.rows_after, None if only the file has them."""
         rows = self._rows
         if not rows or rows[0].sequence > sequence + 1:
             return None
-        found: list[Row] = []
-        found_bytes = 0
+        wanted: list[Row] = []
+        read_bytes = 0
         start = sequence + 1 - rows[0].sequence
         for row in islice(rows, start, start + rows_max):
-            if found_bytes >= bytes_max:
+            if read_bytes >= bytes_max:
                 break
-            found.append(row)
-            found_bytes += len(row.record.value)
-        return found
+            wanted.append(row)
+            read_bytes += len(row.record.value)
+        return wanted
 
     def forget(self, sequence: int) -> None:
         """Drop rows up to `sequence`."""

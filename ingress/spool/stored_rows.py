@@ -32,16 +32,16 @@ def rows_from(
         DamagedRow: the next row cannot be found.
     """
     wanted = max(wanted, state.first_number)
-    found = _find(cursor, wanted)
+    has_block = _find(cursor, wanted)
     while wanted <= state.last_number:
-        first = _number(cursor) if found else state.last_number + 1
+        first = _number(cursor) if has_block else state.last_number + 1
         if first > wanted:
             _check_quarantined(range(wanted, first), state, f"no block of spool {spool} has row")
             wanted = first
             continue
         block = bytes(cursor.value())
-        found = cursor.next()
-        end = _number(cursor) if found else state.last_number + 1
+        has_block = cursor.next()
+        end = _number(cursor) if has_block else state.last_number + 1
         try:
             rows = unpack(block, spool, first)
         except DamagedRow as damaged:
@@ -63,8 +63,8 @@ def remains(
     If its block is damaged, the first row gets the whole block and the others get nothing. They are
     at most as many rows as a block may have.
     """
-    found = _find(cursor, number)
-    first = _number(cursor) if found else state.last_number + 1
+    has_block = _find(cursor, number)
+    first = _number(cursor) if has_block else state.last_number + 1
     left = b""
     end = first
     if first <= number:
@@ -78,9 +78,9 @@ def remains(
             if number < first + len(rows):
                 yield number, rows[number - first]
                 return
-    lost = range(number, min(end, state.last_number + 1))
-    for each in islice(lost, BLOCK_ROWS_MAX):
-        yield each, left if each == number else b""
+    numbers = range(number, min(end, state.last_number + 1))
+    for lost in islice(numbers, BLOCK_ROWS_MAX):
+        yield lost, left if lost == number else b""
 
 
 def _find(cursor: lmdb.Cursor, number: int) -> bool:

@@ -94,7 +94,7 @@ class WriterThread:
 
 
 def _failure(write: Callable[[], None]) -> Exception | None:
-    """Return the exception that `write` raises: those who wait for it must get it, also a bug."""
+    """Return the exception that `write` raises, even of a bug: the waiting callers must get it."""
     try:
         write()
     except Exception as error:  # noqa: BLE001
