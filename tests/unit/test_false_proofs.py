@@ -5,107 +5,21 @@ docs/decisions/0019-false-proofs.md lists them; each has its test here or is nam
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import pytest
 from rich.console import Console
-from support.builders import P0, P1, a_body, a_stored_batch, a_stored_record
+from support.audited_world import ORIGIN, OTHER, AuditedWorld, a_callback, headers
+from support.builders import P0, P1, a_body, a_stored_record
 
-from consumers.archive import new_segment, segment
-from consumers.runtime.batch import Partition, Record
+from consumers.runtime.batch import Record
 from ops.audit import output
 from ops.audit.ends import Ends
-from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.spool_ends import NoSpools, read_ends
 from ops.audit.tally import Tally
 from ops.simulate.ledger import Entry, NoLedger, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE
-
-ORIGIN = "o" * 16
-OTHER = "p" * 16
-
-
-def a_callback(sequence: int, *, origin: str = ORIGIN, text: str = "") -> Record:
-    """Return the record of a callback; each has a message of its own."""
-    body = a_body(MsgKey=f"{origin}-{sequence}", CloudCustomData=text)
-    return a_stored_record(sequence - 1, body, origin=origin)
-
-
-def headers(record: Record) -> dict[str, bytes]:
-    """Return a record's headers by name."""
-    return dict(record.headers)
-
-
-@dataclass(kw_only=True)
-class World:
-    """Three callbacks of one origin, in every place where they must be; the tests break it."""
-
-    accepted: int = 3
-    later: int | None = None
-    topic: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
-    dead: list[tuple[Record, dict[str, bytes]]] = field(default_factory=list)
-    archive: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
-    receipts: list[tuple[str, int]] = field(
-        default_factory=lambda: [(ORIGIN, n) for n in (1, 2, 3)]
-    )
-    counts: dict[str, dict[int, tuple[int, int]]] = field(
-        default_factory=lambda: {ORIGIN: {P0.number: (3, 6)}}
-    )
-    messages: int = 3
-    beginning: int = 0
-    expired: dict[str, tuple[int, int]] = field(default_factory=dict)
-    ledger: list[Entry] = field(default_factory=list)
-    rows_of: Callable[[int], Record] | None = None
-
-    def rows(self) -> Iterator[tuple[str, int, str, bytes]]:
-        """Yield each receipt with `ce_id` and the digest of its row, the first body of that id."""
-        stored = {headers(each)["ce_sequence"]: each for each in (*self.archive, *self.topic)}
-        first: dict[bytes, Record] = {}
-        for origin, sequence in self.receipts:
-            record = stored.get(b"%d" % sequence, a_callback(sequence, origin=origin))
-            if self.rows_of is not None:
-                record = self.rows_of(sequence)
-            ce_id = headers(record)["ce_id"]
-            digest = hashlib.sha256(first.setdefault(ce_id, record).value).digest()
-            yield origin, sequence, ce_id.decode(), digest
-
-    def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
-        """Return the report."""
-        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.accepted}})
-        tally = Tally(ends, self.ledger, synced=synced, counted=counted)
-        if counted:
-            tally.see_statistics(
-                Statistics(messages=self.messages, people=None, applied=self.counts)
-            )
-        tally.see_first_offsets({P0.number: self.beginning})
-        for record in self.topic:
-            tally.see_record(P0.number, record.offset, record.headers, record.value)
-        for record, more in self.dead:
-            both = [*record.headers, *more.items()]
-            tally.see_dead_letter(0, record.offset, both, record.value)
-        if self.expired:
-            tally.see_expired(P0.number, self.expired)
-        for record in self.archive:
-            see_line(tally, record)
-        if synced:
-            tally.see_receipts(self.rows())
-        later = Ends(
-            by_spool={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}}
-        )
-        tally.see_later_ends(ends, later)
-        return tally.report()
-
-
-def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
-    """Add a record to the archive."""
-    _, content = new_segment.of_batch(a_stored_batch(record))
-    for line in segment.read_lines(content):
-        found = msgspec.json.decode(line, type=segment.Line)
-        tally.see_line(msgspec.structs.replace(found, partition=partition.number))
 
 
 def shown(report: Report) -> str:
@@ -118,7 +32,7 @@ def shown(report: Report) -> str:
 
 def test_callbacks_in_every_sink_are_proven() -> None:
     """The other tests break this world."""
-    report = World().audited()
+    report = AuditedWorld().audited()
     assert (report.proven, report.not_audited) == (True, [])
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in shown(
         report
@@ -127,7 +41,7 @@ def test_callbacks_in_every_sink_are_proven() -> None:
 
 def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
     """The last line and the JSON report name it."""
-    report = World(receipts=[], counts={}).audited(synced=False, counted=False)
+    report = AuditedWorld(receipts=[], counts={}).audited(synced=False, counted=False)
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
     assert shown(report).endswith(
@@ -137,9 +51,9 @@ def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
 
 def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
     """All of its callbacks are missing, also those that Kafka does not have any more."""
-    report = World(archive=[]).audited()
+    report = AuditedWorld(archive=[]).audited()
     assert report.origins[0].sinks[ARCHIVE].missing_listed == [1, 2, 3]
-    report = World(archive=[], topic=[], beginning=3).audited()
+    report = AuditedWorld(archive=[], topic=[], beginning=3).audited()
     assert report.origins[0].sinks[KAFKA].missing_listed == [1, 2, 3]
 
 
@@ -148,7 +62,7 @@ def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
 )
 def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
     """The number of callbacks that its spool has stored is not known."""
-    world = World()
+    world = AuditedWorld()
     stranger = a_callback(1, origin=OTHER)
     match only:
         case "topic":
@@ -172,8 +86,8 @@ def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
 
 def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
     """If first sequences have expired, the count may be higher by at most their number."""
-    assert World(counts={ORIGIN: {P0.number: (4, 10)}}, messages=4).audited().doubled
-    gone = World(
+    assert AuditedWorld(counts={ORIGIN: {P0.number: (4, 10)}}, messages=4).audited().doubled
+    gone = AuditedWorld(
         topic=[a_callback(3)],
         archive=[a_callback(3)],
         receipts=[(ORIGIN, 3)],
@@ -192,14 +106,16 @@ def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
 
 def test_a_dead_letter_that_expired_is_missing() -> None:
     """This holds for dead letters of the ingress and of consumers; the topic keeps them 30 days."""
-    world = World(topic=[a_callback(n) for n in (1, 3)], archive=[a_callback(n) for n in (1, 3)])
+    world = AuditedWorld(
+        topic=[a_callback(n) for n in (1, 3)], archive=[a_callback(n) for n in (1, 3)]
+    )
     world.receipts.remove((ORIGIN, 2))
     world.counts, world.messages = {ORIGIN: {P0.number: (2, 4)}}, 2
     world.dead.append((a_callback(2), {}))
     assert world.audited().proven
     world.dead.clear()
     assert world.audited().origins[0].sinks[KAFKA].missing_listed == [2]
-    world = World(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
+    world = AuditedWorld(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
     world.dead.append((a_callback(2), {GROUP: b"sync"}))
     assert (world.audited().missing, world.audited().set_aside) == (0, 1)
     world.dead.clear()
@@ -209,14 +125,16 @@ def test_a_dead_letter_that_expired_is_missing() -> None:
 def test_a_dead_letter_replaces_only_the_copy_of_its_own_sink_and_is_never_proven() -> None:
     """It counts neither for another consumer nor for the ingress."""
     for group, faults in (("sync", (0, 1)), ("archive", (1, 0)), ("billing", (1, 0))):
-        world = World(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
+        world = AuditedWorld(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
         world.dead.append((a_callback(2), {GROUP: group.encode()}))
         report = world.audited()
         held = report.origins[0].sinks[POSTGRES]
         assert (held.missing, held.set_aside) == faults, group
         assert not report.proven
     # Another tool's dead letter of a record of the topic is not one of the ingress.
-    world = World(topic=[a_callback(1), a_callback(3)], archive=[a_callback(1), a_callback(3)])
+    world = AuditedWorld(
+        topic=[a_callback(1), a_callback(3)], archive=[a_callback(1), a_callback(3)]
+    )
     world.receipts.remove((ORIGIN, 2))
     world.dead.append((a_callback(2), {CONNECT + "offset": b"7"}))
     report = world.audited()
@@ -227,7 +145,9 @@ def test_a_callback_that_kafka_refused_is_never_proven() -> None:
     """It was answered OK and is in no sink. A malformed callback was answered FAIL."""
     for stage, set_aside in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
         both = [a_callback(1), a_callback(3)]
-        world = World(topic=both, archive=both, messages=2, counts={ORIGIN: {P0.number: (2, 4)}})
+        world = AuditedWorld(
+            topic=both, archive=both, messages=2, counts={ORIGIN: {P0.number: (2, 4)}}
+        )
         world.receipts.remove((ORIGIN, 2))
         world.dead.append((a_callback(2), {STAGE: stage}))
         report = world.audited()
@@ -238,17 +158,17 @@ def test_a_callback_that_kafka_refused_is_never_proven() -> None:
 
 def test_the_archive_is_evidence_only_below_the_topics_first_offset() -> None:
     """A topic that was emptied, truncated or recreated lacks callbacks that are archived."""
-    assert World(topic=[a_callback(3)], beginning=2).audited().proven
+    assert AuditedWorld(topic=[a_callback(3)], beginning=2).audited().proven
     for topic, beginning in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
-        report = World(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
+        report = AuditedWorld(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
         assert report.origins[0].sinks[KAFKA].missing > 0
     # Retention has deleted all records, which are in the archive.
-    assert World(topic=[], beginning=3).audited().proven
+    assert AuditedWorld(topic=[], beginning=3).audited().proven
 
 
 def test_an_empty_topic_lacks_all_callbacks_of_the_spool() -> None:
     """The empty archive, database and counts lack them, too."""
-    world = World(topic=[], archive=[], receipts=[], counts={}, messages=0)
+    world = AuditedWorld(topic=[], archive=[], receipts=[], counts={}, messages=0)
     assert world.audited().missing == 4 * 3
     world.accepted = 0
     assert world.audited().proven
@@ -259,16 +179,16 @@ def test_one_sequence_with_two_contents_is_named() -> None:
     other = a_callback(2, text="other")
     renamed = headers(a_callback(2)) | {"ce_id": b"another"}
     for world in (
-        World(archive=[a_callback(1), other, a_callback(3)]),
-        World(
+        AuditedWorld(archive=[a_callback(1), other, a_callback(3)]),
+        AuditedWorld(
             archive=[
                 a_callback(1),
                 a_callback(2)._replace(headers=tuple(renamed.items())),
                 a_callback(3),
             ]
         ),
-        World(dead=[(other, {GROUP: b"billing"})]),
-        World(topic=[*(a_callback(n) for n in (1, 2, 3)), other]),
+        AuditedWorld(dead=[(other, {GROUP: b"billing"})]),
+        AuditedWorld(topic=[*(a_callback(n) for n in (1, 2, 3)), other]),
     ):
         report = world.audited()
         assert report.different >= 1
@@ -280,8 +200,10 @@ def test_one_id_with_two_contents_is_named() -> None:
     same_id = headers(a_callback(2)) | {"ce_id": headers(a_callback(1))["ce_id"]}
     second = a_callback(2)._replace(headers=tuple(same_id.items()))
     for world in (
-        World(topic=[a_callback(1), second, a_callback(3)], archive=[a_callback(1), second]),
-        World(topic=[a_callback(3)], archive=[a_callback(1), second, a_callback(3)], beginning=2),
+        AuditedWorld(topic=[a_callback(1), second, a_callback(3)], archive=[a_callback(1), second]),
+        AuditedWorld(
+            topic=[a_callback(3)], archive=[a_callback(1), second, a_callback(3)], beginning=2
+        ),
     ):
         report = world.audited()
         assert report.different == 1
@@ -292,16 +214,16 @@ def test_one_id_with_two_contents_is_named() -> None:
 
 def test_a_row_with_another_body_or_receipt_with_another_id_is_named() -> None:
     """The database has the digest of every body that was synced."""
-    assert World(rows_of=a_callback).audited().proven
-    other = World(
+    assert AuditedWorld(rows_of=a_callback).audited().proven
+    other = AuditedWorld(
         rows_of=lambda n: a_callback(n)._replace(value=b"{}") if n == 2 else a_callback(n)
     )
     report = other.audited()
     assert (report.different, report.missing) == (1, 0)
     assert "sequence 2 (PostgreSQL)" in shown(report)
-    stranger = World(rows_of=lambda n: a_callback(9 if n == 2 else n))
+    stranger = AuditedWorld(rows_of=lambda n: a_callback(9 if n == 2 else n))
     assert stranger.audited().different == 1
-    swapped = World(rows_of=lambda n: a_callback({1: 2, 2: 1}.get(n, n)))
+    swapped = AuditedWorld(rows_of=lambda n: a_callback({1: 2, 2: 1}.get(n, n)))
     assert swapped.audited().different == 2
 
 
@@ -317,7 +239,7 @@ def test_the_row_of_a_repeated_message_has_the_body_of_one_of_its_places() -> No
         def row_of(sequence: int, row: bytes = row) -> Record:
             return records[sequence - 1]._replace(value=row)
 
-        world = World(topic=records, archive=records, messages=1, rows_of=row_of)
+        world = AuditedWorld(topic=records, archive=records, messages=1, rows_of=row_of)
         assert world.audited().different == different
 
 
@@ -327,7 +249,7 @@ def test_a_repeated_message_is_not_a_difference(fields: dict[str, int]) -> None:
     again = a_stored_record(
         1, a_body(MsgKey=f"{ORIGIN}-1", CloudCustomData="", **fields), origin=ORIGIN
     )
-    world = World(
+    world = AuditedWorld(
         topic=[a_callback(1), again, a_callback(3)],
         archive=[a_callback(1), again, a_callback(3)],
         messages=2,
@@ -339,7 +261,7 @@ def test_a_repeated_message_is_not_a_difference(fields: dict[str, int]) -> None:
 def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
     """The spool was restored from an older copy, so its end is lost."""
     for sequence in (4, 10**12):
-        world = World()
+        world = AuditedWorld()
         match place:
             case "topic":
                 world.topic.append(a_callback(sequence))
@@ -354,14 +276,14 @@ def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
         assert "restored from an older copy" in report.doubts[ORIGIN]
         assert not report.proven
     # It arrived during the audit.
-    world = World(later=4)
+    world = AuditedWorld(later=4)
     world.topic.append(a_callback(4))
     assert world.audited().proven
 
 
 def test_sequence_zero_proves_nothing() -> None:
     """Sequences begin at 1."""
-    world = World(receipts=[(ORIGIN, 0), (ORIGIN, 1), (ORIGIN, 3)])
+    world = AuditedWorld(receipts=[(ORIGIN, 0), (ORIGIN, 1), (ORIGIN, 3)])
     world.topic.append(a_stored_record(-1, origin=ORIGIN))
     report = world.audited()
     assert report.origins[0].sinks[POSTGRES].missing_listed == [2]
@@ -385,7 +307,7 @@ def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
 
     both = [ledger_entry(a_callback(1)), ledger_entry(a_callback(1, text="other"))]
     for ledger in (both, both[::-1]):
-        report = World(ledger=ledger).audited(synced=False)
+        report = AuditedWorld(ledger=ledger).audited(synced=False)
         assert report.ledger is not None
         assert (report.ledger.ok, report.ledger.missing) == (2, {KAFKA: 1, ARCHIVE: 1})
 

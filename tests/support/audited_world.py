@@ -1,0 +1,98 @@
+"""Callbacks in every place where an audit looks for them; a test changes one place."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+from support.builders import P0, a_body, a_stored_batch, a_stored_record
+
+from consumers.archive import new_segment, segment
+from consumers.runtime.batch import Partition, Record
+from ops.audit.ends import Ends
+from ops.audit.message_counts import Statistics
+from ops.audit.report import Report
+from ops.audit.tally import Tally
+from ops.simulate.ledger import Entry
+
+ORIGIN = "o" * 16
+OTHER = "p" * 16
+
+
+def a_callback(sequence: int, *, origin: str = ORIGIN, text: str = "") -> Record:
+    """Return the record of a callback; each has a message of its own."""
+    body = a_body(MsgKey=f"{origin}-{sequence}", CloudCustomData=text)
+    return a_stored_record(sequence - 1, body, origin=origin)
+
+
+def headers(record: Record) -> dict[str, bytes]:
+    """Return a record's headers by name."""
+    return dict(record.headers)
+
+
+@dataclass(kw_only=True)
+class AuditedWorld:
+    """Three callbacks of one origin, in every place where they must be; the tests break it."""
+
+    accepted: int = 3
+    later: int | None = None
+    topic: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
+    dead: list[tuple[Record, dict[str, bytes]]] = field(default_factory=list)
+    archive: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
+    receipts: list[tuple[str, int]] = field(
+        default_factory=lambda: [(ORIGIN, n) for n in (1, 2, 3)]
+    )
+    counts: dict[str, dict[int, tuple[int, int]]] = field(
+        default_factory=lambda: {ORIGIN: {P0.number: (3, 6)}}
+    )
+    messages: int = 3
+    beginning: int = 0
+    expired: dict[str, tuple[int, int]] = field(default_factory=dict)
+    ledger: list[Entry] = field(default_factory=list)
+    rows_of: Callable[[int], Record] | None = None
+
+    def rows(self) -> Iterator[tuple[str, int, str, bytes]]:
+        """Yield each receipt with `ce_id` and the digest of its row, the first body of that id."""
+        stored = {headers(each)["ce_sequence"]: each for each in (*self.archive, *self.topic)}
+        first: dict[bytes, Record] = {}
+        for origin, sequence in self.receipts:
+            record = stored.get(b"%d" % sequence, a_callback(sequence, origin=origin))
+            if self.rows_of is not None:
+                record = self.rows_of(sequence)
+            ce_id = headers(record)["ce_id"]
+            digest = hashlib.sha256(first.setdefault(ce_id, record).value).digest()
+            yield origin, sequence, ce_id.decode(), digest
+
+    def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
+        """Return the report."""
+        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.accepted}})
+        tally = Tally(ends, self.ledger, synced=synced, counted=counted)
+        if counted:
+            tally.see_statistics(
+                Statistics(messages=self.messages, people=None, applied=self.counts)
+            )
+        tally.see_first_offsets({P0.number: self.beginning})
+        for record in self.topic:
+            tally.see_record(P0.number, record.offset, record.headers, record.value)
+        for record, more in self.dead:
+            both = [*record.headers, *more.items()]
+            tally.see_dead_letter(0, record.offset, both, record.value)
+        if self.expired:
+            tally.see_expired(P0.number, self.expired)
+        for record in self.archive:
+            see_line(tally, record)
+        if synced:
+            tally.see_receipts(self.rows())
+        later = Ends(
+            by_spool={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}}
+        )
+        tally.see_later_ends(ends, later)
+        return tally.report()
+
+
+def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
+    """Add a record to the archive."""
+    _, content = new_segment.of_batch(a_stored_batch(record))
+    for line in segment.read_lines(content):
+        found = msgspec.json.decode(line, type=segment.Line)
+        tally.see_line(msgspec.structs.replace(found, partition=partition.number))
