@@ -118,12 +118,12 @@ class Adopter:
                     log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
                     await self._drain(intake)
                     log.warning("spool %s is drained", name)
-                elif damaged := intake.state.quarantined_sequences:
+                elif quarantined := intake.state.quarantined_sequences:
                     log.warning(
                         "spool %s is drained, but rows are in quarantine: %s (hookline spool show "
                         "%s)",
                         name,
-                        ", ".join(map(str, damaged)),
+                        ", ".join(map(str, quarantined)),
                         name,
                     )
                 # Do this while holding it; else rows of its next holder would count as drained.

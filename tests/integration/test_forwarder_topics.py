@@ -24,7 +24,7 @@ def changes() -> float:
 
 
 async def forwarded(kafka: EmbeddedKafka, pipe: Pipe) -> list[int]:
-    """Return the sequences in the present topic, in order."""
+    """Return the sequences in the current topic, in order."""
     return sorted(sequences(await in_topic(kafka.address, pipe.spool.origin)))
 
 
