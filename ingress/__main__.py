@@ -92,14 +92,12 @@ class Ingress:
         health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
         self._public = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_S)
         self._admin = web.AppRunner(admin_application(health), access_log=None)
-        self._tasks = [
-            asyncio.create_task(run)
-            for run in (forwarder.run(), adopter.run(), authenticator.watch(), health.watch())
-        ]
+        self._background = (forwarder.run, adopter.run, authenticator.watch, health.watch)
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def listen(self) -> None:
         """
-        Open the admin port, then the public port.
+        Open the admin port and the public port, then start the background tasks.
 
         Raises:
             OSError: a port is in use.
@@ -110,6 +108,7 @@ class Ingress:
         await self._public.setup()
         self._site = web.TCPSite(self._public, settings.host, settings.port, backlog=1024)
         await self._site.start()
+        self._tasks = [asyncio.create_task(run()) for run in self._background]
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

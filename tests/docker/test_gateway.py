@@ -75,7 +75,9 @@ def gateway() -> Iterator[Gateway]:
         try:
             made.compose("build", "topics")
             here = ("-u", f"{os.getuid()}:{os.getgid()}", "-v", f"{folder}:/here", "-w", "/here")
-            made.docker("run", "--rm", *here, "haproxy:3.0", "bash", "-euc", the_block("openssl req"))
+            made.docker(
+                "run", "--rm", *here, "haproxy:3.0", "bash", "-euc", the_block("openssl req")
+            )
             services = ("--scale", "ingress=2", "ingress", "gateway")
             made.compose("up", "--wait", "--no-deps", *services)
             yield made
