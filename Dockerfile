@@ -15,7 +15,7 @@ RUN PATH=/tools/bin:$PATH pip wheel --no-deps --no-build-isolation --wheel-dir /
  && /tools/bin/pip --python /venv install --no-cache-dir --no-deps /wheels/*.whl
 
 FROM python:3.13-slim
-# Named volumes take their owner from these folders when they are made.
+# A new named volume takes its owner from these folders.
 RUN useradd --uid 10001 --no-create-home hookline \
  && install -d -o hookline -g hookline \
     /var/lib/hookline/spool /var/lib/hookline/archive /var/lib/hookline/work
