@@ -3,19 +3,19 @@
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import click
 from rich.console import Console
 
-from consumers.archive.segment import DamagedSegment, SegmentSummary, read_lines
+from consumers.archive.segment import SegmentSummary, read_lines
 from consumers.archive.store import Store
 from ops.archive import output
 from ops.archive.expire_command import archive_expire
 from ops.archive.options import partition_option, since_option, topic_option, until_option
 from ops.archive.parquet_command import archive_parquet
-from ops.archive.segments import SegmentFilter, in_order, reading_archive, segment_names
+from ops.archive.segments import SegmentFilter, in_order, naming, reading_archive, segment_names
 from ops.archive.verify import Verified, verify
 from ops.terminal import (
     archive_option,
@@ -53,7 +53,7 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
     with reading_archive(archive_url) as store:
 
         async def read(name: str) -> tuple[SegmentSummary, int]:
-            with _naming(name):
+            with naming(name):
                 summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
                 return summary, stored.size
 
@@ -79,7 +79,7 @@ def archive_cat(*, archive_url: str, **selected: Any) -> None:
 async def _cat(archive_url: str, only: SegmentFilter) -> None:
     with reading_archive(archive_url) as store:
         async for name, content in _segments(store, only, store.read):
-            with _naming(name):
+            with naming(name):
                 for line in read_lines(content):
                     sys.stdout.buffer.write(line)
 
@@ -131,11 +131,3 @@ async def _segments(store: Store, only: SegmentFilter, read: Any) -> AsyncIterat
                 yield name, content
     if not any_segment:
         err.print("no segments", soft_wrap=True)
-
-
-@contextlib.contextmanager
-def _naming(name: str) -> Iterator[None]:
-    try:
-        yield
-    except DamagedSegment as error:
-        raise DamagedSegment(f"{name}: {error}") from error

@@ -21,11 +21,11 @@ import msgspec
 import zstandard
 
 from consumers.archive import segment, segment_name
-from consumers.archive.segment import DamagedSegment, Line
+from consumers.archive.segment import Line
 from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from ops.archive import columns
-from ops.archive.segments import SegmentFilter, in_order, segment_names
+from ops.archive.segments import SegmentFilter, in_order, naming, segment_names
 from ops.failure import Failure
 from schemas.body import Malformed, parse
 from schemas.process import sync_directory
@@ -141,13 +141,11 @@ async def _write(database: Any, store: Store, names: list[str], path: Path, scra
 def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
     """Write a segment's rows to `out`; return their number and the length of the longest."""
     count = longest = 0
-    try:
+    with naming(name):
         for text in segment.read_lines(content):
             line = _row(msgspec.json.decode(text, type=Line))
             out.write(line)
             count, longest = count + 1, max(longest, len(line))
-    except DamagedSegment as damaged:
-        raise DamagedSegment(f"{name}: {damaged}") from damaged
     return count, longest
 
 

@@ -116,6 +116,20 @@ def reading_archive(url: str) -> Iterator[Store]:
         raise ArchiveDamaged(str(error)) from error
 
 
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """
+    Add the name of a segment to the error of reading it.
+
+    Raises:
+        DamagedSegment: the segment is damaged; the text begins with `name`.
+    """
+    try:
+        yield
+    except DamagedSegment as damaged:
+        raise DamagedSegment(f"{name}: {damaged}") from damaged
+
+
 async def segment_names(store: Store, only: SegmentFilter = ALL) -> AsyncGenerator[str]:
     """
     Yield the names of the selected segments, partition by partition in the order of the chains.
