@@ -6,11 +6,13 @@ docs/decisions/0018-identity.md explains the rules.
 
 Identity: `message` is a message that was sent, and MsgKey (or MsgSeq, the random number and
 MsgTime) names this very message, so a repeated callback may differ in VOLATILE fields. `event` is
-everything else: there MsgKey names a message that the event is about, and the whole request counts.
+everything else: if such a body has a MsgKey, that is the key of another message, which the event is
+about. So the whole request identifies an event.
 
-Order: `conversation` keeps the group (or live room), else the official account, else the two
-accounts, else the one account in one partition. `account` keeps the acting account in one
-partition: its other parties are lists, or come and go from one callback to the next.
+Order: `conversation` keeps the callbacks of one conversation in one partition. The conversation is
+the first of these that the body names: the group (or live room), the official account, the two
+accounts, the one account. `account` keeps those of the acting account in one partition: the other
+parties are lists, or differ from one callback to the next.
 
 Times: the fields that date the event itself, besides EventTime (at the top, or in each of Events).
 """

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import uvloop
 
@@ -38,17 +38,8 @@ def run_process(
     after an exception of `ends` or an OSError; 2 if the command line has an argument.
     """
     by_design: tuple[type[Exception], ...] = (OSError, *ends)
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments:
-        if arguments[0] in ("-h", "--help"):
-            listed = explain({**settings, SHARED_PREFIX: Shared})
-            sys.stdout.write(f"{about}\n\n{listed}\n\nSee docs/configuration.md.\n")
-            sys.exit(0)
-        sys.stderr.write(
-            f"{name} cannot start: unknown argument {arguments[0]!r}. Its settings are environment "
-            "variables; --help lists them.\n"
-        )
-        sys.exit(2)
+    if arguments := sys.argv[1:] if arguments is None else arguments:
+        _exit_for_argument(arguments[0], name, about, settings)
     try:
         shared, *own = read({SHARED_PREFIX: Shared, **settings}, os.environ)
         log_to_stderr(shared)
@@ -61,6 +52,21 @@ def run_process(
     except KeyboardInterrupt:
         # Ctrl-C before the process handles signals itself: nothing has begun.
         pass
+
+
+def _exit_for_argument(
+    argument: str, name: str, about: str, settings: Mapping[str, type[Settings]]
+) -> NoReturn:
+    """Write the settings if `argument` asks for help, else the error; exit."""
+    if argument in ("-h", "--help"):
+        listed = explain({**settings, SHARED_PREFIX: Shared})
+        sys.stdout.write(f"{about}\n\n{listed}\n\nSee docs/configuration.md.\n")
+        sys.exit(0)
+    sys.stderr.write(
+        f"{name} cannot start: unknown argument {argument!r}. Its settings are environment "
+        "variables; --help lists them.\n"
+    )
+    sys.exit(2)
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -27,7 +27,7 @@ class Record(NamedTuple):
 
 class Position(NamedTuple):
     """
-    How far a sink has applied a partition: the offset that it expects next, and in which log.
+    The progress of a sink in a partition: the offset that it expects next, and in which log.
 
     An offset alone does not identify a record: a topic that was deleted and created again, another
     cluster's topic, and a log that was restored from an older copy have the same offsets. So a
@@ -84,12 +84,12 @@ class Batch:
     """
     Consecutive records of one partition.
 
-    There are none if all of them were rejected, or if only transaction markers were fetched.
+    A batch has no records if all were rejected, or if only transaction markers were fetched.
 
-    `begins_at` is where the batch before it ended. `reached` is the position of a sink that has
-    applied the batch, to be stored unchanged. Its `next_offset` is after the last record and the
-    transaction markers that follow, as far as they have been fetched; its `last` is the last
-    record, even if that was rejected; its `topic_id` is the topic of all records.
+    `begins_at` is the offset at which the previous batch ended. `reached` is the position of a sink
+    that has applied the batch, to be stored unchanged. Its `next_offset` is after the last record
+    and the transaction markers that follow, as far as they have been fetched; its `last` is the
+    last record, even if that was rejected; its `topic_id` is the topic of all records.
 
     A `PackingHandler` gets the records in `packed`, in order, and none in `records`.
     """

@@ -1,4 +1,4 @@
-"""The limit of rejected records, above which a consumer stops. Pure."""
+"""The limit of rejected records, above which a consumer stops. No I/O."""
 
 from collections import deque
 
@@ -8,18 +8,18 @@ WINDOW_RECORDS = 1000
 
 
 class Braked(Stopped):
-    """Too many records were rejected. The consumer waits for a person, restarts do not help."""
+    """Too many records were rejected. The consumer waits for a person; a restart does not help."""
 
 
 class Brake:
-    """Counts the rejected ones of the last WINDOW_RECORDS records."""
+    """Counts the rejected records among the last WINDOW_RECORDS records."""
 
     def __init__(self, rejected_max: int) -> None:
         self._rejected_max = rejected_max
         self._rejected: deque[bool] = deque(maxlen=WINDOW_RECORDS)
 
     def applied(self, records: int) -> None:
-        """Note that so many records are in the sink."""
+        """Note that `records` records are in the sink."""
         self._rejected.extend([False] * min(records, WINDOW_RECORDS))
 
     def rejected(self) -> None:

@@ -1,4 +1,4 @@
-"""A member of a consumer group: how it joins, is assigned partitions, and loses them."""
+"""Join a consumer group, and report the partitions that it assigns and revokes."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,8 @@ from consumers.runtime.source import Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
 
-# Of each partition. Larger fetches are slower: their records do not stay in the processor's caches.
+# The size of a fetch of one partition. Larger fetches are slower: their records do not stay in the
+# processor's caches.
 FETCH_BYTES = 64 << 10
 SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000

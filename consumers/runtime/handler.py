@@ -66,7 +66,7 @@ class Handler(Protocol):
 
         Raises:
             Unavailable: the sink does not answer now.
-            Stopped: to continue would lose or double records; a person decides.
+            Stopped: to continue would lose or duplicate records; a person decides.
         """
         ...
 
@@ -92,7 +92,7 @@ class Handler(Protocol):
             Rejected: one record can never be applied; nothing was applied.
             Unavailable: nothing could be applied now, or the sink did not answer.
             Elsewhere: the sink has another position; nothing was applied.
-            Stopped: to continue would lose or double records; a person decides.
+            Stopped: to continue would lose or duplicate records; a person decides.
         """
         ...
 

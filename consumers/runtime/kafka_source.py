@@ -20,13 +20,13 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.commits import Commits
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
-from consumers.runtime.log_ends import LogEnds
-from consumers.runtime.log_identities import LogIdentities
+from consumers.runtime.partition_ends import PartitionEnds
+from consumers.runtime.partition_identities import PartitionIdentities
 from consumers.runtime.source import Fetched, Identity, OutOfRange
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
-# Of all partitions together. More records would not stay in the processor's caches.
+# The records of a fetch, of all partitions together. More would not stay in the processor's caches.
 FETCH_RECORDS = 1024
 POLL_MS = 200
 # While a partition is not ready for more: it may be ready in a moment.
@@ -36,7 +36,7 @@ BUSY_POLL_MS = 10
 REJOIN_S = 40.0
 CALL_S = 10.0
 # The partition to fetch if none is wanted: the client must be polled to stay in its group.
-_NONE = TopicPartition("-", 0)
+_NO_PARTITION = TopicPartition("-", 0)
 
 
 class KafkaSource:
@@ -45,8 +45,8 @@ class KafkaSource:
     def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog | None = None) -> None:
         self._client = client
         self._commits = Commits(client)
-        self._ends = LogEnds(client, outage_log or KafkaOutageLog("the consumer"))
-        self._identities = LogIdentities(client)
+        self._ends = PartitionEnds(client, outage_log or KafkaOutageLog("the consumer"))
+        self._identities = PartitionIdentities(client)
         self._fetched_at = time.monotonic()
         self._bug: Exception | None = None
         self._background: list[asyncio.Task[None]] = []
@@ -108,7 +108,7 @@ class KafkaSource:
         """
         now = time.monotonic()
         self._check_client(now)
-        wanted = [TopicPartition(*each) for each in partitions] or [_NONE]
+        wanted = [TopicPartition(*each) for each in partitions] or [_NO_PARTITION]
         all_wanted = len(partitions) == len(self._client.assignment())
         try:
             # aiokafka waits for the end of a rebalance without a time-out of its own.
@@ -155,8 +155,8 @@ class KafkaSource:
     async def _raise_out_of_range(self, error: OffsetOutOfRangeError) -> None:
         offsets: Mapping[TopicPartition, int] = error.args[0]
         # After a `seek`, the client may report the offset before it once more.
-        present = await self._positions(offsets)
-        refused = {Partition(*tp): at for tp, at in offsets.items() if present.get(tp) == at}
+        current = await self._positions(offsets)
+        refused = {Partition(*tp): at for tp, at in offsets.items() if current.get(tp) == at}
         if refused:
             raise OutOfRange(refused) from error
 
@@ -212,7 +212,7 @@ class KafkaSource:
         return await _offset("the last offset", self._client.end_offsets, partition)
 
     async def identity(self, partition: Partition, *, since: float) -> Identity:
-        """Return the identity as `LogIdentities` does."""
+        """Return the identity as `PartitionIdentities` does."""
         return await self._identities.identity(partition, since=since)
 
     def commit(self, partition: Partition, next_offset: int) -> None:

@@ -108,7 +108,7 @@ class Lane:
         Deliver until `end`.
 
         Raises:
-            Stopped: to continue would lose or double records.
+            Stopped: to continue would lose or duplicate records.
         """
         found: CheckedPosition | None = None
         with contextlib.suppress(Revoked):

@@ -1,4 +1,4 @@
-"""A batch that has not been applied yet: its records and its bounds. Pure."""
+"""A batch that has not been applied yet: its records and its bounds. No I/O."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -39,8 +39,9 @@ class PendingBatch:
     Consecutive records that will be one batch, or transaction markers without a record.
 
     `first_fetched_at` and `last_fetched_at` are times of the runner's clock. `received_at_s` is
-    when an ingress received the first record, in seconds since 1970, None if its headers do not
-    say. `next_offset` is the offset after the records and the markers that followed them.
+    the time at which an ingress received the first record, in seconds since 1970, None if the
+    headers do not have it. `next_offset` is the offset after the records and the markers that
+    followed them.
     """
 
     first_fetched_at: float
@@ -52,14 +53,14 @@ class PendingBatch:
     records: list[Record] = field(default_factory=list)
     # Has the records before `records`, if the handler packs them.
     packed: PackedRecords | None = None
-    # Of all records, packed or not.
+    # The number and the size of all records, packed or not.
     count: int = 0
     counted_bytes: int = 0
-    # Of `records`.
+    # The memory that `records` take.
     unpacked_bytes: int = 0
     # The period of the first record (`Limits.period_s`).
     period: int = 0
-    # How often a batch with these records was not applied, and since when.
+    # The number of failed deliveries of these records, and the time of the first one.
     attempts: int = 0
     first_failed_at_ms: int = 0
 
@@ -131,7 +132,8 @@ class PendingBatch:
         middle = len(self.records) // 2
         first, second = self.records[:middle], self.records[middle:]
         return (
-            # It does not reach up to the second half: a record between them may have been rejected.
+            # It ends right after its last record, not at the second half: a record between the
+            # halves may have been rejected.
             self._part(first, next_offset=first[-1].offset + 1, last=record_id(first[-1])),
             self._part(second, next_offset=self.next_offset, last=self.last),
         )

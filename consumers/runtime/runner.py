@@ -84,7 +84,7 @@ class Runner:
         Deliver until `stop` is set.
 
         Raises:
-            Stopped: to continue would lose or double records.
+            Stopped: to continue would lose or duplicate records.
         """
         try:
             while not stop.is_set():
@@ -97,7 +97,7 @@ class Runner:
         Do one round of the loop.
 
         Raises:
-            Stopped: to continue would lose or double records. All other exceptions are bugs.
+            Stopped: to continue would lose or duplicate records. All other exceptions are bugs.
         """
         wanted = [partition for partition, lane in self._lanes.items() if lane.is_ready_for_more]
         if self._is_held_bytes_max_reached():

@@ -48,7 +48,7 @@ def close_cursor(cursor: Any | None) -> None:
 def _attempt(step: Callable[[], object]) -> None:
     try:
         step()
-    except Exception as error:  # noqa: BLE001 - a driver may raise anything of a broken connection
+    except Exception as error:  # noqa: BLE001 - a driver may raise anything for a broken connection
         log.debug("the driver failed to end a connection: %r", error)
 
 

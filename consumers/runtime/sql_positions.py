@@ -107,7 +107,7 @@ class SqlPositions:
         if found:
             raise Stopped(
                 f"The connection of {self._name} commits each statement (autocommit), or its "
-                "tables do not support transactions. A crash would lose or double records, so "
+                "tables do not support transactions. A crash would lose or duplicate records, so "
                 "nothing is written. Open the connection without autocommit."
             )
 

@@ -122,7 +122,7 @@ class SqlSink:
             with self._transaction(partition) as cursor:
                 self._positions.begin(cursor, partition, position)
         except _RowRefused as refused:
-            # Either another member was quicker, or the database refuses every new position.
+            # Either another member was first, or the database refuses every new position.
             if self._position(partition) is None:
                 raise self._position_refused(partition, refused) from refused.__cause__
 
@@ -150,7 +150,7 @@ class SqlSink:
         cursor = None
         try:
             if partition not in self._open:
-                self._open[partition] = self._connected()
+                self._open[partition] = self._open_connection()
             cursor = self._open[partition].cursor()
             yield cursor
             self._open[partition].commit()
@@ -181,7 +181,7 @@ class SqlSink:
         # MySQL refuses a row by a check in this way.
         return SqlFailure.ROW if isinstance(error, self._error) and is_general(error) else None
 
-    def _connected(self) -> Connection:
+    def _open_connection(self) -> Connection:
         connection = self._connect()
         try:
             with self._making_tables_alone():

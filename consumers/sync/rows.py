@@ -50,29 +50,29 @@ class Rows:
 
 def rows(callbacks: Iterable[Callback]) -> Rows:
     """Return the rows of `callbacks`: a receipt for each, and its message or other event."""
-    made = Rows()
+    result = Rows()
     for callback in callbacks:
         event = callback.event
-        made.receipts.append(
+        result.receipts.append(
             (as_text(event.origin), event.sequence, as_text(event.id), event.received_at)
         )
         if event.command in MESSAGE_COMMANDS:
-            made.messages.append(_common(callback) + _of_message(callback))
+            result.messages.append(_common(callback) + _of_message(callback))
         else:
-            made.callbacks.append(_common(callback))
-    return made
+            result.callbacks.append(_common(callback))
+    return result
 
 
 def _common(callback: Callback) -> Row:
-    event, who = callback.event, parties(callback.document)
+    event, found = callback.event, parties(callback.document)
     body = queryable(event.body, callback.document)
     return (
         as_text(event.id),
         as_text(event.sdkappid),
         as_text(event.command),
-        as_text(who.sender),
-        as_text(who.recipient),
-        as_text(who.group),
+        as_text(found.sender),
+        as_text(found.recipient),
+        as_text(found.group),
         event.received_at,
         as_text(event.client_ip),
         as_text(event.opt_platform),

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaError
 
-from consumers.runtime import commits, kafka_source, log_identities
+from consumers.runtime import commits, kafka_source, partition_identities
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import _Listener
 from consumers.runtime.handler import Unavailable
@@ -219,7 +219,7 @@ class Broker:
         self.topic_id = "one"
         self.fails = False
         self.answers = asyncio.Event()
-        monkeypatch.setattr(log_identities, "describe_topic", self.describe_topic)
+        monkeypatch.setattr(partition_identities, "describe_topic", self.describe_topic)
 
     async def describe_topic(self, *_: object) -> TopicOnBroker:
         """Return the topic as it was when the request arrived."""

@@ -1,4 +1,4 @@
-"""The last offsets of a member's partitions, asked for in the background."""
+"""Ask Kafka for the last offsets of a member's partitions, in the background."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ CALL_S = 10.0
 MEASURE_S = 5.0
 
 
-class LogEnds:
+class PartitionEnds:
     """Asks Kafka for the last offsets each MEASURE_S, and logs when it does not answer."""
 
     def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog) -> None:
@@ -49,7 +49,11 @@ class LogEnds:
         if not self.is_member:
             return ""
         cluster = self._client._client.cluster  # noqa: SLF001
-        missing = [t for t in self._client.subscription() if not cluster.partitions_for_topic(t)]
+        missing = [
+            topic
+            for topic in self._client.subscription()
+            if not cluster.partitions_for_topic(topic)
+        ]
         if not missing:
             return ""
         return f"topic {', '.join(missing)} does not exist; create it with: hookline topics apply"

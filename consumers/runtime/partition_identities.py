@@ -17,7 +17,7 @@ from schemas.topic_ids import TopicOnBroker, describe_topic
 CALL_S = 10.0
 
 
-class LogIdentities:
+class PartitionIdentities:
     """Keeps the last request to each leader, because its answer may serve other partitions."""
 
     def __init__(self, client: AIOKafkaConsumer) -> None:
