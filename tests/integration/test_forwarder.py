@@ -94,7 +94,7 @@ async def test_cut_at_any_moment_nothing_is_missing_or_doubled(
     forwarders = scaled(12, at_most=200)
     rows = 150 * forwarders
     await pipe.store(many(rows))
-    monkeypatch.setattr(clients, "end", crash)
+    monkeypatch.setattr(clients, "close_client", crash)
     monkeypatch.setattr(refused_rows, "TRANSACTION_ROWS_MAX", 50)
     chance = random.Random(7)  # noqa: S311 - where to cut
     for _ in range(forwarders):
