@@ -59,11 +59,7 @@ async def serve(
 
 
 class Ingress:
-    """
-    All parts of one ingress process, in the order in which a callback passes them.
-
-    The forwarder, the adopter and the watches begin at once: they need no port.
-    """
+    """All parts of one ingress process, in the order in which a callback passes them."""
 
     def __init__(
         self, shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
