@@ -53,7 +53,7 @@ def spool() -> None:
 @json_option
 def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
-    List the spools: how many callbacks they stored, how many are unsent, which are in quarantine.
+    List the spools with their stored callbacks, unsent callbacks and rows in quarantine.
 
     Of a spool that a running ingress holds, only the name is shown: see its /status instead. No row
     is changed, but a corrupt file is renamed to *.set-aside-TIME.

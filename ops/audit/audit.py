@@ -88,7 +88,7 @@ class _Audit:
         self._segments: set[str] = set()
 
     async def show(self, progress: Progress) -> None:
-        """Report how much was read, and what the audit waits for, until cancelled."""
+        """Report progress, and the reason for which the audit waits, until cancelled."""
         while True:
             read = f"{self.tally.records} records and {self.tally.lines} lines read"
             progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)

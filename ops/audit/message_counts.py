@@ -16,7 +16,7 @@ class Statistics:
 
     messages: int
     people: int | None
-    # By origin and partition, how many sequences were counted, and their sum modulo SUM_MODULUS.
+    # By origin and partition, the number of counted sequences and their sum modulo SUM_MODULUS.
     applied: Mapping[str, Mapping[int, tuple[int, int]]]
 
 

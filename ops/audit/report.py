@@ -22,9 +22,10 @@ class SinkReport:
     """
     The numbers of one sink for one origin, see proof.py.
 
-    `sequences`: how many distinct sequences the sink has. `set_aside`: how many its consumer sent
-    to the dead-letter topic instead. The lists have the first LISTED_MAX sequences; for counts
-    `doubled_listed` is empty, because counts do not show which sequences were counted.
+    `sequences`: the number of distinct sequences that the sink has. `set_aside`: the number that
+    its consumer sent to the dead-letter topic instead. The lists have the first LISTED_MAX
+    sequences; for counts `doubled_listed` is empty, because counts do not show which sequences were
+    counted.
     """
 
     sequences: int
@@ -66,8 +67,9 @@ class LedgerReport:
     """
     The sender's ledger compared with the sinks.
 
-    `missing`: by sink, how many callbacks were answered OK and are not in it. `changed`: how many
-    are in a sink with other bytes than were sent. `listed` has the first LISTED_MAX ids of both.
+    `missing`: by sink, the number of callbacks that were answered OK and are not in it. `changed`:
+    the number that are in a sink with other bytes than were sent. `listed` has the first LISTED_MAX
+    ids of both.
     """
 
     sent: int
@@ -179,7 +181,7 @@ class Report:
         )
 
     def sequences_in(self, sink: str) -> int | None:
-        """Return how many sequences a sink has, None if it was not audited."""
+        """Return the number of sequences that a sink has, None if it was not audited."""
         return _sum(origin.sinks[sink].sequences for origin in self.origins if sink in origin.sinks)
 
     def as_dict(self) -> dict[str, object]:
