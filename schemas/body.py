@@ -8,6 +8,8 @@ import orjson
 # The standard library's own bound depends on the depth of the caller's stack, so the ingress might
 # accept a body that a consumer refuses. This bound is the same everywhere, and far below that one.
 DEPTH_MAX = 500
+# Every sink can hold an integer of this length in 64 bits.
+INTEGER_DIGITS_MAX = 18
 # The integers that orjson reads as integers; it reads all others as floats.
 _INTEGER_MIN, _INTEGER_MAX = -(1 << 63), (1 << 64) - 1
 _INTEGER_LENGTH_MAX = 20

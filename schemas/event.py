@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from schemas.body import INTEGER_DIGITS_MAX
 from schemas.record import ID, ORIGIN, SEQUENCE
 
 # Bound of ids and origins, which sinks use as keys. The ingress writes ids of 32 characters and
 # origins of 16; other texts may be as long as a request's first line.
 KEY_LENGTH_MAX = 256
-# Every sink can hold such a number as a 64-bit integer.
-SEQUENCE_DIGITS_MAX = 18
 TIME = "ce_time"
 
 
@@ -72,7 +71,7 @@ def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     sequence = named.get(SEQUENCE) or b""
     return (
         (named.get(ORIGIN) or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
-        int(sequence) if sequence.isdigit() and len(sequence) <= SEQUENCE_DIGITS_MAX else 0,
+        int(sequence) if sequence.isdigit() and len(sequence) <= INTEGER_DIGITS_MAX else 0,
     )
 
 
@@ -103,7 +102,7 @@ def _key(named: dict[str, bytes], header: str) -> str:
 
 def _sequence(named: dict[str, bytes]) -> int:
     found = _text(named, SEQUENCE)
-    if not (found.isascii() and found.isdigit() and len(found) <= SEQUENCE_DIGITS_MAX):
+    if not (found.isascii() and found.isdigit() and len(found) <= INTEGER_DIGITS_MAX):
         raise NotACallback(f"the header {SEQUENCE} is not a number: {found!r:.40}")
     return int(found)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.body import text
+from schemas.body import INTEGER_DIGITS_MAX, text
 from schemas.payload import GroupMessage, Message
 
 # The commands that report a sent message.
@@ -48,10 +48,11 @@ def sent_at(document: Mapping[str, Any]) -> datetime | None:
 
 
 def integer(value: Any) -> int | None:
-    """Return an integer, or decimal text, of at most 18 digits as a number; None for all else."""
+    """Return an integer or decimal text as a number, None for all else or too many digits."""
     number = text(value)
     digits = number.removeprefix("-")
-    return int(number) if digits.isascii() and digits.isdecimal() and len(digits) <= 18 else None
+    is_integer = digits.isascii() and digits.isdecimal()
+    return int(number) if is_integer and len(digits) <= INTEGER_DIGITS_MAX else None
 
 
 class Statistic(NamedTuple):

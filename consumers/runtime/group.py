@@ -10,8 +10,8 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
-from consumers.runtime.kafka_source import CALL_S, KafkaSource
-from consumers.runtime.source import Source
+from consumers.runtime.kafka_source import KafkaSource
+from consumers.runtime.source import CALL_S, Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
 

@@ -22,7 +22,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
-from consumers.runtime.source import Fetched, Identity, OutOfRange
+from consumers.runtime.source import CALL_S, Fetched, Identity, OutOfRange
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
@@ -34,7 +34,6 @@ BUSY_POLL_MS = 10
 # aiokafka may never join its group after a broker's restart. A client that has not joined for this
 # long is replaced. It is longer than a rebalance may take, `group.REBALANCE_TIMEOUT_MS`.
 REJOIN_S = 40.0
-CALL_S = 10.0
 # The partition to fetch if none is wanted: the client must be polled to stay in its group.
 _NO_PARTITION = TopicPartition("-", 0)
 

@@ -8,9 +8,9 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.source import CALL_S
 from schemas.clients import kafka_failures
 
-CALL_S = 10.0
 MEASURE_S = 5.0
 
 

@@ -10,11 +10,9 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.source import Identity
+from consumers.runtime.source import CALL_S, Identity
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicOnBroker, describe_topic
-
-CALL_S = 10.0
 
 
 class PartitionIdentities:

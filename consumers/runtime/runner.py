@@ -26,7 +26,7 @@ from schemas.telemetry import (
     CONSUMER_REBALANCES,
 )
 
-# A turn takes at most one fetch (`kafka_source.CALL_S`); joining and a new client take longer.
+# A turn takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
 GAUGES_S = 0.1
 # A call of a handler is cancelled after HANDLE_S; after this time it is reported as hanging.

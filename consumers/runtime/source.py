@@ -10,6 +10,9 @@ from typing import NamedTuple, Protocol
 
 from consumers.runtime.batch import Partition, Record
 
+# A call of Kafka fails after this time.
+CALL_S = 10.0
+
 
 class Fetched(NamedTuple):
     """The result of a fetch. The next fetch begins after the records and all markers after them."""
