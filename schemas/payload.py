@@ -1,5 +1,5 @@
 """
-Typed views of the bodies of five commands, for consumers (protocol §1, §2, §5).
+Typed views of the bodies of five commands, for consumers.
 
 They accept unknown fields; only the four fields of the protocol's first version must be present.
 Code that stores or forwards a callback does not use them: it passes the bytes of the body on.

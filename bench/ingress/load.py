@@ -22,7 +22,7 @@ from bench.ingress.callbacks import requests
 from bench.ingress.connection import Connection, outcome_of
 from schemas.process import stop_on_signals
 
-# The sender's time-out (protocol §1), which cannot be adjusted.
+# The sender's time-out, which cannot be adjusted.
 ANSWER_S_MAX = 2.0
 # Requests that are due within one tick of this clock are sent together; libuv has no finer clock.
 TICK_S = 0.001

@@ -1,7 +1,7 @@
 """
 Every answer of the public port, as one table; a test compares it with docs/receiving.md.
 
-The protocol (§1) wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the sender
+The vendor's protocol wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the sender
 every other answer is a failed callback, so the body names the fault for readers of its log.
 """
 
@@ -147,7 +147,7 @@ def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
     # The sender reads ErrorCode only with HTTP 200. A failure is never sent with 200, so the sender
-    # lets the action of a Before callback pass (protocol §4). `detail` may quote a peer, with
+    # lets the action of a Before callback pass. `detail` may quote a peer, with
     # characters that UTF-8 cannot encode.
     text = (detail or answer.sent_text).encode("utf-8", "backslashreplace").decode()
     return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": text, "ErrorCode": 1})

@@ -1,4 +1,4 @@
-"""Admit a request, store its callback, answer OK once it is on disk (protocol §1, §3, §4)."""
+"""Admit a request, store its callback, answer OK once it is on disk."""
 
 import time
 from collections.abc import Callable, Mapping

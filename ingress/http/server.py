@@ -130,7 +130,7 @@ class PublicServer(web.Server):
         return response
 
     async def _answer(self, request: web.BaseRequest) -> tuple[Answer, str]:
-        # The target as it came: with the path form its parameters are in the path (protocol §1).
+        # The target as it came: with the path form its parameters are in the path.
         admitted = self._receiver.admit(request.method, request._message.path)  # noqa: SLF001
         if isinstance(admitted, Answer):
             return admitted, ""

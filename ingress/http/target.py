@@ -5,7 +5,7 @@ from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
-# The path's last segment begins with this if the sender uses `/` in place of `?` (protocol §1).
+# The path's last segment begins with this if the sender uses `/` in place of `?`.
 PATH_FORM = "SdkAppid="
 
 

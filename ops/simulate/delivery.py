@@ -21,7 +21,7 @@ import orjson
 from ops.simulate.callbacks import Request
 from ops.simulate.ledger import Outcome
 
-# The vendor's limit, which cannot be changed (protocol §1).
+# The vendor's limit, which cannot be changed.
 ANSWER_S_MAX = 2.0
 # The gateway's limit for one try: its `timeout connect` and `timeout server` together.
 FIRST_TRY_S_MAX = 0.9

@@ -30,7 +30,7 @@ def an_authenticator(tmp_path: Path, content: str) -> tuple[Authenticator, Path]
 
 
 def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
-    """The vector is from the vendor's protocol, §3."""
+    """The vector is from the vendor's documentation."""
     authenticator, _ = an_authenticator(tmp_path, '1 = ["xxxxyyyy"]')
     vector = {
         "SdkAppid": "1",

@@ -148,7 +148,7 @@ async def test_a_body_that_claims_to_be_gzip_and_is_not_is_refused(client: Sende
 async def test_every_authentic_command_is_stored_and_answered_ok(
     client: Sender, command: str
 ) -> None:
-    """A Before callback is never refused by accident (protocol §4)."""
+    """A Before callback is never refused by accident."""
     status, answer, _ = await client.post(a_body(CallbackCommand=command), f"?SdkAppid={APP}")
     assert (status, answer["ErrorCode"]) == (200, 0)
     assert dict(client.stored()[0].record.headers)["ce_type"] == command.encode()
@@ -186,7 +186,7 @@ async def test_both_paths_are_really_taken(client: Sender, request: pytest.Fixtu
 
 @pytest.mark.parametrize("path", ["/callback/SdkAppid=", "/callback/SdkAppid=1400000009"])
 async def test_parameters_in_the_path_count_as_in_the_query(client: Sender, path: str) -> None:
-    """The vendor's old documentation has this form (protocol §1)."""
+    """The vendor's old documentation has this form."""
     assert (await client.post(a_body(), "", path=path))[0] == 403
     status, _, _ = await client.post(
         a_body(), "", path=f"/callback/SdkAppid={APP}&OptPlatform=iOS&ClientIP=%3A%3A1"
