@@ -1,8 +1,8 @@
 """
 Every answer of the public port, as one table; a test compares it with docs/receiving.md.
 
-The vendor's protocol wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the sender
-every other answer is a failed callback, so the body names the fault for readers of its log.
+The vendor's protocol wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the
+sender every other answer is a failed callback, so the body names the fault for readers of its log.
 """
 
 import functools
