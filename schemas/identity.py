@@ -153,7 +153,7 @@ def _carries_time(rule: Command, document: Mapping[str, Any]) -> bool:
     return (
         isinstance(events, list)
         and bool(events)
-        and all(isinstance(each, dict) and _is_positive(each.get("EventTime")) for each in events)
+        and all(isinstance(item, dict) and _is_positive(item.get("EventTime")) for item in events)
     )
 
 

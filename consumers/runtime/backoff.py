@@ -1,4 +1,4 @@
-"""Waits of one partition, measured in turns of the runner's loop."""
+"""Let a partition's task wait, by turns of the runner's loop."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Commits of the group's offsets, in the background. They are for lag tools alone."""
+"""Commit the group's offsets in the background. Only lag tools read them."""
 
 import asyncio
 import logging

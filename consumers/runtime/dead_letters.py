@@ -1,4 +1,4 @@
-"""Records that a consumer could not apply, sent unchanged to the dead-letter topic."""
+"""Send records that a consumer cannot apply to the dead-letter topic, unchanged."""
 
 import asyncio
 from typing import Protocol

@@ -45,7 +45,11 @@ class PartitionEnds:
             await asyncio.sleep(MEASURE_S)
 
     def _missing_topics(self) -> str:
-        """Return which topic does not exist, "" if the member waits for others' partitions."""
+        """
+        Return an error text for a topic that does not exist, "" if all topics exist.
+
+        A member without partitions then waits for those of other members.
+        """
         if not self.is_member:
             return ""
         cluster = self._client._client.cluster  # noqa: SLF001

@@ -123,7 +123,7 @@ class Runner:
         self._raise_failure()
 
     def hanging(self) -> str | None:
-        """Return which part hangs, None if none does. An unavailable sink does not hang."""
+        """Return a text about the part that hangs, else None. An unavailable sink does not hang."""
         now = self._clock()
         if now - self._turned_at > TURN_S_MAX:
             return f"the loop has not turned for {now - self._turned_at:.0f} s"

@@ -29,8 +29,8 @@ def application(counts: StoredCounts) -> web.Application:
         origins = await counts.applied()
         apps = {app: await counts.totals(app) for app in await counts.apps()}
         overall = Totals()
-        for each in apps.values():
-            overall.add(each)
+        for app_totals in apps.values():
+            overall.add(app_totals)
         return _json(asdict(overall) | {"apps": apps, "origins": origins})
 
     async def minutes(request: web.Request) -> web.Response:

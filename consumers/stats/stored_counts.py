@@ -83,8 +83,8 @@ class StoredCounts:
     async def apps(self) -> list[str]:
         """Return the SdkAppid of every app with counts."""
         async with answering():
-            found: set[bytes] = await self._valkey.smembers(layout.APPS)  # type: ignore[misc]  # typed for both of its clients
-        return sorted(app.decode() for app in found)
+            apps: set[bytes] = await self._valkey.smembers(layout.APPS)  # type: ignore[misc]  # typed for both of its clients
+        return sorted(app.decode() for app in apps)
 
     async def totals(self, app: str) -> Totals:
         """Return the counts of one app."""
@@ -122,20 +122,20 @@ class StoredCounts:
     async def minutes(self, apps: Iterable[str], begin: datetime, end: datetime) -> list[Minute]:
         """Return every minute from `begin` (a whole minute) until before `end`, also empty ones."""
         hours = [
-            begin.replace(minute=0) + at * HOUR
-            for at in range(-(-(end - begin.replace(minute=0)) // HOUR))
+            begin.replace(minute=0) + number * HOUR
+            for number in range(-(-(end - begin.replace(minute=0)) // HOUR))
         ]
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
             for app in apps:
                 for hour in hours:
                     pipeline.hgetall(layout.minutes(app, layout.hour_of(hour)))
-            found = await pipeline.execute()
+            hashes = await pipeline.execute()
         counted: dict[str, Counter[str]] = {layout.hour_of(hour): Counter() for hour in hours}
-        for at, fields in enumerate(found):
-            counted[layout.hour_of(hours[at % len(hours)])].update(_integers(fields))
+        for index, fields in enumerate(hashes):
+            counted[layout.hour_of(hours[index % len(hours)])].update(_integers(fields))
         return [
-            _minute(begin + at * MINUTE, counted[layout.hour_of(begin + at * MINUTE)])
-            for at in range((end - begin) // MINUTE)
+            _minute(begin + number * MINUTE, counted[layout.hour_of(begin + number * MINUTE)])
+            for number in range((end - begin) // MINUTE)
         ]
 
 

@@ -138,8 +138,8 @@ class Database:
         }
         async with self._connection(batch.partition) as connection:
             cursor = await connection.execute(_APPLY, values)
-            found = await cursor.fetchone()
-        if not (found and found[0]):
+            applied = await cursor.fetchone()
+        if not (applied and applied[0]):
             raise Elsewhere(await self.position(batch.partition))
 
     @asynccontextmanager

@@ -77,11 +77,11 @@ def _with_numbers_replaced(text: str) -> Queryable:
     pieces: list[str] = []
     copied = at = 0
     altered = False
-    while found := _NUMBER.match(text, at):
-        at = found.end()
-        new = _number(found[1])
-        if new != found[1]:
-            pieces += (text[copied : found.start(1)], new)
+    while number := _NUMBER.match(text, at):
+        at = number.end()
+        new = _number(number[1])
+        if new != number[1]:
+            pieces += (text[copied : number.start(1)], new)
             copied = at
             altered = altered or new != ZERO
     return Queryable("".join((*pieces, text[copied:])), altered)

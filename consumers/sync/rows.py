@@ -64,15 +64,15 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
 
 
 def _common(callback: Callback) -> Row:
-    event, found = callback.event, parties(callback.document)
+    event, people = callback.event, parties(callback.document)
     body = queryable(event.body, callback.document)
     return (
         as_text(event.id),
         as_text(event.sdkappid),
         as_text(event.command),
-        as_text(found.sender),
-        as_text(found.recipient),
-        as_text(found.group),
+        as_text(people.sender),
+        as_text(people.recipient),
+        as_text(people.group),
         event.received_at,
         as_text(event.client_ip),
         as_text(event.opt_platform),

@@ -35,11 +35,11 @@ async def ensure_tables(connection: AsyncConnection) -> None:
     Raises:
         Stopped: the tables in the database are of another version.
     """
-    found = await _found(connection)
-    if not found:
+    tables = await _existing_tables(connection)
+    if not tables:
         await connection.execute(_CREATE_IF_ABSENT)
         log.info("created the tables of version %d in the schema hookline", SCHEMA_VERSION)
-    elif "schema_version" not in found:
+    elif "schema_version" not in tables:
         raise Stopped(f"{_TABLES_TEXT} are from before they had a version; {_wanted()}")
     cursor = await connection.execute("select version from hookline.schema_version")
     versions = [version for (version,) in await cursor.fetchall()]
@@ -57,7 +57,7 @@ def _wanted() -> str:
     )
 
 
-async def _found(connection: AsyncConnection) -> set[str]:
+async def _existing_tables(connection: AsyncConnection) -> set[str]:
     cursor = await connection.execute(_FOUND)
     (names,) = await cursor.fetchone() or (None,)
     return set(names or ())
