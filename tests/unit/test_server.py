@@ -271,7 +271,8 @@ def test_pipelined_pieces_keep_their_order_on_the_loop_of_production(
     seeds = scaled(12)
 
     async def streams() -> None:
-        async with public_port(tmp_path, body_bytes_max=4096, keepalive_s=60, body_s=5) as port:
+        bounds = {"body_bytes_max": 4096, "spool_bytes_max": 64 << 20}
+        async with public_port(tmp_path, **bounds, keepalive_s=60, body_s=5) as port:
             for seed in range(seeds):
                 chance = random.Random(seed)  # noqa: S311 - where to cut
                 good = [chance.random() < 0.7 for _ in range(30)]
