@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from support.archive.archives import FIRST_MS, HOUR_MS, WrittenArchive, numbered
 from support.builders import P1
 
+from consumers.archive import store as archive_store
 from ops.cli import main
 from ops.demo.embedded.child import free_port
 
@@ -114,8 +115,11 @@ def test_an_archive_that_does_not_exist_is_reported_in_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_store_that_does_not_answer_is_reported_in_one_line() -> None:
+def test_a_store_that_does_not_answer_is_reported_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The exit code is 2, after the store's own retries."""
+    monkeypatch.setattr(archive_store, "RETRIES_S", 0.3)
     done = hookline(
         *("archive", "ls", "--archive", "s3://bucket/archive"),
         env={

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from ops.demo.embedded.child import free_port
+from ops.simulate import delivery
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import Delivery, UrlRotation, deliver
 from ops.simulate.ledger import Entry
@@ -97,8 +98,9 @@ async def test_there_is_no_third_try() -> None:
     assert found == Delivery("unanswered", 0, reasons)
 
 
-async def test_with_one_address_there_is_no_second_try() -> None:
+async def test_with_one_address_there_is_no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor sends once, and waits for 2 s."""
+    monkeypatch.setattr(delivery, "ANSWER_S_MAX", 0.3)
     reason = "connection cut before the answer"
     assert await delivered(cuts) == Delivery("unanswered", 0, (reason,))
     assert await delivered(hangs) == Delivery("unanswered", 0, ("no answer in time",))

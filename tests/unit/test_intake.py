@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from support.builders import a_wire_record, store
 
+from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
 from ingress.spool.block import BLOCK_ROWS_MAX
 from ingress.spool.directory import take
 from ingress.spool.disk import Broken, Full, Panic
-from ingress.spool.group_commit import PROBE_S
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 
@@ -21,6 +21,12 @@ from ingress.spool.spool import Spool
 def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
     """Return an intake over `spool`."""
     return Intake(spool, waiting_rows_max=rows_max, waiting_bytes_max=bytes_max)
+
+
+@pytest.fixture(autouse=True)
+def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try a disk that failed again after a moment, not after a second."""
+    monkeypatch.setattr(group_commit, "PROBE_S", 0.1)
 
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
@@ -133,9 +139,11 @@ async def store_until_it_works(intake: Intake) -> None:
 
 
 async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender waits 2 s; it would not see a later OK."""
+    assert group_commit.STORE_S_MAX < 2
+    monkeypatch.setattr(group_commit, "STORE_S_MAX", 0.3)
     spool = take(tmp_path, bytes_max=1 << 20)
     commit, go_on = spool.writer.commit, threading.Event()
 
@@ -146,9 +154,10 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     spool.writer.commit = hangs  # type: ignore[method-assign]
     intake = an_intake(spool)
     results: list[object] = []
-    async with asyncio.timeout(1.9):
+    async with asyncio.timeout(30):
         committing = asyncio.create_task(store(intake, a_wire_record(1), 1))
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         waiting = asyncio.create_task(store(intake, a_wire_record(2), 2))
         with pytest.raises(Broken, match="takes longer"):
             await committing
@@ -182,7 +191,7 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
         with pytest.raises(Broken):
             await store(intake, a_wire_record(number), number)
     assert intake.fault
-    await asyncio.sleep(1.5 * PROBE_S)
+    await asyncio.sleep(1.5 * group_commit.PROBE_S)
     assert len(tried) == 6
     await intake.stop()
     intake.close()
