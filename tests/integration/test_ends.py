@@ -136,8 +136,11 @@ async def asked(
 
     async def holds() -> bool:
         found = await read_ends(addresses, look)
+        if set(found.unanswered) - doubted:
+            # On a busy machine an ingress that is up answers too late, and is doubted itself.
+            return False
         assert set(found.doubts) >= doubted, (states, found)
-        # A machine out of breath answers late, and an adopter needs a moment to look into a spool.
+        # An adopter needs a moment to look into a spool.
         return set(found.doubts) == doubted and is_right(found)
 
     await until(holds, f"{states} asked at {addresses} gives {doubted}")
