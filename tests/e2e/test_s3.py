@@ -61,7 +61,7 @@ async def test_answers_that_are_lost_and_kill_9_leave_everything_in_the_bucket_o
     tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """The archive never knows whether a write arrived, and every record is there once."""
-    kills = scaled(2, at_most=20)
+    kills = scaled(2, at_most=5)
     async with parts(tmp_path, seed=SEED, per_s=RATE) as one:
         one.network.becomes(Network.LOSES_ANSWERS)
         for _ in range(kills):
