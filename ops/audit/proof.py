@@ -8,7 +8,7 @@ rest is decided by sets, for each sink:
     required  = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
     missing   = required - in the sink - dead letters of the sink's consumer
     doubled   = in the sink more than once
-    set aside = dead letters of the sink's consumer - in the sink
+    set_aside = dead letters of the sink's consumer - in the sink
 
 The sink is proven if these three are empty and N is known. "Missing" callbacks are lost to the
 sink. If N is not known, `required` has only the callbacks that are in Kafka or archived: faults are
@@ -77,7 +77,7 @@ class OriginProof:
             len(held.seen),
             missing=self._required - held.seen - aside.seen,
             doubled=held.doubled,
-            # Sequences that were set aside more often than they are in the sink count, too.
+            # Also sequences that are doubled among the dead letters and not doubled in the sink.
             set_aside=(aside.seen - held.seen) | (aside.doubled - held.doubled),
         )
 
