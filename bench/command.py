@@ -5,13 +5,17 @@ import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import Refused, apply_topics
+from ops.failure import Failure
+from ops.topics import apply_topics
 from schemas.settings import Shared
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 PAGE = Path(__file__).parent / "README.md"
 
@@ -35,7 +39,7 @@ def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
                 body_bytes_max = Shared().body_bytes_max
                 asyncio.run(apply_topics(kafka.address, body_bytes_max=body_bytes_max, replicas=1))
                 yield where, kafka
-        except (child.Missing, child.NotStarted, Refused) as fault:
+        except Failure as fault:
             raise click.ClickException(str(fault)) from fault
 
 
@@ -44,8 +48,8 @@ def say(what: str) -> None:
     click.echo(what, err=True)
 
 
-def names(*known: str) -> Callable[[click.Context, click.Parameter, str], tuple[str, ...]]:
-    """Return a callback that parses names separated by commas; the default is all of `known`."""
+def only_option(*known: str) -> Callable[[Command], Command]:
+    """Return the option `--only`: some of `known`, separated by commas; all of them by default."""
 
     def read(_: click.Context, option: click.Parameter, given: str) -> tuple[str, ...]:
         found = tuple(given.split(",")) if given else known
@@ -56,7 +60,12 @@ def names(*known: str) -> Callable[[click.Context, click.Parameter, str], tuple[
             )
         return found
 
-    return read
+    return click.option(
+        "--only",
+        default="",
+        callback=read,
+        help=f"Some of {', '.join(known)}, separated by commas; default: all.",
+    )
 
 
 def numbers(_: click.Context, option: click.Parameter, given: str) -> tuple[int, ...]:

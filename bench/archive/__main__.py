@@ -11,7 +11,7 @@ from bench.archive.preload import preload
 from bench.archive.readers import BY_NAME, Task
 from bench.archive.reading import measure
 from bench.archive.tables import line, markdown
-from bench.command import PAGE, broker, directory_option, names, numbers, say, write_option
+from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
 from bench.machine import this_machine
 from bench.markdown import verdicts, write
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -80,12 +80,7 @@ class Bench:
 
 
 @click.command(context_settings={"show_default": True, "max_content_width": 100})
-@click.option(
-    "--only",
-    default="",
-    callback=names(*BY_NAME, *SCENARIOS),
-    help=f"Some of {', '.join((*BY_NAME, *SCENARIOS))}, separated by commas; default: all.",
-)
+@only_option(*BY_NAME, *SCENARIOS)
 @click.option(
     "--records", default=1_000_000, help="Records in the topic on which all readers are compared."
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench.command import PAGE, broker, directory_option, names, numbers, say, write_option
+from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
 from bench.ingress import outage
 from bench.ingress.compression import compressions
 from bench.ingress.faults import faults
@@ -120,12 +120,7 @@ class Bench:
 
 
 @click.command(context_settings={"show_default": True, "max_content_width": 100})
-@click.option(
-    "--only",
-    default="",
-    callback=names(*BY_NAME, *SCENARIOS),
-    help=f"Some of {', '.join((*BY_NAME, *SCENARIOS))}, separated by commas; default: all.",
-)
+@only_option(*BY_NAME, *SCENARIOS)
 @click.option(
     "--connections", default="1,64,256", callback=numbers, help="Numbers, separated by commas."
 )
