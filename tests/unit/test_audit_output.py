@@ -1,6 +1,7 @@
 """The printed result of an audit."""
 
 from rich.console import Console
+from support.reports import report_with
 
 from ops.audit.output import report as printed_report
 from ops.audit.report import (
@@ -27,18 +28,8 @@ def a_report(
 ) -> Report:
     """Return the report on one origin with 5,503 callbacks in every place, but for `sinks`."""
     held = {place: SinkReport(sequences=5503) for place in PLACES} | sinks
-    return Report(
-        origins=[OriginReport(origin="o" * 16, accepted=5503, sinks=held)],
-        ledger=ledger,
-        counted=counted or {},
-        repeats=0,
-        strangers=0,
-        different=0,
-        different_listed=[],
-        doubts={},
-        damaged={},
-        not_audited=[],
-    )
+    origin = OriginReport(origin="o" * 16, accepted=5503, sinks=held)
+    return report_with(origins=[origin], ledger=ledger, counted=counted or {})
 
 
 def printed(report: Report, *, width: int = 80) -> list[str]:

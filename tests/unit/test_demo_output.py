@@ -3,8 +3,9 @@
 from collections import Counter
 
 from rich.console import Console
+from support.reports import report_with
 
-from ops.audit.report import LedgerReport, Report
+from ops.audit.report import LedgerReport
 from ops.demo.demo import DemoResult
 from ops.demo.output import demo_table
 from ops.simulate.result import TrafficResult
@@ -33,18 +34,7 @@ def printed(*, ok: int, not_ok: dict[str, int], stored: int, repeats: int) -> st
         changed=0,
         listed=[],
     )
-    report = Report(
-        origins=[],
-        ledger=ledger,
-        counted={},
-        repeats=repeats,
-        strangers=0,
-        different=0,
-        different_listed=[],
-        doubts={},
-        damaged={},
-        not_audited=[],
-    )
+    report = report_with(ledger=ledger, repeats=repeats)
     console = Console(width=120)
     with console.capture() as capture:
         console.print(demo_table(DemoResult(traffic, report)))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.reports import report_with
 
 from ops import cli
 from ops.audit import command as audit_command
@@ -19,18 +20,8 @@ HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 def a_report(**faults: int) -> Report:
     """Return a report with these numbers of faults."""
-    return Report(
-        origins=[],
-        ledger=None,
-        counted={},
-        repeats=0,
-        strangers=0,
-        different=faults.get("different", 0),
-        different_listed=[],
-        doubts={"o": "why"} if faults.get("unproven") else {},
-        damaged={},
-        not_audited=[],
-    )
+    doubts = {"o": "why"} if faults.get("unproven") else {}
+    return report_with(different=faults.get("different", 0), doubts=doubts)
 
 
 def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:

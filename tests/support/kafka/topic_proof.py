@@ -132,11 +132,6 @@ async def open_transaction(kafka: str) -> AsyncIterator[Callable[[], Awaitable[b
         yield is_open
 
 
-async def until_open(is_open: Callable[[], Awaitable[bool]]) -> None:
-    """Return when a transaction is open."""
-    await until(is_open, "the forwarder has a transaction open")
-
-
 @asynccontextmanager
 async def _reader(kafka: str, isolation: Isolation) -> AsyncIterator[AIOKafkaConsumer]:
     reader = AIOKafkaConsumer(
