@@ -90,9 +90,8 @@ async def test_split_answers_refusals_and_missing_answers_are_counted_separately
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        for rate in (0.0, 50.0):
-            sending = Load((port,), connections=2, rate=rate)
-            report = await sending.run(0.7, asyncio.Event())
+        sending = [Load((port,), connections=2, rate=rate) for rate in (0.0, 50.0)]
+        for report in await asyncio.gather(*(one.run(0.7, asyncio.Event()) for one in sending)):
             assert report.ok > 0
             assert report.others["HTTP 503"] > 0
             assert report.unanswered > 0
