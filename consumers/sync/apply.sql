@@ -41,19 +41,19 @@ with moved as (
     ) as new
     on conflict (ce_id) do nothing
     returning ce_id
-), new_callbacks as (
-    insert into hookline.callbacks (
+), new_events as (
+    insert into hookline.events (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
         body, altered, raw, body_sha256
     )
     select new.*
     from moved, unnest(
-        %(callbacks.ce_id)b::text[], %(callbacks.sdkappid)b::text[], %(callbacks.command)b::text[],
-        %(callbacks.sender)b::text[], %(callbacks.recipient)b::text[],
-        %(callbacks.group_id)b::text[], %(callbacks.received_at)b::timestamptz[],
-        %(callbacks.client_ip)b::text[], %(callbacks.platform)b::text[],
-        %(callbacks.body)b::jsonb[], %(callbacks.altered)b::boolean[],
-        %(callbacks.raw)b::bytea[], %(callbacks.body_sha256)b::bytea[]
+        %(events.ce_id)b::text[], %(events.sdkappid)b::text[], %(events.command)b::text[],
+        %(events.sender)b::text[], %(events.recipient)b::text[],
+        %(events.group_id)b::text[], %(events.received_at)b::timestamptz[],
+        %(events.client_ip)b::text[], %(events.platform)b::text[],
+        %(events.body)b::jsonb[], %(events.altered)b::boolean[],
+        %(events.raw)b::bytea[], %(events.body_sha256)b::bytea[]
     ) as new
     on conflict (ce_id) do nothing
     returning ce_id
@@ -84,14 +84,14 @@ with moved as (
         where not exists (select from hookline.messages as old where old.ce_id = rest.ce_id)
     )
     union all
-    select 'callbacks'
+    select 'events'
     from moved
     where exists (
         select
         from (
-            select unnest(%(callbacks.ce_id)b::text[]) except select ce_id from new_callbacks
+            select unnest(%(events.ce_id)b::text[]) except select ce_id from new_events
         ) as rest (ce_id)
-        where not exists (select from hookline.callbacks as old where old.ce_id = rest.ce_id)
+        where not exists (select from hookline.events as old where old.ce_id = rest.ce_id)
     )
 )
 select

@@ -13,13 +13,13 @@ from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 from schemas.parties import parties
 
 RECEIPT_COLUMNS = ("origin", "sequence", "ce_id", "received_at")
-CALLBACK_COLUMNS = (
+EVENT_COLUMNS = (
     *("ce_id", "sdkappid", "command", "sender", "recipient", "group_id"),
     *("received_at", "client_ip", "platform"),
     *("body", "altered", "raw", "body_sha256"),
 )
 MESSAGE_COLUMNS = (
-    *CALLBACK_COLUMNS,
+    *EVENT_COLUMNS,
     *("sent_at", "message_seq", "message_random", "message_key", "result"),
 )
 
@@ -33,7 +33,7 @@ class Rows:
 
     receipts: list[Row] = field(default_factory=list)
     messages: list[Row] = field(default_factory=list)
-    callbacks: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
 
     def columns(self) -> Mapping[str, list[Any]]:
         """Return every column's values under `table.column`, as apply.sql names them."""
@@ -41,7 +41,7 @@ class Rows:
         for table, columns, rows in (
             ("receipts", RECEIPT_COLUMNS, self.receipts),
             ("messages", MESSAGE_COLUMNS, self.messages),
-            ("callbacks", CALLBACK_COLUMNS, self.callbacks),
+            ("events", EVENT_COLUMNS, self.events),
         ):
             for at, column in enumerate(columns):
                 named[f"{table}.{column}"] = [row[at] for row in rows]
@@ -49,7 +49,7 @@ class Rows:
 
 
 def rows(callbacks: Iterable[Callback]) -> Rows:
-    """Return the rows of `callbacks`: a receipt for each, and its message or other event."""
+    """Return the rows of `callbacks`: a receipt for each, and its row in messages or events."""
     result = Rows()
     for callback in callbacks:
         event = callback.event
@@ -59,7 +59,7 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
         if event.command in MESSAGE_COMMANDS:
             result.messages.append(_common(callback) + _of_message(callback))
         else:
-            result.callbacks.append(_common(callback))
+            result.events.append(_common(callback))
     return result
 
 

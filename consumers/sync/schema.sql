@@ -51,8 +51,8 @@ create table hookline.messages (
 );
 create index messages_received_at on hookline.messages (received_at);
 
--- Every event of another command once.
-create table hookline.callbacks (
+-- Every callback of another command once.
+create table hookline.events (
     ce_id text primary key,
     sdkappid text not null,
     command text not null,
@@ -67,4 +67,4 @@ create table hookline.callbacks (
     raw bytea,
     body_sha256 bytea not null
 );
-create index callbacks_received_at on hookline.callbacks (received_at);
+create index events_received_at on hookline.events (received_at);

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 1
 _FOUND = (
     "select array_agg(relname::text) from pg_catalog.pg_class"
     " where relnamespace = to_regnamespace('hookline')"
-    " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'callbacks')"
+    " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'events')"
 )
 _TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
 # An arbitrary number, the same in all processes: only one of them may create the tables at a time.

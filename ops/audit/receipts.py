@@ -66,7 +66,7 @@ class _Reading:
                     f"audits version {SCHEMA_VERSION}; use the release that created the tables"
                 )
             self._receipts(connection)
-            for table in ("messages", "callbacks"):
+            for table in ("messages", "events"):
                 self.moved_at = time.monotonic()
                 bodies = connection.execute(
                     sql.SQL(
@@ -83,10 +83,10 @@ class _Reading:
         with connection.cursor(name="receipts") as receipts:
             receipts.execute(
                 "select r.origin, r.sequence, r.ce_id,"
-                " coalesce(sha256(m.raw), m.body_sha256, sha256(c.raw), c.body_sha256)"
+                " coalesce(sha256(m.raw), m.body_sha256, sha256(e.raw), e.body_sha256)"
                 " from hookline.receipts r left join hookline.messages m using (ce_id)"
-                " left join hookline.callbacks c using (ce_id)"
-                " where m.ce_id is not null or c.ce_id is not null"
+                " left join hookline.events e using (ce_id)"
+                " where m.ce_id is not null or e.ce_id is not null"
             )
             while some := receipts.fetchmany(RECEIPTS):
                 self.moved_at = time.monotonic()

@@ -109,7 +109,7 @@ async def test_every_body_is_stored(database: Database, conninfo: str) -> None:
     stored = select(
         conninfo,
         f"select {columns} from hookline.messages union all"  # noqa: S608 - a constant
-        f" select {columns} from hookline.callbacks",
+        f" select {columns} from hookline.events",
     )
     assert len(stored) == len(bodies)
     by_digest = {digest: rest for digest, *rest in stored}

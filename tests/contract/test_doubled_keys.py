@@ -133,7 +133,7 @@ class Readers:
                     f"select to_jsonb(t) - 'body_sha256' - 'raw' from hookline.{table} t"  # noqa: S608 - two constants
                     " order by ce_id".encode()
                 ).fetchall()
-                for table in ("messages", "callbacks")
+                for table in ("messages", "events")
             ]
 
     async def _counts(self, records: list[Record]) -> list[Any]:

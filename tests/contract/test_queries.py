@@ -28,10 +28,10 @@ MORE_QUERIES = (
     "body ->> 'CloudCustomData' from hookline.messages",
     "count(*) from hookline.messages where body -> 'MsgBody' -> 0 ->> 'MsgType' = 'TIMTextElem'",
     "body #>> '{MsgBody,0,MsgContent,Data}' from hookline.messages",
-    "body #> '{MsgBody,0}', body ? 'MsgKey', body @> '{}' from hookline.callbacks",
+    "body #> '{MsgBody,0}', body ? 'MsgKey', body @> '{}' from hookline.events",
     "key, value from hookline.messages, jsonb_each_text(body)",
     "jsonb_path_exists(body, '$.** ? (@ == \"a\" || @ > 1)') from hookline.messages",
-    "jsonb_pretty(body), body::text, body || '{}' from hookline.callbacks",
+    "jsonb_pretty(body), body::text, body || '{}' from hookline.events",
     "count(distinct body), max(length(body::text)) from hookline.messages",
     "jsonb_path_query(body, '$.** ? (@.type() == \"number\")')::float8 from hookline.messages",
 )
@@ -68,10 +68,10 @@ class Tables:
             for query in (*documented(), *(f"select {each}" for each in MORE_QUERIES)):
                 connection.execute(query.encode()).fetchall()
             rows = connection.execute(
-                f"{columns}.messages union all {columns}.callbacks".encode()
+                f"{columns}.messages union all {columns}.events".encode()
             ).fetchall()
             connection.execute("delete from hookline.messages")
-            connection.execute("delete from hookline.callbacks")
+            connection.execute("delete from hookline.events")
         return rows
 
     def check(self, drawn: list[bytes]) -> None:

@@ -63,7 +63,7 @@ async def test_every_sample_arrives_in_every_sink_byte_for_byte(stack: Demo) -> 
     with psycopg.connect(stack.addresses["postgres"]) as connection:
         rows = connection.execute(
             "select body_sha256, body, raw from hookline.messages union all"
-            " select body_sha256, body, raw from hookline.callbacks"
+            " select body_sha256, body, raw from hookline.events"
         ).fetchall()
     cat = subprocess.run(  # noqa: ASYNC221 - nothing else runs on this loop
         [HOOKLINE, "archive", "cat", "--archive", stack.addresses["archive"]],

@@ -35,7 +35,7 @@ def test_the_database_has_every_event_once_and_a_repeat_not_again(stack: Demo) -
             ]
             rows = connection.execute(
                 "select ce_id from hookline.messages where body_sha256 = any(%(digests)s) union all"
-                " select ce_id from hookline.callbacks where body_sha256 = any(%(digests)s)",
+                " select ce_id from hookline.events where body_sha256 = any(%(digests)s)",
                 {"digests": digests},
             ).fetchall()
             assert len(rows) == len(set(rows)) == case["different_ids"], case["name"]

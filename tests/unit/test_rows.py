@@ -9,7 +9,7 @@ from support.builders import SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.callbacks import callbacks
 from consumers.runtime.handler import Rejected
-from consumers.sync.rows import CALLBACK_COLUMNS, MESSAGE_COLUMNS, RECEIPT_COLUMNS, Rows, rows
+from consumers.sync.rows import EVENT_COLUMNS, MESSAGE_COLUMNS, RECEIPT_COLUMNS, Rows, rows
 
 
 def made_of(*bodies: bytes) -> Rows:
@@ -25,7 +25,7 @@ def only_message(body: bytes) -> dict[str, Any]:
 
 
 def test_every_sample_is_a_receipt_and_a_row_with_its_body() -> None:
-    """C2C and group messages are rows of messages, other commands rows of callbacks."""
+    """C2C and group messages are rows of messages, callbacks of other commands rows of events."""
     for sample in SAMPLES:
         body = sample.read_bytes()
         made = made_of(body)
@@ -34,8 +34,8 @@ def test_every_sample_is_a_receipt_and_a_row_with_its_body() -> None:
             (row,) = made.messages
             named = dict(zip(MESSAGE_COLUMNS, row, strict=True))
         else:
-            (row,) = made.callbacks
-            named = dict(zip(CALLBACK_COLUMNS, row, strict=True))
+            (row,) = made.events
+            named = dict(zip(EVENT_COLUMNS, row, strict=True))
         assert named["raw"] == body if named["altered"] else named["body"].encode() == body
         assert named["body_sha256"] == sha256(body).digest()
 
