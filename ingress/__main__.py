@@ -109,7 +109,7 @@ class Ingress:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         state = self._intake.state
-        log.info("ready; spool %s ends at sequence %d", state.origin, state.last_sequence)
+        log.info("ready; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
     async def run(self, stop: asyncio.Event) -> str:
         """
@@ -158,7 +158,7 @@ class Ingress:
         await self._admin.cleanup()
         self._intake.close()
         state = self._intake.state
-        log.info("stopped; spool %s ends at sequence %d", state.origin, state.last_sequence)
+        log.info("stopped; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
 
 def _connections_max(wanted: int) -> int:

@@ -96,7 +96,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         for sequence in opened.state.quarantined_sequences:
             remains = opened.quarantined_bytes(sequence)
             if as_json:
-                print_json({"sequence": sequence, "damaged": True, "hex": remains.hex()})
+                print_json({"sequence": sequence, "quarantined": True, "hex": remains.hex()})
             else:
                 click.echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
     finally:
@@ -126,8 +126,8 @@ def _state(summary: SpoolSummary) -> str:
     state = f"{summary.last_sequence} callbacks, {summary.rows} unsent"
     if summary.origin != summary.name:
         state += f", origin {summary.origin}"
-    if summary.damaged:
-        state += f", in quarantine: {', '.join(map(str, summary.damaged))}"
+    if summary.quarantined:
+        state += f", in quarantine: {', '.join(map(str, summary.quarantined))}"
     return state
 
 

@@ -78,7 +78,7 @@ INGRESS_TOPIC_CHANGES = Counter(
     "Times that forwarded callbacks were missing in Kafka: topic recreated, or Kafka restored",
     registry=INGRESS,
 )
-INGRESS_ROWS_DAMAGED = Counter(
+INGRESS_ROWS_QUARANTINED = Counter(
     "ingress_rows_quarantined_total",
     "Rows of spools in quarantine, because they are damaged or Kafka refuses them in both topics",
     registry=INGRESS,

@@ -96,7 +96,7 @@ class Forwarder:
         fault = _in_words(error)
         if fault != self.fault or not is_expected:
             log.warning(
-                "forwarding from spool %s stopped after sequence %d: %s; callbacks wait on disk",
+                "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
                 self._intake.state.origin,
                 self.forwarded,
                 fault,
@@ -144,7 +144,7 @@ class Forwarder:
         self._topic_id = topic_id or self._topic_id
         self.forwarded = max(cursor.sequence, state.first_sequence - 1)
         self._intake.forget(self.forwarded)
-        log.info("forwarding from spool %s after sequence %d", state.origin, self.forwarded)
+        log.info("forwarding from origin %s after sequence %d", state.origin, self.forwarded)
         self.fault = ""
 
     async def _forward_next(self, producer: AIOKafkaProducer) -> None:
@@ -223,9 +223,10 @@ class Forwarder:
         self.forwarded = 0
         self._refused.clear()
         log.critical(
-            "the file of spool %s is an older copy of itself: it ends at sequence %d, Kafka has it "
-            "up to %d. Its rows move to the new origin %s: some may be sent twice, none is lost. "
-            "Rows that only the newer file had are in Kafka; audit reports %s as unproven",
+            "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka "
+            "has it up to %d. Its rows move to the new origin %s: some may be sent twice, none is "
+            "lost. Rows that only the newer file had are in Kafka; audit reports %s as unproven",
+            self._intake.name,
             before.origin,
             before.last_sequence,
             cursor.sequence,

@@ -3,7 +3,7 @@
 import logging
 
 from ingress.spool.state import State
-from schemas.telemetry import INGRESS_ROWS_DAMAGED
+from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
 log = logging.getLogger(__name__)
 
@@ -29,17 +29,17 @@ class QuarantineLog:
         if before is None:
             if state.quarantined_sequences:
                 log.warning(
-                    "rows of spool %s have been in quarantine since before this start: %s "
+                    "sequences of origin %s have been in quarantine since before this start: %s "
                     "(hookline spool show %s)",
                     state.origin,
                     ", ".join(map(str, state.quarantined_sequences)),
                     self._spool,
                 )
         elif new := state.quarantined - before:
-            INGRESS_ROWS_DAMAGED.inc(len(new))
+            INGRESS_ROWS_QUARANTINED.inc(len(new))
             log.critical(
-                "%s; rows of spool %s are in quarantine in its file and will not be sent: %s "
-                "(hookline spool show %s); audit reports them as missing",
+                "%s; sequences of origin %s are in quarantine and will not be sent: %s (hookline "
+                "spool show %s); audit reports them as missing",
                 why,
                 state.origin,
                 ", ".join(str(number - state.base) for number in sorted(new)),

@@ -51,10 +51,10 @@ class RefusedRows:
             return ""
         sequence = batches.last_sequence
         if sequence in self.dead_letters:
-            return f"Kafka refuses row {sequence} as a dead letter, too"
+            return f"Kafka refuses sequence {sequence} as a dead letter, too"
         (row,) = self._intake.rows_after(sequence - 1, rows_max=1, bytes_max=1)
         log.critical(
-            "Kafka refuses row %d of spool %s (%s); it goes to the dead-letter topic",
+            "Kafka refuses sequence %d of origin %s (%s); it goes to the dead-letter topic",
             sequence,
             self._intake.state.origin,
             str(refusal) or type(refusal).__name__,

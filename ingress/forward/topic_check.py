@@ -79,10 +79,11 @@ def report_change(state: State, cursor: int, *, before: str | None, now: str | N
     else:
         return
     absent = (
-        f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) have left spool {state.origin} "
-        "and may not be in the current topic; hookline audit reports which sinks have them"
+        f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) of origin {state.origin} have "
+        "left the spool and may not be in the current topic; hookline audit reports which "
+        "sinks have them"
         if gone
-        else f"no row that has left spool {state.origin} is known to be missing"
+        else f"no row of origin {state.origin} that has left the spool is known to be missing"
     )
     INGRESS_TOPIC_CHANGES.inc()
     log.critical(

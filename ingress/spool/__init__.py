@@ -14,9 +14,8 @@ One row has several coordinates:
 - sequence: the row's place in its origin (`ce_sequence`), which is number - base.
 
 Rows are stored by blocks (block.py). A row that cannot be sent is in quarantine: it stays in the
-file. Its bytes are damaged, or Kafka refuses the row, even as a dead letter. Names and metrics from
-an earlier time call both kinds "damaged". A file that is corrupt as a whole is moved aside: it is
-renamed to *.set-aside-TIME.
+file. Its bytes are damaged, or Kafka refuses the row, even as a dead letter. A file that is corrupt
+as a whole is moved aside: it is renamed to *.set-aside-TIME.
 
 An uncertain commit is one that raised an error of the disk: its rows and changes may be in the file
 all the same. So after it, only the file is believed (writer.py).

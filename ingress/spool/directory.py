@@ -56,8 +56,8 @@ class SpoolSummary:
     """
     One spool in the directory, in the format of /status and `hookline spool ls --json`.
 
-    `last_sequence` is None while it is not known. `damaged` are all sequences in quarantine, also
-    those of sound rows that Kafka refused.
+    `last_sequence` is None while it is not known. `quarantined` has all sequences in
+    quarantine, also those of sound rows that Kafka refused.
     """
 
     name: str
@@ -65,7 +65,7 @@ class SpoolSummary:
     last_sequence: int | None
     fault: str = ""
     rows: int | None = None
-    damaged: tuple[int, ...] = ()
+    quarantined: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, name: str, state: State) -> Self:
@@ -75,7 +75,7 @@ class SpoolSummary:
             state.origin,
             state.last_sequence,
             rows=state.rows,
-            damaged=tuple(state.quarantined_sequences),
+            quarantined=tuple(state.quarantined_sequences),
         )
 
 

@@ -23,9 +23,8 @@ class SpoolFile(NamedTuple):
     """
     An open file.
 
-    `blocks` has the blocks of rows by the number of their first row, `quarantine` the
-    rows in quarantine by number, `meta` the state and the probe. In the file, the database
-    `quarantine` has the name damaged.
+    `blocks` has the blocks of rows by the number of their first row, `quarantine` the rows in
+    quarantine by number, `meta` the state and the probe.
     """
 
     env: lmdb.Environment
@@ -55,7 +54,8 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
         is_new = stat["entries"] == 0
         with env.begin(write=True) as txn:
             blocks, quarantine, meta = (
-                env.open_db(name, txn, create=is_new) for name in (b"blocks", b"damaged", b"meta")
+                env.open_db(name, txn, create=is_new)
+                for name in (b"blocks", b"quarantine", b"meta")
             )
             if is_new:
                 empty = State(path.stem, 0, 1, 0, 0, frozenset(), 0)

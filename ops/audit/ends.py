@@ -15,14 +15,14 @@ class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     """
     A spool as a process reports it; `last_sequence` is None if another process holds it.
 
-    `damaged` has the sequences in quarantine, damaged or refused by Kafka.
+    `quarantined` has the sequences in quarantine, damaged or refused by Kafka.
     """
 
     name: str
     origin: str
     last_sequence: int | None = None
     fault: str = ""
-    damaged: tuple[int, ...] = ()
+    quarantined: tuple[int, ...] = ()
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Ends:
     `by_spool`: by spool's name, N of each origin that the spool had; a spool that is restored from
     an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
     to do. `never_known`: by spool's name, why its end can never be known. `unanswered`: by address,
-    why there is no answer. `answered`: the other addresses. `damaged`: by origin, the rows in
+    why there is no answer. `answered`: the other addresses. `quarantined`: by origin, the rows in
     quarantine.
     """
 
@@ -55,7 +55,7 @@ class Ends:
     never_known: dict[str, str] = field(default_factory=dict)
     unanswered: dict[str, str] = field(default_factory=dict)
     answered: frozenset[str] = frozenset()
-    damaged: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def accepted(self) -> dict[str, int | None]:
@@ -93,7 +93,7 @@ class Ends:
                 url: reason for url, reason in later.unanswered.items() if url not in self.answered
             },
             answered=self.answered | later.answered,
-            damaged=self.damaged | later.damaged,
+            quarantined=self.quarantined | later.quarantined,
         )
 
 
@@ -109,7 +109,7 @@ def combine(
     by_spool: dict[str, dict[str, int]] = {}
     unknown: dict[str, str] = {}
     never_known: dict[str, str] = {}
-    damaged: dict[str, tuple[int, ...]] = {}
+    quarantined: dict[str, tuple[int, ...]] = {}
     for name, spools in reported.items():
         held = list(holders.get(name, {}).values())
         if reason := _why_never_known(name, spools, [address for address, _ in held]):
@@ -120,7 +120,7 @@ def combine(
             if spool.last_sequence is not None:
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)
-                damaged[spool.origin] = spool.damaged
+                quarantined[spool.origin] = spool.quarantined
         if name not in by_spool:
             unknown[name] = (
                 f"spool {name}: the process that holds it was not asked or does not answer; name"
@@ -133,7 +133,7 @@ def combine(
         never_known=never_known,
         unanswered=unanswered,
         answered=frozenset(statuses.keys() - unanswered.keys()),
-        damaged={origin: rows for origin, rows in damaged.items() if rows},
+        quarantined={origin: rows for origin, rows in quarantined.items() if rows},
     )
 
 

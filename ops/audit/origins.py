@@ -61,9 +61,9 @@ class Origins:
             self.evidence(origin)
 
     @property
-    def damaged(self) -> dict[str, tuple[int, ...]]:
+    def quarantined(self) -> dict[str, tuple[int, ...]]:
         """By origin, the sequences whose rows are in quarantine in the spool."""
-        return self._ends.damaged
+        return self._ends.quarantined
 
     def doubts(self) -> dict[str, str]:
         """Return, by origin, spool or address, why nothing can be proven, and what to do."""

@@ -61,7 +61,7 @@ def remarks(audited: Report) -> list[RenderableType]:
     lines += (
         f"{origin}: {len(rows)} rows in quarantine, damaged or refused by Kafka; show them with"
         f" hookline spool show: {', '.join(map(str, rows[:LISTED_MAX]))}"
-        for origin, rows in audited.damaged.items()
+        for origin, rows in audited.quarantined.items()
     )
     lines += map(str, audited.different_listed)
     lines += (f"unproven: {reason}" for reason in audited.doubts.values())

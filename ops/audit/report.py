@@ -115,7 +115,7 @@ class Report:
     no ingress wrote. `counted` has the statistics: messages, and people if they are exact.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
-    proof is incomplete, and what to do. `damaged`: by origin, the rows in quarantine.
+    proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
     `not_audited`: sinks that were not named; nothing is claimed of them.
     """
 
@@ -127,7 +127,7 @@ class Report:
     different: int
     different_listed: list[Difference]
     doubts: dict[str, str]
-    damaged: dict[str, tuple[int, ...]]
+    quarantined: dict[str, tuple[int, ...]]
     not_audited: list[str]
 
     @property

@@ -75,7 +75,7 @@ def _spool(summary: SpoolSummary) -> ReportedSpool:
         origin=summary.origin,
         last_sequence=summary.last_sequence,
         fault=summary.fault,
-        damaged=summary.damaged,
+        quarantined=summary.quarantined,
     )
 
 

@@ -89,7 +89,7 @@ class Tally:
             different=self._differences.count + self._rows.different,
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts(),
-            damaged=self.origins.damaged,
+            quarantined=self.origins.quarantined,
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
         )
 

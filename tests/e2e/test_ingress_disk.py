@@ -130,15 +130,15 @@ async def test_a_damaged_row_is_not_passed_over_while_the_disk_is_full(
     await until(lambda: "stopped after sequence 0: mdb" in ingress.log.read_text(), fault, 60)
     await asyncio.sleep(3)  # it tries again and again
     status = await ingress.status()
-    assert (status["forwarded"], status["spools"][0]["damaged"]) == (0, [])
+    assert (status["forwarded"], status["spools"][0]["quarantined"]) == (0, [])
     assert await quarantined(ingress) == 0
     ballast.free()
     await until(lambda: is_ready(ingress), "it is ready again, unasked")
     await ingress.until_forwarded()
     status = await ingress.status()
-    assert status["spools"][0]["damaged"] == [1]
+    assert status["spools"][0]["quarantined"] == [1]
     assert await quarantined(ingress) == 1
-    assert ingress.log.read_text().count("are in quarantine in its file") == 1
+    assert ingress.log.read_text().count("are in quarantine and will not be sent") == 1
     ingress.kill()
     proof = await topic.proof([damaged, *senders.ok])
     say(f"a damaged row on a full disk: {proof}")

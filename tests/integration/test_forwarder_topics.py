@@ -49,7 +49,7 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
         await pipe.forward()
         assert await forwarded(own_kafka, pipe) == list(range(101, 121))
     assert "was recreated: its id was" in caplog.text
-    assert "sequences 1 to 100 (100 callbacks) have left spool" in caplog.text
+    assert "sequences 1 to 100 (100 callbacks) of origin" in caplog.text
 
 
 async def test_a_topic_that_was_recreated_while_no_forwarder_ran_is_reported(
@@ -67,7 +67,7 @@ async def test_a_topic_that_was_recreated_while_no_forwarder_ran_is_reported(
         await pipe.store(many(20, first=121))
         await pipe.forward()
     assert changes() == before + 1
-    assert "sequences 1 to 100 (100 callbacks) have left spool" in caplog.text
+    assert "sequences 1 to 100 (100 callbacks) of origin" in caplog.text
 
 
 async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
@@ -93,7 +93,7 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
         assert await forwarded(own_kafka, pipe) == [*range(1, 61), *range(101, 111)]
     assert changes() == before + 1
     assert "Kafka's cursor is 60" in caplog.text
-    assert "sequences 61 to 100 (40 callbacks) have left spool" in caplog.text
+    assert "sequences 61 to 100 (40 callbacks) of origin" in caplog.text
 
 
 async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(

@@ -13,7 +13,7 @@ _NOTHING_FOUND: dict[str, Any] = {
     "different": 0,
     "different_listed": [],
     "doubts": {},
-    "damaged": {},
+    "quarantined": {},
     "not_audited": [],
 }
 

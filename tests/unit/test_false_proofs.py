@@ -332,7 +332,7 @@ async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None
 
 def test_rows_in_quarantine_are_named() -> None:
     """In addition to the fact that they are missing."""
-    ends = Ends(by_spool={ORIGIN: {ORIGIN: 1}}, damaged={ORIGIN: (1,)})
+    ends = Ends(by_spool={ORIGIN: {ORIGIN: 1}}, quarantined={ORIGIN: (1,)})
     report = Tally(ends, [], synced=False, counted=False).report()
     assert report.missing == 2
     assert "1 rows in quarantine" in shown(report)

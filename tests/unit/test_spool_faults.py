@@ -270,7 +270,7 @@ def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int,
     ("database", "key", "new_key"),
     [
         (b"meta", b"state", b"statf"),
-        (b"damaged", (2).to_bytes(8, "big"), (3).to_bytes(8, "big")),
+        (b"quarantine", (2).to_bytes(8, "big"), (3).to_bytes(8, "big")),
         (b"blocks", (1).to_bytes(8, "big"), (1 << 40).to_bytes(8, "big")),
     ],
 )

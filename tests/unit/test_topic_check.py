@@ -24,10 +24,10 @@ def reports() -> float:
         # In quarantine, so it was never forwarded.
         (5, ("one", "one"), ""),
         (5, (None, "one"), ""),
-        (3, ("one", "one"), "sequences 4 to 6 (2 callbacks) have left spool"),
-        (0, (None, None), "sequences 1 to 6 (5 callbacks) have left spool"),
+        (3, ("one", "one"), "sequences 4 to 6 (2 callbacks) of origin"),
+        (0, (None, None), "sequences 1 to 6 (5 callbacks) of origin"),
         (0, ("one", "two"), "its id was one and is two; sequences 1 to 6 (5 callbacks)"),
-        (9, ("one", "two"), "is two; no row that has left spool"),
+        (9, ("one", "two"), "is two; no row of origin"),
     ],
 )
 def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(

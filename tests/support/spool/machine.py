@@ -30,7 +30,7 @@ from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from schemas.record import OutgoingRecord
-from schemas.telemetry import INGRESS_ROWS_DAMAGED
+from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
 BYTES_MAX = 64 << 20
 CALLS_MAX = 14
@@ -385,7 +385,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _new_forwarder(self) -> None:
         self.quarantine_log = QuarantineLog(NAME)
         self.before = self.spool.state.quarantined
-        self.counted = INGRESS_ROWS_DAMAGED._value.get()  # noqa: SLF001
+        self.counted = INGRESS_ROWS_QUARANTINED._value.get()  # noqa: SLF001
         self._report()
 
     def _start_new_origin(self, fault: Fault | None) -> None:
@@ -422,7 +422,7 @@ class SpoolMachine(RuleBasedStateMachine):
         """Report the quarantine, and compare the metric with it."""
         self.quarantine_log.report(self.spool.state)
         taken = self.spool.state.quarantined - self.before
-        assert INGRESS_ROWS_DAMAGED._value.get() == self.counted + len(taken)  # noqa: SLF001
+        assert INGRESS_ROWS_QUARANTINED._value.get() == self.counted + len(taken)  # noqa: SLF001
 
     def _settle_what_is_uncertain(self) -> None:
         """Write without a fault, so that the spool learns the outcome of a failed commit."""
