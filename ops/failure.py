@@ -14,17 +14,17 @@ class ExitCode(IntEnum):
     # No fault was found, but the proof is incomplete.
     UNPROVEN = 3
     # Some callbacks are only in the dead-letter topic.
-    SET_ASIDE = 4
+    DEAD_LETTERED = 4
     BUG = 70
     INTERRUPTED = 130
 
     @classmethod
-    def of_result(cls, *, faults: bool, set_aside: bool = False, unproven: bool) -> "ExitCode":
+    def of_result(cls, *, faults: bool, dead_lettered: bool = False, unproven: bool) -> "ExitCode":
         """Return the exit code of an audit or a verification: that of its worst finding."""
         if faults:
             return cls.FAULT
-        if set_aside:
-            return cls.SET_ASIDE
+        if dead_lettered:
+            return cls.DEAD_LETTERED
         return cls.UNPROVEN if unproven else cls.OK
 
 

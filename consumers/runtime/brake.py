@@ -38,5 +38,5 @@ class Brake:
                 f"{self._rejected_max} of the last {len(self._rejected)} records were rejected and "
                 f"sent to the dead-letter topic, and another one was rejected: {reason}. This many "
                 "rejections usually mean that the sink or this consumer is broken. Fix the cause, "
-                "then restart the process. The limit is CONSUMER_SET_ASIDE_MAX."
+                "then restart the process. The limit is CONSUMER_DEAD_LETTERS_MAX."
             )

@@ -50,7 +50,7 @@ class ConsumerSettings(Settings):
         'committed offsets; otherwise the consumer stops, see "A consumer stops" in the runbook. '
         "Set this for one start only.",
     ] = False
-    set_aside_max: Annotated[
+    dead_letters_max: Annotated[
         int,
         Range(0, WINDOW_RECORDS, "records"),
         f"Largest number of records, among the last {WINDOW_RECORDS}, that this process sends to "
@@ -90,7 +90,7 @@ async def consume(
             limits=limits,
             dead_letters=dead_letters,
             rebuild=settings.rebuild,
-            set_aside_max=settings.set_aside_max,
+            dead_letters_max=settings.dead_letters_max,
             held_bytes_max=settings.held_bytes_max,
         )
         async with _admin(runner, settings):

@@ -44,7 +44,7 @@ class Runner:
         limits: Limits,
         dead_letters: DeadLetters,
         rebuild: bool = False,
-        set_aside_max: int = 100,
+        dead_letters_max: int = 100,
         held_bytes_max: int = 64 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -53,7 +53,7 @@ class Runner:
             handler=handler,
             limits=limits,
             dead_letters=dead_letters,
-            brake=Brake(set_aside_max),
+            brake=Brake(dead_letters_max),
             rebuild=rebuild,
             clock=clock,
         )

@@ -31,16 +31,18 @@ class Evidence:
     """
     The sequences of one origin, by the place in which they were seen.
 
-    `dead_letters` were written by the ingress, in place of the main topic. `set_aside` has, by
-    sink, the callbacks that the sink's consumer sent to the dead-letter topic in place of the sink;
-    for Kafka, the callbacks that Kafka refused.
+    `dead_letters` were written by the ingress, in place of the main topic. `dead_letters_of` has,
+    by sink, the callbacks that the sink's consumer sent to the dead-letter topic in place of the
+    sink; for Kafka, those that Kafka refused.
     """
 
     topic: Sequences = field(default_factory=Sequences)
     dead_letters: Sequences = field(default_factory=Sequences)
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
-    set_aside: defaultdict[str, Sequences] = field(default_factory=lambda: defaultdict(Sequences))
+    dead_letters_of: defaultdict[str, Sequences] = field(
+        default_factory=lambda: defaultdict(Sequences)
+    )
     # Archived from offsets below the topic's first one, which retention has raised: for these
     # offsets the archive is the evidence.
     below_first_offset: BitMap64 = field(default_factory=BitMap64)
@@ -57,7 +59,7 @@ class Evidence:
     def highest(self) -> int:
         """The highest sequence that was seen anywhere."""
         places = (self.topic, self.dead_letters, self.archive, self.postgres)
-        seen = (*places, *self.set_aside.values())
+        seen = (*places, *self.dead_letters_of.values())
         return max(self.highest_ignored, *(each.highest for each in seen))
 
     @property

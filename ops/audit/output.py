@@ -82,7 +82,7 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
         for fault, count, listed in (
             ("missing", sink.missing, sink.missing_listed),
             ("doubled", sink.doubled, sink.doubled_listed),
-            ("only in the dead-letter topic", sink.set_aside, sink.set_aside_listed),
+            ("only in the dead-letter topic", sink.dead_lettered, sink.dead_lettered_listed),
         ):
             if count:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"
@@ -129,7 +129,7 @@ def verdict(audited: Report) -> RenderableType:
         "missing": audited.missing,
         "doubled": audited.doubled,
         "different under one id or sequence": audited.different,
-        "only in the dead-letter topic": audited.set_aside,
+        "only in the dead-letter topic": audited.dead_lettered,
     }
     if faults := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
         also = f"; {unknown}" if unknown else ""

@@ -5,10 +5,10 @@ N is the origin's end: the number of callbacks that its spool stored. Sequences 
 `hookline archive expire` have deleted everywhere are `expired`; nothing is claimed of them. The
 rest is decided by sets, for each sink:
 
-    required  = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
-    missing   = required - in the sink - dead letters of the sink's consumer
-    doubled   = in the sink more than once
-    set_aside = dead letters of the sink's consumer - in the sink
+    required      = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
+    missing       = required - in the sink - dead letters of the sink's consumer
+    doubled       = in the sink more than once
+    dead_lettered = dead letters of the sink's consumer - in the sink
 
 The sink is proven if these three are empty and N is known. "Missing" callbacks are lost to the
 sink. If N is not known, `required` has only the callbacks that are in Kafka or archived: faults are
@@ -67,29 +67,29 @@ class OriginProof:
             len(topic.seen),
             missing=self._lost,
             doubled=topic.doubled | dead_letters.doubled | topic.seen & dead_letters.seen,
-            set_aside=self._evidence.set_aside[KAFKA].seen,
+            dead_lettered=self._evidence.dead_letters_of[KAFKA].seen,
         )
 
     def sink(self, name: str, held: Sequences) -> SinkReport:
         """Compare what a sink holds with what it must hold."""
-        aside = self._evidence.set_aside[name]
+        dead = self._evidence.dead_letters_of[name]
         return _report(
             len(held.seen),
-            missing=self._required - held.seen - aside.seen,
+            missing=self._required - held.seen - dead.seen,
             doubled=held.doubled,
             # Also sequences that are doubled among the dead letters and not doubled in the sink.
-            set_aside=(aside.seen - held.seen) | (aside.doubled - held.doubled),
+            dead_lettered=(dead.seen - held.seen) | (dead.doubled - held.doubled),
         )
 
     def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
-        aside = self._evidence.set_aside[COUNTS].seen
+        dead = self._evidence.dead_letters_of[COUNTS].seen
         # A sequence that Kafka has lost is not counted either.
         missing, doubled = list(self._lost), 0
         for partition in self._evidence.partitions | counted.keys():
             sequences = self._evidence.in_order(partition)
-            if aside:
-                sequences = array("Q", (each for each in sequences if each not in aside))
+            if dead:
+                sequences = array("Q", (each for each in sequences if each not in dead))
             more_missing, more_doubled = self._compare_partition(
                 partition, sequences, *counted.get(partition, (0, 0))
             )
@@ -99,9 +99,9 @@ class OriginProof:
             sequences=sum(count for count, _ in counted.values()),
             missing=len(missing),
             doubled=doubled,
-            set_aside=len(aside),
+            dead_lettered=len(dead),
             missing_listed=sorted(missing)[:LISTED_MAX],
-            set_aside_listed=list(aside[:LISTED_MAX]),
+            dead_lettered_listed=list(dead[:LISTED_MAX]),
         )
 
     def _compare_partition(
@@ -127,14 +127,14 @@ class OriginProof:
 
 
 def _report(
-    sequences: int, *, missing: BitMap64, doubled: BitMap64, set_aside: BitMap64
+    sequences: int, *, missing: BitMap64, doubled: BitMap64, dead_lettered: BitMap64
 ) -> SinkReport:
     return SinkReport(
         sequences=sequences,
         missing=len(missing),
         doubled=len(doubled),
-        set_aside=len(set_aside),
+        dead_lettered=len(dead_lettered),
         missing_listed=list(missing[:LISTED_MAX]),
         doubled_listed=list(doubled[:LISTED_MAX]),
-        set_aside_listed=list(set_aside[:LISTED_MAX]),
+        dead_lettered_listed=list(dead_lettered[:LISTED_MAX]),
     )

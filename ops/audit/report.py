@@ -22,8 +22,8 @@ class SinkReport:
     """
     The numbers of one sink for one origin, see proof.py.
 
-    `sequences`: the number of distinct sequences that the sink has. `set_aside`: the number that
-    its consumer sent to the dead-letter topic instead. The lists have the first LISTED_MAX
+    `sequences`: the number of distinct sequences that the sink has. `dead_lettered`: the number
+    that its consumer sent to the dead-letter topic instead. The lists have the first LISTED_MAX
     sequences; for counts `doubled_listed` is empty, because counts do not show which sequences were
     counted.
     """
@@ -31,10 +31,10 @@ class SinkReport:
     sequences: int
     missing: int = 0
     doubled: int = 0
-    set_aside: int = 0
+    dead_lettered: int = 0
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
-    set_aside_listed: list[int] = field(default_factory=list)
+    dead_lettered_listed: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,9 +152,9 @@ class Report:
         return max(by_sequence, by_statistics)
 
     @property
-    def set_aside(self) -> int:
+    def dead_lettered(self) -> int:
         """Callbacks that are in the dead-letter topic instead of a sink, or of all sinks."""
-        return sum(sink.set_aside for origin in self.origins for sink in origin.sinks.values())
+        return sum(sink.dead_lettered for origin in self.origins for sink in origin.sinks.values())
 
     @property
     def faults(self) -> int:
@@ -169,14 +169,14 @@ class Report:
     @property
     def proven(self) -> bool:
         """True if every callback is exactly once in every sink that was audited."""
-        return not (self.faults or self.unproven or self.set_aside)
+        return not (self.faults or self.unproven or self.dead_lettered)
 
     @property
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
         return ExitCode.of_result(
             faults=bool(self.faults),
-            set_aside=bool(self.set_aside),
+            dead_lettered=bool(self.dead_lettered),
             unproven=bool(self.unproven),
         )
 
@@ -197,7 +197,7 @@ class Report:
             ],
             "missing": self.missing,
             "doubled": self.doubled,
-            "set_aside": self.set_aside,
+            "dead_lettered": self.dead_lettered,
             "unproven": self.unproven,
             "proven": self.proven,
         }

@@ -154,17 +154,17 @@ class Tally:
         self._see_content(seen, DEAD_LETTER_TOPIC.name, partition, offset)
         if group is not None:
             if sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
-                self._set_aside(seen, sink)
+                self._add_dead_letter(seen, sink)
             return
         evidence.dead_letters.add(seen.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
-            self._set_aside(seen, KAFKA)
+            self._add_dead_letter(seen, KAFKA)
             for sink in (ARCHIVE, POSTGRES):
                 self._ledger.match(seen.id, seen.body, sink)
 
-    def _set_aside(self, seen: Event, sink: str) -> None:
-        self.origins.evidence(seen.origin).set_aside[sink].add(seen.sequence)
+    def _add_dead_letter(self, seen: Event, sink: str) -> None:
+        self.origins.evidence(seen.origin).dead_letters_of[sink].add(seen.sequence)
         self._ledger.match(seen.id, seen.body, sink)
 
     def see_line(self, line: Line) -> None:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from support.builders import P0, a_body, a_stored_batch, a_stored_record, set_aside
+from support.builders import P0, a_body, a_stored_batch, a_stored_record, all_rejected
 
 from consumers.runtime.batch import Batch, Position, Record
 from consumers.runtime.handler import Rejected, Stopped, Unavailable
@@ -121,7 +121,7 @@ async def deliver(database: Database, batch: Batch) -> list[int]:
         await database.handle(batch)
     except Rejected:
         if len(batch.records) == 1:
-            await database.handle(set_aside(batch))
+            await database.handle(all_rejected(batch))
             return [batch.records[0].offset]
         half = len(batch.records) // 2
         parts = batch.records[:half], batch.records[half:]

@@ -66,14 +66,14 @@ async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
             member.kill()
             await asyncio.gather(loading, return_exceptions=True)
         proof = reader.prove(reader.files(archive), topic, load.places())
-        set_aside = await dead_letters(broker.address)
+        dead = await dead_letters(broker.address)
     say(
         f"archive killed {kills} times in {killed_in_s:.0f} s (seed {SEED}), {at_start} times while"
         f" it started, {in_write} times within a write; {proof}; {load.aborted} aborted copies"
     )
     proof.assert_holds()
     assert "sound" in hookline("archive", "verify", "--archive", str(archive))
-    assert set_aside == 0
+    assert dead == 0
 
 
 async def _until_it_writes(archive: Path) -> None:

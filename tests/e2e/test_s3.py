@@ -39,16 +39,16 @@ async def test_an_archive_whose_store_is_away_waits_and_then_has_everything_once
             after_refusing_s = await one.until_it_writes()
             proof = await one.proof()
         await one.member.measure()
-        set_aside = await dead_letters(one.broker.address)
+        dead = await dead_letters(one.broker.address)
         one.member.stop()
         status = await asyncio.to_thread(one.member.process.wait, 20)
     say(
         f"S3 hung for {outage_s} s and refused for {outage_s} s under {RATE} records/s; "
         f"written again {after_hanging_s:.0f} s and {after_refusing_s:.0f} s later; {vitals}"
     )
-    say(f"{proof}, {set_aside} dead letters")
+    say(f"{proof}, {dead} dead letters")
     proof.assert_holds()
-    assert (set_aside, one.member.metrics["partitions_paused"], status) == (0, 0, 0)
+    assert (dead, one.member.metrics["partitions_paused"], status) == (0, 0, 0)
     assert vitals.livez == {200}
     assert (len(vitals.groups), len(vitals.assignments)) == (1, 1)
     assert {len(group) for group in vitals.groups} == {1}
@@ -74,10 +74,10 @@ async def test_answers_that_are_lost_and_kill_9_leave_everything_in_the_bucket_o
         lost = one.network.lost
         one.network.becomes(Network.WORKS)
         proof = await one.proof()
-        set_aside = await dead_letters(one.broker.address)
-    say(f"S3: {lost} answers lost, {kills} kills: {proof}, {set_aside} dead letters")
+        dead = await dead_letters(one.broker.address)
+    say(f"S3: {lost} answers lost, {kills} kills: {proof}, {dead} dead letters")
     proof.assert_holds()
-    assert set_aside == 0
+    assert dead == 0
     assert lost > kills
 
 

@@ -68,19 +68,19 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
             took_s = time.monotonic() - begun
             assert ships.all_run()
         proof = reader.prove(reader.files(archive), topic, load.places())
-        set_aside = await dead_letters(broker.address)
+        dead = await dead_letters(broker.address)
     say(f"{rounds} storms in {took_s:.0f} s (seed {SEED}): {ships}")
     say(f"{load.transactions} transactions, {load.aborted} aborted copies; archive: {proof}")
     say(
         f"PostgreSQL {_receipts(conninfo)} of {load.committed}, Valkey {_counted(valkey_url)}; "
-        f"{set_aside} dead letters"
+        f"{dead} dead letters"
     )
     assert load.committed == sum(map(len, topic.values()))
     proof.assert_holds()
     assert "sound" in hookline("archive", "verify", "--archive", str(archive))
     assert _synced(conninfo) == load.places()
     _assert_counted_once(valkey_url, load)
-    assert (set_aside, ships.logged("Traceback", "CRITICAL")) == (0, [])
+    assert (dead, ships.logged("Traceback", "CRITICAL")) == (0, [])
     # Otherwise there was no storm.
     assert ships.struck.total() >= 6 * rounds
     assert ships.rebalances["archive"] >= 3 * rounds

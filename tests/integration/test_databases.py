@@ -227,7 +227,7 @@ async def ends_of_topic(bootstrap_servers: str) -> Mapping[TopicPartition, int]:
         return ends
 
 
-async def test_a_record_that_is_no_callback_is_set_aside_and_the_rest_goes_on(
+async def test_a_record_that_is_no_callback_becomes_a_dead_letter_and_the_rest_goes_on(
     pipe: Pipe, sink: Sink, group: str
 ) -> None:
     """It is in the dead-letter topic with its topic, partition and offset."""

@@ -129,7 +129,7 @@ async def test_the_example_counts_every_callback_once_over_kill_9(
                 assert await process.wait() == -signal.SIGKILL
                 process = await subscriber.start()
             await subscriber.has(len(records))
-            await a_record_that_is_none_is_set_aside(own_kafka.address)
+            await a_record_that_is_none_becomes_a_dead_letter(own_kafka.address)
             # Records after it are counted in all partitions.
             more, sent_more = callbacks(200, chance)
             await pipe.store(more)
@@ -180,7 +180,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
     for _ in range(5):
         await produce_a_bad_record(own_kafka.address)
     for life in (1, 2):
-        process = await subscriber.start(CONSUMER_SET_ASIDE_MAX="2")
+        process = await subscriber.start(CONSUMER_DEAD_LETTERS_MAX="2")
         try:
             async with asyncio.timeout(180):
                 metrics = f"{subscriber.admin}/metrics"
@@ -193,7 +193,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
             process.terminate()
             code = await asyncio.wait_for(process.wait(), 180)
         assert code == 1
-        assert "CONSUMER_SET_ASIDE_MAX" in subscriber.log.read_text().splitlines()[-1]
+        assert "CONSUMER_DEAD_LETTERS_MAX" in subscriber.log.read_text().splitlines()[-1]
         assert len(await in_topic(own_kafka.address, None, DEAD_LETTERS.name)) == 2 * life
 
 
@@ -226,7 +226,7 @@ async def produce_a_bad_record(bootstrap_servers: str) -> RecordMetadata:
         return placed
 
 
-async def a_record_that_is_none_is_set_aside(bootstrap_servers: str) -> None:
+async def a_record_that_is_none_becomes_a_dead_letter(bootstrap_servers: str) -> None:
     """Assert that such a record becomes a dead letter with its error, place and times."""
     before_ms = time.time_ns() // 1_000_000
     bad = await produce_a_bad_record(bootstrap_servers)

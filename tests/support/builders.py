@@ -129,7 +129,7 @@ def reached(
     )
 
 
-def set_aside(batch: Batch) -> Batch:
+def all_rejected(batch: Batch) -> Batch:
     """Return `batch` as a handler gets it once all its records are in the dead-letter topic."""
     return replace(batch, records=())
 

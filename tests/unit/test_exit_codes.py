@@ -70,7 +70,7 @@ def test_the_exit_codes_stay_as_they_are() -> None:
         "FAULT": 1,
         "UNREADABLE": 2,
         "UNPROVEN": 3,
-        "SET_ASIDE": 4,
+        "DEAD_LETTERED": 4,
         "BUG": 70,
         "INTERRUPTED": 130,
     }

@@ -117,7 +117,7 @@ def test_a_dead_letter_that_expired_is_missing() -> None:
     assert world.audited().origins[0].sinks[KAFKA].missing_listed == [2]
     world = AuditedWorld(receipts=[(ORIGIN, 1), (ORIGIN, 3)])
     world.dead.append((a_callback(2), {GROUP: b"sync"}))
-    assert (world.audited().missing, world.audited().set_aside) == (0, 1)
+    assert (world.audited().missing, world.audited().dead_lettered) == (0, 1)
     world.dead.clear()
     assert world.audited().origins[0].sinks[POSTGRES].missing_listed == [2]
 
@@ -129,7 +129,7 @@ def test_a_dead_letter_replaces_only_the_copy_of_its_own_sink_and_is_never_prove
         world.dead.append((a_callback(2), {GROUP: group.encode()}))
         report = world.audited()
         held = report.origins[0].sinks[POSTGRES]
-        assert (held.missing, held.set_aside) == faults, group
+        assert (held.missing, held.dead_lettered) == faults, group
         assert not report.proven
     # Another tool's dead letter of a record of the topic is not one of the ingress.
     world = AuditedWorld(
@@ -143,7 +143,7 @@ def test_a_dead_letter_replaces_only_the_copy_of_its_own_sink_and_is_never_prove
 
 def test_a_callback_that_kafka_refused_is_never_proven() -> None:
     """It was answered OK and is in no sink. A malformed callback was answered FAIL."""
-    for stage, set_aside in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
+    for stage, dead_lettered in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
         both = [a_callback(1), a_callback(3)]
         world = AuditedWorld(
             topic=both, archive=both, messages=2, counts={ORIGIN: {P0.number: (2, 4)}}
@@ -151,9 +151,9 @@ def test_a_callback_that_kafka_refused_is_never_proven() -> None:
         world.receipts.remove((ORIGIN, 2))
         world.dead.append((a_callback(2), {STAGE: stage}))
         report = world.audited()
-        assert report.origins[0].sinks[KAFKA].set_aside_listed == set_aside
-        assert (report.faults, report.set_aside) == (0, len(set_aside))
-        assert report.proven is (not set_aside)
+        assert report.origins[0].sinks[KAFKA].dead_lettered_listed == dead_lettered
+        assert (report.faults, report.dead_lettered) == (0, len(dead_lettered))
+        assert report.proven is (not dead_lettered)
 
 
 def test_the_archive_is_evidence_only_below_the_topics_first_offset() -> None:

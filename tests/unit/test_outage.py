@@ -48,11 +48,18 @@ class MayBeAway(MemorySink):
 
 async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls() -> None:
     """A record arrives each second; none is fetched or rejected, and later all are applied."""
-    topic, sink, clock, set_aside = MemoryTopic(), MayBeAway(), ManualClock(), MemoryDeadLetters()
+    topic, sink, clock, dead_letters = (
+        MemoryTopic(),
+        MayBeAway(),
+        ManualClock(),
+        MemoryDeadLetters(),
+    )
     # Enough steps for the lanes of two partitions.
     source = FakeSource(topic, fetch_max=250, fetch_steps=12)
     topic.records = {P0: [], P1: []}
-    runner = Runner(name="outage", handler=sink, limits=LIMITS, dead_letters=set_aside, clock=clock)
+    runner = Runner(
+        name="outage", handler=sink, limits=LIMITS, dead_letters=dead_letters, clock=clock
+    )
     runner.assigned(source, [P0, P1])
     held: list[float] = []
     tasks: list[int] = []
@@ -91,5 +98,5 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     await runner.turn(source)
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
     assert CONSUMER.get_sample_value("consumer_partitions_paused") == 0
-    assert set_aside.offsets == []
+    assert dead_letters.offsets == []
     await runner.revoked()

@@ -34,18 +34,20 @@ def test_every_sequence_is_judged_by_the_plain_rule(
     known: bool,
 ) -> None:
     """It is missing, doubled, a dead letter or expired, in Kafka and in a sink."""
-    topic, dead, archive, aside = places
+    topic, dead, archive, consumers_dead = places
     found = Evidence(
         topic=sequences(topic, whole=True),
         dead_letters=sequences(dead),
         archive=sequences(archive, whole=True),
         expired_ranges={0: [expired]},
     )
-    found.set_aside[ARCHIVE] = sequences(aside)
+    found.dead_letters_of[ARCHIVE] = sequences(consumers_dead)
     proof = OriginProof(found, End(END, known=known))
-    in_topic, in_dead, in_archive, in_aside = map(Counter, (topic, dead, archive, aside))
+    in_topic, in_dead, in_archive, in_consumers_dead = map(
+        Counter, (topic, dead, archive, consumers_dead)
+    )
     kafka: dict[str, list[int]] = {"missing": [], "doubled": []}
-    sink: dict[str, list[int]] = {"missing": [], "doubled": [], "set_aside": []}
+    sink: dict[str, list[int]] = {"missing": [], "doubled": [], "dead_lettered": []}
     gone = []
     for each in range(END - 5, END + 4):
         is_due = each <= END
@@ -58,14 +60,14 @@ def test_every_sequence_is_judged_by_the_plain_rule(
         if in_topic[each] + in_dead[each] > 1:
             kafka["doubled"].append(each)
         must_be_archived = is_due and not in_dead[each] and (known or is_anywhere)
-        if must_be_archived and not (in_archive[each] or in_aside[each]):
+        if must_be_archived and not (in_archive[each] or in_consumers_dead[each]):
             sink["missing"].append(each)
         if in_archive[each] > 1:
             sink["doubled"].append(each)
-        if min(in_aside[each], 2) > min(in_archive[each], 2):
-            sink["set_aside"].append(each)
+        if min(in_consumers_dead[each], 2) > min(in_archive[each], 2):
+            sink["dead_lettered"].append(each)
     assert list(proof.expired) == gone
-    assert listed(proof.kafka()) == kafka | {"set_aside": []}
+    assert listed(proof.kafka()) == kafka | {"dead_lettered": []}
     assert listed(proof.sink(ARCHIVE, found.archive)) == sink
 
 
@@ -74,8 +76,12 @@ def listed(report: SinkReport) -> dict[str, list[int]]:
     lists = {
         "missing": report.missing_listed,
         "doubled": report.doubled_listed,
-        "set_aside": report.set_aside_listed,
+        "dead_lettered": report.dead_lettered_listed,
     }
-    counts = {"missing": report.missing, "doubled": report.doubled, "set_aside": report.set_aside}
+    counts = {
+        "missing": report.missing,
+        "doubled": report.doubled,
+        "dead_lettered": report.dead_lettered,
+    }
     assert counts == {fault: len(each) for fault, each in lists.items()}
     return lists

@@ -51,7 +51,7 @@ async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving
 async def test_too_many_dead_letters_stop_the_consumer() -> None:
     """The record above the limit does not become a dead letter."""
     bench = RunnerBench(offsets=range(40))
-    bench.runner = bench.a_runner(set_aside_max=5)
+    bench.runner = bench.a_runner(dead_letters_max=5)
     bench.sink.rejects = set(range(0, 40, 2))
     bench.assign(P0)
     with pytest.raises(Braked, match="5 of the last"):
@@ -75,7 +75,7 @@ async def test_the_brake_counts_only_the_last_records() -> None:
 async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> None:
     """An outage of the dead-letter topic is retried like one of the sink."""
     bench = RunnerBench(offsets=range(4))
-    bench.runner = bench.a_runner(set_aside_max=1)
+    bench.runner = bench.a_runner(dead_letters_max=1)
     bench.sink.rejects = {0}
     bench.dead_letters.away = 5
     bench.assign(P0)

@@ -90,7 +90,7 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "INGRESS_BODY_S": (0.1, 600),
     "INGRESS_UNREADY_S": (0, 300),
     "CONSUMER_ADMIN_PORT": (1, 65535),
-    "CONSUMER_SET_ASIDE_MAX": (0, 1000),
+    "CONSUMER_DEAD_LETTERS_MAX": (0, 1000),
     "CONSUMER_HELD_BYTES_MAX": (1 << 20, 16 << 30),
     "ARCHIVE_SEGMENT_BYTES_MAX": (1024, 1 << 30),
     "ARCHIVE_SEGMENT_RECORDS_MAX": (1, None),

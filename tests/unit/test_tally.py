@@ -167,8 +167,8 @@ def test_a_consumers_dead_letter_is_reported_and_not_proven() -> None:
     assert tally.report().missing == 1
     see_dead_letter(tally, stored(1), (GROUP, b"archive"))
     report = tally.report()
-    assert (report.missing, report.doubled, report.set_aside, report.proven) == (0, 0, 1, False)
-    assert report.origins[0].sinks[ARCHIVE].set_aside_listed == [1]
+    assert (report.missing, report.doubled, report.dead_lettered, report.proven) == (0, 0, 1, False)
+    assert report.origins[0].sinks[ARCHIVE].dead_lettered_listed == [1]
 
 
 @pytest.mark.parametrize("group", [b"archive", b"sync", b"counters", None])
@@ -186,7 +186,7 @@ def test_a_dead_letter_is_not_missing_by_the_ledger(group: bytes | None) -> None
     report = tally.report()
     assert report.ledger is not None
     assert sum(report.ledger.missing.values()) == 0
-    assert (report.faults, report.set_aside) == (0, 0 if group == b"counters" else 1)
+    assert (report.faults, report.dead_lettered) == (0, 0 if group == b"counters" else 1)
 
 
 def test_the_database_must_have_a_receipt_of_every_callback() -> None:

@@ -34,7 +34,7 @@ class Process:
             handler=simulation.connect(self.life),
             limits=simulation.limits,
             dead_letters=_RemoteDeadLetters(self.life, simulation.dead_letters),
-            set_aside_max=1000,
+            dead_letters_max=1000,
             held_bytes_max=simulation.held_bytes_max,
             clock=simulation.world.loop.time,
         )
