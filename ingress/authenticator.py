@@ -1,5 +1,5 @@
 """
-Decide whether a request is authentic: its app is one of ours, and signed it.
+Decide whether a request is authentic: its app is one of ours and, if we have its tokens, signed it.
 
 The apps' tokens are in a file that is read again when it changes, so a token is rotated without a
 restart: add the new one, change it in the console, remove the old one.

@@ -4,10 +4,10 @@ The callback commands of the vendor, and how the callbacks of each command are i
 The table follows the vendor's "Webhook Command List" and its list for live rooms, in their order.
 docs/decisions/0018-identity.md explains the rules.
 
-Identity: `message` is a message that was sent, and MsgKey (or MsgSeq, the random number and
-MsgTime) names this very message, so a repeated callback may differ in VOLATILE fields. `event` is
-everything else: if such a body has a MsgKey, that is the key of another message, which the event is
-about. So the whole request identifies an event.
+Identity: `key` is for a message that was sent: MsgKey (or MsgSeq, the random number and MsgTime)
+names this very message, so a repeated callback may differ in VOLATILE fields. `request` is for
+everything else: if such a body has a MsgKey, that is the key of another message, which the callback
+is about. So the whole request identifies it.
 
 Order: `conversation` keeps the callbacks of one conversation in one partition. The conversation is
 the first of these that the body names: the group (or live room), the official account, the two
@@ -27,96 +27,96 @@ _TABLE = """
 # command                                                identity  order         times
 
 # Online status
-State.StateChange                                        event     account       -
+State.StateChange                                        request   account       -
 
 # Profile and relationship chain
-Profile.CallbackPortraitSet                              event     account       -
-Sns.CallbackPrevFriendAdd                                event     account       -
-Sns.CallbackPrevFriendResponse                           event     account       -
-Sns.CallbackFriendAdd                                    event     account       -
-Sns.CallbackFriendDelete                                 event     account       -
-Sns.CallbackBlackListAdd                                 event     account       -
-Sns.CallbackBlackListDelete                              event     account       -
+Profile.CallbackPortraitSet                              request   account       -
+Sns.CallbackPrevFriendAdd                                request   account       -
+Sns.CallbackPrevFriendResponse                           request   account       -
+Sns.CallbackFriendAdd                                    request   account       -
+Sns.CallbackFriendDelete                                 request   account       -
+Sns.CallbackBlackListAdd                                 request   account       -
+Sns.CallbackBlackListDelete                              request   account       -
 
 # Following and followers
-Follow.CallbackAfterFollowAdd                            event     account       -
-Follow.CallbackAfterFollowDelete                         event     account       -
+Follow.CallbackAfterFollowAdd                            request   account       -
+Follow.CallbackAfterFollowDelete                         request   account       -
 
 # One-to-one messages
-C2C.CallbackBeforeSendMsg                                event     conversation  MsgTime
-C2C.CallbackAfterSendMsg                                 message   conversation  MsgTime
-C2C.CallbackAfterMsgReport                               event     conversation  -
-C2C.CallbackAfterMsgWithDraw                             event     conversation  -
-C2C.CallbackAfterC2CMsgExtension                         event     conversation  -
+C2C.CallbackBeforeSendMsg                                request   conversation  MsgTime
+C2C.CallbackAfterSendMsg                                 key       conversation  MsgTime
+C2C.CallbackAfterMsgReport                               request   conversation  -
+C2C.CallbackAfterMsgWithDraw                             request   conversation  -
+C2C.CallbackAfterC2CMsgExtension                         request   conversation  -
 
 # Groups and the topics of communities
-Group.CallbackBeforeCreateGroup                          event     conversation  -
-Group.CallbackAfterCreateGroup                           event     conversation  -
-Group.CallbackBeforeApplyJoinGroup                       event     conversation  -
-Group.CallbackBeforeInviteJoinGroup                      event     conversation  -
-Group.CallbackAfterNewMemberJoin                         event     conversation  -
-Group.CallbackAfterMemberExit                            event     conversation  -
-Group.CallbackBeforeSendMsg                              event     conversation  MsgTime
-Group.CallbackAfterSendMsg                               message   conversation  MsgTime
-Group.CallbackAfterRecallMsg                             event     conversation  -
-Group.CallbackAfterGroupFull                             event     conversation  -
-Group.CallbackAfterGroupDestroyed                        event     conversation  -
-Group.CallbackAfterGroupInfoChanged                      event     conversation  -
-Group.CallbackOnMemberStateChange                        event     conversation  -
-Group.CallbackSendMsgException                           event     conversation  -
-Group.CallbackBeforeCreateTopic                          event     conversation  -
-Group.CallbackAfterCreateTopic                           event     conversation  -
-Group.CallbackAfterTopicDestroyed                        event     conversation  -
-Group.CallbackAfterTopicInfoChanged                      event     conversation  -
-Group.CallbackAfterMemberFieldChanged                    event     conversation  -
-Group.CallbackAfterGroupAttrChanged                      event     conversation  -
-Group.CallbackAfterReadReceipt                           event     conversation  -
-Group.CallbackAfterChangeGroupOwner                      event     conversation  -
-Group.CallbackOnDailyGroupQuotaAlarm                     event     conversation  -
+Group.CallbackBeforeCreateGroup                          request   conversation  -
+Group.CallbackAfterCreateGroup                           request   conversation  -
+Group.CallbackBeforeApplyJoinGroup                       request   conversation  -
+Group.CallbackBeforeInviteJoinGroup                      request   conversation  -
+Group.CallbackAfterNewMemberJoin                         request   conversation  -
+Group.CallbackAfterMemberExit                            request   conversation  -
+Group.CallbackBeforeSendMsg                              request   conversation  MsgTime
+Group.CallbackAfterSendMsg                               key       conversation  MsgTime
+Group.CallbackAfterRecallMsg                             request   conversation  -
+Group.CallbackAfterGroupFull                             request   conversation  -
+Group.CallbackAfterGroupDestroyed                        request   conversation  -
+Group.CallbackAfterGroupInfoChanged                      request   conversation  -
+Group.CallbackOnMemberStateChange                        request   conversation  -
+Group.CallbackSendMsgException                           request   conversation  -
+Group.CallbackBeforeCreateTopic                          request   conversation  -
+Group.CallbackAfterCreateTopic                           request   conversation  -
+Group.CallbackAfterTopicDestroyed                        request   conversation  -
+Group.CallbackAfterTopicInfoChanged                      request   conversation  -
+Group.CallbackAfterMemberFieldChanged                    request   conversation  -
+Group.CallbackAfterGroupAttrChanged                      request   conversation  -
+Group.CallbackAfterReadReceipt                           request   conversation  -
+Group.CallbackAfterChangeGroupOwner                      request   conversation  -
+Group.CallbackOnDailyGroupQuotaAlarm                     request   conversation  -
 
 # Official accounts
-OfficialAccount.CallbackBeforeCreateOfficialAccount      event     conversation  -
-OfficialAccount.CallbackAfterCreateOfficialAccount       event     conversation  -
-OfficialAccount.CallbackAfterOfficialAccountInfoChanged  event     conversation  -
-OfficialAccount.CallbackAfterOfficialAccountDestroyed    event     conversation  -
-OfficialAccount.CallbackBeforeAddSubscriber              event     conversation  -
-OfficialAccount.CallbackAfterAddSubscriber               event     conversation  -
-OfficialAccount.CallbackAfterOfficialAccountFull         event     conversation  -
-OfficialAccount.CallbackAfterDeleteSubscriber            event     conversation  -
-OfficialAccount.CallbackBeforeSendMsg                    event     conversation  -
-OfficialAccount.CallbackAfterSendMsg                     message   conversation  MsgTime
-OfficialAccount.CallbackAfterMsgWithDraw                 event     conversation  -
+OfficialAccount.CallbackBeforeCreateOfficialAccount      request   conversation  -
+OfficialAccount.CallbackAfterCreateOfficialAccount       request   conversation  -
+OfficialAccount.CallbackAfterOfficialAccountInfoChanged  request   conversation  -
+OfficialAccount.CallbackAfterOfficialAccountDestroyed    request   conversation  -
+OfficialAccount.CallbackBeforeAddSubscriber              request   conversation  -
+OfficialAccount.CallbackAfterAddSubscriber               request   conversation  -
+OfficialAccount.CallbackAfterOfficialAccountFull         request   conversation  -
+OfficialAccount.CallbackAfterDeleteSubscriber            request   conversation  -
+OfficialAccount.CallbackBeforeSendMsg                    request   conversation  -
+OfficialAccount.CallbackAfterSendMsg                     key       conversation  MsgTime
+OfficialAccount.CallbackAfterMsgWithDraw                 request   conversation  -
 
 # Chatbots
-Bot.OnC2CMessage                                         message   conversation  MsgTime
-Bot.OnGroupMessage                                       message   conversation  MsgTime
-Chatbot.OnC2CSignalMessage                               event     conversation  -
+Bot.OnC2CMessage                                         key       conversation  MsgTime
+Bot.OnGroupMessage                                       key       conversation  MsgTime
+Chatbot.OnC2CSignalMessage                               request   conversation  -
 
 # Content moderation, push notifications, alarms
-ContentCallback.ResultNotify                             event     conversation  -
-Push.OfflinePush                                         event     conversation  -
-Push.AllMemberPush                                       event     conversation  -
-Alert.RequestOverLimit                                   event     conversation  -
+ContentCallback.ResultNotify                             request   conversation  -
+Push.OfflinePush                                         request   conversation  -
+Push.AllMemberPush                                       request   conversation  -
+Alert.RequestOverLimit                                   request   conversation  -
 
 # Live rooms, their seats, battles and gifts
-Live.CallbackAfterCreateRoom                             event     conversation  -
-Live.CallbackAfterDestroyRoom                            event     conversation  -
-Live.CallbackAfterUpdateRoomInfo                         event     conversation  -
-Live.CallbackAfterSetMetadata                            event     conversation  -
-Live.CallbackAfterDelMetadata                            event     conversation  -
-Live.CallbackAfterCreateRoomReachingThreshold            event     conversation  -
-Live.CallbackAfterMemberStateChanged                     event     conversation  -
-Live.CallbackAfterChangeOwner                            event     conversation  -
-Live.CallbackAfterModifyAdmin                            event     conversation  -
-Mic.CallbackAfterSeatInfoChanged                         event     conversation  -
-Live.CallbackAfterCreateBattle                           event     conversation  -
-Live.CallbackAfterStartBattle                            event     conversation  StartTime
-Live.CallbackAfterEndBattle                              event     conversation  EndTime
-Live.CallbackBeforeSendGift                              event     conversation  -
-Live.CallbackBeforeCallBackNotBlock                      event     conversation  -
+Live.CallbackAfterCreateRoom                             request   conversation  -
+Live.CallbackAfterDestroyRoom                            request   conversation  -
+Live.CallbackAfterUpdateRoomInfo                         request   conversation  -
+Live.CallbackAfterSetMetadata                            request   conversation  -
+Live.CallbackAfterDelMetadata                            request   conversation  -
+Live.CallbackAfterCreateRoomReachingThreshold            request   conversation  -
+Live.CallbackAfterMemberStateChanged                     request   conversation  -
+Live.CallbackAfterChangeOwner                            request   conversation  -
+Live.CallbackAfterModifyAdmin                            request   conversation  -
+Mic.CallbackAfterSeatInfoChanged                         request   conversation  -
+Live.CallbackAfterCreateBattle                           request   conversation  -
+Live.CallbackAfterStartBattle                            request   conversation  StartTime
+Live.CallbackAfterEndBattle                              request   conversation  EndTime
+Live.CallbackBeforeSendGift                              request   conversation  -
+Live.CallbackBeforeCallBackNotBlock                      request   conversation  -
 """
 
-Identity = Literal["message", "event"]
+Identity = Literal["key", "request"]
 Order = Literal["conversation", "account"]
 
 
@@ -128,8 +128,9 @@ class Command(NamedTuple):
     times: tuple[str, ...] = ()
 
 
-# The vendor adds commands. An unknown one is an event of a conversation, dated only by EventTime.
-UNKNOWN = Command("event", "conversation")
+# The vendor adds commands. An unknown one is identified by the request, ordered by conversation,
+# and dated only by EventTime.
+UNKNOWN = Command("request", "conversation")
 
 
 def _rows(table: str) -> dict[str, Command]:

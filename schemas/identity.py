@@ -39,7 +39,7 @@ def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
     """
     rule = COMMANDS.get(parts.command, UNKNOWN)
-    named = rule.identity == "message" and _is_named(document)
+    named = rule.identity == "key" and _is_named(document)
     if not named and not _carries_time(rule, document):
         return ""
     return _digest(_identifying(parts, document, named=named))
@@ -55,8 +55,8 @@ def content_digest(parts: IdentifyingParts) -> bytes:
     ce_optplatform, "" for an absent one, and its value, which may be any bytes.
     """
     document: Mapping[str, Any] = {}
-    # For an event the bytes of the body count, so it is not parsed.
-    if COMMANDS.get(parts.command, UNKNOWN).identity == "message":
+    # If the whole request identifies the callback, the bytes of the body count: no need to parse.
+    if COMMANDS.get(parts.command, UNKNOWN).identity == "key":
         with contextlib.suppress(Malformed):
             document = parse(parts.body)
     named = _is_named(document)
@@ -100,7 +100,7 @@ def _identifying(parts: IdentifyingParts, document: Mapping[str, Any], *, named:
 
 
 def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
-    """Return whether the parsed values of the numbers in the body identify these numbers."""
+    """Return whether parsing lost no digit of any number in the body."""
     # orjson writes every double with a point or an exponent; it writes the infinity of a
     # LenientObject as null. The name of every command has points, too.
     points = str(document.get("CallbackCommand")).count(".")
@@ -115,7 +115,7 @@ def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
 
 
 def _exact(number: str) -> float | None:
-    """Return the double of a JSON number, None if another number as short has the same double."""
+    """Return the double of a JSON number, None if parsing as a double may lose digits."""
     double = float(number)
     # At most 15 digits, and in range: no two such numbers have the same double.
     if len(number) <= 16 and "e" not in number.lower():

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 from schemas.body import INTEGER_DIGITS_MAX, text
 from schemas.payload import GroupMessage, Message
 
-# The commands that report a sent message.
+# The commands whose callbacks sinks store and count as messages. Callbacks of other commands
+# (official accounts, chatbots) may report a message as well; sinks take them as any other callback.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
 # The kinds by which messages are counted. A message is of one of the first three kinds; a message

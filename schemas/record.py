@@ -58,7 +58,7 @@ def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     """
     document = parse(callback.body)
     command = _command(callback.command, document.get("CallbackCommand"))
-    request = IdentifyingParts(
+    parts = IdentifyingParts(
         callback.sdkappid,
         command,
         callback.client_ip,
@@ -68,7 +68,7 @@ def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     return OutgoingRecord(
         CALLBACKS.name,
         record_key(callback.sdkappid, command, parties(document)),
-        _headers(callback, command, callback_id(request, document)),
+        _headers(callback, command, callback_id(parts, document)),
         callback.body,
     )
 

@@ -145,7 +145,8 @@ def _parse(kind: Any, text: str) -> Any:
         value = text.lower() == "true"
     else:
         value = kind(text)
-        # Neither is a number to compare with: nan is in no range, inf in one without an end.
+        # Refuse nan and inf: a range check would not. No comparison with nan is true, and a range
+        # may have no upper bound.
         possible = math.isfinite(value) if kind is float else kind is not Path or text != ""
     if not possible:
         raise ValueError(text)

@@ -88,8 +88,8 @@ def hours_to_search(event: Event, document: Mapping[str, Any]) -> list[int]:
     if event.id == place_id(event.origin, event.sequence):
         return []
     # Two callbacks of one message may differ in EventTime.
-    is_message = COMMANDS.get(event.command, UNKNOWN).identity == "message"
-    sent = sent_at({"MsgTime": document.get("MsgTime")} if is_message else document)
+    is_by_key = COMMANDS.get(event.command, UNKNOWN).identity == "key"
+    sent = sent_at({"MsgTime": document.get("MsgTime")} if is_by_key else document)
     received = _hour(event.received_at)
     by_receipt = [received, received - 1, received + 1]
     if sent is None:

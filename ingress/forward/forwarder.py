@@ -58,8 +58,8 @@ class Forwarder:
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
         self._refused = RefusedRows(intake)
-        # The outcome of the last transaction, as the coordinator reports it. It is kept over starts
-        # that fail, until `settle` has succeeded: the first start makes the coordinator forget it.
+        # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
+        # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
         # The id of the topic that rows went to, as far as this process knows.
         self._topic_id: str | None = None

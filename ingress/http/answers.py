@@ -29,7 +29,13 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-OK = Answer("ok", 200, "", "on disk (fsync); it will be in Kafka and in every sink once")
+OK = Answer(
+    "ok",
+    200,
+    "",
+    "on disk (fsync); it will be in Kafka and in every sink once, unless Kafka or a sink refuses "
+    "it (then it is a dead letter) or its row is damaged (then it is in quarantine)",
+)
 NOT_OURS = Answer(
     "not_ours", 403, "SdkAppid is missing or not one of ours", "not authentic; not kept"
 )
@@ -146,8 +152,8 @@ def _http_bytes(answer: Answer, body: bytes, second: int) -> bytes:
 def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
-    # The sender reads ErrorCode only with HTTP 200. A failure is never sent with 200, so the sender
-    # lets the action of a Before callback pass. `detail` may quote a peer, with
-    # characters that UTF-8 cannot encode.
+    # A status other than 200 means failure: the sender does not read ErrorCode, and allows the
+    # action that a Before callback asks about. `detail` may quote a peer, with characters that
+    # UTF-8 cannot encode.
     text = (detail or answer.sent_text).encode("utf-8", "backslashreplace").decode()
     return orjson.dumps({"ActionStatus": "FAIL", "ErrorInfo": text, "ErrorCode": 1})

@@ -7,7 +7,11 @@ import lmdb
 
 
 class Full(Exception):
-    """A bound was reached. The callback was not stored."""
+    """
+    A bound was reached and the callback was not stored, or the disk is full.
+
+    After a full disk the callback may or may not have been stored.
+    """
 
 
 class Broken(Exception):

@@ -34,7 +34,11 @@ class Index:
         self._dropped = 0
 
     def first_block(self, last_number: int) -> tuple[int, int]:
-        """Return the first and the last number of the first block; the last is 0 without one."""
+        """
+        Return the first and the last number of the first block.
+
+        If there is no block, return (next number, 0).
+        """
         firsts, index = self._firsts, self._dropped
         if index == len(firsts):
             return last_number + 1, 0

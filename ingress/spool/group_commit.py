@@ -107,7 +107,7 @@ class GroupCommit:
 
     async def stop(self) -> bool:
         """
-        Return True once all pending callbacks are on disk and the thread has ended.
+        Return True once all pending callbacks are on disk or have failed, and the thread has ended.
 
         Returns False if a commit hangs for STOP_S_MAX: the thread still uses the spool.
         """

@@ -47,7 +47,7 @@ class Intake:
         """
         Store a record; `on_commit` is called once with the result, None when it is on disk.
 
-        Broken, as that result, means that the record may or may not have been stored.
+        A failure as that result means that the record may or may not have been stored.
 
         Raises:
             Full: a bound is reached; nothing is stored and `on_commit` is not called.
@@ -109,7 +109,7 @@ class Intake:
 
     async def stop(self) -> bool:
         """
-        Return True once all pending callbacks are on disk and no thread writes any more.
+        Return True once all pending callbacks are on disk or have failed, and no thread writes.
 
         Returns False if the disk hangs: the thread still uses the spool, which stays open.
         """

@@ -40,17 +40,17 @@ def encode(record: OutgoingRecord, received_at_ms: int) -> bytes:
     return _encoder.encode((received_at_ms, record))
 
 
-def checksum(place: bytes, content: bytes = b"") -> bytes:
-    """Return the checksum of bytes at the place in a file that `place` names."""
-    return crc32(content, crc32(place)).to_bytes(CHECKSUM_BYTES, "big")
+def checksum(salt: bytes, content: bytes = b"") -> bytes:
+    """Return the checksum of bytes in a file; `salt` names the file and where in it they belong."""
+    return crc32(content, crc32(salt)).to_bytes(CHECKSUM_BYTES, "big")
 
 
 def seal(contents: Iterable[bytes], spool: str, first: int) -> list[bytes]:
     """Return the rows with checksums for the numbers from `first` in the file `spool`."""
     # This is `checksum`, inline: every callback passes here.
-    place = crc32(b"%s/" % spool.encode())
+    salt = crc32(b"%s/" % spool.encode())
     return [
-        crc32(content, crc32(b"%d" % number, place)).to_bytes(CHECKSUM_BYTES, "big") + content
+        crc32(content, crc32(b"%d" % number, salt)).to_bytes(CHECKSUM_BYTES, "big") + content
         for number, content in enumerate(contents, first)
     ]
 

@@ -68,7 +68,7 @@ class Spool:
 
     @property
     def rows(self) -> int:
-        """The number of rows that wait."""
+        """The number of rows in the file; see `State.rows`."""
         return self.state.rows
 
     def should_reopen(self) -> bool:

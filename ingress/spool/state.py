@@ -47,9 +47,13 @@ class State(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """The number of rows that wait; those of the first block count until it is removed."""
-        waiting = self.last_number + 1 - self.first_number
-        return waiting - sum(self.first_number <= number for number in self.quarantined)
+        """
+        The number of rows in the file, without those in quarantine.
+
+        Forwarded rows of the first block count until the block is removed.
+        """
+        numbers = self.last_number + 1 - self.first_number
+        return numbers - sum(self.first_number <= number for number in self.quarantined)
 
     @property
     def quarantined_sequences(self) -> list[int]:
@@ -92,7 +96,11 @@ def unseal_state(stored: bytes, spool: str) -> State:
 
 
 def seal_remains(remains: bytes, spool: str, number: int) -> bytes:
-    """Return a row in quarantine with a checksum of its key, so that a flipped bit is noticed."""
+    """
+    Return a row in quarantine with a checksum.
+
+    The checksum covers the key only; a flipped bit in the remains is not noticed.
+    """
     return _number_checksum(spool, number) + remains
 
 

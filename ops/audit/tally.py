@@ -231,11 +231,11 @@ class Tally:
 
     def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> None:
         place = Place(seen.origin, seen.sequence, topic, partition, offset)
-        request = IdentifyingParts(
+        parts = IdentifyingParts(
             seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body
         )
         self._repeats += self._contents.add(
-            seen.id, seen.body, place, partial(content_digest, request)
+            seen.id, seen.body, place, partial(content_digest, parts)
         )
 
     def _count(self, seen: Event) -> None:

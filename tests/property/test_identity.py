@@ -147,7 +147,7 @@ def pairs(draw: st.DrawFn, command: str) -> tuple[Sent, Sent, Path]:
 def stays_the_same(first: Sent, second: Sent) -> bool:
     """Return whether the second request reports the same message again."""
     rule = COMMANDS.get(first.command)
-    if rule is None or rule.identity != "message" or first.sdkappid != second.sdkappid:
+    if rule is None or rule.identity != "key" or first.sdkappid != second.sdkappid:
         return False
     one, other = ({**each.document} for each in (first, second))
     for field in MAY_DIFFER:

@@ -27,14 +27,14 @@ def test_every_command_has_a_sample() -> None:
 
 def test_the_table_has_two_identities_and_two_orders() -> None:
     """The table is text, so this test checks its words."""
-    assert {command.identity for command in COMMANDS.values()} == {"message", "event"}
+    assert {command.identity for command in COMMANDS.values()} == {"key", "request"}
     assert {command.order for command in COMMANDS.values()} == {"conversation", "account"}
     assert UNKNOWN not in [COMMANDS[name] for name in MESSAGES]
 
 
 def test_messages_are_the_commands_that_report_a_sent_message() -> None:
     """In other commands MsgKey names the message that the event is about."""
-    assert {name for name, rule in COMMANDS.items() if rule.identity == "message"} == MESSAGES
+    assert {name for name, rule in COMMANDS.items() if rule.identity == "key"} == MESSAGES
     assert set(MESSAGE_COMMANDS) <= MESSAGES
 
 
