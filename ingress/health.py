@@ -93,8 +93,8 @@ class Health:
             "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready(),
             "unready_because": self.unready(),
-            "kafka_connected": not self.forwarder.fault,
-            "kafka_fault": self.forwarder.fault,
+            "forwarding": not self.forwarder.fault,
+            "forward_fault": self.forwarder.fault,
             "secrets_fault": self.authenticator.fault,
             "connections": self.server.traffic.open,
             "spool_rows": state.rows,
@@ -116,7 +116,7 @@ class Health:
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
         telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
         telemetry.INGRESS_READY.set(not self.unready())
-        telemetry.INGRESS_KAFKA_UP.set(not self.forwarder.fault)
+        telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
         telemetry.INGRESS_CONNECTIONS.set(self.server.traffic.open)
 
     def _oldest_waiting_s(self) -> float | None:

@@ -13,9 +13,9 @@ INGRESS_ANSWERS = Counter(
     ["answer"],
     registry=INGRESS,
 )
-INGRESS_ANSWER_S = Histogram(
-    "ingress_answer_seconds",
-    "Time from receipt to the answer, for the longest waiting callback of each commit",
+INGRESS_STORE_S = Histogram(
+    "ingress_store_seconds",
+    "Time from receipt to the end of a successful commit, for the first callback of each commit",
     buckets=_LATENCY_BUCKETS_S,
     registry=INGRESS,
 )
@@ -75,7 +75,7 @@ INGRESS_REFUSED_BY_KAFKA = Counter(
 )
 INGRESS_TOPIC_CHANGES = Counter(
     "ingress_topic_changes_total",
-    "Times that forwarded callbacks were missing in Kafka: topic recreated, or Kafka restored",
+    "Times that the topic was recreated or Kafka's cursor went back; callbacks may be missing",
     registry=INGRESS,
 )
 INGRESS_ROWS_QUARANTINED = Counter(
@@ -83,8 +83,10 @@ INGRESS_ROWS_QUARANTINED = Counter(
     "Rows of spools in quarantine, because they are damaged or Kafka refuses them in both topics",
     registry=INGRESS,
 )
-INGRESS_KAFKA_UP = Gauge(
-    "ingress_kafka_up", "1 while the forwarder has a working producer", registry=INGRESS
+INGRESS_FORWARDING = Gauge(
+    "ingress_forwarding",
+    "1 while rows can be forwarded to Kafka; 0 after a fault of Kafka, the disk or the forwarder",
+    registry=INGRESS,
 )
 
 CONSUMER_RECORDS = Counter(
@@ -92,7 +94,7 @@ CONSUMER_RECORDS = Counter(
 )
 CONSUMER_BYTES = Counter(
     "consumer_bytes_total",
-    "Bytes of these records: body + 32 per header + 256",
+    "Bytes of the records in consumer_records_total: body + 32 per header + 256 per record",
     registry=CONSUMER,
 )
 CONSUMER_BATCHES = Counter(
@@ -105,12 +107,12 @@ CONSUMER_SET_ASIDE = Counter(
 )
 CONSUMER_RETRIES = Counter(
     "consumer_retries_total",
-    "Times that the sink or Kafka was unavailable for a partition, which is then tried again",
+    "Waits of a partition because its sink, the dead-letter topic or Kafka was unavailable",
     registry=CONSUMER,
 )
 CONSUMER_PAUSED = Gauge(
     "consumer_partitions_paused",
-    "Partitions of this process whose sink is unavailable; fetching continues when it is back",
+    "Partitions of this process that wait for their sink, the dead-letter topic or Kafka",
     registry=CONSUMER,
 )
 CONSUMER_LAG = Gauge(
@@ -123,9 +125,9 @@ CONSUMER_OLDEST_S = Gauge(
     "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink",
     registry=CONSUMER,
 )
-CONSUMER_STOPPED = Gauge(
-    "consumer_stopped",
-    "1 while the consumer waits for a person, because it rejected too many records",
+CONSUMER_BRAKED = Gauge(
+    "consumer_braked",
+    "1 while the brake is on: the consumer rejected too many records and waits for a person",
     registry=CONSUMER,
 )
 CONSUMER_RELOCATED = Counter(
@@ -137,5 +139,7 @@ CONSUMER_REBALANCES = Counter(
     "consumer_rebalances_total", "Assignments received from the group", registry=CONSUMER
 )
 CONSUMER_HELD_BYTES = Gauge(
-    "consumer_held_bytes", "Bytes fetched and not yet in the sink", registry=CONSUMER
+    "consumer_held_bytes",
+    "Estimated memory of the records that are not yet in the sink; packed records count as packed",
+    registry=CONSUMER,
 )

@@ -46,12 +46,12 @@ class Status(msgspec.Struct, frozen=True):
     last_sequence: int
     forwarded: int
     oldest_waiting_s: float | None
-    kafka_connected: bool
+    forwarding: bool
 
     @property
     def drained(self) -> bool:
         """Whether everything that it stored is in Kafka."""
-        return self.kafka_connected and self.forwarded == self.last_sequence
+        return self.forwarding and self.forwarded == self.last_sequence
 
 
 @dataclass(frozen=True, slots=True)

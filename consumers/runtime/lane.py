@@ -58,7 +58,7 @@ class Lane:
 
     @property
     def is_paused(self) -> bool:
-        """True if the sink or the dead-letter topic is unavailable."""
+        """True if the sink, the dead-letter topic or Kafka is unavailable."""
         return self._backoff.is_paused
 
     @property

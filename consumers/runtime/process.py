@@ -22,7 +22,7 @@ from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Port, Range
 from schemas.settings import Settings, Shared
-from schemas.telemetry import CONSUMER, CONSUMER_STOPPED
+from schemas.telemetry import CONSUMER, CONSUMER_BRAKED
 from schemas.topics import record_bytes_max
 
 log = logging.getLogger("consumers")
@@ -100,7 +100,7 @@ async def consume(
                 await _run(runner, consumer, shared, stop)
             except Braked as braked:
                 # After a restart, as many records would be sent to the dead-letter topic again.
-                CONSUMER_STOPPED.set(1)
+                CONSUMER_BRAKED.set(1)
                 log.critical("%s stops and waits for a person. %s", consumer.name, braked)
                 while not stop.is_set():
                     runner.note_alive()

@@ -22,7 +22,7 @@ from ingress.spool.writer_thread import (
     WriterThread,
 )
 from schemas.record import OutgoingRecord
-from schemas.telemetry import INGRESS_ANSWER_S, INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S
+from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
 # The sender waits 2 s. A callback without a commit by now is failed while the sender still listens.
 STORE_S_MAX = 1.5
@@ -174,7 +174,7 @@ class GroupCommit:
             )
             INGRESS_COMMIT_ROWS.observe(len(commit.callbacks))
             INGRESS_COMMIT_S.observe(took_s)
-            INGRESS_ANSWER_S.observe(time.perf_counter() - commit.pending_since)
+            INGRESS_STORE_S.observe(time.perf_counter() - commit.pending_since)
             self.stored.set()
 
     def _release_mapped_memory(self) -> None:

@@ -184,7 +184,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
         try:
             async with asyncio.timeout(180):
                 metrics = f"{subscriber.admin}/metrics"
-                while "consumer_stopped 1.0" not in await said(metrics):  # noqa: ASYNC110 - polled
+                while "consumer_braked 1.0" not in await said(metrics):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
                 while await members(own_kafka.address):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
