@@ -20,7 +20,7 @@ from ops.archive.segments import in_order, open_archive, segment_names
 from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
-from ops.audit.sources import NotAudited, SourceChanged, Sources, SourceUnavailable
+from ops.audit.sources import NotAudited, ReadAgain, Sources, SourceUnavailable
 from ops.audit.statistics import read_statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
@@ -28,7 +28,7 @@ from ops.simulate.ledger import Entry
 
 # The pause between two rounds, and between two progress messages.
 EVERY_S = 0.5
-# After the time to wait, how often everything may be read again because a source changed.
+# The maximum number of times that all sources are read again after the deadline.
 AGAIN_MAX = 5
 
 ReadEnds = Callable[[], Awaitable[Ends]]
@@ -64,7 +64,7 @@ async def audit(
 
 
 class _Audit:
-    """One audit. It starts again from the beginning if a source has lost data that was read."""
+    """One audit. After `ReadAgain`, it reads all sources from their beginning."""
 
     def __init__(
         self, ends: Ends, read_ends: ReadEnds, sources: Sources, ledger: Sequence[Entry]
@@ -108,10 +108,10 @@ class _Audit:
                 self._waits_for = str(error)
                 if is_last:
                     raise NotAudited(str(error)) from error
-            except SourceChanged as changed:
+            except ReadAgain as reason:
                 again += is_last
                 if again > AGAIN_MAX:
-                    raise NotAudited(f"{changed}; audit again") from changed
+                    raise NotAudited(f"{reason}; audit again") from reason
                 self._begin()
             await asyncio.sleep(EVERY_S)
 
@@ -127,7 +127,7 @@ class _Audit:
         completed = self._ends.completed_by(later)
         if completed.by_spool != self._ends.by_spool:
             self._ends = completed
-            raise SourceChanged("the ends of more spools are known than before")
+            raise ReadAgain("the ends of more spools are known than before")
         self._ends = completed
         self.tally.see_later_ends(completed, later)
         return self.tally.report()
@@ -144,7 +144,7 @@ class _Audit:
 
         Raises:
             SourceUnavailable: the store does not answer.
-            SourceChanged: segments that were read before do not exist any more.
+            ReadAgain: segments that were read before do not exist any more.
             NotAudited: a segment is damaged.
         """
         complete = False
@@ -153,7 +153,7 @@ class _Audit:
                 complete = True
                 names = [name async for name in segment_names(store)]
                 if deleted := self._segments.difference(names):
-                    raise SourceChanged(f"the segment {min(deleted)} was deleted from the archive")
+                    raise ReadAgain(f"the segment {min(deleted)} was deleted from the archive")
                 new = [name for name in names if name not in self._segments]
                 async for name, content in in_order(new, store.read):
                     if content is None:

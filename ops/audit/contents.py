@@ -40,7 +40,7 @@ _PARTITION_BITS = 14
 _OFFSET_BITS = 48
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """The origin and the sequence of a callback, and the record in which it was seen."""
 
     origin: str
@@ -50,7 +50,7 @@ class Place(NamedTuple):
     offset: int
 
     def __str__(self) -> str:
-        """Return the place as people read it."""
+        """Return the location as people read it."""
         where = (
             self.topic if self.offset < 0 else f"{self.topic}/{self.partition} offset {self.offset}"
         )
@@ -62,13 +62,13 @@ class Difference:
     """
     Two contents that should be one.
 
-    `ce_id` is the id that both places share; "" if they have the same origin and sequence. A place
-    in the database has no partition and no offset: they are -1.
+    `ce_id` is the id that both locations share; "" if they have the same origin and sequence. A
+    location in the database has no partition and no offset: they are -1.
     """
 
     ce_id: str
-    first: Place
-    second: Place
+    first: Location
+    second: Location
 
     def __str__(self) -> str:
         """Return the difference as people read it."""
@@ -106,33 +106,35 @@ class Contents:
         # By the first two bytes of a key, the entries of the keys that begin with them.
         self._buckets: dict[bytes, bytearray] = {}
 
-    def add(self, ce_id: str, body: bytes, place: Place, content: Callable[[], bytes]) -> bool:
+    def add(
+        self, ce_id: str, body: bytes, location: Location, content: Callable[[], bytes]
+    ) -> bool:
         """
-        Add the callback at `place`; return True if its `ce_id` was seen at another sequence before.
+        Add a callback; return True if its `ce_id` was seen at another sequence before.
 
         A copy of a callback may be added again, from another topic or the archive. `content`
         returns a digest that all callbacks of one `ce_id` must share.
         """
-        origin = self._origin_number(place.origin)
+        origin = self._origin_number(location.origin)
         digest = _digest(body)
-        block, index = self._block(origin, place.sequence), place.sequence % BLOCK
+        block, index = self._block(origin, location.sequence), location.sequence % BLOCK
         if block[index]:
             # A copy must also have the id of the callback.
-            if block[index] != digest or not self.is_of(ce_id, place.origin, place.sequence):
-                self._differs(Difference("", self._place(origin, place.sequence), place))
+            if block[index] != digest or not self.is_of(ce_id, location.origin, location.sequence):
+                self._differs(Difference("", self._location(origin, location.sequence), location))
             return False
-        block[index], block[BLOCK + index] = digest, _packed(place)
+        block[index], block[BLOCK + index] = digest, _packed(location)
         key, shared = _key(ce_id), content()[:_CONTENT_BYTES]
         bucket, entry = self._find(key)
         if entry < 0:
-            stored = origin.to_bytes(4, "big") + place.sequence.to_bytes(8, "big")
+            stored = origin.to_bytes(4, "big") + location.sequence.to_bytes(8, "big")
             bucket += key[2:] + stored + shared
             return False
         first = self._first(bucket, entry)
         if self._block(*first)[first[1] % BLOCK] != digest:
-            self._varied.add((origin, place.sequence))
+            self._varied.add((origin, location.sequence))
         if bucket[entry + _CONTENT_AT : entry + _ENTRY_BYTES] != shared:
-            self._differs(Difference(ce_id, self._place(*first), place))
+            self._differs(Difference(ce_id, self._location(*first), location))
         return True
 
     def mark(self, ce_id: str, mark: int) -> bool:
@@ -174,9 +176,9 @@ class Contents:
             return None
         return block[sequence % BLOCK] == _first_64_bits(sha256)
 
-    def place(self, origin: str, sequence: int) -> Place:
+    def location(self, origin: str, sequence: int) -> Location:
         """Return the record in which a callback was seen first."""
-        return self._place(self._origin_numbers[origin], sequence)
+        return self._location(self._origin_numbers[origin], sequence)
 
     def _first(self, bucket: bytearray, entry: int) -> tuple[int, int]:
         """Return the origin's number and the sequence of an entry's first place."""
@@ -206,9 +208,9 @@ class Contents:
             block = self._blocks[key] = array("Q", bytes(16 * BLOCK))
         return block
 
-    def _place(self, origin: int, sequence: int) -> Place:
+    def _location(self, origin: int, sequence: int) -> Location:
         packed = self._block(origin, sequence)[BLOCK + sequence % BLOCK]
-        return Place(
+        return Location(
             self._origins[origin],
             sequence,
             _TOPICS[packed >> _PARTITION_BITS + _OFFSET_BITS],
@@ -217,10 +219,10 @@ class Contents:
         )
 
 
-def _packed(place: Place) -> int:
-    topic = _TOPICS.index(place.topic) if place.topic in _TOPICS else len(_TOPICS) - 1
-    partition = place.partition & (1 << _PARTITION_BITS) - 1
-    offset = place.offset & (1 << _OFFSET_BITS) - 1
+def _packed(location: Location) -> int:
+    topic = _TOPICS.index(location.topic) if location.topic in _TOPICS else len(_TOPICS) - 1
+    partition = location.partition & (1 << _PARTITION_BITS) - 1
+    offset = location.offset & (1 << _OFFSET_BITS) - 1
     return (topic << _PARTITION_BITS | partition) << _OFFSET_BITS | offset
 
 

@@ -58,12 +58,12 @@ class Ends:
     quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
-    def accepted(self) -> dict[str, int | None]:
+    def stored(self) -> dict[str, int | None]:
         """N by origin; for a spool whose end is not known, None by the spool's name."""
-        accepted: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
+        stored: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
         for origins in self.by_spool.values():
-            accepted |= origins
-        return accepted
+            stored |= origins
+        return stored
 
     @property
     def doubts(self) -> dict[str, str]:
@@ -149,7 +149,11 @@ def _holders(statuses: dict[str, Status]) -> dict[str, dict[str, tuple[str, Repo
 
 
 def _without_ends(statuses: dict[str, Status]) -> dict[str, str]:
-    """Return by address which ingresses report no end: with no end, nothing could be missing."""
+    """
+    Return by address which ingresses report no end.
+
+    Without an end, the audit would expect no callback and find none missing.
+    """
     return {
         address: f"{address}: this ingress reports no end, not even that of its own spool; name"
         " an ingress of this release"

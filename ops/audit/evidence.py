@@ -45,12 +45,12 @@ class Evidence:
     )
     # Archived from offsets below the topic's first one, which retention has raised: for these
     # offsets the archive is the evidence.
-    below_first_offset: BitMap64 = field(default_factory=BitMap64)
+    below_log_start: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
     # By partition, the sequences in the order of offsets: first those that only the archive has,
     # then those of the topic. Only counts, which cannot name sequences, need an order.
-    order_below_first_offset: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
+    order_below_log_start: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     order_in_topic: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
     # The highest sequence that was not added because it is too high.
     highest_ignored: int = 0
@@ -65,8 +65,8 @@ class Evidence:
     @property
     def partitions(self) -> set[int]:
         """The partitions in which sequences were seen."""
-        return self.order_below_first_offset.keys() | self.order_in_topic.keys()
+        return self.order_below_log_start.keys() | self.order_in_topic.keys()
 
     def in_order(self, partition: int) -> "array[int]":
         """Return the sequences of a partition in the order of their offsets."""
-        return self.order_below_first_offset[partition] + self.order_in_topic[partition]
+        return self.order_below_log_start[partition] + self.order_in_topic[partition]

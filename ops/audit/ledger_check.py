@@ -54,7 +54,7 @@ class LedgerCheck:
 
     def _changed(self) -> dict[str, set[str]]:
         """
-        Return by sink the ids that it has with other bytes than were sent, instead of those.
+        Return by sink the ids of which it has other bytes than were sent, and lacks the sent bytes.
 
         Other bytes in addition to those that were sent are a repeat that this ledger does not have.
         """

@@ -12,8 +12,8 @@ class Origins:
 
     def __init__(self, ends: Ends) -> None:
         self._ends = self._later = ends
-        self._accepted = ends.accepted
-        self._evidence: dict[str, Evidence] = {origin: Evidence() for origin in self._accepted}
+        self._stored = ends.stored
+        self._evidence: dict[str, Evidence] = {origin: Evidence() for origin in self._stored}
         # For origins without a known spool, the highest sequence in Kafka at the first report.
         self._highest_at_first: dict[str, int] = {}
 
@@ -28,21 +28,21 @@ class Origins:
             evidence = self._evidence[origin] = Evidence()
         return evidence
 
-    def accepted(self, origin: str) -> int | None:
+    def stored(self, origin: str) -> int | None:
         """Return N of an origin, None if it is not known."""
-        return self._accepted.get(origin)
+        return self._stored.get(origin)
 
     def end(self, origin: str) -> End:
         """Return the sequence up to which an origin must be complete."""
-        accepted = self._accepted.get(origin)
-        if accepted is not None:
-            return End(accepted, known=True)
+        stored = self._stored.get(origin)
+        if stored is not None:
+            return End(stored, known=True)
         highest = self._evidence[origin].topic.highest
         return End(self._highest_at_first.setdefault(origin, highest), known=False)
 
     def is_plausible(self, origin: str, sequence: int) -> bool:
         """Return whether a sequence may be added to the evidence; else note it as too high."""
-        if sequence <= (self._accepted.get(origin) or 0) + ABOVE_END_MAX:
+        if sequence <= (self._stored.get(origin) or 0) + ABOVE_END_MAX:
             return True
         evidence = self.evidence(origin)
         evidence.highest_ignored = max(evidence.highest_ignored, sequence)
@@ -52,12 +52,12 @@ class Origins:
         """
         Note the ends that were asked for after everything was read.
 
-        `later` is that answer alone: no sequence may be above its ends. `completed` has the
-        remaining doubts; it must have the same known ends as before.
+        `later` has only the ends that were read last: a sequence above them is a doubt. `completed`
+        has the remaining doubts; it must have the same known ends as before.
         """
         self._ends, self._later = completed, later
-        self._accepted = completed.accepted
-        for origin in self._accepted:
+        self._stored = completed.stored
+        for origin in self._stored:
             self.evidence(origin)
 
     @property
@@ -69,8 +69,8 @@ class Origins:
         """Return, by origin, spool or address, why nothing can be proven, and what to do."""
         doubts = dict(self._ends.doubts)
         for origin, evidence in self._evidence.items():
-            accepted = self._accepted.get(origin)
-            if accepted is None:
+            stored = self._stored.get(origin)
+            if stored is None:
                 doubts.setdefault(
                     origin,
                     f"origin {origin}: Kafka or a sink has callbacks of it, but none of the"
@@ -78,7 +78,7 @@ class Origins:
                     " ingress or the directory that has its spool",
                 )
                 continue
-            end = max(self._later.accepted.get(origin) or 0, accepted)
+            end = max(self._later.stored.get(origin) or 0, stored)
             if evidence.highest > end:
                 doubts[origin] = (
                     f"origin {origin}: its spool has stored {end} callbacks, but sequence"

@@ -47,7 +47,7 @@ def _table(audited: Report) -> RenderableType:
     for origin in audited.origins:
         table.add_row(
             origin.origin,
-            "unknown" if origin.accepted is None else str(origin.accepted),
+            "unknown" if origin.stored is None else str(origin.stored),
             *(str(origin.sinks[place].sequences) for place in places),
             fault_count(origin.missing),
             fault_count(origin.doubled),
@@ -67,10 +67,8 @@ def remarks(audited: Report) -> list[RenderableType]:
     lines += (f"unproven: {reason}" for reason in audited.doubts.values())
     if audited.repeats:
         lines.append(f"{audited.repeats} callbacks were sent more than once: not a fault")
-    if audited.strangers:
-        lines.append(
-            f"{audited.strangers} records in the topics were not written by an ingress: not a fault"
-        )
+    if audited.foreign:
+        lines.append(f"{audited.foreign} records were not written by an ingress: not a fault")
     lines += _statistics(audited)
     if audited.ledger:
         lines += _ledger(audited.ledger)
@@ -88,7 +86,7 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"
                 yield f"{origin.origin}: {TITLES[place]}: {count} {fault}: {which}"
     if origin.expired:
-        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: unproven"
+        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not claimed"
 
 
 def _statistics(audited: Report) -> Iterator[str]:

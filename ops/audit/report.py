@@ -40,14 +40,14 @@ class SinkReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginReport:
     """
-    The callbacks of one origin. `accepted` is N, None if no spool is known. `sinks` by name.
+    The callbacks of one origin. `stored` is N, None if no spool is known. `sinks` by name.
 
     `expired`: retention and `hookline archive expire` deleted them everywhere, so nothing is
     claimed of them.
     """
 
     origin: str
-    accepted: int | None
+    stored: int | None
     sinks: dict[str, SinkReport]
     expired: int = 0
 
@@ -111,8 +111,8 @@ class Report:
     """
     The result for all origins and sinks.
 
-    Not faults: `repeats`, callbacks that the sender sent again; `strangers`, foreign records, which
-    no ingress wrote. `counted` has the statistics: messages, and people if they are exact.
+    Not faults: `repeats`, callbacks that the sender sent again; `foreign`, records that no
+    ingress wrote. `counted` has the statistics: messages, and people if they are exact.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
@@ -123,7 +123,7 @@ class Report:
     ledger: LedgerReport | None
     counted: dict[str, StatisticReport]
     repeats: int
-    strangers: int
+    foreign: int
     different: int
     different_listed: list[Difference]
     doubts: dict[str, str]

@@ -1,6 +1,6 @@
 """Compare the rows in PostgreSQL with the callbacks in Kafka and the archive. Does no I/O."""
 
-from ops.audit.contents import ROW, ROW_MATCHES, Contents, Difference, Place
+from ops.audit.contents import ROW, ROW_MATCHES, Contents, Difference, Location
 
 # The maximum number of kept rows that match no callback of their id yet.
 UNMATCHED_MAX = 1000
@@ -61,8 +61,8 @@ class Rows:
         return [
             Difference(
                 ce_id,
-                self._contents.place(*place),
-                Place(*place, topic=POSTGRESQL, partition=-1, offset=-1),
+                self._contents.location(*place),
+                Location(*place, topic=POSTGRESQL, partition=-1, offset=-1),
             )
             for ce_id, place in self._unmatched.items()
         ]

@@ -13,8 +13,8 @@ class SourceUnavailable(Exception):
     """A source does not answer now; the text names it. It may answer later."""
 
 
-class SourceChanged(Exception):
-    """A source lost data that was read before; all sources must be read again."""
+class ReadAgain(Exception):
+    """All sources must be read again: one lost data that was read, or more ends are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from consumers.archive.segment import Line
-from ops.audit.contents import Contents, Differences, Place
+from ops.audit.contents import Contents, Differences, Location
 from ops.audit.ends import Ends
 from ops.audit.ledger_check import LedgerCheck
 from ops.audit.message_counts import MessageCounts, Statistics
@@ -60,9 +60,9 @@ class Tally:
         self._statistics = Statistics(messages=0, people=None, applied={})
         self._message_counts = MessageCounts(self._contents)
         # By partition of the main topic: its lowest offset now, and when it was read first.
-        self._first_offsets: dict[int, int] = {}
+        self._log_starts: dict[int, int] = {}
         self._read_from: dict[int, int] = {}
-        self._foreign_records = 0
+        self._foreign = 0
         self._repeats = 0
 
     @property
@@ -85,7 +85,7 @@ class Tally:
             if self._counted
             else {},
             repeats=self._repeats,
-            strangers=self._foreign_records,
+            foreign=self._foreign,
             different=self._differences.count + self._rows.different,
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts(),
@@ -106,7 +106,7 @@ class Tally:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
         return OriginReport(
             origin=origin,
-            accepted=self.origins.accepted(origin),
+            stored=self.origins.stored(origin),
             sinks=sinks,
             expired=len(proof.expired),
         )
@@ -115,17 +115,17 @@ class Tally:
         """Note the ends that were asked for after everything was read, see `Origins`."""
         self.origins.see_later_ends(completed, later)
 
-    def see_first_offsets(self, first_offsets: dict[int, int]) -> None:
+    def see_log_starts(self, log_starts: dict[int, int]) -> None:
         """Note the lowest offset that each partition of the main topic still has."""
-        self._first_offsets = first_offsets
-        self._read_from = self._read_from or first_offsets
+        self._log_starts = log_starts
+        self._read_from = self._read_from or log_starts
 
     def see_record(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        seen = self._event(value, headers)
+        seen = self._event(value, headers, is_copy=False)
         if seen is None:
             return
         evidence = self.origins.evidence(seen.origin)
@@ -142,13 +142,13 @@ class Tally:
         """Add a record of the dead-letter topic."""
         self.records += 1
         named = dict(headers)
-        seen = self._event(value, named.items())
+        group = named.get(GROUP)
+        seen = self._event(value, named.items(), is_copy=group is not None)
         if seen is None:
             return
-        group = named.get(GROUP)
         if group is None and CONNECT + "offset" in named:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
-            self._foreign_records += 1
+            self._foreign += 1
             return
         evidence = self.origins.evidence(seen.origin)
         self._see_content(seen, DEAD_LETTER_TOPIC.name, partition, offset)
@@ -171,15 +171,16 @@ class Tally:
         """Add a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
-        seen = self._event(line.value, headers)
+        was_in_topic = line.offset >= self._read_from.get(line.partition, 0)
+        seen = self._event(line.value, headers, is_copy=was_in_topic)
         if seen is None:
             return
         evidence = self.origins.evidence(seen.origin)
         evidence.archive.add(seen.sequence)
-        if line.offset < self._first_offsets.get(line.partition, 0):
-            evidence.below_first_offset.add(seen.sequence)
-        if self._counted and line.offset < self._read_from.get(line.partition, 0):
-            evidence.order_below_first_offset[line.partition].append(seen.sequence)
+        if line.offset < self._log_starts.get(line.partition, 0):
+            evidence.below_log_start.add(seen.sequence)
+        if self._counted and not was_in_topic:
+            evidence.order_below_log_start[line.partition].append(seen.sequence)
         self._see_content(seen, line.topic, line.partition, line.offset)
         self._ledger.match(seen.id, seen.body, ARCHIVE)
         self._count(seen)
@@ -200,7 +201,8 @@ class Tally:
         """Add receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
         for origin, sequence, ce_id, sha256 in receipts:
             self.origins.evidence(origin)
-            if self._is_sequence(origin, sequence):
+            # A row of a foreign record may have a sequence that no spool gives.
+            if sequence > 0 and self.origins.is_plausible(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._rows.see(ce_id, sha256, origin, sequence)
 
@@ -214,31 +216,33 @@ class Tally:
         for origin in statistics.applied:
             self.origins.evidence(origin)
 
-    def _event(self, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event | None:
-        """Return a record as a callback, None if it is not one, or is not added."""
+    def _event(
+        self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
+    ) -> Event | None:
+        """
+        Return a record as a callback, None if it is not one, or is not added.
+
+        A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
+        """
         try:
             seen = event(value, headers)
         except NotACallback:
-            self._foreign_records += 1
+            seen = None
+        if seen is None or seen.sequence < 1:
+            self._foreign += not is_copy
             return None
-        return seen if self._is_sequence(seen.origin, seen.sequence) else None
-
-    def _is_sequence(self, origin: str, sequence: int) -> bool:
-        if sequence < 1:
-            self._foreign_records += 1
-            return False
-        return self.origins.is_plausible(origin, sequence)
+        return seen if self.origins.is_plausible(seen.origin, seen.sequence) else None
 
     def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> None:
-        place = Place(seen.origin, seen.sequence, topic, partition, offset)
+        location = Location(seen.origin, seen.sequence, topic, partition, offset)
         parts = IdentifyingParts(
             seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body
         )
         self._repeats += self._contents.add(
-            seen.id, seen.body, place, partial(content_digest, parts)
+            seen.id, seen.body, location, partial(content_digest, parts)
         )
 
     def _count(self, seen: Event) -> None:
         if self._counted:
-            settled = seen.sequence <= (self.origins.accepted(seen.origin) or 0)
+            settled = seen.sequence <= (self.origins.stored(seen.origin) or 0)
             self._message_counts.see(seen, settled=settled)

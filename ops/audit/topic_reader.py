@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.audit.sources import SourceChanged, SourceUnavailable
+from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -30,7 +30,7 @@ class TopicReader:
 
         Raises:
             SourceUnavailable: Kafka does not answer, or lacks a topic. The next call goes on.
-            SourceChanged: Kafka does not have the next records any more.
+            ReadAgain: Kafka does not have the next records any more.
         """
         try:
             # A cancelled task of the client is an outage, too.
@@ -53,18 +53,18 @@ class TopicReader:
 
     async def _read(self, client: AIOKafkaConsumer, tally: Tally) -> None:
         partitions = sorted(client.assignment())
-        first_offsets = await client.beginning_offsets(partitions)
+        log_starts = await client.beginning_offsets(partitions)
         ends = await client.end_offsets(partitions)
         for tp in partitions:
-            position = self._positions.setdefault(tp, first_offsets[tp])
-            if not first_offsets[tp] <= position <= ends[tp]:
-                raise SourceChanged(
+            position = self._positions.setdefault(tp, log_starts[tp])
+            if not log_starts[tp] <= position <= ends[tp]:
+                raise ReadAgain(
                     f"{tp.topic}/{tp.partition} was read up to offset {position}, and has offsets"
-                    f" {first_offsets[tp]} to {ends[tp]} now"
+                    f" {log_starts[tp]} to {ends[tp]} now"
                 )
             client.seek(tp, position)
-        tally.see_first_offsets(
-            {tp.partition: at for tp, at in first_offsets.items() if tp.topic == CALLBACKS.name}
+        tally.see_log_starts(
+            {tp.partition: at for tp, at in log_starts.items() if tp.topic == CALLBACKS.name}
         )
         moved_at = time.monotonic()
         while any(self._positions[tp] < ends[tp] for tp in partitions):

@@ -41,7 +41,7 @@ async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
     ends = Ends(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
     tally = Tally(ends, [], synced=True, counted=False)
-    tally.see_first_offsets({})
+    tally.see_log_starts({})
     for record in RECORDS:
         tally.see_record(P0.number, record.offset, record.headers, record.value)
         tally.origins.evidence(ORIGIN).archive.add(record.offset + 1)

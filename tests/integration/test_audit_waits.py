@@ -23,7 +23,7 @@ from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit
 from ops.audit.ends import Ends
 from ops.audit.report import Report
-from ops.audit.sources import NotAudited, SourceChanged, Sources
+from ops.audit.sources import NotAudited, ReadAgain, Sources
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -151,7 +151,7 @@ async def test_missing_and_recreated_topics_are_noticed(
     with pytest.raises(NotAudited, match="hookline topics apply"):
         await world.audited(0, [])
     await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
-    with pytest.raises(SourceChanged, match="was read up to offset 1"):
+    with pytest.raises(ReadAgain, match="was read up to offset 1"):
         await reader.read(tally)
     await admin.close()
 

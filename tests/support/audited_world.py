@@ -34,7 +34,7 @@ def headers(record: Record) -> dict[str, bytes]:
 class AuditedWorld:
     """Three callbacks of one origin, in every place where they must be; the tests break it."""
 
-    accepted: int = 3
+    stored: int = 3
     later: int | None = None
     topic: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
     dead: list[tuple[Record, dict[str, bytes]]] = field(default_factory=list)
@@ -46,7 +46,7 @@ class AuditedWorld:
         default_factory=lambda: {ORIGIN: {P0.number: (3, 6)}}
     )
     messages: int = 3
-    beginning: int = 0
+    log_start: int = 0
     expired: dict[str, tuple[int, int]] = field(default_factory=dict)
     ledger: list[Entry] = field(default_factory=list)
     rows_of: Callable[[int], Record] | None = None
@@ -65,13 +65,13 @@ class AuditedWorld:
 
     def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
         """Return the report."""
-        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.accepted}})
+        ends = Ends(by_spool={ORIGIN: {ORIGIN: self.stored}})
         tally = Tally(ends, self.ledger, synced=synced, counted=counted)
         if counted:
             tally.see_statistics(
                 Statistics(messages=self.messages, people=None, applied=self.counts)
             )
-        tally.see_first_offsets({P0.number: self.beginning})
+        tally.see_log_starts({P0.number: self.log_start})
         for record in self.topic:
             tally.see_record(P0.number, record.offset, record.headers, record.value)
         for record, more in self.dead:
@@ -83,9 +83,7 @@ class AuditedWorld:
             see_line(tally, record)
         if synced:
             tally.see_receipts(self.rows())
-        later = Ends(
-            by_spool={ORIGIN: {ORIGIN: self.accepted if self.later is None else self.later}}
-        )
+        later = Ends(by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}})
         tally.see_later_ends(ends, later)
         return tally.report()
 

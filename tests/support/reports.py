@@ -9,7 +9,7 @@ _NOTHING_FOUND: dict[str, Any] = {
     "ledger": None,
     "counted": {},
     "repeats": 0,
-    "strangers": 0,
+    "foreign": 0,
     "different": 0,
     "different_listed": [],
     "doubts": {},

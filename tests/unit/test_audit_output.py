@@ -28,7 +28,7 @@ def a_report(
 ) -> Report:
     """Return the report on one origin with 5,503 callbacks in every place, but for `sinks`."""
     held = {place: SinkReport(sequences=5503) for place in PLACES} | sinks
-    origin = OriginReport(origin="o" * 16, accepted=5503, sinks=held)
+    origin = OriginReport(origin="o" * 16, stored=5503, sinks=held)
     return report_with(origins=[origin], ledger=ledger, counted=counted or {})
 
 

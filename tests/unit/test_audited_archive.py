@@ -7,7 +7,7 @@ from support.archive.archives import WrittenArchive, numbered
 
 from ops.audit.audit import _Audit
 from ops.audit.ends import Ends
-from ops.audit.sources import NotAudited, SourceChanged, Sources
+from ops.audit.sources import NotAudited, ReadAgain, Sources
 
 
 async def no_spool() -> Ends:
@@ -25,7 +25,7 @@ async def test_segments_that_disappear_between_two_rounds_are_noticed(tmp_path: 
     await auditing.read_archive(written.store)
     assert auditing.tally.lines == 3
     (written.directory / second).unlink()
-    with pytest.raises(SourceChanged, match=second):
+    with pytest.raises(ReadAgain, match=second):
         await auditing.read_archive(written.store)
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.audit.contents import MESSAGE, SETTLED, Contents, Difference, Place
+from ops.audit.contents import MESSAGE, SETTLED, Contents, Difference, Location
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ORIGIN = "o" * 16
 
 
-def add(contents: Contents, ce_id: str, body: bytes, place: Place) -> bool:
+def add(contents: Contents, ce_id: str, body: bytes, place: Location) -> bool:
     """Add a callback whose content is its whole body."""
     return contents.add(ce_id, body, place, lambda: body.ljust(8))
 
@@ -20,9 +20,9 @@ IDS = st.sampled_from(["a" * 32, "b" * 32, "order-4711", "", "ab" * 16])
 PLACES = st.tuples(st.sampled_from([ORIGIN, "p"]), st.sampled_from([1, 2, 255, 256, 10**18 - 1]))
 
 
-def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0) -> Place:
+def at(sequence: int, origin: str = ORIGIN, offset: int = 0, partition: int = 0) -> Location:
     """Return a place in the main topic."""
-    return Place(origin, sequence, CALLBACKS.name, partition, offset)
+    return Location(origin, sequence, CALLBACKS.name, partition, offset)
 
 
 def test_different_contents_under_one_id_are_named_with_both_places() -> None:
@@ -30,7 +30,7 @@ def test_different_contents_under_one_id_are_named_with_both_places() -> None:
     found: list[Difference] = []
     contents = Contents(found.append)
     first = at(1, offset=7, partition=3)
-    second = Place("p", 9, DEAD_LETTERS.name, 0, (1 << 47) + 5)
+    second = Location("p", 9, DEAD_LETTERS.name, 0, (1 << 47) + 5)
     assert not add(contents, "id", b"one", first)
     assert add(contents, "id", b"two", second)
     assert found == [Difference("id", first, second)]

@@ -61,7 +61,7 @@ def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
     for later in asked[1:]:
         completed = completed.completed_by(later)
     tally = Tally(completed, [], synced=False, counted=False)
-    tally.see_first_offsets({})
+    tally.see_log_starts({})
     for replica, sequence in itertools.product(spools, range(1, stored + 1)):
         record = a_stored_record(
             sequence - 1, a_body(MsgKey=f"{replica}-{sequence}"), origin=spool_of(replica)
@@ -112,24 +112,24 @@ def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
     """Neither another replica's answer nor the order of the answers hides it."""
     knows = {"a": a_status("a", a_spool("b"))}
     does_not = {"a": a_status("a", a_spool("b", None))}
-    assert combine(knows, {}).accepted == {spool_of("a"): N, spool_of("b"): N}
-    assert combine(does_not, {}).accepted == {spool_of("a"): N, spool_of("b"): None}
+    assert combine(knows, {}).stored == {spool_of("a"): N, spool_of("b"): N}
+    assert combine(does_not, {}).stored == {spool_of("a"): N, spool_of("b"): None}
     both = {"a": a_status("a", a_spool("b", None)), "c": a_status("c", a_spool("b"))}
     for order in (both, dict(reversed(both.items()))):
-        assert combine(order, {}).accepted[spool_of("b")] == N
+        assert combine(order, {}).stored[spool_of("b")] == N
 
 
 def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
     """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
-    assert combine(statuses, {}).accepted[spool_of("b")] == 7
+    assert combine(statuses, {}).stored[spool_of("b")] == 7
     restored = Status(
         instance="b",
         origin="new",
         last_sequence=2,
         spools=(a_spool("b", 2, origin="new"),),
     )
-    assert combine({"a": a_status("a", a_spool("b", 5)), "b": restored}, {}).accepted == {
+    assert combine({"a": a_status("a", a_spool("b", 5)), "b": restored}, {}).stored == {
         spool_of("a"): N,
         "new": 2,
     }
@@ -171,7 +171,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     replaced = combine({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
     assert audited(before, replaced, spools="ab").unproven == ["c", spool_of("c")]
     # One that did not answer first and does now makes the audit begin again, with all of its rows.
-    assert stopped.completed_by(moved).accepted == {spool_of("a"): N, spool_of("b"): 4}
+    assert stopped.completed_by(moved).stored == {spool_of("a"): N, spool_of("b"): 4}
     assert stopped.completed_by(moved).doubts == {}
 
 
@@ -201,4 +201,4 @@ async def test_an_address_that_fails_is_named(url: str) -> None:
     with pytest.raises(NoAnswer):
         await get_json(f"{url}/status", timeout_s=5)
     found = await read_ends([url], None)
-    assert (list(found.doubts), found.accepted) == ([url], {})
+    assert (list(found.doubts), found.stored) == ([url], {})

@@ -34,7 +34,7 @@ def audited(
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
         tally.see_statistics(Statistics(messages=messages, people=2, applied=applied))
-    tally.see_first_offsets({P0.number: 6})
+    tally.see_log_starts({P0.number: 6})
     records = {
         sequence: numbered(sequence, a_body(MsgKey=f"key-{sequence}"))._replace(offset=sequence - 1)
         for sequence in range(1, 9)
@@ -63,7 +63,7 @@ def audited(
     return tally.report()
 
 
-def test_expired_sequences_are_not_missing_but_unproven() -> None:
+def test_nothing_is_claimed_of_expired_sequences() -> None:
     """The report counts them separately."""
     found = audited([5, 6, 7, 8])
     assert (found.missing, found.doubled, found.proven) == (0, 0, True)

@@ -53,7 +53,7 @@ def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
     """All of its callbacks are missing, also those that Kafka does not have any more."""
     report = AuditedWorld(archive=[]).audited()
     assert report.origins[0].sinks[ARCHIVE].missing_listed == [1, 2, 3]
-    report = AuditedWorld(archive=[], topic=[], beginning=3).audited()
+    report = AuditedWorld(archive=[], topic=[], log_start=3).audited()
     assert report.origins[0].sinks[KAFKA].missing_listed == [1, 2, 3]
 
 
@@ -91,7 +91,7 @@ def test_a_count_above_the_number_of_sequences_is_doubled() -> None:
         topic=[a_callback(3)],
         archive=[a_callback(3)],
         receipts=[(ORIGIN, 3)],
-        beginning=2,
+        log_start=2,
         expired={ORIGIN: (1, 2)},
     )
     assert gone.audited().proven
@@ -158,19 +158,19 @@ def test_a_callback_that_kafka_refused_is_never_proven() -> None:
 
 def test_the_archive_is_evidence_only_below_the_topics_first_offset() -> None:
     """A topic that was emptied, truncated or recreated lacks callbacks that are archived."""
-    assert AuditedWorld(topic=[a_callback(3)], beginning=2).audited().proven
-    for topic, beginning in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
-        report = AuditedWorld(topic=[a_callback(n) for n in topic], beginning=beginning).audited()
+    assert AuditedWorld(topic=[a_callback(3)], log_start=2).audited().proven
+    for topic, log_start in (([], 0), ([1, 2], 0), ([3], 1), ([], 2)):
+        report = AuditedWorld(topic=[a_callback(n) for n in topic], log_start=log_start).audited()
         assert report.origins[0].sinks[KAFKA].missing > 0
     # Retention has deleted all records, which are in the archive.
-    assert AuditedWorld(topic=[], beginning=3).audited().proven
+    assert AuditedWorld(topic=[], log_start=3).audited().proven
 
 
 def test_an_empty_topic_lacks_all_callbacks_of_the_spool() -> None:
     """The empty archive, database and counts lack them, too."""
     world = AuditedWorld(topic=[], archive=[], receipts=[], counts={}, messages=0)
     assert world.audited().missing == 4 * 3
-    world.accepted = 0
+    world.stored = 0
     assert world.audited().proven
 
 
@@ -202,7 +202,7 @@ def test_one_id_with_two_contents_is_named() -> None:
     for world in (
         AuditedWorld(topic=[a_callback(1), second, a_callback(3)], archive=[a_callback(1), second]),
         AuditedWorld(
-            topic=[a_callback(3)], archive=[a_callback(1), second, a_callback(3)], beginning=2
+            topic=[a_callback(3)], archive=[a_callback(1), second, a_callback(3)], log_start=2
         ),
     ):
         report = world.audited()

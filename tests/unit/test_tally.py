@@ -19,9 +19,9 @@ from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 ORIGIN = "o" * 16
 
 
-def ends(accepted: dict[str, int]) -> Ends:
+def ends(last_sequences: dict[str, int]) -> Ends:
     """Return the ends of spools that still have their first origin."""
-    return Ends(by_spool={origin: {origin: last} for origin, last in accepted.items()})
+    return Ends(by_spool={origin: {origin: last} for origin, last in last_sequences.items()})
 
 
 def stored(sequence: int, **fields: Any) -> Record:
@@ -65,17 +65,17 @@ def audited(
     *,
     topic: list[int],
     archive: list[int],
-    accepted: int | None = 3,
+    end: int | None = 3,
     later: int | None = None,
     dead: list[int] | None = None,
-    beginning: int = 0,
+    log_start: int = 0,
     ledger: list[Entry] | None = None,
     database: list[int] | None = None,
     counts: tuple[int, int] | None = None,
 ) -> Report:
     """Return the report on sequences that were found in the topic and in the sinks."""
     tally = Tally(
-        ends({} if accepted is None else {ORIGIN: accepted}),
+        ends({} if end is None else {ORIGIN: end}),
         ledger or [],
         synced=database is not None,
         counted=counts is not None,
@@ -83,7 +83,7 @@ def audited(
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
         tally.see_statistics(Statistics(messages=counts[0], people=2, applied=applied))
-    tally.see_first_offsets({P0.number: beginning})
+    tally.see_log_starts({P0.number: log_start})
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
     for sequence in dead or []:
@@ -91,8 +91,8 @@ def audited(
     for sequence in archive:
         see_line(tally, stored(sequence))
     tally.see_receipts(a_receipt(stored(sequence)) for sequence in database or [])
-    if later is not None and accepted is not None:
-        tally.see_later_ends(ends({ORIGIN: accepted}), ends({ORIGIN: later}))
+    if later is not None and end is not None:
+        tally.see_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
     return tally.report()
 
 
@@ -118,7 +118,7 @@ def test_all_once_is_proven() -> None:
 
 def test_an_origin_without_callbacks_is_proven() -> None:
     """Its end is 0."""
-    assert audited(topic=[], archive=[], accepted=0).proven
+    assert audited(topic=[], archive=[], end=0).proven
 
 
 def test_missing_sequences_are_listed_for_each_sink() -> None:
@@ -145,10 +145,10 @@ def test_callbacks_above_the_end_are_not_missing() -> None:
 
 def test_an_origin_without_a_known_spool_is_unproven() -> None:
     """The number of its callbacks is not known."""
-    report = audited(topic=[1], archive=[1], accepted=None)
+    report = audited(topic=[1], archive=[1], end=None)
     assert (report.unproven, report.proven, report.missing) == ([ORIGIN], False, 0)
     # But every sink must have the callbacks that Kafka has.
-    report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), accepted=None)
+    report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), end=None)
     sinks = report.origins[0].sinks
     assert [sinks[s].missing_listed for s in (ARCHIVE, POSTGRES, COUNTS)] == [[3], [1], [3]]
     assert (report.unproven, sinks[KAFKA].missing) == ([ORIGIN], 0)
@@ -156,8 +156,8 @@ def test_an_origin_without_a_known_spool_is_unproven() -> None:
 
 def test_below_the_topics_first_offset_the_archive_is_the_evidence() -> None:
     """Retention deletes records from the topic that the archive keeps."""
-    assert audited(topic=[3], archive=[1, 2, 3], beginning=2).proven
-    assert audited(topic=[3], archive=[1, 2, 3], beginning=1).missing == 1
+    assert audited(topic=[3], archive=[1, 2, 3], log_start=2).proven
+    assert audited(topic=[3], archive=[1, 2, 3], log_start=1).missing == 1
 
 
 def test_a_consumers_dead_letter_is_reported_and_not_proven() -> None:
@@ -229,11 +229,11 @@ def test_counts_under_traffic_are_the_first_sequences_of_the_partition() -> None
 def test_counts_below_the_topics_first_offset_are_compared_with_the_archive() -> None:
     """The records that retention deleted are the first of the partition."""
     for counts, proven in (((3, 6), True), ((2, 3), False), ((2, 5), False)):
-        report = audited(topic=[3], archive=[1, 2, 3], beginning=2, counts=counts)
+        report = audited(topic=[3], archive=[1, 2, 3], log_start=2, counts=counts)
         assert report.proven is proven, counts
 
 
-def test_records_that_no_ingress_wrote_are_counted_and_are_not_faults() -> None:
+def test_records_that_no_ingress_wrote_count_once_and_are_not_faults() -> None:
     """Missing headers and sequences that are not numbers; but an origin of its own is unproven."""
     tally = Tally(ends({ORIGIN: 1}), [], synced=True, counted=True)
     statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
@@ -248,7 +248,14 @@ def test_records_that_no_ingress_wrote_are_counted_and_are_not_faults() -> None:
     ):
         tally.see_record(P0.number, 9, (strange | change).items(), b"{}")
     report = tally.report()
-    assert (report.strangers, report.proven) == (3, True)
+    assert (report.foreign, report.proven) == (3, True)
+    copy = Record(9, 0, None, b"{}", tuple((strange | {"ce_sequence": b"0"}).items()))
+    see_dead_letter(tally, copy, (GROUP, b"sync"))
+    see_line(tally, copy)
+    for _ in range(2):
+        tally.forget_receipts()
+        tally.see_receipts([a_receipt(stored(1)), a_receipt(copy)])
+    assert tally.report().foreign == 3, "a copy of a record counts again"
     tally.see_record(P0.number, 9, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
     assert tally.report().unproven == ["stranger"]
 
@@ -295,7 +302,7 @@ def test_a_callback_of_the_ledger_that_is_not_stored_is_missing() -> None:
 def test_an_unanswered_callback_may_be_stored_or_not() -> None:
     """The process died before it answered; this is reported, and not a fault."""
     ledger = [an_entry(1), an_entry(2, "unanswered"), an_entry(9, "unanswered")]
-    report = audited(topic=[1, 2], archive=[1, 2], accepted=2, ledger=ledger)
+    report = audited(topic=[1, 2], archive=[1, 2], end=2, ledger=ledger)
     assert report.ledger is not None
     assert (report.ledger.unanswered, report.ledger.unanswered_but_stored) == (2, 1)
     assert report.proven
@@ -303,7 +310,7 @@ def test_an_unanswered_callback_may_be_stored_or_not() -> None:
 
 def test_a_changed_body_is_a_fault() -> None:
     """The value of a record is the body, byte for byte."""
-    report = audited(topic=[1], archive=[1], accepted=1, ledger=[an_entry(1, value=b"{ }")])
+    report = audited(topic=[1], archive=[1], end=1, ledger=[an_entry(1, value=b"{ }")])
     assert report.ledger is not None
     assert (report.ledger.changed, report.proven) == (1, False)
 
@@ -336,3 +343,13 @@ def test_a_repeat_of_the_sender_is_reported_and_not_a_fault() -> None:
     see(tally, stored(2, MsgKey="key-1"))
     report = tally.report()
     assert (report.repeats, report.proven) == (1, True)
+
+
+def test_foreign_records_that_only_the_archive_or_the_dead_letters_have_are_counted() -> None:
+    """Retention has deleted one from its topic; another tool wrote the other."""
+    tally = Tally(ends({ORIGIN: 0}), [], synced=False, counted=False)
+    tally.see_log_starts({P0.number: 10})
+    foreign = Record(9, 0, None, b"{}", (("ce_sequence", b"0"),))
+    see_line(tally, foreign)
+    see_dead_letter(tally, foreign)
+    assert (tally.report().foreign, tally.report().proven) == (2, True)
