@@ -67,8 +67,8 @@ class Ingress:
         self._settings = settings
         self._intake = Intake(
             spool,
-            waiting_rows_max=settings.waiting_rows_max,
-            waiting_bytes_max=settings.waiting_bytes_max,
+            pending_rows_max=settings.pending_rows_max,
+            pending_bytes_max=settings.pending_bytes_max,
         )
         self._server = PublicServer(
             Receiver(self._intake, authenticator, path=settings.path),

@@ -10,7 +10,7 @@ from schemas.settings import BODY_BYTES_LIMIT
 from schemas.topics import record_bytes_max
 
 # One callback of any configurable size must fit.
-WAITING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
+PENDING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
 
 
 def _is_decimal(text: str) -> bool:
@@ -64,20 +64,20 @@ class IngressSettings:
     ] = 8081
     spool_bytes_max: Annotated[
         int,
-        Range(WAITING_BYTES_MIN, unit="bytes"),
+        Range(PENDING_BYTES_MIN, unit="bytes"),
         "Largest size of this process's spool, in bytes of LMDB pages in use; at least "
-        "INGRESS_WAITING_BYTES_MAX. The file may be larger by 64 MiB or a ninth of this value, "
+        "INGRESS_PENDING_BYTES_MAX. The file may be larger by 64 MiB or a ninth of this value, "
         "whichever is more. At this size, callbacks are answered 503 and the process is unready, "
         "until enough rows have been forwarded to Kafka.",
     ] = 2 << 30
-    waiting_bytes_max: Annotated[
+    pending_bytes_max: Annotated[
         int,
-        Range(WAITING_BYTES_MIN, unit="bytes"),
+        Range(PENDING_BYTES_MIN, unit="bytes"),
         "Largest size of the rows that wait in memory for the next commit; the commit in progress "
         "may hold as many bytes again. At this size, callbacks are answered 503 at once. The least "
         "value has room for the largest body that can be configured, and 64 KiB.",
     ] = 64 << 20
-    waiting_rows_max: Annotated[
+    pending_rows_max: Annotated[
         int,
         Range(1, 10_000_000, "callbacks"),
         "Largest number of callbacks that wait in memory for the next commit; the commit in "
@@ -114,7 +114,7 @@ class IngressSettings:
         """Yield a sentence for each relation between fields that does not hold."""
         if not self.sdkappids and self.secrets_file is None:
             yield "INGRESS_SDKAPPIDS must name at least one app, or INGRESS_SECRETS_FILE a file"
-        if self.waiting_bytes_max > self.spool_bytes_max:
-            yield "INGRESS_WAITING_BYTES_MAX must be at most INGRESS_SPOOL_BYTES_MAX"
+        if self.pending_bytes_max > self.spool_bytes_max:
+            yield "INGRESS_PENDING_BYTES_MAX must be at most INGRESS_SPOOL_BYTES_MAX"
         if self.port == self.admin_port:
             yield "INGRESS_PORT and INGRESS_ADMIN_PORT must differ"

@@ -22,7 +22,7 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     check_verification,
-    lock_unless_failed,
+    lock_kept_on_success,
     move_aside,
     moved_aside,
     needs_verification,
@@ -145,12 +145,12 @@ class Adopter:
     @asynccontextmanager
     async def _held(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
-        with lock_unless_failed(self._directory, name) as (path, lock):
+        with lock_kept_on_success(self._directory, name) as (path, lock):
             if needs_verification(path):
                 await _verify(path)
             # In a thread: a large file is read for a while.
             spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
-        intake = self._adopted = Intake(spool, waiting_rows_max=0, waiting_bytes_max=0)
+        intake = self._adopted = Intake(spool, pending_rows_max=0, pending_bytes_max=0)
         try:
             yield intake
         finally:

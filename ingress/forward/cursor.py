@@ -77,5 +77,5 @@ def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
     """
     if cursor.sequence > intake.state.last_sequence:
         return True
-    # "" proves nothing: the row was forgotten, or its block is damaged.
+    # "" proves nothing: the row was removed, or its block is damaged.
     return intake.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)

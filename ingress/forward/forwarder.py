@@ -143,7 +143,7 @@ class Forwarder:
         )
         self._topic_id = topic_id or self._topic_id
         self.forwarded = max(cursor.sequence, state.first_sequence - 1)
-        self._intake.forget(self.forwarded)
+        self._intake.remove_forwarded(self.forwarded)
         log.info("forwarding from origin %s after sequence %d", state.origin, self.forwarded)
         self.fault = ""
 
@@ -199,7 +199,7 @@ class Forwarder:
         self._refused.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.rows)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        self._intake.forget(self.forwarded)
+        self._intake.remove_forwarded(self.forwarded)
 
     async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out

@@ -109,7 +109,7 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         Broken, Full: the disk fails or is full.
         OSError: the lock file cannot be made.
     """
-    with lock_unless_failed(directory, name) as (path, lock):
+    with lock_kept_on_success(directory, name) as (path, lock):
         if needs_verification(path):
             try:
                 verified = subprocess.run(  # noqa: S603 - our own module, on our own file
@@ -122,7 +122,7 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
 
 
 @contextlib.contextmanager
-def lock_unless_failed(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
+def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 

@@ -19,9 +19,9 @@ class Intake:
     writes happen in a thread of their own (`GroupCommit`).
     """
 
-    def __init__(self, spool: Spool, *, waiting_rows_max: int, waiting_bytes_max: int) -> None:
+    def __init__(self, spool: Spool, *, pending_rows_max: int, pending_bytes_max: int) -> None:
         self._spool = spool
-        self._commits = GroupCommit(spool, rows_max=waiting_rows_max, bytes_max=waiting_bytes_max)
+        self._commits = GroupCommit(spool, rows_max=pending_rows_max, bytes_max=pending_bytes_max)
         self._is_stuck = False
         self.name = spool.name
         # Has the reason as its result once the spool's file is corrupt; then the process must end.
@@ -59,7 +59,7 @@ class Intake:
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
-        Return the rows after `sequence`, which must not be lower than what was forgotten.
+        Return the rows after `sequence`, at or after the last row removed.
 
         Raises:
             DamagedRow, Broken, Corrupt: see Spool.rows_after.
@@ -76,8 +76,8 @@ class Intake:
             self._commits.stored.clear()
             await self._commits.stored.wait()
 
-    def forget(self, sequence: int) -> None:
-        """Remove rows up to `sequence` soon. Only call it when Kafka has committed them."""
+    def remove_forwarded(self, sequence: int) -> None:
+        """Remove rows up to `sequence` soon; only call this when Kafka has committed them."""
         self._spool.forget_recent(sequence)
         self._commits.remove_forwarded(sequence)
 

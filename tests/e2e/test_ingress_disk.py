@@ -182,7 +182,7 @@ async def test_a_full_spool_is_drained_and_filled_again(
         tmp_path / "spools",
         broker.address,
         spool_bytes_max=SPOOL_BYTES_MAX,
-        waiting_bytes_max=SPOOL_BYTES_MAX,
+        pending_bytes_max=SPOOL_BYTES_MAX,
     )
     await ingress.start()
     ok: list[str] = []

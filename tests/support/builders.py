@@ -173,7 +173,7 @@ async def public_port(
     """Yield a public port with a real spool in `directory`; `fields` are settings."""
     settings = ingress_settings(directory, **fields)
     spool = take(directory, bytes_max=spool_bytes_max)
-    intake = Intake(spool, waiting_rows_max=100, waiting_bytes_max=1 << 20)
+    intake = Intake(spool, pending_rows_max=100, pending_bytes_max=1 << 20)
     authenticator = Authenticator(
         settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
     )

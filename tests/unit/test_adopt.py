@@ -17,7 +17,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.spool.directory import (
     SpoolInUse,
     hold,
-    lock_unless_failed,
+    lock_kept_on_success,
     moved_aside,
     summaries,
     take,
@@ -38,13 +38,13 @@ class Carried(Forwarder):
     ending = 0
 
     async def run(self) -> None:
-        """Forget every row."""
+        """Remove every row."""
         if Carried.ending:
             Carried.ending -= 1
             raise asyncio.CancelledError
         rows = self._intake.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
         self.carried += [(self._intake.state.origin, row.sequence) for row in rows]
-        self._intake.forget(rows[-1].sequence)
+        self._intake.remove_forwarded(rows[-1].sequence)
         await asyncio.Event().wait()
 
 
@@ -59,7 +59,7 @@ async def adopting(
         made.carried = carried
         return made
 
-    own = Intake(mine, waiting_rows_max=1, waiting_bytes_max=1)
+    own = Intake(mine, pending_rows_max=1, pending_bytes_max=1)
     adopter = Adopter(directory, own, make_forwarder, bytes_max=BYTES_MAX)
     running = asyncio.create_task(adopter.run())
     try:
@@ -166,9 +166,9 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
 
         def counted(directory: Path, wanted: str) -> Any:
             looked.append(wanted)
-            return lock_unless_failed(directory, wanted)
+            return lock_kept_on_success(directory, wanted)
 
-        monkeypatch.setattr(adopt, "lock_unless_failed", counted)
+        monkeypatch.setattr(adopt, "lock_kept_on_success", counted)
         await asyncio.sleep(0.3)
         assert looked == []
         (tmp_path / f"{name}.lmdb").touch()

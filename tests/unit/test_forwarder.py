@@ -39,13 +39,13 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
 ) -> None:
     """Rows of a transaction that is in doubt or has failed may have to be sent again."""
     intake = Intake(
-        take(tmp_path, bytes_max=BYTES_MAX), waiting_rows_max=10, waiting_bytes_max=BYTES_MAX
+        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
     forwarder = ForwarderInDoubt(intake)
     sending = asyncio.create_task(forwarder.send_all())
     await asyncio.sleep(0)
-    # A commit that removes rows if they were forgotten too early.
+    # A commit that removes rows if that was asked too early.
     await store(intake, a_wire_record(4), 4)
     assert (intake.state.first_sequence, forwarder.forwarded) == (1, 0)
     if is_committed:

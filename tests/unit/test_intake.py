@@ -20,7 +20,7 @@ from ingress.spool.spool import Spool
 
 def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
     """Return an intake over `spool`."""
-    return Intake(spool, waiting_rows_max=rows_max, waiting_bytes_max=bytes_max)
+    return Intake(spool, pending_rows_max=rows_max, pending_bytes_max=bytes_max)
 
 
 @pytest.fixture(autouse=True)
@@ -89,12 +89,12 @@ async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path
     intake.close()
 
 
-async def test_forgotten_rows_are_removed(tmp_path: Path) -> None:
+async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     """Also more rows than one commit removes, and without new callbacks."""
     spool = take(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
-    intake.forget(1400)
+    intake.remove_forwarded(1400)
     async with asyncio.timeout(5):
         while spool.state.removable(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
@@ -322,7 +322,7 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
         await intake.wait_for_rows(empty)
     seen = intake.state
     waiting = asyncio.create_task(intake.wait_for_rows(seen))
-    intake.forget(1)
+    intake.remove_forwarded(1)
     async with asyncio.timeout(5):
         while intake.state.rows:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)

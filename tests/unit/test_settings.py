@@ -83,8 +83,8 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "INGRESS_PORT": (1, 65535),
     "INGRESS_ADMIN_PORT": (1, 65535),
     "INGRESS_SPOOL_BYTES_MAX": (16842752, None),
-    "INGRESS_WAITING_BYTES_MAX": (16842752, None),
-    "INGRESS_WAITING_ROWS_MAX": (1, 10000000),
+    "INGRESS_PENDING_BYTES_MAX": (16842752, None),
+    "INGRESS_PENDING_ROWS_MAX": (1, 10000000),
     "INGRESS_CONNECTIONS_MAX": (10, 1000000),
     "INGRESS_KEEPALIVE_S": (1, 86400),
     "INGRESS_BODY_S": (0.1, 600),
@@ -102,8 +102,8 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
 }
 # Settings that must be raised or lowered with another one, so that the relation between them holds.
 RELATED = {
-    "INGRESS_WAITING_BYTES_MAX": "INGRESS_SPOOL_BYTES_MAX",
-    "INGRESS_SPOOL_BYTES_MAX": "INGRESS_WAITING_BYTES_MAX",
+    "INGRESS_PENDING_BYTES_MAX": "INGRESS_SPOOL_BYTES_MAX",
+    "INGRESS_SPOOL_BYTES_MAX": "INGRESS_PENDING_BYTES_MAX",
     "COUNTERS_REMEMBER_S": "COUNTERS_KEEP_MINUTES_S",
     "COUNTERS_KEEP_MINUTES_S": "COUNTERS_REMEMBER_S",
 }
@@ -162,7 +162,7 @@ def test_a_number_that_is_not_finite_is_a_fault(name: str, value: str) -> None:
         ("INGRESS_SDKAPPIDS", "", "INGRESS_SDKAPPIDS must name at least one app"),
         ("INGRESS_SDKAPPIDS", "14x", "each a decimal number, not '14x'"),
         ("INGRESS_PATH", "callback", "a path that begins with /, not 'callback'"),
-        ("INGRESS_WAITING_BYTES_MAX", "3000000000", "must be at most INGRESS_SPOOL_BYTES_MAX"),
+        ("INGRESS_PENDING_BYTES_MAX", "3000000000", "must be at most INGRESS_SPOOL_BYTES_MAX"),
         ("INGRESS_PORT", "8081", "INGRESS_PORT and INGRESS_ADMIN_PORT must differ"),
         ("INGRESS_SPOOL_DIR", "", "INGRESS_SPOOL_DIR must be a path, not ''"),
         ("CONSUMER_REBUILD", "maybe", "CONSUMER_REBUILD must be true or false, not 'maybe'"),

@@ -92,7 +92,7 @@ class Pipe:
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[Intake]:
         """Yield an intake that writes to the spool; the spool stays open afterwards."""
-        intake = Intake(self.spool, waiting_rows_max=100_000, waiting_bytes_max=64 << 20)
+        intake = Intake(self.spool, pending_rows_max=100_000, pending_bytes_max=64 << 20)
         try:
             yield intake
         finally:

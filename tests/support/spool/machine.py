@@ -25,7 +25,7 @@ from support.spool.quarantine_lines import QuarantineLines
 from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
-from ingress.spool.directory import lock_unless_failed
+from ingress.spool.directory import lock_kept_on_success
 from ingress.spool.disk import Broken, Full, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
@@ -370,7 +370,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.spool = None
 
     def _open(self) -> None:
-        with lock_unless_failed(self.directory, NAME) as (path, lock):
+        with lock_kept_on_success(self.directory, NAME) as (path, lock):
             self.spool = self.new_spool(path, lock)
         self.is_certain = True
         self.state_before = self.spool.state
