@@ -100,8 +100,8 @@ CONSUMER_BYTES = Counter(
 CONSUMER_BATCHES = Counter(
     "consumer_batches_total", "Batches whose effect is in the sink", registry=CONSUMER
 )
-CONSUMER_SET_ASIDE = Counter(
-    "consumer_records_set_aside_total",
+CONSUMER_DEAD_LETTERS = Counter(
+    "consumer_dead_letters_total",
     "Records written to the dead-letter topic",
     registry=CONSUMER,
 )
@@ -117,12 +117,13 @@ CONSUMER_PAUSED = Gauge(
 )
 CONSUMER_LAG = Gauge(
     "consumer_lag_offsets",
-    "Offsets of this process's partitions that are not in the sink; 0 once all records are",
+    "Offsets of this process's partitions that are not in the sink; NaN until Kafka reports ends",
     registry=CONSUMER,
 )
 CONSUMER_OLDEST_S = Gauge(
     "consumer_oldest_waiting_seconds",
-    "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink",
+    "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink; NaN"
+    " while that is not known",
     registry=CONSUMER,
 )
 CONSUMER_BRAKED = Gauge(

@@ -34,7 +34,11 @@ Result = TypeVar("Result")
 
 
 class Page(NamedTuple):
-    """Names in their order. If `has_more`, others may follow; the names have several offsets."""
+    """
+    Names in their order.
+
+    If `has_more`, others may follow, and these names have at least two first offsets.
+    """
 
     names: list[str]
     has_more: bool

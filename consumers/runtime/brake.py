@@ -18,17 +18,19 @@ class Brake:
         self._rejected_max = rejected_max
         self._rejected: deque[bool] = deque(maxlen=WINDOW_RECORDS)
 
-    def applied(self, records: int) -> None:
+    def note_applied(self, records: int) -> None:
         """Note that `records` records are in the sink."""
         self._rejected.extend([False] * min(records, WINDOW_RECORDS))
 
-    def rejected(self) -> None:
+    def note_rejected(self) -> None:
         """Note that a record was rejected and is in the dead-letter topic."""
         self._rejected.append(True)
 
     def check(self, reason: str) -> None:
         """
-        Check that another record may be sent to the dead-letter topic; `reason` rejects it.
+        Check that another record may be sent to the dead-letter topic.
+
+        `reason`: why the record was rejected.
 
         Raises:
             Braked: the limit is reached.

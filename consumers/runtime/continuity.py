@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.handler import Stopped
-from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, record_id
+from consumers.runtime.pending_batch import ORIGIN_CHARACTERS_MAX, offset_and_place
 
 _NEW_SINK = (
     "Nothing was written. Is HOOKLINE_BOOTSTRAP_SERVERS or the sink's address wrong? Then correct "
@@ -44,20 +44,20 @@ def check_topic(name: str, partition: Partition, position: Position, topic_id: s
 
 
 def check_offsets(
-    name: str, partition: Partition, position: Position, *, beginning: int, end: int
+    name: str, partition: Partition, position: Position, *, log_start: int, end: int
 ) -> None:
     """
     Check that the position is between the topic's first and last offset.
 
-    Kafka was asked for `beginning` before the sink was asked for the position, for `end` after it.
+    Kafka was asked for `log_start` before the sink was asked for the position, for `end` after it.
 
     Raises:
         Stopped: the topic begins after the position, or ends before it.
     """
     expected = f"The sink of {name} expects {partition} at {position.next_offset}, but the topic"
-    if position.next_offset < beginning:
+    if position.next_offset < log_start:
         raise Stopped(
-            f"{expected} begins at {beginning}: retention deleted records before they were in the "
+            f"{expected} begins at {log_start}: retention deleted records before they were in the "
             "sink. To continue in silence would hide the loss. To continue without them, begin in "
             "a new sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
             "docs/runbook.md."
@@ -90,7 +90,7 @@ def check_last_record(
     offset, origin, sequence = last
     unknown = [record.offset for record in records if offset < record.offset < next_offset]
     expected = offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
-    found = record_id(records[0]) if records else None
+    found = offset_and_place(records[0]) if records else None
     if unknown or (expects_last and found != expected):
         raise Stopped(
             f"The last record that the sink has of {partition} is sequence {sequence} of origin "

@@ -20,8 +20,8 @@ from schemas.clock import now_ms
 from schemas.telemetry import (
     CONSUMER_BATCHES,
     CONSUMER_BYTES,
+    CONSUMER_DEAD_LETTERS,
     CONSUMER_RECORDS,
-    CONSUMER_SET_ASIDE,
 )
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class Delivery:
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
             log.warning(
-                "%s cannot write %s now, tries again: %r", self._parts.name, self._partition, error
+                "the sink of %s does not take a batch of %s now, it gets it again: %r",
+                *(self._parts.name, self._partition, error),
             )
             await self._backoff.wait()
         else:
@@ -92,7 +93,7 @@ class Delivery:
     def _note_applied(self, pending: PendingBatch, batch: Batch) -> None:
         self._queue.remove_applied(batch, self._parts.clock())
         self._source.commit(self._partition, batch.next_offset)
-        self._parts.brake.applied(pending.count)
+        self._parts.brake.note_applied(pending.count)
         self._backoff.reset()
         CONSUMER_RECORDS.inc(pending.count)
         CONSUMER_BYTES.inc(pending.counted_bytes)
@@ -125,12 +126,13 @@ class Delivery:
             )
         except Unavailable as error:
             log.warning(
-                "%s cannot write %s now, tries again: %s", self._parts.name, self._partition, error
+                "%s cannot send offset %d of %s to the dead-letter topic now, tries again: %s",
+                *(self._parts.name, record.offset, self._partition, error),
             )
             await self._backoff.wait()
             return
-        self._parts.brake.rejected()
-        CONSUMER_SET_ASIDE.inc()
+        self._parts.brake.note_rejected()
+        CONSUMER_DEAD_LETTERS.inc()
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)

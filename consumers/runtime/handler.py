@@ -35,8 +35,8 @@ class Elsewhere(Exception):
     """
     The sink's position is not the offset at which the batch begins; the consumer continues there.
 
-    The runtime first compares the whole position with the topic. None: the sink has no position in
-    the partition any more. Then the runtime asks the sink for it, as on assignment.
+    The runtime first compares the whole position with the topic. None: the sink has lost its
+    position in the partition. Then the runtime begins again, as on assignment.
     """
 
     def __init__(self, position: Position | None) -> None:

@@ -22,7 +22,7 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
-from consumers.runtime.source import CALL_S, Fetched, Identity, OutOfRange
+from consumers.runtime.source import CALL_S, Fetched, LogIdentity, OutOfRange
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
@@ -192,7 +192,7 @@ class KafkaSource:
                 offset: int | None = await self._client.committed(TopicPartition(*partition))
                 return offset
 
-    async def beginning(self, partition: Partition) -> int:
+    async def log_start(self, partition: Partition) -> int:
         """
         Return the lowest offset that the partition has.
 
@@ -210,7 +210,7 @@ class KafkaSource:
         """
         return await _offset("the last offset", self._client.end_offsets, partition)
 
-    async def identity(self, partition: Partition, *, since: float) -> Identity:
+    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity as `PartitionIdentities` does."""
         return await self._identities.identity(partition, since=since)
 

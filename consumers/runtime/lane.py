@@ -26,7 +26,7 @@ from schemas.telemetry import CONSUMER_RELOCATED
 log = logging.getLogger(__name__)
 
 # After this time without an answer from Kafka, a batch asks for the topic again.
-ASK_AGAIN_S = 1.0
+CONFIRM_AGAIN_S = 1.0
 # Older batches are dropped and fetched again: a member that was suspended must not write records
 # that others have applied long ago, and the archive has expired since
 # (docs/decisions/0006-archive-chain.md).
@@ -58,7 +58,7 @@ class Lane:
 
     @property
     def is_paused(self) -> bool:
-        """True if the sink, the dead-letter topic or Kafka is unavailable."""
+        """True while the partition waits for its sink, the dead-letter topic or Kafka."""
         return self._backoff.is_paused
 
     @property
@@ -176,30 +176,33 @@ class Lane:
         # covered by the answer.
         batch = self.queue.first_batch()
         if not await self._positioning.topic_confirmed(since=pending.last_fetched_at):
-            await self._turns.wait(ASK_AGAIN_S)
+            await self._turns.wait(CONFIRM_AGAIN_S)
         elif await self._delivery.deliver(pending, batch):
             self._positioning.batch_applied()
 
-    def lag(self, end: int | None) -> int:
-        """Return how many offsets before `end` are not in the sink, 0 if that is unknown."""
+    def lag(self, end: int | None) -> int | None:
+        """Return how many offsets before `end` are not in the sink, None if `end` is not known."""
+        if end is None:
+            return None
         applied_up_to = self.queue.applied_up_to
         if applied_up_to is None:
             applied_up_to = self._positioning.committed or 0
-        return max(0, (end or 0) - applied_up_to)
+        return max(0, end - applied_up_to)
 
-    def oldest_s(self, now_s: float, *, lags: bool) -> float:
+    def oldest_s(self, now_s: float, *, lag: int | None) -> float | None:
         """
         Return the age of the oldest callback that is not in the sink, since its receipt.
 
-        If no record is held although the partition lags, that age is unknown. Then return the time
-        since the lag was first seen; the callback is at least as old.
+        Return None if no record is held and the lag is not known. If no record is held although the
+        partition lags, return the time since the lag was first seen: the callback is at least as
+        old.
         """
         first = self.queue.first
-        if not lags or (first and first.count):
-            self._lagging_since_s = None
         if first and first.count:
+            self._lagging_since_s = None
             return max(0.0, now_s - first.received_at_s) if first.received_at_s else 0.0
-        if not lags:
-            return 0.0
+        if not lag:
+            self._lagging_since_s = None
+            return None if lag is None else 0.0
         self._lagging_since_s = self._lagging_since_s or now_s
         return now_s - self._lagging_since_s

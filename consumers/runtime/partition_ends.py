@@ -25,7 +25,7 @@ class PartitionEnds:
         self.is_member = False
 
     def end(self, partition: Partition) -> int | None:
-        """Return the last stable offset, at most MEASURE_S old, None if it is unknown."""
+        """Return the last stable offset by Kafka's last answer, None before the first one."""
         return self._ends.get(TopicPartition(*partition))
 
     async def run(self) -> None:
@@ -48,7 +48,7 @@ class PartitionEnds:
         """
         Return an error text for a topic that does not exist, "" if all topics exist.
 
-        A member without partitions then waits for those of other members.
+        If all topics exist, a member without partitions is idle: the other members have them all.
         """
         if not self.is_member:
             return ""

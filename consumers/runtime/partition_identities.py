@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.source import CALL_S, Identity
+from consumers.runtime.source import CALL_S, LogIdentity
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicOnBroker, describe_topic
 
@@ -28,7 +28,7 @@ class PartitionIdentities:
         """The requests, which have to be cancelled before the client ends."""
         return [answer for _, answer in self._requests.values()]
 
-    async def identity(self, partition: Partition, *, since: float) -> Identity:
+    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """
         Return the identity that the partition's leader reported at `since` or later.
 
@@ -54,7 +54,7 @@ class PartitionIdentities:
             raise Unavailable(
                 f"Kafka did not return the id of topic {partition.topic}: {error!r}"
             ) from error
-        return Identity(
+        return LogIdentity(
             found.topic_id, (leader, found.epochs.get(partition.number), found.connection)
         )
 

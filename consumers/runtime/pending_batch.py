@@ -26,7 +26,7 @@ def weight(records: Sequence[Record]) -> Weight:
     )
 
 
-def record_id(record: Record) -> tuple[int, str, int]:
+def offset_and_place(record: Record) -> tuple[int, str, int]:
     """Return offset, origin and sequence of `record`, in a form that every sink can store."""
     origin, sequence = place(record.headers)
     # A record that no ingress wrote may have an origin of any length.
@@ -84,7 +84,7 @@ class PendingBatch:
             self.count += len(fitting)
             self.counted_bytes += counted_bytes
             self.unpacked_bytes += memory_bytes
-            self.next_offset, self.last = fitting[-1].offset + 1, record_id(fitting[-1])
+            self.next_offset, self.last = fitting[-1].offset + 1, offset_and_place(fitting[-1])
             self.last_fetched_at = now
         return len(fitting)
 
@@ -134,7 +134,7 @@ class PendingBatch:
         return (
             # It ends right after its last record, not at the second half: a record between the
             # halves may have been rejected.
-            self._part(first, next_offset=first[-1].offset + 1, last=record_id(first[-1])),
+            self._part(first, next_offset=first[-1].offset + 1, last=offset_and_place(first[-1])),
             self._part(second, next_offset=self.next_offset, last=self.last),
         )
 

@@ -17,7 +17,7 @@ from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
 from consumers.runtime.handler import HANDLE_S, Elsewhere, Stopped, Unavailable
-from consumers.runtime.source import Identity, Source
+from consumers.runtime.source import LogIdentity, Source
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ class CheckedPosition:
     """
     The sink's position, which the topic continues.
 
-    `identity` and `beginning` are the topic's identity and first offset when the sink was asked.
+    `identity` and `log_start` are the topic's identity and first offset when the sink was asked.
     """
 
     position: Position
-    identity: Identity
-    beginning: int
+    identity: LogIdentity
+    log_start: int
 
 
 class Positioning:
@@ -64,10 +64,10 @@ class Positioning:
         # The group's committed offset.
         self.committed: int | None = None
         # The topic's identity when the sink's position was compared with the topic.
-        self._identity: Identity | None = None
+        self._identity: LogIdentity | None = None
         self._checked_at = parts.clock()
-        # The offset that Kafka does not have, of the last fetch and of the last such fetch since a
-        # batch was applied.
+        # The offset that Kafka did not have at the last fetch, and the one before it since a batch
+        # was applied. If they are the same, the sink was asked in vain: the consumer stops.
         self.out_of_range: int | None = None
         self._out_of_range_before: int | None = None
 
@@ -90,22 +90,22 @@ class Positioning:
 
     async def _find(self) -> CheckedPosition:
         """Return the sink's position; an empty sink begins where the topic does."""
-        # The order matters. An offset that was committed, or a record that was deleted, before the
-        # sink is asked was in the sink before that. Answers about a topic after its id are of that
-        # topic or of a later one.
+        # The order matters. First ask Kafka: the records that it has committed or deleted by then
+        # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
+        # later one.
         identity = await self._source.identity(self._partition, since=self._parts.clock())
         self.committed = await self._source.committed(self._partition)
-        beginning = await self._source.beginning(self._partition)
+        log_start = await self._source.log_start(self._partition)
         async with self._time_limit("did not return its position"):
             position = await self._parts.handler.position(self._partition)
         if position is None:
             if not self._parts.rebuild:
                 check_not_emptied(self._parts.name, self._partition, self.committed)
-            position = await self._begin(Position(beginning, None, identity.topic_id))
+            position = await self._begin(Position(log_start, None, identity.topic_id))
         check_topic(self._parts.name, self._partition, position, identity.topic_id)
         end = await self._source.end(self._partition)
-        check_offsets(self._parts.name, self._partition, position, beginning=beginning, end=end)
-        return CheckedPosition(position=position, identity=identity, beginning=beginning)
+        check_offsets(self._parts.name, self._partition, position, log_start=log_start, end=end)
+        return CheckedPosition(position=position, identity=identity, log_start=log_start)
 
     async def _begin(self, position: Position) -> Position:
         """Make the sink begin at `position`; if another member was first, return its position."""
@@ -128,7 +128,7 @@ class Positioning:
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
-        expects_last = position.last is not None and position.last[0] >= found.beginning
+        expects_last = position.last is not None and position.last[0] >= found.log_start
         if position.topic_id is None and expects_last:
             # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
@@ -160,7 +160,7 @@ class Positioning:
         try:
             identity = await self._source.identity(self._partition, since=since)
         except Unavailable as error:
-            text = "%s cannot write %s now, tries again: %s"
+            text = "%s cannot confirm the topic of %s now, so it writes nothing, asks again: %s"
             self._warning.log(text, self._parts.name, self._partition, error)
             return False
         if identity != self._identity:

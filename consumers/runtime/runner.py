@@ -6,6 +6,7 @@ sink, so they are fetched again from the sink's position.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -171,8 +172,10 @@ class Runner:
         CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
         CONSUMER_PAUSED.set(sum(lane.is_paused for lane in lanes))
         lags = {lane: lane.lag(source.cached_end(lane.partition)) for lane in lanes}
-        CONSUMER_LAG.set(sum(lags.values()))
+        known = [lag for lag in lags.values() if lag is not None]
+        CONSUMER_LAG.set(sum(known) if len(known) == len(lags) else math.nan)
         now_s = time.time()
-        CONSUMER_OLDEST_S.set(
-            max((lane.oldest_s(now_s, lags=lag > 0) for lane, lag in lags.items()), default=0.0)
-        )
+        ages = [lane.oldest_s(now_s, lag=lag) for lane, lag in lags.items()]
+        oldest_s = max((age for age in ages if age is not None), default=0.0)
+        # A known age is shown even if another partition's is not known.
+        CONSUMER_OLDEST_S.set(oldest_s if oldest_s or None not in ages else math.nan)

@@ -29,9 +29,9 @@ class OutOfRange(Exception):
         self.offsets = offsets
 
 
-class Identity(NamedTuple):
+class LogIdentity(NamedTuple):
     """
-    The log of a partition's records. Offsets of two different identities cannot be compared.
+    Identifies the log from which records were read. Compare offsets only if both fields are equal.
 
     `topic_id` is Kafka's id, None if Kafka reports none. `log` differs after every election of a
     leader and every new connection to it: then the log may have been truncated, or restored from an
@@ -68,7 +68,7 @@ class Source(Protocol):
         """Return the group's committed offset, None if there is none."""
         ...
 
-    async def beginning(self, partition: Partition) -> int:
+    async def log_start(self, partition: Partition) -> int:
         """Return the lowest offset that the partition still has."""
         ...
 
@@ -76,7 +76,7 @@ class Source(Protocol):
         """Ask Kafka for the offset after all readable records."""
         ...
 
-    async def identity(self, partition: Partition, *, since: float) -> Identity:
+    async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """
         Return the partition's identity, as it was at `since` (`time.monotonic`) or later.
 

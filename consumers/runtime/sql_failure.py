@@ -31,7 +31,7 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
     """
     Return the meaning of a driver's `error` by its SQLSTATE, None if that is missing or general.
 
-    A code that the database itself does not use is raised by a trigger, which refuses a row.
+    An unknown SQLSTATE counts as raised by a trigger: it refuses a row.
     """
     state = _state(error)
     if state is None:

@@ -184,7 +184,7 @@ class SqlSink:
     def _open_connection(self) -> Connection:
         connection = self._connect()
         try:
-            with self._making_tables_alone():
+            with self._making_tables_in_turn():
                 cursor = connection.cursor()
                 for table in (sql_positions.CREATE, *self._tables):
                     cursor.execute(table)
@@ -201,7 +201,7 @@ class SqlSink:
         return connection
 
     @contextmanager
-    def _making_tables_alone(self) -> Iterator[None]:
+    def _making_tables_in_turn(self) -> Iterator[None]:
         """Wait until no other partition makes the tables, TABLES_S_MAX at most."""
         acquired = self._making_tables.acquire(timeout=TABLES_S_MAX)
         try:

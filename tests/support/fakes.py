@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.runtime.source import Fetched, Identity, OutOfRange
+from consumers.runtime.source import Fetched, LogIdentity, OutOfRange
 from schemas.event import place
 
 FETCH_STEPS = 60
@@ -101,8 +101,8 @@ class FakeSource:
         await asyncio.sleep(0)
         return self._topic.committed.get(partition)
 
-    async def beginning(self, _partition: Partition) -> int:
-        """Return the topic's first offset."""
+    async def log_start(self, _partition: Partition) -> int:
+        """Return the topic's log start offset."""
         await asyncio.sleep(0)
         return self._topic.begins_at
 
@@ -111,13 +111,13 @@ class FakeSource:
         await asyncio.sleep(0)
         return self.cached_end(partition) or self._topic.begins_at
 
-    async def identity(self, _partition: Partition, *, since: float) -> Identity:
+    async def identity(self, _partition: Partition, *, since: float) -> LogIdentity:
         """Return the topic's present identity."""
         del since
         await asyncio.sleep(0)
         if self._topic.silent:
             raise Unavailable("by the test")
-        return Identity(self._topic.id, self._topic.restarts)
+        return LogIdentity(self._topic.id, self._topic.restarts)
 
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Set the group's offset."""

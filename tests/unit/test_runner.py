@@ -1,6 +1,7 @@
 """The runner and its lanes: order, commits, limits, metrics, rebalances and bugs."""
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 
@@ -178,6 +179,22 @@ async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None
     assert bench.sink.applied == {P0: [0, 1, 2]}
     await measured(bench)
     for metric in ("lag_offsets", "partitions_paused", "oldest_waiting_seconds", "held_bytes"):
+        assert _shown(f"consumer_{metric}") == 0, metric
+
+
+async def test_a_lag_that_is_not_known_is_not_shown_as_zero(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until Kafka has reported a partition's end, nobody knows whether the sink has all of it."""
+    bench = RunnerBench(offsets=range(0))
+    monkeypatch.setattr(bench.source, "cached_end", lambda _: None)
+    bench.assign(P0)
+    await measured(bench)
+    for metric in ("lag_offsets", "oldest_waiting_seconds"):
+        assert math.isnan(_shown(f"consumer_{metric}")), metric
+    monkeypatch.setattr(bench.source, "cached_end", lambda _: 0)
+    await measured(bench)
+    for metric in ("lag_offsets", "oldest_waiting_seconds"):
         assert _shown(f"consumer_{metric}") == 0, metric
 
 

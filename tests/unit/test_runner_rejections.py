@@ -64,10 +64,10 @@ async def test_the_brake_counts_only_the_last_records() -> None:
     brake = Brake(1)
     for _ in range(3):
         brake.check("the sink is broken")
-        brake.rejected()
-        brake.applied(WINDOW_RECORDS)
-    brake.rejected()
-    brake.applied(WINDOW_RECORDS - 1)
+        brake.note_rejected()
+        brake.note_applied(WINDOW_RECORDS)
+    brake.note_rejected()
+    brake.note_applied(WINDOW_RECORDS - 1)
     with pytest.raises(Braked, match="the sink is broken"):
         brake.check("the sink is broken")
 

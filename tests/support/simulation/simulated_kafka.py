@@ -11,7 +11,7 @@ from support.simulation.seeded_loop import SeededLoop
 from support.simulation.simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.source import Fetched, Identity, OutOfRange
+from consumers.runtime.source import Fetched, LogIdentity, OutOfRange
 from schemas.record import ORIGIN
 
 T = TypeVar("T")
@@ -171,19 +171,19 @@ class Source:
             partial(_returned, lambda: self._topic.committed.get(partition))
         )
 
-    async def beginning(self, partition: Partition) -> int:
-        """Return the beginning of the partition."""
+    async def log_start(self, partition: Partition) -> int:
+        """Return the log start offset of the partition."""
         return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].start))
 
     async def end(self, partition: Partition) -> int:
         """Return the end of the partition."""
         return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].end))
 
-    async def identity(self, _partition: Partition, *, since: float) -> Identity:
+    async def identity(self, _partition: Partition, *, since: float) -> LogIdentity:
         """Return the identity of the topic."""
         del since
         return await self._life.ask(
-            partial(_returned, lambda: Identity(self._topic.id, self._topic.restored))
+            partial(_returned, lambda: LogIdentity(self._topic.id, self._topic.restored))
         )
 
     def commit(self, partition: Partition, next_offset: int) -> None:
