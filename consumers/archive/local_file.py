@@ -21,7 +21,7 @@ def create_file(directory: Path, name: str, content: bytes) -> None:
     Return once the file `name` in `directory` has `content`, and both are on disk.
 
     Raises:
-        FileExistsError: the name is taken; that file is unchanged.
+        FileExistsError: the name is taken, on disk; that file is unchanged.
         OSError: the file may or may not have been created.
     """
     path = directory / name
@@ -30,23 +30,36 @@ def create_file(directory: Path, name: str, content: bytes) -> None:
         for made in (path.parent, path.parent.parent, directory):
             sync_directory(made)
     try:
-        _link_unnamed(path, content)
-    except FileExistsError:
-        raise
+        if not _link_unnamed(path, content):
+            _link_scratch(path, content)
+    finally:
+        # Also if the name is taken: its writer may have been killed before this call.
+        sync_directory(path.parent)
+
+
+def _link_unnamed(path: Path, content: bytes) -> bool:
+    """
+    Write a file without a name, then link it. Return False if this is not possible here.
+
+    A writer that is killed leaves nothing.
+    """
+    try:
+        fd = os.open(path.parent, _UNNAMED | os.O_WRONLY, 0o666)
     except OSError:
-        _link_scratch(path, content)
-    sync_directory(path.parent)
-
-
-def _link_unnamed(path: Path, content: bytes) -> None:
-    """Write a file without a name, then link it. A writer that is killed leaves nothing."""
-    with os.fdopen(os.open(path.parent, _UNNAMED | os.O_WRONLY, 0o666), "wb") as file:
+        return False
+    with os.fdopen(fd, "wb") as file:
         _write(file, content)
-        # `src_dir_fd` has no effect on the path; without it Python would link the link in /proc.
-        fd = file.fileno()
-        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+        try:
+            # `src_dir_fd` has no effect on the path; without it Python would link the link in
+            # /proc.
+            os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+        except FileExistsError:
+            raise
+        except OSError:
+            return False
         # A file system may leave a file without a name out of its log; now the file has a name.
         os.fsync(fd)
+    return True
 
 
 def _link_scratch(path: Path, content: bytes) -> None:

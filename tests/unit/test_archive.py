@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
@@ -174,6 +175,28 @@ async def test_a_segment_is_created_whole_or_not_at_all(
     assert [path.name for path in (tmp_path / "archive" / A_NAME).parent.iterdir()] == [
         Path(A_NAME).name
     ]
+
+
+async def test_a_name_counts_as_taken_only_once_it_is_on_disk(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If fsync fails after the link, the segment may or may not exist; the next call syncs it."""
+    path = tmp_path / "archive" / A_NAME
+    fsync, synced, faults = os.fsync, list[Path](), [OSError("the test says so")]
+
+    def fsync_may_fail(descriptor: int) -> None:
+        if path.exists() and faults:
+            raise faults.pop()
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync_may_fail)
+    with pytest.raises(Unavailable, match="the test says so"):
+        await store.create(A_NAME, b"first")
+    synced.clear()
+    with pytest.raises(SegmentExists):
+        await store.create(A_NAME, b"first")
+    assert synced[-1] == path.parent
 
 
 KILLED = """
