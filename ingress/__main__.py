@@ -83,7 +83,11 @@ class Ingress:
         )
         forwarder = make_forwarder(self._intake)
         adopter = Adopter(
-            settings.spool_dir, self._intake, make_forwarder, bytes_max=settings.spool_bytes_max
+            settings.spool_dir,
+            self._intake,
+            forwarder,
+            make_forwarder,
+            bytes_max=settings.spool_bytes_max,
         )
         health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
         self._public = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_S)

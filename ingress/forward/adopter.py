@@ -9,6 +9,7 @@ origin has had.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -36,6 +37,13 @@ log = logging.getLogger(__name__)
 
 SEARCH_PAUSE_S = 2.0
 DRAIN_POLL_S = 0.05
+# If no row of a spool is sent for this long, although the own spool's forwarder works, others are
+# drained first. Every new try verifies the whole file, so this is not shorter.
+STALLED_S = 300.0
+
+
+class Stalled(Exception):
+    """Kafka accepts the rows of the own spool, but has not accepted those of this one for long."""
 
 
 class Adopter:
@@ -45,17 +53,19 @@ class Adopter:
         self,
         directory: Path,
         own: Intake,
+        own_forwarder: Forwarder,
         make_forwarder: Callable[[Intake], Forwarder],
         *,
         bytes_max: int,
     ) -> None:
         self._directory = directory
         self._own = own
+        self._own_forwarder = own_forwarder
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
         # Drained spools by name: the file's time of change then, and the summary.
         self._drained: dict[str, tuple[int, SpoolSummary]] = {}
-        # By name, the fault that was logged last; "" is the directory.
+        # By name, the fault that was logged since the last success; "" is the directory.
         self._logged: dict[str, str] = {}
         self._adopted: Intake | None = None
         # Spools that stay open, and so locked, until the process ends: their disk hangs.
@@ -85,7 +95,7 @@ class Adopter:
 
     def _names(self) -> list[str]:
         try:
-            return spool_names(self._directory)
+            names = spool_names(self._directory)
         except OSError as error:
             # The disk fails, or no descriptor is left. This process's own spool is not affected.
             fault = repr(error)
@@ -93,6 +103,8 @@ class Adopter:
                 log.warning("the spools in %s cannot be listed: %s", self._directory, fault)
             self._logged[""] = fault
             return []
+        self._logged.pop("", None)
+        return names
 
     def _summary(self, name: str) -> SpoolSummary:
         if self._adopted and self._adopted.name == name:
@@ -128,12 +140,13 @@ class Adopter:
                     )
                 # Do this while holding it; else rows of its next holder would count as drained.
                 self._drained[name] = (self._changed_at(name), intake.summary())
+                self._logged.pop(name, None)
         except (SpoolInUse, Corrupt):
             return
         except Exception as fault:
             # No fault of one spool may end the search for others. It is tried again.
             if self._logged.get(name) != repr(fault):
-                is_expected = isinstance(fault, NotVerified | Broken | Full | OSError)
+                is_expected = isinstance(fault, NotVerified | Stalled | Broken | Full | OSError)
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
                     name,
@@ -165,12 +178,20 @@ class Adopter:
 
         Raises:
             Corrupt: the file is not a spool any more; it was moved aside.
+            Stalled: other spools should be drained first.
         """
-        forwarding = asyncio.create_task(self._make_forwarder(intake).run())
+        forwarder = self._make_forwarder(intake)
+        forwarding = asyncio.create_task(forwarder.run())
+        progress, since = None, time.monotonic()
         try:
             while intake.state.rows and not intake.corrupt.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
+                before, progress = progress, (intake.state.rows, forwarder.forwarded)
+                if progress != before or self._own_forwarder.fault:
+                    since = time.monotonic()
+                elif forwarder.may_end and time.monotonic() - since > STALLED_S:
+                    raise Stalled(f"no row was sent for {STALLED_S:g} s: {forwarder.fault}")
                 await asyncio.sleep(DRAIN_POLL_S)
         finally:
             forwarding.cancel()

@@ -7,6 +7,7 @@ origin, and it is committed in the transaction that carries the rows
 """
 
 import asyncio
+import logging
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -15,8 +16,11 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.spool.intake import Intake
+from ingress.spool.state import State
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS
+
+log = logging.getLogger(__name__)
 
 _PARTITION = TopicPartition(CALLBACKS.name, 0)
 READ_S = 30.0
@@ -79,3 +83,18 @@ def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
         return True
     # "" proves nothing: the row was removed, or its block is damaged.
     return intake.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)
+
+
+def report_older_copy(intake: Intake, before: State, cursor: Cursor) -> None:
+    """Log that an older copy, whose state was `before`, has got a new origin."""
+    log.critical(
+        "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka has "
+        "it up to %d. Its rows move to the new origin %s: some may be sent twice, none is lost. "
+        "Rows that only the newer file had are in Kafka; audit reports %s as unproven",
+        intake.name,
+        before.origin,
+        before.last_sequence,
+        cursor.sequence,
+        intake.state.origin,
+        before.origin,
+    )

@@ -15,7 +15,13 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingress.forward.batches import Batches, build_batches
-from ingress.forward.cursor import Cursor, cursor_group, is_older_copy, read_cursor
+from ingress.forward.cursor import (
+    Cursor,
+    cursor_group,
+    is_older_copy,
+    read_cursor,
+    report_older_copy,
+)
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
@@ -69,6 +75,11 @@ class Forwarder:
         # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
         self.forwarded = intake.state.first_sequence - 1
         self.fault = "not connected yet"
+
+    @property
+    def may_end(self) -> bool:
+        """False while only this object knows how the last transaction of the origin ended."""
+        return self._last_transaction is LastTransaction.UNKNOWN
 
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
@@ -222,17 +233,7 @@ class Forwarder:
         await self._intake.start_new_origin()
         self.forwarded = 0
         self._refused.clear()
-        log.critical(
-            "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka "
-            "has it up to %d. Its rows move to the new origin %s: some may be sent twice, none is "
-            "lost. Rows that only the newer file had are in Kafka; audit reports %s as unproven",
-            self._intake.name,
-            before.origin,
-            before.last_sequence,
-            cursor.sequence,
-            self._intake.state.origin,
-            before.origin,
-        )
+        report_older_copy(self._intake, before, cursor)
 
     def _producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(

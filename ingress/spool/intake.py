@@ -59,7 +59,7 @@ class Intake:
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
-        Return the rows after `sequence`, at or after the last row removed.
+        Return the rows after `sequence`, which must not be below the last removed row.
 
         Raises:
             DamagedRow, Broken, Corrupt: see Spool.rows_after.

@@ -36,9 +36,15 @@ class Carried(Forwarder):
     carried: list[tuple[str, int]]
     # The number of the next forwarders that end at once, which is a bug.
     ending = 0
+    # The names of spools whose rows it does not accept.
+    stuck: frozenset[str] = frozenset()
 
     async def run(self) -> None:
         """Remove every row."""
+        self.fault = ""
+        if self._intake.name in Carried.stuck:
+            self.fault = "the coordinator of this origin is away"
+            await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1
             raise asyncio.CancelledError
@@ -50,9 +56,9 @@ class Carried(Forwarder):
 
 @asynccontextmanager
 async def adopting(
-    directory: Path, mine: Spool, carried: list[tuple[str, int]]
+    directory: Path, mine: Spool, carried: list[tuple[str, int]], own_fault: str = ""
 ) -> AsyncIterator[Adopter]:
-    """Run an adopter beside the spool `mine`."""
+    """Run an adopter beside the spool `mine`, whose forwarder has the fault `own_fault`."""
 
     def make_forwarder(intake: Intake) -> Forwarder:
         made = Carried(intake, bootstrap_servers="", body_bytes_max=1024)
@@ -60,7 +66,9 @@ async def adopting(
         return made
 
     own = Intake(mine, pending_rows_max=1, pending_bytes_max=1)
-    adopter = Adopter(directory, own, make_forwarder, bytes_max=BYTES_MAX)
+    own_forwarder = make_forwarder(own)
+    own_forwarder.fault = own_fault
+    adopter = Adopter(directory, own, own_forwarder, make_forwarder, bytes_max=BYTES_MAX)
     running = asyncio.create_task(adopter.run())
     try:
         yield adopter
@@ -272,4 +280,68 @@ async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
     async with adopting(tmp_path, mine, carried) as adopter:
         await until(adopter, name, 0)
     assert len(carried) == 3
+    mine.close()
+
+
+async def logs(caplog: pytest.LogCaptureFixture, text: str, count: int) -> None:
+    """Wait until `text` is in `count` lines of the log."""
+    async with asyncio.timeout(10):
+        while sum(text in line for line in caplog.messages) < count:  # noqa: ASYNC110 - a list
+            await asyncio.sleep(0.01)
+
+
+async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Otherwise nobody would learn that callbacks wait again."""
+    directory, moved = tmp_path / "spools", tmp_path / "moved"
+    directory.mkdir()
+    name = left_behind(directory, 3)
+    held = hold(directory, name, bytes_max=BYTES_MAX)
+    mine = take(directory, bytes_max=BYTES_MAX)
+    held.close()
+    async with adopting(directory, mine, []) as adopter:
+        for count in (1, 2):
+            with monkeypatch.context() as patched:
+                patched.setattr(adopt, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
+                (directory / f"{name}.lmdb").touch()
+                await logs(caplog, "cannot be drained now", count)
+            await until(adopter, name, 0)
+            directory.rename(moved)
+            directory.touch()
+            await logs(caplog, "cannot be listed", count)
+            directory.unlink()
+            moved.rename(directory)
+            await until(adopter, name, 0)
+            await asyncio.sleep(2 * adopt.SEARCH_PAUSE_S)
+    mine.close()
+
+
+@pytest.mark.parametrize("own_fault", ["", "Kafka does not answer"])
+async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    own_fault: str,
+) -> None:
+    """It is tried again after the others. While Kafka is down for all, no spool is given up."""
+    monkeypatch.setattr(adopt, "STALLED_S", 0.1)
+    stuck, other = "a" * 16, "b" * 16
+    monkeypatch.setattr(Carried, "stuck", {stuck})
+    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    for name in (stuck, other):
+        spool = hold(tmp_path, name, bytes_max=BYTES_MAX)
+        spool.writer.commit([encode(a_wire_record(n), n) for n in range(3)], 0)
+        spool.close()
+    carried: list[tuple[str, int]] = []
+    async with adopting(tmp_path, mine, carried, own_fault) as adopter:
+        if own_fault:
+            await asyncio.sleep(0.5)
+            assert "cannot be drained now" not in caplog.text
+        else:
+            await until(adopter, other, 0)
+            assert "the coordinator of this origin is away" in caplog.text
+            Carried.stuck = frozenset()
+            await until(adopter, stuck, 0)
+            assert len(carried) == 6
     mine.close()
