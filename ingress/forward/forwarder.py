@@ -25,7 +25,7 @@ from ingress.forward.cursor import (
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
-from ingress.forward.topic_check import check_same_topic, current_topic_id, report_change
+from ingress.forward.topic_check import TopicCheck
 from ingress.forward.transaction import (
     REFUSALS,
     end_transaction,
@@ -67,8 +67,7 @@ class Forwarder:
         # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
         # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
-        # The id of the topic that rows went to, as far as this process knows.
-        self._topic_id: str | None = None
+        self._topic = TopicCheck()
         # The origin of the current producer and cursor.
         self._origin = intake.state.origin
         self._quarantine_log = QuarantineLog(intake.name)
@@ -146,13 +145,9 @@ class Forwarder:
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
-        async with asyncio.timeout(START_S):
-            topic_id = await current_topic_id(producer)
         state = self._intake.state
-        report_change(
-            state, cursor.sequence, before=cursor.topic_id or self._topic_id, now=topic_id
-        )
-        self._topic_id = topic_id or self._topic_id
+        async with asyncio.timeout(START_S):
+            await self._topic.begin(producer, state, cursor)
         self.forwarded = max(cursor.sequence, state.first_sequence - 1)
         self._intake.remove_forwarded(self.forwarded)
         log.info("forwarding from origin %s after sequence %d", state.origin, self.forwarded)
@@ -193,7 +188,7 @@ class Forwarder:
             async with asyncio.timeout(TRANSACTION_S):
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
-                await check_same_topic(producer, self._topic_id)
+                await self._topic.check(producer)
 
     async def _send(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
@@ -219,8 +214,8 @@ class Forwarder:
         await send_batches(producer, batches)
         # After the acknowledgements: otherwise some rows could be in a topic that was deleted
         # meanwhile, and the cursor after them.
-        await check_same_topic(producer, self._topic_id)
-        cursor = Cursor(batches.last_sequence, batches.fingerprint, self._topic_id or "")
+        await self._topic.check(producer)
+        cursor = Cursor(batches.last_sequence, batches.fingerprint, self._topic.topic_id or "")
         await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
         await end_transaction(producer, producer.commit_transaction())
 

@@ -11,6 +11,7 @@ import logging
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from ingress.forward.cursor import Cursor
 from ingress.spool.state import State
 from schemas.telemetry import INGRESS_TOPIC_CHANGES
 from schemas.topic_ids import describe_topic
@@ -45,50 +46,77 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     return ids.pop() if ids else None
 
 
-async def check_same_topic(producer: AIOKafkaProducer, topic_id: str | None) -> None:
-    """
-    Check that the topic still has the id that it had when earlier rows were sent.
+class TopicCheck:
+    """Knows the id of the topic that rows went to, and reports a change of the topic once."""
 
-    Raises:
-        KafkaError: the topic was recreated; the next producer sends the rows of this transaction
-            to the new topic.
-    """
-    current = await current_topic_id(producer)
-    if current and topic_id and current != topic_id:
-        raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {current}")
+    def __init__(self) -> None:
+        # As far as this process knows.
+        self.topic_id: str | None = None
+        # The change that was reported last, "" if there has been none since.
+        self._reported = ""
+
+    async def begin(self, producer: AIOKafkaProducer, state: State, cursor: Cursor) -> None:
+        """
+        Let rows go to the current topic from now on; report those that it may lack.
+
+        Raises:
+            KafkaError: see `current_topic_id`.
+        """
+        topic_id = await current_topic_id(producer)
+        self.report(state, cursor, topic_id)
+        self.topic_id = topic_id or self.topic_id
+
+    async def check(self, producer: AIOKafkaProducer) -> None:
+        """
+        Check that the topic still has the id that it had when earlier rows were sent.
+
+        Raises:
+            KafkaError: the topic was recreated; the next producer sends the rows of this
+                transaction to the new topic.
+        """
+        current = await current_topic_id(producer)
+        if current and self.topic_id and current != self.topic_id:
+            raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {current}")
+
+    def report(self, state: State, cursor: Cursor, topic_id: str | None) -> None:
+        """
+        Log and count it if the current topic may lack rows that were forwarded, unless reported.
+
+        Until a row is sent, every new producer finds the same cursor, with the id of the former
+        topic. `topic_id` is the current topic's, None if it is not known.
+        """
+        change = _change(state, cursor, before=cursor.topic_id or self.topic_id, now=topic_id)
+        if change and change != self._reported:
+            INGRESS_TOPIC_CHANGES.inc()
+            log.critical(
+                "%s. Forwarding continues with the rows in the spool. See 'The topic was "
+                "recreated' in docs/runbook.md",
+                change,
+            )
+        self._reported = change
 
 
-def report_change(state: State, cursor: int, *, before: str | None, now: str | None) -> None:
-    """
-    Log an error if the current topic may lack rows that were forwarded.
-
-    `cursor` is the last sequence that Kafka has, by Kafka's own count. `before` and `now` are the
-    topic's ids, None or "" if they are not known.
-    """
+def _change(state: State, cursor: Cursor, *, before: str | None, now: str | None) -> str:
+    """Return how the topic has changed and which rows it may lack, "" if it has not changed."""
     first = state.first_sequence
-    quarantined = sum(cursor < sequence < first for sequence in state.quarantined_sequences)
-    gone = max(0, first - 1 - cursor - quarantined)
+    forwarded = range(cursor.sequence + 1, first)
+    gone = len(forwarded) - sum(sequence in forwarded for sequence in state.quarantined_sequences)
     if before and now and before != now:
         change = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
     elif gone:
         change = (
-            f"Kafka's cursor is {cursor}, lower than what was forwarded: the topic "
+            f"Kafka's cursor is {cursor.sequence}, lower than what was forwarded: the topic "
             f"{CALLBACKS.name} was recreated, Kafka was restored from an older copy, or the cursor "
             "expired (offsets.retention.minutes)"
         )
     else:
-        return
-    absent = (
-        f"sequences {cursor + 1} to {first - 1} ({gone} callbacks) of origin {state.origin} have "
-        "left the spool and may not be in the current topic; hookline audit reports which "
-        "sinks have them"
-        if gone
-        else f"no row of origin {state.origin} that has left the spool is known to be missing"
-    )
-    INGRESS_TOPIC_CHANGES.inc()
-    log.critical(
-        "%s; %s. Forwarding continues with the rows in the spool. See 'The topic was recreated' in "
-        "docs/runbook.md",
-        change,
-        absent,
+        return ""
+    if not gone:
+        return (
+            f"{change}; no row of origin {state.origin} that has left the spool is known to be lost"
+        )
+    return (
+        f"{change}; sequences {cursor.sequence + 1} to {first - 1} ({gone} callbacks) of origin "
+        f"{state.origin} have left the spool and may not be in the current topic; hookline audit "
+        "reports which sinks have them"
     )

@@ -11,7 +11,7 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 from support.kafka.topic_changes import recreate_topic
 
 from ingress.forward import forwarder
-from ingress.forward.topic_check import check_same_topic
+from ingress.forward.topic_check import TopicCheck
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.telemetry import INGRESS
 
@@ -101,16 +101,17 @@ async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(
 ) -> None:
     """The transaction is aborted, and all of its rows go to the new topic."""
     left = 1
+    check = TopicCheck.check
 
-    async def recreate_and_check(producer: AIOKafkaProducer, topic_id: str | None) -> None:
+    async def recreate_and_check(topic: TopicCheck, producer: AIOKafkaProducer) -> None:
         """Recreate the topic after the brokers have acknowledged a transaction's records."""
         nonlocal left
         if left:
             left -= 1
             await recreate_topic(own_kafka.address)
-        await check_same_topic(producer, topic_id)
+        await check(topic, producer)
 
-    monkeypatch.setattr(forwarder, "check_same_topic", recreate_and_check)
+    monkeypatch.setattr(TopicCheck, "check", recreate_and_check)
 
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(300))

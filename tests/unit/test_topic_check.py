@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from support.builders import a_wire_record
 
-from ingress.forward.topic_check import report_change
+from ingress.forward.cursor import Cursor
+from ingress.forward.topic_check import TopicCheck
 from ingress.spool.directory import take
 from ingress.spool.row import encode
 from schemas.telemetry import INGRESS
@@ -46,7 +47,32 @@ def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(
         spool.writer.quarantine(6)
         spool.writer.commit([], 5)
         assert spool.state.first_sequence == 7
-        report_change(spool.state, cursor, before=ids[0], now=ids[1])
+        TopicCheck().report(spool.state, Cursor(cursor, topic_id=ids[0] or ""), ids[1])
     assert reports() - before == bool(expected)
     assert expected in caplog.text
     assert bool(caplog.text) == bool(expected)
+
+
+def test_a_change_is_reported_once_however_often_the_forwarder_connects(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kafka's cursor names the former topic until a row is sent, which may take days."""
+    before = reports()
+    with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
+        spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
+        spool.writer.commit([], 6)
+        topic = TopicCheck()
+        for cursor, now, count in (
+            (Cursor(6, topic_id="one"), "one", 0),
+            (Cursor(6, topic_id="one"), "two", 1),
+            (Cursor(6, topic_id="one"), "two", 1),
+            (Cursor(6, topic_id="one"), "three", 2),
+            # The cursor is lost, too, for instance with its topic.
+            (Cursor(), "three", 3),
+            (Cursor(), "three", 3),
+            # Restored from a copy; and lost again.
+            (Cursor(6, topic_id="three"), "three", 3),
+            (Cursor(), "three", 4),
+        ):
+            topic.report(spool.state, cursor, now)
+            assert reports() - before == count == len(caplog.messages)
