@@ -114,12 +114,15 @@ class Health:
         telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
-        telemetry.INGRESS_OLDEST_WAITING_S.set(self._oldest_waiting_s() or 0.0)
+        oldest_s = self._oldest_waiting_s()
+        # Rows wait, for an unknown time: an alert must fire.
+        telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
         telemetry.INGRESS_READY.set(not self.unready())
         telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
         telemetry.INGRESS_CONNECTIONS.set(self.server.traffic.open)
 
     def _oldest_waiting_s(self) -> float | None:
+        """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""
         try:
             oldest = self.intake.rows_after(self.forwarder.forwarded, rows_max=1, bytes_max=1)
         except (DamagedRow, Corrupt, Broken, Full):

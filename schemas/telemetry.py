@@ -47,7 +47,7 @@ INGRESS_FULL_IN_S = Gauge(
 )
 INGRESS_OLDEST_WAITING_S = Gauge(
     "ingress_oldest_waiting_seconds",
-    "Age of the oldest callback that is not in Kafka; 0 if there is none",
+    "Age of the oldest callback that is not in Kafka; 0 if there is none, +Inf if it is unreadable",
     registry=INGRESS,
 )
 INGRESS_READY = Gauge("ingress_ready", "1 while a callback can be accepted", registry=INGRESS)

@@ -1,8 +1,17 @@
-"""The rate at which the spool fills."""
+"""The rate at which the spool fills, and the age of the oldest row."""
 
 import math
+import time
+from types import SimpleNamespace
+from typing import Any
 
-from ingress.health import Growth
+import pytest
+from support.builders import a_wire_record
+
+from ingress.health import Growth, Health
+from ingress.spool.disk import Broken, Corrupt
+from ingress.spool.row import DamagedRow, Row
+from schemas.telemetry import INGRESS
 
 
 def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None:
@@ -20,3 +29,37 @@ def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None
     for at in range(100):
         growth.note(100.0 + 2 * at, 500)
     assert growth.full_in_s(1000) == math.inf
+
+
+@pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), Broken("disk"), Corrupt("file")])
+def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Exception) -> None:
+    """An alert on the age must fire: callbacks wait, perhaps for long."""
+    rows: list[Row] = []
+    faults: list[Exception] = []
+
+    def rows_after(*_: int, **__: int) -> list[Row]:
+        for each in faults:
+            raise each
+        return rows
+
+    state = SimpleNamespace(rows=1, used_bytes=1, origin="o", last_sequence=1)
+    parts: Any = SimpleNamespace(
+        intake=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
+        forwarder=SimpleNamespace(forwarded=0, fault=""),
+        server=SimpleNamespace(
+            traffic=SimpleNamespace(uncounted_oks=0, open=0), announces_stop=False
+        ),
+        settings=SimpleNamespace(spool_bytes_max=10),
+    )
+    no_part: Any = None
+    health = Health(parts.intake, parts.forwarder, no_part, no_part, parts.server, parts.settings)
+
+    def shown() -> float:
+        health.observe()
+        return INGRESS.get_sample_value("ingress_oldest_waiting_seconds") or 0.0
+
+    assert shown() == 0
+    rows.append(Row(1, int(time.time() * 1000) - 5000, a_wire_record(1)))
+    assert 5 <= shown() < 100
+    faults.append(fault)
+    assert shown() == math.inf
