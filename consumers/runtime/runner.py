@@ -44,9 +44,9 @@ class Runner:
         handler: Handler,
         limits: Limits,
         dead_letters: DeadLetters,
-        rebuild: bool = False,
-        dead_letters_max: int = 100,
-        held_bytes_max: int = 64 << 20,
+        rebuild: bool,
+        dead_letters_max: int,
+        held_bytes_max: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._parts = ConsumerParts(

@@ -92,7 +92,7 @@ class SqlSink:
             Rejected: by `apply`, or the database refuses a row without saying which.
             Elsewhere: the batch does not follow the position; nothing was written.
             Unavailable: the database did not answer; it may have written all or nothing.
-            Stopped: the database refuses the position, which does not depend on a record.
+            Stopped: the database refuses the position or a statement, whatever the records are.
         """
         try:
             await self._in_thread(batch.partition, self._handle, batch)
@@ -163,12 +163,20 @@ class SqlSink:
                 raise _RowRefused(str(error)) from error
             if failure is SqlFailure.NOT_NOW:
                 raise Unavailable(f"the database of {self._name}: {error}") from error
+            if failure is SqlFailure.WRONG_TABLES:
+                raise self._statement_refused(error) from error
             raise
 
     def _position_refused(self, partition: Partition, error: Exception) -> Stopped:
         return Stopped(
             f"The database of {self._name} refuses the position of {partition}: {error}. Only this "
             "consumer writes hookline_positions; remove the constraint or trigger that was added."
+        )
+
+    def _statement_refused(self, error: BaseException) -> Stopped:
+        return Stopped(
+            f"The database of {self._name} refuses a statement: {error}. Either its tables were "
+            "changed, or the statement is wrong. Correct it, then start the consumer again."
         )
 
     def _failure(self, error: BaseException) -> SqlFailure | None:

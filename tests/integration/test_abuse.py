@@ -17,6 +17,7 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 from support.kafka.proxied import LOOPS, ProxiedKafka, Watch, kafka_behind_a_proxy
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
+from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import Consumer
@@ -122,6 +123,7 @@ def test_a_consumer_survives_it_and_misses_nothing(
                 handler=sink,
                 limits=Limits(records=20, bytes=1 << 20, age_s=0.1),
                 dead_letters=MemoryDeadLetters(),
+                **BY_DEFAULT,
             )
             await _produce(proxied.address, 200 * seconds)
             running = asyncio.create_task(_run(runner, consumer, shared, stop))

@@ -6,9 +6,17 @@ from support.builders import P0, a_record
 from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
 
 from consumers.runtime.batch import Limits, Partition
+from consumers.runtime.process import ConsumerSettings
 from consumers.runtime.runner import Runner
 
 LIMITS = Limits(records=4, bytes=1 << 20, age_s=5)
+_SETTINGS = ConsumerSettings()
+# The fields of a runner that a process takes from its settings.
+BY_DEFAULT: dict[str, Any] = {
+    "rebuild": _SETTINGS.rebuild,
+    "dead_letters_max": _SETTINGS.dead_letters_max,
+    "held_bytes_max": _SETTINGS.held_bytes_max,
+}
 
 
 class RunnerBench:
@@ -38,7 +46,7 @@ class RunnerBench:
             limits=self.limits,
             dead_letters=self.dead_letters,
             clock=self.clock,
-            **fields,
+            **BY_DEFAULT | fields,
         )
 
     def assign(self, *partitions: Partition) -> None:

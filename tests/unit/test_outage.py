@@ -4,6 +4,7 @@ import asyncio
 
 from support.builders import P0, P1, a_record
 from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
+from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Position
@@ -58,7 +59,12 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     source = FakeSource(topic, fetch_max=250, fetch_steps=12)
     topic.records = {P0: [], P1: []}
     runner = Runner(
-        name="outage", handler=sink, limits=LIMITS, dead_letters=dead_letters, clock=clock
+        name="outage",
+        handler=sink,
+        limits=LIMITS,
+        dead_letters=dead_letters,
+        clock=clock,
+        **BY_DEFAULT,
     )
     runner.assigned(source, [P0, P1])
     held: list[float] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from consumers.runtime import Batch, Position, Rejected, Unavailable, sql_sink
+from consumers.runtime import Batch, Position, Rejected, Stopped, Unavailable, sql_sink
 from consumers.runtime.contract import HERE, a_batch
 
 
@@ -52,7 +52,7 @@ def of_pg8000(sqlstate: str) -> sqlite3.DatabaseError:
         (Integrity(1062, "23000"), Rejected),
         (of_pg8000("23514"), Rejected),
         (of_pg8000("57014"), Unavailable),
-        (of_pg8000("42703"), sqlite3.DatabaseError),
+        (of_pg8000("42703"), Stopped),
         (sqlite3.DatabaseError("a bug"), sqlite3.DatabaseError),
         (sqlite3.DatabaseError({}), sqlite3.DatabaseError),
     ],

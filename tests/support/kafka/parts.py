@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_body, a_callback, store
 from support.fakes import MemoryDeadLetters
+from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.batch import Limits
 from consumers.runtime.dead_letters import KafkaDeadLetters
@@ -168,6 +169,7 @@ async def run_until(
         handler=handler,
         limits=limits,
         dead_letters=real if dead_letters else MemoryDeadLetters(),
+        **BY_DEFAULT,
     )
     stop = asyncio.Event()
 
