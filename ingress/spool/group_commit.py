@@ -91,6 +91,8 @@ class GroupCommit:
         Raises:
             Full, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
+        if self._change and not self._change.done.done():
+            raise AssertionError("another change waits for its commit")
         self._change = waiting = Change(change, self._loop.create_future())
         self._commit_soon()
         await waiting.done

@@ -332,3 +332,28 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
         await waiting
     await intake.stop()
     intake.close()
+
+
+async def test_a_second_change_while_one_waits_is_an_error_and_the_first_is_applied(
+    tmp_path: Path,
+) -> None:
+    """If it replaced the first one, the caller of the first would wait for ever."""
+    spool = take(tmp_path, bytes_max=1 << 20)
+    intake = an_intake(spool)
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, 4)))
+    first = asyncio.create_task(intake.quarantine(1))
+    await asyncio.sleep(0)
+    with pytest.raises(AssertionError, match="another change waits"):
+        await intake.quarantine(2)
+    async with asyncio.timeout(10):
+        await first
+    assert intake.state.quarantined_sequences == [1]
+    await intake.quarantine(3)
+    cancelled = asyncio.create_task(intake.quarantine(2))
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    await intake.start_new_origin()
+    assert intake.state.origin != spool.name
+    await intake.stop()
+    intake.close()
