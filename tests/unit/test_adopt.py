@@ -14,6 +14,7 @@ from support.builders import a_wire_record
 from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
+from ingress.forward.transaction_state import LastTransaction
 from ingress.spool.directory import (
     SpoolInUse,
     hold,
@@ -38,12 +39,14 @@ class Carried(Forwarder):
     ending = 0
     # The names of spools whose rows it does not accept.
     stuck: frozenset[str] = frozenset()
+    last_transaction = LastTransaction.UNKNOWN
 
     async def run(self) -> None:
         """Remove every row."""
         self.fault = ""
         if self._intake.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
+            self._last_transaction = Carried.last_transaction
             await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1
@@ -317,15 +320,25 @@ async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
     mine.close()
 
 
-@pytest.mark.parametrize("own_fault", ["", "Kafka does not answer"])
+@pytest.mark.parametrize(
+    ("own_fault", "last_transaction"),
+    [
+        ("", LastTransaction.UNKNOWN),
+        ("Kafka does not answer", LastTransaction.UNKNOWN),
+        # A new forwarder could not find out any more how it ended.
+        ("", LastTransaction.ABORTED),
+    ],
+)
 async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     own_fault: str,
+    last_transaction: LastTransaction,
 ) -> None:
-    """It is tried again after the others. While Kafka is down for all, no spool is given up."""
+    """It is tried again after them; but not if Kafka is down for all, or rows could be lost."""
     monkeypatch.setattr(adopt, "STALLED_S", 0.1)
+    monkeypatch.setattr(Carried, "last_transaction", last_transaction)
     stuck, other = "a" * 16, "b" * 16
     monkeypatch.setattr(Carried, "stuck", {stuck})
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -335,7 +348,7 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
         spool.close()
     carried: list[tuple[str, int]] = []
     async with adopting(tmp_path, mine, carried, own_fault) as adopter:
-        if own_fault:
+        if own_fault or last_transaction is LastTransaction.ABORTED:
             await asyncio.sleep(0.5)
             assert "cannot be drained now" not in caplog.text
         else:
