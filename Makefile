@@ -64,7 +64,7 @@ test-long: setup  ## the tests that repeat something, LONG times as often, and t
 e2e: setup  ## tests that drive and kill whole processes alone
 	$(BIN)/pytest $(AT_ONCE) tests/e2e
 
-bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (10 min); BENCH=--help lists the options
+bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others on a real Kafka (11 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.ingress $(BENCH)
 
 bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help lists the options

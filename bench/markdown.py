@@ -52,17 +52,30 @@ def counted(*, expected: int, records: int, different: int, unexpected: str) -> 
 
 
 def verdicts(goals: Iterable[Goal]) -> str:
-    """Return the table of goals and whether each is met. It is printed, not put on the page."""
-    lines = table(
-        ["goal", "wanted", "measured", ""],
+    """Return the table of goals, with a heading for output that is not put on the page."""
+    return "\n".join(["Goals:", "", *goal_table(goals)])
+
+
+def goal_table(goals: Iterable[Goal]) -> Iterator[str]:
+    """Yield the table of goals: the number reached, in how many rounds, and the verdict."""
+    return table(
+        ["goal", "wanted", "reached", "in rounds", ""],
         [
             [
                 goal.what,
                 f"{'≤' if goal.at_most else '≥'} {goal.bound:g}{goal.unit}",
-                "" if goal.met is None else f"{goal.measured:.2f}{goal.unit}",
+                _reached(goal),
+                f"{sum(map(goal.holds, goal.rounds))} of {len(goal.rounds)}" if goal.rounds else "",
                 _MET[goal.met],
             ]
             for goal in goals
         ],
     )
-    return "\n".join(["Goals:", "", *lines])
+
+
+def _reached(goal: Goal) -> str:
+    if goal.met is None:
+        return ""
+    if len(goal.rounds) < 2:
+        return f"{goal.measured:.2f}{goal.unit}"
+    return f"{spread(goal.rounds, float, '.2f')}{goal.unit}"

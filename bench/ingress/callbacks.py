@@ -8,6 +8,7 @@ every request (accounts, numbers, times) have a fixed width, so Content-Length i
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from schemas.record import OutgoingRecord, ReceivedCallback, callback_record
@@ -22,10 +23,28 @@ WORDS = "red packet see you at the station 好的 收到 👍 did you eat yet on
 _FILLED = (b"user00000", b"user00000", 10**9, 10**9, 10**9, 10**9, 10**9, 10**9, 10**12)
 
 
-def requests(seed: int) -> Iterator[bytes]:
-    """Yield complete POST requests without end; no two have the same body, whatever the seed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """
+    The method, target and headers of the requests to one server, and the status of its OK.
+
+    Without a target they have the vendor's, with its parameters. `ids`: each request has an
+    X-Request-Id and a traceparent of its own, as gateways and tracers add them.
+    """
+
+    method: str = "POST"
+    target: str = ""
+    ok_status: int = 200
+    ids: bool = False
+
+
+VENDOR = Shape()
+
+
+def requests(seed: int, shape: Shape = VENDOR) -> Iterator[bytes]:
+    """Yield complete requests without end; no two have the same body, whatever the seed."""
     chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
-    templates = [_template(chance) for _ in range(TEMPLATES)]
+    templates = [_template(chance, shape) for _ in range(TEMPLATES)]
     accounts = [b"user%05d" % number for number in range(ACCOUNTS)]
     bits, now = chance.getrandbits, time.time
     # Numbers of 10 digits, 32-bit unsigned. The sequence starts somewhere else in every process.
@@ -35,7 +54,7 @@ def requests(seed: int) -> Iterator[bytes]:
             sequence += 1
             seconds = now()
             number, at = 10**9 + bits(31), int(seconds)
-            yield template % (
+            values = (
                 accounts[bits(30) % ACCOUNTS],
                 accounts[bits(30) % ACCOUNTS],
                 sequence,
@@ -46,6 +65,10 @@ def requests(seed: int) -> Iterator[bytes]:
                 at,
                 int(seconds * 1000),
             )
+            if shape.ids:
+                yield template % (bits(128), bits(128), bits(64), *values)
+            else:
+                yield template % values
 
 
 def record(request: bytes) -> OutgoingRecord:
@@ -64,7 +87,7 @@ def record(request: bytes) -> OutgoingRecord:
     )
 
 
-def _template(chance: random.Random) -> bytes:
+def _template(chance: random.Random, shape: Shape) -> bytes:
     text = " ".join(chance.choices(WORDS, k=chance.randint(2, 12)))
     body = (
         '{"CallbackCommand":"C2C.CallbackAfterSendMsg","From_Account":"%b","To_Account":"%b",'
@@ -75,10 +98,14 @@ def _template(chance: random.Random) -> bytes:
         '"CloudCustomData":"","EventTime":%d}'
     ).encode()
     client_ip = ".".join(["10", *(str(chance.randrange(256)) for _ in range(3))])
+    target = shape.target or (
+        f"/?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json"
+        f"&ClientIP={client_ip}&OptPlatform={chance.choice(PLATFORMS)}"
+    )
+    ids = "X-Request-Id: %032x\r\ntraceparent: 00-%032x-%016x-01\r\n" if shape.ids else ""
     head = (
-        f"POST /?SdkAppid={APP}&CallbackCommand=C2C.CallbackAfterSendMsg&contenttype=json"
-        f"&ClientIP={client_ip}&OptPlatform={chance.choice(PLATFORMS)} HTTP/1.1\r\n"
-        "Host: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"{shape.method} {target} HTTP/1.1\r\n"
+        f"Host: 127.0.0.1\r\nContent-Type: application/json\r\n{ids}"
         f"Content-Length: {len(body % _FILLED)}\r\n\r\n"
     )
     return head.encode() + body

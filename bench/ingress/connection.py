@@ -7,6 +7,8 @@ from typing import cast
 import msgspec
 
 RETRY_S = 0.05
+OK_STATUS, NO_CONTENT = 200, 204
+END = b"\r\n\r\n"
 OK = {"ActionStatus": "OK", "ErrorInfo": "", "ErrorCode": 0}
 
 
@@ -52,19 +54,31 @@ class Connection(asyncio.Protocol):
         self.transport = None
 
 
-def outcome_of(answer: bytes) -> str:
-    """Return "OK" for the protocol's OK, else the answer; "" if the answer is incomplete."""
-    head, found, body = answer.partition(b"\r\n\r\n")
+def outcome_of(answer: bytes, ok_status: int = 200) -> str:
+    """
+    Return "OK" for an OK, else the answer; "" if the answer is incomplete.
+
+    An OK has `ok_status`, and if that is 200, the body of the protocol's OK.
+    """
+    # These differ from each other and are not parsed, so that they cost no more than others.
+    if ok_status == NO_CONTENT and answer.startswith(b"HTTP/1.1 204 ") and answer.endswith(END):
+        return "OK"
+    head, found, body = answer.partition(END)
     if not found:
         return ""
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
-    if len(body) < int(headers["content-length"]):
+    code = int(status.split(" ")[1])
+    # Only an answer 204 has no length and no body.
+    if code != NO_CONTENT and len(body) < int(headers["content-length"]):
         return ""
-    code = status.split(" ")[1]
-    if code != "200":
+    if code != ok_status:
         return f"HTTP {code}"
+    return "OK" if ok_status != OK_STATUS or _is_ok(body) else "not OK"
+
+
+def _is_ok(body: bytes) -> bool:
     try:
-        return "OK" if msgspec.json.decode(body) == OK else "not OK"
+        return bool(msgspec.json.decode(body) == OK)
     except msgspec.DecodeError:
-        return "not OK"
+        return False

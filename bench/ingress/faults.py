@@ -21,7 +21,7 @@ import aiohttp
 from bench.ingress.callbacks import requests
 from bench.ingress.connection import OK
 from bench.ingress.load import ANSWER_S_MAX
-from bench.ingress.servers import Server, environment, start, status, until
+from bench.ingress.servers import Server, environment, launch, status, until
 from bench.topic import Tail
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -117,13 +117,13 @@ class _Process:
     def __init__(self, server: Server, kafka: str, directory: Path) -> None:
         self.port, self.admin_port = child.free_port(), child.free_port()
         self._name = server.name
-        self._command = [part.format(port=self.port) for part in server.command]
+        self._command = server.arguments(self.port, directory)
         self._variables = environment(server, self.port, self.admin_port, kafka, directory)
         self._log = directory / f"{server.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._process = start(self._command, self._variables, self._log)
+        self._process = launch(self._command, self._variables, self._log)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -3,7 +3,8 @@ The load generator, a process of its own: `python -m bench.ingress.load`.
 
 Closed loop: every connection sends its next request when the last one is answered. Open loop
 (`--rate`): requests are due at fixed times, and latency counts from then, also while no connection
-is free. A request without an answer after 2 s is given up, as the sender does.
+is free. A request without an answer after 2 s is given up, as the sender does. `--target`,
+`--method` and `--ok-status` are for a server that does not speak the vendor's protocol.
 """
 
 import asyncio
@@ -13,12 +14,13 @@ import time
 from array import array
 from collections import Counter, deque
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
 import uvloop
 
-from bench.ingress.callbacks import requests
+from bench.ingress.callbacks import VENDOR, Shape, requests
 from bench.ingress.connection import Connection, outcome_of
 from schemas.process import stop_on_signals
 
@@ -29,6 +31,8 @@ TICK_S = 0.001
 SWEEP_S = 0.05
 # A server that is unreachable for this time ends the run.
 CONNECT_S_MAX = 10.0
+# Different answers that are kept with their meaning, so that equal ones are parsed once.
+KNOWN_MAX = 1000
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +66,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 class Load:
     """One run against ports of the loopback interface."""
 
-    def __init__(self, ports: tuple[int, ...], *, connections: int, rate: float) -> None:
+    def __init__(
+        self, ports: tuple[int, ...], *, connections: int, rate: float, shape: Shape = VENDOR
+    ) -> None:
         self._rate = rate
-        self._requests = requests(time.time_ns())
+        self._requests = requests(time.time_ns(), shape)
+        self._ok_status = shape.ok_status
         self._connections = [
             Connection(ports[number % len(ports)], self._answered) for number in range(connections)
         ]
@@ -111,10 +118,12 @@ class Load:
     def _answered(self, connection: Connection, answer: bytes) -> bool:
         outcome = self._known.get(answer)
         if outcome is None:
-            outcome = outcome_of(answer)
+            outcome = outcome_of(answer, self._ok_status)
             if not outcome:
                 return False
-            # The header Date adds a new answer every second.
+            # The header Date adds a new answer every second, and an offset one each time.
+            if len(self._known) == KNOWN_MAX:
+                self._known.clear()
             self._known[answer] = outcome
         self._last_answer_at = time.perf_counter()
         self._answers[outcome] += 1
@@ -186,14 +195,29 @@ class Load:
 @click.option("--connections", default=64, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True)
 @click.option("--rate", default=0.0, help="Requests per second; default: as fast as answers come.")
+@click.option("--method", default=VENDOR.method, show_default=True)
+@click.option("--target", default=VENDOR.target, help="Default: the vendor's, with parameters.")
+@click.option(
+    "--ok-status",
+    default=VENDOR.ok_status,
+    show_default=True,
+    help="HTTP status of an OK; 200 needs the body of the protocol's OK, too.",
+)
+@click.option("--ids", is_flag=True, help="Add headers that differ in each request.")
 @click.option("--report", type=click.Path(path_type=Path), required=True, help="File for JSON.")
 def main(
-    *, ports: tuple[int, ...], connections: int, seconds: float, rate: float, report: Path
+    *,
+    ports: tuple[int, ...],
+    connections: int,
+    seconds: float,
+    rate: float,
+    report: Path,
+    **shape: Any,
 ) -> None:
     """Send callbacks and write a report of the answers, also if SIGTERM ends the run early."""
 
     async def run() -> Report:
-        load = Load(ports, connections=connections, rate=rate)
+        load = Load(ports, connections=connections, rate=rate, shape=Shape(**shape))
         # Garbage collections of this process must not make answers look slow.
         gc.collect()
         gc.disable()

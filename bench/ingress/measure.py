@@ -4,12 +4,12 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
-from bench.cost import Watch, rss_mib_max
+from bench.cost import Watch, precise_cpu_s, rss_mib_max
 from bench.ingress.load import Report
 from bench.ingress.servers import Running
 from bench.topic import Tail
@@ -42,10 +42,15 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """One run. `records`: in Kafka; `different`: without repeats. None if nothing is stored."""
+    """
+    One run in one round, in which each server has one.
+
+    `records`: in Kafka; `different`: without repeats. None if nothing is sent to Kafka.
+    """
 
     server: str
     connections: int
+    round: int
     report: Report
     cost: Cost
     rss_mib: float
@@ -61,17 +66,15 @@ class Figures:
 @contextlib.contextmanager
 def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Yield the generator's process while it runs; afterwards `report` is written."""
-    ports = [f"--port={port}" for port in running.ports]
+    shape = running.server.shape
     process = child.start(
         [
-            *(
-                sys.executable,
-                "-m",
-                "bench.ingress.load",
-                *ports,
-                f"--connections={load.connections}",
-            ),
-            *(f"--seconds={load.seconds}", f"--rate={load.rate}", f"--report={report}"),
+            *(sys.executable, "-m", "bench.ingress.load"),
+            *(f"--port={port}" for port in running.ports),
+            *(f"--connections={load.connections}", f"--seconds={load.seconds}"),
+            *(f"--rate={load.rate}", f"--report={report}", f"--method={shape.method}"),
+            *(f"--target={shape.target}", f"--ok-status={shape.ok_status}"),
+            *(["--ids"] if shape.ids else []),
         ],
         log=report.with_suffix(".log"),
     )
@@ -82,6 +85,13 @@ def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.P
     finally:
         if process.poll() is None:
             child.kill(process)
+
+
+def warm_up(load: Load, running: Running, *, seconds: float) -> None:
+    """Send the load for some time; return when all of that is in Kafka."""
+    if seconds:
+        send(replace(load, seconds=seconds), running)
+        running.settle()
 
 
 def send(load: Load, running: Running) -> Report:
@@ -101,12 +111,16 @@ class Meter:
     """Counts CPU time from its creation to `cost`."""
 
     def __init__(self, running: Running, kafka: EmbeddedKafka) -> None:
+        self._running = running
+        # Its ended children do not count, but a run of a second needs more than the kernel's ticks.
+        self._begun_s = self._server_s()
         self._watch = Watch(running.pids, broker_pids(kafka))
 
     def cost(self, report: Report) -> Cost:
         """Return the CPU time per answer; call it after the generator's process has been reaped."""
         # The generator's time is counted with this process, its parent.
-        (server_s, kafka_s), others = self._watch.used()
+        (_, kafka_s), others = self._watch.used()
+        server_s = self._server_s() - self._begun_s
         an_answer_us = 1e6 / max(report.answered, 1)
         return Cost(
             server_us=server_s * an_answer_us,
@@ -114,6 +128,9 @@ class Meter:
             kafka_us=kafka_s * an_answer_us,
             others=others,
         )
+
+    def _server_s(self) -> float:
+        return sum(map(precise_cpu_s, self._running.pids))
 
 
 def broker_pids(kafka: EmbeddedKafka) -> list[int]:
@@ -123,15 +140,9 @@ def broker_pids(kafka: EmbeddedKafka) -> list[int]:
 
 
 def measure(
-    load: Load, running: Running, *, kafka: EmbeddedKafka, tail: Tail, warm_up_s: float
+    load: Load, running: Running, *, number: int, kafka: EmbeddedKafka, tail: Tail
 ) -> Figures:
-    """Warm up until all of that is in Kafka, then measure one run until all of it is in Kafka."""
-    if warm_up_s:
-        send(
-            Load(connections=load.connections, seconds=warm_up_s, rate=load.rate),
-            running,
-        )
-        running.settle()
+    """Measure the run of a server in round `number`, until all of it is in Kafka."""
     tail.skip()
     meter = Meter(running, kafka)
     report = send(load, running)
@@ -145,6 +156,7 @@ def measure(
     return Figures(
         server=running.server.name,
         connections=load.connections,
+        round=number,
         report=report,
         cost=cost,
         rss_mib=rss_mib_max(running.pids),

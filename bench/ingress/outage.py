@@ -15,6 +15,7 @@ from bench.ingress.measure import (
     measure,
     reported,
     send,
+    warm_up,
 )
 from bench.ingress.servers import Server, running
 from bench.topic import Tail
@@ -60,13 +61,15 @@ def half_load(
     load: Load,
     directory: Path,
     *,
+    number: int,
     kafka: EmbeddedKafka,
     tail: Tail,
     warm_up_s: float,
 ) -> HalfLoad:
     """Measure with Kafka, then kill Kafka and measure without it; it is up again on return."""
     with running(server, kafka.address, directory) as up:
-        with_kafka = measure(load, up, kafka=kafka, tail=tail, warm_up_s=warm_up_s)
+        warm_up(load, up, seconds=warm_up_s)
+        with_kafka = measure(load, up, number=number, kafka=kafka, tail=tail)
         tail.skip()
         kafka.kill()
         try:
@@ -80,6 +83,7 @@ def half_load(
     without_kafka = Figures(
         server=server.name,
         connections=load.connections,
+        round=number,
         report=report,
         cost=cost,
         rss_mib=rss_mib,

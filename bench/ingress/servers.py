@@ -13,31 +13,45 @@ from pathlib import Path
 
 import msgspec
 
-from bench.ingress.callbacks import APP
+from bench.ingress import durable_streams
+from bench.ingress.callbacks import APP, VENDOR, Shape
 from ops.demo.embedded import child
 from ops.demo.services import PREFIXES
 
 READY_S_MAX = 60.0
 # A producer does not report what it still holds, so it gets this time after the last answer.
 PEER_SETTLES_S = 0.5
+# The number of connections at which servers are compared.
+COMPARED_AT = 64
+PYTHON = (sys.executable, "-m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """One way to receive callbacks. `stores`: what it answers OK must be in Kafka."""
+    """
+    One way to receive callbacks. `stores`: what it answers OK must be in Kafka.
+
+    `command` is a Python module with its arguments, or `program` with its arguments; {port} and
+    {directory} in it are replaced. `connections` are the numbers to measure at; empty: all.
+    """
 
     name: str
-    does: str
     command: Sequence[str]
+    program: Path | None = None
     stores: bool = True
     processes: int = 1
-    # The numbers of connections to measure at; empty: the same as the others.
+    shape: Shape = VENDOR
     connections: tuple[int, ...] = ()
 
     @property
     def is_ours(self) -> bool:
         """Whether it has an admin port to ask."""
         return self.command[0] == "ingress"
+
+    def arguments(self, port: int, directory: Path) -> list[str]:
+        """Return the command of a process that listens at `port`."""
+        command = [part.format(port=port, directory=directory) for part in self.command]
+        return [str(self.program), *command] if self.program else [*PYTHON, *command]
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -85,39 +99,31 @@ _UVICORN = (
     *("--loop=uvloop", "--http=httptools", "--no-access-log"),
 )
 
+# Servers that a goal compares with each other are neighbours: what disturbs one disturbs both.
 SERVERS = (
     Server(
-        name="hookline",
-        does="this ingress: OK after fsync, forwarded to Kafka in transactions",
-        command=["ingress"],
+        name="hookline_ids", command=["ingress"], shape=Shape(ids=True), connections=(COMPARED_AT,)
     ),
+    Server(name="hookline", command=["ingress"]),
+    Server(name="hello", command=["bench.ingress.peers.hello"], stores=False),
+    Server(name="bare", command=["bench.ingress.peers.bare"], stores=False),
     Server(
-        name="hookline_2",
-        does="two processes of this ingress in one spool directory",
-        command=["ingress"],
-        processes=2,
-        connections=(64,),
-    ),
-    Server(
-        name="bare_aiohttp",
-        does="aiohttp that answers OK and stores nothing: the ceiling",
-        command=["bench.ingress.peers.bare_aiohttp"],
+        name="durable_streams",
+        program=durable_streams.program(),
+        command=["--port", "{port}", "--data-dir", "{directory}/data"],
         stores=False,
+        shape=Shape(target=durable_streams.TARGET, ok_status=204),
     ),
-    Server(
-        name="aiohttp_awaiting",
-        does="aiohttp and aiokafka: OK after Kafka's acknowledgement",
-        command=["bench.ingress.peers.aiohttp_awaiting"],
-    ),
+    Server(name="aiohttp_awaiting", command=["bench.ingress.peers.aiohttp_awaiting"]),
     Server(
         name="fastapi_awaiting",
-        does="FastAPI, uvicorn and aiokafka: OK after Kafka's acknowledgement",
         command=[*_UVICORN, "bench.ingress.peers.fastapi_awaiting:app"],
+        connections=(COMPARED_AT,),
     ),
     Server(
         name="fastapi_fire_and_forget",
-        does="the same without waiting: OK while the callback is in memory alone",
         command=[*_UVICORN, "bench.ingress.peers.fastapi_fire_and_forget:app"],
+        connections=(COMPARED_AT,),
     ),
 )
 
@@ -143,9 +149,10 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
             admin_port = admin_ports[number] if admin_ports else 0
             variables = environment(server, port, admin_port, kafka, directory)
             log = directory / f"{server.name}-{number}.log"
-            command = [part.format(port=port) for part in server.command]
-            processes.append(start(command, variables, log))
+            processes.append(launch(server.arguments(port, directory), variables, log))
             until(partial(child.listens, port), f"{server.name} listens; see {log}")
+            if server.shape.target:
+                _create(f"http://127.0.0.1:{port}{server.shape.target}")
         yield Running(server, directory, ports, admin_ports, tuple(each.pid for each in processes))
     finally:
         for process in processes:
@@ -156,9 +163,23 @@ def start(
     command: Sequence[str], variables: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
     """Start a Python module with its arguments; `variables` are its only Hookline settings."""
+    return launch([*PYTHON, *command], variables, log)
+
+
+def launch(
+    command: Sequence[str], variables: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a program with its arguments; `variables` are its only Hookline settings."""
     # Variables that the user's shell has set for other Hookline processes must not reach these.
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    return child.start([sys.executable, "-m", *command], log=log, env=env | dict(variables))
+    return child.start(command, log=log, env=env | dict(variables))
+
+
+def _create(url: str) -> None:
+    """Create a stream of durable_streams."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, method="PUT", headers=headers)  # noqa: S310 - our own
+    urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - our own
 
 
 def environment(

@@ -3,26 +3,36 @@
 from collections.abc import Iterator
 
 from bench.ingress.faults import KAFKA_DOWN_S, RATE, UNTIL_SERVER_KILLED_S
-from bench.ingress.goals import Results, median
+from bench.ingress.goals import Results, goals, median
 from bench.ingress.measure import Figures
-from bench.ingress.servers import SERVERS
+from bench.ingress.servers import COMPARED_AT, SERVERS
 from bench.machine import Machine
-from bench.markdown import counted, question, spread, table
+from bench.markdown import counted, goal_table, question, spread, table
 
 UNEXPECTED = "without an OK"
+# A larger share of the machine, taken by others, is mentioned above the results.
+OTHERS_MAX = 0.1
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
-    """Return a table for each question that was measured."""
+    """Return the goals, and then a table for each question that was measured."""
     return "\n".join(
         [
             f"{machine}.",
             (
-                f"Medians of {rounds} runs of {seconds:g} s; minimum and maximum in parentheses."
+                f"Medians of {rounds} rounds; minimum and maximum in parentheses. In a round each "
+                f"server has one run of {seconds:g} s at each number of connections."
                 if rounds > 1
                 else f"One run of {seconds:g} s each."
             ),
+            *_warnings(results),
             "",
+            *question(
+                "Are the goals reached?",
+                f"`hookline` / a peer, at {COMPARED_AT} connections unless a goal says otherwise. "
+                "Each ratio compares two runs of one round. The CPU includes forwarding to Kafka.",
+            ),
+            *goal_table(goals(results)),
             *_closed(results),
             *_half_load(results),
             *_outage(results),
@@ -32,42 +42,58 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
     )
 
 
+def _warnings(results: Results) -> Iterator[str]:
+    if results.left_out:
+        yield from ("", f"**{results.left_out}.**")
+    others = max((run.cost.others for run in results.closed), default=0)
+    if others > OTHERS_MAX:
+        yield ""
+        yield (
+            f"**Other processes took up to {others:.0%} of the machine: only the ratios may be "
+            "quoted, and not those of OK/s or latency.**"
+        )
+
+
 def line(run: Figures) -> str:
     """Return one run as one line of progress."""
     report, cost = run.report, run.cost
     return (
-        f"{run.server}, {run.connections} connections: {report.ok_per_s:,.0f} OK/s, "
-        f"{cost.server_us:.0f} us, p50 {report.p50_ms:.1f} ms, p99 {report.p99_ms:.1f} ms, "
+        f"{run.server}, {run.connections} connections: {cost.server_us:.0f} us, "
+        f"{report.ok_per_s:,.0f} OK/s, p50 {report.p50_ms:.1f} ms, p99 {report.p99_ms:.1f} ms, "
         f"{run.rss_mib:.0f} MiB, {report.ok} OK, in Kafka {_in_kafka(run)}; "
         f"load {cost.load_us:.0f} us, Kafka {cost.kafka_us:.0f} us, others took {cost.others:.0%}"
     )
 
 
 def _closed(results: Results) -> Iterator[str]:
-    rows = [
-        [f"{connections}", f"`{server.name}`", *_cells(runs)]
-        for connections in sorted({run.connections for run in results.closed})
-        for server in SERVERS
-        if (runs := results.of(server.name, connections))
-    ]
-    if rows:
+    if results.closed:
         yield from question(
-            "How many callbacks a second does one process answer, and at what cost?",
+            "What does a callback cost, and how many does one process answer?",
             "Each connection sends its next request when the answer arrives.",
         )
+    # The table of the comparisons comes first, and this ingress is its first row.
+    for connections in sorted(
+        {run.connections for run in results.closed}, key=lambda each: (each != COMPARED_AT, each)
+    ):
+        yield f"{connections} connection{'s' if connections > 1 else ''}:"
+        yield ""
         yield from table(
             [
-                *("connections", "server", "OK/s", "CPU µs", "p50 ms", "p99 ms", "RSS MiB"),
+                *("server", "CPU µs", "OK/s", "p50 ms", "p99 ms", "RSS MiB"),
                 *("OK", "in Kafka", "generator µs", "Kafka µs", "others %"),
             ],
-            rows,
+            [
+                [f"`{server.name}`", *_cells(runs)]
+                for server in sorted(SERVERS, key=lambda server: server.name != "hookline")
+                if (runs := results.of(server.name, connections))
+            ],
         )
 
 
 def _cells(runs: list[Figures]) -> list[str]:
     return [
-        spread(runs, lambda run: run.report.ok_per_s, ",.0f"),
         spread(runs, lambda run: run.cost.server_us, ".0f"),
+        spread(runs, lambda run: run.report.ok_per_s, ",.0f"),
         spread(runs, lambda run: run.report.p50_ms, ".1f"),
         spread(runs, lambda run: run.report.p99_ms, ".1f"),
         f"{max(run.rss_mib for run in runs):.0f}",

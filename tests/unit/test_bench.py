@@ -1,4 +1,4 @@
-"""The benchmark's tools: distinct callbacks, kinds of answers, and goals."""
+"""The benchmark's tools: distinct requests, kinds of answers, and the peer that cargo builds."""
 
 import asyncio
 import contextlib
@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.ingress import load
-from bench.ingress.callbacks import requests
+from bench.ingress import durable_streams, load
+from bench.ingress.callbacks import Shape, requests
 from bench.ingress.connection import outcome_of
-from bench.ingress.goals import Results, goals
-from bench.ingress.load import Load, Report
-from bench.ingress.measure import Cost, Figures
+from bench.ingress.load import Load
 from bench.markdown import write
+from ops.demo.embedded.child import Missing
 from schemas.record import ReceivedCallback, callback_record
 
 GOOD = (
@@ -61,11 +60,41 @@ def test_callbacks_have_the_length_of_their_header_and_can_be_parsed() -> None:
         (GOOD.replace(b'"OK"', b'"NO"'), "not OK"),
         (GOOD.replace(b"{", b"["), "not OK"),
         (GOOD.replace(b"200 OK", b"503 No"), "HTTP 503"),
+        (GOOD.replace(b"200 OK", b"204 No Content"), "HTTP 204"),
     ],
 )
 def test_only_the_protocols_complete_answer_is_an_ok(answer: bytes, outcome: str) -> None:
     """HTTP status 200 alone is not an OK, and neither is half of an answer."""
     assert outcome_of(answer) == outcome
+
+
+def test_a_server_that_answers_204_has_that_for_its_ok() -> None:
+    """Such an answer has no body and no length; half of it is no answer, and 200 is not its OK."""
+    answer = b"HTTP/1.1 204 No Content\r\nstream-next-offset: 16\r\n\r\n"
+    assert outcome_of(answer, 204) == "OK"
+    assert outcome_of(answer[:-1], 204) == ""
+    assert outcome_of(answer) == "HTTP 204"
+    assert outcome_of(GOOD, 204) == "HTTP 200"
+    assert outcome_of(GOOD[:-1], 204) == ""
+
+
+def test_requests_have_the_method_and_target_that_a_server_needs() -> None:
+    """Otherwise they are the vendor's."""
+    shape = Shape(method="PUT", target="/t/1")
+    assert next(requests(1, shape)).startswith(b"PUT /t/1 HTTP/1.1\r\n")
+    assert SOME[0].startswith(b"POST /?SdkAppid=1400000001&CallbackCommand=C2C.")
+
+
+def test_ids_differ_in_every_request() -> None:
+    """A parser that remembers the lines of a head finds none of these again."""
+    for name, form in (
+        (b"X-Request-Id", rb"[0-9a-f]{32}"),
+        (b"traceparent", rb"00-[0-9a-f]{32}-[0-9a-f]{16}-01"),
+    ):
+        some = itertools.islice(requests(1, Shape(ids=True)), 2000)
+        found = [re.search(rb"\r\n%b: (%b)\r\n" % (name, form), request) for request in some]
+        assert len({match[1] for match in found if match}) == 2000
+        assert name not in SOME[0]
 
 
 async def test_split_answers_refusals_and_missing_answers_are_counted_separately(
@@ -99,52 +128,36 @@ async def test_split_answers_refusals_and_missing_answers_are_counted_separately
             assert report.p50_ms >= 10
 
 
-def figures(server: str, *, ok_per_s: float, cpu_us: float, different: int = 100) -> Figures:
-    """Return a run at 64 connections with 100 OKs."""
-    return Figures(
-        server=server,
-        connections=64,
-        report=Report(
-            ok=100,
-            others={},
-            unanswered=0,
-            seconds=100 / ok_per_s,
-            p50_ms=1,
-            p99_ms=2,
-            max_ms=3,
-            cpu_s=0.01,
-        ),
-        cost=Cost(server_us=cpu_us, load_us=1, kafka_us=1, others=0),
-        rss_mib=50,
-        records=different,
-        different=different,
+@pytest.fixture
+def cargo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of a cargo that does not exist yet, the only one that can be found."""
+    for name in ("HOME", "PATH", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "PATH").mkdir()
+    return tmp_path / "PATH" / "cargo"
+
+
+def test_without_cargo_the_rust_peer_is_left_out_with_the_reason(cargo: Path) -> None:
+    """There is no cargo, or it fails: the run goes on without that peer."""
+    with pytest.raises(Missing, match=r"durable_streams is left out: cargo .* is not installed"):
+        durable_streams.build(print)
+    cargo.write_text("#!/bin/sh\necho first >&2; echo 'error: no network' >&2; exit 1\n")
+    cargo.chmod(0o755)
+    with pytest.raises(Missing, match=r"left out: cargo cannot build it: error: no network"):
+        durable_streams.build(print)
+
+
+def test_the_rust_peer_is_built_once_in_its_pinned_version(cargo: Path) -> None:
+    """Later runs find its program."""
+    cargo.write_text(
+        '#!/bin/sh\necho "$@" > "$0.args"; /bin/mkdir -p "$7/bin"\n: > "$7/bin/$2-server"\n'
     )
-
-
-def test_goals_compare_medians_of_this_run() -> None:
-    """One bad round does not decide; a goal that was not measured is neither met nor missed."""
-    results = Results(
-        closed=[
-            figures("bare_aiohttp", ok_per_s=1000, cpu_us=100),
-            *(
-                figures("hookline", ok_per_s=rate, cpu_us=cpu)
-                for rate, cpu in ((1, 900), (800, 130), (900, 120))
-            ),
-            figures("aiohttp_awaiting", ok_per_s=700, cpu_us=100),
-        ]
-    )
-    met = {goal.what: goal.met for goal in goals(results)}
-    assert met.pop("CPU a callback, forwarding to Kafka included / bare aiohttp's") is True
-    assert met.pop("OK/s of hookline / bare_aiohttp") is True
-    assert met.pop("OK/s of hookline / aiohttp_awaiting") is False
-    assert set(met.values()) == {None}
-
-
-def test_an_ok_of_ours_that_is_not_in_kafka_is_missing() -> None:
-    """A missing OK of a peer is shown and fails nothing: fire and forget may lose some."""
-    lost = {"ok_per_s": 1000.0, "cpu_us": 100.0, "different": 99}
-    assert Results(closed=[figures("hookline", **lost)]).missing == 1  # type: ignore[arg-type]
-    assert Results(closed=[figures("fastapi_awaiting", **lost)]).missing == 0  # type: ignore[arg-type]
+    cargo.chmod(0o755)
+    said: list[str] = []
+    for _ in range(2):
+        durable_streams.build(said.append)
+    assert len(said) == 1
+    assert "durable-streams --version 0.1.5 --locked" in Path(f"{cargo}.args").read_text()
 
 
 def test_new_results_replace_old_ones(tmp_path: Path) -> None:

@@ -1,10 +1,8 @@
-"""The upper limit: aiohttp that reads the body, stores nothing and answers OK."""
+"""An aiohttp application with one route: it reads the body, stores nothing and answers OK."""
 
 from aiohttp import web
 
-from bench.ingress.peers.serving import serve
-
-OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
+from bench.ingress.peers.serving import OK, serve
 
 
 async def receive(request: web.Request) -> web.Response:
