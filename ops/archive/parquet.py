@@ -6,6 +6,7 @@ so an hour is copied again if the archive consumer lagged and has added segments
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import tempfile
@@ -119,13 +120,14 @@ async def _write(database: Any, store: Store, names: list[str], path: Path, scra
     lines = scratch / "lines.jsonl.zst"
     records, longest, written = 0, 0, []
     with lines.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:
-        async for name, content in in_order(names, store.read):
-            if content is None:
-                continue  # expired meanwhile
-            count, longest_here = await asyncio.to_thread(_append, out, name, content)
-            records, longest = records + count, max(longest, longest_here)
-            if count:
-                written.append(name)
+        async with contextlib.aclosing(in_order(names, store.read)) as segments:
+            async for name, content in segments:
+                if content is None:
+                    continue  # expired meanwhile
+                count, longest_here = await asyncio.to_thread(_append, out, name, content)
+                records, longest = records + count, max(longest, longest_here)
+                if count:
+                    written.append(name)
     if records:
         query = columns.query(str(lines), line_bytes_max=max(OBJECT_BYTES_MIN, longest + 1))
         whole = scratch / path.name

@@ -6,6 +6,7 @@ judged. Segments that expire meanwhile are skipped.
 """
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Callable
@@ -165,18 +166,19 @@ async def _read(
 ) -> str:
     """Read the new segments of a partition; return the last name that was read."""
     partition, beginning = new.partition, ""
-    async for name, content in in_order(names_of(store, new), store.read):
-        step()
-        if name <= beginning:
-            continue  # expired as well, or the beginning that was read already
-        if content is not None:
-            findings.size += len(content)
-            findings.add(partition, await asyncio.to_thread(check, name, content))
-        elif moved := await moved_beginning(store, partition, name):
-            beginning = moved[0]
-            findings.add(partition, await asyncio.to_thread(check, *moved))
-        else:
-            findings.faults.append(
-                (name, "it was deleted during the verification, and not by expiry")
-            )
+    async with contextlib.aclosing(in_order(names_of(store, new), store.read)) as segments:
+        async for name, content in segments:
+            step()
+            if name <= beginning:
+                continue  # expired as well, or the beginning that was read already
+            if content is not None:
+                findings.size += len(content)
+                findings.add(partition, await asyncio.to_thread(check, name, content))
+            elif moved := await moved_beginning(store, partition, name):
+                beginning = moved[0]
+                findings.add(partition, await asyncio.to_thread(check, *moved))
+            else:
+                findings.faults.append(
+                    (name, "it was deleted during the verification, and not by expiry")
+                )
     return max(new.until, beginning)

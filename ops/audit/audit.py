@@ -11,12 +11,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-import msgspec
-
-from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
 from consumers.archive.store import Store
-from consumers.runtime.handler import Unavailable
-from ops.archive.segments import in_order, open_archive, segment_names
+from ops.archive.segments import open_archive
+from ops.audit.archive_reader import ArchiveReader
 from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
@@ -55,10 +52,10 @@ async def audit(
     deadline = time.monotonic() + wait_s
     store = open_archive(sources.archive)
     progress("waiting for the ends of the spools")
-    reading = _Audit(await read_ends(), read_ends, sources, ledger)
+    reading = _Audit(await read_ends(), read_ends, sources, store, ledger)
     showing = asyncio.create_task(reading.show(progress))
     try:
-        return await reading.run(store, deadline=deadline)
+        return await reading.run(deadline=deadline)
     finally:
         showing.cancel()
 
@@ -67,11 +64,17 @@ class _Audit:
     """One audit. After `ReadAgain`, it reads all sources from their beginning."""
 
     def __init__(
-        self, ends: Ends, read_ends: ReadEnds, sources: Sources, ledger: Sequence[Entry]
+        self,
+        ends: Ends,
+        read_ends: ReadEnds,
+        sources: Sources,
+        store: Store,
+        ledger: Sequence[Entry],
     ) -> None:
         self._ends = ends
         self._read_ends = read_ends
         self._sources = sources
+        self._store = store
         self._ledger = ledger
         self._waits_for = ""
         self._begin()
@@ -85,7 +88,7 @@ class _Audit:
             counted=self._sources.stats is not None,
         )
         self._topics = TopicReader(self._sources.bootstrap_servers)
-        self._segments: set[str] = set()
+        self._archive = ArchiveReader(self._store)
 
     async def show(self, progress: Progress) -> None:
         """Report progress, and the reason for which the audit waits, until cancelled."""
@@ -94,13 +97,13 @@ class _Audit:
             progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
             await asyncio.sleep(EVERY_S)
 
-    async def run(self, store: Store, *, deadline: float) -> Report:
+    async def run(self, *, deadline: float) -> Report:
         """Read in rounds until there is nothing to wait for, or the time is over."""
         again = 0
         while True:
             is_last = time.monotonic() >= deadline
             try:
-                report = await self._round(store)
+                report = await self._round()
                 self._waits_for = self._pending(report)
                 if is_last or not self._waits_for:
                     return report
@@ -115,12 +118,12 @@ class _Audit:
                 self._begin()
             await asyncio.sleep(EVERY_S)
 
-    async def _round(self, store: Store) -> Report:
+    async def _round(self) -> Report:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.
         if self._sources.stats is not None:
             self.tally.see_statistics(await read_statistics(self._sources.stats))
         await self._topics.read(self.tally)
-        await self.read_archive(store)
+        await self._archive.read(self.tally)
         if self._sources.postgres is not None:
             await read_receipts(self._sources.postgres, self.tally)
         later = await self._read_ends()
@@ -137,40 +140,3 @@ class _Audit:
         if report.missing:
             return f"{report.missing} missing callbacks"
         return next(iter([*self._ends.unanswered.values(), *self._ends.unknown.values()]), "")
-
-    async def read_archive(self, store: Store) -> None:
-        """
-        Read the segments that were not read before.
-
-        Raises:
-            SourceUnavailable: the store does not answer.
-            ReadAgain: segments that were read before do not exist any more.
-            NotAudited: a segment is damaged.
-        """
-        complete = False
-        try:
-            while not complete:
-                complete = True
-                names = [name async for name in segment_names(store)]
-                if deleted := self._segments.difference(names):
-                    raise ReadAgain(f"the segment {min(deleted)} was deleted from the archive")
-                new = [name for name in names if name not in self._segments]
-                async for name, content in in_order(new, store.read):
-                    if content is None:
-                        complete = False  # expired meanwhile: list again, to read what replaces it
-                    else:
-                        await asyncio.to_thread(_see, self.tally, name, content)
-                        self._segments.add(name)
-        except Unavailable as error:
-            raise SourceUnavailable(f"the archive does not answer: {error}") from error
-
-
-def _see(tally: Tally, name: str, content: bytes) -> None:
-    try:
-        summary = read_summary(content)
-        for line in read_lines(content):
-            tally.see_line(msgspec.json.decode(line, type=Line))
-    except DamagedSegment as error:
-        raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
-    if not summary.records:
-        tally.see_expired(summary.partition, summary.origins)

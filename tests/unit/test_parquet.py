@@ -1,5 +1,6 @@
 """The Parquet copy has each record of the closed hours once, with typed columns."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -111,14 +112,26 @@ async def test_records_of_other_producers_are_copied_too(tmp_path: Path) -> None
     assert {row["ce_sequence"] for row in rows(to)} == {None}
 
 
-async def test_an_hour_with_a_damaged_segment_is_not_copied(tmp_path: Path) -> None:
-    """No file of the hour remains."""
+async def test_an_hour_with_a_damaged_segment_is_not_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file of the hour remains, and the next segment is not read any more."""
     written, to = WrittenArchive(tmp_path / "archive"), tmp_path / "copy"
     (name,) = await written.fill(1)
+    later = await written.append(numbered(5))
     content = written.path(name).read_bytes()
     written.path(name).write_bytes(content[:-1])
+    read = written.store.read
+
+    async def read_or_hang(name: str) -> bytes:
+        if name == later:
+            await asyncio.Event().wait()
+        return await read(name)
+
+    monkeypatch.setattr(written.store, "read", read_or_hang)
     with pytest.raises(DamagedSegment, match=name):
         await copied(written, to, hours=9)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     assert list((to / "tim.callbacks.v1").iterdir()) == []
 
 

@@ -1,0 +1,94 @@
+"""Read the archive's segments, each once, and notice if segments that were read are gone."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator
+from typing import NamedTuple
+
+import msgspec
+
+from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
+from consumers.archive.store import Store
+from consumers.runtime.batch import Partition
+from consumers.runtime.handler import Unavailable
+from ops.archive.segments import in_order
+from ops.audit.sources import NotAudited, ReadAgain, SourceUnavailable
+from ops.audit.tally import Tally
+
+
+class NamesRead(NamedTuple):
+    """The last of some names in their order, and a digest of all: years of names are too many."""
+
+    last: str = ""
+    digest: bytes = b""
+
+    def followed_by(self, name: str) -> "NamesRead":
+        """Return these names and `name`."""
+        return NamesRead(name, hashlib.sha256(self.digest + name.encode()).digest())
+
+
+class ArchiveReader:
+    """Reads each segment of an archive once into a tally."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._read: dict[Partition, NamesRead] = {}
+
+    async def read(self, tally: Tally) -> None:
+        """
+        Read the segments that were not read before.
+
+        Raises:
+            SourceUnavailable: the store does not answer. The next call goes on.
+            ReadAgain: segments that were read before do not exist any more.
+            NotAudited: a segment is damaged.
+        """
+        try:
+            for partition in sorted({*self._read, *await self._store.partitions()}):
+                while not await self._read_partition(partition, tally):
+                    pass  # list again, to read what replaces the expired segment
+        except Unavailable as error:
+            raise SourceUnavailable(f"the archive does not answer: {error}") from error
+
+    async def _read_partition(self, partition: Partition, tally: Tally) -> bool:
+        """Read new segments until one has expired since it was listed; return whether none has."""
+        names = self._new_names(partition)
+        async with contextlib.aclosing(in_order(names, self._store.read)) as segments:
+            async for name, content in segments:
+                if content is None:
+                    return False
+                await asyncio.to_thread(_see, tally, name, content)
+                self._read[partition] = self._names_read(partition).followed_by(name)
+        return True
+
+    async def _new_names(self, partition: Partition) -> AsyncGenerator[str]:
+        before, there = self._names_read(partition), NamesRead()
+        async with contextlib.aclosing(self._store.pages(partition)) as pages:
+            async for page in pages:
+                for name in page:
+                    if name <= before.last:
+                        there = there.followed_by(name)
+                        continue
+                    _check(partition, before, there)
+                    yield name
+        _check(partition, before, there)
+
+    def _names_read(self, partition: Partition) -> NamesRead:
+        return self._read.get(partition, NamesRead())
+
+
+def _check(partition: Partition, before: NamesRead, there: NamesRead) -> None:
+    if there != before:
+        raise ReadAgain(f"segments of {partition} that were read were deleted from the archive")
+
+
+def _see(tally: Tally, name: str, content: bytes) -> None:
+    try:
+        summary = read_summary(content)
+        for line in read_lines(content):
+            tally.see_line(msgspec.json.decode(line, type=Line))
+    except DamagedSegment as error:
+        raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
+    if not summary.records:
+        tally.see_expired(summary.partition, summary.origins)
