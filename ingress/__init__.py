@@ -3,7 +3,7 @@ Receive callbacks over HTTP, store them on disk, answer OK, forward them to Kafk
 
 To follow one callback, read:
 
-1. http/connection.py and http/server.py: bytes of HTTP become a request
+1. http/connection.py: bytes of HTTP become a request
 2. http/receiver.py and authenticator.py: the request is admitted, its callback becomes a record
 3. spool/intake.py and spool/group_commit.py: the record is stored on disk; then OK is sent
 4. forward/forwarder.py: rows go to Kafka, with the cursor, in transactions

@@ -29,8 +29,6 @@ from schemas.settings import Faults, Shared
 
 log = logging.getLogger("ingress")
 
-# When the process stops, aiohttp waits this long for requests under way.
-SHUTDOWN_S = 5.0
 # Open files besides connections: the spools, Kafka, the admin port.
 OTHER_FILES = 200
 # Startup objects are frozen and requests create no reference cycles, so collect rarely.
@@ -90,7 +88,6 @@ class Ingress:
             bytes_max=settings.spool_bytes_max,
         )
         health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
-        self._public = web.ServerRunner(self._server, shutdown_timeout=SHUTDOWN_S)
         self._admin = web.AppRunner(admin_application(health), access_log=None)
         self._background = (forwarder.run, adopter.run, authenticator.watch, health.watch)
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,9 +102,7 @@ class Ingress:
         settings = self._settings
         await self._admin.setup()
         await web.TCPSite(self._admin, settings.admin_host, settings.admin_port).start()
-        await self._public.setup()
-        self._site = web.TCPSite(self._public, settings.host, settings.port, backlog=1024)
-        await self._site.start()
+        await self._server.listen(settings.host, settings.port)
         self._tasks = [asyncio.create_task(run()) for run in self._background]
         gc.collect()
         gc.freeze()
@@ -147,12 +142,12 @@ class Ingress:
         self._server.announces_stop = True
         if not at_once:
             await asyncio.sleep(self._settings.unready_s)
-        await self._site.stop()
+        self._server.stop_listening()
         await self._server.drain()
 
     async def close(self) -> None:
         """Close the ports, end all tasks, and release the spool as the last thing."""
-        await self._public.cleanup()
+        self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

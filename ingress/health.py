@@ -96,7 +96,7 @@ class Health:
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
             "secrets_fault": self.authenticator.fault,
-            "connections": self.server.traffic.open,
+            "connections": len(self.server.traffic.connections),
             "spool_rows": state.rows,
             "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
@@ -119,7 +119,7 @@ class Health:
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
         telemetry.INGRESS_READY.set(not self.unready())
         telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
-        telemetry.INGRESS_CONNECTIONS.set(self.server.traffic.open)
+        telemetry.INGRESS_CONNECTIONS.set(len(self.server.traffic.connections))
 
     def _oldest_waiting_s(self) -> float | None:
         """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""

@@ -11,7 +11,6 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 import orjson
-from aiohttp import web
 
 from schemas.telemetry import INGRESS_ANSWERS
 
@@ -110,14 +109,9 @@ def not_http(reason: object) -> tuple[Answer, str]:
     return NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}"
 
 
-def respond(answer: Answer, detail: str = "") -> web.Response:
-    """Count `answer` and return it as a response; `detail` replaces its usual text."""
-    _counters[answer].inc()
-    return web.Response(
-        status=answer.status,
-        body=_body(answer, detail),
-        headers={"Content-Type": "application/json", **dict(answer.headers)},
-    )
+def too_large(bytes_max: int) -> tuple[Answer, str]:
+    """Return the answer to a body of more than `bytes_max` bytes, with the limit."""
+    return TOO_LARGE, f"Maximum request body size {bytes_max} exceeded."
 
 
 def count_oks(count: int) -> None:
@@ -126,24 +120,30 @@ def count_oks(count: int) -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def ok_bytes(second: int) -> bytes:
-    """Return an OK as bytes of HTTP for that second of Unix time; see `count_oks`."""
-    return _http_bytes(OK, OK_BODY, second)
+def ok_bytes(second: int, *, closes: bool = False) -> bytes:
+    """
+    Return an OK as bytes of HTTP for that second of Unix time; see `count_oks`.
+
+    With `closes` it says that the connection is closed after it.
+    """
+    return _http_bytes(OK, OK_BODY, second, closes=closes)
 
 
-def fail_bytes(answer: Answer, detail: str, second: int) -> bytes:
-    """Count an answer other than OK and return it as bytes of HTTP."""
+def fail_bytes(answer: Answer, detail: str, second: int, *, closes: bool = False) -> bytes:
+    """Count an answer other than OK and return it as bytes of HTTP, as `ok_bytes` does."""
     _counters[answer].inc()
-    return _http_bytes(answer, _body(answer, detail), second)
+    return _http_bytes(answer, _body(answer, detail), second, closes=closes)
 
 
-def _http_bytes(answer: Answer, body: bytes, second: int) -> bytes:
-    headers = (
+def _http_bytes(answer: Answer, body: bytes, second: int, *, closes: bool) -> bytes:
+    headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Date", formatdate(second, usegmt=True)),
         *answer.headers,
-    )
+    ]
+    if closes:
+        headers.append(("Connection", "close"))
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]
     lines += [f"{name}: {value}" for name, value in headers]
     return "\r\n".join([*lines, "", ""]).encode() + body

@@ -1,37 +1,26 @@
 """
-One connection of the public port, with a fast path for a callback that arrives in one piece.
+One connection of the public port: plain requests are read, stored and answered here.
 
-aiohttp parses every request. The fast path takes a POST whose body has arrived whole, on a
-connection with no other request under way, and admits, stores and answers it without aiohttp's
-task, request and response objects, which make up half of the cost of a request
-(docs/decisions/0012-fast-path.md). All other requests (a body in pieces, pipelined requests,
-refusals, HTTP/1.0, …) take aiohttp's path, to `PublicServer`.
-
-aiohttp's classes call each other around ours, in this order:
-
-1. asyncio calls `Connection.data_received` with bytes
-2. `aiohttp.web.RequestHandler.data_received`, its base class, passes them to its parser
-3. that parser is a `FastPathParser`, at the end of this file: `feed_data` lets aiohttp's own parser
-   read the bytes, and offers a request that is alone to `Connection.answer_if_whole`
-4. if that returns True, the base class sees no request; otherwise it begins its own task
-
-The fast path needs `Receiver.admit`, `Receiver.store` and the answers as bytes, and nothing else of
-the ingress.
+A plain request (ingress/http/head.py) costs no task and no request or response object. One request
+of a connection is handled at a time; bytes after it wait. A request that is not plain is handed to
+aiohttp (ingress/http/handover.py), with all bytes from its beginning on, and its connection is
+closed after the answer; see docs/decisions/0024-plain-requests.md.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from typing import TYPE_CHECKING, cast
 
 from ingress.http import answers
-from ingress.http.answers import Answer, fail_bytes, ok_bytes, respond
-from ingress.http.receiver import Receiver
+from ingress.http.answers import Answer, fail_bytes, ok_bytes
+from ingress.http.head import HEAD_BYTES_MAX, REQUEST_LINE, may_become_plain, parse_headers
+from ingress.http.receiver import Parameters, Receiver
 from ingress.http.refusal_log import RefusalLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # A peer that leaves more bytes of answers unread than this is disconnected.
 UNREAD_BYTES_MAX = 64 << 10
@@ -43,165 +32,295 @@ log = logging.getLogger(__name__)
 class Traffic:
     """The open connections of the public port, and counts of its requests; they all share it."""
 
-    # The number of open connections.
-    open: int = 0
-    # Connections without a request under way, the one that has been idle longest first.
-    idle: dict["Connection", None] = field(default_factory=dict)
-    # Requests that the fast path has taken and not answered yet.
+    # One more connection closes the one that has been idle longest.
+    connections_max: int
+    connections: set["Connection"] = field(default_factory=set)
+    # Those that wait for the head of a request: since when (time of the event loop, in seconds),
+    # the one that has waited longest first.
+    idle: dict["Connection", float] = field(default_factory=dict)
+    # Those that wait for the rest of a body, or for the peer to read its last answer; the same.
+    pending: dict["Connection", float] = field(default_factory=dict)
+    # The number of plain requests that are being stored.
     unanswered: int = 0
-    # OKs of the fast path since the last scrape: counting each one would take the metric's lock.
+    # OKs since the last scrape: counting each one would take the metric's lock.
     uncounted_oks: int = 0
     # Each connection is closed after its next answer.
     closing: bool = False
 
+    @property
+    def is_quiet(self) -> bool:
+        """True if no request is under way, complete or not."""
+        return len(self.idle) == len(self.connections)
 
-class Connection(web.RequestHandler):
-    """
-    The protocol of one connection.
 
-    `answering` is True while the fast path handles a request of this connection.
-    """
+class Connection(asyncio.Protocol):
+    """The protocol of one connection."""
 
     __slots__ = (
+        "_admitted",
+        "_aiohttp",
+        "_answering",
+        "_body",
         "_body_bytes_max",
+        "_closes",
+        "_ended",
+        "_hand_over",
+        "_is_paused",
+        "_loop",
+        "_missing",
         "_receiver",
         "_refusal_log",
+        "_target",
         "_traffic",
-        "_unparsed",
-        "answering",
+        "_transport",
+        "_unread",
     )
 
     def __init__(
         self,
-        server: web.Server,
         receiver: Receiver,
         refusal_log: RefusalLog,
         traffic: Traffic,
+        hand_over: "Callable[[Connection, asyncio.Transport], asyncio.Protocol]",
         *,
         body_bytes_max: int,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(server, **kwargs)
         self._receiver = receiver
         self._refusal_log = refusal_log
         self._traffic = traffic
+        self._hand_over = hand_over
         self._body_bytes_max = body_bytes_max
-        self.answering = False
-        # Bytes that arrived after the request that the fast path is answering.
-        self._unparsed = b""
-        self._parser: Any = FastPathParser(self._parser, self)
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        # aiohttp's protocol, once a request was not plain.
+        self._aiohttp: asyncio.Protocol | None = None
+        # The beginning of a head, or what came after the request that is being answered.
+        self._unread = b""
+        self._is_paused = False
+        # The peer sends no more bytes.
+        self._ended = False
+        # The present request: whether it is being stored; its target; close after its answer.
+        self._answering = False
+        self._target = ""
+        self._closes = False
+        # While `_missing` bytes of its body are to come: its parameters, or its refusal, or None
+        # after its answer.
+        self._missing = 0
+        self._body = bytearray()
+        self._admitted: Parameters | Answer | None = None
+
+    # Called by the event loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
+        self._transport = transport = cast("asyncio.Transport", transport)
+        transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
+        traffic = self._traffic
+        traffic.connections.add(self)
+        traffic.idle[self] = self._loop.time()
+        if len(traffic.connections) > traffic.connections_max:
+            next(iter(traffic.idle)).abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection; a callback that is being stored is stored all the same."""
+        self._transport = None
+        self._traffic.connections.discard(self)
+        self._traffic.idle.pop(self, None)
+        self._traffic.pending.pop(self, None)
+        if self._aiohttp:
+            self._aiohttp.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Disconnect a peer that leaves more than UNREAD_BYTES_MAX of its answers unread."""
+        if self._transport:
+            self._transport.abort()
+
+    def eof_received(self) -> bool:
+        """Keep the connection open for answers that are due."""
+        self._ended = True
+        if self._aiohttp:
+            self._traffic.pending.setdefault(self, self._loop.time())
+            return True
+        if self._unread and not self._answering:
+            self._loop.call_soon(self._go_on)
+        return self._answering or bool(self._unread)
 
     def data_received(self, data: bytes) -> None:
-        """Parse the bytes, or keep them until the request before them is answered."""
-        if self.answering or self._unparsed:
-            self._unparsed += data
-            if self.transport is not None:
-                self.transport.pause_reading()
+        """Read what came, or keep it until the request before it is answered."""
+        if self._missing:
+            self._read_body(data)
+        elif self._answering or self._is_paused:
+            self._unread += data
+            self._is_paused = True
+            if self._transport:
+                self._transport.pause_reading()
+        elif self._aiohttp:
+            self._aiohttp.data_received(data)
         else:
-            super().data_received(data)
+            if self._unread:
+                data, self._unread = self._unread + data, b""
+            self._read(data)
 
-    def answer_if_whole(self, message: Any, payload: Any) -> bool:
-        """Let the fast path answer the request if its body is here; return whether it does."""
-        traffic = self._traffic
-        if (
-            message.method != "POST"
-            or message.should_close
-            or message.upgrade
-            or not payload.is_eof()
-            or payload.exception() is not None
-            or payload.total_bytes > self._body_bytes_max
-            or traffic.closing
-            or self._waiter is None
-            or self._waiter.done()
-        ):
-            return False
-        admitted = self._receiver.admit("POST", message.path)
+    # Reading.
+
+    def _read(self, data: bytes) -> None:
+        """Read a request from its beginning on; `data` is all that came of it and after it."""
+        line = REQUEST_LINE.match(data)
+        head_end = data.find(b"\r\n\r\n")
+        if head_end < 0 and may_become_plain(data):
+            self._unread = data
+            return
+        headers = (
+            parse_headers(data[line.end() : head_end + 2])
+            if line and 0 < head_end < HEAD_BYTES_MAX
+            else None
+        )
+        if line is None or headers is None or headers.content_length > self._body_bytes_max:
+            self._give_to_aiohttp(data)
+            return
+        self._target = line[1].decode("ascii")
+        self._closes = headers.closes
+        admitted = self._receiver.admit("POST", self._target)
+        begin = head_end + 4
+        end = begin + headers.content_length
+        if end <= len(data):
+            self._unread = data[end:]
+            self._take(admitted, data[begin:end])
+            return
+        # Already admitted or refused, so that a peer that is not authentic fills no memory.
+        self._admitted = admitted
+        self._missing = end - begin
+        self._traffic.idle.pop(self, None)
+        self._traffic.pending[self] = self._loop.time()
+        if begin < len(data):
+            self._read_body(data[begin:])
+
+    def _read_body(self, data: bytes) -> None:
+        piece, self._unread = data[: self._missing], data[self._missing :]
+        self._missing -= len(piece)
+        if not isinstance(self._admitted, Answer | None):
+            self._body += piece
+        if self._missing:
+            return
+        self._traffic.pending.pop(self, None)
+        admitted, self._admitted = self._admitted, None
+        body, self._body = bytes(self._body), bytearray()
+        if admitted is None:
+            self.close()
+        else:
+            self._take(admitted, body)
+
+    def _give_to_aiohttp(self, data: bytes) -> None:
+        if self._transport:
+            self._aiohttp = self._hand_over(self, self._transport)
+            self._aiohttp.data_received(data)
+
+    # Answering.
+
+    def _take(self, admitted: Parameters | Answer, body: bytes) -> None:
+        """Store the callback of an admitted request, or refuse it."""
+        self._answering = True
+        self._traffic.unanswered += 1
+        self._traffic.idle.pop(self, None)
         if isinstance(admitted, Answer):
-            return False
-        self.answering = True
-        traffic.unanswered += 1
-        traffic.idle.pop(self, None)
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+            self._answer(admitted, "")
+            return
         try:
-            self._receiver.store(admitted, payload.read_nowait(-1), self._write_answer)
+            self._receiver.store(admitted, body, self._answer)
         except Exception:
             log.exception("a bug kept a callback from being stored; answered 503")
-            self._write_answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
-        return True
+            self._answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
 
-    def _write_answer(self, answer: Answer, detail: str) -> None:
+    def _answer(self, answer: Answer, detail: str) -> None:
         traffic = self._traffic
-        self.answering = False
+        self._answering = False
         traffic.unanswered -= 1
-        transport = self.transport
+        transport = self._transport
         if transport is None:
             return
-        traffic.idle[self] = None
-        second = int(time.time())
+        if self._closes or traffic.closing:
+            self.write_last(answer, detail, self._target)
+            self.close()
+            return
         if answer is answers.OK:
             traffic.uncounted_oks += 1
-            transport.write(ok_bytes(second))
+            transport.write(ok_bytes(int(time.time())))
         else:
-            self._refusal_log.note(answer, detail, self.peername)
-            transport.write(fail_bytes(answer, detail, second))
-        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
-            self.force_close()
-        elif self._unparsed:
-            # Parse later: in this call, the stack would grow with each request that is answered.
-            self._loop.call_soon(self._parse_the_unparsed)
+            self._refusal_log.note(answer, detail, self.peer, self._target)
+            transport.write(fail_bytes(answer, detail, int(time.time())))
+        traffic.idle[self] = self._loop.time()
+        if self._unread or self._is_paused or self._ended:
+            # Later: in this call, the stack would grow with each request that is answered.
+            self._loop.call_soon(self._go_on)
 
-    def _parse_the_unparsed(self) -> None:
-        # Resume reading only afterwards: uvloop might deliver newer bytes before these are parsed.
-        data, self._unparsed = self._unparsed, b""
-        self.data_received(data)
-        if not (self.answering or self._reading_paused or self._buffer_paused):
-            self._resume_transport_reading()
+    def _go_on(self) -> None:
+        """Read what came after the request that has been answered."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._answering:
+            return
+        data, self._unread = self._unread, b""
+        if data:
+            self._read(data)
+        if self._answering or (self._unread and self._unread is not data):
+            return  # this is called again after the answer
+        if self._ended and not self._aiohttp:
+            self.close()
+        elif self._is_paused:
+            # Only now: uvloop might deliver newer bytes before the older ones are read.
+            self._is_paused = False
+            transport.resume_reading()
 
-    def handle_error(
-        self,
-        request: web.BaseRequest,  # noqa: ARG002 - aiohttp's signature
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """Answer a request that is not HTTP, or an error of ours, in JSON, and count it."""
-        if status == 500 and not isinstance(exc, HttpProcessingError):
-            log.error("a bug kept a request from being handled; answered 503", exc_info=exc)
-            answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
+    # Called by the port, and by what handles a request that is not plain.
+
+    @property
+    def peer(self) -> object:
+        """The peer's address, None once the connection is lost."""
+        return self._transport and self._transport.get_extra_info("peername")
+
+    def close(self) -> None:
+        """Close the connection once the peer has read what was written."""
+        self._traffic.idle.pop(self, None)
+        if self._transport:
+            self._traffic.pending[self] = self._loop.time()
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._traffic.idle.pop(self, None)
+        self._traffic.pending.pop(self, None)
+        if self._transport:
+            self._transport.abort()
+
+    def begin_request(self) -> None:
+        """Note that a request that is not plain has begun: the connection is not idle."""
+        self._traffic.idle.pop(self, None)
+
+    def write_last(self, answer: Answer, detail: str, target: str) -> None:
+        """Count, log and write an answer after which the connection is to be closed."""
+        if self._transport is None:
+            return
+        second = int(time.time())
+        if answer is answers.OK:
+            self._traffic.uncounted_oks += 1
+            self._transport.write(ok_bytes(second, closes=True))
         else:
-            answer, detail = answers.not_http(message or exc)
-        # Without `detail`: it quotes the bytes, which may hold a Sign in any form.
-        self._refusal_log.note(answer, "", self.peername)
-        response = respond(answer, detail)
-        response.force_close()
-        return response
+            self._refusal_log.note(answer, detail, self.peer, target)
+            self._transport.write(fail_bytes(answer, detail, second, closes=True))
 
-
-class FastPathParser:
-    """aiohttp's parser, without the requests that the fast path takes from it."""
-
-    __slots__ = ("_connection", "_parser", "message_consumed", "pause_reading", "set_upgraded")
-
-    def __init__(self, parser: Any, connection: Connection) -> None:
-        self._parser = parser
-        self._connection = connection
-        self.message_consumed = parser.message_consumed
-        self.pause_reading = parser.pause_reading
-        self.set_upgraded = parser.set_upgraded
-
-    def feed_data(self, data: bytes) -> tuple[Sequence[Any], bool, bytes]:
+    def time_out(self) -> None:
         """
-        Return the parsed requests that the fast path does not take, as aiohttp's parser does.
+        Answer a request whose body has not come in time, or abort what has not ended in time.
 
-        Raises:
-            HttpProcessingError: the bytes are not HTTP.
+        After the answer, the rest of the body is read and dropped for as long again: to close the
+        connection while bytes arrive would let the kernel discard the answer.
         """
-        parsed: tuple[Sequence[Any], bool, bytes] = self._parser.feed_data(data)
-        messages = parsed[0]
-        if len(messages) == 1 and self._connection.answer_if_whole(*messages[0]):
-            self.message_consumed()
-            return NOTHING_PARSED
-        return parsed
-
-
-NOTHING_PARSED: tuple[Sequence[Any], bool, bytes] = ((), False, b"")
+        admitted, self._admitted = self._admitted, None
+        if self._transport is None or admitted is None:
+            self.abort()
+            return
+        refusal = admitted if isinstance(admitted, Answer) else answers.SLOW
+        self.write_last(refusal, "", self._target)
+        self._transport.write_eof()
+        self._body = bytearray()
+        self._traffic.pending.pop(self, None)
+        self._traffic.pending[self] = self._loop.time()

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiohttp import web
-
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ingress.authenticator import Authenticator
 from ingress.http.receiver import Receiver
@@ -183,12 +181,9 @@ async def public_port(
         settings,
         body_bytes_max=body_bytes_max,
     )
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield PublicPort(server, spool, runner.addresses[0][:2])
+        yield PublicPort(server, spool, await server.listen("127.0.0.1", 0))
     finally:
-        await runner.cleanup()
+        server.close()
         await intake.stop()
         intake.close()

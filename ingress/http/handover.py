@@ -1,0 +1,180 @@
+"""
+Answer the requests that are not plain: aiohttp reads them, and `Connection` writes the answer.
+
+aiohttp's server gets a transport that reads from the connection and does not write to it. So all
+answers are written, counted and logged in one place, and look the same. The connection is closed
+after the answer: the next request comes on a new one, and is read as a plain one again.
+"""
+
+import asyncio
+import logging
+import zlib
+from typing import Any
+
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+
+from ingress.http import answers
+from ingress.http.answers import Answer
+from ingress.http.connection import Connection
+from ingress.http.receiver import Receiver
+from ingress.settings import IngressSettings
+
+# Errors of a body that ends early or cannot be decompressed. The sender may be gone already.
+BODY_ERRORS = (
+    ClientPayloadError,
+    ConnectionError,
+    ContentEncodingError,
+    web.RequestPayloadError,
+    zlib.error,
+)
+
+log = logging.getLogger(__name__)
+
+
+class ReadingTransport(asyncio.Transport):
+    """
+    The transport of a connection, as aiohttp gets it.
+
+    What aiohttp writes is not sent. If it writes before a request was answered, that is its own
+    answer to bytes that it cannot read as HTTP, and its body is the reason.
+    """
+
+    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self.connection = connection
+        self._transport = transport
+        self._is_answered = False
+        self._written = b""
+
+    def answer(self, answer: Answer, detail: str, target: str) -> None:
+        """Send the one answer of this connection."""
+        self._is_answered = True
+        self.connection.write_last(answer, detail, target)
+
+    def write_continue(self) -> None:
+        """Let the peer send its body (RFC 9110 §10.1.1)."""
+        self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    # What aiohttp calls.
+
+    def write(self, data: Any) -> None:
+        """Keep aiohttp's own answer."""
+        if not self._is_answered:
+            self._written += data
+
+    def close(self) -> None:
+        """Close the connection; before that, send the reason of aiohttp's own answer."""
+        if self._written and not self._is_answered:
+            reason = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+            answer, detail = answers.not_http(reason)
+            self.answer(answer, detail, "")
+        self.connection.close()
+
+    def is_closing(self) -> bool:
+        """Return whether the connection is being closed."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection."""
+        return self._transport.get_extra_info(name, default)
+
+    def pause_reading(self) -> None:
+        """Take no more bytes from the peer for now."""
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes from the peer again."""
+        self._transport.resume_reading()
+
+
+class Handover:
+    """Gives connections to aiohttp's server; each request comes back to `_receive`."""
+
+    def __init__(
+        self, receiver: Receiver, settings: IngressSettings, *, body_bytes_max: int
+    ) -> None:
+        self._receiver = receiver
+        self._body_s = settings.body_s
+        self._body_bytes_max = body_bytes_max
+        self._loop = asyncio.get_running_loop()
+        self._server = web.Server(
+            self._receive,
+            access_log=None,
+            keepalive_timeout=settings.keepalive_s,
+            lingering_time=settings.body_s,
+            logger=_filtered_server_log(),
+        )
+
+    def begin(self, connection: Connection, transport: asyncio.Transport) -> asyncio.Protocol:
+        """Return aiohttp's protocol of a connection, which gets all further events of it."""
+        protocol = self._server()
+        protocol.connection_made(ReadingTransport(connection, transport))
+        return protocol
+
+    async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request; return a response that is not sent and ends the connection."""
+        transport = request.transport
+        if isinstance(transport, ReadingTransport):
+            transport.connection.begin_request()
+            try:
+                answer, detail = await self._answer(request, transport)
+            except Exception:
+                log.exception("a bug kept a request from being handled; answered 503")
+                answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
+            transport.answer(answer, detail, request.raw_path)
+        response = web.Response()
+        response.force_close()
+        return response
+
+    async def _answer(
+        self, request: web.BaseRequest, transport: ReadingTransport
+    ) -> tuple[Answer, str]:
+        # The target as it came: with the path form its parameters are in the path.
+        admitted = self._receiver.admit(request.method, request.raw_path)
+        if isinstance(admitted, Answer):
+            return admitted, ""
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            transport.write_continue()
+        try:
+            async with asyncio.timeout(self._body_s):
+                body = await self._body(request.content)
+        except TimeoutError:
+            return answers.SLOW, ""
+        except BODY_ERRORS:
+            return answers.UNREADABLE, ""
+        if body is None:
+            return answers.too_large(self._body_bytes_max)
+        answer_due: asyncio.Future[tuple[Answer, str]] = self._loop.create_future()
+
+        def send_answer(answer: Answer, detail: str) -> None:
+            if not answer_due.done():  # cancelled, if the connection is gone
+                answer_due.set_result((answer, detail))
+
+        self._receiver.store(admitted, body, send_answer)
+        return await answer_due
+
+    async def _body(self, content: Any) -> bytes | None:
+        """Return the body, None if it is too large."""
+        body = bytearray()
+        async for piece in content.iter_any():
+            body += piece
+            if len(body) > self._body_bytes_max:
+                return None
+        return bytes(body)
+
+
+def _filtered_server_log() -> logging.Logger:
+    """
+    Return aiohttp's log without requests that could not be parsed or not be read to their end.
+
+    Any peer can send those at any rate, and their text may hold a Sign; the refusal log has them.
+    """
+    server_log = logging.getLogger("aiohttp.server")
+    server_log.addFilter(_is_our_fault)
+    return server_log
+
+
+def _is_our_fault(entry: logging.LogRecord) -> bool:
+    faults_of_peers = (HttpProcessingError, *BODY_ERRORS)
+    return not (entry.exc_info and isinstance(entry.exc_info[1], faults_of_peers))
