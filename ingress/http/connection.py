@@ -10,7 +10,6 @@ closed after the answer; see docs/decisions/0024-plain-requests.md.
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from ingress.http import answers
@@ -18,6 +17,7 @@ from ingress.http.answers import Answer, fail_bytes, ok_bytes
 from ingress.http.head import HEAD_BYTES_MAX, REQUEST_LINE, may_become_plain, parse_headers
 from ingress.http.receiver import Parameters, Receiver
 from ingress.http.refusal_log import RefusalLog
+from ingress.http.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,31 +26,6 @@ if TYPE_CHECKING:
 UNREAD_BYTES_MAX = 64 << 10
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Traffic:
-    """The open connections of the public port, and counts of its requests; they all share it."""
-
-    # One more connection closes the one that has been idle longest.
-    connections_max: int
-    connections: set["Connection"] = field(default_factory=set)
-    # Those that wait for the head of a request: since when (time of the event loop, in seconds),
-    # the one that has waited longest first.
-    idle: dict["Connection", float] = field(default_factory=dict)
-    # Those that wait for the rest of a body, or for the peer to read its last answer; the same.
-    pending: dict["Connection", float] = field(default_factory=dict)
-    # The number of plain requests that are being stored.
-    unanswered: int = 0
-    # OKs since the last scrape: counting each one would take the metric's lock.
-    uncounted_oks: int = 0
-    # Each connection is closed after its next answer.
-    closing: bool = False
-
-    @property
-    def is_quiet(self) -> bool:
-        """True if no request is under way, complete or not."""
-        return len(self.idle) == len(self.connections)
 
 
 class Connection(asyncio.Protocol):

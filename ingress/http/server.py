@@ -3,10 +3,11 @@
 import asyncio
 import itertools
 
-from ingress.http.connection import Connection, Traffic
+from ingress.http.connection import Connection
 from ingress.http.handover import Handover
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
+from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
 # Connections that the kernel accepts before the process does.

@@ -47,7 +47,7 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
         intake=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
         forwarder=SimpleNamespace(forwarded=0, fault=""),
         server=SimpleNamespace(
-            traffic=SimpleNamespace(uncounted_oks=0, open=0), announces_stop=False
+            traffic=SimpleNamespace(uncounted_oks=0, connections=set()), announces_stop=False
         ),
         settings=SimpleNamespace(spool_bytes_max=10),
     )

@@ -1,0 +1,32 @@
+"""The connections of the public port, by what they wait for."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ingress.http.connection import Connection
+
+
+@dataclass(slots=True, eq=False)
+class Traffic:
+    """The open connections of the public port, and counts of its requests; they all share it."""
+
+    # One more connection closes the one that has been idle longest.
+    connections_max: int
+    connections: set["Connection"] = field(default_factory=set)
+    # Those that wait for the head of a request: since when (time of the event loop, in seconds),
+    # the one that has waited longest first.
+    idle: dict["Connection", float] = field(default_factory=dict)
+    # Those that wait for the rest of a body, or for the peer to read its last answer; the same.
+    pending: dict["Connection", float] = field(default_factory=dict)
+    # The number of plain requests that are being stored.
+    unanswered: int = 0
+    # OKs since the last scrape: counting each one would take the metric's lock.
+    uncounted_oks: int = 0
+    # Each connection is closed after its next answer.
+    closing: bool = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """True if no request is under way, complete or not."""
+        return len(self.idle) == len(self.connections)
