@@ -108,6 +108,9 @@ class Delivery:
 
     async def _reject(self, pending: PendingBatch, batch: Batch, rejected: Rejected) -> None:
         """Halve the batch, or send the rejected record to the dead-letter topic."""
+        if pending.packed is not None:
+            # Packed records can be neither halved nor removed.
+            raise AssertionError(f"a handler that packs its records rejects one: {rejected}")
         if rejected.offset is None and len(batch.records) > 1:
             self._queue.halve_first()
             return

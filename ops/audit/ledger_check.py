@@ -33,9 +33,10 @@ class LedgerCheck:
         self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
 
     @property
-    def ids(self) -> list[str]:
-        """The ids in the ledger."""
-        return list(self._sent)
+    def ids_without_row(self) -> list[str]:
+        """The ids of the ledger for which no row of the database was compared."""
+        with_row = {ce_id for ce_id, _ in self._found[POSTGRES]} | self._others[POSTGRES].keys()
+        return [ce_id for ce_id in self._sent if ce_id not in with_row]
 
     def match(self, ce_id: str, body: bytes, sink: str) -> None:
         """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""

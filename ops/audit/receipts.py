@@ -6,7 +6,6 @@ import socket
 import time
 
 import psycopg
-from psycopg import sql
 
 from consumers.sync.tables import SCHEMA_VERSION
 from ops.audit.sources import NotAudited, SourceUnavailable
@@ -15,7 +14,15 @@ from ops.audit.tally import Tally
 CONNECT_S_MAX = 10
 # The time in which the server must send the first or the next RECEIPTS.
 DATABASE_S_MAX = 120.0
+# The number of receipts, and of the ledger's ids, in one message to or from the server.
 RECEIPTS = 10_000
+_LEDGER_ROWS = b"""
+    select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')
+    from (
+        select ce_id, raw, body_sha256 from hookline.messages where ce_id = any(%(ids)s)
+        union all
+        select ce_id, raw, body_sha256 from hookline.events where ce_id = any(%(ids)s)
+    ) as found"""
 
 
 async def read_receipts(conninfo: str, tally: Tally) -> None:
@@ -66,17 +73,7 @@ class _Reading:
                     f"audits version {SCHEMA_VERSION}; use the release that created the tables"
                 )
             self._receipts(connection)
-            for table in ("messages", "events"):
-                self.moved_at = time.monotonic()
-                bodies = connection.execute(
-                    sql.SQL(
-                        "select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')"
-                        " from hookline.{} where ce_id = any(%s)"
-                    ).format(sql.Identifier(table)),
-                    (self._tally.ledger_ids,),
-                )
-                for ce_id, sha256 in bodies:
-                    self._tally.see_ledger_row(ce_id, sha256)
+            self._ledger_rows(connection)
 
     def _receipts(self, connection: psycopg.Connection) -> None:
         self._tally.forget_receipts()
@@ -91,6 +88,14 @@ class _Reading:
             while some := receipts.fetchmany(RECEIPTS):
                 self.moved_at = time.monotonic()
                 self._tally.see_receipts(some)
+
+    def _ledger_rows(self, connection: psycopg.Connection) -> None:
+        ids = self._tally.ledger_ids_without_row
+        for at in range(0, len(ids), RECEIPTS):
+            self.moved_at = time.monotonic()
+            rows = connection.execute(_LEDGER_ROWS, {"ids": ids[at : at + RECEIPTS]})
+            for ce_id, sha256 in rows:
+                self._tally.see_ledger_row(ce_id, sha256)
 
     def interrupt(self) -> None:
         """Close the socket, so that the thread ends with an error even if the server hangs."""

@@ -66,9 +66,9 @@ class Tally:
         self._repeats = 0
 
     @property
-    def ledger_ids(self) -> list[str]:
-        """The ids of the callbacks in the ledger."""
-        return self._ledger.ids
+    def ledger_ids_without_row(self) -> list[str]:
+        """The ids in the ledger whose rows in the database were not seen yet."""
+        return self._ledger.ids_without_row
 
     def report(self) -> Report:
         """Return the result of everything that was seen so far."""

@@ -1,5 +1,6 @@
 """The audit names every row of the database that differs from the stored callback."""
 
+import hashlib
 from collections.abc import AsyncIterator
 
 import psycopg
@@ -8,10 +9,12 @@ from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_recor
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
+from ops.audit import receipts
 from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
 from ops.audit.tally import Tally
+from ops.simulate.ledger import Entry
 from schemas.setting import Secret
 
 ORIGIN = "o" * 16
@@ -54,6 +57,34 @@ async def test_unaltered_rows_are_proven(filled: str) -> None:
     """Bodies that sync altered, and repeats with other bytes, are not faults."""
     report = await audited(filled)
     assert (report.proven, report.different, report.repeats) == (True, 0, 1)
+
+
+async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(
+    filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ledger may have millions of entries, and an audit many rounds."""
+    monkeypatch.setattr(receipts, "RECEIPTS", 2)
+    ledger = [an_entry(dict(r.headers)["ce_id"].decode(), r.value) for r in RECORDS]
+    ledger.append(an_entry("lost", b"{}"))
+    tally = Tally(Ends(), ledger, synced=True, counted=False)
+    await read_receipts(filled, tally)
+    assert tally.ledger_ids_without_row == ["lost"]
+    report = tally.report().ledger
+    assert report is not None
+    assert (report.missing[POSTGRES], report.changed) == (1, 0)
+
+
+def an_entry(ce_id: str, value: bytes) -> Entry:
+    """Return the ledger's entry of a callback that was answered OK."""
+    return Entry(
+        id=ce_id,
+        sdkappid="1",
+        command="X",
+        sha256=hashlib.sha256(value).hexdigest(),
+        outcome="ok",
+        status=200,
+        latency_ms=1,
+    )
 
 
 @pytest.mark.parametrize(

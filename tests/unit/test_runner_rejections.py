@@ -2,12 +2,13 @@
 
 import pytest
 from support.builders import P0
+from support.fakes import MemorySink
 from support.runner_bench import RunnerBench
 
 from consumers.runtime.backoff import WAIT_S, WAIT_S_MAX
-from consumers.runtime.batch import Limits
+from consumers.runtime.batch import Batch, Limits, Partition, Record
 from consumers.runtime.brake import WINDOW_RECORDS, Brake, Braked
-from consumers.runtime.handler import Unavailable
+from consumers.runtime.handler import Rejected, Unavailable
 
 
 async def test_a_rejected_record_becomes_a_dead_letter_and_the_others_are_applied() -> None:
@@ -46,6 +47,38 @@ async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving
     assert bench.sink.applied == {P0: [o for o in range(16) if o not in (6, 11)]}
     # Its batches had 16, 8, 4, 2 and 1 records.
     assert bench.dead_letters.attempts[0] == 5
+
+
+class PackedRecords:
+    """Records that are only counted."""
+
+    held_bytes = 0
+
+    async def add(self, records: list[Record]) -> None:
+        """Forget the records."""
+
+
+class PackingSink(MemorySink):
+    """A sink that packs its records, and yet rejects one that it does not name."""
+
+    def packed_records(self, _partition: Partition) -> PackedRecords:
+        """Return an empty object."""
+        return PackedRecords()
+
+    async def handle(self, _batch: Batch) -> None:
+        """Reject a record."""
+        raise Rejected(None, "the test says so")
+
+
+async def test_a_sink_that_packs_its_records_and_rejects_one_is_a_bug() -> None:
+    """Both halves of its batch would have all packed records."""
+    bench = RunnerBench()
+    bench.sink = PackingSink()
+    bench.runner = bench.a_runner()
+    bench.assign(P0)
+    with pytest.raises(AssertionError, match="packs its records rejects one: the test says so"):
+        await bench.turn()
+    assert bench.dead_letters.offsets == []
 
 
 async def test_too_many_dead_letters_stop_the_consumer() -> None:
