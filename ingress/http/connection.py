@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         # aiohttp's protocol, once a request was not plain.
         self._aiohttp: asyncio.Protocol | None = None
-        # The beginning of a head, or what came after the request that is being answered.
+        # The beginning of a head; or, with reading paused, what came after a request.
         self._unread = b""
         self._is_paused = False
         # The peer sends no more bytes.
@@ -116,19 +116,14 @@ class Connection(asyncio.Protocol):
         if self._aiohttp:
             self._traffic.pending.setdefault(self, self._loop.time())
             return True
-        if self._unread and not self._answering:
-            self._loop.call_soon(self._go_on)
-        return self._answering or bool(self._unread)
+        return self._answering or self._is_paused
 
     def data_received(self, data: bytes) -> None:
         """Read what came, or keep it until the request before it is answered."""
         if self._missing:
             self._read_body(data)
         elif self._answering or self._is_paused:
-            self._unread += data
-            self._is_paused = True
-            if self._transport:
-                self._transport.pause_reading()
+            self._keep_for_later(self._unread + data)
         elif self._aiohttp:
             self._aiohttp.data_received(data)
         else:
@@ -159,7 +154,7 @@ class Connection(asyncio.Protocol):
         begin = head_end + 4
         end = begin + headers.content_length
         if end <= len(data):
-            self._unread = data[end:]
+            self._keep_for_later(data[end:])
             self._take(admitted, data[begin:end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
@@ -171,7 +166,8 @@ class Connection(asyncio.Protocol):
             self._read_body(data[begin:])
 
     def _read_body(self, data: bytes) -> None:
-        piece, self._unread = data[: self._missing], data[self._missing :]
+        piece = data[: self._missing]
+        self._keep_for_later(data[self._missing :])
         self._missing -= len(piece)
         if not isinstance(self._admitted, Answer | None):
             self._body += piece
@@ -184,6 +180,13 @@ class Connection(asyncio.Protocol):
             self.close()
         else:
             self._take(admitted, body)
+
+    def _keep_for_later(self, unread: bytes) -> None:
+        """Keep what came after a request, and take no more until that is answered."""
+        self._unread = unread
+        if unread and self._transport:
+            self._is_paused = True
+            self._transport.pause_reading()
 
     def _give_to_aiohttp(self, data: bytes) -> None:
         if self._transport:
@@ -224,7 +227,7 @@ class Connection(asyncio.Protocol):
             self._refusal_log.note(answer, detail, self.peer, self._target)
             transport.write(fail_bytes(answer, detail, int(time.time())))
         traffic.idle[self] = self._loop.time()
-        if self._unread or self._is_paused or self._ended:
+        if self._is_paused or self._ended:
             # Later: in this call, the stack would grow with each request that is answered.
             self._loop.call_soon(self._go_on)
 

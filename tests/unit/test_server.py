@@ -14,8 +14,6 @@ import pytest
 import uvloop
 from support.builders import APP, PublicPort, a_body, public_port
 
-from ingress.http import connection
-
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[PublicPort]:
@@ -191,18 +189,35 @@ async def test_at_the_bound_the_connection_that_was_idle_longest_is_closed(
         writer.close()
 
 
-async def test_a_peer_that_never_reads_its_answers_is_cut_off(
-    port: PublicPort, monkeypatch: pytest.MonkeyPatch
+def sends_and_never_reads(address: tuple[str, int], request: bytes, count: int) -> bool:
+    """Send `count` requests without reading an answer; return whether the peer disconnects."""
+    with socket.socket() as silent:
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        silent.settimeout(5)
+        silent.connect(address)
+        try:
+            for _ in range(count // 100):
+                silent.sendall(request * 100)
+        except ConnectionError:
+            return True
+    return False
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
+def test_a_peer_that_never_reads_its_answers_is_cut_off(
+    tmp_path: Path, loop: Callable[..., None]
 ) -> None:
-    """The unread bytes of a peer are bounded."""
-    monkeypatch.setattr(connection, "UNREAD_BYTES_MAX", -1)
-    reader, writer = await asyncio.open_connection(port.host, port.port)
-    writer.write(a_request(a_body()))
-    async with asyncio.timeout(5):
-        while await reader.read(1 << 16):
-            pass
-    assert reader.at_eof()
-    writer.close()
+    """The unread bytes of a peer are bounded, beyond what the kernel holds."""
+    refused = a_request(b"").replace(APP.encode(), b"9")
+
+    async def serve() -> None:
+        async with public_port(tmp_path) as port:
+            address = (port.host, port.port)
+            assert await asyncio.to_thread(sends_and_never_reads, address, refused, 200_000)
+            assert await answers(port, [a_request(a_body())], 1) == [OK]
+            assert len(port.server.traffic.connections) <= 1
+
+    loop(serve())
 
 
 async def test_a_peer_that_is_gone_before_its_answer_does_no_harm(port: PublicPort) -> None:
