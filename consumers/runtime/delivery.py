@@ -71,7 +71,7 @@ class Delivery:
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
             log.warning(
-                "the sink of %s does not take a batch of %s now, it gets it again: %r",
+                "the sink of %s cannot apply a batch of %s now; it is delivered again: %r",
                 *(self._parts.name, self._partition, error),
             )
             await self._backoff.wait()
@@ -129,7 +129,7 @@ class Delivery:
             )
         except Unavailable as error:
             log.warning(
-                "%s cannot send offset %d of %s to the dead-letter topic now, tries again: %s",
+                "%s cannot send offset %d of %s to the dead-letter topic now; tries again: %s",
                 *(self._parts.name, record.offset, self._partition, error),
             )
             await self._backoff.wait()

@@ -160,7 +160,7 @@ class Positioning:
         try:
             identity = await self._source.identity(self._partition, since=since)
         except Unavailable as error:
-            text = "%s cannot confirm the topic of %s now, so it writes nothing, asks again: %s"
+            text = "%s cannot confirm the topic id of %s now; it asks Kafka before it writes: %s"
             self._warning.log(text, self._parts.name, self._partition, error)
             return False
         if identity != self._identity:
