@@ -1,6 +1,5 @@
 """The request's target: the path, and the parameters that the sender put into the URL."""
 
-from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
@@ -9,18 +8,12 @@ from yarl import URL
 PATH_FORM = "SdkAppid="
 
 
-class Target(NamedTuple):
-    """The path, and the parameters by name; of a repeated parameter the first value counts."""
-
-    path: str
-    parameters: dict[str, str]
-
-
-def parse_target(raw: str) -> Target:
+def parse_target(raw: str) -> tuple[str, dict[str, str]]:
     """
-    Parse a request's target.
+    Return the path of a request's target, and its parameters by name.
 
-    `/path?SdkAppid=…` and `/path/SdkAppid=…` are the same. Unknown parameters are kept.
+    `/path?SdkAppid=…` and `/path/SdkAppid=…` are the same. Unknown parameters are kept. If a
+    parameter is repeated, its first value counts.
     """
     if not raw.startswith("/"):
         # The absolute form, which a proxy may send (RFC 9112 §3.2.2).
@@ -30,12 +23,15 @@ def parse_target(raw: str) -> Target:
         before, slash, last = path.rpartition("/")
         if last.startswith(PATH_FORM):
             path, query = before or slash, last
-    return Target(unquote(path) if "%" in path else path, _parameters(query))
+    return unquote(path) if "%" in path else path, _parameters(query)
 
 
 def _parameters(query: str) -> dict[str, str]:
-    # From the last to the first, so that the first of a repeated name overwrites the others.
-    pairs = [pair.partition("=") for pair in reversed(query.split("&"))]
-    if "%" in query or "+" in query:
-        return {unquote_plus(name): unquote_plus(value) for name, _, value in pairs}
-    return {name: value for name, _, value in pairs}
+    is_quoted = "%" in query or "+" in query
+    parameters: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if is_quoted:
+            name, value = unquote_plus(name), unquote_plus(value)
+        parameters.setdefault(name, value)
+    return parameters
