@@ -18,7 +18,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  bench-archive docs-configuration format pin clean
+  bench-archive bench-scale docs-configuration format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -69,6 +69,9 @@ bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others o
 
 bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.archive $(BENCH)
+
+bench-scale: setup  ## measure N processes of the ingress and M of the archive (8 min); BENCH=--help lists the options
+	@$(BIN)/python -m bench.scale $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt

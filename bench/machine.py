@@ -22,7 +22,7 @@ class Machine:
 
     def __str__(self) -> str:
         return (
-            f"{self.cpu}, {self.cores} cores shared by everything here, "
+            f"{self.cpu}, {self.cores} cores, "
             f"{self.memory_gib:.0f} GiB of memory, all files on {self.file_system}, "
             f"Linux {self.kernel}, "
             f"Python {self.python}, Kafka {self.kafka}"

@@ -9,6 +9,8 @@ from bench.ingress.goals import Goal, median
 
 Run = TypeVar("Run")
 
+# A larger share of the machine, taken by others, is mentioned above the results.
+OTHERS_MAX = 0.1
 _MET = {True: "met", False: "**not met**", None: "not measured"}
 
 
@@ -71,6 +73,13 @@ def goal_table(goals: Iterable[Goal]) -> Iterator[str]:
             for goal in goals
         ],
     )
+
+
+def others_warning(others: float, advice: str) -> Iterator[str]:
+    """Yield a warning and an empty line if other processes took too much; `others` is a share."""
+    if others > OTHERS_MAX:
+        yield f"**Other processes took up to {others:.0%} of the machine: {advice}.**"
+        yield ""
 
 
 def _reached(goal: Goal) -> str:

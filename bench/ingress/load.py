@@ -41,6 +41,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ok: int
     others: dict[str, int]
     unanswered: int
+    # Of the clock `perf_counter`, which all processes share.
+    began_at: float = 0.0
     seconds: float
     p50_ms: float
     p99_ms: float
@@ -85,9 +87,14 @@ class Load:
         self._latencies_s = array("d")
         self._last_answer_at = 0.0
 
-    async def run(self, seconds: float, stop: asyncio.Event) -> Report:
-        """Send for the given time or until `stop`, wait for the last answers, and report."""
+    async def run(self, seconds: float, stop: asyncio.Event, *, start_at: float = 0.0) -> Report:
+        """
+        Send for the given time or until `stop`, wait for the last answers, and report.
+
+        It begins when connected, but not before `start_at` of the clock `perf_counter`.
+        """
         await asyncio.gather(*(connection.connect() for connection in self._connections))
+        await asyncio.sleep(start_at - time.perf_counter())
         begun, cpu_begun = time.perf_counter(), time.process_time()
         for connection in self._connections:
             self._free(connection)
@@ -105,7 +112,7 @@ class Load:
         for connection in self._connections:
             if connection.transport is not None:
                 connection.transport.close()
-        return self._report(self._last_answer_at - begun, time.process_time() - cpu_begun)
+        return self._report(begun, time.process_time() - cpu_begun)
 
     def _free(self, connection: Connection) -> None:
         if self._due:
@@ -169,13 +176,14 @@ class Load:
                         self._free(connection)
             await asyncio.sleep(SWEEP_S)
 
-    def _report(self, seconds: float, cpu_s: float) -> Report:
+    def _report(self, begun: float, cpu_s: float) -> Report:
         ordered = sorted(self._latencies_s) or [0.0]
         return Report(
             ok=self._answers.pop("OK", 0),
             others=dict(self._answers),
             unanswered=self._unanswered,
-            seconds=max(seconds, 0.0),
+            began_at=begun,
+            seconds=max(self._last_answer_at - begun, 0.0),
             p50_ms=ordered[len(ordered) // 2] * 1000,
             p99_ms=ordered[len(ordered) * 99 // 100] * 1000,
             max_ms=ordered[-1] * 1000,
@@ -195,6 +203,7 @@ class Load:
 @click.option("--connections", default=64, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True)
 @click.option("--rate", default=0.0, help="Requests per second; default: as fast as answers come.")
+@click.option("--start-at", default=0.0, help="Begin then, on the clock of Python's perf_counter.")
 @click.option("--method", default=VENDOR.method, show_default=True)
 @click.option("--target", default=VENDOR.target, help="Default: the vendor's, with parameters.")
 @click.option(
@@ -211,6 +220,7 @@ def main(
     connections: int,
     seconds: float,
     rate: float,
+    start_at: float,
     report: Path,
     **shape: Any,
 ) -> None:
@@ -221,7 +231,7 @@ def main(
         # Garbage collections of this process must not make answers look slow.
         gc.collect()
         gc.disable()
-        return await load.run(seconds, stop_on_signals())
+        return await load.run(seconds, stop_on_signals(), start_at=start_at)
 
     report.write_bytes(msgspec.json.encode(uvloop.run(run())))
 

@@ -23,11 +23,16 @@ RECORDS_PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """The load of one run. Without a rate: as fast as answers come."""
+    """
+    The load of one run. Without a rate: as fast as answers come.
+
+    It begins at `start_at` of the clock `perf_counter`, which all processes share.
+    """
 
     connections: int
     seconds: float
     rate: float = 0.0
+    start_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +77,8 @@ def loading(load: Load, running: Running, report: Path) -> Iterator[subprocess.P
             *(sys.executable, "-m", "bench.ingress.load"),
             *(f"--port={port}" for port in running.ports),
             *(f"--connections={load.connections}", f"--seconds={load.seconds}"),
-            *(f"--rate={load.rate}", f"--report={report}", f"--method={shape.method}"),
+            *(f"--rate={load.rate}", f"--start-at={load.start_at}"),
+            *(f"--report={report}", f"--method={shape.method}"),
             *(f"--target={shape.target}", f"--ok-status={shape.ok_status}"),
             *(["--ids"] if shape.ids else []),
         ],

@@ -205,9 +205,11 @@ def status(port: int) -> Status:
         return msgspec.json.decode(response.read(), type=Status)
 
 
-def until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) -> None:
+def until(
+    holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX, look_s: float = 0.05
+) -> None:
     """
-    Return when the condition holds.
+    Return when the condition holds; look every `look_s`.
 
     Raises:
         NotStarted: it does not hold within the time; the text names the condition.
@@ -216,4 +218,4 @@ def until(holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX) 
     while not holds():
         if time.monotonic() > deadline:
             raise child.NotStarted(f"{what}: not within {timeout_s:g} s")
-        time.sleep(0.05)
+        time.sleep(look_s)

@@ -7,11 +7,9 @@ from bench.ingress.goals import Results, goals, median
 from bench.ingress.measure import Figures
 from bench.ingress.servers import COMPARED_AT, SERVERS
 from bench.machine import Machine
-from bench.markdown import counted, goal_table, question, spread, table
+from bench.markdown import counted, goal_table, others_warning, question, spread, table
 
 UNEXPECTED = "without an OK"
-# A larger share of the machine, taken by others, is mentioned above the results.
-OTHERS_MAX = 0.1
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
@@ -25,8 +23,8 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
                 if rounds > 1
                 else f"One run of {seconds:g} s each."
             ),
-            *_warnings(results),
             "",
+            *_warnings(results),
             *question(
                 "Are the goals reached?",
                 f"`hookline` / a peer, at {COMPARED_AT} connections unless a goal says otherwise. "
@@ -44,14 +42,11 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
 
 def _warnings(results: Results) -> Iterator[str]:
     if results.left_out:
-        yield from ("", f"**{results.left_out}.**")
-    others = max((run.cost.others for run in results.closed), default=0)
-    if others > OTHERS_MAX:
-        yield ""
-        yield (
-            f"**Other processes took up to {others:.0%} of the machine: only the ratios may be "
-            "quoted, and not those of OK/s or latency.**"
-        )
+        yield from (f"**{results.left_out}.**", "")
+    yield from others_warning(
+        max((run.cost.others for run in results.closed), default=0),
+        "only the ratios may be quoted, and not those of OK/s or latency",
+    )
 
 
 def line(run: Figures) -> str:

@@ -8,10 +8,24 @@ from pathlib import Path
 
 import pytest
 
+# A part of each quick command, which a test runs; all other commands of the page are make targets.
+QUICK = (
+    "bench.ingress --only",
+    "bench.archive --only",
+    "bench.archive.listing --names",
+    "bench.scale --processes",
+)
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
     r"^```sh\n(.*?)^```$", (ROOT / "bench" / "README.md").read_text(), re.DOTALL | re.MULTILINE
 )
+
+
+def the_block(part: str) -> str:
+    """Return the only block of the page that contains `part`."""
+    found: list[str] = [block for block in BLOCKS if part in block]
+    assert len(found) == 1, part
+    return found[0]
 
 
 def shell(block: str) -> str:
@@ -33,7 +47,7 @@ def shell(block: str) -> str:
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_prints_results_and_every_ok_is_in_kafka() -> None:
     """The test runs the quick command of the page."""
-    output = shell(BLOCKS[1])
+    output = shell(the_block(QUICK[0]))
     rows = {
         cells[0].strip("`"): cells
         for line in output.splitlines()
@@ -72,7 +86,7 @@ def test_the_rust_peer_and_requests_with_ids_are_measured_too() -> None:
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_the_archive_prints_results_and_every_record_is_archived() -> None:
     """The test runs the quick command of the page."""
-    rows = readers(shell(BLOCKS[3]))
+    rows = readers(shell(the_block(QUICK[1])))
     assert set(rows) == {"hookline", "counting_tamed", "plain_loop"}
     for cells in rows.values():
         assert all(re.fullmatch(r"[\d,.]+", cell) for cell in (*cells[1:4], *cells[5:]))
@@ -93,17 +107,40 @@ def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
 
 def test_the_short_benchmark_of_listing_prints_seconds_of_both_ways() -> None:
     """The test runs the quick command of the page."""
-    output = shell(BLOCKS[4])
+    output = shell(the_block(QUICK[2]))
     assert len(re.findall(r"\d\.\d", output)) >= 4, output
+
+
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_scale_finds_every_ok_and_every_record_once() -> None:
+    """The test runs the quick command of the page; it says on which cores each row ran."""
+    output = shell(the_block(QUICK[3]))
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in output.splitlines()
+        if re.match(r"\| \d+ \|", line)
+    ]
+    assert [cells[0] for cells in rows] == ["1", "2", "1", "2"]
+    for cells in rows[:2]:
+        # More records than OKs: the answer of a busy machine was late.
+        assert number(cells[7]) >= number(cells[5]) > 0
+    for cells in rows[2:]:
+        assert cells[4] == "20,000"
+    for needed, cells in zip((3, 4, 2, 3), rows, strict=True):
+        assert (cells[-2] == "shared") == (len(os.sched_getaffinity(0)) < needed)
 
 
 def test_make_runs_the_complete_benchmarks() -> None:
     """They take too long to run here, so this is a dry run of make."""
-    for block, module in ((BLOCKS[0], "bench.ingress"), (BLOCKS[2], "bench.archive")):
-        target = re.fullmatch(r"make (bench-[a-z]+)\n", block)
+    complete = [block for block in BLOCKS if not any(part in block for part in QUICK)]
+    modules = {}
+    for block in complete:
+        target = re.fullmatch(r"make bench-([a-z]+)\n", block)
         assert target is not None
-        assert f"python -m {module}" in shell(f"make --dry-run --assume-old=setup {target[1]}")
-    assert len(BLOCKS) == 5
+        name = target[1]
+        modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
+        assert f"python -m bench.{name}" in modules[name]
+    assert {"ingress", "archive", "scale"} <= set(modules)
 
 
 def readers(output: str) -> dict[str, list[str]]:

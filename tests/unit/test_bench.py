@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -119,8 +120,12 @@ async def test_split_answers_refusals_and_missing_answers_are_counted_separately
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
+        later = time.perf_counter() + 0.2
         sending = [Load((port,), connections=2, rate=rate) for rate in (0.0, 50.0)]
-        for report in await asyncio.gather(*(one.run(0.7, asyncio.Event()) for one in sending)):
+        for report in await asyncio.gather(
+            *(one.run(0.7, asyncio.Event(), start_at=later) for one in sending)
+        ):
+            assert report.began_at >= later
             assert report.ok > 0
             assert report.others["HTTP 503"] > 0
             assert report.unanswered > 0

@@ -1,0 +1,1 @@
+"""Measure how the ingress scales with processes, and the archive with members of its group."""
