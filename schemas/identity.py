@@ -8,6 +8,7 @@ import codecs
 import contextlib
 import functools
 import hashlib
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -19,7 +20,9 @@ from schemas.body import LenientObject, Malformed, parse, text
 from schemas.commands import COMMANDS, UNKNOWN, VOLATILE, Command
 
 _SORTED = orjson.OPT_SORT_KEYS
-_PLUS, _MINUS = b"+-"
+_PLUS = ord("+")
+# This is `b"e-" in written`: to look for the rare minus first is faster.
+_NEGATIVE_EXPONENT = re.compile(b"-(?<=e-)")
 
 
 class IdentifyingParts(msgspec.Struct, frozen=True, gc=False):
@@ -105,9 +108,10 @@ def _is_exact(written: bytes, body: bytes, document: Mapping[str, Any]) -> bool:
     # orjson writes every double with a point or an exponent; it writes the infinity of a
     # LenientObject as null. The name of every command has points, too.
     points = str(document.get("CallbackCommand")).count(".")
-    # To look for one byte is cheap; for two it is not.
     may_have_doubles = (
-        written.count(b".") > points or _PLUS in written or (_MINUS in written and b"e-" in written)
+        written.count(b".") > points
+        or _PLUS in written
+        or _NEGATIVE_EXPONENT.search(written) is not None
     )
     if not may_have_doubles and not isinstance(document, LenientObject):
         return True
