@@ -12,7 +12,7 @@ import functools
 import re
 from typing import NamedTuple
 
-# A longer head is not plain. aiohttp accepts no longer line.
+# A head of so many bytes without its last CRLF CRLF is not plain. aiohttp accepts no longer line.
 HEAD_BYTES_MAX = 8190
 # How many blocks of header lines `parse_headers` remembers, each of at most HEAD_BYTES_MAX.
 REMEMBERED_BLOCKS_MAX = 256
@@ -80,7 +80,8 @@ def parse_headers(block: bytes) -> Headers | None:
 def may_become_plain(beginning: bytes) -> bool:
     """Return whether an incomplete head can still become a plain one."""
     return (
-        len(beginning) < HEAD_BYTES_MAX
+        # All of its end but one byte may be here.
+        len(beginning) < HEAD_BYTES_MAX + len(b"\r\n\r")
         and b"POST /".startswith(beginning[:6])
         and _BEGINNING.fullmatch(beginning) is not None
     )
