@@ -70,7 +70,7 @@ bench-ingress: setup $(VENV)/bench-ready  ## measure the ingress beside others o
 bench-archive: setup  ## measure the archive beside other readers of a real topic (12 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.archive $(BENCH)
 
-bench-scale: setup  ## measure N processes of the ingress and M of the archive (8 min); BENCH=--help lists the options
+bench-scale: setup  ## measure N processes of the ingress and M of the archive (15 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.scale $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt

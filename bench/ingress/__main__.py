@@ -146,8 +146,8 @@ class Bench:
 @click.option(
     "--connections", default="1,64,256", callback=numbers, help="Numbers, separated by commas."
 )
-@click.option("--rounds", default=6, help="In each round the servers take turns once.")
-@click.option("--seconds", "seconds", default=1.5, help="Length of one measured run.")
+@click.option("--rounds", default=8, help="In each round the servers take turns once.")
+@click.option("--seconds", "seconds", default=1.0, help="Length of one measured run.")
 @click.option("--warm-up", "warm_up_s", default=0.5, help="Seconds of load for each new process.")
 @click.option("--outage", "outage_s", default=20.0, help="Seconds without Kafka.")
 @click.option(

@@ -31,6 +31,7 @@ class Server:
     """
     One way to receive callbacks. `stores`: what it answers OK must be in Kafka.
 
+    `defers`: it may have work left after its last answer.
     `command` is a Python module with its arguments, or `program` with its arguments; {port} and
     {directory} in it are replaced. `connections` are the numbers to measure at; empty: all.
     """
@@ -39,6 +40,7 @@ class Server:
     command: Sequence[str]
     program: Path | None = None
     stores: bool = True
+    defers: bool = True
     processes: int = 1
     shape: Shape = VENDOR
     connections: tuple[int, ...] = ()
@@ -85,7 +87,7 @@ class Running:
     def settle(self, timeout_s: float = 120.0) -> None:
         """Return when everything that was answered OK has left the process."""
         if not self.admin_ports:
-            time.sleep(PEER_SETTLES_S)
+            time.sleep(PEER_SETTLES_S if self.server.defers else 0)
             return
         until(
             lambda: all(status.drained for status in self.statuses()),
@@ -105,8 +107,8 @@ SERVERS = (
         name="hookline_ids", command=["ingress"], shape=Shape(ids=True), connections=(COMPARED_AT,)
     ),
     Server(name="hookline", command=["ingress"]),
-    Server(name="hello", command=["bench.ingress.peers.hello"], stores=False),
-    Server(name="bare", command=["bench.ingress.peers.bare"], stores=False),
+    Server(name="hello", command=["bench.ingress.peers.hello"], stores=False, defers=False),
+    Server(name="bare", command=["bench.ingress.peers.bare"], stores=False, defers=False),
     Server(
         name="durable_streams",
         program=durable_streams.program(),
