@@ -14,6 +14,7 @@ QUICK = (
     "bench.archive --only",
     "bench.archive.listing --names",
     "bench.scale --processes",
+    "bench.latency --rates",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -105,6 +106,21 @@ def test_kafka_connect_and_topics_of_several_sizes_are_measured_too() -> None:
     assert sizes == [("1,000", "1,000"), ("3,000", "3,000")]
 
 
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_the_latency_measures_every_place_at_every_rate() -> None:
+    """It fails if a callback is not exactly once in Kafka, PostgreSQL and the counts."""
+    output = shell(the_block(QUICK[4]))
+    # On a busy machine a rate may be "500 (not carried)".
+    rows = re.findall(
+        r"^\| ([\d,]+)(?: \(not carried\))? \| ([a-zA-Z: ]+) \| [\d,]+ \| [\d,]+ \| [\d,]+ \|$",
+        output,
+        re.MULTILINE,
+    )
+    places = ("the sender: OK", "Kafka", "PostgreSQL", "counts")
+    assert rows == [(rate, place) for rate in ("10", "500") for place in places]
+    assert "not measured" in output  # the goals are for another rate
+
+
 def test_the_short_benchmark_of_listing_prints_seconds_of_both_ways() -> None:
     """The test runs the quick command of the page."""
     output = shell(the_block(QUICK[2]))
@@ -140,7 +156,7 @@ def test_make_runs_the_complete_benchmarks() -> None:
         name = target[1]
         modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
         assert f"python -m bench.{name}" in modules[name]
-    assert {"ingress", "archive", "scale"} <= set(modules)
+    assert {"ingress", "archive", "scale", "latency"} <= set(modules)
 
 
 def readers(output: str) -> dict[str, list[str]]:

@@ -1,0 +1,49 @@
+"""Measure the CPU time of processes whose children come and go, such as PostgreSQL's."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.cost import cpu_s, machine_s
+
+ATTEMPTS = 20
+
+
+class CpuWatch:
+    """Counts the CPU time of each part from its creation on; process `but` counts as ours."""
+
+    def __init__(self, pids: Mapping[str, int], *, but: int) -> None:
+        self._pids = pids
+        self._but = but
+        self._begun = self._now()
+
+    def used(self) -> tuple[dict[str, float], float]:
+        """
+        Return the seconds of each part, and the share of the machine that others used.
+
+        Others are all processes but the parts, this process and its ended children.
+        """
+        used = [after - before for after, before in zip(self._now(), self._begun, strict=True)]
+        *parts_s, ours_s, busy_s, whole_s = used
+        others = max(busy_s - ours_s - sum(parts_s), 0.0) / whole_s if whole_s else 0.0
+        return dict(zip(self._pids, parts_s, strict=True)), others
+
+    def _now(self) -> list[float]:
+        parts = [family_cpu_s(pid, but=self._but) for pid in self._pids.values()]
+        return [*parts, cpu_s([os.getpid(), self._but]), *machine_s()]
+
+
+def family_cpu_s(pid: int, *, but: int) -> float:
+    """Return the CPU time of a process and of its children, ended or not, without `but`."""
+    for _ in range(ATTEMPTS):
+        try:
+            return cpu_s([pid, *(child for child in _children(pid) if child != but)])
+        except FileNotFoundError:
+            # A child has ended since it was listed; its parent has its time now.
+            continue
+    raise ProcessLookupError(f"the children of process {pid} change too fast, or it has ended")
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        yield from map(int, (task / "children").read_text().split())
