@@ -60,17 +60,21 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
 
 
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
+    """Return origin and sequence as `place_of` does."""
+    named = dict(headers)
+    return place_of(named.get(ORIGIN), named.get(SEQUENCE))
+
+
+def place_of(origin: bytes | None, sequence: bytes | None) -> tuple[str, int]:
     r"""
-    Return origin and sequence; ("", 0) if one is missing or unreadable.
+    Return two headers as origin and sequence; "" and 0 for one that is missing or unreadable.
 
     Bytes that no ingress writes into an origin are escaped: not every sink can hold NUL or bytes
-    that are not UTF-8.
+    that are not UTF-8. Kafka knows headers without a value; no ingress writes one.
     """
-    named = dict(headers)
-    # Kafka knows headers without a value; no ingress writes one.
-    sequence = named.get(SEQUENCE) or b""
+    origin, sequence = origin or b"", sequence or b""
     return (
-        (named.get(ORIGIN) or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
+        origin.decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
         int(sequence) if sequence.isdigit() and len(sequence) <= INTEGER_DIGITS_MAX else 0,
     )
 
