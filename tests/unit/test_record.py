@@ -40,6 +40,25 @@ def test_the_id_of_a_callback_without_identity_is_its_place() -> None:
     assert first != second
 
 
+def test_each_callback_has_its_own_headers() -> None:
+    """Headers that repeat are made once for an app and a command, times for a millisecond."""
+    callbacks = [
+        a_callback(b"{}", sdkappid=app, command=command, received_at_ms=at_ms)
+        for app in ("1", "2")
+        for command in ("X", "Y")
+        for at_ms in (999, 1000, 1001)
+    ]
+    for callback in callbacks * 2:
+        malformed = headers_of(malformed_record(callback, Malformed("not JSON")))
+        headers = headers_of(callback_record(callback))
+        assert headers.items() < malformed.items()
+        assert headers["ce_source"] == f"/tim/{callback.sdkappid}"
+        assert headers["ce_sdkappid"] == callback.sdkappid
+        assert headers["ce_type"] == callback.command
+        seconds, ms = divmod(callback.received_at_ms, 1000)
+        assert headers["ce_time"] == f"1970-01-01T00:00:0{seconds}.{ms:03}Z"
+
+
 def test_a_number_completes_the_headers() -> None:
     """Origin and sequence are the unit of proof."""
     headers = with_place(callback_record(a_callback()).headers, "00ff00ff00ff00ff", 12)

@@ -17,6 +17,7 @@ from ingress.http.target import parse_target
         ("/im/SdkAppid=1&a=%3A", "/im", {"SdkAppid": "1", "a": ":"}),
         ("/SdkAppid=1?a=2", "/SdkAppid=1", {"a": "2"}),
         ("/x?a=1&a=2&c", "/x", {"a": "1", "c": ""}),
+        ("/x?%61=%31&a=2", "/x", {"a": "1"}),
         ("/x?a=1+2%2B3#f", "/x", {"a": "1 2+3"}),
         ("/%69m?a=1", "/im", {"a": "1"}),
         ("http://host:80/x?a=1", "/x", {"a": "1"}),
