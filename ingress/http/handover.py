@@ -1,5 +1,5 @@
 """
-Answer the requests that are not plain: aiohttp reads them, and `Connection` writes the answer.
+Answer the requests that are not plain: aiohttp reads them, and does not write the answers.
 
 aiohttp's server gets a transport that reads from the connection and does not write to it. So all
 answers are written, counted and logged in one place, and look the same. The connection is closed
@@ -15,9 +15,11 @@ from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
 
 from ingress.http import answers
+from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Answer
 from ingress.http.connection import Connection
 from ingress.http.receiver import Receiver
+from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
 # Errors of a body that ends early or cannot be decompressed. The sender may be gone already.
@@ -40,17 +42,22 @@ class ReadingTransport(asyncio.Transport):
     answer to bytes that it cannot read as HTTP, and its body is the reason.
     """
 
-    def __init__(self, connection: Connection, transport: asyncio.Transport) -> None:
+    def __init__(
+        self, connection: Connection, transport: asyncio.Transport, sender: AnswerSender
+    ) -> None:
         super().__init__()
         self.connection = connection
         self._transport = transport
+        self._sender = sender
         self._is_answered = False
         self._written = b""
 
-    def answer(self, answer: Answer, detail: str, target: str) -> None:
-        """Send the one answer of this connection."""
+    def answer(self, answer: Answer, detail: str, target: str, *, has_body: bool = True) -> None:
+        """Send the one answer of this connection, if the peer is still there."""
         self._is_answered = True
-        self.connection.write_last(answer, detail, target)
+        if self._transport.is_closing():
+            return
+        self._sender.send(self._transport, answer, detail, target, closes=True, has_body=has_body)
 
     def write_continue(self) -> None:
         """Let the peer send its body (RFC 9110 §10.1.1)."""
@@ -92,9 +99,17 @@ class Handover:
     """Gives connections to aiohttp's server; each request comes back to `_receive`."""
 
     def __init__(
-        self, receiver: Receiver, settings: IngressSettings, *, body_bytes_max: int
+        self,
+        receiver: Receiver,
+        sender: AnswerSender,
+        traffic: Traffic,
+        settings: IngressSettings,
+        *,
+        body_bytes_max: int,
     ) -> None:
         self._receiver = receiver
+        self._sender = sender
+        self._traffic = traffic
         self._body_s = settings.body_s
         self._body_bytes_max = body_bytes_max
         self._loop = asyncio.get_running_loop()
@@ -109,20 +124,23 @@ class Handover:
     def begin(self, connection: Connection, transport: asyncio.Transport) -> asyncio.Protocol:
         """Return aiohttp's protocol of a connection, which gets all further events of it."""
         protocol = self._server()
-        protocol.connection_made(ReadingTransport(connection, transport))
+        protocol.connection_made(ReadingTransport(connection, transport, self._sender))
         return protocol
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer a request; return a response that is not sent and ends the connection."""
         transport = request.transport
         if isinstance(transport, ReadingTransport):
-            transport.connection.begin_request()
+            # From here on, the request has its own bounds.
+            self._traffic.no_longer_waits(transport.connection)
             try:
                 answer, detail = await self._answer(request, transport)
             except Exception:
                 log.exception("a bug kept a request from being handled; answered 503")
                 answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
-            transport.answer(answer, detail, request.raw_path)
+            # The answer to HEAD has no body (RFC 9110 §9.3.2).
+            has_body = request.method != "HEAD"
+            transport.answer(answer, detail, request.raw_path, has_body=has_body)
         response = web.Response()
         response.force_close()
         return response

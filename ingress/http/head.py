@@ -18,7 +18,7 @@ HEAD_BYTES_MAX = 8190
 REMEMBERED_BLOCKS_MAX = 256
 
 # Any visible ASCII but `#`: parsers differ in what they make of a fragment.
-REQUEST_LINE = re.compile(rb'POST (/[!"$-~]*) HTTP/1\.1\r\n')
+_request_line = re.compile(rb'POST (/[!"$-~]*) HTTP/1\.1\r\n')
 _HEADER_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n"
 _header_line = re.compile(_HEADER_LINE)
 _header_lines = re.compile(b"(?:" + _HEADER_LINE + b")*")
@@ -50,6 +50,23 @@ class Headers(NamedTuple):
 
     content_length: int
     closes: bool
+
+
+class Head(NamedTuple):
+    """The head of a plain request."""
+
+    target: str
+    content_length: int
+    closes: bool
+
+
+def parse_head(data: bytes, end: int) -> Head | None:
+    """Parse the head that ends with a CRLF CRLF at `end`; return None if it is not plain."""
+    line = _request_line.match(data)
+    if not line or not 0 < end < HEAD_BYTES_MAX:
+        return None
+    headers = parse_headers(data[line.end() : end + 2])
+    return headers and Head(line[1].decode("ascii"), *headers)
 
 
 @functools.lru_cache(maxsize=REMEMBERED_BLOCKS_MAX)

@@ -1,5 +1,6 @@
 """Admit a request, store its callback, answer OK once it is on disk."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,6 +18,8 @@ from schemas.clock import now_ms
 Parameters = Mapping[str, str]
 # Sends an answer, with a detail for its body, to the peer; called once for each callback.
 SendAnswer = Callable[[Answer, str], None]
+
+log = logging.getLogger(__name__)
 
 
 class Receiver:
@@ -43,6 +46,15 @@ class Receiver:
         It is called after the commit, or before this returns if the intake refuses the callback.
         When it is called with OK, the callback is on disk (fsync).
         """
+        try:
+            self._put(parameters, body, send_answer)
+        except (Full, Broken) as failure:
+            send_answer(*answers.unavailable(failure))
+        except Exception:
+            log.exception("a bug kept a callback from being stored; answered 503")
+            send_answer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
+
+    def _put(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         callback = record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
             command=text(parameters.get("CallbackCommand")),
@@ -57,14 +69,11 @@ class Receiver:
         except Malformed as malformed:
             answer, detail = answers.MALFORMED, str(malformed)
             outgoing = record.malformed_record(callback, malformed)
-        try:
-            self._intake.put(
-                outgoing,
-                callback.received_at_ms,
-                partial(_answer_after_commit, answer, detail, send_answer),
-            )
-        except (Full, Broken) as failure:
-            send_answer(*answers.unavailable(failure))
+        self._intake.put(
+            outgoing,
+            callback.received_at_ms,
+            partial(_answer_after_commit, answer, detail, send_answer),
+        )
 
 
 def _answer_after_commit(

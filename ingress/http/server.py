@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 
+from ingress.http.answer_sender import AnswerSender
 from ingress.http.connection import Connection
 from ingress.http.handover import Handover
 from ingress.http.receiver import Receiver
@@ -36,10 +37,16 @@ class PublicServer:
         # are accepted for some more seconds.
         self.announces_stop = False
         self._receiver = receiver
-        self._refusal_log = refusal_log
+        self._sender = AnswerSender(self.traffic, refusal_log)
         self._settings = settings
         self._body_bytes_max = body_bytes_max
-        self._handover = Handover(receiver, settings, body_bytes_max=body_bytes_max)
+        self._handover = Handover(
+            receiver,
+            self._sender,
+            self.traffic,
+            settings,
+            body_bytes_max=body_bytes_max,
+        )
         self._loop = asyncio.get_running_loop()
         self._listening: asyncio.Server | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -86,7 +93,7 @@ class PublicServer:
         """Return the protocol of a new connection."""
         return Connection(
             self._receiver,
-            self._refusal_log,
+            self._sender,
             self.traffic,
             self._handover.begin,
             body_bytes_max=self._body_bytes_max,

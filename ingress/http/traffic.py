@@ -30,3 +30,25 @@ class Traffic:
     def is_quiet(self) -> bool:
         """True if no request is under way, complete or not."""
         return len(self.idle) == len(self.connections)
+
+    def add(self, connection: "Connection", now_s: float) -> None:
+        """Note a connection that waits for its first request; keep within the bound."""
+        self.connections.add(connection)
+        self.idle[connection] = now_s
+        if len(self.connections) > self.connections_max:
+            next(iter(self.idle)).abort()
+
+    def remove(self, connection: "Connection") -> None:
+        """Forget a connection that is lost."""
+        self.connections.discard(connection)
+        self.no_longer_waits(connection)
+
+    def wait_for_rest(self, connection: "Connection", now_s: float) -> None:
+        """Note that a connection waits, from now on, for the rest of a body, or for its end."""
+        self.no_longer_waits(connection)
+        self.pending[connection] = now_s
+
+    def no_longer_waits(self, connection: "Connection") -> None:
+        """Note that a request of a connection is under way, or that the connection has ended."""
+        self.idle.pop(connection, None)
+        self.pending.pop(connection, None)

@@ -331,7 +331,9 @@ async def test_a_refused_body_is_not_kept_and_its_connection_stays(port: PublicP
     writer.write(refused[:-5])
     await asyncio.sleep(0.05)
     (open_connection,) = port.server.traffic.connections
-    assert open_connection._body == b""  # noqa: SLF001 - what it keeps is not visible otherwise
+    body = open_connection._body  # noqa: SLF001 - what it keeps is not visible otherwise
+    assert body
+    assert body.kept == b""
     writer.write(refused[-5:])
     assert await one_answer(reader) == (403, "FAIL")
     writer.write(a_request(a_body()))
@@ -355,4 +357,28 @@ async def test_an_odd_request_is_the_last_of_its_connection(port: PublicPort) ->
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in answer
+    writer.close()
+
+
+async def test_a_body_that_ends_early_is_answered_at_once(port: PublicPort) -> None:
+    """With the refusal of its request if there is one: that helps the sender more."""
+    incomplete = a_request(a_body())[:-5]
+    for piece, status in ((incomplete, 400), (incomplete.replace(APP.encode(), b"999"), 403)):
+        reader, writer = await asyncio.open_connection(port.host, port.port)
+        writer.write(piece)
+        writer.write_eof()
+        assert await one_answer(reader) == (status, "FAIL")
+        assert await reader.read() == b""
+        writer.close()
+    assert port.stored() == []
+
+
+async def test_the_answer_to_head_has_no_body(port: PublicPort) -> None:
+    """Its Content-Length is that of the answer to another method."""
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(a_request(b"", method="HEAD"))
+    async with asyncio.timeout(5):
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
     writer.close()

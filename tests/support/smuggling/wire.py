@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 from ingress.http import answers
+from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Answer
 from ingress.http.connection import Connection
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
@@ -77,14 +78,18 @@ class Wire(asyncio.Transport):
         self.events: Events = []
         self._answers_late = answers_late
         self._is_reading = True
+        # aiohttp pauses reading after each piece, until the next one is sent.
+        self.is_paused_by_aiohttp = False
         self._is_closing = False
+        self._is_ending = False
         self._refused = ""
         self._uncommitted: SendAnswer | None = None
         self._loop = loop
+        traffic = Traffic(1000)
         self._connection = Connection(
             cast("Receiver", self),
-            cast("RefusalLog", self),
-            Traffic(1000),
+            AnswerSender(traffic, cast("RefusalLog", self)),
+            traffic,
             self._hand_over,
             body_bytes_max=BODY_BYTES_MAX,
         )
@@ -104,6 +109,7 @@ class Wire(asyncio.Transport):
                 self._loop.turn()
             if self._is_closing:
                 break
+            self.is_paused_by_aiohttp = False
             self._connection.data_received(piece)
             if turns():
                 self._loop.turn()
@@ -114,6 +120,7 @@ class Wire(asyncio.Transport):
             self._loop.turn()
             if self._is_closing:
                 break
+        self._is_ending = True
         if not self._is_closing and not self._connection.eof_received():
             self.close()
         self._loop.turn()
@@ -153,6 +160,7 @@ class Wire(asyncio.Transport):
 
         class Aiohttp(asyncio.Protocol):
             def data_received(self, data: bytes) -> None:
+                wire.is_paused_by_aiohttp = True
                 last = wire.events[-1] if wire.events else ""
                 if isinstance(last, HandedOver):
                     wire.events[-1] = HandedOver(last.data + data)
@@ -167,6 +175,9 @@ class Wire(asyncio.Transport):
         """Note an answer."""
         assert not self._is_closing
         status = int(data[9:12])
+        if self._is_ending:
+            self.events.append(f"{status} to a body that ended early")
+            return
         if status == answers.NOT_OURS.status:
             self.events.append(Taken(self._refused, None))
         self.events.append(Answered(status, b"\r\nConnection: close\r\n" in data))
@@ -192,6 +203,7 @@ class Wire(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Deliver bytes again."""
+        assert not self.is_paused_by_aiohttp
         self._is_reading = True
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:

@@ -1,0 +1,43 @@
+"""Send the answers of the public port, whatever has read their requests."""
+
+import asyncio
+import time
+
+from ingress.http import answers
+from ingress.http.answers import Answer, fail_bytes, ok_bytes
+from ingress.http.refusal_log import RefusalLog
+from ingress.http.traffic import Traffic
+
+
+class AnswerSender:
+    """Counts, logs and writes each answer; all connections share it."""
+
+    def __init__(self, traffic: Traffic, refusal_log: RefusalLog) -> None:
+        self._traffic = traffic
+        self._refusal_log = refusal_log
+
+    def send(
+        self,
+        transport: asyncio.Transport,
+        answer: Answer,
+        detail: str,
+        target: str,
+        *,
+        closes: bool,
+        has_body: bool = True,
+    ) -> None:
+        """
+        Count, log and write an answer to a request for `target`.
+
+        With `closes` it says that the connection is closed after it; the caller closes it.
+        """
+        second = int(time.time())
+        if answer is answers.OK:
+            self._traffic.uncounted_oks += 1
+            encoded = ok_bytes(second, closes=closes)
+        else:
+            self._refusal_log.note(answer, detail, transport.get_extra_info("peername"), target)
+            encoded = fail_bytes(answer, detail, second, closes=closes)
+        if not has_body:
+            encoded = encoded[: encoded.index(b"\r\n\r\n") + 4]
+        transport.write(encoded)
