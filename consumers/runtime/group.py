@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
+from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.source import CALL_S, Source
@@ -72,6 +73,7 @@ async def join_group(
     members = set[str]() if former_members is None else former_members
     try:
         async with started(client, CALL_S):
+            decode_as_records(client)
             await _remove_members(client, group, members)
             client.subscribe([topic], listener=_Listener(client, source, assignments, members))
             async with source.in_background():

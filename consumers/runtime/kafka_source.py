@@ -11,9 +11,10 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
@@ -109,11 +110,13 @@ class KafkaSource:
         self._check_client(now)
         wanted = [TopicPartition(*each) for each in partitions] or [_NO_PARTITION]
         all_wanted = len(partitions) == len(self._client.assignment())
+        fetched: Mapping[TopicPartition, Sequence[Record]] | None
         try:
             # aiokafka waits for the end of a rebalance without a time-out of its own.
             with kafka_failures():
                 async with asyncio.timeout(CALL_S):
-                    fetched = await self._client.getmany(
+                    # Records, because of `decode_as_records`.
+                    fetched = await self._client.getmany(  # type: ignore[assignment]
                         *wanted,
                         timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
                         max_records=FETCH_RECORDS,
@@ -131,7 +134,7 @@ class KafkaSource:
         self._fetched_at = now
         positions = await self._positions(wanted)
         return {
-            Partition(*tp): Fetched(_records(fetched.get(tp, ())), position)
+            Partition(*tp): Fetched(fetched.get(tp, ()), position)
             for tp, position in positions.items()
         }
 
@@ -217,10 +220,6 @@ class KafkaSource:
     def commit(self, partition: Partition, next_offset: int) -> None:
         """Commit `next_offset` soon, in the background."""
         self._commits.note(partition, next_offset)
-
-
-def _records(fetched: Iterable[ConsumerRecord[bytes, bytes]]) -> list[Record]:
-    return [Record(r.offset, r.timestamp, r.key, r.value or b"", r.headers) for r in fetched]
 
 
 async def _offset(
