@@ -29,7 +29,8 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
             *_warnings(results),
             "",
             *question(
-                "Are the goals reached?", f"At {GOALS_RATE:,} callbacks a second, in every round."
+                "Are the goals reached?",
+                f"At {GOALS_RATE:,} callbacks a second; the median of the rounds decides.",
             ),
             *goal_table(goals(results)),
             *question("How long after its receipt is a callback readable?", _error(results.runs)),
