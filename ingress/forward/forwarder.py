@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from ingress.forward.batches import Batches, build_batches
+from ingress.forward.batches import Batches, build_batches, free_recent
 from ingress.forward.cursor import (
     Cursor,
     cursor_group,
@@ -22,6 +22,7 @@ from ingress.forward.cursor import (
     read_cursor,
     report_older_copy,
 )
+from ingress.forward.pace import TRANSACTION_EVERY_S, wait_for_many
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
@@ -46,10 +47,6 @@ log = logging.getLogger(__name__)
 # Building, sending and committing one transaction takes at most this long.
 TRANSACTION_S = 8.0
 START_S = 30.0
-# A transaction costs some milliseconds of CPU for any number of rows. So one begins at most every
-# TRANSACTION_EVERY_S, unless the last one had MANY_ROWS.
-TRANSACTION_EVERY_S = 0.1
-MANY_ROWS = 1000
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # While there is nothing to send, Kafka and the topic's id are checked at this interval.
@@ -157,8 +154,7 @@ class Forwarder:
         """Send the next rows in one transaction; if there are none, wait for some."""
         seen = self._intake.state
         self._quarantine_log.report(seen)
-        clock = asyncio.get_running_loop().time
-        begun = clock()
+        begun = asyncio.get_running_loop().time()
         try:
             batches = await build_batches(
                 producer,
@@ -176,8 +172,8 @@ class Forwarder:
             await self._wait_for_rows(producer, seen)
             return
         await self._send(producer, batches)
-        if batches.rows < MANY_ROWS:
-            await asyncio.sleep(begun + TRANSACTION_EVERY_S - clock())
+        if not batches.full:
+            await wait_for_many(self._intake, self.forwarded, until=begun + TRANSACTION_EVERY_S)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, seen: State) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
@@ -201,10 +197,11 @@ class Forwarder:
             if why := self._refused.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, why)
             return
-        self.forwarded = batches.last_sequence
+        first, self.forwarded = self.forwarded + 1, batches.last_sequence
         self._refused.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.rows)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
+        await free_recent(self._intake, first, self.forwarded)
         self._intake.remove_forwarded(self.forwarded)
 
     async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:

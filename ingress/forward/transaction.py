@@ -5,10 +5,11 @@ from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
-from ingress.forward.batches import Batches
+from ingress.forward.batches import BATCH_BYTES_MAX, Batches
+from ingress.forward.compressed_batch import compressed
 from schemas.clients import known_connections, started
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
@@ -31,7 +32,7 @@ def transactional_producer(
         request_timeout_ms=5000,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         compression_type="zstd",
-        max_batch_size=record_bytes_max,
+        max_batch_size=BATCH_BYTES_MAX,
         max_request_size=record_bytes_max,
     )
     return started(producer, start_s)
@@ -45,17 +46,26 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
         KafkaError: some batches may not be in Kafka; one of REFUSALS if a broker refuses a record.
     """
     sent = 0
-    acknowledged = []
-    for (topic, partition), partition_batches in batches.by_partition.items():
-        for batch in partition_batches:
+    waves = max(map(len, batches.by_partition.values()), default=0)
+    # A partition's next batch can be compressed when the one before it is acknowledged.
+    for wave in range(waves):
+        next_batches = await compressed(
+            producer,
+            {
+                TopicPartition(*partition): partition_batches[wave]
+                for partition, partition_batches in batches.by_partition.items()
+                if wave < len(partition_batches)
+            },
+        )
+        acknowledged = []
+        for (topic, partition), batch in next_batches.items():
             sent += batch.record_count()
-            # A second batch for a partition waits here until the first is acknowledged.
             future = await producer.send_batch(batch, topic, partition=partition)
             future.add_done_callback(_retrieve_exception)
             acknowledged.append(future)
+        await asyncio.gather(*acknowledged)
     if sent != batches.rows:
         raise AssertionError(f"{sent} records are in the batches for {batches.rows} rows")
-    await asyncio.gather(*acknowledged)
 
 
 async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:

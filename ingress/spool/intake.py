@@ -76,6 +76,10 @@ class Intake:
             self._commits.stored.clear()
             await self._commits.stored.wait()
 
+    def forget_recent(self, sequence: int) -> None:
+        """Free the memory of rows up to `sequence`, which stay in the file."""
+        self._spool.forget_recent(sequence)
+
     def remove_forwarded(self, sequence: int) -> None:
         """Remove rows up to `sequence` soon; only call this when Kafka has committed them."""
         self._spool.forget_recent(sequence)

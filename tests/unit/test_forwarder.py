@@ -1,6 +1,7 @@
 """The forwarder removes rows from the spool only after their commit; tested without Kafka."""
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from support.builders import a_wire_record, store
 
+from ingress.forward import pace
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
 from ingress.spool.directory import take
@@ -59,4 +61,23 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     await intake.stop()
     expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
     assert (intake.state.first_sequence, forwarder.forwarded) == expected
+    intake.close()
+
+
+async def test_a_transaction_begins_as_soon_as_many_rows_wait(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Under load the forwarder does not wait for its interval to end."""
+    monkeypatch.setattr(pace, "MANY_ROWS", ROWS)
+    intake = Intake(
+        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+    )
+    waiting = asyncio.create_task(pace.wait_for_many(intake, 0, until=math.inf))
+    for number in range(1, ROWS):
+        await store(intake, a_wire_record(number), number)
+    await asyncio.sleep(2 * pace.LOOK_S)
+    assert not waiting.done()
+    await store(intake, a_wire_record(ROWS), ROWS)
+    await waiting
+    await intake.stop()
     intake.close()
