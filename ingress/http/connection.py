@@ -124,13 +124,13 @@ class Connection(asyncio.Protocol):
             self._unread = data
             return
         head = parse_head(data, head_end)
-        if head is None or head.content_length > self._body_bytes_max:
+        if head is None or head[1].content_length > self._body_bytes_max:
             self._give_to_aiohttp(data)
             return
-        self._target, self._closes = head.target, head.closes
+        self._target, (content_length, self._closes) = head
         admitted = self._receiver.admit("POST", self._target)
         begin = head_end + 4
-        end = begin + head.content_length
+        end = begin + content_length
         if end <= len(data):
             self._keep_for_later(data[end:])
             self._take(admitted, data[begin:end])

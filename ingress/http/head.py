@@ -52,21 +52,13 @@ class Headers(NamedTuple):
     closes: bool
 
 
-class Head(NamedTuple):
-    """The head of a plain request."""
-
-    target: str
-    content_length: int
-    closes: bool
-
-
-def parse_head(data: bytes, end: int) -> Head | None:
-    """Parse the head that ends with a CRLF CRLF at `end`; return None if it is not plain."""
+def parse_head(data: bytes, end: int) -> tuple[str, Headers] | None:
+    """Return target and headers of a head with its CRLF CRLF at `end`; None if it is not plain."""
     line = _request_line.match(data)
     if not line or not 0 < end < HEAD_BYTES_MAX:
         return None
     headers = parse_headers(data[line.end() : end + 2])
-    return headers and Head(line[1].decode("ascii"), *headers)
+    return (line[1].decode("ascii"), headers) if headers else None
 
 
 @functools.lru_cache(maxsize=REMEMBERED_BLOCKS_MAX)
