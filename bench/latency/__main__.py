@@ -50,7 +50,7 @@ def run(plan: Plan, system: System) -> Results:
     "--rates", default="10,1000,5000", callback=numbers, help="Callbacks/s, separated by commas."
 )
 @click.option("--rounds", default=3, help="Each round measures each rate once.")
-@click.option("--seconds", "seconds", default=15.0, help="Length of one measured run.")
+@click.option("--seconds", "seconds", default=12.0, help="Length of one measured run.")
 @directory_option
 @write_option
 def main(*, directory: Path | None, writes: bool, **asked: object) -> None:

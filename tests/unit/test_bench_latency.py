@@ -113,6 +113,10 @@ def test_a_rate_that_is_not_carried_misses_its_goals_and_is_named_first(
 
 def test_the_page_shows_the_error_of_the_method_and_the_cost() -> None:
     """A quiet machine that carries the rates is not mentioned."""
+    overloaded = replace(a_run(ok_per_s=1), rate=5000, blind_ms=700, blind_p99_ms=600)
+    assert "at most 6 ms" in markdown(
+        Results(runs=[a_run(), overloaded]), MACHINE, rounds=1, seconds=1
+    )
     page = markdown(Results(runs=[a_run()]), MACHINE, rounds=1, seconds=1)
     assert "at most 6 ms for 99 % of the polls, 9 ms for all" in page
     assert "| 1,000 | Kafka | 1 | 100 | 999 |" in page
