@@ -217,7 +217,7 @@ class Connection(asyncio.Protocol):
             return  # this is called again after the answer
         if self._eof_received and not self._aiohttp:
             self.close()
-        elif self._is_paused:
+        elif self._is_paused and not transport.is_closing():
             # Only now: uvloop might deliver newer bytes before the older ones are read.
             self._is_paused = False
             transport.resume_reading()

@@ -26,7 +26,7 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     """
     asyncio's own loop, which runs what is due in its order, without sockets.
 
-    `on_idle` is called before time passes. `accept` makes the protocol of a new connection, once a
+    `on_idle` is called before time passes. `accept` makes the protocol of a new connection, while a
     server listens.
     """
 
@@ -53,7 +53,11 @@ class JumpingLoop(asyncio.SelectorEventLoop):
         """Let the test connect by `accept`."""
         self.accept = protocol_factory
         socket = SimpleNamespace(getsockname=lambda: ("memory", 0))
-        return SimpleNamespace(sockets=[socket], close=lambda: None)
+
+        def close() -> None:
+            self.accept = None
+
+        return SimpleNamespace(sockets=[socket], close=close)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Note an exception that was not caught."""
