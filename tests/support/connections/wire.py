@@ -1,4 +1,4 @@
-"""A connection in memory, with the strictest rules of asyncio's and uvloop's transports."""
+"""A connection in memory, with stricter rules than those of asyncio's and uvloop's transports."""
 
 import asyncio
 from collections import deque
@@ -12,8 +12,8 @@ class Wire(asyncio.Transport):
     """
     The server's transport; the methods `peer_…` are the other end.
 
-    Writing after `write_eof`, and pausing or resuming a transport that is closing, raise
-    RuntimeError, as one of the two does.
+    Writing after `write_eof` raises RuntimeError, as with asyncio. Pausing or resuming a transport
+    that is closing does so, too, although both loops ignore it: no code should depend on that.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: asyncio.Protocol) -> None:
