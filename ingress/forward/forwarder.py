@@ -22,7 +22,7 @@ from ingress.forward.cursor import (
     read_cursor,
     report_older_copy,
 )
-from ingress.forward.pace import TRANSACTION_EVERY_S, wait_for_many
+from ingress.forward.pace import wait_for_turn
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
@@ -173,7 +173,7 @@ class Forwarder:
             return
         await self._send(producer, batches)
         if not batches.full:
-            await wait_for_many(self._intake, self.forwarded, until=begun + TRANSACTION_EVERY_S)
+            await wait_for_turn(self._intake, self.forwarded, begun)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, seen: State) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""

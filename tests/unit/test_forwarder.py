@@ -64,7 +64,38 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     intake.close()
 
 
-async def test_a_transaction_begins_as_soon_as_many_rows_wait(
+@pytest.mark.parametrize(
+    ("age_s", "rows", "begins"),
+    [
+        (0.0, 1, False),
+        (0.0, 4, True),
+        (pace.EVERY_S, 1, True),
+        (pace.EVERY_S, 2, False),
+        (pace.LOADED_EVERY_S, 2, True),
+    ],
+)
+async def test_the_next_transaction_begins_by_time_and_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, age_s: float, rows: int, begins: bool
+) -> None:
+    """Few rows are sent soon, many at once, and under load rows wait for others."""
+    monkeypatch.setattr(pace, "LOADED_ROWS", 2)
+    monkeypatch.setattr(pace, "MANY_ROWS", 4)
+    intake = Intake(
+        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+    )
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, rows + 1)))
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: age_s)
+    waiting = asyncio.create_task(pace.wait_for_turn(intake, 0, 0.0))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert waiting.done() == begins
+    waiting.cancel()
+    monkeypatch.undo()
+    await intake.stop()
+    intake.close()
+
+
+async def test_rows_that_come_meanwhile_begin_the_next_transaction(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Under load the forwarder does not wait for its interval to end."""
@@ -72,7 +103,7 @@ async def test_a_transaction_begins_as_soon_as_many_rows_wait(
     intake = Intake(
         take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    waiting = asyncio.create_task(pace.wait_for_many(intake, 0, until=math.inf))
+    waiting = asyncio.create_task(pace.wait_for_turn(intake, 0, math.inf))
     for number in range(1, ROWS):
         await store(intake, a_wire_record(number), number)
     await asyncio.sleep(2 * pace.LOOK_S)
