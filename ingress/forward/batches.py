@@ -94,6 +94,7 @@ async def free_recent(intake: Intake, first: int, last: int) -> None:
     for sequence in range(first, last, ROWS_FREED_PER_STEP):
         intake.forget_recent(sequence)
         await asyncio.sleep(0)
+    intake.forget_recent(last)
 
 
 def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:

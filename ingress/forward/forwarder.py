@@ -201,8 +201,8 @@ class Forwarder:
         self._refused.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.rows)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        await free_recent(self._intake, first, self.forwarded)
         self._intake.remove_forwarded(self.forwarded)
+        await free_recent(self._intake, first, self.forwarded)
 
     async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out

@@ -81,8 +81,11 @@ class Intake:
         self._spool.forget_recent(sequence)
 
     def remove_forwarded(self, sequence: int) -> None:
-        """Remove rows up to `sequence` soon; only call this when Kafka has committed them."""
-        self._spool.forget_recent(sequence)
+        """
+        Remove rows up to `sequence` from the file soon; only call this when Kafka has them.
+
+        `forget_recent` frees their memory.
+        """
         self._commits.remove_forwarded(sequence)
 
     async def quarantine(self, sequence: int) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import KafkaError
 from support.builders import a_wire_record, store
 
-from ingress.forward import pace
+from ingress.forward import batches, pace
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
 from ingress.spool.directory import take
@@ -61,6 +61,29 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     await intake.stop()
     expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
     assert (intake.state.first_sequence, forwarder.forwarded) == expected
+    intake.close()
+
+
+async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The removal is noted in the turn in which the commit is known."""
+    monkeypatch.setattr(batches, "ROWS_FREED_PER_STEP", 1)
+    intake = Intake(
+        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+    )
+    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
+    forwarder = ForwarderInDoubt(intake)
+    forwarder.outcome.set_result(None)
+    sending = asyncio.create_task(forwarder.send_all())
+    while not forwarder.forwarded:  # noqa: ASYNC110 - one turn
+        await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await store(intake, a_wire_record(ROWS + 1), ROWS + 1)
+    assert intake.state.first_sequence == ROWS + 1
+    await intake.stop()
     intake.close()
 
 
