@@ -89,7 +89,13 @@ class Ingress:
         )
         health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
         self._admin = web.AppRunner(admin_application(health), access_log=None)
-        self._background = (forwarder.run, adopter.run, authenticator.watch, health.watch)
+        self._background = (
+            self._server.close_the_late,
+            forwarder.run,
+            adopter.run,
+            authenticator.watch,
+            health.watch,
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def listen(self) -> None:

@@ -19,7 +19,11 @@ OK_BODY = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One row of the table. The sender gets `sent_text`; `documentation` is for the docs."""
+    """
+    One row of the table.
+
+    The sender gets `sent_text`, or a detail in its place; `documentation` is for the docs.
+    """
 
     name: str
     status: int
@@ -130,7 +134,7 @@ def ok_bytes(second: int, *, closes: bool = False) -> bytes:
 
 
 def fail_bytes(answer: Answer, detail: str, second: int, *, closes: bool = False) -> bytes:
-    """Count an answer other than OK and return it as bytes of HTTP, as `ok_bytes` does."""
+    """Return an answer other than OK as bytes of HTTP, and count it, unlike `ok_bytes`."""
     _counters[answer].inc()
     return _http_bytes(answer, _body(answer, detail), second, closes=closes)
 

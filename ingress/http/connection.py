@@ -19,8 +19,8 @@ from ingress.http.partial_body import PartialBody
 from ingress.http.receiver import Parameters, Receiver
 from ingress.http.traffic import Traffic
 
-# A peer that leaves more bytes of answers unread than this is disconnected.
-UNREAD_BYTES_MAX = 64 << 10
+# A peer that reads so slowly that more bytes of answers than this wait to be sent is disconnected.
+UNSENT_BYTES_MAX = 64 << 10
 
 
 class Connection(asyncio.Protocol):
@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
         "_target",
         "_traffic",
         "_transport",
-        "_unread",
+        "_unparsed",
     )
 
     def __init__(
@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         # aiohttp's protocol, once a request was not plain.
         self._aiohttp: asyncio.Protocol | None = None
         # The beginning of a head; or, with reading paused, what came after a request.
-        self._unread = b""
+        self._unparsed = b""
         self._is_paused = False
         self._eof_received = False
         # The present request: whether it is being stored; its target; close after its answer.
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         self._transport = transport = cast("asyncio.Transport", transport)
-        transport.set_write_buffer_limits(high=UNREAD_BYTES_MAX)
+        transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
         self._traffic.add(self, self._loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -89,7 +89,7 @@ class Connection(asyncio.Protocol):
             self._aiohttp.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Disconnect a peer that leaves more than UNREAD_BYTES_MAX of its answers unread."""
+        """Disconnect a peer for whom more than UNSENT_BYTES_MAX of answers wait."""
         self.abort()
 
     def eof_received(self) -> bool:
@@ -107,12 +107,12 @@ class Connection(asyncio.Protocol):
         if self._body:
             self._read_body(self._body, data)
         elif self._answering or self._is_paused:
-            self._keep_for_later(self._unread + data)
+            self._keep_for_later(self._unparsed + data)
         elif self._aiohttp:
             self._aiohttp.data_received(data)
         else:
-            if self._unread:
-                data, self._unread = self._unread + data, b""
+            if self._unparsed:
+                data, self._unparsed = self._unparsed + data, b""
             self._read(data)
 
     # Reading.
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
         """Read a request from its beginning on; `data` is all that came of it and after it."""
         head_end = data.find(b"\r\n\r\n")
         if head_end < 0 and may_become_plain(data):
-            self._unread = data
+            self._unparsed = data
             return
         head = parse_head(data, head_end)
         if head is None or head[1].content_length > self._body_bytes_max:
@@ -145,17 +145,17 @@ class Connection(asyncio.Protocol):
         if body.missing:
             return
         self._body = None
-        self._traffic.pending.pop(self, None)
-        if body.admitted is None:
+        self._traffic.expiring.pop(self, None)
+        if body.verdict is None:
             self.close()
         else:
             self._keep_for_later(rest)
-            self._take(body.admitted, bytes(body.kept))
+            self._take(body.verdict, bytes(body.kept))
 
-    def _keep_for_later(self, unread: bytes) -> None:
+    def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep what came after a request, and take no more until that is answered."""
-        self._unread = unread
-        if unread and self._transport:
+        self._unparsed = unparsed
+        if unparsed and self._transport:
             self._is_paused = True
             self._transport.pause_reading()
 
@@ -173,7 +173,6 @@ class Connection(asyncio.Protocol):
     def _take(self, admitted: Parameters | Answer, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._answering = True
-        self._traffic.unanswered += 1
         self._traffic.idle.pop(self, None)
         if isinstance(admitted, Answer):
             self._answer(admitted, "")
@@ -183,7 +182,6 @@ class Connection(asyncio.Protocol):
     def _answer(self, answer: Answer, detail: str) -> None:
         traffic = self._traffic
         self._answering = False
-        traffic.unanswered -= 1
         transport = self._transport
         if transport is None or transport.is_closing():
             return
@@ -210,10 +208,10 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing() or self._answering:
             return
-        data, self._unread = self._unread, b""
+        data, self._unparsed = self._unparsed, b""
         if data:
             self._read(data)
-        if self._answering or (self._unread and self._unread is not data):
+        if self._answering or (self._unparsed and self._unparsed is not data):
             return  # this is called again after the answer
         if self._eof_received and not self._aiohttp:
             self.close()

@@ -54,9 +54,9 @@ class ReadingTransport(asyncio.Transport):
 
     def answer(self, answer: Answer, detail: str, target: str, *, has_body: bool = True) -> None:
         """Send the one answer of this connection, if the peer is still there."""
-        self._is_answered = True
-        if self._transport.is_closing():
+        if self._is_answered or self._transport.is_closing():
             return
+        self._is_answered = True
         self._sender.send(self._transport, answer, detail, target, closes=True, has_body=has_body)
 
     def write_continue(self) -> None:
@@ -122,7 +122,7 @@ class Handover:
         )
 
     def begin(self, connection: Connection, transport: asyncio.Transport) -> asyncio.Protocol:
-        """Return aiohttp's protocol of a connection, which gets all further events of it."""
+        """Return aiohttp's protocol of a connection, which gets its further bytes and its loss."""
         protocol = self._server()
         protocol.connection_made(ReadingTransport(connection, transport, self._sender))
         return protocol

@@ -89,7 +89,7 @@ def parse_headers(block: bytes) -> Headers | None:
 def may_become_plain(beginning: bytes) -> bool:
     """Return whether an incomplete head can still become a plain one."""
     return (
-        # All of its end but one byte may be here.
+        # The head without CRLF CRLF must be shorter; three of those four bytes may be here.
         len(beginning) < HEAD_BYTES_MAX + len(b"\r\n\r")
         and b"POST /".startswith(beginning[:6])
         and _BEGINNING.fullmatch(beginning) is not None

@@ -8,14 +8,14 @@ class PartialBody:
     """
     A body of which `missing` bytes are to come.
 
-    `admitted` are the parameters of its request, or the refusal, or None once it was given up.
-    Only the bytes of an admitted request are kept.
+    `verdict` are the parameters of an admitted request, or the refusal, or None once its answer was
+    sent. Only the bytes of an admitted request are kept.
     """
 
-    __slots__ = ("admitted", "kept", "missing")
+    __slots__ = ("kept", "missing", "verdict")
 
-    def __init__(self, admitted: Parameters | Answer, missing: int) -> None:
-        self.admitted: Parameters | Answer | None = admitted
+    def __init__(self, verdict: Parameters | Answer, missing: int) -> None:
+        self.verdict: Parameters | Answer | None = verdict
         self.missing = missing
         self.kept = bytearray()
 
@@ -23,7 +23,7 @@ class PartialBody:
         """Take the bytes of the body; return those after it."""
         piece = data[: self.missing]
         self.missing -= len(piece)
-        if not isinstance(self.admitted, Answer | None):
+        if not isinstance(self.verdict, Answer | None):
             self.kept += piece
         return data[len(piece) :]
 
@@ -33,6 +33,6 @@ class PartialBody:
 
         The answer is the refusal of the request if there is one, otherwise `reason`.
         """
-        admitted, self.admitted = self.admitted, None
+        verdict, self.verdict = self.verdict, None
         self.kept = bytearray()
-        return admitted if isinstance(admitted, Answer | None) else reason
+        return verdict if isinstance(verdict, Answer | None) else reason

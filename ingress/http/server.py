@@ -49,7 +49,6 @@ class PublicServer:
         )
         self._loop = asyncio.get_running_loop()
         self._listening: asyncio.Server | None = None
-        self._looking: asyncio.Task[None] | None = None
 
     async def listen(self, host: str, port: int) -> tuple[str, int]:
         """
@@ -59,9 +58,18 @@ class PublicServer:
             OSError: the port is in use, or the host is not one of this machine.
         """
         self._listening = await self._loop.create_server(self._accept, host, port, backlog=BACKLOG)
-        self._looking = asyncio.create_task(self._close_the_late())
         address: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
         return address
+
+    async def close_the_late(self) -> None:
+        """Until cancelled, abort idle connections and answer requests whose bodies are late."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            now = self._loop.time()
+            for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
+                connection.abort()
+            for connection in _late(self.traffic.expiring, now - self._settings.body_s):
+                connection.time_out()
 
     def stop_listening(self) -> None:
         """Accept no more connections."""
@@ -84,8 +92,6 @@ class PublicServer:
     def close(self) -> None:
         """Close all connections."""
         self.stop_listening()
-        if self._looking:
-            self._looking.cancel()
         for connection in tuple(self.traffic.connections):
             connection.close()
 
@@ -98,16 +104,6 @@ class PublicServer:
             self._handover.begin,
             body_bytes_max=self._body_bytes_max,
         )
-
-    async def _close_the_late(self) -> None:
-        """Until cancelled, abort idle connections and answer requests whose bodies are late."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            now = self._loop.time()
-            for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
-                connection.abort()
-            for connection in _late(self.traffic.pending, now - self._settings.body_s):
-                connection.time_out()
 
 
 def _late(since: dict[Connection, float], before: float) -> list[Connection]:

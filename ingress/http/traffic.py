@@ -17,10 +17,9 @@ class Traffic:
     # Those that wait for the head of a request: since when (time of the event loop, in seconds),
     # the one that has waited longest first.
     idle: dict["Connection", float] = field(default_factory=dict)
-    # Those that wait for the rest of a body, or for the peer to read its last answer; the same.
-    pending: dict["Connection", float] = field(default_factory=dict)
-    # The number of plain requests that are being stored.
-    unanswered: int = 0
+    # Those that wait for the rest of a body, or for the peer to read its last answer; ordered
+    # in the same way.
+    expiring: dict["Connection", float] = field(default_factory=dict)
     # OKs since the last scrape: counting each one would take the metric's lock.
     uncounted_oks: int = 0
     # Each connection is closed after its next answer.
@@ -28,7 +27,7 @@ class Traffic:
 
     @property
     def is_quiet(self) -> bool:
-        """True if no request is under way, complete or not."""
+        """True if no request whose head is complete is under way."""
         return len(self.idle) == len(self.connections)
 
     def add(self, connection: "Connection", now_s: float) -> None:
@@ -46,9 +45,9 @@ class Traffic:
     def wait_for_rest(self, connection: "Connection", now_s: float) -> None:
         """Note that a connection waits, from now on, for the rest of a body, or for its end."""
         self.no_longer_waits(connection)
-        self.pending[connection] = now_s
+        self.expiring[connection] = now_s
 
     def no_longer_waits(self, connection: "Connection") -> None:
         """Note that a request of a connection is under way, or that the connection has ended."""
         self.idle.pop(connection, None)
-        self.pending.pop(connection, None)
+        self.expiring.pop(connection, None)

@@ -181,9 +181,12 @@ async def public_port(
         settings,
         body_bytes_max=body_bytes_max,
     )
+    address = await server.listen("127.0.0.1", 0)
+    closing_the_late = asyncio.create_task(server.close_the_late())
     try:
-        yield PublicPort(server, spool, await server.listen("127.0.0.1", 0))
+        yield PublicPort(server, spool, address)
     finally:
+        closing_the_late.cancel()
         server.close()
         await intake.stop()
         intake.close()
