@@ -9,8 +9,9 @@
 --     NAME:size  number of members; absent while all are in the first bucket
 --
 -- All keys of a set expire at the same moment, which is fixed when its first member is added. A hash
--- that is added later cannot create a key without an expiry, because no bucket is empty: the chance that
--- all 130 or more members of a bucket move to the new one, or all stay, is 2^-129.
+-- that is added later cannot create a key without an expiry, because no bucket is empty: of a bucket that
+-- is split, 100 or more members on average move to the new one, and as many stay. These two numbers follow
+-- Poisson's distribution, so the chance that one of them is 0 is 2 e^-100, about 2^-143, or less.
 
 -- The fullest buckets have twice as many members.
 local MEMBERS_PER_BUCKET = 200

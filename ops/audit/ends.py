@@ -1,8 +1,9 @@
 """
 The end of every known origin: the number of callbacks that its spool has stored. Does no I/O.
 
-A running ingress knows the end of the spool that it holds, and of the spools that no process holds.
-For an end that is not known, the reason is kept: without all ends, nothing may be proven.
+A running ingress knows the end of the spool that it holds, of the spool that another process left
+and that it drains now, and of those that it has drained. For an end that is not known, the reason
+is kept: without all ends, nothing may be proven.
 """
 
 from collections.abc import Iterable
@@ -13,7 +14,7 @@ import msgspec
 
 class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A spool as a process reports it; `last_sequence` is None if another process holds it.
+    A spool as a process reports it; `last_sequence` is None if that process does not know it.
 
     `quarantined` has the sequences in quarantine, damaged or refused by Kafka.
     """
@@ -41,7 +42,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
     """
-    The ends by all answers.
+    The ends according to all answers.
 
     `by_spool`: by spool's name, N of each origin that the spool had; a spool that is restored from
     an older copy gets another origin. `unknown`: by spool's name, why its end is not known and what
@@ -100,7 +101,7 @@ class Ends:
 def combine(
     statuses: dict[str, Status], unanswered: dict[str, str], directory: Iterable[ReportedSpool] = ()
 ) -> Ends:
-    """Return the ends by all answers: `statuses` by address, and the spools of a `directory`."""
+    """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
     unanswered = unanswered | _without_ends(statuses)
     reported: dict[str, list[ReportedSpool]] = {}
     for spool in (*(spool for status in statuses.values() for spool in status.spools), *directory):
@@ -123,9 +124,9 @@ def combine(
                 quarantined[spool.origin] = spool.quarantined
         if name not in by_spool:
             unknown[name] = (
-                f"spool {name}: the process that holds it was not asked or does not answer; name"
-                " the admin address of every running ingress (--ingress), or stop them all and name"
-                " the directory (--spool)"
+                f"spool {name}: nothing that was asked knows its end; name the admin address of"
+                " every running ingress (--ingress) and, if no process holds the spool, wait until"
+                " one of them drains it (--wait); or stop them all and name the directory (--spool)"
             )
     return Ends(
         by_spool=by_spool,

@@ -15,7 +15,8 @@ class End(NamedTuple):
     The last sequence of an origin that must be everywhere; later ones may still be on their way.
 
     It is N, the number of callbacks that the origin's spool stored. If no spool of the origin is
-    known, it is the highest sequence that Kafka had when the audit began, and `known` is False.
+    known, it is the highest sequence that Kafka had at the first report (after `ReadAgain`: at the
+    first one since), and `known` is False.
     """
 
     sequence: int
@@ -31,13 +32,13 @@ class Evidence:
     """
     The sequences of one origin, by the place in which they were seen.
 
-    `dead_letters` were written by the ingress, in place of the main topic. `dead_letters_of` has,
-    by sink, the callbacks that the sink's consumer sent to the dead-letter topic in place of the
-    sink; for Kafka, those that Kafka refused.
+    `ingress_dead_letters` were written by the ingress, in place of the main topic.
+    `dead_letters_of` has, by sink, the callbacks that the sink's consumer sent to the dead-letter
+    topic in place of the sink; for Kafka, those of `ingress_dead_letters` that Kafka refused.
     """
 
     topic: Sequences = field(default_factory=Sequences)
-    dead_letters: Sequences = field(default_factory=Sequences)
+    ingress_dead_letters: Sequences = field(default_factory=Sequences)
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
     dead_letters_of: defaultdict[str, Sequences] = field(
@@ -58,7 +59,7 @@ class Evidence:
     @property
     def highest(self) -> int:
         """The highest sequence that was seen anywhere."""
-        places = (self.topic, self.dead_letters, self.archive, self.postgres)
+        places = (self.topic, self.ingress_dead_letters, self.archive, self.postgres)
         seen = (*places, *self.dead_letters_of.values())
         return max(self.highest_ignored, *(each.highest for each in seen))
 

@@ -15,7 +15,7 @@ class LedgerCheck:
     keeps one row for each id, with one of the bodies.
     """
 
-    def __init__(self, entries: Iterable[Entry], *, synced: bool) -> None:
+    def __init__(self, entries: Iterable[Entry], *, audits_postgres: bool) -> None:
         self._outcomes: list[Outcome] = []
         self._sent: dict[str, set[str]] = {}
         self._ok: set[tuple[str, str]] = set()
@@ -27,7 +27,7 @@ class LedgerCheck:
                 self._ok.add((entry.id, entry.sha256))
             elif entry.outcome == "unanswered":
                 self._unanswered.add((entry.id, entry.sha256))
-        sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if synced else ()))
+        sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if audits_postgres else ()))
         self._found: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
         # By sink and id, the bodies in the sink that the ledger does not have.
         self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
@@ -57,6 +57,8 @@ class LedgerCheck:
         """
         Return by sink the ids of which it has other bytes than were sent, and lacks the sent bytes.
 
+        For PostgreSQL, which keeps one body of an id: the ids whose body is neither sent nor in
+        Kafka or the archive.
         Other bytes in addition to those that were sent are a repeat that this ledger does not have.
         """
         stored = {
@@ -88,7 +90,7 @@ class LedgerCheck:
             return None
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
-        # A callback with other bytes is not missing: that it is altered is a separate fault.
+        # A callback with other bytes is not missing: that it is changed is a separate fault.
         present = by_sink | {POSTGRES: set(self._others.get(POSTGRES, ()))}
         found = {
             sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}

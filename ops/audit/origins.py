@@ -52,8 +52,8 @@ class Origins:
         """
         Note the ends that were asked for after everything was read.
 
-        `later` has only the ends that were read last: a sequence above them is a doubt. `completed`
-        has the remaining doubts; it must have the same known ends as before.
+        `later`: the second answer alone, the upper bound for sequences. `completed`: the first
+        answer with its gaps filled by the second; it must have the same known ends as before.
         """
         self._ends, self._later = completed, later
         self._stored = completed.stored

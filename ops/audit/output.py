@@ -8,7 +8,7 @@ from rich.text import Text
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
-    DEAD_LETTERS,
+    INGRESS_DEAD_LETTERS,
     KAFKA,
     LISTED_MAX,
     POSTGRES,
@@ -21,7 +21,7 @@ from ops.terminal import fault_count, new_table
 # Every place that an audit reads, in the order in which a callback gets there.
 TITLES = {
     KAFKA: "Kafka",
-    DEAD_LETTERS: "dead letters",
+    INGRESS_DEAD_LETTERS: "ingress dead letters",
     ARCHIVE: "archive",
     POSTGRES: "PostgreSQL",
     COUNTS: "counts",
@@ -90,10 +90,10 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
 
 
 def _statistics(audited: Report) -> Iterator[str]:
-    if audited.counted:
-        shown = ", ".join(f"{count.shown} {name}" for name, count in audited.counted.items())
+    if audited.statistics:
+        shown = ", ".join(f"{count.shown} {name}" for name, count in audited.statistics.items())
         yield f"the API reports {shown}"
-    for name, count in audited.counted.items():
+    for name, count in audited.statistics.items():
         if count.missing or count.doubled:
             bounds = f"{count.least}" + (f" to {count.most}" if count.most > count.least else "")
             yield (f"mismatch: the API reports {count.shown} {name}, the records allow {bounds}")
@@ -102,11 +102,11 @@ def _statistics(audited: Report) -> Iterator[str]:
 def _ledger(ledger: LedgerReport) -> Iterator[str]:
     missing = ", ".join(f"{TITLES[place]} {count}" for place, count in ledger.missing.items())
     yield (
-        f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} altered, "
+        f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} changed, "
         f"{ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"
     )
     if ledger.listed:
-        yield "ledger, missing or altered: " + ", ".join(ledger.listed)
+        yield "ledger, missing or changed: " + ", ".join(ledger.listed)
 
 
 def verdict(audited: Report) -> RenderableType:
@@ -114,7 +114,7 @@ def verdict(audited: Report) -> RenderableType:
     places = ", ".join(
         title
         for place, title in TITLES.items()
-        if place != DEAD_LETTERS and audited.sequences_in(place) is not None
+        if place != INGRESS_DEAD_LETTERS and audited.sequences_in(place) is not None
     )
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
     rest = f"; not audited, so not proven: {left_out}" if left_out else ""
@@ -125,6 +125,7 @@ def verdict(audited: Report) -> RenderableType:
     unknown = f"{len(audited.unproven)} ends are not known" if audited.unproven else ""
     counts = {
         "missing": audited.missing,
+        "changed": audited.changed,
         "doubled": audited.doubled,
         "different under one id or sequence": audited.different,
         "only in the dead-letter topic": audited.dead_lettered,

@@ -40,10 +40,10 @@ class OriginProof:
         self._evidence = evidence
         self._end = end
         self._up_to_end = within(1, end.sequence)
-        self._in_kafka = evidence.topic.seen | evidence.dead_letters.seen
+        self._in_kafka = evidence.topic.seen | evidence.ingress_dead_letters.seen
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired = may_be_expired - self._in_kafka - evidence.archive.seen
-        self._required = self._up_to_end - self.expired - evidence.dead_letters.seen
+        self._required = self._up_to_end - self.expired - evidence.ingress_dead_letters.seen
         if not end.known:
             self._required &= evidence.topic.seen | evidence.archive.seen
 
@@ -62,7 +62,7 @@ class OriginProof:
 
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
-        topic, dead_letters = self._evidence.topic, self._evidence.dead_letters
+        topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
         return _report(
             len(topic.seen),
             missing=self._lost,

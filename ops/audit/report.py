@@ -11,7 +11,7 @@ LISTED_MAX = 20
 
 # The names of the places in a report.
 KAFKA = "kafka"
-DEAD_LETTERS = "dead_letters"
+INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"
 POSTGRES = "postgres"
 COUNTS = "counts"
@@ -112,7 +112,7 @@ class Report:
     The result for all origins and sinks.
 
     Not faults: `repeats`, callbacks that the sender sent again; `foreign`, records that no
-    ingress wrote. `counted` has the statistics: messages, and people if they are exact.
+    ingress wrote. `statistics`: messages, and people if they are exact.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
@@ -121,7 +121,7 @@ class Report:
 
     origins: list[OriginReport]
     ledger: LedgerReport | None
-    counted: dict[str, StatisticReport]
+    statistics: dict[str, StatisticReport]
     repeats: int
     foreign: int
     different: int
@@ -133,22 +133,26 @@ class Report:
     @property
     def missing(self) -> int:
         """
-        Callbacks that are missing in a sink, or not as they were sent, over all sinks.
+        Callbacks that are missing in a sink, over all sinks.
 
         Sequences, statistics and ledger may all show the same loss, so the largest of the three
-        counts; altered callbacks are added to it.
+        counts.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
-        by_statistics = sum(each.missing for each in self.counted.values())
+        by_statistics = sum(each.missing for each in self.statistics.values())
         by_ledger = sum(self.ledger.missing.values()) if self.ledger else 0
-        changed = self.ledger.changed if self.ledger else 0
-        return max(by_sequence, by_statistics, by_ledger) + changed
+        return max(by_sequence, by_statistics, by_ledger)
+
+    @property
+    def changed(self) -> int:
+        """Callbacks of the ledger that are in a sink, but not as they were sent."""
+        return self.ledger.changed if self.ledger else 0
 
     @property
     def doubled(self) -> int:
         """Callbacks that are in a sink more than once."""
         by_sequence = sum(origin.doubled for origin in self.origins)
-        by_statistics = sum(each.doubled for each in self.counted.values())
+        by_statistics = sum(each.doubled for each in self.statistics.values())
         return max(by_sequence, by_statistics)
 
     @property
@@ -158,8 +162,8 @@ class Report:
 
     @property
     def faults(self) -> int:
-        """The number of faults: missing, doubled, different."""
-        return self.missing + self.doubled + self.different
+        """The number of faults: missing, changed, doubled, different."""
+        return self.missing + self.changed + self.doubled + self.different
 
     @property
     def unproven(self) -> list[str]:
@@ -196,6 +200,7 @@ class Report:
                 for each in self.different_listed
             ],
             "missing": self.missing,
+            "changed": self.changed,
             "doubled": self.doubled,
             "dead_lettered": self.dead_lettered,
             "unproven": self.unproven,

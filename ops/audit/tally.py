@@ -19,7 +19,7 @@ from ops.audit.proof import OriginProof
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
-    DEAD_LETTERS,
+    INGRESS_DEAD_LETTERS,
     KAFKA,
     LISTED_MAX,
     POSTGRES,
@@ -44,19 +44,21 @@ class Tally:
     """
     Adds each callback that a source has to the evidence for its origin.
 
-    `synced`: PostgreSQL is audited. `counted`: the counts are audited.
+    `audits_postgres` and `audits_counts` are False for a sink that is not audited.
     """
 
-    def __init__(self, ends: Ends, ledger: Iterable[Entry], *, synced: bool, counted: bool) -> None:
+    def __init__(
+        self, ends: Ends, ledger: Iterable[Entry], *, audits_postgres: bool, audits_counts: bool
+    ) -> None:
         self.records = 0
         self.lines = 0
         self.origins = Origins(ends)
         self._differences = Differences(listed_max=LISTED_MAX)
         self._contents = Contents(self._differences.add)
         self._rows = Rows(self._contents)
-        self._ledger = LedgerCheck(ledger, synced=synced)
-        self._synced = synced
-        self._counted = counted
+        self._ledger = LedgerCheck(ledger, audits_postgres=audits_postgres)
+        self._audits_postgres = audits_postgres
+        self._audits_counts = audits_counts
         self._statistics = Statistics(messages=0, people=None, applied={})
         self._message_counts = MessageCounts(self._contents)
         # By partition of the main topic: its lowest offset now, and when it was read first.
@@ -77,12 +79,12 @@ class Tally:
             for origin in self.origins.names()
         }
         expired = sum(len(proof.expired) for proof in proofs.values())
-        audited = {POSTGRES: self._synced, COUNTS: self._counted}
+        audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
         return Report(
             origins=[self._origin(origin, proof) for origin, proof in proofs.items()],
             ledger=self._ledger.report(),
-            counted=self._message_counts.compare(self._statistics, expired=expired)
-            if self._counted
+            statistics=self._message_counts.compare(self._statistics, expired=expired)
+            if self._audits_counts
             else {},
             repeats=self._repeats,
             foreign=self._foreign,
@@ -97,12 +99,12 @@ class Tally:
         evidence = self.origins.evidence(origin)
         sinks = {
             KAFKA: proof.kafka(),
-            DEAD_LETTERS: SinkReport(sequences=len(evidence.dead_letters.seen)),
+            INGRESS_DEAD_LETTERS: SinkReport(sequences=len(evidence.ingress_dead_letters.seen)),
             ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
         }
-        if self._synced:
+        if self._audits_postgres:
             sinks[POSTGRES] = proof.sink(POSTGRES, evidence.postgres)
-        if self._counted:
+        if self._audits_counts:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
         return OriginReport(
             origin=origin,
@@ -130,7 +132,7 @@ class Tally:
             return
         evidence = self.origins.evidence(seen.origin)
         evidence.topic.add(seen.sequence)
-        if self._counted:
+        if self._audits_counts:
             evidence.order_in_topic[partition].append(seen.sequence)
         self._see_content(seen, MAIN_TOPIC.name, partition, offset)
         self._ledger.match(seen.id, seen.body, KAFKA)
@@ -156,7 +158,7 @@ class Tally:
             if sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
                 self._add_dead_letter(seen, sink)
             return
-        evidence.dead_letters.add(seen.sequence)
+        evidence.ingress_dead_letters.add(seen.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
             self._add_dead_letter(seen, KAFKA)
@@ -179,7 +181,7 @@ class Tally:
         evidence.archive.add(seen.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
             evidence.below_log_start.add(seen.sequence)
-        if self._counted and not was_in_topic:
+        if self._audits_counts and not was_in_topic:
             evidence.order_below_log_start[line.partition].append(seen.sequence)
         self._see_content(seen, line.topic, line.partition, line.offset)
         self._ledger.match(seen.id, seen.body, ARCHIVE)
@@ -243,6 +245,6 @@ class Tally:
         )
 
     def _count(self, seen: Event) -> None:
-        if self._counted:
+        if self._audits_counts:
             settled = seen.sequence <= (self.origins.stored(seen.origin) or 0)
             self._message_counts.see(seen, settled=settled)

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from ops.audit.output import TITLES, remarks, verdict
-from ops.audit.report import DEAD_LETTERS
+from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
 from ops.demo.services import Addresses
 from ops.simulate.delivery import ANSWER_S_MAX
@@ -53,7 +53,7 @@ def demo_table(result: DemoResult) -> RenderableType:
         **{
             title: str(report.sequences_in(place))
             for place, title in TITLES.items()
-            if place != DEAD_LETTERS and report.sequences_in(place) is not None
+            if place != INGRESS_DEAD_LETTERS and report.sequences_in(place) is not None
         },
         "missing": fault_count(report.missing),
         "doubled": fault_count(report.doubled),

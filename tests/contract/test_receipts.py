@@ -43,7 +43,7 @@ async def filled(conninfo: str) -> AsyncIterator[str]:
 async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
     ends = Ends(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
-    tally = Tally(ends, [], synced=True, counted=False)
+    tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
     tally.see_log_starts({})
     for record in RECORDS:
         tally.see_record(P0.number, record.offset, record.headers, record.value)
@@ -66,7 +66,7 @@ async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(
     monkeypatch.setattr(receipts, "RECEIPTS", 2)
     ledger = [an_entry(dict(r.headers)["ce_id"].decode(), r.value) for r in RECORDS]
     ledger.append(an_entry("lost", b"{}"))
-    tally = Tally(Ends(), ledger, synced=True, counted=False)
+    tally = Tally(Ends(), ledger, audits_postgres=True, audits_counts=False)
     await read_receipts(filled, tally)
     assert tally.ledger_ids_without_row == ["lost"]
     report = tally.report().ledger

@@ -139,7 +139,7 @@ async def test_missing_and_recreated_topics_are_noticed(
 ) -> None:
     """Records of the old topic prove nothing about the new one."""
     reader = topic_reader.TopicReader(own_kafka.address)
-    tally = Tally(Ends(), [], synced=False, counted=False)
+    tally = Tally(Ends(), [], audits_postgres=False, audits_counts=False)
     async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
         await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
     await reader.read(tally)

@@ -63,11 +63,13 @@ class AuditedWorld:
             digest = hashlib.sha256(first.setdefault(ce_id, record).value).digest()
             yield origin, sequence, ce_id.decode(), digest
 
-    def audited(self, *, synced: bool = True, counted: bool = True) -> Report:
+    def audited(self, *, audits_postgres: bool = True, audits_counts: bool = True) -> Report:
         """Return the report."""
         ends = Ends(by_spool={ORIGIN: {ORIGIN: self.stored}})
-        tally = Tally(ends, self.ledger, synced=synced, counted=counted)
-        if counted:
+        tally = Tally(
+            ends, self.ledger, audits_postgres=audits_postgres, audits_counts=audits_counts
+        )
+        if audits_counts:
             tally.see_statistics(
                 Statistics(messages=self.messages, people=None, applied=self.counts)
             )
@@ -81,7 +83,7 @@ class AuditedWorld:
             tally.see_expired(P0.number, self.expired)
         for record in self.archive:
             see_line(tally, record)
-        if synced:
+        if audits_postgres:
             tally.see_receipts(self.rows())
         later = Ends(by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}})
         tally.see_later_ends(ends, later)

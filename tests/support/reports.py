@@ -7,7 +7,7 @@ from ops.audit.report import Report
 _NOTHING_FOUND: dict[str, Any] = {
     "origins": [],
     "ledger": None,
-    "counted": {},
+    "statistics": {},
     "repeats": 0,
     "foreign": 0,
     "different": 0,

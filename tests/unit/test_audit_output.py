@@ -7,7 +7,7 @@ from ops.audit.output import report as printed_report
 from ops.audit.report import (
     ARCHIVE,
     COUNTS,
-    DEAD_LETTERS,
+    INGRESS_DEAD_LETTERS,
     KAFKA,
     POSTGRES,
     LedgerReport,
@@ -17,19 +17,19 @@ from ops.audit.report import (
     StatisticReport,
 )
 
-PLACES = (KAFKA, DEAD_LETTERS, ARCHIVE, POSTGRES, COUNTS)
+PLACES = (KAFKA, INGRESS_DEAD_LETTERS, ARCHIVE, POSTGRES, COUNTS)
 
 
 def a_report(
     *,
-    counted: dict[str, StatisticReport] | None = None,
+    statistics: dict[str, StatisticReport] | None = None,
     ledger: LedgerReport | None = None,
     **sinks: SinkReport,
 ) -> Report:
     """Return the report on one origin with 5,503 callbacks in every place, but for `sinks`."""
     held = {place: SinkReport(sequences=5503) for place in PLACES} | sinks
     origin = OriginReport(origin="o" * 16, stored=5503, sinks=held)
-    return report_with(origins=[origin], ledger=ledger, counted=counted or {})
+    return report_with(origins=[origin], ledger=ledger, statistics=statistics or {})
 
 
 def printed(report: Report, *, width: int = 80) -> list[str]:
@@ -44,8 +44,8 @@ def test_an_audit_of_all_sinks_fits_into_80_columns() -> None:
     """No heading and no number is cut."""
     lines = printed(a_report())
     heads = "origin stored Kafka letters archive PostgreSQL counts missing doubled"
-    assert (lines[1].split(), lines[2].split()) == (["dead"], heads.split())
-    assert lines[4].split() == ["o" * 16, *["5503"] * 6, "0", "0"]
+    assert [lines[at].split() for at in (1, 2, 3)] == [["ingress"], ["dead"], heads.split()]
+    assert lines[5].split() == ["o" * 16, *["5503"] * 6, "0", "0"]
     assert (
         lines[-1] == "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts"
     )
@@ -68,7 +68,7 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
     """It is printed with the bounds from the records, or with a single value if both are equal."""
     lines = printed(
         a_report(
-            counted={
+            statistics={
                 "messages": StatisticReport(shown=3, least=4, most=6),
                 "people": StatisticReport(shown=3, least=2, most=2),
             }
@@ -88,12 +88,13 @@ def test_the_ledger_is_printed_in_one_sentence() -> None:
         unanswered=3,
         unanswered_but_stored=1,
         missing={KAFKA: 0, ARCHIVE: 2},
-        changed=0,
+        changed=1,
         listed=["a", "b"],
     )
     lines = printed(a_report(ledger=ledger), width=120)
     assert (
-        "ledger: 5503 answered OK (missing: Kafka 0, archive 2), 0 altered, 3 unanswered"
+        "ledger: 5503 answered OK (missing: Kafka 0, archive 2), 1 changed, 3 unanswered"
         " (1 of them stored)"
     ) in lines
-    assert "ledger, missing or altered: a, b" in lines
+    assert "ledger, missing or changed: a, b" in lines
+    assert lines[-1] == "not proven: 2 missing, 1 changed"

@@ -16,7 +16,7 @@ from ops.audit.tally import Tally
 
 def a_tally() -> Tally:
     """Return a tally that has seen nothing."""
-    return Tally(Ends(), [], synced=False, counted=False)
+    return Tally(Ends(), [], audits_postgres=False, audits_counts=False)
 
 
 @pytest.mark.parametrize(

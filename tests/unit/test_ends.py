@@ -60,7 +60,7 @@ def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
     completed = asked[0]
     for later in asked[1:]:
         completed = completed.completed_by(later)
-    tally = Tally(completed, [], synced=False, counted=False)
+    tally = Tally(completed, [], audits_postgres=False, audits_counts=False)
     tally.see_log_starts({})
     for replica, sequence in itertools.product(spools, range(1, stored + 1)):
         record = a_stored_record(

@@ -109,7 +109,7 @@ from ops.audit.report import Report
 
 async def audit(*_, **__):
     return Report(
-        origins=[], ledger=None, counted={}, repeats=0, foreign=0, different=0,
+        origins=[], ledger=None, statistics={}, repeats=0, foreign=0, different=0,
         different_listed=[], doubts={"o": "why"}, quarantined={}, not_audited=[],
     )
 

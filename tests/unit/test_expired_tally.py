@@ -28,8 +28,8 @@ def audited(
     tally = Tally(
         Ends(by_spool={ORIGIN: {ORIGIN: 8}}),
         [],
-        synced=database is not None,
-        counted=counts is not None,
+        audits_postgres=database is not None,
+        audits_counts=counts is not None,
     )
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}

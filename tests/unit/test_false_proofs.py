@@ -41,7 +41,9 @@ def test_callbacks_in_every_sink_are_proven() -> None:
 
 def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
     """The last line and the JSON report name it."""
-    report = AuditedWorld(receipts=[], counts={}).audited(synced=False, counted=False)
+    report = AuditedWorld(receipts=[], counts={}).audited(
+        audits_postgres=False, audits_counts=False
+    )
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
     assert shown(report).endswith(
@@ -307,7 +309,7 @@ def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
 
     both = [ledger_entry(a_callback(1)), ledger_entry(a_callback(1, text="other"))]
     for ledger in (both, both[::-1]):
-        report = AuditedWorld(ledger=ledger).audited(synced=False)
+        report = AuditedWorld(ledger=ledger).audited(audits_postgres=False)
         assert report.ledger is not None
         assert (report.ledger.ok, report.ledger.missing) == (2, {KAFKA: 1, ARCHIVE: 1})
 
@@ -333,6 +335,6 @@ async def test_a_directory_without_spools_proves_nothing(tmp_path: Path) -> None
 def test_rows_in_quarantine_are_named() -> None:
     """In addition to the fact that they are missing."""
     ends = Ends(by_spool={ORIGIN: {ORIGIN: 1}}, quarantined={ORIGIN: (1,)})
-    report = Tally(ends, [], synced=False, counted=False).report()
+    report = Tally(ends, [], audits_postgres=False, audits_counts=False).report()
     assert report.missing == 2
     assert "1 rows in quarantine" in shown(report)

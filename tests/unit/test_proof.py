@@ -37,7 +37,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
     topic, dead, archive, consumers_dead = places
     found = Evidence(
         topic=sequences(topic, whole=True),
-        dead_letters=sequences(dead),
+        ingress_dead_letters=sequences(dead),
         archive=sequences(archive, whole=True),
         expired_ranges={0: [expired]},
     )
