@@ -33,10 +33,12 @@ INGRESS_COMMIT_S = Histogram(
 )
 INGRESS_SPOOL_ROWS = Gauge(
     "ingress_spool_rows",
-    "Callbacks on disk that are still in the spool",
+    "Callbacks on disk that are still in this process's spool",
     registry=INGRESS,
 )
-INGRESS_SPOOL_BYTES = Gauge("ingress_spool_bytes", "Spool pages in use, in bytes", registry=INGRESS)
+INGRESS_SPOOL_BYTES = Gauge(
+    "ingress_spool_bytes", "Pages of this process's spool in use, in bytes", registry=INGRESS
+)
 INGRESS_SPOOL_BYTES_MAX = Gauge(
     "ingress_spool_bytes_max", "Largest allowed value of ingress_spool_bytes", registry=INGRESS
 )
@@ -47,7 +49,8 @@ INGRESS_FULL_IN_S = Gauge(
 )
 INGRESS_OLDEST_WAITING_S = Gauge(
     "ingress_oldest_waiting_seconds",
-    "Age of the oldest callback that is not in Kafka; 0 if there is none, +Inf if it is unreadable",
+    "Age of the oldest callback in this process's spool that is not in Kafka; 0 if there is none, "
+    "+Inf if it is unreadable",
     registry=INGRESS,
 )
 INGRESS_READY = Gauge("ingress_ready", "1 while a callback can be accepted", registry=INGRESS)

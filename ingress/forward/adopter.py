@@ -23,10 +23,11 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     check_verification,
+    has_content,
     lock_kept_on_success,
     move_aside,
     moved_aside,
-    needs_verification,
+    remove_lmdb_lock,
     spool_names,
 )
 from ingress.spool.disk import Broken, Corrupt, Full
@@ -159,7 +160,8 @@ class Adopter:
     async def _held(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with lock_kept_on_success(self._directory, name) as (path, lock):
-            if needs_verification(path):
+            remove_lmdb_lock(path)
+            if has_content(path):
                 await _verify(path)
             # In a thread: a large file is read for a while.
             spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)

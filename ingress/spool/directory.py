@@ -110,7 +110,8 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         OSError: the lock file cannot be made.
     """
     with lock_kept_on_success(directory, name) as (path, lock):
-        if needs_verification(path):
+        remove_lmdb_lock(path)
+        if has_content(path):
             try:
                 verified = subprocess.run(  # noqa: S603 - our own module, on our own file
                     [*VERIFY, path], timeout=verify_s, capture_output=True, text=True, check=False
@@ -150,9 +151,13 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
         raise
 
 
-def needs_verification(path: Path) -> bool:
-    """Return whether the locked file has any content; remove the lock that LMDB has left."""
+def remove_lmdb_lock(path: Path) -> None:
+    """Remove the lock file that LMDB has left beside the file, which this process has locked."""
     path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
+
+
+def has_content(path: Path) -> bool:
+    """Return whether the file has to be verified: a new or empty one has nothing to verify."""
     return path.exists() and path.stat().st_size > 0
 
 
