@@ -15,8 +15,9 @@ from consumers.runtime.handler import Consumer, Handler
 from schemas.setting import Range, Secret
 from schemas.topics import CALLBACKS
 
-# An ingress commits a transaction each 0.1 s, and the age is checked after each fetch: a batch is
-# delivered some 0.2 s after its first record was fetched. More batches would cost more CPU.
+# An ingress commits a transaction each 0.1 to 0.25 s, and the age is checked after each fetch: a
+# batch is delivered some 0.2 s after its first record was fetched. More batches would cost more
+# CPU.
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.15)
 # Ten years of 365 days.
 KEEP_S_MAX = 10 * 365 * 24 * 3600

@@ -20,8 +20,9 @@ from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.topics import CALLBACKS
 
-# An ingress commits a transaction each 0.1 s, and the age is checked after each fetch: a batch is
-# delivered some 0.2 s after its first record was fetched. More batches would cost more CPU.
+# An ingress commits a transaction each 0.1 to 0.25 s, and the age is checked after each fetch: a
+# batch is delivered some 0.2 s after its first record was fetched. More batches would cost more
+# CPU.
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.15)
 
 
