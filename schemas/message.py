@@ -18,13 +18,13 @@ MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
 # The kinds by which messages are counted. A message is of one of the first three kinds; a message
 # that is not online-only may be of some of the others as well.
-MESSAGES = "messages"
+ONE_TO_ONE_MESSAGES = "one_to_one_messages"
 GROUP_MESSAGES = "group_messages"
 ONLINE_ONLY = "online_only"
 UNDELIVERED = "undelivered"
 BY_APP = "by_app"
 BY_ROBOTS = "by_robots"
-KINDS = (MESSAGES, GROUP_MESSAGES, ONLINE_ONLY, UNDELIVERED, BY_APP, BY_ROBOTS)
+KINDS = (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, ONLINE_ONLY, UNDELIVERED, BY_APP, BY_ROBOTS)
 
 # OptPlatform of a message that the app's own servers send, in the name of any account.
 REST_API = "RESTAPI"
@@ -74,7 +74,7 @@ def statistic(command: str, opt_platform: str, document: Mapping[str, Any]) -> S
         return Statistic((), ())
     if integer(document.get("OnlineOnlyFlag")) == 1:
         return Statistic((ONLINE_ONLY,), ())
-    kinds = [MESSAGES if command == Message.COMMAND else GROUP_MESSAGES]
+    kinds = [ONE_TO_ONE_MESSAGES if command == Message.COMMAND else GROUP_MESSAGES]
     if integer(document.get("SendMsgResult")):
         kinds.append(UNDELIVERED)
     sender, recipient = text(document.get("From_Account")), text(document.get("To_Account"))

@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 class Totals:
     """All counts of one app. `people_error` is 0.0 if the number of people is exact."""
 
-    messages: int = 0
+    one_to_one_messages: int = 0
     group_messages: int = 0
     online_only: int = 0
     undelivered: int = 0
@@ -49,7 +49,7 @@ class Minute:
     """The counts of the callbacks received in one minute (UTC)."""
 
     minute: datetime
-    messages: int
+    one_to_one_messages: int
     group_messages: int
     online_only: int
     undelivered: int

@@ -12,7 +12,11 @@ from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """The statistics API's numbers; `people` is None if they are only an estimate."""
+    """
+    The statistics API's numbers; `people` is None if they are only an estimate.
+
+    `messages` are those between two people and those of groups, together.
+    """
 
     messages: int
     people: int | None

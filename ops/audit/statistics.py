@@ -16,7 +16,7 @@ class _Applied(msgspec.Struct, frozen=True):
 
 
 class _Totals(msgspec.Struct, frozen=True):
-    messages: int
+    one_to_one_messages: int
     group_messages: int
     people: int
     people_error: float
@@ -41,7 +41,7 @@ async def read_statistics(stats_url: str) -> Statistics:
             f"the statistics API at {stats_url}: the answer has no totals ({error})"
         ) from error
     return Statistics(
-        messages=totals.messages + totals.group_messages,
+        messages=totals.one_to_one_messages + totals.group_messages,
         people=None if totals.people_error else totals.people,
         applied={
             origin: {

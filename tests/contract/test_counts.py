@@ -26,19 +26,27 @@ A_MINUTE_MS = 60_000
 RECEIVED_MS = 1_700_000_000_123
 # Real messages, with the kinds as which each is counted and the people whom it makes active.
 CASES: list[tuple[dict[str, Any], str, dict[str, int]]] = [
-    ({}, "iOS", {"messages": 1, "people": 2}),
+    ({}, "iOS", {"one_to_one_messages": 1, "people": 2}),
     (
         {"SendMsgResult": 20006, "ErrorInfo": "refused", "UnreadMsgNum": -1},
         "iOS",
-        {"messages": 1, "undelivered": 1, "people": 2},
+        {"one_to_one_messages": 1, "undelivered": 1, "people": 2},
     ),
     ({"OnlineOnlyFlag": 1}, "iOS", {"online_only": 1}),
-    ({"From_Account": "administrator"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "administrator"}, "", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "ops-17"}, "RESTAPI", {"messages": 1, "by_app": 1, "people": 1}),
-    ({"From_Account": "@RBT#case"}, "RESTAPI", {"messages": 1, "by_robots": 1, "people": 1}),
-    ({"From_Account": "@RBT#case"}, "", {"messages": 1, "by_robots": 1, "people": 1}),
-    ({"To_Account": "@RBT#case"}, "Android", {"messages": 1, "people": 1}),
+    (
+        {"From_Account": "administrator"},
+        "RESTAPI",
+        {"one_to_one_messages": 1, "by_app": 1, "people": 1},
+    ),
+    ({"From_Account": "administrator"}, "", {"one_to_one_messages": 1, "by_app": 1, "people": 1}),
+    ({"From_Account": "ops-17"}, "RESTAPI", {"one_to_one_messages": 1, "by_app": 1, "people": 1}),
+    (
+        {"From_Account": "@RBT#case"},
+        "RESTAPI",
+        {"one_to_one_messages": 1, "by_robots": 1, "people": 1},
+    ),
+    ({"From_Account": "@RBT#case"}, "", {"one_to_one_messages": 1, "by_robots": 1, "people": 1}),
+    ({"To_Account": "@RBT#case"}, "Android", {"one_to_one_messages": 1, "people": 1}),
 ]
 
 
@@ -72,7 +80,7 @@ class Bench:
         asked = f"/v1/minutes?from={at:%Y-%m-%dT%H:%MZ}&to={end:%Y-%m-%dT%H:%MZ}"
         (found,) = (await self.ask(asked + (f"&app={app}" if app else "")))["minutes"]
         assert found.pop("minute") == f"{at:%Y-%m-%dT%H:%M:%SZ}"
-        return (found["messages"], found["group_messages"], found["people"])
+        return (found["one_to_one_messages"], found["group_messages"], found["people"])
 
 
 @pytest.fixture
@@ -113,7 +121,7 @@ async def test_messages_and_distinct_people_are_counted(bench: Bench) -> None:
     await bench.count(message("4", "a", "d"))
     assert await bench.minute() == (3, 1, 4)
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["group_messages"], totals["people"]) == (3, 1, 4)
+    assert (totals["one_to_one_messages"], totals["group_messages"], totals["people"]) == (3, 1, 4)
     assert totals["people_error"] == 0.0
     assert totals["by_command"] == {
         "C2C.CallbackAfterSendMsg": 3,
@@ -163,7 +171,7 @@ async def test_a_repeated_callback_is_counted_as_a_repeat(bench: Bench) -> None:
     await bench.count(same, same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 300 * A_MINUTE_MS)
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["repeats"]) == (1, 2)
+    assert (totals["one_to_one_messages"], totals["repeats"]) == (1, 2)
     assert totals["origins"]["o" * 16] == {str(P0): {"applied": 3, "sequence_sum": 6}}
 
 
@@ -173,7 +181,7 @@ async def test_a_repeated_message_without_a_time_is_counted_as_a_repeat(bench: B
     await bench.count(same)
     await bench.count(same, received_at_ms=RECEIVED_MS + 90 * A_MINUTE_MS)
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["repeats"]) == (1, 1)
+    assert (totals["one_to_one_messages"], totals["repeats"]) == (1, 1)
 
 
 async def test_a_valkey_user_without_a_needed_permission_counts_nothing(bench: Bench) -> None:
@@ -188,7 +196,7 @@ async def test_a_valkey_user_without_a_needed_permission_counts_nothing(bench: B
     assert (await bench.ask("/v1/totals"))["origins"] == {}
     await bench.count(message("1", "a", "b"))
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["people"], totals["repeats"]) == (1, 2, 0)
+    assert (totals["one_to_one_messages"], totals["people"], totals["repeats"]) == (1, 2, 0)
 
 
 async def test_a_position_of_another_version_stops_the_consumer(bench: Bench) -> None:
@@ -230,7 +238,7 @@ async def test_other_commands_are_counted_by_name_alone(bench: Bench) -> None:
         a_body(CallbackCommand="New.Command", MsgKey=None, EventTime=2),
     )
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["people"]) == (0, 0)
+    assert (totals["one_to_one_messages"], totals["people"]) == (0, 0)
     assert totals["by_command"] == {"C2C.CallbackAfterMsgReport": 1, "New.Command": 1}
     assert await bench.minute() == (0, 0, 0)
 
@@ -240,7 +248,7 @@ async def test_apps_are_counted_separately_and_added_up(bench: Bench) -> None:
     await bench.count(message("1", "a", "b"))
     await bench.count(message("1", "a", "b"), sdkappid="1400000002")
     totals = await bench.ask("/v1/totals")
-    assert (totals["messages"], totals["people"]) == (2, 4)
+    assert (totals["one_to_one_messages"], totals["people"]) == (2, 4)
     assert {app: each["people"] for app, each in totals["apps"].items()} == {
         "1400000001": 2,
         "1400000002": 2,
@@ -288,11 +296,11 @@ async def test_the_api_returns_every_minute_of_the_range(bench: Bench) -> None:
     await bench.count(message("1", "a", "b"))
     answer = await bench.ask("/v1/minutes?from=2023-11-14T21:50Z&to=2023-11-14T23:10:59Z")
     assert (answer["from"], answer["to"]) == ("2023-11-14T21:50:00Z", "2023-11-14T23:10:00Z")
-    counted = [each["messages"] for each in answer["minutes"]]
+    counted = [each["one_to_one_messages"] for each in answer["minutes"]]
     assert (len(counted), sum(counted), counted[23]) == (80, 1, 1)
     assert len((await bench.ask("/v1/minutes"))["minutes"]) == 60
     shifted = await bench.ask("/v1/minutes?from=2023-11-15T06:13%2B08:00&to=2023-11-14T22:14Z")
-    assert [each["messages"] for each in shifted["minutes"]] == [1]
+    assert [each["one_to_one_messages"] for each in shifted["minutes"]] == [1]
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ async def test_one_doubled_key_in_every_reader(
     assert found["headers"][0][-1] == b"1400000001/pair/1/a/b"
     assert (row["sender"], row["message_seq"]) == ("a", 2)
     assert row["body"]["MsgBody"][0] == {"MsgType": "TIMTextElem", "MsgContent": {"Text": "last"}}
-    assert counts[0][1][b"messages"] == b"1"
+    assert counts[0][1][b"one_to_one_messages"] == b"1"
     assert people == [b"a", b"b"]
     copy = found["Parquet"][0]
     assert (copy["From_Account"], copy["MsgSeq"]) == ("'a'", "2")

@@ -179,7 +179,10 @@ async def test_a_deleted_key_comes_back_with_an_expiry(traffic: Traffic, valkey:
         ids = sorted(valkey.scan_iter("hookline:ids:*"))
         assert [key for key in ids if valkey.execute_command("TTL", key) < 0] == []
         valkey.delete(*(key for key in ids if key[-1] in b"024"))
-    assert valkey.execute_command("HGET", "hookline:totals:1400000001", "messages") == b"9000"
+    assert (
+        valkey.execute_command("HGET", "hookline:totals:1400000001", "one_to_one_messages")
+        == b"9000"
+    )
 
 
 async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Valkey) -> None:
@@ -195,7 +198,7 @@ async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Val
             )
         )
     assert repeats(valkey) == 0
-    assert valkey.execute_command("HGET", "hookline:totals:1", "messages") == b"500"
+    assert valkey.execute_command("HGET", "hookline:totals:1", "one_to_one_messages") == b"500"
 
 
 async def test_ids_of_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:

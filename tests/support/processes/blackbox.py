@@ -17,7 +17,14 @@ from typing import Any
 # The places in which every callback answered OK must be, as `hookline audit --json` names them.
 SINKS = ("kafka", "archive", "postgres", "counts")
 # The kinds of messages that the statistics count separately.
-KINDS = ("messages", "group_messages", "online_only", "undelivered", "by_app", "by_robots")
+KINDS = (
+    "one_to_one_messages",
+    "group_messages",
+    "online_only",
+    "undelivered",
+    "by_app",
+    "by_robots",
+)
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
