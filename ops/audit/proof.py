@@ -24,6 +24,7 @@ left, or above these and the expired ones together, is a fault: other wrong coun
 
 from array import array
 from collections.abc import Mapping
+from itertools import accumulate
 
 from pyroaring import BitMap64
 
@@ -82,22 +83,25 @@ class OriginProof:
             dead_lettered=dead.seen - held.seen,
         )
 
-    def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
+    def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
-        dead = self._evidence.dead_letters_of[COUNTS].seen
+        dead = self._evidence.dead_letters_of[COUNTS].seen.copy()
         # A sequence that Kafka has lost is not counted either.
         missing, doubled = list(self._lost), 0
-        for partition in self._evidence.partitions | counted.keys():
+        for partition in self._evidence.partitions | applied.keys():
             sequences = self._evidence.in_order(partition)
+            number_and_sum = applied.get(partition, (0, 0))
+            if dead and partition not in self._evidence.expired_ranges:
+                dead -= _counted_dead_letters(sequences, dead, *number_and_sum)
             if dead:
                 sequences = array("Q", (each for each in sequences if each not in dead))
             more_missing, more_doubled = self._compare_partition(
-                partition, sequences, *counted.get(partition, (0, 0))
+                partition, sequences, *number_and_sum
             )
             missing += more_missing
             doubled += more_doubled
         return SinkReport(
-            sequences=sum(count for count, _ in counted.values()),
+            sequences=sum(count for count, _ in applied.values()),
             missing=len(missing),
             doubled=doubled,
             dead_lettered=len(dead),
@@ -125,6 +129,27 @@ class OriginProof:
             # The number is right, the sum is not: at least one is missing, and one is doubled.
             return [*missing, *sequences[:1]], 1
         return missing, surplus
+
+
+def _counted_dead_letters(
+    sequences: "array[int]", dead: BitMap64, count: int, counted_sum: int
+) -> BitMap64:
+    """
+    Return the dead letters that the counts of a partition have all the same.
+
+    If the counters are killed after they sent dead letters, and another release continues, it may
+    count these records. From then on it counts all: so the counts have the first `skipped + count`
+    of `sequences`, except the first `skipped` dead letters, with that sum. If no `skipped` has that
+    sum, none of the dead letters is taken as counted.
+    """
+    dead_at = [index for index, each in enumerate(sequences) if each in dead]
+    sums = array("Q", (each % SUM_MODULUS for each in accumulate(sequences, initial=0)))
+    dead_sums = list(accumulate((sequences[index] for index in dead_at), initial=0))
+    for skipped in range(len(dead_at), -1, -1):
+        end = skipped + count
+        if end < len(sums) and (sums[end] - dead_sums[skipped] - counted_sum) % SUM_MODULUS == 0:
+            return BitMap64(sequences[index] for index in dead_at[skipped:] if index < end)
+    return BitMap64()
 
 
 def _report(

@@ -143,6 +143,26 @@ def test_a_dead_letter_replaces_only_the_copy_of_its_own_sink_and_is_never_prove
     assert report.origins[0].sinks[KAFKA].missing_listed == [2]
 
 
+@pytest.mark.parametrize("count", range(4))
+@pytest.mark.parametrize("dead", [(), (1,), (2,), (3,), (1, 2), (1, 3), (2, 3), (1, 2, 3)])
+def test_a_dead_letter_is_only_a_dead_letter_if_the_counts_do_not_have_it(
+    dead: tuple[int, ...], count: int
+) -> None:
+    """Counters that are killed after they sent dead letters may count the later ones of them."""
+    for skipped in range(len(dead) + 1):
+        counted = [n for n in (1, 2, 3) if n not in dead[:skipped]][:count]
+        applied = {ORIGIN: {P0.number: (len(counted), sum(counted))}}
+        world = AuditedWorld(counts=applied, messages=3)
+        world.dead = [(a_callback(n), {GROUP: b"counters"}) for n in dead]
+        found = world.audited().origins[0].sinks[COUNTS]
+        only_dead = [n for n in dead if n not in counted]
+        assert (found.dead_lettered_listed, found.doubled) == (only_dead, 0)
+        assert found.missing_listed == [n for n in (1, 2, 3) if n not in (*counted, *dead)]
+        assert world.audited().proven is (len(counted) == 3)
+        world.counts = {ORIGIN: {P0.number: (len(counted), sum(counted) + 50)}}
+        assert world.audited().faults
+
+
 def test_a_callback_that_kafka_refused_is_never_proven() -> None:
     """It was answered OK and is in no sink. A malformed callback was answered FAIL."""
     for stage, dead_lettered in ((b"KAFKA_PRODUCE", [2]), (b"VALUE_CONVERTER", [])):
