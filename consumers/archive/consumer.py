@@ -66,8 +66,9 @@ class Archive:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # The last segment of each partition that was written or found. It may have been deleted.
-        self._known: dict[Partition, str] = {}
+        # The last segment of each partition that was found, or whose creation was tried. It may not
+        # exist: its creation failed, or it was deleted.
+        self._tried_or_found: dict[Partition, str] = {}
         # One thread for all partitions: making lines is Python for the most part, so two threads
         # would only wait for each other.
         self._packing_thread = ThreadPoolExecutor(1, "pack")
@@ -106,7 +107,7 @@ class Archive:
         """
         # If the store was restored to an older state, the chain ends before the batch, and the
         # archive continues from there without a gap.
-        previous = await self._known_before(batch) or await self._last(batch.partition)
+        previous = await self._segment_before(batch) or await self._last(batch.partition)
         if previous is None or not batch.follows(previous.position):
             raise Elsewhere(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
@@ -122,42 +123,44 @@ class Archive:
         return Frames(partition, self._packing_thread)
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:
-        self._known[partition] = name
+        self._tried_or_found[partition] = name
         try:
             await self._store.create(name, content)
         except SegmentExists:
             raise Elsewhere(await self._position_after(name)) from None
 
-    async def _known_before(self, batch: Batch) -> SegmentSummary | None:
+    async def _segment_before(self, batch: Batch) -> SegmentSummary | None:
         """
-        Return the summary of the known segment if it ends where the batch begins, else None.
+        Return the summary of the segment tried or found last if it ends where the batch begins.
+
+        Return None if it does not exist, or ends at another offset.
 
         Raises:
             Unavailable: the store does not answer.
             Stopped: the segment is damaged.
         """
-        known = self._known.get(batch.partition)
-        if known is None:
+        name = self._tried_or_found.get(batch.partition)
+        if name is None:
             return None
         try:
-            summary = await self._store.summary(known)
+            summary = await self._store.summary(name)
         except SegmentNotFound:
-            return None  # the segment has expired
+            return None  # its creation failed, or it has expired
         except DamagedSegment as damaged:
-            raise Stopped(f"The segment {known} is damaged: {damaged}") from damaged
+            raise Stopped(f"The segment {name} is damaged: {damaged}") from damaged
         # Other segments may follow it. Then the name of this batch's segment exists already.
         return summary if summary.next_offset == batch.begins_at else None
 
     async def _last(self, partition: Partition) -> SegmentSummary | None:
         """Return the summary of the chain's last segment, None if the chain has no segment."""
-        name = await self._store.last(partition, known=self._known.get(partition, ""))
+        name = await self._store.last(partition, known=self._tried_or_found.get(partition, ""))
         if name is None:
             return None
         try:
             summary = await self._store.summary(name)
         except DamagedSegment as damaged:
             raise Stopped(f"The last segment of {partition} cannot be read: {damaged}") from damaged
-        self._known[partition] = name
+        self._tried_or_found[partition] = name
         return summary
 
     async def _position_after(self, name: str) -> Position:

@@ -52,7 +52,7 @@ class Listing(Protocol):
         ...
 
     async def last(self, partition: Partition, *, known: str) -> str | None:
-        """Return the name that sorts last, None if there is none. `known` is one that was seen."""
+        """Return the name that sorts last, None if there is none. `known`: see Store.last."""
         ...
 
 
@@ -62,7 +62,7 @@ async def find_last_name(
     """
     Return the last name, None if there is none. `page` returns the names from an offset on.
 
-    `known` is the first offset of a name that was seen; it only shortens the search. A page with
+    `known` is the first offset of a name that may exist; it only shortens the search. A page with
     `has_more` has at least `page_names` names.
 
     Raises:

@@ -103,7 +103,8 @@ class Store:
         """
         Return the name of the partition's last segment, None if it has none.
 
-        `known` is the name of a segment that was seen; the search may be faster with it.
+        `known` is the name of a segment that was found, or whose creation was tried; it may not
+        exist. The search may be faster with it.
 
         Raises:
             Unavailable: the store does not answer.
