@@ -19,7 +19,7 @@ from support.builders import APP, PublicPort, a_body, public_port
 async def port(tmp_path: Path) -> AsyncIterator[PublicPort]:
     """A public port with low bounds."""
     async with public_port(
-        tmp_path, body_bytes_max=4096, body_s=0.3, keepalive_s=1, connections_max=10
+        tmp_path, body_bytes_max=4096, body_s=0.3, keepalive_s=0.5, connections_max=10
     ) as opened:
         yield opened
 
@@ -249,7 +249,7 @@ async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicP
     for number in range(4):
         writer.write(a_request(a_body(MsgKey=f"k{number}")))
         assert await one_answer(reader) == OK
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.2)
     writer.close()
 
 
