@@ -9,10 +9,7 @@ from bench.latency.observer import PLACES
 from bench.latency.run import Run
 from bench.latency.steps import Quantiles
 from bench.machine import Machine
-from bench.markdown import goal_table, question, spread, table
-
-# A larger share of the machine, taken by others, is mentioned above the results.
-OTHERS_MAX = 0.1
+from bench.markdown import goal_table, others_warning, question, spread, table
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
@@ -26,8 +23,8 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
                 if rounds > 1
                 else f"One run of {seconds:g} s for each rate."
             ),
-            *_warnings(results),
             "",
+            *_warnings(results),
             *question(
                 "Are the goals reached?",
                 f"At {GOALS_RATE:,} callbacks a second; the median of the rounds decides.",
@@ -69,17 +66,13 @@ def _warnings(results: Results) -> Iterator[str]:
     runs = results.runs
     for run in runs:
         if run.not_carried:
-            yield ""
             yield (
                 f"**Round {run.round + 1}: this machine did not carry {run.rate:,}/s: "
                 f"{', '.join(run.not_carried)}.**"
             )
-    if (others := max((run.others for run in runs), default=0)) > OTHERS_MAX:
-        yield ""
-        yield (
-            f"**Other processes took up to {others:.0%} of the machine: these results may not be "
-            "quoted.**"
-        )
+            yield ""
+    others = max((run.others for run in runs), default=0)
+    yield from others_warning(others, "these results may not be quoted")
 
 
 def _error(runs: Sequence[Run]) -> str:

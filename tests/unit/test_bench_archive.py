@@ -4,23 +4,13 @@ import subprocess
 import sys
 
 import pytest
+from support.bench_machine import MACHINE
 
 from bench.archive.__main__ import Plan
 from bench.archive.goals import Results, further_us, goals
 from bench.archive.reading import Run, count
 from bench.archive.tables import markdown
 from bench.cost import Watch, precise_cpu_s
-from bench.machine import Machine
-
-MACHINE = Machine(
-    cpu="a CPU",
-    cores=2,
-    memory_gib=4,
-    file_system="ext4",
-    kernel="6",
-    python="3",
-    kafka="4",
-)
 
 
 def a_run(reader: str, records: int = 1000, **figures: float) -> Run:

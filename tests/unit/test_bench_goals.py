@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from support.bench_machine import MACHINE
 
 from bench.ingress.__main__ import in_turn
 from bench.ingress.goals import Goal, Results, goals, ratios
@@ -11,18 +12,7 @@ from bench.ingress.load import Report
 from bench.ingress.measure import Cost, Figures
 from bench.ingress.outage import HalfLoad
 from bench.ingress.tables import markdown
-from bench.machine import Machine
 from bench.markdown import goal_table
-
-MACHINE = Machine(
-    cpu="a CPU",
-    cores=2,
-    memory_gib=4,
-    file_system="ext4",
-    kernel="6",
-    python="3",
-    kafka="4",
-)
 
 
 def figures(

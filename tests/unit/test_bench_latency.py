@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from support.bench_machine import MACHINE
 
 from bench.ingress.load import Report
 from bench.latency.exactly_once import Arrived
@@ -12,17 +13,7 @@ from bench.latency.observer import PLACES
 from bench.latency.run import Run
 from bench.latency.steps import Quantiles, Steps, quantiles
 from bench.latency.tables import markdown
-from bench.machine import Machine
 
-MACHINE = Machine(
-    cpu="a CPU",
-    cores=2,
-    memory_gib=4,
-    file_system="ext4",
-    kernel="6",
-    python="3",
-    kafka="4",
-)
 ORIGIN = "an-origin"
 
 

@@ -8,22 +8,14 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+from support.bench_machine import MACHINE as MACHINE_OF_TWO_CORES
 
-from bench.machine import Machine
 from bench.scale.archive import ArchiveRun
 from bench.scale.cores import assign, pin
 from bench.scale.ingress import IngressRun
 from bench.scale.tables import markdown, times_first
 
-MACHINE = Machine(
-    cpu="a CPU",
-    cores=3,
-    memory_gib=4,
-    file_system="ext4",
-    kernel="6",
-    python="3",
-    kafka="4",
-)
+MACHINE = replace(MACHINE_OF_TWO_CORES, cores=3)
 INGRESS = IngressRun(
     size=1,
     round=0,
