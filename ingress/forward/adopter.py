@@ -27,7 +27,6 @@ from ingress.spool.directory import (
     lock_kept_on_success,
     move_aside,
     moved_aside,
-    remove_lmdb_lock,
     spool_names,
 )
 from ingress.spool.disk import Broken, Corrupt, Full
@@ -160,7 +159,6 @@ class Adopter:
     async def _held(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with lock_kept_on_success(self._directory, name) as (path, lock):
-            remove_lmdb_lock(path)
             if has_content(path):
                 await _verify(path)
             # In a thread: a large file is read for a while.

@@ -110,7 +110,6 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         OSError: the lock file cannot be made.
     """
     with lock_kept_on_success(directory, name) as (path, lock):
-        remove_lmdb_lock(path)
         if has_content(path):
             try:
                 verified = subprocess.run(  # noqa: S603 - our own module, on our own file
@@ -127,6 +126,7 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
     """
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 
+    LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
     On Corrupt the file is moved aside first.
 
     Raises:
@@ -141,6 +141,7 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
         except BlockingIOError as error:
             raise SpoolInUse(name) from error
         with disk_faults():
+            path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
             yield path, lock
     except Corrupt as corrupt:
         move_aside(path, corrupt)
@@ -149,11 +150,6 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
     except BaseException:
         lock.close()
         raise
-
-
-def remove_lmdb_lock(path: Path) -> None:
-    """Remove the lock file that LMDB has left beside the file, which this process has locked."""
-    path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
 
 
 def has_content(path: Path) -> bool:
