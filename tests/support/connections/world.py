@@ -21,6 +21,7 @@ from ingress.http.server import PublicServer
 BODY_BYTES_MAX = 2000
 BODY_S = 0.5
 KEEPALIVE_S = 2.0
+COMMIT_S_MAX = 3.0
 
 
 class SlowReceiver:
@@ -44,7 +45,7 @@ class SlowReceiver:
         del parameters
         self.stored += 1
         answer = answers.UNAVAILABLE if self._chance.random() < 0.1 else answers.MALFORMED
-        delay_s = self._chance.choice((0, 0, 0.001, 0.01, 0.4, 3))
+        delay_s = self._chance.choice((0, 0, 0.001, 0.01, 0.4, COMMIT_S_MAX))
         if self._chance.random() < 0.2:
             send_answer(answer, body.decode())
             return
@@ -153,8 +154,8 @@ class World:
             if self.chance.random() < 0.5:
                 self.server.close()
         await asyncio.gather(*peers)
-        # All are gone, or silent. Commits take up to 3 s.
-        await asyncio.sleep(4 * KEEPALIVE_S)
+        # All are gone, or silent. Five requests may still be stored, one after the other.
+        await asyncio.sleep(5 * COMMIT_S_MAX + 4 * KEEPALIVE_S)
         self.loop.on_idle = lambda: None
         traffic = self.server.traffic
         assert (traffic.connections, traffic.idle, traffic.expiring) == (set(), {}, {})
