@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import orjson
 
-from ops.simulate import documents
+from ops.simulate import documents, membership
 from schemas.message import Statistic, statistic
 from schemas.record import ID, ReceivedCallback, callback_record
 
@@ -16,7 +16,7 @@ PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unkn
 MakeDocument = Callable[[random.Random, int], dict[str, Any]]
 # The percentage of callbacks that each function makes.
 SHARES: dict[MakeDocument, int] = {
-    documents.c2c_message: 70,
+    documents.c2c_message: 66,
     documents.group_message: 13,
     documents.topic_message: 2,
     documents.official_message: 1,
@@ -24,6 +24,8 @@ SHARES: dict[MakeDocument, int] = {
     documents.read_report: 5,
     documents.withdrawal: 2,
     documents.extension_change: 1,
+    membership.group_change: 2,
+    membership.contact_change: 2,
 }
 
 
