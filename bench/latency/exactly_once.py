@@ -10,7 +10,7 @@ from valkey import Valkey
 from bench.ingress.callbacks import APP
 from bench.latency.observer import COUNTS, KAFKA, POSTGRES
 from bench.latency.system import System
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

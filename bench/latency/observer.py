@@ -21,7 +21,7 @@ from valkey.asyncio import Valkey
 
 from bench.latency.steps import Steps
 from bench.latency.system import System
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 from schemas.event import TIME, place
 from schemas.topics import CALLBACKS
 

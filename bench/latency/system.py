@@ -14,7 +14,7 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from bench.ingress.servers import BY_NAME, Running, running, start, until
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres

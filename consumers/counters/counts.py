@@ -17,7 +17,7 @@ import msgspec
 from valkey import exceptions
 from valkey.asyncio import Valkey
 
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 from consumers.counters.script_input import script_input
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.callbacks import Callback, callbacks

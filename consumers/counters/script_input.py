@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 from consumers.runtime.callbacks import Callback
 from schemas.commands import COMMANDS, UNKNOWN
 from schemas.event import Event
+from schemas.figures import ACTIVE, KINDS, added
 from schemas.identity import place_id
-from schemas.message import sent_at, statistic
+from schemas.message import sent_at
 
 ACCOUNT_LENGTH_MAX = 128
 
@@ -46,8 +47,9 @@ def _origins(parsed: Sequence[Callback]) -> list[tuple[str, int, int]]:
 def _counted_values(callback: Callback, secret: bytes) -> tuple[Any, ...]:
     """Return the values of a callback that the script counts, in the order of its `unpack`."""
     event = callback.event
-    kinds, accounts = statistic(event.command, event.opt_platform, callback.document)
-    people = [_short(account) for account in accounts]
+    adds = added(event.command, event.opt_platform, callback.document)
+    kinds = [kind for kind in KINDS if kind in adds.sums.numbers]
+    people = [_short(account) for account in sorted(adds.accounts(ACTIVE))]
     return (
         event.sdkappid,
         event.command,

@@ -8,9 +8,9 @@ from typing import Any
 
 from valkey.asyncio import Valkey
 
-from consumers.counters import layout
+from consumers.counters import old_layout as layout
 from consumers.counters.counts import answering
-from schemas.message import KINDS
+from schemas.figures import KINDS
 
 # The standard error of a count by Valkey's HyperLogLog.
 SKETCH_ERROR = 0.0081

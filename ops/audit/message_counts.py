@@ -7,7 +7,8 @@ from ops.audit.contents import MESSAGE, SETTLED, Contents
 from ops.audit.report import StatisticReport
 from schemas.body import Malformed, parse
 from schemas.event import Event
-from schemas.message import MESSAGE_COMMANDS, ONLINE_ONLY, statistic
+from schemas.figures import ACTIVE, ONLINE_ONLY, added
+from schemas.message import MESSAGE_COMMANDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +49,14 @@ class MessageCounts:
         if not (is_new or is_newly_settled):
             return
         try:
-            kinds, people = statistic(event.command, event.opt_platform, parse(event.body))
+            adds = added(event.command, event.opt_platform, parse(event.body))
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
-        if ONLINE_ONLY in kinds:
+        if ONLINE_ONLY in adds.sums.numbers:
             return
         self._messages += is_new
         self._settled_messages += is_newly_settled
-        for account in people:
+        for account in adds.accounts(ACTIVE):
             person = (event.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 

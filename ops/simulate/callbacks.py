@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from ops.simulate import documents, membership
-from schemas.message import Statistic, statistic
+from schemas.figures import Added, added
 from schemas.record import ID, ReceivedCallback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
@@ -38,7 +38,7 @@ class Request:
     query: str
     body: bytes
     id: str
-    statistic: Statistic
+    added: Added
 
 
 def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[Request]:
@@ -69,7 +69,7 @@ def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> 
         urlencode(query),
         body,
         _identity(sdkappid, command, client_ip, platform, body),
-        statistic(command, platform, document),
+        added(command, platform, document),
     )
 
 

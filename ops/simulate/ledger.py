@@ -1,12 +1,13 @@
 """The sender's ledger: a JSON line for each callback, with its answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import msgspec
 
 from ops.failure import Failure
+from schemas.figures import Person
 
 Outcome = Literal["ok", "refused", "unanswered"]
 
@@ -23,9 +24,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     sdkappid: str
     command: str
-    # The contribution of the callback to the statistics.
-    kinds: tuple[str, ...] = ()
-    people: tuple[str, ...] = ()
+    # What the callback adds to the statistics: numbers by figure, and people in their roles.
+    sums: Mapping[str, int] = msgspec.field(default_factory=dict)
+    people: tuple[Person, ...] = ()
     sha256: str
     outcome: Outcome
     status: int

@@ -17,7 +17,7 @@ from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.api import application
 from consumers.stats.stored_counts import StoredCounts
-from schemas.message import KINDS
+from schemas.figures import KINDS
 from schemas.setting import Secret
 
 # The time of receipt of the builders' records, 22:13:20.123.

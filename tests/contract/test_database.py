@@ -23,7 +23,7 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
-from schemas.message import GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, statistic
+from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, added
 from schemas.payload import GroupMessage
 from schemas.setting import Secret
 
@@ -86,13 +86,15 @@ async def test_the_documented_query_counts_messages_like_the_counters(
     await database.handle(a_stored_batch(*records))
     ((_, *counts),) = select(conninfo, the_block("date_trunc('day', received_at", "sql"))
     statistics = [
-        statistic(json.loads(body)["CallbackCommand"], platform, json.loads(body))
+        added(json.loads(body)["CallbackCommand"], platform, json.loads(body))
         for body, platform in bodies
     ]
     messages = [
-        each for each in statistics if set(each.kinds) & {ONE_TO_ONE_MESSAGES, GROUP_MESSAGES}
+        each
+        for each in statistics
+        if each.sums.numbers.keys() & {ONE_TO_ONE_MESSAGES, GROUP_MESSAGES}
     ]
-    people = {account for each in messages for account in each.people}
+    people = {account for each in messages for account in each.accounts(ACTIVE)}
     assert counts == [len(messages), len(people)] == [7, 6]
 
 

@@ -25,6 +25,8 @@ KINDS = (
     "by_app",
     "by_robots",
 )
+# The roles of people who count as active.
+ACTIVE_ROLES = ("one_to_one_senders", "group_senders", "recipients")
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
@@ -170,8 +172,15 @@ def shown_and_sent(
     """Return the numbers of the statistics, and the same by the sender's ledger, all OK."""
     assert {entry["outcome"] for entry in entries} == {"ok"}
     by_command = Counter(entry["command"] for entry in entries)
-    by_kind = Counter(kind for entry in entries for kind in entry["kinds"])
-    people = {(entry["sdkappid"], account) for entry in entries for account in entry["people"]}
+    by_kind: Counter[str] = Counter()
+    for entry in entries:
+        by_kind.update(entry["sums"])
+    people = {
+        (entry["sdkappid"], account)
+        for entry in entries
+        for role, account in entry["people"]
+        if role in ACTIVE_ROLES
+    }
     sent = {
         **{kind: by_kind[kind] for kind in KINDS},
         "people": len(people),
