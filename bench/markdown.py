@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from bench.ingress.goals import Goal, median
+from bench.goals import Goal, median
+from bench.machine import Machine
 
 Run = TypeVar("Run")
 
@@ -18,6 +19,18 @@ def write(page: Path, name: str, figures: str) -> None:
     """Replace what is between the comments `name` and `/name` of the page by `figures`."""
     between = re.compile(f"(?<=<!-- {name} -->\n).*(?=<!-- /{name} -->)", re.DOTALL)
     page.write_text(between.sub(lambda _: f"\n{figures}\n", page.read_text()))
+
+
+def introduction(machine: Machine, *, rounds: int, a_round: str) -> Iterator[str]:
+    """Yield the lines above all tables: the machine, and what is measured in `a_round`."""
+    yield f"{machine}."
+    if rounds > 1:
+        yield (
+            f"Medians of {rounds} rounds; minimum and maximum in parentheses. In a round {a_round}."
+        )
+    else:
+        yield f"One round: {a_round}."
+    yield ""
 
 
 def question(title: str, setting: str) -> Iterator[str]:

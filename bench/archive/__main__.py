@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from bench.archive.goals import Results, goals
-from bench.archive.preload import preload
-from bench.archive.readers import BY_NAME, Task
+from bench.archive.readers import BY_NAME
 from bench.archive.reading import measure
 from bench.archive.tables import line, markdown
 from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
 from bench.machine import this_machine
 from bench.markdown import verdicts, write
+from bench.preload import preload
+from bench.readers import Task
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 SCENARIOS = ("sizes",)

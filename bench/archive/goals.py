@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.archive.reading import Run
-from bench.ingress.goals import Goal, median
+from bench.goals import Goal, median
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,21 +3,18 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from bench.archive.readers import Reader, Started, Task, archive
+from bench.archive.readers import Reader, archive
 from bench.cost import Watch, precise_cpu_s, rss_mib_max
-from bench.ingress.measure import broker_pids
+from bench.processes import broker_pids
+from bench.readers import RECORDS_PER_S_MIN, START_S_MAX, Task, logged
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-
-START_S_MAX = 60.0
-# A reader that takes longer is stuck.
-RECORDS_PER_S_MIN = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +72,19 @@ def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
     """
     task.directory.mkdir()
     started = reader.start(task)
-    pid = started.process.pid
+    (pid,) = started.pids
     try:
-        _until(started.begun, started, "begins", START_S_MAX)
-        watch, begun, cpu_begun = Watch(broker_pids(kafka), [pid]), _now(), precise_cpu_s(pid)
-        _until(started.ended, started, "ends", START_S_MAX + task.records / RECORDS_PER_S_MIN)
-        seconds, cpu_s = _now() - begun, precise_cpu_s(pid) - cpu_begun
+        started.wait(started.begun, "begins", START_S_MAX)
+        watch, begun = Watch(broker_pids(kafka), [pid]), time.monotonic()
+        cpu_begun = precise_cpu_s(pid)
+        started.wait(started.ended, "ends", START_S_MAX + task.records / RECORDS_PER_S_MIN)
+        seconds, cpu_s = time.monotonic() - begun, precise_cpu_s(pid) - cpu_begun
         (kafka_s, _), others = watch.used()
         rss_mib = rss_mib_max([pid])
     except child.NotStarted as fault:
-        # Include the log: its directory is deleted before a person could read it.
-        said = "".join(path.read_text()[-1000:] for path in task.directory.glob("*.log"))
-        raise child.NotStarted(f"{reader.name}: {fault}; its log:\n{said}") from fault
+        raise logged(fault, reader.name, task.directory) from fault
     finally:
-        child.stop(started.process)
+        started.stop()
     lines, different = archived(archive(task)) if reader.keeps else (None, None)
     return Run(
         reader=reader.name,
@@ -132,17 +128,3 @@ def count(lines: Iterable[bytes]) -> tuple[int, int]:
             last[record.partition] = record.offset
             different += 1
     return number, different
-
-
-def _now() -> float:
-    return time.monotonic()
-
-
-def _until(holds: Callable[[], bool], started: Started, does: str, timeout_s: float) -> None:
-    deadline = _now() + timeout_s
-    while not holds():
-        if started.process.poll() is not None:
-            raise child.NotStarted("the reader ended early")
-        if _now() > deadline:
-            raise child.NotStarted(f"not within {timeout_s:.0f} s: the reader {does}")
-        time.sleep(started.look_s)

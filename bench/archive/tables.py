@@ -5,22 +5,16 @@ from collections.abc import Iterator
 from bench.archive.goals import Results, further_us
 from bench.archive.readers import READERS
 from bench.archive.reading import Run
-from bench.ingress.goals import median
+from bench.goals import median
 from bench.machine import Machine
-from bench.markdown import counted, question, spread, table
+from bench.markdown import counted, introduction, question, spread, table
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int) -> str:
     """Return a table for each question that was measured."""
     return "\n".join(
         [
-            f"{machine}.",
-            (
-                f"Medians of {rounds} runs; minimum and maximum in parentheses."
-                if rounds > 1
-                else "One run each."
-            ),
-            "",
+            *introduction(machine, rounds=rounds, a_round="each reader has one run"),
             *_readers(results),
             *_sizes(results),
         ]

@@ -2,19 +2,18 @@
 
 import importlib.util
 import logging
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
+from bench.goals import in_turn, median
 from bench.ingress import durable_streams, outage
 from bench.ingress.compression import compressions
 from bench.ingress.faults import faults
-from bench.ingress.goals import Results, median
+from bench.ingress.goals import Results
 from bench.ingress.measure import Load, measure, warm_up
 from bench.ingress.servers import BY_NAME, COMPARED_AT, SERVERS, running
 from bench.ingress.tables import line, markdown
@@ -23,8 +22,6 @@ from bench.markdown import write
 from bench.topic import Tail
 from ops.demo.embedded.child import Missing
 from ops.demo.embedded.kafka import EmbeddedKafka
-
-Turn = TypeVar("Turn")
 
 SCENARIOS = ("faults", "half_load", "outage", "compression")
 COMPRESSION_ROUNDS = 3
@@ -42,11 +39,6 @@ class Plan:
     warm_up_s: float
     outage_s: float
     rate: float
-
-
-def in_turn(turns: Sequence[Turn], number: int) -> Sequence[Turn]:
-    """Return the order of round `number`: A B C, then C B A, so that a steady drift cancels out."""
-    return turns[::-1] if number % 2 else turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,8 @@ import aiohttp
 from bench.ingress.callbacks import requests
 from bench.ingress.connection import OK
 from bench.ingress.load import ANSWER_S_MAX
-from bench.ingress.servers import Server, environment, launch, status, until
+from bench.ingress.servers import Server, environment, status
+from bench.processes import launch, until
 from bench.topic import Tail
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka

@@ -7,11 +7,10 @@ the median of all rounds.
 """
 
 import math
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
+from bench.goals import Goal, goal_of_rounds
 from bench.ingress.compression import Compressed
 from bench.ingress.faults import Faults
 from bench.ingress.load import Report
@@ -24,7 +23,6 @@ IDS = ("hookline_ids", "hookline")
 AWAITING = ("hookline", "aiohttp_awaiting")
 CPU = "CPU per callback"
 
-Run = TypeVar("Run")
 Figure = Callable[[Figures], float]
 
 
@@ -56,37 +54,6 @@ class Results:
         return sum(run.missing for run in runs) + (self.outage.missing if self.outage else 0) + lost
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """
-    One goal and the measured value in its unit; NaN if it was not measured.
-
-    `rounds` are the values of all rounds, of which `measured` is the median; empty if the value
-    was measured once or is not one of rounds.
-    """
-
-    what: str
-    bound: float
-    at_most: bool
-    measured: float
-    unit: str = ""
-    rounds: Sequence[float] = ()
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the goal is met; None if it was not measured."""
-        return None if math.isnan(self.measured) else self.holds(self.measured)
-
-    def holds(self, value: float) -> bool:
-        """Return whether a round with this value would meet the goal."""
-        return value <= self.bound if self.at_most else value >= self.bound
-
-
-def median(runs: Sequence[Run], figure: Callable[[Run], float]) -> float:
-    """Return the median of a value over all rounds; NaN if there are none."""
-    return statistics.median(map(figure, runs)) if runs else math.nan
-
-
 def ratios(ours: Sequence[Figures], peer: Sequence[Figures], figure: Figure) -> list[float]:
     """Return ours / the peer's of each round in which both answered OK."""
     by_round = {run.round: figure(run) for run in peer if run.report.ok}
@@ -108,12 +75,12 @@ def goals(results: Results) -> Iterator[Goal]:
         ("p50, one connection / `aiohttp_awaiting`", *AWAITING, _p50, True, 1.0, 1),
     ):
         runs, peers = (results.of(name, connections) for name in (ours, peer))
-        yield _of_rounds(what, ratios(runs, peers, figure), bound=bound, at_most=at_most)
+        yield goal_of_rounds(what, ratios(runs, peers, figure), bound=bound, at_most=at_most)
     halves = [half for half in results.half_load if half.up.report.ok and half.down.report.ok]
     up = [half.up.report.p99_ms for half in halves]
-    yield _of_rounds("p99 at half load, Kafka up", up, bound=5, at_most=True, unit=" ms")
+    yield goal_of_rounds("p99 at half load, Kafka up", up, bound=5, at_most=True, unit=" ms")
     up_down = [half.up.report.p99_ms / half.down.report.p99_ms for half in halves]
-    yield _of_rounds("p99 at half load, Kafka up / down", up_down, bound=1.2, at_most=True)
+    yield goal_of_rounds("p99 at half load, Kafka up / down", up_down, bound=1.2, at_most=True)
     outage = results.outage
     yield Goal(
         what="largest RSS, Kafka down for the whole run",
@@ -127,19 +94,6 @@ def goals(results: Results) -> Iterator[Goal]:
         bound=1,
         at_most=True,
         measured=_catching_up(outage) if outage else math.nan,
-    )
-
-
-def _of_rounds(
-    what: str, values: Sequence[float], *, bound: float, at_most: bool, unit: str = ""
-) -> Goal:
-    return Goal(
-        what=what,
-        bound=bound,
-        at_most=at_most,
-        measured=statistics.median(values) if values else math.nan,
-        unit=unit,
-        rounds=tuple(values),
     )
 
 

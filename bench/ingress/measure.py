@@ -12,6 +12,7 @@ import msgspec
 from bench.cost import Watch, precise_cpu_s, rss_mib_max
 from bench.ingress.load import Report
 from bench.ingress.servers import Running
+from bench.processes import broker_pids
 from bench.topic import Tail
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -137,12 +138,6 @@ class Meter:
 
     def _server_s(self) -> float:
         return sum(map(precise_cpu_s, self._running.pids))
-
-
-def broker_pids(kafka: EmbeddedKafka) -> list[int]:
-    """Return the broker's process, if it runs."""
-    broker = kafka.process
-    return [broker.pid] if broker is not None and broker.poll() is None else []
 
 
 def measure(

@@ -1,12 +1,10 @@
 """The servers to measure: this ingress and its peers, each started as its documentation says."""
 
 import contextlib
-import os
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,15 +13,13 @@ import msgspec
 
 from bench.ingress import durable_streams
 from bench.ingress.callbacks import APP, VENDOR, Shape
+from bench.processes import PYTHON, launch, until
 from ops.demo.embedded import child
-from ops.demo.services import PREFIXES
 
-READY_S_MAX = 60.0
 # A producer does not report what it still holds, so it gets this time after the last answer.
 PEER_SETTLES_S = 0.5
 # The number of connections at which servers are compared.
 COMPARED_AT = 64
-PYTHON = (sys.executable, "-m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,22 +157,6 @@ def running(server: Server, kafka: str, directory: Path) -> Iterator[Running]:
             child.stop(process)
 
 
-def start(
-    command: Sequence[str], variables: Mapping[str, str], log: Path
-) -> subprocess.Popen[bytes]:
-    """Start a Python module with its arguments; `variables` are its only Hookline settings."""
-    return launch([*PYTHON, *command], variables, log)
-
-
-def launch(
-    command: Sequence[str], variables: Mapping[str, str], log: Path
-) -> subprocess.Popen[bytes]:
-    """Start a program with its arguments; `variables` are its only Hookline settings."""
-    # Variables that the user's shell has set for other Hookline processes must not reach these.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
-    return child.start(command, log=log, env=env | dict(variables))
-
-
 def _create(url: str) -> None:
     """Create a stream of durable_streams."""
     headers = {"Content-Type": "application/json"}
@@ -205,19 +185,3 @@ def status(port: int) -> Status:
     """Return the status of the ingress whose admin port is `port`."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=10) as response:
         return msgspec.json.decode(response.read(), type=Status)
-
-
-def until(
-    holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX, look_s: float = 0.05
-) -> None:
-    """
-    Return when the condition holds; look every `look_s`.
-
-    Raises:
-        NotStarted: it does not hold within the time; the text names the condition.
-    """
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        if time.monotonic() > deadline:
-            raise child.NotStarted(f"{what}: not within {timeout_s:g} s")
-        time.sleep(look_s)

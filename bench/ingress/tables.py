@@ -2,12 +2,21 @@
 
 from collections.abc import Iterator
 
+from bench.goals import median
 from bench.ingress.faults import KAFKA_DOWN_S, RATE, UNTIL_SERVER_KILLED_S
-from bench.ingress.goals import Results, goals, median
+from bench.ingress.goals import Results, goals
 from bench.ingress.measure import Figures
 from bench.ingress.servers import COMPARED_AT, SERVERS
 from bench.machine import Machine
-from bench.markdown import counted, goal_table, others_warning, question, spread, table
+from bench.markdown import (
+    counted,
+    goal_table,
+    introduction,
+    others_warning,
+    question,
+    spread,
+    table,
+)
 
 UNEXPECTED = "without an OK"
 
@@ -16,14 +25,11 @@ def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float)
     """Return the goals, and then a table for each question that was measured."""
     return "\n".join(
         [
-            f"{machine}.",
-            (
-                f"Medians of {rounds} rounds; minimum and maximum in parentheses. In a round each "
-                f"server has one run of {seconds:g} s at each number of connections."
-                if rounds > 1
-                else f"One run of {seconds:g} s each."
+            *introduction(
+                machine,
+                rounds=rounds,
+                a_round=f"each server has one run of {seconds:g} s at each number of connections",
             ),
-            "",
             *_warnings(results),
             *question(
                 "Are the goals reached?",

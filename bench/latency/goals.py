@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bench.ingress.goals import Goal, median
+from bench.goals import Goal, goal_of_rounds
 from bench.latency.observer import COUNTS, KAFKA, POSTGRES
 from bench.latency.run import Run
 
@@ -34,11 +34,5 @@ def goals(results: Results) -> Iterator[Goal]:
     runs = results.of(GOALS_RATE)
     for place, bound in P99_MS_MAX.items():
         values = [math.inf if run.not_carried else run.latencies[place].p99_ms for run in runs]
-        yield Goal(
-            what=f"p99 from receipt to {place} at {GOALS_RATE:,}/s",
-            bound=bound,
-            at_most=True,
-            measured=median(values, float),
-            unit=" ms",
-            rounds=tuple(values),
-        )
+        what = f"p99 from receipt to {place} at {GOALS_RATE:,}/s"
+        yield goal_of_rounds(what, values, bound=bound, at_most=True, unit=" ms")

@@ -13,7 +13,8 @@ import psycopg
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
-from bench.ingress.servers import BY_NAME, Running, running, start, until
+from bench.ingress.servers import BY_NAME, Running, running
+from bench.processes import start, until
 from consumers.counters import old_layout as layout
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka

@@ -2,28 +2,23 @@
 
 from collections.abc import Iterator, Sequence
 
-from bench.ingress.goals import median
+from bench.goals import median
 from bench.ingress.load import Report
 from bench.latency.goals import GOALS_RATE, Results, goals
 from bench.latency.observer import PLACES
 from bench.latency.run import Run
 from bench.latency.steps import Quantiles
 from bench.machine import Machine
-from bench.markdown import goal_table, others_warning, question, spread, table
+from bench.markdown import goal_table, introduction, others_warning, question, spread, table
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int, seconds: float) -> str:
     """Return the goals, and then a table for each question."""
     return "\n".join(
         [
-            f"{machine}.",
-            (
-                f"Medians of {rounds} rounds; minimum and maximum in parentheses. In a round each "
-                f"rate has one run of {seconds:g} s."
-                if rounds > 1
-                else f"One run of {seconds:g} s for each rate."
+            *introduction(
+                machine, rounds=rounds, a_round=f"each rate has one run of {seconds:g} s"
             ),
-            "",
             *_warnings(results),
             *question(
                 "Are the goals reached?",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from bench.archive.preload import preload
 from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
-from bench.ingress.__main__ import in_turn
+from bench.goals import in_turn
 from bench.machine import this_machine
 from bench.markdown import write
+from bench.preload import preload
 from bench.scale import archive, ingress
 from bench.scale.archive import ArchiveRun
 from bench.scale.cores import assign

@@ -1,15 +1,13 @@
 """Measure M members of the archive's group, which share the partitions of one topic."""
 
 import time
-import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.archive.reading import archived
 from bench.cost import Watch
-from bench.ingress.measure import broker_pids
-from bench.ingress.servers import start, until
+from bench.processes import broker_pids, consumed, start, until
 from bench.scale.cores import Cores, pin
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -83,7 +81,7 @@ def measure(
         until(lambda: any(map(child.listens, ports)), f"the archive listens; see {directory}")
         watch, begun = Watch(pids, broker_pids(kafka)), time.monotonic()
         until(
-            lambda: sum(map(_records, ports)) >= expected,
+            lambda: sum(map(consumed, ports)) >= expected,
             f"{expected:,} records are archived",
             60 + expected / RECORDS_PER_S_MIN,
             look_s=LOOK_S,
@@ -102,16 +100,3 @@ def measure(
         lines=lines,
         different=different,
     )
-
-
-def _records(port: int) -> float:
-    """Return the records that a member has archived; 0 while it does not listen."""
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
-            metrics = response.read().decode()
-    except OSError:
-        return 0.0
-    for line in metrics.splitlines():
-        if line.startswith("consumer_records_total "):
-            return float(line.split()[1])
-    return 0.0

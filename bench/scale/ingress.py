@@ -7,8 +7,9 @@ from time import perf_counter
 
 from bench.cost import Watch
 from bench.ingress.load import Report
-from bench.ingress.measure import Load, broker_pids, loading, reported, warm_up
+from bench.ingress.measure import Load, loading, reported, warm_up
 from bench.ingress.servers import BY_NAME, Running, running
+from bench.processes import broker_pids
 from bench.scale.cores import Cores, pin
 from bench.topic import Tail
 from ops.demo.embedded.kafka import EmbeddedKafka

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from support.bench_machine import MACHINE
 
-from bench.ingress.__main__ import in_turn
-from bench.ingress.goals import Goal, Results, goals, ratios
+from bench.goals import Goal, in_turn
+from bench.ingress.goals import Results, goals, ratios
 from bench.ingress.load import Report
 from bench.ingress.measure import Cost, Figures
 from bench.ingress.outage import HalfLoad

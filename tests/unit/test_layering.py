@@ -18,6 +18,7 @@ MAY_SEE = {
     "bench/peers": {"bench"},
     "bench/ingress/peers": {"bench"},
     "bench/archive/peers": {"bench"},
+    "bench/counters/peers": {"bench"},
 }
 PACKAGES = {*MAY_SEE, "tests"}
 

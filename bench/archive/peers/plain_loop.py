@@ -14,7 +14,7 @@ import orjson
 import zstandard
 from aiokafka import ConsumerRecord, TopicPartition
 
-from bench.archive.peers.reading import run
+from bench.peers.reading import run
 
 LEVEL = 3
 
@@ -41,7 +41,7 @@ def main() -> None:
     streams: dict[TopicPartition, zstandard.ZstdCompressionWriter] = {}
     with contextlib.ExitStack() as opened:
 
-        def write(
+        async def write(
             partition: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]
         ) -> None:
             if partition not in streams:

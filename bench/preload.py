@@ -1,5 +1,5 @@
 """
-Fill the topic as forwarders do: `python -m bench.archive.preload` is one of them.
+Fill the topic as forwarders do: `python -m bench.preload` is one of them.
 
 It sends transactions of a forwarder's size, in batches with its codec, to its partitions.
 """
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -20,49 +20,65 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from bench.counters.callbacks import RATE, Traffic, callbacks
 from bench.ingress.callbacks import record, requests
 from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
-from schemas.record import with_place
+from schemas.record import OutgoingRecord, callback_record, with_place
 from schemas.settings import Shared
 from schemas.topics import CALLBACKS, record_bytes_max
 
 PRODUCERS = 3
-# Each producer repeats these with new numbers, because making them costs more than sending them.
+# Without `users`, each producer repeats these with new numbers: making them costs more than sending
+# them.
 DIFFERENT = 20_000
 STEP_RECORDS = 1_000_000
 STEP_S_MAX = 300.0
 
 
-def preload(kafka: str, records: int, directory: Path, *, say: Callable[[str], None]) -> int:
+def preload(
+    kafka: str,
+    records: int,
+    directory: Path,
+    *,
+    users: int = 0,
+    say: Callable[[str], None],
+) -> int:
     """
     Add `records` records to the topic; return the bytes of their values.
+
+    They are one-to-one messages, of which some have the same ids. With `users`, they are the
+    callbacks of bench/counters/callbacks.py, which all have ids of their own, and end now.
 
     Raises:
         NotStarted: a producer failed, or did not end in time.
     """
     done = value_bytes = 0
+    begins_at_ms = time.time_ns() // 1_000_000 - records * 1000 // RATE
     while done < records:
         step = min(STEP_RECORDS, records - done)
         begun = time.monotonic()
-        value_bytes += _step(kafka, step, directory)
+        traffic = Traffic(users=users, begins_at_ms=begins_at_ms, first=done, step=PRODUCERS)
+        value_bytes += _step(kafka, step, traffic, directory)
         done += step
         say(f"{done:,} of {records:,} records, {step / (time.monotonic() - begun):,.0f}/s")
     return value_bytes
 
 
-def _step(kafka: str, records: int, directory: Path) -> int:
+def _step(kafka: str, records: int, traffic: Traffic, directory: Path) -> int:
     shares = [records // PRODUCERS + (at < records % PRODUCERS) for at in range(PRODUCERS)]
     reports = [directory / f"preload-{at}" for at in range(PRODUCERS)]
     processes = [
         child.start(
             [
-                *(sys.executable, "-m", "bench.archive.preload", "--kafka", kafka),
+                *(sys.executable, "-m", "bench.preload", "--kafka", kafka),
+                *("--users", str(traffic.users), "--first", str(traffic.first + at)),
+                *("--begins-at-ms", str(traffic.begins_at_ms)),
                 *("--records", str(share), "--report", report),
             ],
             log=directory / "preload.log",
         )
-        for share, report in zip(shares, reports, strict=True)
+        for at, (share, report) in enumerate(zip(shares, reports, strict=True))
     ]
     deadline = time.monotonic() + STEP_S_MAX
     try:
@@ -78,10 +94,15 @@ def _step(kafka: str, records: int, directory: Path) -> int:
     return sum(int(report.read_text()) for report in reports)
 
 
-async def _produce(kafka: str, records: int) -> int:
-    origin = secrets.token_hex(8)
+def _rows(traffic: Traffic) -> Iterator[OutgoingRecord]:
+    if traffic.users:
+        return map(callback_record, callbacks(traffic))
     some = itertools.islice(requests(time.time_ns()), DIFFERENT)
-    rows = itertools.cycle([record(request) for request in some])
+    return itertools.cycle([record(request) for request in some])
+
+
+async def _produce(kafka: str, records: int, rows: Iterator[OutgoingRecord]) -> int:
+    origin = secrets.token_hex(8)
     bytes_max = record_bytes_max(Shared().body_bytes_max)
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka,
@@ -99,7 +120,7 @@ async def _produce(kafka: str, records: int) -> int:
                 row = next(rows)
                 value_bytes += len(row.value)
                 headers = with_place(row.headers, origin, sequence)
-                # The ingress's choice; every message has a conversation.
+                # The ingress's choice; a callback without a conversation goes to the first one.
                 batch = batches[crc32(row.key or b"") % CALLBACKS.partitions]
                 if not batch.append(key=row.key, value=row.value, timestamp=None, headers=headers):
                     raise AssertionError("a transaction's share does not fit into a batch")
@@ -115,13 +136,19 @@ async def _produce(kafka: str, records: int) -> int:
 
 @click.command()
 @click.option("--kafka", required=True)
+@click.option("--users", required=True, type=int, help="0: repeated messages.")
+@click.option("--first", required=True, type=int, help="Number of its first callback.")
+@click.option("--begins-at-ms", required=True, type=int, help="Time of callback 0.")
 @click.option("--records", required=True, type=int)
 @click.option(
     "--report", required=True, type=click.Path(path_type=Path), help="File for the bytes of values."
 )
-def main(*, kafka: str, records: int, report: Path) -> None:
+def main(
+    *, kafka: str, users: int, first: int, begins_at_ms: int, records: int, report: Path
+) -> None:
     """Send `records` records and write the bytes of their values."""
-    report.write_text(str(uvloop.run(_produce(kafka, records))))
+    rows = _rows(Traffic(users=users, begins_at_ms=begins_at_ms, first=first, step=PRODUCERS))
+    report.write_text(str(uvloop.run(_produce(kafka, records, rows))))
 
 
 if __name__ == "__main__":

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from aiokafka import ConsumerRecord, TopicPartition
 
-from bench.archive.peers.reading import run
+from bench.peers.reading import run
 
 FETCH_BYTES = 256 << 10
 # High, but finite: cycles are still collected.
 THRESHOLDS = (50_000, 50, 50)
 
 
-def count(_: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
-    """Return the number of records without reading any."""
+async def count(_: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+    """Take the number of records without reading any."""
     len(records)
 
 
@@ -23,9 +23,9 @@ def main() -> None:
     if sys.argv[1] == "tamed":
         gc.freeze()
         gc.set_threshold(*THRESHOLDS)
-        run(count, end=lambda: None, max_partition_fetch_bytes=FETCH_BYTES)
+        run(count, max_partition_fetch_bytes=FETCH_BYTES)
     else:
-        run(count, end=lambda: None)
+        run(count)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ all is read and written.
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from bench.peers.kafka import TOPIC
 
-Take = Callable[[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]], None]
+Take = Callable[[TopicPartition, Sequence[ConsumerRecord[bytes, bytes]]], Awaitable[None]]
 BEGUN, ENDED = "begun", "ended"
 POLL_MS = 200
 
 
-def run(take: Take, *, end: Callable[[], None], **options: Any) -> None:
+def run(take: Take, *, end: Callable[[], None] = lambda: None, **options: Any) -> None:
     """Read RECORDS from the topic's beginning and stay until the process is killed."""
     uvloop.run(_run(take, end, options))
 
@@ -42,7 +42,7 @@ async def _run(take: Take, end: Callable[[], None], options: dict[str, Any]) -> 
     await consumer.start()
     while left > 0:
         for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
-            take(partition, records)
+            await take(partition, records)
             left -= len(records)
     end()
     (directory / ENDED).touch()

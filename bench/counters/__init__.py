@@ -1,0 +1,1 @@
+"""Measure what counting costs, beside the counters that one would write without the product."""

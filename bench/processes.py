@@ -1,0 +1,67 @@
+"""Start processes of the product and of peers, and wait until a condition holds."""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.demo.services import PREFIXES
+
+PYTHON = (sys.executable, "-m")
+READY_S_MAX = 60.0
+
+
+def start(
+    command: Sequence[str], variables: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a Python module with its arguments; `variables` are its only Hookline settings."""
+    return launch([*PYTHON, *command], variables, log)
+
+
+def launch(
+    command: Sequence[str], variables: Mapping[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """Start a program with its arguments; `variables` are its only Hookline settings."""
+    # Variables that the user's shell has set for other Hookline processes must not reach these.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
+    return child.start(command, log=log, env=env | dict(variables))
+
+
+def until(
+    holds: Callable[[], bool], what: str, timeout_s: float = READY_S_MAX, look_s: float = 0.05
+) -> None:
+    """
+    Return when the condition holds; look every `look_s`.
+
+    Raises:
+        NotStarted: it does not hold within the time; the text names the condition.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise child.NotStarted(f"{what}: not within {timeout_s:g} s")
+        time.sleep(look_s)
+
+
+def broker_pids(kafka: EmbeddedKafka) -> list[int]:
+    """Return the broker's process, if it runs."""
+    broker = kafka.process
+    return [broker.pid] if broker is not None and broker.poll() is None else []
+
+
+def consumed(port: int) -> float:
+    """Return the records that the consumer at an admin port has applied; 0 without an answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as response:
+            metrics = response.read().decode()
+    except OSError:
+        return 0.0
+    for line in metrics.splitlines():
+        if line.startswith("consumer_records_total "):
+            return float(line.split()[1])
+    return 0.0
