@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from consumers.runtime.kafka_outage_log import REPEAT_LOG_S
+from consumers.runtime.kafka_outage_log import REPEAT_LOG_S, Failure
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ class Turns:
     """The turns of the runner's loop, each of which follows a fetch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._turned = asyncio.Event()
 
     def wake(self) -> None:
@@ -31,8 +31,8 @@ class Turns:
 
     async def wait(self, seconds: float) -> None:
         """Wait `seconds`, then for a turn."""
-        until = self._clock() + seconds
-        while self._clock() < until:
+        until = self.clock() + seconds
+        while self.clock() < until:
             await self.next()
 
 
@@ -44,9 +44,20 @@ class Backoff:
         self._waits = 0
         # From the first wait until a success, the partition fetches nothing.
         self.is_paused = False
+        # What failed and has not succeeded since; also while nothing has to wait for it.
+        self.failure: Failure | None = None
 
-    async def wait(self) -> None:
-        """Wait longer than the last time."""
+    def note(self, error: Exception) -> None:
+        """Note that something failed with `error`. A failure of the same type lasts on."""
+        before = self.failure
+        if before is not None and type(before.error) is type(error):
+            self.failure = Failure(error, before.since)
+        else:
+            self.failure = Failure(error, self._turns.clock())
+
+    async def wait(self, error: Exception) -> None:
+        """Note `error`, and wait longer than the last time."""
+        self.note(error)
         CONSUMER_RETRIES.inc()
         self.is_paused = True
         seconds = min(WAIT_S * 2 ** min(self._waits, 10), WAIT_S_MAX)
@@ -57,6 +68,7 @@ class Backoff:
         """Begin with the shortest wait the next time: something has succeeded."""
         self._waits = 0
         self.is_paused = False
+        self.failure = None
 
 
 class RepeatedWarning:

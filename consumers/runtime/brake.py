@@ -26,6 +26,11 @@ class Brake:
         """Note that a record was rejected and is in the dead-letter topic."""
         self._rejected.append(True)
 
+    @property
+    def rejected_lately(self) -> int:
+        """The number of rejected records among the last WINDOW_RECORDS."""
+        return self._rejected.count(True)
+
     def check(self, reason: str) -> None:
         """
         Check that another record may be sent to the dead-letter topic.
@@ -35,7 +40,7 @@ class Brake:
         Raises:
             Braked: the limit is reached.
         """
-        if self._rejected.count(True) >= self._rejected_max:
+        if self.rejected_lately >= self._rejected_max:
             raise Braked(
                 f"{self._rejected_max} of the last {len(self._rejected)} records were rejected and "
                 f"sent to the dead-letter topic, and another one was rejected: {reason}. This many "

@@ -7,7 +7,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.handler import Rejected
+from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, failure_headers
@@ -80,7 +81,7 @@ class KafkaDeadLetters:
         try:
             await self._send(record, failure)
         except (KafkaError, TimeoutError) as error:
-            raise Unavailable(f"the dead-letter topic: {error!r}") from error
+            raise KafkaUnavailable(f"the dead-letter topic: {error!r}") from error
 
     async def _send(self, record: Record, failure: DeadLetterReason) -> None:
         producer = AIOKafkaProducer(

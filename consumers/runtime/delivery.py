@@ -74,7 +74,7 @@ class Delivery:
                 "the sink of %s cannot apply a batch of %s now; it is delivered again: %r",
                 *(self._parts.name, self._partition, error),
             )
-            await self._backoff.wait()
+            await self._backoff.wait(_unavailable(error))
         else:
             if self.is_revoked:
                 raise Revoked
@@ -132,13 +132,19 @@ class Delivery:
                 "%s cannot send offset %d of %s to the dead-letter topic now; tries again: %s",
                 *(self._parts.name, record.offset, self._partition, error),
             )
-            await self._backoff.wait()
+            await self._backoff.wait(error)
             return
         self._parts.brake.note_rejected()
         CONSUMER_DEAD_LETTERS.inc()
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)
+
+
+def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:
+    if isinstance(error, Unavailable):
+        return error
+    return Unavailable(f"the sink did not answer within {HANDLE_S:g} s")
 
 
 def _rejected_record(batch: Batch, rejected: Rejected) -> Record:

@@ -4,12 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from aiokafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
 
 REPEAT_LOG_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The last error of a part that does not work, and since when it has not, by the clock."""
+
+    error: Exception
+    since: float
 
 
 class KafkaOutageLog:
@@ -19,12 +28,14 @@ class KafkaOutageLog:
         self._name = name
         self._clock = clock
         self._since: float | None = None
+        self._error: Exception | None = None
         self._logged_at = 0.0
         self._kinds: set[tuple[type, type]] = set()
 
     def failed(self, error: Exception) -> None:
         """Log the first error of an outage, each new kind of error, and one every REPEAT_LOG_S."""
         now = self._clock()
+        self._error = error
         kind = type(error), type(error.__cause__)
         if self._since is None:
             self._since = now
@@ -46,8 +57,15 @@ class KafkaOutageLog:
         if self._since is not None:
             outage_s = self._clock() - self._since
             log.warning("%s: Kafka answers again after %.0f s", self._name, outage_s)
-        self._since = None
+        self._since = self._error = None
         self._kinds.clear()
+
+    @property
+    def failure(self) -> Failure | None:
+        """The last error of the outage that lasts, None while Kafka answers."""
+        if self._since is None or self._error is None:
+            return None
+        return Failure(self._error, self._since)
 
 
 def _is_usual(error: Exception) -> bool:

@@ -19,11 +19,10 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.commits import Commits
-from consumers.runtime.handler import Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
-from consumers.runtime.source import CALL_S, Fetched, LogIdentity, OutOfRange
+from consumers.runtime.source import CALL_S, Fetched, KafkaUnavailable, LogIdentity, OutOfRange
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
@@ -188,7 +187,7 @@ class KafkaSource:
         Return the group's committed offset, None if there is none.
 
         Raises:
-            Unavailable: Kafka does not answer.
+            KafkaUnavailable: Kafka does not answer.
         """
         with _kafka_call("the committed offset"):
             async with asyncio.timeout(CALL_S):
@@ -200,7 +199,7 @@ class KafkaSource:
         Return the lowest offset that the partition has.
 
         Raises:
-            Unavailable: Kafka does not answer.
+            KafkaUnavailable: Kafka does not answer.
         """
         return await _offset("the first offset", self._client.beginning_offsets, partition)
 
@@ -209,7 +208,7 @@ class KafkaSource:
         Return the last stable offset.
 
         Raises:
-            Unavailable: Kafka does not answer.
+            KafkaUnavailable: Kafka does not answer.
         """
         return await _offset("the last offset", self._client.end_offsets, partition)
 
@@ -239,4 +238,4 @@ def _kafka_call(what: str) -> Iterator[None]:
         with kafka_failures():
             yield
     except (KafkaError, TimeoutError) as error:
-        raise Unavailable(f"Kafka did not return {what}: {error!r}") from error
+        raise KafkaUnavailable(f"Kafka did not return {what}: {error!r}") from error

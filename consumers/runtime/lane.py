@@ -49,17 +49,12 @@ class Lane:
         handler = parts.handler
         self._packing_handler = handler if isinstance(handler, PackingHandler) else None
         self._turns = Turns(parts.clock)
-        self._backoff = Backoff(self._turns)
-        shared = partition, source, parts, self.queue, self._backoff
+        self.backoff = Backoff(self._turns)
+        shared = partition, source, parts, self.queue, self.backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
         # The time of day since which records in the topic are neither held nor in the sink.
         self._lagging_since_s: float | None = None
-
-    @property
-    def is_paused(self) -> bool:
-        """True while the partition waits for its sink, the dead-letter topic or Kafka."""
-        return self._backoff.is_paused
 
     @property
     def in_flight_since(self) -> float | None:
@@ -71,7 +66,7 @@ class Lane:
         """True if more records of the partition should be fetched."""
         return (
             self.queue.is_begun
-            and not self.is_paused
+            and not self.backoff.is_paused
             and self._positioning.out_of_range is None
             and self.queue.complete_count < COMPLETE_MAX
             and self.queue.unpacked_bytes < UNPACKED_BYTES_MAX
@@ -133,7 +128,7 @@ class Lane:
         """Drop all held records; those that the sink does not have are fetched again."""
         if self._delivery.is_revoked:
             raise Revoked
-        self._backoff.reset()
+        self.backoff.reset()
         CONSUMER_RELOCATED.inc()
         self.queue.clear()
 

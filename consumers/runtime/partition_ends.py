@@ -42,6 +42,9 @@ class PartitionEnds:
                     self._outage_log.answered()
             elif missing := self._missing_topics():
                 self._outage_log.failed(KafkaError(missing))
+            elif self.is_member:
+                # Kafka has answered this member's request to join, and given it nothing.
+                self._outage_log.answered()
             await asyncio.sleep(MEASURE_S)
 
     def _missing_topics(self) -> str:

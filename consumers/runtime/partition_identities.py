@@ -9,8 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.handler import Unavailable
-from consumers.runtime.source import CALL_S, LogIdentity
+from consumers.runtime.source import CALL_S, KafkaUnavailable, LogIdentity
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicOnBroker, describe_topic
 
@@ -33,12 +32,12 @@ class PartitionIdentities:
         Return the identity that the partition's leader reported at `since` or later.
 
         Raises:
-            Unavailable: Kafka does not answer, or has no such topic now.
+            KafkaUnavailable: Kafka does not answer, or has no such topic now.
         """
         client = self._client._client  # noqa: SLF001
         leader = client.cluster.leader_for_partition(TopicPartition(*partition))
         if leader is None or leader < 0:
-            raise Unavailable(f"Kafka reports no leader of {partition}")
+            raise KafkaUnavailable(f"Kafka reports no leader of {partition}")
         requested_at, answer = self._requests.get((leader, partition.topic), (-1.0, None))
         if answer is None or requested_at < since or _has_failed(answer):
             answer = asyncio.create_task(_ask(client, leader, partition.topic))
@@ -46,12 +45,12 @@ class PartitionIdentities:
             self._requests[leader, partition.topic] = time.monotonic(), answer
         await asyncio.wait((answer,))
         if answer.cancelled():
-            raise Unavailable("the Kafka client is shutting down")
+            raise KafkaUnavailable("the Kafka client is shutting down")
         try:
             with kafka_failures():
                 found = answer.result()
         except (KafkaError, TimeoutError) as error:
-            raise Unavailable(
+            raise KafkaUnavailable(
                 f"Kafka did not return the id of topic {partition.topic}: {error!r}"
             ) from error
         return LogIdentity(

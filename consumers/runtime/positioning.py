@@ -84,7 +84,7 @@ class Positioning:
                 found = await self._find()
             except Unavailable as error:
                 self._warn_no_position(error)
-                await self._backoff.wait()
+                await self._backoff.wait(error)
             else:
                 self._backoff.reset()
                 return found
@@ -188,8 +188,10 @@ class Positioning:
         try:
             found = await self._find()
         except Unavailable as error:
+            self._backoff.note(error)
             self._warn_no_position(error)
             return
+        self._backoff.reset()
         if found.identity != self._identity:
             raise AskAgain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.

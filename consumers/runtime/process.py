@@ -4,25 +4,25 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
-from aiohttp import web
 from aiokafka.errors import KafkaError
-from prometheus_client.aiohttp import make_aiohttp_handler
 
+from consumers.runtime.admin import Health, admin_port
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, OwnSettings, Stopped
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_outage_log import Failure, KafkaOutageLog
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Port, Range
 from schemas.settings import Settings, Shared
-from schemas.telemetry import CONSUMER, CONSUMER_BRAKED
+from schemas.telemetry import CONSUMER_BRAKED
 from schemas.topics import record_bytes_max
 
 log = logging.getLogger("consumers")
@@ -93,14 +93,17 @@ async def consume(
             dead_letters_max=settings.dead_letters_max,
             held_bytes_max=settings.held_bytes_max,
         )
-        async with _admin(runner, settings):
+        outage_log = KafkaOutageLog(consumer.name)
+        health = Health(runner, outage_log)
+        async with admin_port(health, settings.admin_host, settings.admin_port):
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             try:
-                await _run(runner, consumer, shared, stop)
+                await _run(runner, outage_log, consumer, shared, stop)
             except Braked as braked:
                 # After a restart, as many records would be sent to the dead-letter topic again.
                 CONSUMER_BRAKED.set(1)
+                health.braked = Failure(braked, time.monotonic())
                 log.critical("%s stops and waits for a person. %s", consumer.name, braked)
                 while not stop.is_set():
                     runner.note_alive()
@@ -110,9 +113,12 @@ async def consume(
 
 
 async def _run(
-    runner: Runner, consumer: Consumer[OwnSettings], shared: Shared, stop: asyncio.Event
+    runner: Runner,
+    outage_log: KafkaOutageLog,
+    consumer: Consumer[OwnSettings],
+    shared: Shared,
+    stop: asyncio.Event,
 ) -> None:
-    outage_log = KafkaOutageLog(consumer.name)
     former_members: set[str] = set()
     while not stop.is_set():
         runner.note_alive()
@@ -133,24 +139,6 @@ async def _run(
             outage_log.failed(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
-
-
-@contextlib.asynccontextmanager
-async def _admin(runner: Runner, settings: ConsumerSettings) -> AsyncIterator[None]:
-    async def livez(_: web.Request) -> web.Response:
-        if hangs := runner.hanging():
-            return web.Response(status=503, text=f"{hangs}\n")
-        return web.Response(text="the loop turns\n")
-
-    app = web.Application()
-    app.add_routes([web.get("/livez", livez), web.get("/metrics", make_aiohttp_handler(CONSUMER))])
-    server = web.AppRunner(app, access_log=None)
-    await server.setup()
-    try:
-        await web.TCPSite(server, settings.admin_host, settings.admin_port).start()
-        yield
-    finally:
-        await server.cleanup()
 
 
 def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,6 @@ sink, so they are fetched again from the sink's position.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -19,13 +18,8 @@ from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_S, Handler
 from consumers.runtime.lane import Lane
 from consumers.runtime.source import OutOfRange, Source
-from schemas.telemetry import (
-    CONSUMER_HELD_BYTES,
-    CONSUMER_LAG,
-    CONSUMER_OLDEST_S,
-    CONSUMER_PAUSED,
-    CONSUMER_REBALANCES,
-)
+from consumers.runtime.status import ConsumerStatus, Fault, lane_fault, measured_lag, set_gauges
+from schemas.telemetry import CONSUMER_REBALANCES
 
 # A turn takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
@@ -63,13 +57,16 @@ class Runner:
         self._lanes: dict[Partition, Lane] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
-        self._turned_at = clock()
+        # None while this process is not a member of its group.
+        self._source: Source | None = None
+        self._started_at = self._turned_at = clock()
         self._measured_at = -GAUGES_S
 
     def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a lane for each of `partitions`."""
         CONSUMER_REBALANCES.inc()
         self._end()
+        self._source = source
         for partition in partitions:
             lane = self._lanes[partition] = Lane(partition, source, self._parts)
             self._tasks[lane] = asyncio.create_task(lane.run(), name=str(partition))
@@ -118,7 +115,7 @@ class Runner:
         self._turned_at = self._clock()
         if self._turned_at - self._measured_at >= GAUGES_S:
             self._measured_at = self._turned_at
-            self._measure(source)
+            self.measure()
         # The lanes' tasks run, even if each fetch returns at once.
         await asyncio.sleep(0)
         self._raise_failure()
@@ -137,8 +134,34 @@ class Runner:
         """Note that the loop does not hang, although no turn follows for some time."""
         self._turned_at = self._clock()
 
+    def measure(self) -> None:
+        """Set the gauges of /metrics to the present values."""
+        lanes = self._lanes.values()
+        set_gauges(lanes, measured_lag(lanes, self._source))
+
+    def status(self, *, stopped: Fault | None, kafka_fault: Fault | None) -> ConsumerStatus:
+        """Return the status; the arguments are faults that the process knows."""
+        lanes, now = self._lanes.values(), self._clock()
+        lag = measured_lag(lanes, self._source)
+        kafka_fault = kafka_fault or lane_fault(lanes, now, of_kafka=True)
+        return ConsumerStatus(
+            name=self._parts.name,
+            uptime_s=now - self._started_at,
+            partitions=None if self._source is None else len(lanes),
+            partitions_paused=sum(lane.backoff.is_paused for lane in lanes),
+            # Without Kafka, callbacks may have arrived that nobody here knows of.
+            lag_offsets=None if kafka_fault else lag.offsets,
+            oldest_waiting_s=None if kafka_fault else lag.oldest_s,
+            batch_age_s=self._parts.limits.age_s,
+            rejected_lately=self._parts.brake.rejected_lately,
+            stopped=stopped,
+            kafka_fault=kafka_fault,
+            sink_fault=lane_fault(lanes, now, of_kafka=False),
+        )
+
     def _end(self) -> list[asyncio.Task[None]]:
         tasks, self._tasks, self._lanes = self._tasks, {}, {}
+        self._source = None
         for lane, task in tasks.items():
             lane.end(task)
         return list(tasks.values())
@@ -166,16 +189,3 @@ class Runner:
         for task in tasks:
             if task.done() and not task.cancelled() and task.exception():
                 self._failure = self._failure or task.exception()
-
-    def _measure(self, source: Source) -> None:
-        lanes = self._lanes.values()
-        CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
-        CONSUMER_PAUSED.set(sum(lane.is_paused for lane in lanes))
-        lags = {lane: lane.lag(source.cached_end(lane.partition)) for lane in lanes}
-        known = [lag for lag in lags.values() if lag is not None]
-        CONSUMER_LAG.set(sum(known) if len(known) == len(lags) else math.nan)
-        now_s = time.time()
-        ages = [lane.oldest_s(now_s, lag=lag) for lane, lag in lags.items()]
-        oldest_s = max((age for age in ages if age is not None), default=0.0)
-        # A known age is shown even if another partition's is not known.
-        CONSUMER_OLDEST_S.set(oldest_s if oldest_s or None not in ages else math.nan)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from consumers.runtime.batch import Partition, Record
+from consumers.runtime.handler import Unavailable
 
 # A call of Kafka fails after this time.
 CALL_S = 10.0
@@ -40,6 +41,10 @@ class LogIdentity(NamedTuple):
 
     topic_id: str | None
     log: object
+
+
+class KafkaUnavailable(Unavailable):
+    """Kafka did not answer, so nothing could be applied; the sink may be well."""
 
 
 class Source(Protocol):

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.runtime.source import Fetched, LogIdentity, OutOfRange
+from consumers.runtime.source import Fetched, KafkaUnavailable, LogIdentity, OutOfRange
 from schemas.event import place
 
 FETCH_STEPS = 60
@@ -116,7 +116,7 @@ class FakeSource:
         del since
         await asyncio.sleep(0)
         if self._topic.silent:
-            raise Unavailable("by the test")
+            raise KafkaUnavailable("by the test")
         return LogIdentity(self._topic.id, self._topic.restarts)
 
     def commit(self, partition: Partition, next_offset: int) -> None:

@@ -1,0 +1,96 @@
+"""
+The status of a consumer process, as its admin port shows it.
+
+All numbers are computed when they are asked for: a consumer that has stopped, or that waits, moves
+no gauge.
+"""
+
+import math
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+
+from consumers.runtime.lane import Lane
+from consumers.runtime.source import KafkaUnavailable, Source
+from schemas.telemetry import (
+    CONSUMER_HELD_BYTES,
+    CONSUMER_LAG,
+    CONSUMER_OLDEST_S,
+    CONSUMER_PAUSED,
+)
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """A fault that lasts: what failed last, and for how many seconds it has failed."""
+
+    what: str
+    for_s: float
+
+
+class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The content of `/status`; docs/monitoring.md explains each field.
+
+    A number is None while it is not known.
+    """
+
+    name: str
+    uptime_s: float
+    partitions: int | None
+    partitions_paused: int
+    lag_offsets: int | None
+    oldest_waiting_s: float | None
+    batch_age_s: float
+    rejected_lately: int
+    stopped: Fault | None
+    kafka_fault: Fault | None
+    sink_fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """
+    How far the sink lags in the partitions of this process.
+
+    `offsets` is None while an end of the topic is not known, `oldest_s` while no age is known.
+    """
+
+    offsets: int | None
+    oldest_s: float | None
+
+
+def measured_lag(lanes: Collection[Lane], source: Source | None) -> Lag:
+    """Return the lag of the lanes; without a source, the process is not in its group."""
+    if source is None:
+        return Lag(offsets=None, oldest_s=None)
+    lags = {lane: lane.lag(source.cached_end(lane.partition)) for lane in lanes}
+    known = [lag for lag in lags.values() if lag is not None]
+    now_s = time.time()
+    ages = [lane.oldest_s(now_s, lag=lag) for lane, lag in lags.items()]
+    oldest_s = max((age for age in ages if age is not None), default=0.0)
+    return Lag(
+        offsets=sum(known) if len(known) == len(lags) else None,
+        # A known age is shown even if another partition's is not known.
+        oldest_s=oldest_s if oldest_s or None not in ages else None,
+    )
+
+
+def set_gauges(lanes: Collection[Lane], lag: Lag) -> None:
+    """Set the gauges of /metrics to the present values."""
+    CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
+    CONSUMER_PAUSED.set(sum(lane.backoff.is_paused for lane in lanes))
+    CONSUMER_LAG.set(math.nan if lag.offsets is None else lag.offsets)
+    CONSUMER_OLDEST_S.set(math.nan if lag.oldest_s is None else lag.oldest_s)
+
+
+def lane_fault(lanes: Collection[Lane], now: float, *, of_kafka: bool) -> Fault | None:
+    """Return the oldest fault of the lanes that is one of Kafka, or one of the sink."""
+    faults = [
+        Fault(what=str(failure.error), for_s=max(0.0, now - failure.since))
+        for lane in lanes
+        if (failure := lane.backoff.failure)
+        and isinstance(failure.error, KafkaUnavailable) is of_kafka
+    ]
+    return max(faults, key=lambda fault: fault.for_s, default=None)

@@ -1,0 +1,117 @@
+"""The status of a consumer: it stays true while the sink, Kafka or the consumer is stopped."""
+
+import math
+
+from prometheus_client import generate_latest
+from support.builders import P0, P1, a_record
+from support.runner_bench import RunnerBench
+
+from consumers.runtime.backoff import WAIT_S
+from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.positioning import RECHECK_S
+from consumers.runtime.status import ConsumerStatus, Fault
+from schemas.telemetry import CONSUMER
+
+
+def status(bench: RunnerBench) -> ConsumerStatus:
+    """Return the status of the runner without faults of the process."""
+    return bench.runner.status(stopped=None, kafka_fault=None)
+
+
+async def test_a_consumer_that_has_applied_everything_has_no_fault() -> None:
+    """Its partitions are counted, and nothing waits."""
+    bench = RunnerBench()
+    bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
+    bench.assign(P0, P1)
+    await bench.turn()
+    found = status(bench)
+    assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (2, 0, 0.0)
+    assert (found.sink_fault, found.kafka_fault, found.stopped) == (None, None, None)
+
+
+async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> None:
+    """The brake, and an outage of Kafka, revoke all partitions; the numbers must not freeze."""
+    bench = RunnerBench()
+    assert status(bench).partitions is None
+    bench.assign(P0)
+    await bench.turn()
+    await bench.runner.revoked()
+    found = status(bench)
+    assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (None, None, None)
+    bench.runner.measure()
+    assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
+    assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
+    assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)
+
+
+async def test_a_sink_that_fails_is_a_fault_with_its_age_until_it_works_again() -> None:
+    """The age is that of the first failure, the text that of the last one."""
+    bench = RunnerBench()
+    bench.sink.failures = [Unavailable("down"), Unavailable("starting up")]
+    bench.assign(P0)
+    for _ in range(5):
+        await bench.runner.turn(bench.source)
+    assert status(bench).sink_fault == Fault(what="down", for_s=0.0)
+    for _ in range(2):
+        bench.clock.now += WAIT_S
+        await bench.runner.turn(bench.source)
+    assert status(bench).sink_fault == Fault(what="starting up", for_s=2 * WAIT_S)
+    await bench.turn()
+    assert status(bench).sink_fault is None
+
+
+async def test_a_fault_of_the_sink_of_an_idle_partition_is_seen_at_the_next_recheck() -> None:
+    """No write would show it. The partition is not paused: nothing has to wait."""
+    bench = RunnerBench()
+    bench.assign(P0)
+    await bench.turn()
+    bench.sink.silent = True
+    for _ in range(2):
+        bench.clock.now += RECHECK_S
+        await bench.turn(2)
+    found = status(bench)
+    assert found.sink_fault is not None
+    assert found.partitions_paused == 0
+    bench.sink.silent = False
+    bench.clock.now += RECHECK_S
+    await bench.turn(2)
+    assert status(bench).sink_fault is None
+
+
+async def test_kafka_that_does_not_answer_is_not_a_fault_of_the_sink() -> None:
+    """The lag is not known then."""
+    bench = RunnerBench()
+    bench.assign(P0)
+    await bench.turn()
+    bench.topic.silent = True
+    bench.clock.now += RECHECK_S
+    await bench.turn(2)
+    found = status(bench)
+    assert found.sink_fault is None
+    assert found.kafka_fault is not None
+    assert (found.lag_offsets, found.oldest_waiting_s) == (None, None)
+
+
+async def test_rejected_records_are_shown_until_enough_others_were_applied() -> None:
+    """They are those of the last records, as the brake counts them."""
+    bench = RunnerBench()
+    bench.sink.failures = [Rejected(0, "by the test")]
+    bench.assign(P0)
+    await bench.turn()
+    assert status(bench).rejected_lately == 1
+
+
+def test_the_failure_of_an_outage_ends_when_kafka_answers() -> None:
+    """It has the last error, and the time of the first one."""
+    now_s = 0.0
+    outage_log = KafkaOutageLog("sync", clock=lambda: now_s)
+    assert outage_log.failure is None
+    first, last = TimeoutError("first"), TimeoutError("last")
+    outage_log.failed(first)
+    now_s = 5.0
+    outage_log.failed(last)
+    assert outage_log.failure is not None
+    assert (outage_log.failure.error, outage_log.failure.since) == (last, 0.0)
+    outage_log.answered()
+    assert outage_log.failure is None
