@@ -86,9 +86,12 @@ class IngressSettings:
     connections_max: Annotated[
         int,
         Range(10, 1_000_000, "connections"),
-        "Largest number of open connections to the public port; one more closes the connection "
-        "that has waited longest for a request. The process needs 200 open files more than this; "
-        "if the hard limit (`ulimit -Hn`) is too low, it lowers the value and logs a warning.",
+        "Largest number of open connections to the public port. One more closes the connection "
+        "that has waited longest since its last answer or since the head of a request that is "
+        "refused; without such a one, the connection that has waited longest for a request. Each "
+        "connection may hold one body and 64 KiB of requests that were sent ahead. The process "
+        "needs 200 open files more than this; if the hard limit (`ulimit -Hn`) is too low, it "
+        "lowers the value and logs a warning.",
     ] = 12_000
     keepalive_s: Annotated[
         float,
@@ -100,8 +103,9 @@ class IngressSettings:
     body_s: Annotated[
         float,
         Range(0.1, 600, "seconds"),
-        "Time that a body may take after the head of its request; then the answer is 408 `slow`, "
-        "and the connection is closed.",
+        "Time that a body may take after the head of its request; then the answer is 408 `slow`. "
+        "After the last answer of a connection, what the peer still sends is read and dropped for "
+        "at most as long again, so that the peer can read the answer; then it is closed.",
     ] = 10.0
     unready_s: Annotated[
         float,

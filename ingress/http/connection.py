@@ -19,6 +19,9 @@ from ingress.http.partial_body import PartialBody
 from ingress.http.receiver import Parameters, Receiver
 from ingress.http.traffic import Traffic
 
+# Bytes that wait for the answer to the request before them, with reading paused. A peer that sends
+# more of them gets that answer, then its connection is closed; HTTP gateways do not pipeline POST.
+PIPELINED_BYTES_MAX = 64 << 10
 # A peer that reads so slowly that more bytes of answers than this wait to be sent is disconnected.
 UNSENT_BYTES_MAX = 64 << 10
 
@@ -34,6 +37,7 @@ class Connection(asyncio.Protocol):
         "_closes",
         "_eof_received",
         "_hand_over",
+        "_is_discarding",
         "_is_paused",
         "_loop",
         "_receiver",
@@ -66,6 +70,8 @@ class Connection(asyncio.Protocol):
         self._unparsed = b""
         self._is_paused = False
         self._eof_received = False
+        # The last answer was sent: what comes is dropped.
+        self._is_discarding = False
         # The present request: whether it is being stored; its target; close after its answer.
         self._answering = False
         self._target = ""
@@ -95,9 +101,11 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answer a request whose body has ended early; keep the connection for due answers."""
         self._eof_received = True
+        if self._is_discarding:
+            return False
         if self._aiohttp:
             if self in self._traffic.idle:
-                self._traffic.wait_for_rest(self, self._loop.time())
+                self._traffic.discards(self, self._loop.time())
             return True
         self._give_up_body(answers.UNREADABLE)
         return self._answering or self._is_paused
@@ -108,6 +116,8 @@ class Connection(asyncio.Protocol):
             self._read_body(self._body, data)
         elif self._answering or self._is_paused:
             self._keep_for_later(self._unparsed + data)
+        elif self._is_discarding:
+            return
         elif self._aiohttp:
             self._aiohttp.data_received(data)
         else:
@@ -137,7 +147,10 @@ class Connection(asyncio.Protocol):
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
         self._body = PartialBody(admitted, end - begin)
-        self._traffic.wait_for_rest(self, self._loop.time())
+        if isinstance(admitted, Answer):
+            self._traffic.discards(self, self._loop.time())
+        else:
+            self._traffic.waits_for_rest(self, self._loop.time())
         self._read_body(self._body, data[begin:])
 
     def _read_body(self, body: PartialBody, data: bytes) -> None:
@@ -145,16 +158,15 @@ class Connection(asyncio.Protocol):
         if body.missing:
             return
         self._body = None
-        self._traffic.expiring.pop(self, None)
-        if body.verdict is None:
-            self.close()
-        else:
-            self._keep_for_later(rest)
-            self._take(body.verdict, bytes(body.kept))
+        self._traffic.no_longer_waits(self)
+        self._keep_for_later(rest)
+        self._take(body.verdict, bytes(body.kept))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep what came after a request, and take no more until that is answered."""
-        self._unparsed = unparsed
+        if len(unparsed) > PIPELINED_BYTES_MAX:
+            self._closes = True
+        self._unparsed = b"" if self._closes else unparsed
         if unparsed and self._transport:
             self._is_paused = True
             self._transport.pause_reading()
@@ -188,7 +200,7 @@ class Connection(asyncio.Protocol):
         closes = self._closes or traffic.closing
         self._sender.send(transport, answer, detail, self._target, closes=closes)
         if closes:
-            self.close()
+            self.finish()
             return
         traffic.idle[self] = self._loop.time()
         if self._is_paused or self._eof_received:
@@ -196,10 +208,15 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._go_on)
 
     def _give_up_body(self, reason: Answer) -> bool:
-        """Answer before all of the body is here; return False if no answer is due."""
-        refusal = self._body.give_up(reason) if self._body else None
-        if self._transport is None or refusal is None:
+        """
+        Answer before all of the body is here; return False if no answer is due.
+
+        The answer is the refusal of the request if there is one, otherwise `reason`.
+        """
+        body, self._body = self._body, None
+        if self._transport is None or body is None:
             return False
+        refusal = body.verdict if isinstance(body.verdict, Answer) else reason
         self._sender.send(self._transport, refusal, "", self._target, closes=True)
         return True
 
@@ -207,6 +224,9 @@ class Connection(asyncio.Protocol):
         """Read what came after the request that has been answered."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._answering:
+            return
+        if self._closes:
+            self.finish()
             return
         data, self._unparsed = self._unparsed, b""
         if data:
@@ -220,12 +240,37 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             transport.resume_reading()
 
-    # Called by the port, and after an answer to a request that is not plain.
+    # Called by the port, and after the last answer.
+
+    def finish(self) -> None:
+        """
+        Send no more; drop what comes until the peer closes its side, or for INGRESS_BODY_S.
+
+        If the connection was closed while the peer still sends, the kernel would reset it, and the
+        peer might lose an answer that it has not read yet (RFC 9112 §9.6).
+        """
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._is_discarding:
+            return
+        if self._eof_received:
+            self.close()
+            return
+        self._is_discarding = True
+        self._is_paused = False
+        self._unparsed = b""
+        self._traffic.discards(self, self._loop.time())
+        try:
+            transport.write_eof()
+        except OSError:
+            # The peer has reset the connection.
+            self.abort()
+        else:
+            transport.resume_reading()
 
     def close(self) -> None:
         """Close the connection once the peer has read what was written."""
         if self._transport:
-            self._traffic.wait_for_rest(self, self._loop.time())
+            self._traffic.discards(self, self._loop.time())
             self._transport.close()
 
     def abort(self) -> None:
@@ -235,14 +280,8 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def time_out(self) -> None:
-        """
-        Answer a request whose body has not come in time, or abort what has not ended in time.
-
-        After the answer, the rest of the body is read and dropped for as long again: to close the
-        connection while bytes arrive would let the kernel discard the answer.
-        """
-        if self._transport and self._give_up_body(answers.SLOW):
-            self._transport.write_eof()
-            self._traffic.wait_for_rest(self, self._loop.time())
+        """Answer a request whose body has not come in time, or abort what has not ended in time."""
+        if self._give_up_body(answers.SLOW):
+            self.finish()
         else:
             self.abort()

@@ -76,7 +76,7 @@ class ReadingTransport(asyncio.Transport):
             reason = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
             answer, detail = answers.not_http(reason)
             self.answer(answer, detail, "")
-        self.connection.close()
+        self.connection.finish()
 
     def is_closing(self) -> bool:
         """Return whether the connection is being closed."""
@@ -117,7 +117,8 @@ class Handover:
             self._receive,
             access_log=None,
             keepalive_timeout=settings.keepalive_s,
-            lingering_time=settings.body_s,
+            # `Connection.finish` reads what comes after the answer.
+            lingering_time=0,
             logger=_filtered_server_log(),
         )
 

@@ -68,8 +68,9 @@ class PublicServer:
             now = self._loop.time()
             for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
                 connection.abort()
-            for connection in _late(self.traffic.expiring, now - self._settings.body_s):
-                connection.time_out()
+            for waiting in (self.traffic.expiring, self.traffic.discarding):
+                for connection in _late(waiting, now - self._settings.body_s):
+                    connection.time_out()
 
     def stop_listening(self) -> None:
         """Accept no more connections."""

@@ -11,15 +11,17 @@ if TYPE_CHECKING:
 class Traffic:
     """The open connections of the public port, and counts of its requests; they all share it."""
 
-    # One more connection closes the one that has been idle longest.
+    # One more connection closes the one that has waited longest in `discarding`, else in `idle`.
     connections_max: int
     connections: set["Connection"] = field(default_factory=set)
     # Those that wait for the head of a request: since when (time of the event loop, in seconds),
     # the one that has waited longest first.
     idle: dict["Connection", float] = field(default_factory=dict)
-    # Those that wait for the rest of a body, or for the peer to read its last answer; ordered
-    # in the same way.
+    # Those that wait for the rest of a body that will be stored; ordered in the same way.
     expiring: dict["Connection", float] = field(default_factory=dict)
+    # Those whose further bytes are dropped: the body of a refused request, or all that comes after
+    # the last answer; ordered in the same way.
+    discarding: dict["Connection", float] = field(default_factory=dict)
     # OKs since the last scrape: counting each one would take the metric's lock.
     uncounted_oks: int = 0
     # Each connection is closed after its next answer.
@@ -35,19 +37,26 @@ class Traffic:
         self.connections.add(connection)
         self.idle[connection] = now_s
         if len(self.connections) > self.connections_max:
-            next(iter(self.idle)).abort()
+            # Nothing more is stored of the former, so they must not keep other peers out.
+            next(iter(self.discarding or self.idle)).abort()
 
     def remove(self, connection: "Connection") -> None:
         """Forget a connection that is lost."""
         self.connections.discard(connection)
         self.no_longer_waits(connection)
 
-    def wait_for_rest(self, connection: "Connection", now_s: float) -> None:
-        """Note that a connection waits, from now on, for the rest of a body, or for its end."""
+    def waits_for_rest(self, connection: "Connection", now_s: float) -> None:
+        """Note that a connection waits, from now on, for the rest of a body."""
         self.no_longer_waits(connection)
         self.expiring[connection] = now_s
+
+    def discards(self, connection: "Connection", now_s: float) -> None:
+        """Note that what comes on a connection is dropped from now on."""
+        self.no_longer_waits(connection)
+        self.discarding[connection] = now_s
 
     def no_longer_waits(self, connection: "Connection") -> None:
         """Note that a request of a connection is under way, or that the connection has ended."""
         self.idle.pop(connection, None)
         self.expiring.pop(connection, None)
+        self.discarding.pop(connection, None)

@@ -189,6 +189,59 @@ async def test_at_the_bound_the_connection_that_was_idle_longest_is_closed(
         writer.close()
 
 
+async def test_refused_requests_without_their_bodies_do_not_keep_others_out(
+    port: PublicPort,
+) -> None:
+    """At the bound they are closed before an idle connection, the one that waits longest first."""
+    idle_reader, idle_writer = await asyncio.open_connection(port.host, port.port)
+    refused = a_request(a_body()).replace(APP.encode(), b"999")[:-5]
+    refused_ones = []
+    for _ in range(9):
+        reader, writer = await asyncio.open_connection(port.host, port.port)
+        writer.write(refused)
+        refused_ones.append((reader, writer))
+    async with asyncio.timeout(5):
+        while len(port.server.traffic.discarding) < 9:  # noqa: ASYNC110 - a dict has no event
+            await asyncio.sleep(0)
+    assert await answers(port, [a_request(a_body(MsgKey="new"))], 1) == [OK]
+    idle_writer.write(a_request(a_body(MsgKey="idle")))
+    assert await one_answer(idle_reader) == OK
+    assert await refused_ones[0][0].read() == b""
+    for _, writer in [*refused_ones, (None, idle_writer)]:
+        writer.close()
+
+
+async def test_a_peer_that_sends_too_much_ahead_is_asked_for_a_new_connection(
+    port: PublicPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has sent ahead is neither kept nor stored."""
+    monkeypatch.setattr("ingress.http.connection.PIPELINED_BYTES_MAX", 600)
+    requests = [a_request(a_body(MsgKey=f"k{number}")) for number in range(8)]
+    assert len(requests[0]) * 7 > 600
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(b"".join(requests))
+    async with asyncio.timeout(5):
+        received = await reader.read()
+    assert received.count(b"HTTP/1.1 200 OK") == received.count(b"\r\nConnection: close\r\n") == 1
+    assert len(port.stored()) == 1
+    writer.close()
+
+
+async def test_nothing_after_an_odd_request_is_stored(port: PublicPort) -> None:
+    """Its answer closes the connection, so a sender sends what follows again on another one."""
+    odd = a_request(a_body(MsgKey="odd"), "TE: trailers")
+    before = [a_request(a_body(MsgKey=f"before{number}")) for number in range(3)]
+    after = [a_request(a_body(MsgKey=f"after{number}")) for number in range(5)]
+    reader, writer = await asyncio.open_connection(port.host, port.port)
+    writer.write(b"".join([*before, odd, *after, odd]))
+    async with asyncio.timeout(5):
+        received = await reader.read()
+    assert received.count(b"HTTP/1.1 200 OK") == len(port.stored()) == 4
+    assert b"Connection: close" in received[received.rfind(b"HTTP/1.1") :]
+    assert received.count(b"Connection: close") == 1
+    writer.close()
+
+
 def sends_and_never_reads(address: tuple[str, int], request: bytes, count: int) -> bool:
     """Send `count` requests without reading an answer; return whether the peer disconnects."""
     with socket.socket() as silent:
@@ -205,9 +258,11 @@ def sends_and_never_reads(address: tuple[str, int], request: bytes, count: int) 
 
 @pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
 def test_a_peer_that_never_reads_its_answers_is_cut_off(
-    tmp_path: Path, loop: Callable[..., None]
+    tmp_path: Path, loop: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The unread bytes of a peer are bounded, beyond what the kernel holds."""
+    # Else its connection would be closed for sending so much without waiting for answers.
+    monkeypatch.setattr("ingress.http.connection.PIPELINED_BYTES_MAX", 1 << 30)
     refused = a_request(b"").replace(APP.encode(), b"9")
 
     async def serve() -> None:

@@ -81,6 +81,8 @@ class Wire(asyncio.Transport):
         # aiohttp pauses reading after each piece, until the next one is sent.
         self.is_paused_by_aiohttp = False
         self._is_closing = False
+        # No answer follows; the connection may read and drop what comes.
+        self._eof_written = False
         self._is_ending = False
         self._refused = ""
         self._uncommitted: SendAnswer | None = None
@@ -174,6 +176,7 @@ class Wire(asyncio.Transport):
     def write(self, data: Any) -> None:
         """Note an answer."""
         assert not self._is_closing
+        assert not self._eof_written
         status = int(data[9:12])
         if self._is_ending:
             self.events.append(f"{status} to a body that ended early")
@@ -184,8 +187,13 @@ class Wire(asyncio.Transport):
 
     def close(self) -> None:
         """Deliver no more bytes."""
-        if not self._is_closing:
-            self._is_closing = True
+        self.write_eof()
+        self._is_closing = True
+
+    def write_eof(self) -> None:
+        """Note that no answer follows."""
+        if not (self._eof_written or self._is_closing):
+            self._eof_written = True
             self.events.append("closed")
 
     def abort(self) -> None:
