@@ -8,9 +8,11 @@ body with an unusual type counts as absent.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
-from schemas.body import text
+import msgspec
+
+from schemas.body import DEPTH_MAX, text
 from schemas.commands import COMMANDS
 from schemas.message import MESSAGE_COMMANDS, integer, sent_s
 from schemas.payload import GroupMessage, StateChange
@@ -92,7 +94,12 @@ LIST_LENGTH_MAX = 1000
 AGE_S_MAX = 31 * 24 * 3600
 AHEAD_S_MAX = 24 * 3600
 
-_PLATFORMS = {platform.upper(): PLATFORM + platform for platform in PLATFORMS}
+_PLATFORMS = {
+    written: PLATFORM + platform
+    for platform in PLATFORMS
+    for written in (platform, platform.upper())
+} | {"": PLATFORM + UNKNOWN_PLATFORM}
+_BY_REST_API = PLATFORM + REST_API
 _TYPES = {kind: TYPE + kind for kind in TYPES}
 _LOG_OUTS = ("Logout", "Disconnect", "TimeOut")
 # The commands that add the number of entries of a list, with this list.
@@ -108,6 +115,10 @@ _ONCE = {
 }
 
 
+# A role, and an account in it; with GROUPS_WITH_MESSAGES, a group.
+Person: TypeAlias = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
     """
@@ -120,14 +131,7 @@ class Sums:
     unknown_command: str
 
 
-class Person(NamedTuple):
-    """An account in a role; with GROUPS_WITH_MESSAGES, a group."""
-
-    role: str
-    account: str
-
-
-class Added(NamedTuple):
+class Added(msgspec.Struct, frozen=True, gc=False):
     """
     What one callback adds.
 
@@ -140,20 +144,13 @@ class Added(NamedTuple):
 
     def accounts(self, figure: str) -> set[str]:
         """Return the accounts, or groups, that count in a figure of PEOPLE."""
-        return {person.account for person in self.people if person.role in PEOPLE[figure]}
+        return {account for role, account in self.people if role in PEOPLE[figure]}
 
 
 def added(command: str, opt_platform: str, document: Mapping[str, Any]) -> Added:
-    """
-    Return what a callback adds to the statistics.
-
-    An online-only message (a typing indicator) is no message, and its accounts do not count as
-    people. The sender of a message is a person unless it is a robot or the app.
-    """
+    """Return what a callback adds to the statistics; `document` is its body."""
     if command in MESSAGE_COMMANDS:
-        if (flag := document.get("OnlineOnlyFlag")) and integer(flag) == 1:
-            return Added(_sums(command, (ONLINE_ONLY,)))
-        return _message(command, opt_platform, document)
+        return message_added(command, opt_platform, message_fields(document))
     if command == StateChange.COMMAND:
         return _state_change(command, document)
     if command in _LISTS:
@@ -172,51 +169,113 @@ def counted_at_s(document: Mapping[str, Any], received_s: int) -> int:
     return received_s
 
 
-def _message(command: str, opt_platform: str, document: Mapping[str, Any]) -> Added:
-    is_group = command == GroupMessage.COMMAND
-    result = document.get("SendMsgResult")
-    failure = UNDELIVERED if result and integer(result) else ""
-    sender, recipient = text(document.get("From_Account")), text(document.get("To_Account"))
+class _Element(msgspec.Struct, gc=False):
+    kind: Any = msgspec.field(name="MsgType", default=None)
+
+
+class MessageFields(msgspec.Struct, gc=False):
+    """
+    The fields of a message's body that decide what it adds.
+
+    `decode_message` reads them without making objects of all the others.
+    """
+
+    sender: str | None = msgspec.field(name="From_Account", default=None)
+    recipient: str | None = msgspec.field(name="To_Account", default=None)
+    group: str | None = msgspec.field(name="GroupId", default=None)
     # In groups this is the real sender: the app may send in the name of another account.
-    operator = document.get("Operator_Account")
-    platform = _platform(opt_platform)
-    people = []
-    source = ""
-    if sender.startswith(ROBOT_PREFIX):
-        source = BY_ROBOTS
-    elif platform == _PLATFORMS[REST_API] or ADMINISTRATOR in (sender, operator):
-        source = BY_APP
-    elif sender:
-        people.append(Person(GROUP_SENDERS if is_group else ONE_TO_ONE_SENDERS, sender))
-    if recipient not in ("", ADMINISTRATOR) and not recipient.startswith(ROBOT_PREFIX):
-        people.append(Person(RECIPIENTS, recipient))
-    conversation: tuple[str, ...] = ()
-    if is_group:
-        if group := text(document.get("GroupId")):
-            people.append(Person(GROUPS_WITH_MESSAGES, group))
-            conversation = (group,)
-    elif sender and recipient:
-        conversation = (sender, recipient) if sender < recipient else (recipient, sender)
-    types = _types(document.get("MsgBody"))
-    return Added(
-        _message_sums(command, platform, source, failure, types), tuple(people), conversation
+    operator: str | None = msgspec.field(name="Operator_Account", default=None)
+    online_only: Any = msgspec.field(name="OnlineOnlyFlag", default=None)
+    result: Any = msgspec.field(name="SendMsgResult", default=None)
+    message_time: Any = msgspec.field(name="MsgTime", default=None)
+    event_time: Any = msgspec.field(name="EventTime", default=None)
+    elements: list[_Element] | None = msgspec.field(name="MsgBody", default=None)
+
+
+_decode = msgspec.json.Decoder(MessageFields).decode
+
+
+def decode_message(body: bytes) -> MessageFields | None:
+    """
+    Return the fields in a usual body of a message; None if only `schemas.body.parse` can tell.
+
+    What it returns, `message_fields` returns of the parsed body; msgspec would pass over fields
+    that are not UTF-8 or too deep, which `parse` refuses.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        if body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+            return None
+        return _decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def message_fields(document: Mapping[str, Any]) -> MessageFields:
+    """Return the fields in a parsed body of a message; one of an unusual type counts as absent."""
+    elements = document.get("MsgBody")
+    if isinstance(elements, list):
+        elements = [_Element(each.get("MsgType")) for each in elements if isinstance(each, dict)]
+    else:
+        elements = None
+    return MessageFields(
+        text(document.get("From_Account")),
+        text(document.get("To_Account")),
+        text(document.get("GroupId")),
+        text(document.get("Operator_Account")),
+        document.get("OnlineOnlyFlag"),
+        document.get("SendMsgResult"),
+        document.get("MsgTime"),
+        document.get("EventTime"),
+        elements,
     )
 
 
+def message_added(command: str, opt_platform: str, fields: MessageFields) -> Added:
+    """
+    Return what a callback of MESSAGE_COMMANDS adds to the statistics.
+
+    An online-only message (a typing indicator) is no message, and its accounts do not count as
+    people. The sender of a message is a person unless it is a robot or the app.
+    """
+    if fields.online_only and integer(fields.online_only) == 1:
+        return Added(_sums(command, (ONLINE_ONLY,)))
+    is_group = command == GroupMessage.COMMAND
+    failure = UNDELIVERED if fields.result and integer(fields.result) else ""
+    sender, recipient = fields.sender, fields.recipient
+    platform = _PLATFORMS.get(opt_platform) or _platform(opt_platform)
+    people: tuple[Person, ...] = ()
+    source = ""
+    if sender and sender.startswith(ROBOT_PREFIX):
+        source = BY_ROBOTS
+    elif platform == _BY_REST_API or ADMINISTRATOR in (sender, fields.operator):
+        source = BY_APP
+    elif sender:
+        people = ((GROUP_SENDERS if is_group else ONE_TO_ONE_SENDERS, sender),)
+    if recipient and recipient != ADMINISTRATOR and not recipient.startswith(ROBOT_PREFIX):
+        people += ((RECIPIENTS, recipient),)
+    conversation: tuple[str, ...] = ()
+    if is_group:
+        if fields.group:
+            people += ((GROUPS_WITH_MESSAGES, fields.group),)
+            conversation = (fields.group,)
+    elif sender and recipient:
+        conversation = (sender, recipient) if sender < recipient else (recipient, sender)
+    types = _types(fields.elements) if fields.elements else ()
+    return Added(_message_sums(command, platform, source, failure, types), people, conversation)
+
+
 def _platform(opt_platform: str) -> str:
-    return _PLATFORMS.get(opt_platform.upper() or UNKNOWN_PLATFORM.upper(), PLATFORM + OTHER)
+    return _PLATFORMS.get(opt_platform.upper(), PLATFORM + OTHER)
 
 
-def _types(elements: Any) -> tuple[str, ...] | str:
+def _types(elements: list[_Element]) -> tuple[str, ...] | str:
     """Return the figures of all types in a message, each once; usually it is one."""
-    if not isinstance(elements, list):
-        return ()
-    found = [
-        _TYPES.get(kind, TYPE + OTHER)
-        for element in elements
-        if isinstance(element, dict) and isinstance(kind := element.get("MsgType"), str)
-    ]
-    return found[0] if len(found) == 1 else tuple(sorted(set(found)))
+    if len(elements) == 1 and isinstance(kind := elements[0].kind, str):
+        return _TYPES.get(kind, TYPE + OTHER)
+    kinds = {each.kind for each in elements if isinstance(each.kind, str)}
+    return tuple(sorted({_TYPES.get(kind, TYPE + OTHER) for kind in kinds}))
 
 
 def _state_change(command: str, document: Mapping[str, Any]) -> Added:
@@ -229,7 +288,7 @@ def _state_change(command: str, document: Mapping[str, Any]) -> Added:
         account = text(info.get("To_Account"))
         return Added(
             _sums(command, (LOG_INS, REGISTRATIONS) if is_new else (LOG_INS,)),
-            (Person(LOGGED_IN, account),) if account else (),
+            ((LOGGED_IN, account),) if account else (),
         )
     return Added(_sums(command, (LOG_OUTS,) if action in _LOG_OUTS else ()))
 

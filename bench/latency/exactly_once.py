@@ -10,7 +10,8 @@ from valkey import Valkey
 from bench.ingress.callbacks import APP
 from bench.latency.observer import COUNTS, KAFKA, POSTGRES
 from bench.latency.system import System
-from consumers.counters import old_layout as layout
+from consumers.counters import layout
+from schemas.figures import COMMAND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ def arrived(system: System, records: Sequence[tuple[str, int]]) -> Arrived:
     with Valkey.from_url(system.valkey, decode_responses=True) as valkey:
         applied, sums, totals = (
             {name: int(value) for name, value in valkey.hgetall(key).items()}
-            for key in (layout.APPLIED, layout.SEQUENCE_SUMS, layout.totals(APP))
+            for key in (layout.applied(1), layout.sequence_sums(1), layout.totals(1, APP))
         )
     return Arrived(
         origin=end.origin,
@@ -76,6 +77,6 @@ def arrived(system: System, records: Sequence[tuple[str, int]]) -> Arrived:
         messages=messages,
         applied=sum(applied.values()),
         sequence_sum=sum(sums.values()) % layout.SUM_MODULUS,
-        counted=totals.get(f"{layout.COMMAND}C2C.CallbackAfterSendMsg", 0),
+        counted=totals.get(f"{COMMAND}C2C.CallbackAfterSendMsg", 0),
         repeats=totals.get(layout.REPEATS, 0),
     )

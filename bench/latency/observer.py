@@ -21,7 +21,7 @@ from valkey.asyncio import Valkey
 
 from bench.latency.steps import Steps
 from bench.latency.system import System
-from consumers.counters import old_layout as layout
+from consumers.counters import layout
 from schemas.event import TIME, place
 from schemas.topics import CALLBACKS
 
@@ -158,7 +158,7 @@ async def observing(system: System) -> AsyncIterator[Observer]:
             return dict(await found.fetchall())
 
         async def applied() -> Mapping[int, int]:
-            fields: dict[bytes, bytes] = await valkey.hgetall(layout.APPLIED)  # type: ignore[misc]  # typed for both of its clients
+            fields: dict[bytes, bytes] = await valkey.hgetall(layout.applied(1))  # type: ignore[misc]  # typed for both of its clients
             return {
                 int(name.removeprefix(prefix)): int(count)
                 for name, count in fields.items()

@@ -15,7 +15,7 @@ from valkey.exceptions import ValkeyError
 
 from bench.ingress.servers import BY_NAME, Running, running
 from bench.processes import start, until
-from consumers.counters import old_layout as layout
+from consumers.counters import layout
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -124,5 +124,5 @@ def _positions_in_postgres(conninfo: str) -> bool:
 
 def _positions_in_valkey(url: str) -> bool:
     with Valkey.from_url(url) as client, contextlib.suppress(ValkeyError):
-        return bool(client.hlen(layout.POSITIONS) == CALLBACKS.partitions)
+        return bool(client.hlen(layout.positions(1)) == CALLBACKS.partitions)
     return False

@@ -1,24 +1,29 @@
 -- Apply one batch to the counts and move the partition's position, all in one call.
 -- The text of hash_set.lua precedes this one.
 --
--- KEYS[1]  the hash of positions; all other keys begin with its prefix (one Valkey, no cluster)
--- ARGV     partition, expected offset, topic id ('-': not known), new position, seconds to remember,
---          seconds to keep minutes, maximum of people counted exactly, the batch (MessagePack), see
---          script_input.py, and the secret key of the hashes
+-- KEYS[1]  the hash of positions of a generation; all other keys of the generation begin with its
+--          prefix (one Valkey, no cluster)
+-- KEYS[2]  the number of the generation that is counted into, 1 if absent
+-- ARGV     partition, expected offset, topic id ('-': not known), new position, generation, secret
+--          key of the hashes, and the batch (MessagePack), see batch_sums.py, which names all keys
 -- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
---          earlier call ended half-way (then no later call does anything either); 'secret ' and
---          the stored secret, if it differs from the one in ARGV.
+--          earlier call ended half-way (then no later call does anything either); 'generation N', if N
+--          is the generation that is counted into; 'secret ' and the stored secret, if it differs from
+--          the one in ARGV; 'zone APP ZONE', if the days of an app are those of another zone; 'repeats N
+--          N …', the numbers of callbacks whose ids are remembered.
 --
 -- A position is the next offset, the topic's id, and the last record's offset, sequence and origin.
 
 local partition, expected, topic_id, reached = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local remember_s, keep_minutes_s, people_exact_max = ARGV[5], ARGV[6], tonumber(ARGV[7])
-local HOUR_S = 3600
-local PEOPLE_AT_ONCE = 100
+local generation, own_secret = ARGV[5], ARGV[6]
 -- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
 local SUM_MODULUS = 4503599627370496
 
+local counted_into = redis.call('GET', KEYS[2]) or '1'
+if counted_into ~= generation then
+    return 'generation ' .. counted_into
+end
 local position = redis.call('HGET', KEYS[1], partition)
 if not position then
     return false
@@ -38,83 +43,46 @@ local prefix = string.match(KEYS[1], '^(.*:)')
 
 -- A script is not rolled back, so every failure that can be foreseen must come before the first write.
 for _, command in ipairs({
-    'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD', 'SADD', 'SCARD', 'SET',
-    'SISMEMBER', 'SMEMBERS', 'SREM', 'TIME',
+    'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'HSETNX', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD', 'SADD', 'SCARD',
+    'SET', 'SMEMBERS', 'SMISMEMBER', 'SREM', 'TIME',
 }) do
     if not redis.acl_check_cmd(command, prefix .. 'any', 'any', '1') then
         return redis.error_reply('NOPERM the user may not ' .. command .. ' on ' .. prefix .. '*')
     end
 end
 
-redis.call('SET', prefix .. 'secret', ARGV[9], 'NX')
+redis.call('SET', prefix .. 'secret', own_secret, 'NX')
 local secret = redis.call('GET', prefix .. 'secret')
-if secret ~= ARGV[9] then
+if secret ~= own_secret then
     return 'secret ' .. secret
 end
 
--- The increments of the batch, by key and field; written once at the end.
-local increments, expiries, people_of_apps = {}, {}, {}
+local batch = cmsgpack.unpack(ARGV[7])
 
-local function increment(key, field)
-    local fields = increments[key]
-    if not fields then
-        fields = {}
-        increments[key] = fields
-    end
-    fields[field] = (fields[field] or 0) + 1
-end
-
--- Return whether an id is remembered in any of the hours; if not, remember it in the first hour.
-local function seen_before(app, hours, id_hash)
-    local ids = prefix .. 'ids:' .. app .. ':'
-    for at = 2, #hours do
-        if hash_set_has(ids .. hours[at], id_hash) then
-            return true
-        end
-    end
-    -- The last id of the hour must be remembered as long as the first, so the set lives an hour longer.
-    return not hash_set_add(ids .. hours[1], id_hash, remember_s + HOUR_S)
-end
-
-local function count_in_minute(app, hour, minute, kinds, people_hashes)
-    local minutes = prefix .. 'minutes:' .. app .. ':' .. hour
-    local accounts = prefix .. 'minute-accounts:' .. app .. ':' .. hour .. ':' .. minute
-    expiries[minutes] = keep_minutes_s
-    for _, kind in ipairs(kinds) do
-        increment(minutes, minute .. ':' .. kind)
-    end
-    for _, hash in ipairs(people_hashes) do
-        if hash_set_add(accounts, hash, remember_s + HOUR_S) then
-            increment(minutes, minute .. ':people')
-        end
+for _, of_app in ipairs(batch.zones) do
+    local app, zone = unpack(of_app)
+    local stored = redis.call('HGET', prefix .. 'zones', app)
+    if stored and stored ~= zone then
+        return 'zone ' .. app .. ' ' .. stored
     end
 end
 
-local function note_people(app, people)
-    local known = people_of_apps[app] or {}
-    people_of_apps[app] = known
-    for _, account in ipairs(people) do
-        if not known[account] then
-            known[account] = true
-            known[#known + 1] = account
-        end
+local repeats = {}
+for _, of_slot in ipairs(batch.ids) do
+    local name, hashes, numbers = unpack(of_slot)
+    for _, at in ipairs(hash_set_find(name, hashes)) do
+        repeats[#repeats + 1] = numbers[at]
     end
 end
-
-local function count_people(app, people)
-    local exact = prefix .. 'people:' .. app
-    for first = 1, #people, PEOPLE_AT_ONCE do
-        local last = math.min(first + PEOPLE_AT_ONCE - 1, #people)
-        redis.call('PFADD', prefix .. 'people-sketch:' .. app, unpack(people, first, last))
-        if redis.call('SCARD', exact) + last - first < people_exact_max then
-            redis.call('SADD', exact, unpack(people, first, last))
-        else
-            redis.call('HSET', prefix .. 'totals:' .. app, 'people_sketched', 1)
-        end
+for _, of_slot in ipairs(batch.lookups) do
+    local name, hashes, numbers = unpack(of_slot)
+    for _, at in ipairs(hash_set_find(name, hashes)) do
+        repeats[#repeats + 1] = numbers[at]
     end
 end
-
-local batch = cmsgpack.unpack(ARGV[8])
+if #repeats > 0 then
+    return 'repeats ' .. table.concat(repeats, ' ')
+end
 
 -- From here on a failure would leave half of the batch applied: until the end, the position says so.
 redis.call('HSET', KEYS[1], partition, 'torn at ' .. position)
@@ -129,35 +97,99 @@ for _, origin in ipairs(batch.origins) do
     redis.call('HSET', sums, field, string.format('%.0f', sum))
 end
 
-for _, callback in ipairs(batch.callbacks) do
-    local app, command, hours, id_hash, kinds, hour, minute, people, people_hashes = unpack(callback)
-    local totals = prefix .. 'totals:' .. app
-    if #hours > 0 and seen_before(app, hours, id_hash) then
-        increment(totals, 'repeats')
-    else
-        increment(totals, 'command:' .. command)
-        for _, kind in ipairs(kinds) do
-            increment(totals, kind)
-        end
-        if #kinds > 0 then
-            count_in_minute(app, hour, minute, kinds, people_hashes)
-        end
-        note_people(app, people)
+for _, of_app in ipairs(batch.zones) do
+    local app, zone = unpack(of_app)
+    redis.call('SADD', prefix .. 'apps', app)
+    redis.call('HSET', prefix .. 'zones', app, zone)
+end
+
+for _, of_slot in ipairs(batch.ids) do
+    hash_set_add(of_slot[1], of_slot[2], batch.ids_live_s)
+end
+
+-- Add those hashes that are new, up to `exact_max` members in all. Return their positions, and whether
+-- there were too many.
+local function add_new(name, hashes, exact_max, lives_s)
+    local set = hash_set(name)
+    if set.count >= exact_max then
+        return {}, true
+    end
+    local _, absent = hash_set_find(name, hashes)
+    local added, new = {}, {}
+    for at = 1, math.min(#absent, exact_max - set.count) do
+        added[at], new[at] = absent[at], hashes[absent[at]]
+    end
+    hash_set_add(name, new, lives_s)
+    return added, #new < #absent
+end
+
+for _, people in ipairs(batch.people) do
+    local name, hashes, exact_max, lives_s, key, field, sketched_field = unpack(people)
+    -- Whoever was in a set that has expired would be counted again.
+    local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
+    local added, is_full = {}, true
+    if not is_expired then
+        added, is_full = add_new(name, hashes, exact_max, lives_s)
+    end
+    if #added > 0 then
+        redis.call('HINCRBY', key, field, #added)
+    end
+    if is_full and sketched_field ~= '' then
+        redis.call('HSET', key, sketched_field, 1)
     end
 end
 
-for app, people in pairs(people_of_apps) do
-    redis.call('SADD', prefix .. 'apps', app)
-    count_people(app, people)
+for _, flag in ipairs(batch.flags) do
+    redis.call('HSET', flag[1], flag[2], 1)
 end
-for key, fields in pairs(increments) do
+
+for _, conversations in ipairs(batch.conversations) do
+    local name, hashes, windows, exact_max, totals, uncounted_field, at_s = unpack(conversations)
+    local added, is_full = add_new(name, hashes, exact_max, 0)
+    local by_window = {}
+    for _, at in ipairs(added) do
+        by_window[windows[at]] = (by_window[windows[at]] or 0) + 1
+    end
+    for window, number in pairs(by_window) do
+        for _, place in ipairs(batch.windows[window]) do
+            redis.call('HINCRBY', place[1], place[2], number)
+        end
+    end
+    if is_full then
+        redis.call('HSETNX', totals, uncounted_field, at_s)
+    end
+end
+
+for _, of_key in ipairs(batch.sums) do
+    local key, lives_s, fields = unpack(of_key)
     for field, by in pairs(fields) do
         redis.call('HINCRBY', key, field, by)
     end
+    -- The expiry is set when a key is created: if it were renewed, the key might never expire.
+    if lives_s > 0 then
+        redis.call('EXPIRE', key, lives_s, 'NX')
+    end
 end
--- The expiry is set when a key is created: if it were renewed, the key might never expire.
-for key, seconds in pairs(expiries) do
-    redis.call('EXPIRE', key, seconds, 'NX')
+
+-- Commands by names that are not known in advance; above a number of names they are others.
+for _, command in ipairs(batch.commands) do
+    local key, name, by, names_field, names_max, other = unpack(command)
+    if not redis.call('HGET', key, name) then
+        if tonumber(redis.call('HGET', key, names_field) or '0') >= names_max then
+            name = other
+        else
+            redis.call('HINCRBY', key, names_field, 1)
+        end
+    end
+    redis.call('HINCRBY', key, name, by)
+end
+
+for _, sketch in ipairs(batch.sketches) do
+    local key, lives_s, hashes = unpack(sketch)
+    call_in_parts('PFADD', key, hashes)
+    if lives_s > 0 then
+        redis.call('EXPIRE', key, lives_s, 'NX')
+    end
 end
 hash_sets_save()
 

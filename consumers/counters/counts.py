@@ -9,7 +9,7 @@ consumer then continues from that position.
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 
@@ -17,11 +17,16 @@ import msgspec
 from valkey import exceptions
 from valkey.asyncio import Valkey
 
-from consumers.counters import old_layout as layout
-from consumers.counters.script_input import script_input
+from consumers.counters import layout
+from consumers.counters.batch_sums import BatchSums, Bounds
+from consumers.counters.counted import Counted, Reader
+from consumers.counters.hashes import Hashes
+from consumers.counters.known import Known
+from consumers.counters.position_text import UNKNOWN, position_of, position_text
+from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+from schemas.event import place
 from schemas.setting import Format, Secret
 
 VALKEY_URL = Format(
@@ -35,11 +40,8 @@ ANSWER_S = 8.0
 _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
-_OTHER_SECRET = b"secret "
-# The spaces between the five parts of a position; the last part may have more.
-_POSITION_SPACES = 4
-# Placeholder in a position for an unknown value.
-_UNKNOWN = "-"
+# The positions of versions without generations.
+_OLD_POSITIONS = layout.PREFIX + "positions"
 # While apply.lua applies a batch, the position begins with this.
 _TORN = b"torn"
 # Errors that mean "not now". Any other error of a command is a bug.
@@ -57,14 +59,17 @@ _NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 class Counts:
     """A handler: counts in one Valkey. It connects on first use, and again after a failure."""
 
-    def __init__(
-        self, url: Secret, *, remember_s: int, keep_minutes_s: int, people_exact_max: int
-    ) -> None:
+    def __init__(self, url: Secret, bounds: Bounds, zones: Zones) -> None:
         self._valkey = connect(url)
         self._script = self._valkey.register_script(_SCRIPT)
-        self._bounds = (remember_s, keep_minutes_s, people_exact_max)
+        self._bounds = bounds
+        self._zones = zones
+        self._reader = Reader()
+        self._known = Known()
+        self._generation = layout.FIRST_GENERATION
         # Valkey keeps the first secret that a process sends; all processes use that secret.
-        self._secret = secrets.token_hex(16).encode()
+        self._hashes = Hashes(secrets.token_hex(16).encode())
+        self._is_no_cluster = False
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -72,15 +77,28 @@ class Counts:
 
         Raises:
             Unavailable: Valkey does not answer.
-            Stopped: an earlier call of the script ended half-way.
+            Stopped: an earlier call of the script ended half-way, or Valkey is a cluster's.
         """
+        # Another member may have had the partition: see consumers/counters/known.py.
+        self._known.forget()
         async with answering():
-            found: bytes | None = await self._valkey.hget(layout.POSITIONS, str(partition))  # type: ignore[misc]  # typed for both of its clients
+            await self._refuse_cluster()
+            generation: bytes | None = await self._valkey.get(layout.GENERATION)
+            self._generation = int(generation or layout.FIRST_GENERATION)
+            found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
+                layout.positions(self._generation), str(partition)
+            )
+            if found is None and await self._valkey.exists(_OLD_POSITIONS):
+                raise Stopped(
+                    "Valkey has counts of an earlier version, which this one does not continue. "
+                    "Name an empty Valkey in COUNTERS_VALKEY, or empty this one, and start the "
+                    "process once with CONSUMER_REBUILD=true"
+                )
         if found is None:
             return None
         if found.startswith(_TORN):
             raise _torn(partition)
-        return _position(found)
+        return position_of(found)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
@@ -89,50 +107,125 @@ class Counts:
         Raises:
             Unavailable: Valkey does not answer.
         """
+        key = layout.positions(self._generation)
         async with answering():
-            await self._valkey.hsetnx(layout.POSITIONS, str(partition), _text(position))  # type: ignore[misc]  # as above
+            await self._valkey.hsetnx(key, str(partition), position_text(position))  # type: ignore[misc]  # as above
 
     async def handle(self, batch: Batch) -> None:
         """
         Count the batch and move the position.
 
+        A batch that would keep Valkey busy for long is counted in several calls. Each of them moves
+        the position to its own end.
+
         Raises:
             Rejected: one record is not a callback; nothing was counted.
-            Elsewhere: the batch does not follow the position; nothing was counted.
-            Unavailable: Valkey did not answer; it may have applied all or nothing.
-            Stopped: an earlier call of the script ended half-way.
+            Elsewhere: the batch does not follow the position; nothing more was counted.
+            Unavailable: Valkey did not answer; it may have applied all or nothing of a call.
+            Stopped: an earlier call of the script ended half-way, or another setting is in force.
         """
-        parsed = list(callbacks(batch))
-        outcome = await self._apply(batch, parsed)
-        if outcome is not None and outcome.startswith(_OTHER_SECRET):
-            self._secret = outcome.removeprefix(_OTHER_SECRET)
-            outcome = await self._apply(batch, parsed)
-        if outcome is None:
-            raise Elsewhere(None)
-        if outcome.startswith(_TORN):
-            raise _torn(batch.partition)
-        if outcome != b"applied":
-            raise Elsewhere(_position(outcome))
+        counted = self._reader.read(batch.records)
+        first, begins_at = 0, batch.begins_at
+        while True:
+            first, begins_at = await self._count_once(batch, counted, first, begins_at)
+            if first == len(counted):
+                return
 
-    async def _apply(self, batch: Batch, parsed: list[Callback]) -> bytes | None:
+    async def _count_once(
+        self, batch: Batch, counted: Sequence[Counted], first: int, begins_at: int
+    ) -> tuple[int, int]:
+        """Count callbacks from number `first` on; return the number and the offset to go on at."""
+        repeats: set[int] = set()
+        while True:
+            sums = BatchSums(self._generation, self._bounds, self._zones, self._hashes, self._known)
+            end = sums.add(counted, first, repeats)
+            reached = batch.reached if end == len(counted) else _after(batch, end)
+            try:
+                outcome = await self._apply(batch.partition, begins_at, reached, sums)
+                if outcome == b"applied":
+                    sums.learn()
+                    return end, reached.next_offset
+                await self._continue_after(outcome, batch.partition, repeats)
+            except BaseException:
+                # Also if this call was cancelled: nobody knows whether it was applied.
+                self._known.forget()
+                raise
+
+    async def _apply(
+        self, partition: Partition, begins_at: int, reached: Position, sums: BatchSums
+    ) -> bytes | None:
         async with answering():
             outcome: bytes | None = await self._script(
-                keys=[layout.POSITIONS],
+                keys=[layout.positions(self._generation), layout.GENERATION],
                 args=[
-                    str(batch.partition),
-                    batch.begins_at,
-                    batch.reached.topic_id or _UNKNOWN,
-                    _text(batch.reached),
-                    *self._bounds,
-                    msgspec.msgpack.encode(script_input(parsed, self._secret)),
-                    self._secret,
+                    str(partition),
+                    begins_at,
+                    reached.topic_id or UNKNOWN,
+                    position_text(reached),
+                    self._generation,
+                    self._hashes.secret,
+                    msgspec.msgpack.encode(sums.script_input()),
                 ],
             )
         return outcome
 
+    async def _continue_after(
+        self, outcome: bytes | None, partition: Partition, repeats: set[int]
+    ) -> None:
+        """
+        Prepare another call after one that was not applied, if there can be one.
+
+        Raises:
+            Elsewhere, Stopped: as `handle`.
+        """
+        reason, _, what = (outcome or b"").partition(b" ")
+        match reason:
+            case b"":
+                raise Elsewhere(None)
+            case b"repeats":
+                repeats.update(map(int, what.split()))
+            case b"secret":
+                self._hashes = Hashes(what)
+                self._known.forget()
+            case b"generation":
+                raise Elsewhere(await self.position(partition))
+            case b"zone":
+                app, _, zone = what.decode().partition(" ")
+                raise _other_zone(app, zone, self._zones.of(app))
+            case b"torn":
+                raise _torn(partition)
+            case _:
+                raise Elsewhere(position_of(outcome or b""))
+
+    async def _refuse_cluster(self) -> None:
+        """
+        Raises:
+            Stopped: Valkey is a node of a cluster.
+        """
+        if self._is_no_cluster:
+            return
+        try:
+            info: dict[str, object] = await self._valkey.info("cluster")
+        except exceptions.NoPermissionError:
+            # A node of a cluster then refuses the first key of another node.
+            info = {}
+        if info.get("cluster_enabled"):
+            raise Stopped(
+                "Valkey is a node of a cluster. The counters need one Valkey that is not in "
+                "cluster mode, because one call of a script writes keys of every name: set "
+                "COUNTERS_VALKEY to such a server"
+            )
+        self._is_no_cluster = True
+
     async def close(self) -> None:
         """Close the connections."""
         await self._valkey.aclose()
+
+
+def _after(batch: Batch, number: int) -> Position:
+    """Return the position after the first `number` records of a batch."""
+    last = batch.records[number - 1]
+    return Position(last.offset + 1, (last.offset, *place(last.headers)), batch.reached.topic_id)
 
 
 def connect(url: Secret) -> Valkey:
@@ -162,33 +255,18 @@ async def answering() -> AsyncIterator[None]:
         raise
 
 
-def _text(position: Position) -> str:
-    """Return the position as Valkey stores it: next offset, topic id, then the last record."""
-    last = position.last or (_UNKNOWN, _UNKNOWN, _UNKNOWN)
-    offset, origin, sequence = last
-    # The origin comes last: it may contain spaces if no ingress wrote the record.
-    return f"{position.next_offset} {position.topic_id or _UNKNOWN} {offset} {sequence} {origin}"
-
-
-def _position(text: bytes) -> Position:
-    if text.count(b" ") < _POSITION_SPACES:
-        raise Stopped(
-            f"The position {text!r} in {layout.POSITIONS} was written by another version, so its "
-            "topic is not known. Empty Valkey and build the counts again: start the process once "
-            "with CONSUMER_REBUILD=true"
-        )
-    next_offset, topic_id, offset, sequence, origin = text.decode().split(" ", 4)
-    return Position(
-        int(next_offset),
-        None if offset == _UNKNOWN else (int(offset), origin, int(sequence)),
-        None if topic_id == _UNKNOWN else topic_id,
-    )
-
-
 def _torn(partition: Partition) -> Stopped:
     return Stopped(
         f"A call of the counting script ended half-way, so the counts of {partition} may be wrong. "
         "Another program writes to these keys, or Valkey failed within a script: see its log. "
         "Restore an older copy of Valkey, or empty it and start the process once with "
         "CONSUMER_REBUILD=true"
+    )
+
+
+def _other_zone(app: str, counted: str, ours: str) -> Stopped:
+    return Stopped(
+        f"The days of the app {app} are counted in the time zone {counted}, and this process has "
+        f"{ours}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted} for this app; for days of "
+        "another zone, empty Valkey and start the process once with CONSUMER_REBUILD=true"
     )

@@ -8,13 +8,15 @@
 --     NAME:N     bucket N, a set of integers
 --     NAME:size  number of members; absent while all are in the first bucket
 --
--- All keys of a set expire at the same moment, which is fixed when its first member is added. A hash
+-- All keys of a set expire at the same moment, which is fixed when its first members are added. A hash
 -- that is added later cannot create a key without an expiry, because no bucket is empty: of a bucket that
 -- is split, 100 or more members on average move to the new one, and as many stay. These two numbers follow
 -- Poisson's distribution, so the chance that one of them is 0 is 2 e^-100, about 2^-143, or less.
 
 -- The fullest buckets have twice as many members.
 local MEMBERS_PER_BUCKET = 200
+-- Lua passes at most some 8000 values to a call.
+local VALUES_MAX = 4000
 
 local hash_sets = {}
 
@@ -23,7 +25,7 @@ local function hash_set(name)
     if not set then
         local count = tonumber(redis.call('GET', name .. ':size') or redis.call('SCARD', name .. ':0'))
         local buckets = 1 + math.floor(count / MEMBERS_PER_BUCKET)
-        set = { count = count, buckets = buckets, doubled_at = 1 }
+        set = { count = count, buckets = buckets, doubled_at = 1, is_changed = false }
         while set.doubled_at * 2 <= buckets do
             set.doubled_at = set.doubled_at * 2
         end
@@ -33,8 +35,68 @@ local function hash_set(name)
 end
 
 local function bucket_number(set, hash)
-    local number = tonumber(string.sub(hash, -9)) % (set.doubled_at * 2)
+    local number = string.sub(hash, -9) % (set.doubled_at * 2)
     return number < set.buckets and number or number - set.doubled_at
+end
+
+-- Return the positions of hashes in the list, by bucket.
+local function by_bucket(set, hashes)
+    local buckets, doubled, doubled_at, count, sub = {}, set.doubled_at * 2, set.doubled_at, set.buckets, string.sub
+    for at = 1, #hashes do
+        local number = sub(hashes[at], -9) % doubled
+        if number >= count then
+            number = number - doubled_at
+        end
+        local bucket = buckets[number]
+        if bucket then
+            bucket[#bucket + 1] = at
+        else
+            buckets[number] = { at }
+        end
+    end
+    return buckets
+end
+
+-- Call a command with a key and many values, in parts; return the sum of the answers.
+local function call_in_parts(command, key, values)
+    local sum = 0
+    for first = 1, #values, VALUES_MAX do
+        sum = sum + redis.call(command, key, unpack(values, first, math.min(first + VALUES_MAX - 1, #values)))
+    end
+    return sum
+end
+
+-- Return the list of those hashes that are in the set, as positions in `hashes`, and of those that are not.
+local function hash_set_find(name, hashes)
+    local set = hash_set(name)
+    local present, absent = {}, {}
+    if set.count == 0 then
+        for at = 1, #hashes do
+            absent[at] = at
+        end
+        return present, absent
+    end
+    for number, positions in pairs(by_bucket(set, hashes)) do
+        local key = name .. ':' .. number
+        for first = 1, #positions, VALUES_MAX do
+            local part = {}
+            for at = first, math.min(first + VALUES_MAX - 1, #positions) do
+                part[#part + 1] = hashes[positions[at]]
+            end
+            for at, is_member in ipairs(redis.call('SMISMEMBER', key, unpack(part))) do
+                local list = is_member == 1 and present or absent
+                list[#list + 1] = positions[first + at - 1]
+            end
+        end
+    end
+    return present, absent
+end
+
+local function expire(key, set)
+    if set.ends_at_ms then
+        -- NX: only a key that is new, or was deleted meanwhile.
+        redis.call('PEXPIREAT', key, set.ends_at_ms, 'NX')
+    end
 end
 
 local function add_bucket(name, set)
@@ -42,6 +104,9 @@ local function add_bucket(name, set)
     set.buckets = set.buckets + 1
     if set.buckets == set.doubled_at * 2 then
         set.doubled_at = set.buckets
+    end
+    if set.count == 0 then
+        return
     end
     local from_key, new_key = name .. ':' .. from, name .. ':' .. new
     local moving = {}
@@ -52,49 +117,48 @@ local function add_bucket(name, set)
     end
     -- Empty only if the bucket was deleted, by hand or by a wrong eviction policy.
     if #moving > 0 then
-        redis.call('SREM', from_key, unpack(moving))
-        redis.call('SADD', new_key, unpack(moving))
-        redis.call('PEXPIREAT', new_key, set.ends_at_ms)
+        call_in_parts('SREM', from_key, moving)
+        call_in_parts('SADD', new_key, moving)
+        expire(new_key, set)
     end
 end
 
-local function ends_at_ms(name, set, lives_s)
-    if set.count > 0 then
-        local known = redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0'))
-        if known > 0 then
-            return known
-        end
+-- Add hashes that are not in the set. A new set expires after `lives_s`; 0: it never expires.
+local function hash_set_add(name, hashes, lives_s)
+    if #hashes == 0 then
+        return
     end
-    return (redis.call('TIME')[1] + lives_s) * 1000
-end
-
-local function hash_set_has(name, hash)
     local set = hash_set(name)
-    return redis.call('SISMEMBER', name .. ':' .. bucket_number(set, hash), hash) == 1
-end
-
--- Add `hash`; return whether it was new. A new set expires after `lives_s`.
-local function hash_set_add(name, hash, lives_s)
-    local set = hash_set(name)
-    local key = name .. ':' .. bucket_number(set, hash)
-    if redis.call('SADD', key, hash) == 0 then
-        return false
+    if lives_s > 0 and not set.ends_at_ms then
+        local known = set.count > 0 and redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0')) or 0
+        set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + lives_s) * 1000
     end
-    set.ends_at_ms = set.ends_at_ms or ends_at_ms(name, set, lives_s)
-    -- NX: only for a new bucket, which is the first one, or one that was deleted meanwhile.
-    redis.call('PEXPIREAT', key, set.ends_at_ms, 'NX')
-    set.count = set.count + 1
-    if set.count >= set.buckets * MEMBERS_PER_BUCKET then
+    local count = set.count + #hashes
+    -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.
+    while set.buckets * MEMBERS_PER_BUCKET <= count do
         add_bucket(name, set)
     end
-    return true
+    set.count, set.is_changed = count, true
+    for number, positions in pairs(by_bucket(set, hashes)) do
+        local key, values = name .. ':' .. number, {}
+        for at = 1, #positions do
+            values[at] = hashes[positions[at]]
+        end
+        call_in_parts('SADD', key, values)
+        expire(key, set)
+    end
 end
 
 -- Store the number of members of all sets. Called once, at the end of the script.
 local function hash_sets_save()
     for name, set in pairs(hash_sets) do
-        if set.ends_at_ms and set.buckets > 1 then
-            redis.call('SET', name .. ':size', string.format('%d', set.count), 'PXAT', set.ends_at_ms)
+        if set.is_changed and set.buckets > 1 then
+            local size = string.format('%d', set.count)
+            if set.ends_at_ms then
+                redis.call('SET', name .. ':size', size, 'PXAT', set.ends_at_ms)
+            else
+                redis.call('SET', name .. ':size', size)
+            end
         end
     end
 end

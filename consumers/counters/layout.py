@@ -50,6 +50,7 @@ QUARTER_S = 900
 QUARTERS_A_DAY = 96
 HOUR_S = 3600
 
+_WITHOUT = str.maketrans("", "", "-:")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -163,9 +164,10 @@ def total_sketch(generation: int, role: str, app: str) -> str:
     return f"{PREFIX}{generation}:total-sketch:{role}:{app}"
 
 
-def ids(generation: int, app: str, slot: str) -> str:
-    """Return the name of the hash set of the ids that are remembered in a slot of time."""
-    return f"{PREFIX}{generation}:ids:{app}:{slot}"
+def ids(generation: int, app: str, slot: int | str) -> str:
+    """Return the name of the hash set of the ids of a slot: a minute's number, or a text."""
+    text = _text(slot * MINUTE_S) if isinstance(slot, int) else slot
+    return f"{PREFIX}{generation}:ids:{app}:{text}"
 
 
 def roles(figure: str) -> tuple[str, ...]:
@@ -174,7 +176,5 @@ def roles(figure: str) -> tuple[str, ...]:
 
 
 def _text(at_s: int) -> str:
-    return f"{(_EPOCH + timedelta(seconds=at_s)).isoformat()[:16]}".translate(_WITHOUT)
-
-
-_WITHOUT = str.maketrans("", "", "-:")
+    at = _EPOCH + timedelta(seconds=at_s)
+    return at.isoformat(timespec="minutes")[:16].translate(_WITHOUT)

@@ -8,9 +8,9 @@ from typing import Any
 
 from valkey.asyncio import Valkey
 
-from consumers.counters import old_layout as layout
+from consumers.counters import layout
 from consumers.counters.counts import answering
-from schemas.figures import KINDS
+from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
 
 # The standard error of a count by Valkey's HyperLogLog.
 SKETCH_ERROR = 0.0081
@@ -83,35 +83,40 @@ class StoredCounts:
     async def apps(self) -> list[str]:
         """Return the SdkAppid of every app with counts."""
         async with answering():
-            apps: set[bytes] = await self._valkey.smembers(layout.APPS)  # type: ignore[misc]  # typed for both of its clients
+            generation = await self._generation()
+            apps: set[bytes] = await self._valkey.smembers(layout.apps(generation))  # type: ignore[misc]  # typed for both of its clients
         return sorted(app.decode() for app in apps)
 
     async def totals(self, app: str) -> Totals:
         """Return the counts of one app."""
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
-            pipeline.hgetall(layout.totals(app))
-            pipeline.scard(layout.people(app))
-            pipeline.pfcount(layout.people_sketch(app))
-            counts, exact, sketched = await pipeline.execute()
+            generation = await self._generation()
+            pipeline.hgetall(layout.totals(generation, app))
+            pipeline.pfcount(
+                *(layout.total_sketch(generation, role, app) for role in PEOPLE[ACTIVE])
+            )
+            counts, sketched = await pipeline.execute()
         named = _integers(counts)
-        is_exact = layout.PEOPLE_SKETCHED not in named
+        exact = named.get(ACTIVE, 0)
+        is_exact = layout.SKETCHED + ACTIVE not in named
         return Totals(
             **{kind: named.get(kind, 0) for kind in KINDS},
-            people=exact if is_exact else sketched,
+            people=exact if is_exact else max(exact, sketched),
             people_error=0.0 if is_exact else SKETCH_ERROR,
             repeats=named.get(layout.REPEATS, 0),
             by_command={
-                name.removeprefix(layout.COMMAND): count
+                name.removeprefix(COMMAND): count
                 for name, count in named.items()
-                if name.startswith(layout.COMMAND)
+                if name.startswith(COMMAND)
             },
         )
 
     async def applied(self) -> dict[str, dict[str, Applied]]:
         """Return the counted sequences of every origin, by partition (`TOPIC/NUMBER`)."""
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
-            pipeline.hgetall(layout.APPLIED)
-            pipeline.hgetall(layout.SEQUENCE_SUMS)
+            generation = await self._generation()
+            pipeline.hgetall(layout.applied(generation))
+            pipeline.hgetall(layout.sequence_sums(generation))
             counts, sums = map(_integers, await pipeline.execute())
         origins: dict[str, dict[str, Applied]] = defaultdict(dict)
         for place, count in counts.items():
@@ -126,25 +131,37 @@ class StoredCounts:
             for number in range(-(-(end - begin.replace(minute=0)) // HOUR))
         ]
         async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            generation = await self._generation()
             for app in apps:
                 for hour in hours:
-                    pipeline.hgetall(layout.minutes(app, layout.hour_of(hour)))
+                    pipeline.hgetall(layout.minutes(generation, app, _number(hour)))
             hashes = await pipeline.execute()
-        counted: dict[str, Counter[str]] = {layout.hour_of(hour): Counter() for hour in hours}
+        counted: dict[datetime, Counter[str]] = {hour: Counter() for hour in hours}
         for index, fields in enumerate(hashes):
-            counted[layout.hour_of(hours[index % len(hours)])].update(_integers(fields))
+            counted[hours[index % len(hours)]].update(_integers(fields))
         return [
-            _minute(begin + number * MINUTE, counted[layout.hour_of(begin + number * MINUTE)])
+            _minute(at := begin + number * MINUTE, counted[at.replace(minute=0)])
             for number in range((end - begin) // MINUTE)
         ]
 
+    async def _generation(self) -> int:
+        """Return the generation of counts that is served."""
+        found: bytes | None = await self._valkey.get(layout.GENERATION)
+        return int(found or layout.FIRST_GENERATION)
+
 
 def _minute(at: datetime, hour: Counter[str]) -> Minute:
+    number = _number(at)
     return Minute(
         minute=at,
-        **{kind: hour[f"{at:%M}:{kind}"] for kind in KINDS},
-        people=hour[f"{at:%M}:{layout.PEOPLE}"],
+        **{kind: hour[layout.minute_field(number, kind)] for kind in KINDS},
+        people=hour[layout.minute_field(number, ACTIVE)],
     )
+
+
+def _number(minute: datetime) -> int:
+    """Return the number of a minute since 1970."""
+    return int(minute.timestamp()) // layout.MINUTE_S
 
 
 def _integers(fields: dict[bytes, Any]) -> dict[str, int]:

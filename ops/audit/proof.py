@@ -28,7 +28,7 @@ from itertools import accumulate
 
 from pyroaring import BitMap64
 
-from consumers.counters.old_layout import SUM_MODULUS
+from consumers.counters.layout import SUM_MODULUS
 from ops.audit.evidence import End, Evidence
 from ops.audit.report import COUNTS, KAFKA, LISTED_MAX, SinkReport
 from ops.sequences import Sequences, union, within

@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from support.builders import P0, P1
+from support.counting import counting
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Unavailable
 from consumers.stats.api import application
@@ -23,7 +24,7 @@ async def test_a_database_number_that_valkey_does_not_have_is_unavailable(
 ) -> None:
     """Consumers wait until it is fixed, and the API answers 503."""
     url = Secret(f"valkey://127.0.0.1:{valkey_server.port}/99")
-    counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=1)
+    counts = counting(url)
     with pytest.raises(Unavailable, match="DB index"):
         await counts.position(P0)
     await counts.close()
@@ -56,7 +57,7 @@ async def test_partitions_do_not_wait_for_one_whose_connection_hangs(
     assert valkey_url
     async with tcp_proxy(valkey_server.port) as proxy:
         url = Secret(f"valkey://127.0.0.1:{proxy.port}/0")
-        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
+        counts = counting(url)
         if is_connected:
             for partition in (P0, P1):
                 await counts.begin(partition, Position(0))
@@ -94,7 +95,7 @@ async def test_a_call_has_a_timeout_even_if_each_of_its_steps_is_fast_enough(
     server = await asyncio.start_server(answer_slowly, "127.0.0.1", 0)
     async with server:
         url = Secret(f"valkey://127.0.0.1:{server.sockets[0].getsockname()[1]}/0")
-        counts = Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=9)
+        counts = counting(url)
         with pytest.raises(Unavailable, match="no answer within 8 s"):
             await counts.position(P0)
         await counts.close()

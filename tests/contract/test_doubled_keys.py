@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.archive.archives import WrittenArchive, copied, rows
 from support.builders import P0, a_body, a_callback, a_stored_batch, a_stored_record, headers_of
+from support.counting import counting
 from valkey import Valkey
 
-from consumers.counters.counts import Counts
+from consumers.counters.hashes import Hashes
 from consumers.runtime.batch import Position, Record
 from consumers.sync.database import Database
 from ops.archive.columns import body_fields
@@ -27,6 +28,8 @@ from schemas.commands import COMMANDS
 from schemas.message import MESSAGE_COMMANDS
 from schemas.payload import PAYLOADS, Message
 from schemas.setting import Secret
+
+SECRET = b"5" * 32
 
 AT_S = 1_700_000_000
 
@@ -139,18 +142,18 @@ class Readers:
     async def _counts(self, records: list[Record]) -> list[Any]:
         with Valkey.from_url(self.valkey_url) as client:
             client.flushall()
-            counts = Counts(
-                Secret(self.valkey_url), remember_s=60, keep_minutes_s=60, people_exact_max=1000
-            )
+            # People are kept as hashes, which are the same under the same secret.
+            client.set("hookline:1:secret", SECRET)
+            counts = counting(self.valkey_url)
             try:
                 await counts.begin(P0, Position(0))
                 await counts.handle(a_stored_batch(*records))
             finally:
                 await counts.close()
-            keys = sorted(client.scan_iter("hookline:totals:*")) + sorted(
-                client.scan_iter("hookline:minutes:*")
+            keys = sorted(client.scan_iter("hookline:1:totals:*")) + sorted(
+                client.scan_iter("hookline:1:minutes:*")
             )
-            people: Any = client.smembers("hookline:people:1400000001")
+            people: Any = client.smembers("hookline:1:people:1400000001:0")
             return [[(key, client.hgetall(key)) for key in keys], sorted(people)]
 
     async def _parquet(self, name: str, records: list[Record]) -> list[Any]:
@@ -226,7 +229,8 @@ async def test_one_doubled_key_in_every_reader(
     assert (row["sender"], row["message_seq"]) == ("a", 2)
     assert row["body"]["MsgBody"][0] == {"MsgType": "TIMTextElem", "MsgContent": {"Text": "last"}}
     assert counts[0][1][b"one_to_one_messages"] == b"1"
-    assert people == [b"a", b"b"]
+    hashes = Hashes(SECRET)
+    assert people == sorted(hashes.of_account(account).encode() for account in "ab")
     copy = found["Parquet"][0]
     assert (copy["From_Account"], copy["MsgSeq"]) == ("'a'", "2")
     assert "last" in copy["MsgBody"]

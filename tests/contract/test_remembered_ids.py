@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 from support.builders import APP, MAD_TIMES, P0, a_body, a_stored_batch, a_stored_record
+from support.counting import counting
 from valkey import Valkey
 
-from consumers.counters.counts import Counts
 from consumers.runtime.batch import Position, Record
-from schemas.setting import Secret
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -44,11 +43,8 @@ class Traffic:
     """Counts callbacks, one batch after the other."""
 
     def __init__(self, valkey_url: str) -> None:
-        self.counts = Counts(
-            Secret(valkey_url),
-            remember_s=REMEMBER_S,
-            keep_minutes_s=REMEMBER_S,
-            people_exact_max=100,
+        self.counts = counting(
+            valkey_url, remember_s=REMEMBER_S, keep_minutes_s=REMEMBER_S, people_exact_max=100
         )
         self.reached = 0
 
@@ -99,7 +95,7 @@ def used_memory(valkey: Valkey) -> int:
 
 def repeats(valkey: Valkey) -> int:
     """Return the number of callbacks that were counted as repeats."""
-    return int(valkey.execute_command("HGET", "hookline:totals:1400000001", "repeats") or 0)
+    return int(valkey.execute_command("HGET", "hookline:1:totals:1400000001", "repeats") or 0)
 
 
 async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
@@ -118,8 +114,8 @@ async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
         chance.shuffle(both)
         await traffic.count(*(a_message(key, at_ms, MsgTime=at_ms // 1000) for key in both))
         assert repeats(valkey) == again
-    _, taken = memory(valkey, "hookline:ids:*")
-    buckets = [key for key in valkey.scan_iter("hookline:ids:*") if not key.endswith(b":size")]
+    _, taken = memory(valkey, "hookline:1:ids:*")
+    buckets = [key for key in valkey.scan_iter("hookline:1:ids:*") if not key.endswith(b":size")]
     sizes = [valkey.execute_command("SCARD", bucket) for bucket in buckets]
     assert sum(sizes) == sent
     assert int(valkey.execute_command("GET", buckets[0].rpartition(b":")[0] + b":size")) == sent
@@ -127,7 +123,7 @@ async def test_a_remembered_id_takes_few_bytes_and_each_is_found_again(
         b"intset"
     }
     ends = {
-        valkey.execute_command("PEXPIRETIME", key) for key in valkey.scan_iter("hookline:ids:*")
+        valkey.execute_command("PEXPIRETIME", key) for key in valkey.scan_iter("hookline:1:ids:*")
     }
     assert len(ends) == 1
     say(
@@ -142,7 +138,7 @@ async def test_a_single_id_in_its_hour_takes_one_key(traffic: Traffic, valkey: V
     """Small apps have many hours with few callbacks."""
     at_ms = int(BEGIN.timestamp() * 1000)
     await traffic.count(a_message("1", at_ms, MsgTime=at_ms // 1000))
-    keys, taken = memory(valkey, "hookline:ids:*")
+    keys, taken = memory(valkey, "hookline:1:ids:*")
     assert keys == 1
     assert taken < 250
 
@@ -161,12 +157,15 @@ async def test_no_expiry_is_ever_renewed(traffic: Traffic, valkey: Valkey) -> No
     await traffic.count(*messages(1, 900))
     left = {key: valkey.execute_command("TTL", key) for key in valkey.scan_iter("*")}
     expiring = {key: seconds for key, seconds in left.items() if seconds >= 0}
-    assert {key.split(b":")[1] for key in expiring} == {b"ids", b"minute-accounts", b"minutes"}
+    assert {key.split(b":")[2] for key in expiring} == {
+        *(b"ids", b"minute-people", b"minutes", b"quarters", b"quarter-sketch"),
+        *(b"days", b"day-people", b"day-sketch", b"month-sketch"),
+    }
     assert len(expiring) > 10
     assert max(expiring.values()) <= 100
-    assert {key.split(b":")[1] for key in left.keys() - expiring.keys()} == {
-        *(b"apps", b"applied", b"sequence-sums", b"secret", b"positions"),
-        *(b"totals", b"people", b"people-sketch"),
+    assert {key.split(b":")[2] for key in left.keys() - expiring.keys()} == {
+        *(b"apps", b"zones", b"applied", b"sequence-sums", b"secret", b"positions"),
+        *(b"totals", b"people", b"total-sketch", b"conversations"),
     }
 
 
@@ -176,11 +175,11 @@ async def test_a_deleted_key_comes_back_with_an_expiry(traffic: Traffic, valkey:
     for first in range(0, 9000, 900):
         keys = (f"key-{at}" for at in range(first, first + 900))
         await traffic.count(*(a_message(key, at_ms, MsgTime=at_ms // 1000) for key in keys))
-        ids = sorted(valkey.scan_iter("hookline:ids:*"))
+        ids = sorted(valkey.scan_iter("hookline:1:ids:*"))
         assert [key for key in ids if valkey.execute_command("TTL", key) < 0] == []
         valkey.delete(*(key for key in ids if key[-1] in b"024"))
     assert (
-        valkey.execute_command("HGET", "hookline:totals:1400000001", "one_to_one_messages")
+        valkey.execute_command("HGET", "hookline:1:totals:1400000001", "one_to_one_messages")
         == b"9000"
     )
 
@@ -198,17 +197,17 @@ async def test_keys_of_two_apps_are_never_the_same(traffic: Traffic, valkey: Val
             )
         )
     assert repeats(valkey) == 0
-    assert valkey.execute_command("HGET", "hookline:totals:1", "one_to_one_messages") == b"500"
+    assert valkey.execute_command("HGET", "hookline:1:totals:1", "one_to_one_messages") == b"500"
 
 
 async def test_ids_of_places_are_not_remembered(traffic: Traffic, valkey: Valkey) -> None:
     """No other callback has such an id; the position prevents a second count of the same record."""
     body = b'{"CallbackCommand":"Push.OfflinePush","Events":[{"EventType":1,"TaskId":"t1"}]}'
     await traffic.count(*(a_stored_record(at, body) for at in range(4000)))
-    assert list(valkey.scan_iter("hookline:ids:*")) == []
+    assert list(valkey.scan_iter("hookline:1:ids:*")) == []
     assert repeats(valkey) == 0
     by_command = valkey.execute_command(
-        "HGET", "hookline:totals:1400000001", "command:Push.OfflinePush"
+        "HGET", "hookline:1:totals:1400000001", "command:Push.OfflinePush"
     )
     assert int(by_command) == 4000
 
@@ -245,7 +244,7 @@ async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store
         )
         passes()
         if hour % 24 == 23:
-            ids = memory(valkey, "hookline:ids:*")
+            ids = memory(valkey, "hookline:1:ids:*")
             by_day.append((*ids, memory(valkey, "*")[1]))
     assert repeats(valkey) == 0
     for day in (6, 13, 20, 27):
@@ -255,12 +254,12 @@ async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store
     settled = by_day[9:]
     assert max(keys for keys, _, _ in settled) <= 1.05 * settled[0][0]
     assert max(whole for _, _, whole in settled) <= 1.05 * settled[0][2]
-    left = max(valkey.execute_command("TTL", key) for key in valkey.scan_iter("hookline:ids:*"))
+    left = max(valkey.execute_command("TTL", key) for key in valkey.scan_iter("hookline:1:ids:*"))
     assert 0 < left <= REMEMBER_S + 3600
     for _ in range(8 * 24 + 1):
         passes()
-    assert list(valkey.scan_iter("hookline:ids:*")) == []
-    assert list(valkey.scan_iter("hookline:minute*")) == []
+    assert list(valkey.scan_iter("hookline:1:ids:*")) == []
+    assert list(valkey.scan_iter("hookline:1:minute*")) == []
 
 
 async def test_without_the_secret_nobody_can_make_two_ids_with_one_hash(
@@ -268,15 +267,10 @@ async def test_without_the_secret_nobody_can_make_two_ids_with_one_hash(
 ) -> None:
     """The secret is random, created once, and used by every member."""
     await traffic.count(a_message("1", 0))
-    secret = valkey.execute_command("GET", "hookline:secret")
+    secret = valkey.execute_command("GET", "hookline:1:secret")
     assert len(secret) == 32
-    rival = Counts(
-        Secret(f"valkey://127.0.0.1:{valkey.get_connection_kwargs()['port']}/0"),
-        remember_s=60,
-        keep_minutes_s=60,
-        people_exact_max=1,
-    )
+    rival = counting(f"valkey://127.0.0.1:{valkey.get_connection_kwargs()['port']}/0")
     await rival.handle(a_stored_batch(a_message("1", 0)._replace(offset=1)))
     await rival.close()
     assert repeats(valkey) == 1
-    assert valkey.execute_command("GET", "hookline:secret") == secret
+    assert valkey.execute_command("GET", "hookline:1:secret") == secret

@@ -6,11 +6,12 @@ from functools import partial
 
 import psycopg
 import pytest
+from support.counting import counting
 from support.fakes import MemorySink
 
 from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import connect
 from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
 from consumers.stats.stored_counts import StoredCounts
@@ -57,9 +58,7 @@ async def counters(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Yield two members that count in one Valkey."""
     url = Secret(request.getfixturevalue("valkey_url"))
     async with AsyncExitStack() as opened:
-        counts = [
-            Counts(url, remember_s=60, keep_minutes_s=60, people_exact_max=100) for _ in range(2)
-        ]
+        counts = [counting(url) for _ in range(2)]
         valkey = connect(url)
         for close in (*(each.close for each in counts), valkey.aclose):
             opened.push_async_callback(close)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from support.builders import a_body, a_callback
+from support.counting import counting
 from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
@@ -82,8 +83,7 @@ def _valkey(directory: Path) -> Sink:
         return sum(int(each or 0) for each in counts), sum(int(each or 0) for each in sums)
 
     def member() -> Counts:
-        bounds = {"remember_s": 3600, "keep_minutes_s": 3600, "people_exact_max": 10_000}
-        return Counts(Secret(server.url), **bounds)
+        return counting(server.url, people_exact_max=10_000)
 
     return Sink(server, member, holds)
 

@@ -97,7 +97,10 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "ARCHIVE_SEGMENT_AGE_S": (0.1, 3600),
     "COUNTERS_REMEMBER_S": (60, 315360000),
     "COUNTERS_KEEP_MINUTES_S": (60, 315360000),
+    "COUNTERS_KEEP_QUARTERS_S": (3600, 315360000),
+    "COUNTERS_KEEP_DAYS_S": (86400, 315360000),
     "COUNTERS_PEOPLE_EXACT_MAX": (0, 100000000),
+    "COUNTERS_CONVERSATIONS_MAX": (0, 1000000000),
     "STATS_PORT": (1, 65535),
 }
 # Settings that must be raised or lowered with another one, so that the relation between them holds.
@@ -170,6 +173,10 @@ def test_a_number_that_is_not_finite_is_a_fault(name: str, value: str) -> None:
         ("SYNC_POSTGRES", "nonsense", "SYNC_POSTGRES must be a connection string like postgres"),
         ("COUNTERS_VALKEY", "127.0.0.1:6379", "COUNTERS_VALKEY must be a URL like valkey://"),
         ("COUNTERS_REMEMBER_S", "9999999", "must be at most COUNTERS_KEEP_MINUTES_S"),
+        ("COUNTERS_ZONE", "Mars", "COUNTERS_ZONE must name a time zone like Europe/Berlin; 'Mars'"),
+        ("COUNTERS_ZONE", "../etc/passwd", "COUNTERS_ZONE must name a time zone"),
+        ("COUNTERS_ZONES", "1=Asia/Tokyo,2=Mars", "COUNTERS_ZONES must name a time zone like"),
+        ("COUNTERS_ZONES", "Asia/Tokyo", "each like 1400000001=Europe/Berlin, not 'Asia/Tokyo'"),
         ("STATS_VALKEY", "http://127.0.0.1", "STATS_VALKEY must be a URL like valkey://"),
         (
             "STATS_VALKEY",

@@ -1,6 +1,5 @@
-"""In which hours an id is remembered, and found again."""
+"""In which slots of time an id is remembered, and found again."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,31 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import MAD_TIMES
 
-from consumers.counters.script_input import (
-    MESSAGE_AGE_MAX,
-    MESSAGE_AHEAD_MAX,
-    REPEATED_WITHIN,
-    hours_to_search,
-)
-from schemas.event import Event
-from schemas.identity import place_id
+from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
+from schemas.figures import AGE_S_MAX, AHEAD_S_MAX
 
 HOUR = timedelta(hours=1)
 
 
-def an_event(received_at: datetime, identity: str = "id") -> Event:
-    """Return a callback that was received then."""
-    return Event(
-        id=identity,
-        origin="o" * 16,
-        sequence=1,
-        sdkappid="1400000001",
-        command="C2C.CallbackAfterSendMsg",
-        client_ip="",
-        opt_platform="",
-        received_at=received_at,
-        body=b"",
-    )
+MESSAGE_AGE_MAX, MESSAGE_AHEAD_MAX = timedelta(seconds=AGE_S_MAX), timedelta(seconds=AHEAD_S_MAX)
+REPEATED_WITHIN = timedelta(seconds=REPEATED_WITHIN_S)
+
+
+def slots(
+    received_at: datetime, document: dict[str, Any], command: str = "C2C.CallbackAfterSendMsg"
+) -> tuple[int | str, ...]:
+    """Return the slots of a callback that was received then."""
+    return slots_to_search(command, document, int(received_at.timestamp() // 1))
 
 
 times_of_receipt = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - given UTC here
@@ -57,8 +46,8 @@ def test_an_early_repeat_is_found_with_any_message_time(
     if isinstance(sent, timedelta):
         sent = int((first_at + sent).timestamp())
     document = {"MsgTime": sent}
-    first = hours_to_search(an_event(first_at), document)
-    repeat = hours_to_search(an_event(first_at + later), document)
+    first = slots(first_at, document)
+    repeat = slots(first_at + later, document)
     assert first[0] in repeat
     assert repeat[0] in first
 
@@ -73,8 +62,8 @@ def test_a_late_repeat_is_found_by_the_messages_own_time(
 ) -> None:
     """Out of an adopted spool, days later."""
     document = {"MsgTime": int((first_at - age).timestamp())}
-    (first,) = hours_to_search(an_event(first_at), document)[:1]
-    assert first in hours_to_search(an_event(first_at + later), document)
+    (first,) = slots(first_at, document)[:1]
+    assert first in slots(first_at + later, document)
 
 
 def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
@@ -83,12 +72,12 @@ def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
     first, repeat = (
         {"MsgKey": "1_2_3", "EventTime": time} for time in (1767610799000, 1767610801000)
     )
-    earlier = hours_to_search(an_event(at), first)
-    later = hours_to_search(an_event(at + timedelta(seconds=2)), repeat)
+    earlier = slots(at, first)
+    later = slots(at + timedelta(seconds=2), repeat)
     assert earlier[0] in later
     assert later[0] in earlier
-    event = replace(an_event(at), command="State.StateChange")
-    assert hours_to_search(event, {"EventTime": 1767610801000}) == [1767610801 // 3600]
+    minute = slots(at, {"EventTime": 1767610801000}, "State.StateChange")
+    assert minute == (1767610801 // 60,)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +85,4 @@ def test_a_field_that_differs_in_repeats_does_not_date_a_message() -> None:
 )
 def test_a_time_of_receipt_in_the_year_9999_has_hours_too(received_at: datetime) -> None:
     """The clock of another producer must not crash the consumer."""
-    assert len(hours_to_search(an_event(received_at), {})) == 3
-
-
-def test_a_place_has_no_hour() -> None:
-    """The id consists of an origin and a sequence."""
-    event = an_event(datetime(2026, 1, 5, tzinfo=UTC))
-    assert hours_to_search(replace(event, id=place_id(event.origin, 1)), {}) == []
-    assert hours_to_search(replace(event, id=place_id(event.origin, 2)), {}) != []
+    assert len(slots(received_at, {})) == 3

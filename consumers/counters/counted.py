@@ -1,0 +1,175 @@
+"""
+Read a batch's records as what the counters need of each: far less than a whole event.
+
+The usual record is read by a short way; every other one, and each that is not a callback, by
+`schemas.event`, whose rules both ways keep (tests/unit/test_counted.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from consumers.counters.slots import (
+    MINUTE_S,
+    REPEATED_WITHIN_S,
+    slots_to_search,
+)
+from consumers.runtime.batch import Record
+from consumers.runtime.handler import Rejected
+from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
+from schemas.commands import COMMANDS, UNKNOWN
+from schemas.event import TIME, NotACallback, event
+from schemas.figures import (
+    AGE_S_MAX,
+    AHEAD_S_MAX,
+    Added,
+    added,
+    counted_at_s,
+    decode_message,
+    message_added,
+)
+from schemas.identity import place_id
+from schemas.message import MESSAGE_COMMANDS
+from schemas.record import ID, ORIGIN, SEQUENCE
+
+# Bounds of what a reader keeps of earlier records. Few apps, commands, platforms and origins occur.
+SOURCES_MAX = 2000
+SECONDS_MAX = 100_000
+# A time of receipt as the ingress writes it: 2026-01-31T09:05:59.123Z.
+_TIME_LENGTH = 24
+_TIME_SECONDS = len("2026-01-31T09:05:59")
+_DOT, _Z = b".Z"
+_ID_LENGTH = 32
+# Within these bounds of its receipt, a message's own minute is the only slot of its id.
+_EARLIEST = REPEATED_WITHIN_S - AGE_S_MAX
+_LATEST = AHEAD_S_MAX - REPEATED_WITHIN_S
+
+
+class Counted(msgspec.Struct, frozen=True, gc=False):
+    """
+    One callback. `slots` as in `slots_to_search`; () if no other callback has its id.
+
+    `at_s` is the time in whose windows it is counted. Times are seconds since 1970.
+    """
+
+    app: str
+    origin: str
+    sequence: int
+    id: bytes
+    slots: tuple[int | str, ...]
+    received_s: int
+    at_s: int
+    added: Added
+
+
+class _Source(NamedTuple):
+    """What a record's headers say that many records have in common."""
+
+    app: str
+    command: str
+    platform: str
+    # Whether a MsgTime gives the callback an id that a repeat has, too (schemas/identity.py).
+    is_dated: bool
+
+
+class Reader:
+    """Reads records; it remembers texts that occur again and again."""
+
+    def __init__(self) -> None:
+        self._sources: dict[tuple[bytes, ...], _Source] = {}
+        self._origins: dict[bytes, str] = {}
+        # Seconds since 1970 by the first characters of a usual time.
+        self._seconds: dict[bytes, int] = {}
+
+    def read(self, records: Sequence[Record]) -> list[Counted]:
+        """
+        Return the records' callbacks, in order.
+
+        Raises:
+            Rejected: with the offset of the first record that is not a callback.
+        """
+        found = []
+        for record in records:
+            try:
+                found.append(self._shortly(record) or self._fully(record))
+            except (NotACallback, Malformed) as error:
+                raise Rejected(record.offset, str(error)) from error
+        return found
+
+    def _shortly(self, record: Record) -> Counted | None:
+        """Return a usual callback, None if the record is any other one."""
+        named = dict(record.headers)
+        try:
+            platform = named.get("ce_optplatform", b"")
+            source = self._sources[named["ce_sdkappid"], named["ce_type"], platform]
+            origin = self._origins[named[ORIGIN]]
+            received_s = self._seconds[named[TIME][:_TIME_SECONDS]]
+            identity, sequence = named[ID], named[SEQUENCE]
+            if not (
+                _is_usual_time(named[TIME])
+                and sequence.isdigit()
+                and len(sequence) <= INTEGER_DIGITS_MAX
+                and len(identity) == _ID_LENGTH
+                and identity.isascii()
+            ):
+                return None
+        except (KeyError, TypeError):
+            # TypeError: Kafka knows headers without a value.
+            return None
+        return _counted(source, origin, int(sequence), identity, received_s, record.value)
+
+    def _fully(self, record: Record) -> Counted:
+        found = event(record.value, record.headers)
+        dates = COMMANDS.get(found.command, UNKNOWN).times
+        source = _Source(found.sdkappid, found.command, found.opt_platform, "MsgTime" in dates)
+        received_s = int(found.received_at.timestamp() // 1)
+        self._remember(dict(record.headers), source, found.origin, received_s)
+        identity = found.id.encode()
+        return _counted(source, found.origin, found.sequence, identity, received_s, found.body)
+
+    def _remember(
+        self, named: dict[str, bytes], source: _Source, origin: str, received_s: int
+    ) -> None:
+        if len(self._sources) >= SOURCES_MAX or len(self._origins) >= SOURCES_MAX:
+            self._sources.clear()
+            self._origins.clear()
+        if len(self._seconds) >= SECONDS_MAX:
+            self._seconds.clear()
+        platform = named.get("ce_optplatform", b"")
+        self._sources[named["ce_sdkappid"], named["ce_type"], platform] = source
+        self._origins[named[ORIGIN]] = origin
+        if _is_usual_time(named[TIME]):
+            self._seconds[named[TIME][:_TIME_SECONDS]] = received_s
+
+
+def _is_usual_time(text: bytes) -> bool:
+    return (
+        len(text) == _TIME_LENGTH and text[19] == _DOT and text[23] == _Z and text[20:23].isdigit()
+    )
+
+
+def _counted(  # noqa: PLR0917 - all values of one record
+    source: _Source, origin: str, sequence: int, identity: bytes, received_s: int, body: bytes
+) -> Counted:
+    app, command, platform, is_dated = source
+    document: Mapping[str, Any] = {}
+    fields = decode_message(body) if command in MESSAGE_COMMANDS else None
+    if fields is None:
+        document = parse(body)
+        adds = added(command, platform, document)
+    else:
+        document = {"MsgTime": fields.message_time, "EventTime": fields.event_time}
+        adds = message_added(command, platform, fields)
+    sent = document.get("MsgTime")
+    slots: tuple[int | str, ...]
+    if is_dated and type(sent) is int and _EARLIEST < sent - received_s < _LATEST:
+        # What the functions below return, sooner.
+        at_s, slots = sent, (sent // MINUTE_S,)
+    else:
+        at_s = counted_at_s(document, received_s)
+        if identity == place_id(origin, sequence).encode():
+            slots = ()
+        else:
+            slots = slots_to_search(command, document, received_s)
+    return Counted(app, origin, sequence, identity, slots, received_s, at_s, adds)

@@ -1,0 +1,48 @@
+"""The slots of time whose ids are remembered together, and expire together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from schemas.commands import COMMANDS, UNKNOWN
+from schemas.figures import AGE_S_MAX, AHEAD_S_MAX
+from schemas.message import sent_s
+
+MINUTE_S = 60
+HOUR_S = 3600
+# Without a plausible time, a repeat is found only this long after the receipt of the first one.
+REPEATED_WITHIN_S = HOUR_S
+
+
+def slots_to_search(
+    command: str, document: Mapping[str, Any], received_s: int
+) -> tuple[int | str, ...]:
+    """
+    Return the slots whose remembered ids are searched for the id of a callback.
+
+    If the id is in none of them, the callback is new, and its id is remembered in the first slot.
+
+    A plausible time of the message gives a slot, its minute: a repeat that arrives hours later, out
+    of an adopted spool, has the same time. Otherwise it is the hour of receipt, and a repeat is
+    found if it was received up to REPEATED_WITHIN_S before or after. Near the bounds of plausible
+    times, the time of one callback may be plausible and that of its repeat not, so all of these
+    slots are searched.
+
+    A minute is its number since 1970, an hour a text.
+    """
+    # Two callbacks of one message may differ in EventTime.
+    is_by_key = COMMANDS.get(command, UNKNOWN).identity == "key"
+    sent = sent_s({"MsgTime": document.get("MsgTime")} if is_by_key else document)
+    if sent is None:
+        return by_receipt(received_s)
+    ahead = sent - received_s
+    if REPEATED_WITHIN_S - AGE_S_MAX < ahead < AHEAD_S_MAX - REPEATED_WITHIN_S:
+        return (sent // MINUTE_S,)
+    if -AGE_S_MAX <= ahead <= AHEAD_S_MAX:
+        return (sent // MINUTE_S, *by_receipt(received_s))
+    return (*by_receipt(received_s), sent // MINUTE_S)
+
+
+def by_receipt(received_s: int) -> tuple[str, str, str]:
+    """Return the hour of receipt, the one before and the one after."""
+    hour = received_s // HOUR_S
+    return (f"h{hour}", f"h{hour - 1}", f"h{hour + 1}")

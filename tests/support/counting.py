@@ -1,0 +1,22 @@
+"""Make counters with short bounds, for tests."""
+
+from typing import Any
+
+from consumers.counters.batch_sums import Bounds
+from consumers.counters.counts import Counts
+from consumers.counters.zones import Zones
+from schemas.setting import Secret
+
+SHORT: dict[str, Any] = {
+    "remember_s": 3600,
+    "keep_minutes_s": 7200,
+    "keep_quarters_s": 7200,
+    "keep_days_s": 86400,
+    "people_exact_max": 1000,
+    "conversations_max": 1000,
+}
+
+
+def counting(url: str, *, zones: Zones | None = None, **bounds: int) -> Counts:
+    """Return counters in the Valkey at `url`, by default with days of Shanghai."""
+    return Counts(Secret(url), Bounds(**(SHORT | bounds)), zones or Zones("Asia/Shanghai"))
