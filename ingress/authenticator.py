@@ -115,6 +115,11 @@ class Authenticator:
         return {**dict.fromkeys(self._sdkappids, ()), **named}
 
 
+def is_sdkappid(text: str) -> bool:
+    """Return whether the text can be that of a callback's SdkAppid, which is compared as text."""
+    return text.isascii() and text.isdigit() and not text.startswith("0")
+
+
 def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
     """
     Return the tokens of each app in a file's content: TOML, `1400000001 = ["token", "old token"]`.
@@ -130,8 +135,11 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
         raise UnusableFile(f"{name} is not valid TOML ({where})") from None
     tokens: dict[str, tuple[bytes, ...]] = {}
     for sdkappid, listed in apps.items():
-        if not (sdkappid.isascii() and sdkappid.isdigit()):
-            raise UnusableFile(f"{name}: {sdkappid!r:.40} is not an SdkAppid (a decimal number)")
+        if not is_sdkappid(sdkappid):
+            raise UnusableFile(
+                f"{name}: {sdkappid!r:.40} is not an SdkAppid (a decimal number without leading "
+                "zeros)"
+            )
         if (
             not isinstance(listed, list)
             or len(listed) > TOKENS_MAX

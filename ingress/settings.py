@@ -1,11 +1,13 @@
 """The settings of one ingress process."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from schemas.setting import Format, Port, Range
+from ingress.authenticator import is_sdkappid
+from schemas.setting import Format, Host, Port, Range
 from schemas.settings import BODY_BYTES_LIMIT
 from schemas.topics import record_bytes_max
 
@@ -13,8 +15,9 @@ from schemas.topics import record_bytes_max
 PENDING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
 
 
-def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdigit()
+# No other path can match: that of a request is decoded, and ends before its parameters. Clients
+# remove the segments `.` and `..`.
+_PATH = re.compile(r"/|(/(?!\.{1,2}(/|$)|SdkAppid=)[^/?#%\s\x00-\x20\x7f]+)+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,7 @@ class IngressSettings:
         "file systems do not keep the promises of `flock` and fsync.",
     ]
     sdkappids: Annotated[
-        tuple[Annotated[str, Format("a decimal number", _is_decimal)], ...],
+        tuple[Annotated[str, Format("a decimal number without leading zeros", is_sdkappid)], ...],
         "SdkAppids of the apps whose callbacks are accepted, in addition to those in the file of "
         "secrets; any other SdkAppid is answered 403. May be empty if there is such a file.",
     ] = ()
@@ -43,7 +46,7 @@ class IngressSettings:
         "Largest difference between RequestTime and this machine's clock, in either direction; a "
         "callback with a larger one is answered 403 `stale`.",
     ] = 60.0
-    host: Annotated[str, "Address on which the public port listens."] = "0.0.0.0"  # noqa: S104 - senders are on other machines; the gateway is in front of it
+    host: Annotated[Host, "Address on which the public port listens."] = "0.0.0.0"  # noqa: S104 - senders are on other machines; the gateway is in front of it
     port: Annotated[
         Port,
         "TCP port for callbacks, the public port. If another process uses it, this one exits with "
@@ -51,11 +54,14 @@ class IngressSettings:
     ] = 8080
     path: Annotated[
         str,
-        Format("a path that begins with /", lambda path: path.startswith("/")),
-        "The only URL path that accepts callbacks; other paths are answered 404.",
+        Format(
+            "/, or a path like /callback without a / at its end, ?, #, % or spaces", _PATH.fullmatch
+        ),
+        "The only URL path that accepts callbacks, as it is when decoded; other paths are answered "
+        "404.",
     ] = "/"
     admin_host: Annotated[
-        str, "Address on which the admin port listens. Keep it unreachable for the public."
+        Host, "Address on which the admin port listens. Keep it unreachable for the public."
     ] = "127.0.0.1"
     admin_port: Annotated[
         Port,

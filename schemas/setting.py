@@ -8,6 +8,7 @@ a description:
 """
 
 import math
+import socket
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -57,7 +58,19 @@ class Format:
         return self.form
 
 
+def _can_listen(host: str) -> bool:
+    """Return whether `host` is an address or a name that has one; the empty text is neither."""
+    try:
+        return bool(host and socket.getaddrinfo(host, 0, flags=socket.AI_PASSIVE))
+    except (OSError, UnicodeError):
+        return False
+
+
 Port = Annotated[int, Range(1, 65535)]
+# The address on which a port listens.
+Host = Annotated[
+    str, Format("an IP address or a host name that has one, without a port", _can_listen)
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ A process knows `HOOKLINE_*` and prefixes of its own. An unknown variable with o
 is a fault, because it is usually a typing error.
 """
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, fields
 from inspect import cleandoc
 from typing import Annotated, Any, ClassVar, Literal, Protocol, get_type_hints
 
-from schemas.setting import Range, Setting
+from schemas.setting import Format, Range, Setting
 
 
 class Settings(Protocol):
@@ -35,6 +36,14 @@ class Faults(Exception):
         return "\n".join(f"  - {fault}" for fault in self.args)
 
 
+_BROKER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+
+
+def _are_brokers(text: str) -> bool:
+    brokers = [_BROKER.fullmatch(part.strip()) for part in text.split(",")]
+    return all(broker and 0 < int(broker[2] or 9092) < 1 << 16 for broker in brokers)
+
+
 # The largest value of HOOKLINE_BODY_BYTES_MAX.
 BODY_BYTES_LIMIT = 16 << 20
 
@@ -45,8 +54,8 @@ class Shared(Settings):
 
     bootstrap_servers: Annotated[
         str,
-        "Addresses of Kafka's brokers, `host:port`, separated by commas. The `hookline` commands "
-        "read this variable, too.",
+        Format("addresses like kafka-1:9092,kafka-2:9092", _are_brokers),
+        "Addresses of Kafka's brokers. The `hookline` commands read this variable, too.",
     ] = "127.0.0.1:9092"
     body_bytes_max: Annotated[
         int,

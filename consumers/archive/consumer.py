@@ -9,6 +9,7 @@ guards against writers that believe they still own the partition.
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -22,9 +23,13 @@ from consumers.archive.store import Store, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
-from schemas.setting import Range
+from schemas.setting import Format, Range
 from schemas.settings import Faults, Settings
 from schemas.topics import CALLBACKS
+
+# Not `s3:/bucket` or `file://archive`, which would be taken for a directory of that name or for the
+# current one.
+_PLACE = re.compile(r"file:///.+|(?!file:)\w+://.+|(?!\w+:).+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,7 @@ class ArchiveSettings(Settings):
 
     url: Annotated[
         str,
+        Format("a path, or a URL like s3://bucket/prefix or file:///directory", _PLACE.fullmatch),
         "Place of the segments: a directory (a path, or `file:///…`) on a file system with hard "
         "links, or an object store: `s3://bucket/prefix`, `gs://…` or `az://…`. Its region, keys "
         "and endpoint come from the provider's own variables (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, "

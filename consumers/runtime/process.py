@@ -20,7 +20,7 @@ from consumers.runtime.handler import Consumer, OwnSettings, Stopped
 from consumers.runtime.kafka_outage_log import Failure, KafkaOutageLog
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
-from schemas.setting import Port, Range
+from schemas.setting import Host, Port, Range
 from schemas.settings import Settings, Shared
 from schemas.telemetry import CONSUMER_BRAKED
 from schemas.topics import record_bytes_max
@@ -39,7 +39,7 @@ GC_THRESHOLDS = (100_000, 50, 100)
 class ConsumerSettings(Settings):
     """CONSUMER_*: every consumer, `python -m consumers NAME`."""
 
-    admin_host: Annotated[str, "Address on which the admin port listens."] = "127.0.0.1"
+    admin_host: Annotated[Host, "Address on which the admin port listens."] = "127.0.0.1"
     admin_port: Annotated[
         Port,
         "TCP port for health and metrics. If another process uses it, this one exits with code 1.",

@@ -10,7 +10,7 @@ from consumers.counters.counts import VALKEY_URL, connect
 from consumers.stats.api import application
 from consumers.stats.stored_counts import StoredCounts
 from schemas.process import run_process, stop_on_signals
-from schemas.setting import Port, Secret
+from schemas.setting import Host, Port, Secret
 from schemas.settings import Settings, Shared
 
 log = logging.getLogger("stats")
@@ -26,7 +26,7 @@ class StatsSettings(Settings):
         "URL of the Valkey in which the consumer `counters` counts. Logs show `***`.",
     ]
     host: Annotated[
-        str,
+        Host,
         "Address on which the API listens. The API asks for no password: keep it unreachable for "
         "the public.",
     ] = "127.0.0.1"

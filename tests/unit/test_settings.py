@@ -64,12 +64,13 @@ def test_all_faults_are_reported_together() -> None:
     )
     body = "a whole number of bytes from 1024 (1 KiB) to 16777216 (16 MiB)"
     people = "a whole number of people from 0 to 100000000"
+    apps = "values separated by commas, each a decimal number without leading zeros"
     assert text.splitlines() == [
         f"  - HOOKLINE_BODY_BYTES_MAX must be {body}, not '1'",
         "  - HOOKLINE_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not 'LOUD'",
         f"  - unknown setting INGRESS_PROT (known: {known})",
         "  - INGRESS_SPOOL_DIR is not set; it must be a path",
-        "  - INGRESS_SDKAPPIDS must be values separated by commas, each a decimal number, not 'x'",
+        f"  - INGRESS_SDKAPPIDS must be {apps}, not 'x'",
         "  - INGRESS_PORT must be a whole number from 1 to 65535, not 'eighty'",
         f"  - COUNTERS_PEOPLE_EXACT_MAX must be {people}, not '-1'",
         "  - COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S",
@@ -163,8 +164,8 @@ def test_a_number_that_is_not_finite_is_a_fault(name: str, value: str) -> None:
     ("variable", "value", "fault"),
     [
         ("INGRESS_SDKAPPIDS", "", "INGRESS_SDKAPPIDS must name at least one app"),
-        ("INGRESS_SDKAPPIDS", "14x", "each a decimal number, not '14x'"),
-        ("INGRESS_PATH", "callback", "a path that begins with /, not 'callback'"),
+        ("INGRESS_SDKAPPIDS", "14x", "each a decimal number without leading zeros, not '14x'"),
+        ("INGRESS_PATH", "callback", "% or spaces, not 'callback'"),
         ("INGRESS_PENDING_BYTES_MAX", "3000000000", "must be at most INGRESS_SPOOL_BYTES_MAX"),
         ("INGRESS_PORT", "8081", "INGRESS_PORT and INGRESS_ADMIN_PORT must differ"),
         ("INGRESS_SPOOL_DIR", "", "INGRESS_SPOOL_DIR must be a path, not ''"),
@@ -230,3 +231,57 @@ def test_help_lists_every_setting(settings: Any, prefix: str, lines: list[str]) 
     for setting in settings_of(settings, prefix):
         assert setting.description.endswith("."), setting
         assert f"      {setting.description.split(' ')[0]}" in "\n".join(text)
+
+
+UNUSABLE = {
+    "INGRESS_PATH": (
+        *(
+            "",
+            "callback",
+            "/callback/",
+            "//callback",
+            "/a//b",
+            "/call back",
+            "/callback ",
+            "/a?b=1",
+        ),
+        *("/a?b=1", "/a#b", "/%63allback", "/../a", "/a/.", "/SdkAppid=1"),
+    ),
+    "INGRESS_SDKAPPIDS": ("01400000001", "0", "+1"),
+    "INGRESS_HOST": ("", "0.0.0.0:8080", "http://0.0.0.0", "0.0.0.0,::"),
+    "INGRESS_ADMIN_HOST": ("", "127.0.0.1:8081"),
+    "CONSUMER_ADMIN_HOST": ("", "127.0.0.1:8081"),
+    "STATS_HOST": ("", "127.0.0.1:8083"),
+    "HOOKLINE_BOOTSTRAP_SERVERS": (
+        *("", "kafka:port", "kafka:0", "kafka:99999", "kafka:9092,", "http://kafka:9092"),
+        *("::1:9092", "kafka:9092;kafka-2:9092"),
+    ),
+    "ARCHIVE_URL": ("", "s3:/bucket", "s3:bucket", "file://archive", "file:/archive"),
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [(name, value) for name, values in UNUSABLE.items() for value in values]
+)
+def test_a_text_that_could_never_work_is_refused_at_the_start(variable: str, value: str) -> None:
+    """The error names the setting, the allowed form and the value."""
+    fault = faults_of(with_value(variable, value), **CLASSES)
+    assert f"  - {variable} must be " in fault
+    assert f", not '{value}'" in fault
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("INGRESS_PATH", path) for path in ("/", "/callback", "/a/b-c_d.e~f", "/.well-known/a")),
+        *(("INGRESS_HOST", host) for host in ("0.0.0.0", "::", "localhost")),  # noqa: S104 - a value
+        *(
+            ("HOOKLINE_BOOTSTRAP_SERVERS", brokers)
+            for brokers in ("kafka-1.example_a:9092, 10.0.0.1:1", "[::1]:9092", "kafka")
+        ),
+        *(("ARCHIVE_URL", url) for url in ("archive", "/a b", "file:///a", "s3://b/c", "gs://b")),
+    ],
+)
+def test_a_text_that_can_work_is_accepted(variable: str, value: str) -> None:
+    """Also forms that are seldom used."""
+    read(CLASSES, with_value(variable, value))
