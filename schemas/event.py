@@ -60,23 +60,24 @@ def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
 
 
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
-    """Return origin and sequence as `place_of` does."""
+    """Return origin and sequence; "" and 0 for one that is missing or unreadable."""
     named = dict(headers)
-    return place_of(named.get(ORIGIN), named.get(SEQUENCE))
+    return origin_text(named.get(ORIGIN)), sequence_number(named.get(SEQUENCE))
 
 
-def place_of(origin: bytes | None, sequence: bytes | None) -> tuple[str, int]:
+def origin_text(header: bytes | None) -> str:
     r"""
-    Return two headers as origin and sequence; "" and 0 for one that is missing or unreadable.
+    Return the origin in its header's value, "" if there is none.
 
     Bytes that no ingress writes into an origin are escaped: not every sink can hold NUL or bytes
     that are not UTF-8. Kafka knows headers without a value; no ingress writes one.
     """
-    origin, sequence = origin or b"", sequence or b""
-    return (
-        origin.decode("utf-8", "backslashreplace").replace("\0", "\\x00"),
-        int(sequence) if sequence.isdigit() and len(sequence) <= INTEGER_DIGITS_MAX else 0,
-    )
+    return (header or b"").decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+
+
+def sequence_number(header: bytes | None) -> int:
+    """Return the sequence in its header's value, 0 if that is missing or unreadable."""
+    return int(header) if header and header.isdigit() and len(header) <= INTEGER_DIGITS_MAX else 0
 
 
 def received_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
