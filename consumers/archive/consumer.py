@@ -75,8 +75,7 @@ class Archive:
         # The last segment of each partition that was found, or whose creation was tried. It may not
         # exist: its creation failed, or it was deleted.
         self._tried_or_found: dict[Partition, str] = {}
-        # One thread for all partitions: making lines is Python for the most part, so two threads
-        # would only wait for each other.
+        # One thread for all partitions compresses faster than the event loop makes lines.
         self._packing_thread = ThreadPoolExecutor(1, "pack")
 
     async def position(self, partition: Partition) -> Position | None:

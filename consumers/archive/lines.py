@@ -33,15 +33,13 @@ def lines(partition: Partition, records: Sequence[Record]) -> Lines:
     head = b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.number)
     embeds = _embeds([record.value for record in records])
     texts = [[record.key, *[value for _, value in record.headers]] for record in records]
+    forms = _forms(head, [record.headers for record in records])
     lines: list[bytes] = []
     sequences: defaultdict[bytes | None, list[bytes | None]] = defaultdict(list)
-    form = None
-    for record, embedded, keyed, plain in zip(records, embeds, texts, _plain(texts), strict=True):
-        names = [name for name, _ in record.headers]
-        # Records that follow one another mostly have the same names.
-        if form is None or names != form.names:
-            form = _form(head, names)
-        if embedded and plain and form.line:
+    for record, form, embedded, keyed, plain in zip(
+        records, forms, embeds, texts, _plain(texts), strict=True
+    ):
+        if form.line and embedded and plain:
             lines.append(form.line % (record.offset, record.timestamp_ms, *keyed, record.value))
             sequences[keyed[form.origin_at]].append(keyed[form.sequence_at])
         else:
@@ -59,29 +57,41 @@ def lines(partition: Partition, records: Sequence[Record]) -> Lines:
 
 class _Form(NamedTuple):
     """
-    The line of records whose headers have these names, for bytes formatting.
+    The line of records whose headers have the same names, for bytes formatting.
 
     Its values: offset, timestamp, key, the values of all headers, body. It is empty if lines cannot
     be made in this way: a name appears twice, or the headers of origin and sequence are missing.
     `origin_at`, `sequence_at`: their places in the list of the key and the headers' values.
     """
 
-    names: Sequence[str]
     line: bytes
     origin_at: int = 0
     sequence_at: int = 0
 
 
+def _forms(head: bytes, headers: Sequence[Sequence[tuple[str, bytes]]]) -> Sequence[_Form]:
+    """Return the form of each record's line."""
+    # Mostly, all records have the same names.
+    first = [name for name, _ in headers[0]]
+    if {len(each) for each in headers} == {len(first)} and [
+        name for each in headers for name, _ in each
+    ] == first * len(headers):
+        return [_form(head, first)] * len(headers)
+    names = [tuple([name for name, _ in each]) for each in headers]
+    forms = {each: _form(head, each) for each in set(names)}
+    return [forms[each] for each in names]
+
+
 def _form(head: bytes, names: Sequence[str]) -> _Form:
     if len(set(names)) < len(names) or not {ORIGIN, SEQUENCE} <= set(names):
-        return _Form(names, b"")
+        return _Form(b"")
     # A percent sign in the topic or in a name stands for itself.
     headers = b",".join(b'%b:"%%b"' % _doubled(orjson.dumps(name)) for name in names)
     line = b'%b"offset":%%d,"timestamp":%%d,"key":"%%b","headers":{%b},"body":%%b}\n' % (
         _doubled(head),
         headers,
     )
-    return _Form(names, line, 1 + names.index(ORIGIN), 1 + names.index(SEQUENCE))
+    return _Form(line, 1 + names.index(ORIGIN), 1 + names.index(SEQUENCE))
 
 
 def _doubled(text: bytes) -> bytes:

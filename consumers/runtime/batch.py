@@ -59,7 +59,7 @@ class PackedRecords(Protocol):
         ...
 
     async def add(self, records: list[Record]) -> None:
-        """Pack `records` and empty the list; use a thread, not to block the event loop."""
+        """Pack `records` and empty the list. Block the event loop for some milliseconds at most."""
         ...
 
 
