@@ -52,9 +52,12 @@ def alone(partition: Partition, record: Record) -> bytes:
     return orjson.dumps(line) + b"\n"
 
 
-PLACE = (("ce_origin", b"a"), ("ce_sequence", b"1"))
+PLACE = ORIGIN, SEQUENCE = (("ce_origin", b"a"), ("ce_sequence", b"1"))
+# One after the other, these have the names of three times PLACE.
+SHIFTED = (PLACE, (ORIGIN,), (SEQUENCE, ORIGIN, SEQUENCE))
 
 
+@example("t", [Record(1, 2, b"k", b"{}", headers) for headers in SHIFTED])
 @example("t", [Record(1, 2, b"k", b"{}", (*PLACE, ("name", character))) for character in ESCAPED])
 @given(st.sampled_from(["tim.callbacks.v1", 'a%b"']), st.lists(records, min_size=1, max_size=9))
 def test_lines_of_a_batch_are_those_of_each_record_alone(topic: str, given: list[Record]) -> None:
