@@ -18,13 +18,15 @@ class Addresses:
     """
     The addresses of all parts; `hookline demo --json` prints them as its first line.
 
-    `ingress` and `admin` are addresses of the first replica, `ingresses` and `admins` of all.
+    `ingress` and `admin` are addresses of the first replica, `ingresses` and `admins` of all;
+    `consumers` are a NAME=URL for each consumer's admin port.
     """
 
     ingress: str
     admin: str
     ingresses: tuple[str, ...]
     admins: tuple[str, ...]
+    consumers: tuple[str, ...]
     kafka: str
     archive: str
     postgres: str
@@ -88,5 +90,10 @@ def _consumer_or_stats(name: str, where: Addresses, port: int) -> Mapping[str, s
         },
         "sync": {"CONSUMER_ADMIN_PORT": str(port), "SYNC_POSTGRES": where.postgres},
         "counters": {"CONSUMER_ADMIN_PORT": str(port), "COUNTERS_VALKEY": where.valkey},
-        "stats": {"STATS_PORT": str(port), "STATS_VALKEY": where.valkey},
+        "stats": {
+            "STATS_PORT": str(port),
+            "STATS_VALKEY": where.valkey,
+            "STATS_INGRESS": ",".join(where.admins),
+            "STATS_CONSUMERS": ",".join(where.consumers),
+        },
     }[name]

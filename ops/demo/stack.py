@@ -16,7 +16,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
-from ops.demo.services import PATH, REPLICAS, SDKAPPIDS, SERVICES, Addresses
+from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, Addresses
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
 from ops.topics import apply_topics
@@ -51,6 +51,7 @@ class Stack:
             admin=admins[0],
             ingresses=tuple(ingresses),
             admins=tuple(admins),
+            consumers=tuple(f"{name}=http://127.0.0.1:{self._ports[name]}" for name in CONSUMERS),
             kafka=self._kafka.address,
             archive=str(directory / "archive"),
             postgres=self._postgres.conninfo,

@@ -1,0 +1,199 @@
+"""
+Find out what is wrong with a stage of the pipeline. No I/O.
+
+A process that does not answer says nothing: none of its former numbers is used.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal, TypeAlias
+
+from consumers.runtime.status import Fault
+from consumers.stats.answers import State
+from consumers.stats.measured import IngressStatus, Measured, Replicas
+
+StageName: TypeAlias = Literal[
+    "receiving", "on_disk", "kafka", "archive", "database", "counts", "webhook"
+]
+# A value of a text: a text, a whole number, or seconds as a float.
+Values: TypeAlias = Mapping[str, str | int | float]
+
+# The spool needs a look from this share of its bound on, or if it is full in this time.
+FILLING_PERCENT = 50
+FILLING_S = 3600.0
+# The oldest callback waits on disk for so long only if Kafka is slow.
+SLOW_S = 60.0
+# What `unready_because` says if it is not a fault of the disk.
+STOPPING, FULL = "stopping", "the spool is full"
+# What `forward_fault` says until the first attempt has ended.
+NOT_CONNECTED = "not connected yet"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """
+    The state of a stage, and the name of the text that describes it (health_words.py).
+
+    `since` is None if the processes do not say it.
+    """
+
+    stage: StageName
+    state: State
+    text: str
+    values: Values = field(default_factory=dict)
+    number: str | None = None
+    unit: str | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A finding, if `when` is true."""
+
+    when: object
+    state: State
+    text: str
+    values: Values = field(default_factory=dict)
+    since: datetime | None = None
+
+
+def first(
+    stage: StageName, cases: Iterable[Case], *, number: str | None, unit: str | None
+) -> Finding:
+    """Return the finding of the first case that is true; one has to be."""
+    case = next(case for case in cases if case.when)
+    return Finding(
+        stage=stage,
+        state=case.state,
+        text=case.text,
+        values=case.values,
+        number=number,
+        unit=unit if number is not None else None,
+        since=case.since,
+    )
+
+
+def receiving(measured: Measured) -> Finding:
+    """Return whether callbacks are accepted; the number is that of the replicas that do."""
+    replicas = Replicas.of(measured.ingress or ())
+    reasons = [said.unready_because for said in replicas.said if said.unready_because]
+    accepting = len(replicas.said) - len(reasons)
+    some = {"affected": len(reasons), "all": replicas.count}
+    silent = {"affected": len(replicas.silent), "all": replicas.count}
+    cases = (
+        Case(measured.ingress is None, "unknown", "ingress_not_watched"),
+        Case(not replicas.said, "wrong", "receiving_silent", since=replicas.silent_since),
+        Case(not accepting and FULL in reasons, "wrong", "receiving_full"),
+        Case(not accepting and {*reasons} == {STOPPING}, "wrong", "receiving_stopping"),
+        Case(not accepting, "wrong", "receiving_disk_fails"),
+        Case(reasons, "warning", "receiving_some_refuse", some),
+        Case(
+            replicas.silent, "warning", "receiving_some_silent", silent, since=replicas.silent_since
+        ),
+        Case(any(said.secrets_fault for said in replicas.said), "warning", "receiving_secrets"),
+        Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
+    )
+    number = f"{accepting}/{replicas.count}" if replicas.count else None
+    return first("receiving", cases, number=number, unit="replicas")
+
+
+def on_disk(measured: Measured) -> Finding:
+    """Return whether the spools have room; the number is that of callbacks that wait there."""
+    replicas = Replicas.of(measured.ingress or ())
+    faults = {said.unready_because for said in replicas.said} - {"", STOPPING}
+    used = {"percent": _used_percent(replicas.said)}
+    room_s = _full_in_s(replicas.said)
+    spools = {spool.name: spool for said in replicas.said for spool in said.spools}
+    damaged = sum(bool(spool.fault or spool.quarantined) for spool in spools.values())
+    silent = {"affected": len(replicas.silent), "all": replicas.count}
+    cases = (
+        Case(measured.ingress is None, "unknown", "ingress_not_watched"),
+        Case(not replicas.said, "unknown", "disk_unknown", since=replicas.silent_since),
+        Case(FULL in faults, "wrong", "disk_full"),
+        Case(faults, "wrong", "disk_fails"),
+        Case(
+            room_s is not None and room_s < FILLING_S,
+            "warning",
+            "disk_filling_fast",
+            used | {"room": room_s or 0.0},
+        ),
+        Case(used["percent"] >= FILLING_PERCENT, "warning", "disk_filling", used),
+        Case(damaged, "warning", "disk_damaged", {"affected": damaged}),
+        Case(any(said.oldest_waiting_s is None for said in replicas.said), "warning", "disk_row"),
+        Case(
+            replicas.silent, "warning", "disk_partly_unknown", silent, since=replicas.silent_since
+        ),
+        Case(True, "ok", "disk_ok"),  # noqa: FBT003 - always
+    )
+    number = str(sum(said.spool_rows for said in replicas.said)) if replicas.said else None
+    return first("on_disk", cases, number=number, unit="callbacks")
+
+
+def kafka(measured: Measured) -> Finding:
+    """Return whether callbacks get to Kafka; the number is the age of the oldest on disk."""
+    replicas = Replicas.of(measured.ingress or ())
+    consumers = [
+        said for answers in measured.consumers.values() for said in Replicas.of(answers).said
+    ]
+    cannot_read = [said for said in consumers if said.kafka_fault]
+    reads = [said for said in consumers if said.partitions is not None and not said.kafka_fault]
+    connects = [said for said in replicas.said if said.forward_fault == NOT_CONNECTED]
+    stuck = [said for said in replicas.said if said.forward_fault not in ("", NOT_CONNECTED)]
+    ages = [said.oldest_waiting_s for said in replicas.said if said.oldest_waiting_s is not None]
+    oldest_s = max(ages, default=None)
+    # The oldest callback cannot have been forwarded since its receipt.
+    waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
+    room_s = _full_in_s(replicas.said)
+    room: Values = {"percent": _used_percent(replicas.said)}
+    room |= {} if room_s is None else {"room": room_s}  # type: ignore[operator]  # a dict
+    some_stuck = {"affected": len(stuck), "all": replicas.count}
+    some_read = {"affected": len(cannot_read), "all": len(consumers)}
+    unread_since = faulty_since(measured.now, (said.kafka_fault for said in consumers))
+    away = stuck and len(stuck) == len(replicas.said)
+    cases = (
+        Case(
+            away and room_s is not None and not reads,
+            "wrong",
+            "kafka_away_fills",
+            room,
+            waits_since,
+        ),
+        Case(away and not reads, "wrong", "kafka_away", room, waits_since),
+        Case(away, "wrong", "kafka_not_written", room, waits_since),
+        Case(stuck, "warning", "kafka_some_stuck", some_stuck, waits_since),
+        Case(
+            not replicas.said and consumers and len(cannot_read) == len(consumers),
+            "wrong",
+            "kafka_unreadable",
+            since=unread_since,
+        ),
+        Case(cannot_read, "warning", "kafka_some_unreadable", some_read, unread_since),
+        Case(connects, "warning", "kafka_connects"),
+        Case(not replicas.said and reads, "unknown", "kafka_only_read"),
+        Case(not replicas.said, "unknown", "kafka_unknown"),
+        Case(
+            oldest_s is not None and oldest_s > SLOW_S, "warning", "kafka_slow", since=waits_since
+        ),
+        Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
+    )
+    number = None if oldest_s is None else f"{oldest_s:.1f}"
+    return first("kafka", cases, number=number, unit="s")
+
+
+def faulty_since(now: datetime, faults: Iterable[Fault | None]) -> datetime | None:
+    """Return since when the fault has lasted that has lasted longest, None if there is none."""
+    ages = [fault.for_s for fault in faults if fault]
+    return now - timedelta(seconds=max(ages)) if ages else None
+
+
+def _used_percent(said: Iterable[IngressStatus]) -> int:
+    """Return how full the fullest spool is."""
+    return max((100 * one.spool_bytes // max(1, one.spool_bytes_max) for one in said), default=0)
+
+
+def _full_in_s(said: Iterable[IngressStatus]) -> float | None:
+    """Return when the first spool is full, None while none grows."""
+    return min(
+        (one.spool_full_in_s for one in said if one.spool_full_in_s is not None), default=None
+    )

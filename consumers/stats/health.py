@@ -1,0 +1,75 @@
+"""
+The state of the whole pipeline, in words. No I/O.
+
+findings.py and sink_findings.py decide what is wrong, health_words.py says it.
+"""
+
+from datetime import datetime
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from consumers.stats import findings
+from consumers.stats.answers import Health, Stage
+from consumers.stats.findings import Finding
+from consumers.stats.health_words import words
+from consumers.stats.measured import Measured
+from consumers.stats.sink_findings import STAGES, sink
+
+# A consumer that not everybody has.
+_OPTIONAL = "webhook"
+
+
+def find(measured: Measured) -> list[Finding]:
+    """Return the state of every stage, in the order in which callbacks go through them."""
+    names = [name for name in STAGES if name != _OPTIONAL or name in measured.consumers]
+    return [
+        findings.receiving(measured),
+        findings.on_disk(measured),
+        findings.kafka(measured),
+        *(sink(name, measured) for name in names),
+    ]
+
+
+class Timeline:
+    """Knows since when each stage is as it is: the processes say it, or it was seen to change."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[str, datetime | None]] = {}
+
+    def note(self, finding: Finding, now: datetime) -> None:
+        """Note the state of a stage. The beginning of its first state is not seen."""
+        before = self._since.get(finding.stage)
+        if before is None:
+            self._since[finding.stage] = finding.text, finding.since
+        elif before[0] != finding.text:
+            self._since[finding.stage] = finding.text, finding.since or now
+
+    def since(self, finding: Finding) -> datetime | None:
+        """Return since when a stage is as it was noted last, None if that is not known."""
+        return self._since[finding.stage][1]
+
+
+def health(found: list[Finding], timeline: Timeline, now: datetime, zone: ZoneInfo) -> Health:
+    """Return what was found, in words, with the times of a zone."""
+    states = {finding.state for finding in found}
+    state: Literal["ok", "warning", "wrong"] = "ok"
+    if "wrong" in states:
+        state = "wrong"
+    elif states != {"ok"}:
+        state = "warning"
+    return Health(state=state, stages=[_stage(finding, timeline, now, zone) for finding in found])
+
+
+def _stage(finding: Finding, timeline: Timeline, now: datetime, zone: ZoneInfo) -> Stage:
+    since = timeline.since(finding)
+    what, what_to_do, section = words(finding, since, now, zone)
+    return Stage(
+        stage=finding.stage,
+        state=finding.state,
+        number=finding.number,
+        unit=finding.unit,
+        since=since.astimezone(zone) if since else None,
+        what=what,
+        what_to_do=what_to_do,
+        runbook=section,
+    )

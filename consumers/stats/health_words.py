@@ -1,0 +1,77 @@
+"""A finding in words: its text (health_texts.py), with times and durations in both languages."""
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from consumers.stats.answers import Words
+from consumers.stats.findings import Finding
+from consumers.stats.health_texts import TEXTS
+
+# A room of at least two days is given in days, one of at least two hours in hours.
+_UNITS = ((86400.0, "days", "天"), (3600.0, "hours", "小时"), (60.0, "minutes", "分钟"))
+# The consumer of a stage and the system that it writes to.
+_SINKS = {
+    "archive": ("archive", "the archive's disk or object store", "归档的磁盘或对象存储"),
+    "database": ("sync", "PostgreSQL", "PostgreSQL"),
+    "counts": ("counters", "Valkey", "Valkey"),
+    "webhook": ("webhook", "the webhook's receiver", "Webhook 接收方"),
+}
+
+
+def words(
+    finding: Finding, since: datetime | None, now: datetime, zone: ZoneInfo
+) -> tuple[Words, Words, str]:
+    """Return what is, what to do, and the section of the docs; times are those of `zone`."""
+    text = TEXTS[finding.text]
+    consumer, sink_en, sink_zh = _SINKS.get(finding.stage, ("", "", ""))
+    at = _time(since, now, zone) if since else ""
+    values_en = {
+        **{name: _value(value, chinese=False) for name, value in finding.values.items()},
+        "since": f" since {at}" if at else "",
+        "consumer": consumer,
+        "sink": sink_en,
+    }
+    values_zh = {
+        **{name: _value(value, chinese=True) for name, value in finding.values.items()},
+        "since": f"自 {at} 起" if at else "",
+        "consumer": consumer,
+        "sink": sink_zh,
+    }
+    return (
+        Words(
+            en=_sentence(text.en.format_map(values_en)), zh=_spaced(text.zh.format_map(values_zh))
+        ),
+        Words(en=text.do_en.format_map(values_en), zh=_spaced(text.do_zh.format_map(values_zh))),
+        f"docs/{text.section}",
+    )
+
+
+def _sentence(text: str) -> str:
+    """Return the text with a capital at its beginning, and no comma before a full stop."""
+    return (text[0].upper() + text[1:]).replace(",.", ".")
+
+
+def _spaced(text: str) -> str:
+    """Return a Chinese text with a space between its characters and Latin letters or digits."""
+    text = re.sub(r"([\u4e00-\u9fff])([A-Za-z0-9])", r"\1 \2", text)
+    return re.sub(r"([A-Za-z0-9%])([\u4e00-\u9fff])", r"\1 \2", text)
+
+
+def _time(at: datetime, now: datetime, zone: ZoneInfo) -> str:
+    local, today = at.astimezone(zone), now.astimezone(zone)
+    return f"{local:%H:%M}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _value(value: str | int | float, *, chinese: bool) -> str:  # noqa: PYI041 - they differ here
+    if not isinstance(value, float):
+        return str(value)
+    for seconds, en, zh in _UNITS:
+        if value >= 2 * seconds or seconds == _UNITS[-1][0]:
+            number = int(value // seconds)
+            return f"{number} {zh}" if chinese else _counted(number, en)
+    raise AssertionError(value)
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit if number != 1 else unit.removesuffix('s')}"

@@ -1,0 +1,87 @@
+"""What the processes of the pipeline say about themselves, as of one moment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeAlias, TypeVar
+
+import msgspec
+
+from consumers.runtime.status import ConsumerStatus
+
+
+class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A spool in the directory of an ingress; see docs/monitoring.md."""
+
+    name: str
+    fault: str
+    quarantined: tuple[int, ...]
+
+
+class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of an ingress's /status that are looked at; see docs/monitoring.md."""
+
+    unready_because: str
+    forward_fault: str
+    secrets_fault: str
+    oldest_waiting_s: float | None
+    spool_rows: int
+    spool_bytes: int
+    spool_bytes_max: int
+    spool_full_in_s: float | None
+    spools: tuple[SpoolStatus, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A process that does not answer. `since` is its last answer, None if it never gave one."""
+
+    since: datetime | None = None
+
+
+Said = TypeVar("Said")
+Answers: TypeAlias = Sequence[Said | NoAnswer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """
+    The answers of all processes.
+
+    `ingress` None, or a name that is absent in `consumers`: nobody has said where to ask. `valkey`
+    is None if the Valkey of the counts answers.
+    """
+
+    now: datetime
+    ingress: Answers[IngressStatus] | None
+    consumers: Mapping[str, Answers[ConsumerStatus]] = field(default_factory=dict)
+    valkey: NoAnswer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas(Generic[Said]):
+    """The answers of the processes of one kind."""
+
+    said: Sequence[Said]
+    silent: Sequence[NoAnswer]
+
+    @classmethod
+    def of(cls, answers: Answers[Said]) -> "Replicas[Said]":
+        """Sort the answers."""
+        return cls(
+            [answer for answer in answers if not isinstance(answer, NoAnswer)],
+            [answer for answer in answers if isinstance(answer, NoAnswer)],
+        )
+
+    @property
+    def count(self) -> int:
+        """The number of processes."""
+        return len(self.said) + len(self.silent)
+
+    @property
+    def silent_since(self) -> datetime | None:
+        """The time since which processes do not answer: of the first, or of the last if all do."""
+        known = [answer.since for answer in self.silent if answer.since]
+        if not known:
+            return None
+        return min(known) if self.said else max(known)

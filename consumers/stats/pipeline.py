@@ -1,0 +1,163 @@
+"""
+Ask every process of the pipeline how it is, every POLL_S, for the state of the pipeline in words.
+
+A process that does not answer in time is known as such; its former answers are forgotten.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+from typing import TypeVar
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import msgspec
+from valkey.asyncio import Valkey
+
+from consumers.counters.counts import answering
+from consumers.runtime.handler import Unavailable
+from consumers.runtime.status import ConsumerStatus
+from consumers.stats.addresses import Addresses
+from consumers.stats.answers import Health
+from consumers.stats.findings import Finding
+from consumers.stats.health import Timeline, find, health
+from consumers.stats.measured import Answers, IngressStatus, Measured, NoAnswer
+
+POLL_S = 2.0
+# A process, and the name server before that, must answer in this time. All are asked at once.
+ANSWER_S_MAX = 1.5
+ANSWER_BYTES_MAX = 1 << 20
+# The zone of the times in texts, if nobody asks for another one.
+ZONE = ZoneInfo("Asia/Shanghai")
+
+Said = TypeVar("Said", IngressStatus, ConsumerStatus)
+
+
+class Pipeline:
+    """Use `watched_pipeline`."""
+
+    def __init__(
+        self,
+        valkey: Valkey,
+        session: aiohttp.ClientSession,
+        *,
+        ingress: Sequence[str],
+        consumers: Sequence[tuple[str, str]],
+    ) -> None:
+        self._valkey = valkey
+        self._session = session
+        self._ingress = [Addresses(url) for url in ingress]
+        self._consumers: dict[str, list[Addresses]] = {}
+        for name, url in consumers:
+            self._consumers.setdefault(name, []).append(Addresses(url))
+        self._timeline = Timeline()
+        self._polling = asyncio.Lock()
+        self._found: list[Finding] = []
+        self._measured_at: datetime | None = None
+        # The last answer of each address, and of Valkey as "".
+        self._answered: dict[str, datetime] = {}
+
+    async def current(self, zone: ZoneInfo = ZONE) -> Health:
+        """Return the state of the pipeline, at most 2 POLL_S old, with times of `zone`."""
+        at = await self._measured()
+        return health(self._found, self._timeline, at, zone)
+
+    async def close(self) -> None:
+        """End the requests to the name server."""
+        for name in (*self._ingress, *chain.from_iterable(self._consumers.values())):
+            await name.close()
+
+    async def watch(self) -> None:
+        """Measure until cancelled, so that it is known since when something is wrong."""
+        while True:
+            await self._measured()
+            await asyncio.sleep(POLL_S)
+
+    async def _measured(self) -> datetime:
+        """Measure unless that was done in the last POLL_S; return when it was done."""
+        async with self._polling:
+            now = datetime.now(UTC)
+            at = self._measured_at
+            if at is None or not timedelta() <= now - at < timedelta(seconds=POLL_S):
+                measured = await self._measure()
+                self._found = find(measured)
+                for finding in self._found:
+                    self._timeline.note(finding, measured.now)
+                at = self._measured_at = measured.now
+            return at
+
+    async def _measure(self) -> Measured:
+        async with asyncio.TaskGroup() as tasks:
+            valkey = tasks.create_task(self._ask_valkey())
+            ingress = tasks.create_task(self._ask_all(self._ingress, IngressStatus))
+            consumers = {
+                name: tasks.create_task(self._ask_all(urls, ConsumerStatus))
+                for name, urls in self._consumers.items()
+            }
+        return Measured(
+            now=datetime.now(UTC),
+            ingress=ingress.result() if self._ingress else None,
+            consumers={name: task.result() for name, task in consumers.items()},
+            valkey=valkey.result(),
+        )
+
+    async def _ask_valkey(self) -> NoAnswer | None:
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX), answering():
+                await self._valkey.ping()
+        except (Unavailable, TimeoutError):
+            return NoAnswer(self._answered.get(""))
+        self._answered[""] = datetime.now(UTC)
+        return None
+
+    async def _ask_all(self, names: Sequence[Addresses], kind: type[Said]) -> Answers[Said]:
+        found = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
+        urls = dict.fromkeys(url for each in found for url in each)
+        return await asyncio.gather(*(self._ask(url, kind) for url in urls))
+
+    async def _ask(self, url: str, kind: type[Said]) -> Said | NoAnswer:
+        try:
+            async with (
+                asyncio.timeout(ANSWER_S_MAX),
+                self._session.get(f"{url}/status", allow_redirects=False) as response,
+            ):
+                said = msgspec.json.decode(await _body(response), type=kind)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            # ValueError: the answer is too long, or not that of such a process.
+            return NoAnswer(self._answered.get(url))
+        self._answered[url] = datetime.now(UTC)
+        return said
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for part in response.content.iter_any():
+        body += part
+        if len(body) > ANSWER_BYTES_MAX:
+            raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+@contextlib.asynccontextmanager
+async def watched_pipeline(
+    valkey: Valkey, *, ingress: Sequence[str], consumers: Sequence[tuple[str, str]]
+) -> AsyncIterator[Pipeline]:
+    """
+    Yield the state of the pipeline, kept up to date.
+
+    `ingress` are the admin ports of the replicas, as URLs; `consumers` are pairs of a consumer's
+    name and such a URL.
+    """
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        pipeline = Pipeline(valkey, session, ingress=ingress, consumers=consumers)
+        watching = asyncio.create_task(pipeline.watch())
+        try:
+            yield pipeline
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+            await pipeline.close()
