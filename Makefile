@@ -18,7 +18,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  bench-archive bench-scale bench-latency docs-configuration format pin clean
+  bench-archive bench-counters bench-scale bench-latency docs-configuration format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -75,6 +75,9 @@ bench-scale: setup  ## measure N processes of the ingress and M of the archive (
 
 bench-latency: setup  ## measure the time from receipt to Kafka, PostgreSQL and the counts (3 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.latency $(BENCH)
+
+bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others on a real topic (15 min); BENCH=--help lists the options
+	@$(BIN)/python -m bench.counters $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r requirements/bench.txt

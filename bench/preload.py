@@ -24,7 +24,7 @@ from bench.counters.callbacks import RATE, Traffic, callbacks
 from bench.ingress.callbacks import record, requests
 from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
-from schemas.record import OutgoingRecord, callback_record, with_place
+from schemas.record import Headers, OutgoingRecord, callback_record, with_place
 from schemas.settings import Shared
 from schemas.topics import CALLBACKS, record_bytes_max
 
@@ -115,23 +115,31 @@ async def _produce(kafka: str, records: int, rows: Iterator[OutgoingRecord]) -> 
     async with producer:
         for first in range(1, records + 1, TRANSACTION_ROWS_MAX):
             sequences = range(first, min(first + TRANSACTION_ROWS_MAX, records + 1))
-            batches: dict[int, BatchBuilder] = defaultdict(producer.create_batch)
+            batches: dict[int, list[BatchBuilder]] = defaultdict(lambda: [producer.create_batch()])
             for sequence in sequences:
                 row = next(rows)
                 value_bytes += len(row.value)
                 headers = with_place(row.headers, origin, sequence)
                 # The ingress's choice; a callback without a conversation goes to the first one.
-                batch = batches[crc32(row.key or b"") % CALLBACKS.partitions]
-                if not batch.append(key=row.key, value=row.value, timestamp=None, headers=headers):
-                    raise AssertionError("a transaction's share does not fit into a batch")
+                share = batches[crc32(row.key or b"") % CALLBACKS.partitions]
+                if not _append(share[-1], row, headers):
+                    share.append(producer.create_batch())
+                    _append(share[-1], row, headers)
             async with producer.transaction():
                 await asyncio.gather(
                     *[
                         await producer.send_batch(batch, CALLBACKS.name, partition=partition)
-                        for partition, batch in batches.items()
+                        for partition, share in batches.items()
+                        for batch in share
                     ]
                 )
     return value_bytes
+
+
+def _append(batch: BatchBuilder, row: OutgoingRecord, headers: Headers) -> bool:
+    """Return whether the record fits into the batch."""
+    added = batch.append(key=row.key, value=row.value, timestamp=None, headers=headers)
+    return added is not None
 
 
 @click.command()

@@ -33,12 +33,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A reader's processes. `begun`: before its first request to Kafka; `ended`: all is applied."""
+    """
+    A reader's processes. `begun`: before its first request to Kafka; `ended`: all is applied.
+
+    `applied`, if it is known, is the number of records that are applied so far.
+    """
 
     processes: Sequence[subprocess.Popen[bytes]]
     begun: Callable[[], bool]
     ended: Callable[[], bool]
     look_s: float = LOOK_S
+    applied: Callable[[], float] | None = None
 
     @property
     def pids(self) -> list[int]:

@@ -69,9 +69,11 @@ def callbacks(traffic: Traffic) -> Iterator[ReceivedCallback]:
 
 def _callback(chance: random.Random, traffic: Traffic, number: int) -> tuple[str, str]:
     at_ms = traffic.begins_at_ms + number * 1000 // RATE
-    pair = number * STRIDE % max(traffic.users // 2, 1)
+    kind = number % 100
+    # Of one-to-one messages this is the number among themselves, so each pair gets its turn.
+    turn = number // 100 * ONE_TO_ONE + kind
+    pair = turn * STRIDE % max(traffic.users // 2, 1)
     one, other = 2 * pair, (2 * pair + 1) % traffic.users
-    kind = chance.randrange(100)
     if kind < ONE_TO_ONE:
         return "C2C.CallbackAfterSendMsg", _one_to_one(chance, one, other, number, at_ms)
     if kind < ONE_TO_ONE + GROUP:

@@ -14,7 +14,7 @@ SERVERS_PER_KAFKA_CORE = 4
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cores:
     """
-    The cores of each server and each generator, and those of Kafka.
+    The cores of each server and each generator, of Kafka, and of Valkey if the servers use it.
 
     `own`: no core has two of them. Otherwise all of them share all cores. `needed` are the cores
     that they need for cores of their own.
@@ -25,13 +25,16 @@ class Cores:
     kafka: tuple[int, ...]
     own: bool
     needed: int
+    valkey: tuple[int, ...] = ()
 
 
-def assign(cores: Sequence[int], *, servers: int, has_load: bool) -> Cores:
+def assign(
+    cores: Sequence[int], *, servers: int, has_load: bool, has_valkey: bool = False
+) -> Cores:
     """Return the cores of `servers` processes, their generators (if there is a load) and Kafka."""
     generators = -(-servers // SERVERS_PER_GENERATOR) if has_load else 0
     kafka = -(-servers // SERVERS_PER_KAFKA_CORE)
-    needed = servers + generators + kafka
+    needed = servers + generators + kafka + has_valkey
     if needed > len(cores):
         every = tuple(cores)
         return Cores(
@@ -40,14 +43,16 @@ def assign(cores: Sequence[int], *, servers: int, has_load: bool) -> Cores:
             kafka=every,
             own=False,
             needed=needed,
+            valkey=every if has_valkey else (),
         )
     single = [(core,) for core in cores[: servers + generators]]
     return Cores(
         servers=tuple(single[:servers]),
         generators=tuple(single[servers:]),
-        kafka=tuple(cores[servers + generators : needed]),
+        kafka=tuple(cores[servers + generators : needed - has_valkey]),
         own=True,
         needed=needed,
+        valkey=tuple(cores[needed - has_valkey : needed]),
     )
 
 

@@ -176,4 +176,5 @@ def _cores(cores: Cores) -> str:
     if not cores.own:
         return "shared"
     load = f" + {len(cores.generators)} load" if cores.generators else ""
-    return f"{len(cores.servers)}{load} + {len(cores.kafka)} Kafka"
+    valkey = f" + {len(cores.valkey)} Valkey" if cores.valkey else ""
+    return f"{len(cores.servers)}{load} + {len(cores.kafka)} Kafka{valkey}"

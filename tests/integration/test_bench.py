@@ -15,6 +15,7 @@ QUICK = (
     "bench.archive.listing --names",
     "bench.scale --processes",
     "bench.latency --rates",
+    "bench.counters --only",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -146,6 +147,33 @@ def test_the_short_benchmark_of_scale_finds_every_ok_and_every_record_once() -> 
         assert (cells[-2] == "shared") == (len(os.sched_getaffinity(0)) < needed)
 
 
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_the_counters_counts_every_record_once() -> None:
+    """The test runs the quick command of the page."""
+    output = shell(the_block(QUICK[5]))
+    rows = readers(output)
+    assert list(rows) == ["hookline", "incr_pfadd"]
+    for cells in rows.values():
+        assert all(re.fullmatch(r"[\d,.]+", cell) for cell in (*cells[1:5], *cells[6:]))
+    assert rows["hookline"][5] == "20,000"
+    assert rows["incr_pfadd"][5] == "not checked"
+    by_people = re.findall(r"^\| ([\d,]+) \|.*\| ([\d,]+) \| \d+ \|$", output, re.MULTILINE)
+    assert by_people == [("2", "20,000"), ("20,000", "20,000")]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_other_counters_and_several_members_are_measured_too() -> None:
+    """Without quixstreams, which the tests do not install, the output says that it is left out."""
+    asked = "--only hookline,counting_tamed,quix_window,members --members 1,2 --records 5000"
+    output = shell(f"python -m bench.counters {asked} --rounds 1")
+    rows = readers(output)
+    assert {"hookline", "counting_tamed"} <= set(rows)
+    assert "quix_window" in rows or "**quix_window is left out: quixstreams" in output
+    members = re.findall(r"^\| (\d) \|.*\| ([\d,]+) \| [^|]+ \| \d+ \|$", output, re.MULTILINE)
+    assert members == [("1", "5,000"), ("2", "5,000")]
+
+
 def test_make_runs_the_complete_benchmarks() -> None:
     """They take too long to run here, so this is a dry run of make."""
     complete = [block for block in BLOCKS if not any(part in block for part in QUICK)]
@@ -156,7 +184,7 @@ def test_make_runs_the_complete_benchmarks() -> None:
         name = target[1]
         modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
         assert f"python -m bench.{name}" in modules[name]
-    assert {"ingress", "archive", "scale", "latency"} <= set(modules)
+    assert {"ingress", "archive", "counters", "scale", "latency"} <= set(modules)
 
 
 def readers(output: str) -> dict[str, list[str]]:

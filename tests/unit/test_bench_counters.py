@@ -2,10 +2,18 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import orjson
+import pytest
+from support.bench_machine import MACHINE
 
+from bench.counters.__main__ import Plan
 from bench.counters.callbacks import APP, RATE, Traffic, callbacks
+from bench.counters.goals import Results, goals
+from bench.counters.measure import Run
+from bench.counters.tables import markdown
+from bench.scale.cores import assign
 from schemas.record import ID, callback_record
 
 BEGINS_AT_MS = 1_800_000_000_000
@@ -34,13 +42,11 @@ def test_no_callback_of_any_producer_is_a_repeat() -> None:
 def test_every_person_writes_in_turn_and_in_one_conversation() -> None:
     """So a topic of any size has the number of people that was asked for, if it is long enough."""
     messages = [body for body in some(1000, 1000) if "To_Account" in body]
-    pairs = {frozenset((body["From_Account"], body["To_Account"])) for body in messages}
-    assert len(pairs) < 500
-    people = Counter(person for pair in pairs for person in pair)
-    assert set(people.values()) == {1}
-    assert (
-        len({body["From_Account"] for body in some(1000, 20_000) if "To_Account" in body}) == 1000
-    )
+    pairs = Counter(frozenset((body["From_Account"], body["To_Account"])) for body in messages)
+    assert set(Counter(person for pair in pairs for person in pair).values()) == {1}
+    # 780 messages of 500 pairs.
+    assert len(pairs) == 500
+    assert set(pairs.values()) == {1, 2}
     assert {body["To_Account"] for body in some(1, 100) if "To_Account" in body} == {"user0"}
 
 
@@ -54,3 +60,122 @@ def test_times_advance_by_the_rate_however_fast_they_are_made() -> None:
         body = orjson.loads(callback.body)
         assert int(body["EventTime"]) == callback.received_at_ms
         assert body["CallbackCommand"] == callback.command
+
+
+def a_run(counter: str = "hookline", **changed: object) -> Run:
+    """Return a run of one member over 1,000 records in a second, each counted once."""
+    ours = {"counted": 1000, "repeats": 0, "late_us": (8.0, 4.0)} if counter == "hookline" else {}
+    usual = {
+        "users": 10,
+        "size": 1,
+        "round": 0,
+        "cores": assign(range(3), servers=1, has_load=False, has_valkey=True),
+        "records": 1000,
+        "seconds": 1.0,
+        "cpu_s": 0.008,
+        "valkey_s": 0.004,
+        "kafka_s": 0.001,
+        "others": 0.0,
+        "rss_mib": 50.0,
+    }
+    return Run(counter=counter, **(usual | ours | changed))  # type: ignore[arg-type]
+
+
+def met(results: Results) -> dict[str, bool | None]:
+    """Return whether each goal is met."""
+    return {goal.what: goal.met for goal in goals(results)}
+
+
+def test_goals_of_the_counters_compare_runs_of_one_round() -> None:
+    """The second round ran at a tenth of the speed, which changes no ratio."""
+    results = Results(
+        compared=[
+            a_run(counter, round=number, cpu_s=cpu_s * slow, valkey_s=0.004 * slow)
+            for number, slow in enumerate((1, 10, 1))
+            for counter, cpu_s in (("hookline", 0.008), ("incr_pfadd", 0.03), ("quix_window", 0.02))
+        ]
+    )
+    found = {goal.what: goal for goal in goals(results)}
+    both = found["CPU of member and Valkey / `incr_pfadd`"]
+    assert both.rounds == pytest.approx([12 / 34] * 3)
+    assert both.met is True
+    assert found["Valkey's CPU / `incr_pfadd`"].rounds == pytest.approx([1] * 3)
+    assert found["CPU of member and Valkey / `quix_window`"].met is False
+    assert found["a member's CPU / `counting_tamed`"].met is None
+    assert found["Valkey's CPU a record"].measured == pytest.approx(4)
+    assert found["a member's CPU a record"].met is True
+
+
+def test_members_are_no_part_of_the_comparison_with_peers() -> None:
+    """A goal is for one member."""
+    results = Results(compared=[a_run(), a_run(size=2, cpu_s=9)])
+    assert met(results)["a member's CPU a record"] is True
+    assert len(results.members) == 2
+
+
+def test_the_cost_of_many_people_is_that_of_the_last_third() -> None:
+    """Before that, people are counted for the first time; the middle size decides nothing."""
+    what = "CPU of member and Valkey a record, with the most people / with the fewest"
+    few, some_people, many = (
+        a_run(users=users, late_us=late)
+        for users, late in ((1, (6.0, 4.0)), (9, (99.0, 9.0)), (99, (9.0, 5.0)))
+    )
+    assert met(Results(by_users=[many, some_people, few]))[what] is True
+    assert met(Results(by_users=[replace(many, late_us=(12.0, 5.0)), few]))[what] is False
+    assert met(Results(by_users=[replace(many, round=1), few]))[what] is None
+    assert met(Results(by_users=[few]))[what] is None
+
+
+@pytest.mark.parametrize(
+    "changed", [{"counted": 999}, {"counted": 1001}, {"counted": 999, "repeats": 1}, {"repeats": 1}]
+)
+def test_a_record_that_is_counted_never_twice_or_as_a_repeat_is_wrong(
+    changed: dict[str, int],
+) -> None:
+    """It fails the command, and the table names it."""
+    assert a_run().wrong == a_run("incr_pfadd").wrong == 0
+    results = Results(compared=[replace(a_run(), **changed)])  # type: ignore[arg-type]  # numbers
+    assert results.wrong > 0
+    row = next(line for line in page(results) if line.startswith("| `hookline`"))
+    assert "**" in row
+
+
+def page(results: Results) -> list[str]:
+    """Return the lines of the page."""
+    return markdown(results, MACHINE, rounds=1).splitlines()
+
+
+def test_the_page_shows_only_what_was_measured_and_which_rows_shared_cores() -> None:
+    """Peers are not checked; a machine with too few cores is named before the results."""
+    few = assign(range(2), servers=2, has_load=False, has_valkey=True)
+    own = a_run("quix_window")
+    lines = page(Results(compared=[a_run(), a_run(size=2, cores=few), own], left_out="X is absent"))
+    assert "**X is absent.**" in lines
+    assert any("rows marked “shared” need 4." in line for line in lines)
+    assert [line.split(" | ")[5] for line in lines if line.startswith("| `")] == [
+        "1,000",
+        "not checked",
+    ]
+    assert [line.split(" | ")[-2] for line in lines if line[:4] in ("| 1 ", "| 2 ")] == [
+        "1 + 1 Kafka + 1 Valkey",
+        "shared",
+    ]
+    assert not any("number of people" in line for line in lines)
+    quiet = page(Results(by_users=[a_run(), a_run(users=99)]))
+    assert not any("**" in line for line in quiet)
+    assert "| 99 | 8.0 | 4.0 | 8.0 | 4.0 | 50 | 1,000 | 0 |" in quiet
+
+
+def test_ours_is_measured_once_with_one_member() -> None:
+    """Its run is in both tables."""
+    plan = Plan(
+        only=("hookline", "incr_pfadd", "members"),
+        records=1,
+        rounds=1,
+        members=(1, 2),
+        people=(),
+        people_records=1,
+    )
+    assert plan.turns == [("hookline", 1), ("incr_pfadd", 1), ("hookline", 2)]
+    assert replace(plan, only=("members",)).turns == [("hookline", 1), ("hookline", 2)]
+    assert replace(plan, only=("people",)).turns == []
