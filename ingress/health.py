@@ -24,6 +24,9 @@ from ingress.spool.row import DamagedRow
 from schemas import telemetry
 
 GROWTH_EVERY_S = 2.0
+# A spool that was full is ready again below this share of its bound. Otherwise the process would be
+# ready and unready by turns, and a balancer would send it callbacks only to have them refused.
+READY_AGAIN_BELOW = 0.95
 # The rate of growth is measured over this time.
 GROWTH_WINDOW_S = 60.0
 
@@ -64,6 +67,7 @@ class Health:
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
     started_at: float = field(default_factory=time.monotonic)
+    _was_full: bool = False
 
     async def watch(self) -> None:
         """Sample the size of the spool until cancelled."""
@@ -72,13 +76,22 @@ class Health:
             await asyncio.sleep(GROWTH_EVERY_S)
 
     def unready(self) -> str:
-        """Return why callbacks cannot be accepted now, "" if they can."""
+        """Return why no callbacks should be sent now, "" if they should."""
+        used_bytes, bytes_max = self.intake.state.used_bytes, self.settings.spool_bytes_max
+        # A commit that does not fit fails below the bound, and the next, smaller one succeeds.
+        if used_bytes < READY_AGAIN_BELOW * bytes_max:
+            self._was_full = False
+        elif self.intake.fault or used_bytes >= bytes_max:
+            self._was_full = True
         if self.server.announces_stop:
             return "stopping"
         if self.intake.fault:
             return self.intake.fault
-        if self.intake.state.used_bytes >= self.settings.spool_bytes_max:
-            return "the spool is full"
+        if self._was_full:
+            return (
+                f"the spool was full and holds {used_bytes} of {bytes_max} bytes; it is ready "
+                f"below {READY_AGAIN_BELOW:.0%}"
+            )
         return ""
 
     def status(self) -> dict[str, Any]:

@@ -73,8 +73,8 @@ class IngressSettings:
         Range(PENDING_BYTES_MIN, unit="bytes"),
         "Largest size of this process's spool, in bytes of LMDB pages in use; at least "
         "INGRESS_PENDING_BYTES_MAX. The file may be larger by 64 MiB or a ninth of this value, "
-        "whichever is more. At this size, callbacks are answered 503 and the process is unready, "
-        "until enough rows have been forwarded to Kafka.",
+        "whichever is more. At this size, callbacks are answered 503 and the process is unready; "
+        "below 95 % of it, the process is ready again.",
     ] = 2 << 30
     pending_bytes_max: Annotated[
         int,

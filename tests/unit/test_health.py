@@ -63,3 +63,31 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
     assert 5 <= shown() < 100
     faults.append(fault)
     assert shown() == math.inf
+
+
+def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
+    """Also if commits were refused below the bound, and whatever else failed at another size."""
+    intake = SimpleNamespace(state=SimpleNamespace(used_bytes=0), fault="")
+    parts: Any = SimpleNamespace(
+        intake=intake,
+        server=SimpleNamespace(announces_stop=False),
+        settings=SimpleNamespace(spool_bytes_max=1000),
+    )
+    no_part: Any = None
+    health = Health(parts.intake, no_part, no_part, no_part, parts.server, parts.settings)
+
+    def ready(used_bytes: int, fault: str = "") -> bool:
+        intake.state.used_bytes, intake.fault = used_bytes, fault
+        return not health.unready()
+
+    filled = [
+        (940, ""),
+        (999, ""),
+        (990, "the spool holds 990 bytes"),
+        (990, ""),
+        (950, ""),
+    ]
+    assert [ready(*step) for step in filled] == [True, True, False, False, False]
+    assert "below 95%" in health.unready()
+    assert [ready(size) for size in (949, 999, 1000, 951, 949)] == [True, True, False, False, True]
+    assert [ready(*step) for step in ((500, "the disk fails"), (500, ""))] == [False, True]
