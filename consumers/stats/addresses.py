@@ -23,33 +23,39 @@ def is_admin_url(text: str) -> bool:
     return url.scheme in ("http", "https") and bool(url.host) and str(bare) == text.lower()
 
 
-class Addresses:
-    """The addresses of one URL, whose host may be the name of several processes."""
+class Members:
+    """The addresses of a name, and those that were in it lately. No I/O."""
 
-    def __init__(self, url: str) -> None:
-        self._url = URL(url)
-        # When each address was in the name, by the loop's clock.
+    def __init__(self) -> None:
+        # When each address was in the name last.
         self._named_at: dict[str, float] = {}
-        self._resolving: asyncio.Task[list[str]] | None = None
 
-    async def find(self, timeout_s: float) -> list[str]:
+    def note(self, named: list[str], now: float) -> list[str]:
         """
-        Return the URL of each process; the URL itself if its name cannot be resolved.
+        Note the addresses that the name has now; return those to ask.
 
         An address that is no longer in the name stays for MISSED_S, unless a new one replaces it.
         """
-        named = await self._resolve(timeout_s)
-        now = asyncio.get_running_loop().time()
-        gone = sorted(
-            (address for address in self._named_at if address not in named),
-            key=self._named_at.__getitem__,
-        )
-        replaced = sum(address not in self._named_at for address in named)
+        gone = sorted(self._named_at.keys() - set(named), key=self._named_at.__getitem__)
+        replaced = len(set(named) - self._named_at.keys())
         missed = [a for a in gone[replaced:] if now - self._named_at[a] < MISSED_S]
-        self._named_at = {address: self._named_at[address] for address in missed} | dict.fromkeys(
-            named, now
-        )
-        found = sorted(self._named_at)[:ADDRESSES_MAX]
+        self._named_at = {address: self._named_at[address] for address in missed}
+        self._named_at |= dict.fromkeys(named, now)
+        return sorted(self._named_at)[:ADDRESSES_MAX]
+
+
+class Addresses:
+    """The processes at one URL, whose host may be the name of several."""
+
+    def __init__(self, url: str) -> None:
+        self._url = URL(url)
+        self._members = Members()
+        self._resolving: asyncio.Task[list[str]] | None = None
+
+    async def find(self, timeout_s: float) -> list[str]:
+        """Return the URL of each process; the URL itself if its name cannot be resolved."""
+        named = await self._resolve(timeout_s)
+        found = self._members.note(named, asyncio.get_running_loop().time())
         return [str(self._url.with_host(address)) for address in found] or [str(self._url)]
 
     async def _resolve(self, timeout_s: float) -> list[str]:

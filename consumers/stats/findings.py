@@ -24,8 +24,10 @@ FILLING_PERCENT = 50
 FILLING_S = 3600.0
 # The oldest callback waits on disk for so long only if Kafka is slow.
 SLOW_S = 60.0
-# What `unready_because` says if it is not a fault of the disk.
-STOPPING, FULL = "stopping", "the spool is full"
+# A replica that refuses callbacks has a full spool from this share of its bound on, else a fault.
+FULL_PERCENT = 90
+# What `unready_because` says of a process that ends.
+STOPPING = "stopping"
 # What `forward_fault` says until the first attempt has ended.
 NOT_CONNECTED = "not connected yet"
 
@@ -77,15 +79,15 @@ def first(
 def receiving(measured: Measured) -> Finding:
     """Return whether callbacks are accepted; the number is that of the replicas that do."""
     replicas = Replicas.of(measured.ingress or ())
-    reasons = [said.unready_because for said in replicas.said if said.unready_because]
+    reasons = [reason for said in replicas.said if (reason := _refusal(said))]
     accepting = len(replicas.said) - len(reasons)
     some = {"affected": len(reasons), "all": replicas.count}
     silent = {"affected": len(replicas.silent), "all": replicas.count}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
         Case(not replicas.said, "wrong", "receiving_silent", since=replicas.silent_since),
-        Case(not accepting and FULL in reasons, "wrong", "receiving_full"),
-        Case(not accepting and {*reasons} == {STOPPING}, "wrong", "receiving_stopping"),
+        Case(not accepting and "full" in reasons, "wrong", "receiving_full"),
+        Case(not accepting and {*reasons} == {"stops"}, "wrong", "receiving_stopping"),
         Case(not accepting, "wrong", "receiving_disk_fails"),
         Case(reasons, "warning", "receiving_some_refuse", some),
         Case(
@@ -101,7 +103,7 @@ def receiving(measured: Measured) -> Finding:
 def on_disk(measured: Measured) -> Finding:
     """Return whether the spools have room; the number is that of callbacks that wait there."""
     replicas = Replicas.of(measured.ingress or ())
-    faults = {said.unready_because for said in replicas.said} - {"", STOPPING}
+    faults = {_refusal(said) for said in replicas.said} - {None, "stops"}
     used = {"percent": _used_percent(replicas.said)}
     room_s = _full_in_s(replicas.said)
     spools = {spool.name: spool for said in replicas.said for spool in said.spools}
@@ -110,7 +112,7 @@ def on_disk(measured: Measured) -> Finding:
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
         Case(not replicas.said, "unknown", "disk_unknown", since=replicas.silent_since),
-        Case(FULL in faults, "wrong", "disk_full"),
+        Case("full" in faults, "wrong", "disk_full"),
         Case(faults, "wrong", "disk_fails"),
         Case(
             room_s is not None and room_s < FILLING_S,
@@ -185,6 +187,15 @@ def faulty_since(now: datetime, faults: Iterable[Fault | None]) -> datetime | No
     """Return since when the fault has lasted that has lasted longest, None if there is none."""
     ages = [fault.for_s for fault in faults if fault]
     return now - timedelta(seconds=max(ages)) if ages else None
+
+
+def _refusal(said: IngressStatus) -> Literal["stops", "full", "fails"] | None:
+    """Return why a replica refuses callbacks, None if it accepts them."""
+    if not said.unready_because:
+        return None
+    if said.unready_because == STOPPING:
+        return "stops"
+    return "full" if _used_percent([said]) >= FULL_PERCENT else "fails"
 
 
 def _used_percent(said: Iterable[IngressStatus]) -> int:

@@ -15,7 +15,7 @@ import pytest
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.answers import Health, Stage
-from consumers.stats.findings import FULL, NOT_CONNECTED, STOPPING
+from consumers.stats.findings import NOT_CONNECTED, STOPPING
 from consumers.stats.health import Timeline, find, health
 from consumers.stats.health_texts import TEXTS
 from consumers.stats.measured import IngressStatus, Measured, NoAnswer, SpoolStatus
@@ -63,6 +63,7 @@ def a_consumer(**fields: Any) -> ConsumerStatus:
 
 
 SILENT = NoAnswer(AT_14_02)
+FULL: dict[str, Any] = {"unready_because": "the spool was full", "spool_bytes": 9600}
 INGRESSES = [an_ingress(), an_ingress()]
 CONSUMERS = {name: [a_consumer()] for name in ("archive", "sync", "counters")}
 BRAKED = a_consumer(stopped=SINCE_14_02, partitions=None, oldest_waiting_s=None, lag_offsets=None)
@@ -106,15 +107,15 @@ CASES: list[tuple[str, str, str, Measured]] = [
     ("ingress_not_watched", "receiving", "unknown", measured(None)),
     ("receiving_ok", "receiving", "ok", measured()),
     ("receiving_silent", "receiving", "wrong", measured([SILENT, SILENT])),
-    ("receiving_full", "receiving", "wrong", with_all(unready_because=FULL)),
+    ("receiving_full", "receiving", "wrong", with_all(**FULL)),
     ("receiving_stopping", "receiving", "wrong", with_all(unready_because=STOPPING)),
     ("receiving_disk_fails", "receiving", "wrong", with_all(unready_because="I/O error")),
-    ("receiving_some_refuse", "receiving", "warning", with_one(unready_because=FULL)),
+    ("receiving_some_refuse", "receiving", "warning", with_one(**FULL)),
     ("receiving_some_silent", "receiving", "warning", measured([an_ingress(), SILENT])),
     ("receiving_secrets", "receiving", "warning", with_one(secrets_fault="not JSON")),
     ("disk_ok", "on_disk", "ok", measured()),
     ("disk_unknown", "on_disk", "unknown", measured([SILENT])),
-    ("disk_full", "on_disk", "wrong", with_one(unready_because=FULL)),
+    ("disk_full", "on_disk", "wrong", with_one(**FULL)),
     ("disk_fails", "on_disk", "wrong", with_one(unready_because="I/O error")),
     ("disk_filling_fast", "on_disk", "warning", with_one(spool_full_in_s=600.0)),
     ("disk_filling", "on_disk", "warning", with_one(spool_bytes=5000)),
@@ -311,8 +312,8 @@ def test_since_is_when_the_state_was_seen_to_change() -> None:
         return timeline.since(finding)
 
     assert since(measured(), 0) is None
-    assert since(with_one(unready_because=FULL), 1) == NOW + timedelta(minutes=1)
-    assert since(with_one(unready_because=FULL), 2) == NOW + timedelta(minutes=1)
+    assert since(with_one(**FULL), 1) == NOW + timedelta(minutes=1)
+    assert since(with_one(**FULL), 2) == NOW + timedelta(minutes=1)
     assert since(measured([an_ingress(), SILENT]), 3) == AT_14_02
     assert since(measured(), 4) == NOW + timedelta(minutes=4)
 
@@ -343,3 +344,10 @@ def test_the_status_of_a_consumer_can_be_read_again() -> None:
     """The admin port writes the type that the statistics API reads."""
     encode: Callable[[object], bytes] = msgspec.json.encode
     assert msgspec.json.decode(encode(BRAKED), type=ConsumerStatus) == BRAKED
+
+
+def test_the_reasons_that_are_recognized_are_those_of_an_ingress() -> None:
+    """It and the statistics API may not import each other."""
+    ingress = DOCS.parent / "ingress"
+    assert f'return "{STOPPING}"' in (ingress / "health.py").read_text()
+    assert f'self.fault = "{NOT_CONNECTED}"' in (ingress / "forward/forwarder.py").read_text()
