@@ -108,10 +108,10 @@ for _, of_slot in ipairs(batch.ids) do
 end
 
 -- Add those hashes that are new, up to `exact_max` members in all. Return their positions, and whether
--- there were too many.
-local function add_new(name, hashes, exact_max, lives_s)
+-- there were too many, which `key` then says in `full_field`.
+local function add_new(name, hashes, exact_max, lives_s, key, full_field)
     local set = hash_set(name)
-    if set.count >= exact_max then
+    if set.count >= exact_max and redis.call('HGET', key, full_field) then
         return {}, true
     end
     local _, absent = hash_set_find(name, hashes)
@@ -129,7 +129,7 @@ for _, people in ipairs(batch.people) do
     local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
     local added, is_full = {}, true
     if not is_expired then
-        added, is_full = add_new(name, hashes, exact_max, lives_s)
+        added, is_full = add_new(name, hashes, exact_max, lives_s, key, sketched_field)
     end
     if #added > 0 then
         redis.call('HINCRBY', key, field, #added)
@@ -145,7 +145,7 @@ end
 
 for _, conversations in ipairs(batch.conversations) do
     local name, hashes, windows, exact_max, totals, uncounted_field, at_s = unpack(conversations)
-    local added, is_full = add_new(name, hashes, exact_max, 0)
+    local added, is_full = add_new(name, hashes, exact_max, 0, totals, uncounted_field)
     local by_window = {}
     for _, at in ipairs(added) do
         by_window[windows[at]] = (by_window[windows[at]] or 0) + 1
