@@ -11,6 +11,10 @@ COPY schemas schemas
 COPY ingress ingress
 COPY consumers consumers
 COPY ops ops
+COPY docs/runbook.md docs/
+# The charts of the statistics page; without them it shows tables.
+RUN /tools/bin/python -m ops.npm_files consumers/stats/page/vendor.txt consumers/stats/page/vendor \
+ || echo "no uPlot: the statistics page shows tables in place of charts"
 RUN PATH=/tools/bin:$PATH pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && /tools/bin/pip --python /venv install --no-cache-dir --no-deps /wheels/*.whl
 

@@ -14,23 +14,25 @@ LONG ?= 20
 PROCESSES ?= 6
 AT_ONCE := --numprocesses=$(PROCESSES) --dist=loadscope --durations=10
 BIN := $(VENV)/bin
+CHARTS = $(BIN)/python -m ops.npm_files consumers/stats/page/vendor.txt consumers/stats/page/vendor
 REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedded.txt requirements/dev.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  bench-archive bench-counters bench-scale bench-latency docs-configuration format pin clean
+  test-page screenshots bench-archive bench-counters bench-scale bench-latency docs-configuration format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
 
 setup: $(VENV)/ready  ## make .venv with everything pinned (about 30 s from nothing)
 
-$(VENV)/ready: $(REQUIREMENTS) pyproject.toml
+$(VENV)/ready: $(REQUIREMENTS) pyproject.toml consumers/stats/page/vendor.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Hookline needs Python 3.11 or newer; choose one with: make PYTHON=python3.13 ...")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/tools.txt
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --require-hashes $(REQUIREMENTS:%=-r %)
 	VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
+	$(CHARTS) || echo "Without uPlot the statistics page shows tables in place of charts."
 	@touch $@
 
 demo: setup  ## run everything on this machine, kill parts of it, prove that nothing is lost
@@ -53,6 +55,14 @@ contract: setup  ## tests of what every sink must do, on real PostgreSQL and Val
 
 integration: setup  ## tests against real PostgreSQL, Valkey, Kafka and an S3 server alone
 	$(BIN)/pytest $(AT_ONCE) tests/integration
+
+test-page: setup  ## the statistics page in Chromium (apt-get install chromium fonts-noto-cjk; 2 min)
+	$(CHARTS)
+	$(BIN)/pytest --numprocesses=2 --durations=5 tests/page
+
+screenshots: setup  ## make docs/page/*.png, the pictures of the statistics page
+	$(CHARTS)
+	PYTHONPATH=tests $(BIN)/python -m support.page.screenshots docs/page
 
 test-docker: setup  ## docker compose under kills, scaling and restored copies (5 min; needs Docker)
 	$(BIN)/pytest tests/docker --durations=10 -s

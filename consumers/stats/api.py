@@ -8,6 +8,7 @@ import orjson
 from aiohttp import web
 
 from consumers.runtime.handler import Unavailable
+from consumers.stats.page_files import add_page
 from consumers.stats.stored_counts import MINUTE, StoredCounts, Totals
 
 MINUTES_MAX = 1440
@@ -47,6 +48,7 @@ def application(counts: StoredCounts) -> web.Application:
             web.get("/v1/minutes", minutes),
         ]
     )
+    add_page(app)
     return app
 
 

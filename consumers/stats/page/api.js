@@ -1,0 +1,86 @@
+// Asks the API. The addresses are relative, so that the page also works below a path of a proxy.
+
+import { find, text } from "./dom.js";
+import { say } from "./words.js";
+
+const PATIENCE_MS = 15_000;
+
+// The API answered with a problem, or did not answer (status 0).
+export class Problem extends Error {
+  constructor(status, detail) {
+    super(detail);
+    this.status = status;
+  }
+}
+
+export function address(path, parameters = {}) {
+  const asked = Object.entries(parameters).filter(([, value]) => value);
+  return `v1/${path}?${new URLSearchParams(asked)}`;
+}
+
+export async function ask(path, parameters, signal) {
+  const answer = await open(address(path, parameters), "application/json", signal);
+  return answer.json();
+}
+
+// Returns the answer of a request that is allowed; asks the reader for a token if the API wants one.
+export async function open(url, accept, signal, headers = {}) {
+  const token = sessionStorage.getItem("hookline-token");
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const limits = [AbortSignal.timeout(PATIENCE_MS), signal].filter(Boolean);
+  const streams = accept === "text/event-stream";
+  let answer;
+  try {
+    answer = await fetch(url, { headers: { Accept: accept, ...headers }, cache: "no-cache", signal: streams ? signal : AbortSignal.any(limits) });
+  } catch (failure) {
+    if (signal?.aborted) throw failure;
+    throw new Problem(0, say("noAnswer"));
+  }
+  if (answer.status === 401) {
+    await newToken(token);
+    return open(url, accept, signal, headers);
+  }
+  if (!answer.ok) throw new Problem(answer.status, await detail(answer));
+  return answer;
+}
+
+async function detail(answer) {
+  try {
+    return (await answer.json()).detail;
+  } catch {
+    return `HTTP ${answer.status}.`;
+  }
+}
+
+// Saves what a link leads to: a link cannot carry the token.
+export async function save(event, name) {
+  if (!sessionStorage.getItem("hookline-token")) return;
+  event.preventDefault();
+  const answer = await open(event.currentTarget.href, "text/csv");
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await answer.blob());
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+let asking = null;
+
+// Several requests are refused at once; the reader is asked once.
+function newToken(refused) {
+  if (sessionStorage.getItem("hookline-token") !== refused) return Promise.resolve();
+  asking ??= new Promise((resolve) => {
+    const dialog = find("#token");
+    const field = find("input", dialog);
+    text(find(".refused", dialog), refused ? say("tokenRefused") : "");
+    dialog.addEventListener("cancel", (event) => event.preventDefault());
+    dialog.onclose = () => {
+      sessionStorage.setItem("hookline-token", field.value.trim());
+      field.value = "";
+      asking = null;
+      resolve();
+    };
+    dialog.showModal();
+  });
+  return asking;
+}

@@ -1,0 +1,91 @@
+// The four numbers at the top, each against yesterday until the same time.
+
+import { element, find, hidden } from "./dom.js";
+import { people, percent, plain, rate, whole } from "./numbers.js";
+import { sparkline } from "./sparkline.js";
+import { say } from "./words.js";
+
+const DIRECTIONS = { "-1": "▼", 0: "=", 1: "▲" };
+
+export function showFigures({ summary, live, minutesYesterday, hours }) {
+  const { now, today, yesterday_until_now: before } = summary;
+  // Without the hour that is not over: it would look like a fall.
+  const sparklines = Object.fromEntries(Object.entries(summary.sparklines).map(([name, values]) => [name, values.slice(0, -1)]));
+  const perSecond = live?.perSecond ?? now.messages_per_second;
+  const active = live?.people ?? now.people;
+  const label = element("span", {}, ...withPeople(say("nowPeople", { people: "\0" }), active));
+  show("now", [rate(perSecond), unit(say("perSecond"))], label, change(perSecond, minutesYesterday), sparkline(sparklines.messages));
+
+  const sum = today.figures.messages;
+  const running = hours && { today: added(hours.today), before: added(hours.yesterday) };
+  show("messages", [whole(sum)], say("messagesToday"), change(sum, before.figures.messages), running ? sparkline(running.today, running.before) : sparkline(sparklines.messages));
+
+  const seen = today.people.active ?? { value: 0, error: 0 };
+  show("people", countOf(seen), say("peopleToday"), change(seen.value, before.people.active?.value), sparkline(sparklines.people));
+
+  const lost = share(today.figures);
+  const lostBefore = share(before.figures);
+  const shares = sparklines.undelivered.map((count, index) => (sparklines.messages[index] ? count / sparklines.messages[index] : 0));
+  show("undelivered", lost === null ? ["–"] : [plain(lost * 100, 2), unit("%")], say("notDeliveredToday"), points(lost, lostBefore), sparkline(shares));
+}
+
+// The share of messages that were not delivered; null without messages.
+export const share = (figures) => (figures.messages ? figures.undelivered / figures.messages : null);
+
+// {sign, text}: how much `now` differs from `before`; null if there is nothing to compare with.
+export function compared(now, before) {
+  if (!before) return null;
+  const part = now / before - 1;
+  const value = percent(Math.abs(part));
+  const sign = value === percent(0) ? 0 : Math.sign(part);
+  return { sign, value };
+}
+
+function change(now, before) {
+  const found = compared(now, before);
+  return found === null ? say("noneBefore") : arrow(found.sign, found.value);
+}
+
+function points(now, before) {
+  if (now === null || before === null) return say("noneBefore");
+  const value = plain(Math.abs(now - before) * 100, 2);
+  const sign = value === plain(0, 2) ? 0 : Math.sign(now - before);
+  return arrow(sign, say("points", { value }));
+}
+
+function arrow(sign, value) {
+  return sign === 0 ? `= ${say("same")}` : `${DIRECTIONS[sign]} ${value} ${say("versus")}`;
+}
+
+function added(values) {
+  let sum = 0;
+  return values.map((value) => (value === null ? null : (sum += value)));
+}
+
+const unit = (text) => element("span", { class: "unit" }, text);
+
+function countOf(count) {
+  if (!count.error) return [whole(count.value)];
+  const error = say("estimated", { error: percent(count.error) });
+  return [element("button", { type: "button", class: "estimated", "data-error": error, "aria-label": `${people(count)}, ${error}` }, people(count))];
+}
+
+function withPeople(sentence, count) {
+  const [head, tail] = sentence.split("\0");
+  return [head, people(count), ...(count.error ? [hidden(` (${say("estimated", { error: percent(count.error) })})`)] : []), tail];
+}
+
+function show(id, value, label, changed, spark) {
+  const box = document.getElementById(id);
+  replace(find(".value", box), value);
+  find(".label", box).replaceChildren(label);
+  find(".change", box).replaceChildren(changed);
+  find(".spark", box).replaceChildren(spark);
+}
+
+// A reader who has focused the button with the error keeps the focus.
+function replace(node, children) {
+  const focused = node.contains(document.activeElement);
+  node.replaceChildren(...children);
+  if (focused) find("button", node)?.focus();
+}

@@ -1,0 +1,137 @@
+"""Loading, empty, stale, wrong, refused: each says what it is, and ends by itself."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.page.browser import READY, Show
+from support.page.fixture_server import FixtureServer
+from support.page.made_up_answers import Answers
+
+
+def boxes(page: Page) -> dict[str, object]:
+    """Return where each part of the page is."""
+    script = """() => Object.fromEntries(
+        [...document.querySelectorAll("main > section:not([hidden]), .number, .plot, h2")]
+        .filter((node) => node.getClientRects().length)
+        .map((node, index) => [node.id || index, JSON.stringify(node.getBoundingClientRect())]))"""
+    found: dict[str, object] = page.evaluate(script)
+    return found
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (390, 844)])
+def test_nothing_moves_when_the_numbers_arrive(
+    show: Show, server: FixtureServer, width: int, height: int
+) -> None:
+    """The skeleton has the size of the page."""
+    server.world.is_slow = True
+    page = show(until="main[aria-busy=true]", width=width, height=height)
+    page.wait_for_selector("#live .plot")
+    before = boxes(page)
+    server.world.is_slow = False
+    page.wait_for_selector(READY)
+    after = boxes(page)
+    if width == 1440:
+        assert before == after
+    # On a phone the lists below have as many rows as there are names.
+    top = ("now", "messages", "live", "pipeline", "today", "days")
+    assert {name: before[name] for name in top} == {name: after[name] for name in top}
+
+
+def test_an_empty_page_teaches_and_fills_itself(show: Show, server: FixtureServer) -> None:
+    """The command can be copied; the first callback makes it a page of numbers."""
+    server.world.answers = Answers(is_empty=True)
+    page = show(
+        "lang=en", until="#empty:not([hidden])", permissions=["clipboard-read", "clipboard-write"]
+    )
+    assert page.locator("#messages").is_hidden()
+    assert page.locator("#pipeline").is_visible()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator("#empty code").text_content()
+    assert copied.startswith('curl "http://127.0.0.1:8080/?SdkAppid=')
+    server.world.answers = Answers()
+    expect(page.locator("#messages .value")).to_be_visible()
+    assert page.locator("#empty").is_hidden()
+
+
+def test_a_lost_connection_says_so_and_comes_back(show: Show, server: FixtureServer) -> None:
+    """The numbers stay; after the reconnection nothing is left of the warning."""
+    page = show()
+    shown = page.inner_text("#messages .value")
+    server.world.is_cut = True
+    expect(page.locator("#connection")).to_contain_text(
+        re.compile(r"Last update \d+ s ago, reconnecting")
+    )
+    assert page.inner_text("#messages .value") == shown
+    expect(page.locator("#pipeline-state")).to_contain_text("not known")
+    server.world.is_cut = False
+    expect(page.locator("#connection")).to_be_empty()
+    expect(page.locator("#pipeline-state")).to_contain_text("all well")
+    assert any("/v1/live" in asked for asked in server.world.asked)
+
+
+def test_a_store_that_does_not_answer_is_said_in_words(show: Show, server: FixtureServer) -> None:
+    """At the first request and later; the page tries again by itself."""
+    server.world.status = 503
+    page = show(until="#notice:not([hidden])")
+    expect(page.locator("#notice")).to_contain_text(
+        "The statistics cannot be read: Valkey does not answer."
+    )
+    server.world.status = 200
+    page.wait_for_selector(READY)
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+def test_an_app_that_is_not_there_is_refused_with_a_way_out(show: Show) -> None:
+    """For example in an old link."""
+    page = show("lang=en&app=1", until="#notice:not([hidden])")
+    expect(page.locator("#notice")).to_contain_text("app 1 has no callbacks")
+    page.get_by_role("button", name="Show all apps").click()
+    page.wait_for_selector(READY)
+    assert "app=" not in page.url
+    expect(page.locator("#notice")).to_be_hidden()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_stage_that_is_wrong_says_what_to_do(
+    show: Show, server: FixtureServer, language: str
+) -> None:
+    """State, since when, what is wrong, what to do, and the runbook: all as words."""
+    server.world.answers = answers = Answers(health="wrong")
+    page = show(f"lang={language}")
+    stages = answers.health().stages
+    for stage, item in zip(stages, page.locator("#pipeline li").all(), strict=True):
+        assert item.get_attribute("class") == stage.state
+        if stage.state == "wrong":
+            text = item.inner_text()
+            assert getattr(stage.what, language) in text
+            assert getattr(stage.what_to_do, language) in text
+            assert "14:0" in text
+    assert page.title().startswith("▲")
+    page.locator("#pipeline li.wrong a").first.click()
+    page.wait_for_url("**/runbook#*")
+    anchor = page.url.partition("#")[2]
+    assert page.locator(f"[id='{anchor}']").count() == 1
+
+
+def test_a_token_is_asked_for_once_and_used_for_everything(
+    show: Show, server: FixtureServer
+) -> None:
+    """A wrong one is refused in words; CSV needs it, too; it is in no address and no cookie."""
+    server.world.token = "right-token"  # noqa: S105 - made up
+    page = show(until="#token[open]")
+    page.fill("#token input", "wrong")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token .refused")).to_have_text("This token is not accepted.")
+    page.fill("#token input", "right-token")
+    page.get_by_role("button", name="Show the statistics").click()
+    page.wait_for_selector(READY)
+    page.wait_for_function("document.querySelector('#connection').childElementCount === 0")
+    with page.expect_download() as download:
+        page.locator("#days .tools a").click()
+    assert download.value.path().read_text() == "begin,messages\n"
+    assert page.context.cookies() == []
+    assert "right-token" not in page.url
+    assert not any("right-token" in asked for asked in server.world.asked)
