@@ -64,6 +64,8 @@ class Forwarder:
         # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
         # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
+        # The coordinator may have a transaction of `settle`, in place of the last one.
+        self._is_settling = False
         self._topic = TopicCheck()
         # The origin of the current producer and cursor.
         self._origin = intake.state.origin
@@ -74,8 +76,16 @@ class Forwarder:
 
     @property
     def may_end(self) -> bool:
-        """False while only this object knows how the last transaction of the origin ended."""
-        return self._last_transaction is LastTransaction.UNKNOWN
+        """
+        False while only this object knows how the last transaction of the origin ended.
+
+        The start of a producer makes the coordinator forget it, but then the coordinator has the
+        same answer as after a commit.
+        """
+        last = self._last_transaction
+        return last is LastTransaction.UNKNOWN or (
+            last is LastTransaction.COMMITTED and not self._is_settling
+        )
 
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
@@ -135,9 +145,11 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         abort = self._last_transaction is LastTransaction.ABORTED
+        self._is_settling = True
         await end_transaction(producer, settle(producer, cursor_group(self._origin), abort=abort))
         await wait_for_markers(self._bootstrap_servers, self._origin)
         self._last_transaction = LastTransaction.UNKNOWN
+        self._is_settling = False
         return await read_cursor(self._bootstrap_servers, self._origin)
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Carried(Forwarder):
     # The names of spools whose rows it does not accept.
     stuck: frozenset[str] = frozenset()
     last_transaction = LastTransaction.UNKNOWN
+    is_settling = False
 
     async def run(self) -> None:
         """Remove every row."""
@@ -47,6 +49,7 @@ class Carried(Forwarder):
         if self._intake.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
             self._last_transaction = Carried.last_transaction
+            self._is_settling = Carried.is_settling
             await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1
@@ -320,25 +323,38 @@ async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
     mine.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """Why the rows of a spool are not sent; `moves_on`: whether others may be drained meanwhile."""
+
+    moves_on: bool
+    own_fault: str = ""
+    last_transaction: LastTransaction = LastTransaction.UNKNOWN
+    is_settling: bool = False
+
+
 @pytest.mark.parametrize(
-    ("own_fault", "last_transaction"),
+    "case",
     [
-        ("", LastTransaction.UNKNOWN),
-        ("Kafka does not answer", LastTransaction.UNKNOWN),
+        Stuck(moves_on=True),
+        Stuck(moves_on=False, own_fault="Kafka does not answer"),
+        # The producer is still starting. A new forwarder would get the same answer.
+        Stuck(moves_on=True, last_transaction=LastTransaction.COMMITTED),
         # A new forwarder could not find out any more how it ended.
-        ("", LastTransaction.ABORTED),
+        Stuck(moves_on=False, last_transaction=LastTransaction.COMMITTED, is_settling=True),
+        Stuck(moves_on=False, last_transaction=LastTransaction.ABORTED),
     ],
 )
 async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    own_fault: str,
-    last_transaction: LastTransaction,
+    case: Stuck,
 ) -> None:
     """It is tried again after them; but not if Kafka is down for all, or rows could be lost."""
     monkeypatch.setattr(adopt, "STALLED_S", 0.1)
-    monkeypatch.setattr(Carried, "last_transaction", last_transaction)
+    monkeypatch.setattr(Carried, "last_transaction", case.last_transaction)
+    monkeypatch.setattr(Carried, "is_settling", case.is_settling)
     stuck, other = "a" * 16, "b" * 16
     monkeypatch.setattr(Carried, "stuck", {stuck})
     mine = take(tmp_path, bytes_max=BYTES_MAX)
@@ -347,8 +363,8 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
         spool.writer.commit([encode(a_wire_record(n), n) for n in range(3)], 0)
         spool.close()
     carried: list[tuple[str, int]] = []
-    async with adopting(tmp_path, mine, carried, own_fault) as adopter:
-        if own_fault or last_transaction is LastTransaction.ABORTED:
+    async with adopting(tmp_path, mine, carried, case.own_fault) as adopter:
+        if not case.moves_on:
             await asyncio.sleep(0.5)
             assert "cannot be drained now" not in caplog.text
         else:

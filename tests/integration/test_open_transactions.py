@@ -106,6 +106,21 @@ async def test_parts_that_a_transaction_left_open_end_as_the_transaction_did(
     assert sorted(sequences(found)) == list(range(1, 2 * ROWS + 1))
 
 
+async def test_the_start_of_a_producer_does_not_change_that_the_last_transaction_is_committed(
+    careless_kafka: str, tmp_path: Path
+) -> None:
+    """So a forwarder whose producer only started may end: the next one gets the same answer."""
+    with contextlib.closing(Pipe(careless_kafka, tmp_path / "spool")) as pipe:
+        await pipe.store(many(ROWS))
+        origin = pipe.spool.origin
+        assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
+        await leave_open(pipe, [], abort=False)
+        for _ in range(3):
+            assert await last_transaction(careless_kafka, origin) is LastTransaction.COMMITTED
+            async with AIOKafkaProducer(bootstrap_servers=careless_kafka, transactional_id=origin):
+                pass
+
+
 async def test_an_end_during_which_a_broker_went_away_is_not_trusted(
     careless_kafka: str,
     tmp_path: Path,

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from aiokafka.errors import KafkaError
 from support.builders import a_wire_record, store
 
 from ingress.forward import batches, pace
+from ingress.forward import forwarder as forwarding
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
+from ingress.forward.transaction_state import LastTransaction
 from ingress.spool.directory import take
 from ingress.spool.intake import Intake
 
@@ -133,5 +136,28 @@ async def test_rows_that_come_meanwhile_begin_the_next_transaction(
     assert not waiting.done()
     await store(intake, a_wire_record(ROWS), ROWS)
     await waiting
+    await intake.stop()
+    intake.close()
+
+
+async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The coordinator may then have the transaction of `settle` in place of the last one."""
+    intake = Intake(take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1)
+    forwarder = Forwarder(intake, bootstrap_servers="", body_bytes_max=1024)
+    assert forwarder.may_end
+    monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)
+    assert forwarder.may_end
+
+    async def fails(_: Any, settling: Coroutine[Any, Any, None]) -> None:
+        settling.close()
+        raise KafkaError("injected by the test")
+
+    monkeypatch.setattr(forwarding, "end_transaction", fails)
+    no_producer: Any = None
+    with pytest.raises(KafkaError):
+        await forwarder._settled_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
+    assert not forwarder.may_end
     await intake.stop()
     intake.close()
