@@ -100,8 +100,9 @@ def with_place(headers: Headers, origin: str, sequence: int) -> Headers:
     callback is missing.
     """
     place = [(ORIGIN, origin.encode()), (SEQUENCE, b"%d" % sequence)]
-    if any(name == ID for name, _ in headers):
-        return headers + place
+    for name, _ in headers:
+        if name == ID:
+            return headers + place
     return [*headers, (ID, place_id(origin, sequence).encode()), *place]
 
 
