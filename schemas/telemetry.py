@@ -4,6 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 INGRESS = CollectorRegistry()
 CONSUMER = CollectorRegistry()
+STATS = CollectorRegistry()
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -146,4 +147,29 @@ CONSUMER_HELD_BYTES = Gauge(
     "consumer_held_bytes",
     "Estimated memory of the records that are not yet in the sink; packed records count as packed",
     registry=CONSUMER,
+)
+
+STATS_REQUESTS = Counter(
+    "stats_requests_total",
+    "Requests answered, by route (`other`: no route) and status",
+    ["route", "status"],
+    registry=STATS,
+)
+STATS_REQUEST_S = Histogram(
+    "stats_request_seconds",
+    "Time of one request, by route; of `/v1/live`, how long the viewer stayed",
+    ["route"],
+    buckets=_LATENCY_BUCKETS_S,
+    registry=STATS,
+)
+STATS_VIEWERS = Gauge("stats_viewers", "Viewers of `/v1/live`", registry=STATS)
+STATS_SLOW_VIEWERS = Counter(
+    "stats_slow_viewers_total",
+    "Viewers of `/v1/live` that were disconnected because they did not read",
+    registry=STATS,
+)
+STATS_UPDATED = Gauge(
+    "stats_updated_timestamp_seconds",
+    "Time of the last update of `/v1/live`, in seconds since 1970",
+    registry=STATS,
 )

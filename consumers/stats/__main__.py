@@ -1,21 +1,36 @@
 """`python -m consumers.stats` serves the counts of the consumer `counters` over HTTP."""
 
+import ipaddress
 import logging
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 from aiohttp import web
 
 from consumers.counters.counts import VALKEY_URL, connect
 from consumers.stats.addresses import is_admin_url
-from consumers.stats.api import application
+from consumers.stats.api import Options, application
+from consumers.stats.middlewares import Access
+from consumers.stats.pipeline import watched_pipeline
+from consumers.stats.question import Kept
 from consumers.stats.sink_findings import STAGES
-from consumers.stats.stored_counts import StoredCounts
+from consumers.stats.store import Store
+from consumers.stats.tokens import Tokens, UnusableTokens
 from schemas.process import run_process, stop_on_signals
-from schemas.setting import Format, Host, Port, Secret
+from schemas.setting import Format, Host, Port, Range, Secret
 from schemas.settings import Settings, Shared
 
 log = logging.getLogger("stats")
+
+KEEP_S_MAX = 10 * 365 * 24 * 3600
+ORIGIN = Format(
+    "an origin like https://stats.example.com, without a path",
+    re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+").fullmatch,
+)
 
 
 def _is_watched(text: str) -> bool:
@@ -34,12 +49,43 @@ class StatsSettings(Settings):
     ]
     host: Annotated[
         Host,
-        "Address on which the API listens. The API asks for no password: keep it unreachable for "
-        "the public.",
+        "Address on which the API listens. Any other than a loopback address needs "
+        "STATS_TOKENS_FILE or STATS_WITHOUT_TOKENS.",
     ] = "127.0.0.1"
     port: Annotated[
         Port, "TCP port of the API. If another process uses it, this one exits with code 1."
     ] = 8083
+    tokens_file: Annotated[
+        Path | None,
+        'File of the tokens of those who may read: TOML, a line `reader = "token"` for each, of '
+        "16 to 256 characters. It is read again when it changes. Empty: everybody who reaches the "
+        "port may read.",
+    ] = None
+    without_tokens: Annotated[
+        bool,
+        "Whether to listen on another address than loopback without STATS_TOKENS_FILE, as in a "
+        "container whose port is published on loopback alone.",
+    ] = False
+    cors_origins: Annotated[
+        tuple[Annotated[str, ORIGIN], ...],
+        "Origins of other pages whose scripts may read the API.",
+    ] = ()
+    viewers_max: Annotated[
+        int,
+        Range(0, 10_000, "viewers"),
+        "Largest number of viewers of /v1/live at one time; each takes some 50 KiB.",
+    ] = 1000
+    keep_minutes_s: Annotated[
+        int,
+        Range(60, KEEP_S_MAX, "seconds"),
+        "The value of COUNTERS_KEEP_MINUTES_S: questions for older minutes are refused.",
+    ] = 90 * 24 * 3600
+    keep_quarters_s: Annotated[
+        int,
+        Range(3600, KEEP_S_MAX, "seconds"),
+        "The value of COUNTERS_KEEP_QUARTERS_S: questions for older hours, and for older days of "
+        "another zone than the app's, are refused.",
+    ] = 40 * 24 * 3600
     ingress: Annotated[
         tuple[
             Annotated[str, Format("a URL like http://ingress:8081", is_admin_url)],
@@ -70,25 +116,63 @@ class StatsSettings(Settings):
         """The names and URLs in `consumers`."""
         return [(name, url) for name, _, url in (each.partition("=") for each in self.consumers)]
 
+    def faults(self) -> Iterator[str]:
+        """Yield the relations that do not hold."""
+        if self.tokens_file is None and not self.without_tokens and not _is_loopback(self.host):
+            yield (
+                f"STATS_TOKENS_FILE must be set while STATS_HOST is {self.host!r:.100}, which is "
+                "not a loopback address"
+            )
+
 
 async def serve(_: Shared, settings: StatsSettings) -> None:
-    """Answer until SIGTERM or SIGINT."""
+    """
+    Answer until SIGTERM or SIGINT.
+
+    Raises:
+        UnusableTokens: the file of tokens cannot be used.
+    """
     stop = stop_on_signals()
+    options = Options(
+        kept=Kept(
+            minutes=timedelta(seconds=settings.keep_minutes_s),
+            quarters=timedelta(seconds=settings.keep_quarters_s),
+        ),
+        access=Access(
+            Tokens(settings.tokens_file) if settings.tokens_file else None, settings.cors_origins
+        ),
+        viewers_max=settings.viewers_max,
+    )
     valkey = connect(settings.valkey)
-    server = web.AppRunner(application(StoredCounts(valkey)), access_log=None)
-    await server.setup()
     try:
-        await web.TCPSite(server, settings.host, settings.port).start()
-        log.info("the API listens on %s:%d", settings.host, settings.port)
-        await stop.wait()
+        async with watched_pipeline(
+            valkey, ingress=settings.ingress, consumers=settings.watched_consumers
+        ) as pipeline:
+            app = application(Store(valkey), options, pipeline.current)
+            server = web.AppRunner(app, access_log=None)
+            await server.setup()
+            try:
+                await web.TCPSite(server, settings.host, settings.port).start()
+                log.info("the API listens on %s:%d", settings.host, settings.port)
+                await stop.wait()
+            finally:
+                await server.cleanup()
     finally:
-        await server.cleanup()
         await valkey.aclose()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def main() -> None:
     """Run the statistics API."""
-    run_process("The statistics API", __doc__, {"STATS_": StatsSettings}, serve)
+    run_process(
+        "The statistics API", __doc__, {"STATS_": StatsSettings}, serve, ends=(UnusableTokens,)
+    )
 
 
 if __name__ == "__main__":

@@ -1,116 +1,184 @@
-"""The routes of the statistics API: answers in JSON, and a bound for each request."""
+"""The statistics API as an application: its routes, and what holds for all of them."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
-import orjson
+import msgspec
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.handler import Unavailable
+from consumers.stats import answers, routes
+from consumers.stats.apps import apps
+from consumers.stats.live import Live
+from consumers.stats.live_counts import LiveCounts
+from consumers.stats.middlewares import Access, allowing, measured, refusing_in_words
+from consumers.stats.openapi import document
 from consumers.stats.page_files import add_page
-from consumers.stats.stored_counts import MINUTE, StoredCounts, Totals
+from consumers.stats.parameters import read
+from consumers.stats.problems import Refused
+from consumers.stats.question import Kept, Question, question
+from consumers.stats.responses import response
+from consumers.stats.routes import Route
+from consumers.stats.series import series, union
+from consumers.stats.store import DEFAULT_ZONE, Store
+from consumers.stats.summary import summary
+from consumers.stats.totals import minutes, totals
+from schemas.telemetry import STATS
 
-MINUTES_MAX = 1440
-MINUTES_DEFAULT = 60
+# Questions that are answered at once; the others wait. So memory is bounded, and Valkey's time.
+QUESTIONS_MAX = 8
+
+Values = Mapping[str, Any]
+Health = Callable[[ZoneInfo], Awaitable[answers.Health]]
 
 
-class _BadRequest(Exception):
-    """A request that cannot be answered; the text says how to change it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What is kept in the store, who may read, and how many viewers /v1/live has at most."""
+
+    kept: Kept
+    access: Access
+    viewers_max: int
 
 
-def application(counts: StoredCounts) -> web.Application:
-    """Return the API of `counts`."""
+def application(store: Store, options: Options, health: Health | None = None) -> web.Application:
+    """Return the API of `store`; without `health`, it does not know the pipeline."""
+    live = Live(LiveCounts(store), _encoded(health) if health else None)
+    app = web.Application(
+        middlewares=[
+            measured,
+            options.access.cross_origin,
+            refusing_in_words,
+            options.access.only_with_token,
+        ]
+    )
+    _add_questions(app, store, options.kept)
+    _add_live(app, live, options.viewers_max)
+    _add_open_routes(app, store)
+    add_page(app)
+
+    async def health_(request: web.Request) -> web.StreamResponse:
+        values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)
+        if health is None:
+            raise Refused(503, "this process does not know the pipeline")
+        return response(
+            request, routes.HEALTH, values, await health(values.get("tz", DEFAULT_ZONE))
+        )
+
+    app.add_routes([web.get(routes.HEALTH.path, health_)])
+
+    async def background(_: web.Application) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(live.run())]
+        if options.access.tokens is not None:
+            tasks.append(asyncio.create_task(options.access.tokens.watch()))
+        yield
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def end_live(_: web.Application) -> None:
+        live.end()
+
+    app.cleanup_ctx.append(background)
+    app.on_shutdown.append(end_live)
+    return app
+
+
+def _add_questions(app: web.Application, store: Store, kept: Kept) -> None:
+    at_once = asyncio.Semaphore(QUESTIONS_MAX)
+
+    async def of_apps(_: Values, asked: Question) -> answers.Apps:
+        return await apps(store, asked.catalog, asked.now)
+
+    async def of_summary(values: Values, asked: Question) -> answers.Summary:
+        return await summary(store, asked, is_live="at" not in values)
+
+    async def of_series(values: Values, asked: Question) -> answers.Series | answers.SeriesBy:
+        return await series(store, values, asked, kept)
+
+    async def of_people(values: Values, asked: Question) -> answers.Union:
+        return await union(store, values, asked, kept)
+
+    async def of_totals(_: Values, asked: Question) -> answers.Totals:
+        return await totals(store, asked.catalog)
+
+    async def of_minutes(values: Values, asked: Question) -> answers.Minutes:
+        return await minutes(store, values, asked)
+
+    def add(route: Route, answer: Callable[[Values, Question], Awaitable[Any]]) -> None:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            values = read(request.query, route.parameters, route.path)
+            async with at_once:
+                asked = question(values, await store.catalog(), datetime.now(UTC))
+                found = await answer(values, asked)
+            return response(request, route, values, found)
+
+        app.add_routes([web.get(route.path, handle)])
+
+    add(routes.APPS, of_apps)
+    add(routes.SUMMARY, of_summary)
+    add(routes.SERIES, of_series)
+    add(routes.PEOPLE, of_people)
+    add(routes.TOTALS, of_totals)
+    add(routes.MINUTES, of_minutes)
+
+
+def _add_live(app: web.Application, live: Live, viewers_max: int) -> None:
+    async def show(request: web.Request) -> web.StreamResponse:
+        values = read(request.query, routes.LIVE.parameters, routes.LIVE.path)
+        if live.viewers >= viewers_max:
+            raise Refused(
+                503, f"there are {viewers_max} viewers, as many as STATS_VIEWERS_MAX allows"
+            )
+        only = values.get("app")
+        if only is not None and not live.has_app(only):
+            raise Refused(
+                404,
+                f"app {only} has no live updates: it has no callbacks, or there are too many apps",
+                parameter="app",
+                bound="an app of /v1/apps",
+            )
+        return await live.show(request, only, values.get("since"), allowing(request))
+
+    # Not HEAD: its answer would have no end.
+    app.add_routes([web.get(routes.LIVE.path, show, allow_head=False)])
+
+
+def _add_open_routes(app: web.Application, store: Store) -> None:
+    described = msgspec.json.encode(document(routes.DOCUMENTED)) + b"\n"
 
     async def livez(_: web.Request) -> web.Response:
         return web.Response(text="the loop turns\n")
 
-    async def totals(_: web.Request) -> web.Response:
-        # Origins first: every callback that they report as counted is in the totals, read later.
-        origins = await counts.applied()
-        apps = {app: await counts.totals(app) for app in await counts.apps()}
-        overall = Totals()
-        for app_totals in apps.values():
-            overall.add(app_totals)
-        return _json(asdict(overall) | {"apps": apps, "origins": origins})
+    async def readyz(_: web.Request) -> web.Response:
+        try:
+            await store.catalog()
+        except Unavailable as unavailable:
+            return web.Response(status=503, text=f"{unavailable}\n")
+        return web.Response(text="ready\n")
 
-    async def minutes(request: web.Request) -> web.Response:
-        begin, end = _range(request.query, datetime.now(UTC))
-        only = request.query.get("app")
-        apps = await counts.apps() if only is None else [only]
-        return _json({"from": begin, "to": end, "minutes": await counts.minutes(apps, begin, end)})
+    async def openapi(request: web.Request) -> web.StreamResponse:
+        return response(request, routes.OPENAPI, {}, described)
 
-    app = web.Application(middlewares=[_json_errors])
     app.add_routes(
         [
             web.get("/livez", livez),
-            web.get("/v1/totals", totals),
-            web.get("/v1/minutes", minutes),
+            web.get("/readyz", readyz),
+            web.get("/metrics", make_aiohttp_handler(STATS)),
+            web.get(routes.OPENAPI.path, openapi),
         ]
     )
-    add_page(app)
-    return app
 
 
-@web.middleware
-async def _json_errors(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer every failure in JSON."""
-    try:
-        return await handler(request)
-    except _BadRequest as bad_request:
-        return _json({"error": str(bad_request)}, status=400)
-    except Unavailable as unavailable:
-        return _json({"error": str(unavailable)}, status=503)
-    except web.HTTPNotFound:
-        return _json(
-            {"error": "not found; the endpoints are /v1/minutes, /v1/totals and /livez"}, status=404
-        )
-    except web.HTTPMethodNotAllowed:
-        return _json({"error": "method not allowed; use GET"}, status=405)
+def _encoded(health: Health) -> Callable[[], Awaitable[bytes | None]]:
+    async def encoded() -> bytes | None:
+        return msgspec.json.encode(await health(DEFAULT_ZONE))
 
-
-def _range(query: Mapping[str, str], now: datetime) -> tuple[datetime, datetime]:
-    """Return begin and end of the requested minutes, as whole minutes; the end is exclusive."""
-    if unknown := set(query) - {"from", "to", "app"}:
-        names = ", ".join(sorted(unknown))
-        raise _BadRequest(f"unknown parameters: {names}; there are from, to and app")
-    end = _whole(_time(query, "to", now + MINUTE - timedelta(microseconds=1)))
-    try:
-        begin = _whole(_time(query, "from", end - MINUTES_DEFAULT * MINUTE))
-    except OverflowError:
-        raise _BadRequest("to is out of range") from None
-    if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
-        raise _BadRequest(
-            f"from ({begin:%Y-%m-%dT%H:%MZ}) must be 1 to {MINUTES_MAX} minutes before to "
-            f"({end:%Y-%m-%dT%H:%MZ}); send several requests for more"
-        )
-    return begin, end
-
-
-def _time(query: Mapping[str, str], name: str, default: datetime) -> datetime:
-    if name not in query:
-        return default
-    try:
-        at = datetime.fromisoformat(query[name])
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise _BadRequest(f"{name} must be a time like 2026-01-31T09:00Z, not {query[name]!r:.40}")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError:
-        raise _BadRequest(f"{name} is out of range") from None
-
-
-def _whole(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
-
-
-def _json(document: object, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status,
-        body=orjson.dumps(document, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE),
-        content_type="application/json",
-    )
+    return encoded

@@ -74,7 +74,9 @@ PEOPLE = Route(
 )
 HEALTH = Route(
     path="/v1/health",
-    about="Each stage of the pipeline in words: what is wrong, and what to do.",
+    about="Each stage of the pipeline in words: what is wrong, and what to do. `tz` is the zone of "
+    "the times.",
+    parameters=(parameters.ZONE,),
     answers=(answers.Health,),
     max_age_s=1,
 )
@@ -95,4 +97,5 @@ LIVE = Route(
     about="Server-Sent Events: `now` every two seconds, `health` when it changes.",
     parameters=(parameters.APP, parameters.SINCE),
 )
+OPENAPI = Route(path="/openapi.json", about="This description.", max_age_s=300)
 DOCUMENTED = (APPS, SUMMARY, SERIES, PEOPLE, HEALTH, TOTALS, MINUTES, LIVE)

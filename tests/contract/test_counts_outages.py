@@ -8,12 +8,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from support.builders import P0, P1
 from support.counting import counting
 from support.kafka.tcp_proxy import Network, tcp_proxy
+from support.statistics import statistics_api
 
 from consumers.counters.counts import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Unavailable
-from consumers.stats.api import application
-from consumers.stats.stored_counts import StoredCounts
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.setting import Secret
@@ -33,10 +32,10 @@ async def test_a_database_number_that_valkey_does_not_have_is_unavailable(
 async def test_without_valkey_the_api_answers_503_and_stays_alive() -> None:
     """Status 503 for counts, 200 for /livez."""
     valkey = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))
-    async with TestClient(TestServer(application(StoredCounts(valkey)))) as client:
+    async with TestClient(TestServer(statistics_api(valkey))) as client:
         async with client.get("/v1/totals") as response:
             assert response.status == 503
-            assert "Valkey: " in (await response.json())["error"]
+            assert "Valkey: " in (await response.json())["detail"]
         async with client.get("/livez") as response:
             assert response.status == 200
     await valkey.aclose()

@@ -14,7 +14,8 @@ from consumers.archive.store import open_store
 from consumers.counters.counts import connect
 from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
-from consumers.stats.stored_counts import StoredCounts
+from consumers.stats.store import Store as StatisticsStore
+from consumers.stats.totals import totals
 from consumers.sync.database import Database
 from schemas.setting import Secret
 
@@ -64,7 +65,8 @@ async def counters(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             opened.push_async_callback(close)
 
         async def effects() -> int:
-            origins = await StoredCounts(valkey).applied()
+            stored = StatisticsStore(valkey)
+            origins = (await totals(stored, await stored.catalog())).origins
             return sum(each.applied for parts in origins.values() for each in parts.values())
 
         yield Store(counts[0], counts[1], effects)

@@ -14,10 +14,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from support.archive.s3_server import BUCKET, S3Server
 from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
+from support.statistics import statistics_api
 
 from consumers.counters.counts import connect
-from consumers.stats.api import application
-from consumers.stats.stored_counts import StoredCounts
 from consumers.sync.tables import ensure_tables
 from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit
@@ -52,7 +51,7 @@ class World:
 async def stats(valkey_url: str) -> AsyncIterator[int]:
     """Yield the port of a statistics API."""
     valkey = connect(Secret(valkey_url))
-    runner = web.AppRunner(application(StoredCounts(valkey)))
+    runner = web.AppRunner(statistics_api(valkey))
     await runner.setup()
     port = child.free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()

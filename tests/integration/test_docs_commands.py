@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -164,6 +165,7 @@ async def test_every_command_in_the_docs_works(
             line = (await asyncio.wait_for(reader.stdout.readline(), 180)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
+        await the_statistics(shell)
         assert "records" in await shell.run(the_block("hookline archive ls"))
         await shell.run(the_block("hookline archive verify"))
         await shell.run(the_block("hookline archive expire"))
@@ -205,6 +207,21 @@ def pytest_block() -> str:
 def tokens_file(folder: Path) -> Path:
     """Return where docs/start.md puts the apps' tokens."""
     return folder / "deploy" / "secrets" / "tokens.toml"
+
+
+async def the_statistics(shell: Shell) -> None:
+    """Ask as docs/statistics.md does, after callbacks were counted."""
+    summary = json.loads(await shell.run(the_block("/v1/summary")))
+    assert summary["today"]["figures"]["messages"] > 100
+    days = await shell.run(the_block("step=day&format=csv"))
+    assert days.startswith("begin,end,callbacks,messages,")
+    assert days.count("\n") == 31
+    hours = json.loads(await shell.run(the_block("by=type")))
+    assert hours["rows"][-1]["by"]["TIMTextElem"] > 0
+    people = json.loads(await shell.run(the_block("figure=senders")))
+    assert people["value"] > 10
+    assert "Asia/Shanghai" in await shell.run(the_block("/v1/apps"))
+    assert "3.1.0" in await shell.run(the_block("openapi.json"))
 
 
 async def the_first_callback(shell: Shell, folder: Path) -> None:

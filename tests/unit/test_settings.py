@@ -102,6 +102,9 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "COUNTERS_KEEP_DAYS_S": (86400, 315360000),
     "COUNTERS_PEOPLE_EXACT_MAX": (0, 100000000),
     "COUNTERS_CONVERSATIONS_MAX": (0, 1000000000),
+    "STATS_VIEWERS_MAX": (0, 10000),
+    "STATS_KEEP_MINUTES_S": (60, 315360000),
+    "STATS_KEEP_QUARTERS_S": (3600, 315360000),
     "STATS_PORT": (1, 65535),
 }
 # Settings that must be raised or lowered with another one, so that the relation between them holds.

@@ -1,0 +1,192 @@
+"""
+Distinct people of windows: exact where a set was kept, else the union of sketches, with its error.
+
+No person belongs to two apps, so the numbers of several apps are added up.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import NamedTuple
+
+from consumers.counters import layout
+from consumers.stats import answers
+from consumers.stats.store import App, Catalog, Sketches, Store
+from consumers.stats.stored_windows import (
+    Cut,
+    day_sketches,
+    days_of,
+    minute_fields,
+    month_sketches,
+    quarter_sketches,
+    range_sketches,
+    whole_days,
+)
+from consumers.stats.windows import DAY, Step, Window, day_begin
+from schemas.figures import ACTIVE, PEOPLE
+
+# The standard error of a count by Valkey's HyperLogLog, relative.
+SKETCH_ERROR = 0.0081
+
+# The count of each figure, None where there is no number.
+Counts = dict[str, answers.Count | None]
+
+
+class _Stored(NamedTuple):
+    """The exact number of a day's people; if `is_sketched`, there were more."""
+
+    number: int
+    is_sketched: bool
+
+
+async def people(
+    store: Store, catalog: Catalog, cut: Cut, figures: Sequence[str] = tuple(PEOPLE)
+) -> list[Counts]:
+    """Return the people of each window, added up over the apps."""
+    rows: list[Counts] = [{} for _ in cut.windows]
+    for app in catalog.apps.values():
+        if cut.step is Step.MINUTE:
+            of_app = await _of_minutes(store, app, cut)
+        elif not cut.is_by_days(app):
+            of_app = await _of_quarters(store, app, cut, figures)
+        elif cut.step is Step.DAY:
+            of_app = await _of_days(store, app, cut, figures)
+        else:
+            of_app = await _of_months(store, app, cut, figures)
+        rows = [_both(one, other) for one, other in zip(rows, of_app, strict=True)]
+    return rows
+
+
+async def people_of_range(
+    store: Store, app: App, window: Window, figure: str, now: datetime
+) -> answers.Count | None:
+    """
+    Return an app's people in one range; exact if it is one day of the app's zone.
+
+    An estimate is never less than the people of a day in the range.
+    """
+    days = whole_days(window, app.zone)
+    if len(days) == 1 and day_begin(days[0], app.zone) == window.begin:
+        one_day = Cut([window], Step.DAY, app.zone, now)
+        if day_begin(days[0] + DAY, app.zone) == window.end:
+            (count,) = await _of_days(store, app, one_day, [figure])
+            return count[figure]
+    stored = await _stored(store, app, [[day.isoformat()] for day in days], [figure])
+    keys = range_sketches(app, figure, window)
+    (estimate,) = await store.unions([Sketches(keys, is_over=False)])
+    at_least = max((row[0].number for row in stored), default=0)
+    return _estimated(max(estimate, at_least))
+
+
+def added_up(counts: Sequence[answers.Count | None]) -> answers.Count | None:
+    """Return the number of people over several apps, None if that of one is not known."""
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return None
+    return answers.Count(
+        value=sum(count.value for count in known),
+        error=max((count.error for count in known), default=0.0),
+    )
+
+
+def as_people(counts: Counts) -> answers.People:
+    """Return the counts of a window as its answer."""
+    return answers.People(**{figure: counts.get(figure) for figure in PEOPLE})
+
+
+async def _of_minutes(store: Store, app: App, cut: Cut) -> list[Counts]:
+    rows = await store.windows(minute_fields(app, cut.windows), (ACTIVE,), len(cut.windows))
+    return [{ACTIVE: answers.Count(value=number, error=0.0)} for (number,) in rows]
+
+
+async def _of_quarters(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
+    asked = [
+        Sketches(quarter_sketches(app, figure, window), cut.is_over(window))
+        for window in cut.windows
+        for figure in figures
+    ]
+    return _rows(map(_estimated, await store.unions(asked)), figures)
+
+
+async def _of_days(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
+    """Return the stored numbers of days; estimates where a day has more than the exact bound."""
+    days = [next(days_of(window, app.zone)) for window in cut.windows]
+    stored = await _stored(store, app, [[day.isoformat()] for day in days], figures)
+    asked = [
+        Sketches(
+            day_sketches(app, figure, [day]) if of_day.is_sketched else (), cut.is_over(window)
+        )
+        for window, day, row in zip(cut.windows, days, stored, strict=True)
+        for figure, of_day in zip(figures, row, strict=True)
+    ]
+    estimates = await store.unions(asked)
+    counts = map(_of_day, (of_day for row in stored for of_day in row), estimates)
+    return _rows(counts, figures)
+
+
+def _of_day(stored: _Stored, estimate: int) -> answers.Count | None:
+    if not stored.is_sketched:
+        return answers.Count(value=stored.number, error=0.0)
+    # Without an estimate, the sketch has expired, and nobody knows the number any more.
+    return _estimated(max(stored.number, estimate)) if estimate else None
+
+
+async def _of_months(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
+    days = [list(days_of(window, app.zone)) for window in cut.windows]
+    texts = [[day.isoformat() for day in listed] for listed in days]
+    stored = await _stored(store, app, texts, figures)
+    asked = [
+        Sketches(month_sketches(app, figure, listed[:1]), cut.is_over(window))
+        for window, listed in zip(cut.windows, days, strict=True)
+        for figure in figures
+    ]
+    at_least = (of_day.number for row in stored for of_day in row)
+    return _rows(map(_estimated, map(max, await store.unions(asked), at_least)), figures)
+
+
+async def _stored(
+    store: Store, app: App, days: Sequence[Sequence[str]], figures: Sequence[str]
+) -> list[list[_Stored]]:
+    """Return for each list of days, and each figure, the largest number of one day."""
+    by_month: dict[str, list[str]] = defaultdict(list)
+    for day in chain.from_iterable(days):
+        by_month[layout.days(app.generation, app.name, day)] += [
+            layout.day_field(day, prefix + figure)
+            for figure in figures
+            for prefix in ("", layout.SKETCHED)
+        ]
+    reads = list(by_month.items())
+    found: dict[str, int] = {}
+    for (key, fields), numbers in zip(reads, await store.hashes(reads), strict=True):
+        month = key[-len("2026-01") :]
+        found |= {month + field: number for field, number in zip(fields, numbers, strict=True)}
+
+    def of(listed: Sequence[str], figure: str) -> _Stored:
+        numbers, flags = (
+            [found[day[:7] + layout.day_field(day, prefix + figure)] for day in listed]
+            for prefix in ("", layout.SKETCHED)
+        )
+        return _Stored(max(numbers, default=0), any(flags))
+
+    return [[of(listed, figure) for figure in figures] for listed in days]
+
+
+def _estimated(number: int) -> answers.Count:
+    # A sketch of nobody is exact.
+    return answers.Count(value=number, error=SKETCH_ERROR if number else 0.0)
+
+
+def _rows(counts: Iterable[answers.Count | None], figures: Sequence[str]) -> list[Counts]:
+    each = list(counts)
+    width = len(figures)
+    return [
+        dict(zip(figures, each[at : at + width], strict=True)) for at in range(0, len(each), width)
+    ]
+
+
+def _both(one: Counts, other: Counts) -> Counts:
+    return {
+        figure: added_up([one[figure], count]) if figure in one else count
+        for figure, count in other.items()
+    }

@@ -1,0 +1,229 @@
+"""
+Server-Sent Events: one task reads for all viewers, and each update is encoded once.
+
+Updates of the last 15 minutes are kept, so a viewer that comes back gets what it missed. A viewer
+has no queue of its own: it writes the kept updates after the last one that it has. One that does
+not read them in time is disconnected, and comes back by itself.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse
+
+from consumers.runtime.handler import Unavailable
+from consumers.stats import answers
+from consumers.stats.live_counts import Added, AppCounts, LiveCounts
+from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
+
+log = logging.getLogger("stats")
+
+UPDATE_S = 2.0
+# How long updates are kept.
+KEPT_S = 15 * 60
+# A viewer that has not read so many bytes, in the memory of this process, is disconnected.
+UNREAD_BYTES_MAX = 32 << 10
+# Bytes that are sent to a viewer, so that a peer that has gone is noticed.
+PING_S = 15.0
+SEND_TIMEOUT_S = 20.0
+# How long a browser waits before it comes back.
+RETRY_MS = 2000
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(slots=True)
+class Update:
+    """One event, with its text for each app (None: of all apps), made when it is first needed."""
+
+    number: int
+    at: datetime
+    event: str
+    data: Callable[[str | None], bytes]
+    encoded: dict[str | None, bytes] = field(default_factory=dict)
+
+    def text(self, app: str | None) -> bytes:
+        """Return the event's lines."""
+        if app not in self.encoded:
+            self.encoded[app] = b"id: %s\nevent: %s\ndata: %s\n\n" % (
+                event_id(self.at).encode(),
+                self.event.encode(),
+                self.data(app),
+            )
+        return self.encoded[app]
+
+
+def event_id(at: datetime) -> str:
+    """Return the id of the events of a time."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Live:
+    """
+    The updates of the last 15 minutes, and the task that adds to them.
+
+    `health` returns the pipeline's state as JSON, None while it is not known.
+    """
+
+    def __init__(
+        self, counts: LiveCounts, health: Callable[[], Awaitable[bytes | None]] | None
+    ) -> None:
+        self._counts = counts
+        self._health = health
+        self._shown_health: bytes | None = None
+        self._updates: deque[Update] = deque()
+        self._number = 0
+        self._changed = asyncio.Event()
+        self.viewers = 0
+        self._is_over = False
+
+    async def run(self) -> None:
+        """Add an update every UPDATE_S until cancelled."""
+        due = time.monotonic()
+        while True:
+            try:
+                await self.update(datetime.now(UTC))
+            except Unavailable as unavailable:
+                log.warning("no live update: %s", unavailable)
+            due = max(due + UPDATE_S, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def update(self, now: datetime) -> None:
+        """
+        Read the counts and the pipeline's state, and wake all viewers.
+
+        Raises:
+            Unavailable: Valkey does not answer.
+        """
+        added = await self._counts.added(now)
+        if added is not None:
+            self._add(now, "now", _data_now(now, added))
+        if self._health is not None:
+            health = await self._health()
+            if health is not None and health != self._shown_health:
+                self._shown_health = health
+                self._add(now, "health", lambda _, data=health: data)  # type: ignore[misc]  # a default binds it
+        oldest = now - timedelta(seconds=KEPT_S)
+        while self._updates and self._updates[0].at < oldest:
+            self._updates.popleft()
+        STATS_UPDATED.set_to_current_time()
+        self._wake()
+
+    def end(self) -> None:
+        """End the streams of all viewers."""
+        self._is_over = True
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _add(self, at: datetime, event: str, data: Callable[[str | None], bytes]) -> None:
+        self._number += 1
+        # Two events of one moment have different ids.
+        at = max(at, self._updates[-1].at + _TICK) if self._updates else at
+        self._updates.append(Update(self._number, at, event, data))
+
+    def has_app(self, app: str) -> bool:
+        """Return whether the app has updates of its own."""
+        return self._counts.has_app(app)
+
+    def after(self, number: int) -> Sequence[Update]:
+        """Return the kept updates after the one with this number."""
+        if not self._updates or number >= self._number:
+            return ()
+        first = self._updates[0].number
+        return [self._updates[at] for at in range(max(0, number + 1 - first), len(self._updates))]
+
+    def number_at(self, since: datetime | None) -> int:
+        """Return the number of the last update at `since`, or before the last of each event."""
+        if since is not None:
+            return next(
+                (update.number for update in reversed(self._updates) if update.at <= since),
+                self._updates[0].number - 1 if self._updates else 0,
+            )
+        return max(0, self._number - 1)
+
+    async def show(
+        self,
+        request: web.Request,
+        app: str | None,
+        since: datetime | None,
+        headers: Mapping[str, str],
+    ) -> web.StreamResponse:
+        """
+        Send the updates after `since`, then each new one, until the viewer goes or is slow.
+
+        A header Last-Event-ID, which browsers send when they come back, replaces `since`.
+        """
+        since = _time_of(request.headers.get("Last-Event-ID", "")) or since
+        response = EventSourceResponse(
+            headers=headers, sep="\n", ping_interval=PING_S, send_timeout=SEND_TIMEOUT_S
+        )
+        self.viewers += 1
+        STATS_VIEWERS.set(self.viewers)
+        try:
+            await response.prepare(request)
+            transport = request.transport
+            async with response:
+                await response.write(b"retry: %d\n\n" % RETRY_MS)
+                number = self.number_at(since)
+                if since is None and self._shown_health is not None:
+                    await response.write(_health_now(self._shown_health, self._updates))
+                while transport is not None and not transport.is_closing():
+                    changed = self._changed
+                    if missed := self.after(number):
+                        number = missed[-1].number
+                        await response.write(b"".join(update.text(app) for update in missed))
+                        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+                            STATS_SLOW_VIEWERS.inc()
+                            transport.abort()
+                            break
+                    if self._is_over:
+                        break
+                    await changed.wait()
+        except (ConnectionResetError, TimeoutError):
+            pass
+        finally:
+            self.viewers -= 1
+            STATS_VIEWERS.set(self.viewers)
+        return response
+
+
+def _time_of(event: str) -> datetime | None:
+    """Return the time of an event's id; None for any other text, which begins at the end."""
+    try:
+        at = datetime.fromisoformat(event)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
+
+
+def _health_now(health: bytes, updates: Sequence[Update]) -> bytes:
+    at = event_id(updates[-1].at) if updates else event_id(datetime.now(UTC))
+    return b"id: %s\nevent: health\ndata: %s\n\n" % (at.encode(), health)
+
+
+def _data_now(now: datetime, added: Added) -> Callable[[str | None], bytes]:
+    seconds = added.seconds
+
+    def data(app: str | None) -> bytes:
+        of_app = added.total if app is None else added.apps.get(app, AppCounts())
+        return msgspec.json.encode(
+            answers.LiveNow(
+                updated_at=now,
+                seconds=round(seconds, 3),
+                messages=of_app.messages,
+                messages_per_second=round(of_app.messages / seconds, 2) if seconds else 0.0,
+                undelivered=of_app.undelivered,
+                people=answers.Count(value=of_app.people, error=0.0),
+            )
+        )
+
+    return data

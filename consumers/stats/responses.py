@@ -1,0 +1,52 @@
+"""Write an answer in the form that was asked for, and tell browsers how long they may keep it."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from consumers.stats.csv_rows import CONTENT_TYPE as CSV
+from consumers.stats.csv_rows import as_csv
+from consumers.stats.routes import Route
+
+JSON = "application/json"
+# A body is compressed from this size on.
+COMPRESSED_BYTES_MIN = 1024
+VARY = "Accept, Accept-Encoding, Authorization, Origin"
+
+
+def response(
+    request: web.Request, route: Route, values: Mapping[str, Any], answer: Any
+) -> web.StreamResponse:
+    """Return an answer of `route` (bytes: JSON already), or 304 if the browser has the same."""
+    kind = CSV if route.has_csv and _asks_for_csv(request, values) else JSON
+    headers = {
+        "Cache-Control": f"private, max-age={route.max_age_s}"
+        if route.max_age_s
+        else "private, no-cache",
+        "Vary": VARY,
+        "X-Content-Type-Options": "nosniff",
+    }
+    if kind == CSV:
+        body = as_csv(answer).encode()
+        name = route.path.rpartition("/")[2]
+        headers["Content-Disposition"] = f'inline; filename="hookline-{name}.csv"'
+    else:
+        body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer) + b"\n"
+    tag = hashlib.sha256(body).hexdigest()[:32]
+    headers["ETag"] = f'W/"{tag}"'
+    if any(known.value == tag for known in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    made = web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+    if len(body) >= COMPRESSED_BYTES_MIN:
+        made.enable_compression()
+    return made
+
+
+def _asks_for_csv(request: web.Request, values: Mapping[str, Any]) -> bool:
+    if "format" in values:
+        return bool(values["format"] == "csv")
+    accept = request.headers.get("Accept", "")
+    return CSV in accept and JSON not in accept

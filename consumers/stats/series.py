@@ -1,0 +1,150 @@
+"""/v1/series and /v1/people: the windows of a range, and the people of all of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from consumers.stats import answers
+from consumers.stats.distinct import added_up as added_people
+from consumers.stats.distinct import as_people, people, people_of_range
+from consumers.stats.problems import refused_parameter
+from consumers.stats.question import (
+    DAY_SKETCHES_KEPT,
+    Kept,
+    Question,
+    check_age,
+    cut,
+    whole_range,
+)
+from consumers.stats.store import Store
+from consumers.stats.stored_windows import Cut
+from consumers.stats.sums import Rows, added_up, conversations_counted_until, figures, sums
+from consumers.stats.windows import Step, pieces
+from schemas.commands import COMMANDS
+from schemas.figures import (
+    ACTIVE,
+    COMMAND,
+    GROUP_MESSAGES,
+    ONE_TO_ONE_MESSAGES,
+    OTHER,
+    PLATFORM,
+    PLATFORMS,
+    SUMS,
+    TYPE,
+    TYPES,
+)
+
+# The names that are counted, by the parameter `by`.
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "type": tuple(TYPE + name for name in (*TYPES, OTHER)),
+    "platform": tuple(PLATFORM + name for name in (*PLATFORMS, OTHER)),
+    "command": tuple(COMMAND + name for name in (*sorted(COMMANDS), OTHER)),
+    "app": (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES),
+}
+
+
+async def series(
+    store: Store, values: Mapping[str, Any], asked: Question, kept: Kept
+) -> answers.Series | answers.SeriesBy:
+    """
+    Return a row for each window of the range.
+
+    Raises:
+        Refused: the parameters do not go together, or ask for more than is stored or allowed.
+    """
+    by = values.get("by")
+    if by == "command" and values.get("step") is Step.MINUTE:
+        raise refused_parameter("by", by, "one of app, platform, type with step=minute")
+    names = SUMS if by is None else NAMES[by]
+    made = cut(values, asked, kept, len(names))
+    rows = await sums(store, asked.catalog, made, names)
+    begin, end = made.windows[0].begin, made.windows[-1].end
+    if by is not None:
+        return answers.SeriesBy(
+            app=asked.app,
+            zone=asked.zone.key,
+            step=made.step.value,
+            begin=begin.astimezone(asked.zone),
+            end=end.astimezone(asked.zone),
+            by=by,
+            rows=_rows_by(made, rows, names, by),
+        )
+    return answers.Series(
+        app=asked.app,
+        zone=asked.zone.key,
+        step=made.step.value,
+        begin=begin.astimezone(asked.zone),
+        end=end.astimezone(asked.zone),
+        rows=await _rows(store, asked, made, rows),
+    )
+
+
+async def union(
+    store: Store, values: Mapping[str, Any], asked: Question, kept: Kept
+) -> answers.Union:
+    """
+    Return the distinct people of the range.
+
+    Raises:
+        Refused: the range is empty, too long, or older than what is kept.
+    """
+    window = whole_range(values, asked)
+    figure = values.get("figure", ACTIVE)
+    counts = []
+    for app in asked.catalog.apps.values():
+        found = pieces(window.begin, window.end, app.zone)
+        if found.quarters:
+            what = "ranges that are not whole days of the app's zone"
+            check_age(found.quarters[0], kept.quarters, asked.now, what)
+        if found.days:
+            check_age(window.begin, DAY_SKETCHES_KEPT, asked.now, "ranges of other than months")
+        counts.append(await people_of_range(store, app, window, figure, asked.now))
+    total = added_people(counts)
+    if total is None:
+        raise refused_parameter("from", str(window.begin), "of at most 400 days ago")
+    return answers.Union(
+        app=asked.app,
+        zone=asked.zone.key,
+        begin=window.begin.astimezone(asked.zone),
+        end=window.end.astimezone(asked.zone),
+        figure=figure,
+        value=total.value,
+        error=total.error,
+        is_exact=total.error == 0,
+    )
+
+
+async def _rows(store: Store, asked: Question, made: Cut, rows: Rows) -> list[answers.Row]:
+    counts = await people(store, asked.catalog, made)
+    counted_until = await conversations_counted_until(store, asked.catalog)
+    total = added_up(rows, len(made.windows), len(SUMS))
+    return [
+        answers.Row(
+            begin=window.begin.astimezone(made.zone),
+            end=window.end.astimezone(made.zone),
+            figures=figures(row, has_conversations=window.end <= counted_until),
+            people=as_people(of_window),
+        )
+        for window, row, of_window in zip(made.windows, total, counts, strict=True)
+    ]
+
+
+def _rows_by(made: Cut, rows: Rows, names: tuple[str, ...], by: answers.By) -> list[answers.RowBy]:
+    if by == "app":
+        numbers = [
+            {app: sum(of_app[at]) for app, of_app in rows.items()}
+            for at in range(len(made.windows))
+        ]
+    else:
+        shown = [name.partition(":")[2] for name in names]
+        numbers = [
+            dict(zip(shown, row, strict=True))
+            for row in added_up(rows, len(made.windows), len(names))
+        ]
+    return [
+        answers.RowBy(
+            begin=window.begin.astimezone(made.zone),
+            end=window.end.astimezone(made.zone),
+            by={name: number for name, number in named.items() if number},
+        )
+        for window, named in zip(made.windows, numbers, strict=True)
+    ]

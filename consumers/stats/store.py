@@ -1,0 +1,206 @@
+"""
+Ask Valkey for counts: fields of hashes and unions of sketches, in bounded steps.
+
+Only here are commands sent for the figures of windows. Each step is a pipeline, not a transaction,
+so that the counters' calls come in between.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from valkey.asyncio import Valkey
+
+from consumers.counters import layout
+from consumers.counters.counts import answering
+
+# The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200
+# sketches in a millisecond, and answers nobody else meanwhile.
+VALUES_PER_STEP_MAX = 20_000
+SKETCHES_PER_STEP_MAX = 500
+# How many unions of sketches are remembered, with some 300 bytes each, and for how long. A late
+# callback changes such an estimate by less than its error.
+UNIONS_MAX = 20_000
+UNIONS_S = 300.0
+# The zone that is meant if the apps' days are in different ones.
+DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app with counts in a generation. `zone` is that of its days."""
+
+    generation: int
+    name: str
+    zone: ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The apps with counts in a generation, by name and in the order of their names."""
+
+    generation: int
+    apps: Mapping[str, App]
+
+    def only(self, app: str) -> "Catalog":
+        """Return the same with one of the apps."""
+        return Catalog(self.generation, {app: self.apps[app]})
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that the days of all apps share, else DEFAULT_ZONE."""
+        zones = {app.zone for app in self.apps.values()}
+        return zones.pop() if len(zones) == 1 else DEFAULT_ZONE
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Fields of one hash: for each part of the key's time (`targets` names its window), `names`."""
+
+    key: str
+    parts: Sequence[str]
+    targets: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """Sketches whose union is counted. It is remembered if `is_over`: their time has passed."""
+
+    keys: tuple[str, ...]
+    is_over: bool
+
+
+class Store:
+    """
+    The counts in one Valkey.
+
+    Every method raises Unavailable if Valkey does not answer.
+    """
+
+    def __init__(self, valkey: Valkey) -> None:
+        self._valkey = valkey
+        self._generation = layout.FIRST_GENERATION
+        # The estimates that are remembered, in the order in which they were asked for.
+        self._unions: dict[int, tuple[float, int]] = {}
+
+    async def catalog(self) -> Catalog:
+        """Return the apps of the generation that is served now."""
+        while True:
+            generation = self._generation
+            async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+                pipeline.get(layout.GENERATION)
+                pipeline.smembers(layout.apps(generation))
+                pipeline.hgetall(layout.zones(generation))
+                served, apps, zones = await pipeline.execute()
+            self._generation = int(served or layout.FIRST_GENERATION)
+            if self._generation == generation:
+                of_apps = {app.decode(): ZoneInfo(zone.decode()) for app, zone in zones.items()}
+                return Catalog(
+                    generation,
+                    {
+                        name: App(generation, name, of_apps.get(name, DEFAULT_ZONE))
+                        for name in sorted(map(bytes.decode, apps))
+                    },
+                )
+
+    async def totals(self, key: str, sketches: Sequence[str]) -> tuple[dict[str, int], int]:
+        """Return all numbers of a hash, and the people of a union, both at one moment."""
+        async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(key)
+            pipeline.pfcount(*sketches)
+            fields, estimate = await pipeline.execute()
+        return _integers(fields), estimate
+
+    async def both_hashes(self, one: str, other: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Return all numbers of two hashes, both at one moment."""
+        async with answering(), self._valkey.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(one)
+            pipeline.hgetall(other)
+            of_one, of_other = await pipeline.execute()
+        return _integers(of_one), _integers(of_other)
+
+    async def exist(self, keys: Sequence[str]) -> list[bool]:
+        """Return for each key whether it exists."""
+        async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.exists(key)
+            return [bool(found) for found in await pipeline.execute()]
+
+    async def hashes(self, reads: Sequence[tuple[str, Sequence[str]]]) -> list[list[int]]:
+        """Return the numbers in the fields of each hash, 0 for one that is absent."""
+        found: list[list[int]] = []
+        for step in _steps(reads, VALUES_PER_STEP_MAX):
+            async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
+                for key, fields in step:
+                    pipeline.hmget(key, list(fields))
+                answers: list[list[bytes | None]] = await pipeline.execute()
+            found += [[int(value) if value else 0 for value in values] for values in answers]
+        return found
+
+    async def windows(
+        self, reads: Iterable[Fields], names: Sequence[str], count: int
+    ) -> list[list[int]]:
+        """Return for each of `count` windows the sums of `names` over its parts."""
+        reads = tuple(reads)
+        rows = [[0] * len(names) for _ in range(count)]
+        asked = [
+            (read.key, [part + name for part in read.parts for name in names]) for read in reads
+        ]
+        for read, values in zip(reads, await self.hashes(asked), strict=True):
+            for at, target in enumerate(read.targets):
+                part = values[at * len(names) : (at + 1) * len(names)]
+                rows[target] = [a + b for a, b in zip(rows[target], part, strict=True)]
+        return rows
+
+    async def unions(self, asked: Sequence[Sketches]) -> list[int]:
+        """Return the estimated number of people in each union, 0 if no sketch is there."""
+        now = time.monotonic()
+        hashes = [hash(sketches.keys) for sketches in asked]
+        known = {key: value for key in hashes if (value := self._remembered(key, now)) is not None}
+        missing = {
+            key: sketches
+            for key, sketches in zip(hashes, asked, strict=True)
+            if key not in known and sketches.keys
+        }
+        for step in _steps([(key, s.keys) for key, s in missing.items()], SKETCHES_PER_STEP_MAX):
+            async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
+                for _, keys in step:
+                    pipeline.pfcount(*keys)
+                counted: list[int] = await pipeline.execute()
+            for (key, _), number in zip(step, counted, strict=True):
+                known[key] = number
+                if missing[key].is_over:
+                    self._remember(key, now + UNIONS_S, number)
+        return [known.get(key, 0) for key in hashes]
+
+    def _remembered(self, key: int, now: float) -> int | None:
+        until, number = self._unions.get(key, (0.0, 0))
+        return number if until > now else None
+
+    def _remember(self, key: int, until: float, number: int) -> None:
+        self._unions.pop(key, None)
+        if len(self._unions) >= UNIONS_MAX:
+            self._unions.pop(next(iter(self._unions)))
+        self._unions[key] = (until, number)
+
+
+def _integers(fields: Mapping[bytes, bytes]) -> dict[str, int]:
+    return {name.decode(): int(value) for name, value in fields.items()}
+
+
+def _steps(
+    reads: Sequence[tuple[Any, Sequence[str]]], total_max: int
+) -> Iterable[list[tuple[Any, Sequence[str]]]]:
+    """Yield the reads in lists of at most `total_max` values, or of one read."""
+    step: list[tuple[Any, Sequence[str]]] = []
+    total = 0
+    for read in reads:
+        if step and total + len(read[1]) > total_max:
+            yield step
+            step, total = [], 0
+        step.append(read)
+        total += len(read[1])
+    if step:
+        yield step

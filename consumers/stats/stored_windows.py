@@ -1,0 +1,154 @@
+"""Which keys in Valkey hold the sums and the people of a window, in any zone."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from consumers.counters import layout
+from consumers.stats.store import App, Fields
+from consumers.stats.windows import (
+    DAY,
+    MINUTE,
+    QUARTER,
+    Step,
+    Window,
+    day_of,
+    next_month,
+    pieces,
+    quarters,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A range that is cut into windows of `step` in `zone`; at `now` some of them are over."""
+
+    windows: Sequence[Window]
+    step: Step
+    zone: ZoneInfo
+    now: datetime
+
+    def is_by_days(self, app: App) -> bool:
+        """Return whether the windows consist of days of the app's own zone."""
+        return self.step in (Step.DAY, Step.MONTH) and self.zone.key == app.zone.key
+
+    def is_over(self, window: Window) -> bool:
+        """Return whether a window ended so long ago that only late callbacks change it."""
+        return window.end + QUARTER <= self.now
+
+
+def minute_number(at: datetime) -> int:
+    """Return the number of a minute since 1970."""
+    return int((at - EPOCH) // MINUTE)
+
+
+def quarter_number(at: datetime) -> int:
+    """Return the number of a quarter hour since 1970."""
+    return int((at - EPOCH) // timedelta(seconds=layout.QUARTER_S))
+
+
+def minute_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
+    """Yield what to read of the minutes of each window; its number is the target."""
+    parts = (
+        (layout.minutes(app.generation, app.name, number), layout.minute_field(number, ""), target)
+        for target, (begin, end) in enumerate(windows)
+        for number in range(minute_number(begin), minute_number(end))
+    )
+    return _by_key(parts)
+
+
+def quarter_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
+    """Yield what to read of the quarter hours of each window, which consists of whole ones."""
+    parts = (
+        (
+            layout.quarters(app.generation, app.name, number),
+            layout.quarter_field(number, ""),
+            target,
+        )
+        for target, (begin, end) in enumerate(windows)
+        for number in range(quarter_number(begin), quarter_number(end))
+    )
+    return _by_key(parts)
+
+
+def day_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
+    """Yield what to read of the days of each window, which consists of whole days of the app."""
+    parts = (
+        (layout.days(app.generation, app.name, day), layout.day_field(day, ""), target)
+        for target, window in enumerate(windows)
+        for day in map(date.isoformat, days_of(window, app.zone))
+    )
+    return _by_key(parts)
+
+
+def days_of(window: Window, zone: ZoneInfo) -> Iterator[date]:
+    """Yield the days of a window that consists of whole days of `zone`."""
+    day, end = day_of(window.begin, zone), day_of(window.end, zone)
+    while day < end:
+        yield day
+        day += DAY
+
+
+def quarter_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
+    """Return the sketches of the quarter hours of a window."""
+    return tuple(_quarters(app, figure, quarters(window.begin, window.end)))
+
+
+def day_sketches(app: App, figure: str, days: Iterable[date]) -> tuple[str, ...]:
+    """Return the sketches of days of the app's zone."""
+    return tuple(
+        layout.day_sketch(app.generation, role, app.name, day.isoformat())
+        for day in days
+        for role in layout.roles(figure)
+    )
+
+
+def month_sketches(app: App, figure: str, months: Iterable[date]) -> tuple[str, ...]:
+    """Return the sketches of months of the app's zone."""
+    return tuple(
+        layout.month_sketch(app.generation, role, app.name, month.isoformat())
+        for month in months
+        for role in layout.roles(figure)
+    )
+
+
+def range_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
+    """Return as few sketches as possible that together have the people of a range."""
+    found = pieces(window.begin, window.end, app.zone)
+    return (
+        *month_sketches(app, figure, found.months),
+        *day_sketches(app, figure, found.days),
+        *_quarters(app, figure, found.quarters),
+    )
+
+
+def _quarters(app: App, figure: str, begins: Iterable[datetime]) -> Iterator[str]:
+    for begin in begins:
+        for role in layout.roles(figure):
+            yield layout.quarter_sketch(app.generation, role, app.name, quarter_number(begin))
+
+
+def whole_days(window: Window, zone: ZoneInfo) -> list[date]:
+    """Return the days of `zone` that are wholly in a range."""
+    found = pieces(window.begin, window.end, zone)
+    days = list(found.days)
+    for month in found.months:
+        day = month
+        while day < next_month(month):
+            days.append(day)
+            day += DAY
+    return days
+
+
+def _by_key(parts: Iterable[tuple[str, str, int]]) -> Iterator[Fields]:
+    of_keys: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
+    for key, part, target in parts:
+        names, targets = of_keys[key]
+        names.append(part)
+        targets.append(target)
+    for key, (names, targets) in of_keys.items():
+        yield Fields(key, names, targets)

@@ -1,0 +1,113 @@
+"""/v1/totals and /v1/minutes: all that was counted, and the minutes of at most a day."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from consumers.counters import layout
+from consumers.stats import answers
+from consumers.stats.distinct import SKETCH_ERROR, people
+from consumers.stats.problems import Refused
+from consumers.stats.question import Question
+from consumers.stats.store import App, Catalog, Store
+from consumers.stats.stored_windows import Cut
+from consumers.stats.sums import added_up, sums
+from consumers.stats.windows import MINUTE, Step, windows
+from schemas.figures import ACTIVE, COMMAND, KINDS
+
+MINUTES_MAX = 1440
+MINUTES_DEFAULT = 60
+
+
+async def totals(store: Store, catalog: Catalog) -> answers.Totals:
+    """Return the counts of all time, and what was counted of every origin."""
+    # Origins first: every callback that they report as counted is in the totals, read later.
+    origins = await _origins(store, catalog.generation)
+    apps = {name: await _of_app(store, app) for name, app in catalog.apps.items()}
+    commands: dict[str, int] = defaultdict(int)
+    for of_app in apps.values():
+        for command, number in of_app.by_command.items():
+            commands[command] += number
+    numbers: dict[str, int] = {
+        name: sum(getattr(of_app, name) for of_app in apps.values())
+        for name in (*KINDS, "people", "repeats")
+    }
+    return answers.Totals(
+        people_error=max((of_app.people_error for of_app in apps.values()), default=0.0),
+        by_command=commands,
+        apps=apps,
+        origins=origins,
+        **numbers,
+    )
+
+
+async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> answers.Minutes:
+    """
+    Return every minute from `from` (by default, an hour before `to`) until before `to`.
+
+    Raises:
+        Refused: the range is empty or too long.
+    """
+    end = _whole(values.get("to") or asked.now + MINUTE - timedelta(microseconds=1))
+    begin = _whole(values.get("from") or end - MINUTES_DEFAULT * MINUTE)
+    if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
+        bound = f"1 to {MINUTES_MAX} minutes before to"
+        raise Refused(
+            400,
+            f"from ({begin:%Y-%m-%dT%H:%MZ}) must be {bound} ({end:%Y-%m-%dT%H:%MZ}); send several "
+            "requests for more",
+            parameter="from",
+            bound=bound,
+        )
+    found = tuple(windows(begin, end, Step.MINUTE, asked.zone))
+    made = Cut(found, Step.MINUTE, asked.zone, asked.now)
+    rows = added_up(await sums(store, asked.catalog, made, KINDS), len(found), len(KINDS))
+    counts = await people(store, asked.catalog, made)
+    return answers.Minutes(
+        begin=begin,
+        end=end,
+        minutes=[
+            answers.MinuteCounts(
+                minute=window.begin,
+                people=active.value if (active := of_minute.get(ACTIVE)) else 0,
+                **dict(zip(KINDS, row, strict=True)),
+            )
+            for window, row, of_minute in zip(found, rows, counts, strict=True)
+        ],
+    )
+
+
+async def _of_app(store: Store, app: App) -> answers.AppTotals:
+    sketches = [layout.total_sketch(app.generation, r, app.name) for r in layout.roles(ACTIVE)]
+    counts, estimate = await store.totals(layout.totals(app.generation, app.name), sketches)
+    is_exact = layout.SKETCHED + ACTIVE not in counts
+    exact = counts.get(ACTIVE, 0)
+    return answers.AppTotals(
+        # Never less than the people of a day: the exact number stays when the bound is reached.
+        people=exact if is_exact else max(exact, estimate),
+        people_error=0.0 if is_exact else SKETCH_ERROR,
+        repeats=counts.get(layout.REPEATS, 0),
+        by_command={
+            name.removeprefix(COMMAND): number
+            for name, number in counts.items()
+            if name.startswith(COMMAND)
+        },
+        **{kind: counts.get(kind, 0) for kind in KINDS},
+    )
+
+
+async def _origins(store: Store, generation: int) -> dict[str, dict[str, answers.Applied]]:
+    """Return the counted sequences of every origin, by partition (`TOPIC/NUMBER`)."""
+    counts, of_sums = await store.both_hashes(
+        layout.applied(generation), layout.sequence_sums(generation)
+    )
+    origins: dict[str, dict[str, answers.Applied]] = defaultdict(dict)
+    for place, count in counts.items():
+        origin, _, partition = place.partition("/")
+        origins[origin][partition] = answers.Applied(applied=count, sequence_sum=of_sums[place])
+    return origins
+
+
+def _whole(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
