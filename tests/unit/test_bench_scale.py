@@ -55,6 +55,16 @@ def test_no_core_has_two_of_servers_generators_and_kafka_where_there_are_enough(
     assert (len(ingress.servers), len(ingress.generators), len(archive.generators)) == (8, 4, 0)
 
 
+def test_valkey_has_a_core_of_its_own_beside_the_members_of_the_counters() -> None:
+    """Its one thread does what all members ask for."""
+    cores = assign(range(6), servers=4, has_load=False, has_valkey=True)
+    assert cores.own
+    assert sorted([*chain(*cores.servers), *cores.kafka, *cores.valkey]) == list(range(6))
+    few = assign(range(5), servers=4, has_load=False, has_valkey=True)
+    assert (few.own, few.needed, few.valkey) == (False, 6, tuple(range(5)))
+    assert assign(range(5), servers=4, has_load=False).valkey == ()
+
+
 def test_all_share_all_cores_where_there_are_too_few() -> None:
     """One core too few, and none is pinned: a pinned server would only wait for the others."""
     cores = assign(range(13), servers=8, has_load=True)
