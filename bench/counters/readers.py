@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench.processes import consumed, start
+from valkey import Valkey
+
+from bench.processes import start
 from bench.readers import ASK_S, Started, Task, start_peer
+from consumers.counters import layout
 from ops.demo.embedded import child
 
 
@@ -49,10 +52,20 @@ def _hookline(counting: Counting) -> Started:
             for port in ports
         ],
         begun=lambda: any(map(child.listens, ports)),
-        applied=lambda: sum(map(consumed, ports)),
-        ended=lambda: sum(map(consumed, ports)) >= counting.task.records,
+        applied=lambda: applied_in(counting.valkey),
+        ended=lambda: applied_in(counting.valkey) >= counting.task.records,
         look_s=ASK_S,
     )
+
+
+def applied_in(valkey: str) -> int:
+    """
+    Return the number of callbacks that are counted in a Valkey.
+
+    The members' metrics would miss a batch that was applied while its partition was revoked.
+    """
+    with Valkey.from_url(valkey) as client:
+        return sum(map(int, client.hvals(layout.applied(layout.FIRST_GENERATION))))
 
 
 def _peer(*command: str) -> Callable[[Counting], Started]:
