@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from ops.archive.command import archive
 from ops.audit.command import audit_command
+from ops.counters.command import counters
 from ops.demo.command import demo
 from ops.failure import ExitCode, Failure
 from ops.simulate.command import simulate
@@ -47,7 +48,7 @@ def main() -> None:
     """
 
 
-for subcommand in (demo, topics, simulate, audit_command, archive, spool):
+for subcommand in (demo, topics, simulate, audit_command, archive, counters, spool):
     main.add_command(subcommand)
 
 

@@ -72,6 +72,13 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[], None]]:
 
 
 @contextlib.contextmanager
+def measured_progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar and yield a function that advances it by a number."""
+    with _bar(title, total) as (bar, task):
+        yield lambda number: bar.advance(task, number)
+
+
+@contextlib.contextmanager
 def growing_progress(title: str) -> Iterator[tuple[Callable[[int], None], Callable[[], None]]]:
     """Show a bar and yield two functions: one raises the total, one advances the bar by one."""
     total = 0

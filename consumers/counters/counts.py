@@ -59,7 +59,16 @@ _NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 class Counts:
     """A handler: counts in one Valkey. It connects on first use, and again after a failure."""
 
-    def __init__(self, url: Secret, bounds: Bounds, zones: Zones) -> None:
+    def __init__(
+        self,
+        url: Secret,
+        bounds: Bounds,
+        zones: Zones,
+        *,
+        generation_key: str = layout.GENERATION,
+    ) -> None:
+        # The key that has the generation to count into. A rebuild has one of its own.
+        self._generation_key = generation_key
         self._valkey = connect(url)
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = bounds
@@ -83,7 +92,7 @@ class Counts:
         self._known.forget()
         async with answering():
             await self._refuse_cluster()
-            generation: bytes | None = await self._valkey.get(layout.GENERATION)
+            generation: bytes | None = await self._valkey.get(self._generation_key)
             self._generation = int(generation or layout.FIRST_GENERATION)
             found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
                 layout.positions(self._generation), str(partition)
@@ -156,7 +165,7 @@ class Counts:
     ) -> bytes | None:
         async with answering():
             outcome: bytes | None = await self._script(
-                keys=[layout.positions(self._generation), layout.GENERATION],
+                keys=[layout.positions(self._generation), self._generation_key],
                 args=[
                     str(partition),
                     begins_at,
@@ -268,5 +277,5 @@ def _other_zone(app: str, counted: str, ours: str) -> Stopped:
     return Stopped(
         f"The days of the app {app} are counted in the time zone {counted}, and this process has "
         f"{ours}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted} for this app; for days of "
-        "another zone, empty Valkey and start the process once with CONSUMER_REBUILD=true"
+        "another zone, count again with that setting: hookline counters rebuild"
     )

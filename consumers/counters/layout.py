@@ -4,6 +4,7 @@ Name the keys of the counts in Valkey. The script gets all names from here.
 G is a generation of counts: 1, until counts are built anew beside those that are served.
 
     hookline:generation                 string: the generation that is served and counted into
+    hookline:rebuilding                 string: the generation that is counted by a rebuild
     hookline:G:positions                hash: TOPIC/PARTITION -> next offset, topic's id, and
                                         offset, sequence, origin of the last record
     hookline:G:applied                  hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied
@@ -37,6 +38,7 @@ from schemas.figures import PEOPLE
 
 PREFIX = "hookline:"
 GENERATION = PREFIX + "generation"
+REBUILDING = PREFIX + "rebuilding"
 FIRST_GENERATION = 1
 
 SUM_MODULUS = 1 << 52

@@ -1,0 +1,81 @@
+"""Read the records of a partition from the archive, from a given offset on."""
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator
+from datetime import datetime
+
+import msgspec
+
+from consumers.archive import segment_name
+from consumers.archive.segment import Line, SegmentSummary, read_lines, read_summary
+from consumers.archive.store import Store
+from consumers.runtime.batch import Partition, Record
+from ops.archive.segments import in_order, naming
+
+
+async def first_offset(store: Store, partition: Partition, since: datetime | None) -> int | None:
+    """
+    Return the offset at which an archived partition begins, None if it has no segments.
+
+    With `since`, return the first offset of the first segment of that hour or a later one.
+    """
+    hour = f"{since:%Y-%m-%dT%H}" if since else ""
+    async with contextlib.aclosing(store.pages(partition)) as pages:
+        async for page in pages:
+            for name in page:
+                if segment_name.hour(name) >= hour:
+                    return segment_name.first_offset(name)
+    return None
+
+
+async def records_from(
+    store: Store, partition: Partition, offset: int
+) -> AsyncGenerator[tuple[SegmentSummary, list[Record]]]:
+    """
+    Yield the records from `offset` on, segment by segment in the order of the chain.
+
+    Raises:
+        Unavailable: the store does not answer.
+        DamagedSegment: a segment cannot be read.
+    """
+
+    async def read(name: str) -> tuple[SegmentSummary, list[Record]]:
+        content = await store.read(name)
+        with naming(name):
+            return await asyncio.to_thread(_records, content, offset)
+
+    names = _names(store, partition, offset)
+    async with contextlib.aclosing(in_order(names, read)) as segments:
+        async for _, found in segments:
+            # A segment that has expired meanwhile is missing in the chain; the caller notices it.
+            if found is not None:
+                yield found
+
+
+async def _names(store: Store, partition: Partition, offset: int) -> AsyncGenerator[str]:
+    """Yield the names of the segments that may have `offset`, and of all that follow."""
+    before = ""
+    async with contextlib.aclosing(store.pages(partition)) as pages:
+        async for page in pages:
+            for name in page:
+                if before and segment_name.first_offset(name) > offset:
+                    yield before
+                before = name
+    if before:
+        yield before
+
+
+def _records(content: bytes, offset: int) -> tuple[SegmentSummary, list[Record]]:
+    lines = (msgspec.json.decode(line, type=Line) for line in read_lines(content))
+    return read_summary(content), [_record(line) for line in lines if line.offset >= offset]
+
+
+def _record(line: Line) -> Record:
+    if line.key_base64 is not None:
+        key: bytes | None = base64.b64decode(line.key_base64)
+    else:
+        key = None if line.key is None else line.key.encode()
+    headers = [(name, value.encode()) for name, value in line.headers.items() if value is not None]
+    return Record(line.offset, line.timestamp, key, line.value, headers)

@@ -1,0 +1,184 @@
+"""`hookline counters rebuild`: its options, its preview and its output."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.console import Console
+
+from consumers.archive.store import Store
+from consumers.counters import layout
+from consumers.counters.consumer import CountersSettings
+from consumers.counters.counts import Counts, connect
+from consumers.counters.zones import parse_zones
+from consumers.runtime.handler import Unavailable
+from ops.archive.options import HOUR
+from ops.archive.segments import reading_archive
+from ops.counters.generations import Generations
+from ops.counters.rebuild import Part, Rebuild, plan
+from ops.counters.topic import reading_topic
+from ops.failure import Failure
+from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say
+from schemas.settings import Faults, read
+
+# An answer of the statistics API may still be made of the old generation.
+OLD_IS_READ_S = 5.0
+RECORDS_PER_S_MAX = 1e6
+
+
+class ValkeyUnreadable(Failure):
+    """Valkey does not answer."""
+
+
+class WrongSettings(Failure):
+    """The variables COUNTERS_* cannot be used as they are."""
+
+
+@click.group()
+def counters() -> None:
+    """Count again what the statistics show."""
+
+
+@counters.command("rebuild")
+@bootstrap_option
+@click.option(
+    "--archive",
+    "archive_url",
+    metavar="URL",
+    envvar="ARCHIVE_URL",
+    show_envvar=True,
+    help="The archive, for records that Kafka does not have any more.",
+)
+@click.option(
+    "--since", type=HOUR, help="Count only records from this hour or day on (UTC); totals too."
+)
+@click.option(
+    "--records-per-s",
+    default=20_000.0,
+    show_default=True,
+    help="Count at most so many a second: the members count in the same Valkey meanwhile.",
+)
+@click.option(
+    "--start-over", is_flag=True, help="Remove what a cut rebuild has counted, and begin again."
+)
+@click.option("--yes", is_flag=True, help="Do it. Without it, only print what would be done.")
+def counters_rebuild(
+    *,
+    kafka: str,
+    archive_url: str | None,
+    since: datetime | None,
+    records_per_s: float,
+    start_over: bool,
+    yes: bool,
+) -> None:
+    """
+    Count all callbacks again and replace the statistics at once.
+
+    Use it if Valkey was lost or restored from an old copy, if days are to begin in another time
+    zone (COUNTERS_ZONE), or if a release counts more than the one before.
+
+    It counts the records in Kafka, and before them those in the archive, into new keys beside the
+    present ones. The statistics show the present ones meanwhile, and the consumer goes on. At the
+    end, one write makes the new ones valid, the consumer continues in them, and the old ones are
+    removed. A rebuild that was cut continues where it was when the command is run again. Valkey
+    needs memory for both meanwhile.
+
+    COUNTERS_VALKEY and all other COUNTERS_* variables must be set as for the consumer.
+    """
+    bounded("--records-per-s", records_per_s, 1, RECORDS_PER_S_MAX)
+    try:
+        (settings,) = read({"COUNTERS_": CountersSettings}, os.environ)
+    except Faults as faults:
+        raise WrongSettings(f"the settings of the counters cannot be used:\n{faults}") from None
+    since = since.replace(tzinfo=UTC) if since else None
+    with (
+        reading_archive(archive_url) if archive_url else contextlib.nullcontext() as store,
+        _reading_valkey(),
+    ):
+        run(
+            _rebuild(
+                settings,
+                kafka,
+                store,
+                since,
+                records_per_s=records_per_s,
+                start_over=start_over,
+                yes=yes,
+            )
+        )
+
+
+@contextlib.contextmanager
+def _reading_valkey() -> Iterator[None]:
+    try:
+        yield
+    except Unavailable as error:
+        raise ValkeyUnreadable(f"{error}; run the command again, it continues") from error
+
+
+async def _rebuild(
+    settings: CountersSettings,
+    kafka: str,
+    store: Store | None,
+    since: datetime | None,
+    *,
+    records_per_s: float,
+    start_over: bool,
+    yes: bool,
+) -> None:
+    valkey = connect(settings.valkey)
+    generations = Generations(valkey)
+    counts = Counts(
+        settings.valkey,
+        settings.bounds(),
+        parse_zones(settings.zone, settings.zones),
+        generation_key=layout.REBUILDING,
+    )
+    try:
+        async with reading_topic(kafka) as topic:
+            if yes:
+                if start_over:
+                    await generations.give_up()
+                # Of a rebuild that was given up, or that was cut after its end.
+                await generations.remove_others()
+            parts = await plan(generations, topic, store, since)
+            _preview(parts, await generations.served(), yes=yes)
+            if not yes:
+                return
+            generation = await generations.begin()
+            with measured_progress("counting", sum(part.remaining for part in parts)) as advance:
+                await Rebuild(
+                    generation,
+                    generations,
+                    counts,
+                    topic,
+                    store,
+                    records_per_s=records_per_s,
+                    advance=advance,
+                ).run(parts)
+        say(f"generation {generation} is served; removing the keys of others")
+        await asyncio.sleep(OLD_IS_READ_S)
+        say(f"{await generations.remove_others()} keys removed")
+    finally:
+        await counts.close()
+        await valkey.aclose()
+
+
+def _preview(parts: Sequence[Part], served: int, *, yes: bool) -> None:
+    console = Console()
+    table = new_table(f"Generation {served} is served. To be counted into the next one:")
+    for name in ("partition", "from offset", "to offset", "only in the archive"):
+        table.add_column(name, justify="left" if name == "partition" else "right")
+    for part in parts:
+        at = part.begins_at if part.next_offset is None else part.next_offset
+        row: tuple[Any, ...] = (part.partition, at, part.kafka.end, part.from_archive)
+        table.add_row(*map(str, row))
+    console.print(table)
+    if any(part.next_offset is not None for part in parts):
+        say("a rebuild was cut; it continues where it was (--start-over begins again)")
+    if not yes:
+        say("nothing was changed; run the command again with --yes")

@@ -1,0 +1,127 @@
+"""Read the records of a topic from given offsets on, without a group."""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.fetched_records import decode_as_records
+from ops.failure import Failure
+from schemas.clients import kafka_failures, started
+from schemas.topic_ids import describe_topic
+from schemas.topics import CALLBACKS
+
+# The time in which Kafka must connect.
+KAFKA_S_MAX = 30.0
+POLL_MS = 500
+FETCH_RECORDS = 5000
+
+
+class TopicUnreadable(Failure):
+    """Kafka does not answer, or does not have the topic."""
+
+
+class Range(NamedTuple):
+    """The offsets that a partition has: the first, and the one after the last committed record."""
+
+    start: int
+    end: int
+
+
+class Fetched(NamedTuple):
+    """Records of one partition, and the offset after them and the markers that follow."""
+
+    partition: Partition
+    records: Sequence[Record]
+    next_offset: int
+
+
+class Topic:
+    """Use `reading_topic`."""
+
+    def __init__(self, client: AIOKafkaConsumer) -> None:
+        self._client = client
+
+    async def id(self) -> str | None:
+        """Return Kafka's id of the topic, None if Kafka has no ids."""
+        client = self._client._client  # noqa: SLF001
+        leader = client.cluster.leader_for_partition(TopicPartition(CALLBACKS.name, 0))
+        if leader is None or leader < 0:
+            raise KafkaError(f"topic {CALLBACKS.name} has no leader now")
+        return (await describe_topic(client, leader, CALLBACKS.name)).topic_id
+
+    async def ranges(self) -> Mapping[Partition, Range]:
+        """Return the offsets of every partition."""
+        numbers = self._client.partitions_for_topic(CALLBACKS.name) or set()
+        tps = [TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)]
+        starts = await self._client.beginning_offsets(tps)
+        ends = await self._client.end_offsets(tps)
+        return {Partition(*tp): Range(starts[tp], ends[tp]) for tp in tps}
+
+    async def offsets_at(
+        self, partitions: Iterable[Partition], at: datetime
+    ) -> Mapping[Partition, int | None]:
+        """Return the first offset of each partition at or after a time, None if there is none."""
+        at_ms = int(at.timestamp() * 1000)
+        found = await self._client.offsets_for_times(
+            {TopicPartition(*partition): at_ms for partition in partitions}
+        )
+        return {Partition(*tp): at.offset if at else None for tp, at in found.items()}
+
+    def read_from(self, offsets: Mapping[Partition, int]) -> None:
+        """Have `fetch` return the records from these offsets on."""
+        tps = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+        self._client.assign(list(tps))
+        for tp, offset in tps.items():
+            self._client.seek(tp, offset)
+
+    async def fetch(self) -> list[Fetched] | None:
+        """Return the next records, None if Kafka does not have the next ones any more."""
+        fetched: Mapping[TopicPartition, Sequence[Record]]
+        try:
+            # Records, because of `decode_as_records`.
+            fetched = await self._client.getmany(  # type: ignore[assignment]
+                timeout_ms=POLL_MS, max_records=FETCH_RECORDS
+            )
+        except OffsetOutOfRangeError:
+            return None
+        return [
+            Fetched(Partition(*tp), fetched.get(tp, ()), await self._client.position(tp))
+            for tp in sorted(self._client.assignment())
+        ]
+
+
+@contextlib.asynccontextmanager
+async def reading_topic(bootstrap_servers: str) -> AsyncIterator[Topic]:
+    """
+    Yield the topic of callbacks; turn errors of Kafka into failures of the command.
+
+    Raises:
+        TopicUnreadable: Kafka does not answer, or does not have the topic.
+    """
+    client = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+    )
+    try:
+        with kafka_failures(kinds=()):
+            async with started(client, KAFKA_S_MAX):
+                decode_as_records(client)
+                await client._client.set_topics([CALLBACKS.name])  # noqa: SLF001
+                if CALLBACKS.name not in await client.topics():
+                    raise TopicUnreadable(
+                        f"Kafka at {bootstrap_servers} has no topic {CALLBACKS.name}; create it"
+                        " with: hookline topics apply"
+                    )
+                yield Topic(client)
+    except (KafkaError, TimeoutError) as error:
+        raise TopicUnreadable(
+            f"Kafka at {bootstrap_servers} does not answer: {error!r}; run the command again, it"
+            " continues where it was"
+        ) from error

@@ -1,0 +1,215 @@
+"""`hookline counters rebuild`: the new generation equals the old one, whatever is killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from support.archive import reader
+from support.processes.blackbox import HOOKLINE, hookline
+from support.processes.consumer import Consumer
+from support.processes.ingress import APP, Ingress, until
+from support.processes.load import committed_offsets
+from support.processes.senders import Senders
+from valkey import Valkey
+
+from ops.demo.embedded.kafka import EmbeddedKafka
+from schemas.topics import CALLBACKS
+
+
+class World:
+    """An ingress, Kafka, and members of the consumer `counters`."""
+
+    def __init__(self, directory: Path, kafka: str, valkey_url: str) -> None:
+        self.kafka = kafka
+        self.ingress = Ingress(directory / "spools", kafka)
+        self.archive = directory / "archive"
+        self.valkey = Valkey.from_url(valkey_url)
+        self.env = {"COUNTERS_VALKEY": valkey_url, "HOOKLINE_BOOTSTRAP_SERVERS": kafka}
+        self.counters = [
+            Consumer("counters", kafka, directory / f"counters-{number}.log", valkey=valkey_url)
+            for number in (1, 2)
+        ]
+        self.archiver = Consumer(
+            "archive", kafka, directory / "archive.log", url=self.archive, segment_age_s=1
+        )
+
+    def simulate(self, count: int, seed: int = 1) -> None:
+        """Have callbacks of all kinds stored."""
+        url = f"http://127.0.0.1:{self.ingress.port}/"
+        hookline(
+            *("simulate", "--json", "--url", url, "--sdkappid", APP, "--users", "60"),
+            *("--count", str(count), "--rate", "2000", "--seed", str(seed)),
+        )
+
+    def applied(self) -> int:
+        """Return how many callbacks the generation that is served has."""
+        return self.counted(self.served())
+
+    def counted(self, generation: int) -> int:
+        """Return how many callbacks a generation has."""
+        found: Any = self.valkey.hvals(f"hookline:{generation}:applied")
+        return sum(map(int, found))
+
+    def served(self) -> int:
+        """Return the generation that is served."""
+        found: Any = self.valkey.get("hookline:generation")
+        return int(found or 1)
+
+    async def until_counted(self) -> int:
+        """Return the number of records in the topic once all of them are counted."""
+        await self.ingress.until_forwarded()
+        topic = await committed_offsets(self.kafka)
+        everything = sum(map(len, topic.values()))
+        await until(lambda: self.applied() >= everything, f"{everything} are counted")
+        assert self.applied() == everything
+        return everything
+
+    def content(self) -> dict[str, object]:
+        """Return what the generation that is served has, by the names of keys without it."""
+        prefix = f"hookline:{self.served()}:"
+        found: dict[str, object] = {}
+        for key in self.valkey.scan_iter(match=f"{prefix}*", count=1000):
+            name = key.decode().removeprefix(prefix)
+            match self.valkey.type(key):
+                case b"hash":
+                    found[name] = self.valkey.hgetall(key)
+                case b"set":
+                    found[name] = self.valkey.smembers(key)
+                case _ if "-sketch:" in name:
+                    found[name] = self.valkey.pfcount(key)
+                case _:
+                    found[name] = self.valkey.get(key)
+        return found
+
+    def rebuild(self, *options: str, expect: int = 0) -> str:
+        """Run the command; return its output."""
+        return hookline("counters", "rebuild", *options, env=self.env, expect=expect)
+
+    def start_rebuild(self, *options: str) -> subprocess.Popen[bytes]:
+        """Start the command."""
+        return subprocess.Popen(
+            [HOOKLINE, "counters", "rebuild", "--yes", *options], env=os.environ | self.env
+        )
+
+    def generations(self) -> set[str]:
+        """Return the generations that have keys."""
+        return {key.split(b":")[1].decode() for key in self.valkey.scan_iter("hookline:[1-9]*")}
+
+
+@pytest.fixture
+async def world(tmp_path: Path, own_kafka: EmbeddedKafka, valkey_url: str) -> AsyncIterator[World]:
+    """Yield a world with one running member."""
+    made = World(tmp_path, own_kafka.address, valkey_url)
+    try:
+        made.counters[0].launch()
+        await made.ingress.start()
+        yield made
+    finally:
+        made.ingress.kill()
+        made.archiver.kill()
+        for member in made.counters:
+            member.kill()
+        made.valkey.close()
+
+
+async def delete_records(kafka: str) -> None:
+    """Delete all records of the topic, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        partitions = (TopicPartition(CALLBACKS.name, n) for n in range(CALLBACKS.partitions))
+        await admin.delete_records({tp: RecordsToDelete(before_offset=-1) for tp in partitions})
+    finally:
+        await admin.close()
+
+
+@pytest.mark.timeout(300)
+async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(world: World) -> None:
+    """Every key has the same content in the new generation; a preview changes nothing."""
+    world.simulate(3000)
+    everything = await world.until_counted()
+    before = world.content()
+    assert "to be counted" in world.rebuild().lower()
+    assert (world.served(), world.generations()) == (1, {"1"})
+    world.rebuild("--yes")
+    assert (world.served(), world.generations()) == (2, {"2"})
+    assert world.content() == before
+    assert world.applied() == everything
+    world.simulate(500, seed=2)
+    await world.until_counted()
+
+
+@pytest.mark.timeout(300)
+async def test_a_rebuild_that_is_killed_continues_where_it_was(world: World) -> None:
+    """What it has counted is not counted again."""
+    world.simulate(12_000)
+    await world.until_counted()
+    before = world.content()
+    running = world.start_rebuild("--records-per-s", "2000")
+    with _killed_at_the_end(running):
+        await until(lambda: world.counted(2) > 2000, "a part is counted")
+        running.send_signal(signal.SIGKILL)
+        running.wait()
+    cut = world.counted(2)
+    assert 2000 < cut < 12_000
+    assert world.served() == 1
+    world.rebuild("--yes")
+    assert world.content() == before
+
+
+@pytest.mark.timeout(300)
+async def test_live_counting_goes_on_during_a_rebuild_and_its_change(world: World) -> None:
+    """Members are killed meanwhile. In the end, counted = sent."""
+    world.counters[1].launch()
+    world.simulate(8000)
+    async with Senders(world.ingress.port, connections=4, pause_s=0.01) as senders:
+        running = world.start_rebuild("--records-per-s", "4000")
+        with _killed_at_the_end(running):
+            while running.poll() is None:
+                world.counters[0].kill()
+                world.counters[0].launch()
+                await asyncio.sleep(1)
+            assert running.returncode == 0
+        await senders.until_more_ok(200)
+    await world.until_counted()
+    assert (world.served(), world.generations()) == (2, {"2"})
+    before = world.content()
+    world.rebuild("--yes")
+    assert world.content() == before
+
+
+@pytest.mark.timeout(300)
+async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world: World) -> None:
+    """Without the archive, the command refuses to count less than before."""
+    world.archiver.launch()
+    world.simulate(2000)
+    await world.until_counted()
+    topic = await committed_offsets(world.kafka)
+    await reader.until_archived(lambda: reader.local(world.archive), topic)
+    await delete_records(world.kafka)
+    world.simulate(500, seed=2)
+    await world.ingress.until_forwarded()
+    await until(lambda: world.applied() == 2500, "all are counted")
+    before = world.content()
+    assert world.served() == 1
+    world.rebuild("--yes", expect=2)
+    world.rebuild("--yes", "--archive", str(world.archive))
+    assert (world.served(), world.applied()) == (2, 2500)
+    assert world.content() == before
+
+
+@contextlib.contextmanager
+def _killed_at_the_end(running: subprocess.Popen[bytes]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        running.kill()
+        running.wait()
