@@ -114,13 +114,22 @@ local function add_new(name, hashes, exact_max, lives_s, key, full_field)
     if set.count >= exact_max and redis.call('HGET', key, full_field) then
         return {}, true
     end
-    local _, absent = hash_set_find(name, hashes)
-    local added, new = {}, {}
-    for at = 1, math.min(#absent, exact_max - set.count) do
-        added[at], new[at] = absent[at], hashes[absent[at]]
+    local is_present, added, new = {}, {}, {}
+    local present = hash_set_find(name, hashes)
+    for _, at in ipairs(present) do
+        is_present[at] = true
+    end
+    local room = math.min(#hashes - #present, exact_max - set.count)
+    for at = 1, #hashes do
+        if #new == room then
+            break
+        end
+        if not is_present[at] then
+            added[#added + 1], new[#new + 1] = at, hashes[at]
+        end
     end
     hash_set_add(name, new, lives_s)
-    return added, #new < #absent
+    return added, #new < #hashes - #present
 end
 
 for _, people in ipairs(batch.people) do

@@ -97,6 +97,7 @@ class _Minute:
     quarter: _Quarter
     people: _People
     # How often each object of sums occurs.
+    known_conversations: set[tuple[str, ...]]
     counts: dict[Sums, int] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
     new_conversations: list[tuple[str, ...]] = field(default_factory=list)
@@ -127,7 +128,9 @@ class BatchSums:
         self._known = known
         self._began = known.forgotten
         self._values = 0
-        self._origins: dict[str, tuple[int, int]] = {}
+        # By origin, the number of its sequences and their sum.
+        self._applied: dict[str, int] = {}
+        self._sequences: dict[str, int] = {}
         self._apps: dict[str, _App] = {}
         self._days: dict[tuple[str, str], _Day] = {}
         self._quarters: dict[tuple[str, int], _Quarter] = {}
@@ -146,11 +149,14 @@ class BatchSums:
         """
         minutes = self._minutes
         hash_of = self._hashes.of_account
+        applied, totals = self._applied, self._sequences
         number = first - 1
         for number, callback in enumerate(islice(counted, first, None), start=first):
             app, at_minute, adds = callback.app, callback.at_s // layout.MINUTE_S, callback.added
             minute = minutes.get((app, at_minute)) or self._minute(callback)
-            self._note_origin(callback)
+            origin, sequence = callback.origin, callback.sequence
+            applied[origin] = applied.get(origin, 0) + 1
+            totals[origin] = totals.get(origin, 0) + sequence
             if callback.slots and (number in repeats or self._is_repeat(number, callback)):
                 self._apps[app].repeats += 1
                 continue
@@ -162,7 +168,7 @@ class BatchSums:
                 if person not in people.known[role] and person not in people.new[role]:
                     self._add_person(minute, role, person, callback.received_s)
             conversation = adds.conversation
-            if conversation and conversation not in self._known.conversations(app):
+            if conversation and conversation not in minute.known_conversations:
                 self._add_conversation(minute, conversation)
             if self._values >= VALUES_MAX:
                 break
@@ -182,7 +188,10 @@ class BatchSums:
         """Return the input of apply.lua."""
         windows, conversations = self._conversations()
         return {
-            "origins": [(origin, *both) for origin, both in self._origins.items()],
+            "origins": [
+                (origin, number, self._sequences[origin] % layout.SUM_MODULUS)
+                for origin, number in self._applied.items()
+            ],
             "zones": [(app, of_app.zone) for app, of_app in self._apps.items()],
             "ids": self._by_slot(self._ids),
             "ids_live_s": self._bounds.remember_s + HOUR_S,
@@ -195,11 +204,6 @@ class BatchSums:
             "commands": list(self._unknown_commands()),
             "sketches": list(self._sketches()),
         }
-
-    def _note_origin(self, callback: Counted) -> None:
-        applied, total = self._origins.get(callback.origin, (0, 0))
-        total = (total + callback.sequence) % layout.SUM_MODULUS
-        self._origins[callback.origin] = (applied + 1, total)
 
     def _is_repeat(self, number: int, callback: Counted) -> bool:
         """Return whether this batch has the callback's id already; else have it remembered."""
@@ -266,7 +270,9 @@ class BatchSums:
             self._values += _WINDOW_VALUES
         quarter = self._quarter(app, of_app, number * layout.MINUTE_S // layout.QUARTER_S)
         people = _People((MINUTE, app, number), self._known)
-        minute = self._minutes[app, number] = _Minute(app, number, quarter, people)
+        minute = self._minutes[app, number] = _Minute(
+            app, number, quarter, people, self._known.conversations(app)
+        )
         self._values += _WINDOW_VALUES
         return minute
 

@@ -34,13 +34,11 @@ local function hash_set(name)
     return set
 end
 
-local function bucket_number(set, hash)
-    local number = string.sub(hash, -9) % (set.doubled_at * 2)
-    return number < set.buckets and number or number - set.doubled_at
-end
-
 -- Return the positions of hashes in the list, by bucket.
 local function by_bucket(set, hashes)
+    if set.sorted == hashes and set.sorted_at == set.buckets then
+        return set.by_bucket
+    end
     local buckets, doubled, doubled_at, count, sub = {}, set.doubled_at * 2, set.doubled_at, set.buckets, string.sub
     for at = 1, #hashes do
         local number = sub(hashes[at], -9) % doubled
@@ -54,6 +52,8 @@ local function by_bucket(set, hashes)
             buckets[number] = { at }
         end
     end
+    -- The same list is usually looked up first, and then added.
+    set.sorted, set.sorted_at, set.by_bucket = hashes, count, buckets
     return buckets
 end
 
@@ -66,15 +66,12 @@ local function call_in_parts(command, key, values)
     return sum
 end
 
--- Return the list of those hashes that are in the set, as positions in `hashes`, and of those that are not.
+-- Return those hashes that are in the set, as their positions in `hashes`.
 local function hash_set_find(name, hashes)
     local set = hash_set(name)
-    local present, absent = {}, {}
+    local present = {}
     if set.count == 0 then
-        for at = 1, #hashes do
-            absent[at] = at
-        end
-        return present, absent
+        return present
     end
     for number, positions in pairs(by_bucket(set, hashes)) do
         local key = name .. ':' .. number
@@ -83,13 +80,15 @@ local function hash_set_find(name, hashes)
             for at = first, math.min(first + VALUES_MAX - 1, #positions) do
                 part[#part + 1] = hashes[positions[at]]
             end
-            for at, is_member in ipairs(redis.call('SMISMEMBER', key, unpack(part))) do
-                local list = is_member == 1 and present or absent
-                list[#list + 1] = positions[first + at - 1]
+            local are_members = redis.call('SMISMEMBER', key, unpack(part))
+            for at = 1, #part do
+                if are_members[at] == 1 then
+                    present[#present + 1] = positions[first + at - 1]
+                end
             end
         end
     end
-    return present, absent
+    return present
 end
 
 local function expire(key, set)
@@ -100,6 +99,7 @@ local function expire(key, set)
 end
 
 local function add_bucket(name, set)
+    -- The members of a bucket have equal remainders of twice the distance of these two, or of the distance.
     local from, new = set.buckets - set.doubled_at, set.buckets
     set.buckets = set.buckets + 1
     if set.buckets == set.doubled_at * 2 then
@@ -109,10 +109,10 @@ local function add_bucket(name, set)
         return
     end
     local from_key, new_key = name .. ':' .. from, name .. ':' .. new
-    local moving = {}
-    for _, hash in ipairs(redis.call('SMEMBERS', from_key)) do
-        if bucket_number(set, hash) == new then
-            moving[#moving + 1] = hash
+    local moving, members, sub, doubled = {}, redis.call('SMEMBERS', from_key), string.sub, 2 * new - 2 * from
+    for at = 1, #members do
+        if sub(members[at], -9) % doubled == new then
+            moving[#moving + 1] = members[at]
         end
     end
     -- Empty only if the bucket was deleted, by hand or by a wrong eviction policy.
