@@ -24,7 +24,7 @@ from schemas.figures import (
 
 # The bound of one call of the script, in values: some 1 µs each of the one thread of Valkey. The
 # rest of the batch goes into further calls, each of which moves the position.
-VALUES_MAX = 60_000
+VALUES_MAX = 30_000
 # What a window of time costs besides its people: its sums are as many commands.
 _WINDOW_VALUES = 40
 _SLOT_VALUES = 10

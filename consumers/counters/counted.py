@@ -123,7 +123,7 @@ class Reader:
         found = event(record.value, record.headers)
         dates = COMMANDS.get(found.command, UNKNOWN).times
         source = _Source(found.sdkappid, found.command, found.opt_platform, "MsgTime" in dates)
-        received_s = int(found.received_at.timestamp() // 1)
+        received_s = int(found.received_at.replace(microsecond=0).timestamp())
         self._remember(dict(record.headers), source, found.origin, received_s)
         identity = found.id.encode()
         return _counted(source, found.origin, found.sequence, identity, received_s, found.body)
