@@ -26,7 +26,7 @@ def address_lines(addresses: Addresses) -> RenderableType:
         ("Kafka", addresses.kafka),
         ("archive", addresses.archive),
         ("PostgreSQL", addresses.postgres),
-        ("statistics", f"{addresses.stats}/v1/totals"),
+        ("statistics", f"{addresses.stats}/ (a page), {addresses.stats}/v1/totals"),
         ("spool", addresses.spool),
         ("logs", addresses.logs),
     )

@@ -1,21 +1,14 @@
 """Every number on the page is the one that the API gave, in the words of the reader's language."""
 
-import re
-
 import pytest
-from playwright.sync_api import Page
 from support.page.browser import Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import BY, NOW, Answers
+from support.page.numbers import numbers
 
 from consumers.stats.answers import Series, SeriesBy
 
 SHANGHAI = "Asia/Shanghai"
-
-
-def numbers(page: Page, selector: str) -> list[int]:
-    """Return the whole numbers of the elements' texts."""
-    return [int(re.sub(r"\D", "", text) or -1) for text in page.locator(selector).all_inner_texts()]
 
 
 def series(answers: Answers, zone: str = SHANGHAI, app: str | None = None, **asked: str) -> Series:

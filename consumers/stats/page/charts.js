@@ -76,7 +76,7 @@ function options(spec, { width, height }, show) {
     height,
     padding: [12, spec().endRoom ?? 16, 0, 0],
     legend: { show: false },
-    cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { size: 7 } },
+    cursor: { y: false, move: toPoint, drag: { setScale: false, x: false, y: false }, points: { size: 7 } },
     scales,
     axes,
     series: [{}, ...spec().lines.map((line, index) => series(spec, line, index))],
@@ -85,6 +85,12 @@ function options(spec, { width, height }, show) {
       setCursor: [(plot) => show(plot.cursor.left >= 0 ? (plot.cursor.idx ?? null) : null)],
     },
   };
+}
+
+// The line under the pointer goes to the nearest point: that is where the readout's numbers are from.
+function toPoint(plot, left, top) {
+  const at = plot.data[0][plot.posToIdx(left)];
+  return left < 0 || at === undefined ? [left, top] : [plot.valToPos(at, "x"), top];
 }
 
 // Room above the highest value, and a scale also where everything is zero.

@@ -48,8 +48,6 @@ export const clock = (at) => time(at, { hour: "2-digit", minute: "2-digit" });
 export const clockSeconds = (at) => time(at, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const day = (at) => time(at, { month: "short", day: "numeric", weekday: "short" });
 export const dayShort = (at) => time(at, { month: "short", day: "numeric" });
-export const dayAndClock = (at) =>
-  time(at, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
 // 14 is "14:00–15:00". Hours are those on the wall: the API's times carry the zone's offset.
 const onTheHour = (hour) => `${String(hour).padStart(2, "0")}:00`;

@@ -1,10 +1,9 @@
 // The pipeline, one line a stage. A stage that is not well says what is wrong and what to do.
 
 import { element, find, hidden, shape, text } from "./dom.js";
-import { clock, dayAndClock, whole } from "./numbers.js";
+import { whole } from "./numbers.js";
 import { ours, say } from "./words.js";
 
-const DAY_MS = 86_400_000;
 const STATES = { ok: "stateOk", warning: "stateWarning", wrong: "stateWrong", unknown: "stateUnknown" };
 
 // `isOld`: nothing was heard of it for a while, so nobody may read that all is well.
@@ -19,25 +18,18 @@ export function showPipeline(health, isOld) {
 
 function stage(one) {
   const line = element("p", { class: "line" }, shape(one.state), hidden(say(STATES[one.state])), element("span", { class: "name" }, say(one.stage)), element("span", { class: "amount" }, amount(one)));
-  if (one.state === "ok" || one.state === "unknown") return element("li", { class: one.state }, line);
+  if (one.state === "ok" || (one.state === "unknown" && one.number === null)) return element("li", { class: one.state }, line);
   const more = element("p", { class: "more" }, ours(one.what), " ");
   more.append(ours(one.what_to_do), " ");
   more.append(element("a", { href: one.runbook.replace(/^docs\/runbook\.md/, "runbook") }, say("runbook")));
   return element("li", { class: one.state }, line, more);
 }
 
-// The stage's number; if something is wrong, also since when.
-function amount({ number, unit, state, since, what }) {
-  if (number === null && !since) return state === "ok" ? "" : ours(what);
-  const value = number === null ? "" : measured(number, unit);
-  if (state === "ok" || !since) return value;
-  const time = Date.now() - Date.parse(since) < DAY_MS ? clock(since) : dayAndClock(since);
-  return [value, say("since", { time })].filter(Boolean).join(say("comma"));
-}
-
-function measured(number, unit) {
+// The stage's number. Since when something is wrong is in the text.
+function amount({ number, unit, state, what }) {
+  if (number === null) return state === "unknown" ? ours(what).replace(/[.。]$/, "") : "";
   const value = /^\d{4,}$/.test(number) ? whole(Number(number)) : number;
-  if (!unit) return value;
-  if (unit.startsWith("of ")) return say("ofAll", { value, all: unit.slice(3) });
-  return unit === "waiting" ? say("waiting", { value }) : `${value} ${unit}`;
+  if (unit === "replicas") return say("ofAll", { value: value.split("/")[0], all: value.split("/")[1] });
+  if (unit === "callbacks") return say("waiting", { value });
+  return unit === "s" ? say("seconds", { value }) : [value, unit].filter(Boolean).join(" ");
 }

@@ -264,8 +264,8 @@ def _windows(
 
 WELL = Words(en="Nothing to do.", zh="无需处理。")
 STAGES: dict[str, tuple[str | None, str | None, str, str]] = {
-    "receiving": ("3", "of 3", "All replicas accept callbacks.", "所有副本都在接收回调。"),
-    "on_disk": ("0", "waiting", "No callback waits on disk.", "磁盘上没有等待的回调。"),
+    "receiving": ("3/3", "replicas", "All replicas accept callbacks.", "所有副本都在接收回调。"),
+    "on_disk": ("0", "callbacks", "No callback waits on disk.", "磁盘上没有等待的回调。"),
     "kafka": ("0.1", "s", "Callbacks reach Kafka.", "回调正常进入 Kafka。"),
     "archive": ("12", "s", "The archive is up to date.", "归档是最新的。"),
     "database": ("0.3", "s", "The database is up to date.", "数据库是最新的。"),
@@ -308,12 +308,13 @@ def _stages(state: str) -> Iterator[answers.Stage]:
             stage |= {
                 "state": "wrong",
                 "number": "48112",
-                "unit": "waiting",
+                "unit": "callbacks",
                 "since": NOW - 4 * MINUTE,
                 "what": Words(
-                    en="The spool of ingress-2 is nearly full (96 %). Nothing is lost yet;"
-                    " when it is full, callbacks are answered 503.",
-                    zh="ingress-2 的落盘空间即将用满（96 %）。目前没有丢失；用满后回调将返回 503。",
+                    en="The spool of ingress-2 is nearly full (96 %) since 14:03. Nothing is lost"
+                    " yet; when it is full, callbacks are answered 503.",
+                    zh="自 14:03 起，ingress-2 的落盘空间即将用满（96 %）。"
+                    "目前没有丢失；用满后回调将返回 503。",
                 ),
                 "what_to_do": Words(
                     en="Free disk space, or raise INGRESS_SPOOL_BYTES_MAX.",
