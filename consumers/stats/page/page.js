@@ -16,7 +16,7 @@ import { byHour, daysSpec, liveSpec, todaySpec } from "./specs.js";
 import { say, speak } from "./words.js";
 
 const KINDS = ["type", "platform", "app", "command"];
-const SUMMARY_MS = 5_000;
+const SUMMARY_MS = 1_500;
 const QUIET_SUMMARY_MS = 30_000;
 const EVERYTHING_MS = 60_000;
 const RETRY_MS = 5_000;
@@ -127,6 +127,7 @@ function heardNow(data) {
   known.news ||= data.messages > 0;
   known.heard = known.updated = now();
   requestShow();
+  tick();
 }
 
 function heardHealth(data) {
