@@ -164,7 +164,11 @@ class Live:
         """
         since = _time_of(request.headers.get("Last-Event-ID", "")) or since
         response = EventSourceResponse(
-            headers=headers, sep="\n", ping_interval=PING_S, send_timeout=SEND_TIMEOUT_S
+            # Twice: the kernel's time-out is for a peer that has gone, ours for one that is slow.
+            headers=headers,
+            sep="\n",
+            ping_interval=PING_S,
+            send_timeout=2 * SEND_TIMEOUT_S,
         )
         self.viewers += 1
         STATS_VIEWERS.set(self.viewers)
@@ -180,20 +184,32 @@ class Live:
                     changed = self._changed
                     if missed := self.after(number):
                         number = missed[-1].number
-                        await response.write(b"".join(update.text(app) for update in missed))
-                        if transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
+                        text = b"".join(update.text(app) for update in missed)
+                        if not await _is_taken(response, transport, text):
                             STATS_SLOW_VIEWERS.inc()
                             transport.abort()
                             break
                     if self._is_over:
                         break
                     await changed.wait()
-        except (ConnectionResetError, TimeoutError):
+        except ConnectionResetError:
             pass
         finally:
             self.viewers -= 1
             STATS_VIEWERS.set(self.viewers)
         return response
+
+
+async def _is_taken(
+    response: web.StreamResponse, transport: asyncio.Transport, text: bytes
+) -> bool:
+    """Write to a viewer; return whether it reads, so that little is left in our memory."""
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await response.write(text)
+    except TimeoutError:
+        return False
+    return transport.get_write_buffer_size() <= UNREAD_BYTES_MAX
 
 
 def _time_of(event: str) -> datetime | None:
