@@ -36,7 +36,8 @@ export const share = (figures) => (figures.messages ? figures.undelivered / figu
 export function compared(now, before) {
   if (!before) return null;
   const part = now / before - 1;
-  const value = percent(Math.abs(part));
+  // 1,752.3 % more is hard to imagine; 18 times as much is not.
+  const value = part < 9 ? percent(Math.abs(part)) : `×${rate(now / before)}`;
   const sign = value === percent(0) ? 0 : Math.sign(part);
   return { sign, value };
 }

@@ -18,16 +18,22 @@ export function showPipeline(health, isOld) {
 
 function stage(one) {
   const line = element("p", { class: "line" }, shape(one.state), hidden(say(STATES[one.state])), element("span", { class: "name" }, say(one.stage)), element("span", { class: "amount" }, amount(one)));
-  if (one.state === "ok" || (one.state === "unknown" && one.number === null)) return element("li", { class: one.state }, line);
+  if (one.state === "ok" || isSilent(one)) return element("li", { class: one.state }, line);
   const more = element("p", { class: "more" }, ours(one.what), " ");
   more.append(ours(one.what_to_do), " ");
-  more.append(element("a", { href: one.runbook.replace(/^docs\/runbook\.md/, "runbook") }, say("runbook")));
+  more.append(element("a", { href: section(one) }, say("runbook")));
   return element("li", { class: one.state }, line, more);
 }
 
+// Nobody asks this stage, or it does not answer: a short text leads to what to do.
+const isSilent = (one) => one.state === "unknown" && one.number === null;
+const section = (one) => one.runbook.replace(/^docs\/runbook\.md/, "runbook");
+
 // The stage's number. Since when something is wrong is in the text.
-function amount({ number, unit, state, what }) {
-  if (number === null) return state === "unknown" ? ours(what).replace(/[.。]$/, "") : "";
+function amount(one) {
+  const { number, unit } = one;
+  if (isSilent(one)) return element("a", { href: section(one) }, ours(one.what).replace(/[.。]$/, ""));
+  if (number === null) return "";
   const value = /^\d{4,}$/.test(number) ? whole(Number(number)) : number;
   if (unit === "replicas") return say("ofAll", { value: value.split("/")[0], all: value.split("/")[1] });
   if (unit === "callbacks") return say("waiting", { value });
