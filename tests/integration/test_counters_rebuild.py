@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from support.archive import reader
 from support.processes.blackbox import HOOKLINE, hookline
@@ -63,11 +64,20 @@ class World:
         found: Any = self.valkey.get("hookline:generation")
         return int(found or 1)
 
-    async def until_counted(self) -> int:
-        """Return the number of records in the topic once all of them are counted."""
+    async def send_malformed(self) -> None:
+        """Send a record that is not a callback; the consumer sends it to the dead-letter topic."""
+        producer = AIOKafkaProducer(bootstrap_servers=self.kafka)
+        await producer.start()
+        try:
+            await producer.send_and_wait(CALLBACKS.name, b"no callback", partition=0)
+        finally:
+            await producer.stop()
+
+    async def until_counted(self, *, rejected: int = 0) -> int:
+        """Return the number of callbacks in the topic once all of them are counted."""
         await self.ingress.until_forwarded()
         topic = await committed_offsets(self.kafka)
-        everything = sum(map(len, topic.values()))
+        everything = sum(map(len, topic.values())) - rejected
         await until(lambda: self.applied() >= everything, f"{everything} are counted")
         assert self.applied() == everything
         return everything
@@ -134,8 +144,11 @@ async def delete_records(kafka: str) -> None:
 @pytest.mark.timeout(300)
 async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(world: World) -> None:
     """Every key has the same content in the new generation; a preview changes nothing."""
-    world.simulate(3000)
-    everything = await world.until_counted()
+    world.simulate(1500)
+    await world.ingress.until_forwarded()
+    await world.send_malformed()
+    world.simulate(1500, seed=3)
+    everything = await world.until_counted(rejected=1)
     before = world.content()
     assert "to be counted" in world.rebuild().lower()
     assert (world.served(), world.generations()) == (1, {"1"})
@@ -144,7 +157,13 @@ async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(world: W
     assert world.content() == before
     assert world.applied() == everything
     world.simulate(500, seed=2)
-    await world.until_counted()
+    await world.until_counted(rejected=1)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    world.rebuild("--yes", "--since", f"{tomorrow:%Y-%m-%d}")
+    assert (world.served(), world.applied()) == (3, 0)
+    world.simulate(200, seed=4)
+    await world.ingress.until_forwarded()
+    await until(lambda: world.applied() == 200, "what has come since is counted")
 
 
 @pytest.mark.timeout(300)

@@ -184,7 +184,7 @@ async def test_every_command_in_the_docs_works(
             if "CONSUMER_REBUILD" in block:
                 async with shell.running(block):
                     await until_answers(f"http://127.0.0.1:{shell.consumer_port}/livez")
-        assert "to be counted" in await shell.run(the_block("hookline counters rebuild"))
+        assert "To be counted" in await shell.run(the_block("hookline counters rebuild"))
     (a_spool,) = (folder / "spool").glob("*.lmdb")
     shell.spool_name = a_spool.stem
     assert " unsent" in await shell.run(the_block("hookline spool ls"))
