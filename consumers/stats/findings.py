@@ -96,8 +96,8 @@ def receiving(measured: Measured) -> Finding:
         Case(any(said.secrets_fault for said in replicas.said), "warning", "receiving_secrets"),
         Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
     )
-    number = f"{accepting}/{replicas.count}" if replicas.count else None
-    return first("receiving", cases, number=number, unit="replicas")
+    number = str(accepting) if replicas.count else None
+    return first("receiving", cases, number=number, unit=f"of {replicas.count}")
 
 
 def on_disk(measured: Measured) -> Finding:
@@ -129,7 +129,7 @@ def on_disk(measured: Measured) -> Finding:
         Case(True, "ok", "disk_ok"),  # noqa: FBT003 - always
     )
     number = str(sum(said.spool_rows for said in replicas.said)) if replicas.said else None
-    return first("on_disk", cases, number=number, unit="callbacks")
+    return first("on_disk", cases, number=number, unit="waiting")
 
 
 def kafka(measured: Measured) -> Finding:

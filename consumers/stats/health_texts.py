@@ -96,7 +96,7 @@ TEXTS: Mapping[str, Text] = {
         "Correct the file of INGRESS_SECRETS_FILE; secrets_fault in /status says what is wrong.",
         "正常接收回调，但{since}当前的密钥文件无法使用，仍沿用之前的内容。没有丢失。",
         "请修正 INGRESS_SECRETS_FILE 指定的文件；/status 中的 secrets_fault 说明了问题。",
-        "monitoring.md#health",
+        "runbook.md#the-file-of-secrets-cannot-be-used",
     ),
     "disk_ok": Text(
         "Callbacks wait on disk only for a moment.",

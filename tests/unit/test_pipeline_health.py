@@ -253,8 +253,8 @@ def test_a_pipeline_that_is_well_says_so_with_one_number_for_each_stage() -> Non
     found = stated(measured())
     assert found.state == "ok"
     assert [(stage.stage, stage.number, stage.unit) for stage in found.stages] == [
-        ("receiving", "2/2", "replicas"),
-        ("on_disk", "6", "callbacks"),
+        ("receiving", "2", "of 2"),
+        ("on_disk", "6", "waiting"),
         ("kafka", "0.1", "s"),
         ("archive", "0.2", "s"),
         ("database", "0.2", "s"),
@@ -285,7 +285,7 @@ def test_the_pipeline_is_as_well_as_its_worst_stage(what: Measured, state: str) 
 def test_nothing_of_a_process_that_does_not_answer_is_shown() -> None:
     """Its last number is not repeated."""
     found = stated(measured([SILENT], sync=[SILENT], archive=[SILENT], counters=[SILENT]))
-    assert [stage.number for stage in found.stages] == ["0/1", None, None, None, None, None]
+    assert [stage.number for stage in found.stages] == ["0", None, None, None, None, None]
     assert "ok" not in {stage.state for stage in found.stages}
 
 
