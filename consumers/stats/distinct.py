@@ -7,6 +7,7 @@ No person belongs to two apps, so the numbers of several apps are added up.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -73,8 +74,8 @@ async def people_of_range(
             (count,) = await _of_days(store, app, one_day, [figure])
             return count[figure]
     stored = await _stored(store, app, [[day.isoformat()] for day in days], [figure])
-    keys = range_sketches(app, figure, window)
-    (estimate,) = await store.unions([Sketches(keys, is_over=False)])
+    keys = partial(range_sketches, app, figure, window)
+    (estimate,) = await store.unions([Sketches((app, figure, window), keys, is_over=False)])
     at_least = max((row[0].number for row in stored), default=0)
     return _estimated(max(estimate, at_least))
 
@@ -102,7 +103,11 @@ async def _of_minutes(store: Store, app: App, cut: Cut) -> list[Counts]:
 
 async def _of_quarters(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
     asked = [
-        Sketches(quarter_sketches(app, figure, window), cut.is_over(window))
+        Sketches(
+            (app, figure, window),
+            partial(quarter_sketches, app, figure, window),
+            cut.is_over(window),
+        )
         for window in cut.windows
         for figure in figures
     ]
@@ -114,9 +119,9 @@ async def _of_days(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> 
     days = [next(days_of(window, app.zone)) for window in cut.windows]
     stored = await _stored(store, app, [[day.isoformat()] for day in days], figures)
     asked = [
-        Sketches(
-            day_sketches(app, figure, [day]) if of_day.is_sketched else (), cut.is_over(window)
-        )
+        Sketches((app, figure, day), partial(day_sketches, app, figure, [day]), cut.is_over(window))
+        if of_day.is_sketched
+        else None
         for window, day, row in zip(cut.windows, days, stored, strict=True)
         for figure, of_day in zip(figures, row, strict=True)
     ]
@@ -137,7 +142,11 @@ async def _of_months(store: Store, app: App, cut: Cut, figures: Sequence[str]) -
     texts = [[day.isoformat() for day in listed] for listed in days]
     stored = await _stored(store, app, texts, figures)
     asked = [
-        Sketches(month_sketches(app, figure, listed[:1]), cut.is_over(window))
+        Sketches(
+            (app, figure, "month", listed[0]),
+            partial(month_sketches, app, figure, listed[:1]),
+            cut.is_over(window),
+        )
         for window, listed in zip(cut.windows, days, strict=True)
         for figure in figures
     ]

@@ -6,7 +6,7 @@ so that the counters' calls come in between.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -66,9 +66,14 @@ class Fields:
 
 @dataclass(frozen=True, slots=True)
 class Sketches:
-    """Sketches whose union is counted. It is remembered if `is_over`: their time has passed."""
+    """
+    Sketches whose union is counted, and remembered by `name` if `is_over`: their time has passed.
 
-    keys: tuple[str, ...]
+    `keys` are made only if they are needed: a day has 96 quarter hours of several roles.
+    """
+
+    name: Hashable
+    keys: Callable[[], tuple[str, ...]]
     is_over: bool
 
 
@@ -83,7 +88,7 @@ class Store:
         self._valkey = valkey
         self._generation = layout.FIRST_GENERATION
         # The estimates that are remembered, in the order in which they were asked for.
-        self._unions: dict[int, tuple[float, int]] = {}
+        self._unions: dict[Hashable, tuple[float, int]] = {}
 
     async def catalog(self) -> Catalog:
         """Return the apps of the generation that is served now."""
@@ -154,36 +159,38 @@ class Store:
                 rows[target] = [a + b for a, b in zip(rows[target], part, strict=True)]
         return rows
 
-    async def unions(self, asked: Sequence[Sketches]) -> list[int]:
-        """Return the estimated number of people in each union, 0 if no sketch is there."""
+    async def unions(self, asked: Sequence[Sketches | None]) -> list[int]:
+        """Return the estimated number of people in each union, 0 if none is asked for or there."""
         now = time.monotonic()
-        hashes = [hash(sketches.keys) for sketches in asked]
-        known = {key: value for key in hashes if (value := self._remembered(key, now)) is not None}
-        missing = {
-            key: sketches
-            for key, sketches in zip(hashes, asked, strict=True)
-            if key not in known and sketches.keys
-        }
-        for step in _steps([(key, s.keys) for key, s in missing.items()], SKETCHES_PER_STEP_MAX):
+        known: dict[Hashable, int] = {}
+        missing: dict[Hashable, Sketches] = {}
+        for sketches in filter(None, asked):
+            number = self._remembered(sketches.name, now)
+            if number is None:
+                missing[sketches.name] = sketches
+            else:
+                known[sketches.name] = number
+        reads = [(name, sketches.keys()) for name, sketches in missing.items()]
+        for step in _steps(reads, SKETCHES_PER_STEP_MAX):
             async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
                 for _, keys in step:
                     pipeline.pfcount(*keys)
                 counted: list[int] = await pipeline.execute()
-            for (key, _), number in zip(step, counted, strict=True):
-                known[key] = number
-                if missing[key].is_over:
-                    self._remember(key, now + UNIONS_S, number)
-        return [known.get(key, 0) for key in hashes]
+            for (name, _), number in zip(step, counted, strict=True):
+                known[name] = number
+                if missing[name].is_over:
+                    self._remember(name, now + UNIONS_S, number)
+        return [known[sketches.name] if sketches else 0 for sketches in asked]
 
-    def _remembered(self, key: int, now: float) -> int | None:
-        until, number = self._unions.get(key, (0.0, 0))
+    def _remembered(self, name: Hashable, now: float) -> int | None:
+        until, number = self._unions.get(name, (0.0, 0))
         return number if until > now else None
 
-    def _remember(self, key: int, until: float, number: int) -> None:
-        self._unions.pop(key, None)
+    def _remember(self, name: Hashable, until: float, number: int) -> None:
+        self._unions.pop(name, None)
         if len(self._unions) >= UNIONS_MAX:
             self._unions.pop(next(iter(self._unions)))
-        self._unions[key] = (until, number)
+        self._unions[name] = (until, number)
 
 
 def _integers(fields: Mapping[bytes, bytes]) -> dict[str, int]:
