@@ -171,6 +171,8 @@ class Store:
             else:
                 known[sketches.name] = number
         reads = [(name, sketches.keys()) for name, sketches in missing.items()]
+        # In the first quarter hour of a day, the part of it until now has no sketches.
+        reads = [(name, keys) for name, keys in reads if keys]
         for step in _steps(reads, SKETCHES_PER_STEP_MAX):
             async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
                 for _, keys in step:
@@ -180,7 +182,7 @@ class Store:
                 known[name] = number
                 if missing[name].is_over:
                     self._remember(name, now + UNIONS_S, number)
-        return [known[sketches.name] if sketches else 0 for sketches in asked]
+        return [known.get(sketches.name, 0) if sketches else 0 for sketches in asked]
 
     def _remembered(self, name: Hashable, now: float) -> int | None:
         until, number = self._unions.get(name, (0.0, 0))

@@ -183,6 +183,14 @@ async def test_today_is_compared_with_the_same_time_of_other_days(bench: Bench) 
     assert [int(line["messages"]) for line in lines] == list(messages.values())
 
 
+async def test_a_day_that_has_just_begun_has_nobody_yet(bench: Bench) -> None:
+    """Neither has the same part of yesterday: it is shorter than a quarter hour."""
+    await bench.count((NOW, {}))
+    answer = await bench.ask(f"/v1/summary?at={at('2026-03-27T16:00:00Z')}&app={APP}")
+    for name in ("today", "yesterday_until_now"):
+        assert answer[name]["people"]["active"] == {"value": 0, "error": 0.0}
+
+
 PERIODS = ("today", "yesterday_until_now", "yesterday", "last_week_until_now", "last_week")
 
 
