@@ -199,7 +199,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 class LiveNow(msgspec.Struct, frozen=True, kw_only=True):
     """
-    The data of the event `now` of /v1/live, every two seconds.
+    The data of the event `now` of /v1/live, every second.
 
     `messages_per_second` and `undelivered` are those counted since the update before it. `people`
     were active in this minute or in the one before, whichever is more.

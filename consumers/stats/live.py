@@ -25,7 +25,7 @@ from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
 
 log = logging.getLogger("stats")
 
-UPDATE_S = 2.0
+UPDATE_S = 1.0
 # How long updates are kept.
 KEPT_S = 15 * 60
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.

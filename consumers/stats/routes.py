@@ -94,7 +94,7 @@ MINUTES = Route(
 )
 LIVE = Route(
     path="/v1/live",
-    about="Server-Sent Events: `now` every two seconds, `health` when it changes.",
+    about="Server-Sent Events: `now` every second, `health` when it changes.",
     parameters=(parameters.APP, parameters.SINCE),
 )
 OPENAPI = Route(path="/openapi.json", about="This description.", max_age_s=300)

@@ -5,7 +5,7 @@ import { address, open, Problem } from "./api.js";
 
 const WAIT_MS_MIN = 500;
 const WAIT_MS_MAX = 8_000;
-// The API sends something every two seconds. A connection that is silent for longer is dead.
+// The API sends something every second. A connection that is silent for longer is dead.
 const SILENCE_MS_MAX = 8_000;
 
 // Calls `on.now(data)`, `on.health(data)` and `on.open()` until `signal` is aborted.

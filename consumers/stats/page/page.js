@@ -16,12 +16,15 @@ import { byHour, daysSpec, liveSpec, todaySpec } from "./specs.js";
 import { say, speak } from "./words.js";
 
 const KINDS = ["type", "platform", "app", "command"];
-const SUMMARY_MS = 1_500;
+// Less than the time between two updates: each one with news is followed by a summary.
+const SUMMARY_MS = 800;
 const QUIET_SUMMARY_MS = 30_000;
 const EVERYTHING_MS = 60_000;
 const RETRY_MS = 5_000;
 const STALE_MS = 6_000;
 const NOW_S = 10;
+// Updates come every second; the chart has a point for two of them.
+const POINT_S_MIN = 1.5;
 const KEPT_S = 900;
 
 const shown = view();
@@ -121,7 +124,14 @@ function nextDay(day) {
 
 function heardNow(data) {
   const at = Date.parse(data.updated_at) / 1000;
-  known.live.push({ at, rate: data.messages_per_second, messages: data.messages, seconds: data.seconds });
+  const last = known.live.at(-1);
+  const point = { at, messages: data.messages, seconds: data.seconds };
+  if (last && last.seconds < POINT_S_MIN) {
+    known.live.pop();
+    point.messages += last.messages;
+    point.seconds += last.seconds;
+  }
+  known.live.push({ ...point, rate: point.seconds ? point.messages / point.seconds : 0 });
   while (known.live[0].at < at - KEPT_S) known.live.shift();
   known.people = data.people;
   known.news ||= data.messages > 0;
@@ -170,7 +180,7 @@ function show() {
 
 const csv = (parameters) => `v1/series?${new URLSearchParams(Object.entries({ ...asked(), ...parameters, format: "csv" }).filter(([, value]) => value))}`;
 
-// The rate of the last ten seconds: that of two seconds jumps.
+// The rate of the last ten seconds: that of one or two seconds jumps.
 function rateNow() {
   const last = known.live.at(-1);
   if (!last || known.heard === 0) return null;

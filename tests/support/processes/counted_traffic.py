@@ -5,6 +5,7 @@ This is written from docs/statistics.md alone, and imports nothing of the produc
 """
 
 import http.client
+import itertools
 import json
 import random
 import time
@@ -12,11 +13,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
 
 DAY_S = 24 * 3600
 SENDERS = 8
+BATCH = 64
+Repeat = Literal["", "at once", "later", "itself"]
+REPEATS: tuple[Repeat, ...] = ("at once", "later")
+LATER_S = 0.5
 TYPES = ("TIMTextElem", "TIMImageElem", "TIMCustomElem", "TIMVideoFileElem", "TIMMadeUpElem")
 # As a client writes it, and as it is counted.
 PLATFORMS = {"iOS": "iOS", "ANDROID": "Android", "Web": "Web", "": "Unknown", "Symbian": "other"}
@@ -40,7 +45,8 @@ class Callback:
     # Pairs of a figure of people and an account or a group.
     people: tuple[tuple[str, str], ...] = ()
     conversation: tuple[str, ...] = ()
-    times: int = 1
+    # Whether it is sent a second time, as by a sender that has lost the answer.
+    repeat: Repeat = ""
 
     def __post_init__(self) -> None:
         """Add what every callback adds."""
@@ -61,8 +67,8 @@ def callbacks(chance: random.Random, apps: Sequence[str], *, days: int) -> Itera
         at = now - chance.randrange(back_s) if chance.random() > 0.05 else now + 20 * 3600
         make = chance.choices((_message, _change, _state), (8, 3, 1))[0]
         callback = make(chance, chance.choice(apps), number, at)
-        # Sends a repeat right after the answer, as a sender does that has lost it.
-        yield replace(callback, times=2) if chance.random() < 0.03 else callback
+        repeat: Repeat = chance.choice(REPEATS) if chance.random() < 0.05 else ""
+        yield replace(callback, repeat=repeat)
 
 
 def _message(chance: random.Random, app: str, number: int, at: int) -> Callback:
@@ -189,22 +195,29 @@ def send(made: Iterator[Callback], urls: Sequence[str], *, seconds: float) -> li
     """
     end = time.monotonic() + seconds
     sent: list[Callback] = []
+    again: list[Callback] = []
+    connections = [
+        http.client.HTTPConnection(urlsplit(urls[at % len(urls)]).netloc, timeout=30)
+        for at in range(SENDERS)
+    ]
+    path = urlsplit(urls[0]).path
     with ThreadPoolExecutor(SENDERS) as pool:
-        connections = [
-            http.client.HTTPConnection(urlsplit(urls[at % len(urls)]).netloc, timeout=30)
-            for at in range(SENDERS)
-        ]
-        while time.monotonic() < end:
+        while again or time.monotonic() < end:
+            new = list(itertools.islice(made, BATCH)) if time.monotonic() < end else []
             shares: list[list[Callback]] = [[] for _ in range(SENDERS)]
-            for _ in range(SENDERS * 8):
-                callback = next(made)
+            for callback in (*again, *new):
                 of = random.Random(str((callback.app, callback.conversation)))  # noqa: S311 - a hash that is the same each time
                 shares[of.randrange(SENDERS)].append(callback)
-            path = urlsplit(urls[0]).path
+            again = [
+                replace(callback, repeat="itself") for callback in new if callback.repeat == "later"
+            ]
             for done in pool.map(_send_all, connections, [path] * SENDERS, shares):
-                sent += done
-        for connection in connections:
-            connection.close()
+                sent += [callback for callback in done if callback.repeat != "itself"]
+            if again:
+                # So that they are in other batches of the counters.
+                time.sleep(LATER_S)
+    for connection in connections:
+        connection.close()
     return sent
 
 
@@ -222,7 +235,7 @@ def _send(connection: http.client.HTTPConnection, path: str, callback: Callback)
     if callback.platform:
         query["OptPlatform"] = callback.platform
     body = json.dumps(callback.document | {"CallbackCommand": callback.command})
-    for _ in range(callback.times):
+    for _ in range(2 if callback.repeat == "at once" else 1):
         connection.request("POST", f"{path}?{urlencode(query)}", body)
         answer = json.loads(connection.getresponse().read())
         assert answer["ActionStatus"] == "OK", answer
