@@ -16,8 +16,8 @@ import { byHour, daysSpec, liveSpec, todaySpec } from "./specs.js";
 import { say, speak } from "./words.js";
 
 const KINDS = ["type", "platform", "app", "command"];
-// Less than the time between two updates: each one with news is followed by a summary.
-const SUMMARY_MS = 800;
+// Far less than the time between two updates: each one with news is followed by a summary.
+const SUMMARY_MS = 500;
 const QUIET_SUMMARY_MS = 30_000;
 const EVERYTHING_MS = 60_000;
 const RETRY_MS = 5_000;
