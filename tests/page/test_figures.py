@@ -88,6 +88,19 @@ def test_ranked_names_are_complete_and_in_order(show: Show, server: FixtureServe
         assert numbers(page, f"#by-{kind} td:nth-child(2)") == expected
 
 
+def test_a_change_says_how_much(show: Show) -> None:
+    """As a part of what was before; from ten times on, as a multiple; no arrow without a number."""
+    page = show()
+    script = """async (module) => {
+      const { compared } = await import(module);
+      return [[104.2, 100], [95, 100], [100, 100], [1800, 100], [5, 0]].map(([now, before]) =>
+        compared(now, before) && Object.values(compared(now, before)));
+    }"""
+    module = page.locator("link[rel=modulepreload][href$='figures.js']").evaluate("n => n.href")
+    found = page.evaluate(script, module)
+    assert found == [[1, "4.2%"], [-1, "5.0%"], [0, "0.0%"], [1, "×18"], None]
+
+
 def test_estimated_people_say_so_and_by_how_much(show: Show, server: FixtureServer) -> None:
     """The error is in the button's name, and shown on focus."""
     server.world.answers = Answers(error=0.0081)

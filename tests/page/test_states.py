@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
-from support.page.made_up_answers import Answers
+from support.page.made_up_answers import NOW, Answers
 
 
 def boxes(page: Page) -> dict[str, object]:
@@ -69,7 +69,9 @@ def test_a_lost_connection_says_so_and_comes_back(show: Show, server: FixtureSer
     server.world.is_cut = False
     expect(page.locator("#connection")).to_be_empty()
     expect(page.locator("#pipeline-state")).to_contain_text("all well")
-    assert any("/v1/live" in asked for asked in server.world.asked)
+    # It asks for what it missed.
+    assert server.world.resumed[0] == ""
+    assert server.world.resumed[-1] == NOW.isoformat()
 
 
 def test_a_store_that_does_not_answer_is_said_in_words(show: Show, server: FixtureServer) -> None:

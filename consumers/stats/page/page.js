@@ -125,6 +125,8 @@ function nextDay(day) {
 function heardNow(data) {
   const at = Date.parse(data.updated_at) / 1000;
   const last = known.live.at(-1);
+  // Already drawn: the server may begin again at `since`.
+  if (at < (last?.at ?? 0)) return;
   const point = { at, messages: data.messages, seconds: data.seconds };
   if (last && last.seconds < POINT_S_MIN) {
     known.live.pop();

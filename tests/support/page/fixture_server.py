@@ -28,6 +28,8 @@ class World:
     status: int = 200
     is_slow: bool = False
     is_cut: bool = False
+    # The Last-Event-ID of each request of /v1/live.
+    resumed: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
 
@@ -107,6 +109,7 @@ class FixtureServer:
         app = request.query.get("app")
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
+        self.world.resumed.append(request.headers.get("Last-Event-ID", ""))
         with contextlib.suppress(ConnectionResetError):
             if "Last-Event-ID" not in request.headers:
                 for ago in range(LIVE_S, 0, -2):
