@@ -27,6 +27,7 @@ const NOW_S = 10;
 const POINT_S_MIN = 1.5;
 const KEPT_S = 900;
 
+const now = () => performance.now();
 const shown = view();
 let known = nothing();
 let stop = new AbortController();
@@ -34,11 +35,10 @@ const panels = { live: panel("live", flip), today: panel("today", flip), days: p
 
 // Everything that the API has said about this view. `asking` keeps requests from overlapping.
 function nothing() {
-  return { apps: null, summary: null, health: null, minutes: [], minutesYesterday: null, hours: null, days: null, by: {}, live: [], people: null, heard: 0, updated: 0, summaryAt: 0, everythingAt: 0, asking: false, news: false, problem: null };
+  return { apps: null, summary: null, health: null, minutes: [], minutesYesterday: null, hours: null, days: null, by: {}, live: [], people: null, started: now(), heard: 0, updated: 0, summaryAt: 0, everythingAt: 0, asking: false, news: false, problem: null };
 }
 
 const asked = () => ({ app: shown.app, tz: known.summary?.zone ?? shown.zone });
-const now = () => performance.now();
 
 function start() {
   speak(shown.language);
@@ -218,11 +218,13 @@ function showNotice() {
   }
 }
 
-const isStale = () => known.heard > 0 && now() - known.heard > STALE_MS;
+// Also if the connection was lost before the first update.
+const silence = () => now() - (known.heard || known.started);
+const isStale = () => known.summary !== null && silence() > STALE_MS;
 
 function showConnection() {
   const place = find("#connection");
-  const words = say("reconnecting", { seconds: String(Math.round((now() - known.heard) / 1000)) });
+  const words = say("reconnecting", { seconds: String(Math.round(silence() / 1000)) });
   if (!isStale()) {
     place.replaceChildren();
   } else if (place.childElementCount) {
