@@ -7,6 +7,7 @@ consumer then continues from that position.
 """
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -42,6 +43,7 @@ _SCRIPT = "".join(
 )
 # The positions of versions without generations.
 _OLD_POSITIONS = layout.PREFIX + "positions"
+_GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
 # While apply.lua applies a batch, the position begins with this.
 _TORN = b"torn"
 # Errors that mean "not now". Any other error of a command is a bug.
@@ -78,22 +80,22 @@ class Counts:
         self._generation = layout.FIRST_GENERATION
         # Valkey keeps the first secret that a process sends; all processes use that secret.
         self._hashes = Hashes(secrets.token_hex(16).encode())
-        self._is_no_cluster = False
+        self._is_checked = False
 
     async def position(self, partition: Partition) -> Position | None:
         """
         Return the position that is stored for `partition`, None if there is none.
 
         Raises:
-            Unavailable: Valkey does not answer.
-            Stopped: an earlier call of the script ended half-way, or Valkey is a cluster's.
+            Unavailable: Valkey does not answer, or names no generation.
+            Stopped: an earlier call of the script ended half-way, or Valkey would lose counts.
         """
         # Another member may have had the partition: see consumers/counters/known.py.
         self._known.forget()
         async with answering():
-            await self._refuse_cluster()
-            generation: bytes | None = await self._valkey.get(self._generation_key)
-            self._generation = int(generation or layout.FIRST_GENERATION)
+            await self._check_server()
+            key = self._generation_key
+            self._generation = generation_of(await self._valkey.get(key), key)
             found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
                 layout.positions(self._generation), str(partition)
             )
@@ -206,25 +208,31 @@ class Counts:
             case _:
                 raise Elsewhere(position_of(outcome or b""))
 
-    async def _refuse_cluster(self) -> None:
+    async def _check_server(self) -> None:
         """
         Raises:
-            Stopped: Valkey is a node of a cluster.
+            Stopped: Valkey is a node of a cluster, or would evict counts.
         """
-        if self._is_no_cluster:
+        if self._is_checked:
             return
-        try:
-            info: dict[str, object] = await self._valkey.info("cluster")
-        except exceptions.NoPermissionError:
-            # A node of a cluster then refuses the first key of another node.
-            info = {}
+        info: dict[str, object] = {}
+        # Without the permission, a node of a cluster refuses the first key of another node.
+        with contextlib.suppress(exceptions.NoPermissionError):
+            info = await self._valkey.info("cluster") | await self._valkey.info("memory")
+        policy = info.get("maxmemory_policy")
+        if info.get("maxmemory") and policy != "noeviction":
+            raise Stopped(
+                f"Valkey drops keys when its memory is full (maxmemory-policy is {policy}), so "
+                "counts would be missing. Set maxmemory-policy to noeviction, then start the "
+                "process again"
+            )
         if info.get("cluster_enabled"):
             raise Stopped(
                 "Valkey is a node of a cluster. The counters need one Valkey that is not in "
                 "cluster mode, because one call of a script writes keys of every name: set "
                 "COUNTERS_VALKEY to such a server"
             )
-        self._is_no_cluster = True
+        self._is_checked = True
 
     async def close(self) -> None:
         """Close the connections."""
@@ -262,6 +270,24 @@ async def answering() -> AsyncIterator[None]:
         if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
             raise Unavailable(f"Valkey: {error}") from error
         raise
+
+
+def generation_of(stored: bytes | None, key: str = layout.GENERATION) -> int:
+    """
+    Return the generation that the key has in Valkey; absent, it is the first one.
+
+    Raises:
+        Unavailable: the key has another text, which no process writes.
+    """
+    if stored is None:
+        return layout.FIRST_GENERATION
+    # Only as the script compares it: `int` would take "01" for 1.
+    if not _GENERATION.fullmatch(stored):
+        raise Unavailable(
+            f"Valkey: the key {key} has {stored!r:.50}, not a generation. Set it to "
+            f"the N of a key {layout.PREFIX}N:positions"
+        )
+    return int(stored)
 
 
 def _torn(partition: Partition) -> Stopped:

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.counts import answering
+from consumers.counters.counts import answering, generation_of
 
 # The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200
 # sketches in a millisecond, and answers nobody else meanwhile.
@@ -99,7 +99,7 @@ class Store:
                 pipeline.smembers(layout.apps(generation))
                 pipeline.hgetall(layout.zones(generation))
                 served, apps, zones = await pipeline.execute()
-            self._generation = int(served or layout.FIRST_GENERATION)
+            self._generation = generation_of(served)
             if self._generation == generation:
                 of_apps = {app.decode(): ZoneInfo(zone.decode()) for app, zone in zones.items()}
                 return Catalog(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.counts import answering
+from consumers.counters.counts import answering, generation_of
 from consumers.counters.position_text import position_of, position_text
 from consumers.runtime.batch import Partition, Position
 
@@ -47,7 +47,7 @@ class Generations:
         """Return the generation that is served and counted into."""
         async with answering():
             found: bytes | None = await self._valkey.get(layout.GENERATION)
-        return int(found or layout.FIRST_GENERATION)
+        return generation_of(found)
 
     async def rebuilding(self) -> int | None:
         """Return the generation of a rebuild that has not ended, None if there is none."""
