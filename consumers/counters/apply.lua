@@ -5,7 +5,7 @@
 --          prefix (one Valkey, no cluster)
 -- KEYS[2]  the number of the generation that is counted into, 1 if absent
 -- ARGV     partition, expected offset, topic id ('-': not known), new position, generation, secret
---          key of the hashes, and the batch (MessagePack), see batch_sums.py, which names all keys
+--          key of the hashes, and the batch (MessagePack), see script_input.py, which names all keys
 -- Returns  'applied', or one of these if nothing was done: the partition's position, if the batch does
 --          not follow it; nil, if the partition has none; a text that begins with 'torn', if an
 --          earlier call ended half-way (then no later call does anything either); 'generation N', if N
@@ -104,12 +104,12 @@ for _, of_app in ipairs(batch.zones) do
 end
 
 for _, of_slot in ipairs(batch.ids) do
-    hash_set_add(of_slot[1], of_slot[2], batch.ids_live_s)
+    hash_set_add(of_slot[1], of_slot[2], batch.ids_ttl_s)
 end
 
 -- Add those hashes that are new, up to `exact_max` members in all. Return their positions, and whether
 -- there were too many, which `key` then says in `full_field`.
-local function add_new(name, hashes, exact_max, lives_s, key, full_field)
+local function add_new(name, hashes, exact_max, ttl_s, key, full_field)
     local set = hash_set(name)
     if set.count >= exact_max and redis.call('HGET', key, full_field) then
         return {}, true
@@ -128,17 +128,17 @@ local function add_new(name, hashes, exact_max, lives_s, key, full_field)
             added[#added + 1], new[#new + 1] = at, hashes[at]
         end
     end
-    hash_set_add(name, new, lives_s)
+    hash_set_add(name, new, ttl_s)
     return added, #new < #hashes - #present
 end
 
 for _, people in ipairs(batch.people) do
-    local name, hashes, exact_max, lives_s, key, field, sketched_field = unpack(people)
+    local name, hashes, exact_max, ttl_s, key, field, sketched_field = unpack(people)
     -- Whoever was in a set that has expired would be counted again.
     local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
     local added, is_full = {}, true
     if not is_expired then
-        added, is_full = add_new(name, hashes, exact_max, lives_s, key, sketched_field)
+        added, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
     end
     if #added > 0 then
         redis.call('HINCRBY', key, field, #added)
@@ -170,13 +170,13 @@ for _, conversations in ipairs(batch.conversations) do
 end
 
 for _, of_key in ipairs(batch.sums) do
-    local key, lives_s, fields = unpack(of_key)
+    local key, ttl_s, fields = unpack(of_key)
     for field, by in pairs(fields) do
         redis.call('HINCRBY', key, field, by)
     end
     -- The expiry is set when a key is created: if it were renewed, the key might never expire.
-    if lives_s > 0 then
-        redis.call('EXPIRE', key, lives_s, 'NX')
+    if ttl_s > 0 then
+        redis.call('EXPIRE', key, ttl_s, 'NX')
     end
 end
 
@@ -194,10 +194,10 @@ for _, command in ipairs(batch.commands) do
 end
 
 for _, sketch in ipairs(batch.sketches) do
-    local key, lives_s, hashes = unpack(sketch)
+    local key, ttl_s, hashes = unpack(sketch)
     call_in_parts('PFADD', key, hashes)
-    if lives_s > 0 then
-        redis.call('EXPIRE', key, lives_s, 'NX')
+    if ttl_s > 0 then
+        redis.call('EXPIRE', key, ttl_s, 'NX')
     end
 end
 hash_sets_save()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from consumers.counters.batch_sums import Bounds
+from consumers.counters.bounds import Bounds
 from consumers.counters.counts import VALKEY_URL, Counts
 from consumers.counters.zones import parse_zones, zone_faults
 from consumers.runtime.batch import Limits

@@ -19,7 +19,8 @@ from valkey import exceptions
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.batch_sums import BatchSums, Bounds
+from consumers.counters.batch_sums import BatchSums
+from consumers.counters.bounds import Bounds
 from consumers.counters.counted import Counted, Reader
 from consumers.counters.hashes import Hashes
 from consumers.counters.known import Known

@@ -123,15 +123,15 @@ local function add_bucket(name, set)
     end
 end
 
--- Add hashes that are not in the set. A new set expires after `lives_s`; 0: it never expires.
-local function hash_set_add(name, hashes, lives_s)
+-- Add hashes that are not in the set. A new set expires after `ttl_s`; 0: it never expires.
+local function hash_set_add(name, hashes, ttl_s)
     if #hashes == 0 then
         return
     end
     local set = hash_set(name)
-    if lives_s > 0 and not set.ends_at_ms then
+    if ttl_s > 0 and not set.ends_at_ms then
         local known = set.count > 0 and redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0')) or 0
-        set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + lives_s) * 1000
+        set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + ttl_s) * 1000
     end
     local count = set.count + #hashes
     -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.

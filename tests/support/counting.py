@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from consumers.counters.batch_sums import Bounds
+from consumers.counters.bounds import Bounds
 from consumers.counters.counts import Counts
 from consumers.counters.zones import Zones
 from schemas.setting import Secret

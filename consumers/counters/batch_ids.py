@@ -1,0 +1,47 @@
+"""The ids in a batch, by the slot of time in which Valkey remembers them."""
+
+from collections import defaultdict
+from typing import TypeAlias
+
+from consumers.counters.counted import Counted
+from consumers.counters.hashes import Hashes
+
+# What a slot costs besides its ids, as a number of values: see VALUES_MAX in batch_sums.py.
+_SLOT_VALUES = 10
+# By app and slot: the hash of each id, and the number of its callback in the batch.
+BySlot: TypeAlias = defaultdict[tuple[str, int | str], dict[str, int]]
+
+
+class BatchIds:
+    """
+    The hashes of the ids that the script looks up.
+
+    It remembers those of `remembered`; those of `searched` it only looks up. `values` is the cost
+    of all of them.
+    """
+
+    def __init__(self, hashes: Hashes) -> None:
+        self._hashes = hashes
+        self.remembered: BySlot = defaultdict(dict)
+        self.searched: BySlot = defaultdict(dict)
+        self.values = 0
+
+    def add(self, number: int, callback: Counted) -> bool:
+        """Add the id of callback `number`; return False if an earlier callback added the same."""
+        app, (slot, *others) = callback.app, callback.slots
+        identity = self._hashes.of(callback.id)
+        ids = self.remembered.get((app, slot))
+        if ids is None:
+            ids = self.remembered[app, slot]
+            self.values += _SLOT_VALUES
+        if identity in ids:
+            return False
+        if others:
+            if any(identity in self.remembered.get((app, other), ()) for other in others):
+                return False
+            for other in others:
+                self.searched[app, other][identity] = number
+            self.values += len(others) * _SLOT_VALUES
+        ids[identity] = number
+        self.values += 1
+        return True

@@ -1,0 +1,192 @@
+"""
+The windows of time in which a batch's callbacks count: minute, quarter hour, day, month, all time.
+
+Each window has the people who are new in it. A person who is known to be counted in a window is
+counted in all windows that contain it, too, so the search goes from the minute outwards and stops
+at the first window that has the person.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from consumers.counters import layout
+from consumers.counters.known import MINUTE, ByRole, Known, Window
+from consumers.counters.zones import Zones, date_of, day_end_s
+from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE, Sums
+
+# What a window costs besides its people, as a number of values (see VALUES_MAX in batch_sums.py):
+# each of its sums is a command.
+_WINDOW_VALUES = 40
+_ACTIVE_ROLES = frozenset(PEOPLE[ACTIVE])
+
+
+class People:
+    """The people of one window by role: `known` are counted already, `new` are to be counted."""
+
+    __slots__ = ("known", "new", "window")
+
+    def __init__(self, window: Window, known: Known) -> None:
+        self.window = window
+        self.known = known.people(window)
+        self.new: ByRole = defaultdict(set)
+
+    def add(self, role: str, person: str) -> bool:
+        """Add a person to `new`; return False if the person is in `known` or `new` already."""
+        if person in self.known[role] or person in self.new[role]:
+            return False
+        self.new[role].add(person)
+        return True
+
+
+@dataclass(slots=True)
+class Day:
+    """A day in the app's zone, and the month and all time, which contain it."""
+
+    date: str
+    # In seconds since 1970.
+    end_s: int
+    people: People
+    month: People
+    total: People
+    # By figure: the people to add to its exact set.
+    exact: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    # Figures with people who came too late to be counted exactly.
+    late: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Quarter:
+    """A quarter hour. `number` counts from 1970 on, in UTC."""
+
+    number: int
+    day: Day
+    people: People
+
+
+@dataclass(slots=True)
+class Minute:
+    """A minute, and what the callbacks in it add. `number` counts from 1970 on, in UTC."""
+
+    app: str
+    number: int
+    quarter: Quarter
+    people: People
+    known_conversations: set[tuple[str, ...]]
+    # How often each object of sums occurs.
+    counts: dict[Sums, int] = field(default_factory=dict)
+    active: set[str] = field(default_factory=set)
+    new_conversations: list[tuple[str, ...]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class App:
+    """What is added to an app over all time, besides the sums of its minutes."""
+
+    zone: str
+    total: People
+    # The people to add to the exact set of those who were ever active.
+    exact: set[str] = field(default_factory=set)
+    repeats: int = 0
+    conversations: set[tuple[str, ...]] = field(default_factory=set)
+
+
+class BatchWindows:
+    """All windows of a batch's callbacks. `values` is the cost of all that is in them."""
+
+    def __init__(self, remember_s: int, zones: Zones, known: Known) -> None:
+        self._remember_s = remember_s
+        self._zones = zones
+        self._known = known
+        self.values = 0
+        self.apps: dict[str, App] = {}
+        # By app and date.
+        self.days: dict[tuple[str, str], Day] = {}
+        # By app and number.
+        self.quarters: dict[tuple[str, int], Quarter] = {}
+        self.minutes: dict[tuple[str, int], Minute] = {}
+        # By app and a text like 2026-01.
+        self.months: dict[tuple[str, str], People] = {}
+
+    def add_minute(self, app: str, number: int) -> Minute:
+        """Add a minute, and the windows that contain it if they are not there yet."""
+        of_app = self.apps.get(app)
+        if of_app is None:
+            of_app = App(self._zones.of(app), People(("total", app, ""), self._known))
+            self.apps[app] = of_app
+            self.values += _WINDOW_VALUES
+        quarter = self._quarter(app, of_app, number * layout.MINUTE_S // layout.QUARTER_S)
+        people = People((MINUTE, app, number), self._known)
+        minute = Minute(app, number, quarter, people, self._known.conversations(app))
+        self.minutes[app, number] = minute
+        self.values += _WINDOW_VALUES
+        return minute
+
+    def add_person(self, minute: Minute, role: str, person: str, received_s: int) -> None:
+        """Add a person who is new in `minute` to all windows in which the person is new."""
+        minute.people.new[role].add(person)
+        is_active = role in _ACTIVE_ROLES
+        if is_active:
+            minute.active.add(person)
+            self.values += 1
+        if not minute.quarter.people.add(role, person):
+            return
+        self.values += 1
+        day = minute.quarter.day
+        if not day.people.add(role, person):
+            return
+        figures = FIGURES_OF_ROLE[role]
+        # Later, the exact sets of the day may have expired.
+        if received_s <= day.end_s + self._remember_s:
+            for figure in figures:
+                day.exact[figure].add(person)
+        else:
+            day.late.update(figures)
+        self.values += 1 + len(figures)
+        if not day.month.add(role, person):
+            return
+        self.values += 1
+        if not day.total.add(role, person):
+            return
+        self.values += 2
+        if is_active:
+            self.apps[minute.app].exact.add(person)
+
+    def add_conversation(self, minute: Minute, conversation: tuple[str, ...]) -> None:
+        """Add a conversation that is not known to be counted, unless a minute has it already."""
+        of_app = self.apps[minute.app].conversations
+        if conversation not in of_app:
+            of_app.add(conversation)
+            minute.new_conversations.append(conversation)
+            self.values += 2
+
+    def people(self) -> Iterator[People]:
+        """Yield the people of every window."""
+        for windows in (self.minutes, self.quarters, self.days):
+            for window in windows.values():
+                yield window.people
+        yield from self.months.values()
+        for of_app in self.apps.values():
+            yield of_app.total
+
+    def _quarter(self, app: str, of_app: App, number: int) -> Quarter:
+        quarter = self.quarters.get((app, number))
+        if quarter is None:
+            day = self._day(app, of_app, date_of(of_app.zone, number))
+            people = People(("quarter", app, number), self._known)
+            quarter = self.quarters[app, number] = Quarter(number, day, people)
+            self.values += _WINDOW_VALUES
+        return quarter
+
+    def _day(self, app: str, of_app: App, date: str) -> Day:
+        day = self.days.get((app, date))
+        if day is None:
+            month = self.months.get((app, date[:7]))
+            if month is None:
+                month = People(("month", app, date[:7]), self._known)
+                self.months[app, date[:7]] = month
+            people = People(("day", app, date), self._known)
+            end_s = day_end_s(of_app.zone, date)
+            day = self.days[app, date] = Day(date, end_s, people, month, of_app.total)
+            self.values += _WINDOW_VALUES
+        return day

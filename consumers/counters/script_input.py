@@ -1,0 +1,255 @@
+"""
+Write the sums of a batch as the input of apply.lua: every key, field and number that it needs.
+
+Each function returns or yields one part of the input; apply.lua unpacks its tuples by their order.
+A time to live (TTL) is in seconds; 0: the key never expires.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from consumers.counters import layout
+from consumers.counters.batch_ids import BatchIds, BySlot
+from consumers.counters.batch_windows import BatchWindows, Minute
+from consumers.counters.bounds import Bounds
+from consumers.counters.hashes import Hashes
+from consumers.counters.layout import HOUR_S
+from schemas.figures import ACTIVE, COMMAND, NEW_CONVERSATIONS, OTHER
+
+# The people of a day are counted exactly for the time that ids are remembered, after a day of up to
+# 25 hours; two more hours for callbacks that are counted late.
+_DAY_S = 27 * HOUR_S
+DAY_SKETCHES_TTL_S = 400 * 24 * 3600
+# Number of names of commands that an app's totals have besides those of schemas/commands.py.
+COMMAND_NAMES_MAX = 1000
+_COMMAND_NAMES = "command_names"
+_UNBOUNDED = 1 << 52
+
+
+def script_input(  # noqa: PLR0917 - all that the input is made of
+    generation: int,
+    bounds: Bounds,
+    hashes: Hashes,
+    origins: Sequence[tuple[str, int, int]],
+    ids: BatchIds,
+    windows: BatchWindows,
+) -> Mapping[str, Any]:
+    """Return the input; `origins` are those of the batch, with number and sum of sequences."""
+    windows_of_new, conversations = _conversations(generation, bounds, hashes, windows)
+    return {
+        "origins": origins,
+        "zones": [(app, of_app.zone) for app, of_app in windows.apps.items()],
+        "ids": _by_slot(generation, ids.remembered),
+        "ids_ttl_s": bounds.remember_s + HOUR_S,
+        "lookups": _by_slot(generation, ids.searched),
+        "people": list(_exact_people(generation, bounds, windows)),
+        "flags": list(_flags(generation, windows)),
+        "windows": windows_of_new,
+        "conversations": conversations,
+        "sums": list(_sums(generation, bounds, windows)),
+        "commands": list(_unknown_commands(generation, windows)),
+        "sketches": list(_sketches(generation, bounds, windows)),
+    }
+
+
+def _by_slot(generation: int, ids: BySlot) -> list[tuple[str, list[str], list[int]]]:
+    """Return name, hashes of ids, and numbers of their callbacks, for each slot."""
+    return [
+        (layout.ids(generation, app, slot), list(numbers), list(numbers.values()))
+        for (app, slot), numbers in ids.items()
+        if numbers
+    ]
+
+
+def _exact_people(
+    generation: int, bounds: Bounds, windows: BatchWindows
+) -> Iterator[tuple[Any, ...]]:
+    """
+    Yield the hash sets: name, members, bound, TTL, and where their number is kept.
+
+    The last three values are a key, the field of the number, and the field that marks it as
+    estimated; "" if it is always exact.
+    """
+    for (app, _), minute in windows.minutes.items():
+        if minute.active:
+            yield (
+                layout.minute_people(generation, app, minute.number),
+                list(minute.active),
+                _UNBOUNDED,
+                bounds.remember_s + HOUR_S,
+                layout.minutes(generation, app, minute.number),
+                layout.minute_field(minute.number, ACTIVE),
+                "",
+            )
+    for (app, date), day in windows.days.items():
+        for figure, people in day.exact.items():
+            yield (
+                layout.day_people(generation, figure, app, date),
+                list(people),
+                bounds.people_exact_max,
+                bounds.remember_s + _DAY_S,
+                layout.days(generation, app, date),
+                layout.day_field(date, figure),
+                layout.day_field(date, layout.SKETCHED + figure),
+            )
+    for app, of_app in windows.apps.items():
+        if of_app.exact:
+            yield (
+                layout.people(generation, app),
+                list(of_app.exact),
+                bounds.people_exact_max,
+                0,
+                layout.totals(generation, app),
+                ACTIVE,
+                layout.SKETCHED + ACTIVE,
+            )
+
+
+def _flags(generation: int, windows: BatchWindows) -> Iterator[tuple[str, str]]:
+    """Yield key and field of each figure of a day that is estimated from now on."""
+    for (app, date), day in windows.days.items():
+        for figure in day.late:
+            key = layout.days(generation, app, date)
+            yield key, layout.day_field(date, layout.SKETCHED + figure)
+
+
+def _conversations(
+    generation: int, bounds: Bounds, hashes: Hashes, windows: BatchWindows
+) -> tuple[list[list[tuple[str, str]]], list[tuple[Any, ...]]]:
+    """
+    Return the fields of NEW_CONVERSATIONS of each minute, and the conversations of each app.
+
+    Each conversation comes with the number, from 1 on, of its minute's fields in the first list.
+    """
+    fields: list[list[tuple[str, str]]] = []
+    by_app: dict[str, tuple[list[str], list[int], int]] = {}
+    for (app, number), minute in windows.minutes.items():
+        if not minute.new_conversations:
+            continue
+        fields.append(_new_conversation_fields(generation, minute))
+        conversations, places, at_s = by_app.get(app, ([], [], number * layout.MINUTE_S))
+        for conversation in minute.new_conversations:
+            conversations.append(hashes.of(_conversation_text(conversation)))
+            places.append(len(fields))
+        by_app[app] = (conversations, places, min(at_s, number * layout.MINUTE_S))
+    return fields, [
+        (
+            layout.conversations(generation, app),
+            conversations,
+            places,
+            bounds.conversations_max,
+            layout.totals(generation, app),
+            layout.UNCOUNTED + NEW_CONVERSATIONS,
+            at_s,
+        )
+        for app, (conversations, places, at_s) in by_app.items()
+    ]
+
+
+def _new_conversation_fields(generation: int, minute: Minute) -> list[tuple[str, str]]:
+    """Return key and field of NEW_CONVERSATIONS in each window of a minute."""
+    app, number = minute.app, minute.number
+    quarter, date = minute.quarter.number, minute.quarter.day.date
+    return [
+        (layout.minutes(generation, app, number), layout.minute_field(number, NEW_CONVERSATIONS)),
+        (
+            layout.quarters(generation, app, quarter),
+            layout.quarter_field(quarter, NEW_CONVERSATIONS),
+        ),
+        (layout.days(generation, app, date), layout.day_field(date, NEW_CONVERSATIONS)),
+        (layout.totals(generation, app), NEW_CONVERSATIONS),
+    ]
+
+
+def _conversation_text(conversation: tuple[str, ...]) -> bytes:
+    # The length keeps ("a/b", "c") and ("a", "b/c") apart, the number of names pairs and groups.
+    return f"{len(conversation)}/{len(conversation[0])}/{'/'.join(conversation)}".encode()
+
+
+def _sums(
+    generation: int, bounds: Bounds, windows: BatchWindows
+) -> Iterator[tuple[str, int, dict[str, int]]]:
+    """Yield the hashes of sums: key, TTL, and numbers by field."""
+    # A quarter hour consists of minutes, a day of quarter hours, all time of days.
+    of_quarters: defaultdict[tuple[str, int], Counter[str]] = defaultdict(Counter)
+    of_days: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    of_apps: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for (app, number), minute in windows.minutes.items():
+        sums = _sums_of_minute(minute)
+        of_quarters[app, minute.quarter.number].update(sums)
+        yield (
+            layout.minutes(generation, app, number),
+            bounds.keep_minutes_s,
+            {
+                layout.minute_field(number, figure): by
+                for figure, by in sums.items()
+                if not figure.startswith(COMMAND)
+            },
+        )
+    for (app, number), sums in of_quarters.items():
+        of_days[app, windows.quarters[app, number].day.date].update(sums)
+        fields = {layout.quarter_field(number, figure): by for figure, by in sums.items()}
+        yield layout.quarters(generation, app, number), bounds.keep_quarters_s, fields
+    for (app, date), sums in of_days.items():
+        of_apps[app].update(sums)
+        fields = {layout.day_field(date, figure): by for figure, by in sums.items()}
+        yield layout.days(generation, app, date), bounds.keep_days_s, fields
+    for app, sums in of_apps.items():
+        # Totals have commands that are not known by their names: see `_unknown_commands`.
+        sums.pop(COMMAND + OTHER, None)
+        if repeats := windows.apps[app].repeats:
+            sums[layout.REPEATS] = repeats
+        yield layout.totals(generation, app), 0, sums
+
+
+def _sums_of_minute(minute: Minute) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for sums, times in minute.counts.items():
+        for figure, by in sums.numbers.items():
+            found[figure] += by * times
+    return found
+
+
+def _unknown_commands(generation: int, windows: BatchWindows) -> Iterator[tuple[Any, ...]]:
+    """
+    Yield the commands that schemas/commands.py does not have; only totals have their names.
+
+    Key, field, number, then the field that has the number of such names, its bound, and the field
+    to add the number to when there are as many names.
+    """
+    found: Counter[tuple[str, str]] = Counter()
+    for (app, _), minute in windows.minutes.items():
+        for sums, times in minute.counts.items():
+            if sums.unknown_command:
+                found[app, sums.unknown_command] += times
+    for (app, command), times in found.items():
+        yield (
+            layout.totals(generation, app),
+            COMMAND + command,
+            times,
+            _COMMAND_NAMES,
+            COMMAND_NAMES_MAX,
+            COMMAND + OTHER,
+        )
+
+
+def _sketches(
+    generation: int, bounds: Bounds, windows: BatchWindows
+) -> Iterator[tuple[str, int, list[str]]]:
+    """Yield the sketches: key, TTL, and members."""
+    for (app, number), quarter in windows.quarters.items():
+        for role, people in quarter.people.new.items():
+            key = layout.quarter_sketch(generation, role, app, number)
+            yield key, bounds.keep_quarters_s, list(people)
+    for (app, date), day in windows.days.items():
+        for role, people in day.people.new.items():
+            key = layout.day_sketch(generation, role, app, date)
+            yield key, min(DAY_SKETCHES_TTL_S, bounds.keep_days_s), list(people)
+    for (app, month), month_people in windows.months.items():
+        for role, people in month_people.new.items():
+            key = layout.month_sketch(generation, role, app, month)
+            yield key, bounds.keep_days_s, list(people)
+    for app, of_app in windows.apps.items():
+        for role, people in of_app.total.new.items():
+            yield layout.total_sketch(generation, role, app), 0, list(people)
