@@ -42,11 +42,9 @@ ANSWER_S = 8.0
 _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
-# The positions of versions without generations.
+# The positions that checkouts before 0.1.0 wrote; their keys have no generation.
 _OLD_POSITIONS = layout.PREFIX + "positions"
 _GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
-# While apply.lua applies a batch, the position begins with this.
-_TORN = b"torn"
 # Errors that mean "not now". Any other error of a command is a bug.
 _NOT_NOW = (
     exceptions.ConnectionError,
@@ -100,17 +98,18 @@ class Counts:
             found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
                 layout.positions(self._generation), str(partition)
             )
-            if found is None and await self._valkey.exists(_OLD_POSITIONS):
+            # A later generation was counted by a rebuild, which does not need the old counts.
+            is_first = self._generation == layout.FIRST_GENERATION
+            if found is None and is_first and await self._valkey.exists(_OLD_POSITIONS):
                 raise Stopped(
-                    "Valkey has counts of an earlier version, which this one does not continue. "
-                    "Name an empty Valkey in COUNTERS_VALKEY, or empty this one, and start the "
-                    "process once with CONSUMER_REBUILD=true"
+                    "Valkey has counts of an earlier version (before 0.1.0, in keys like "
+                    f"{_OLD_POSITIONS}), which this one does not continue. Count all callbacks "
+                    "again with: hookline counters rebuild --yes. Or set COUNTERS_VALKEY to an "
+                    "empty Valkey, and start the process once with CONSUMER_REBUILD=true"
                 )
         if found is None:
             return None
-        if found.startswith(_TORN):
-            raise _torn(partition)
-        return position_of(found)
+        return position_of(found, partition)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
@@ -159,7 +158,7 @@ class Counts:
                     return end, reached.next_offset
                 await self._continue_after(outcome, batch.partition, repeats)
             except BaseException:
-                # Also if this call was cancelled: nobody knows whether it was applied.
+                # Also if this call was cancelled: it is unknown whether Valkey applied it.
                 self._known.forget()
                 raise
 
@@ -204,10 +203,8 @@ class Counts:
             case b"zone":
                 app, _, zone = what.decode().partition(" ")
                 raise _other_zone(app, zone, self._zones.of(app))
-            case b"torn":
-                raise _torn(partition)
             case _:
-                raise Elsewhere(position_of(outcome or b""))
+                raise Elsewhere(position_of(outcome or b"", partition))
 
     async def _check_server(self) -> None:
         """
@@ -289,15 +286,6 @@ def generation_of(stored: bytes | None, key: str = layout.GENERATION) -> int:
             f"the N of a key {layout.PREFIX}N:positions"
         )
     return int(stored)
-
-
-def _torn(partition: Partition) -> Stopped:
-    return Stopped(
-        f"A call of the counting script ended half-way, so the counts of {partition} may be wrong. "
-        "Another program writes to these keys, or Valkey failed within a script: see its log. "
-        "Restore an older copy of Valkey, or empty it and start the process once with "
-        "CONSUMER_REBUILD=true"
-    )
 
 
 def _other_zone(app: str, counted: str, ours: str) -> Stopped:

@@ -15,7 +15,7 @@ from consumers.counters import layout
 from consumers.counters.consumer import CountersSettings
 from consumers.counters.counts import Counts, connect
 from consumers.counters.zones import parse_zones
-from consumers.runtime.handler import Unavailable
+from consumers.runtime.handler import Stopped, Unavailable
 from ops.archive.options import HOUR
 from ops.archive.segments import reading_archive
 from ops.counters.generations import Generations
@@ -31,7 +31,7 @@ RECORDS_PER_S_MAX = 1e6
 
 
 class ValkeyUnreadable(Failure):
-    """Valkey does not answer."""
+    """Valkey does not answer, or the counts in it cannot be continued."""
 
 
 class WrongSettings(Failure):
@@ -118,6 +118,8 @@ def _reading_valkey() -> Iterator[None]:
         yield
     except Unavailable as error:
         raise ValkeyUnreadable(f"{error}; run the command again, it continues") from error
+    except Stopped as stopped:
+        raise ValkeyUnreadable(str(stopped)) from stopped
 
 
 async def _rebuild(

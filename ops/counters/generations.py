@@ -70,13 +70,19 @@ class Generations:
         return await self.rebuilding() or served + 1
 
     async def positions(self, generation: int) -> Mapping[Partition, Position]:
-        """Return the positions of a generation."""
+        """
+        Return the positions of a generation.
+
+        Raises:
+            Stopped: one of them cannot be continued; the text says why and what to do.
+        """
         async with answering():
             found: dict[bytes, bytes] = await self._valkey.hgetall(layout.positions(generation))  # type: ignore[misc]  # as above
         positions = {}
         for name, text in found.items():
             topic, _, number = name.decode().rpartition("/")
-            positions[Partition(topic, int(number))] = position_of(text)
+            partition = Partition(topic, int(number))
+            positions[partition] = position_of(text, partition)
         return positions
 
     async def begin_partition(

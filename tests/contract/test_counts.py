@@ -17,6 +17,7 @@ from valkey.exceptions import ResponseError
 from consumers.counters.counts import Counts, connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
+from ops.counters.generations import Generations
 from schemas.figures import KINDS
 from schemas.setting import Secret
 
@@ -216,6 +217,10 @@ async def test_counts_of_an_earlier_version_stop_the_consumer(bench: Bench) -> N
         client.hset("hookline:positions", str(P0), "0 - - - -")
     with pytest.raises(Stopped, match="counts of an earlier version"):
         await bench.counts.position(P0)
+    # What the error advises ends with another generation.
+    with closing(Valkey.from_url(bench.url)) as client:
+        client.set("hookline:generation", 2)
+    assert await bench.counts.position(P0) is None
 
 
 async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> None:
@@ -227,8 +232,11 @@ async def test_a_script_that_ended_half_way_stops_the_consumer(bench: Bench) -> 
         valkey.execute_command("DEL", "hookline:1:apps")
     with pytest.raises(Stopped, match="half-way"):
         await bench.count(message("1", "a", "b"))
-    with pytest.raises(Stopped, match="CONSUMER_REBUILD=true"):
+    with pytest.raises(Stopped, match="hookline counters rebuild"):
         await bench.counts.position(P0)
+    async with connect(Secret(bench.url)) as valkey:
+        with pytest.raises(Stopped, match=f"counts of {P0} may be wrong.*--start-over"):
+            await Generations(valkey).positions(1)
 
 
 async def test_an_account_of_any_length_is_one_person(bench: Bench) -> None:
