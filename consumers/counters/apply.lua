@@ -134,7 +134,7 @@ end
 
 for _, people in ipairs(batch.people) do
     local name, hashes, exact_max, ttl_s, key, field, sketched_field = unpack(people)
-    -- Whoever was in a set that has expired would be counted again.
+    -- If the set has expired, people who were in it would be counted again.
     local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
     local added, is_full = {}, true
     if not is_expired then

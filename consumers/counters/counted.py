@@ -1,8 +1,8 @@
 """
 Read a batch's records as what the counters need of each: far less than a whole event.
 
-The usual record is read by a short way; every other one, and each that is not a callback, by
-`schemas.event`, whose rules both ways keep (tests/unit/test_counted.py).
+A usual record takes a fast path. Every other record, also one that is not a callback, is read by
+`schemas.event`. Both paths follow the same rules (tests/unit/test_counted.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,11 +10,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from consumers.counters.slots import (
-    MINUTE_S,
-    REPEATED_WITHIN_S,
-    slots_to_search,
-)
+from consumers.counters.layout import MINUTE_S
+from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
 from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
@@ -92,13 +89,13 @@ class Reader:
         found = []
         for record in records:
             try:
-                found.append(self._shortly(record) or self._fully(record))
+                found.append(self._read_usual(record) or self._read_any(record))
             except (NotACallback, Malformed) as error:
                 raise Rejected(record.offset, str(error)) from error
         return found
 
-    def _shortly(self, record: Record) -> Counted | None:
-        """Return a usual callback, None if the record is any other one."""
+    def _read_usual(self, record: Record) -> Counted | None:
+        """Return the callback of a usual record, None if the record is not a usual one."""
         named = dict(record.headers)
         try:
             platform = named.get("ce_optplatform", b"")
@@ -119,7 +116,7 @@ class Reader:
             return None
         return _counted(source, origin, int(sequence), identity, received_s, record.value)
 
-    def _fully(self, record: Record) -> Counted:
+    def _read_any(self, record: Record) -> Counted:
         found = event(record.value, record.headers)
         dates = COMMANDS.get(found.command, UNKNOWN).times
         source = _Source(found.sdkappid, found.command, found.opt_platform, "MsgTime" in dates)
@@ -164,7 +161,7 @@ def _counted(  # noqa: PLR0917 - all values of one record
     sent = document.get("MsgTime")
     slots: tuple[int | str, ...]
     if is_dated and type(sent) is int and _EARLIEST < sent - received_s < _LATEST:
-        # What the functions below return, sooner.
+        # The functions below would return the same, more slowly.
         at_s, slots = sent, (sent // MINUTE_S,)
     else:
         at_s = counted_at_s(document, received_s)

@@ -1,7 +1,7 @@
 """
 Name the keys of the counts in Valkey. The script gets all names from here.
 
-G is a generation of counts: 1, until counts are built anew beside those that are served.
+G is a generation of counts: 1 until a rebuild, which counts into the next number.
 
     hookline:generation                 string: the generation that is served and counted into
     hookline:rebuilding                 string: the generation that is counted by a rebuild
@@ -51,6 +51,8 @@ MINUTE_S = 60
 QUARTER_S = 900
 QUARTERS_A_DAY = 96
 HOUR_S = 3600
+# The sketches of a day expire this long after the first callback of the day was counted.
+DAY_SKETCHES_TTL_S = 400 * 24 * HOUR_S
 
 _WITHOUT = str.maketrans("", "", "-:")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -20,7 +20,6 @@ from schemas.figures import ACTIVE, COMMAND, NEW_CONVERSATIONS, OTHER
 # The people of a day are counted exactly for the time that ids are remembered, after a day of up to
 # 25 hours; two more hours for callbacks that are counted late.
 _DAY_S = 27 * HOUR_S
-DAY_SKETCHES_TTL_S = 400 * 24 * 3600
 # Number of names of commands that an app's totals have besides those of schemas/commands.py.
 COMMAND_NAMES_MAX = 1000
 _COMMAND_NAMES = "command_names"
@@ -245,7 +244,7 @@ def _sketches(
     for (app, date), day in windows.days.items():
         for role, people in day.people.new.items():
             key = layout.day_sketch(generation, role, app, date)
-            yield key, min(DAY_SKETCHES_TTL_S, bounds.keep_days_s), list(people)
+            yield key, min(layout.DAY_SKETCHES_TTL_S, bounds.keep_days_s), list(people)
     for (app, month), month_people in windows.months.items():
         for role, people in month_people.new.items():
             key = layout.month_sketch(generation, role, app, month)

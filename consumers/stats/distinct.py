@@ -133,7 +133,7 @@ async def _of_days(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> 
 def _of_day(stored: _Stored, estimate: int) -> answers.Count | None:
     if not stored.is_sketched:
         return answers.Count(value=stored.number, error=0.0)
-    # Without an estimate, the sketch has expired, and nobody knows the number any more.
+    # Without an estimate, the sketch has expired, and the number is unknown.
     return _estimated(max(stored.number, estimate)) if estimate else None
 
 
@@ -182,7 +182,7 @@ async def _stored(
 
 
 def _estimated(number: int) -> answers.Count:
-    # A sketch of nobody is exact.
+    # An empty sketch is exact.
     return answers.Count(value=number, error=SKETCH_ERROR if number else 0.0)
 
 

@@ -39,8 +39,8 @@ class NoAnswer:
     since: datetime | None = None
 
 
-Said = TypeVar("Said")
-Answers: TypeAlias = Sequence[Said | NoAnswer]
+Status = TypeVar("Status")
+Answers: TypeAlias = Sequence[Status | NoAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class Measured:
     """
     The answers of all processes.
 
-    `ingress` None, or a name that is absent in `consumers`: nobody has said where to ask. `valkey`
-    is None if the Valkey of the counts answers.
+    `ingress` is None, or a consumer is absent in `consumers`, if no setting has its address.
+    `valkey` is None if the Valkey of the counts answers.
     """
 
     now: datetime
@@ -59,14 +59,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Replicas(Generic[Said]):
+class Replicas(Generic[Status]):
     """The answers of the processes of one kind."""
 
-    said: Sequence[Said]
+    said: Sequence[Status]
     silent: Sequence[NoAnswer]
 
     @classmethod
-    def of(cls, answers: Answers[Said]) -> "Replicas[Said]":
+    def of(cls, answers: Answers[Status]) -> "Replicas[Status]":
         """Sort the answers."""
         return cls(
             [answer for answer in answers if not isinstance(answer, NoAnswer)],

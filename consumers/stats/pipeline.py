@@ -29,10 +29,10 @@ POLL_S = 2.0
 # A process, and the name server before that, must answer in this time. All are asked at once.
 ANSWER_S_MAX = 1.5
 ANSWER_BYTES_MAX = 1 << 20
-# The zone of the times in texts, if nobody asks for another one.
+# The zone of the times in texts, unless the request has another one.
 ZONE = ZoneInfo("Asia/Shanghai")
 
-Said = TypeVar("Said", IngressStatus, ConsumerStatus)
+Status = TypeVar("Status", IngressStatus, ConsumerStatus)
 
 
 class Pipeline:
@@ -112,12 +112,12 @@ class Pipeline:
         self._answered[""] = datetime.now(UTC)
         return None
 
-    async def _ask_all(self, names: Sequence[Addresses], kind: type[Said]) -> Answers[Said]:
+    async def _ask_all(self, names: Sequence[Addresses], kind: type[Status]) -> Answers[Status]:
         found = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
         urls = dict.fromkeys(url for each in found for url in each)
         return await asyncio.gather(*(self._ask(url, kind) for url in urls))
 
-    async def _ask(self, url: str, kind: type[Said]) -> Said | NoAnswer:
+    async def _ask(self, url: str, kind: type[Status]) -> Status | NoAnswer:
         try:
             async with (
                 asyncio.timeout(ANSWER_S_MAX),

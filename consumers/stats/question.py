@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from consumers.counters import layout
 from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX, begin_of
 from consumers.stats.problems import Refused
 from consumers.stats.store import Catalog
@@ -28,8 +29,7 @@ VALUES_MAX = 400_000
 # The largest number of sketches of quarter hours that one request merges: 744 hours of 3 apps.
 SKETCHES_MAX = 100_000
 _MOMENT = timedelta(microseconds=1)
-# Sketches of single days are kept for this time (consumers/counters).
-DAY_SKETCHES_KEPT = 400 * DAY
+DAY_SKETCHES_KEPT = timedelta(seconds=layout.DAY_SKETCHES_TTL_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from consumers.counters import layout
 from consumers.counters.counts import answering, generation_of
 
 # The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200
-# sketches in a millisecond, and answers nobody else meanwhile.
+# sketches in a millisecond, and answers no other client meanwhile.
 VALUES_PER_STEP_MAX = 20_000
 SKETCHES_PER_STEP_MAX = 500
 # How many unions of sketches are remembered, with some 300 bytes each, and for how long. A late

@@ -1,5 +1,5 @@
 """
-Count all records again, into a generation of counts that nobody reads yet, then have it served.
+Count all records again, into a generation of counts that is not served yet, then have it served.
 
 The position of each partition is in the new generation, and moves with its counts in one call. So a
 rebuild that was cut continues there, and after the change the members do, too: no record is counted

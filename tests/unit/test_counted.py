@@ -1,4 +1,4 @@
-"""The short way of reading a record finds the same as the full one."""
+"""The fast path of reading a record finds the same as `schemas.event`."""
 
 import json
 from typing import Any
