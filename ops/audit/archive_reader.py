@@ -91,4 +91,6 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
     except DamagedSegment as error:
         raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
-        tally.see_expired(summary.partition, summary.origins)
+        tally.see_expired(
+            summary.partition, summary.origins, last_timestamp_ms=summary.last_timestamp_ms
+        )

@@ -17,6 +17,7 @@ from ops.audit.archive_reader import ArchiveReader
 from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
+from ops.audit.shown_days import read_days
 from ops.audit.sources import NotAudited, ReadAgain, Sources, SourceUnavailable
 from ops.audit.statistics import read_statistics
 from ops.audit.tally import Tally
@@ -122,6 +123,7 @@ class _Audit:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.
         if self._sources.stats is not None:
             self.tally.see_statistics(await read_statistics(self._sources.stats))
+            self.tally.see_days(await read_days(self._sources.stats))
         await self._topics.read(self.tally)
         await self._archive.read(self.tally)
         if self._sources.postgres is not None:

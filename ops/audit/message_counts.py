@@ -1,14 +1,14 @@
-"""Compare the messages and people of the statistics with those of the records. Does no I/O."""
+"""Compare the totals of the statistics with the records. Does no I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops.audit.contents import MESSAGE, SETTLED, Contents
+from ops.audit.contents import COUNTED, SETTLED, Contents
+from ops.audit.day_counts import DayCounts
 from ops.audit.report import StatisticReport
 from schemas.body import Malformed, parse
 from schemas.event import Event
-from schemas.figures import ACTIVE, ONLINE_ONLY, added
-from schemas.message import MESSAGE_COMMANDS
+from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, added
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,30 +29,47 @@ class MessageCounts:
     """
     Counts messages and people of the records as the counters must: each of an app once.
 
+    `days` has the messages and callbacks by day.
+
     The records up to the origins' ends must be counted; later ones may be. So each number has a
     lower and an upper bound.
     """
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
+        self.days = DayCounts()
         self._messages = 0
         self._settled_messages = 0
         # By app and account, True if a record up to its origin's end names this person.
         self._people: dict[tuple[str, str], bool] = {}
 
-    def see(self, event: Event, *, settled: bool) -> None:
-        """Count a record; `settled`: its sequence is not above the end of its origin."""
-        if event.command not in MESSAGE_COMMANDS:
-            return
-        is_new = self._contents.mark(event.id, MESSAGE)
+    def see(self, event: Event, *, settled: bool, is_repeat: bool) -> None:
+        """
+        Count a record.
+
+        `settled`: its sequence is not above the end of its origin. `is_repeat`: its `ce_id` was
+        seen at another sequence before.
+        """
+        is_new = self._contents.mark(event.id, COUNTED)
         is_newly_settled = settled and self._contents.mark(event.id, SETTLED)
-        if not (is_new or is_newly_settled):
+        if not (is_new or is_newly_settled or is_repeat):
             return
         try:
-            adds = added(event.command, event.opt_platform, parse(event.body))
+            document = parse(event.body)
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
-        if ONLINE_ONLY in adds.sums.numbers:
+        adds = added(event.command, event.opt_platform, document)
+        numbers = adds.sums.numbers
+        is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
+        self.days.see(
+            event,
+            document,
+            messages=int(is_message),
+            is_repeat=not is_new and is_repeat,
+            is_new=is_new,
+            is_newly_settled=is_newly_settled,
+        )
+        if not is_message or not (is_new or is_newly_settled):
             return
         self._messages += is_new
         self._settled_messages += is_newly_settled

@@ -12,9 +12,12 @@ from ops.audit.report import (
     KAFKA,
     LISTED_MAX,
     POSTGRES,
+    DayReport,
+    DaysReport,
     LedgerReport,
     OriginReport,
     Report,
+    StatisticReport,
 )
 from ops.terminal import fault_count, new_table
 
@@ -70,6 +73,8 @@ def remarks(audited: Report) -> list[RenderableType]:
     if audited.foreign:
         lines.append(f"{audited.foreign} records were not written by an ingress: not a fault")
     lines += _statistics(audited)
+    if audited.days:
+        lines += _days(audited.days)
     if audited.ledger:
         lines += _ledger(audited.ledger)
     return [Text(line, overflow="fold") for line in lines]
@@ -95,8 +100,36 @@ def _statistics(audited: Report) -> Iterator[str]:
         yield f"the API reports {shown}"
     for name, count in audited.statistics.items():
         if count.missing or count.doubled:
-            bounds = f"{count.least}" + (f" to {count.most}" if count.most > count.least else "")
-            yield (f"mismatch: the API reports {count.shown} {name}, the records allow {bounds}")
+            allowed = _bounds(count)
+            yield f"mismatch: the API reports {count.shown} {name}, the records allow {allowed}"
+
+
+def _bounds(count: StatisticReport) -> str:
+    return f"{count.least}" + (f" to {count.most}" if count.most > count.least else "")
+
+
+def _days(days: DaysReport) -> Iterator[str]:
+    yield f"{days.compared} days of the statistics were compared, {days.different} differ"
+    for day in days.listed:
+        yield from _day(day)
+    if days.different > len(days.listed):
+        yield f"and {days.different - len(days.listed)} more days"
+    for each in days.not_judged[:LISTED_MAX]:
+        yield (
+            f"app {each.app}: {each.days} days from {each.first} to {each.last} are not judged:"
+            f" {each.reason}"
+        )
+    if (more := len(days.not_judged) - LISTED_MAX) > 0:
+        yield f"and {more} more ranges of days that are not judged"
+
+
+def _day(day: DayReport) -> Iterator[str]:
+    for name, count in (("messages", day.messages), ("callbacks", day.callbacks)):
+        if count.missing or count.doubled:
+            yield (
+                f"day {day.day} of app {day.app} ({day.zone}): counted {count.shown} {name},"
+                f" in the records {_bounds(count)}"
+            )
 
 
 def _ledger(ledger: LedgerReport) -> Iterator[str]:

@@ -97,13 +97,61 @@ class StatisticReport:
 
     @property
     def missing(self) -> int:
-        """The least number of messages or people that are not counted."""
+        """The least number of messages, people or callbacks that are not counted."""
         return max(0, self.least - self.shown)
 
     @property
     def doubled(self) -> int:
-        """The least number of messages or people that are counted twice."""
+        """The least number of messages, people or callbacks that are counted twice."""
         return max(0, self.shown - self.most)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayReport:
+    """One day of an app, in the zone of its days: messages, and all callbacks."""
+
+    app: str
+    zone: str
+    day: str
+    messages: StatisticReport
+    callbacks: StatisticReport
+
+    @property
+    def missing(self) -> int:
+        """The least number of callbacks that are not counted in this day; some are messages."""
+        return max(self.messages.missing, self.callbacks.missing)
+
+    @property
+    def doubled(self) -> int:
+        """The least number that are counted in this day and do not belong to it."""
+        return max(self.messages.doubled, self.callbacks.doubled)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaysNotJudged:
+    """Days of an app, from `first` to `last`, of which nothing is claimed, and why."""
+
+    app: str
+    first: str
+    last: str
+    days: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaysReport:
+    """
+    The days of all apps in the statistics, compared with the records.
+
+    `different` is the number of days that differ; `listed` has the first LISTED_MAX.
+    """
+
+    compared: int
+    different: int
+    missing: int
+    doubled: int
+    listed: list[DayReport]
+    not_judged: list[DaysNotJudged]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +160,8 @@ class Report:
     The result for all origins and sinks.
 
     Not faults: `repeats`, callbacks that the sender sent again; `foreign`, records that no
-    ingress wrote. `statistics`: messages, and people if they are exact.
+    ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
+    statistics were not audited.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
@@ -122,6 +171,7 @@ class Report:
     origins: list[OriginReport]
     ledger: LedgerReport | None
     statistics: dict[str, StatisticReport]
+    days: DaysReport | None
     repeats: int
     foreign: int
     different: int
@@ -135,13 +185,14 @@ class Report:
         """
         Callbacks that are missing in a sink, over all sinks.
 
-        Sequences, statistics and ledger may all show the same loss, so the largest of the three
-        counts.
+        Sequences, statistics, their days and the ledger may all show the same loss, so the largest
+        of the four counts.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
         by_statistics = sum(each.missing for each in self.statistics.values())
         by_ledger = sum(self.ledger.missing.values()) if self.ledger else 0
-        return max(by_sequence, by_statistics, by_ledger)
+        by_day = self.days.missing if self.days else 0
+        return max(by_sequence, by_statistics, by_day, by_ledger)
 
     @property
     def changed(self) -> int:
@@ -153,7 +204,8 @@ class Report:
         """Callbacks that are in a sink more than once."""
         by_sequence = sum(origin.doubled for origin in self.origins)
         by_statistics = sum(each.doubled for each in self.statistics.values())
-        return max(by_sequence, by_statistics)
+        by_day = self.days.doubled if self.days else 0
+        return max(by_sequence, by_statistics, by_day)
 
     @property
     def dead_lettered(self) -> int:

@@ -3,7 +3,7 @@ Collect every callback that a source has, and report. Does no I/O.
 
 There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
 callbacks with each other (contents.py, rows.py), the sender's ledger with the sinks
-(ledger_check.py), and the statistics with the records (message_counts.py).
+(ledger_check.py), and the statistics with the records (message_counts.py, day_counts.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ from functools import partial
 
 from consumers.archive.segment import Line
 from ops.audit.contents import Contents, Differences, Location
+from ops.audit.day_counts import ShownDays
 from ops.audit.ends import Ends
 from ops.audit.ledger_check import LedgerCheck
 from ops.audit.message_counts import MessageCounts, Statistics
@@ -23,6 +24,7 @@ from ops.audit.report import (
     KAFKA,
     LISTED_MAX,
     POSTGRES,
+    DaysReport,
     OriginReport,
     Report,
     SinkReport,
@@ -80,12 +82,14 @@ class Tally:
         }
         expired = sum(len(proof.expired) for proof in proofs.values())
         audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
+        origins = [self._origin(origin, proof) for origin, proof in proofs.items()]
         return Report(
-            origins=[self._origin(origin, proof) for origin, proof in proofs.items()],
+            origins=origins,
             ledger=self._ledger.report(),
             statistics=self._message_counts.compare(self._statistics, expired=expired)
             if self._audits_counts
             else {},
+            days=self._days(origins, expired),
             repeats=self._repeats,
             foreign=self._foreign,
             different=self._differences.count + self._rows.different,
@@ -93,6 +97,17 @@ class Tally:
             doubts=self.origins.doubts(),
             quarantined=self.origins.quarantined,
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
+        )
+
+    def _days(self, origins: list[OriginReport], expired: int) -> DaysReport | None:
+        if not self._audits_counts:
+            return None
+        # Counters may have counted a record before Kafka lost it, and foreign records as well.
+        lost = sum(origin.sinks[KAFKA].missing for origin in origins)
+        return self._message_counts.days.compare(
+            expired=expired,
+            unread=lost + self._foreign,
+            dead_lettered=sum(origin.sinks[COUNTS].dead_lettered for origin in origins),
         )
 
     def _origin(self, origin: str, proof: OriginProof) -> OriginReport:
@@ -134,9 +149,9 @@ class Tally:
         evidence.topic.add(seen.sequence)
         if self._audits_counts:
             evidence.order_in_topic[partition].append(seen.sequence)
-        self._see_content(seen, MAIN_TOPIC.name, partition, offset)
+        is_repeat = self._see_content(seen, MAIN_TOPIC.name, partition, offset)
         self._ledger.match(seen.id, seen.body, KAFKA)
-        self._count(seen)
+        self._count(seen, is_repeat=is_repeat)
 
     def see_dead_letter(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
@@ -183,12 +198,20 @@ class Tally:
             evidence.below_log_start.add(seen.sequence)
         if self._audits_counts and not was_in_topic:
             evidence.order_below_log_start[line.partition].append(seen.sequence)
-        self._see_content(seen, line.topic, line.partition, line.offset)
+        is_repeat = self._see_content(seen, line.topic, line.partition, line.offset)
         self._ledger.match(seen.id, seen.body, ARCHIVE)
-        self._count(seen)
+        self._count(seen, is_repeat=is_repeat)
 
-    def see_expired(self, partition: int, origins: Mapping[str, tuple[int, int]]) -> None:
-        """Note the ranges of sequences in which some have expired from an archive's partition."""
+    def see_expired(
+        self, partition: int, origins: Mapping[str, tuple[int, int]], *, last_timestamp_ms: int
+    ) -> None:
+        """
+        Note the ranges of sequences in which some have expired from an archive's partition.
+
+        `last_timestamp_ms` is Kafka's time of the last record that has expired.
+        """
+        if origins:
+            self._message_counts.days.see_expired(last_timestamp_ms)
         for origin, expired in origins.items():
             ranges = self.origins.evidence(origin).expired_ranges
             ranges.setdefault(partition, []).append(expired)
@@ -218,6 +241,15 @@ class Tally:
         for origin in statistics.applied:
             self.origins.evidence(origin)
 
+    def see_days(self, shown: Mapping[str, ShownDays]) -> None:
+        """
+        Note the days of the statistics. They must be read before the records of the same round.
+
+        Raises:
+            ReadAgain: the zone of an app's days is another one than before.
+        """
+        self._message_counts.days.see_shown(shown)
+
     def _event(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
     ) -> Event | None:
@@ -235,16 +267,17 @@ class Tally:
             return None
         return seen if self.origins.is_plausible(seen.origin, seen.sequence) else None
 
-    def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> None:
+    def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> bool:
+        """Compare the content; return whether the `ce_id` was seen at another sequence before."""
         location = Location(seen.origin, seen.sequence, topic, partition, offset)
         parts = IdentifyingParts(
             seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body
         )
-        self._repeats += self._contents.add(
-            seen.id, seen.body, location, partial(content_digest, parts)
-        )
+        is_repeat = self._contents.add(seen.id, seen.body, location, partial(content_digest, parts))
+        self._repeats += is_repeat
+        return is_repeat
 
-    def _count(self, seen: Event) -> None:
+    def _count(self, seen: Event, *, is_repeat: bool) -> None:
         if self._audits_counts:
             settled = seen.sequence <= (self.origins.stored(seen.origin) or 0)
-            self._message_counts.see(seen, settled=settled)
+            self._message_counts.see(seen, settled=settled, is_repeat=is_repeat)

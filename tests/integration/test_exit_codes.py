@@ -109,8 +109,8 @@ from ops.audit.report import Report
 
 async def audit(*_, **__):
     return Report(
-        origins=[], ledger=None, statistics={}, repeats=0, foreign=0, different=0,
-        different_listed=[], doubts={"o": "why"}, quarantined={}, not_audited=[],
+        origins=[], ledger=None, statistics={}, days=None, repeats=0, foreign=0,
+        different=0, different_listed=[], doubts={"o": "why"}, quarantined={}, not_audited=[],
     )
 
 command._audit = audit

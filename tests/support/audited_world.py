@@ -80,7 +80,7 @@ class AuditedWorld:
             both = [*record.headers, *more.items()]
             tally.see_dead_letter(0, record.offset, both, record.value)
         if self.expired:
-            tally.see_expired(P0.number, self.expired)
+            tally.see_expired(P0.number, self.expired, last_timestamp_ms=0)
         for record in self.archive:
             see_line(tally, record)
         if audits_postgres:

@@ -8,6 +8,7 @@ _NOTHING_FOUND: dict[str, Any] = {
     "origins": [],
     "ledger": None,
     "statistics": {},
+    "days": None,
     "repeats": 0,
     "foreign": 0,
     "different": 0,

@@ -10,6 +10,9 @@ from ops.audit.report import (
     INGRESS_DEAD_LETTERS,
     KAFKA,
     POSTGRES,
+    DayReport,
+    DaysNotJudged,
+    DaysReport,
     LedgerReport,
     OriginReport,
     Report,
@@ -77,6 +80,32 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
     assert "the API reports 3 messages, 3 people" in lines
     assert "mismatch: the API reports 3 messages, the records allow 4 to 6" in lines
     assert "mismatch: the API reports 3 people, the records allow 2" in lines
+
+
+def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
+    """Days of which nothing is claimed are printed with the reason."""
+    day = DayReport(
+        app="1400000001",
+        zone="Asia/Shanghai",
+        day="2026-11-28",
+        messages=StatisticReport(shown=99, least=100, most=103),
+        callbacks=StatisticReport(shown=120, least=120, most=123),
+    )
+    skipped = DaysNotJudged(app="2", first="2026-11-01", last="2026-11-09", days=3, reason="why")
+    days = DaysReport(
+        compared=31, different=2, missing=1, doubled=0, listed=[day], not_judged=[skipped]
+    )
+    lines = printed(report_with(days=days), width=120)
+    assert lines[-5:] == [
+        "31 days of the statistics were compared, 2 differ",
+        (
+            "day 2026-11-28 of app 1400000001 (Asia/Shanghai): counted 99 messages,"
+            " in the records 100 to 103"
+        ),
+        "and 1 more days",
+        "app 2: 3 days from 2026-11-01 to 2026-11-09 are not judged: why",
+        "not proven: 1 missing",
+    ]
 
 
 def test_the_ledger_is_printed_in_one_sentence() -> None:

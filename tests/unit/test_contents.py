@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.audit.contents import MESSAGE, SETTLED, Contents, Difference, Location
+from ops.audit.contents import COUNTED, SETTLED, Contents, Difference, Location
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 ORIGIN = "o" * 16
@@ -106,9 +106,9 @@ def test_each_mark_of_an_id_is_set_once() -> None:
     found: list[Difference] = []
     contents = Contents(found.append)
     add(contents, "id", b"one", at(10**18 - 1))
-    marks = [contents.mark("id", mark) for mark in (MESSAGE, MESSAGE, SETTLED, SETTLED, MESSAGE)]
+    marks = [contents.mark("id", mark) for mark in (COUNTED, COUNTED, SETTLED, SETTLED, COUNTED)]
     assert marks == [True, False, True, False, False]
-    assert not contents.mark("another", MESSAGE)
+    assert not contents.mark("another", COUNTED)
     add(contents, "id", b"two", at(2))
     assert found[0].first == at(10**18 - 1)
 
@@ -122,8 +122,8 @@ def test_many_ids_in_one_bucket_are_distinguished(scaled: Callable[..., int]) ->
     distinct = list(dict.fromkeys(ids))
     for sequence, ce_id in enumerate(distinct, 1):
         assert not add(contents, ce_id, b"%d" % sequence, at(sequence))
-    assert all(contents.mark(ce_id, MESSAGE) for ce_id in distinct)
-    assert not any(contents.mark(ce_id, MESSAGE) for ce_id in distinct)
+    assert all(contents.mark(ce_id, COUNTED) for ce_id in distinct)
+    assert not any(contents.mark(ce_id, COUNTED) for ce_id in distinct)
     for sequence, ce_id in enumerate(distinct, 1):
         assert add(contents, ce_id, b"%d" % sequence, at(len(distinct) + sequence))
     assert found == []

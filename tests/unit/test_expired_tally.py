@@ -43,7 +43,7 @@ def audited(
         record = records[sequence]
         tally.see_record(P0.number, record.offset, record.headers, record.value)
     if expired:
-        tally.see_expired(P0.number, {ORIGIN: expired})
+        tally.see_expired(P0.number, {ORIGIN: expired}, last_timestamp_ms=0)
     archived = [records[sequence] for sequence in archive]
     _, content = new_segment.of_batch(
         Batch(partition=P0, begins_at=0, reached=Position(8), records=archived)

@@ -1,0 +1,214 @@
+"""
+Compare the statistics of each app's days with the records. Does no I/O.
+
+Totals agree if a callback is counted in the wrong day; days do not. A day is counted by the rules
+of the counters: by the time of the event, in the app's own zone, each `ce_id` once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from consumers.counters.layout import QUARTER_S
+from consumers.counters.slots import slots_to_search
+from consumers.counters.zones import date_of
+from ops.audit.report import LISTED_MAX, DayReport, DaysNotJudged, DaysReport, StatisticReport
+from ops.audit.sources import ReadAgain
+from schemas.event import Event
+from schemas.figures import AHEAD_S_MAX, counted_at_s
+
+# The zone of an app that the statistics do not have (yet), by default that of the counters, too.
+ZONE_OF_UNKNOWN_APP = "Asia/Shanghai"
+NOT_KEPT = "the statistics do not have this month any more"
+EXPIRED = "callbacks of these days may have expired from Kafka and the archive"
+IN_FUTURE = "they are in the future, so they were not asked for"
+
+
+class Numbers(NamedTuple):
+    """The messages, and all callbacks, of a day."""
+
+    messages: int
+    callbacks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownDays:
+    """
+    The days of one app in the statistics. A day is a text like 2026-11-28.
+
+    All days up to `last` were asked for. `first` is the first day that has a callback, "" if no day
+    has one. Days that are not in `numbers` have none.
+    """
+
+    zone: str
+    first: str
+    last: str
+    numbers: Mapping[str, Numbers]
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The records of a day: those that must be counted in it, and those that may be."""
+
+    least_messages: int = 0
+    least_callbacks: int = 0
+    most_messages: int = 0
+    most_callbacks: int = 0
+
+
+@dataclass(slots=True)
+class _App:
+    zone: str
+    days: defaultdict[str, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
+    # The number of repeats that may be of another day than the first callback of their `ce_id`:
+    # it is not remembered which day that is, so any day may lack so many.
+    unsure: int = 0
+
+
+class DayCounts:
+    """Counts the messages and callbacks of the records by app and day, and compares them."""
+
+    def __init__(self) -> None:
+        self._shown: Mapping[str, ShownDays] | None = None
+        self._apps: dict[str, _App] = {}
+        self._expired_until_s = 0
+
+    def see_shown(self, shown: Mapping[str, ShownDays]) -> None:
+        """
+        Note the days that the statistics show, by app.
+
+        Raises:
+            ReadAgain: records were counted by days of another zone than the app has now.
+        """
+        self._shown = shown
+        for name, app in self._apps.items():
+            if app.zone != self._zone(name):
+                raise ReadAgain(
+                    f"the days of app {name} are those of {self._zone(name)}, not of {app.zone}"
+                )
+
+    def see_expired(self, last_timestamp_ms: int) -> None:
+        """Note that records of a partition have expired, up to one with this time of Kafka."""
+        # A callback is counted up to AHEAD_S_MAX after its receipt, which is before that time.
+        until_s = last_timestamp_ms // 1000 + AHEAD_S_MAX
+        self._expired_until_s = max(self._expired_until_s, until_s)
+
+    def see(
+        self,
+        event: Event,
+        document: Mapping[str, Any],
+        *,
+        messages: int,
+        is_new: bool,
+        is_newly_settled: bool,
+        is_repeat: bool,
+    ) -> None:
+        """
+        Count a record with a parsed body; `messages` is 1 if it is a message, else 0.
+
+        It is the first with its `ce_id` (`is_new`), or the first up to the end of its origin
+        (`is_newly_settled`), or repeats another one (`is_repeat`).
+        """
+        received_s = int(event.received_at.replace(microsecond=0).timestamp())
+        if event.sdkappid not in self._apps:
+            self._apps[event.sdkappid] = _App(self._zone(event.sdkappid))
+        app = self._apps[event.sdkappid]
+        day = app.days[date_of(app.zone, counted_at_s(document, received_s) // QUARTER_S)]
+        is_unsure = is_repeat and not _has_certain_time(event.command, document, received_s)
+        app.unsure += is_unsure
+        if is_new or is_unsure:
+            day.most_messages += messages
+            day.most_callbacks += 1
+        if is_newly_settled:
+            day.least_messages += messages
+            day.least_callbacks += 1
+
+    def compare(self, *, expired: int, unread: int, dead_lettered: int) -> DaysReport | None:
+        """
+        Return the result for all days, None if no statistics were seen.
+
+        `expired`: the number of callbacks that have expired everywhere. `unread`: the number of
+        callbacks that may be counted in any day, but are in no record that was counted here.
+        `dead_lettered`: the number that was counted here and need not be counted in any day.
+        """
+        if self._shown is None:
+            return None
+        compared = missing = doubled = different = 0
+        listed: list[DayReport] = []
+        reasons: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name, day in self._names_and_days():
+            if reason := self._not_judged(name, day, has_expired=expired > 0):
+                reasons[name, reason].append(day)
+                continue
+            compared += 1
+            report = self._day(name, day, unread=unread, dead_lettered=dead_lettered)
+            missing += report.missing
+            doubled += report.doubled
+            if report.missing or report.doubled:
+                different += 1
+                if len(listed) < LISTED_MAX:
+                    listed.append(report)
+        return DaysReport(
+            compared=compared,
+            different=different,
+            missing=missing,
+            doubled=doubled,
+            listed=listed,
+            not_judged=[
+                DaysNotJudged(app=app, first=days[0], last=days[-1], days=len(days), reason=reason)
+                for (app, reason), days in reasons.items()
+            ],
+        )
+
+    def _names_and_days(self) -> Iterator[tuple[str, str]]:
+        shown = self._shown or {}
+        for name in sorted(shown.keys() | self._apps.keys()):
+            days = set(self._apps[name].days) if name in self._apps else set()
+            if name in shown:
+                days.update(shown[name].numbers)
+            for day in sorted(days):
+                yield name, day
+
+    def _not_judged(self, name: str, day: str, *, has_expired: bool) -> str:
+        """Return why nothing is claimed of a day, "" if it is compared."""
+        if has_expired and day <= date_of(self._zone(name), self._expired_until_s // QUARTER_S):
+            return EXPIRED
+        shown = (self._shown or {}).get(name)
+        if shown is None:
+            return ""
+        # A month expires as a whole; if the app has no month any more, all of them have.
+        if not shown.first or day[:7] < shown.first[:7]:
+            return NOT_KEPT
+        return IN_FUTURE if day > shown.last else ""
+
+    def _day(self, name: str, day: str, *, unread: int, dead_lettered: int) -> DayReport:
+        of_app = (self._shown or {}).get(name)
+        shown = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
+        app = self._apps.get(name, _App(self._zone(name)))
+        seen = app.days[day] if day in app.days else _Seen()
+        excused = app.unsure + dead_lettered
+        return DayReport(
+            app=name,
+            zone=app.zone,
+            day=day,
+            messages=StatisticReport(
+                shown=shown.messages,
+                least=max(0, seen.least_messages - excused),
+                most=seen.most_messages + unread,
+            ),
+            callbacks=StatisticReport(
+                shown=shown.callbacks,
+                least=max(0, seen.least_callbacks - excused),
+                most=seen.most_callbacks + unread,
+            ),
+        )
+
+    def _zone(self, name: str) -> str:
+        shown = (self._shown or {}).get(name)
+        return shown.zone if shown else ZONE_OF_UNKNOWN_APP
+
+
+def _has_certain_time(command: str, document: Mapping[str, Any], received_s: int) -> bool:
+    """Return whether all callbacks of this one's `ce_id` have the same plausible time."""
+    return len(slots_to_search(command, document, received_s)) == 1
