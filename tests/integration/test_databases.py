@@ -76,8 +76,8 @@ def _valkey(directory: Path) -> Sink:
         with Valkey.from_url(server.url) as client:
             try:
                 fields = [f"{origin}/{CALLBACKS.name}/{at}" for at in range(CALLBACKS.partitions)]
-                counts = client.execute_command("HMGET", "hookline:applied", *fields)
-                sums = client.execute_command("HMGET", "hookline:sequence-sums", *fields)
+                counts = client.execute_command("HMGET", "hookline:1:applied", *fields)
+                sums = client.execute_command("HMGET", "hookline:1:sequence-sums", *fields)
             except ValkeyError:
                 return None
         return sum(int(each or 0) for each in counts), sum(int(each or 0) for each in sums)

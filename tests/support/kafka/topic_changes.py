@@ -112,7 +112,7 @@ class Sinks:
                 "select partition from hookline.positions where last_offset is not null"
             ).fetchall()
         with Valkey.from_url(self.valkey) as client:
-            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
+            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:1:applied")
         in_counts = {int(field.rpartition(b"/")[2]) for field in applied}
         return in_archive & {number for (number,) in rows} & in_counts
 
@@ -121,7 +121,7 @@ class Sinks:
         with psycopg.connect(self.postgres) as connection:
             connection.execute("delete from hookline.positions")
         with Valkey.from_url(self.valkey) as client:
-            client.delete("hookline:positions")
+            client.delete("hookline:1:positions")
 
     def _sync(self) -> Counter[str]:
         with psycopg.connect(self.postgres) as connection:
@@ -134,7 +134,7 @@ class Sinks:
     def _counters(self) -> Counter[str]:
         found: Counter[str] = Counter()
         with Valkey.from_url(self.valkey) as client:
-            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:applied")
+            applied: dict[bytes, bytes] = client.execute_command("HGETALL", "hookline:1:applied")
         for field, count in applied.items():
             found[field.decode().split("/")[0]] += int(count)
         return found
