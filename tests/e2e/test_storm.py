@@ -117,7 +117,7 @@ def _hash(valkey_url: str, name: str) -> Counter[str]:
     """Return the numbers of a Valkey hash, summed by origin."""
     found: Counter[str] = Counter()
     with Valkey.from_url(valkey_url, decode_responses=True) as client:
-        for key, number in client.hgetall(f"hookline:{name}").items():
+        for key, number in client.hgetall(f"hookline:1:{name}").items():
             found[key.split("/")[0]] += int(number)
     return found
 

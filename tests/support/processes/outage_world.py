@@ -181,7 +181,7 @@ class World:
     def _hash(self, name: str) -> dict[str, int]:
         found: dict[str, int] = {}
         with Valkey.from_url(self._valkey, decode_responses=True) as client:
-            for key, number in client.hgetall(f"hookline:{name}").items():
+            for key, number in client.hgetall(f"hookline:1:{name}").items():
                 origin = key.split("/")[0]
                 found[origin] = found.get(origin, 0) + int(number)
         return found
