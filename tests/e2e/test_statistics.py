@@ -24,7 +24,9 @@ def test_messages_and_people_of_the_api_are_those_of_the_senders_ledger(tmp_path
         traffic = fresh.simulate(ledger, rate=150, seconds=8, replicas=1)
         sent = json.loads(traffic.communicate(timeout=180)[0])
         assert sent["ok"] == sent["sent"] > 100
-        fresh.audit("--ledger", str(ledger), "--wait", "180")
+        days = fresh.audit("--ledger", str(ledger), "--wait", "180")["days"]
+        assert days["compared"] >= 1
+        assert (days["different"], days["not_judged"]) == (0, [])
         entries = [json.loads(line) for line in ledger.read_text().splitlines()]
         check(fresh, entries)
 
