@@ -68,16 +68,12 @@ for _, of_app in ipairs(batch.zones) do
 end
 
 local repeats = {}
-for _, of_slot in ipairs(batch.ids) do
-    local name, hashes, numbers = unpack(of_slot)
-    for _, at in ipairs(hash_set_find(name, hashes)) do
-        repeats[#repeats + 1] = numbers[at]
-    end
-end
-for _, of_slot in ipairs(batch.lookups) do
-    local name, hashes, numbers = unpack(of_slot)
-    for _, at in ipairs(hash_set_find(name, hashes)) do
-        repeats[#repeats + 1] = numbers[at]
+for _, slots in ipairs({ batch.ids, batch.lookups }) do
+    for _, of_slot in ipairs(slots) do
+        local name, hashes, numbers = unpack(of_slot)
+        for _, at in ipairs(hash_set_find(name, hashes)) do
+            repeats[#repeats + 1] = numbers[at]
+        end
     end
 end
 if #repeats > 0 then

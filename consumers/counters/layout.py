@@ -34,8 +34,6 @@ are those of schemas/figures.py. In HOUR, MINUTE and DAY, 2026-01-31 09:05 UTC i
 
 from datetime import UTC, datetime, timedelta
 
-from schemas.figures import PEOPLE
-
 PREFIX = "hookline:"
 GENERATION = PREFIX + "generation"
 REBUILDING = PREFIX + "rebuilding"
@@ -172,11 +170,6 @@ def ids(generation: int, app: str, slot: int | str) -> str:
     """Return the name of the hash set of the ids of a slot: a minute's number, or a text."""
     text = _text(slot * MINUTE_S) if isinstance(slot, int) else slot
     return f"{PREFIX}{generation}:ids:{app}:{text}"
-
-
-def roles(figure: str) -> tuple[str, ...]:
-    """Return the roles whose sketches, merged, have the people of a figure."""
-    return PEOPLE[figure]
 
 
 def _text(at_s: int) -> str:

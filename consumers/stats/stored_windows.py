@@ -19,6 +19,7 @@ from consumers.stats.windows import (
     pieces,
     quarters,
 )
+from schemas.figures import PEOPLE
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -103,7 +104,7 @@ def day_sketches(app: App, figure: str, days: Iterable[date]) -> tuple[str, ...]
     return tuple(
         layout.day_sketch(app.generation, role, app.name, day.isoformat())
         for day in days
-        for role in layout.roles(figure)
+        for role in PEOPLE[figure]
     )
 
 
@@ -112,7 +113,7 @@ def month_sketches(app: App, figure: str, months: Iterable[date]) -> tuple[str, 
     return tuple(
         layout.month_sketch(app.generation, role, app.name, month.isoformat())
         for month in months
-        for role in layout.roles(figure)
+        for role in PEOPLE[figure]
     )
 
 
@@ -128,7 +129,7 @@ def range_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
 
 def _quarters(app: App, figure: str, begins: Iterable[datetime]) -> Iterator[str]:
     for begin in begins:
-        for role in layout.roles(figure):
+        for role in PEOPLE[figure]:
             yield layout.quarter_sketch(app.generation, role, app.name, quarter_number(begin))
 
 

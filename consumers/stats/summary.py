@@ -11,6 +11,7 @@ from consumers.stats.question import Question
 from consumers.stats.store import Store
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import (
+    Rows,
     added_up,
     conversations_counted_until,
     figures,
@@ -92,19 +93,7 @@ async def _whole_days(
 ) -> list[answers.Period]:
     made = Cut(days, Step.DAY, asked.zone, asked.now)
     rows = await sums(store, asked.catalog, made, SUMS)
-    counts = await people(store, asked.catalog, made)
-    total = added_up(rows, len(days), len(SUMS))
-    counted_until = await conversations_counted_until(store, asked.catalog)
-    return [
-        answers.Period(
-            begin=begin.astimezone(asked.zone),
-            end=end.astimezone(asked.zone),
-            people_until=end.astimezone(asked.zone),
-            figures=figures(row, has_conversations=end <= counted_until),
-            people=as_people(of_day),
-        )
-        for (begin, end), row, of_day in zip(days, total, counts, strict=True)
-    ]
+    return await _periods(store, asked, days, rows, made)
 
 
 async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list[answers.Period]:
@@ -112,8 +101,15 @@ async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list
     # Windows of quarter hours, whatever the zone.
     made = Cut(whole, Step.HOUR, asked.zone, asked.now)
     rows = await sums_to_the_minute(store, asked.catalog, parts, SUMS)
-    counts = await people(store, asked.catalog, made)
-    total = added_up(rows, len(parts), len(SUMS))
+    return await _periods(store, asked, parts, rows, made)
+
+
+async def _periods(
+    store: Store, asked: Question, ranges: Sequence[Window], rows: Rows, of_people: Cut
+) -> list[answers.Period]:
+    """Return each range with its sums, `rows`, and the people of its window in `of_people`."""
+    counts = await people(store, asked.catalog, of_people)
+    total = added_up(rows, len(ranges), len(SUMS))
     counted_until = await conversations_counted_until(store, asked.catalog)
     return [
         answers.Period(
@@ -121,10 +117,10 @@ async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list
             end=end.astimezone(asked.zone),
             people_until=people_until.astimezone(asked.zone),
             figures=figures(row, has_conversations=end <= counted_until),
-            people=as_people(of_part),
+            people=as_people(of_range),
         )
-        for (begin, end), (_, people_until), row, of_part in zip(
-            parts, whole, total, counts, strict=True
+        for (begin, end), (_, people_until), row, of_range in zip(
+            ranges, of_people.windows, total, counts, strict=True
         )
     ]
 

@@ -14,7 +14,7 @@ from consumers.stats.store import App, Catalog, Store
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import added_up, sums
 from consumers.stats.windows import MINUTE, Step, windows
-from schemas.figures import ACTIVE, COMMAND, KINDS
+from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
 
 MINUTES_MAX = 1440
 MINUTES_DEFAULT = 60
@@ -79,7 +79,7 @@ async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> a
 
 
 async def _of_app(store: Store, app: App) -> answers.AppTotals:
-    sketches = [layout.total_sketch(app.generation, r, app.name) for r in layout.roles(ACTIVE)]
+    sketches = [layout.total_sketch(app.generation, r, app.name) for r in PEOPLE[ACTIVE]]
     counts, estimate = await store.totals(layout.totals(app.generation, app.name), sketches)
     is_exact = layout.SKETCHED + ACTIVE not in counts
     exact = counts.get(ACTIVE, 0)

@@ -218,11 +218,16 @@ class Rebuild:
     def _check_chain(self, partition: Partition, begins_at: int, topic_id: str) -> None:
         at = self._positions[partition].next_offset
         if begins_at > at:
-            raise Ended(f"the archive has no segment with offset {at} of {partition}")
+            raise Ended(
+                f"the archive has no segment with offset {at} of {partition}: records from there"
+                f" to {begins_at} are lost. Count only what there is: --start-over with --since a"
+                " later time"
+            )
         if topic_id and self._topic_id and topic_id != self._topic_id:
             raise Ended(
                 f"the archive of {partition} is that of another topic, with the id {topic_id}; the"
-                f" topic in Kafka has the id {self._topic_id}"
+                f" topic in Kafka has the id {self._topic_id}. Name the archive of this topic with"
+                " --archive, or count only what Kafka has: --start-over with --since a later time"
             )
 
     async def _read_topic(self, ranges: Mapping[Partition, Range], *, throttled: bool) -> bool:
