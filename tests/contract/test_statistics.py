@@ -361,6 +361,7 @@ ZONES = (
 )
 
 
+@pytest.mark.timeout(900)
 async def test_minutes_hours_days_and_csv_agree_in_every_zone(
     bench: Bench, say: Callable[[str], None], scaled: Callable[..., int]
 ) -> None:
@@ -377,7 +378,7 @@ async def test_minutes_hours_days_and_csv_agree_in_every_zone(
         )
     others = sorted(zone_names() - set(ZONES))
     random_.shuffle(others)
-    names = [*ZONES, *others[: scaled(25, at_most=len(others))]]
+    names = [*ZONES, *others[: scaled(25, at_most=45)]]
     total = (await bench.ask("/v1/totals"))["people"]
     compared = 0
     for name in names:
