@@ -150,6 +150,7 @@ def test_every_query_works_on_the_deepest_bodies(tables: Tables) -> None:
         assert {text[: text.index('"CallbackCommand"')] for text in rows} == nested
 
 
+@pytest.mark.timeout(900)
 def test_every_query_works_on_the_worst_bodies(
     tables: Tables, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
