@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ingress.admin import admin_application
-from ingress.authenticator import Authenticator, UnusableFile
+from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.health import Health
@@ -26,6 +26,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from schemas.process import run_process, stop_on_signals
 from schemas.settings import Faults, Shared
+from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("ingress")
 
@@ -93,7 +94,7 @@ class Ingress:
             self._server.close_the_late,
             forwarder.run,
             adopter.run,
-            authenticator.watch,
+            *([authenticator.file.watch] if authenticator.file else []),
             health.watch,
         )
         self._tasks: list[asyncio.Task[None]] = []

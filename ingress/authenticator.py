@@ -5,48 +5,45 @@ The apps' tokens are in a file that is read again when it changes, so a token is
 restart: add the new one, change it in the console, remove the old one.
 """
 
-import asyncio
 import hashlib
 import hmac
 import logging
 import math
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ingress.http import answers
 from ingress.http.answers import Answer
+from schemas.tokens_file import TokensFile, UnusableFile, parse_toml
 
 log = logging.getLogger(__name__)
 
-REREAD_S = 1.0
 FILE_BYTES_MAX = 1 << 20
 TOKENS_MAX = 4
 
 Tokens = Mapping[str, tuple[bytes, ...]]
 
 
-class UnusableFile(Exception):
-    """The file of tokens cannot be read or is wrong; the text says where, and shows no token."""
-
-
 class Authenticator:
-    """
-    Checks requests against our apps and the tokens in the file.
-
-    `fault` is the reason for which the file's current content is not used, "" if it is used.
-    """
+    """Checks requests against our apps and the tokens in `file`, None if there is no file."""
 
     def __init__(
         self, sdkappids: Iterable[str], secrets_file: Path | None, *, sign_window_s: float
     ) -> None:
         self._sdkappids = tuple(sdkappids)
-        self._file = secrets_file
+        self._name = str(secrets_file)
         self._sign_window_s = sign_window_s
-        # The content that is used, and the content that was read last.
-        self._content = self._last_read = _read(secrets_file) if secrets_file else b""
-        self._tokens = self._of_all_apps(parse(self._content, str(secrets_file)))
-        self.fault = ""
+        self._tokens = self._of_all_apps({})
+        self.file = (
+            TokensFile(secrets_file, self._use, bytes_max=FILE_BYTES_MAX, log=log)
+            if secrets_file
+            else None
+        )
+
+    @property
+    def fault(self) -> str:
+        """The reason for which the file's current content is not used, "" if it is used."""
+        return self.file.fault if self.file else ""
 
     def refusal(self, parameters: Mapping[str, str], now_s: float) -> Answer | None:
         """Return the answer to a request that is not authentic, None if it is authentic."""
@@ -64,37 +61,11 @@ class Authenticator:
             return answers.STALE
         return None
 
-    async def watch(self) -> None:
-        """Watch the file until cancelled; while it is unusable, use its last usable content."""
-        if self._file is None:
-            return
-        while True:
-            await asyncio.sleep(REREAD_S)
-            await self.reread(self._file)
-
-    async def reread(self, file: Path) -> None:
-        """Use the file's current content, or set `fault` to the reason why it is unusable."""
-        try:
-            content = await asyncio.to_thread(_read, file)
-            # Apply only after two identical reads: the file may be half-written.
-            is_complete, self._last_read = content == self._last_read, content
-            if not is_complete:
-                return
-            if content != self._content:
-                named = parse(content, str(file))
-                self._check_no_app_is_lost(named)
-                self._tokens = self._of_all_apps(named)
-                log.info(
-                    "the new tokens in %s are used from now on; apps: %s",
-                    file,
-                    ", ".join(sorted(self._tokens)),
-                )
-        except UnusableFile as unusable:
-            if str(unusable) != self.fault:
-                log.error("%s; the tokens read before stay valid", unusable)  # noqa: TRY400
-            self.fault = str(unusable)
-            return
-        self._content, self.fault = content, ""
+    def _use(self, content: bytes) -> str:
+        named = parse(content, self._name)
+        self._check_no_app_is_lost(named)
+        self._tokens = self._of_all_apps(named)
+        return f"; apps: {', '.join(sorted(self._tokens))}"
 
     def _check_no_app_is_lost(self, named: Tokens) -> None:
         """
@@ -106,7 +77,7 @@ class Authenticator:
         for sdkappid in self._sdkappids:
             if self._tokens[sdkappid] and sdkappid not in named:
                 raise UnusableFile(
-                    f"{self._file}: app {sdkappid} had tokens and is no longer in the file; if its "
+                    f"{self._name}: app {sdkappid} had tokens and is no longer in the file; if its "
                     f"callbacks need no Sign, write {sdkappid} = []"
                 )
 
@@ -127,12 +98,7 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
     Raises:
         UnusableFile: it is something else.
     """
-    try:
-        apps = tomllib.loads(content.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        # Show the place only: the parser's message may quote a token.
-        where = str(error).rpartition("(")[2].rstrip(")")
-        raise UnusableFile(f"{name} is not valid TOML ({where})") from None
+    apps = parse_toml(content, name)
     tokens: dict[str, tuple[bytes, ...]] = {}
     for sdkappid, listed in apps.items():
         if not is_sdkappid(sdkappid):
@@ -166,14 +132,3 @@ def _matches(tokens: Iterable[bytes], sign: str, requested_at: str) -> bool:
 def _seconds(requested_at: str) -> float:
     is_time = requested_at.isascii() and requested_at.isdigit() and len(requested_at) < 16
     return int(requested_at) if is_time else -math.inf
-
-
-def _read(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            content = opened.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise UnusableFile(f"{file} cannot be read: {error.strerror}") from error
-    if len(content) > FILE_BYTES_MAX:
-        raise UnusableFile(f"{file} is larger than {FILE_BYTES_MAX} bytes")
-    return content

@@ -19,10 +19,11 @@ from consumers.stats.pipeline import watched_pipeline
 from consumers.stats.question import Kept
 from consumers.stats.sink_findings import STAGES
 from consumers.stats.store import Store
-from consumers.stats.tokens import Tokens, UnusableTokens
+from consumers.stats.tokens import Tokens
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
 from schemas.settings import Settings, Shared
+from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("stats")
 
@@ -130,7 +131,7 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
     Answer until SIGTERM or SIGINT.
 
     Raises:
-        UnusableTokens: the file of tokens cannot be used.
+        UnusableFile: the file of tokens cannot be used.
     """
     stop = stop_on_signals()
     options = Options(
@@ -171,7 +172,7 @@ def _is_loopback(host: str) -> bool:
 def main() -> None:
     """Run the statistics API."""
     run_process(
-        "The statistics API", __doc__, {"STATS_": StatsSettings}, serve, ends=(UnusableTokens,)
+        "The statistics API", __doc__, {"STATS_": StatsSettings}, serve, ends=(UnusableFile,)
     )
 
 

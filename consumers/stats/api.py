@@ -76,7 +76,7 @@ def application(store: Store, options: Options, health: Health | None = None) ->
     async def background(_: web.Application) -> AsyncIterator[None]:
         tasks = [asyncio.create_task(live.run())]
         if options.access.tokens is not None:
-            tasks.append(asyncio.create_task(options.access.tokens.watch()))
+            tasks.append(asyncio.create_task(options.access.tokens.file.watch()))
         yield
         for task in tasks:
             task.cancel()

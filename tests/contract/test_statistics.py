@@ -305,8 +305,8 @@ async def test_only_bearers_of_a_token_read_and_a_new_file_is_used(
         await bench.ask("/v1/apps", 401, Authorization="Basic 0123456789abcdef")
         await bench.ask("/v1/apps", Authorization="Bearer 0123456789abcdef")
         file.write_text('page = "fedcba9876543210"\n')
-        await tokens.reread()
-        await tokens.reread()
+        await tokens.file.reread()
+        await tokens.file.reread()
         await bench.ask("/v1/apps", 401, Authorization="Bearer 0123456789abcdef")
         await bench.ask("/v1/apps", Authorization="bearer fedcba9876543210")
         for path in ("/livez", "/readyz", "/openapi.json", "/metrics"):

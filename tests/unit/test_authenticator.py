@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress import authenticator as authenticator_module
-from ingress.authenticator import Authenticator, UnusableFile, parse
+from ingress.authenticator import Authenticator, parse
 from ingress.http import answers
+from schemas import tokens_file
+from schemas.tokens_file import TokensFile, UnusableFile
 
 NOW_S = 1_669_872_112
 
@@ -27,6 +28,17 @@ def an_authenticator(tmp_path: Path, content: str) -> tuple[Authenticator, Path]
     file = tmp_path / "secrets.toml"
     file.write_text(content)
     return Authenticator(("7",), file, sign_window_s=60), file
+
+
+def file_of(authenticator: Authenticator) -> TokensFile:
+    """Return the file that the authenticator uses."""
+    assert authenticator.file is not None
+    return authenticator.file
+
+
+async def reread(authenticator: Authenticator) -> None:
+    """Have the authenticator read its file again."""
+    await file_of(authenticator).reread()
 
 
 def test_the_vendors_test_vector_holds(tmp_path: Path) -> None:
@@ -75,16 +87,16 @@ async def test_a_token_is_rotated_without_a_restart(tmp_path: Path) -> None:
     other = tmp_path / "new"
     other.write_text('1 = ["new", "old"]\n2 = []')
     other.replace(file)
-    await authenticator.reread(file)
+    await reread(authenticator)
     assert (
         authenticator.refusal(query("new"), NOW_S) is answers.WRONG_SIGN
     )  # it may be half-written
-    await authenticator.reread(file)
+    await reread(authenticator)
     assert authenticator.refusal(query("new"), NOW_S) is None
     assert authenticator.refusal(query("old"), NOW_S) is None
     file.write_text('1 = ["new"]')
-    await authenticator.reread(file)
-    await authenticator.reread(file)
+    await reread(authenticator)
+    await reread(authenticator)
     assert authenticator.refusal(query("old"), NOW_S) is answers.WRONG_SIGN
     assert authenticator.refusal({"SdkAppid": "2"}, NOW_S) is answers.NOT_OURS
 
@@ -97,18 +109,18 @@ async def test_a_file_that_becomes_unusable_changes_nothing(
     for content in ('1 = ["tok", "hidden', "1 = 5"):
         file.write_text(content)
         for _ in range(3):
-            await authenticator.reread(file)
+            await reread(authenticator)
         assert authenticator.fault
         assert authenticator.refusal(query("tok"), NOW_S) is None
     file.unlink()
-    await authenticator.reread(file)
+    await reread(authenticator)
     assert "cannot be read" in authenticator.fault
     assert len([r for r in caplog.records if r.levelname == "ERROR"]) == 3
     assert "tok" not in caplog.text.replace("tokens", "")
     assert "hidden" not in caplog.text
     file.write_text('1 = ["tok"]')
-    await authenticator.reread(file)
-    await authenticator.reread(file)
+    await reread(authenticator)
+    await reread(authenticator)
     assert authenticator.fault == ""
 
 
@@ -121,21 +133,21 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
     authenticator = Authenticator(("1",), file, sign_window_s=60)
     file.write_text("")
     for _ in range(2):
-        await authenticator.reread(file)
+        await reread(authenticator)
     assert "no longer in the file" in authenticator.fault
     assert authenticator.refusal({"SdkAppid": "1"}, NOW_S) is answers.UNSIGNED
     file.write_text("1 = []")
     for _ in range(2):
-        await authenticator.reread(file)
+        await reread(authenticator)
     assert (authenticator.fault, authenticator.refusal({"SdkAppid": "1"}, NOW_S)) == ("", None)
 
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change is used soon, even if it keeps the file's size and time."""
-    monkeypatch.setattr(authenticator_module, "REREAD_S", 0.01)
+    monkeypatch.setattr(tokens_file, "REREAD_S", 0.01)
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     before = file.stat()
-    watching = asyncio.create_task(authenticator.watch())
+    watching = asyncio.create_task(file_of(authenticator).watch())
     file.write_text('1 = ["new"]')
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     async with asyncio.timeout(5):

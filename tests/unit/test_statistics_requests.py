@@ -11,8 +11,9 @@ from consumers.stats.openapi import document
 from consumers.stats.parameters import read
 from consumers.stats.problems import Refused
 from consumers.stats.routes import DOCUMENTED, SERIES
-from consumers.stats.tokens import Tokens, UnusableTokens, parse
+from consumers.stats.tokens import Tokens, parse
 from schemas.figures import PEOPLE, SUMS
+from schemas.tokens_file import UnusableFile
 
 
 def test_the_answers_have_every_figure_that_is_counted() -> None:
@@ -60,7 +61,7 @@ def test_a_moment_that_does_not_exist_or_is_ambiguous_is_refused(text: str) -> N
 )
 def test_a_wrong_file_of_tokens_is_refused_and_shows_no_token(content: str, reason: str) -> None:
     """The text names the reader."""
-    with pytest.raises(UnusableTokens, match=reason) as refused:
+    with pytest.raises(UnusableFile, match=reason) as refused:
         parse(content.encode(), "tokens.toml")
     assert "0123456789" not in str(refused.value)
 
@@ -72,12 +73,12 @@ async def test_while_the_file_is_unusable_the_tokens_before_stay_valid(tmp_path:
     tokens = Tokens(file)
     file.write_text("page =")
     for _ in range(2):
-        await tokens.reread()
-    assert "not valid TOML" in tokens.fault
+        await tokens.file.reread()
+    assert "not valid TOML" in tokens.file.fault
     assert tokens.allow("Bearer 0123456789abcdef")
     file.write_text('page = "fedcba9876543210"')
-    await tokens.reread()
+    await tokens.file.reread()
     assert not tokens.allow("Bearer fedcba9876543210")
-    await tokens.reread()
+    await tokens.file.reread()
     assert tokens.allow("Bearer fedcba9876543210")
     assert not tokens.allow("Bearer 0123456789abcdef")

@@ -1,0 +1,90 @@
+"""A file of tokens that is read again when it changes, so a token is rotated without a restart."""
+
+import asyncio
+import logging
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+REREAD_S = 1.0
+
+
+class UnusableFile(Exception):
+    """The file of tokens cannot be read or is wrong; the text says where, and shows no token."""
+
+
+class TokensFile:
+    """
+    Keeps the tokens in a file in use.
+
+    `use` takes the file's content from now on and returns what the log adds about it, or raises
+    UnusableFile. `fault` is the reason for which the current content is not used, "" if it is used.
+    """
+
+    def __init__(
+        self, file: Path, use: Callable[[bytes], str], *, bytes_max: int, log: logging.Logger
+    ) -> None:
+        """
+        Read the file and use it.
+
+        Raises:
+            UnusableFile: it cannot be used.
+        """
+        self._file = file
+        self._use = use
+        self._bytes_max = bytes_max
+        self._log = log
+        # The content that is used, and the content that was read last.
+        self._content = self._last_read = self._read()
+        use(self._content)
+        self.fault = ""
+
+    async def watch(self) -> None:
+        """Watch the file until cancelled; while it is unusable, use its last usable content."""
+        while True:
+            await asyncio.sleep(REREAD_S)
+            await self.reread()
+
+    async def reread(self) -> None:
+        """Use the file's current content, or set `fault` to the reason why it is unusable."""
+        try:
+            content = await asyncio.to_thread(self._read)
+            # Apply only after two identical reads: the file may be half-written.
+            is_complete, self._last_read = content == self._last_read, content
+            if not is_complete:
+                return
+            if content != self._content:
+                about = self._use(content)
+                self._log.info("the new tokens in %s are used from now on%s", self._file, about)
+        except UnusableFile as unusable:
+            if str(unusable) != self.fault:
+                self._log.error("%s; the tokens read before stay valid", unusable)
+            self.fault = str(unusable)
+            return
+        self._content, self.fault = content, ""
+
+    def _read(self) -> bytes:
+        try:
+            with self._file.open("rb") as opened:
+                content = opened.read(self._bytes_max + 1)
+        except OSError as error:
+            raise UnusableFile(f"{self._file} cannot be read: {error.strerror}") from error
+        if len(content) > self._bytes_max:
+            raise UnusableFile(f"{self._file} is larger than {self._bytes_max} bytes")
+        return content
+
+
+def parse_toml(content: bytes, name: str) -> dict[str, Any]:
+    """
+    Return a file's content as TOML.
+
+    Raises:
+        UnusableFile: it is something else.
+    """
+    try:
+        return tomllib.loads(content.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        # Show the place only: the parser's message may quote a token.
+        where = str(error).rpartition("(")[2].rstrip(")")
+        raise UnusableFile(f"{name} is not valid TOML ({where})") from None
