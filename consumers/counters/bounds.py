@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+# The longest time for which counts can be kept: ten years of 365 days.
+KEEP_S_MAX = 10 * 365 * 24 * 3600
+# By default, how long counts are kept; the statistics API has to know it.
+KEEP_MINUTES_S = 90 * 24 * 3600
+KEEP_QUARTERS_S = 40 * 24 * 3600
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:

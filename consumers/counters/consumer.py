@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from consumers.counters.bounds import Bounds
+from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX, Bounds
 from consumers.counters.counts import VALKEY_URL, Counts
-from consumers.counters.zones import parse_zones, zone_faults
+from consumers.counters.zones import DEFAULT_ZONE_NAME, parse_zones, zone_faults
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from schemas.setting import Format, Range, Secret
@@ -23,8 +23,6 @@ from schemas.topics import CALLBACKS
 # CPU.
 LIMITS = Limits(records=5000, bytes=16 << 20, age_s=0.15)
 APP_ZONE = Format("like 1400000001=Europe/Berlin", re.compile(r"[^=]+=[^=]+").fullmatch)
-# Ten years of 365 days.
-KEEP_S_MAX = 10 * 365 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +54,13 @@ class CountersSettings:
         Range(60, KEEP_S_MAX, "seconds"),
         "Time for which the counts of minutes are kept, from the first callback of the same hour "
         "that was counted. After that they read as 0; the totals stay.",
-    ] = 90 * 24 * 3600
+    ] = KEEP_MINUTES_S
     keep_quarters_s: Annotated[
         int,
         Range(3600, KEEP_S_MAX, "seconds"),
         "Time for which the counts of quarter hours are kept, from the first callback of the same "
         "UTC day that was counted. Days of other time zones than the app's are added up from them.",
-    ] = 40 * 24 * 3600
+    ] = KEEP_QUARTERS_S
     keep_days_s: Annotated[
         int,
         Range(24 * 3600, KEEP_S_MAX, "seconds"),
@@ -73,7 +71,7 @@ class CountersSettings:
         str,
         "Time zone (IANA) in which the days of apps begin. The days of an app stay in the zone "
         "in which they were first counted: a process with another one stops.",
-    ] = "Asia/Shanghai"
+    ] = DEFAULT_ZONE_NAME
     zones: Annotated[
         tuple[Annotated[str, APP_ZONE], ...],
         "The time zones of apps whose days are not those of COUNTERS_ZONE.",

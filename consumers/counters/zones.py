@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 
 from consumers.counters.layout import QUARTER_S
 
+# The zone of days, unless a setting has another one.
+DEFAULT_ZONE_NAME = "Asia/Shanghai"
 _DAY = timedelta(days=1)
 # Days of a few apps and zones; an entry is small.
 _DATES_MAX = 10_000

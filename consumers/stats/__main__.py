@@ -11,6 +11,7 @@ from typing import Annotated
 
 from aiohttp import web
 
+from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX
 from consumers.counters.counts import VALKEY_URL, connect
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.api import Options, application
@@ -27,7 +28,6 @@ from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("stats")
 
-KEEP_S_MAX = 10 * 365 * 24 * 3600
 ORIGIN = Format(
     "an origin like https://stats.example.com, without a path",
     re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+").fullmatch,
@@ -80,13 +80,13 @@ class StatsSettings(Settings):
         int,
         Range(60, KEEP_S_MAX, "seconds"),
         "The value of COUNTERS_KEEP_MINUTES_S: questions for older minutes are refused.",
-    ] = 90 * 24 * 3600
+    ] = KEEP_MINUTES_S
     keep_quarters_s: Annotated[
         int,
         Range(3600, KEEP_S_MAX, "seconds"),
         "The value of COUNTERS_KEEP_QUARTERS_S: questions for older hours, and for older days of "
         "another zone than the app's, are refused.",
-    ] = 40 * 24 * 3600
+    ] = KEEP_QUARTERS_S
     ingress: Annotated[
         tuple[
             Annotated[str, Format("a URL like http://ingress:8081", is_admin_url)],

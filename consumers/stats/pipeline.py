@@ -24,13 +24,12 @@ from consumers.stats.answers import Health
 from consumers.stats.findings import Finding
 from consumers.stats.health import Timeline, find, health
 from consumers.stats.measured import Answers, IngressStatus, Measured, NoAnswer
+from consumers.stats.store import DEFAULT_ZONE
 
 POLL_S = 2.0
 # A process, and the name server before that, must answer in this time. All are asked at once.
 ANSWER_S_MAX = 1.5
 ANSWER_BYTES_MAX = 1 << 20
-# The zone of the times in texts, unless the request has another one.
-ZONE = ZoneInfo("Asia/Shanghai")
 
 Status = TypeVar("Status", IngressStatus, ConsumerStatus)
 
@@ -59,7 +58,7 @@ class Pipeline:
         # The last answer of each address, and of Valkey as "".
         self._answered: dict[str, datetime] = {}
 
-    async def current(self, zone: ZoneInfo = ZONE) -> Health:
+    async def current(self, zone: ZoneInfo = DEFAULT_ZONE) -> Health:
         """Return the state of the pipeline, at most 2 POLL_S old, with times of `zone`."""
         at = await self._measured()
         return health(self._found, self._timeline, at, zone)

@@ -15,6 +15,7 @@ from valkey.asyncio import Valkey
 
 from consumers.counters import layout
 from consumers.counters.counts import answering, generation_of
+from consumers.counters.zones import DEFAULT_ZONE_NAME
 
 # The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200
 # sketches in a millisecond, and answers no other client meanwhile.
@@ -25,7 +26,7 @@ SKETCHES_PER_STEP_MAX = 500
 UNIONS_MAX = 20_000
 UNIONS_S = 300.0
 # The zone that is meant if the apps' days are in different ones.
-DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
+DEFAULT_ZONE = ZoneInfo(DEFAULT_ZONE_NAME)
 
 
 @dataclass(frozen=True, slots=True)

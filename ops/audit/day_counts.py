@@ -12,14 +12,12 @@ from typing import Any, NamedTuple
 
 from consumers.counters.layout import QUARTER_S
 from consumers.counters.slots import slots_to_search
-from consumers.counters.zones import date_of
+from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
 from ops.audit.report import LISTED_MAX, DayReport, DaysNotJudged, DaysReport, StatisticReport
 from ops.audit.sources import ReadAgain
 from schemas.event import Event
 from schemas.figures import AHEAD_S_MAX, counted_at_s
 
-# The zone of an app that the statistics do not have (yet), by default that of the counters, too.
-ZONE_OF_UNKNOWN_APP = "Asia/Shanghai"
 NOT_KEPT = "the statistics do not have this month any more"
 EXPIRED = "callbacks of these days may have expired from Kafka and the archive"
 IN_FUTURE = "they are in the future, so they were not asked for"
@@ -206,7 +204,8 @@ class DayCounts:
 
     def _zone(self, name: str) -> str:
         shown = (self._shown or {}).get(name)
-        return shown.zone if shown else ZONE_OF_UNKNOWN_APP
+        # An app that the statistics do not have (yet) probably has the zone that is the default.
+        return shown.zone if shown else DEFAULT_ZONE_NAME
 
 
 def _has_certain_time(command: str, document: Mapping[str, Any], received_s: int) -> bool:
