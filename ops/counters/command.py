@@ -13,13 +13,15 @@ from rich.console import Console
 from consumers.archive.store import Store
 from consumers.counters import layout
 from consumers.counters.consumer import CountersSettings
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import Counts
+from consumers.counters.server import connect
 from consumers.counters.zones import parse_zones
 from consumers.runtime.handler import Stopped, Unavailable
 from ops.archive.options import HOUR
 from ops.archive.segments import reading_archive
 from ops.counters.generations import Generations
-from ops.counters.rebuild import Part, Rebuild, plan
+from ops.counters.plan import Part, plan
+from ops.counters.rebuild import Rebuild
 from ops.counters.topic import reading_topic
 from ops.failure import Failure
 from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say
@@ -176,11 +178,15 @@ def _preview(parts: Sequence[Part], served: int, *, yes: bool) -> None:
     for name in ("partition", "from offset", "to offset", "only in the archive"):
         table.add_column(name, justify="left" if name == "partition" else "right")
     for part in parts:
-        at = part.begins_at if part.next_offset is None else part.next_offset
-        row: tuple[Any, ...] = (part.partition, at, part.kafka.end, part.from_archive)
+        row: tuple[Any, ...] = (
+            part.partition,
+            part.begins_at,
+            part.kafka.end,
+            part.from_archive,
+        )
         table.add_row(*map(str, row))
     console.print(table)
-    if any(part.next_offset is not None for part in parts):
+    if any(part.is_continued for part in parts):
         say("a rebuild was cut; it continues where it was (--start-over begins again)")
     if not yes:
         say("nothing was changed; run the command again with --yes")

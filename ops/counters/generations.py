@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.counts import answering, generation_of
 from consumers.counters.position_text import position_of, position_text
+from consumers.counters.server import answering, generation_of
 from consumers.runtime.batch import Partition, Position
 
 # Keys that one step of a removal looks at, and the pause after it.

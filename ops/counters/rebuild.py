@@ -10,8 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from consumers.archive.store import Store
 from consumers.counters.counts import Counts
@@ -19,6 +18,7 @@ from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from ops.counters import archived
 from ops.counters.generations import Generations
+from ops.counters.plan import Part
 from ops.counters.topic import KAFKA_S_MAX, Range, Topic, TopicUnreadable
 from ops.failure import Failure
 from schemas.event import place
@@ -33,90 +33,12 @@ WAIT_S = 0.5
 WAIT_S_MAX = 30.0
 
 
-class Incomplete(Failure):
-    """Records are neither in Kafka nor in the archive."""
-
-
 class Ended(Failure):
     """The rebuild cannot continue; the text says why."""
 
 
 class _Moved(Exception):
     """A position in the new generation is not where this process left it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What is to be counted of one partition. `next_offset` is where a rebuild was cut, or None."""
-
-    partition: Partition
-    begins_at: int
-    next_offset: int | None
-    kafka: Range
-
-    @property
-    def remaining(self) -> int:
-        """The number of offsets that are not counted yet."""
-        at = self.begins_at if self.next_offset is None else self.next_offset
-        return max(0, self.kafka.end - at)
-
-    @property
-    def from_archive(self) -> int:
-        """The number of offsets that only the archive has."""
-        at = self.begins_at if self.next_offset is None else self.next_offset
-        return max(0, self.kafka.start - at)
-
-
-async def plan(
-    generations: Generations, topic: Topic, store: Store | None, since: datetime | None
-) -> list[Part]:
-    """
-    Return what is to be counted of each partition.
-
-    Raises:
-        Incomplete: the first records are neither in Kafka nor in the archive.
-        Unavailable: the archive or Valkey does not answer.
-    """
-    rebuilding = await generations.rebuilding()
-    stored = await generations.positions(rebuilding) if rebuilding else {}
-    ranges = await topic.ranges()
-    times = await topic.offsets_at(ranges, since) if since else {}
-    parts = []
-    for partition, kafka in ranges.items():
-        if partition in stored:
-            at = stored[partition].next_offset
-            part = Part(partition=partition, begins_at=at, next_offset=at, kafka=kafka)
-        else:
-            at = await _begins_at(partition, kafka, store, since, times.get(partition))
-            part = Part(partition=partition, begins_at=at, next_offset=None, kafka=kafka)
-        parts.append(part)
-    return parts
-
-
-async def _begins_at(
-    partition: Partition,
-    kafka: Range,
-    store: Store | None,
-    since: datetime | None,
-    at_since: int | None,
-) -> int:
-    """Return the offset of the first record to count."""
-    if since and at_since is None:
-        return kafka.end
-    wanted = at_since or 0
-    if kafka.start == 0 or wanted > kafka.start:
-        return wanted
-    # Kafka's first record is not older than `since`, so older ones may have been deleted.
-    archived_at = await archived.first_offset(store, partition, since) if store else None
-    if archived_at is not None and archived_at <= kafka.start:
-        return archived_at
-    if since:
-        return kafka.start
-    where = "the archive does not have them" if store else "no archive is named"
-    raise Incomplete(
-        f"Kafka does not have the first {kafka.start} offsets of {partition} any more, and {where};"
-        " add --archive URL, or count only what there is, with --since"
-    )
 
 
 class Rebuild:

@@ -1,0 +1,91 @@
+"""Plan a rebuild of the counts: where to begin in each partition, and what only the archive has."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from consumers.archive.store import Store
+from consumers.runtime.batch import Partition
+from ops.counters import archived
+from ops.counters.generations import Generations
+from ops.counters.topic import Range, Topic
+from ops.failure import Failure
+
+
+class Incomplete(Failure):
+    """Records are neither in Kafka nor in the archive."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """
+    What is to be counted of one partition, from the offset `begins_at` on.
+
+    `is_continued`: a rebuild was cut there.
+    """
+
+    partition: Partition
+    begins_at: int
+    is_continued: bool
+    kafka: Range
+
+    @property
+    def remaining(self) -> int:
+        """The number of offsets that are not counted yet."""
+        return max(0, self.kafka.end - self.begins_at)
+
+    @property
+    def from_archive(self) -> int:
+        """The number of offsets that only the archive has."""
+        return max(0, self.kafka.start - self.begins_at)
+
+
+async def plan(
+    generations: Generations, topic: Topic, store: Store | None, since: datetime | None
+) -> list[Part]:
+    """
+    Return what is to be counted of each partition.
+
+    Raises:
+        Incomplete: the first records are neither in Kafka nor in the archive.
+        Unavailable: the archive or Valkey does not answer.
+    """
+    rebuilding = await generations.rebuilding()
+    stored = await generations.positions(rebuilding) if rebuilding else {}
+    ranges = await topic.ranges()
+    times = await topic.offsets_at(ranges, since) if since else {}
+    parts = []
+    for partition, kafka in ranges.items():
+        is_continued = partition in stored
+        if is_continued:
+            at = stored[partition].next_offset
+        else:
+            at = await _begins_at(partition, kafka, store, since, times.get(partition))
+        part = Part(partition=partition, begins_at=at, is_continued=is_continued, kafka=kafka)
+        parts.append(part)
+    return parts
+
+
+async def _begins_at(
+    partition: Partition,
+    kafka: Range,
+    store: Store | None,
+    since: datetime | None,
+    at_since: int | None,
+) -> int:
+    """Return the offset of the first record to count."""
+    if since and at_since is None:
+        return kafka.end
+    wanted = at_since or 0
+    if kafka.start == 0 or wanted > kafka.start:
+        return wanted
+    # Kafka's first record is not older than `since`, so older ones may have been deleted.
+    archived_at = await archived.first_offset(store, partition, since) if store else None
+    if archived_at is not None and archived_at <= kafka.start:
+        return archived_at
+    if since:
+        return kafka.start
+    where = "the archive does not have them" if store else "no archive is named"
+    raise Incomplete(
+        f"Kafka does not have the first {kafka.start} offsets of {partition} any more, and {where};"
+        " add --archive URL, or count only what there is, with --since"
+    )
