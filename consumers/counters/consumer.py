@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX, Bounds
-from consumers.counters.counts import VALKEY_URL, Counts
+from consumers.counters.counts import Counts
+from consumers.counters.server import VALKEY_URL
 from consumers.counters.zones import DEFAULT_ZONE_NAME, parse_zones, zone_faults
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler

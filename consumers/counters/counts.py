@@ -6,17 +6,11 @@ or none. After a crash, Valkey may have lost the last second: totals and positio
 consumer then continues from that position.
 """
 
-import asyncio
-import contextlib
-import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from importlib.resources import files
 
 import msgspec
-from valkey import exceptions
-from valkey.asyncio import Valkey
 
 from consumers.counters import layout
 from consumers.counters.batch_sums import BatchSums
@@ -25,36 +19,18 @@ from consumers.counters.counted import Counted, Reader
 from consumers.counters.hashes import Hashes
 from consumers.counters.known import Known
 from consumers.counters.position_text import UNKNOWN, position_of, position_text
+from consumers.counters.server import answering, connect, generation_of, refuse_unsuitable
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
+from consumers.runtime.handler import Elsewhere, Stopped
 from schemas.event import place
-from schemas.setting import Format, Secret
+from schemas.setting import Secret
 
-VALKEY_URL = Format(
-    "a URL like valkey://:password@host:6379/0",
-    re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?").fullmatch,
-)
-# Time-out of each step of a call: connecting, each write and each read.
-STEP_S = 5.0
-# Time-out of a whole call, well below the runtime's HANDLE_S.
-ANSWER_S = 8.0
 _SCRIPT = "".join(
     files(__package__).joinpath(name).read_text() for name in ("hash_set.lua", "apply.lua")
 )
 # The positions that checkouts before 0.1.0 wrote; their keys have no generation.
 _OLD_POSITIONS = layout.PREFIX + "positions"
-_GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
-# Errors that mean "not now". Any other error of a command is a bug.
-_NOT_NOW = (
-    exceptions.ConnectionError,
-    exceptions.TimeoutError,
-    exceptions.NoPermissionError,
-    exceptions.OutOfMemoryError,
-    exceptions.ReadOnlyError,
-    OSError,
-)
-_NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 
 
 class Counts:
@@ -92,7 +68,9 @@ class Counts:
         # Another member may have had the partition: see consumers/counters/known.py.
         self._known.forget()
         async with answering():
-            await self._check_server()
+            if not self._is_checked:
+                await refuse_unsuitable(self._valkey)
+                self._is_checked = True
             key = self._generation_key
             self._generation = generation_of(await self._valkey.get(key), key)
             found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
@@ -206,32 +184,6 @@ class Counts:
             case _:
                 raise Elsewhere(position_of(outcome or b"", partition))
 
-    async def _check_server(self) -> None:
-        """
-        Raises:
-            Stopped: Valkey is a node of a cluster, or would evict counts.
-        """
-        if self._is_checked:
-            return
-        info: dict[str, object] = {}
-        # Without the permission, a node of a cluster refuses the first key of another node.
-        with contextlib.suppress(exceptions.NoPermissionError):
-            info = await self._valkey.info("cluster") | await self._valkey.info("memory")
-        policy = info.get("maxmemory_policy")
-        if info.get("maxmemory") and policy != "noeviction":
-            raise Stopped(
-                f"Valkey drops keys when its memory is full (maxmemory-policy is {policy}), so "
-                "counts would be missing. Set maxmemory-policy to noeviction, then start the "
-                "process again"
-            )
-        if info.get("cluster_enabled"):
-            raise Stopped(
-                "Valkey is a node of a cluster. The counters need one Valkey that is not in "
-                "cluster mode, because one call of a script writes keys of every name: set "
-                "COUNTERS_VALKEY to such a server"
-            )
-        self._is_checked = True
-
     async def close(self) -> None:
         """Close the connections."""
         await self._valkey.aclose()
@@ -241,51 +193,6 @@ def _after(batch: Batch, number: int) -> Position:
     """Return the position after the first `number` records of a batch."""
     last = batch.records[number - 1]
     return Position(last.offset + 1, (last.offset, *place(last.headers)), batch.reached.topic_id)
-
-
-def connect(url: Secret) -> Valkey:
-    """
-    Return a client that connects when it is used.
-
-    Each call has a connection of its own, from a pool without a bound or a lock, so a call that
-    hangs does not delay others. `answering` bounds the time of a call.
-    """
-    client: Valkey = Valkey.from_url(
-        url, socket_timeout=STEP_S, socket_connect_timeout=STEP_S, socket_keepalive=True
-    )
-    return client
-
-
-@asynccontextmanager
-async def answering() -> AsyncIterator[None]:
-    """Time out after ANSWER_S, and raise Unavailable for errors that mean "not now"."""
-    try:
-        async with asyncio.timeout(ANSWER_S):
-            yield
-    except TimeoutError as error:
-        raise Unavailable(f"Valkey: no answer within {ANSWER_S:g} s") from error
-    except (exceptions.ValkeyError, OSError) as error:
-        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
-            raise Unavailable(f"Valkey: {error}") from error
-        raise
-
-
-def generation_of(stored: bytes | None, key: str = layout.GENERATION) -> int:
-    """
-    Return the generation that the key has in Valkey; absent, it is the first one.
-
-    Raises:
-        Unavailable: the key has another text, which no process writes.
-    """
-    if stored is None:
-        return layout.FIRST_GENERATION
-    # Only as the script compares it: `int` would take "01" for 1.
-    if not _GENERATION.fullmatch(stored):
-        raise Unavailable(
-            f"Valkey: the key {key} has {stored!r:.50}, not a generation. Set it to "
-            f"the N of a key {layout.PREFIX}N:positions"
-        )
-    return int(stored)
 
 
 def _other_zone(app: str, counted: str, ours: str) -> Stopped:

@@ -12,7 +12,7 @@ from typing import Annotated
 from aiohttp import web
 
 from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX
-from consumers.counters.counts import VALKEY_URL, connect
+from consumers.counters.server import VALKEY_URL, connect
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.api import Options, application
 from consumers.stats.middlewares import Access

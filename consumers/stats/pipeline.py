@@ -16,7 +16,7 @@ import aiohttp
 import msgspec
 from valkey.asyncio import Valkey
 
-from consumers.counters.counts import answering
+from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import Addresses

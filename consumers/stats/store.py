@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.counts import answering, generation_of
+from consumers.counters.server import answering, generation_of
 from consumers.counters.zones import DEFAULT_ZONE_NAME
 
 # The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200

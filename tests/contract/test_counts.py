@@ -14,7 +14,8 @@ from support.statistics import statistics_api
 from valkey import Valkey
 from valkey.exceptions import ResponseError
 
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import Counts
+from consumers.counters.server import connect
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from ops.counters.generations import Generations

@@ -10,7 +10,8 @@ from support.counting import counting
 from support.statistics import statistics_api
 from valkey import Valkey
 
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import Counts
+from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Stopped, Unavailable
 from schemas.setting import Secret

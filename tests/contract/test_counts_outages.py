@@ -10,7 +10,7 @@ from support.counting import counting
 from support.kafka.tcp_proxy import Network, tcp_proxy
 from support.statistics import statistics_api
 
-from consumers.counters.counts import connect
+from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Unavailable
 from ops.demo.embedded.child import free_port

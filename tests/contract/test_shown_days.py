@@ -9,7 +9,7 @@ from support.builders import APP, P0, a_body, a_stored_batch, a_stored_record
 from support.counting import counting
 from support.statistics import statistics_api
 
-from consumers.counters.counts import connect
+from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from ops.audit import shown_days
 from ops.audit.day_counts import Numbers

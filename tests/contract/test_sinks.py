@@ -11,7 +11,7 @@ from support.fakes import MemorySink
 
 from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
-from consumers.counters.counts import connect
+from consumers.counters.server import connect
 from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, Store
 from consumers.stats.store import Store as StatisticsStore

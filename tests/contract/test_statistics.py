@@ -19,7 +19,8 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record
 from support.counting import counting
 from support.statistics import statistics_api
 
-from consumers.counters.counts import Counts, connect
+from consumers.counters.counts import Counts
+from consumers.counters.server import connect
 from consumers.runtime.batch import Position
 from consumers.stats.question import Kept
 from consumers.stats.tokens import Tokens

@@ -16,7 +16,7 @@ from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from support.processes.ingress import until
 from support.statistics import statistics_api
 
-from consumers.counters.counts import connect
+from consumers.counters.server import connect
 from consumers.sync.tables import ensure_tables
 from ops.audit import receipts, spool_ends, statistics, topic_reader
 from ops.audit.audit import audit

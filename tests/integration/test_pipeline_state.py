@@ -9,7 +9,7 @@ from support.kafka.broker import Broker, running_broker
 from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, until
 
-from consumers.counters.counts import connect
+from consumers.counters.server import connect
 from consumers.stats.answers import Stage
 from consumers.stats.pipeline import Pipeline, watched_pipeline
 from ops.demo.embedded import child

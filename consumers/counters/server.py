@@ -1,0 +1,109 @@
+"""
+One Valkey, as the counters and the statistics use it: connecting, waiting, and what is refused.
+
+An error that means "not now" is raised as Unavailable.
+"""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from valkey import exceptions
+from valkey.asyncio import Valkey
+
+from consumers.counters import layout
+from consumers.runtime.handler import Stopped, Unavailable
+from schemas.setting import Format, Secret
+
+VALKEY_URL = Format(
+    "a URL like valkey://:password@host:6379/0",
+    re.compile(r"(valkey|redis)s?://[^/?]+(/\d*)?(\?.*)?").fullmatch,
+)
+# Time-out of each step of a call: connecting, each write and each read.
+STEP_S = 5.0
+# Time-out of a whole call, well below the runtime's HANDLE_S.
+ANSWER_S = 8.0
+_GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
+# Errors that mean "not now". Any other error of a command is a bug.
+_NOT_NOW = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.NoPermissionError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    OSError,
+)
+_NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
+
+
+def connect(url: Secret) -> Valkey:
+    """
+    Return a client that connects when it is used.
+
+    Each call has a connection of its own, from a pool without a bound or a lock, so a call that
+    hangs does not delay others. `answering` bounds the time of a call.
+    """
+    client: Valkey = Valkey.from_url(
+        url, socket_timeout=STEP_S, socket_connect_timeout=STEP_S, socket_keepalive=True
+    )
+    return client
+
+
+@asynccontextmanager
+async def answering() -> AsyncIterator[None]:
+    """Time out after ANSWER_S, and raise Unavailable for errors that mean "not now"."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            yield
+    except TimeoutError as error:
+        raise Unavailable(f"Valkey: no answer within {ANSWER_S:g} s") from error
+    except (exceptions.ValkeyError, OSError) as error:
+        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
+            raise Unavailable(f"Valkey: {error}") from error
+        raise
+
+
+async def refuse_unsuitable(valkey: Valkey) -> None:
+    """
+    Check that Valkey can keep the counts.
+
+    Raises:
+        Stopped: it cannot, because it is a node of a cluster, or would evict counts.
+    """
+    info: dict[str, object] = {}
+    # Without the permission, a node of a cluster refuses the first key of another node.
+    with contextlib.suppress(exceptions.NoPermissionError):
+        info = await valkey.info("cluster") | await valkey.info("memory")
+    policy = info.get("maxmemory_policy")
+    if info.get("maxmemory") and policy != "noeviction":
+        raise Stopped(
+            f"Valkey drops keys when its memory is full (maxmemory-policy is {policy}), so "
+            "counts would be missing. Set maxmemory-policy to noeviction, then start the "
+            "process again"
+        )
+    if info.get("cluster_enabled"):
+        raise Stopped(
+            "Valkey is a node of a cluster. The counters need one Valkey that is not in "
+            "cluster mode, because one call of a script writes keys of every name: set "
+            "COUNTERS_VALKEY to such a server"
+        )
+
+
+def generation_of(stored: bytes | None, key: str = layout.GENERATION) -> int:
+    """
+    Return the generation that the key has in Valkey; absent, it is the first one.
+
+    Raises:
+        Unavailable: the key has another text, which no process writes.
+    """
+    if stored is None:
+        return layout.FIRST_GENERATION
+    # Only as the script compares it: `int` would take "01" for 1.
+    if not _GENERATION.fullmatch(stored):
+        raise Unavailable(
+            f"Valkey: the key {key} has {stored!r:.50}, not a generation. Set it to "
+            f"the N of a key {layout.PREFIX}N:positions"
+        )
+    return int(stored)
