@@ -17,31 +17,30 @@ from schemas.payload import GroupMessage, Message
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
-_MILLISECOND = timedelta(milliseconds=1)
 # The seconds of the years 1 to 9999, which a datetime can hold.
 _SECONDS = range(-62_135_596_800, 253_402_300_800)
 
 
 def sent_at(document: Mapping[str, Any]) -> datetime | None:
     """Return the time in the body: MsgTime (seconds), else EventTime (milliseconds)."""
-    for field, unit in (("MsgTime", _SECOND), ("EventTime", _MILLISECOND)):
-        if (number := integer(document.get(field))) is not None:
-            try:
-                return _EPOCH + number * unit
-            except OverflowError:
-                continue
-    return None
+    sent = _sent(document)
+    return _EPOCH + timedelta(milliseconds=sent[0] * 1000 // sent[1]) if sent else None
 
 
 def sent_s(document: Mapping[str, Any]) -> int | None:
     """Return the time of `sent_at` in whole seconds since 1970, without making a datetime."""
+    sent = _sent(document)
+    return sent[0] // sent[1] if sent else None
+
+
+def _sent(document: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the number of the time in the body, and how many of its unit are a second."""
     for field, per_second in (("MsgTime", 1), ("EventTime", 1000)):
         number = document.get(field)
         if type(number) is not int:
             number = integer(number)
-        if number is not None and (at := number // per_second) in _SECONDS:
-            return at
+        if number is not None and number // per_second in _SECONDS:
+            return number, per_second
     return None
 
 
