@@ -17,6 +17,7 @@ from consumers.stats.sums import (
     figures,
     sums,
     sums_to_the_minute,
+    whole_quarters,
 )
 from consumers.stats.windows import (
     DAY,
@@ -26,7 +27,6 @@ from consumers.stats.windows import (
     Window,
     day_begin,
     day_of,
-    quarter_begin,
     window_begin,
     window_end,
 )
@@ -55,8 +55,15 @@ async def summary(store: Store, asked: Question, *, is_live: bool) -> answers.Su
     today = day_of(now, zone)
     days = [_day(today - ago * DAY, zone) for ago in (0, 1, 7)]
     parts = [_part(now, today - ago * DAY, zone) for ago in (0, 1, 7)]
-    whole = await _whole_days(store, asked, days)
-    until_now = await _parts(store, asked, parts)
+    of_days = Cut(days, Step.DAY, zone, now)
+    # Windows of quarter hours, whatever the zone.
+    of_parts = Cut(whole_quarters(parts), Step.HOUR, zone, now)
+    rows_of_days = await sums(store, asked.catalog, of_days, SUMS)
+    rows_of_parts = await sums_to_the_minute(store, asked.catalog, parts, SUMS)
+    # After the sums: one that may lack conversations is not shown.
+    until = await conversations_counted_until(store, asked.catalog)
+    whole = await _periods(store, asked, days, rows_of_days, of_days, counted_until=until)
+    until_now = await _periods(store, asked, parts, rows_of_parts, of_parts, counted_until=until)
     return answers.Summary(
         app=asked.app,
         zone=zone.key,
@@ -88,29 +95,18 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
     return Window(begin, min(max(at, begin), end))
 
 
-async def _whole_days(
-    store: Store, asked: Question, days: Sequence[Window]
-) -> list[answers.Period]:
-    made = Cut(days, Step.DAY, asked.zone, asked.now)
-    rows = await sums(store, asked.catalog, made, SUMS)
-    return await _periods(store, asked, days, rows, made)
-
-
-async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list[answers.Period]:
-    whole = [Window(begin, max(begin, quarter_begin(end))) for begin, end in parts]
-    # Windows of quarter hours, whatever the zone.
-    made = Cut(whole, Step.HOUR, asked.zone, asked.now)
-    rows = await sums_to_the_minute(store, asked.catalog, parts, SUMS)
-    return await _periods(store, asked, parts, rows, made)
-
-
 async def _periods(
-    store: Store, asked: Question, ranges: Sequence[Window], rows: Rows, of_people: Cut
+    store: Store,
+    asked: Question,
+    ranges: Sequence[Window],
+    rows: Rows,
+    of_people: Cut,
+    *,
+    counted_until: datetime,
 ) -> list[answers.Period]:
     """Return each range with its sums, `rows`, and the people of its window in `of_people`."""
     counts = await people(store, asked.catalog, of_people)
     total = added_up(rows, len(ranges), len(SUMS))
-    counted_until = await conversations_counted_until(store, asked.catalog)
     return [
         answers.Period(
             begin=begin.astimezone(asked.zone),

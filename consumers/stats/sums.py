@@ -35,11 +35,16 @@ async def sums(store: Store, catalog: Catalog, cut: Cut, names: Sequence[str]) -
     return found
 
 
+def whole_quarters(windows: Sequence[Window]) -> list[Window]:
+    """Return the whole quarter hours of ranges that begin with one."""
+    return [Window(begin, max(begin, quarter_begin(end))) for begin, end in windows]
+
+
 async def sums_to_the_minute(
     store: Store, catalog: Catalog, windows: Sequence[Window], names: Sequence[str]
 ) -> Rows:
     """Return the sums of ranges that begin with a quarter hour and end with any whole minute."""
-    quarters = [Window(begin, max(begin, quarter_begin(end))) for begin, end in windows]
+    quarters = whole_quarters(windows)
     minutes = [Window(whole.end, end) for whole, (_, end) in zip(quarters, windows, strict=True)]
     found: Rows = {}
     for app in catalog.apps.values():
@@ -61,15 +66,13 @@ def added_up(rows: Rows, count: int, width: int) -> list[list[int]]:
 
 def figures(row: Sequence[int], *, has_conversations: bool = True) -> answers.Figures:
     """Return the figures of a window from its numbers, in the order of SUMS."""
-    named: dict[str, int | None] = dict(zip(SUMS, row, strict=True))
-    by_name = dict(zip(SUMS, row, strict=True))
-    messages = by_name[ONE_TO_ONE_MESSAGES] + by_name[GROUP_MESSAGES]
-    if not has_conversations:
-        named[NEW_CONVERSATIONS] = None
+    named = dict(zip(SUMS, row, strict=True))
+    messages = named[ONE_TO_ONE_MESSAGES] + named[GROUP_MESSAGES]
+    unknown = {} if has_conversations else {NEW_CONVERSATIONS: None}
     return answers.Figures(
         messages=messages,
-        delivered=messages - by_name[UNDELIVERED],
-        **named,  # type: ignore[arg-type]  # only NEW_CONVERSATIONS may be None
+        delivered=messages - named[UNDELIVERED],
+        **(named | unknown),  # type: ignore[arg-type]  # only NEW_CONVERSATIONS may be None
     )
 
 
