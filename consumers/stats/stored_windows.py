@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from consumers.counters import layout
@@ -49,7 +49,7 @@ def minute_number(at: datetime) -> int:
 
 def quarter_number(at: datetime) -> int:
     """Return the number of a quarter hour since 1970."""
-    return int((at - EPOCH) // timedelta(seconds=layout.QUARTER_S))
+    return int((at - EPOCH) // QUARTER)
 
 
 def minute_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:

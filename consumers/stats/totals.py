@@ -2,22 +2,22 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.distinct import SKETCH_ERROR, people
+from consumers.stats.parameters import ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
 from consumers.stats.question import Question
 from consumers.stats.store import App, Catalog, Store
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import added_up, sums
-from consumers.stats.windows import MINUTE, Step, windows
+from consumers.stats.windows import MINUTE, Step, window_begin, windows
 from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
 
-MINUTES_MAX = 1440
-MINUTES_DEFAULT = 60
+MINUTES_MAX, MINUTES_DEFAULT = ROWS_MAX[Step.MINUTE], ROWS_DEFAULT[Step.MINUTE]
 
 
 async def totals(store: Store, catalog: Catalog) -> answers.Totals:
@@ -49,8 +49,10 @@ async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> a
     Raises:
         Refused: the range is empty or too long.
     """
-    end = _whole(values.get("to") or asked.now + MINUTE - timedelta(microseconds=1))
-    begin = _whole(values.get("from") or end - MINUTES_DEFAULT * MINUTE)
+    end = values.get("to") or asked.now + MINUTE - timedelta(microseconds=1)
+    end = window_begin(end, Step.MINUTE, asked.zone)
+    begin = values.get("from") or end - MINUTES_DEFAULT * MINUTE
+    begin = window_begin(begin, Step.MINUTE, asked.zone)
     if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
         bound = f"1 to {MINUTES_MAX} minutes before to"
         raise Refused(
@@ -107,7 +109,3 @@ async def _origins(store: Store, generation: int) -> dict[str, dict[str, answers
         origin, _, partition = place.partition("/")
         origins[origin][partition] = answers.Applied(applied=count, sequence_sum=of_sums[place])
     return origins
-
-
-def _whole(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
