@@ -1,22 +1,18 @@
 """Read the days of every app from the statistics API for an audit."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
 
-from ops.audit import statistics
 from ops.audit.day_counts import Numbers, ShownDays
-from ops.audit.http_json import NoAnswer, get_json
 from ops.audit.sources import SourceUnavailable
+from ops.audit.statistics import ask
 from schemas.figures import AHEAD_S_MAX
 
 # The API answers with at most 400 days.
 DAYS_PER_ANSWER = 400
 DAY_S = 86400
-
-_T = TypeVar("_T")
 
 
 class _App(msgspec.Struct, frozen=True):
@@ -51,7 +47,7 @@ async def read_days(stats_url: str) -> dict[str, ShownDays]:
     Raises:
         SourceUnavailable: the API does not answer, or not with days.
     """
-    apps = await _get(stats_url, "/v1/apps", _Apps)
+    apps = await ask(stats_url, "/v1/apps", _Apps, what="days")
     return {app.app: await _of_app(stats_url, app) for app in apps.apps}
 
 
@@ -63,7 +59,7 @@ async def _of_app(stats_url: str, app: _App) -> ShownDays:
     while begin is not None and begin <= last:
         end = min(begin + timedelta(days=DAYS_PER_ANSWER), last + timedelta(days=1))
         path = f"/v1/series?step=day&app={quote(app.app)}&from={begin}&to={end}"
-        series = await _get(stats_url, path, _Series)
+        series = await ask(stats_url, path, _Series, what="days")
         if series.zone != app.zone:
             raise SourceUnavailable(
                 f"the statistics API at {stats_url}: the days of app {app.app} were those of"
@@ -76,15 +72,3 @@ async def _of_app(stats_url: str, app: _App) -> ShownDays:
         begin = end
     first = app.first_day.isoformat() if app.first_day else ""
     return ShownDays(zone=app.zone, first=first, last=last.isoformat(), numbers=numbers)
-
-
-async def _get(stats_url: str, path: str, answer: type[_T]) -> _T:
-    try:
-        found = await get_json(f"{stats_url}{path}", timeout_s=statistics.STATISTICS_S_MAX)
-        return msgspec.convert(found, answer)
-    except NoAnswer as error:
-        raise SourceUnavailable(f"the statistics API at {stats_url}: {path}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise SourceUnavailable(
-            f"the statistics API at {stats_url}: the answer to {path} has no days ({error})"
-        ) from error

@@ -1,5 +1,7 @@
 """Read the statistics API for an audit."""
 
+from typing import TypeVar
+
 import msgspec
 
 from ops.audit.http_json import NoAnswer, get_json
@@ -8,6 +10,8 @@ from ops.audit.sources import SourceUnavailable
 from schemas.topics import CALLBACKS
 
 STATISTICS_S_MAX = 10.0
+
+_T = TypeVar("_T")
 
 
 class _Applied(msgspec.Struct, frozen=True):
@@ -30,16 +34,7 @@ async def read_statistics(stats_url: str) -> Statistics:
     Raises:
         SourceUnavailable: the API does not answer, or not with totals.
     """
-    try:
-        totals = msgspec.convert(
-            await get_json(f"{stats_url}/v1/totals", timeout_s=STATISTICS_S_MAX), _Totals
-        )
-    except NoAnswer as error:
-        raise SourceUnavailable(f"the statistics API at {stats_url}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise SourceUnavailable(
-            f"the statistics API at {stats_url}: the answer has no totals ({error})"
-        ) from error
+    totals = await ask(stats_url, "/v1/totals", _Totals, what="totals")
     return Statistics(
         messages=totals.one_to_one_messages + totals.group_messages,
         people=None if totals.people_error else totals.people,
@@ -52,3 +47,21 @@ async def read_statistics(stats_url: str) -> Statistics:
             for origin, partitions in totals.origins.items()
         },
     )
+
+
+async def ask(stats_url: str, path: str, answer: type[_T], *, what: str) -> _T:
+    """
+    Return the answer of the statistics API, as `answer`; `what` names its content in errors.
+
+    Raises:
+        SourceUnavailable: the API does not answer, or with something else.
+    """
+    try:
+        found = await get_json(f"{stats_url}{path}", timeout_s=STATISTICS_S_MAX)
+        return msgspec.convert(found, answer)
+    except NoAnswer as error:
+        raise SourceUnavailable(f"the statistics API at {stats_url}: {path}: {error}") from error
+    except msgspec.ValidationError as error:
+        raise SourceUnavailable(
+            f"the statistics API at {stats_url}: the answer to {path} has no {what} ({error})"
+        ) from error
