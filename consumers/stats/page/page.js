@@ -176,11 +176,11 @@ function show() {
   panels.today.update(todaySpec(answers), shown.tables.has("today"));
   panels.days.update(daysSpec(answers), shown.tables.has("days"));
   const day = known.summary.today.begin.slice(0, 10);
-  for (const kind of KINDS) showRanked(`by-${kind}`, known.by[kind], csv({ step: "day", from: day, by: kind }));
+  for (const kind of KINDS) showRanked(`by-${kind}`, known.by[kind], csv("series", { step: "day", from: day, by: kind }));
   showFooter();
 }
 
-const csv = (parameters) => `v1/series?${new URLSearchParams(Object.entries({ ...asked(), ...parameters, format: "csv" }).filter(([, value]) => value))}`;
+const csv = (path, parameters) => `v1/${path}?${new URLSearchParams(Object.entries({ ...asked(), ...parameters, format: "csv" }).filter(([, value]) => value))}`;
 
 // The rate of the last ten seconds: that of one or two seconds jumps.
 function rateNow() {
@@ -197,7 +197,7 @@ function showFooter() {
   const error = Math.max(...errors);
   text(find("#exactness"), error ? say("exactWith", { error: percent(error) }) : say("exact"));
   const link = find("#csv");
-  set(link, "href", `v1/summary?${new URLSearchParams(Object.entries({ ...asked(), format: "csv" }).filter(([, value]) => value))}`);
+  set(link, "href", csv("summary", {}));
   set(link, "download", "hookline-summary.csv");
 }
 
