@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from consumers.counters import layout
 from consumers.counters.known import MINUTE, ByRole, Known, Window
 from consumers.counters.zones import Zones, date_of, day_end_s
-from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE, Sums
+from schemas.added import Sums
+from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE
 
 # What a window costs besides its people, as a number of values (see VALUES_MAX in batch_sums.py):
 # each of its sums is a command.

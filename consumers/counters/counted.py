@@ -14,20 +14,20 @@ from consumers.counters.layout import MINUTE_S
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
-from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
-from schemas.commands import COMMANDS, UNKNOWN
-from schemas.event import TIME, NotACallback, event
-from schemas.figures import (
+from schemas.added import (
     AGE_S_MAX,
     AHEAD_S_MAX,
     Added,
     added,
     counted_at_s,
-    decode_message,
     message_added,
 )
+from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
+from schemas.commands import COMMANDS, UNKNOWN
+from schemas.event import TIME, NotACallback, event
 from schemas.identity import place_id
 from schemas.message import MESSAGE_COMMANDS
+from schemas.message_fields import decode_message
 from schemas.record import ID, ORIGIN, SEQUENCE
 
 # Bounds of what a reader keeps of earlier records. Few apps, commands, platforms and origins occur.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumers.counters.layout import HOUR_S, MINUTE_S
+from schemas.added import AGE_S_MAX, AHEAD_S_MAX
 from schemas.commands import COMMANDS, UNKNOWN
-from schemas.figures import AGE_S_MAX, AHEAD_S_MAX
 from schemas.message import sent_s
 
 # Without a plausible time, a repeat is found only this long after the receipt of the first one.

@@ -30,13 +30,7 @@ from consumers.stats.windows import (
     window_begin,
     window_end,
 )
-from schemas.figures import (
-    ACTIVE,
-    GROUP_MESSAGES,
-    ONE_TO_ONE_MESSAGES,
-    SUMS,
-    UNDELIVERED,
-)
+from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, SUMS, UNDELIVERED
 
 SPARKLINE_HOURS = 24
 SHARE_MINUTES = 15

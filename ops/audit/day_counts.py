@@ -15,8 +15,8 @@ from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
 from ops.audit.report import LISTED_MAX, DayReport, DaysNotJudged, DaysReport, StatisticReport
 from ops.audit.sources import ReadAgain
+from schemas.added import AHEAD_S_MAX, counted_at_s
 from schemas.event import Event
-from schemas.figures import AHEAD_S_MAX, counted_at_s
 
 NOT_KEPT = "the statistics do not have this month any more"
 EXPIRED = "callbacks of these days may have expired from Kafka and the archive"

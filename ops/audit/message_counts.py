@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from ops.audit.contents import COUNTED, SETTLED, Contents
 from ops.audit.day_counts import DayCounts
 from ops.audit.report import StatisticReport
+from schemas.added import added
 from schemas.body import Malformed, parse
 from schemas.event import Event
-from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, added
+from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import msgspec
 from ops.audit.day_counts import Numbers, ShownDays
 from ops.audit.sources import SourceUnavailable
 from ops.audit.statistics import ask
-from schemas.figures import AHEAD_S_MAX
+from schemas.added import AHEAD_S_MAX
 
 # The API answers with at most 400 days.
 DAYS_PER_ANSWER = 400

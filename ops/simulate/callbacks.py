@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from ops.simulate import documents, membership
-from schemas.figures import Added, added
+from schemas.added import Added, added
 from schemas.record import ID, ReceivedCallback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")

@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from ops.failure import Failure
-from schemas.figures import Person
+from schemas.added import Person
 
 Outcome = Literal["ok", "refused", "unanswered"]
 

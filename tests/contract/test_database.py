@@ -23,7 +23,8 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
-from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, added
+from schemas.added import added
+from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 from schemas.payload import GroupMessage
 from schemas.setting import Secret
 

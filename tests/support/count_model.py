@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from consumers.runtime.batch import Record
+from schemas.added import added, counted_at_s
 from schemas.body import parse
 from schemas.event import event
-from schemas.figures import FIGURES_OF_ROLE, added, counted_at_s
+from schemas.figures import FIGURES_OF_ROLE
 
 DAY_S = 24 * 3600
 MINUTE, QUARTER = timedelta(minutes=1), timedelta(minutes=15)

@@ -12,9 +12,9 @@ from consumers.counters.counted import Counted, Reader
 from consumers.counters.slots import slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
+from schemas.added import added, counted_at_s
 from schemas.body import parse
 from schemas.event import event
-from schemas.figures import added, counted_at_s
 from schemas.identity import place_id
 
 RECEIVED_S = 1_700_000_000

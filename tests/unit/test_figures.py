@@ -5,15 +5,8 @@ from typing import Any
 import pytest
 from support.builders import MAD_TIMES
 
-from schemas.figures import (
-    ACTIVE,
-    FIGURES_OF_ROLE,
-    KINDS,
-    PEOPLE,
-    Added,
-    added,
-    counted_at_s,
-)
+from schemas.added import Added, added, counted_at_s
+from schemas.figures import ACTIVE, FIGURES_OF_ROLE, KINDS, PEOPLE
 from schemas.message import sent_at, sent_s
 
 C2C = "C2C.CallbackAfterSendMsg"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.builders import MAD_TIMES
 
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
-from schemas.figures import AGE_S_MAX, AHEAD_S_MAX
+from schemas.added import AGE_S_MAX, AHEAD_S_MAX
 
 HOUR = timedelta(hours=1)
 
