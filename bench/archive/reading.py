@@ -2,53 +2,30 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 
 from bench.archive.readers import Reader, archive
-from bench.cost import Watch, precise_cpu_s, rss_mib_max
-from bench.processes import broker_pids
-from bench.readers import RECORDS_PER_S_MIN, START_S_MAX, Task, logged
+from bench.readers import Task, logged
+from bench.reading import Reading, measured
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Reading):
     """
-    One run. `cpu_s` is the reader's, `kafka_s` the broker's; `others` is a share of the machine.
+    One run of a reader.
 
     `lines`: in the archive; `different`: without repeats. None for a peer.
     """
 
     reader: str
-    records: int
-    seconds: float
-    cpu_s: float
-    kafka_s: float
-    others: float
-    rss_mib: float
     lines: int | None = None
     different: int | None = None
-
-    @property
-    def per_s(self) -> float:
-        """Records a second."""
-        return self.records / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """CPU of a record."""
-        return self.cpu_s / self.records * 1e6
-
-    @property
-    def kafka_us(self) -> float:
-        """The broker's CPU of a record."""
-        return self.kafka_s / self.records * 1e6
 
     @property
     def wrong(self) -> int:
@@ -72,31 +49,14 @@ def measure(reader: Reader, task: Task, kafka: EmbeddedKafka) -> Run:
     """
     task.directory.mkdir()
     started = reader.start(task)
-    (pid,) = started.pids
     try:
-        started.wait(started.begun, "begins", START_S_MAX)
-        watch, begun = Watch(broker_pids(kafka), [pid]), time.monotonic()
-        cpu_begun = precise_cpu_s(pid)
-        started.wait(started.ended, "ends", START_S_MAX + task.records / RECORDS_PER_S_MIN)
-        seconds, cpu_s = time.monotonic() - begun, precise_cpu_s(pid) - cpu_begun
-        (kafka_s, _), others = watch.used()
-        rss_mib = rss_mib_max([pid])
+        reading, _ = measured(started, task, kafka, started.ended)
     except child.NotStarted as fault:
         raise logged(fault, reader.name, task.directory) from fault
     finally:
         started.stop()
     lines, different = archived(archive(task)) if reader.keeps else (None, None)
-    return Run(
-        reader=reader.name,
-        records=task.records,
-        seconds=seconds,
-        cpu_s=cpu_s,
-        kafka_s=kafka_s,
-        others=others,
-        rss_mib=rss_mib,
-        lines=lines,
-        different=different,
-    )
+    return Run(reader=reader.name, lines=lines, different=different, **asdict(reading))
 
 
 def archived(directory: Path) -> tuple[int, int]:

@@ -2,17 +2,17 @@
 
 import contextlib
 import json
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.cost import Watch, cpu_s, precise_cpu_s, rss_mib_max
+from bench.cost import cpu_s
 from bench.counters.readers import Counter, Counting
 from bench.processes import broker_pids, start, until
-from bench.readers import RECORDS_PER_S_MIN, START_S_MAX, Started, Task, logged
+from bench.readers import Started, Task, logged
+from bench.reading import Reading, measured, members_s
 from bench.scale.cores import Cores, pin
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -20,13 +20,12 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Reading):
     """
     One run of a counter with `size` members, on a topic with `users` people.
 
-    `cpu_s` is the members' CPU, `valkey_s` Valkey's, `kafka_s` the broker's; `late_us` is the CPU
-    of members and Valkey for each record of the last third. `counted` and `repeats` are those of
-    our counters, None for a peer. `others` is a share of the machine.
+    `valkey_s` is Valkey's CPU; `late_us` is the CPU of members and Valkey for each record of the
+    last third. `counted` and `repeats` are those of our counters, None for a peer.
     """
 
     counter: str
@@ -34,36 +33,15 @@ class Run:
     size: int
     round: int
     cores: Cores
-    records: int
-    seconds: float
-    cpu_s: float
     valkey_s: float
-    kafka_s: float
-    others: float
-    rss_mib: float
     late_us: tuple[float, float] | None = None
     counted: int | None = None
     repeats: int | None = None
 
     @property
-    def per_s(self) -> float:
-        """Records a second, of all members together."""
-        return self.records / self.seconds
-
-    @property
-    def cpu_us(self) -> float:
-        """The members' CPU of a record."""
-        return self.cpu_s / self.records * 1e6
-
-    @property
     def valkey_us(self) -> float:
         """Valkey's CPU of a record."""
         return self.valkey_s / self.records * 1e6
-
-    @property
-    def kafka_us(self) -> float:
-        """The broker's CPU of a record."""
-        return self.kafka_s / self.records * 1e6
 
     @property
     def wrong(self) -> int:
@@ -102,7 +80,10 @@ def measure(counter: Counter, topic: Topic, cores: Cores, *, number: int, direct
             pin(pid, cores.valkey)
         pin(broker_pids(topic.kafka)[0], cores.kafka)
         try:
-            used = _used(started, task, valkey_pids, topic.kafka)
+            late = Late(started, task.records, valkey_pids)
+            # Valkey's ended children count, too: they rewrite its append-only file.
+            reading, valkey_s = measured(started, task, topic.kafka, late.ended, beside=valkey_pids)
+            late_us = late.cpu_us()
         except child.NotStarted as fault:
             raise logged(fault, counter.name, directory) from fault
         finally:
@@ -116,16 +97,11 @@ def measure(counter: Counter, topic: Topic, cores: Cores, *, number: int, direct
         size=size,
         round=number,
         cores=cores,
-        records=topic.records,
         counted=counted,
         repeats=repeats,
-        seconds=used.seconds,
-        cpu_s=used.cpu_s,
-        valkey_s=used.valkey_s,
-        kafka_s=used.kafka_s,
-        others=used.others,
-        rss_mib=used.rss_mib,
-        late_us=used.late_us,
+        valkey_s=valkey_s,
+        late_us=late_us,
+        **asdict(reading),
     )
 
 
@@ -139,55 +115,35 @@ def _valkey(counter: Counter, directory: Path) -> Iterator[EmbeddedValkey | None
         yield None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Used:
-    seconds: float
-    cpu_s: float
-    valkey_s: float
-    kafka_s: float
-    others: float
-    rss_mib: float
-    late_us: tuple[float, float] | None
+class Late:
+    """The CPU of members and Valkey for the last third of the records."""
 
+    def __init__(self, started: Started, records: int, valkey_pids: Sequence[int]) -> None:
+        self._started = started
+        self._records = records
+        self._valkey_pids = valkey_pids
+        # The records that were counted at that moment, and the CPU seconds until then.
+        self._begun: tuple[float, float, float] | None = None
 
-def _used(started: Started, task: Task, valkey_pids: Sequence[int], kafka: EmbeddedKafka) -> _Used:
-    """Return what the run takes from its first request to Kafka until all is counted."""
-    pids = started.pids
-    # The records, and the CPU of members and Valkey, when two thirds were counted.
-    late: list[tuple[float, float, float]] = []
+    def ended(self) -> bool:
+        """Return whether all records are counted; note when two thirds are."""
+        if self._started.applied is None:
+            return self._started.ended()
+        applied = self._started.applied()
+        if self._begun is None and applied >= self._records * 2 / 3:
+            self._begun = (applied, members_s(self._started), cpu_s(self._valkey_pids))
+        return applied >= self._records
 
-    def ended() -> bool:
-        if started.applied is None:
-            return started.ended()
-        applied = started.applied()
-        if not late and applied >= task.records * 2 / 3:
-            late.append((applied, members_s(), cpu_s(valkey_pids)))
-        return applied >= task.records
-
-    def members_s() -> float:
-        return sum(map(precise_cpu_s, pids))
-
-    started.wait(started.begun, "begins", START_S_MAX)
-    # Valkey's ended children count, too: they rewrite its append-only file.
-    watch = Watch(broker_pids(kafka), pids, valkey_pids)
-    begun, members_begun_s = time.monotonic(), members_s()
-    started.wait(ended, "ends", START_S_MAX + task.records / RECORDS_PER_S_MIN)
-    seconds, members_ended_s = time.monotonic() - begun, members_s()
-    (kafka_s, _, valkey_s), others = watch.used()
-    late_us = None
-    for applied, then_s, valkey_then_s in late:
-        if left := task.records - applied:
-            late_s = (members_ended_s - then_s, cpu_s(valkey_pids) - valkey_then_s)
-            late_us = (late_s[0] / left * 1e6, late_s[1] / left * 1e6)
-    return _Used(
-        seconds=seconds,
-        cpu_s=members_ended_s - members_begun_s,
-        valkey_s=valkey_s,
-        kafka_s=kafka_s,
-        others=others,
-        rss_mib=rss_mib_max(pids),
-        late_us=late_us,
-    )
+    def cpu_us(self) -> tuple[float, float] | None:
+        """Return the CPU of members and of Valkey for each record since; call this at the end."""
+        if self._begun is None or self._begun[0] >= self._records:
+            return None
+        applied, members_begun_s, valkey_begun_s = self._begun
+        left = self._records - applied
+        return (
+            (members_s(self._started) - members_begun_s) / left * 1e6,
+            (cpu_s(self._valkey_pids) - valkey_begun_s) / left * 1e6,
+        )
 
 
 def counted_in(valkey: str, directory: Path) -> tuple[int, int]:
