@@ -20,8 +20,8 @@ from consumers.stats.live_counts import LiveCounts
 from consumers.stats.middlewares import Access, allowing, measured, refusing_in_words
 from consumers.stats.openapi import document
 from consumers.stats.page_files import add_page
-from consumers.stats.parameters import read
 from consumers.stats.problems import Refused
+from consumers.stats.query import read
 from consumers.stats.question import Kept, Question, question
 from consumers.stats.responses import response
 from consumers.stats.routes import Route

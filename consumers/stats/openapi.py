@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from consumers.stats.answers import Problem
-from consumers.stats.parameters import Parameter
 from consumers.stats.problems import CONTENT_TYPE, TITLES
+from consumers.stats.query import Parameter
 from consumers.stats.routes import Route
 
 _SCHEMA = "#/components/schemas/{name}"

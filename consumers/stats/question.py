@@ -8,7 +8,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.counters import layout
-from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX, begin_of
+from consumers.stats.moments import begin_of
+from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
 from consumers.stats.store import Catalog
 from consumers.stats.stored_windows import Cut

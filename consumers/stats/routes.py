@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consumers.stats import answers, parameters
-from consumers.stats.parameters import Parameter
+from consumers.stats.query import Parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from multidict import MultiDict
 
 from consumers.stats.answers import Figures, People
 from consumers.stats.openapi import document
-from consumers.stats.parameters import read
 from consumers.stats.problems import Refused
+from consumers.stats.query import read
 from consumers.stats.routes import DOCUMENTED, SERIES
 from consumers.stats.tokens import Tokens, parse
 from schemas.figures import PEOPLE, SUMS
