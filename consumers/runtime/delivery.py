@@ -76,6 +76,8 @@ class Delivery:
             )
             await self._backoff.wait(_unavailable(error))
         else:
+            # The effect is in the sink, even if the partition was revoked during the call.
+            _count(pending)
             if self.is_revoked:
                 raise Revoked
             self._note_applied(pending, batch)
@@ -95,9 +97,6 @@ class Delivery:
         self._source.commit(self._partition, batch.next_offset)
         self._parts.brake.note_applied(pending.count)
         self._backoff.reset()
-        CONSUMER_RECORDS.inc(pending.count)
-        CONSUMER_BYTES.inc(pending.counted_bytes)
-        CONSUMER_BATCHES.inc()
 
     def _note_failure(self, pending: PendingBatch) -> None:
         if self.is_revoked:
@@ -139,6 +138,12 @@ class Delivery:
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)
+
+
+def _count(pending: PendingBatch) -> None:
+    CONSUMER_RECORDS.inc(pending.count)
+    CONSUMER_BYTES.inc(pending.counted_bytes)
+    CONSUMER_BATCHES.inc()
 
 
 def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:

@@ -235,6 +235,7 @@ async def test_an_error_of_a_handler_does_not_pass_for_the_runtime_s_own(error: 
 async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest() -> None:
     """The next owner asks the sink only after the last write of this member."""
     bench = RunnerBench()
+    counted = _shown("consumer_records_total")
     entered, leave = asyncio.Event(), asyncio.Event()
     handle = bench.sink.handle
 
@@ -255,6 +256,7 @@ async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest()
     await turning
     # In the sink, but neither committed nor followed by another batch: the partition was revoked.
     assert (bench.sink.applied, bench.topic.committed) == ({P0: [0, 1, 2, 3]}, {})
+    assert _shown("consumer_records_total") == counted + 4
 
 
 async def test_records_of_a_partition_that_is_not_assigned_are_not_delivered() -> None:
