@@ -86,7 +86,7 @@ bench-scale: setup  ## measure N processes of the ingress and M of the archive (
 bench-latency: setup  ## measure the time from receipt to Kafka, PostgreSQL and the counts (3 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.latency $(BENCH)
 
-bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others on a real topic (15 min); BENCH=--help lists the options
+bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others on a real topic (18 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.counters $(BENCH)
 
 $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt

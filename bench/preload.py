@@ -42,23 +42,27 @@ def preload(
     directory: Path,
     *,
     users: int = 0,
+    history: int = 0,
     say: Callable[[str], None],
 ) -> int:
     """
     Add `records` records to the topic; return the bytes of their values.
 
     They are one-to-one messages, of which some have the same ids. With `users`, they are the
-    callbacks of bench/counters/callbacks.py, which all have ids of their own, and end now.
+    callbacks of bench/counters/callbacks.py, which all have ids of their own, and end now. The
+    first `history` of them are spread over the days before the others.
 
     Raises:
         NotStarted: a producer failed, or did not end in time.
     """
     done = value_bytes = 0
-    begins_at_ms = time.time_ns() // 1_000_000 - records * 1000 // RATE
+    begins_at_ms = time.time_ns() // 1_000_000 - (records - history) * 1000 // RATE
     while done < records:
         step = min(STEP_RECORDS, records - done)
         begun = time.monotonic()
-        traffic = Traffic(users=users, begins_at_ms=begins_at_ms, first=done, step=PRODUCERS)
+        traffic = Traffic(
+            users=users, begins_at_ms=begins_at_ms, first=done, step=PRODUCERS, history=history
+        )
         value_bytes += _step(kafka, step, traffic, directory)
         done += step
         say(f"{done:,} of {records:,} records, {step / (time.monotonic() - begun):,.0f}/s")
@@ -73,7 +77,7 @@ def _step(kafka: str, records: int, traffic: Traffic, directory: Path) -> int:
             [
                 *(sys.executable, "-m", "bench.preload", "--kafka", kafka),
                 *("--users", str(traffic.users), "--first", str(traffic.first + at)),
-                *("--begins-at-ms", str(traffic.begins_at_ms)),
+                *("--begins-at-ms", str(traffic.begins_at_ms), "--history", str(traffic.history)),
                 *("--records", str(share), "--report", report),
             ],
             log=directory / "preload.log",
@@ -146,16 +150,28 @@ def _append(batch: BatchBuilder, row: OutgoingRecord, headers: Headers) -> bool:
 @click.option("--kafka", required=True)
 @click.option("--users", required=True, type=int, help="0: repeated messages.")
 @click.option("--first", required=True, type=int, help="Number of its first callback.")
-@click.option("--begins-at-ms", required=True, type=int, help="Time of callback 0.")
+@click.option("--begins-at-ms", required=True, type=int, help="Time after the history.")
+@click.option("--history", required=True, type=int, help="Callbacks before that time.")
 @click.option("--records", required=True, type=int)
 @click.option(
     "--report", required=True, type=click.Path(path_type=Path), help="File for the bytes of values."
 )
 def main(
-    *, kafka: str, users: int, first: int, begins_at_ms: int, records: int, report: Path
+    *,
+    kafka: str,
+    users: int,
+    first: int,
+    begins_at_ms: int,
+    history: int,
+    records: int,
+    report: Path,
 ) -> None:
     """Send `records` records and write the bytes of their values."""
-    rows = _rows(Traffic(users=users, begins_at_ms=begins_at_ms, first=first, step=PRODUCERS))
+    rows = _rows(
+        Traffic(
+            users=users, begins_at_ms=begins_at_ms, first=first, step=PRODUCERS, history=history
+        )
+    )
     report.write_text(str(uvloop.run(_produce(kafka, records, rows))))
 
 

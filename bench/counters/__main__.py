@@ -13,15 +13,16 @@ import click
 from bench.command import PAGE, broker, directory_option, numbers, only_option, say, write_option
 from bench.counters.goals import Results
 from bench.counters.measure import Topic, measure
+from bench.counters.questions import ask_while_counting
 from bench.counters.readers import BY_NAME
-from bench.counters.tables import line, markdown
+from bench.counters.tables import asked_line, line, markdown
 from bench.goals import in_turn
 from bench.machine import this_machine
 from bench.markdown import write
 from bench.preload import preload
 from bench.scale.cores import assign
 
-SCENARIOS = ("members", "people")
+SCENARIOS = ("members", "people", "questions")
 # People in the topic on which all counters are compared.
 PEOPLE = 20_000
 
@@ -36,6 +37,8 @@ class Plan:
     members: tuple[int, ...]
     people: tuple[int, ...]
     people_records: int
+    history: int
+    questions_records: int
 
     @property
     def turns(self) -> list[tuple[str, int]]:
@@ -71,6 +74,19 @@ class Bench:
                 self.results.compared.append(run)
                 shutil.rmtree(files)
 
+    def ask(self, directory: Path, topic: Topic) -> None:
+        """Ask the statistics API while one member counts, once in each round."""
+        cores = assign(self.cores, servers=1, has_load=False, has_valkey=True)
+        for number in range(self.plan.rounds):
+            say(f"questions, round {number + 1} of {self.plan.rounds}")
+            files = directory / f"questions-{number}"
+            asked = ask_while_counting(
+                topic, self.plan.history, cores, number=number, directory=files
+            )
+            say(asked_line(asked))
+            self.results.asked.append(asked)
+            shutil.rmtree(files)
+
     def vary_people(self, directory: Path, topics: list[Topic]) -> None:
         """Measure our counters on each topic once in each round."""
         cores = assign(self.cores, servers=1, has_load=False, has_valkey=True)
@@ -100,13 +116,19 @@ class Bench:
     help="Numbers of people in topics of their own, separated by commas.",
 )
 @click.option("--people-records", default=1_000_000, help="Records in each of these topics.")
+@click.option(
+    "--history",
+    default=60_000,
+    help="Records of the 30 days before, in the topic that is counted while the API is asked.",
+)
+@click.option("--questions-records", default=600_000, help="Records in that topic after them.")
 @directory_option
 @write_option
 def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     """
     Measure our counters and their peers on one real topic, and print Markdown.
 
-    Progress goes to stderr. With the defaults it takes some 12 minutes.
+    Progress goes to stderr. With the defaults it takes some 15 minutes.
     """
     plan = Plan(**asked)  # type: ignore[arg-type]  # click has checked and converted them
     logging.getLogger("aiokafka").setLevel("CRITICAL")
@@ -135,6 +157,11 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
                 preload(kafka.address, plan.people_records, where, users=users, say=say)
                 topics.append(Topic(kafka=kafka, records=plan.people_records, users=users))
             bench.vary_people(where, topics)
+    if "questions" in plan.only:
+        with broker(directory) as (where, kafka):
+            records = plan.history + plan.questions_records
+            preload(kafka.address, records, where, users=PEOPLE, history=plan.history, say=say)
+            bench.ask(where, Topic(kafka=kafka, records=records, users=PEOPLE))
     figures = markdown(bench.results, machine, rounds=plan.rounds)
     click.echo(figures)
     if writes:

@@ -3,7 +3,8 @@ Make simulated callbacks for the counters: messages to people and groups, log-in
 
 All ids differ, each message names two people of a conversation or one of a group, and every person
 writes equally often. The times in the bodies advance by a rate, so that the callbacks fill as many
-minutes as they would have taken to arrive, however fast the topic is filled.
+minutes as they would have taken to arrive, however fast the topic is filled. Before them, callbacks
+may be spread over the days of a history.
 """
 
 import random
@@ -20,6 +21,8 @@ PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI")
 ONE_TO_ONE, GROUP = 78, 15
 UNDELIVERED = 0.02
 PEOPLE_PER_GROUP = 10
+# The time over which a history is spread.
+HISTORY_MS = 30 * 24 * 3600 * 1000
 # Coprime to the numbers of conversations, so that all of them take turns in an unsorted order.
 STRIDE = 7_368_787
 
@@ -40,13 +43,21 @@ class Traffic:
     """
     The callbacks of one process: each `step`-th of all, from number `first` on.
 
-    `users` people, in pairs that write to each other; `begins_at_ms` is the first one's time.
+    `users` people, in pairs that write to each other. The first `history` callbacks are spread over
+    HISTORY_MS before `begins_at_ms`, the time of the next one.
     """
 
     users: int
     begins_at_ms: int
     first: int = 0
     step: int = 1
+    history: int = 0
+
+    def at_ms(self, number: int) -> int:
+        """Return the time of a callback."""
+        if number < self.history:
+            return self.begins_at_ms - (self.history - number) * HISTORY_MS // self.history
+        return self.begins_at_ms + (number - self.history) * 1000 // RATE
 
 
 def callbacks(traffic: Traffic) -> Iterator[ReceivedCallback]:
@@ -55,7 +66,7 @@ def callbacks(traffic: Traffic) -> Iterator[ReceivedCallback]:
     number = traffic.first
     while True:
         command, body = _callback(chance, traffic, number)
-        at_ms = traffic.begins_at_ms + number * 1000 // RATE
+        at_ms = traffic.at_ms(number)
         yield ReceivedCallback(
             sdkappid=APP,
             command=command,
@@ -68,7 +79,7 @@ def callbacks(traffic: Traffic) -> Iterator[ReceivedCallback]:
 
 
 def _callback(chance: random.Random, traffic: Traffic, number: int) -> tuple[str, str]:
-    at_ms = traffic.begins_at_ms + number * 1000 // RATE
+    at_ms = traffic.at_ms(number)
     kind = number % 100
     # Of one-to-one messages this is the number among themselves, so each pair gets its turn.
     turn = number // 100 * ONE_TO_ONE + kind

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.counters.measure import Run
+from bench.counters.questions import QUESTIONS, Asked
 from bench.goals import Goal, goal_of_rounds
 
 
@@ -13,11 +14,13 @@ class Results:
     The results of one run of the benchmark.
 
     `compared` are the runs of all counters on one topic, and of several members of ours there;
-    `by_users` are runs of ours on topics that differ in the number of people.
+    `by_users` are runs of ours on topics that differ in the number of people. In `asked`, the
+    statistics API answers while one member of ours counts.
     """
 
     compared: list[Run] = field(default_factory=list)
     by_users: list[Run] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
     # Why a peer was not measured.
     left_out: str = ""
 
@@ -74,6 +77,14 @@ def goals(results: Results) -> Iterator[Goal]:
         _growth(results),
         bound=1.5,
         at_most=True,
+    )
+    for asked in QUESTIONS:
+        p99_ms = [run.answer_ms(asked, 99) for run in results.asked]
+        what = f"p99 of `{asked}` while one member counts"
+        yield goal_of_rounds(what, p99_ms, bound=20, at_most=True, unit=" ms")
+    longest_ms = [run.calls_ms["100"] for run in results.asked]
+    yield goal_of_rounds(
+        "longest script call in Valkey meanwhile", longest_ms, bound=100, at_most=True, unit=" ms"
     )
 
 

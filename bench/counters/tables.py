@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.counters.goals import Results, goals, late_cpu_us
 from bench.counters.measure import Run
+from bench.counters.questions import ASK_S, QUESTIONS, Asked
 from bench.counters.readers import COUNTERS
 from bench.goals import median
 from bench.machine import Machine
@@ -34,6 +35,7 @@ def markdown(results: Results, machine: Machine, *, rounds: int) -> str:
             *_counters(results),
             *_members(results),
             *_users(results),
+            *_questions(results),
         ]
     )
 
@@ -49,10 +51,25 @@ def line(run: Run) -> str:
     )
 
 
+def asked_line(asked: Asked) -> str:
+    """Return one run with questions as one line of progress."""
+    answers = (
+        f"{question}: p50 {asked.answer_ms(question, 50):.1f}, p99 "
+        f"{asked.answer_ms(question, 99):.1f} ms of {len(asked.answers_ms[question])}"
+        for question in QUESTIONS
+    )
+    return (
+        f"{'; '.join(answers)}; script calls p50 {asked.calls_ms['50']:.1f}, max "
+        f"{asked.calls_ms['100']:.1f} ms; {asked.records / asked.seconds:,.0f} records/s counted, "
+        f"others took {asked.others:.0%}"
+    )
+
+
 def _warnings(results: Results, machine: Machine) -> Iterator[str]:
     if results.left_out:
         yield from (f"**{results.left_out}.**", "")
-    others = max((run.others for run in results.runs), default=0)
+    shares = [run.others for run in results.runs] + [run.others for run in results.asked]
+    others = max(shares, default=0)
     yield from others_warning(others, "only the ratios may be quoted, and not those of records/s")
     yield from shared_warning(results.members, machine)
 
@@ -145,6 +162,44 @@ def _users(results: Results) -> Iterator[str]:
             for runs in [[run for run in results.by_users if run.users == users]]
         ],
     )
+
+
+def _questions(results: Results) -> Iterator[str]:
+    if not results.asked:
+        return
+    per_s = spread(results.asked, lambda run: run.records / run.seconds, ",.0f")
+    yield from question(
+        "How long does the statistics API take to answer while one member counts?",
+        f"The counts have 30 days. The member counts {per_s} records/s meanwhile; every "
+        f"{ASK_S * 1000:.0f} ms one question is asked. Reads wait for the member's script calls, "
+        "because Valkey has one thread.",
+    )
+    yield from table(
+        ["", "p50 ms", "p99 ms", "max ms", "in each round", "others %"],
+        [
+            *([f"`{asked}`", *_times(results.asked, asked)] for asked in QUESTIONS),
+            [
+                "a script call of the counters in Valkey",
+                *(
+                    spread(results.asked, lambda run, at=percent: run.calls_ms[at], ".1f")  # type: ignore[misc]  # a default binds it
+                    for percent in ("50", "99", "100")
+                ),
+                "",
+                "",
+            ],
+        ],
+    )
+
+
+def _times(runs: Sequence[Asked], asked: str) -> list[str]:
+    return [
+        *(
+            spread(runs, lambda run, at=percent: run.answer_ms(asked, at), ".1f")  # type: ignore[misc]  # a default binds it
+            for percent in (50, 99, 100)
+        ),
+        f"{min(len(run.answers_ms[asked]) for run in runs):,}",
+        f"{max(run.others for run in runs) * 100:.0f}",
+    ]
 
 
 def _late(runs: Sequence[Run]) -> list[str]:

@@ -23,10 +23,11 @@ from consumers.stats.page_files import add_page
 from consumers.stats.problems import Refused
 from consumers.stats.query import read
 from consumers.stats.question import Kept, Question, question
-from consumers.stats.responses import response
+from consumers.stats.responses import JSON, content_type, encoded, response
 from consumers.stats.routes import Route
 from consumers.stats.series import series, union
-from consumers.stats.store import DEFAULT_ZONE, Store
+from consumers.stats.shared import SharedAnswers
+from consumers.stats.store import DEFAULT_ZONE, Catalog, Store
 from consumers.stats.summary import summary
 from consumers.stats.totals import minutes, totals
 from schemas.telemetry import STATS
@@ -49,7 +50,8 @@ class Options:
 
 def application(store: Store, options: Options, health: Health | None = None) -> web.Application:
     """Return the API of `store`; without `health`, it does not know the pipeline."""
-    live = Live(LiveCounts(store), _encoded(health) if health else None)
+    shared = SharedAnswers()
+    live = Live(LiveCounts(store), _encoded(health) if health else None, shared.forget)
     app = web.Application(
         middlewares=[
             measured,
@@ -58,7 +60,7 @@ def application(store: Store, options: Options, health: Health | None = None) ->
             options.access.only_with_token,
         ]
     )
-    _add_questions(app, store, options.kept)
+    _add_questions(app, store, options.kept, shared)
     _add_live(app, live, options.viewers_max)
     _add_open_routes(app, store)
     add_page(app)
@@ -67,9 +69,8 @@ def application(store: Store, options: Options, health: Health | None = None) ->
         values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)
         if health is None:
             raise Refused(503, "this process does not know the pipeline")
-        return response(
-            request, routes.HEALTH, values, await health(values.get("tz", DEFAULT_ZONE))
-        )
+        found = await health(values.get("tz", DEFAULT_ZONE))
+        return response(request, routes.HEALTH, JSON, encoded(found, JSON))
 
     app.add_routes([web.get(routes.HEALTH.path, health_)])
 
@@ -82,6 +83,7 @@ def application(store: Store, options: Options, health: Health | None = None) ->
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await shared.close()
 
     async def end_live(_: web.Application) -> None:
         live.end()
@@ -91,7 +93,7 @@ def application(store: Store, options: Options, health: Health | None = None) ->
     return app
 
 
-def _add_questions(app: web.Application, store: Store, kept: Kept) -> None:
+def _add_questions(app: web.Application, store: Store, kept: Kept, shared: SharedAnswers) -> None:
     at_once = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def of_apps(_: Values, asked: Question) -> answers.Apps:
@@ -112,22 +114,43 @@ def _add_questions(app: web.Application, store: Store, kept: Kept) -> None:
     async def of_minutes(values: Values, asked: Question) -> answers.Minutes:
         return await minutes(store, values, asked)
 
-    def add(route: Route, answer: Callable[[Values, Question], Awaitable[Any]]) -> None:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            values = read(request.query, route.parameters, route.path)
+    for route, answer in (
+        (routes.APPS, of_apps),
+        (routes.SUMMARY, of_summary),
+        (routes.SERIES, of_series),
+        (routes.PEOPLE, of_people),
+        (routes.TOTALS, of_totals),
+        (routes.MINUTES, of_minutes),
+    ):
+        handler = _handler(route, answer, store, shared, at_once)
+        app.add_routes([web.get(route.path, handler)])
+
+
+def _handler(
+    route: Route,
+    answer: Callable[[Values, Question], Awaitable[Any]],
+    store: Store,
+    shared: SharedAnswers,
+    at_once: asyncio.Semaphore,
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        values = read(request.query, route.parameters, route.path)
+        kind = content_type(request, route, values)
+
+        async def ask(catalog: Catalog) -> Any:
+            return await answer(values, question(values, catalog, datetime.now(UTC)))
+
+        async def make() -> bytes:
             async with at_once:
-                asked = question(values, await store.catalog(), datetime.now(UTC))
-                found = await answer(values, asked)
-            return response(request, route, values, found)
+                return encoded(await store.with_catalog(ask), kind)
 
-        app.add_routes([web.get(route.path, handle)])
+        if route.is_shared:
+            body = await shared.answer((route.path, kind, frozenset(values.items())), make)
+        else:
+            body = await make()
+        return response(request, route, kind, body)
 
-    add(routes.APPS, of_apps)
-    add(routes.SUMMARY, of_summary)
-    add(routes.SERIES, of_series)
-    add(routes.PEOPLE, of_people)
-    add(routes.TOTALS, of_totals)
-    add(routes.MINUTES, of_minutes)
+    return handle
 
 
 def _add_live(app: web.Application, live: Live, viewers_max: int) -> None:
@@ -165,7 +188,7 @@ def _add_open_routes(app: web.Application, store: Store) -> None:
         return web.Response(text="ready\n")
 
     async def openapi(request: web.Request) -> web.StreamResponse:
-        return response(request, routes.OPENAPI, {}, described)
+        return response(request, routes.OPENAPI, JSON, described)
 
     app.add_routes(
         [
@@ -178,7 +201,7 @@ def _add_open_routes(app: web.Application, store: Store) -> None:
 
 
 def _encoded(health: Health) -> Callable[[], Awaitable[bytes | None]]:
-    async def encoded() -> bytes | None:
+    async def now() -> bytes | None:
         return msgspec.json.encode(await health(DEFAULT_ZONE))
 
-    return encoded
+    return now

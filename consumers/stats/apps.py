@@ -4,6 +4,7 @@ from datetime import date, datetime
 
 from consumers.counters import layout
 from consumers.stats import answers
+from consumers.stats.fields import Fields
 from consumers.stats.store import App, Catalog, Store
 from consumers.stats.windows import DAY, day_of, next_month
 from schemas.figures import CALLBACKS
@@ -38,6 +39,6 @@ async def _first_day(store: Store, app: App, today: date) -> date | None:
         return None
     month = months[first]
     days = [month.replace(day=at) for at in range(1, (next_month(month) - month).days + 1)]
-    fields = [layout.day_field(day.isoformat(), CALLBACKS) for day in days]
-    (numbers,) = await store.hashes([(keys[first], fields)])
+    parts = [layout.day_field(day.isoformat(), "") for day in days]
+    (numbers,) = await store.hashes([Fields(keys[first], (CALLBACKS,), parts)])
     return next((day for day, number in zip(days, numbers, strict=True) if number), None)

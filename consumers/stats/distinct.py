@@ -4,6 +4,7 @@ Distinct people of windows: exact where a set was kept, else the union of sketch
 No person belongs to two apps, so the numbers of several apps are added up.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 from consumers.counters import layout
 from consumers.stats import answers
+from consumers.stats.fields import Fields
 from consumers.stats.store import App, Catalog, Sketches, Store
 from consumers.stats.stored_windows import (
     Cut,
@@ -30,6 +32,8 @@ from schemas.figures import ACTIVE, PEOPLE
 # The standard error of a count by Valkey's HyperLogLog, relative.
 SKETCH_ERROR = 0.0081
 
+_NOBODY = answers.Count(value=0, error=0.0)
+
 # The count of each figure, None where there is no number.
 Counts = dict[str, answers.Count | None]
 
@@ -45,16 +49,18 @@ async def people(
     store: Store, catalog: Catalog, cut: Cut, figures: Sequence[str] = tuple(PEOPLE)
 ) -> list[Counts]:
     """Return the people of each window, added up over the apps."""
-    rows: list[Counts] = [{} for _ in cut.windows]
-    for app in catalog.apps.values():
+
+    async def of(app: App) -> list[Counts]:
         if cut.step is Step.MINUTE:
-            of_app = await _of_minutes(store, app, cut)
-        elif not cut.is_by_days(app):
-            of_app = await _of_quarters(store, app, cut, figures)
-        elif cut.step is Step.DAY:
-            of_app = await _of_days(store, app, cut, figures)
-        else:
-            of_app = await _of_months(store, app, cut, figures)
+            return await _of_minutes(store, app, cut)
+        if not cut.is_by_days(app):
+            return await _of_quarters(store, app, cut, figures)
+        if cut.step is Step.DAY:
+            return await _of_days(store, app, cut, figures)
+        return await _of_months(store, app, cut, figures)
+
+    rows: list[Counts] = [{} for _ in cut.windows]
+    for of_app in await asyncio.gather(*map(of, catalog.apps.values())):
         rows = [_both(one, other) for one, other in zip(rows, of_app, strict=True)]
     return rows
 
@@ -97,8 +103,14 @@ def as_people(counts: Counts) -> answers.People:
 
 
 async def _of_minutes(store: Store, app: App, cut: Cut) -> list[Counts]:
-    rows = await store.windows(minute_fields(app, cut.windows), (ACTIVE,), len(cut.windows))
-    return [{ACTIVE: answers.Count(value=number, error=0.0)} for (number,) in rows]
+    reads = list(minute_fields(app, cut.windows, (ACTIVE,)))
+    rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in cut.windows]
+    for (_, targets), numbers in zip(
+        reads, await store.hashes([fields for fields, _ in reads]), strict=True
+    ):
+        for target, number in zip(targets, numbers, strict=True):
+            rows[target] = {ACTIVE: answers.Count(value=number, error=0.0)}
+    return rows
 
 
 async def _of_quarters(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
@@ -160,25 +172,29 @@ async def _stored(
     """Return for each list of days, and each figure, the largest number of one day."""
     by_month: dict[str, list[str]] = defaultdict(list)
     for day in chain.from_iterable(days):
-        by_month[layout.days(app.generation, app.name, day)] += [
-            layout.day_field(day, prefix + figure)
-            for figure in figures
-            for prefix in ("", layout.SKETCHED)
+        by_month[layout.days(app.generation, app.name, day)].append(day)
+    width = len(figures)
+    names = (*figures, *(layout.SKETCHED + figure for figure in figures))
+    reads = [
+        Fields(key, names, [layout.day_field(day, "") for day in listed])
+        for key, listed in by_month.items()
+    ]
+    found: dict[str, list[_Stored]] = {}
+    for listed, numbers in zip(by_month.values(), await store.hashes(reads), strict=True):
+        for at, day in enumerate(listed):
+            of_day = numbers[at * 2 * width : (at + 1) * 2 * width]
+            pairs = zip(of_day[:width], of_day[width:], strict=True)
+            found[day] = [_Stored(number, bool(flag)) for number, flag in pairs]
+    return [
+        [
+            _Stored(
+                max((found[day][at].number for day in listed), default=0),
+                any(found[day][at].is_sketched for day in listed),
+            )
+            for at in range(width)
         ]
-    reads = list(by_month.items())
-    found: dict[str, int] = {}
-    for (key, fields), numbers in zip(reads, await store.hashes(reads), strict=True):
-        month = key[-len("2026-01") :]
-        found |= {month + field: number for field, number in zip(fields, numbers, strict=True)}
-
-    def of(listed: Sequence[str], figure: str) -> _Stored:
-        numbers, flags = (
-            [found[day[:7] + layout.day_field(day, prefix + figure)] for day in listed]
-            for prefix in ("", layout.SKETCHED)
-        )
-        return _Stored(max(numbers, default=0), any(flags))
-
-    return [[of(listed, figure) for figure in figures] for listed in days]
+        for listed in days
+    ]
 
 
 def _estimated(number: int) -> answers.Count:

@@ -68,12 +68,17 @@ class Live:
     """
     The updates of the last 15 minutes, and the task that adds to them.
 
-    `health` returns the pipeline's state as JSON, None while it is not known.
+    `health` returns the pipeline's state as JSON, None while it is not known. `on_update` is called
+    before viewers get an update, because each of them may ask for more then.
     """
 
     def __init__(
-        self, counts: LiveCounts, health: Callable[[], Awaitable[bytes | None]] | None
+        self,
+        counts: LiveCounts,
+        health: Callable[[], Awaitable[bytes | None]] | None,
+        on_update: Callable[[], None],
     ) -> None:
+        self._on_update = on_update
         self._counts = counts
         self._health = health
         self._shown_health: bytes | None = None
@@ -113,6 +118,7 @@ class Live:
         while self._updates and self._updates[0].at < oldest:
             self._updates.popleft()
         STATS_UPDATED.set_to_current_time()
+        self._on_update()
         self._wake()
 
     def end(self) -> None:

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from consumers.counters import layout
+from consumers.stats.fields import Fields
 from consumers.stats.store import Catalog, Store
 from consumers.stats.stored_windows import minute_number
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, UNDELIVERED
@@ -62,11 +63,13 @@ class LiveCounts:
         """
         catalog = await self._store.catalog()
         minute = minute_number(now)
-        reads: list[tuple[str, tuple[str, ...]]] = []
+        reads: list[Fields] = []
         for app in catalog.apps.values():
-            reads.append((layout.totals(app.generation, app.name), _TOTALS))
+            reads.append(Fields(layout.totals(app.generation, app.name), _TOTALS))
             reads += [
-                (layout.minutes(app.generation, app.name, at), (layout.minute_field(at, ACTIVE),))
+                Fields(
+                    layout.minutes(app.generation, app.name, at), (layout.minute_field(at, ACTIVE),)
+                )
                 for at in (minute, minute - 1)
             ]
         numbers = await self._store.hashes(reads)

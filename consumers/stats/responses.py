@@ -17,11 +17,18 @@ COMPRESSED_BYTES_MIN = 1024
 VARY = "Accept, Accept-Encoding, Authorization, Origin"
 
 
-def response(
-    request: web.Request, route: Route, values: Mapping[str, Any], answer: Any
-) -> web.StreamResponse:
-    """Return an answer of `route` (bytes: JSON already), or 304 if the browser has the same."""
-    kind = CSV if route.has_csv and _asks_for_csv(request, values) else JSON
+def content_type(request: web.Request, route: Route, values: Mapping[str, Any]) -> str:
+    """Return the form that was asked for: CSV, or else JSON."""
+    return CSV if route.has_csv and _asks_for_csv(request, values) else JSON
+
+
+def encoded(answer: Any, kind: str) -> bytes:
+    """Return an answer as CSV or JSON."""
+    return as_csv(answer).encode() if kind == CSV else msgspec.json.encode(answer) + b"\n"
+
+
+def response(request: web.Request, route: Route, kind: str, body: bytes) -> web.StreamResponse:
+    """Return an encoded answer of `route`, or 304 if the browser has the same."""
     headers = {
         "Cache-Control": f"private, max-age={route.max_age_s}"
         if route.max_age_s
@@ -30,11 +37,8 @@ def response(
         "X-Content-Type-Options": "nosniff",
     }
     if kind == CSV:
-        body = as_csv(answer).encode()
         name = route.path.rpartition("/")[2]
         headers["Content-Disposition"] = f'inline; filename="hookline-{name}.csv"'
-    else:
-        body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer) + b"\n"
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers["ETag"] = f'W/"{tag}"'
     if any(known.value == tag for known in request.if_none_match or ()):

@@ -10,7 +10,8 @@ from consumers.stats.query import Parameter
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """
-    One route. `max_age_s` is how long a browser may show an answer again without asking.
+    One route. `max_age_s` is how long a browser may show an answer again without asking. If it
+    `is_shared`, all who ask the same before the next update of /v1/live get the same answer.
 
     An answer is of one of the types in `answers`; without one, it is a stream or a document.
     """
@@ -21,6 +22,7 @@ class Route:
     answers: tuple[Any, ...] = ()
     has_csv: bool = False
     max_age_s: int = 0
+    is_shared: bool = False
 
 
 APPS = Route(
@@ -38,6 +40,7 @@ SUMMARY = Route(
     answers=(answers.Summary,),
     has_csv=True,
     max_age_s=1,
+    is_shared=True,
 )
 SERIES = Route(
     path="/v1/series",

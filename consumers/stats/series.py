@@ -1,5 +1,6 @@
 """/v1/series and /v1/people: the windows of a range, and the people of all of it."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from consumers.stats.question import (
 )
 from consumers.stats.store import Store
 from consumers.stats.stored_windows import Cut
-from consumers.stats.sums import Rows, added_up, conversations_counted_until, figures, sums
+from consumers.stats.sums import Rows, added_up, figures, sums
 from consumers.stats.windows import Step, pieces
 from schemas.commands import COMMANDS
 from schemas.figures import (
@@ -56,9 +57,9 @@ async def series(
         raise refused_parameter("by", by, "one of app, platform, type with step=minute")
     names = SUMS if by is None else NAMES[by]
     made = cut(values, asked, kept, len(names))
-    rows = await sums(store, asked.catalog, made, names)
     begin, end = made.windows[0].begin, made.windows[-1].end
     if by is not None:
+        found = await sums(store, asked.catalog, made, names)
         return answers.SeriesBy(
             app=asked.app,
             zone=asked.zone.key,
@@ -66,7 +67,7 @@ async def series(
             begin=begin.astimezone(asked.zone),
             end=end.astimezone(asked.zone),
             by=by,
-            rows=_rows_by(made, rows, names, by),
+            rows=_rows_by(made, found.rows, names, by),
         )
     return answers.Series(
         app=asked.app,
@@ -74,7 +75,7 @@ async def series(
         step=made.step.value,
         begin=begin.astimezone(asked.zone),
         end=end.astimezone(asked.zone),
-        rows=await _rows(store, asked, made, rows),
+        rows=await _rows(store, asked, made),
     )
 
 
@@ -113,15 +114,17 @@ async def union(
     )
 
 
-async def _rows(store: Store, asked: Question, made: Cut, rows: Rows) -> list[answers.Row]:
-    counts = await people(store, asked.catalog, made)
-    counted_until = await conversations_counted_until(store, asked.catalog)
-    total = added_up(rows, len(made.windows), len(SUMS))
+async def _rows(store: Store, asked: Question, made: Cut) -> list[answers.Row]:
+    # At once: each of them waits for a call of the counters in Valkey.
+    found, counts = await asyncio.gather(
+        sums(store, asked.catalog, made, SUMS), people(store, asked.catalog, made)
+    )
+    total = added_up(found.rows, len(made.windows), len(SUMS))
     return [
         answers.Row(
             begin=window.begin.astimezone(made.zone),
             end=window.end.astimezone(made.zone),
-            figures=figures(row, has_conversations=window.end <= counted_until),
+            figures=figures(row, has_conversations=window.end <= found.conversations_until),
             people=as_people(of_window),
         )
         for window, row, of_window in zip(made.windows, total, counts, strict=True)

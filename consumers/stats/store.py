@@ -5,10 +5,11 @@ Only here are commands sent for the figures of windows. Each step is a pipeline,
 so that the counters' calls come in between.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from valkey.asyncio import Valkey
@@ -16,17 +17,23 @@ from valkey.asyncio import Valkey
 from consumers.counters import layout
 from consumers.counters.server import answering, generation_of
 from consumers.counters.zones import DEFAULT_ZONE_NAME
+from consumers.stats.fields import Fields, read_fields
 
 # The largest number of values, and of sketches, that one step reads. Valkey merges some 100 to 200
 # sketches in a millisecond, and answers no other client meanwhile.
 VALUES_PER_STEP_MAX = 20_000
 SKETCHES_PER_STEP_MAX = 500
+# How many steps are asked of Valkey at once, each on a connection of its own; the others wait.
+STEPS_MAX = 16
 # How many unions of sketches are remembered, with some 300 bytes each, and for how long. A late
 # callback changes such an estimate by less than its error.
 UNIONS_MAX = 20_000
 UNIONS_S = 300.0
 # The zone that is meant if the apps' days are in different ones.
 DEFAULT_ZONE = ZoneInfo(DEFAULT_ZONE_NAME)
+
+Read = TypeVar("Read")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +64,6 @@ class Catalog:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """Fields of one hash: for each part of the key's time (`targets` names its window), `names`."""
-
-    key: str
-    parts: Sequence[str]
-    targets: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
 class Sketches:
     """
     Sketches whose union is counted, and remembered by `name` if `is_over`: their time has passed.
@@ -87,7 +85,9 @@ class Store:
 
     def __init__(self, valkey: Valkey) -> None:
         self._valkey = valkey
+        self._steps = asyncio.Semaphore(STEPS_MAX)
         self._generation = layout.FIRST_GENERATION
+        self._catalog: Catalog | None = None
         # The estimates that are remembered, in the order in which they were asked for.
         self._unions: dict[Hashable, tuple[float, int]] = {}
 
@@ -103,13 +103,34 @@ class Store:
             self._generation = generation_of(served)
             if self._generation == generation:
                 of_apps = {app.decode(): ZoneInfo(zone.decode()) for app, zone in zones.items()}
-                return Catalog(
+                self._catalog = Catalog(
                     generation,
                     {
                         name: App(generation, name, of_apps.get(name, DEFAULT_ZONE))
                         for name in sorted(map(bytes.decode, apps))
                     },
                 )
+                return self._catalog
+
+    async def with_catalog(self, ask: Callable[[Catalog], Awaitable[Answer]]) -> Answer:
+        """
+        Return what `ask` finds with the apps of the generation that is served now.
+
+        It is asked with the last known apps while the present ones are read, because each read may
+        wait for a call of the counters. If they differ, which is rare, it is asked again.
+        """
+        known = self._catalog
+        if known is not None:
+            present, found = await asyncio.gather(
+                self.catalog(), ask(known), return_exceptions=True
+            )
+            if isinstance(present, BaseException):
+                raise present
+            if present == known:
+                if isinstance(found, BaseException):
+                    raise found
+                return found
+        return await ask(await self.catalog())
 
     async def totals(self, key: str, sketches: Sequence[str]) -> tuple[dict[str, int], int]:
         """Return all numbers of a hash, and the people of a union, both at one moment."""
@@ -134,31 +155,14 @@ class Store:
                 pipeline.exists(key)
             return [bool(found) for found in await pipeline.execute()]
 
-    async def hashes(self, reads: Sequence[tuple[str, Sequence[str]]]) -> list[list[int]]:
-        """Return the numbers in the fields of each hash, 0 for one that is absent."""
+    async def hashes(self, reads: Sequence[Fields]) -> list[list[int]]:
+        """Return the numbers in the fields of each hash in this order, 0 for one that is absent."""
         found: list[list[int]] = []
-        for step in _steps(reads, VALUES_PER_STEP_MAX):
-            async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
-                for key, fields in step:
-                    pipeline.hmget(key, list(fields))
-                answers: list[list[bytes | None]] = await pipeline.execute()
+        for step in _steps(reads, lambda read: read.count, VALUES_PER_STEP_MAX):
+            async with answering(), self._steps:
+                answers = await read_fields(self._valkey, step)
             found += [[int(value) if value else 0 for value in values] for values in answers]
         return found
-
-    async def windows(
-        self, reads: Iterable[Fields], names: Sequence[str], count: int
-    ) -> list[list[int]]:
-        """Return for each of `count` windows the sums of `names` over its parts."""
-        reads = tuple(reads)
-        rows = [[0] * len(names) for _ in range(count)]
-        asked = [
-            (read.key, [part + name for part in read.parts for name in names]) for read in reads
-        ]
-        for read, values in zip(reads, await self.hashes(asked), strict=True):
-            for at, target in enumerate(read.targets):
-                part = values[at * len(names) : (at + 1) * len(names)]
-                rows[target] = [a + b for a, b in zip(rows[target], part, strict=True)]
-        return rows
 
     async def unions(self, asked: Sequence[Sketches | None]) -> list[int]:
         """Return the estimated number of people in each union, 0 if none is asked for or there."""
@@ -174,8 +178,12 @@ class Store:
         reads = [(name, sketches.keys()) for name, sketches in missing.items()]
         # In the first quarter hour of a day, the part of it until now has no sketches.
         reads = [(name, keys) for name, keys in reads if keys]
-        for step in _steps(reads, SKETCHES_PER_STEP_MAX):
-            async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
+        for step in _steps(reads, lambda read: len(read[1]), SKETCHES_PER_STEP_MAX):
+            async with (
+                answering(),
+                self._steps,
+                self._valkey.pipeline(transaction=False) as pipeline,
+            ):
                 for _, keys in step:
                     pipeline.pfcount(*keys)
                 counted: list[int] = await pipeline.execute()
@@ -201,16 +209,17 @@ def _integers(fields: Mapping[bytes, bytes]) -> dict[str, int]:
 
 
 def _steps(
-    reads: Sequence[tuple[Any, Sequence[str]]], total_max: int
-) -> Iterable[list[tuple[Any, Sequence[str]]]]:
+    reads: Sequence[Read], size_of: Callable[[Read], int], total_max: int
+) -> Iterable[list[Read]]:
     """Yield the reads in lists of at most `total_max` values, or of one read."""
-    step: list[tuple[Any, Sequence[str]]] = []
+    step: list[Read] = []
     total = 0
     for read in reads:
-        if step and total + len(read[1]) > total_max:
+        size = size_of(read)
+        if step and total + size > total_max:
             yield step
             step, total = [], 0
         step.append(read)
-        total += len(read[1])
+        total += size
     if step:
         yield step

@@ -4,10 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from consumers.counters import layout
-from consumers.stats.store import App, Fields
+from consumers.stats.fields import Fields
+from consumers.stats.store import App
 from consumers.stats.windows import (
     DAY,
     MINUTE,
@@ -20,6 +22,9 @@ from consumers.stats.windows import (
     quarters,
 )
 from schemas.figures import PEOPLE
+
+# Fields, and for each of their parts the number of the window that it belongs to.
+Parts: TypeAlias = tuple[Fields, Sequence[int]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -52,17 +57,17 @@ def quarter_number(at: datetime) -> int:
     return int((at - EPOCH) // QUARTER)
 
 
-def minute_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
-    """Yield what to read of the minutes of each window; its number is the target."""
+def minute_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
+    """Yield what to read of the minutes of each window: `names` of each minute."""
     parts = (
         (layout.minutes(app.generation, app.name, number), layout.minute_field(number, ""), target)
         for target, (begin, end) in enumerate(windows)
         for number in range(minute_number(begin), minute_number(end))
     )
-    return _by_key(parts)
+    return _by_key(parts, names)
 
 
-def quarter_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
+def quarter_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
     """Yield what to read of the quarter hours of each window, which consists of whole ones."""
     parts = (
         (
@@ -73,17 +78,17 @@ def quarter_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
         for target, (begin, end) in enumerate(windows)
         for number in range(quarter_number(begin), quarter_number(end))
     )
-    return _by_key(parts)
+    return _by_key(parts, names)
 
 
-def day_fields(app: App, windows: Sequence[Window]) -> Iterator[Fields]:
+def day_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
     """Yield what to read of the days of each window, which consists of whole days of the app."""
     parts = (
         (layout.days(app.generation, app.name, day), layout.day_field(day, ""), target)
         for target, window in enumerate(windows)
         for day in map(date.isoformat, days_of(window, app.zone))
     )
-    return _by_key(parts)
+    return _by_key(parts, names)
 
 
 def days_of(window: Window, zone: ZoneInfo) -> Iterator[date]:
@@ -145,11 +150,11 @@ def whole_days(window: Window, zone: ZoneInfo) -> list[date]:
     return days
 
 
-def _by_key(parts: Iterable[tuple[str, str, int]]) -> Iterator[Fields]:
+def _by_key(parts: Iterable[tuple[str, str, int]], names: tuple[str, ...]) -> Iterator[Parts]:
     of_keys: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
     for key, part, target in parts:
-        names, targets = of_keys[key]
-        names.append(part)
+        found, targets = of_keys[key]
+        found.append(part)
         targets.append(target)
-    for key, (names, targets) in of_keys.items():
-        yield Fields(key, names, targets)
+    for key, (found, targets) in of_keys.items():
+        yield Fields(key, names, found), targets

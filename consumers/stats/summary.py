@@ -1,5 +1,6 @@
 """/v1/summary: now, today, and the days with which today is compared."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import pairwise
@@ -11,9 +12,8 @@ from consumers.stats.question import Question
 from consumers.stats.store import Store
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import (
-    Rows,
+    Sums,
     added_up,
-    conversations_counted_until,
     figures,
     sums,
     sums_to_the_minute,
@@ -48,26 +48,25 @@ async def summary(store: Store, asked: Question, *, is_live: bool) -> answers.Su
     zone, now = asked.zone, asked.now
     today = day_of(now, zone)
     days = [_day(today - ago * DAY, zone) for ago in (0, 1, 7)]
-    parts = [_part(now, today - ago * DAY, zone) for ago in (0, 1, 7)]
-    of_days = Cut(days, Step.DAY, zone, now)
-    # Windows of quarter hours, whatever the zone.
-    of_parts = Cut(whole_quarters(parts), Step.HOUR, zone, now)
-    rows_of_days = await sums(store, asked.catalog, of_days, SUMS)
-    rows_of_parts = await sums_to_the_minute(store, asked.catalog, parts, SUMS)
-    # After the sums: one that may lack conversations is not shown.
-    until = await conversations_counted_until(store, asked.catalog)
-    whole = await _periods(store, asked, days, rows_of_days, of_days, counted_until=until)
-    until_now = await _periods(store, asked, parts, rows_of_parts, of_parts, counted_until=until)
+    # A live today is the whole day, so its part until now is not asked for.
+    parts = [_part(now, today - ago * DAY, zone) for ago in ((1, 7) if is_live else (1, 7, 0))]
+    # At once: each of them waits for a call of the counters in Valkey.
+    of_now, whole, until_now, sparklines = await asyncio.gather(
+        _now(store, asked),
+        _days(store, asked, days),
+        _parts(store, asked, parts),
+        _sparklines(store, asked),
+    )
     return answers.Summary(
         app=asked.app,
         zone=zone.key,
-        now=await _now(store, asked),
-        today=_until(whole[0], now, zone) if is_live else until_now[0],
-        yesterday_until_now=until_now[1],
+        now=of_now,
+        today=_until(whole[0], now, zone) if is_live else until_now[2],
+        yesterday_until_now=until_now[0],
         yesterday=whole[1],
-        last_week_until_now=until_now[2],
+        last_week_until_now=until_now[1],
         last_week=whole[2],
-        sparklines=await _sparklines(store, asked),
+        sparklines=sparklines,
     )
 
 
@@ -89,24 +88,35 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
     return Window(begin, min(max(at, begin), end))
 
 
-async def _periods(
-    store: Store,
-    asked: Question,
-    ranges: Sequence[Window],
-    rows: Rows,
-    of_people: Cut,
-    *,
-    counted_until: datetime,
+async def _days(store: Store, asked: Question, days: Sequence[Window]) -> list[answers.Period]:
+    cut = Cut(days, Step.DAY, asked.zone, asked.now)
+    found, counts = await asyncio.gather(
+        sums(store, asked.catalog, cut, SUMS), people(store, asked.catalog, cut)
+    )
+    return _periods(asked, days, found, cut, counts)
+
+
+async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list[answers.Period]:
+    """Return ranges that begin with a quarter hour; people are those of its whole quarter hours."""
+    # Windows of quarter hours, whatever the zone.
+    cut = Cut(whole_quarters(parts), Step.HOUR, asked.zone, asked.now)
+    found, counts = await asyncio.gather(
+        sums_to_the_minute(store, asked.catalog, parts, SUMS), people(store, asked.catalog, cut)
+    )
+    return _periods(asked, parts, found, cut, counts)
+
+
+def _periods(
+    asked: Question, ranges: Sequence[Window], found: Sums, of_people: Cut, counts: Sequence[Counts]
 ) -> list[answers.Period]:
-    """Return each range with its sums, `rows`, and the people of its window in `of_people`."""
-    counts = await people(store, asked.catalog, of_people)
-    total = added_up(rows, len(ranges), len(SUMS))
+    """Return each range with its sums, and the people of its window in `of_people`."""
+    total = added_up(found.rows, len(ranges), len(SUMS))
     return [
         answers.Period(
             begin=begin.astimezone(asked.zone),
             end=end.astimezone(asked.zone),
             people_until=people_until.astimezone(asked.zone),
-            figures=figures(row, has_conversations=end <= counted_until),
+            figures=figures(row, has_conversations=end <= found.conversations_until),
             people=as_people(of_range),
         )
         for (begin, end), (_, people_until), row, of_range in zip(
@@ -129,10 +139,10 @@ async def _now(store: Store, asked: Question) -> answers.Now:
         for ago in reversed(range(SHARE_MINUTES))
     ]
     made = Cut(minutes, Step.MINUTE, asked.zone, asked.now)
-    rows = added_up(
-        await sums(store, asked.catalog, made, _MESSAGES), SHARE_MINUTES, len(_MESSAGES)
+    found, counts = await asyncio.gather(
+        sums(store, asked.catalog, made, _MESSAGES), people(store, asked.catalog, made)
     )
-    counts = await people(store, asked.catalog, made)
+    rows = added_up(found.rows, SHARE_MINUTES, len(_MESSAGES))
     messages = sum(one_to_one + group for one_to_one, group, _ in rows)
     one_to_one, group, _ = rows[-1]
     return answers.Now(
@@ -149,9 +159,10 @@ async def _sparklines(store: Store, asked: Question) -> answers.Sparklines:
     edges = [end - ago * HOUR for ago in reversed(range(SPARKLINE_HOURS + 1))]
     hours = [Window(begin, following) for begin, following in pairwise(edges)]
     made = Cut(hours, Step.HOUR, asked.zone, asked.now)
-    rows = await sums(store, asked.catalog, made, _MESSAGES)
-    total = added_up(rows, len(hours), len(_MESSAGES))
-    counts = await people(store, asked.catalog, made, (ACTIVE,))
+    found, counts = await asyncio.gather(
+        sums(store, asked.catalog, made, _MESSAGES), people(store, asked.catalog, made, (ACTIVE,))
+    )
+    total = added_up(found.rows, len(hours), len(_MESSAGES))
     return answers.Sparklines(
         begins=[begin.astimezone(asked.zone) for begin, _ in hours],
         messages=[one_to_one + group for one_to_one, group, _ in total],

@@ -1,12 +1,22 @@
 """Sums of windows, exact in every zone: from minutes, quarter hours, or the app's own days."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from operator import add
+from typing import NamedTuple, TypeAlias
 
 from consumers.counters import layout
 from consumers.stats import answers
-from consumers.stats.store import Catalog, Store
-from consumers.stats.stored_windows import Cut, day_fields, minute_fields, quarter_fields
+from consumers.stats.fields import Fields
+from consumers.stats.store import App, Catalog, Store
+from consumers.stats.stored_windows import (
+    Cut,
+    Parts,
+    day_fields,
+    minute_fields,
+    quarter_fields,
+)
 from consumers.stats.windows import DAY, MINUTE, QUARTER, Step, Window, quarter_begin
 from schemas.figures import (
     GROUP_MESSAGES,
@@ -18,21 +28,31 @@ from schemas.figures import (
 
 LATEST = datetime.max.replace(tzinfo=UTC)
 # Rows of numbers by app: a row for each window, in it a number for each name.
-Rows = dict[str, list[list[int]]]
+Rows: TypeAlias = dict[str, list[list[int]]]
 
 
-async def sums(store: Store, catalog: Catalog, cut: Cut, names: Sequence[str]) -> Rows:
+class Sums(NamedTuple):
+    """
+    Sums of windows, and until when new conversations were counted: LATEST if they still are.
+
+    Windows that end later may lack conversations.
+    """
+
+    rows: Rows
+    conversations_until: datetime
+
+
+async def sums(store: Store, catalog: Catalog, cut: Cut, names: tuple[str, ...]) -> Sums:
     """Return the sums of `names` in each window."""
-    found: Rows = {}
-    for app in catalog.apps.values():
+
+    def parts(app: App) -> Iterable[Parts]:
         if cut.step is Step.MINUTE:
-            reads = minute_fields(app, cut.windows)
-        elif cut.is_by_days(app):
-            reads = day_fields(app, cut.windows)
-        else:
-            reads = quarter_fields(app, cut.windows)
-        found[app.name] = await store.windows(reads, names, len(cut.windows))
-    return found
+            return minute_fields(app, cut.windows, names)
+        if cut.is_by_days(app):
+            return day_fields(app, cut.windows, names)
+        return quarter_fields(app, cut.windows, names)
+
+    return await _sums(store, catalog, parts, len(names), len(cut.windows))
 
 
 def whole_quarters(windows: Sequence[Window]) -> list[Window]:
@@ -41,26 +61,52 @@ def whole_quarters(windows: Sequence[Window]) -> list[Window]:
 
 
 async def sums_to_the_minute(
-    store: Store, catalog: Catalog, windows: Sequence[Window], names: Sequence[str]
-) -> Rows:
+    store: Store, catalog: Catalog, windows: Sequence[Window], names: tuple[str, ...]
+) -> Sums:
     """Return the sums of ranges that begin with a quarter hour and end with any whole minute."""
     quarters = whole_quarters(windows)
     minutes = [Window(whole.end, end) for whole, (_, end) in zip(quarters, windows, strict=True)]
+
+    def parts(app: App) -> Iterable[Parts]:
+        return chain(quarter_fields(app, quarters, names), minute_fields(app, minutes, names))
+
+    return await _sums(store, catalog, parts, len(names), len(windows))
+
+
+async def _sums(
+    store: Store,
+    catalog: Catalog,
+    parts: Callable[[App], Iterable[Parts]],
+    width: int,
+    count: int,
+) -> Sums:
+    """Return the sums over the parts of each app, for `count` windows with `width` numbers each."""
     found: Rows = {}
-    for app in catalog.apps.values():
-        reads = (*quarter_fields(app, quarters), *minute_fields(app, minutes))
-        found[app.name] = await store.windows(reads, names, len(windows))
-    return found
+    reads = {name: tuple(parts(app)) for name, app in catalog.apps.items()}
+    field = layout.UNCOUNTED + NEW_CONVERSATIONS
+    flags = [
+        Fields(layout.totals(app.generation, app.name), (field,)) for app in catalog.apps.values()
+    ]
+    # The flags come last: so sums of windows that lack conversations are never shown without one.
+    numbers = iter(
+        await store.hashes([*(fields for of in reads.values() for fields, _ in of), *flags])
+    )
+    for name, of_app in reads.items():
+        found[name] = rows = [[0] * width for _ in range(count)]
+        for _, targets in of_app:
+            values = next(numbers)
+            for at, target in enumerate(targets):
+                part = values[at * width : (at + 1) * width]
+                rows[target] = list(map(add, rows[target], part))
+    times = [at_s for (at_s,) in numbers if at_s]
+    return Sums(found, datetime.fromtimestamp(min(times), UTC) if times else LATEST)
 
 
 def added_up(rows: Rows, count: int, width: int) -> list[list[int]]:
     """Return the sums over all apps, for `count` windows with `width` numbers each."""
     total = [[0] * width for _ in range(count)]
     for of_app in rows.values():
-        total = [
-            [a + b for a, b in zip(one, other, strict=True)]
-            for one, other in zip(total, of_app, strict=True)
-        ]
+        total = [list(map(add, one, other)) for one, other in zip(total, of_app, strict=True)]
     return total
 
 
@@ -86,11 +132,3 @@ def values_to_read(catalog: Catalog, cut: Cut, width: int) -> int:
         else:
             parts += length // (DAY if cut.is_by_days(app) else QUARTER)
     return parts * width
-
-
-async def conversations_counted_until(store: Store, catalog: Catalog) -> datetime:
-    """Return when an app had too many conversations to count new ones; LATEST if none has."""
-    field = layout.UNCOUNTED + NEW_CONVERSATIONS
-    reads = [(layout.totals(app.generation, app.name), (field,)) for app in catalog.apps.values()]
-    times = [at_s for (at_s,) in await store.hashes(reads) if at_s]
-    return datetime.fromtimestamp(min(times), UTC) if times else LATEST

@@ -1,5 +1,6 @@
 """/v1/totals and /v1/minutes: all that was counted, and the minutes of at most a day."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import timedelta
@@ -64,8 +65,10 @@ async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> a
         )
     found = tuple(windows(begin, end, Step.MINUTE, asked.zone))
     made = Cut(found, Step.MINUTE, asked.zone, asked.now)
-    rows = added_up(await sums(store, asked.catalog, made, KINDS), len(found), len(KINDS))
-    counts = await people(store, asked.catalog, made)
+    of_apps, counts = await asyncio.gather(
+        sums(store, asked.catalog, made, KINDS), people(store, asked.catalog, made)
+    )
+    rows = added_up(of_apps.rows, len(found), len(KINDS))
     return answers.Minutes(
         begin=begin,
         end=end,

@@ -15,7 +15,8 @@ QUICK = (
     "bench.archive.listing --names",
     "bench.scale --processes",
     "bench.latency --rates",
-    "bench.counters --only",
+    "bench.counters --only hookline",
+    "bench.counters --only questions",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -159,6 +160,18 @@ def test_the_short_benchmark_of_the_counters_counts_every_record_once() -> None:
     assert rows["incr_pfadd"][5] == "not checked"
     by_people = re.findall(r"^\| ([\d,]+) \|.*\| ([\d,]+) \| \d+ \|$", output, re.MULTILINE)
     assert by_people == [("2", "20,000"), ("20,000", "20,000")]
+
+
+@pytest.mark.timeout(600)
+def test_the_statistics_api_is_measured_while_a_member_counts() -> None:
+    """The test runs the quick command of the page; calls of the script have a time, too."""
+    output = shell(the_block(QUICK[6]))
+    times = re.findall(r"^\| (\S.*?) \| [\d.]+ \| [\d.]+ \| [\d.]+ \|", output, re.MULTILINE)
+    assert times == [
+        "`/v1/series?step=day`",
+        "`/v1/summary`",
+        "a script call of the counters in Valkey",
+    ]
 
 
 @pytest.mark.long

@@ -12,6 +12,7 @@ from bench.counters.__main__ import Plan
 from bench.counters.callbacks import APP, RATE, Traffic, callbacks
 from bench.counters.goals import Results, goals
 from bench.counters.measure import Run
+from bench.counters.questions import QUESTIONS, Asked
 from bench.counters.tables import markdown
 from bench.scale.cores import assign
 from schemas.record import ID, callback_record
@@ -166,6 +167,49 @@ def test_the_page_shows_only_what_was_measured_and_which_rows_shared_cores() -> 
     assert "| 99 | 8.0 | 4.0 | 8.0 | 4.0 | 50 | 1,000 | 0 |" in quiet
 
 
+def an_asked_run(**changed: object) -> Asked:
+    """Return a run with 200 answers to each question, of 1 ms to 20 ms."""
+    usual: dict[str, object] = {
+        "round": 0,
+        "records": 1000,
+        "seconds": 2.0,
+        "answers_ms": dict.fromkeys(QUESTIONS, tuple(at / 10 + 0.1 for at in range(200))),
+        "calls_ms": {"50": 3.0, "99": 8.0, "100": 9.0},
+        "others": 0.0,
+    }
+    return Asked(**(usual | changed))  # type: ignore[arg-type]  # as the class has them
+
+
+def test_goals_of_questions_are_percentiles_of_each_round() -> None:
+    """Each question has its goal; the longest call of the script, not the usual one, counts."""
+    found = met(Results(asked=[an_asked_run()]))
+    assert [found[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [True] * 2
+    assert found["longest script call in Valkey meanwhile"] is True
+    slow = an_asked_run(
+        answers_ms={QUESTIONS[0]: (1.0,) * 98 + (30.0,) * 2, QUESTIONS[1]: (1.0,) * 99 + (30.0,)},
+        calls_ms={"50": 3.0, "99": 8.0, "100": 101.0},
+    )
+    found = met(Results(asked=[slow]))
+    assert [found[f"p99 of `{asked}` while one member counts"] for asked in QUESTIONS] == [
+        False,
+        True,
+    ]
+    assert found["longest script call in Valkey meanwhile"] is False
+    lines = page(Results(asked=[an_asked_run()]))
+    assert "| `/v1/summary` | 10.0 | 19.8 | 20.0 | 200 | 0 |" in lines
+    assert "| a script call of the counters in Valkey | 3.0 | 8.0 | 9.0 |  |  |" in lines
+    assert any("counts 500 records/s" in line for line in lines)
+
+
+def test_a_history_is_spread_over_thirty_days_before_the_others() -> None:
+    """So days that are over exist; the last callback of the history is just before the others."""
+    traffic = Traffic(users=10, begins_at_ms=BEGINS_AT_MS, history=60)
+    made = [callback.received_at_ms for callback in itertools.islice(callbacks(traffic), 62)]
+    assert made[0] == BEGINS_AT_MS - 30 * 86_400_000
+    assert {after - before for before, after in itertools.pairwise(made[:61])} == {43_200_000}
+    assert made[60:] == [BEGINS_AT_MS, BEGINS_AT_MS + 1000 // RATE]
+
+
 def test_ours_is_measured_once_with_one_member() -> None:
     """Its run is in both tables."""
     plan = Plan(
@@ -175,6 +219,8 @@ def test_ours_is_measured_once_with_one_member() -> None:
         members=(1, 2),
         people=(),
         people_records=1,
+        history=1,
+        questions_records=1,
     )
     assert plan.turns == [("hookline", 1), ("incr_pfadd", 1), ("hookline", 2)]
     assert replace(plan, only=("members",)).turns == [("hookline", 1), ("hookline", 2)]
