@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from consumers.stats.windows import (
     next_month,
     pieces,
     quarters,
+    window_of,
 )
 from schemas.figures import PEOPLE
 
@@ -37,10 +38,22 @@ class Cut:
     step: Step
     zone: ZoneInfo
     now: datetime
+    _by_days: dict[str, bool] = field(default_factory=dict, compare=False)
 
     def is_by_days(self, app: App) -> bool:
-        """Return whether the windows consist of days of the app's own zone."""
-        return self.step in (Step.DAY, Step.MONTH) and self.zone.key == app.zone.key
+        """
+        Return whether the windows are days or months of the app's own zone.
+
+        They are under any name of that zone, such as PRC for Asia/Shanghai, and in every zone whose
+        days begin at the same moments.
+        """
+        if self.step not in (Step.DAY, Step.MONTH) or self.zone.key == app.zone.key:
+            return self.step in (Step.DAY, Step.MONTH)
+        if app.zone.key not in self._by_days:
+            self._by_days[app.zone.key] = all(
+                window == window_of(window.begin, self.step, app.zone) for window in self.windows
+            )
+        return self._by_days[app.zone.key]
 
     def is_over(self, window: Window) -> bool:
         """Return whether a window ended so long ago that only late callbacks change it."""

@@ -94,6 +94,12 @@ def window_end(begin: datetime, step: Step, zone: ZoneInfo) -> datetime:
     return end
 
 
+def window_of(at: datetime, step: Step, zone: ZoneInfo) -> Window:
+    """Return the window that `at` is in."""
+    begin = window_begin(at, step, zone)
+    return Window(begin, window_end(begin, step, zone))
+
+
 def quarter_begin(at: datetime) -> datetime:
     """Return the begin of the quarter hour that `at` is in, in UTC."""
     at = at.astimezone(UTC)

@@ -134,6 +134,21 @@ async def test_a_series_has_every_figure_of_each_day(bench: Bench) -> None:
     assert today["people"]["groups_with_messages"] == {"value": 0, "error": 0.0}
 
 
+@pytest.mark.parametrize("tz", ["PRC", "Asia/Chongqing", "Asia/Singapore"])
+async def test_days_of_the_apps_zone_by_another_name_have_exact_people(
+    bench: Bench, tz: str
+) -> None:
+    """So have days of a zone with the same midnights; those of Tokyo are estimated."""
+    await bench.count((NOW, {}), (NOW, {"From_Account": "c"}))
+    for path in (f"/v1/series?from=2026-03-28&to=2026-03-29&tz={tz}", "/v1/series?tz=Asia/Tokyo"):
+        answer = await bench.ask(f"{path}&from=2026-03-28&to=2026-03-29" if "To" in path else path)
+        (row,) = answer["rows"]
+        exact = 0.0 if tz in path else 0.0081
+        assert row["people"]["active"] == {"value": 3, "error": exact}
+    summary = await bench.ask(f"/v1/summary?tz={tz}&at={at('2026-03-29T00:00:00+08:00')}")
+    assert summary["yesterday"]["people"]["active"] == {"value": 3, "error": 0.0}
+
+
 async def test_numbers_by_name_are_those_of_the_messages(bench: Bench) -> None:
     """By type, platform, command and app; names without messages are absent."""
     image = {"MsgBody": [{"MsgType": "TIMImageElem"}, {"MsgType": "New"}]}
