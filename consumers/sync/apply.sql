@@ -25,9 +25,16 @@ with moved as (
     insert into hookline.messages (
         ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
         body, altered, raw, body_sha256,
-        sent_at, message_seq, message_random, message_key, result
+        sent_at, message_seq, message_random, message_key, result,
+        topic_id, message_id, online_only, delivered, element_types, text
     )
-    select new.*
+    select
+        new.ce_id, new.sdkappid, new.command, new.sender, new.recipient, new.group_id,
+        new.received_at, new.client_ip, new.platform,
+        new.body, new.altered, new.raw, new.body_sha256,
+        new.sent_at, new.message_seq, new.message_random, new.message_key, new.result,
+        new.topic_id, new.message_id, new.online_only, new.delivered,
+        new.element_types::text[], new.text
     from moved, unnest(
         %(messages.ce_id)b::text[], %(messages.sdkappid)b::text[], %(messages.command)b::text[],
         %(messages.sender)b::text[], %(messages.recipient)b::text[], %(messages.group_id)b::text[],
@@ -37,8 +44,16 @@ with moved as (
         %(messages.body_sha256)b::bytea[],
         %(messages.sent_at)b::timestamptz[], %(messages.message_seq)b::bigint[],
         %(messages.message_random)b::bigint[], %(messages.message_key)b::text[],
-        %(messages.result)b::bigint[]
-    ) as new
+        %(messages.result)b::bigint[],
+        %(messages.topic_id)b::text[], %(messages.message_id)b::text[],
+        %(messages.online_only)b::boolean[], %(messages.delivered)b::boolean[],
+        %(messages.element_types)b::text[], %(messages.text)b::text[]
+    ) as new (
+        ce_id, sdkappid, command, sender, recipient, group_id, received_at, client_ip, platform,
+        body, altered, raw, body_sha256,
+        sent_at, message_seq, message_random, message_key, result,
+        topic_id, message_id, online_only, delivered, element_types, text
+    )
     on conflict (ce_id) do nothing
     returning ce_id
 ), new_events as (

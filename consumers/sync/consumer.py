@@ -5,6 +5,7 @@ If the database was restored to an older state, its position went back with its 
 writes the missing rows again.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from consumers.sync.database import Database
+from consumers.sync.upkeep import keep_up
 from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.topics import CALLBACKS
@@ -49,18 +51,24 @@ class SyncSettings(Settings):
             "a connection string like postgresql://user:password@host:5432/database", _is_conninfo
         ),
         "libpq connection string of the database. The consumer creates its tables in the schema "
-        "`hookline` if they are absent, for which the user needs the right; it refuses tables of "
-        "another version. Each partition has a connection, named `hookline-sync`: 6 in the whole "
-        "group. Logs show `***`. `hookline audit` reads this variable, too.",
+        "`hookline` if they are absent, and migrates those of an earlier version, for which the "
+        "user needs the right; it refuses tables of a later one. Each partition has a connection, "
+        "named `hookline-sync`: 6 in the whole group; each process has one more at times, named "
+        "`hookline-sync-upkeep`. Logs show `***`. `hookline audit` reads this variable, too.",
     ]
 
 
 @asynccontextmanager
 async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     database = Database(settings.postgres)
+    upkeep = asyncio.create_task(keep_up(settings.postgres))
     try:
         yield database, LIMITS
     finally:
+        upkeep.cancel()
+        await asyncio.wait((upkeep,))
+        if not upkeep.cancelled():
+            upkeep.result()
         await database.close()
 
 

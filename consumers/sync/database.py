@@ -20,15 +20,15 @@ from consumers.runtime.callbacks import Callback, callbacks
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.runtime.sql_positions import position_in
+from consumers.sync.connection import connect
 from consumers.sync.rows import rows
-from consumers.sync.tables import ensure_tables
 from schemas.setting import Secret
 
 # The server cancels a statement first; then the client times out. If the server hangs, psycopg
 # needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's HANDLE_S.
 STATEMENT_S = 7
 CALL_S = 8.0
-CONNECT_S = 5
+APPLICATION = "hookline-sync"
 
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
 
@@ -148,7 +148,9 @@ class Database:
             async with asyncio.timeout(CALL_S):
                 async with self._connecting[partition]:
                     if partition not in self._open:
-                        self._open[partition] = await self._connect()
+                        self._open[partition] = await connect(
+                            self._conninfo, APPLICATION, statement_s=STATEMENT_S
+                        )
                     connection = self._open[partition]
                 yield connection
         except psycopg.Error as error:
@@ -179,37 +181,6 @@ class Database:
         if connection := self._open.pop(partition, None):
             await connection.close()
 
-    async def _connect(self) -> AsyncConnection:
-        connection = await AsyncConnection.connect(
-            self._conninfo,
-            autocommit=True,
-            connect_timeout=CONNECT_S,
-            application_name="hookline-sync",
-            # A connection pooler may send each statement to another server process.
-            prepare_threshold=None,
-            client_encoding="utf8",
-        )
-        try:
-            await _prepare(connection)
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
-
-async def _prepare(connection: AsyncConnection) -> None:
-    encoding = connection.info.parameter_status("server_encoding")
-    if encoding != "UTF8":
-        raise Stopped(
-            f"The database is encoded in {encoding}, which cannot hold every message. Create one "
-            "with UTF8: create database hookline encoding 'UTF8' template template0; then set "
-            "SYNC_POSTGRES to it"
-        )
-    await connection.execute(
-        "select set_config('statement_timeout', %s, false)", (f"{STATEMENT_S}s",)
-    )
-    await ensure_tables(connection)
-
 
 def _of_client(error: psycopg.Error) -> SqlFailure | None:
     """Classify psycopg's own errors: a value that it cannot send, a lost connection, or a bug."""
@@ -236,8 +207,8 @@ def _position_refused(partition: Partition, error: Exception) -> Stopped:
 def _tables_refused(error: psycopg.Error) -> Stopped:
     return Stopped(
         f"PostgreSQL refuses the statement that writes the tables: {_first_line(error)}. They "
-        "differ from consumers/sync/schema.sql, or a trigger on them fails. Undo the change; you "
-        "may add columns, constraints and triggers that accept these rows."
+        "differ from those in consumers/sync/migrations, or a trigger on them fails. Undo the "
+        "change; you may add columns, constraints and triggers that accept these rows."
     )
 
 

@@ -1,4 +1,4 @@
-"""Turn a batch into rows of the database's tables; schema.sql defines the columns."""
+"""Turn a batch into rows of the database's tables; consumers/sync/migrations define the columns."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 from consumers.runtime.callbacks import Callback
+from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from consumers.sync.queryable import queryable
 from schemas.body import text
 from schemas.identity import message_random
@@ -21,6 +22,7 @@ EVENT_COLUMNS = (
 MESSAGE_COLUMNS = (
     *EVENT_COLUMNS,
     *("sent_at", "message_seq", "message_random", "message_key", "result"),
+    *CONTENT_COLUMNS,
 )
 
 # A row's values in the order of its table's columns.
@@ -91,6 +93,7 @@ def _of_message(callback: Callback) -> Row:
         integer(message_random(document)),
         as_text(text(document.get("MsgKey"))),
         integer(document.get("SendMsgResult")),
+        *content_columns(document),
     )
 
 

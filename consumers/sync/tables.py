@@ -1,60 +1,126 @@
-"""Create the tables in PostgreSQL if they are absent; refuse tables of another version."""
+"""
+Create the tables in PostgreSQL, or migrate those of an earlier version; refuse later ones.
+
+A migration is a file of consumers/sync/migrations, named by its number. A released one never
+changes. Migrations only go forwards, and are quick on tables of any size; `upkeep` does the work
+that takes long. `schema_version` has the oldest version whose programs may write the tables, which
+stays the same where a migration only adds to them. So programs of two versions run side by side
+while the members of a group are replaced one after the other.
+"""
 
 import logging
+from collections.abc import Sequence
 from importlib.resources import files
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
-from consumers.runtime.handler import Stopped
+from consumers.runtime.handler import Stopped, Unavailable
 
 log = logging.getLogger(__name__)
 
-# The version of schema.sql. Change both together.
-SCHEMA_VERSION = 1
+_FILES = sorted(
+    (file for file in files(__package__).joinpath("migrations").iterdir()), key=lambda f: f.name
+)
+# The version of the tables that this release writes: the number of its last migration.
+VERSION = len(_FILES)
 _FOUND = (
     "select array_agg(relname::text) from pg_catalog.pg_class"
-    " where relnamespace = to_regnamespace('hookline')"
-    " and relname in ('schema_version', 'positions', 'receipts', 'messages', 'events')"
+    " where relnamespace = to_regnamespace('hookline') and relname in"
+    " ('schema_version', 'positions', 'receipts', 'messages', 'events', 'migrations')"
 )
+OLDEST_WRITERS = "select version from hookline.schema_version"
 _TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
-# An arbitrary number, the same in all processes: only one of them may create the tables at a time.
+# An arbitrary number, the same in all processes: only one of them may migrate at a time.
 _ADVISORY_LOCK = 0x686F6F6B
-# One statement: a client that hangs between two statements would keep the lock.
-_CREATE_IF_ABSENT = f"""do $hookline$ begin
+# The longest time that a migration waits for a table that another transaction uses. Writers that
+# come later wait behind it.
+LOCK_S = 2
+_FIRST = "if to_regnamespace('hookline') is null then create schema hookline; end if;"
+_RECORD = "insert into hookline.migrations (number) values ({number});"
+
+
+def _step(number: int, text: str) -> str:
+    before, after = (_FIRST, "") if number == 1 else ("", _RECORD.format(number=number))
+    return (
+        f"if reached < {number} then {before}"
+        f" execute $migration${text}$migration$; {after} end if;\n"
+    )
+
+
+# One statement: a client that hangs between two statements would keep the locks.
+_MIGRATE = f"""do $hookline$ declare reached integer := 0; begin
     perform pg_advisory_xact_lock({_ADVISORY_LOCK});
-    if to_regclass('hookline.schema_version') is not null then return; end if;
-    if to_regnamespace('hookline') is null then create schema hookline; end if;
-    {files(__package__).joinpath("schema.sql").read_text()}
-end $hookline$""".encode()
+    perform set_config('lock_timeout', '{LOCK_S}s', true);
+    if to_regclass('hookline.schema_version') is not null then reached := 1; end if;
+    if to_regclass('hookline.migrations') is not null then
+        select max(number) into reached from hookline.migrations;
+    end if;
+    {"".join(_step(at, file.read_text()) for at, file in enumerate(_FILES, 1))}
+end $hookline$""".encode()  # noqa: S608 - constants
 
 
 async def ensure_tables(connection: AsyncConnection) -> None:
     """
-    Return once the tables of this release exist.
+    Return once the tables of this release exist, or those of a later one that still fits.
 
     Raises:
-        Stopped: the tables in the database are of another version.
+        Stopped: this release must not write the tables in the database.
+        Unavailable: another transaction uses a table that has to be altered.
     """
     tables = await _existing_tables(connection)
-    if not tables:
-        await connection.execute(_CREATE_IF_ABSENT)
-        log.info("created the tables of version %d in the schema hookline", SCHEMA_VERSION)
-    elif "schema_version" not in tables:
-        raise Stopped(f"{_TABLES_TEXT} are from before they had a version; {_wanted()}")
-    cursor = await connection.execute("select version from hookline.schema_version")
-    versions = [version for (version,) in await cursor.fetchall()]
-    if versions != [SCHEMA_VERSION]:
-        shown = ", ".join(map(str, versions)) or "none"
-        raise Stopped(f"{_TABLES_TEXT} have version {shown}; {_wanted()}")
+    reached = 0
+    if tables:
+        if "schema_version" not in tables:
+            raise Stopped(f"{_TABLES_TEXT} are from before they had a version; {_other_database()}")
+        cursor = await connection.execute(OLDEST_WRITERS)
+        if refused := refusal([version for (version,) in await cursor.fetchall()]):
+            raise Stopped(refused)
+        reached = await _reached(connection) if "migrations" in tables else 1
+    if reached < VERSION:
+        await _migrate(connection)
+        log.info("the tables in the schema hookline have version %d now, from %d", VERSION, reached)
 
 
-def _wanted() -> str:
+def refusal(oldest_writers: Sequence[int]) -> str:
+    """Return why this release must not use tables with these rows in schema_version, or ""."""
+    if len(oldest_writers) != 1:
+        shown = ", ".join(map(str, oldest_writers)) or "none"
+        return (
+            f"{_TABLES_TEXT} have version {shown} in hookline.schema_version, which must have one "
+            f"row; {_other_database()}"
+        )
+    if oldest_writers[0] > VERSION:
+        return (
+            f"{_TABLES_TEXT} have version {oldest_writers[0]}; this release needs version {VERSION}"
+            f" or an earlier one, which it migrates. A later release has migrated them, and no "
+            f"migration goes backwards: start that release again, or {_other_database()}"
+        )
+    return ""
+
+
+def _other_database() -> str:
     return (
-        f"this release needs version {SCHEMA_VERSION} and does not migrate. Use another database, "
-        "start the release that created the tables, or drop them (drop schema hookline cascade) "
-        "and build them again from what Kafka still has: start sync once with "
-        "CONSUMER_REBUILD=true. See 'A consumer stops' in docs/runbook.md."
+        "use another database, or drop the tables (drop schema hookline cascade) and build them "
+        "again from what Kafka still has: start sync once with CONSUMER_REBUILD=true. See "
+        "'A consumer stops' in docs/runbook.md."
     )
+
+
+async def _migrate(connection: AsyncConnection) -> None:
+    try:
+        await connection.execute(_MIGRATE)
+    except errors.LockNotAvailable as error:
+        raise Unavailable(
+            "PostgreSQL: the tables in the schema hookline cannot be migrated to version "
+            f"{VERSION} while another transaction uses them. It is tried again. "
+            "pg_stat_activity shows the transactions: xact_start, pid, query"
+        ) from error
+
+
+async def _reached(connection: AsyncConnection) -> int:
+    cursor = await connection.execute("select max(number) from hookline.migrations")
+    (reached,) = await cursor.fetchone() or (None,)
+    return reached or 1
 
 
 async def _existing_tables(connection: AsyncConnection) -> set[str]:

@@ -7,7 +7,7 @@ import time
 
 import psycopg
 
-from consumers.sync.tables import SCHEMA_VERSION
+from consumers.sync.tables import OLDEST_WRITERS, refusal
 from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
@@ -65,13 +65,9 @@ class _Reading:
         """Read everything; psycopg's errors are raised."""
         with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
             self._socket = connection.fileno()
-            versions = connection.execute("select version from hookline.schema_version").fetchall()
-            if versions != [(SCHEMA_VERSION,)]:
-                raise NotAudited(
-                    f"PostgreSQL: the tables in the schema hookline have version "
-                    f"{', '.join(str(version) for (version,) in versions) or 'none'}; this release "
-                    f"audits version {SCHEMA_VERSION}; use the release that created the tables"
-                )
+            versions = connection.execute(OLDEST_WRITERS).fetchall()
+            if refused := refusal([version for (version,) in versions]):
+                raise NotAudited(f"PostgreSQL: {refused}")
             self._receipts(connection)
             self._ledger_rows(connection)
 

@@ -35,7 +35,7 @@ def trigger(
 def records() -> list[Record]:
     """Return five records; the owner's additions refuse only the one at offset REFUSED."""
     made = [a_stored_record(at, a_body(MsgKey=f"{at}", MsgSeq=at, GroupId="g")) for at in range(5)]
-    odd = a_body(MsgKey="odd", MsgSeq=REFUSED - 1, From_Account="refused", To_Account=LONG)
+    odd = a_body(MsgKey="odd", MsgSeq=REFUSED - 1, From_Account="refused", CloudCustomData=LONG)
     made[REFUSED] = a_stored_record(REFUSED, odd)
     return made
 
@@ -57,7 +57,7 @@ OTHERS = {
     " alter table hookline.messages add foreign key (sender) references people",
     "domain": "create domain account as text check (value <> 'refused');"
     " alter table hookline.messages alter sender type account",
-    "index": "create index on hookline.messages (recipient)",
+    "index": "create index on hookline.messages ((body ->> 'CloudCustomData'))",
     "policy": "alter table hookline.messages enable row level security;"
     " alter table hookline.messages force row level security;"
     " create policy reads on hookline.messages for select using (true);"

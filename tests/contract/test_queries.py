@@ -1,4 +1,4 @@
-"""Every query of docs/contract.md works on every body that was stored, on each PostgreSQL."""
+"""Every query of the contract and of sync.md works on every stored body, on each PostgreSQL."""
 
 import asyncio
 import re
@@ -38,10 +38,11 @@ MORE_QUERIES = (
 
 
 def documented() -> list[str]:
-    """Return the queries of the contract's section on the database."""
+    """Return the queries of the contract's section on the database, and of its own page."""
     contract = (ROOT / "docs" / "contract.md").read_text()
     section = contract.partition("\n## The database\n")[2].partition("\n## ")[0]
-    return re.findall(r"^```sql\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
+    pages = section + (ROOT / "docs" / "sync.md").read_text()
+    return re.findall(r"^```sql\n(.*?)^```$", pages, re.DOTALL | re.MULTILINE)
 
 
 @dataclass

@@ -1,5 +1,4 @@
--- The tables that docs/contract.md describes. Created once, and never altered by a running process. A
--- change needs a new number here in schema_version and in SCHEMA_VERSION (consumers/sync/tables.py).
+-- Version 1 of the tables that docs/contract.md describes, as release 0.1.0 created them.
 create table hookline.schema_version (
     version integer primary key
 );

@@ -1,0 +1,52 @@
+"""Connect to the database of sync: settings of the session, and the tables of this release."""
+
+from psycopg import AsyncConnection
+
+from consumers.runtime.handler import Stopped
+from consumers.sync.tables import ensure_tables
+from schemas.setting import Secret
+
+CONNECT_S = 5
+
+
+async def connect(conninfo: Secret, name: str, *, statement_s: int) -> AsyncConnection:
+    """
+    Return a connection that commits each statement, to a database that has the tables.
+
+    The server cancels a statement after `statement_s`, 0 for never. `name` is the application's
+    in pg_stat_activity.
+
+    Raises:
+        Stopped: the database cannot be used: its encoding, or its tables.
+        Unavailable: another transaction uses tables that have to be migrated.
+        psycopg.Error: the database does not answer, or refuses.
+    """
+    connection = await AsyncConnection.connect(
+        conninfo,
+        autocommit=True,
+        connect_timeout=CONNECT_S,
+        application_name=name,
+        # A connection pooler may send each statement to another server process.
+        prepare_threshold=None,
+        client_encoding="utf8",
+    )
+    try:
+        await _prepare(connection, statement_s)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+async def _prepare(connection: AsyncConnection, statement_s: int) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise Stopped(
+            f"The database is encoded in {encoding}, which cannot hold every message. Create one "
+            "with UTF8: create database hookline encoding 'UTF8' template template0; then set "
+            "SYNC_POSTGRES to it"
+        )
+    await connection.execute(
+        "select set_config('statement_timeout', %s, false)", (f"{statement_s}s",)
+    )
+    await ensure_tables(connection)

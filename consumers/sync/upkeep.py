@@ -1,0 +1,89 @@
+"""
+Do the work on the tables that takes long, beside the writing: indexes, and columns of old rows.
+
+A migration must be quick, because writers wait for it. This work makes nobody wait: indexes are
+built concurrently, and rows are filled in short steps. One process of the group does it at a time.
+"""
+
+import asyncio
+import logging
+
+import psycopg
+from psycopg import AsyncConnection
+
+from consumers.runtime.handler import Stopped, Unavailable
+from consumers.sync.connection import connect
+from consumers.sync.fill import fill
+from schemas.setting import Secret
+
+log = logging.getLogger(__name__)
+
+APPLICATION = "hookline-sync-upkeep"
+# Programs of version 1 may write rows without the columns at any time during a rolling upgrade.
+AGAIN_S = 60.0
+# An arbitrary number, the same in all processes: one of them does the work.
+_ADVISORY_LOCK = 0x686F6F6C
+INDEXES = {
+    "messages_unfilled": "hookline.messages (ce_id) where online_only is null",
+}
+_VALID = (
+    "select relname::text, indisvalid from pg_catalog.pg_index"
+    " join pg_catalog.pg_class on pg_class.oid = indexrelid"
+    " where relnamespace = to_regnamespace('hookline')"
+)
+# Index entries are bounded, so names are, too. New rows are bounded by a trigger.
+_BOUND_NAMES = """
+    update hookline.{table}
+    set sender = hookline.bounded(sender), recipient = hookline.bounded(recipient),
+        group_id = hookline.bounded(group_id)
+    where octet_length(sender) > 512 or octet_length(recipient) > 512
+        or octet_length(group_id) > 512"""
+
+
+async def keep_up(conninfo: Secret) -> None:
+    """Do the work whenever there is some, until the task is cancelled."""
+    while True:
+        try:
+            await upkeep(conninfo)
+        except Stopped:
+            return  # The writing reports it and ends the process.
+        except (psycopg.Error, Unavailable) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            log.warning("the upkeep of the tables failed, and is tried again: %s", reason)
+        await asyncio.sleep(AGAIN_S)
+
+
+async def upkeep(conninfo: Secret) -> None:
+    """
+    Return once all indexes exist and all rows have their columns, or another process does it.
+
+    Raises:
+        Stopped, Unavailable, psycopg.Error: as `connect` does.
+    """
+    connection = await connect(conninfo, APPLICATION, statement_s=0)
+    try:
+        cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
+        if await cursor.fetchone() != (True,):
+            return
+        await _build_indexes(connection)
+        if filled := await fill(connection):
+            log.info("filled the columns of %d messages that an earlier version wrote", filled)
+    finally:
+        await connection.close()
+
+
+async def _build_indexes(connection: AsyncConnection) -> None:
+    cursor = await connection.execute(_VALID)
+    valid: dict[str, bool] = dict(await cursor.fetchall())
+    missing = [name for name in INDEXES if not valid.get(name)]
+    if missing:
+        for table in ("messages", "events"):
+            await connection.execute(_BOUND_NAMES.format(table=table).encode())
+    for name in missing:
+        if name in valid:
+            # A build that was interrupted left an index that nobody uses.
+            await connection.execute(f"drop index concurrently hookline.{name}".encode())
+        log.info("building the index hookline.%s; nobody waits for it", name)
+        await connection.execute(
+            f"create index concurrently if not exists {name} on {INDEXES[name]}".encode()
+        )
