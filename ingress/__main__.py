@@ -21,7 +21,7 @@ from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.directory import take
-from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from schemas.process import run_process, stop_on_signals
@@ -201,7 +201,7 @@ def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None
     settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
         spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-    except (OSError, Broken, Full) as error:
+    except (OSError, Broken, LimitReached) as error:
         raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, settings, authenticator, spool)
 
@@ -213,7 +213,7 @@ def main() -> None:
         __doc__,
         {"INGRESS_": IngressSettings},
         start,
-        ends=(Broken, Full, Corrupt),
+        ends=(LimitReached, Broken, Corrupt),
     )
 
 

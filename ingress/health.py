@@ -18,7 +18,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.http.answers import count_oks
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
@@ -138,7 +138,7 @@ class Health:
         """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""
         try:
             oldest = self.intake.rows_after(self.forwarder.forwarded, rows_max=1, bytes_max=1)
-        except (DamagedRow, Corrupt, Broken, Full):
+        except (DamagedRow, Corrupt, Broken, LimitReached):
             return None  # the forwarder logs it
         # At least 0, also after the clock was set back.
         return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0

@@ -19,7 +19,7 @@ from ingress.spool.directory import (
     spool_names,
     summaries,
 )
-from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
@@ -85,7 +85,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         raise SpoolNotShown(
             f"another process holds spool {name}; stop that ingress, or see its /status"
         ) from None
-    except (NotVerified, Corrupt, Broken, Full) as fault:
+    except (NotVerified, Corrupt, Broken, LimitReached) as fault:
         raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
     try:
         for row in _rows(opened, after, limit):

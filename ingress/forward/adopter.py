@@ -29,7 +29,7 @@ from ingress.spool.directory import (
     moved_aside,
     spool_names,
 )
-from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 
@@ -146,7 +146,9 @@ class Adopter:
         except Exception as fault:
             # No fault of one spool may end the search for others. It is tried again.
             if self._logged.get(name) != repr(fault):
-                is_expected = isinstance(fault, NotVerified | Stalled | Broken | Full | OSError)
+                is_expected = isinstance(
+                    fault, NotVerified | Stalled | LimitReached | Broken | OSError
+                )
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
                     name,

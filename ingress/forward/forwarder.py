@@ -34,7 +34,7 @@ from ingress.forward.transaction import (
     transactional_producer,
 )
 from ingress.forward.transaction_state import LastTransaction, last_transaction, wait_for_markers
-from ingress.spool.disk import Broken, Corrupt, Full
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
@@ -109,7 +109,7 @@ class Forwarder:
 
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
-        is_expected = isinstance(error, KafkaError | TimeoutError | OSError | Full | Broken)
+        is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | Broken)
         fault = _in_words(error)
         if fault != self.fault or not is_expected:
             log.warning(

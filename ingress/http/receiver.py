@@ -9,7 +9,7 @@ from ingress.authenticator import Authenticator
 from ingress.http import answers
 from ingress.http.answers import Answer
 from ingress.http.target import parse_target
-from ingress.spool.disk import Broken, Full
+from ingress.spool.disk import Broken, LimitReached
 from ingress.spool.intake import Intake
 from schemas import record
 from schemas.body import Malformed, text
@@ -48,7 +48,7 @@ class Receiver:
         """
         try:
             self._put(parameters, body, send_answer)
-        except (Full, Broken) as failure:
+        except (LimitReached, Broken) as failure:
             send_answer(*answers.unavailable(failure))
         except Exception:
             log.exception("a bug kept a callback from being stored; answered 503")
@@ -77,7 +77,7 @@ class Receiver:
 
 
 def _answer_after_commit(
-    answer: Answer, detail: str, send_answer: SendAnswer, failure: Full | Broken | None
+    answer: Answer, detail: str, send_answer: SendAnswer, failure: LimitReached | Broken | None
 ) -> None:
     """Send `answer` if the commit succeeded, else that the callback is not known to be stored."""
     if failure:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from ingress.spool.disk import Broken, Corrupt, Full, disk_faults
+from ingress.spool.disk import Broken, Corrupt, LimitReached, disk_faults
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.state import State
@@ -85,7 +85,7 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
 
     Raises:
         OSError: the directory cannot be made or written.
-        Broken, Full: the disk fails or is full.
+        Broken, LimitReached: the file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
@@ -106,7 +106,7 @@ def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY
         SpoolInUse: another process holds it.
         NotVerified: it is not known whether the file may be opened.
         Corrupt: the file is not a spool; it was moved aside.
-        Broken, Full: the disk fails or is full.
+        Broken, LimitReached: the file cannot be written.
         OSError: the lock file cannot be made.
     """
     with lock_kept_on_success(directory, name) as (path, lock):
@@ -235,7 +235,7 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
             # This is no fault of the file: its end can be known when the verifier runs again.
             log.warning("%s; try again", not_verified)
             yield SpoolSummary(name, name, None)
-        except (Corrupt, Broken, Full) as fault:
+        except (Corrupt, Broken, LimitReached) as fault:
             yield SpoolSummary(name, name, None, str(fault))
         else:
             yield SpoolSummary.of(name, spool.state)

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 import lmdb
 
 
-class Full(Exception):
-    """
-    A bound was reached and the callback was not stored, or the disk is full.
-
-    After a full disk the callback may or may not have been stored.
-    """
+class LimitReached(Exception):
+    """A limit of the spool was reached. The callback was not stored."""
 
 
 class Broken(Exception):
     """The disk failed. The callback may or may not have been stored."""
+
+
+class DiskFull(Broken):
+    """The disk is full. The callback may or may not have been stored."""
 
 
 class Panic(Broken):
@@ -28,11 +28,13 @@ class Corrupt(Exception):
 
 @contextlib.contextmanager
 def disk_faults() -> Iterator[None]:
-    """Raise Full, Broken, Panic or Corrupt in place of LMDB's errors."""
+    """Raise LimitReached, Broken, DiskFull, Panic or Corrupt in place of LMDB's errors."""
     try:
         yield
-    except (lmdb.MapFullError, lmdb.DiskError) as error:
-        raise Full(str(error)) from error
+    except lmdb.MapFullError as error:
+        raise LimitReached(str(error)) from error
+    except lmdb.DiskError as error:
+        raise DiskFull(str(error)) from error
     except (
         lmdb.BadRslotError,
         lmdb.CorruptedError,

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ingress.spool.disk import Broken, Corrupt, Full, Panic
+from ingress.spool.disk import Broken, Corrupt, LimitReached, Panic
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
@@ -69,15 +69,15 @@ class GroupCommit:
         Take a record into the next commit.
 
         Raises:
-            Full, Broken: see Intake.put.
+            LimitReached, Broken: see Intake.put.
         """
         if self._hangs:
             raise Broken(self.fault)
         content = encode(record, received_at_ms)
         if len(self._pending) >= self._rows_max:
-            raise Full(f"{self._rows_max} callbacks wait for the disk")
+            raise LimitReached(f"{self._rows_max} callbacks wait for the disk")
         if self._pending_bytes + len(content) > self._bytes_max:
-            raise Full(f"{self._pending_bytes} bytes wait for the disk")
+            raise LimitReached(f"{self._pending_bytes} bytes wait for the disk")
         if not self._pending:
             self._pending_since = time.perf_counter()
         self._pending.append(PendingCallback(content, received_at_ms, record, on_commit))
@@ -89,7 +89,7 @@ class GroupCommit:
         Return once `change` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
-            Full, Broken: the disk failed; a later `state` of the spool has the outcome.
+            LimitReached, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
         if self._change and not self._change.done.done():
             raise AssertionError("another change waits for its commit")
@@ -182,20 +182,20 @@ class GroupCommit:
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():
             # If the file cannot be reopened, the next commit is a Panic and tries again.
-            with contextlib.suppress(Broken, Full, Corrupt):
+            with contextlib.suppress(LimitReached, Broken, Corrupt):
                 self._spool.reopen()
 
-    def _recover(self, failure: Exception) -> Full | Broken:
+    def _recover(self, failure: Exception) -> LimitReached | Broken:
         """Reopen the file after a Panic; return the failure that the waiting callers get."""
         if isinstance(failure, Panic):
             # No other thread uses the file now: no commit runs.
             try:
                 self._spool.reopen()
-            except (Broken, Full, Corrupt) as error:
+            except (LimitReached, Broken, Corrupt) as error:
                 failure = error
         if isinstance(failure, Corrupt):
             self.report_corrupt(str(failure))
-        return failure if isinstance(failure, Full | Broken) else Broken(repr(failure))
+        return failure if isinstance(failure, LimitReached | Broken) else Broken(repr(failure))
 
     def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
         self._hangs, self._hang_timer = True, None
@@ -203,14 +203,14 @@ class GroupCommit:
         _report(callbacks, Broken(self.fault))
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0
-        _report(pending, Full(self.fault))
+        _report(pending, Broken(self.fault))
 
     def _probe(self) -> None:
         self._probe_timer = None
         self._commit_soon()
 
 
-def _report(callbacks: list[PendingCallback], failure: Full | Broken | None) -> None:
+def _report(callbacks: list[PendingCallback], failure: LimitReached | Broken | None) -> None:
     for callback in callbacks:
         try:
             callback.on_commit(failure)

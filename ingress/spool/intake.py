@@ -45,13 +45,14 @@ class Intake:
 
     def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
         """
-        Store a record; `on_commit` is called once with the result, None when it is on disk.
+        Store a record; `on_commit` is called once, unless this raises.
 
-        A failure as that result means that the record may or may not have been stored.
+        `on_commit(None)`: the record is on disk (fsync). `on_commit(failure)`: it may or may not be
+        stored.
 
         Raises:
-            Full: a bound is reached; nothing is stored and `on_commit` is not called.
-            Broken: the disk hangs; the same.
+            LimitReached: too many callbacks wait for the disk; nothing is stored.
+            Broken: the disk hangs; nothing is stored.
         """
         self._commits.put(record, received_at_ms, on_commit)
 
@@ -93,7 +94,7 @@ class Intake:
         Return once the row at `sequence` is in quarantine.
 
         Raises:
-            Full, Broken: the disk failed; a later `state` has the outcome.
+            LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
         await self._commits.apply(partial(self._spool.writer.quarantine, sequence))
 
@@ -102,7 +103,7 @@ class Intake:
         Return once the current rows are the sequences 1, 2, 3, … of a new origin.
 
         Raises:
-            Full, Broken: the disk failed; a later `state` has the outcome.
+            LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
         # Else sequences of the former origin would be taken for those of the new one.
         self._commits.remove_forwarded(0)

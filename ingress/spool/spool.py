@@ -80,7 +80,7 @@ class Spool:
         Open the file again, after a Panic or to release mapped memory; no write may run.
 
         Raises:
-            Full, Broken: the file cannot be opened now; all other calls raise Panic until it can.
+            LimitReached, Broken: the file cannot be opened now; until it is, every call raises Panic.
             Corrupt: the same, or the file was removed or replaced by an older copy: numbers would
                 be given twice, and rows with the numbers of forwarded rows would be removed.
         """

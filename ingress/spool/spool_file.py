@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import lmdb
 
-from ingress.spool.disk import Broken, Full
+from ingress.spool.disk import Broken, DiskFull
 from ingress.spool.state import State, seal_state
 
 # Deleting needs free pages too, so inserts stop well before the map is full
@@ -76,7 +76,7 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
     refers.
 
     Raises:
-        Full, Broken: the disk may still have another meta page.
+        Broken: the disk may still have another meta page.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -87,7 +87,7 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        kind = Full if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
+        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
         raise kind(f"the meta pages of {path} cannot be written again: {error}") from error
     if not len(pages) == written == _META_PAGES * page_bytes:
         raise Broken(f"the meta pages of {path} were written only in part")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ingress.spool.disk import Full, Panic, disk_faults
+from ingress.spool.disk import LimitReached, Panic, disk_faults
 from ingress.spool.draft import Draft, Index, read_state
 from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
 from ingress.spool.state import State
@@ -50,8 +50,8 @@ class SpoolWriter:
         `probe` writes in any case, so that its success proves that the disk works.
 
         Raises:
-            Full: a bound was reached and nothing was stored, or the disk is full.
-            Broken: the disk failed. A Panic if every write fails until the file is reopened.
+            LimitReached: nothing was stored.
+            Broken: the disk failed; Panic if every write fails until the file is reopened.
             Corrupt: the file is not a spool any more.
 
         After a failure of the disk the rows may or may not have been stored; if they were, they
@@ -68,7 +68,8 @@ class SpoolWriter:
             return not contents or draft.append(contents, self._bytes_max)
 
         if not self._write(change):
-            raise Full(f"the spool holds {self.state.used_bytes} of {self._bytes_max} bytes")
+            used_bytes = self.state.used_bytes
+            raise LimitReached(f"the spool holds {used_bytes} of {self._bytes_max} bytes")
 
     def quarantine(self, sequence: int) -> None:
         """
@@ -78,7 +79,7 @@ class SpoolWriter:
         remains of the block.
 
         Raises:
-            Full, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+            LimitReached, Broken, Corrupt: the disk failed; a later `state` has the outcome.
         """
         self._write(lambda draft: draft.quarantine(sequence))
 
@@ -90,7 +91,7 @@ class SpoolWriter:
         rows: under a new origin they are repeated, under the old one other rows would be lost.
 
         Raises:
-            Full, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+            LimitReached, Broken, Corrupt: the disk failed; a later `state` has the outcome.
         """
         self._write(Draft.start_new_origin)
 
@@ -110,6 +111,7 @@ class SpoolWriter:
                 draft = Draft(txn, file, self._path.stem, before, index)
                 changed = change(draft)
                 state = draft.write_state()
+                # Leaving this block commits: LMDB writes and fsyncs here.
         self.state, self._index = state, index
         return changed
 

@@ -65,7 +65,7 @@ def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.OutgoingR
 
 
 async def store(intake: Intake, record: wire.OutgoingRecord, received_at_ms: int) -> None:
-    """Return once `record` is on disk; raises Full or Broken if it is not."""
+    """Return once `record` is on disk; raises LimitReached or Broken if it is not."""
     on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_commit(failure: Exception | None) -> None:

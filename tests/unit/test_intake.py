@@ -13,7 +13,7 @@ from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
 from ingress.spool.block import BLOCK_ROWS_MAX
 from ingress.spool.directory import take
-from ingress.spool.disk import Broken, Full, Panic
+from ingress.spool.disk import Broken, LimitReached, Panic
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 
@@ -55,15 +55,15 @@ async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -
     intake = an_intake(spool, rows_max=2)
     waiting = [asyncio.create_task(store(intake, a_wire_record(n), n)) for n in range(3)]
     await asyncio.sleep(0)  # all three have called put()
-    with pytest.raises(Full, match="2 callbacks wait"):
+    with pytest.raises(LimitReached, match="2 callbacks wait"):
         await store(intake, a_wire_record(4), 4)
     came = await asyncio.gather(*waiting, return_exceptions=True)
-    assert [type(each) for each in came] == [type(None), type(None), Full]
+    assert [type(each) for each in came] == [type(None), type(None), LimitReached]
     assert spool.last_sequence == 2
     await intake.stop()
 
     small = an_intake(spool, bytes_max=10)
-    with pytest.raises(Full, match="bytes wait"):
+    with pytest.raises(LimitReached, match="bytes wait"):
         await store(small, a_wire_record(5), 5)
     await small.stop()
     small.close()
@@ -161,7 +161,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
         waiting = asyncio.create_task(store(intake, a_wire_record(2), 2))
         with pytest.raises(Broken, match="takes longer"):
             await committing
-        with pytest.raises(Full, match="takes longer"):
+        with pytest.raises(Broken, match="takes longer"):
             await waiting
     with pytest.raises(Broken, match="takes longer"):
         intake.put(a_wire_record(3), 3, results.append)

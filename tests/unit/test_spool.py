@@ -18,7 +18,7 @@ from ingress.spool.directory import (
     summaries,
     take,
 )
-from ingress.spool.disk import Corrupt, Full, Panic
+from ingress.spool.disk import Corrupt, LimitReached, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.row import DamagedRow, encode, seal, unseal
 
@@ -86,7 +86,7 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
         while True:
             try:
                 spool.writer.commit([content] * 5, 0)
-            except Full:
+            except LimitReached:
                 break
         full_at = spool.last_sequence
         assert spool.state.used_bytes <= BYTES_MAX
@@ -198,7 +198,7 @@ def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
 def test_a_full_spool_can_start_a_new_origin(tmp_path: Path) -> None:
     """It needs no room, because no row is rewritten."""
     spool = take(tmp_path, bytes_max=BYTES_MAX)
-    with contextlib.suppress(Full):
+    with contextlib.suppress(LimitReached):
         while True:
             spool.writer.commit(contents(50), 0)
     rows = spool.rows

@@ -16,7 +16,7 @@ from support.builders import a_wire_record
 
 from ingress.spool import spool as spool_module
 from ingress.spool.directory import take
-from ingress.spool.disk import Broken, Corrupt, Full, Panic
+from ingress.spool.disk import Broken, Corrupt, DiskFull, LimitReached, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer import SpoolWriter
@@ -66,9 +66,9 @@ def _is_synchronous(descriptor: int) -> bool:
 # /dev/full accepts no byte (ENOSPC). /dev/null accepts all but cannot be synced (EINVAL), like a
 # disk whose fsync fails after the page cache took the pages.
 FAILURES = [
-    ("/dev/full", False, Full, "the data pages cannot be written"),
+    ("/dev/full", False, DiskFull, "the data pages cannot be written"),
     ("/dev/null", False, Broken, "fdatasync fails"),
-    ("/dev/full", True, Full, "the meta page cannot be written"),
+    ("/dev/full", True, DiskFull, "the meta page cannot be written"),
 ]
 
 
@@ -114,7 +114,7 @@ def test_a_file_whose_meta_page_failed_passes_the_verifier(tmp_path: Path) -> No
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
-    with in_place_of_the_file(path, "/dev/full", synchronous=True), pytest.raises(Full):
+    with in_place_of_the_file(path, "/dev/full", synchronous=True), pytest.raises(DiskFull):
         spool.writer.commit(contents(3), 0)
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
@@ -190,7 +190,7 @@ def test_threads_share_nothing_but_the_state(
         for number in range(1, scaled(30, at_most=60)):
             spool_writer.commit(contents(3), number)
             spool_writer.quarantine(spool_writer.state.last_sequence)
-            with pytest.raises(Full):
+            with pytest.raises(LimitReached):
                 spool_writer.commit([b"x" * BYTES_MAX], 0, probe=True)
         spool_writer.start_new_origin()
 

@@ -26,7 +26,7 @@ from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
 from ingress.spool.directory import lock_kept_on_success
-from ingress.spool.disk import Broken, Full, Panic
+from ingress.spool.disk import Broken, LimitReached, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from schemas.record import OutgoingRecord
@@ -144,7 +144,7 @@ class SpoolMachine(RuleBasedStateMachine):
         except DamagedRow as damaged:
             self._assert_is_damaged(damaged.number)
             self._quarantine(damaged.sequence, fault)
-        except (Full, Broken) as failure:
+        except (LimitReached, Broken) as failure:
             self._failed(failure)
         except Killed:
             self._start_again()
@@ -174,7 +174,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.faults.arm(fault)
         try:
             self.spool.reopen()
-        except (Full, Broken):
+        except (LimitReached, Broken):
             pass
         except Killed:
             self._start_again()
@@ -318,7 +318,7 @@ class SpoolMachine(RuleBasedStateMachine):
         failure: BaseException | None = None
         try:
             write()
-        except (Full, Broken, Killed) as raised:
+        except (LimitReached, Broken, Killed) as raised:
             failure = raised
         came, committed = self.faults.came, self.faults.committed
         self.faults.arm(None)
@@ -328,7 +328,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.counts[came or "no fault"] += 1
         if came and committed:
             self.counts["kept all the same"] += 1
-        if not failure or (isinstance(failure, Full) and not came):
+        if not failure or (isinstance(failure, LimitReached) and not came):
             self.is_certain = True
             self.the_state_is_what_the_file_holds()
             return not failure
