@@ -124,20 +124,20 @@ class Ingress:
         Raises:
             Exception: a background task has failed, which is a bug.
         """
-        corrupt = self._intake.corrupt
+        corruption = self._intake.corruption
         stopping = asyncio.create_task(stop.wait())
         waited: list[asyncio.Future[Any]] = [
             stopping,
-            corrupt,
+            corruption,
             *(task for task in self._tasks if not task.done()),
         ]
-        while not (stopping.done() or corrupt.done()):
+        while not (stopping.done() or corruption.done()):
             done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
-                waited.remove(ended)
+            for task in done:
+                task.result()
+                waited.remove(task)
         stopping.cancel()
-        return corrupt.result() if corrupt.done() else ""
+        return corruption.result() if corruption.done() else ""
 
     async def stop_receiving(self, *, at_once: bool) -> None:
         """

@@ -102,7 +102,7 @@ class Health:
             "instance": self.instance,
             "origin": state.origin,
             "last_sequence": state.last_sequence,
-            "forwarded": self.forwarder.forwarded,
+            "forwarded_sequence": self.forwarder.forwarded_sequence,
             "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready(),
             "unready_because": self.unready(),
@@ -110,7 +110,7 @@ class Health:
             "forward_fault": self.forwarder.fault,
             "secrets_fault": self.authenticator.fault,
             "connections": len(self.server.traffic.connections),
-            "spool_rows": state.rows,
+            "spool_rows": state.row_count,
             "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
@@ -123,7 +123,7 @@ class Health:
         state = self.intake.state
         count_oks(self.server.traffic.uncounted_oks)
         self.server.traffic.uncounted_oks = 0
-        telemetry.INGRESS_SPOOL_ROWS.set(state.rows)
+        telemetry.INGRESS_SPOOL_ROWS.set(state.row_count)
         telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
@@ -137,7 +137,9 @@ class Health:
     def _oldest_waiting_s(self) -> float | None:
         """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""
         try:
-            oldest = self.intake.rows_after(self.forwarder.forwarded, rows_max=1, bytes_max=1)
+            oldest = self.intake.rows_after(
+                self.forwarder.forwarded_sequence, rows_max=1, bytes_max=1
+            )
         except (DamagedRow, Corrupt, Broken, LimitReached):
             return None  # the forwarder logs it
         # At least 0, also after the clock was set back.

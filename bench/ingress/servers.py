@@ -56,14 +56,14 @@ class Status(msgspec.Struct, frozen=True):
     """Some fields of an ingress's `/status`."""
 
     last_sequence: int
-    forwarded: int
+    forwarded_sequence: int
     oldest_waiting_s: float | None
     forwarding: bool
 
     @property
     def drained(self) -> bool:
         """Whether everything that it stored is in Kafka."""
-        return self.forwarding and self.forwarded == self.last_sequence
+        return self.forwarding and self.forwarded_sequence == self.last_sequence
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Adopter:
         """Hold a spool, drain it and note its summary; log a fault once, and return in any case."""
         try:
             async with self._held(name) as intake:
-                if rows := intake.state.rows:
+                if rows := intake.state.row_count:
                     log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
                     await self._drain(intake)
                     log.warning("spool %s is drained", name)
@@ -186,21 +186,21 @@ class Adopter:
         forwarding = asyncio.create_task(forwarder.run())
         progress, since = None, time.monotonic()
         try:
-            while intake.state.rows and not intake.corrupt.done():
+            while intake.state.row_count and not intake.corruption.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
-                before, progress = progress, (intake.state.rows, forwarder.forwarded)
+                before, progress = progress, (intake.state.row_count, forwarder.forwarded_sequence)
                 if progress != before or self._own_forwarder.fault:
                     since = time.monotonic()
-                elif forwarder.may_end and time.monotonic() - since > STALLED_S:
+                elif forwarder.can_be_dropped and time.monotonic() - since > STALLED_S:
                     raise Stalled(f"no row was sent for {STALLED_S:g} s: {forwarder.fault}")
                 await asyncio.sleep(DRAIN_POLL_S)
         finally:
             forwarding.cancel()
             await asyncio.wait((forwarding,))
             await intake.stop()
-        if intake.corrupt.done():
-            corrupt = Corrupt(intake.corrupt.result())
+        if intake.corruption.done():
+            corrupt = Corrupt(intake.corruption.result())
             move_aside(self._directory / f"{intake.name}{SUFFIX}", corrupt)
             raise corrupt
 

@@ -30,14 +30,14 @@ ROWS_FREED_PER_STEP = 200
 @dataclass(slots=True)
 class Batches:
     """
-    Batches by topic and partition, of `rows` rows up to the sequence `last_sequence`.
+    Batches by topic and partition, of `row_count` rows up to the sequence `last_sequence`.
 
     `oldest_received_at_ms` is of the first row; `fingerprint` is of the last. They are `full` if a
     bound ended them, so that there may be more rows.
     """
 
     last_sequence: int
-    rows: int = 0
+    row_count: int = 0
     oldest_received_at_ms: int = 0
     fingerprint: str = ""
     full: bool = False
@@ -69,7 +69,7 @@ async def build_batches(
     partition_counts: dict[str, int] = {}
     built_bytes = 0
     while not batches.full and (rows := _next_rows(intake, batches, rows_max)):
-        if not batches.rows:
+        if not batches.row_count:
             batches.oldest_received_at_ms = rows[0].received_at_ms
         origin = intake.state.origin
         for row in rows:
@@ -80,11 +80,11 @@ async def build_batches(
             partition = _partition(record.key, row.sequence, partition_counts[topic])
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)
-        batches.rows += len(rows)
+        batches.row_count += len(rows)
         batches.last_sequence = rows[-1].sequence
-        batches.full = batches.rows >= rows_max or built_bytes >= TRANSACTION_BYTES_MAX
+        batches.full = batches.row_count >= rows_max or built_bytes >= TRANSACTION_BYTES_MAX
         await asyncio.sleep(0)
-    if batches.rows:
+    if batches.row_count:
         batches.fingerprint = intake.fingerprint(batches.last_sequence)
     return batches
 
@@ -104,11 +104,11 @@ def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
     Raises:
         DamagedRow: the row is damaged, and `batches` is still empty.
     """
-    step = min(ROWS_PER_STEP, rows_max - batches.rows)
+    step = min(ROWS_PER_STEP, rows_max - batches.row_count)
     try:
         return intake.rows_after(batches.last_sequence, rows_max=step, bytes_max=BYTES_PER_STEP)
     except DamagedRow:
-        if not batches.rows:
+        if not batches.row_count:
             raise
         return []
 

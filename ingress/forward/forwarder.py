@@ -71,16 +71,17 @@ class Forwarder:
         self._origin = intake.state.origin
         self._quarantine_log = QuarantineLog(intake.name)
         # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
-        self.forwarded = intake.state.first_sequence - 1
+        self.forwarded_sequence = intake.state.first_sequence - 1
         self.fault = "not connected yet"
 
     @property
-    def may_end(self) -> bool:
+    def can_be_dropped(self) -> bool:
         """
-        False while only this object knows how the last transaction of the origin ended.
+        False while only this object knows the outcome of the last transaction.
 
-        The start of a producer makes the coordinator forget it, but then the coordinator has the
-        same answer as after a commit.
+        The transaction was aborted, or is being settled. Dropping this object would lose the
+        outcome: the start of a producer makes the coordinator forget it, and the coordinator then
+        reports what it reports after a commit.
         """
         last = self._last_transaction
         return last is LastTransaction.UNKNOWN or (
@@ -93,16 +94,16 @@ class Forwarder:
         self._quarantine_log.report(self._intake.state)
         while True:
             check_cancellation()
-            before = self.forwarded
+            before = self.forwarded_sequence
             try:
                 with kafka_failures(kinds=()):
                     await self._forward()
             except Corrupt as corrupt:
-                self._intake.report_corrupt(str(corrupt))
+                self._intake.report_corruption(str(corrupt))
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, rows wait on disk
                 self._note_failure(error)
-            if self.forwarded > before:
+            if self.forwarded_sequence > before:
                 backoff_s = BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
@@ -115,7 +116,7 @@ class Forwarder:
             log.warning(
                 "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
                 self._intake.state.origin,
-                self.forwarded,
+                self.forwarded_sequence,
                 fault,
                 exc_info=None if is_expected else error,
             )
@@ -157,21 +158,23 @@ class Forwarder:
         state = self._intake.state
         async with asyncio.timeout(START_S):
             await self._topic.begin(producer, state, cursor)
-        self.forwarded = max(cursor.sequence, state.first_sequence - 1)
-        self._intake.remove_forwarded(self.forwarded)
-        log.info("forwarding from origin %s after sequence %d", state.origin, self.forwarded)
+        self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
+        self._intake.remove_forwarded(self.forwarded_sequence)
+        log.info(
+            "forwarding from origin %s after sequence %d", state.origin, self.forwarded_sequence
+        )
         self.fault = ""
 
     async def _forward_next(self, producer: AIOKafkaProducer) -> None:
         """Send the next rows in one transaction; if there are none, wait for some."""
-        seen = self._intake.state
-        self._quarantine_log.report(seen)
+        state = self._intake.state
+        self._quarantine_log.report(state)
         begun = asyncio.get_running_loop().time()
         try:
             batches = await build_batches(
                 producer,
                 self._intake,
-                self.forwarded,
+                self.forwarded_sequence,
                 rows_max=self._refused.rows_max,
                 dead_letters=self._refused.dead_letters,
             )
@@ -180,18 +183,18 @@ class Forwarder:
             return
         if self._intake.state.origin != self._origin:
             return
-        if not batches.rows:
-            await self._wait_for_rows(producer, seen)
+        if not batches.row_count:
+            await self._wait_for_rows(producer, state)
             return
         await self._send(producer, batches)
         if not batches.full:
-            await wait_for_turn(self._intake, self.forwarded, begun)
+            await wait_for_turn(self._intake, self.forwarded_sequence, begun)
 
-    async def _wait_for_rows(self, producer: AIOKafkaProducer, seen: State) -> None:
+    async def _wait_for_rows(self, producer: AIOKafkaProducer, before: State) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
         try:
             async with asyncio.timeout(IDLE_PROBE_S):
-                await self._intake.wait_for_rows(seen)
+                await self._intake.wait_for_rows(before)
         except TimeoutError:
             async with asyncio.timeout(TRANSACTION_S):
                 if not await producer.client.force_metadata_update():
@@ -209,12 +212,12 @@ class Forwarder:
             if why := self._refused.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, why)
             return
-        first, self.forwarded = self.forwarded + 1, batches.last_sequence
+        first, self.forwarded_sequence = self.forwarded_sequence + 1, batches.last_sequence
         self._refused.note_sent(batches.last_sequence)
-        INGRESS_FORWARDED.inc(batches.rows)
+        INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        self._intake.remove_forwarded(self.forwarded)
-        await free_recent(self._intake, first, self.forwarded)
+        self._intake.remove_forwarded(self.forwarded_sequence)
+        await free_recent(self._intake, first, self.forwarded_sequence)
 
     async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
@@ -235,7 +238,7 @@ class Forwarder:
     async def _start_new_origin(self, cursor: Cursor) -> None:
         before = self._intake.state
         await self._intake.start_new_origin()
-        self.forwarded = 0
+        self.forwarded_sequence = 0
         self._refused.clear()
         report_older_copy(self._intake, before, cursor)
 

@@ -46,8 +46,8 @@ class RefusedRows:
 
         Returns why the row must go into quarantine: Kafka refuses the dead letter as well; else "".
         """
-        if batches.rows > 1:
-            self.rows_max = batches.rows // 2
+        if batches.row_count > 1:
+            self.rows_max = batches.row_count // 2
             return ""
         sequence = batches.last_sequence
         if sequence in self.dead_letters:

@@ -64,8 +64,8 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
             future.add_done_callback(_retrieve_exception)
             acknowledged.append(future)
         await asyncio.gather(*acknowledged)
-    if sent != batches.rows:
-        raise AssertionError(f"{sent} records are in the batches for {batches.rows} rows")
+    if sent != batches.row_count:
+        raise AssertionError(f"{sent} records are in the batches for {batches.row_count} rows")
 
 
 async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:

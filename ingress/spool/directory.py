@@ -74,7 +74,7 @@ class SpoolSummary:
             name,
             state.origin,
             state.last_sequence,
-            rows=state.rows,
+            rows=state.row_count,
             quarantined=tuple(state.quarantined_sequences),
         )
 

@@ -135,17 +135,17 @@ class Draft:
             self._last_number += len(part)
         return True
 
-    def remove_forwarded(self, forwarded: int) -> None:
-        """Remove the first blocks, at most REMOVED_BLOCKS_MAX, without a row that is still due."""
-        removable = self.before.last_removable(forwarded)
+    def remove_forwarded(self, forwarded_sequence: int) -> None:
+        """Remove the first blocks, at most REMOVED_BLOCKS_MAX, whose rows are all forwarded."""
+        last_removable = self.before.last_removable(forwarded_sequence)
         for _ in range(REMOVED_BLOCKS_MAX):
-            first, end = self._index.first_block(self._last_number)
-            if not 0 < end <= removable:
+            first, last = self._index.first_block(self._last_number)
+            if not 0 < last <= last_removable:
                 break
             if not self._txn.delete(key(first), db=self._file.blocks):
                 raise Corrupt(f"spool {self._spool} has no block that begins at row {first}")
             self._index.drop_first()
-            self._first_number = end + 1
+            self._first_number = last + 1
 
     def quarantine(self, sequence: int) -> None:
         """Move the remains of the row, and of the rows that are lost with it, into quarantine."""

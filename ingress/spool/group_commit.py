@@ -1,7 +1,7 @@
 """
 Group commit: callbacks that arrive while a commit runs go to disk in the next one.
 
-There is no timer: a lone callback is committed at once, and many at once share one fsync.
+There is no timer: a single callback is committed immediately, and concurrent ones share one fsync.
 """
 
 import asyncio
@@ -14,22 +14,23 @@ from ingress.spool.disk import Broken, Corrupt, LimitReached, Panic
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
-    Change,
     Commit,
     OnCommit,
     PendingCallback,
     Result,
+    Write,
     WriterThread,
 )
 from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
-# The sender waits 2 s. A callback without a commit by now is failed while the sender still listens.
-STORE_S_MAX = 1.5
+# The sender waits 2 s. Fail a callback whose commit takes longer than this while the sender can
+# still read the answer.
+COMMIT_TIMEOUT_S = 1.5
 # After a failed commit the disk is tried again at this interval, also without callbacks.
-PROBE_S = 1.0
-# When the process stops, a commit that hangs is not waited for any longer than this.
-STOP_S_MAX = 5.0
+PROBE_INTERVAL_S = 1.0
+# When the process stops, it waits no longer than this for a commit that hangs.
+STOP_TIMEOUT_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -50,19 +51,19 @@ class GroupCommit:
         # Set after every commit of callbacks.
         self.stored = asyncio.Event()
         # Has the reason as its result once the file is not a spool any more.
-        self.corrupt: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.corruption: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The callbacks of the next commit. The commit that runs may hold as many again.
         self._pending: list[PendingCallback] = []
         self._pending_bytes = 0
         self._pending_since = 0.0
-        self._forwarded = 0
-        self._change: Change | None = None
+        self._forwarded_sequence = 0
+        self._write: Write | None = None
         self._is_committing = False
         self._hangs = False
         self._hang_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._thread = WriterThread(spool.writer, self._committed)
+        self._thread = WriterThread(spool.writer, self._on_commit_finished)
 
     def put(self, record: OutgoingRecord, received_at_ms: int, on_commit: OnCommit) -> None:
         """
@@ -84,37 +85,37 @@ class GroupCommit:
         self._pending_bytes += len(content)
         self._commit_soon()
 
-    async def apply(self, change: Callable[[], None]) -> None:
+    async def write(self, run: Callable[[], None]) -> None:
         """
-        Return once `change` has run in the writer's thread, between two commits. One at a time.
+        Return once `run` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
             LimitReached, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
-        if self._change and not self._change.done.done():
-            raise AssertionError("another change waits for its commit")
-        self._change = waiting = Change(change, self._loop.create_future())
+        if self._write and not self._write.done.done():
+            raise AssertionError("another write waits for its transaction")
+        self._write = write = Write(run, self._loop.create_future())
         self._commit_soon()
-        await waiting.done
+        await write.done
 
     def remove_forwarded(self, sequence: int) -> None:
         """Remove rows up to `sequence` with the next commits."""
-        self._forwarded = sequence
+        self._forwarded_sequence = sequence
         self._commit_soon()
 
-    def report_corrupt(self, why: str) -> None:
-        """Note that the file is not a spool any more; see `corrupt`."""
-        if not self.corrupt.done():
-            self.corrupt.set_result(why)
+    def report_corruption(self, why: str) -> None:
+        """Note that the file is not a spool any more; see `corruption`."""
+        if not self.corruption.done():
+            self.corruption.set_result(why)
 
     async def stop(self) -> bool:
         """
         Return True once all pending callbacks are on disk or have failed, and the thread has ended.
 
-        Returns False if a commit hangs for STOP_S_MAX: the thread still uses the spool.
+        Returns False if a commit hangs for STOP_TIMEOUT_S: the thread still uses the spool.
         """
         try:
-            async with asyncio.timeout(STOP_S_MAX):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
                 while self._is_committing:  # noqa: ASYNC110 - only at the end of a process
                     await asyncio.sleep(0.001)
         except TimeoutError:
@@ -133,40 +134,42 @@ class GroupCommit:
 
     def _begin_commit(self) -> None:
         callbacks, self._pending, self._pending_bytes = self._pending, [], 0
-        change, self._change = self._change, None
-        self._hang_timer = self._loop.call_later(STORE_S_MAX, self._fail_as_hanging, callbacks)
+        write, self._write = self._write, None
+        self._hang_timer = self._loop.call_later(COMMIT_TIMEOUT_S, self._fail_as_hanging, callbacks)
         self._thread.begin(
-            Commit(callbacks, self._pending_since, self._forwarded, bool(self.fault), change)
+            Commit(
+                callbacks, self._pending_since, self._forwarded_sequence, bool(self.fault), write
+            )
         )
 
-    def _committed(self, commit: Commit, result: Result) -> None:
-        """Report a commit's result, and begin another commit if there is work for it."""
+    def _on_commit_finished(self, commit: Commit, result: Result) -> None:
+        """Report a commit's success or failure; begin another commit if there is work for it."""
         hung, self._hangs = self._hangs, False
         self._is_committing = False
         if self._hang_timer:
             self._hang_timer.cancel()
-        failure = self._recover(result.failure) if result.failure else None
+        failure = self._reopen_after(result.failure) if result.failure else None
         self.fault = str(failure or "")
         if not hung:  # else they were failed by the timer
             _report(commit.callbacks, failure)
-        if commit.change:
-            self._report_change(commit.change, result.change_failure)
+        if commit.write:
+            self._report_write(commit.write, result.write_failure)
         if not failure:
             self._note_stored(commit, result.took_s)
             self._release_mapped_memory()
         elif self._probe_timer is None:
-            self._probe_timer = self._loop.call_later(PROBE_S, self._probe)
-        removable = not failure and self._spool.state.removable(self._forwarded)
-        if self._pending or self._change or removable:
+            self._probe_timer = self._loop.call_later(PROBE_INTERVAL_S, self._probe)
+        can_remove = not failure and self._spool.state.has_removable_block(self._forwarded_sequence)
+        if self._pending or self._write or can_remove:
             self._commit_soon()
 
-    def _report_change(self, change: Change, failure: Exception | None) -> None:
-        if change.done.done():  # cancelled
+    def _report_write(self, write: Write, failure: Exception | None) -> None:
+        if write.done.done():  # cancelled
             return
         if failure:
-            change.done.set_exception(self._recover(failure))
+            write.done.set_exception(self._reopen_after(failure))
         else:
-            change.done.set_result(None)
+            write.done.set_result(None)
 
     def _note_stored(self, commit: Commit, took_s: float) -> None:
         if commit.callbacks:
@@ -181,12 +184,12 @@ class GroupCommit:
 
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():
-            # If the file cannot be reopened, the next commit is a Panic and tries again.
+            # If the file cannot be reopened, the next commit raises Panic and reopens it.
             with contextlib.suppress(LimitReached, Broken, Corrupt):
                 self._spool.reopen()
 
-    def _recover(self, failure: Exception) -> LimitReached | Broken:
-        """Reopen the file after a Panic; return the failure that the waiting callers get."""
+    def _reopen_after(self, failure: Exception) -> LimitReached | Broken:
+        """Reopen the file if `failure` is a Panic; return the failure that the callers get."""
         if isinstance(failure, Panic):
             # No other thread uses the file now: no commit runs.
             try:
@@ -194,12 +197,12 @@ class GroupCommit:
             except (LimitReached, Broken, Corrupt) as error:
                 failure = error
         if isinstance(failure, Corrupt):
-            self.report_corrupt(str(failure))
+            self.report_corruption(str(failure))
         return failure if isinstance(failure, LimitReached | Broken) else Broken(repr(failure))
 
     def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
         self._hangs, self._hang_timer = True, None
-        self.fault = f"the disk takes longer than {STORE_S_MAX:g} s"
+        self.fault = f"the disk takes longer than {COMMIT_TIMEOUT_S:g} s"
         _report(callbacks, Broken(self.fault))
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0

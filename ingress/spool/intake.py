@@ -25,7 +25,7 @@ class Intake:
         self._is_stuck = False
         self.name = spool.name
         # Has the reason as its result once the spool's file is corrupt; then the process must end.
-        self.corrupt = self._commits.corrupt
+        self.corruption = self._commits.corruption
 
     @property
     def state(self) -> State:
@@ -71,9 +71,9 @@ class Intake:
         """Return the fingerprint of the row at `sequence`, "" if it is damaged or not here."""
         return self._spool.fingerprint(sequence)
 
-    async def wait_for_rows(self, seen: State) -> None:
-        """Return when callbacks have been stored since the state was `seen`."""
-        while self.state.last_number == seen.last_number:
+    async def wait_for_rows(self, before: State) -> None:
+        """Return when callbacks have been stored since the state was `before`."""
+        while self.state.last_number == before.last_number:
             self._commits.stored.clear()
             await self._commits.stored.wait()
 
@@ -96,7 +96,7 @@ class Intake:
         Raises:
             LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
-        await self._commits.apply(partial(self._spool.writer.quarantine, sequence))
+        await self._commits.write(partial(self._spool.writer.quarantine, sequence))
 
     async def start_new_origin(self) -> None:
         """
@@ -107,11 +107,11 @@ class Intake:
         """
         # Else sequences of the former origin would be taken for those of the new one.
         self._commits.remove_forwarded(0)
-        await self._commits.apply(self._spool.writer.start_new_origin)
+        await self._commits.write(self._spool.writer.start_new_origin)
 
-    def report_corrupt(self, why: str) -> None:
-        """Note that the spool's file is corrupt; see `corrupt`."""
-        self._commits.report_corrupt(why)
+    def report_corruption(self, why: str) -> None:
+        """Note that the spool's file is corrupt; see `corruption`."""
+        self._commits.report_corruption(why)
 
     # For the process that ends.
 

@@ -67,9 +67,9 @@ class Spool:
         return self.state.last_sequence
 
     @property
-    def rows(self) -> int:
-        """The number of rows in the file; see `State.rows`."""
-        return self.state.rows
+    def row_count(self) -> int:
+        """The number of rows in the file; see `State.row_count`."""
+        return self.state.row_count
 
     def should_reopen(self) -> bool:
         """Return whether the file should be reopened, to release mapped memory."""
@@ -80,7 +80,7 @@ class Spool:
         Open the file again, after a Panic or to release mapped memory; no write may run.
 
         Raises:
-            LimitReached, Broken: the file cannot be opened now; until it is, every call raises Panic.
+            LimitReached, Broken: the file cannot be opened now. Until it is, calls raise Panic.
             Corrupt: the same, or the file was removed or replaced by an older copy: numbers would
                 be given twice, and rows with the numbers of forwarded rows would be removed.
         """

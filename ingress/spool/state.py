@@ -46,7 +46,7 @@ class State(NamedTuple):
         return self.last_number - self.base
 
     @property
-    def rows(self) -> int:
+    def row_count(self) -> int:
         """
         The number of rows in the file, without those in quarantine.
 
@@ -60,16 +60,16 @@ class State(NamedTuple):
         """The rows of the current origin that are in quarantine, by sequence, in order."""
         return [number - self.base for number in sorted(self.quarantined) if number > self.base]
 
-    def last_removable(self, forwarded: int) -> int:
+    def last_removable(self, forwarded_sequence: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
-        number = self.base + forwarded
+        number = self.base + forwarded_sequence
         while number + 1 in self.quarantined:
             number += 1
         return number
 
-    def removable(self, forwarded: int) -> bool:
-        """Return whether the spool still has a block of which all rows are forwarded."""
-        return 0 < self.first_block_last_number <= self.last_removable(forwarded)
+    def has_removable_block(self, forwarded_sequence: int) -> bool:
+        """Return whether all rows of the first block are forwarded or in quarantine."""
+        return 0 < self.first_block_last_number <= self.last_removable(forwarded_sequence)
 
 
 def seal_state(state: State, spool: str) -> bytes:

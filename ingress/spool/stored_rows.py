@@ -41,12 +41,12 @@ def rows_from(
             continue
         block = bytes(cursor.value())
         has_block = cursor.next()
-        end = _number(cursor) if has_block else state.last_number + 1
+        next_first = _number(cursor) if has_block else state.last_number + 1
         try:
             rows = unpack(block, spool, first)
         except DamagedRow as damaged:
-            _check_quarantined(range(wanted, end), state, f"{damaged}: it has row")
-            wanted = max(wanted, end)
+            _check_quarantined(range(wanted, next_first), state, f"{damaged}: it has row")
+            wanted = max(wanted, next_first)
             continue
         for number in range(wanted, min(first + len(rows), state.last_number + 1)):
             if number not in state.quarantined:
@@ -66,10 +66,10 @@ def remains(
     has_block = _find(cursor, number)
     first = _number(cursor) if has_block else state.last_number + 1
     left = b""
-    end = first
+    next_first = first
     if first <= number:
         block = bytes(cursor.value())
-        end = _number(cursor) if cursor.next() else state.last_number + 1
+        next_first = _number(cursor) if cursor.next() else state.last_number + 1
         try:
             rows = unpack(block, spool, first)
         except DamagedRow:
@@ -78,7 +78,7 @@ def remains(
             if number < first + len(rows):
                 yield number, rows[number - first]
                 return
-    numbers = range(number, min(end, state.last_number + 1))
+    numbers = range(number, min(next_first, state.last_number + 1))
     for lost in islice(numbers, BLOCK_ROWS_MAX):
         yield lost, left if lost == number else b""
 

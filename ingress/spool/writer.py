@@ -14,7 +14,7 @@ from ingress.spool.draft import Draft, Index, read_state
 from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
 from ingress.spool.state import State
 
-Changed = TypeVar("Changed")
+Result = TypeVar("Result")
 
 
 class SpoolWriter:
@@ -41,13 +41,16 @@ class SpoolWriter:
         """Write to `file` from now on; None: it is not open, and every write raises Panic."""
         self._file = file
 
-    def commit(self, contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def commit(
+        self, contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False
+    ) -> None:
         """
-        Store `contents` after the last row, and remove rows up to sequence `forwarded`.
+        Store `contents` after the last row, and remove rows up to `forwarded_sequence`.
 
         On return both are on disk (fsync), and `state` has the new last sequence. Rows are removed
-        by blocks, a bounded number at a time; `state.removable` returns whether more could be. A
-        `probe` writes in any case, so that its success proves that the disk works.
+        by blocks, a bounded number at a time; `state.has_removable_block` returns whether another
+        commit can remove more. A `probe` writes in any case, so that its success proves that the
+        disk works.
 
         Raises:
             LimitReached: nothing was stored.
@@ -59,15 +62,15 @@ class SpoolWriter:
         """
         origin = self.state.origin
 
-        def change(draft: Draft) -> bool:
-            # Otherwise `forwarded` is of an earlier origin, which an uncertain commit has ended.
+        def write(draft: Draft) -> bool:
+            # Otherwise the sequence is of an earlier origin, which an uncertain commit has ended.
             if draft.before.origin == origin:
-                draft.remove_forwarded(forwarded)
+                draft.remove_forwarded(forwarded_sequence)
             if probe:
                 draft.probe()
             return not contents or draft.append(contents, self._bytes_max)
 
-        if not self._write(change):
+        if not self._write(write):
             used_bytes = self.state.used_bytes
             raise LimitReached(f"the spool holds {used_bytes} of {self._bytes_max} bytes")
 
@@ -95,8 +98,8 @@ class SpoolWriter:
         """
         self._write(Draft.start_new_origin)
 
-    def _write(self, change: Callable[[Draft], Changed]) -> Changed:
-        """Apply `change` in one transaction, and replace the state once it is committed."""
+    def _write(self, write: Callable[[Draft], Result]) -> Result:
+        """Run `write` in one transaction, and replace the state once it is committed."""
         file = self._opened()
         # Until the commit is known to have succeeded, only the file knows its blocks.
         index, self._index = self._index, None
@@ -109,11 +112,11 @@ class SpoolWriter:
                 if index is None:
                     before, index = read_state(txn, file, self._path.stem)
                 draft = Draft(txn, file, self._path.stem, before, index)
-                changed = change(draft)
+                result = write(draft)
                 state = draft.write_state()
                 # Leaving this block commits: LMDB writes and fsyncs here.
         self.state, self._index = state, index
-        return changed
+        return result
 
     def _opened(self) -> SpoolFile:
         if self._file is None:

@@ -19,7 +19,7 @@ from ingress.spool.disk import Broken, LimitReached
 from ingress.spool.writer import SpoolWriter
 from schemas.record import OutgoingRecord
 
-# Called once with the result of a callback's commit: None when it is on disk (fsync).
+# Called once with the result of a callback's commit: None if the callback is on disk (fsync).
 OnCommit = Callable[[LimitReached | Broken | None], None]
 
 
@@ -32,39 +32,39 @@ class PendingCallback(msgspec.Struct, gc=False):
     on_commit: OnCommit
 
 
-class Change(NamedTuple):
+class Write(NamedTuple):
     """A write other than a commit of callbacks; `done` gets its result."""
 
-    apply: Callable[[], None]
+    run: Callable[[], None]
     done: asyncio.Future[None]
 
 
 class Commit(NamedTuple):
-    """Work for the thread: `change` in a transaction of its own, then the callbacks in another."""
+    """Work for the thread: `write` in a transaction of its own, then the callbacks in another."""
 
     callbacks: list[PendingCallback]
     # The time at which the first of them came.
     pending_since: float
     # Rows up to this sequence are removed.
-    forwarded: int
+    forwarded_sequence: int
     is_probe: bool
-    change: Change | None
+    write: Write | None
 
 
 class Result(NamedTuple):
-    """The failures of a commit and of its change, None for success."""
+    """The failures of a commit and of its other write, None for success."""
 
     failure: Exception | None
-    change_failure: Exception | None
+    write_failure: Exception | None
     took_s: float
 
 
 class WriterThread:
-    """Runs commits until `stop`; `committed` is called on the event loop after each of them."""
+    """Runs commits until `stop`; `on_finished` is called on the event loop after each of them."""
 
-    def __init__(self, writer: SpoolWriter, committed: Callable[[Commit, Result], None]) -> None:
+    def __init__(self, writer: SpoolWriter, on_finished: Callable[[Commit, Result], None]) -> None:
         self._writer = writer
-        self._committed = committed
+        self._on_finished = on_finished
         self._loop = asyncio.get_running_loop()
         self._commits: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="spool-writer", daemon=True)
@@ -82,15 +82,15 @@ class WriterThread:
     def _run(self) -> None:
         while (commit := self._commits.get()) is not None:
             begun = time.perf_counter()
-            change_failure = _failure(commit.change.apply) if commit.change else None
-            failure = _failure(partial(self._write, commit))
-            result = Result(failure, change_failure, time.perf_counter() - begun)
-            self._loop.call_soon_threadsafe(self._committed, commit, result)
+            write_failure = _failure(commit.write.run) if commit.write else None
+            failure = _failure(partial(self._commit, commit))
+            result = Result(failure, write_failure, time.perf_counter() - begun)
+            self._loop.call_soon_threadsafe(self._on_finished, commit, result)
             del commit  # or its bodies would stay in memory until the next commit
 
-    def _write(self, commit: Commit) -> None:
+    def _commit(self, commit: Commit) -> None:
         contents = [callback.content for callback in commit.callbacks]
-        self._writer.commit(contents, commit.forwarded, probe=commit.is_probe)
+        self._writer.commit(contents, commit.forwarded_sequence, probe=commit.is_probe)
 
 
 def _failure(write: Callable[[], None]) -> Exception | None:

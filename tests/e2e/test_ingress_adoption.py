@@ -36,7 +36,7 @@ async def test_a_running_process_drains_what_dead_ones_left(
     async def drained() -> bool:
         status = await ingresses[3].status()
         drained_all = [spool["rows"] == 0 for spool in status["spools"]]
-        return all(drained_all) and status["forwarded"] == status["last_sequence"]
+        return all(drained_all) and status["forwarded_sequence"] == status["last_sequence"]
 
     took_s = await until(drained, "the one that runs has drained all four spools")
     proof = await topic.proof(senders.ok)

@@ -130,7 +130,7 @@ async def test_a_damaged_row_is_not_passed_over_while_the_disk_is_full(
     await until(lambda: "stopped after sequence 0: mdb" in ingress.log.read_text(), fault, 60)
     await asyncio.sleep(3)  # it tries again and again
     status = await ingress.status()
-    assert (status["forwarded"], status["spools"][0]["quarantined"]) == (0, [])
+    assert (status["forwarded_sequence"], status["spools"][0]["quarantined"]) == (0, [])
     assert await quarantined(ingress) == 0
     ballast.free()
     await until(lambda: is_ready(ingress), "it is ready again, unasked")

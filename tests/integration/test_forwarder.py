@@ -36,7 +36,7 @@ async def test_every_row_arrives_once_with_key_headers_and_bytes(pipe: Pipe) -> 
         assert (record.key, record.value) == (stored.key, stored.value)
         assert list(record.headers)[: len(stored.headers)] == stored.headers
         assert record.timestamp_type == 1  # LogAppendTime
-    assert pipe.spool.rows == 0
+    assert pipe.spool.row_count == 0
 
 
 async def test_one_conversation_stays_in_one_partition_in_order(pipe: Pipe) -> None:

@@ -150,7 +150,7 @@ async def test_a_frozen_broker_leaves_no_task_behind(
         await pipe.store(many(5000))
         forwarding = asyncio.create_task(pipe.forward(seconds=180))
         async with asyncio.timeout(180):
-            while not (pipe.forwarder and pipe.forwarder.forwarded):  # noqa: ASYNC110
+            while not (pipe.forwarder and pipe.forwarder.forwarded_sequence):  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         assert own_kafka.process is not None
         os.kill(own_kafka.process.pid, signal.SIGSTOP)

@@ -41,7 +41,7 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
         await pipe.store(many(100))
         forwarding = asyncio.create_task(pipe.forward(until=lambda: changes() > before))
         async with asyncio.timeout(180):
-            while pipe.spool.rows or pipe.fault():  # noqa: ASYNC110 - a number has no event
+            while pipe.spool.row_count or pipe.fault():  # noqa: ASYNC110 - a number has no event
                 await asyncio.sleep(0.01)
         await recreate_topic(own_kafka.address)
         await forwarding

@@ -35,7 +35,7 @@ class ForwarderInDoubt(Forwarder):
     async def send_all(self) -> None:
         """Send the rows 1 to ROWS."""
         no_producer: Any = None
-        await self._send(no_producer, Batches(ROWS, rows=ROWS))
+        await self._send(no_producer, Batches(ROWS, row_count=ROWS))
 
 
 @pytest.mark.parametrize("is_committed", [True, False])
@@ -52,7 +52,7 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     await asyncio.sleep(0)
     # A commit that removes rows if that was asked too early.
     await store(intake, a_wire_record(4), 4)
-    assert (intake.state.first_sequence, forwarder.forwarded) == (1, 0)
+    assert (intake.state.first_sequence, forwarder.forwarded_sequence) == (1, 0)
     if is_committed:
         forwarder.outcome.set_result(None)
         await sending
@@ -63,7 +63,7 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     await store(intake, a_wire_record(5), 5)
     await intake.stop()
     expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
-    assert (intake.state.first_sequence, forwarder.forwarded) == expected
+    assert (intake.state.first_sequence, forwarder.forwarded_sequence) == expected
     intake.close()
 
 
@@ -79,7 +79,7 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     forwarder = ForwarderInDoubt(intake)
     forwarder.outcome.set_result(None)
     sending = asyncio.create_task(forwarder.send_all())
-    while not forwarder.forwarded:  # noqa: ASYNC110 - one turn
+    while not forwarder.forwarded_sequence:  # noqa: ASYNC110 - one turn
         await asyncio.sleep(0)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -146,9 +146,9 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     """The coordinator may then have the transaction of `settle` in place of the last one."""
     intake = Intake(take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1)
     forwarder = Forwarder(intake, bootstrap_servers="", body_bytes_max=1024)
-    assert forwarder.may_end
+    assert forwarder.can_be_dropped
     monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)
-    assert forwarder.may_end
+    assert forwarder.can_be_dropped
 
     async def fails(_: Any, settling: Coroutine[Any, Any, None]) -> None:
         settling.close()
@@ -158,6 +158,6 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     no_producer: Any = None
     with pytest.raises(KafkaError):
         await forwarder._settled_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
-    assert not forwarder.may_end
+    assert not forwarder.can_be_dropped
     await intake.stop()
     intake.close()

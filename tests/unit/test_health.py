@@ -42,10 +42,10 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
             raise each
         return rows
 
-    state = SimpleNamespace(rows=1, used_bytes=1, origin="o", last_sequence=1)
+    state = SimpleNamespace(row_count=1, used_bytes=1, origin="o", last_sequence=1)
     parts: Any = SimpleNamespace(
         intake=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
-        forwarder=SimpleNamespace(forwarded=0, fault=""),
+        forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
         server=SimpleNamespace(
             traffic=SimpleNamespace(uncounted_oks=0, connections=set()), announces_stop=False
         ),

@@ -26,7 +26,7 @@ def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -
 @pytest.fixture(autouse=True)
 def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a disk that failed again after a moment, not after a second."""
-    monkeypatch.setattr(group_commit, "PROBE_S", 0.1)
+    monkeypatch.setattr(group_commit, "PROBE_INTERVAL_S", 0.1)
 
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
@@ -35,9 +35,9 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
     groups: list[int] = []
     commit = spool.writer.commit
 
-    def counted(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def counted(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         groups.append(len(contents))
-        commit(contents, forwarded, probe=probe)
+        commit(contents, forwarded_sequence, probe=probe)
 
     spool.writer.commit = counted  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -74,8 +74,10 @@ async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path
     spool = take(tmp_path, bytes_max=1 << 20)
     commit = spool.writer.commit
 
-    def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
-        raise RuntimeError(f"boom with {len(contents)} rows, {forwarded} forwarded, {probe}")
+    def fails(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
+        raise RuntimeError(
+            f"boom with {len(contents)} rows, {forwarded_sequence} forwarded, {probe}"
+        )
 
     spool.writer.commit = fails  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -96,12 +98,12 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
     intake.remove_forwarded(1400)
     async with asyncio.timeout(5):
-        while spool.state.removable(1400):  # noqa: ASYNC110 - the writer is a thread
+        while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
     await intake.stop()
     # A block goes when all of its rows may.
     assert 1400 - BLOCK_ROWS_MAX < spool.state.first_sequence <= 1401
-    assert spool.rows == 1501 - spool.state.first_sequence
+    assert spool.row_count == 1501 - spool.state.first_sequence
     spool.close()
 
 
@@ -110,13 +112,13 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     spool = take(tmp_path, bytes_max=1 << 20)
     commit, probes = spool.writer.commit, []
 
-    def recovers(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def works(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         probes.append(probe)
         if len(probes) < 2:
             raise Broken("injected by the test")
-        commit(contents, forwarded, probe=probe)
+        commit(contents, forwarded_sequence, probe=probe)
 
-    spool.writer.commit = recovers  # type: ignore[method-assign]
+    spool.writer.commit = works  # type: ignore[method-assign]
     intake = an_intake(spool)
     with pytest.raises(Broken):
         await store(intake, a_wire_record(1), 1)
@@ -142,14 +144,14 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender waits 2 s; it would not see a later OK."""
-    assert group_commit.STORE_S_MAX < 2
-    monkeypatch.setattr(group_commit, "STORE_S_MAX", 0.3)
+    assert group_commit.COMMIT_TIMEOUT_S < 2
+    monkeypatch.setattr(group_commit, "COMMIT_TIMEOUT_S", 0.3)
     spool = take(tmp_path, bytes_max=1 << 20)
     commit, go_on = spool.writer.commit, threading.Event()
 
-    def hangs(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def hangs(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         go_on.wait()
-        commit(contents, forwarded, probe=probe)
+        commit(contents, forwarded_sequence, probe=probe)
 
     spool.writer.commit = hangs  # type: ignore[method-assign]
     intake = an_intake(spool)
@@ -180,9 +182,9 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=1 << 20)
     tried: list[bool] = []
 
-    def fails(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def fails(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         tried.append(probe)
-        del contents, forwarded
+        del contents, forwarded_sequence
         raise ValueError  # without a text, it is a fault all the same
 
     spool.writer.commit = fails  # type: ignore[method-assign]
@@ -191,7 +193,7 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
         with pytest.raises(Broken):
             await store(intake, a_wire_record(number), number)
     assert intake.fault
-    await asyncio.sleep(1.5 * group_commit.PROBE_S)
+    await asyncio.sleep(1.5 * group_commit.PROBE_INTERVAL_S)
     assert len(tried) == 6
     await intake.stop()
     intake.close()
@@ -205,10 +207,10 @@ async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
     commit, reopen = spool.writer.commit, spool.reopen
     reopened: list[bool] = []
 
-    def panics(contents: Sequence[bytes], forwarded: int, *, probe: bool = False) -> None:
+    def panics(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         if not reopened:
             raise Panic("injected by the test")
-        commit(contents, forwarded, probe=probe)
+        commit(contents, forwarded_sequence, probe=probe)
 
     def fails_once() -> None:
         reopened.append(True)
@@ -305,7 +307,7 @@ async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
     spool.writer.commit = panics  # type: ignore[method-assign]
     with pytest.raises(Broken):
         await store(intake, a_wire_record(2), 2)
-    assert intake.corrupt.done()
+    assert intake.corruption.done()
     await intake.stop()
     intake.close()
 
@@ -324,7 +326,7 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
     waiting = asyncio.create_task(intake.wait_for_rows(seen))
     intake.remove_forwarded(1)
     async with asyncio.timeout(5):
-        while intake.state.rows:  # noqa: ASYNC110 - a number has no event
+        while intake.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
     assert not waiting.done()
     await store(intake, a_wire_record(2), 2)
@@ -334,7 +336,7 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
     intake.close()
 
 
-async def test_a_second_change_while_one_waits_is_an_error_and_the_first_is_applied(
+async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_applied(
     tmp_path: Path,
 ) -> None:
     """If it replaced the first one, the caller of the first would wait for ever."""
@@ -343,7 +345,7 @@ async def test_a_second_change_while_one_waits_is_an_error_and_the_first_is_appl
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, 4)))
     first = asyncio.create_task(intake.quarantine(1))
     await asyncio.sleep(0)
-    with pytest.raises(AssertionError, match="another change waits"):
+    with pytest.raises(AssertionError, match="another write waits"):
         await intake.quarantine(2)
     async with asyncio.timeout(10):
         await first

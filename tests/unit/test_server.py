@@ -88,9 +88,9 @@ async def test_bytes_after_a_request_under_way_are_answered_after_it(
     assert await one_answer(reader) == OK
     commit, go_on = port.spool.writer.commit, threading.Event()
 
-    def waits(contents: Sequence[bytes], forwarded: int, *, probe: bool) -> None:
+    def waits(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool) -> None:
         go_on.wait(5)
-        commit(contents, forwarded, probe=probe)
+        commit(contents, forwarded_sequence, probe=probe)
 
     monkeypatch.setattr(port.spool.writer, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))

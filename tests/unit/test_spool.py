@@ -47,7 +47,7 @@ def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
     spool = take(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     spool.writer.commit([], 2)
-    assert (spool.rows, spool.state.first_sequence) == (0, 3)
+    assert (spool.row_count, spool.state.first_sequence) == (0, 3)
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
     assert (again.origin, again.last_sequence) == (spool.origin, 2)
@@ -63,13 +63,13 @@ def test_rows_leave_by_blocks_and_in_slices(tmp_path: Path) -> None:
     for _ in range(blocks):
         spool.writer.commit(contents(3), 0)
     last = 3 * blocks
-    assert (spool.state.removable(2), spool.state.removable(3)) == (False, True)
+    assert (spool.state.has_removable_block(2), spool.state.has_removable_block(3)) == (False, True)
     spool.writer.commit([], 5)
-    assert (spool.state.first_sequence, spool.rows) == (4, last - 3)
+    assert (spool.state.first_sequence, spool.row_count) == (4, last - 3)
     spool.writer.commit([], last)
-    assert spool.state.removable(last)
+    assert spool.state.has_removable_block(last)
     spool.writer.commit([], last)
-    assert (spool.state.removable(last), spool.rows, spool.state.first_sequence) == (
+    assert (spool.state.has_removable_block(last), spool.row_count, spool.state.first_sequence) == (
         False,
         0,
         last + 1,
@@ -90,9 +90,9 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
                 break
         full_at = spool.last_sequence
         assert spool.state.used_bytes <= BYTES_MAX
-        while spool.state.removable(full_at):
+        while spool.state.has_removable_block(full_at):
             spool.writer.commit([], full_at)
-        assert spool.rows == 0
+        assert spool.row_count == 0
         spool.writer.commit([content], full_at)
         assert spool.last_sequence == full_at + 1
     spool.close()
@@ -191,7 +191,7 @@ def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
     again.writer.start_new_origin()
     assert (again.state.first_sequence, again.last_sequence) == (1, 2)
     again.writer.commit([], 2)
-    assert (again.state.first_sequence, again.state.removable(2)) == (3, False)
+    assert (again.state.first_sequence, again.state.has_removable_block(2)) == (3, False)
     again.close()
 
 
@@ -201,9 +201,9 @@ def test_a_full_spool_can_start_a_new_origin(tmp_path: Path) -> None:
     with contextlib.suppress(LimitReached):
         while True:
             spool.writer.commit(contents(50), 0)
-    rows = spool.rows
+    rows = spool.row_count
     spool.writer.start_new_origin()
-    assert (spool.rows, spool.last_sequence) == (rows, rows)
+    assert (spool.row_count, spool.last_sequence) == (rows, rows)
     spool.close()
 
 
@@ -235,11 +235,15 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
         spool.writer.commit([content], 0)
     for sequence in (2, 3, 4):
         spool.writer.quarantine(sequence)
-    assert (spool.state.quarantined_sequences, spool.rows) == ([2, 3, 4], 1)
+    assert (spool.state.quarantined_sequences, spool.row_count) == ([2, 3, 4], 1)
     assert [row.sequence for row in spool.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
-    assert spool.state.removable(1)
+    assert spool.state.has_removable_block(1)
     spool.writer.commit([], 1)
-    assert (spool.rows, spool.state.first_sequence, spool.state.removable(1)) == (0, 5, False)
+    assert (spool.row_count, spool.state.first_sequence, spool.state.has_removable_block(1)) == (
+        0,
+        5,
+        False,
+    )
     assert unseal(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
     spool.close()
     again = take(tmp_path, bytes_max=BYTES_MAX)
@@ -286,7 +290,11 @@ def test_reopening_the_file_releases_mapped_memory(tmp_path: Path) -> None:
     spool.reopen()
     assert before > 8000
     assert mapped_kib() < 1000
-    assert (spool.rows, spool.state.first_sequence, spool.state.removable(1)) == (300, 1, True)
+    assert (spool.row_count, spool.state.first_sequence, spool.state.has_removable_block(1)) == (
+        300,
+        1,
+        True,
+    )
     spool.close()
 
 

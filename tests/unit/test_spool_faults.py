@@ -100,7 +100,7 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
     assert sequences(spool) == [1, 2, 3]
     spool.writer.commit(contents(1), 0)
     assert spool.state[:4] == (before.origin, 0, 1, 4)
-    assert (spool.state.quarantined, spool.rows) == (frozenset(), 4)
+    assert (spool.state.quarantined, spool.row_count) == (frozenset(), 4)
     assert sequences(spool) == [1, 2, 3, 4]
     state = spool.state
     spool.close()
@@ -201,7 +201,7 @@ def test_threads_share_nothing_but_the_state(
                 spool.fingerprint(row.sequence)
             for sequence in spool.state.quarantined_sequences:
                 spool.quarantined_bytes(sequence)
-            spool.forget_recent(spool.state.first_sequence + spool.rows)
+            spool.forget_recent(spool.state.first_sequence + spool.row_count)
             spool.remember([], 0)
             spool.should_reopen()
 

@@ -70,7 +70,9 @@ class Pipe:
             self.forwarder = forwarder
             running = asyncio.create_task(forwarder.run())
             done = until or (
-                lambda: not forwarder.fault and forwarder.forwarded == self.spool.last_sequence
+                lambda: (
+                    not forwarder.fault and forwarder.forwarded_sequence == self.spool.last_sequence
+                )
             )
             try:
                 async with asyncio.timeout(seconds):

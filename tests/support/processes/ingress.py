@@ -175,7 +175,10 @@ class Ingress:
 
         async def forwarded() -> bool:
             status = await self.status()
-            return bool(status["forwarding"]) and status["forwarded"] == status["last_sequence"]
+            return (
+                bool(status["forwarding"])
+                and status["forwarded_sequence"] == status["last_sequence"]
+            )
 
         await until(forwarded, f"the ingress at port {self.port} has forwarded its spool", seconds)
 

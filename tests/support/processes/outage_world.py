@@ -86,7 +86,7 @@ class World:
         self._ok += senders.ok
 
     async def _forwarded(self) -> int:
-        return int((await self.ingress.status())["forwarded"])
+        return int((await self.ingress.status())["forwarded_sequence"])
 
     async def progress(self) -> dict[str, int]:
         """Return the number of records in each sink, and how many the ingress has forwarded."""

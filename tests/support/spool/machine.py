@@ -259,7 +259,7 @@ class SpoolMachine(RuleBasedStateMachine):
             assert (state.base, state.first_number, state.last_number, state.quarantined) == (
                 expected
             )
-            assert self.spool.rows == model.waiting
+            assert self.spool.row_count == model.waiting
             assert self.spool.state.used_bytes == self._pages_in_use()
             if not model.origin:
                 assert state.origin not in self.origins
@@ -437,11 +437,11 @@ class SpoolMachine(RuleBasedStateMachine):
     def _drain(self) -> None:
         self._settle_what_is_uncertain()
         for _ in range(10_000):
-            if not self.spool.rows:
+            if not self.spool.row_count:
                 break
             self.forward(rows_max=50, bytes_max=1 << 20, read_fault=None, fault=None)
             self._settle_what_is_uncertain()
-        assert not self.spool.rows
+        assert not self.spool.row_count
         self._report()
 
     def _bound(self, bytes_max: int) -> None:

@@ -33,9 +33,9 @@ class Model:
         """The number of rows that wait to be forwarded."""
         return sum(n not in self.quarantined for n in range(self.first, self.last + 1))
 
-    def remove_forwarded(self, forwarded: int) -> None:
+    def remove_forwarded(self, forwarded_sequence: int) -> None:
         """Remove whole blocks of rows that Kafka has."""
-        until = self.base + forwarded
+        until = self.base + forwarded_sequence
         while until + 1 in self.quarantined:
             until += 1
         for _ in range(REMOVED_BLOCKS_MAX):
