@@ -23,7 +23,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
 
-GROWTH_EVERY_S = 2.0
+GROWTH_INTERVAL_S = 2.0
 # A spool that was full is ready again below this share of its bound. Otherwise the process would be
 # ready and unready by turns, and a balancer would send it callbacks only to have them refused.
 READY_AGAIN_BELOW = 0.95
@@ -36,7 +36,7 @@ class Growth:
     """The rate at which the spool fills, from samples of its size."""
 
     samples: deque[tuple[float, int]] = field(
-        default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_EVERY_S) + 1)
+        default_factory=lambda: deque(maxlen=int(GROWTH_WINDOW_S / GROWTH_INTERVAL_S) + 1)
     )
 
     def note(self, now_s: float, size: int) -> None:
@@ -73,7 +73,7 @@ class Health:
         """Sample the size of the spool until cancelled."""
         while True:
             self.growth.note(time.monotonic(), self.intake.state.used_bytes)
-            await asyncio.sleep(GROWTH_EVERY_S)
+            await asyncio.sleep(GROWTH_INTERVAL_S)
 
     def unready(self) -> str:
         """Return why no callbacks should be sent now, "" if they should."""

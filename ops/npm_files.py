@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-DOWNLOAD_S_MAX = 60.0
+DOWNLOAD_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def _packed(package: str, scratch: str) -> tarfile.TarFile:
             ["pack", package, *options],
             return_completed_process=True,
             stdout=subprocess.DEVNULL,
-            timeout=DOWNLOAD_S_MAX,
+            timeout=DOWNLOAD_TIMEOUT_S,
         )
     files = list(Path(scratch).glob("*.tgz"))
     if not files:

@@ -25,8 +25,8 @@ from schemas.topics import TOPICS, Topic
 
 # Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
 _SET_ON_THE_TOPIC = 1
-ATTEMPT_S_MAX = 30.0
-RETRY_S = 0.5
+ATTEMPT_TIMEOUT_S = 30.0
+RETRY_INTERVAL_S = 0.5
 
 
 class Refused(Failure):
@@ -116,7 +116,7 @@ async def apply_topics(
         except NotYet:
             if time.monotonic() > deadline:
                 raise
-        await asyncio.sleep(RETRY_S)
+        await asyncio.sleep(RETRY_INTERVAL_S)
 
 
 async def _apply(
@@ -175,7 +175,7 @@ async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
 async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
     try:
-        async with started(admin, ATTEMPT_S_MAX), asyncio.timeout(ATTEMPT_S_MAX):
+        async with started(admin, ATTEMPT_TIMEOUT_S), asyncio.timeout(ATTEMPT_TIMEOUT_S):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
         raise NotYet(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error

@@ -23,11 +23,11 @@ from schemas.client_parts import Client
 
 log = logging.getLogger(__name__)
 
-# A client that reaches the broker stops within STOP_S; then its remaining tasks and connections are
-# cancelled and closed within CLOSE_NOW_S.
-STOP_S = 5.0
-CLOSE_NOW_S = 2.0
-CLOSE_AGAIN_S = 0.02
+# A client that reaches the broker stops within STOP_TIMEOUT_S; then its remaining tasks and
+# connections are cancelled and closed within CLOSE_TIMEOUT_S.
+STOP_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 2.0
+CLOSE_RETRY_INTERVAL_S = 0.02
 # Exceptions that aiokafka raises, besides KafkaError, when a connection breaks: a transport that
 # uvloop has closed (aiokafka#1038), a connection or a broker that is no longer in a table, an
 # answer that is cut off. docs/decisions/0008-group-client.md has the places.
@@ -111,7 +111,7 @@ async def started(client: SomeClient, seconds: float) -> AsyncIterator[SomeClien
 
 async def close_client(client: Client, starting: "asyncio.Task[Any] | None" = None) -> None:
     """
-    Return when no task or connection of `client` is left, within STOP_S + CLOSE_NOW_S.
+    Return when no task or connection of `client` is left, within STOP_TIMEOUT_S + CLOSE_TIMEOUT_S.
 
     A transaction stays as it is. All code closes clients by this function, in any state. A
     cancellation of the caller is raised afterwards; no other exception is raised. `starting` is the
@@ -136,10 +136,11 @@ async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
     inner: Any = client
     closes = isinstance(client, AIOKafkaClient | AIOKafkaAdminClient)
     stopping: asyncio.Task[Any] = asyncio.create_task(inner.close() if closes else inner.stop())
-    await asyncio.wait((stopping,), timeout=STOP_S)
+    await asyncio.wait((stopping,), timeout=STOP_TIMEOUT_S)
     if not stopping.done():
         log.debug(
-            "a client of Kafka does not stop within %g s; its connections are closed now", STOP_S
+            "a client of Kafka does not stop within %g s; its connections are closed now",
+            STOP_TIMEOUT_S,
         )
     client_parts.forget_brokers(client)
     await _close_now(client, {stopping})
@@ -148,9 +149,9 @@ async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
 
 
 async def _close_now(client: Client, also: set["asyncio.Task[Any]"]) -> None:
-    """Cancel all tasks and close all connections of `client`, within CLOSE_NOW_S."""
+    """Cancel all tasks and close all connections of `client`, within CLOSE_TIMEOUT_S."""
     clock = asyncio.get_running_loop().time
-    deadline = clock() + CLOSE_NOW_S
+    deadline = clock() + CLOSE_TIMEOUT_S
     ended = set(also)
     while True:
         tasks = client_parts.tasks(client) | {task for task in also if not task.done()}
@@ -165,7 +166,7 @@ async def _close_now(client: Client, also: set["asyncio.Task[Any]"]) -> None:
             task.cancel()
         for connection in connections:
             client_parts.close_now(connection)
-        await asyncio.sleep(CLOSE_AGAIN_S)
+        await asyncio.sleep(CLOSE_RETRY_INTERVAL_S)
     for task in ended:
         if (error := client_parts.retrieve(task)) is not None:
             expected = isinstance(error, KafkaError | TimeoutError)

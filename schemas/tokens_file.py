@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-REREAD_S = 1.0
+READ_INTERVAL_S = 1.0
 
 
 class UnusableFile(Exception):
@@ -43,7 +43,7 @@ class TokensFile:
     async def watch(self) -> None:
         """Watch the file until cancelled; while it is unusable, use its last usable content."""
         while True:
-            await asyncio.sleep(REREAD_S)
+            await asyncio.sleep(READ_INTERVAL_S)
             await self.reread()
 
     async def reread(self) -> None:

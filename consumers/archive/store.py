@@ -29,8 +29,8 @@ from consumers.archive.store_errors import CannotOpenStore, reason, store_call
 from consumers.runtime.batch import Partition
 
 # Well within the runtime's HANDLE_S: after a time-out, the runtime tries again.
-REQUEST_S = 6.0
-RETRIES_S = 12.0
+REQUEST_TIMEOUT_S = 6.0
+RETRY_TIMEOUT_S = 12.0
 # Enough for a summary with some hundred origins; longer ones cost a second request.
 HEAD_BYTES = 16 << 10
 Create = Callable[[str, bytes], None]
@@ -199,8 +199,8 @@ def open_store(url: str, *, create_directory: bool = False) -> Store:
             return Store(opened, create, listing)
         opened = from_url(
             url,
-            client_options={"timeout": f"{REQUEST_S:g}s", "allow_http": True},
-            retry_config={"retry_timeout": timedelta(seconds=RETRIES_S)},
+            client_options={"timeout": f"{REQUEST_TIMEOUT_S:g}s", "allow_http": True},
+            retry_config={"retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S)},
         )
     except (BaseError, ValueError) as error:
         raise CannotOpenStore(f"{url}: {reason(error)}") from error

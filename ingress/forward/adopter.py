@@ -18,7 +18,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.spool.directory import (
     SUFFIX,
     VERIFY,
-    VERIFY_S_MAX,
+    VERIFY_TIMEOUT_S,
     NotVerified,
     SpoolInUse,
     SpoolSummary,
@@ -35,11 +35,11 @@ from ingress.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
-SEARCH_PAUSE_S = 2.0
-DRAIN_POLL_S = 0.05
+SEARCH_INTERVAL_S = 2.0
+DRAIN_POLL_INTERVAL_S = 0.05
 # If no row of a spool is sent for this long, although the own spool's forwarder works, others are
 # drained first. Every new try verifies the whole file, so this is not shorter.
-STALLED_S = 300.0
+STALL_TIMEOUT_S = 300.0
 
 
 class Stalled(Exception):
@@ -86,12 +86,12 @@ class Adopter:
         ]
 
     async def run(self) -> None:
-        """Drain the spools that no process holds, then search again after SEARCH_PAUSE_S."""
+        """Drain the spools that no process holds, then search again after SEARCH_INTERVAL_S."""
         while True:
             for name in self._names():
                 if name != self._own.name and not self._is_drained(name):
                     await self._adopt(name)
-            await asyncio.sleep(SEARCH_PAUSE_S)
+            await asyncio.sleep(SEARCH_INTERVAL_S)
 
     def _names(self) -> list[str]:
         try:
@@ -192,9 +192,9 @@ class Adopter:
                 before, progress = progress, (intake.state.row_count, forwarder.forwarded_sequence)
                 if progress != before or self._own_forwarder.fault:
                     since = time.monotonic()
-                elif forwarder.can_be_dropped and time.monotonic() - since > STALLED_S:
-                    raise Stalled(f"no row was sent for {STALLED_S:g} s: {forwarder.fault}")
-                await asyncio.sleep(DRAIN_POLL_S)
+                elif forwarder.can_be_dropped and time.monotonic() - since > STALL_TIMEOUT_S:
+                    raise Stalled(f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}")
+                await asyncio.sleep(DRAIN_POLL_INTERVAL_S)
         finally:
             forwarding.cancel()
             await asyncio.wait((forwarding,))
@@ -219,10 +219,10 @@ async def _verify(path: Path) -> None:
         *VERIFY, path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(VERIFY_S_MAX):
+        async with asyncio.timeout(VERIFY_TIMEOUT_S):
             _, output = await verifier.communicate()
     except TimeoutError:
-        raise NotVerified(f"{path} could not be verified in {VERIFY_S_MAX:g} s") from None
+        raise NotVerified(f"{path} could not be verified in {VERIFY_TIMEOUT_S:g} s") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             verifier.kill()

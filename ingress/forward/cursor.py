@@ -23,7 +23,7 @@ from schemas.topics import CALLBACKS
 log = logging.getLogger(__name__)
 
 _PARTITION = TopicPartition(CALLBACKS.name, 0)
-READ_S = 30.0
+READ_TIMEOUT_S = 30.0
 
 
 class Cursor(NamedTuple):
@@ -57,13 +57,13 @@ async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
     reader = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, group_id=group, enable_auto_commit=False
     )
-    async with started(reader, READ_S), asyncio.timeout(READ_S):
+    async with started(reader, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             sequence = await reader.committed(_PARTITION)
     if sequence is None:
         return Cursor()
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    async with started(admin, READ_S), asyncio.timeout(READ_S):
+    async with started(admin, READ_TIMEOUT_S), asyncio.timeout(READ_TIMEOUT_S):
         with kafka_failures():
             offsets = await admin.list_consumer_group_offsets(group)
     if _PARTITION not in offsets or offsets[_PARTITION].offset != sequence:

@@ -45,12 +45,12 @@ from schemas.topics import record_bytes_max
 log = logging.getLogger(__name__)
 
 # Building, sending and committing one transaction takes at most this long.
-TRANSACTION_S = 8.0
-START_S = 30.0
+SEND_TIMEOUT_S = 8.0
+START_TIMEOUT_S = 30.0
 BACKOFF_S = 0.2
 BACKOFF_S_MAX = 5.0
 # While there is nothing to send, Kafka and the topic's id are checked at this interval.
-IDLE_PROBE_S = 5.0
+IDLE_CHECK_INTERVAL_S = 5.0
 
 
 class Forwarder:
@@ -156,7 +156,7 @@ class Forwarder:
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
         state = self._intake.state
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(START_TIMEOUT_S):
             await self._topic.begin(producer, state, cursor)
         self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
         self._intake.remove_forwarded(self.forwarded_sequence)
@@ -193,10 +193,10 @@ class Forwarder:
     async def _wait_for_rows(self, producer: AIOKafkaProducer, before: State) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
         try:
-            async with asyncio.timeout(IDLE_PROBE_S):
+            async with asyncio.timeout(IDLE_CHECK_INTERVAL_S):
                 await self._intake.wait_for_rows(before)
         except TimeoutError:
-            async with asyncio.timeout(TRANSACTION_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
                 await self._topic.check(producer)
@@ -204,10 +204,10 @@ class Forwarder:
     async def _send(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
         try:
-            async with asyncio.timeout(TRANSACTION_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
                 await self._transaction(producer, batches)
         except REFUSALS as refusal:
-            async with asyncio.timeout(TRANSACTION_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, producer.abort_transaction())
             if why := self._refused.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, why)
@@ -247,7 +247,7 @@ class Forwarder:
             self._bootstrap_servers,
             self._origin,
             record_bytes_max=self._record_bytes_max,
-            start_s=START_S,
+            start_s=START_TIMEOUT_S,
         )
 
 

@@ -17,7 +17,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-SETTLE_S = 8.0
+SETTLE_TIMEOUT_S = 8.0
 
 
 async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None:
@@ -26,9 +26,9 @@ async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None
 
     Raises:
         KafkaError: a topic does not exist, or Kafka refuses.
-        TimeoutError: it takes longer than SETTLE_S.
+        TimeoutError: it takes longer than SETTLE_TIMEOUT_S.
     """
-    async with asyncio.timeout(SETTLE_S):
+    async with asyncio.timeout(SETTLE_TIMEOUT_S):
         partitions = [
             TopicPartition(topic, number)
             for topic in (CALLBACKS.name, DEAD_LETTERS.name)

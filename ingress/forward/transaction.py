@@ -13,7 +13,7 @@ from ingress.forward.compressed_batch import compressed
 from schemas.clients import known_connections, started
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
-# for it until then. It must be longer than a forwarder's own limit, TRANSACTION_S.
+# for it until then. It must be longer than a forwarder's own limit, SEND_TIMEOUT_S.
 TRANSACTION_TIMEOUT_MS = 10_000
 # Added partitions are used within this time.
 METADATA_MAX_AGE_MS = 10_000

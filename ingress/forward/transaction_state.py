@@ -22,8 +22,8 @@ from aiokafka.protocol.types import (
 
 from schemas.clients import kafka_failures, started
 
-ASK_S = 30.0
-ASK_AGAIN_S = 0.05
+REQUEST_TIMEOUT_S = 30.0
+POLL_INTERVAL_S = 0.05
 # A transaction that is under way counts as aborted: the start of the next producer aborts it.
 _ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 _NO_ERROR, _NOT_FOUND = 0, 105
@@ -45,7 +45,7 @@ async def last_transaction(bootstrap_servers: str, transactional_id: str) -> Las
 
     Raises:
         KafkaError: the coordinator does not know now.
-        TimeoutError: it does not answer within ASK_S.
+        TimeoutError: it does not answer within REQUEST_TIMEOUT_S.
     """
     if await _state(bootstrap_servers, transactional_id) in _ABORTED_STATES:
         return LastTransaction.ABORTED
@@ -61,18 +61,18 @@ async def wait_for_markers(bootstrap_servers: str, transactional_id: str) -> Non
 
     Raises:
         KafkaError: the coordinator does not know now.
-        TimeoutError: the markers are not written, or it does not answer, within ASK_S.
+        TimeoutError: the markers are not written, or it does not answer, within REQUEST_TIMEOUT_S.
     """
-    async with asyncio.timeout(ASK_S):
+    async with asyncio.timeout(REQUEST_TIMEOUT_S):
         while (  # noqa: ASYNC110 - a broker writes them
             await _state(bootstrap_servers, transactional_id)
         ).startswith("Prepare"):
-            await asyncio.sleep(ASK_AGAIN_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
 
 async def _state(bootstrap_servers: str, transactional_id: str) -> str:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
-    async with started(client, ASK_S), asyncio.timeout(ASK_S):
+    async with started(client, REQUEST_TIMEOUT_S), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
             coordinator = await client.coordinator_lookup(
                 CoordinationType.TRANSACTION, transactional_id

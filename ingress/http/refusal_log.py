@@ -16,14 +16,14 @@ from ingress.http.answers import OK, Answer
 
 log = logging.getLogger("ingress.refused")
 
-EVERY_S = 10.0
+LOG_INTERVAL_S = 10.0
 SHOWN_CHARACTERS_MAX = 300
 SIGN_CHARACTERS = 6
 _SIGN = re.compile(rf"(?i)(sign(?:=|%3d)[^&\s]{{{SIGN_CHARACTERS}}})[^&\s]*")
 
 
 class RefusalLog:
-    """Logs the first refusal of a kind at once, and every EVERY_S how many there were since."""
+    """Logs the first refusal of a kind, then every LOG_INTERVAL_S how many there were since."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class RefusalLog:
         self._not_logged[answer] += 1
         if now < self._silent_until.get(answer, now):
             return
-        self._silent_until[answer] = now + EVERY_S
+        self._silent_until[answer] = now + LOG_INTERVAL_S
         log.warning(
             "%s (%d since the last line): %s; the last one from %s%s",
             answer.name,

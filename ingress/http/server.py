@@ -13,11 +13,12 @@ from ingress.settings import IngressSettings
 
 # Connections that the kernel accepts before the process does.
 BACKLOG = 1024
-# How often connections are looked for that are late.
-LOOK_EVERY_S = 0.1
-# While the port drains, requests under way have DRAIN_S to be answered. The port is drained when no
-# request is under way and none has come for QUIET_S: the kernel may hold one that was not read yet.
-DRAIN_S = 5.0
+# Interval at which late connections are closed.
+CLOSE_INTERVAL_S = 0.1
+# While the port drains, requests under way have DRAIN_TIMEOUT_S to be answered. The port is drained
+# when no request is under way and none has come for QUIET_S: the kernel may hold one that was not
+# read yet.
+DRAIN_TIMEOUT_S = 5.0
 QUIET_S = 0.1
 
 
@@ -64,7 +65,7 @@ class PublicServer:
     async def close_the_late(self) -> None:
         """Until cancelled, abort idle connections and answer requests whose bodies are late."""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(CLOSE_INTERVAL_S)
             now = self._loop.time()
             for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
                 connection.abort()
@@ -79,13 +80,14 @@ class PublicServer:
 
     async def drain(self) -> None:
         """
-        Close each connection after its next answer; return when none is due, or after DRAIN_S.
+        Close each connection after its next answer; return when none is due.
 
-        The end of a body whose head was read is still read, and its callback stored.
+        It returns after DRAIN_TIMEOUT_S in any case. The end of a body whose head was read is still
+        read, and its callback stored.
         """
         self.traffic.closing = True
         quiet_since = began = self._loop.time()
-        while (now := self._loop.time()) < min(began + DRAIN_S, quiet_since + QUIET_S):
+        while (now := self._loop.time()) < min(began + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
             if not self.traffic.is_quiet:
                 quiet_since = now
             await asyncio.sleep(0.005)

@@ -29,13 +29,13 @@ log = logging.getLogger(__name__)
 SUFFIX = ".lmdb"
 _NAME = re.compile(r"[0-9a-f]{16}")
 # Callbacks wait for a process that starts. So it leaves a spool that takes longer than this to
-# verify to the running processes (ingress/forward/adopter.py), which may take VERIFY_S_MAX.
-VERIFY_AT_START_S = 2.0
-VERIFY_S_MAX = 600.0
+# verify to the running processes (ingress/forward/adopter.py), which may take VERIFY_TIMEOUT_S.
+START_VERIFY_TIMEOUT_S = 2.0
+VERIFY_TIMEOUT_S = 600.0
 # A running process may hold a spool only for a moment, to read its end. So a process that starts
 # tries several times before it makes a new spool.
 TRIES = 3
-TRY_AGAIN_S = 0.1
+RETRY_INTERVAL_S = 0.1
 VERIFY = (sys.executable, "-m", "ingress.spool.verify")
 
 
@@ -91,14 +91,16 @@ def take(directory: Path, *, bytes_max: int) -> Spool:
     for _ in range(TRIES):
         for name in spool_names(directory):
             with contextlib.suppress(SpoolInUse, NotVerified, Corrupt):
-                return hold(directory, name, bytes_max=bytes_max, verify_s=VERIFY_AT_START_S)
+                return hold(directory, name, bytes_max=bytes_max, verify_s=START_VERIFY_TIMEOUT_S)
         if not spool_names(directory):
             break
-        time.sleep(TRY_AGAIN_S)
+        time.sleep(RETRY_INTERVAL_S)
     return hold(directory, secrets.token_hex(8), bytes_max=bytes_max)
 
 
-def hold(directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY_S_MAX) -> Spool:
+def hold(
+    directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY_TIMEOUT_S
+) -> Spool:
     """
     Open the spool `name` for this process alone.
 

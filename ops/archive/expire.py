@@ -30,7 +30,7 @@ from schemas.clients import started
 # just before it writes them, it resumes within this time, and the segment must still be there: else
 # it would be written again.
 AGE_MIN = timedelta(days=1)
-KAFKA_S_MAX = 30.0
+KAFKA_TIMEOUT_S = 30.0
 # The segments of a partition in one run: their summaries are in memory, some 1 KiB each.
 OLDEST_MAX = 100_000
 LogStarts: TypeAlias = Callable[[list[Partition]], Awaitable[dict[Partition, int]]]
@@ -89,7 +89,7 @@ async def log_starts(
         LogStartUnknown: Kafka does not answer, or does not have one of the partitions.
     """
     try:
-        async with asyncio.timeout(KAFKA_S_MAX):
+        async with asyncio.timeout(KAFKA_TIMEOUT_S):
             if unknown := set(partitions) - await _known(bootstrap_servers):
                 names = ", ".join(sorted(map(str, unknown)))
                 raise LogStartUnknown(
@@ -105,7 +105,7 @@ async def log_starts(
 async def _known(bootstrap_servers: str) -> set[Partition]:
     # Describe all topics: a broker may create a topic that is described by its name.
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    async with started(admin, KAFKA_S_MAX):
+    async with started(admin, KAFKA_TIMEOUT_S):
         return {
             Partition(topic["topic"], partition["partition"])
             for topic in await admin.describe_topics()
@@ -117,7 +117,7 @@ async def _beginnings(
     bootstrap_servers: str, partitions: Sequence[Partition]
 ) -> dict[Partition, int]:
     reader = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, enable_auto_commit=False)
-    async with started(reader, KAFKA_S_MAX):
+    async with started(reader, KAFKA_TIMEOUT_S):
         offsets = await reader.beginning_offsets([TopicPartition(*each) for each in partitions])
     return {Partition(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 

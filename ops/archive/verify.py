@@ -20,7 +20,7 @@ from ops.failure import ExitCode
 from ops.sequences import Range, Sequences, gaps, subtract
 
 LISTED_MAX = 20
-POLL_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +158,7 @@ async def verify(
         report = findings.report()
         if not report.absent or time.monotonic() > deadline:
             return report
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(POLL_INTERVAL_S)
 
 
 async def _read(

@@ -25,7 +25,7 @@ from ops.audit.topic_reader import TopicReader
 from ops.simulate.ledger import Entry
 
 # The pause between two rounds, and between two progress messages.
-EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 # The maximum number of times that all sources are read again after the deadline.
 AGAIN_MAX = 5
 
@@ -96,7 +96,7 @@ class _Audit:
         while True:
             read = f"{self.tally.records} records and {self.tally.lines} lines read"
             progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def run(self, *, deadline: float) -> Report:
         """Read in rounds until there is nothing to wait for, or the time is over."""
@@ -117,7 +117,7 @@ class _Audit:
                 if again > AGAIN_MAX:
                     raise NotAudited(f"{reason}; audit again") from reason
                 self._begin()
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
     async def _round(self) -> Report:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.

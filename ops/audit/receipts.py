@@ -11,9 +11,9 @@ from consumers.sync.tables import OLDEST_WRITERS, refusal
 from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
-CONNECT_S_MAX = 10
+CONNECT_TIMEOUT_S = 10
 # The time in which the server must send the first or the next RECEIPTS.
-DATABASE_S_MAX = 120.0
+DATABASE_TIMEOUT_S = 120.0
 # The number of receipts, and of the ledger's ids, in one message to or from the server.
 RECEIPTS = 10_000
 _LEDGER_ROWS = b"""
@@ -40,8 +40,8 @@ async def read_receipts(conninfo: str, tally: Tally) -> None:
     try:
         while not thread.done():
             await asyncio.wait((thread,), timeout=1.0)
-            if time.monotonic() > reading.moved_at + DATABASE_S_MAX:
-                raise SourceUnavailable(f"PostgreSQL: no data came for {DATABASE_S_MAX:g} s")
+            if time.monotonic() > reading.moved_at + DATABASE_TIMEOUT_S:
+                raise SourceUnavailable(f"PostgreSQL: no data came for {DATABASE_TIMEOUT_S:g} s")
         await thread
     except psycopg.Error as error:
         raise SourceUnavailable(f"PostgreSQL: {str(error).splitlines()[0]}") from error
@@ -63,7 +63,7 @@ class _Reading:
 
     def run(self) -> None:
         """Read everything; psycopg's errors are raised."""
-        with psycopg.connect(self._conninfo, connect_timeout=CONNECT_S_MAX) as connection:
+        with psycopg.connect(self._conninfo, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             self._socket = connection.fileno()
             versions = connection.execute(OLDEST_WRITERS).fetchall()
             if refused := refusal([version for (version,) in versions]):

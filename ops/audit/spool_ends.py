@@ -14,7 +14,7 @@ from ops.audit.http_json import NoAnswer, get_json
 from ops.failure import Failure
 
 # The time in which an address must answer. All are asked at once.
-ANSWER_S_MAX = 5.0
+STATUS_TIMEOUT_S = 5.0
 
 
 class NoSpools(Failure):
@@ -100,7 +100,7 @@ async def _status(address: str) -> Status | str:
     """Return the status of the ingress at an address, or why there is none."""
     try:
         return msgspec.convert(
-            await get_json(f"{address}/status", timeout_s=ANSWER_S_MAX), Status, strict=True
+            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S), Status, strict=True
         )
     except msgspec.ValidationError:
         return "the server at this address is not the admin port of an ingress"

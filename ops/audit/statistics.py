@@ -9,7 +9,7 @@ from ops.audit.message_counts import Statistics
 from ops.audit.sources import SourceUnavailable
 from schemas.topics import CALLBACKS
 
-STATISTICS_S_MAX = 10.0
+STATISTICS_TIMEOUT_S = 10.0
 
 _T = TypeVar("_T")
 
@@ -57,7 +57,7 @@ async def ask(stats_url: str, path: str, answer: type[_T], *, what: str) -> _T:
         SourceUnavailable: the API does not answer, or with something else.
     """
     try:
-        found = await get_json(f"{stats_url}{path}", timeout_s=STATISTICS_S_MAX)
+        found = await get_json(f"{stats_url}{path}", timeout_s=STATISTICS_TIMEOUT_S)
         return msgspec.convert(found, answer)
     except NoAnswer as error:
         raise SourceUnavailable(f"the statistics API at {stats_url}: {path}: {error}") from error

@@ -14,7 +14,7 @@ from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # The time in which Kafka must connect, and in which it must send the next records.
-KAFKA_S_MAX = 30.0
+KAFKA_TIMEOUT_S = 30.0
 
 
 class TopicReader:
@@ -77,8 +77,8 @@ class TopicReader:
                 self._positions[tp] = max(self._positions[tp], await client.position(tp))
             if sum(self._positions.values()) > before:
                 moved_at = time.monotonic()
-            elif time.monotonic() > moved_at + KAFKA_S_MAX:
-                raise TimeoutError(f"no record came for {KAFKA_S_MAX:g} s")
+            elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
+                raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
 
     def _see(self, tp: TopicPartition, record: ConsumerRecord[bytes, bytes], tally: Tally) -> None:
         # Skip records that were read before: the client may start again when its metadata change.
@@ -99,5 +99,5 @@ class TopicReader:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         )
-        async with started(client, KAFKA_S_MAX):
+        async with started(client, KAFKA_TIMEOUT_S):
             yield client

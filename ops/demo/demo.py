@@ -17,7 +17,7 @@ from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
 from ops.simulate.sender import Plan, simulate
 
-AUDIT_S_MAX = 90.0
+AUDIT_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,6 @@ async def _audit(stack: Stack, ledger_path: Path) -> Report:
             stats=stack.addresses.stats,
         ),
         ledger=list(ledger.read(ledger_path)),
-        wait_s=AUDIT_S_MAX,
+        wait_s=AUDIT_TIMEOUT_S,
         progress=lambda _: None,
     )

@@ -11,7 +11,7 @@ from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
 from ops.demo.services import Addresses
-from ops.simulate.delivery import ANSWER_S_MAX
+from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.output import by_reason, rate
 from ops.terminal import fault_count, new_table
 
@@ -85,6 +85,6 @@ def _answer_lines(result: DemoResult) -> list[str]:
         p50, p99, longest = (traffic.percentile_ms(percent) for percent in (50, 99, 100))
         lines.append(
             f"time to OK: p50 {p50:.0f} ms, p99 {p99:.0f} ms, max {longest:.0f} ms"
-            f" (the vendor waits {1000 * ANSWER_S_MAX:.0f} ms)"
+            f" (the vendor waits {1000 * ANSWER_TIMEOUT_S:.0f} ms)"
         )
     return lines

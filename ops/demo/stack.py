@@ -22,8 +22,8 @@ from ops.failure import Failure
 from ops.topics import apply_topics
 from schemas.settings import Shared
 
-READY_S_MAX = 60.0
-POLL_S = 0.05
+READY_TIMEOUT_S = 60.0
+POLL_INTERVAL_S = 0.05
 SERVERS = ("kafka", "postgres", "valkey")
 
 
@@ -68,7 +68,7 @@ class Stack:
         Start everything; return when callbacks are accepted and every consumer is running.
 
         Raises:
-            NotReady: a part is not up after READY_S_MAX.
+            NotReady: a part is not up after READY_TIMEOUT_S.
         """
         self._log("starting Kafka (the first time it is downloaded, 45 MB), PostgreSQL, Valkey")
         self.supervisor.add("kafka", self._kafka.launch)
@@ -101,7 +101,7 @@ class Stack:
         Return when all parts are up.
 
         Raises:
-            NotReady: a part is not up after READY_S_MAX.
+            NotReady: a part is not up after READY_TIMEOUT_S.
         """
         await self._servers_up()
         await self.replicas_ready()
@@ -114,7 +114,7 @@ class Stack:
         Return when all replicas of the ingress accept callbacks.
 
         Raises:
-            NotReady: a part is not up after READY_S_MAX.
+            NotReady: a part is not up after READY_TIMEOUT_S.
         """
         for name, port in self._admin_ports.items():
             await self._answers(f"http://127.0.0.1:{port}/readyz", name)
@@ -126,17 +126,19 @@ class Stack:
 
     async def _answers(self, url: str, name: str) -> None:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)) as session:
-            deadline = time.monotonic() + READY_S_MAX
+            deadline = time.monotonic() + READY_TIMEOUT_S
             while time.monotonic() < deadline:
                 with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with session.get(url) as response:
                         if response.status == 200:
                             return
-                await asyncio.sleep(POLL_S)
-        raise NotReady(f"{name} is not ready after {READY_S_MAX:g} s; see {self._logs}/{name}.log")
+                await asyncio.sleep(POLL_INTERVAL_S)
+        raise NotReady(
+            f"{name} is not ready after {READY_TIMEOUT_S:g} s; see {self._logs}/{name}.log"
+        )
 
     async def _servers_up(self) -> None:
-        deadline = time.monotonic() + child.START_S_MAX
+        deadline = time.monotonic() + child.START_TIMEOUT_S
         for name, is_up, log in (
             ("Valkey", self._valkey.answers, self._valkey.log),
             ("PostgreSQL", self._postgres.answers, self._postgres.log),
@@ -144,8 +146,8 @@ class Stack:
         ):
             while not await asyncio.to_thread(is_up):
                 if time.monotonic() > deadline:
-                    raise NotReady(f"{name} is not up after {child.START_S_MAX:g} s; see {log}")
-                await asyncio.sleep(POLL_S)
+                    raise NotReady(f"{name} is not up after {child.START_TIMEOUT_S:g} s; see {log}")
+                await asyncio.sleep(POLL_INTERVAL_S)
 
 
 @contextlib.asynccontextmanager

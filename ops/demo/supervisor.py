@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ops.demo.embedded import child
 
-WATCH_S = 0.1
+WATCH_INTERVAL_S = 0.1
 # A process is started again at the earliest this long after its last start.
 RESTART_S_MIN = 1.0
-STOP_S_MAX = 5.0
+STOP_TIMEOUT_S = 5.0
 
 Launch = Callable[[], subprocess.Popen[bytes]]
 
@@ -73,7 +73,7 @@ class Supervisor:
                     if service.fault != str(error):
                         service.fault = str(error)
                         self._try_to_log(f"{service.name}: {error}; trying again until it works")
-            await asyncio.sleep(WATCH_S)
+            await asyncio.sleep(WATCH_INTERVAL_S)
 
     def _restart_if_ended(self, service: Service) -> None:
         is_due = time.monotonic() >= service.launched_at + RESTART_S_MIN
@@ -105,12 +105,12 @@ class Supervisor:
         self.services[name].wanted = True
 
     def terminate(self, *names: str) -> None:
-        """End services by SIGTERM, all at once, and by SIGKILL after STOP_S_MAX each."""
+        """End services by SIGTERM, all at once, and by SIGKILL after STOP_TIMEOUT_S each."""
         running = self._unwanted(names)
         for service in running:
             service.process.terminate()
         for service in running:
-            child.stop(service.process, timeout_s=STOP_S_MAX)
+            child.stop(service.process, timeout_s=STOP_TIMEOUT_S)
 
     def end(self, *names: str) -> None:
         """End services by SIGKILL; none is left on return."""

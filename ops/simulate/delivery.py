@@ -22,9 +22,9 @@ from ops.simulate.callbacks import Request
 from ops.simulate.ledger import Outcome
 
 # The vendor's limit, which cannot be changed.
-ANSWER_S_MAX = 2.0
+ANSWER_TIMEOUT_S = 2.0
 # The gateway's limit for one try: its `timeout connect` and `timeout server` together.
-FIRST_TRY_S_MAX = 0.9
+FIRST_TRY_TIMEOUT_S = 0.9
 # The gateway checks each replica at this interval (`check inter`).
 PASSED_OVER_S = 0.5
 LATE = "no answer in time"
@@ -76,10 +76,12 @@ async def deliver(
     session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
 ) -> Delivery:
     """Send `request` to the first address, and to the second if that fails."""
-    deadline = time.monotonic() + ANSWER_S_MAX
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
     url, *others = rotation.in_turn()
     has_other = bool(others) and not rotation.is_passed_over(others[0])
-    delivery = await _try(session, request, url, FIRST_TRY_S_MAX if has_other else ANSWER_S_MAX)
+    delivery = await _try(
+        session, request, url, FIRST_TRY_TIMEOUT_S if has_other else ANSWER_TIMEOUT_S
+    )
     if delivery.connection_failed:
         rotation.pass_over(url)
     left_s = deadline - time.monotonic()

@@ -54,7 +54,7 @@ def test_clients_fail_in_one_way(
     proxied: ProxiedKafka, loop: str, seconds: int, say: Say, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They raise KafkaError or reach their time-out, and leave no task or connection."""
-    monkeypatch.setattr(clients, "STOP_S", 0.3)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.3)
     chance = random.Random(SEED)  # noqa: S311 - no secret
     outcomes: Counter[str] = Counter()
 

@@ -95,7 +95,7 @@ def left_behind(directory: Path, rows: int) -> str:
 
 @pytest.fixture(autouse=True)
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adopt, "SEARCH_PAUSE_S", 0.05)
+    monkeypatch.setattr(adopt, "SEARCH_INTERVAL_S", 0.05)
 
 
 async def until(adopter: Adopter, name: str, rows: int | None) -> None:
@@ -319,7 +319,7 @@ async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
             directory.unlink()
             moved.rename(directory)
             await until(adopter, name, 0)
-            await asyncio.sleep(2 * adopt.SEARCH_PAUSE_S)
+            await asyncio.sleep(2 * adopt.SEARCH_INTERVAL_S)
     mine.close()
 
 
@@ -352,7 +352,7 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
     case: Stuck,
 ) -> None:
     """It is tried again after them; but not if Kafka is down for all, or rows could be lost."""
-    monkeypatch.setattr(adopt, "STALLED_S", 0.1)
+    monkeypatch.setattr(adopt, "STALL_TIMEOUT_S", 0.1)
     monkeypatch.setattr(Carried, "last_transaction", case.last_transaction)
     monkeypatch.setattr(Carried, "is_settling", case.is_settling)
     stuck, other = "a" * 16, "b" * 16

@@ -70,11 +70,11 @@ async def world(
 ) -> AsyncIterator[World]:
     """Yield a pipeline in which everything runs."""
     for module, name in (
-        (topic_reader, "KAFKA_S_MAX"),
-        (receipts, "DATABASE_S_MAX"),
-        (receipts, "CONNECT_S_MAX"),
-        (statistics, "STATISTICS_S_MAX"),
-        (spool_ends, "ANSWER_S_MAX"),
+        (topic_reader, "KAFKA_TIMEOUT_S"),
+        (receipts, "DATABASE_TIMEOUT_S"),
+        (receipts, "CONNECT_TIMEOUT_S"),
+        (statistics, "STATISTICS_TIMEOUT_S"),
+        (spool_ends, "STATUS_TIMEOUT_S"),
     ):
         monkeypatch.setattr(module, name, 2)
     async with await psycopg.AsyncConnection.connect(conninfo, autocommit=True) as connection:

@@ -44,7 +44,7 @@ def test_a_client_ends_in_every_state(
     proxied: ProxiedKafka, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The caller's cancellation is raised at the end, one of aiokafka's own never."""
-    monkeypatch.setattr(clients, "STOP_S", STOP_S)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", STOP_S)
 
     async def scene() -> None:
         watch = Watch(proxied.proxy_port)
@@ -73,7 +73,7 @@ def test_a_client_that_cannot_start_leaves_nothing(
     proxied: ProxiedKafka, loop: str, way: str, *, cancelled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Starting fails in time."""
-    monkeypatch.setattr(clients, "STOP_S", STOP_S)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", STOP_S)
     made_by = {state.make for state in STATES}
 
     async def start(make: Callable[[str], Client]) -> None:
@@ -161,7 +161,7 @@ async def _end_in_time(state: State, client: Client, *, cancelled: bool) -> None
         await asyncio.sleep(0.001)
         ending.cancel()
     # Many times what a client is given; a client that is not cut would wait for its broker.
-    async with asyncio.timeout(20 * (STOP_S + clients.CLOSE_NOW_S)):
+    async with asyncio.timeout(20 * (STOP_S + clients.CLOSE_TIMEOUT_S)):
         (raised,) = await asyncio.gather(ending, return_exceptions=True)
     if ending.cancelled():
         assert cancelled, f"{state.name} let a cancellation out"

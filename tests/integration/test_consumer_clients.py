@@ -65,7 +65,7 @@ async def test_a_member_leaves_no_task_behind(
     own_kafka: EmbeddedKafka, group: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot leave the group of a frozen coordinator, and makes a new client each time."""
-    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
     before = asyncio.all_tasks()
     member, partition = Member(), Partition(CALLBACKS.name, 0)
@@ -89,7 +89,7 @@ async def test_a_dead_letter_is_given_up_in_time(
     own_kafka: EmbeddedKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a time-out its producer would wait as long as the broker is away."""
-    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
     monkeypatch.setattr(dead_letters, "SEND_S", 2.0)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
     topic = KafkaDeadLetters(

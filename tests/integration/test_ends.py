@@ -111,7 +111,7 @@ async def test_nothing_is_proven_unless_the_end_of_every_origin_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All 64 combinations, with all addresses, with those that are up, and with the directory."""
-    monkeypatch.setattr(spool_ends, "ANSWER_S_MAX", 0.3)
+    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 0.3)
     directory = tmp_path / "spools"
     make_spools(directory, 3)
     cases = certain = 0
@@ -164,7 +164,7 @@ async def test_every_address_of_a_name_is_asked(
         return ["127.0.0.1", "127.0.0.2"]
 
     monkeypatch.setattr(spool_ends, "resolve", resolve)
-    monkeypatch.setattr(spool_ends, "ANSWER_S_MAX", 2.0)
+    monkeypatch.setattr(spool_ends, "STATUS_TIMEOUT_S", 2.0)
     directory = tmp_path / "spools"
     kafka = f"127.0.0.1:{free_port()}"
     here = Ingress(directory, kafka, log=tmp_path / "1.log")

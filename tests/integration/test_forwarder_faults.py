@@ -120,7 +120,7 @@ async def test_an_idle_forwarder_notices_that_kafka_goes_and_comes(
     own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also with nothing to send, for those who watch /status."""
-    monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
+    monkeypatch.setattr(forwarder, "IDLE_CHECK_INTERVAL_S", 0.2)
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         forwarding = asyncio.create_task(pipe.forward(until=lambda: False, seconds=180))
         await until(pipe, "")
@@ -140,10 +140,10 @@ async def test_a_frozen_broker_leaves_no_task_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Also after many attempts; when the broker runs again, each row arrives once."""
-    monkeypatch.setattr(forwarder, "TRANSACTION_S", 1.0)
-    monkeypatch.setattr(forwarder, "START_S", 1.0)
-    monkeypatch.setattr(cursor, "READ_S", 1.0)
-    monkeypatch.setattr(clients, "STOP_S", 0.5)
+    monkeypatch.setattr(forwarder, "SEND_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(forwarder, "START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(cursor, "READ_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
     monkeypatch.setattr(forwarder, "BACKOFF_S_MAX", 0.2)
     before = asyncio.all_tasks()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:

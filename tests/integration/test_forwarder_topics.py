@@ -35,7 +35,7 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It does so before the next callback, which goes to the new topic."""
-    monkeypatch.setattr(forwarder, "IDLE_PROBE_S", 0.2)
+    monkeypatch.setattr(forwarder, "IDLE_CHECK_INTERVAL_S", 0.2)
     before = changes()
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(100))

@@ -119,7 +119,7 @@ def test_a_store_that_does_not_answer_is_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The exit code is 2, after the store's own retries."""
-    monkeypatch.setattr(archive_store, "RETRIES_S", 0.3)
+    monkeypatch.setattr(archive_store, "RETRY_TIMEOUT_S", 0.3)
     done = hookline(
         *("archive", "ls", "--archive", "s3://bucket/archive"),
         env={

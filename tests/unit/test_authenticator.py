@@ -144,7 +144,7 @@ async def test_a_file_without_an_apps_former_tokens_does_not_let_everybody_in(
 
 async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A change is used soon, even if it keeps the file's size and time."""
-    monkeypatch.setattr(tokens_file, "REREAD_S", 0.01)
+    monkeypatch.setattr(tokens_file, "READ_INTERVAL_S", 0.01)
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]')
     before = file.stat()
     watching = asyncio.create_task(file_of(authenticator).watch())

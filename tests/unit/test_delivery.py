@@ -101,7 +101,7 @@ async def test_there_is_no_third_try() -> None:
 
 async def test_with_one_address_there_is_no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor sends once, and waits for 2 s."""
-    monkeypatch.setattr(delivery, "ANSWER_S_MAX", 0.3)
+    monkeypatch.setattr(delivery, "ANSWER_TIMEOUT_S", 0.3)
     reason = "connection cut before the answer"
     assert await delivered(cuts) == Delivery("unanswered", 0, (reason,))
     assert await delivered(hangs) == Delivery("unanswered", 0, ("no answer in time",))

@@ -95,9 +95,9 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     [
         (0.0, 1, False),
         (0.0, 4, True),
-        (pace.EVERY_S, 1, True),
-        (pace.EVERY_S, 2, False),
-        (pace.LOADED_EVERY_S, 2, True),
+        (pace.TRANSACTION_INTERVAL_S, 1, True),
+        (pace.TRANSACTION_INTERVAL_S, 2, False),
+        (pace.LOADED_INTERVAL_S, 2, True),
     ],
 )
 async def test_the_next_transaction_begins_by_time_and_rows(
@@ -132,7 +132,7 @@ async def test_rows_that_come_meanwhile_begin_the_next_transaction(
     waiting = asyncio.create_task(pace.wait_for_turn(intake, 0, math.inf))
     for number in range(1, ROWS):
         await store(intake, a_wire_record(number), number)
-    await asyncio.sleep(2 * pace.LOOK_S)
+    await asyncio.sleep(2 * pace.POLL_INTERVAL_S)
     assert not waiting.done()
     await store(intake, a_wire_record(ROWS), ROWS)
     await waiting

@@ -4,7 +4,7 @@ import pytest
 from support.fakes import ManualClock
 
 from ingress.http import answers
-from ingress.http.refusal_log import EVERY_S, SHOWN_CHARACTERS_MAX, RefusalLog, shown
+from ingress.http.refusal_log import LOG_INTERVAL_S, SHOWN_CHARACTERS_MAX, RefusalLog, shown
 
 
 def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
@@ -14,7 +14,7 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
     for _ in range(1000):
         refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/")
     refusal_log.note(answers.MALFORMED, "no JSON", "10.0.0.1", "/")
-    clock.now = EVERY_S
+    clock.now = LOG_INTERVAL_S
     refusal_log.note(answers.NOT_OURS, "", "10.0.0.2", "/")
     refusal_log.note(answers.OK, "", "10.0.0.3", "/")
     lines = [record.getMessage() for record in caplog.records]

@@ -22,7 +22,7 @@ from ops.failure import Failure
 
 PORTS = (10_000, 32_768)
 NOBODY = 65_534
-START_S_MAX = 60.0
+START_TIMEOUT_S = 60.0
 
 
 class Missing(Failure):
@@ -84,15 +84,15 @@ def until_up(
     Launch a server and return when it is up.
 
     Raises:
-        NotStarted: it ended, or is not up after START_S_MAX.
+        NotStarted: it ended, or is not up after START_TIMEOUT_S.
     """
     process = launch()
-    deadline = time.monotonic() + START_S_MAX
+    deadline = time.monotonic() + START_TIMEOUT_S
     while not is_up():
         if process.poll() is not None:
             raise NotStarted(f"a server ended while it started; see {log}")
         if time.monotonic() > deadline:
-            raise NotStarted(f"a server is not up after {START_S_MAX:g} s; see {log}")
+            raise NotStarted(f"a server is not up after {START_TIMEOUT_S:g} s; see {log}")
         time.sleep(0.05)
 
 
