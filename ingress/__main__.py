@@ -20,7 +20,7 @@ from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
@@ -43,7 +43,7 @@ async def serve(
     Receive and forward until SIGTERM or SIGINT; rows that are not forwarded by then stay on disk.
 
     Raises:
-        Corrupt: the spool's file is corrupt. The next start verifies it and moves it aside.
+        Corrupt: the spool's file is corrupt. The next start verifies and renames it.
     """
     stop = stop_on_signals()
     ingress = Ingress(shared, settings, authenticator, spool)
@@ -91,7 +91,7 @@ class Ingress:
         health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
         self._admin = web.AppRunner(admin_application(health), access_log=None)
         self._background = (
-            self._server.close_the_late,
+            self._server.close_late_connections,
             forwarder.run,
             adopter.run,
             *([authenticator.file.watch] if authenticator.file else []),
@@ -186,7 +186,7 @@ def _connections_max(wanted: int) -> int:
 
 def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None]:
     """
-    Read the file of secrets and take a spool; return the coroutine that serves.
+    Read the tokens file and hold a spool; return the coroutine that serves.
 
     Raises:
         Faults: the process cannot start.
@@ -200,7 +200,7 @@ def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None
         raise Faults(f"INGRESS_SECRETS_FILE: {unusable}") from unusable
     settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
-        spool = take(settings.spool_dir, bytes_max=settings.spool_bytes_max)
+        spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except (OSError, Broken, LimitReached) as error:
         raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, settings, authenticator, spool)

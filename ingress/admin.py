@@ -13,7 +13,7 @@ def admin_application(health: Health) -> web.Application:
     scrape = make_aiohttp_handler(telemetry.INGRESS)
 
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="the loop turns\n")
+        return web.Response(text="the event loop runs\n")
 
     async def readyz(_: web.Request) -> web.Response:
         reason = health.unready()

@@ -1,5 +1,5 @@
 """
-The health of an ingress, as the admin port shows it.
+The health of an ingress, for the admin port.
 
 An ingress stays ready while Kafka is down: callbacks are safe on disk.
 """
@@ -24,8 +24,8 @@ from ingress.spool.row import DamagedRow
 from schemas import telemetry
 
 GROWTH_INTERVAL_S = 2.0
-# A spool that was full is ready again below this share of its bound. Otherwise the process would be
-# ready and unready by turns, and a balancer would send it callbacks only to have them refused.
+# A spool that was full is ready again below this share of its bound. Otherwise the process would
+# alternate between ready and unready, and a balancer would send it callbacks that are refused.
 READY_AGAIN_BELOW = 0.95
 # The rate of growth is measured over this time.
 GROWTH_WINDOW_S = 60.0
@@ -128,7 +128,7 @@ class Health:
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
         telemetry.INGRESS_FULL_IN_S.set(self.growth.full_in_s(self.settings.spool_bytes_max))
         oldest_s = self._oldest_waiting_s()
-        # Rows wait, for an unknown time: an alert must fire.
+        # None: rows wait for an unknown time, so an alert must fire.
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
         telemetry.INGRESS_READY.set(not self.unready())
         telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)

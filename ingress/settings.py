@@ -15,8 +15,8 @@ from schemas.topics import record_bytes_max
 PENDING_BYTES_MIN = record_bytes_max(BODY_BYTES_LIMIT)
 
 
-# No other path can match: that of a request is decoded, and ends before its parameters. Clients
-# remove the segments `.` and `..`.
+# Request paths are decoded and contain no parameters, so a setting with other characters could
+# never match. Clients remove the segments `.` and `..`.
 _PATH = re.compile(r"/|(/(?!\.{1,2}(/|$)|SdkAppid=)[^/?#%\s\x00-\x20\x7f]+)+")
 
 
@@ -31,14 +31,14 @@ class IngressSettings:
     ]
     sdkappids: Annotated[
         tuple[Annotated[str, Format("a decimal number without leading zeros", is_sdkappid)], ...],
-        "SdkAppids of the apps whose callbacks are accepted, in addition to those in the file of "
-        "secrets; any other SdkAppid is answered 403. May be empty if there is such a file.",
+        "SdkAppids of the apps whose callbacks are accepted, in addition to those in the tokens "
+        "file; any other SdkAppid is answered 403. May be empty if there is a tokens file.",
     ] = ()
     secrets_file: Annotated[
         Path | None,
-        "File with the tokens of the apps: at most 1 MiB, at most 4 tokens an app. A change is "
-        "applied within 2 s. An unusable file ends the process with exit code 1 at the start; "
-        "later, the former content stays valid and `secrets_fault` in `/status` says why.",
+        "The tokens file, with the tokens of the apps: at most 1 MiB, at most 4 tokens an app. A "
+        "change is applied within 2 s. With an unusable file the process exits with code 1 at the "
+        "start; later, the former content stays valid and `secrets_fault` in `/status` says why.",
     ] = None
     sign_window_s: Annotated[
         float,
@@ -92,26 +92,25 @@ class IngressSettings:
     connections_max: Annotated[
         int,
         Range(10, 1_000_000, "connections"),
-        "Largest number of open connections to the public port. One more closes the connection "
-        "that has waited longest since its last answer or since the head of a request that is "
-        "refused; without such a one, the connection that has waited longest for a request. Each "
-        "connection may hold one body and 64 KiB of requests that were sent ahead. The process "
-        "needs 200 open files more than this; if the hard limit (`ulimit -Hn`) is too low, it "
-        "lowers the value and logs a warning.",
+        "Largest number of open connections to the public port. If one more opens, the process "
+        "closes another: first the one whose input has been discarded longest, else the one idle "
+        "longest. Each connection may hold one body and 64 KiB of requests that were sent ahead. "
+        "The process needs 200 open files more than this; if the hard limit (`ulimit -Hn`) is too "
+        "low, it lowers the value and logs a warning.",
     ] = 12_000
     keepalive_s: Annotated[
         float,
         Range(1, 86_400, "seconds"),
         "Time that a connection may take from its opening or its last answer until the head of "
         "the next request is complete; then it is closed. Keep this above the idle timeouts of the "
-        "sender and the gateway.",
+        "HTTP client and the gateway.",
     ] = 600.0
     body_s: Annotated[
         float,
         Range(0.1, 600, "seconds"),
         "Time that a body may take after the head of its request; then the answer is 408 `slow`. "
-        "After the last answer of a connection, what the peer still sends is read and dropped for "
-        "at most as long again, so that the peer can read the answer; then it is closed.",
+        "After the last answer on a connection, the process discards input for up to this time "
+        "again, so that the client can read the answer, then closes it.",
     ] = 10.0
     unready_s: Annotated[
         float,

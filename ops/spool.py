@@ -2,7 +2,7 @@
 `hookline spool`: list the spools and show their rows.
 
 The commands change no row. They lock and verify a spool before they read it, as an ingress does, so
-a file that they find to be corrupt is renamed to *.set-aside-TIME.
+a file that they find to be corrupt is renamed to *.corrupt-TIME.
 """
 
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
     List the spools with their stored callbacks, unsent callbacks and rows in quarantine.
 
     Of a spool that a running ingress holds, only the name is shown: see its /status instead. No row
-    is changed, but a corrupt file is renamed to *.set-aside-TIME.
+    is changed, but a corrupt file is renamed to *.corrupt-TIME.
     """
     for summary in summaries(directory):
         if as_json:
@@ -75,7 +75,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
     """
     Show the unsent rows of the spool NAME, and the rows in its quarantine.
 
-    No row is changed, but a corrupt file is renamed to *.set-aside-TIME.
+    No row is changed, but a corrupt file is renamed to *.corrupt-TIME.
     """
     if name not in spool_names(directory):
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")

@@ -50,7 +50,7 @@ async def admin_port(health: Health, host: str, port: int) -> AsyncIterator[None
     async def livez(_: web.Request) -> web.Response:
         if hangs := health.runner.hanging():
             return web.Response(status=503, text=f"{hangs}\n")
-        return web.Response(text="the loop turns\n")
+        return web.Response(text="the event loop runs\n")
 
     async def status(_: web.Request) -> web.Response:
         body = msgspec.json.format(msgspec.json.encode(health.status()))

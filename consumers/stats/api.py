@@ -178,7 +178,7 @@ def _add_open_routes(app: web.Application, store: Store) -> None:
     described = msgspec.json.encode(document(routes.DOCUMENTED)) + b"\n"
 
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="the loop turns\n")
+        return web.Response(text="the event loop runs\n")
 
     async def readyz(_: web.Request) -> web.Response:
         try:

@@ -23,10 +23,10 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     check_verification,
+    corrupt_files,
     has_content,
     lock_kept_on_success,
-    move_aside,
-    moved_aside,
+    rename_corrupt,
     spool_names,
 )
 from ingress.spool.disk import Broken, Corrupt, LimitReached
@@ -82,7 +82,7 @@ class Adopter:
         return [
             self._own.summary(),
             *(self._summary(name) for name in others),
-            *moved_aside(self._directory),
+            *corrupt_files(self._directory),
         ]
 
     async def run(self) -> None:
@@ -179,7 +179,7 @@ class Adopter:
         Return when all rows are in Kafka and no thread writes into the spool any more.
 
         Raises:
-            Corrupt: the file is not a spool any more; it was moved aside.
+            Corrupt: the file is not a spool any more; it was renamed.
             Stalled: other spools should be drained first.
         """
         forwarder = self._make_forwarder(intake)
@@ -201,7 +201,7 @@ class Adopter:
             await intake.stop()
         if intake.corruption.done():
             corrupt = Corrupt(intake.corruption.result())
-            move_aside(self._directory / f"{intake.name}{SUFFIX}", corrupt)
+            rename_corrupt(self._directory / f"{intake.name}{SUFFIX}", corrupt)
             raise corrupt
 
 

@@ -18,12 +18,12 @@ from ingress.spool.row import DamagedRow, Row
 from schemas.record import OutgoingRecord, with_place
 
 TRANSACTION_BYTES_MAX = 4 << 20
-# A batch is compressed in one turn of the event loop; this many bytes take some 1 ms. Only a batch
+# A batch is compressed in one step of the event loop; this many bytes take some 1 ms. Only a batch
 # of a single record may be larger.
 BATCH_BYTES_MAX = 384 << 10
 ROWS_PER_STEP = 50
 BYTES_PER_STEP = 256 << 10
-# Rows in memory that are freed in one turn, which takes 0.2 ms.
+# Rows in memory that are freed in one step, which takes 0.2 ms.
 ROWS_FREED_PER_STEP = 200
 
 
@@ -90,7 +90,7 @@ async def build_batches(
 
 
 async def free_recent(intake: Intake, first: int, last: int) -> None:
-    """Free the memory of the rows `first` to `last`, which Kafka has, but not in one turn."""
+    """Free the memory of the rows `first` to `last`, which Kafka has, in several steps."""
     for sequence in range(first, last, ROWS_FREED_PER_STEP):
         intake.forget_recent(sequence)
         await asyncio.sleep(0)

@@ -1,7 +1,7 @@
 """
 Batches that are compressed before aiokafka asks for their bytes.
 
-aiokafka compresses all batches of a request in one turn of the event loop, which then answers no
+aiokafka compresses all batches of a request in one step of the event loop, which then answers no
 request for some milliseconds. A batch can be compressed earlier if its place in the partition's
 sequence of records is known, because that is a part of its bytes.
 """
@@ -48,18 +48,18 @@ async def compressed(
     producer: AIOKafkaProducer, batches: Mapping[TopicPartition, BatchBuilder]
 ) -> dict[TopicPartition, CompressedBatch]:
     """
-    Return the next batch of each partition, compressed, each in a turn of the event loop.
+    Return the next batch of each partition, compressed, each in a step of the event loop.
 
     Until they are sent, `producer` may send nothing else to these partitions.
     """
     transactions = producer._txn_manager  # noqa: SLF001
-    made = {}
+    compressed_batches = {}
     for partition, batch in batches.items():
-        made[partition] = CompressedBatch(
+        compressed_batches[partition] = CompressedBatch(
             batch,
             transactions.producer_id,
             transactions.producer_epoch,
             transactions.sequence_number(partition),
         )
         await asyncio.sleep(0)
-    return made
+    return compressed_batches

@@ -22,7 +22,7 @@ from ingress.forward.cursor import (
     read_cursor,
     report_older_copy,
 )
-from ingress.forward.pace import wait_for_turn
+from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
 from ingress.forward.settle import settle
@@ -40,7 +40,7 @@ from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
-from schemas.topics import record_bytes_max
+from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
 
 log = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class Forwarder:
             return
         await self._send(producer, batches)
         if not batches.full:
-            await wait_for_turn(self._intake, self.forwarded_sequence, begun)
+            await wait_for_next_transaction(self._intake, self.forwarded_sequence, begun)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, before: State) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
@@ -253,7 +253,8 @@ class Forwarder:
 
 def _in_words(error: Exception) -> str:
     if isinstance(error, UnknownTopicOrPartitionError):
-        return "a topic does not exist; create it with: hookline topics apply"
+        topics = " or ".join(f'"{topic.name}"' for topic in (CALLBACKS, DEAD_LETTERS))
+        return f"topic {topics} does not exist; create it with: hookline topics apply"
     if isinstance(error, TimeoutError):
         return "Kafka does not answer in time"
     return str(error) or type(error).__name__

@@ -17,7 +17,7 @@ MANY_ROWS = 1000
 POLL_INTERVAL_S = 0.02
 
 
-async def wait_for_turn(intake: Intake, forwarded: int, begun: float) -> None:
+async def wait_for_next_transaction(intake: Intake, forwarded: int, begun: float) -> None:
     """
     Return when the rows after `forwarded` should be sent.
 

@@ -22,7 +22,7 @@ SETTLE_TIMEOUT_S = 8.0
 
 async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None:
     """
-    End all that earlier transactions of this producer left open, in any partition and in `group`.
+    End what earlier transactions of this producer left open, in every partition and in `group`.
 
     Raises:
         KafkaError: a topic does not exist, or Kafka refuses.
@@ -35,9 +35,9 @@ async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None
             for number in await producer.partitions_for(topic)
         ]
         await producer.begin_transaction()
-        # A group can be added only with an offset; nothing reads this one. The group comes first:
-        # if this is cut short, what was added so far is aborted. An aborted cursor sends rows
-        # twice, but aborted records would be lost.
+        # A group can be added only with an offset; nothing reads this one. The group comes first,
+        # because a timeout aborts what was added so far: an aborted cursor causes repeats, aborted
+        # records are lost.
         any_offset = {TopicPartition(DEAD_LETTERS.name, 0): OffsetAndMetadata(0, "")}
         await producer.send_offsets_to_transaction(any_offset, group)
         for partition in partitions:

@@ -1,4 +1,4 @@
-"""Send the answers of the public port, whatever has read their requests."""
+"""Send the answers of the public port, for plain requests and for those that aiohttp read."""
 
 import asyncio
 import time

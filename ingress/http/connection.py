@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
             return False
         if self._aiohttp:
             if self in self._traffic.idle:
-                self._traffic.discards(self, self._loop.time())
+                self._traffic.start_discarding(self, self._loop.time())
             return True
         self._give_up_body(answers.UNREADABLE)
         return self._answering or self._is_paused
@@ -138,19 +138,19 @@ class Connection(asyncio.Protocol):
             self._give_to_aiohttp(data)
             return
         self._target, (content_length, self._closes) = head
-        admitted = self._receiver.admit("POST", self._target)
+        admission = self._receiver.admit("POST", self._target)
         begin = head_end + 4
         end = begin + content_length
         if end <= len(data):
             self._keep_for_later(data[end:])
-            self._take(admitted, data[begin:end])
+            self._take(admission, data[begin:end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
-        self._body = PartialBody(admitted, end - begin)
-        if isinstance(admitted, Answer):
-            self._traffic.discards(self, self._loop.time())
+        self._body = PartialBody(admission, end - begin)
+        if isinstance(admission, Answer):
+            self._traffic.start_discarding(self, self._loop.time())
         else:
-            self._traffic.waits_for_rest(self, self._loop.time())
+            self._traffic.start_waiting_for_body(self, self._loop.time())
         self._read_body(self._body, data[begin:])
 
     def _read_body(self, body: PartialBody, data: bytes) -> None:
@@ -158,9 +158,9 @@ class Connection(asyncio.Protocol):
         if body.missing:
             return
         self._body = None
-        self._traffic.no_longer_waits(self)
+        self._traffic.clear(self)
         self._keep_for_later(rest)
-        self._take(body.verdict, bytes(body.kept))
+        self._take(body.admission, bytes(body.kept))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep what came after a request, and take no more until that is answered."""
@@ -182,14 +182,14 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _take(self, admitted: Parameters | Answer, body: bytes) -> None:
+    def _take(self, admission: Parameters | Answer, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._answering = True
         self._traffic.idle.pop(self, None)
-        if isinstance(admitted, Answer):
-            self._answer(admitted, "")
+        if isinstance(admission, Answer):
+            self._answer(admission, "")
         else:
-            self._receiver.store(admitted, body, self._answer)
+            self._receiver.store(admission, body, self._answer)
 
     def _answer(self, answer: Answer, detail: str) -> None:
         traffic = self._traffic
@@ -216,7 +216,7 @@ class Connection(asyncio.Protocol):
         body, self._body = self._body, None
         if self._transport is None or body is None:
             return False
-        refusal = body.verdict if isinstance(body.verdict, Answer) else reason
+        refusal = body.admission if isinstance(body.admission, Answer) else reason
         self._sender.send(self._transport, refusal, "", self._target, closes=True)
         return True
 
@@ -258,7 +258,7 @@ class Connection(asyncio.Protocol):
         self._is_discarding = True
         self._is_paused = False
         self._unparsed = b""
-        self._traffic.discards(self, self._loop.time())
+        self._traffic.start_discarding(self, self._loop.time())
         try:
             transport.write_eof()
         except OSError:
@@ -270,12 +270,12 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection once the peer has read what was written."""
         if self._transport:
-            self._traffic.discards(self, self._loop.time())
+            self._traffic.start_discarding(self, self._loop.time())
             self._transport.close()
 
     def abort(self) -> None:
         """Close the connection at once."""
-        self._traffic.no_longer_waits(self)
+        self._traffic.clear(self)
         if self._transport:
             self._transport.abort()
 

@@ -38,8 +38,8 @@ class ReadingTransport(asyncio.Transport):
     """
     The transport of a connection, as aiohttp gets it.
 
-    What aiohttp writes is not sent. If it writes before a request was answered, that is its own
-    answer to bytes that it cannot read as HTTP, and its body is the reason.
+    Bytes that aiohttp writes are not sent. Before a request exists, aiohttp writes only to reject
+    bytes that are not HTTP; the body of that answer is the reason.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Handover:
         transport = request.transport
         if isinstance(transport, ReadingTransport):
             # From here on, the request has its own bounds.
-            self._traffic.no_longer_waits(transport.connection)
+            self._traffic.clear(transport.connection)
             try:
                 answer, detail = await self._answer(request, transport)
             except Exception:
@@ -149,10 +149,10 @@ class Handover:
     async def _answer(
         self, request: web.BaseRequest, transport: ReadingTransport
     ) -> tuple[Answer, str]:
-        # The target as it came: with the path form its parameters are in the path.
-        admitted = self._receiver.admit(request.method, request.raw_path)
-        if isinstance(admitted, Answer):
-            return admitted, ""
+        # The undecoded target: with the path form its parameters are in the path.
+        admission = self._receiver.admit(request.method, request.raw_path)
+        if isinstance(admission, Answer):
+            return admission, ""
         if request.headers.get("Expect", "").lower() == "100-continue":
             transport.write_continue()
         try:
@@ -170,7 +170,7 @@ class Handover:
             if not answer_due.done():  # cancelled, if the connection is gone
                 answer_due.set_result((answer, detail))
 
-        self._receiver.store(admitted, body, send_answer)
+        self._receiver.store(admission, body, send_answer)
         return await answer_due
 
     async def _body(self, content: Any) -> bytes | None:
@@ -187,13 +187,14 @@ def _filtered_server_log() -> logging.Logger:
     """
     Return aiohttp's log without requests that could not be parsed or not be read to their end.
 
-    Any peer can send those at any rate, and their text may hold a Sign; the refusal log has them.
+    Any peer can send those at any rate, and their text may contain a Sign; the refusal log has
+    them.
     """
     server_log = logging.getLogger("aiohttp.server")
-    server_log.addFilter(_is_our_fault)
+    server_log.addFilter(_is_bug)
     return server_log
 
 
-def _is_our_fault(entry: logging.LogRecord) -> bool:
+def _is_bug(entry: logging.LogRecord) -> bool:
     faults_of_peers = (HttpProcessingError, *BODY_ERRORS)
     return not (entry.exc_info and isinstance(entry.exc_info[1], faults_of_peers))

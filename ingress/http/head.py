@@ -3,7 +3,7 @@ Read the head of a plain request, the form that nearly every callback has.
 
 A head is plain if every HTTP parser reads the same request from it: POST, HTTP/1.1, a path, one
 Host, one Content-Length, no name twice, and no header that changes how a request is read. Each byte
-of a field is checked (RFC 9110 §5.5, RFC 9112 §2.2), because parsers differ in what they make of a
+of a field is checked (RFC 9110 §5.5, RFC 9112 §2.2), because parsers differ in how they read a
 bare LF, a NUL or an obsolete line folding. tests/property/test_smuggling.py compares this module
 with two independent parsers.
 """
@@ -12,17 +12,18 @@ import functools
 import re
 from typing import NamedTuple
 
-# A head of so many bytes without its last CRLF CRLF is not plain. aiohttp accepts no longer line.
+# A head of this many bytes, without its last CRLF CRLF, is not plain. aiohttp accepts no longer
+# line.
 HEAD_BYTES_MAX = 8190
-# How many blocks of header lines `parse_headers` remembers, each of at most HEAD_BYTES_MAX.
+# Blocks of header lines that `parse_headers` remembers, each of at most HEAD_BYTES_MAX.
 REMEMBERED_BLOCKS_MAX = 256
 
-# Any visible ASCII but `#`: parsers differ in what they make of a fragment.
+# Any visible ASCII but `#`: parsers differ in how they read a fragment.
 _request_line = re.compile(rb'POST (/[!"$-~]*) HTTP/1\.1\r\n')
 _HEADER_LINE = rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)\r\n"
 _header_line = re.compile(_HEADER_LINE)
 _header_lines = re.compile(b"(?:" + _HEADER_LINE + b")*")
-# What the beginning of a plain head looks like when its last line is incomplete.
+# The beginning of a plain head whose last line is incomplete.
 _BEGINNING = re.compile(
     rb'(?:POST /[!"$-~]* HTTP/1\.1\r\n(?:' + _HEADER_LINE + rb")*)?[\t\x20-\x7e\x80-\xff]*\r?"
 )
@@ -46,7 +47,7 @@ _CLOSES = {b"keep-alive": False, b"close": True}
 
 
 class Headers(NamedTuple):
-    """What the headers of a plain request mean: bytes of its body; close after the answer."""
+    """The headers of a plain request: the body's bytes, and whether to close after the answer."""
 
     content_length: int
     closes: bool
@@ -64,7 +65,7 @@ def parse_head(data: bytes, end: int) -> tuple[str, Headers] | None:
 @functools.lru_cache(maxsize=REMEMBERED_BLOCKS_MAX)
 def parse_headers(block: bytes) -> Headers | None:
     """
-    Return what a block of header lines means, None if it is not plain.
+    Return the headers in a block of header lines, None if it is not plain.
 
     A sender repeats the same block, so it is remembered by its exact bytes; the one used least
     recently is forgotten first.

@@ -8,14 +8,14 @@ class PartialBody:
     """
     A body of which `missing` bytes are to come.
 
-    `verdict` are the parameters of an admitted request, or the refusal. Only the bytes of an
+    `admission` is the parameters of an admitted request, or the refusal. Only the bytes of an
     admitted request are kept.
     """
 
-    __slots__ = ("kept", "missing", "verdict")
+    __slots__ = ("admission", "kept", "missing")
 
-    def __init__(self, verdict: Parameters | Answer, missing: int) -> None:
-        self.verdict = verdict
+    def __init__(self, admission: Parameters | Answer, missing: int) -> None:
+        self.admission = admission
         self.missing = missing
         self.kept = bytearray()
 
@@ -23,6 +23,6 @@ class PartialBody:
         """Take the bytes of the body; return those after it."""
         piece = data[: self.missing]
         self.missing -= len(piece)
-        if not isinstance(self.verdict, Answer):
+        if not isinstance(self.admission, Answer):
             self.kept += piece
         return data[len(piece) :]

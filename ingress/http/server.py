@@ -62,14 +62,14 @@ class PublicServer:
         address: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
         return address
 
-    async def close_the_late(self) -> None:
+    async def close_late_connections(self) -> None:
         """Until cancelled, abort idle connections and answer requests whose bodies are late."""
         while True:
             await asyncio.sleep(CLOSE_INTERVAL_S)
             now = self._loop.time()
             for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
                 connection.abort()
-            for waiting in (self.traffic.expiring, self.traffic.discarding):
+            for waiting in (self.traffic.receiving_body, self.traffic.discarding):
                 for connection in _late(waiting, now - self._settings.body_s):
                     connection.time_out()
 

@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 class Traffic:
     """The open connections of the public port, and counts of its requests; they all share it."""
 
-    # One more connection closes the one that has waited longest in `discarding`, else in `idle`.
+    # If one more opens, the one that has been longest in `discarding` is closed, else in `idle`.
     connections_max: int
     connections: set["Connection"] = field(default_factory=set)
-    # Those that wait for the head of a request: since when (time of the event loop, in seconds),
-    # the one that has waited longest first.
+    # Connections that wait for the head of a request: since when (time of the event loop, in
+    # seconds), the one that has waited longest first.
     idle: dict["Connection", float] = field(default_factory=dict)
-    # Those that wait for the rest of a body that will be stored; ordered in the same way.
-    expiring: dict["Connection", float] = field(default_factory=dict)
-    # Those whose further bytes are dropped: the body of a refused request, or all that comes after
-    # the last answer; ordered in the same way.
+    # Connections that wait for the rest of a body that will be stored; ordered in the same way.
+    receiving_body: dict["Connection", float] = field(default_factory=dict)
+    # Connections whose further bytes are discarded: the body of a refused request, or all that
+    # comes after the last answer; ordered in the same way.
     discarding: dict["Connection", float] = field(default_factory=dict)
     # OKs since the last scrape: counting each one would take the metric's lock.
     uncounted_oks: int = 0
@@ -37,26 +37,26 @@ class Traffic:
         self.connections.add(connection)
         self.idle[connection] = now_s
         if len(self.connections) > self.connections_max:
-            # Nothing more is stored of the former, so they must not keep other peers out.
+            # Discarding connections store nothing more, so they must not keep other peers out.
             next(iter(self.discarding or self.idle)).abort()
 
     def remove(self, connection: "Connection") -> None:
         """Forget a connection that is lost."""
         self.connections.discard(connection)
-        self.no_longer_waits(connection)
+        self.clear(connection)
 
-    def waits_for_rest(self, connection: "Connection", now_s: float) -> None:
+    def start_waiting_for_body(self, connection: "Connection", now_s: float) -> None:
         """Note that a connection waits, from now on, for the rest of a body."""
-        self.no_longer_waits(connection)
-        self.expiring[connection] = now_s
+        self.clear(connection)
+        self.receiving_body[connection] = now_s
 
-    def discards(self, connection: "Connection", now_s: float) -> None:
+    def start_discarding(self, connection: "Connection", now_s: float) -> None:
         """Note that what comes on a connection is dropped from now on."""
-        self.no_longer_waits(connection)
+        self.clear(connection)
         self.discarding[connection] = now_s
 
-    def no_longer_waits(self, connection: "Connection") -> None:
+    def clear(self, connection: "Connection") -> None:
         """Note that a request of a connection is under way, or that the connection has ended."""
         self.idle.pop(connection, None)
-        self.expiring.pop(connection, None)
+        self.receiving_body.pop(connection, None)
         self.discarding.pop(connection, None)

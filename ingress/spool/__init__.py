@@ -2,7 +2,7 @@
 Store callbacks on disk before they are answered, and keep them until Kafka has them.
 
 Read intake.py first, then group_commit.py and writer_thread.py (when a commit begins and ends),
-then spool.py and writer.py (reads and writes), then the files that those use.
+then spool.py and writer.py (reads and writes), then the files that those import.
 
 One row has several coordinates:
 
@@ -15,10 +15,10 @@ One row has several coordinates:
 
 Rows are stored by blocks (block.py). A row that cannot be sent is in quarantine: it stays in the
 file. Its bytes are damaged, or Kafka refuses the row, even as a dead letter. A file that is corrupt
-as a whole is moved aside: it is renamed to *.set-aside-TIME.
+as a whole is renamed to *.corrupt-TIME.
 
 An uncertain commit is one that raised an error of the disk: its rows and changes may be in the file
-all the same. So after it, only the file is believed (writer.py).
+all the same. So the next transaction reads the state from the file again (writer.py).
 
 Here `cursor` is LMDB's, which moves through the keys of a database. In ingress/forward it is the
 last sequence that Kafka has.

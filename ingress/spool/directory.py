@@ -27,12 +27,14 @@ from ingress.spool.verify import EXIT_DAMAGED
 log = logging.getLogger(__name__)
 
 SUFFIX = ".lmdb"
+# A corrupt file is renamed to its name, this, and a time in ns.
+CORRUPT_SUFFIX = ".corrupt-"
 _NAME = re.compile(r"[0-9a-f]{16}")
-# Callbacks wait for a process that starts. So it leaves a spool that takes longer than this to
-# verify to the running processes (ingress/forward/adopter.py), which may take VERIFY_TIMEOUT_S.
+# A starting process skips a spool whose verification takes longer, because callbacks wait for the
+# process; a running ingress verifies the spool later (ingress/forward/adopter.py).
 START_VERIFY_TIMEOUT_S = 2.0
 VERIFY_TIMEOUT_S = 600.0
-# A running process may hold a spool only for a moment, to read its end. So a process that starts
+# A running process may hold a spool only for a moment, to read its state. So a process that starts
 # tries several times before it makes a new spool.
 TRIES = 3
 RETRY_INTERVAL_S = 0.1
@@ -79,7 +81,7 @@ class SpoolSummary:
         )
 
 
-def take(directory: Path, *, bytes_max: int) -> Spool:
+def hold_any(directory: Path, *, bytes_max: int) -> Spool:
     """
     Return a spool that this process now holds: one that no process held, else a new one.
 
@@ -107,7 +109,7 @@ def hold(
     Raises:
         SpoolInUse: another process holds it.
         NotVerified: it is not known whether the file may be opened.
-        Corrupt: the file is not a spool; it was moved aside.
+        Corrupt: the file is not a spool; it was renamed.
         Broken, LimitReached: the file cannot be written.
         OSError: the lock file cannot be made.
     """
@@ -129,7 +131,7 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
     Lock the spool `name`; yield its file and the lock, which is released only on an exception.
 
     LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
-    On Corrupt the file is moved aside first.
+    On Corrupt the file is renamed first.
 
     Raises:
         SpoolInUse: another process holds it.
@@ -146,7 +148,7 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
             path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
             yield path, lock
     except Corrupt as corrupt:
-        move_aside(path, corrupt)
+        rename_corrupt(path, corrupt)
         lock.close()
         raise
     except BaseException:
@@ -176,12 +178,15 @@ def check_verification(path: Path, exit_code: int, output: str) -> None:
         )
 
 
-def move_aside(path: Path, why: Corrupt) -> None:
-    """Rename a corrupt file, while its lock is held; no process opens it again by itself."""
-    aside = path.with_name(f"{path.name}.set-aside-{time.time_ns()}")
-    path.rename(aside)
+def rename_corrupt(path: Path, why: Corrupt) -> None:
+    """Rename a corrupt file, while its lock is held, so that no process opens it again."""
+    renamed = path.with_name(f"{path.name}{CORRUPT_SUFFIX}{time.time_ns()}")
+    path.rename(renamed)
     log.critical(
-        "%s is corrupt: %s. Moved it to %s; its unsent rows remain in that file", path, why, aside
+        "%s is corrupt: %s. Renamed it to %s; its unsent rows remain in that file",
+        path,
+        why,
+        renamed,
     )
 
 
@@ -196,17 +201,17 @@ def spool_names(directory: Path) -> list[str]:
     return [stem for stem in stems if _NAME.fullmatch(stem)]
 
 
-def moved_aside(directory: Path) -> Iterator[SpoolSummary]:
+def corrupt_files(directory: Path) -> Iterator[SpoolSummary]:
     """
-    Yield the files that were moved aside: no process sends their rows.
+    Yield the corrupt files, which were renamed: no process sends their rows.
 
     Raises:
         OSError: the directory cannot be read; it may have some.
     """
     for file in _files(directory):
-        name, aside, _ = file.partition(f"{SUFFIX}.set-aside-")
-        if aside:
-            yield SpoolSummary(name, name, None, f"its file was corrupt and was moved to {file}")
+        name, suffix, _ = file.partition(f"{SUFFIX}{CORRUPT_SUFFIX}")
+        if suffix:
+            yield SpoolSummary(name, name, None, f"its file was corrupt and was renamed to {file}")
 
 
 def _files(directory: Path) -> list[str]:
@@ -221,20 +226,20 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
     """
     Yield every spool in `directory`; those that no process holds are opened for a moment.
 
-    A corrupt file is moved aside. The end of a spool that another process holds, or that could not
-    be verified, is not known; a log line says that the latter happened.
+    A corrupt file is renamed. The last sequence of a spool that another process holds, or that
+    could not be verified, is not known; a log line says that the latter happened.
 
     Raises:
         OSError: the directory cannot be read; it may have others.
     """
-    yield from moved_aside(directory)
+    yield from corrupt_files(directory)
     for name in spool_names(directory):
         try:
             spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
         except NotVerified as not_verified:
-            # This is no fault of the file: its end can be known when the verifier runs again.
+            # The file may be sound; its last sequence is known once the verifier has run.
             log.warning("%s; try again", not_verified)
             yield SpoolSummary(name, name, None)
         except (Corrupt, Broken, LimitReached) as fault:

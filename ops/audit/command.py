@@ -93,7 +93,7 @@ def audit_command(
     --stats. The spools give the number of callbacks that there must be: name every running ingress
     (--ingress), or the directory of the spools if no ingress runs (--spool).
 
-    With --spool, a spool file that is corrupt is renamed to *.set-aside-TIME.
+    With --spool, a spool file that is corrupt is renamed to *.corrupt-TIME.
 
     \b
     Exit codes:

@@ -18,11 +18,11 @@ from ingress.forward.forwarder import Forwarder
 from ingress.forward.transaction_state import LastTransaction
 from ingress.spool.directory import (
     SpoolInUse,
+    corrupt_files,
     hold,
+    hold_any,
     lock_kept_on_success,
-    moved_aside,
     summaries,
-    take,
 )
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.intake import Intake
@@ -87,7 +87,7 @@ async def adopting(
 
 def left_behind(directory: Path, rows: int) -> str:
     """Leave a spool with `rows` rows that no process holds; return its name."""
-    spool = take(directory, bytes_max=BYTES_MAX)
+    spool = hold_any(directory, bytes_max=BYTES_MAX)
     spool.writer.commit([encode(a_wire_record(n), n) for n in range(rows)], 0)
     spool.close()
     return spool.name
@@ -118,7 +118,7 @@ async def test_the_spool_of_a_dead_process_is_drained_and_released(tmp_path: Pat
     """Its file keeps the last sequence, and a process that starts may hold the spool."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     carried: list[tuple[str, int]] = []
     async with adopting(tmp_path, mine, carried) as adopter:
         await asyncio.sleep(0.2)
@@ -146,7 +146,7 @@ async def test_an_unreadable_directory_is_an_error_and_not_an_empty_one(
     directory.mkdir()
     name = left_behind(directory, 1)
     held = hold(directory, name, bytes_max=BYTES_MAX)
-    mine = take(directory, bytes_max=BYTES_MAX)
+    mine = hold_any(directory, bytes_max=BYTES_MAX)
     held.close()
     place.touch()
     carried: list[tuple[str, int]] = []
@@ -171,7 +171,7 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
     """So a process that starts can hold it at any time."""
     name = left_behind(tmp_path, 1)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     held.close()
     async with adopting(tmp_path, mine, []) as adopter:
         await until(adopter, name, 0)
@@ -194,12 +194,12 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
 
 async def test_a_spool_of_as_many_blocks_as_one_commit_removes_is_drained(tmp_path: Path) -> None:
     """Its rows are counted again after the last removal; otherwise it would be held for ever."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for number in range(REMOVED_BLOCKS_MAX):
         spool.writer.commit([encode(a_wire_record(number), number)], 0)
     spool.close()
     held = hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     held.close()
     async with adopting(tmp_path, mine, []) as adopter:
         await until(adopter, spool.name, 0)
@@ -213,7 +213,7 @@ async def test_rows_of_the_next_holder_are_never_reported_as_known(
     """The next holder stores a callback at once: the former last sequence must not be shown."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     held.close()
     close = Spool.close
     next_holder: list[Spool] = []
@@ -236,17 +236,17 @@ async def test_rows_of_the_next_holder_are_never_reported_as_known(
     mine.close()
 
 
-async def test_a_corrupt_file_is_moved_aside_and_other_spools_are_not_affected(
+async def test_a_corrupt_file_is_renamed_and_other_spools_are_not_affected(
     tmp_path: Path,
 ) -> None:
     """The summary of the spool has a fault, so that an audit can name the spool."""
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
     async with adopting(tmp_path, mine, []) as adopter:
         async with asyncio.timeout(10):
             while not any(summary.fault for summary in adopter.summaries()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-    assert len(list(moved_aside(tmp_path))) == 1
+    assert len(list(corrupt_files(tmp_path))) == 1
     mine.close()
 
 
@@ -257,7 +257,7 @@ async def test_a_forwarder_that_ends_does_not_stop_the_adopter(
     monkeypatch.setattr(Carried, "ending", 2)
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     held.close()
     carried: list[tuple[str, int]] = []
     async with adopting(tmp_path, mine, carried) as adopter:
@@ -273,7 +273,7 @@ async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
     """Its callbacks wait meanwhile, so the log must say why."""
     name = left_behind(tmp_path, 3)
     held = hold(tmp_path, name, bytes_max=BYTES_MAX)
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     held.close()
     carried: list[tuple[str, int]] = []
     with monkeypatch.context() as patched:
@@ -304,7 +304,7 @@ async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
     directory.mkdir()
     name = left_behind(directory, 3)
     held = hold(directory, name, bytes_max=BYTES_MAX)
-    mine = take(directory, bytes_max=BYTES_MAX)
+    mine = hold_any(directory, bytes_max=BYTES_MAX)
     held.close()
     async with adopting(directory, mine, []) as adopter:
         for count in (1, 2):
@@ -357,7 +357,7 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
     monkeypatch.setattr(Carried, "is_settling", case.is_settling)
     stuck, other = "a" * 16, "b" * 16
     monkeypatch.setattr(Carried, "stuck", {stuck})
-    mine = take(tmp_path, bytes_max=BYTES_MAX)
+    mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for name in (stuck, other):
         spool = hold(tmp_path, name, bytes_max=BYTES_MAX)
         spool.writer.commit([encode(a_wire_record(n), n) for n in range(3)], 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.builders import a_wire_record
 
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.row import DamagedRow, encode
 
@@ -21,7 +21,7 @@ ROWS = 300
 
 def a_spool_file(directory: Path) -> Path:
     """Leave a used spool: many commits, rows of many sizes, some of them removed."""
-    spool = take(directory, bytes_max=BYTES_MAX)
+    spool = hold_any(directory, bytes_max=BYTES_MAX)
     for at in range(0, ROWS, 10):
         contents = [
             encode(
@@ -42,9 +42,9 @@ def expected(number: int) -> bytes:
 def use(directory: Path, name: str) -> None:
     """Use a spool as an ingress does; exit with the outcome."""
     try:
-        spool = take(directory, bytes_max=BYTES_MAX)
+        spool = hold_any(directory, bytes_max=BYTES_MAX)
         if spool.name != name:
-            sys.exit(10)  # moved aside
+            sys.exit(10)  # renamed
         damaged, after = 0, spool.state.first_sequence - 1
         waiting = set(range(after + 1, ROWS + 1))
         while True:
@@ -73,7 +73,7 @@ def use(directory: Path, name: str) -> None:
 def test_damaged_spools_give_no_wrong_row_and_no_crash_loop(
     tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
-    """A row's checksum fails, or the file is moved aside, at the latest by the next start."""
+    """A row's checksum fails, or the file is renamed, at the latest by the next start."""
     trials = scaled(25, at_most=500)
     original = a_spool_file(tmp_path / "original")
     content = original.read_bytes()
@@ -97,10 +97,10 @@ def test_damaged_spools_give_no_wrong_row_and_no_crash_loop(
             code = process.exitcode
             if code in (0, 10, 11):
                 break
-        said = {0: "unharmed", 10: "moved aside", 11: "quarantined"}.get(code or 0, f"ended {code}")
+        said = {0: "unharmed", 10: "renamed", 11: "quarantined"}.get(code or 0, f"ended {code}")
         came[said] += 1
         assert code in (0, 10, 11), f"trial {trial}: {said}"
         shutil.rmtree(directory)
     say(f"{trials} damaged spools: {dict(came)}")
-    assert came["moved aside"] > trials // 20
+    assert came["renamed"] > trials // 20
     assert came["quarantined"] > trials // 20

@@ -188,7 +188,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
                     await asyncio.sleep(0.1)
                 while await members(own_kafka.address):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
-            assert await said(f"{subscriber.admin}/livez") == "the loop turns\n"
+            assert await said(f"{subscriber.admin}/livez") == "the event loop runs\n"
         finally:
             process.terminate()
             code = await asyncio.wait_for(process.wait(), 180)

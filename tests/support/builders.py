@@ -14,7 +14,7 @@ from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
@@ -170,7 +170,7 @@ async def public_port(
 ) -> AsyncIterator[PublicPort]:
     """Yield a public port with a real spool in `directory`; `fields` are settings."""
     settings = ingress_settings(directory, **fields)
-    spool = take(directory, bytes_max=spool_bytes_max)
+    spool = hold_any(directory, bytes_max=spool_bytes_max)
     intake = Intake(spool, pending_rows_max=100, pending_bytes_max=1 << 20)
     authenticator = Authenticator(
         settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
@@ -182,7 +182,7 @@ async def public_port(
         body_bytes_max=body_bytes_max,
     )
     address = await server.listen("127.0.0.1", 0)
-    closing_the_late = asyncio.create_task(server.close_the_late())
+    closing_the_late = asyncio.create_task(server.close_late_connections())
     try:
         yield PublicPort(server, spool, address)
     finally:

@@ -14,7 +14,7 @@ from ingress.forward import batches as batches_module
 from ingress.forward import compressed_batch
 from ingress.forward.batches import build_batches, free_recent
 from ingress.forward.compressed_batch import CompressedBatch, compressed
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
 
 ZSTD = 4
@@ -52,7 +52,7 @@ def a_builder() -> BatchBuilder:
 async def an_intake_of_three(directory: Path) -> Intake:
     """Return the owner of a new spool with three rows."""
     intake = Intake(
-        take(directory, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+        hold_any(directory, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in (1, 2, 3)))
     return intake

@@ -145,13 +145,13 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
     assert "copy" in doubts[spool_of("a")]
 
 
-def test_a_spool_whose_file_was_moved_aside_is_unproven() -> None:
+def test_a_spool_whose_file_was_renamed_is_unproven() -> None:
     """This holds even if its end was known before."""
-    aside = a_spool("b", None, fault="its file was corrupt and was moved to b.set-aside-1")
-    for others in ((aside,), (a_spool("b"), aside)):
+    corrupt = a_spool("b", None, fault="its file was corrupt and was renamed to b.corrupt-1")
+    for others in ((corrupt,), (a_spool("b"), corrupt)):
         report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
         assert report.unproven == [spool_of("b")]
-        assert "moved to" in report.doubts[spool_of("b")]
+        assert "renamed to" in report.doubts[spool_of("b")]
 
 
 def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:

@@ -15,7 +15,7 @@ from ingress.forward import forwarder as forwarding
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
 from ingress.forward.transaction_state import LastTransaction
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
 
 BYTES_MAX = 1 << 20
@@ -44,7 +44,7 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
 ) -> None:
     """Rows of a transaction that is in doubt or has failed may have to be sent again."""
     intake = Intake(
-        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+        hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
     forwarder = ForwarderInDoubt(intake)
@@ -73,7 +73,7 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     """The removal is noted in the turn in which the commit is known."""
     monkeypatch.setattr(batches, "ROWS_FREED_PER_STEP", 1)
     intake = Intake(
-        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+        hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
     forwarder = ForwarderInDoubt(intake)
@@ -107,11 +107,11 @@ async def test_the_next_transaction_begins_by_time_and_rows(
     monkeypatch.setattr(pace, "LOADED_ROWS", 2)
     monkeypatch.setattr(pace, "MANY_ROWS", 4)
     intake = Intake(
-        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+        hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, rows + 1)))
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: age_s)
-    waiting = asyncio.create_task(pace.wait_for_turn(intake, 0, 0.0))
+    waiting = asyncio.create_task(pace.wait_for_next_transaction(intake, 0, 0.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert waiting.done() == begins
@@ -127,9 +127,9 @@ async def test_rows_that_come_meanwhile_begin_the_next_transaction(
     """Under load the forwarder does not wait for its interval to end."""
     monkeypatch.setattr(pace, "MANY_ROWS", ROWS)
     intake = Intake(
-        take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
+        hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    waiting = asyncio.create_task(pace.wait_for_turn(intake, 0, math.inf))
+    waiting = asyncio.create_task(pace.wait_for_next_transaction(intake, 0, math.inf))
     for number in range(1, ROWS):
         await store(intake, a_wire_record(number), number)
     await asyncio.sleep(2 * pace.POLL_INTERVAL_S)
@@ -144,7 +144,9 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The coordinator may then have the transaction of `settle` in place of the last one."""
-    intake = Intake(take(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1)
+    intake = Intake(
+        hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1
+    )
     forwarder = Forwarder(intake, bootstrap_servers="", body_bytes_max=1024)
     assert forwarder.can_be_dropped
     monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)

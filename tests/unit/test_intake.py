@@ -12,7 +12,7 @@ from support.builders import a_wire_record, store
 from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
 from ingress.spool.block import BLOCK_ROWS_MAX
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.disk import Broken, LimitReached, Panic
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
@@ -31,7 +31,7 @@ def _short_probe(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
     """Callbacks that arrive while a commit runs go to disk in the next one."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     groups: list[int] = []
     commit = spool.writer.commit
 
@@ -51,7 +51,7 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
 
 async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -> None:
     """The rows and bytes that wait are bounded; callbacks that already wait are stored."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool, rows_max=2)
     waiting = [asyncio.create_task(store(intake, a_wire_record(n), n)) for n in range(3)]
     await asyncio.sleep(0)  # all three have called put()
@@ -71,7 +71,7 @@ async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -
 
 async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path) -> None:
     """Also if the failure is a bug; the next commit is tried again."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     commit = spool.writer.commit
 
     def fails(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
@@ -93,7 +93,7 @@ async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path
 
 async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     """Also more rows than one commit removes, and without new callbacks."""
-    spool = take(tmp_path, bytes_max=4 << 20)
+    spool = hold_any(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
     intake.remove_forwarded(1400)
@@ -109,7 +109,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
 
 async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_path: Path) -> None:
     """An unready ingress gets no callbacks from its balancer, so it has to probe by itself."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     commit, probes = spool.writer.commit, []
 
     def works(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
@@ -146,7 +146,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     """The sender waits 2 s; it would not see a later OK."""
     assert group_commit.COMMIT_TIMEOUT_S < 2
     monkeypatch.setattr(group_commit, "COMMIT_TIMEOUT_S", 0.3)
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     commit, go_on = spool.writer.commit, threading.Event()
 
     def hangs(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
@@ -179,7 +179,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
 
 async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
     """Otherwise a full disk under traffic would have more and more probes."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     tried: list[bool] = []
 
     def fails(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
@@ -201,7 +201,7 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
 
 async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
     """The stored rows are there, and new rows get the next numbers."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await store(intake, a_wire_record(1), 1)
     commit, reopen = spool.writer.commit, spool.reopen
@@ -231,7 +231,7 @@ async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
 
 async def test_while_the_file_cannot_be_reopened_every_commit_fails(tmp_path: Path) -> None:
     """Nothing crashes meanwhile, and reopening is tried every second."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     path = tmp_path / f"{spool.name}.lmdb"
     away = path.rename(tmp_path / "away")
@@ -256,7 +256,7 @@ async def test_reopening_the_file_releases_mapped_memory(
 ) -> None:
     """Reads return the same rows."""
     monkeypatch.setattr(spool_module, "MAPPED_BYTES_MAX", 5000)
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     opened: list[bool] = []
     reopen = spool.reopen
 
@@ -277,7 +277,7 @@ async def test_reopening_the_file_releases_mapped_memory(
 
 async def test_an_exception_in_one_answer_does_not_affect_the_others(tmp_path: Path) -> None:
     """All other callbacks of the commit are answered."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
 
     def fails(_: object) -> None:
@@ -294,8 +294,8 @@ async def test_an_exception_in_one_answer_does_not_affect_the_others(tmp_path: P
 async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
     tmp_path: Path,
 ) -> None:
-    """The next start moves the file aside, instead of answers 503 for ever."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    """The next start renames the file, instead of answers 503 for ever."""
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await store(intake, a_wire_record(1), 1)
     path = tmp_path / f"{spool.name}.lmdb"
@@ -314,7 +314,7 @@ async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
 
 async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: Path) -> None:
     """Also if the rows were stored before the wait began; a removal of rows does not end it."""
-    intake = an_intake(take(tmp_path, bytes_max=1 << 20))
+    intake = an_intake(hold_any(tmp_path, bytes_max=1 << 20))
     empty = intake.state
     waiting = asyncio.create_task(intake.wait_for_rows(empty))
     await asyncio.sleep(0)
@@ -340,7 +340,7 @@ async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_appli
     tmp_path: Path,
 ) -> None:
     """If it replaced the first one, the caller of the first would wait for ever."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     intake = an_intake(spool)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, 4)))
     first = asyncio.create_task(intake.quarantine(1))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.builders import a_wire_record
 
 from ingress.spool import recent as recent_module
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.recent import Recent
 from ingress.spool.row import encode
 
@@ -67,7 +67,7 @@ def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
     """This holds over commits, removed rows, a new origin and quarantine."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
 
     def store(count: int) -> None:
         stored = [(n, a_wire_record(n)) for n in range(count)]

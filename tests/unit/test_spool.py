@@ -14,9 +14,9 @@ from ingress.spool.directory import (
     SpoolInUse,
     SpoolSummary,
     hold,
+    hold_any,
     spool_names,
     summaries,
-    take,
 )
 from ingress.spool.disk import Corrupt, LimitReached, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
@@ -32,7 +32,7 @@ def contents(count: int) -> list[bytes]:
 
 def test_rows_are_read_as_they_were_stored(tmp_path: Path) -> None:
     """In order, numbered from 1."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     rows = spool.rows_after(0, rows_max=10, bytes_max=BYTES_MAX)
     assert [row.sequence for row in rows] == [1, 2, 3]
@@ -44,12 +44,12 @@ def test_rows_are_read_as_they_were_stored(tmp_path: Path) -> None:
 
 def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
     """Not even when the spool was drained and the process restarted."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     spool.writer.commit([], 2)
     assert (spool.row_count, spool.state.first_sequence) == (0, 3)
     spool.close()
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert (again.origin, again.last_sequence) == (spool.origin, 2)
     again.writer.commit(contents(1), 0)
     assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [3]
@@ -58,7 +58,7 @@ def test_a_sequence_is_never_given_twice(tmp_path: Path) -> None:
 
 def test_rows_leave_by_blocks_and_in_slices(tmp_path: Path) -> None:
     """A block goes when all of its rows may; one commit removes a bounded number of them."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     blocks = REMOVED_BLOCKS_MAX + 2
     for _ in range(blocks):
         spool.writer.commit(contents(3), 0)
@@ -80,7 +80,7 @@ def test_rows_leave_by_blocks_and_in_slices(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [420, 3_000, 20_000])
 def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
     """At the bound nothing is stored, deletes go on, and then there is room again."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     content = encode(a_wire_record(1, b'{"CallbackCommand":"X","t":"%s"}' % (b"x" * size)), 1)
     for _ in range(3):
         while True:
@@ -100,13 +100,13 @@ def test_a_full_spool_refuses_and_recovers(tmp_path: Path, size: int) -> None:
 
 def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
     """The second process takes another spool."""
-    first = take(tmp_path, bytes_max=BYTES_MAX)
+    first = hold_any(tmp_path, bytes_max=BYTES_MAX)
     with pytest.raises(SpoolInUse):
         hold(tmp_path, first.name, bytes_max=BYTES_MAX)
-    second = take(tmp_path, bytes_max=BYTES_MAX)
+    second = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert spool_names(tmp_path) == sorted([first.origin, second.origin])
     first.close()
-    third = take(tmp_path, bytes_max=BYTES_MAX)
+    third = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert third.origin == first.origin
     second.close()
     third.close()
@@ -114,7 +114,7 @@ def test_two_processes_never_hold_one_spool(tmp_path: Path) -> None:
 
 def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
     """A spool that another process holds is listed without it."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
     spool.close()
@@ -138,7 +138,7 @@ def test_a_row_is_bound_to_its_place() -> None:
 
 def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     """The damaged row is never returned, and no row after it before it is in quarantine."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
@@ -146,14 +146,14 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert [row.sequence for row in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1]
     with pytest.raises(DamagedRow, match="row 2"):
         again.rows_after(1, rows_max=9, bytes_max=BYTES_MAX)
     again.close()
 
 
-def test_a_file_that_is_not_a_spool_is_moved_aside(
+def test_a_file_that_is_not_a_spool_is_renamed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged and never deleted, and the process starts with another spool."""
@@ -161,20 +161,20 @@ def test_a_file_that_is_not_a_spool_is_moved_aside(
     (tmp_path / "0000000000000000.lmdb").write_bytes(garbage)
     (found,) = summaries(tmp_path)
     assert (found.last_sequence, "LMDB" in found.fault) == (None, True)
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert spool.name != "0" * 16
-    (aside,) = tmp_path.glob("*set-aside*")
-    assert aside.read_bytes() == garbage
+    (renamed,) = tmp_path.glob("*.corrupt-*")
+    assert renamed.read_bytes() == garbage
     assert "is corrupt" in caplog.text
     (found,) = [summary for summary in summaries(tmp_path) if summary.fault]
     assert (found.name, found.last_sequence) == ("0" * 16, None)
-    assert aside.name in found.fault
+    assert renamed.name in found.fault
     spool.close()
 
 
 def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
     """Also after a restart, and more than once."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(5):
         spool.writer.commit([content], 0)
     spool.writer.commit([], 2)
@@ -182,7 +182,7 @@ def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
     spool.writer.start_new_origin()
     assert spool.origin != before
     spool.close()
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert (again.origin, again.name, again.last_sequence) == (spool.origin, before, 3)
     rows = again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)
     assert [(row.sequence, row.received_at_ms) for row in rows] == [(1, 3), (2, 4), (3, 5)]
@@ -197,7 +197,7 @@ def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
 
 def test_a_full_spool_can_start_a_new_origin(tmp_path: Path) -> None:
     """It needs no room, because no row is rewritten."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     with contextlib.suppress(LimitReached):
         while True:
             spool.writer.commit(contents(50), 0)
@@ -209,7 +209,7 @@ def test_a_full_spool_can_start_a_new_origin(tmp_path: Path) -> None:
 
 def test_a_fingerprint_tells_rows_apart(tmp_path: Path) -> None:
     """A missing row has none."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     assert len({spool.fingerprint(sequence) for sequence in (1, 2, 3)}) == 3
     assert spool.fingerprint(3) == ""
@@ -218,7 +218,7 @@ def test_a_fingerprint_tells_rows_apart(tmp_path: Path) -> None:
 
 def test_a_probe_writes(tmp_path: Path) -> None:
     """An empty commit would prove nothing about the disk."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     path = tmp_path / f"{spool.name}.lmdb"
     before = path.read_bytes()
     spool.writer.commit([], 0)
@@ -230,7 +230,7 @@ def test_a_probe_writes(tmp_path: Path) -> None:
 
 def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
     """Their bytes are kept; rows before and after them are read and removed as usual."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for content in contents(4):
         spool.writer.commit([content], 0)
     for sequence in (2, 3, 4):
@@ -246,7 +246,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
     )
     assert unseal(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
     spool.close()
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert (again.state.quarantined_sequences, again.last_sequence) == ([2, 3, 4], 4)
     again.writer.commit(contents(1), 4)
     assert [row.sequence for row in again.rows_after(4, rows_max=9, bytes_max=BYTES_MAX)] == [5]
@@ -255,7 +255,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
 
 def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path) -> None:
     """It is not known where its rows are. The blocks before and after it are read."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
         spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
@@ -264,7 +264,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
     content = path.read_bytes()
     assert head in content  # more than once: LMDB writes changed pages to a new place
     path.write_bytes(content.replace(head, head[:-1] + bytes([head[-1] ^ 1])))
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert [r.sequence for r in again.rows_after(0, rows_max=9, bytes_max=BYTES_MAX)] == [1, 2, 3]
     with pytest.raises(DamagedRow) as raised:
         again.rows_after(3, rows_max=9, bytes_max=BYTES_MAX)
@@ -278,7 +278,7 @@ def test_a_block_whose_head_is_damaged_goes_into_quarantine_whole(tmp_path: Path
 
 def test_reopening_the_file_releases_mapped_memory(tmp_path: Path) -> None:
     """Otherwise the memory of a process would grow with the rows on disk."""
-    spool = take(tmp_path, bytes_max=64 << 20)
+    spool = hold_any(tmp_path, bytes_max=64 << 20)
 
     def mapped_kib() -> int:
         maps = Path("/proc/self/smaps").read_text().split(".lmdb\n")[1:]
@@ -301,7 +301,7 @@ def test_reopening_the_file_releases_mapped_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", ["removed", "emptied", "replaced"])
 def test_a_file_that_was_replaced_is_not_reopened(tmp_path: Path, change: str) -> None:
     """Numbers would be given twice, and rows with forwarded numbers be removed unsent."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     path, copy = tmp_path / f"{spool.name}.lmdb", tmp_path / "copy"
     spool.writer.commit(contents(2), 0)
     copy.write_bytes(path.read_bytes())
@@ -330,7 +330,7 @@ def test_a_killed_verifier_proves_nothing_about_the_file(
     end: str,
 ) -> None:
     """Its end is not known, which is not a fault of the file; no process is said to hold it."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(2), 0)
     spool.close()
     with monkeypatch.context() as patched:
@@ -339,7 +339,7 @@ def test_a_killed_verifier_proves_nothing_about_the_file(
             hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
         assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]
         assert f"{spool.name}.lmdb could not be verified" in caplog.text
-        other = take(tmp_path, bytes_max=BYTES_MAX)
+        other = hold_any(tmp_path, bytes_max=BYTES_MAX)
         assert other.name != spool.name
         other.close()
     assert [s.name for s in summaries(tmp_path) if s.rows == 2] == [spool.name]

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from ingress.spool import directory as spools
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ops.spool import SpoolNotShown, spool_show
 
 
@@ -15,7 +15,7 @@ def test_a_spool_that_cannot_be_verified_is_not_said_to_be_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its owner would look for an ingress that does not run."""
-    spool = take(tmp_path, bytes_max=1 << 20)
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
     arguments = ["--spool", str(tmp_path), spool.name]
     held = CliRunner().invoke(spool_show, arguments).exception
     assert isinstance(held, SpoolNotShown)

@@ -15,7 +15,7 @@ import pytest
 from support.builders import a_wire_record
 
 from ingress.spool import spool as spool_module
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.disk import Broken, Corrupt, DiskFull, LimitReached, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
@@ -79,7 +79,7 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
 ) -> None:
     """After a failed meta page LMDB panics until the file is reopened."""
     device, is_meta, kind, _ = failure
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     before = spool.state
     writes: dict[str, Any] = {
@@ -104,20 +104,20 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
     assert sequences(spool) == [1, 2, 3, 4]
     state = spool.state
     spool.close()
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert again.state == state
     again.close()
 
 
 def test_a_file_whose_meta_page_failed_passes_the_verifier(tmp_path: Path) -> None:
-    """LMDB writes the old numbers over the new ones; such a file must not be moved aside."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    """LMDB writes the old numbers over the new ones; such a file must not be renamed."""
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     with in_place_of_the_file(path, "/dev/full", synchronous=True), pytest.raises(DiskFull):
         spool.writer.commit(contents(3), 0)
     spool.close()
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert (again.name, sequences(again)) == (spool.name, [1, 2, 3])
     again.close()
 
@@ -126,7 +126,7 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An fsync that failed once may succeed later without having written them."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(1), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     written: list[tuple[int, bytes]] = []
@@ -250,13 +250,13 @@ def drained(spool: Spool) -> list[int]:
 )
 def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int, to: int) -> None:
     """No row is skipped in silence: each is sent or in quarantine, also rows without a block."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     for _ in range(3):
         spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     changed(path, b"blocks", block.to_bytes(8, "big"), to.to_bytes(8, "big"), None)
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert again.name == spool.name
     sent = drained(again)
     assert sorted([*sent, *again.state.quarantined_sequences]) == list(range(1, 10))
@@ -274,26 +274,26 @@ def test_rows_of_a_block_whose_key_changed_are_named(tmp_path: Path, block: int,
         (b"blocks", (1).to_bytes(8, "big"), (1 << 40).to_bytes(8, "big")),
     ],
 )
-def test_a_file_that_contradicts_itself_is_moved_aside(
+def test_a_file_that_contradicts_itself_is_renamed(
     tmp_path: Path, database: bytes, key: bytes, new_key: bytes
 ) -> None:
     """A lost state would give numbers twice; a wrong quarantine would skip good rows."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     spool.writer.quarantine(2)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
     changed(path, database, key, new_key, None)
-    again = take(tmp_path, bytes_max=BYTES_MAX)
+    again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert again.name != spool.name
-    (aside,) = tmp_path.glob("*set-aside*")
-    assert aside.name.startswith(spool.name)
+    (renamed,) = tmp_path.glob("*.corrupt-*")
+    assert renamed.name.startswith(spool.name)
     again.close()
 
 
 def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
     """For example one in the last number."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
@@ -315,7 +315,7 @@ def test_every_flipped_bit_of_the_state_is_noticed(tmp_path: Path) -> None:
 
 def test_a_row_that_is_not_waiting_cannot_be_put_into_quarantine(tmp_path: Path) -> None:
     """A second attempt after an uncertain commit does no harm."""
-    spool = take(tmp_path, bytes_max=BYTES_MAX)
+    spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
     spool.writer.commit(contents(3), 0)
     spool.writer.commit(contents(3), 3)
     spool.writer.quarantine(5)

@@ -8,7 +8,7 @@ from support.builders import a_wire_record
 
 from ingress.forward.cursor import Cursor
 from ingress.forward.topic_check import TopicCheck
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.row import encode
 from schemas.telemetry import INGRESS
 
@@ -40,7 +40,7 @@ def test_only_rows_that_left_the_spool_and_are_not_in_kafka_are_reported(
 ) -> None:
     """The report names their sequences; without such rows there is none."""
     before = reports()
-    with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
+    with contextlib.closing(hold_any(tmp_path, bytes_max=1 << 20)) as spool:
         # A block is removed as a whole.
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(7, 10)], 0)
@@ -58,7 +58,7 @@ def test_a_change_is_reported_once_however_often_the_forwarder_connects(
 ) -> None:
     """Kafka's cursor names the former topic until a row is sent, which may take days."""
     before = reports()
-    with contextlib.closing(take(tmp_path, bytes_max=1 << 20)) as spool:
+    with contextlib.closing(hold_any(tmp_path, bytes_max=1 << 20)) as spool:
         spool.writer.commit([encode(a_wire_record(n), 1) for n in range(1, 7)], 0)
         spool.writer.commit([], 6)
         topic = TopicCheck()

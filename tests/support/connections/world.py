@@ -150,7 +150,7 @@ class World:
     async def run(self) -> None:
         """Let all peers come and go, then stop; check the traffic."""
         await self.server.listen("memory", 0)
-        closing_the_late = asyncio.create_task(self.server.close_the_late())
+        closing_the_late = asyncio.create_task(self.server.close_late_connections())
         self.loop.on_idle = self.check
         peers = [asyncio.create_task(self._peer()) for _ in range(self.chance.randint(1, 8))]
         if self.drains:
@@ -165,7 +165,7 @@ class World:
         self.loop.on_idle = lambda: None
         traffic = self.server.traffic
         assert not traffic.connections
-        assert not traffic.idle | traffic.expiring | traffic.discarding
+        assert not traffic.idle | traffic.receiving_body | traffic.discarding
         self.server.close()
         closing_the_late.cancel()
         await asyncio.sleep(0)
@@ -174,7 +174,7 @@ class World:
         """Check that each connection waits for something that has a bound."""
         traffic, storing = self.server.traffic, self.receiver.storing
         plain = {item for item in storing if isinstance(item, Connection)}
-        lists = (traffic.idle, traffic.expiring, traffic.discarding)
+        lists = (traffic.idle, traffic.receiving_body, traffic.discarding)
         for waiting in lists:
             assert list(waiting.values()) == sorted(waiting.values())
             assert waiting.keys() <= traffic.connections

@@ -19,7 +19,7 @@ from consumers.runtime.group import join_group
 from consumers.runtime.handler import Handler
 from consumers.runtime.runner import Runner
 from ingress.forward.forwarder import Forwarder
-from ingress.spool.directory import take
+from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from ops.audit.ends import Ends
@@ -34,7 +34,7 @@ class Pipe:
 
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
-        self.spool: Spool = take(directory, bytes_max=64 << 20)
+        self.spool: Spool = hold_any(directory, bytes_max=64 << 20)
         # The forwarder that runs, or that ran last.
         self.forwarder: Forwarder | None = None
 
