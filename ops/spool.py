@@ -11,18 +11,13 @@ from pathlib import Path
 
 import click
 
-from ingress.spool.directory import (
-    NotVerified,
-    SpoolInUse,
-    SpoolSummary,
-    hold,
-    spool_names,
-    summaries,
-)
+from ingress.spool.directory import SpoolSummary, hold, spool_names, summaries
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
+from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
 from ops.terminal import err, json_option, print_json
 

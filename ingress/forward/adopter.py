@@ -15,23 +15,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ingress.forward.forwarder import Forwarder
-from ingress.spool.directory import (
-    SUFFIX,
-    VERIFY,
-    VERIFY_TIMEOUT_S,
-    NotVerified,
-    SpoolInUse,
-    SpoolSummary,
-    check_verification,
-    corrupt_files,
-    has_content,
-    lock_kept_on_success,
-    rename_corrupt,
-    spool_names,
-)
+from ingress.spool.directory import SpoolSummary, corrupt_files, spool_names
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
+from ingress.spool.spool_lock import SUFFIX, SpoolInUse, lock_kept_on_success, rename_corrupt
+from ingress.spool.verification import NotVerified, verify
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +150,7 @@ class Adopter:
     async def _held(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with lock_kept_on_success(self._directory, name) as (path, lock):
-            if has_content(path):
-                await _verify(path)
+            await verify(path)
             # In a thread: a large file is read for a while.
             spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
         intake = self._adopted = Intake(spool, pending_rows_max=0, pending_bytes_max=0)
@@ -203,28 +191,3 @@ class Adopter:
             corrupt = Corrupt(intake.corruption.result())
             rename_corrupt(self._directory / f"{intake.name}{SUFFIX}", corrupt)
             raise corrupt
-
-
-async def _verify(path: Path) -> None:
-    """
-    Verify the file of a spool in a process of its own.
-
-    `directory.hold` does the same, but blocks: it is for processes that have no requests to answer.
-
-    Raises:
-        Corrupt: the file is damaged.
-        NotVerified: it is not known whether the file may be opened.
-    """
-    verifier = await asyncio.create_subprocess_exec(
-        *VERIFY, path, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(VERIFY_TIMEOUT_S):
-            _, output = await verifier.communicate()
-    except TimeoutError:
-        raise NotVerified(f"{path} could not be verified in {VERIFY_TIMEOUT_S:g} s") from None
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            verifier.kill()
-        exit_code = await verifier.wait()
-    check_verification(path, exit_code, output.decode(errors="replace"))

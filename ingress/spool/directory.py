@@ -1,56 +1,32 @@
-"""
-The directory of spools: each is held by one process, by `flock` on a lock file beside it.
-
-A lock file is never removed: if it were, two processes could lock two files of the same name, and
-both would believe that they hold the spool.
-"""
+"""The directory of spools: hold a spool of it, or list all of them."""
 
 import contextlib
-import fcntl
 import logging
 import re
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
-from ingress.spool.disk import Broken, Corrupt, LimitReached, disk_faults
+from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
+from ingress.spool.spool_lock import CORRUPT_SUFFIX, SUFFIX, SpoolInUse, lock_kept_on_success
 from ingress.spool.state import State
-from ingress.spool.verify import EXIT_DAMAGED
+from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".lmdb"
-# A corrupt file is renamed to its name, this, and a time in ns.
-CORRUPT_SUFFIX = ".corrupt-"
 _NAME = re.compile(r"[0-9a-f]{16}")
 # A starting process skips a spool whose verification takes longer, because callbacks wait for the
 # process; a running ingress verifies the spool later (ingress/forward/adopter.py).
 START_VERIFY_TIMEOUT_S = 2.0
-VERIFY_TIMEOUT_S = 600.0
 # A running process may hold a spool only for a moment, to read its state. So a process that starts
 # tries several times before it makes a new spool.
 TRIES = 3
 RETRY_INTERVAL_S = 0.1
-VERIFY = (sys.executable, "-m", "ingress.spool.verify")
-
-
-class SpoolInUse(Exception):
-    """Another process holds this spool."""
-
-
-class NotVerified(Exception):
-    """
-    It is not known whether LMDB may open this spool's file, so the file stays as it is.
-
-    The verifier took too long, was killed or could not run.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +69,9 @@ def hold_any(directory: Path, *, bytes_max: int) -> Spool:
     for _ in range(TRIES):
         for name in spool_names(directory):
             with contextlib.suppress(SpoolInUse, NotVerified, Corrupt):
-                return hold(directory, name, bytes_max=bytes_max, verify_s=START_VERIFY_TIMEOUT_S)
+                return hold(
+                    directory, name, bytes_max=bytes_max, verify_timeout_s=START_VERIFY_TIMEOUT_S
+                )
         if not spool_names(directory):
             break
         time.sleep(RETRY_INTERVAL_S)
@@ -101,7 +79,7 @@ def hold_any(directory: Path, *, bytes_max: int) -> Spool:
 
 
 def hold(
-    directory: Path, name: str, *, bytes_max: int, verify_s: float = VERIFY_TIMEOUT_S
+    directory: Path, name: str, *, bytes_max: int, verify_timeout_s: float = VERIFY_TIMEOUT_S
 ) -> Spool:
     """
     Open the spool `name` for this process alone.
@@ -114,80 +92,8 @@ def hold(
         OSError: the lock file cannot be made.
     """
     with lock_kept_on_success(directory, name) as (path, lock):
-        if has_content(path):
-            try:
-                verified = subprocess.run(  # noqa: S603 - our own module, on our own file
-                    [*VERIFY, path], timeout=verify_s, capture_output=True, text=True, check=False
-                )
-            except subprocess.TimeoutExpired:
-                raise NotVerified(f"{path} could not be verified in {verify_s:g} s") from None
-            check_verification(path, verified.returncode, verified.stderr)
+        verify_blocking(path, verify_timeout_s)
         return Spool(path, lock, bytes_max)
-
-
-@contextlib.contextmanager
-def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, BinaryIO]]:
-    """
-    Lock the spool `name`; yield its file and the lock, which is released only on an exception.
-
-    LMDB's own lock file is removed: it is that of a process which does not hold the spool any more.
-    On Corrupt the file is renamed first.
-
-    Raises:
-        SpoolInUse: another process holds it.
-        OSError: the lock file cannot be made.
-    """
-    lock = (directory / f"{name}.lock").open("ab")
-    path = directory / f"{name}{SUFFIX}"
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SpoolInUse(name) from error
-        with disk_faults():
-            path.with_name(f"{path.name}-lock").unlink(missing_ok=True)
-            yield path, lock
-    except Corrupt as corrupt:
-        rename_corrupt(path, corrupt)
-        lock.close()
-        raise
-    except BaseException:
-        lock.close()
-        raise
-
-
-def has_content(path: Path) -> bool:
-    """Return whether the file has to be verified: a new or empty one has nothing to verify."""
-    return path.exists() and path.stat().st_size > 0
-
-
-def check_verification(path: Path, exit_code: int, output: str) -> None:
-    """
-    Return if the verifier has found the file to be sound.
-
-    Raises:
-        Corrupt: it has found damage.
-        NotVerified: the verifier was killed or could not run.
-    """
-    if exit_code == EXIT_DAMAGED:
-        raise Corrupt(output.strip())
-    if exit_code != 0:
-        raise NotVerified(
-            f"{path} could not be verified: the verifier ended with exit code {exit_code}: "
-            f"{output.strip()[-200:]}"
-        )
-
-
-def rename_corrupt(path: Path, why: Corrupt) -> None:
-    """Rename a corrupt file, while its lock is held, so that no process opens it again."""
-    renamed = path.with_name(f"{path.name}{CORRUPT_SUFFIX}{time.time_ns()}")
-    path.rename(renamed)
-    log.critical(
-        "%s is corrupt: %s. Renamed it to %s; its unsent rows remain in that file",
-        path,
-        why,
-        renamed,
-    )
 
 
 def spool_names(directory: Path) -> list[str]:

@@ -16,18 +16,13 @@ from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.forward.transaction_state import LastTransaction
-from ingress.spool.directory import (
-    SpoolInUse,
-    corrupt_files,
-    hold,
-    hold_any,
-    lock_kept_on_success,
-    summaries,
-)
+from ingress.spool import verification
+from ingress.spool.directory import corrupt_files, hold, hold_any, summaries
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.intake import Intake
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
+from ingress.spool.spool_lock import SpoolInUse, lock_kept_on_success
 
 BYTES_MAX = 1 << 20
 
@@ -277,7 +272,9 @@ async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
     held.close()
     carried: list[tuple[str, int]] = []
     with monkeypatch.context() as patched:
-        patched.setattr(adopt, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
+        patched.setattr(
+            verification, "VERIFY_COMMAND", (sys.executable, "-c", "raise SystemExit(9)")
+        )
         async with adopting(tmp_path, mine, carried), asyncio.timeout(10):
             while "cannot be drained now" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
@@ -309,7 +306,9 @@ async def test_a_fault_that_comes_back_after_a_success_is_logged_again(
     async with adopting(directory, mine, []) as adopter:
         for count in (1, 2):
             with monkeypatch.context() as patched:
-                patched.setattr(adopt, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
+                patched.setattr(
+                    verification, "VERIFY_COMMAND", (sys.executable, "-c", "raise SystemExit(9)")
+                )
                 (directory / f"{name}.lmdb").touch()
                 await logs(caplog, "cannot be drained now", count)
             await until(adopter, name, 0)

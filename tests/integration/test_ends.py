@@ -10,8 +10,9 @@ import pytest
 from support.builders import a_wire_record
 from support.processes.ingress import Ingress, until
 
-from ingress.spool.directory import SUFFIX, hold
+from ingress.spool.directory import hold
 from ingress.spool.row import encode
+from ingress.spool.spool_lock import SUFFIX
 from ops.audit import spool_ends
 from ops.audit.ends import Ends
 from ops.audit.spool_ends import read_ends

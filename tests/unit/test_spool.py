@@ -7,20 +7,14 @@ from pathlib import Path
 import pytest
 from support.builders import a_wire_record
 
-from ingress.spool import directory as spools
+from ingress.spool import verification
 from ingress.spool.block import pack
-from ingress.spool.directory import (
-    NotVerified,
-    SpoolInUse,
-    SpoolSummary,
-    hold,
-    hold_any,
-    spool_names,
-    summaries,
-)
+from ingress.spool.directory import SpoolSummary, hold, hold_any, spool_names, summaries
 from ingress.spool.disk import Corrupt, LimitReached, Panic
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
 from ingress.spool.row import DamagedRow, encode, seal, unseal
+from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.verification import NotVerified
 
 BYTES_MAX = 1 << 20
 
@@ -334,7 +328,7 @@ def test_a_killed_verifier_proves_nothing_about_the_file(
     spool.writer.commit(contents(2), 0)
     spool.close()
     with monkeypatch.context() as patched:
-        patched.setattr(spools, "VERIFY", (sys.executable, "-c", end))
+        patched.setattr(verification, "VERIFY_COMMAND", (sys.executable, "-c", end))
         with pytest.raises(NotVerified, match="ended with exit code"):
             hold(tmp_path, spool.name, bytes_max=BYTES_MAX)
         assert list(summaries(tmp_path)) == [SpoolSummary(spool.name, spool.name, None)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ingress.spool import directory as spools
+from ingress.spool import verification
 from ingress.spool.directory import hold_any
 from ops.spool import SpoolNotShown, spool_show
 
@@ -21,7 +21,9 @@ def test_a_spool_that_cannot_be_verified_is_not_said_to_be_held(
     assert isinstance(held, SpoolNotShown)
     assert f"another process holds spool {spool.name}" in str(held)
     spool.close()
-    monkeypatch.setattr(spools, "VERIFY", (sys.executable, "-c", "raise SystemExit(9)"))
+    monkeypatch.setattr(
+        verification, "VERIFY_COMMAND", (sys.executable, "-c", "raise SystemExit(9)")
+    )
     unverified = CliRunner().invoke(spool_show, arguments).exception
     assert isinstance(unverified, SpoolNotShown)
     assert "could not be verified: the verifier ended with exit code 9" in str(unverified)

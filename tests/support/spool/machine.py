@@ -25,10 +25,10 @@ from support.spool.quarantine_lines import QuarantineLines
 from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
-from ingress.spool.directory import lock_kept_on_success
 from ingress.spool.disk import Broken, LimitReached, Panic
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
+from ingress.spool.spool_lock import lock_kept_on_success
 from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
