@@ -111,11 +111,11 @@ CONSUMER_DEAD_LETTERS = Counter(
 )
 CONSUMER_RETRIES = Counter(
     "consumer_retries_total",
-    "Waits of a partition because its sink, the dead-letter topic or Kafka was unavailable",
+    "Backoffs of a partition because its sink, the dead-letter topic or Kafka was unavailable",
     registry=CONSUMER,
 )
-CONSUMER_PAUSED = Gauge(
-    "consumer_partitions_paused",
+CONSUMER_BACKING_OFF = Gauge(
+    "consumer_partitions_backing_off",
     "Partitions of this process that wait for their sink, the dead-letter topic or Kafka",
     registry=CONSUMER,
 )
@@ -135,8 +135,8 @@ CONSUMER_BRAKED = Gauge(
     "1 while the brake is on: the consumer rejected too many records and waits for a person",
     registry=CONSUMER,
 )
-CONSUMER_RELOCATED = Counter(
-    "consumer_relocations_total",
+CONSUMER_POSITION_RESETS = Counter(
+    "consumer_position_resets_total",
     "Times that the consumer dropped its held records and continued at the sink's position",
     registry=CONSUMER,
 )

@@ -21,7 +21,7 @@ from consumers.runtime.handler import Elsewhere, PackingHandler
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.positioning import AskAgain, CheckedPosition, Positioning
 from consumers.runtime.source import Source
-from schemas.telemetry import CONSUMER_RELOCATED
+from schemas.telemetry import CONSUMER_POSITION_RESETS
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Lane:
         if self._delivery.is_revoked:
             raise Revoked
         self.backoff.reset()
-        CONSUMER_RELOCATED.inc()
+        CONSUMER_POSITION_RESETS.inc()
         self.queue.clear()
 
     def _log_position(self, position: Position | None) -> None:

@@ -148,7 +148,7 @@ class Runner:
             name=self._parts.name,
             uptime_s=now - self._started_at,
             partitions=None if self._source is None else len(lanes),
-            partitions_paused=sum(lane.backoff.is_paused for lane in lanes),
+            partitions_backing_off=sum(lane.backoff.is_paused for lane in lanes),
             # Without Kafka, callbacks may have arrived that nobody here knows of.
             lag_offsets=None if kafka_fault else lag.offsets,
             oldest_waiting_s=None if kafka_fault else lag.oldest_s,

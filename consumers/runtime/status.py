@@ -15,10 +15,10 @@ import msgspec
 from consumers.runtime.lane import Lane
 from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
+    CONSUMER_BACKING_OFF,
     CONSUMER_HELD_BYTES,
     CONSUMER_LAG,
     CONSUMER_OLDEST_S,
-    CONSUMER_PAUSED,
 )
 
 
@@ -39,7 +39,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     uptime_s: float
     partitions: int | None
-    partitions_paused: int
+    partitions_backing_off: int
     lag_offsets: int | None
     oldest_waiting_s: float | None
     batch_age_s: float
@@ -80,7 +80,7 @@ def measured_lag(lanes: Collection[Lane], source: Source | None) -> Lag:
 def set_gauges(lanes: Collection[Lane], lag: Lag) -> None:
     """Set the gauges of /metrics to the present values."""
     CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
-    CONSUMER_PAUSED.set(sum(lane.backoff.is_paused for lane in lanes))
+    CONSUMER_BACKING_OFF.set(sum(lane.backoff.is_paused for lane in lanes))
     CONSUMER_LAG.set(math.nan if lag.offsets is None else lag.offsets)
     CONSUMER_OLDEST_S.set(math.nan if lag.oldest_s is None else lag.oldest_s)
 

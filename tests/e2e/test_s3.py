@@ -48,7 +48,7 @@ async def test_an_archive_whose_store_is_away_waits_and_then_has_everything_once
     )
     say(f"{proof}, {dead} dead letters")
     proof.assert_holds()
-    assert (dead, one.member.metrics["partitions_paused"], status) == (0, 0, 0)
+    assert (dead, one.member.metrics["partitions_backing_off"], status) == (0, 0, 0)
     assert vitals.livez == {200}
     assert (len(vitals.groups), len(vitals.assignments)) == (1, 1)
     assert {len(group) for group in vitals.groups} == {1}

@@ -72,7 +72,7 @@ async def test_a_fault_of_the_sink_of_an_idle_partition_is_seen_at_the_next_rech
         await bench.turn(2)
     found = status(bench)
     assert found.sink_fault is not None
-    assert found.partitions_paused == 0
+    assert found.partitions_backing_off == 0
     bench.sink.silent = False
     bench.clock.now += RECHECK_S
     await bench.turn(2)

@@ -89,7 +89,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         assert runner.hanging() is None
         fetched.append(bool(source.wanted))
     assert {partition: len(offsets) for partition, offsets in sink.applied.items()} == applied
-    assert CONSUMER.get_sample_value("consumer_partitions_paused") == 2
+    assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 2
     # The batch at the front was held for `age_s` before it was tried.
     assert not any(fetched[2 * int(LIMITS.age_s) :])
     assert max(held) == max(held[: 2 * BEFORE])
@@ -103,6 +103,6 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     await runner.turn(source)
     await runner.turn(source)
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
-    assert CONSUMER.get_sample_value("consumer_partitions_paused") == 0
+    assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 0
     assert dead_letters.offsets == []
     await runner.revoked()

@@ -50,7 +50,7 @@ def a_consumer(**fields: Any) -> ConsumerStatus:
         "name": "any",
         "uptime_s": 1000.0,
         "partitions": 6,
-        "partitions_paused": 0,
+        "partitions_backing_off": 0,
         "lag_offsets": 0,
         "oldest_waiting_s": 0.2,
         "batch_age_s": 1.0,

@@ -173,12 +173,12 @@ async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None
     await bench.turn(2)
     await measured(bench)
     assert _shown("consumer_lag_offsets") == 5
-    assert _shown("consumer_partitions_paused") == 1
+    assert _shown("consumer_partitions_backing_off") == 1
     assert 100 <= _shown("consumer_oldest_waiting_seconds") < 130
     await bench.turn()
     assert bench.sink.applied == {P0: [0, 1, 2]}
     await measured(bench)
-    for metric in ("lag_offsets", "partitions_paused", "oldest_waiting_seconds", "held_bytes"):
+    for metric in ("lag_offsets", "partitions_backing_off", "oldest_waiting_seconds", "held_bytes"):
         assert _shown(f"consumer_{metric}") == 0, metric
 
 

@@ -40,7 +40,7 @@ class Parts:
 
         async def writes() -> bool:
             now = await self.member.measure()
-            return now.get("batches_total", 0) > before + 5 and not now["partitions_paused"]
+            return now.get("batches_total", 0) > before + 5 and not now["partitions_backing_off"]
 
         return await until(writes, f"the archive writes; see {self.member.log}", BACK_S_MAX)
 
@@ -48,7 +48,7 @@ class Parts:
         """Wait until a partition is paused because of the sink; return the seconds."""
 
         async def waits() -> bool:
-            return (await self.member.measure()).get("partitions_paused", 0) > 0
+            return (await self.member.measure()).get("partitions_backing_off", 0) > 0
 
         return await until(waits, f"a partition waits; see {self.member.log}")
 

@@ -69,10 +69,10 @@ class Run:
 
     def go(self) -> "Run":
         """Run to the end; `wrong` has the faults of the consumer."""
-        relocations = CONSUMER.get_sample_value("consumer_relocations_total")
+        resets = CONSUMER.get_sample_value("consumer_position_resets_total")
         with silent():
             self.loop.run(self._main())
-        if self.calm and CONSUMER.get_sample_value("consumer_relocations_total") != relocations:
+        if self.calm and CONSUMER.get_sample_value("consumer_position_resets_total") != resets:
             self.wrong.append("the sink was not where its only writer left it")
         self.wrong += map(str, self.loop.complaints)
         return self
