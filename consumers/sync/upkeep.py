@@ -23,7 +23,12 @@ APPLICATION = "hookline-sync-upkeep"
 AGAIN_S = 60.0
 # An arbitrary number, the same in all processes: one of them does the work.
 _ADVISORY_LOCK = 0x686F6F6C
+# The queries of docs/sync.md use them; docs/decisions/0032-indexes.md has their cost. `received_at`
+# has an index since version 1.
 INDEXES = {
+    "messages_sender": "hookline.messages (sender, recipient, received_at)",
+    "messages_recipient": "hookline.messages (recipient, received_at) where recipient is not null",
+    "messages_group": "hookline.messages (group_id, received_at) where group_id is not null",
     "messages_unfilled": "hookline.messages (ce_id) where online_only is null",
 }
 _VALID = (
