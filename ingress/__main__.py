@@ -213,7 +213,7 @@ def main() -> None:
         __doc__,
         {"INGRESS_": IngressSettings},
         start,
-        ends=(LimitReached, Broken, Corrupt),
+        expected_exceptions=(LimitReached, Broken, Corrupt),
     )
 
 

@@ -1,5 +1,5 @@
 """
-What a callback adds to the statistics: sums, people and a conversation. Does no I/O.
+Compute what a callback adds to the statistics: sums, people and a conversation. Does no I/O.
 
 A field of a body with an unusual type counts as absent.
 """
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from schemas.body import text
+from schemas.body import to_text
 from schemas.commands import COMMANDS
 from schemas.figures import (
     BY_APP,
@@ -56,10 +56,10 @@ ROBOT_PREFIX = "@RBT#"
 # The greatest number that one callback may add to a sum: a body may hold a list of any length.
 LIST_LENGTH_MAX = 1000
 
-# A time in a body is plausible if it is from so long before the receipt to so long after it. A
-# wrong clock must not make keys for every minute in history.
-AGE_S_MAX = 31 * 24 * 3600
-AHEAD_S_MAX = 24 * 3600
+# A time in a body is plausible from MESSAGE_AGE_S_MAX before the receipt to CLOCK_AHEAD_S_MAX after
+# it. A wrong clock must not make keys for every minute in history.
+MESSAGE_AGE_S_MAX = 31 * 24 * 3600
+CLOCK_AHEAD_S_MAX = 24 * 3600
 
 _PLATFORMS = {
     written: PLATFORM + platform
@@ -82,16 +82,17 @@ _ONCE = {
 }
 
 
-# A role, and an account in it; with GROUPS_WITH_MESSAGES, a group.
-Person: TypeAlias = tuple[str, str]
+# A role, and an account in it; in the role GROUPS_WITH_MESSAGES, a group.
+RoleMember: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sums:
     """
-    Numbers by figure. Without a command in COMMANDS, `unknown_command` is its name, else "".
+    Numbers by figure. `unknown_command` is the command if COMMANDS lacks it, else "".
 
-    Callbacks that add the same usually share one object, so it is counted how often each occurs.
+    Callbacks that add the same numbers usually share one object, so the counters count how often
+    each object occurs.
     """
 
     numbers: Mapping[str, int]
@@ -100,13 +101,13 @@ class Sums:
 
 class Added(msgspec.Struct, frozen=True, gc=False):
     """
-    What one callback adds.
+    The numbers, people and conversation that one callback adds to the statistics.
 
     `conversation` is the group of a message, or its two accounts, sorted; () if there is none.
     """
 
     sums: Sums
-    people: tuple[Person, ...] = ()
+    people: tuple[RoleMember, ...] = ()
     conversation: tuple[str, ...] = ()
 
     def accounts(self, figure: str) -> set[str]:
@@ -131,7 +132,7 @@ def added(command: str, opt_platform: str, document: Mapping[str, Any]) -> Added
 def counted_at_s(document: Mapping[str, Any], received_s: int) -> int:
     """Return the time, in seconds since 1970, in whose windows a callback is counted."""
     at = sent_s(document)
-    if at is not None and received_s - AGE_S_MAX <= at <= received_s + AHEAD_S_MAX:
+    if at is not None and received_s - MESSAGE_AGE_S_MAX <= at <= received_s + CLOCK_AHEAD_S_MAX:
         return at
     return received_s
 
@@ -140,7 +141,7 @@ def message_added(command: str, opt_platform: str, fields: MessageFields) -> Add
     """
     Return what a callback of MESSAGE_COMMANDS adds to the statistics.
 
-    An online-only message (a typing indicator) is no message, and its accounts do not count as
+    An online-only message (a typing indicator) is not a message, and its accounts do not count as
     people. The sender of a message is a person unless it is a robot or the app.
     """
     if fields.online_only and integer(fields.online_only) == 1:
@@ -149,7 +150,7 @@ def message_added(command: str, opt_platform: str, fields: MessageFields) -> Add
     failure = UNDELIVERED if fields.result and integer(fields.result) else ""
     sender, recipient = fields.sender, fields.recipient
     platform = _PLATFORMS.get(opt_platform) or _platform(opt_platform)
-    people: tuple[Person, ...] = ()
+    people: tuple[RoleMember, ...] = ()
     source = ""
     if sender and sender.startswith(ROBOT_PREFIX):
         source = BY_ROBOTS
@@ -189,7 +190,7 @@ def _state_change(command: str, document: Mapping[str, Any]) -> Added:
     action = info.get("Action")
     if action == "Login":
         is_new = info.get("Reason") == "Register"
-        account = text(info.get("To_Account"))
+        account = to_text(info.get("To_Account"))
         return Added(
             _sums(command, (LOG_INS, REGISTRATIONS) if is_new else (LOG_INS,)),
             ((LOGGED_IN, account),) if account else (),

@@ -45,7 +45,7 @@ def parse(body: bytes) -> dict[str, Any]:
     return document
 
 
-def text(value: Any) -> str:
+def to_text(value: Any) -> str:
     r"""
     Return a routing field as text; "" if it is absent, or neither a string nor an integer.
 

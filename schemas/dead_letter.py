@@ -33,20 +33,20 @@ STAGE = CONNECT + "stage"
 KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
 
-def failure_headers(failure: DeadLetterReason) -> list[tuple[str, bytes]]:
+def reason_headers(reason: DeadLetterReason) -> list[tuple[str, bytes]]:
     """Return the headers that a dead letter adds to the original ones."""
     named = {
-        CONNECT + "topic": failure.topic,
-        CONNECT + "partition": failure.partition,
-        CONNECT + "offset": failure.offset,
-        CONNECT + "connector.name": failure.component,
-        STAGE: failure.stage,
-        CONNECT + "exception.class.name": failure.exception,
-        CONNECT + "exception.message": failure.message,
-        HOOKLINE + "attempts": failure.attempts,
-        HOOKLINE + "first_failed_at_ms": failure.first_failed_at_ms,
-        HOOKLINE + "last_failed_at_ms": failure.last_failed_at_ms,
-        GROUP: failure.group,
+        CONNECT + "topic": reason.topic,
+        CONNECT + "partition": reason.partition,
+        CONNECT + "offset": reason.offset,
+        CONNECT + "connector.name": reason.component,
+        STAGE: reason.stage,
+        CONNECT + "exception.class.name": reason.exception,
+        CONNECT + "exception.message": reason.message,
+        HOOKLINE + "attempts": reason.attempts,
+        HOOKLINE + "first_failed_at_ms": reason.first_failed_at_ms,
+        HOOKLINE + "last_failed_at_ms": reason.last_failed_at_ms,
+        GROUP: reason.group,
     }
     return [
         (name, str(value).encode("utf-8", "backslashreplace"))

@@ -38,7 +38,7 @@ class Event:
     body: bytes
 
 
-def event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
+def parse_event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
     """
     Return the event in a record's headers (docs/contract.md), without parsing its body.
 

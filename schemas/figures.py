@@ -55,8 +55,8 @@ LOGGED_IN = "logged_in"
 ROLES = (ONE_TO_ONE_SENDERS, GROUP_SENDERS, RECIPIENTS, GROUPS_WITH_MESSAGES, LOGGED_IN)
 ACTIVE = "active"
 SENDERS = "senders"
-# The figures of distinct people (of groups: the one that says so), each with the roles of which
-# it is the union.
+# Distinct people per figure (GROUPS_WITH_MESSAGES counts groups), with the roles that the figure
+# unites.
 PEOPLE = {
     ACTIVE: (ONE_TO_ONE_SENDERS, GROUP_SENDERS, RECIPIENTS),
     SENDERS: (ONE_TO_ONE_SENDERS, GROUP_SENDERS),

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import orjson
 
-from schemas.body import LenientObject, Malformed, parse, text
+from schemas.body import LenientObject, Malformed, parse, to_text
 from schemas.commands import COMMANDS, UNKNOWN, VOLATILE, Command
 
 _SORTED = orjson.OPT_SORT_KEYS
@@ -74,7 +74,7 @@ def place_id(origin: str, sequence: int) -> str:
 
 def message_random(document: Mapping[str, Any]) -> str:
     """Return a message's random number as text: MsgRandom, or Random in groups, or ""."""
-    return text(document.get("MsgRandom")) or text(document.get("Random"))
+    return to_text(document.get("MsgRandom")) or to_text(document.get("Random"))
 
 
 def _identifying(parts: IdentifyingParts, document: Mapping[str, Any], *, named: bool) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from schemas.body import INTEGER_DIGITS_MAX, text
+from schemas.body import INTEGER_DIGITS_MAX, to_text
 from schemas.payload import GroupMessage, Message
 
 # The commands whose callbacks sinks store and count as messages. Callbacks of other commands
@@ -46,7 +46,7 @@ def _sent(document: Mapping[str, Any]) -> tuple[int, int] | None:
 
 def integer(value: Any) -> int | None:
     """Return an integer or decimal text as a number, None for all else or too many digits."""
-    number = text(value)
+    number = to_text(value)
     digits = number.removeprefix("-")
     is_integer = digits.isascii() and digits.isdecimal()
     return int(number) if is_integer and len(digits) <= INTEGER_DIGITS_MAX else None

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.body import DEPTH_MAX, text
+from schemas.body import DEPTH_MAX, to_text
 
 
 class ElementKind(msgspec.Struct, gc=False):
@@ -38,10 +38,10 @@ _decode = msgspec.json.Decoder(MessageFields).decode
 
 def decode_message(body: bytes) -> MessageFields | None:
     """
-    Return the fields in a usual body of a message; None if only `schemas.body.parse` can tell.
+    Return the fields of a body, or None if `schemas.body.parse` must read it.
 
-    What it returns, `message_fields` returns of the parsed body; msgspec would pass over fields
-    that are not UTF-8 or too deep, which `parse` refuses.
+    The result equals message_fields(parse(body)). Bodies that are not UTF-8 or too deep are left to
+    `parse`, because msgspec would accept them.
     """
     try:
         if not body.isascii():
@@ -61,10 +61,10 @@ def message_fields(document: Mapping[str, Any]) -> MessageFields:
     else:
         elements = None
     return MessageFields(
-        text(document.get("From_Account")),
-        text(document.get("To_Account")),
-        text(document.get("GroupId")),
-        text(document.get("Operator_Account")),
+        to_text(document.get("From_Account")),
+        to_text(document.get("To_Account")),
+        to_text(document.get("GroupId")),
+        to_text(document.get("Operator_Account")),
         document.get("OnlineOnlyFlag"),
         document.get("SendMsgResult"),
         document.get("MsgTime"),

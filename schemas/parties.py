@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.body import text
+from schemas.body import to_text
 from schemas.commands import COMMANDS, UNKNOWN
 
 # Each record has a key; accounts, of which it is made, may be as long as the body allows.
@@ -93,13 +93,13 @@ def parties(document: Mapping[str, Any]) -> Parties:
 
     An official account is the sender if the body names no other sender; else it is the recipient.
     """
-    sender = text(document.get("From_Account"))
+    sender = to_text(document.get("From_Account"))
     to = document.get("To_Account")
-    recipient = _party(to) if isinstance(to, list) else text(to)
-    group = text(document.get("GroupId"))
+    recipient = _party(to) if isinstance(to, list) else to_text(to)
+    group = to_text(document.get("GroupId"))
     if _RARE.isdisjoint(document):
         return Parties(sender, recipient, group, "")
-    channel = text(document.get("Official_Account"))
+    channel = to_text(document.get("Official_Account"))
     sender = sender or _first(document, _SENDER_PATHS) or channel
     recipient = recipient or _first(document, _RECIPIENT_PATHS)
     if not recipient and channel != sender:
@@ -167,6 +167,6 @@ def _inner(value: Any, field: str) -> Any:
 def _party(value: Any) -> str:
     """Return the party in a field that holds one party, or a list of equal ones; else ""."""
     if isinstance(value, list):
-        names = {text(each) for each in value}
+        names = {to_text(each) for each in value}
         return names.pop() if len(names) == 1 else ""
-    return text(value)
+    return to_text(value)

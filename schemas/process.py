@@ -24,20 +24,20 @@ def run_process(
     settings: Mapping[str, type[Settings]],
     start: Callable[..., Coroutine[Any, Any, None]],
     *,
-    ends: tuple[type[Exception], ...] = (),
+    expected_exceptions: tuple[type[Exception], ...] = (),
     arguments: Sequence[str] | None = None,
 ) -> None:
     """
     Read the settings, set up the log, and run the coroutine that `start` returns until it ends.
 
     `start` is called with an object of `Shared` and one of each class in `settings`, whose keys are
-    the prefixes of their variables. `about` heads `--help`. `ends` are the exceptions that end the
-    process by design; their text explains why.
+    the prefixes of their variables. `about` heads `--help`. `expected_exceptions` end the process
+    without a traceback; their text explains why.
 
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
-    after an exception of `ends` or an OSError; 2 if the command line has an argument.
+    after an expected exception or an OSError; 2 if the command line has an argument.
     """
-    by_design: tuple[type[Exception], ...] = (OSError, *ends)
+    expected: tuple[type[Exception], ...] = (OSError, *expected_exceptions)
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     try:
@@ -47,7 +47,7 @@ def run_process(
         uvloop.run(start(shared, *own))
     except Faults as faults:
         sys.exit(f"{name} cannot start:\n{faults}")
-    except by_design as error:
+    except expected as error:
         sys.exit(f"{name} stops.\n{error}")
     except KeyboardInterrupt:
         # Ctrl-C before the process handles signals itself: nothing has begun.

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from schemas.body import Malformed, parse, text
-from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, failure_headers
+from schemas.body import Malformed, parse, to_text
+from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, reason_headers
 from schemas.identity import IdentifyingParts, callback_id, place_id
 from schemas.parties import parties, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -73,22 +73,22 @@ def callback_record(callback: ReceivedCallback) -> OutgoingRecord:
     )
 
 
-def malformed_record(callback: ReceivedCallback, reason: Malformed) -> OutgoingRecord:
+def malformed_record(callback: ReceivedCallback, malformed: Malformed) -> OutgoingRecord:
     """Return the dead-letter topic's record for an authentic callback that is malformed."""
-    failure = _failure(CALLBACKS.name, "VALUE_CONVERTER", reason, callback.received_at_ms)
+    reason = _reason(CALLBACKS.name, "VALUE_CONVERTER", malformed, callback.received_at_ms)
     return OutgoingRecord(
         DEAD_LETTERS.name,
         None,
         _headers(callback, _short(callback.command) or UNKNOWN_COMMAND, "")
-        + failure_headers(failure),
+        + reason_headers(reason),
         callback.body,
     )
 
 
-def refused_record(record: OutgoingRecord, reason: Exception, at_ms: int) -> OutgoingRecord:
+def refused_record(record: OutgoingRecord, refusal: Exception, at_ms: int) -> OutgoingRecord:
     """Return the dead-letter topic's record for a record that Kafka refuses to store."""
-    failure = _failure(record.topic, KAFKA_PRODUCE, reason, at_ms)
-    headers = record.headers + failure_headers(failure)
+    reason = _reason(record.topic, KAFKA_PRODUCE, refusal, at_ms)
+    headers = record.headers + reason_headers(reason)
     return OutgoingRecord(DEAD_LETTERS.name, record.key, headers, record.value)
 
 
@@ -106,13 +106,13 @@ def with_place(headers: Headers, origin: str, sequence: int) -> Headers:
     return [*headers, (ID, place_id(origin, sequence).encode()), *place]
 
 
-def _failure(topic: str, stage: str, reason: Exception, at_ms: int) -> DeadLetterReason:
+def _reason(topic: str, stage: str, error: Exception, at_ms: int) -> DeadLetterReason:
     return DeadLetterReason(
         topic=topic,
         component="ingress",
         stage=stage,
-        exception=type(reason).__name__,
-        message=str(reason),
+        exception=type(error).__name__,
+        message=str(error),
         attempts=1,
         first_failed_at_ms=at_ms,
         last_failed_at_ms=at_ms,
@@ -125,7 +125,7 @@ def _command(in_url: str, in_body: object) -> str:
             raise Malformed("CallbackCommand is missing, in the URL and in the body")
         command = in_url
     elif isinstance(in_body, str) and in_body:
-        command = text(in_body)
+        command = to_text(in_body)
     else:
         raise Malformed("the body's CallbackCommand is not a string, or is empty")
     if len(command.encode()) > COMMAND_BYTES_MAX:
@@ -138,7 +138,7 @@ def _command(in_url: str, in_body: object) -> str:
 
 
 def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers:
-    before_time, after_time = _repeated_headers(callback.sdkappid, command)
+    before_time, after_time = _shared_headers(callback.sdkappid, command)
     # The id comes first, because `with_place` searches from the beginning.
     headers = [(ID, identity.encode())] if identity else []
     headers += before_time
@@ -153,7 +153,7 @@ def _headers(callback: ReceivedCallback, command: str, identity: str) -> Headers
 
 # Few apps and commands occur. An entry has less than 2 KiB, because a command is short.
 @functools.lru_cache(maxsize=64)
-def _repeated_headers(sdkappid: str, command: str) -> tuple[Headers, Headers]:
+def _shared_headers(sdkappid: str, command: str) -> tuple[Headers, Headers]:
     """Return the headers before the time and after it that all callbacks of a command share."""
     app = sdkappid.encode()
     before = [("ce_specversion", b"1.0"), ("ce_source", b"/tim/" + app)]

@@ -15,8 +15,8 @@ from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
 from schemas.added import (
-    AGE_S_MAX,
-    AHEAD_S_MAX,
+    CLOCK_AHEAD_S_MAX,
+    MESSAGE_AGE_S_MAX,
     Added,
     added,
     counted_at_s,
@@ -24,7 +24,7 @@ from schemas.added import (
 )
 from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
 from schemas.commands import COMMANDS, UNKNOWN
-from schemas.event import TIME, NotACallback, event
+from schemas.event import TIME, NotACallback, parse_event
 from schemas.identity import place_id
 from schemas.message import MESSAGE_COMMANDS
 from schemas.message_fields import decode_message
@@ -39,8 +39,8 @@ _TIME_SECONDS = len("2026-01-31T09:05:59")
 _DOT, _Z = b".Z"
 _ID_LENGTH = 32
 # Within these bounds of its receipt, a message's own minute is the only slot of its id.
-_EARLIEST = REPEATED_WITHIN_S - AGE_S_MAX
-_LATEST = AHEAD_S_MAX - REPEATED_WITHIN_S
+_EARLIEST = REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX
+_LATEST = CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S
 
 
 class Counted(msgspec.Struct, frozen=True, gc=False):
@@ -117,7 +117,7 @@ class Reader:
         return _counted(source, origin, int(sequence), identity, received_s, record.value)
 
     def _read_any(self, record: Record) -> Counted:
-        found = event(record.value, record.headers)
+        found = parse_event(record.value, record.headers)
         dates = COMMANDS.get(found.command, UNKNOWN).times
         source = _Source(found.sdkappid, found.command, found.opt_platform, "MsgTime" in dates)
         received_s = int(found.received_at.replace(microsecond=0).timestamp())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumers.counters.layout import HOUR_S, MINUTE_S
-from schemas.added import AGE_S_MAX, AHEAD_S_MAX
+from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
 from schemas.commands import COMMANDS, UNKNOWN
 from schemas.message import sent_s
 
@@ -34,9 +34,9 @@ def slots_to_search(
     if sent is None:
         return by_receipt(received_s)
     ahead = sent - received_s
-    if REPEATED_WITHIN_S - AGE_S_MAX < ahead < AHEAD_S_MAX - REPEATED_WITHIN_S:
+    if REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX < ahead < CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S:
         return (sent // MINUTE_S,)
-    if -AGE_S_MAX <= ahead <= AHEAD_S_MAX:
+    if -MESSAGE_AGE_S_MAX <= ahead <= CLOCK_AHEAD_S_MAX:
         return (sent // MINUTE_S, *by_receipt(received_s))
     return (*by_receipt(received_s), sent // MINUTE_S)
 

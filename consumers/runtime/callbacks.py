@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from consumers.runtime.batch import Batch
 from consumers.runtime.handler import Rejected
 from schemas.body import Malformed, parse
-from schemas.event import Event, NotACallback, event
+from schemas.event import Event, NotACallback, parse_event
 
 
 class Callback(NamedTuple):
@@ -25,7 +25,7 @@ def callbacks(batch: Batch) -> Iterator[Callback]:
     """
     for record in batch.records:
         try:
-            found = event(record.value, record.headers)
+            found = parse_event(record.value, record.headers)
             document = parse(found.body)
         except (NotACallback, Malformed) as error:
             raise Rejected(record.offset, str(error)) from error

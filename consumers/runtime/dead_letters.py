@@ -11,7 +11,7 @@ from consumers.runtime.handler import Rejected
 from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
-from schemas.dead_letter import DeadLetterReason, failure_headers
+from schemas.dead_letter import DeadLetterReason, reason_headers
 from schemas.topics import DEAD_LETTERS
 
 SEND_S = 8.0
@@ -98,5 +98,5 @@ class KafkaDeadLetters:
                     DEAD_LETTERS.name,
                     record.value,
                     key=record.key,
-                    headers=[*record.headers, *failure_headers(failure)],
+                    headers=[*record.headers, *reason_headers(failure)],
                 )

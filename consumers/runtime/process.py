@@ -149,6 +149,6 @@ def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None
         f"{consumer.topic.name}, until SIGTERM.",
         {consumer.prefix: consumer.settings, "CONSUMER_": ConsumerSettings},
         partial(consume, consumer),
-        ends=(Stopped,),
+        expected_exceptions=(Stopped,),
         arguments=arguments,
     )

@@ -172,7 +172,11 @@ def _is_loopback(host: str) -> bool:
 def main() -> None:
     """Run the statistics API."""
     run_process(
-        "The statistics API", __doc__, {"STATS_": StatsSettings}, serve, ends=(UnusableFile,)
+        "The statistics API",
+        __doc__,
+        {"STATS_": StatsSettings},
+        serve,
+        expected_exceptions=(UnusableFile,),
     )
 
 

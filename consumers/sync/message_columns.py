@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from schemas.body import text
+from schemas.body import to_text
 from schemas.message import integer
 
 CONTENT_COLUMNS = (
@@ -52,7 +52,7 @@ def content_columns(document: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _name(value: Any) -> str | None:
-    name = text(value)
+    name = to_text(value)
     return name.replace("\0", "\\u0000") if 0 < len(name) <= NAME_CHARACTERS_MAX else None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from consumers.runtime.callbacks import Callback
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from consumers.sync.queryable import queryable
-from schemas.body import text
+from schemas.body import to_text
 from schemas.identity import message_random
 from schemas.message import MESSAGE_COMMANDS, integer, sent_at
 from schemas.parties import parties
@@ -91,7 +91,7 @@ def _of_message(callback: Callback) -> Row:
         sent_at(document),
         integer(document.get("MsgSeq")),
         integer(message_random(document)),
-        as_text(text(document.get("MsgKey"))),
+        as_text(to_text(document.get("MsgKey"))),
         integer(document.get("SendMsgResult")),
         *content_columns(document),
     )

@@ -12,7 +12,7 @@ from ingress.http.target import parse_target
 from ingress.spool.disk import Broken, LimitReached
 from ingress.spool.intake import Intake
 from schemas import record
-from schemas.body import Malformed, text
+from schemas.body import Malformed, to_text
 from schemas.clock import now_ms
 
 Parameters = Mapping[str, str]
@@ -57,9 +57,9 @@ class Receiver:
     def _put(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         callback = record.ReceivedCallback(
             sdkappid=parameters["SdkAppid"],
-            command=text(parameters.get("CallbackCommand")),
-            client_ip=text(parameters.get("ClientIP")),
-            opt_platform=text(parameters.get("OptPlatform")),
+            command=to_text(parameters.get("CallbackCommand")),
+            client_ip=to_text(parameters.get("ClientIP")),
+            opt_platform=to_text(parameters.get("OptPlatform")),
             received_at_ms=now_ms(),
             body=body,
         )

@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import inspect
 
-from schemas.body import is_shallow
-from schemas.body import text as text_of
+from schemas.body import is_shallow, to_text
 from schemas.message import integer
 from schemas.payload import PAYLOADS, UInt32
 
@@ -88,7 +87,7 @@ def _typed(value: Any, kind: Type) -> Any:
         case _, bool():
             pass
         case "VARCHAR", str() | int():
-            result = text_of(value)
+            result = to_text(value)
         case "BIGINT" | "UINTEGER", str() | int():
             result = _within(kind, integer(value) if isinstance(value, str) else value)
         # A deeper object is null; the column `body` has it.

@@ -15,7 +15,7 @@ from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
 from ops.audit.report import LISTED_MAX, DayReport, DaysNotJudged, DaysReport, StatisticReport
 from ops.audit.sources import ReadAgain
-from schemas.added import AHEAD_S_MAX, counted_at_s
+from schemas.added import CLOCK_AHEAD_S_MAX, counted_at_s
 from schemas.event import Event
 
 NOT_KEPT = "the statistics do not have this month any more"
@@ -88,8 +88,9 @@ class DayCounts:
 
     def see_expired(self, last_timestamp_ms: int) -> None:
         """Note that records of a partition have expired, up to one with this time of Kafka."""
-        # A callback is counted up to AHEAD_S_MAX after its receipt, which is before that time.
-        until_s = last_timestamp_ms // 1000 + AHEAD_S_MAX
+        # A callback is counted up to CLOCK_AHEAD_S_MAX after its receipt, which is before that
+        # time.
+        until_s = last_timestamp_ms // 1000 + CLOCK_AHEAD_S_MAX
         self._expired_until_s = max(self._expired_until_s, until_s)
 
     def see(

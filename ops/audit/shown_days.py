@@ -8,7 +8,7 @@ import msgspec
 from ops.audit.day_counts import Numbers, ShownDays
 from ops.audit.sources import SourceUnavailable
 from ops.audit.statistics import ask
-from schemas.added import AHEAD_S_MAX
+from schemas.added import CLOCK_AHEAD_S_MAX
 
 # The API answers with at most 400 days.
 DAYS_PER_ANSWER = 400
@@ -53,7 +53,7 @@ async def read_days(stats_url: str) -> dict[str, ShownDays]:
 
 async def _of_app(stats_url: str, app: _App) -> ShownDays:
     # A day for the zone, which may be ahead of UTC, and one for the clock of an ingress.
-    last = datetime.now(UTC).date() + timedelta(days=AHEAD_S_MAX // DAY_S + 2)
+    last = datetime.now(UTC).date() + timedelta(days=CLOCK_AHEAD_S_MAX // DAY_S + 2)
     numbers: dict[str, Numbers] = {}
     begin = app.first_day
     while begin is not None and begin <= last:

@@ -33,7 +33,7 @@ from ops.audit.rows import Rows
 from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
-from schemas.event import Event, NotACallback, event
+from schemas.event import Event, NotACallback, parse_event
 from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
@@ -259,7 +259,7 @@ class Tally:
         A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
         """
         try:
-            seen = event(value, headers)
+            seen = parse_event(value, headers)
         except NotACallback:
             seen = None
         if seen is None or seen.sequence < 1:

@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from ops.failure import Failure
-from schemas.added import Person
+from schemas.added import RoleMember
 
 Outcome = Literal["ok", "refused", "unanswered"]
 
@@ -26,7 +26,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     # What the callback adds to the statistics: numbers by figure, and people in their roles.
     sums: Mapping[str, int] = msgspec.field(default_factory=dict)
-    people: tuple[Person, ...] = ()
+    people: tuple[RoleMember, ...] = ()
     sha256: str
     outcome: Outcome
     status: int

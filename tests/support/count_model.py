@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from consumers.runtime.batch import Record
 from schemas.added import added, counted_at_s
 from schemas.body import parse
-from schemas.event import event
+from schemas.event import parse_event
 from schemas.figures import FIGURES_OF_ROLE
 
 DAY_S = 24 * 3600
@@ -46,7 +46,7 @@ class Model:
             self._count(record)
 
     def _count(self, record: Record) -> None:
-        found = event(record.value, record.headers)
+        found = parse_event(record.value, record.headers)
         app = found.sdkappid
         if (app, found.id) in self._ids:
             self.totals[app].sums["repeats"] += 1

@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from support.builders import a_stored_record
 
-from schemas.event import NotACallback, event, place, received_at_s
+from schemas.event import NotACallback, parse_event, place, received_at_s
 from schemas.message import integer, sent_at
 
 
 def test_an_event_has_all_values_that_the_ingress_wrote() -> None:
     """The values have their types, not only their text."""
     record = a_stored_record(4, origin="abc")
-    found = event(record.value, record.headers)
+    found = parse_event(record.value, record.headers)
     assert (found.origin, found.sequence, found.sdkappid) == ("abc", 5, "1400000001")
     assert found.command == "C2C.CallbackAfterSendMsg"
     assert found.received_at == datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
@@ -39,20 +39,22 @@ def test_a_record_with_a_bad_header_is_not_a_callback(header: str, value: bytes)
     """The error names the header."""
     record = a_stored_record(4)
     with pytest.raises(NotACallback, match=header):
-        event(record.value, {**dict(record.headers), header: value}.items())
+        parse_event(record.value, {**dict(record.headers), header: value}.items())
 
 
 def test_a_time_in_another_time_zone_becomes_utc() -> None:
     """Hours and minutes are counted in UTC."""
     headers = dict(a_stored_record(4).headers) | {"ce_time": b"2023-11-15T03:43:20+05:30"}
-    assert event(b"{}", headers.items()).received_at.isoformat() == "2023-11-14T22:13:20+00:00"
+    assert (
+        parse_event(b"{}", headers.items()).received_at.isoformat() == "2023-11-14T22:13:20+00:00"
+    )
 
 
 def test_the_optional_headers_may_be_absent() -> None:
     """Then their values are empty."""
     headers = dict(a_stored_record(4).headers)
     del headers["ce_clientip"], headers["ce_optplatform"]
-    found = event(b"{}", headers.items())
+    found = parse_event(b"{}", headers.items())
     assert (found.client_ip, found.opt_platform) == ("", "")
 
 
@@ -93,4 +95,4 @@ def test_a_header_without_a_value_counts_as_missing() -> None:
     assert place(headers) == ("", 0)
     assert received_at_s(headers) is None
     with pytest.raises(NotACallback, match="ce_id"):
-        event(b"{}", headers)
+        parse_event(b"{}", headers)

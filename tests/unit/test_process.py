@@ -29,7 +29,7 @@ class OwnSettings(Settings):
 
     word: str = "word"
 
-run_process("The service", "Runs.", {{"OWN_": OwnSettings}}, start, ends=(Stopped,))
+run_process("The service", "Runs.", {{"OWN_": OwnSettings}}, start, expected_exceptions=(Stopped,))
 """
 
 

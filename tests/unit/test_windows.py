@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from support.builders import MAD_TIMES
 
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
-from schemas.added import AGE_S_MAX, AHEAD_S_MAX
+from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
 
 HOUR = timedelta(hours=1)
 
 
-MESSAGE_AGE_MAX, MESSAGE_AHEAD_MAX = timedelta(seconds=AGE_S_MAX), timedelta(seconds=AHEAD_S_MAX)
+MESSAGE_AGE_MAX, MESSAGE_AHEAD_MAX = (
+    timedelta(seconds=MESSAGE_AGE_S_MAX),
+    timedelta(seconds=CLOCK_AHEAD_S_MAX),
+)
 REPEATED_WITHIN = timedelta(seconds=REPEATED_WITHIN_S)
 
 
