@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 # The longest time for which counts can be kept: ten years of 365 days.
 KEEP_S_MAX = 10 * 365 * 24 * 3600
-# By default, how long counts are kept; the statistics API has to know it.
+# A month of counts of days expires as a whole: so the last 30 days are always there.
+KEEP_DAYS_S_MIN = 62 * 24 * 3600
+# By default, how long counts are kept. The statistics API reads the times from Valkey (kept.py).
 KEEP_MINUTES_S = 90 * 24 * 3600
 KEEP_QUARTERS_S = 40 * 24 * 3600
 

@@ -10,7 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX, Bounds
+from consumers.counters.bounds import (
+    KEEP_DAYS_S_MIN,
+    KEEP_MINUTES_S,
+    KEEP_QUARTERS_S,
+    KEEP_S_MAX,
+    Bounds,
+)
 from consumers.counters.counts import Counts
 from consumers.counters.server import VALKEY_URL
 from consumers.counters.zones import DEFAULT_ZONE_NAME, parse_zones, zone_faults
@@ -64,9 +70,9 @@ class CountersSettings:
     ] = KEEP_QUARTERS_S
     keep_days_s: Annotated[
         int,
-        Range(24 * 3600, KEEP_S_MAX, "seconds"),
+        Range(KEEP_DAYS_S_MIN, KEEP_S_MAX, "seconds"),
         "Time for which the counts of days are kept, from the first callback of the same month "
-        "that was counted.",
+        "that was counted; at least COUNTERS_KEEP_QUARTERS_S.",
     ] = KEEP_S_MAX
     zone: Annotated[
         str,
@@ -95,6 +101,8 @@ class CountersSettings:
         """Yield a sentence for each relation between fields that does not hold."""
         if self.remember_s > self.keep_minutes_s:
             yield "COUNTERS_REMEMBER_S must be at most COUNTERS_KEEP_MINUTES_S"
+        if self.keep_quarters_s > self.keep_days_s:
+            yield "COUNTERS_KEEP_QUARTERS_S must be at most COUNTERS_KEEP_DAYS_S"
         yield from zone_faults("COUNTERS_ZONE", [self.zone])
         # An entry without a zone is a fault of its own.
         zones = (entry.partition("=")[2] for entry in self.zones)

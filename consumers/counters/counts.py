@@ -7,6 +7,7 @@ consumer then continues from that position.
 """
 
 import secrets
+import time
 from collections.abc import Sequence
 from importlib.resources import files
 
@@ -17,6 +18,7 @@ from consumers.counters.batch_sums import BatchSums
 from consumers.counters.bounds import Bounds
 from consumers.counters.counted import Counted, Reader
 from consumers.counters.hashes import Hashes
+from consumers.counters.kept import store_kept
 from consumers.counters.known import Known
 from consumers.counters.position_text import UNKNOWN, position_of, position_text
 from consumers.counters.server import answering, connect, generation_of, refuse_unsuitable
@@ -85,9 +87,9 @@ class Counts:
                     "again with: hookline counters rebuild --yes. Or set COUNTERS_VALKEY to an "
                     "empty Valkey, and start the process once with CONSUMER_REBUILD=true"
                 )
-        if found is None:
-            return None
-        return position_of(found, partition)
+            if found is not None:
+                await self._store_kept()
+        return None if found is None else position_of(found, partition)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
@@ -98,7 +100,12 @@ class Counts:
         """
         key = layout.positions(self._generation)
         async with answering():
+            await self._store_kept()
             await self._valkey.hsetnx(key, str(partition), position_text(position))  # type: ignore[misc]  # as above
+
+    async def _store_kept(self) -> None:
+        """Store for how long counts are kept, if this process has other times than are stored."""
+        await store_kept(self._valkey, self._generation, self._bounds, int(time.time()))
 
     async def handle(self, batch: Batch) -> None:
         """

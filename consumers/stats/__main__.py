@@ -5,19 +5,16 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from aiohttp import web
 
-from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX
 from consumers.counters.server import VALKEY_URL, connect
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.api import Options, application
 from consumers.stats.middlewares import Access
 from consumers.stats.pipeline import watched_pipeline
-from consumers.stats.question import Kept
 from consumers.stats.sink_findings import STAGES
 from consumers.stats.store import Store
 from consumers.stats.tokens import Tokens
@@ -76,17 +73,6 @@ class StatsSettings(Settings):
         Range(0, 10_000, "viewers"),
         "Largest number of viewers of /v1/live at one time; each takes some 50 KiB.",
     ] = 1000
-    keep_minutes_s: Annotated[
-        int,
-        Range(60, KEEP_S_MAX, "seconds"),
-        "The value of COUNTERS_KEEP_MINUTES_S: questions for older minutes are refused.",
-    ] = KEEP_MINUTES_S
-    keep_quarters_s: Annotated[
-        int,
-        Range(3600, KEEP_S_MAX, "seconds"),
-        "The value of COUNTERS_KEEP_QUARTERS_S: questions for older hours, and for older days of "
-        "another zone than the app's, are refused.",
-    ] = KEEP_QUARTERS_S
     ingress: Annotated[
         tuple[
             Annotated[str, Format("a URL like http://ingress:8081", is_admin_url)],
@@ -135,10 +121,6 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
     """
     stop = stop_on_signals()
     options = Options(
-        kept=Kept(
-            minutes=timedelta(seconds=settings.keep_minutes_s),
-            quarters=timedelta(seconds=settings.keep_quarters_s),
-        ),
         access=Access(
             Tokens(settings.tokens_file) if settings.tokens_file else None, settings.cors_origins
         ),

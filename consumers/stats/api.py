@@ -22,7 +22,7 @@ from consumers.stats.openapi import document
 from consumers.stats.page_files import add_page
 from consumers.stats.problems import Refused
 from consumers.stats.query import read
-from consumers.stats.question import Kept, Question, question
+from consumers.stats.question import Question, question
 from consumers.stats.responses import JSON, content_type, encoded, response
 from consumers.stats.routes import Route
 from consumers.stats.series import series, union
@@ -41,9 +41,8 @@ Health = Callable[[ZoneInfo], Awaitable[answers.Health]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What is kept in the store, who may read, and how many viewers /v1/live has at most."""
+    """Who may read, and how many viewers /v1/live has at most."""
 
-    kept: Kept
     access: Access
     viewers_max: int
 
@@ -60,7 +59,7 @@ def application(store: Store, options: Options, health: Health | None = None) ->
             options.access.only_with_token,
         ]
     )
-    _add_questions(app, store, options.kept, shared)
+    _add_questions(app, store, shared)
     _add_live(app, live, options.viewers_max)
     _add_open_routes(app, store)
     add_page(app)
@@ -93,20 +92,20 @@ def application(store: Store, options: Options, health: Health | None = None) ->
     return app
 
 
-def _add_questions(app: web.Application, store: Store, kept: Kept, shared: SharedAnswers) -> None:
+def _add_questions(app: web.Application, store: Store, shared: SharedAnswers) -> None:
     at_once = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def of_apps(_: Values, asked: Question) -> answers.Apps:
-        return await apps(store, asked.catalog, asked.now)
+        return await apps(store, asked)
 
     async def of_summary(values: Values, asked: Question) -> answers.Summary:
         return await summary(store, asked, is_live="at" not in values)
 
     async def of_series(values: Values, asked: Question) -> answers.Series | answers.SeriesBy:
-        return await series(store, values, asked, kept)
+        return await series(store, values, asked)
 
     async def of_people(values: Values, asked: Question) -> answers.Union:
-        return await union(store, values, asked, kept)
+        return await union(store, values, asked)
 
     async def of_totals(_: Values, asked: Question) -> answers.Totals:
         return await totals(store, asked.catalog)

@@ -1,11 +1,12 @@
 """/v1/apps: the apps, their zones and their first days."""
 
-from datetime import date, datetime
+from datetime import date
 
 from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.fields import Fields
-from consumers.stats.store import App, Catalog, Store
+from consumers.stats.question import Question
+from consumers.stats.store import App, Store
 from consumers.stats.windows import DAY, day_of, next_month
 from schemas.figures import CALLBACKS
 
@@ -13,24 +14,25 @@ from schemas.figures import CALLBACKS
 MONTHS_MAX = 121
 
 
-async def apps(store: Store, catalog: Catalog, now: datetime) -> answers.Apps:
-    """Return the apps in the order of their names."""
+async def apps(store: Store, asked: Question) -> answers.Apps:
+    """Return the apps in the order of their names, with their first days that are kept."""
     return answers.Apps(
         apps=[
             answers.App(
                 app=app.name,
                 zone=app.zone.key,
-                first_day=await _first_day(store, app, day_of(now, app.zone)),
+                first_day=await _first_day(store, app, asked),
             )
-            for app in catalog.apps.values()
+            for app in asked.catalog.apps.values()
         ]
     )
 
 
-async def _first_day(store: Store, app: App, today: date) -> date | None:
+async def _first_day(store: Store, app: App, asked: Question) -> date | None:
     # A message may be of tomorrow, if its sender's clock is ahead.
-    months = [next_month(today)]
-    for _ in range(MONTHS_MAX):
+    months = [next_month(day_of(asked.now, app.zone))]
+    first_month = asked.kept.first_month(asked.now, app.zone)
+    while len(months) <= MONTHS_MAX and months[-1] > first_month:
         months.append((months[-1] - DAY).replace(day=1))
     keys = [layout.days(app.generation, app.name, month.isoformat()) for month in months]
     found = await store.exist(keys)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from consumers.counters import layout
 from consumers.stats.moments import begin_of
 from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
-from consumers.stats.store import Catalog
+from consumers.stats.store import App, Catalog
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import values_to_read
 from consumers.stats.windows import (
@@ -19,6 +19,9 @@ from consumers.stats.windows import (
     QUARTER,
     Step,
     Window,
+    day_begin,
+    day_of,
+    next_month,
     quarter_begin,
     window_begin,
     windows,
@@ -35,20 +38,39 @@ DAY_SKETCHES_KEPT = timedelta(seconds=layout.DAY_SKETCHES_TTL_S)
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """For how long the counters keep minutes and quarter hours."""
+    """The age up to which the counters have minutes, quarter hours and days now."""
 
     minutes: timedelta
     quarters: timedelta
+    days: timedelta
+
+    @classmethod
+    def of(cls, catalog: Catalog, now: datetime) -> "Kept":
+        """Return the ages at a time."""
+        kept, now_s = catalog.kept, int(now.timestamp())
+        return cls(
+            *(timedelta(seconds=of.at(now_s)) for of in (kept.minutes, kept.quarters, kept.days))
+        )
+
+    def first_month(self, now: datetime, zone: ZoneInfo) -> date:
+        """Return the first month of a zone whose days are all kept: a month expires as a whole."""
+        month = day_of(now - self.days - DAY, zone).replace(day=1)
+        return month if now - self.days - DAY <= day_begin(month, zone) else next_month(month)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Whose counts (`app` None: of all apps in `catalog`), in which zone, and what is now."""
+    """
+    Whose counts (`app` None: of all apps in `catalog`), in which zone, and what is taken for now.
+
+    `kept` is what the counters have now.
+    """
 
     catalog: Catalog
     app: str | None
     zone: ZoneInfo
     now: datetime
+    kept: Kept
 
 
 def question(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Question:
@@ -68,10 +90,16 @@ def question(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Ques
                 bound="an app of /v1/apps",
             )
         catalog = catalog.only(app)
-    return Question(catalog, app, values.get("tz") or catalog.zone, values.get("at") or now)
+    return Question(
+        catalog,
+        app,
+        values.get("tz") or catalog.zone,
+        values.get("at") or now,
+        Kept.of(catalog, now),
+    )
 
 
-def cut(values: Mapping[str, Any], asked: Question, kept: Kept, width: int) -> Cut:
+def cut(values: Mapping[str, Any], asked: Question, width: int) -> Cut:
     """
     Return the windows of the range that the parameters ask for, each with `width` numbers.
 
@@ -81,12 +109,7 @@ def cut(values: Mapping[str, Any], asked: Question, kept: Kept, width: int) -> C
     step: Step = values.get("step", Step.DAY)
     zone, now = asked.zone, asked.now
     end = begin_of(values["to"], zone) if "to" in values else now
-    if "from" in values:
-        begin = begin_of(values["from"], zone)
-    else:
-        begin = window_begin(end - _MOMENT, step, zone)
-        for _ in range(ROWS_DEFAULT[step] - 1):
-            begin = window_begin(begin - _MOMENT, step, zone)
+    begin = begin_of(values["from"], zone) if "from" in values else _default_begin(step, end, asked)
     _check_order(begin, end)
     rows_max = ROWS_MAX[step]
     found = tuple(islice(windows(begin, end, step, zone), rows_max + 1))
@@ -99,9 +122,24 @@ def cut(values: Mapping[str, Any], asked: Question, kept: Kept, width: int) -> C
             bound=bound,
         )
     made = Cut(found, step, zone, now)
-    _check_kept(made, asked, kept)
+    _check_kept(made, asked)
     _check_work(made, asked, width)
     return made
+
+
+def _default_begin(step: Step, end: datetime, asked: Question) -> datetime:
+    """Return the begin of ROWS_DEFAULT windows, or of fewer if not so many are kept."""
+    age = {Step.MINUTE: asked.kept.minutes, Step.HOUR: asked.kept.quarters}.get(step)
+    first = asked.now - age if age else datetime.min.replace(tzinfo=UTC)
+    if step is Step.MONTH:
+        first = day_begin(asked.kept.first_month(asked.now, asked.zone), asked.zone)
+    begin = window_begin(end - _MOMENT, step, asked.zone)
+    for _ in range(ROWS_DEFAULT[step] - 1):
+        earlier = window_begin(begin - _MOMENT, step, asked.zone)
+        if earlier < first:
+            break
+        begin = earlier
+    return begin
 
 
 def whole_range(values: Mapping[str, Any], asked: Question) -> Window:
@@ -150,13 +188,37 @@ def _check_order(begin: datetime, end: datetime) -> None:
         )
 
 
-def _check_kept(made: Cut, asked: Question, kept: Kept) -> None:
-    begin = made.windows[0].begin
+def _check_kept(made: Cut, asked: Question) -> None:
+    begin, kept = made.windows[0].begin, asked.kept
     if made.step is Step.MINUTE:
         check_age(begin, kept.minutes, asked.now, "minutes")
-    elif not all(map(made.is_by_days, asked.catalog.apps.values())):
-        what = "hours" if made.step is Step.HOUR else f"{made.step}s of another zone than the app's"
-        check_age(begin, kept.quarters, asked.now, what)
+        return
+    for app in asked.catalog.apps.values():
+        if made.is_by_days(app):
+            check_month(begin, app, asked)
+        else:
+            what = "hours"
+            if made.step is not Step.HOUR:
+                what = f"{made.step}s of another zone than the app's"
+            check_age(begin, kept.quarters, asked.now, what)
+
+
+def check_month(begin: datetime, app: App, asked: Question) -> None:
+    """
+    Check that the day or month of an app's zone that `begin` is in is kept.
+
+    Raises:
+        Refused: it is not, or not for certain.
+    """
+    first = asked.kept.first_month(asked.now, app.zone)
+    if day_of(begin, app.zone) < first:
+        bound = f"{first} or later for days and months"
+        raise Refused(
+            400,
+            f"from must be {bound}: they are kept for {asked.kept.days // DAY} days, by months",
+            parameter="from",
+            bound=bound,
+        )
 
 
 def _check_work(made: Cut, asked: Question, width: int) -> None:

@@ -10,16 +10,16 @@ from consumers.stats.distinct import as_people, people, people_of_range
 from consumers.stats.problems import refused_parameter
 from consumers.stats.question import (
     DAY_SKETCHES_KEPT,
-    Kept,
     Question,
     check_age,
+    check_month,
     cut,
     whole_range,
 )
 from consumers.stats.store import Store
 from consumers.stats.stored_windows import Cut
 from consumers.stats.sums import Rows, added_up, figures, sums
-from consumers.stats.windows import Step, pieces
+from consumers.stats.windows import Step, day_begin, pieces
 from schemas.commands import COMMANDS
 from schemas.figures import (
     ACTIVE,
@@ -44,7 +44,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 async def series(
-    store: Store, values: Mapping[str, Any], asked: Question, kept: Kept
+    store: Store, values: Mapping[str, Any], asked: Question
 ) -> answers.Series | answers.SeriesBy:
     """
     Return a row for each window of the range.
@@ -56,7 +56,7 @@ async def series(
     if by == "command" and values.get("step") is Step.MINUTE:
         raise refused_parameter("by", by, "one of app, platform, type with step=minute")
     names = SUMS if by is None else NAMES[by]
-    made = cut(values, asked, kept, len(names))
+    made = cut(values, asked, len(names))
     begin, end = made.windows[0].begin, made.windows[-1].end
     if by is not None:
         found = await sums(store, asked.catalog, made, names)
@@ -79,9 +79,7 @@ async def series(
     )
 
 
-async def union(
-    store: Store, values: Mapping[str, Any], asked: Question, kept: Kept
-) -> answers.Union:
+async def union(store: Store, values: Mapping[str, Any], asked: Question) -> answers.Union:
     """
     Return the distinct people of the range.
 
@@ -95,7 +93,9 @@ async def union(
         found = pieces(window.begin, window.end, app.zone)
         if found.quarters:
             what = "ranges that are not whole days of the app's zone"
-            check_age(found.quarters[0], kept.quarters, asked.now, what)
+            check_age(found.quarters[0], asked.kept.quarters, asked.now, what)
+        if whole := [*found.months, *found.days]:
+            check_month(day_begin(min(whole), app.zone), app, asked)
         if found.days:
             check_age(window.begin, DAY_SKETCHES_KEPT, asked.now, "ranges of other than months")
         counts.append(await people_of_range(store, app, window, figure, asked.now))

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
+from consumers.counters.kept import Kept, kept_of
 from consumers.counters.server import answering, generation_of
 from consumers.counters.zones import DEFAULT_ZONE_NAME
 from consumers.stats.fields import Fields, read_fields
@@ -47,14 +48,19 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The apps with counts in a generation, by name and in the order of their names."""
+    """
+    The apps with counts in a generation, by name and in the order of their names.
+
+    `kept` is how long the counts are kept.
+    """
 
     generation: int
     apps: Mapping[str, App]
+    kept: Kept
 
     def only(self, app: str) -> "Catalog":
         """Return the same with one of the apps."""
-        return Catalog(self.generation, {app: self.apps[app]})
+        return Catalog(self.generation, {app: self.apps[app]}, self.kept)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -99,7 +105,8 @@ class Store:
                 pipeline.get(layout.GENERATION)
                 pipeline.smembers(layout.apps(generation))
                 pipeline.hgetall(layout.zones(generation))
-                served, apps, zones = await pipeline.execute()
+                pipeline.hgetall(layout.kept(generation))
+                served, apps, zones, kept = await pipeline.execute()
             self._generation = generation_of(served)
             if self._generation == generation:
                 of_apps = {app.decode(): ZoneInfo(zone.decode()) for app, zone in zones.items()}
@@ -109,6 +116,7 @@ class Store:
                         name: App(generation, name, of_apps.get(name, DEFAULT_ZONE))
                         for name in sorted(map(bytes.decode, apps))
                     },
+                    kept_of(kept, layout.kept(generation)),
                 )
                 return self._catalog
 

@@ -5,7 +5,7 @@ import io
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,11 +18,12 @@ from aiohttp.test_utils import TestClient, TestServer
 from support.builders import P0, a_body, a_stored_batch, a_stored_record
 from support.counting import counting
 from support.statistics import statistics_api
+from valkey import Valkey
 
 from consumers.counters.counts import Counts
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
-from consumers.stats.question import Kept
+from consumers.runtime.handler import Unavailable
 from consumers.stats.tokens import Tokens
 from consumers.stats.windows import zone_names
 from schemas.setting import Secret
@@ -290,9 +291,14 @@ async def test_a_wrong_request_is_refused_with_the_parameter_and_its_bound(
 async def test_what_is_not_kept_any_more_is_refused_and_not_shown_as_nothing(
     valkey_url: str,
 ) -> None:
-    """Days of the app's own zone are kept longer."""
-    kept = Kept(minutes=timedelta(days=2), quarters=timedelta(days=40))
-    async with benches(valkey_url, kept=kept) as bench:
+    """Days of the app's own zone are kept longer. The counters store for how long."""
+    day_s = 24 * 3600
+    bounds = {
+        "keep_minutes_s": 2 * day_s,
+        "keep_quarters_s": 40 * day_s,
+        "keep_days_s": 100 * day_s,
+    }
+    async with benches(valkey_url, bounds=bounds) as bench:
         await bench.count((datetime.now(UTC), {}))
         old = f"{datetime.now(UTC) - timedelta(days=50):%Y-%m-%d}"
         next_day = f"{datetime.now(UTC) - timedelta(days=49):%Y-%m-%d}"
@@ -304,6 +310,47 @@ async def test_what_is_not_kept_any_more_is_refused_and_not_shown_as_nothing(
             problem = await bench.ask(f"/v1/series?from={old}&to={next_day}&{asked}", status=400)
             assert words in problem["bound"]
         await bench.ask(f"/v1/series?from={old}&to={next_day}")
+        for path in ("/v1/series?step=day&", "/v1/series?step=month&", "/v1/people?"):
+            older = f"{datetime.now(UTC) - timedelta(days=140):%Y-%m}"
+            problem = await bench.ask(f"{path}from={older}", status=400)
+            assert problem["bound"].endswith("-01 or later for days and months")
+        # Without `from`, months that are kept: of 100 days, those of the last 3 or 4.
+        answer = await bench.ask("/v1/series?step=month")
+        assert 3 <= len(answer["rows"]) <= 4
+        assert (await bench.ask("/v1/series?step=hour"))["rows"]
+
+
+async def test_a_longer_time_does_not_bring_back_what_has_expired(valkey_url: str) -> None:
+    """When the counters keep hours longer, the API refuses older hours until there are some."""
+    day_s = 24 * 3600
+    async with benches(valkey_url, bounds={"keep_quarters_s": 2 * day_s}) as bench:
+        await bench.count((datetime.now(UTC), {}))
+        await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}", status=400)
+        longer = counting(valkey_url, **{**KEPT, "keep_quarters_s": 9 * day_s})
+        await longer.position(P0)
+        await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}", status=400)
+        with closing(Valkey.from_url(valkey_url)) as valkey:
+            stored = valkey.execute_command("HGET", "hookline:1:kept", "quarters").decode()
+            seconds, before_s, changed_at_s = map(int, stored.split())
+            assert (seconds, before_s) == (9 * day_s, 2 * day_s)
+            valkey.hset(
+                "hookline:1:kept", "quarters", f"{seconds} {before_s} {changed_at_s - 4 * day_s}"
+            )
+            await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}")
+            # A shorter time holds at once.
+            await bench.counts.position(P0)
+            assert valkey.execute_command("HGET", "hookline:1:kept", "quarters") == b"172800"
+            await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}", status=400)
+            valkey.hset("hookline:1:kept", "quarters", "long")
+            problem = await bench.ask("/v1/series", status=503)
+            assert "HDEL hookline:1:kept quarters" in problem["detail"]
+            with pytest.raises(Unavailable, match="HDEL hookline:1:kept quarters"):
+                await longer.position(P0)
+        await longer.close()
+
+
+def _days_ago(days: int) -> str:
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}"
 
 
 async def test_only_bearers_of_a_token_read_and_a_new_file_is_used(

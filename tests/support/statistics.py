@@ -1,29 +1,22 @@
 """Make the statistics API of a Valkey, for tests."""
 
-from datetime import timedelta
-
 from aiohttp import web
 from valkey.asyncio import Valkey
 
 from consumers.stats.api import Health, Options, application
 from consumers.stats.middlewares import Access
-from consumers.stats.question import Kept
 from consumers.stats.store import Store
 from consumers.stats.tokens import Tokens
-
-# Tests count callbacks of any time.
-FOR_EVER = Kept(minutes=timedelta(days=36500), quarters=timedelta(days=36500))
 
 
 def statistics_api(
     valkey: Valkey,
     *,
-    kept: Kept = FOR_EVER,
     tokens: Tokens | None = None,
     origins: tuple[str, ...] = (),
     viewers_max: int = 1000,
     health: Health | None = None,
 ) -> web.Application:
     """Return the API; without tokens, everybody may read."""
-    options = Options(kept=kept, access=Access(tokens, origins), viewers_max=viewers_max)
+    options = Options(access=Access(tokens, origins), viewers_max=viewers_max)
     return application(Store(valkey), options, health)

@@ -99,12 +99,10 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "COUNTERS_REMEMBER_S": (60, 315360000),
     "COUNTERS_KEEP_MINUTES_S": (60, 315360000),
     "COUNTERS_KEEP_QUARTERS_S": (3600, 315360000),
-    "COUNTERS_KEEP_DAYS_S": (86400, 315360000),
+    "COUNTERS_KEEP_DAYS_S": (5356800, 315360000),
     "COUNTERS_PEOPLE_EXACT_MAX": (0, 100000000),
     "COUNTERS_CONVERSATIONS_MAX": (0, 1000000000),
     "STATS_VIEWERS_MAX": (0, 10000),
-    "STATS_KEEP_MINUTES_S": (60, 315360000),
-    "STATS_KEEP_QUARTERS_S": (3600, 315360000),
     "STATS_PORT": (1, 65535),
 }
 # Settings that must be raised or lowered with another one, so that the relation between them holds.
@@ -194,6 +192,13 @@ def test_a_form_or_relation_that_does_not_hold_is_a_fault(
 ) -> None:
     """The fault names the variable and says what it must be."""
     assert fault in faults_of(NEEDED | {variable: value}, **CLASSES)
+
+
+def test_quarter_hours_are_kept_at_most_as_long_as_days() -> None:
+    """Otherwise days of another zone would be there for longer than those of the app's own."""
+    kept = {"COUNTERS_KEEP_DAYS_S": "6000000", "COUNTERS_KEEP_QUARTERS_S": "6000001"}
+    fault = "COUNTERS_KEEP_QUARTERS_S must be at most COUNTERS_KEEP_DAYS_S"
+    assert fault in faults_of(NEEDED | kept, **CLASSES)
 
 
 def test_a_password_is_never_shown() -> None:

@@ -1,0 +1,100 @@
+"""
+How long the counts of a generation are kept: the counters store it, the statistics API reads it.
+
+So the API refuses questions for what is not kept any more, and has no settings that repeat those of
+the counters.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from valkey.asyncio import Valkey
+
+from consumers.counters import layout
+from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX, Bounds
+from consumers.runtime.handler import Unavailable
+
+_TEXT = re.compile(rb"([0-9]{1,10})(?: ([0-9]{1,10}) ([0-9]{1,10}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFor:
+    """
+    A time in seconds for which counts are kept.
+
+    If it was made longer at `changed_at_s`, only those of the last `before_s` were there then.
+    """
+
+    seconds: int
+    before_s: int
+    changed_at_s: int = 0
+
+    def at(self, now_s: int) -> int:
+        """Return the age in seconds up to which counts are there at a time."""
+        return min(self.seconds, self.before_s + max(0, now_s - self.changed_at_s))
+
+    @property
+    def text(self) -> str:
+        """The text that is stored."""
+        if self.before_s >= self.seconds:
+            return str(self.seconds)
+        return f"{self.seconds} {self.before_s} {self.changed_at_s}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """How long minutes, quarter hours and days are kept."""
+
+    minutes: KeptFor
+    quarters: KeptFor
+    days: KeptFor
+
+
+def kept_of(stored: Mapping[bytes, bytes], key: str) -> Kept:
+    """
+    Return the times in the hash `key`; those that are absent are the defaults of the counters.
+
+    Raises:
+        Unavailable: a field has another text, which no process writes.
+    """
+
+    def of(name: str, default_s: int) -> KeptFor:
+        text = stored.get(name.encode(), b"%d" % default_s)
+        if not (found := _TEXT.fullmatch(text)):
+            raise Unavailable(
+                f"Valkey: the field {name} of the key {key} has {text!r:.50}, not a number of "
+                f"seconds. Delete the field with HDEL {key} {name}, then restart the counters"
+            )
+        seconds, before_s, changed_at_s = (int(number or 0) for number in found.groups())
+        return KeptFor(seconds, before_s if found[2] else seconds, changed_at_s)
+
+    return Kept(
+        minutes=of("minutes", KEEP_MINUTES_S),
+        quarters=of("quarters", KEEP_QUARTERS_S),
+        days=of("days", KEEP_S_MAX),
+    )
+
+
+async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int) -> None:
+    """
+    Store how long this process keeps the counts of a generation, if another time is stored.
+
+    Raises:
+        Unavailable: a stored time cannot be read. Errors of Valkey are left to the caller.
+    """
+    key = layout.kept(generation)
+    stored: dict[bytes, bytes] = await valkey.hgetall(key)  # type: ignore[misc]  # typed for both of its clients
+    kept = kept_of(stored, key)
+    changed: dict[str, str] = {}
+    for name, before, seconds in (
+        ("minutes", kept.minutes, bounds.keep_minutes_s),
+        ("quarters", kept.quarters, bounds.keep_quarters_s),
+        ("days", kept.days, bounds.keep_days_s),
+    ):
+        if name.encode() not in stored:
+            changed[name] = str(seconds)
+        elif before.seconds != seconds:
+            changed[name] = KeptFor(seconds, before.at(now_s), now_s).text
+    if changed:
+        await valkey.hset(key, mapping=changed)  # type: ignore[misc]  # as above
