@@ -26,16 +26,37 @@ STEP_S = 5.0
 # Time-out of a whole call, well below the runtime's HANDLE_S.
 ANSWER_S = 8.0
 _GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
-# Errors that mean "not now". Any other error of a command is a bug.
+# Errors that mean "not now": Valkey starts, is busy, full or a replica, or an administrator has to
+# change a password or a permission in it. A wrong password is a ConnectionError, as is LOADING.
 _NOT_NOW = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
+    exceptions.ExecAbortError,
     exceptions.NoPermissionError,
+    exceptions.NoScriptError,
     exceptions.OutOfMemoryError,
     exceptions.ReadOnlyError,
     OSError,
 )
-_NOT_NOW_ANSWERS = ("BUSY", "DB index", "MISCONF", "MASTERDOWN", "NOREPLICAS")
+# The same as texts, where the client has no class. In a pipeline, the client's words precede them.
+_BEGIN = r"(?:^|caused error: )(?:\(['\"])?(?:ERR )?"
+_NOT_NOW_ANSWER = re.compile(
+    _BEGIN + "(BUSY|CLUSTERDOWN|DB index|EXECABORT|IOERR|LOADING|MASTERDOWN|MISCONF|NOAUTH|NOPERM|"
+    "NOREPLICAS|NOSCRIPT|OOM|READONLY|REDIRECT|TRYAGAIN|UNBLOCKED|WRONGPASS)"
+    # Only before the first write of the script; after it, Valkey refuses to end it.
+    "|Script killed by user"
+)
+# Errors that stay until somebody changes more than a setting of Valkey, and what to do.
+_STOPPING = {
+    re.compile(
+        _BEGIN + "(MOVED|ASK|CROSSSLOT)"
+    ): "It is a node of a cluster: name a Valkey that is "
+    "not in cluster mode in COUNTERS_VALKEY and STATS_VALKEY",
+    re.compile(_BEGIN + "WRONGTYPE"): f"Another program writes keys that begin with "
+    f"{layout.PREFIX}: use a Valkey, or a database of it, for the counts alone",
+    re.compile(_BEGIN + "unknown (sub)?command"): "Use Valkey 7.2 or newer, in which no command is "
+    "renamed",
+}
 
 
 def connect(url: Secret) -> Valkey:
@@ -53,16 +74,33 @@ def connect(url: Secret) -> Valkey:
 
 @asynccontextmanager
 async def answering() -> AsyncIterator[None]:
-    """Time out after ANSWER_S, and raise Unavailable for errors that mean "not now"."""
+    """
+    Time out after ANSWER_S, and name the errors that Valkey answers with.
+
+    Raises:
+        Unavailable: the error means "not now".
+        Stopped: the error stays until the text's advice is followed.
+    """
     try:
         async with asyncio.timeout(ANSWER_S):
             yield
     except TimeoutError as error:
         raise Unavailable(f"Valkey: no answer within {ANSWER_S:g} s") from error
     except (exceptions.ValkeyError, OSError) as error:
-        if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_ANSWERS):
-            raise Unavailable(f"Valkey: {error}") from error
+        text = str(error)
+        if isinstance(error, _NOT_NOW) or _NOT_NOW_ANSWER.search(text):
+            raise Unavailable(f"Valkey: {text}{_advice(error)}") from error
+        for answer, advice in _STOPPING.items():
+            if answer.search(text):
+                raise Stopped(f"Valkey: {text}. {advice}") from error
         raise
+
+
+def _advice(error: Exception) -> str:
+    # Valkey's own texts do not say which password, or whose permission.
+    if isinstance(error, exceptions.AuthenticationError):
+        return " (check the user and the password in COUNTERS_VALKEY and STATS_VALKEY)"
+    return ""
 
 
 async def refuse_unsuitable(valkey: Valkey) -> None:

@@ -18,7 +18,7 @@ import msgspec
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse
 
-from consumers.runtime.handler import Unavailable
+from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
 from consumers.stats.live_counts import Added, AppCounts, LiveCounts
 from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
@@ -94,7 +94,7 @@ class Live:
         while True:
             try:
                 await self.update(datetime.now(UTC))
-            except Unavailable as unavailable:
+            except (Unavailable, Stopped) as unavailable:
                 log.warning("no live update: %s", unavailable)
             due = max(due + UPDATE_S, time.monotonic())
             await asyncio.sleep(due - time.monotonic())

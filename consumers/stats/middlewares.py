@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
-from consumers.runtime.handler import Unavailable
+from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats.problems import Refused, problem_response
 from consumers.stats.tokens import Tokens
 from schemas.telemetry import STATS_REQUEST_S, STATS_REQUESTS
@@ -45,7 +45,7 @@ async def refusing_in_words(request: web.Request, handler: Handler) -> web.Strea
         return await handler(request)
     except Refused as caught:
         refused = caught
-    except Unavailable as unavailable:
+    except (Unavailable, Stopped) as unavailable:
         refused, headers = Refused(503, str(unavailable)), _RETRY
     except web.HTTPNotFound:
         refused = Refused(404, f"there is no {request.path!r:.100}; /openapi.json has the routes")
