@@ -29,6 +29,12 @@ INDEXES = {
     "messages_sender": "hookline.messages (sender, recipient, received_at)",
     "messages_recipient": "hookline.messages (recipient, received_at) where recipient is not null",
     "messages_group": "hookline.messages (group_id, received_at) where group_id is not null",
+    "events_message_key": "hookline.events"
+    " (left(coalesce(body ->> 'MsgKey', body ->> 'MsgID'), 128))"
+    " where left(coalesce(body ->> 'MsgKey', body ->> 'MsgID'), 128) is not null",
+    "events_group": "hookline.events (group_id, command) where group_id is not null",
+    "events_read": "hookline.events (sender, recipient)"
+    " where command = 'C2C.CallbackAfterMsgReport'",
     "messages_unfilled": "hookline.messages (ce_id) where online_only is null",
 }
 _VALID = (

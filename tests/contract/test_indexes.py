@@ -69,9 +69,10 @@ def test_every_index_that_the_docs_list_is_there(filled: str) -> None:
     with psycopg.connect(filled) as connection:
         found = connection.execute(
             "select indexrelid::regclass::text from pg_index"
-            " where indrelid = 'hookline.messages'::regclass and not indisprimary and indisvalid"
+            " where indrelid in ('hookline.messages'::regclass, 'hookline.events'::regclass)"
+            " and not indisprimary and indisvalid"
         ).fetchall()
-    listed = {*INDEXES, "messages_received_at"}
+    listed = {*INDEXES, "messages_received_at", "events_received_at"}
     assert {name.removeprefix("hookline.") for (name,) in found} == listed
     for name in listed:
         assert the_row(name)
