@@ -213,7 +213,9 @@ class LiveNow(msgspec.Struct, frozen=True, kw_only=True):
     people: Count
 
 
+StageName = Literal["receiving", "on_disk", "kafka", "archive", "database", "counts", "webhook"]
 State = Literal["ok", "warning", "wrong", "unknown"]
+Unit = Literal["replicas", "callbacks", "seconds"]
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,12 +226,19 @@ class Words(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """One stage of the pipeline. `since` is when its state began, null if that is not known."""
+    """
+    One stage of the pipeline. `since` is when its state began, null if that is not known.
 
-    stage: Literal["receiving", "on_disk", "kafka", "archive", "database", "counts", "webhook"]
+    `number` is that of the `replicas` that accept callbacks (of `of`, all of them), of the
+    `callbacks` that wait on disk, or the age of the oldest callback that waits, in `seconds`. It
+    and its unit are null if no process reports it; `of` is null for all other units.
+    """
+
+    stage: StageName
     state: State
-    number: str | None
-    unit: str | None
+    number: Annotated[float, Meta(ge=0)] | None
+    of: Number | None
+    unit: Unit | None
     since: Time | None
     what: Words
     what_to_do: Words

@@ -10,12 +10,9 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
 from consumers.runtime.status import Fault
-from consumers.stats.answers import State
+from consumers.stats.answers import StageName, State, Unit
 from consumers.stats.measured import IngressStatus, Measured, Replicas
 
-StageName: TypeAlias = Literal[
-    "receiving", "on_disk", "kafka", "archive", "database", "counts", "webhook"
-]
 # A value of a text: a text, a whole number, or seconds as a float.
 Values: TypeAlias = Mapping[str, str | int | float]
 
@@ -32,20 +29,28 @@ STOPPING = "stopping"
 NOT_CONNECTED = "not connected yet"
 
 
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """The number of a stage, for example 2 `of` 3 replicas. `of` is None for other units."""
+
+    number: int | float
+    unit: Unit
+    of: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """
     The state of a stage, and the name of the text that describes it (health_words.py).
 
-    `since` is None if the processes do not say it.
+    `amount` and `since` are None if the processes do not report them.
     """
 
     stage: StageName
     state: State
     text: str
     values: Values = field(default_factory=dict)
-    number: str | None = None
-    unit: str | None = None
+    amount: Amount | None = None
     since: datetime | None = None
 
 
@@ -60,9 +65,7 @@ class Case:
     since: datetime | None = None
 
 
-def first(
-    stage: StageName, cases: Iterable[Case], *, number: str | None, unit: str | None
-) -> Finding:
+def first_true(stage: StageName, cases: Iterable[Case], amount: Amount | None) -> Finding:
     """Return the finding of the first case that is true; one has to be."""
     case = next(case for case in cases if case.when)
     return Finding(
@@ -70,8 +73,7 @@ def first(
         state=case.state,
         text=case.text,
         values=case.values,
-        number=number,
-        unit=unit if number is not None else None,
+        amount=amount,
         since=case.since,
     )
 
@@ -96,8 +98,8 @@ def receiving(measured: Measured) -> Finding:
         Case(any(said.secrets_fault for said in replicas.said), "warning", "receiving_secrets"),
         Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
     )
-    number = str(accepting) if replicas.count else None
-    return first("receiving", cases, number=number, unit=f"of {replicas.count}")
+    amount = Amount(accepting, "replicas", of=replicas.count) if replicas.count else None
+    return first_true("receiving", cases, amount)
 
 
 def on_disk(measured: Measured) -> Finding:
@@ -128,8 +130,8 @@ def on_disk(measured: Measured) -> Finding:
         ),
         Case(True, "ok", "disk_ok"),  # noqa: FBT003 - always
     )
-    number = str(sum(said.spool_rows for said in replicas.said)) if replicas.said else None
-    return first("on_disk", cases, number=number, unit="waiting")
+    waiting = sum(said.spool_rows for said in replicas.said)
+    return first_true("on_disk", cases, Amount(waiting, "callbacks") if replicas.said else None)
 
 
 def kafka(measured: Measured) -> Finding:
@@ -179,8 +181,12 @@ def kafka(measured: Measured) -> Finding:
         ),
         Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
     )
-    number = None if oldest_s is None else f"{oldest_s:.1f}"
-    return first("kafka", cases, number=number, unit="s")
+    return first_true("kafka", cases, seconds(oldest_s))
+
+
+def seconds(age_s: float | None) -> Amount | None:
+    """Return an age as the number of a stage, None if it is not known."""
+    return None if age_s is None else Amount(round(age_s, 1), "seconds")
 
 
 def faulty_since(now: datetime, faults: Iterable[Fault | None]) -> datetime | None:

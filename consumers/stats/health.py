@@ -62,12 +62,14 @@ def health(found: list[Finding], timeline: Timeline, now: datetime, zone: ZoneIn
 
 def _stage(finding: Finding, timeline: Timeline, now: datetime, zone: ZoneInfo) -> Stage:
     since = timeline.since(finding)
+    amount = finding.amount
     what, what_to_do, section = words(finding, since, now, zone)
     return Stage(
         stage=finding.stage,
         state=finding.state,
-        number=finding.number,
-        unit=finding.unit,
+        number=amount.number if amount else None,
+        of=amount.of if amount else None,
+        unit=amount.unit if amount else None,
         since=since.astimezone(zone) if since else None,
         what=what,
         what_to_do=what_to_do,

@@ -248,7 +248,7 @@ TEXTS: Mapping[str, Text] = {
         "Callbacks wait on disk{since}, because Kafka takes them too slowly. Nothing is lost.",
         "Look at the load of the brokers, and at ingress_spool_full_in_seconds.",
         "Kafka 写入过慢，{since}回调在磁盘上等待。没有丢失。",
-        "请检查 broker 的负载，以及 ingress_spool_full_in_seconds。",
+        "请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
         "runbook.md#kafka-is-down",
     ),
     "sink_not_watched": Text(
@@ -288,7 +288,7 @@ TEXTS: Mapping[str, Text] = {
         "{room}.",
         "Find out why the consumer {consumer} lags, or raise the topic's retention, now.",
         "最早的回调{since}在 Kafka 中等待。目前没有丢失，但 Kafka 将在 {room}后删除它。",
-        "请立即查明消费者 {consumer} 滞后的原因，或延长 topic 的保留时间。",
+        "请立即查明消费者 {consumer} 滞后的原因，或延长主题的保留时间。",
         "runbook.md#a-sink-is-down",
     ),
     "sink_without_kafka": Text(
@@ -351,7 +351,7 @@ TEXTS: Mapping[str, Text] = {
         "{affected} of the last callbacks were rejected and are not in {sink}. They are not lost: "
         "they are in the dead-letter topic.",
         "Look at the dead letters: their headers say why.",
-        "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信 topic 中。",
+        "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信主题中。",
         "请查看死信，其消息头说明了原因。",
         "runbook.md#a-consumer-stops",
     ),

@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from consumers.stats.findings import Case, Finding, StageName, faulty_since, first
+from consumers.stats.answers import StageName
+from consumers.stats.findings import Case, Finding, faulty_since, first_true, seconds
 from consumers.stats.measured import Measured, Replicas
 from schemas.topics import CALLBACKS
 
@@ -91,5 +92,4 @@ def sink(name: str, measured: Measured) -> Finding:
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
     )
-    number = None if oldest_s is None else f"{oldest_s:.1f}"
-    return first(STAGES[name], cases, number=number, unit="s")
+    return first_true(STAGES[name], cases, seconds(oldest_s))

@@ -7,6 +7,7 @@ import pytest
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import Answers
+from support.pipeline_states import SOME_WRONG
 
 from ops.npm_files import fetch, listed
 
@@ -14,7 +15,7 @@ HERE = Path(__file__).parent
 STATES = {
     "normal": (Answers(error=0.0081), READY),
     "empty": (Answers(is_empty=True), "#empty:not([hidden])"),
-    "wrong": (Answers(health="wrong"), READY),
+    "wrong": (Answers(measured=SOME_WRONG), READY),
     "loading": (Answers(), "main[aria-busy=true]"),
 }
 

@@ -5,11 +5,14 @@ import { say } from "./words.js";
 
 const PATIENCE_MS = 15_000;
 
-// The API answered with a problem, or did not answer (status 0).
+// The API, or a proxy before it, answered with an error, or nothing answered (status 0). `parameter` is
+// the one that the API refuses. The API's texts are in English, so notice.js has its own.
 export class Problem extends Error {
-  constructor(status, detail) {
+  constructor(status, { isOfApi = false, parameter = "", detail = "" } = {}) {
     super(detail);
     this.status = status;
+    this.isOfApi = isOfApi;
+    this.parameter = parameter;
   }
 }
 
@@ -34,22 +37,19 @@ export async function open(url, accept, signal, headers = {}) {
     answer = await fetch(url, { headers: { Accept: accept, ...headers }, cache: "no-cache", signal: streams ? signal : AbortSignal.any(limits) });
   } catch (failure) {
     if (signal?.aborted) throw failure;
-    throw new Problem(0, say("noAnswer"));
+    throw new Problem(0);
   }
   if (answer.status === 401) {
     await newToken(token);
     return open(url, accept, signal, headers);
   }
-  if (!answer.ok) throw new Problem(answer.status, await detail(answer));
+  if (!answer.ok) throw await problem(answer);
   return answer;
 }
 
-async function detail(answer) {
-  try {
-    return (await answer.json()).detail;
-  } catch {
-    return `HTTP ${answer.status}.`;
-  }
+async function problem(answer) {
+  const isOfApi = answer.headers.get("Content-Type")?.startsWith("application/problem+json") ?? false;
+  return new Problem(answer.status, isOfApi ? { isOfApi, ...(await answer.json()) } : {});
 }
 
 // Saves what a link leads to: a link cannot carry the token.

@@ -8,7 +8,8 @@ import { element, find, hidden, set, shape, text } from "./dom.js";
 import { copy, showEmpty } from "./empty.js";
 import { showFigures } from "./figures.js";
 import { listen } from "./live.js";
-import { clock, percent, readBy } from "./numbers.js";
+import { showNotice } from "./notice.js";
+import { percent, readBy } from "./numbers.js";
 import { panel } from "./panel.js";
 import { showPipeline } from "./pipeline.js";
 import { showRanked } from "./ranked.js";
@@ -160,7 +161,7 @@ function requestShow() {
 
 function show() {
   showConnection();
-  showNotice();
+  showNotice({ problem: known.problem, view: shown, until: known.summary?.now.until }, () => change({ app: "", zone: "" }));
   if (known.health) showPipeline(known.health, isStale() || known.problem !== null);
   if (!known.summary || !known.apps) return;
   readBy(shown.language, known.summary.zone);
@@ -199,23 +200,6 @@ function showFooter() {
   const link = find("#csv");
   set(link, "href", csv("summary", {}));
   set(link, "download", "hookline-summary.csv");
-}
-
-function showNotice() {
-  const notice = find("#notice");
-  const { problem, summary: last } = known;
-  const isRefused = problem && problem.status >= 400 && problem.status < 500;
-  const detail = problem?.message ?? "";
-  const words = !problem ? "" : isRefused ? say("refused", { detail }) : last ? say("unreadable", { detail, time: clock(last.now.until) }) : say("unreadableNone", { detail });
-  notice.hidden = !problem;
-  if (notice.dataset.words === words) return;
-  notice.dataset.words = words;
-  notice.replaceChildren(...(words ? [shape("wrong"), element("span", {}, words)] : []));
-  if (isRefused) {
-    const button = element("button", { type: "button" }, say("showAll"));
-    button.addEventListener("click", () => change({ app: "", zone: "" }));
-    notice.append(button);
-  }
 }
 
 // Also if the connection was lost before the first update.

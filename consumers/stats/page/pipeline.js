@@ -1,7 +1,7 @@
 // The pipeline, one line a stage. A stage that is not well says what is wrong and what to do.
 
 import { element, find, hidden, shape, text } from "./dom.js";
-import { whole } from "./numbers.js";
+import { rate, whole } from "./numbers.js";
 import { ours, say } from "./words.js";
 
 const STATES = { ok: "stateOk", warning: "stateWarning", wrong: "stateWrong", unknown: "stateUnknown" };
@@ -31,11 +31,9 @@ const section = (one) => one.runbook.replace(/^docs\/runbook\.md/, "runbook");
 
 // The stage's number. Since when something is wrong is in the text.
 function amount(one) {
-  const { number, unit } = one;
+  const { number, of, unit } = one;
   if (isSilent(one)) return element("a", { href: section(one) }, ours(one.what).replace(/[.。]$/, ""));
   if (number === null) return "";
-  const value = /^\d{4,}$/.test(number) ? whole(Number(number)) : number;
-  if (unit === "replicas") return say("ofAll", { value: value.split("/")[0], all: value.split("/")[1] });
-  if (unit === "callbacks") return say("waiting", { value });
-  return unit === "s" ? say("seconds", { value }) : [value, unit].filter(Boolean).join(" ");
+  const value = unit === "seconds" ? rate(number) : whole(number);
+  return say(unit, { value, all: of });
 }

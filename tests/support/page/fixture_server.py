@@ -1,20 +1,32 @@
-"""A server with the page and made-up answers; a test sets its state: it can be slow or broken."""
+"""
+A server with the page and made-up answers; a test sets its state: it can be slow or broken.
+
+It reads parameters, refuses requests and writes answers with the functions of the API.
+"""
 
 import asyncio
 import contextlib
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import msgspec
 from aiohttp import web
 from support.page.made_up_answers import NOW, Answers
 
+from consumers.runtime.handler import Unavailable
+from consumers.stats.middlewares import GUARDED, refusing_in_words
 from consumers.stats.page_files import add_page
+from consumers.stats.problems import Refused
+from consumers.stats.query import read
+from consumers.stats.question import question
+from consumers.stats.responses import content_type, encoded, response
+from consumers.stats.routes import APPS, HEALTH, SERIES, SUMMARY
 
 LIVE_S = 900
 TICK_S = 0.2
+ROUTES = {route.path: route for route in (APPS, SUMMARY, SERIES, HEALTH)}
 ASKED = {"step", "from", "to", "by"}
 
 
@@ -24,7 +36,7 @@ class World:
 
     answers: Answers = field(default_factory=Answers)
     token: str = ""
-    # None is all of /v1/; a status answers with a problem.
+    # The status of all answers of /v1/: 500 and 503 are those of the API, 502 is that of a proxy.
     status: int = 200
     is_slow: bool = False
     is_cut: bool = False
@@ -57,7 +69,7 @@ class FixtureServer:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[self._states])
+        app = web.Application(middlewares=[refusing_in_words, self._states])
         add_page(app)
         app.add_routes([web.get("/v1/live", self._live), web.get("/v1/{path}", self._answer)])
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -68,44 +80,53 @@ class FixtureServer:
 
     @web.middleware
     async def _states(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if not request.path.startswith("/v1/"):
+        if not request.path.startswith(GUARDED):
             return await handler(request)  # type: ignore[no-any-return]  # aiohttp's own type
         world = self.world
         world.asked.append(request.path_qs)
         while world.is_slow:  # noqa: ASYNC110 - the test's thread changes it
             await asyncio.sleep(0.02)
         if world.token and request.headers.get("Authorization") != f"Bearer {world.token}":
-            return _problem(401, "This API needs a token.")
+            raise Refused(401, "send the header Authorization: Bearer TOKEN")
         if world.is_cut:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=503)
-        if world.status != 200:
-            return _problem(world.status, "Valkey does not answer.")
+        match world.status:
+            case 503:
+                raise Unavailable("Valkey: no answer within 8 s")
+            case 500:
+                raise Refused(500, "a fault of the statistics API; its log has more")
+            case 502:
+                return web.Response(
+                    status=502, text="<h1>Bad gateway</h1>", content_type="text/html"
+                )
         return await handler(request)  # type: ignore[no-any-return]  # aiohttp's own type
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        query, answers = request.query, self.world.answers
-        app, zone = query.get("app"), query.get("tz", "Asia/Shanghai")
-        if app == "1":
-            return _problem(400, "app 1 has no callbacks.")
-        match request.match_info["path"]:
-            case "apps":
-                answer: msgspec.Struct = answers.apps()
-            case "summary":
-                answer = answers.summary(app, zone)
-            case "series":
-                answer = answers.series(app, zone, **{k: query[k] for k in query if k in ASKED})
-            case "health":
-                answer = answers.health()
-            case _:
-                raise web.HTTPNotFound
-        if query.get("format") == "csv":
-            return web.Response(text="begin,messages\r\n", content_type="text/csv")
-        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        route = ROUTES.get(request.path)
+        if route is None:
+            raise web.HTTPNotFound
+        values = read(request.query, route.parameters, route.path)
+        answers = self.world.answers
+        app, zone = values.get("app"), request.query.get("tz", "Asia/Shanghai")
+        if route is not HEALTH:
+            question(values, answers.catalog(), NOW)
+        if route is HEALTH:
+            answer: msgspec.Struct = answers.health(zone)
+        elif route is APPS:
+            answer = answers.apps()
+        elif route is SUMMARY:
+            answer = answers.summary(app, zone)
+        else:
+            asked = {name: text for name, text in request.query.items() if name in ASKED}
+            answer = answers.series(app, zone, **asked)
+        kind = content_type(request, route, values)
+        return response(request, route, kind, encoded(answer, kind))
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
-        """Send the last 15 minutes at once, then the same moment again and again."""
+        """Send the last 15 minutes at once, then the same moment again and again, and changes."""
+        health = b""
         app = request.query.get("app")
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await stream.prepare(request)
@@ -115,6 +136,9 @@ class FixtureServer:
                 for ago in range(LIVE_S, 0, -2):
                     await stream.write(self._event(app, ago))
             while not self.world.is_cut:
+                if (current := msgspec.json.encode(self.world.answers.health())) != health:
+                    health = current
+                    await stream.write(_event("health", NOW, health))
                 await stream.write(self._event(app, 0))
                 await asyncio.sleep(TICK_S)
         if request.transport is not None:
@@ -123,12 +147,8 @@ class FixtureServer:
 
     def _event(self, app: str | None, seconds_ago: int) -> bytes:
         at = NOW - timedelta(seconds=seconds_ago)
-        data = msgspec.json.encode(self.world.answers.live(app, at))
-        return b"id: %s\nevent: now\ndata: %s\n\n" % (at.isoformat().encode(), data)
+        return _event("now", at, msgspec.json.encode(self.world.answers.live(app, at)))
 
 
-def _problem(status: int, detail: str) -> web.Response:
-    body = msgspec.json.encode(
-        {"type": "about:blank", "title": "Refused", "status": status, "detail": detail}
-    )
-    return web.Response(status=status, body=body, content_type="application/problem+json")
+def _event(name: str, at: datetime, data: bytes) -> bytes:
+    return b"id: %s\nevent: %s\ndata: %s\n\n" % (at.isoformat().encode(), name.encode(), data)

@@ -1,18 +1,33 @@
 """
 Answers of the statistics API for tests of the page: a day of three apps, made up but consistent.
 
-They are made of the API's own types, so an answer that the API could not give is refused here, too.
-The moment is fixed: 28 November 2026, 14:07:02 in Shanghai.
+They are made of the API's own types, for the windows that the API cuts. The state of the pipeline
+is made by the API's own functions from made-up answers of the processes. So an answer that the API
+could not give is refused here, too. The moment is fixed: 28 November 2026, 14:07:02 in Shanghai.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from multidict import MultiDict
+from support import pipeline_states
+
+from consumers.counters.kept import kept_of
 from consumers.stats import answers
-from consumers.stats.answers import Count, Figures, People, Period, Row, RowBy, Words
+from consumers.stats.answers import Count, Figures, People, Period, Row, RowBy
+from consumers.stats.health import Timeline, find, health
+from consumers.stats.measured import Measured
+from consumers.stats.query import read
+from consumers.stats.question import cut, question
+from consumers.stats.routes import SERIES
+from consumers.stats.series import NAMES
+from consumers.stats.store import DEFAULT_ZONE, App, Catalog
+from consumers.stats.windows import Step, quarter_begin
+from schemas.figures import SUMS
 
 NOW = datetime(2026, 11, 28, 6, 7, 2, tzinfo=UTC)
 APPS = {"1400000001": 0.7, "1400000002": 0.25, "1400000003": 0.05}
@@ -130,19 +145,37 @@ def people(messages: int, error: float = 0.0) -> People:
 
 
 class Answers:
-    """All answers of one moment. `error` is the error of numbers of people."""
+    """
+    All answers of one moment. `error` is the error of numbers of people.
 
-    def __init__(self, *, health: str = "ok", is_empty: bool = False, error: float = 0.0) -> None:
-        self.health_state = health
+    `measured` is what the processes of the pipeline answer since four minutes ago; before, all was
+    well. With `is_empty`, no message has been counted: of the `apps`, or because there are none.
+    """
+
+    def __init__(
+        self,
+        *,
+        measured: Measured = pipeline_states.WELL,
+        apps: Sequence[str] | None = None,
+        is_empty: bool = False,
+        error: float = 0.0,
+    ) -> None:
+        self.measured = measured
+        self.names = apps if apps is not None else () if is_empty else tuple(APPS)
         self.is_empty = is_empty
         self.error = error
 
     def apps(self) -> answers.Apps:
         """Return the answer of /v1/apps."""
-        named = [] if self.is_empty else list(APPS)
         day = NOW.date() - timedelta(days=60)
         return answers.Apps(
-            apps=[answers.App(app=app, zone="Asia/Shanghai", first_day=day) for app in named]
+            apps=[answers.App(app=app, zone="Asia/Shanghai", first_day=day) for app in self.names]
+        )
+
+    def catalog(self) -> Catalog:
+        """Return the apps, as the API reads them from Valkey."""
+        return Catalog(
+            1, {name: App(1, name, DEFAULT_ZONE) for name in self.names}, kept_of({}, "default")
         )
 
     def summary(self, app: str | None, zone: str) -> answers.Summary:
@@ -178,13 +211,20 @@ class Answers:
 
     def series(self, app: str | None, zone: str, **asked: str) -> answers.Series | answers.SeriesBy:
         """Return the answer of /v1/series to `step`, `from`, `to` and `by`."""
-        tz, step, by = ZoneInfo(zone), asked["step"], asked.get("by")
-        begin, end = _moment(asked.get("from"), tz), _moment(asked.get("to"), tz)
-        windows = list(_windows(step, begin, end or NOW.astimezone(tz), tz))
-        head: dict[str, Any] = {"app": app, "zone": zone, "step": step}
+        query = MultiDict({"tz": zone, **asked})
+        if app:
+            query["app"] = app
+        values = read(query, SERIES.parameters, SERIES.path)
+        by = values.get("by")
+        names = SUMS if by is None else NAMES[by]
+        made = cut(values, question(values, self.catalog(), NOW), len(names))
+        windows = [
+            (begin.astimezone(made.zone), end.astimezone(made.zone)) for begin, end in made.windows
+        ]
+        head: dict[str, Any] = {"app": app, "zone": zone, "step": made.step.value}
         head |= {"begin": windows[0][0], "end": windows[-1][1]}
         if by is None:
-            rows = [self._row(*window, app, step) for window in windows]
+            rows = [self._row(*window, app, made.step) for window in windows]
             return answers.Series(rows=rows, **head)
         head |= {"by": by, "rows": [self._row_by(*window, app, by) for window in windows]}
         return answers.SeriesBy(**head)
@@ -201,12 +241,14 @@ class Answers:
             people=count(messages * 10, self.error),
         )
 
-    def health(self) -> answers.Health:
-        """Return the answer of /v1/health: `ok`, `warning`, `wrong` or `unknown`."""
-        return answers.Health(
-            state="ok" if self.health_state == "unknown" else self.health_state,  # type: ignore[arg-type]  # as given
-            stages=list(_stages(self.health_state)),
-        )
+    def health(self, zone: str = "Asia/Shanghai") -> answers.Health:
+        """Return the answer of /v1/health."""
+        timeline = Timeline()
+        well = find(replace(pipeline_states.WELL, now=NOW))
+        found = find(replace(self.measured, now=NOW))
+        for finding in [*well, *found]:
+            timeline.note(finding, NOW - 4 * MINUTE)
+        return health(found, timeline, NOW, ZoneInfo(zone))
 
     def _messages(self, begin: datetime, end: datetime, app: str | None) -> int:
         return 0 if self.is_empty else messages_between(begin, end, app)
@@ -214,19 +256,23 @@ class Answers:
     def _period(self, now: datetime, days: int, until: datetime | None, app: str | None) -> Period:
         begin = now.replace(hour=0, minute=0, second=0, microsecond=0) - days * DAY
         end = until - days * DAY if until else begin + DAY
+        people_until = end
+        if until and days:
+            end = end.replace(second=0)
+            people_until = quarter_begin(end).astimezone(end.tzinfo)
         sum_ = self._messages(begin.astimezone(UTC), end.astimezone(UTC), app)
         return Period(
             begin=begin,
             end=end,
-            people_until=end,
+            people_until=people_until,
             figures=figures(sum_),
             people=people(sum_, self.error),
         )
 
-    def _row(self, begin: datetime, end: datetime, app: str | None, step: str) -> Row:
+    def _row(self, begin: datetime, end: datetime, app: str | None, step: Step) -> Row:
         sum_ = self._messages(begin.astimezone(UTC), end.astimezone(UTC), app)
         everyone = people(sum_, self.error)
-        if step == "minute":
+        if step is Step.MINUTE:
             rest = dict.fromkeys(People.__struct_fields__)
             everyone = People(**rest | {"active": everyone.active})
         return Row(begin=begin, end=end, figures=figures(sum_), people=everyone)
@@ -236,90 +282,3 @@ class Answers:
         shares = {app: 1.0} if by == "app" and app else BY[by]
         parts = {name: round(sum_ * share) for name, share in shares.items()}
         return RowBy(begin=begin, end=end, by={name: n for name, n in parts.items() if n})
-
-
-def _moment(text: str | None, zone: ZoneInfo) -> datetime | None:
-    if text is None:
-        return None
-    at = datetime.fromisoformat(text)
-    return at.replace(tzinfo=zone) if at.tzinfo is None else at.astimezone(zone)
-
-
-def _windows(
-    step: str, begin: datetime | None, end: datetime, zone: ZoneInfo
-) -> Iterator[tuple[datetime, datetime]]:
-    lengths = {"minute": (MINUTE, 60), "hour": (HOUR, 24), "day": (DAY, 30)}
-    length, number = lengths[step]
-    if begin is None:
-        begin = end - (number - 1) * length
-    at = begin.replace(second=0, microsecond=0)
-    at = at if step == "minute" else at.replace(minute=0)
-    at = at.replace(hour=0) if step == "day" else at
-    while at < end:
-        # Wall-clock days, but hours and minutes that pass.
-        after = at + length if step == "day" else (at.astimezone(UTC) + length).astimezone(zone)
-        yield at, after
-        at = after
-
-
-WELL = Words(en="Nothing to do.", zh="无需处理。")
-STAGES: dict[str, tuple[str | None, str | None, str, str]] = {
-    "receiving": ("3/3", "replicas", "All replicas accept callbacks.", "所有副本都在接收回调。"),
-    "on_disk": ("0", "callbacks", "No callback waits on disk.", "磁盘上没有等待的回调。"),
-    "kafka": ("0.1", "s", "Callbacks reach Kafka.", "回调正常进入 Kafka。"),
-    "archive": ("12", "s", "The archive is up to date.", "归档是最新的。"),
-    "database": ("0.3", "s", "The database is up to date.", "数据库是最新的。"),
-    "counts": ("0.4", "s", "The counts are up to date.", "统计是最新的。"),
-    "webhook": (None, None, "No webhook is set up.", "没有配置推送。"),
-}
-
-
-def _stages(state: str) -> Iterator[answers.Stage]:
-    for name, (number, unit, en, zh) in STAGES.items():
-        own = "unknown" if number is None or state == "unknown" else "ok"
-        stage: dict[str, Any] = {
-            "stage": name,
-            "state": own,
-            "number": number,
-            "unit": unit,
-            "since": None,
-            "what": Words(en=en, zh=zh),
-            "what_to_do": WELL,
-            "runbook": "docs/runbook.md",
-        }
-        if name == "database" and state in {"warning", "wrong"}:
-            stage |= {
-                "state": state,
-                "number": "41",
-                "since": NOW - 5 * MINUTE,
-                "what": Words(
-                    en="PostgreSQL does not answer since 14:02. Nothing is lost: callbacks wait in"
-                    " Kafka (room for 6 days).",
-                    zh="PostgreSQL 自 14:02 起没有响应。"
-                    "没有丢失：回调在 Kafka 中等待（可保留 6 天）。",
-                ),
-                "what_to_do": Words(
-                    en="Check the server; then nothing else is needed.",
-                    zh="检查服务器，恢复后无需其他操作。",
-                ),
-                "runbook": "docs/runbook.md#a-sink-is-down",
-            }
-        if name == "on_disk" and state == "wrong":
-            stage |= {
-                "state": "wrong",
-                "number": "48112",
-                "unit": "callbacks",
-                "since": NOW - 4 * MINUTE,
-                "what": Words(
-                    en="The spool of ingress-2 is nearly full (96 %) since 14:03. Nothing is lost"
-                    " yet; when it is full, callbacks are answered 503.",
-                    zh="自 14:03 起，ingress-2 的落盘空间即将用满（96 %）。"
-                    "目前没有丢失；用满后回调将返回 503。",
-                ),
-                "what_to_do": Words(
-                    en="Free disk space, or raise INGRESS_SPOOL_BYTES_MAX.",
-                    zh="释放磁盘空间，或调大 INGRESS_SPOOL_BYTES_MAX。",
-                ),
-                "runbook": "docs/runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
-            }
-        yield answers.Stage(**stage)

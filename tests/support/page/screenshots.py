@@ -7,15 +7,16 @@ from playwright.sync_api import Browser
 from support.page.browser import running_browser
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import Answers
+from support.pipeline_states import LAGGING, SOME_WRONG, WELL
 
 DESK = (1440, 900)
 PHONE = (390, 844)
 PICTURES = {
-    "light": ("lang=en&theme=light", "ok", DESK),
-    "dark": ("lang=en&theme=dark", "ok", DESK),
-    "zh": ("lang=zh&theme=light", "ok", DESK),
-    "something-is-wrong": ("lang=en&theme=light", "wrong", DESK),
-    "phone": ("lang=en&theme=light", "warning", PHONE),
+    "light": ("lang=en&theme=light", WELL, DESK),
+    "dark": ("lang=en&theme=dark", WELL, DESK),
+    "zh": ("lang=zh&theme=light", WELL, DESK),
+    "something-is-wrong": ("lang=en&theme=light", SOME_WRONG, DESK),
+    "phone": ("lang=en&theme=light", LAGGING, PHONE),
 }
 
 
@@ -38,8 +39,8 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with FixtureServer() as server, running_browser() as browser:
-        for name, (query, health, size) in PICTURES.items():
-            server.world.answers = Answers(health=health)
+        for name, (query, measured, size) in PICTURES.items():
+            server.world.answers = Answers(measured=measured)
             picture(browser, server.base, query, size, folder / f"{name}.png")
 
 

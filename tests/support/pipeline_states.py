@@ -1,0 +1,183 @@
+"""Made-up answers of the processes of a pipeline, and the state that each of them means."""
+
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from consumers.runtime.status import ConsumerStatus, Fault
+from consumers.stats.answers import Health, Stage
+from consumers.stats.findings import NOT_CONNECTED, STOPPING
+from consumers.stats.health import Timeline, find, health
+from consumers.stats.measured import IngressStatus, Measured, NoAnswer, SpoolStatus
+
+ZONE = ZoneInfo("Asia/Shanghai")
+NOW = datetime(2026, 11, 28, 6, 42, tzinfo=UTC)
+AT_14_02 = datetime(2026, 11, 28, 6, 2, tzinfo=UTC)
+SINCE_14_02 = Fault(what="by the test", for_s=40 * 60.0)
+DAY_S = 86400.0
+
+
+def an_ingress(**fields: Any) -> IngressStatus:
+    """Return the status of an ingress that is well, but for `fields`."""
+    well: dict[str, Any] = {
+        "unready_because": "",
+        "forward_fault": "",
+        "secrets_fault": "",
+        "oldest_waiting_s": 0.1,
+        "spool_rows": 3,
+        "spool_bytes": 100,
+        "spool_bytes_max": 10_000,
+        "spool_full_in_s": None,
+        "spools": (),
+    }
+    return IngressStatus(**well | fields)
+
+
+def a_consumer(**fields: Any) -> ConsumerStatus:
+    """Return the status of a consumer that is well, but for `fields`."""
+    well: dict[str, Any] = {
+        "name": "any",
+        "uptime_s": 1000.0,
+        "partitions": 6,
+        "partitions_backing_off": 0,
+        "lag_offsets": 0,
+        "oldest_waiting_s": 0.2,
+        "batch_age_s": 1.0,
+        "rejected_lately": 0,
+        "stopped": None,
+        "kafka_fault": None,
+        "sink_fault": None,
+    }
+    return ConsumerStatus(**well | fields)
+
+
+SILENT = NoAnswer(AT_14_02)
+FULL: dict[str, Any] = {"unready_because": "the spool was full", "spool_bytes": 9600}
+INGRESSES = [an_ingress(), an_ingress()]
+CONSUMERS = {name: [a_consumer()] for name in ("archive", "sync", "counters")}
+BRAKED = a_consumer(stopped=SINCE_14_02, partitions=None, oldest_waiting_s=None, lag_offsets=None)
+AWAY = a_consumer(kafka_fault=SINCE_14_02, partitions=None, oldest_waiting_s=None)
+JOINING = a_consumer(partitions=None, oldest_waiting_s=None, uptime_s=3.0)
+
+
+def measured(
+    ingress: Any = INGRESSES, *, valkey: NoAnswer | None = None, **consumers: Any
+) -> Measured:
+    """Return the answers of a pipeline that is well, but for the arguments."""
+    return Measured(now=NOW, ingress=ingress, consumers=CONSUMERS | consumers, valkey=valkey)
+
+
+WELL = measured()
+LAGGING = measured(sync=[a_consumer(oldest_waiting_s=41.2)])
+# Two of three replicas have a full spool, and PostgreSQL does not answer.
+SOME_WRONG = measured(
+    [an_ingress(), *[an_ingress(**FULL, spool_rows=24_056)] * 2],
+    sync=[a_consumer(sink_fault=Fault(what="by the test", for_s=302.0), oldest_waiting_s=301.4)],
+)
+
+
+def stated(what: Measured) -> Health:
+    """Return the state in words, for a first look at the pipeline."""
+    timeline = Timeline()
+    found = find(what)
+    for finding in found:
+        timeline.note(finding, what.now)
+    return health(found, timeline, what.now, ZONE)
+
+
+def stage(name: str, what: Measured) -> Stage:
+    """Return one stage of it."""
+    return next(stage for stage in stated(what).stages if stage.stage == name)
+
+
+def with_one(**fields: Any) -> Measured:
+    """Return the answers with one replica of two that has `fields`."""
+    return measured([an_ingress(), an_ingress(**fields)])
+
+
+def with_all(**fields: Any) -> Measured:
+    """Return the answers with two replicas that have `fields`."""
+    return measured([an_ingress(**fields), an_ingress(**fields)])
+
+
+# The text, its stage and state, and the answers that lead to it: each text of TEXTS once.
+CASES: list[tuple[str, str, str, Measured]] = [
+    ("ingress_not_watched", "receiving", "unknown", measured(None)),
+    ("receiving_ok", "receiving", "ok", measured()),
+    ("receiving_silent", "receiving", "wrong", measured([SILENT, SILENT])),
+    ("receiving_full", "receiving", "wrong", with_all(**FULL)),
+    ("receiving_stopping", "receiving", "wrong", with_all(unready_because=STOPPING)),
+    ("receiving_disk_fails", "receiving", "wrong", with_all(unready_because="I/O error")),
+    ("receiving_some_refuse", "receiving", "warning", with_one(**FULL)),
+    ("receiving_some_silent", "receiving", "warning", measured([an_ingress(), SILENT])),
+    ("receiving_secrets", "receiving", "warning", with_one(secrets_fault="not JSON")),
+    ("disk_ok", "on_disk", "ok", measured()),
+    ("disk_unknown", "on_disk", "unknown", measured([SILENT])),
+    ("disk_full", "on_disk", "wrong", with_one(**FULL)),
+    ("disk_fails", "on_disk", "wrong", with_one(unready_because="I/O error")),
+    ("disk_filling_fast", "on_disk", "warning", with_one(spool_full_in_s=600.0)),
+    ("disk_filling", "on_disk", "warning", with_one(spool_bytes=5000)),
+    (
+        "disk_damaged",
+        "on_disk",
+        "warning",
+        with_one(spools=(SpoolStatus(name="a", fault="", quarantined=(7,)),)),
+    ),
+    ("disk_row", "on_disk", "warning", with_one(oldest_waiting_s=None)),
+    ("disk_partly_unknown", "on_disk", "warning", measured([an_ingress(), SILENT])),
+    ("kafka_ok", "kafka", "ok", measured()),
+    (
+        "kafka_away",
+        "kafka",
+        "wrong",
+        Measured(
+            now=NOW,
+            ingress=[an_ingress(forward_fault="down", oldest_waiting_s=2400.0)],
+            consumers={name: [AWAY] for name in CONSUMERS},
+        ),
+    ),
+    (
+        "kafka_away_fills",
+        "kafka",
+        "wrong",
+        Measured(
+            now=NOW,
+            ingress=[
+                an_ingress(forward_fault="down", oldest_waiting_s=2400.0, spool_full_in_s=1e5)
+            ],
+        ),
+    ),
+    ("kafka_not_written", "kafka", "wrong", with_all(forward_fault="no topic")),
+    ("kafka_some_stuck", "kafka", "warning", with_one(forward_fault="no topic")),
+    ("kafka_connects", "kafka", "warning", with_one(forward_fault=NOT_CONNECTED)),
+    (
+        "kafka_unreadable",
+        "kafka",
+        "wrong",
+        Measured(now=NOW, ingress=[SILENT], consumers={"sync": [AWAY]}),
+    ),
+    ("kafka_some_unreadable", "kafka", "warning", measured(sync=[AWAY])),
+    ("kafka_only_read", "kafka", "unknown", measured([SILENT])),
+    ("kafka_unknown", "kafka", "unknown", Measured(now=NOW, ingress=[SILENT])),
+    ("kafka_slow", "kafka", "warning", with_one(oldest_waiting_s=2400.0)),
+    ("sink_not_watched", "database", "unknown", Measured(now=NOW, ingress=INGRESSES)),
+    ("sink_ok", "archive", "ok", measured()),
+    ("sink_silent", "database", "wrong", measured(sync=[SILENT, SILENT])),
+    ("sink_stopped", "database", "wrong", measured(sync=[BRAKED])),
+    ("sink_fails", "database", "wrong", measured(sync=[a_consumer(sink_fault=SINCE_14_02)])),
+    ("sink_late", "archive", "wrong", measured(archive=[a_consumer(oldest_waiting_s=6 * DAY_S)])),
+    ("sink_without_kafka", "counts", "unknown", measured(counters=[AWAY])),
+    ("sink_joins", "counts", "warning", measured(counters=[JOINING])),
+    (
+        "sink_without_partitions",
+        "counts",
+        "wrong",
+        measured(counters=[a_consumer(partitions=0, oldest_waiting_s=0.0)]),
+    ),
+    ("sink_lags", "database", "warning", measured(sync=[a_consumer(oldest_waiting_s=40.0)])),
+    ("sink_some_stopped", "database", "warning", measured(sync=[a_consumer(), BRAKED])),
+    ("sink_some_silent", "database", "warning", measured(sync=[a_consumer(), SILENT])),
+    ("sink_lag_unknown", "database", "unknown", measured(sync=[a_consumer(oldest_waiting_s=None)])),
+    ("sink_rejects", "database", "warning", measured(sync=[a_consumer(rejected_lately=3)])),
+    ("counts_unreadable", "counts", "wrong", measured(valkey=SILENT)),
+]
