@@ -41,10 +41,10 @@ class Commands(click.Group):
 @click.version_option(package_name="hookline")
 def main() -> None:
     """
-    Hookline receives callbacks of Tencent Cloud IM and loses none of them.
+    Hookline receives callbacks of Tencent Cloud IM and loses none that it answered OK.
 
-    A callback that was answered OK is in every sink exactly once. `hookline demo` shows it on this
-    machine; `hookline audit` proves it for your installation.
+    Each of those is in every sink exactly once. `hookline demo` shows it on this machine;
+    `hookline audit` proves it for your installation.
     """
 
 

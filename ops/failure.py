@@ -12,20 +12,22 @@ class ExitCode(IntEnum):
     # A source cannot be read. Click ends with the same code if the command line is wrong.
     UNREADABLE = 2
     # No fault was found, but the proof is incomplete.
-    UNPROVEN = 3
+    INCOMPLETE = 3
     # Some callbacks are only in the dead-letter topic.
     DEAD_LETTERED = 4
     BUG = 70
     INTERRUPTED = 130
 
     @classmethod
-    def of_result(cls, *, faults: bool, dead_lettered: bool = False, unproven: bool) -> "ExitCode":
+    def of_result(
+        cls, *, faults: bool, dead_lettered: bool = False, incomplete: bool
+    ) -> "ExitCode":
         """Return the exit code of an audit or a verification: that of its worst finding."""
         if faults:
             return cls.FAULT
         if dead_lettered:
             return cls.DEAD_LETTERED
-        return cls.UNPROVEN if unproven else cls.OK
+        return cls.INCOMPLETE if incomplete else cls.OK
 
 
 class Failure(Exception):

@@ -11,24 +11,24 @@ Range: TypeAlias = tuple[int, int]
 
 
 class Sequences:
-    """Sequences that were added: `seen` at least once, `doubled` at least twice."""
+    """Sequences that were added: `distinct` at least once, `doubled` at least twice."""
 
     def __init__(self) -> None:
-        self.seen = BitMap64()
+        self.distinct = BitMap64()
         self.doubled = BitMap64()
 
     def add(self, sequence: int) -> bool:
         """Add a sequence; return False if it had been added before."""
-        if sequence in self.seen:
+        if sequence in self.distinct:
             self.doubled.add(sequence)
             return False
-        self.seen.add(sequence)
+        self.distinct.add(sequence)
         return True
 
     @property
     def highest(self) -> int:
         """The highest sequence, 0 if there is none."""
-        return highest(self.seen)
+        return highest(self.distinct)
 
 
 def highest(sequences: BitMap64) -> int:

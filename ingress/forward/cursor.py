@@ -90,7 +90,7 @@ def report_older_copy(intake: Intake, before: State, cursor: Cursor) -> None:
     log.critical(
         "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka has "
         "it up to %d. Its rows move to the new origin %s: some may be sent twice, none is lost. "
-        "Rows that only the newer file had are in Kafka; audit reports %s as unproven",
+        "Rows that only the newer file had are in Kafka; audit reports %s as incomplete",
         intake.name,
         before.origin,
         before.last_sequence,

@@ -62,7 +62,7 @@ class Verified:
     @property
     def exit_code(self) -> ExitCode:
         """The exit code of the command."""
-        return ExitCode.of_result(faults=not self.sound, unproven=bool(self.absent))
+        return ExitCode.of_result(faults=not self.sound, incomplete=bool(self.absent))
 
     def as_dict(self) -> dict[str, object]:
         """Return the result for `--json`."""
@@ -120,11 +120,11 @@ class Findings:
         sequences = self._sequences[origin]
         absent = [
             part
-            for gap in gaps(sequences.seen, sequences.seen.min(), until)
+            for gap in gaps(sequences.distinct, sequences.distinct.min(), until)
             for part in subtract(gap, self._expired.get(origin, []))
         ]
         return OriginSequences(
-            sequences=len(sequences.seen),
+            sequences=len(sequences.distinct),
             absent=sum(last - first + 1 for first, last in absent),
             listed=absent[:LISTED_MAX],
             doubled=len(sequences.doubled),

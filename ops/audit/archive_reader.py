@@ -87,10 +87,10 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
     try:
         summary = read_summary(content)
         for line in read_lines(content):
-            tally.see_line(msgspec.json.decode(line, type=Line))
+            tally.add_line(msgspec.json.decode(line, type=Line))
     except DamagedSegment as error:
         raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:
-        tally.see_expired(
+        tally.note_expired(
             summary.partition, summary.origins, last_timestamp_ms=summary.last_timestamp_ms
         )

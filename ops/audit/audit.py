@@ -122,8 +122,8 @@ class _Audit:
     async def _round(self) -> Report:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.
         if self._sources.stats is not None:
-            self.tally.see_statistics(await read_statistics(self._sources.stats))
-            self.tally.see_days(await read_days(self._sources.stats))
+            self.tally.note_statistics(await read_statistics(self._sources.stats))
+            self.tally.note_days(await read_days(self._sources.stats))
         await self._topics.read(self.tally)
         await self._archive.read(self.tally)
         if self._sources.postgres is not None:
@@ -134,7 +134,7 @@ class _Audit:
             self._ends = completed
             raise ReadAgain("the ends of more spools are known than before")
         self._ends = completed
-        self.tally.see_later_ends(completed, later)
+        self.tally.note_later_ends(completed, later)
         return self.tally.report()
 
     def _pending(self, report: Report) -> str:

@@ -46,8 +46,8 @@ class ShownDays:
 
 
 @dataclass(slots=True)
-class _Seen:
-    """The records of a day: those that must be counted in it, and those that may be."""
+class _DayRecords:
+    """The records of a day: `least` must be counted in it, `most` may be."""
 
     least_messages: int = 0
     least_callbacks: int = 0
@@ -58,10 +58,10 @@ class _Seen:
 @dataclass(slots=True)
 class _App:
     zone: str
-    days: defaultdict[str, _Seen] = field(default_factory=lambda: defaultdict(_Seen))
-    # The number of repeats that may be of another day than the first callback of their `ce_id`:
-    # it is not remembered which day that is, so any day may lack so many.
-    unsure: int = 0
+    days: defaultdict[str, _DayRecords] = field(default_factory=lambda: defaultdict(_DayRecords))
+    # The number of repeats that may be of another day than the first callback of their `ce_id`.
+    # The audit does not remember which day that is, so any day may lack this many.
+    unsure_repeats: int = 0
 
 
 class DayCounts:
@@ -72,7 +72,7 @@ class DayCounts:
         self._apps: dict[str, _App] = {}
         self._expired_until_s = 0
 
-    def see_shown(self, shown: Mapping[str, ShownDays]) -> None:
+    def note_shown(self, shown: Mapping[str, ShownDays]) -> None:
         """
         Note the days that the statistics show, by app.
 
@@ -86,14 +86,14 @@ class DayCounts:
                     f"the days of app {name} are those of {self._zone(name)}, not of {app.zone}"
                 )
 
-    def see_expired(self, last_timestamp_ms: int) -> None:
+    def note_expired(self, last_timestamp_ms: int) -> None:
         """Note that records of a partition have expired, up to one with this time of Kafka."""
         # A callback is counted up to CLOCK_AHEAD_S_MAX after its receipt, which is before that
         # time.
         until_s = last_timestamp_ms // 1000 + CLOCK_AHEAD_S_MAX
         self._expired_until_s = max(self._expired_until_s, until_s)
 
-    def see(
+    def add(
         self,
         event: Event,
         document: Mapping[str, Any],
@@ -115,7 +115,7 @@ class DayCounts:
         app = self._apps[event.sdkappid]
         day = app.days[date_of(app.zone, counted_at_s(document, received_s) // QUARTER_S)]
         is_unsure = is_repeat and not _has_certain_time(event.command, document, received_s)
-        app.unsure += is_unsure
+        app.unsure_repeats += is_unsure
         if is_new or is_unsure:
             day.most_messages += messages
             day.most_callbacks += 1
@@ -125,7 +125,7 @@ class DayCounts:
 
     def compare(self, *, expired: int, unread: int, dead_lettered: int) -> DaysReport | None:
         """
-        Return the result for all days, None if no statistics were seen.
+        Return the result for all days, None if no statistics were noted.
 
         `expired`: the number of callbacks that have expired everywhere. `unread`: the number of
         callbacks that may be counted in any day, but are in no record that was counted here.
@@ -170,7 +170,7 @@ class DayCounts:
                 yield name, day
 
     def _not_judged(self, name: str, day: str, *, has_expired: bool) -> str:
-        """Return why nothing is claimed of a day, "" if it is compared."""
+        """Return why a day is not judged, "" if it is compared."""
         if has_expired and day <= date_of(self._zone(name), self._expired_until_s // QUARTER_S):
             return EXPIRED
         shown = (self._shown or {}).get(name)
@@ -185,21 +185,21 @@ class DayCounts:
         of_app = (self._shown or {}).get(name)
         shown = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
         app = self._apps.get(name, _App(self._zone(name)))
-        seen = app.days[day] if day in app.days else _Seen()
-        excused = app.unsure + dead_lettered
+        records = app.days[day] if day in app.days else _DayRecords()
+        may_lack = app.unsure_repeats + dead_lettered
         return DayReport(
             app=name,
             zone=app.zone,
             day=day,
             messages=StatisticReport(
                 shown=shown.messages,
-                least=max(0, seen.least_messages - excused),
-                most=seen.most_messages + unread,
+                least=max(0, records.least_messages - may_lack),
+                most=records.most_messages + unread,
             ),
             callbacks=StatisticReport(
                 shown=shown.callbacks,
-                least=max(0, seen.least_callbacks - excused),
-                most=seen.most_callbacks + unread,
+                least=max(0, records.least_callbacks - may_lack),
+                most=records.most_callbacks + unread,
             ),
         )
 

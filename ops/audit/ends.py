@@ -1,5 +1,7 @@
 """
-The end of every known origin: the number of callbacks that its spool has stored. Does no I/O.
+The end of every known origin: N, the last sequence that its spool has given. Does no I/O.
+
+The sequences of an origin are 1 to N, so N is also the number of callbacks that the spool stored.
 
 A running ingress knows the end of the spool that it holds, of the spool that another process left
 and that it drains now, and of those that it has drained. For an end that is not known, the reason
@@ -59,12 +61,12 @@ class Ends:
     quarantined: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
-    def stored(self) -> dict[str, int | None]:
+    def last_sequences(self) -> dict[str, int | None]:
         """N by origin; for a spool whose end is not known, None by the spool's name."""
-        stored: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
+        last: dict[str, int | None] = dict.fromkeys(self.unknown | self.never_known)
         for origins in self.by_spool.values():
-            stored |= origins
-        return stored
+            last |= origins
+        return last
 
     @property
     def doubts(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The places in which an origin's sequences were seen, and its end, up to which each must be."""
+"""The sequences of an origin by the source that has them, and the end up to which each must be."""
 
 from array import array
 from collections import defaultdict
@@ -14,13 +14,13 @@ class End(NamedTuple):
     """
     The last sequence of an origin that must be everywhere; later ones may still be on their way.
 
-    It is N, the number of callbacks that the origin's spool stored. If no spool of the origin is
-    known, it is the highest sequence that Kafka had at the first report (after `ReadAgain`: at the
-    first one since), and `known` is False.
+    `last_sequence` is N (ends.py). If no spool of the origin is known, it is the highest sequence
+    that Kafka had at the first report (after `ReadAgain`: at the first one since), and `is_known`
+    is False.
     """
 
-    sequence: int
-    known: bool
+    last_sequence: int
+    is_known: bool
 
 
 def _no_order() -> "defaultdict[int, array[int]]":
@@ -30,7 +30,7 @@ def _no_order() -> "defaultdict[int, array[int]]":
 @dataclass(slots=True)
 class Evidence:
     """
-    The sequences of one origin, by the place in which they were seen.
+    The sequences of one origin, by the source that has them.
 
     `ingress_dead_letters` were written by the ingress, in place of the main topic.
     `dead_letters_of` has, by sink, the callbacks that the sink's consumer sent to the dead-letter
@@ -58,14 +58,16 @@ class Evidence:
 
     @property
     def highest(self) -> int:
-        """The highest sequence that was seen anywhere."""
-        places = (self.topic, self.ingress_dead_letters, self.archive, self.postgres)
-        seen = (*places, *self.dead_letters_of.values())
-        return max(self.highest_ignored, *(each.highest for each in seen))
+        """The highest sequence that any source has."""
+        sources = (self.topic, self.ingress_dead_letters, self.archive, self.postgres)
+        return max(
+            self.highest_ignored,
+            *(each.highest for each in (*sources, *self.dead_letters_of.values())),
+        )
 
     @property
     def partitions(self) -> set[int]:
-        """The partitions in which sequences were seen."""
+        """The partitions that have sequences of the origin."""
         return self.order_below_log_start.keys() | self.order_in_topic.keys()
 
     def in_order(self, partition: int) -> "array[int]":

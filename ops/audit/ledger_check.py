@@ -55,11 +55,10 @@ class LedgerCheck:
 
     def _changed(self) -> dict[str, set[str]]:
         """
-        Return by sink the ids of which it has other bytes than were sent, and lacks the sent bytes.
+        Return, by sink, the ids whose body in the sink was never sent, if the sent body is missing.
 
-        For PostgreSQL, which keeps one body of an id: the ids whose body is neither sent nor in
-        Kafka or the archive.
-        Other bytes in addition to those that were sent are a repeat that this ledger does not have.
+        PostgreSQL keeps one body of an id; there, the body must also be absent from Kafka and the
+        archive. A body in addition to the sent one is a repeat that this ledger does not have.
         """
         stored = {
             (ce_id, each)

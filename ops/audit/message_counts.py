@@ -44,7 +44,7 @@ class MessageCounts:
         # By app and account, True if a record up to its origin's end names this person.
         self._people: dict[tuple[str, str], bool] = {}
 
-    def see(self, event: Event, *, settled: bool, is_repeat: bool) -> None:
+    def add(self, event: Event, *, settled: bool, is_repeat: bool) -> None:
         """
         Count a record.
 
@@ -62,7 +62,7 @@ class MessageCounts:
         adds = added(event.command, event.opt_platform, document)
         numbers = adds.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
-        self.days.see(
+        self.days.add(
             event,
             document,
             messages=int(is_message),

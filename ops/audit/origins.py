@@ -12,8 +12,10 @@ class Origins:
 
     def __init__(self, ends: Ends) -> None:
         self._ends = self._later = ends
-        self._stored = ends.stored
-        self._evidence: dict[str, Evidence] = {origin: Evidence() for origin in self._stored}
+        self._last_sequences = ends.last_sequences
+        self._evidence: dict[str, Evidence] = {
+            origin: Evidence() for origin in self._last_sequences
+        }
         # For origins without a known spool, the highest sequence in Kafka at the first report.
         self._highest_at_first: dict[str, int] = {}
 
@@ -21,34 +23,41 @@ class Origins:
         """Return all origins, in order."""
         return sorted(self._evidence)
 
-    def evidence(self, origin: str) -> Evidence:
-        """Return the evidence for an origin, which becomes known by this call."""
-        evidence = self._evidence.get(origin)
-        if evidence is None:
-            evidence = self._evidence[origin] = Evidence()
-        return evidence
+    def add_origin(self, origin: str) -> None:
+        """Add an origin that a source has, with empty evidence, unless it was added before."""
+        if origin not in self._evidence:
+            self._evidence[origin] = Evidence()
 
-    def stored(self, origin: str) -> int | None:
+    def evidence(self, origin: str) -> Evidence:
+        """Return the evidence for an origin that was added."""
+        return self._evidence[origin]
+
+    def last_sequence(self, origin: str) -> int | None:
         """Return N of an origin, None if it is not known."""
-        return self._stored.get(origin)
+        return self._last_sequences.get(origin)
 
     def end(self, origin: str) -> End:
         """Return the sequence up to which an origin must be complete."""
-        stored = self._stored.get(origin)
-        if stored is not None:
-            return End(stored, known=True)
+        last = self._last_sequences.get(origin)
+        if last is not None:
+            return End(last, is_known=True)
         highest = self._evidence[origin].topic.highest
-        return End(self._highest_at_first.setdefault(origin, highest), known=False)
+        return End(self._highest_at_first.setdefault(origin, highest), is_known=False)
 
-    def is_plausible(self, origin: str, sequence: int) -> bool:
-        """Return whether a sequence may be added to the evidence; else note it as too high."""
-        if sequence <= (self._stored.get(origin) or 0) + ABOVE_END_MAX:
+    def accept(self, origin: str, sequence: int) -> bool:
+        """
+        Add the origin; return whether the sequence may be added to its evidence.
+
+        A sequence far above N is only noted as too high.
+        """
+        self.add_origin(origin)
+        if sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX:
             return True
         evidence = self.evidence(origin)
         evidence.highest_ignored = max(evidence.highest_ignored, sequence)
         return False
 
-    def see_later_ends(self, completed: Ends, later: Ends) -> None:
+    def note_later_ends(self, completed: Ends, later: Ends) -> None:
         """
         Note the ends that were asked for after everything was read.
 
@@ -56,9 +65,9 @@ class Origins:
         answer with its gaps filled by the second; it must have the same known ends as before.
         """
         self._ends, self._later = completed, later
-        self._stored = completed.stored
-        for origin in self._stored:
-            self.evidence(origin)
+        self._last_sequences = completed.last_sequences
+        for origin in self._last_sequences:
+            self.add_origin(origin)
 
     @property
     def quarantined(self) -> dict[str, tuple[int, ...]]:
@@ -69,8 +78,8 @@ class Origins:
         """Return, by origin, spool or address, why nothing can be proven, and what to do."""
         doubts = dict(self._ends.doubts)
         for origin, evidence in self._evidence.items():
-            stored = self._stored.get(origin)
-            if stored is None:
+            last = self._last_sequences.get(origin)
+            if last is None:
                 doubts.setdefault(
                     origin,
                     f"origin {origin}: Kafka or a sink has callbacks of it, but none of the"
@@ -78,11 +87,11 @@ class Origins:
                     " ingress or the directory that has its spool",
                 )
                 continue
-            end = max(self._later.stored.get(origin) or 0, stored)
+            end = max(self._later.last_sequences.get(origin) or 0, last)
             if evidence.highest > end:
                 doubts[origin] = (
-                    f"origin {origin}: its spool has stored {end} callbacks, but sequence"
-                    f" {evidence.highest} was seen; either the spool was restored from an older"
+                    f"origin {origin}: its spool has stored {end} callbacks, but a source has"
+                    f" sequence {evidence.highest}; either the spool was restored from an older"
                     " copy, so its end is lost, or its process stopped answering while callbacks"
                     " came: audit again"
                 )

@@ -21,7 +21,7 @@ from ops.audit.report import (
 )
 from ops.terminal import fault_count, new_table
 
-# Every place that an audit reads, in the order in which a callback gets there.
+# Everything that an audit reads, in the order in which a callback gets there.
 TITLES = {
     KAFKA: "Kafka",
     INGRESS_DEAD_LETTERS: "ingress dead letters",
@@ -42,16 +42,16 @@ def _table(audited: Report) -> RenderableType:
     # An audit of all sinks fits into 80 columns; larger numbers continue on the next line.
     table = new_table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
-    places = [place for place in TITLES if audited.sequences_in(place) is not None]
-    for head in ("stored", *(TITLES[place] for place in places), "missing", "doubled"):
+    names = [name for name in TITLES if audited.sequences_in(name) is not None]
+    for head in ("stored", *(TITLES[name] for name in names), "missing", "doubled"):
         words = head.split()
         width = max(map(len, words))
         table.add_column("\n".join(words), justify="right", min_width=width, overflow="fold")
     for origin in audited.origins:
         table.add_row(
             origin.origin,
-            "unknown" if origin.stored is None else str(origin.stored),
-            *(str(origin.sinks[place].sequences) for place in places),
+            "unknown" if origin.last_sequence is None else str(origin.last_sequence),
+            *(str(origin.sinks[name].sequences) for name in names),
             fault_count(origin.missing),
             fault_count(origin.doubled),
         )
@@ -59,7 +59,7 @@ def _table(audited: Report) -> RenderableType:
 
 
 def remarks(audited: Report) -> list[RenderableType]:
-    """Return what the table has no columns for, a line each."""
+    """Return the findings that the table has no columns for, a line each."""
     lines = [line for origin in audited.origins for line in _faults_of(origin)]
     lines += (
         f"{origin}: {len(rows)} rows in quarantine, damaged or refused by Kafka; show them with"
@@ -67,7 +67,7 @@ def remarks(audited: Report) -> list[RenderableType]:
         for origin, rows in audited.quarantined.items()
     )
     lines += map(str, audited.different_listed)
-    lines += (f"unproven: {reason}" for reason in audited.doubts.values())
+    lines += (f"incomplete: {reason}" for reason in audited.doubts.values())
     if audited.repeats:
         lines.append(f"{audited.repeats} callbacks were sent more than once: not a fault")
     if audited.foreign:
@@ -81,7 +81,7 @@ def remarks(audited: Report) -> list[RenderableType]:
 
 
 def _faults_of(origin: OriginReport) -> Iterator[str]:
-    for place, sink in origin.sinks.items():
+    for name, sink in origin.sinks.items():
         for fault, count, listed in (
             ("missing", sink.missing, sink.missing_listed),
             ("doubled", sink.doubled, sink.doubled_listed),
@@ -89,9 +89,9 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
         ):
             if count:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"
-                yield f"{origin.origin}: {TITLES[place]}: {count} {fault}: {which}"
+                yield f"{origin.origin}: {TITLES[name]}: {count} {fault}: {which}"
     if origin.expired:
-        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not claimed"
+        yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not audited"
 
 
 def _statistics(audited: Report) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _day(day: DayReport) -> Iterator[str]:
 
 
 def _ledger(ledger: LedgerReport) -> Iterator[str]:
-    missing = ", ".join(f"{TITLES[place]} {count}" for place, count in ledger.missing.items())
+    missing = ", ".join(f"{TITLES[name]} {count}" for name, count in ledger.missing.items())
     yield (
         f"ledger: {ledger.ok} answered OK (missing: {missing}), {ledger.changed} changed, "
         f"{ledger.unanswered} unanswered ({ledger.unanswered_but_stored} of them stored)"
@@ -143,19 +143,19 @@ def _ledger(ledger: LedgerReport) -> Iterator[str]:
 
 
 def verdict(audited: Report) -> RenderableType:
-    """Return the last line: proven, not proven because of faults, or unproven."""
-    places = ", ".join(
+    """Return the last line, which begins with proven, faults, dead letters or incomplete."""
+    names = ", ".join(
         title
-        for place, title in TITLES.items()
-        if place != INGRESS_DEAD_LETTERS and audited.sequences_in(place) is not None
+        for name, title in TITLES.items()
+        if name != INGRESS_DEAD_LETTERS and audited.sequences_in(name) is not None
     )
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
-    rest = f"; not audited, so not proven: {left_out}" if left_out else ""
+    rest = f"; not audited: {left_out}" if left_out else ""
     if audited.proven:
         kept = " that has not expired" if any(each.expired for each in audited.origins) else ""
-        line = f"proven: every callback{kept} is exactly once in {places}{rest}"
+        line = f"proven: every callback{kept} is exactly once in {names}{rest}"
         return Text(line, style="bold green")
-    unknown = f"{len(audited.unproven)} ends are not known" if audited.unproven else ""
+    unknown = f"{len(audited.unknown_ends)} ends are not known" if audited.unknown_ends else ""
     counts = {
         "missing": audited.missing,
         "changed": audited.changed,
@@ -163,7 +163,8 @@ def verdict(audited: Report) -> RenderableType:
         "different under one id or sequence": audited.different,
         "only in the dead-letter topic": audited.dead_lettered,
     }
-    if faults := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
+    if found := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
+        kind = "faults" if audited.faults else "dead letters"
         also = f"; {unknown}" if unknown else ""
-        return Text(f"not proven: {faults}{also}{rest}", style="bold red")
-    return Text(f"unproven: no fault was found, but {unknown}{rest}", style="bold red")
+        return Text(f"{kind}: {found}{also}{rest}", style="bold red")
+    return Text(f"incomplete: no fault was found, but {unknown}{rest}", style="bold red")

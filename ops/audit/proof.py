@@ -1,9 +1,9 @@
 """
 Decide for one origin whether every sequence 1..N is exactly once in Kafka and in each sink.
 
-N is the origin's end: the number of callbacks that its spool stored. Sequences that retention and
-`hookline archive expire` have deleted everywhere are `expired`; nothing is claimed of them. The
-rest is decided by sets, for each sink:
+N is the origin's end (ends.py). Sequences that retention and `hookline archive expire` have deleted
+everywhere are `expired`; the audit does not look for them. The rest is decided by sets, for each
+sink:
 
     required      = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
     missing       = required - in the sink - dead letters of the sink's consumer
@@ -40,24 +40,24 @@ class OriginProof:
     def __init__(self, evidence: Evidence, end: End) -> None:
         self._evidence = evidence
         self._end = end
-        self._up_to_end = within(1, end.sequence)
-        self._in_kafka = evidence.topic.seen | evidence.ingress_dead_letters.seen
+        self._up_to_end = within(1, end.last_sequence)
+        self._in_kafka = evidence.topic.distinct | evidence.ingress_dead_letters.distinct
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
-        self.expired = may_be_expired - self._in_kafka - evidence.archive.seen
-        self._required = self._up_to_end - self.expired - evidence.ingress_dead_letters.seen
-        if not end.known:
-            self._required &= evidence.topic.seen | evidence.archive.seen
+        self.expired = may_be_expired - self._in_kafka - evidence.archive.distinct
+        self._required = self._up_to_end - self.expired - evidence.ingress_dead_letters.distinct
+        if not end.is_known:
+            self._required &= evidence.topic.distinct | evidence.archive.distinct
 
     def _in_ranges(self, *partitions: int) -> BitMap64:
         """Return the sequences 1..N in the expired ranges of some partitions."""
         ranges = self._evidence.expired_ranges
         in_ranges = (each for partition in partitions for each in ranges[partition])
-        return self._up_to_end & union(in_ranges, last=self._end.sequence)
+        return self._up_to_end & union(in_ranges, last=self._end.last_sequence)
 
     @property
     def _lost(self) -> BitMap64:
         """The sequences that must be in Kafka and are not."""
-        if not self._end.known:
+        if not self._end.is_known:
             return BitMap64()
         return self._up_to_end - self.expired - self._in_kafka - self._evidence.below_log_start
 
@@ -65,27 +65,27 @@ class OriginProof:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
         return _report(
-            len(topic.seen),
+            len(topic.distinct),
             missing=self._lost,
-            doubled=topic.doubled | dead_letters.doubled | topic.seen & dead_letters.seen,
-            dead_lettered=self._evidence.dead_letters_of[KAFKA].seen,
+            doubled=topic.doubled | dead_letters.doubled | topic.distinct & dead_letters.distinct,
+            dead_lettered=self._evidence.dead_letters_of[KAFKA].distinct,
         )
 
     def sink(self, name: str, held: Sequences) -> SinkReport:
         """Compare what a sink holds with what it must hold."""
         dead = self._evidence.dead_letters_of[name]
         return _report(
-            len(held.seen),
-            missing=self._required - held.seen - dead.seen,
+            len(held.distinct),
+            missing=self._required - held.distinct - dead.distinct,
             doubled=held.doubled,
             # The sink may have a record with a dead letter: if the consumer is killed after it sent
             # the dead letter, the record is delivered again.
-            dead_lettered=dead.seen - held.seen,
+            dead_lettered=dead.distinct - held.distinct,
         )
 
     def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
-        dead = self._evidence.dead_letters_of[COUNTS].seen.copy()
+        dead = self._evidence.dead_letters_of[COUNTS].distinct.copy()
         # A sequence that Kafka has lost is not counted either.
         missing, doubled = list(self._lost), 0
         for partition in self._evidence.partitions | applied.keys():
@@ -119,12 +119,12 @@ class OriginProof:
         of `sequences`, with that sum, even while traffic goes on. The sum is not compared if some
         sequences of the partition have expired.
         """
-        missing = [each for each in sequences[count:] if each <= self._end.sequence]
+        missing = [each for each in sequences[count:] if each <= self._end.last_sequence]
         surplus = max(0, count - len(sequences))
         if partition in self._evidence.expired_ranges:
             # The expired sequences were counted, too, but their number and sum are not known.
             expired = len(self._in_ranges(partition) & self.expired)
-            return missing, max(0, surplus - expired) if self._end.known else 0
+            return missing, max(0, surplus - expired) if self._end.is_known else 0
         if not surplus and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
             # The number is right, the sum is not: at least one is missing, and one is doubled.
             return [*missing, *sequences[:1]], 1

@@ -12,10 +12,10 @@ from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
 CONNECT_TIMEOUT_S = 10
-# The time in which the server must send the first or the next RECEIPTS.
+# The time in which the server must send the first or the next RECEIPTS_PER_FETCH.
 DATABASE_TIMEOUT_S = 120.0
 # The number of receipts, and of the ledger's ids, in one message to or from the server.
-RECEIPTS = 10_000
+RECEIPTS_PER_FETCH = 10_000
 _LEDGER_ROWS = b"""
     select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')
     from (
@@ -81,17 +81,17 @@ class _Reading:
                 " left join hookline.events e using (ce_id)"
                 " where m.ce_id is not null or e.ce_id is not null"
             )
-            while some := receipts.fetchmany(RECEIPTS):
+            while some := receipts.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
-                self._tally.see_receipts(some)
+                self._tally.add_receipts(some)
 
     def _ledger_rows(self, connection: psycopg.Connection) -> None:
         ids = self._tally.ledger_ids_without_row
-        for at in range(0, len(ids), RECEIPTS):
+        for at in range(0, len(ids), RECEIPTS_PER_FETCH):
             self.moved_at = time.monotonic()
-            rows = connection.execute(_LEDGER_ROWS, {"ids": ids[at : at + RECEIPTS]})
+            rows = connection.execute(_LEDGER_ROWS, {"ids": ids[at : at + RECEIPTS_PER_FETCH]})
             for ce_id, sha256 in rows:
-                self._tally.see_ledger_row(ce_id, sha256)
+                self._tally.add_ledger_row(ce_id, sha256)
 
     def interrupt(self) -> None:
         """Close the socket, so that the thread ends with an error even if the server hangs."""

@@ -9,7 +9,7 @@ from ops.failure import ExitCode
 # The number of sequences, ids and differences that a report lists.
 LISTED_MAX = 20
 
-# The names of the places in a report.
+# The names of Kafka's two topics and of the sinks in a report.
 KAFKA = "kafka"
 INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"
@@ -40,14 +40,14 @@ class SinkReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginReport:
     """
-    The callbacks of one origin. `stored` is N, None if no spool is known. `sinks` by name.
+    The callbacks of one origin. `last_sequence` is N, None if no spool is known. `sinks` by name.
 
-    `expired`: retention and `hookline archive expire` deleted them everywhere, so nothing is
-    claimed of them.
+    `expired`: retention and `hookline archive expire` deleted them everywhere, so the audit does
+    not look for them.
     """
 
     origin: str
-    stored: int | None
+    last_sequence: int | None
     sinks: dict[str, SinkReport]
     expired: int = 0
 
@@ -87,8 +87,8 @@ class StatisticReport:
     """
     One number of the statistics, and the bounds that the records give for it.
 
-    `least` counts the callbacks up to the ends of their origins, `most` counts all that were seen.
-    They differ while traffic runs.
+    `least` counts the callbacks up to the ends of their origins, `most` counts all that a source
+    has. They differ while traffic runs.
     """
 
     shown: int
@@ -129,7 +129,7 @@ class DayReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaysNotJudged:
-    """Days of an app, from `first` to `last`, of which nothing is claimed, and why."""
+    """Days of an app, from `first` to `last`, that are not judged, and why."""
 
     app: str
     first: str
@@ -165,7 +165,7 @@ class Report:
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
-    `not_audited`: sinks that were not named; nothing is claimed of them.
+    `not_audited`: sinks that were not named.
     """
 
     origins: list[OriginReport]
@@ -209,7 +209,7 @@ class Report:
 
     @property
     def dead_lettered(self) -> int:
-        """Callbacks that are in the dead-letter topic instead of a sink, or of all sinks."""
+        """Callbacks that are in the dead-letter topic instead of in a sink, or in all sinks."""
         return sum(sink.dead_lettered for origin in self.origins for sink in origin.sinks.values())
 
     @property
@@ -218,14 +218,14 @@ class Report:
         return self.missing + self.changed + self.doubled + self.different
 
     @property
-    def unproven(self) -> list[str]:
+    def unknown_ends(self) -> list[str]:
         """Origins, spools and addresses whose end is not known or not reliable."""
         return sorted(self.doubts)
 
     @property
     def proven(self) -> bool:
         """True if every callback is exactly once in every sink that was audited."""
-        return not (self.faults or self.unproven or self.dead_lettered)
+        return not (self.faults or self.unknown_ends or self.dead_lettered)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -233,7 +233,7 @@ class Report:
         return ExitCode.of_result(
             faults=bool(self.faults),
             dead_lettered=bool(self.dead_lettered),
-            unproven=bool(self.unproven),
+            incomplete=bool(self.unknown_ends),
         )
 
     def sequences_in(self, sink: str) -> int | None:
@@ -255,7 +255,7 @@ class Report:
             "changed": self.changed,
             "doubled": self.doubled,
             "dead_lettered": self.dead_lettered,
-            "unproven": self.unproven,
+            "unknown_ends": self.unknown_ends,
             "proven": self.proven,
         }
 

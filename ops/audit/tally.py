@@ -1,8 +1,8 @@
 """
-Collect every callback that a source has, and report. Does no I/O.
+Collect every callback that a source has, compare them, and report. Does no I/O.
 
 There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
-callbacks with each other (contents.py, rows.py), the sender's ledger with the sinks
+callbacks with each other (contents.py, row_check.py), the sender's ledger with the sinks
 (ledger_check.py), and the statistics with the records (message_counts.py, day_counts.py).
 """
 
@@ -29,7 +29,7 @@ from ops.audit.report import (
     Report,
     SinkReport,
 )
-from ops.audit.rows import Rows
+from ops.audit.row_check import RowCheck
 from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
@@ -57,7 +57,7 @@ class Tally:
         self.origins = Origins(ends)
         self._differences = Differences(listed_max=LISTED_MAX)
         self._contents = Contents(self._differences.add)
-        self._rows = Rows(self._contents)
+        self._rows = RowCheck(self._contents)
         self._ledger = LedgerCheck(ledger, audits_postgres=audits_postgres)
         self._audits_postgres = audits_postgres
         self._audits_counts = audits_counts
@@ -75,7 +75,7 @@ class Tally:
         return self._ledger.ids_without_row
 
     def report(self) -> Report:
-        """Return the result of everything that was seen so far."""
+        """Return the result of everything that was added so far."""
         proofs = {
             origin: OriginProof(self.origins.evidence(origin), self.origins.end(origin))
             for origin in self.origins.names()
@@ -114,7 +114,7 @@ class Tally:
         evidence = self.origins.evidence(origin)
         sinks = {
             KAFKA: proof.kafka(),
-            INGRESS_DEAD_LETTERS: SinkReport(sequences=len(evidence.ingress_dead_letters.seen)),
+            INGRESS_DEAD_LETTERS: SinkReport(sequences=len(evidence.ingress_dead_letters.distinct)),
             ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
         }
         if self._audits_postgres:
@@ -123,86 +123,86 @@ class Tally:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
         return OriginReport(
             origin=origin,
-            stored=self.origins.stored(origin),
+            last_sequence=self.origins.last_sequence(origin),
             sinks=sinks,
             expired=len(proof.expired),
         )
 
-    def see_later_ends(self, completed: Ends, later: Ends) -> None:
+    def note_later_ends(self, completed: Ends, later: Ends) -> None:
         """Note the ends that were asked for after everything was read, see `Origins`."""
-        self.origins.see_later_ends(completed, later)
+        self.origins.note_later_ends(completed, later)
 
-    def see_log_starts(self, log_starts: dict[int, int]) -> None:
+    def note_log_starts(self, log_starts: dict[int, int]) -> None:
         """Note the lowest offset that each partition of the main topic still has."""
         self._log_starts = log_starts
         self._read_from = self._read_from or log_starts
 
-    def see_record(
+    def add_record(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        seen = self._event(value, headers, is_copy=False)
-        if seen is None:
+        event = self._event(value, headers, is_copy=False)
+        if event is None:
             return
-        evidence = self.origins.evidence(seen.origin)
-        evidence.topic.add(seen.sequence)
+        evidence = self.origins.evidence(event.origin)
+        evidence.topic.add(event.sequence)
         if self._audits_counts:
-            evidence.order_in_topic[partition].append(seen.sequence)
-        is_repeat = self._see_content(seen, MAIN_TOPIC.name, partition, offset)
-        self._ledger.match(seen.id, seen.body, KAFKA)
-        self._count(seen, is_repeat=is_repeat)
+            evidence.order_in_topic[partition].append(event.sequence)
+        is_repeat = self._compare_content(event, MAIN_TOPIC.name, partition, offset)
+        self._ledger.match(event.id, event.body, KAFKA)
+        self._count(event, is_repeat=is_repeat)
 
-    def see_dead_letter(
+    def add_dead_letter(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the dead-letter topic."""
         self.records += 1
         named = dict(headers)
         group = named.get(GROUP)
-        seen = self._event(value, named.items(), is_copy=group is not None)
-        if seen is None:
+        event = self._event(value, named.items(), is_copy=group is not None)
+        if event is None:
             return
         if group is None and CONNECT + "offset" in named:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
             self._foreign += 1
             return
-        evidence = self.origins.evidence(seen.origin)
-        self._see_content(seen, DEAD_LETTER_TOPIC.name, partition, offset)
+        evidence = self.origins.evidence(event.origin)
+        self._compare_content(event, DEAD_LETTER_TOPIC.name, partition, offset)
         if group is not None:
             if sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
-                self._add_dead_letter(seen, sink)
+                self._add_dead_letter_of(event, sink)
             return
-        evidence.ingress_dead_letters.add(seen.sequence)
+        evidence.ingress_dead_letters.add(event.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
-            self._add_dead_letter(seen, KAFKA)
+            self._add_dead_letter_of(event, KAFKA)
             for sink in (ARCHIVE, POSTGRES):
-                self._ledger.match(seen.id, seen.body, sink)
+                self._ledger.match(event.id, event.body, sink)
 
-    def _add_dead_letter(self, seen: Event, sink: str) -> None:
-        self.origins.evidence(seen.origin).dead_letters_of[sink].add(seen.sequence)
-        self._ledger.match(seen.id, seen.body, sink)
+    def _add_dead_letter_of(self, event: Event, sink: str) -> None:
+        self.origins.evidence(event.origin).dead_letters_of[sink].add(event.sequence)
+        self._ledger.match(event.id, event.body, sink)
 
-    def see_line(self, line: Line) -> None:
+    def add_line(self, line: Line) -> None:
         """Add a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         was_in_topic = line.offset >= self._read_from.get(line.partition, 0)
-        seen = self._event(line.value, headers, is_copy=was_in_topic)
-        if seen is None:
+        event = self._event(line.value, headers, is_copy=was_in_topic)
+        if event is None:
             return
-        evidence = self.origins.evidence(seen.origin)
-        evidence.archive.add(seen.sequence)
+        evidence = self.origins.evidence(event.origin)
+        evidence.archive.add(event.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
-            evidence.below_log_start.add(seen.sequence)
+            evidence.below_log_start.add(event.sequence)
         if self._audits_counts and not was_in_topic:
-            evidence.order_below_log_start[line.partition].append(seen.sequence)
-        is_repeat = self._see_content(seen, line.topic, line.partition, line.offset)
-        self._ledger.match(seen.id, seen.body, ARCHIVE)
-        self._count(seen, is_repeat=is_repeat)
+            evidence.order_below_log_start[line.partition].append(event.sequence)
+        is_repeat = self._compare_content(event, line.topic, line.partition, line.offset)
+        self._ledger.match(event.id, event.body, ARCHIVE)
+        self._count(event, is_repeat=is_repeat)
 
-    def see_expired(
+    def note_expired(
         self, partition: int, origins: Mapping[str, tuple[int, int]], *, last_timestamp_ms: int
     ) -> None:
         """
@@ -211,8 +211,9 @@ class Tally:
         `last_timestamp_ms` is Kafka's time of the last record that has expired.
         """
         if origins:
-            self._message_counts.days.see_expired(last_timestamp_ms)
+            self._message_counts.days.note_expired(last_timestamp_ms)
         for origin, expired in origins.items():
+            self.origins.add_origin(origin)
             ranges = self.origins.evidence(origin).expired_ranges
             ranges.setdefault(partition, []).append(expired)
 
@@ -222,33 +223,33 @@ class Tally:
         for origin in self.origins.names():
             self.origins.evidence(origin).postgres = Sequences()
 
-    def see_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
+    def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
         """Add receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
         for origin, sequence, ce_id, sha256 in receipts:
-            self.origins.evidence(origin)
+            self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
-            if sequence > 0 and self.origins.is_plausible(origin, sequence):
+            if sequence > 0 and self.origins.accept(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
-                self._rows.see(ce_id, sha256, origin, sequence)
+                self._rows.compare(ce_id, sha256, origin, sequence)
 
-    def see_ledger_row(self, ce_id: str, sha256: str) -> None:
+    def add_ledger_row(self, ce_id: str, sha256: str) -> None:
         """Note that the database has a row for a `ce_id` of the ledger, with this digest."""
         self._ledger.compare(ce_id, sha256, POSTGRES)
 
-    def see_statistics(self, statistics: Statistics) -> None:
+    def note_statistics(self, statistics: Statistics) -> None:
         """Note the statistics. They must be read before the records of the same round."""
         self._statistics = statistics
         for origin in statistics.applied:
-            self.origins.evidence(origin)
+            self.origins.add_origin(origin)
 
-    def see_days(self, shown: Mapping[str, ShownDays]) -> None:
+    def note_days(self, shown: Mapping[str, ShownDays]) -> None:
         """
         Note the days of the statistics. They must be read before the records of the same round.
 
         Raises:
             ReadAgain: the zone of an app's days is another one than before.
         """
-        self._message_counts.days.see_shown(shown)
+        self._message_counts.days.note_shown(shown)
 
     def _event(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
@@ -259,25 +260,27 @@ class Tally:
         A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
         """
         try:
-            seen = parse_event(value, headers)
+            event = parse_event(value, headers)
         except NotACallback:
-            seen = None
-        if seen is None or seen.sequence < 1:
+            event = None
+        if event is None or event.sequence < 1:
             self._foreign += not is_copy
             return None
-        return seen if self.origins.is_plausible(seen.origin, seen.sequence) else None
+        return event if self.origins.accept(event.origin, event.sequence) else None
 
-    def _see_content(self, seen: Event, topic: str, partition: int, offset: int) -> bool:
-        """Compare the content; return whether the `ce_id` was seen at another sequence before."""
-        location = Location(seen.origin, seen.sequence, topic, partition, offset)
+    def _compare_content(self, event: Event, topic: str, partition: int, offset: int) -> bool:
+        """Compare the content; return whether another sequence had this `ce_id` before."""
+        location = Location(event.origin, event.sequence, topic, partition, offset)
         parts = IdentifyingParts(
-            seen.sdkappid, seen.command, seen.client_ip, seen.opt_platform, seen.body
+            event.sdkappid, event.command, event.client_ip, event.opt_platform, event.body
         )
-        is_repeat = self._contents.add(seen.id, seen.body, location, partial(content_digest, parts))
+        is_repeat = self._contents.add(
+            event.id, event.body, location, partial(content_digest, parts)
+        )
         self._repeats += is_repeat
         return is_repeat
 
-    def _count(self, seen: Event, *, is_repeat: bool) -> None:
+    def _count(self, event: Event, *, is_repeat: bool) -> None:
         if self._audits_counts:
-            settled = seen.sequence <= (self.origins.stored(seen.origin) or 0)
-            self._message_counts.see(seen, settled=settled, is_repeat=is_repeat)
+            settled = event.sequence <= (self.origins.last_sequence(event.origin) or 0)
+            self._message_counts.add(event, settled=settled, is_repeat=is_repeat)

@@ -63,7 +63,7 @@ class TopicReader:
                     f" {log_starts[tp]} to {ends[tp]} now"
                 )
             client.seek(tp, position)
-        tally.see_log_starts(
+        tally.note_log_starts(
             {tp.partition: at for tp, at in log_starts.items() if tp.topic == CALLBACKS.name}
         )
         moved_at = time.monotonic()
@@ -86,7 +86,7 @@ class TopicReader:
         if record.offset < self._positions.get(tp, record.offset + 1):
             return
         self._positions[tp] = record.offset + 1
-        see = tally.see_dead_letter if tp.topic == DEAD_LETTERS.name else tally.see_record
+        see = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
         see(tp.partition, record.offset, record.headers, record.value or b"")
 
     @asynccontextmanager

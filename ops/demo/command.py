@@ -39,7 +39,7 @@ def demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_json: bool
     \b
     Exit codes:
       0    every callback that was answered OK is in every sink exactly once
-      1    not proven; the result says why
+      1    the audit did not prove this; the result says why
       2    the demo could not run: a part did not start, or could not be read
       70   the program failed, which is a bug
       130  interrupted before the result

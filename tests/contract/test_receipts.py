@@ -44,9 +44,9 @@ async def audited(conninfo: str) -> Report:
     """Return the report where Kafka and the archive have what was stored; it is read twice."""
     ends = Ends(by_spool={ORIGIN: {ORIGIN: len(RECORDS)}})
     tally = Tally(ends, [], audits_postgres=True, audits_counts=False)
-    tally.see_log_starts({})
+    tally.note_log_starts({})
     for record in RECORDS:
-        tally.see_record(P0.number, record.offset, record.headers, record.value)
+        tally.add_record(P0.number, record.offset, record.headers, record.value)
         tally.origins.evidence(ORIGIN).archive.add(record.offset + 1)
     for _ in range(2):
         await read_receipts(conninfo, tally)
@@ -63,7 +63,7 @@ async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(
     filled: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ledger may have millions of entries, and an audit many rounds."""
-    monkeypatch.setattr(receipts, "RECEIPTS", 2)
+    monkeypatch.setattr(receipts, "RECEIPTS_PER_FETCH", 2)
     ledger = [an_entry(dict(r.headers)["ce_id"].decode(), r.value) for r in RECORDS]
     ledger.append(an_entry("lost", b"{}"))
     tally = Tally(Ends(), ledger, audits_postgres=True, audits_counts=False)

@@ -56,11 +56,11 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     there.freeze()
     code, report = await hookline_audit(broker.address, archive, *named)
     assert (code, report["proven"]) == (3, False)
-    assert set(report["unproven"]) >= {spool, named[1]}
+    assert set(report["unknown_ends"]) >= {spool, named[1]}
     assert "start that ingress" in report["doubts"][named[1]]
     code, report = await hookline_audit(broker.address, archive, named[0])
     assert code == 3
-    assert spool in report["unproven"]
+    assert spool in report["unknown_ends"]
 
     # It waits until the replica answers again, and then for what is missing.
     waiting = asyncio.create_task(hookline_audit(broker.address, archive, *named, wait_s=8))
@@ -68,7 +68,7 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     assert not waiting.done()
     there.thaw()
     code, report = await waiting
-    assert (code, report["missing"], report["unproven"]) == (1, 2 * CALLBACKS, [])
+    assert (code, report["missing"], report["unknown_ends"]) == (1, 2 * CALLBACKS, [])
 
     # When it is dead, the other one has Kafka take what it left, and knows its end.
     there.kill()
@@ -80,11 +80,11 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     await until(adopted, "the dead replica's spool is drained")
     code, report = await hookline_audit(broker.address, archive, named[0])
     kafka = {each["origin"]: each["sinks"]["kafka"]["sequences"] for each in report["origins"]}
-    assert (code, kafka[spool], report["missing"], report["unproven"]) == (
+    assert (code, kafka[spool], report["missing"], report["unknown_ends"]) == (
         1,
         CALLBACKS,
         CALLBACKS,
         [],
     )
     code, report = await hookline_audit(broker.address, archive, *named)
-    assert (code, report["unproven"]) == (1, [named[1]])
+    assert (code, report["unknown_ends"]) == (1, [named[1]])

@@ -151,7 +151,7 @@ def is_right(found: Ends) -> bool:
     """Return whether each known end is the one that the spool was made with."""
     return all(
         last == (int(origin, 16) if int(origin, 16) <= 3 else 0)
-        for origin, last in found.stored.items()
+        for origin, last in found.last_sequences.items()
         if last is not None
     )
 
@@ -184,12 +184,12 @@ async def test_every_address_of_a_name_is_asked(
 
         async def both() -> bool:
             found = await read_ends([name], None)
-            return len(found.stored) == 2 and not found.doubts
+            return len(found.last_sequences) == 2 and not found.doubts
 
         await until(both, "both addresses answer")
         there.freeze()
         found = await read_ends([name], None)
-        (spool,) = set(found.stored) - {(await here.status())["origin"]}
+        (spool,) = set(found.last_sequences) - {(await here.status())["origin"]}
         assert set(found.doubts) == {spool, f"http://127.0.0.2:{here.admin_port}"}
     finally:
         await asyncio.to_thread(here.kill)

@@ -20,7 +20,7 @@ HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 def a_report(**faults: int) -> Report:
     """Return a report with these numbers of faults."""
-    doubts = {"o": "why"} if faults.get("unproven") else {}
+    doubts = {"o": "why"} if faults.get("unknown_ends") else {}
     return report_with(different=faults.get("different", 0), doubts=doubts)
 
 
@@ -37,8 +37,8 @@ def ended(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     [
         (a_report(), 0),
         (a_report(different=1), ExitCode.FAULT),
-        (a_report(unproven=1), ExitCode.UNPROVEN),
-        (a_report(different=1, unproven=1), ExitCode.FAULT),
+        (a_report(unknown_ends=1), ExitCode.INCOMPLETE),
+        (a_report(different=1, unknown_ends=1), ExitCode.FAULT),
         (KeyError("a bug"), ExitCode.BUG),
         (MemoryError(), ExitCode.BUG),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED),
@@ -69,7 +69,7 @@ def test_the_exit_codes_stay_as_they_are() -> None:
         "OK": 0,
         "FAULT": 1,
         "UNREADABLE": 2,
-        "UNPROVEN": 3,
+        "INCOMPLETE": 3,
         "DEAD_LETTERED": 4,
         "BUG": 70,
         "INTERRUPTED": 130,
@@ -120,7 +120,7 @@ cli.command()
 
 
 def test_a_closed_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
-    """`hookline audit | head` ends as `hookline audit` does; here it is unproven."""
+    """`hookline audit | head` ends as `hookline audit` does; here it is incomplete."""
     process = subprocess.Popen(
         [sys.executable, "-c", UNPROVEN_AUDIT],
         cwd=tmp_path,
@@ -130,7 +130,7 @@ def test_a_closed_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
     assert process.stdout is not None
     process.stdout.close()
     _, said = process.communicate(timeout=60)
-    assert process.returncode == ExitCode.UNPROVEN, said
+    assert process.returncode == ExitCode.INCOMPLETE, said
 
 
 def test_an_interrupted_command_ends_as_interrupted() -> None:

@@ -70,29 +70,29 @@ class AuditedWorld:
             ends, self.ledger, audits_postgres=audits_postgres, audits_counts=audits_counts
         )
         if audits_counts:
-            tally.see_statistics(
+            tally.note_statistics(
                 Statistics(messages=self.messages, people=None, applied=self.counts)
             )
-        tally.see_log_starts({P0.number: self.log_start})
+        tally.note_log_starts({P0.number: self.log_start})
         for record in self.topic:
-            tally.see_record(P0.number, record.offset, record.headers, record.value)
+            tally.add_record(P0.number, record.offset, record.headers, record.value)
         for record, more in self.dead:
             both = [*record.headers, *more.items()]
-            tally.see_dead_letter(0, record.offset, both, record.value)
+            tally.add_dead_letter(0, record.offset, both, record.value)
         if self.expired:
-            tally.see_expired(P0.number, self.expired, last_timestamp_ms=0)
+            tally.note_expired(P0.number, self.expired, last_timestamp_ms=0)
         for record in self.archive:
-            see_line(tally, record)
+            add_line(tally, record)
         if audits_postgres:
-            tally.see_receipts(self.rows())
+            tally.add_receipts(self.rows())
         later = Ends(by_spool={ORIGIN: {ORIGIN: self.stored if self.later is None else self.later}})
-        tally.see_later_ends(ends, later)
+        tally.note_later_ends(ends, later)
         return tally.report()
 
 
-def see_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
+def add_line(tally: Tally, record: Record, partition: Partition = P0) -> None:
     """Add a record to the archive."""
     _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
         found = msgspec.json.decode(line, type=segment.Line)
-        tally.see_line(msgspec.structs.replace(found, partition=partition.number))
+        tally.add_line(msgspec.structs.replace(found, partition=partition.number))

@@ -31,7 +31,7 @@ def a_report(
 ) -> Report:
     """Return the report on one origin with 5,503 callbacks in every place, but for `sinks`."""
     held = {place: SinkReport(sequences=5503) for place in PLACES} | sinks
-    origin = OriginReport(origin="o" * 16, stored=5503, sinks=held)
+    origin = OriginReport(origin="o" * 16, last_sequence=5503, sinks=held)
     return report_with(origins=[origin], ledger=ledger, statistics=statistics or {})
 
 
@@ -64,7 +64,7 @@ def test_a_fault_is_printed_with_its_place_and_its_sequences() -> None:
     )
     assert "oooooooooooooooo: archive: 2 missing: 7, 9" in lines
     assert "oooooooooooooooo: counts: 1 doubled: the counts do not show which" in lines
-    assert lines[-1] == "not proven: 2 missing, 1 doubled"
+    assert lines[-1] == "faults: 2 missing, 1 doubled"
 
 
 def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
@@ -83,7 +83,7 @@ def test_a_statistic_outside_its_bounds_is_printed_as_a_mismatch() -> None:
 
 
 def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
-    """Days of which nothing is claimed are printed with the reason."""
+    """Days that are not compared are printed with the reason."""
     day = DayReport(
         app="1400000001",
         zone="Asia/Shanghai",
@@ -104,7 +104,7 @@ def test_a_day_that_differs_is_printed_with_its_app_and_zone() -> None:
         ),
         "and 1 more days",
         "app 2: 3 days from 2026-11-01 to 2026-11-09 are not judged: why",
-        "not proven: 1 missing",
+        "faults: 1 missing",
     ]
 
 
@@ -126,4 +126,4 @@ def test_the_ledger_is_printed_in_one_sentence() -> None:
         " (1 of them stored)"
     ) in lines
     assert "ledger, missing or changed: a, b" in lines
-    assert lines[-1] == "not proven: 2 missing, 1 changed"
+    assert lines[-1] == "faults: 2 missing, 1 changed"

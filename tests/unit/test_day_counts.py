@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from support.audited_world import ORIGIN, see_line
+from support.audited_world import ORIGIN, add_line
 from support.builders import APP, P0, a_body, a_stored_record
 
 from consumers.runtime.batch import Record
@@ -72,17 +72,17 @@ def audited(
     applied = {ORIGIN: {P0.number: (len(sequences), sum(sequences))}}
     of_days = sum(numbers.messages for app in shown.values() for numbers in app.numbers.values())
     total = of_days if messages is None else messages
-    tally.see_statistics(Statistics(messages=total, people=None, applied=applied))
-    tally.see_days(shown)
-    tally.see_log_starts({P0.number: 0})
+    tally.note_statistics(Statistics(messages=total, people=None, applied=applied))
+    tally.note_days(shown)
+    tally.note_log_starts({P0.number: 0})
     if expired_at_ms is not None:
-        tally.see_expired(P0.number, {ORIGIN: (1, 1)}, last_timestamp_ms=expired_at_ms)
+        tally.note_expired(P0.number, {ORIGIN: (1, 1)}, last_timestamp_ms=expired_at_ms)
     for record in records:
-        tally.see_record(P0.number, record.offset, record.headers, record.value)
-        see_line(tally, record)
+        tally.add_record(P0.number, record.offset, record.headers, record.value)
+        add_line(tally, record)
     if dead:
         headers = [*dead.headers, (GROUP, b"counters")]
-        tally.see_dead_letter(0, dead.offset, headers, dead.value)
+        tally.add_dead_letter(0, dead.offset, headers, dead.value)
     return tally.report()
 
 
@@ -236,9 +236,9 @@ def test_records_of_another_zone_are_read_again() -> None:
     tally = Tally(
         Ends(by_spool={ORIGIN: {ORIGIN: 1}}), [], audits_postgres=False, audits_counts=True
     )
-    tally.see_days({})
+    tally.note_days({})
     record = a_message(1, LATE)
-    tally.see_record(P0.number, record.offset, record.headers, record.value)
-    tally.see_days(shown_days({YESTERDAY: 1}))
+    tally.add_record(P0.number, record.offset, record.headers, record.value)
+    tally.note_days(shown_days({YESTERDAY: 1}))
     with pytest.raises(ReadAgain, match="the days of app 1400000001 are those of UTC, not of Asia"):
-        tally.see_days(shown_days({YESTERDAY: 1}, zone=UTC_ZONE))
+        tally.note_days(shown_days({YESTERDAY: 1}, zone=UTC_ZONE))

@@ -61,14 +61,14 @@ def audited(*asked: Ends, stored: int = N, spools: str = REPLICAS) -> Report:
     for later in asked[1:]:
         completed = completed.completed_by(later)
     tally = Tally(completed, [], audits_postgres=False, audits_counts=False)
-    tally.see_log_starts({})
+    tally.note_log_starts({})
     for replica, sequence in itertools.product(spools, range(1, stored + 1)):
         record = a_stored_record(
             sequence - 1, a_body(MsgKey=f"{replica}-{sequence}"), origin=spool_of(replica)
         )
-        tally.see_record(P0.number, record.offset, record.headers, record.value)
+        tally.add_record(P0.number, record.offset, record.headers, record.value)
         tally.origins.evidence(spool_of(replica)).archive.add(sequence)
-    tally.see_later_ends(completed, asked[-1])
+    tally.note_later_ends(completed, asked[-1])
     return tally.report()
 
 
@@ -92,7 +92,7 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
             questions.append((answers(states, up), silent))
         for asked, doubted in questions:
             report = audited(asked)
-            assert set(report.unproven) == doubted, (combination, report.doubts)
+            assert set(report.unknown_ends) == doubted, (combination, report.doubts)
             assert report.proven is not bool(doubted)
             assert (report.missing, report.doubled) == (0, 0)
             cases += 1
@@ -112,24 +112,24 @@ def test_a_spool_that_is_listed_without_an_end_is_never_forgotten() -> None:
     """Neither another replica's answer nor the order of the answers hides it."""
     knows = {"a": a_status("a", a_spool("b"))}
     does_not = {"a": a_status("a", a_spool("b", None))}
-    assert combine(knows, {}).stored == {spool_of("a"): N, spool_of("b"): N}
-    assert combine(does_not, {}).stored == {spool_of("a"): N, spool_of("b"): None}
+    assert combine(knows, {}).last_sequences == {spool_of("a"): N, spool_of("b"): N}
+    assert combine(does_not, {}).last_sequences == {spool_of("a"): N, spool_of("b"): None}
     both = {"a": a_status("a", a_spool("b", None)), "c": a_status("c", a_spool("b"))}
     for order in (both, dict(reversed(both.items()))):
-        assert combine(order, {}).stored[spool_of("b")] == N
+        assert combine(order, {}).last_sequences[spool_of("b")] == N
 
 
 def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
     """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
-    assert combine(statuses, {}).stored[spool_of("b")] == 7
+    assert combine(statuses, {}).last_sequences[spool_of("b")] == 7
     restored = Status(
         instance="b",
         origin="new",
         last_sequence=2,
         spools=(a_spool("b", 2, origin="new"),),
     )
-    assert combine({"a": a_status("a", a_spool("b", 5)), "b": restored}, {}).stored == {
+    assert combine({"a": a_status("a", a_spool("b", 5)), "b": restored}, {}).last_sequences == {
         spool_of("a"): N,
         "new": 2,
     }
@@ -145,12 +145,12 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
     assert "copy" in doubts[spool_of("a")]
 
 
-def test_a_spool_whose_file_was_renamed_is_unproven() -> None:
+def test_a_spool_whose_file_was_renamed_is_incomplete() -> None:
     """This holds even if its end was known before."""
     corrupt = a_spool("b", None, fault="its file was corrupt and was renamed to b.corrupt-1")
     for others in ((corrupt,), (a_spool("b"), corrupt)):
         report = audited(combine({"a": a_status("a", *others)}, {}), spools="ab")
-        assert report.unproven == [spool_of("b")]
+        assert report.unknown_ends == [spool_of("b")]
         assert "renamed to" in report.doubts[spool_of("b")]
 
 
@@ -161,7 +161,7 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     report = audited(before, stopped, spools="ab")
     assert report.proven
     # There are callbacks above the known ends, so later ones may be missing.
-    assert audited(before, stopped, stored=N + 1, spools="ab").unproven == [
+    assert audited(before, stopped, stored=N + 1, spools="ab").unknown_ends == [
         spool_of("a"),
         spool_of("b"),
     ]
@@ -169,9 +169,9 @@ def test_a_known_end_stays_known_and_a_new_spool_needs_one() -> None:
     assert before.completed_by(moved).by_spool == before.by_spool
     assert audited(before, moved, stored=N + 1, spools="ab").proven
     replaced = combine({"a": a_status("a", a_spool("b"), a_spool("c", None))}, {"c": "refused"})
-    assert audited(before, replaced, spools="ab").unproven == ["c", spool_of("c")]
+    assert audited(before, replaced, spools="ab").unknown_ends == ["c", spool_of("c")]
     # One that did not answer first and does now makes the audit begin again, with all of its rows.
-    assert stopped.completed_by(moved).stored == {spool_of("a"): N, spool_of("b"): 4}
+    assert stopped.completed_by(moved).last_sequences == {spool_of("a"): N, spool_of("b"): 4}
     assert stopped.completed_by(moved).doubts == {}
 
 
@@ -179,7 +179,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
     """Without an end nothing could be missing, so everything would be proven."""
     for spools in ((), (a_spool("a", None),)):
         status = msgspec.structs.replace(a_status("a"), spools=spools)
-        assert audited(combine({"a": status}, {}), stored=0, spools="").unproven[0] == "a"
+        assert audited(combine({"a": status}, {}), stored=0, spools="").unknown_ends[0] == "a"
     # If it is asked again, it may know its end.
     nothing = combine({"a": msgspec.structs.replace(a_status("a"), spools=())}, {})
     assert nothing.completed_by(combine({"a": a_status("a")}, {})).doubts == {}
@@ -201,4 +201,4 @@ async def test_an_address_that_fails_is_named(url: str) -> None:
     with pytest.raises(NoAnswer):
         await get_json(f"{url}/status", timeout_s=5)
     found = await read_ends([url], None)
-    assert (list(found.doubts), found.stored) == ([url], {})
+    assert (list(found.doubts), found.last_sequences) == ([url], {})

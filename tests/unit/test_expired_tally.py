@@ -33,25 +33,25 @@ def audited(
     )
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
-        tally.see_statistics(Statistics(messages=messages, people=2, applied=applied))
-    tally.see_log_starts({P0.number: 6})
+        tally.note_statistics(Statistics(messages=messages, people=2, applied=applied))
+    tally.note_log_starts({P0.number: 6})
     records = {
         sequence: numbered(sequence, a_body(MsgKey=f"key-{sequence}"))._replace(offset=sequence - 1)
         for sequence in range(1, 9)
     }
     for sequence in topic or [7, 8]:
         record = records[sequence]
-        tally.see_record(P0.number, record.offset, record.headers, record.value)
+        tally.add_record(P0.number, record.offset, record.headers, record.value)
     if expired:
-        tally.see_expired(P0.number, {ORIGIN: expired}, last_timestamp_ms=0)
+        tally.note_expired(P0.number, {ORIGIN: expired}, last_timestamp_ms=0)
     archived = [records[sequence] for sequence in archive]
     _, content = new_segment.of_batch(
         Batch(partition=P0, begins_at=0, reached=Position(8), records=archived)
     )
     for line in segment.read_lines(content):
-        tally.see_line(msgspec.json.decode(line, type=Line))
+        tally.add_line(msgspec.json.decode(line, type=Line))
     if database is not None:
-        tally.see_receipts(
+        tally.add_receipts(
             (
                 ORIGIN,
                 n,

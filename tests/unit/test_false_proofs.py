@@ -39,7 +39,7 @@ def test_callbacks_in_every_sink_are_proven() -> None:
     )
 
 
-def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
+def test_a_sink_that_is_not_named_is_reported_as_not_audited() -> None:
     """The last line and the JSON report name it."""
     report = AuditedWorld(receipts=[], counts={}).audited(
         audits_postgres=False, audits_counts=False
@@ -47,7 +47,7 @@ def test_a_sink_that_is_not_named_is_reported_as_not_proven() -> None:
     assert report.proven
     assert report.as_dict()["not_audited"] == [POSTGRES, COUNTS]
     assert shown(report).endswith(
-        "in Kafka, archive; not audited, so not proven: PostgreSQL (--postgres), counts (--stats)"
+        "in Kafka, archive; not audited: PostgreSQL (--postgres), counts (--stats)"
     )
 
 
@@ -62,7 +62,7 @@ def test_a_partition_that_is_missing_in_the_archive_is_missing() -> None:
 @pytest.mark.parametrize(
     "only", ["topic", "dead", "dead of another team", "archive", "receipts", "counts", "expired"]
 )
-def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
+def test_an_origin_that_only_one_place_has_is_incomplete(only: str) -> None:
     """The number of callbacks that its spool has stored is not known."""
     world = AuditedWorld()
     stranger = a_callback(1, origin=OTHER)
@@ -82,7 +82,7 @@ def test_an_origin_that_only_one_place_has_is_unproven(only: str) -> None:
         case _:
             world.expired[OTHER] = (1, 1)
     report = world.audited()
-    assert (report.proven, report.unproven) == (False, [OTHER])
+    assert (report.proven, report.unknown_ends) == (False, [OTHER])
     assert "name the ingress or the directory that has its spool" in report.doubts[OTHER]
 
 
@@ -280,7 +280,7 @@ def test_a_repeated_message_is_not_a_difference(fields: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("place", ["topic", "archive", "receipts", "dead"])
-def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
+def test_a_sequence_above_its_spools_end_is_incomplete(place: str) -> None:
     """The spool was restored from an older copy, so its end is lost."""
     for sequence in (4, 10**12):
         world = AuditedWorld()
@@ -294,7 +294,7 @@ def test_a_sequence_above_its_spools_end_is_unproven(place: str) -> None:
             case _:
                 world.dead.append((a_callback(sequence), {}))
         report = world.audited()
-        assert report.unproven == [ORIGIN]
+        assert report.unknown_ends == [ORIGIN]
         assert "restored from an older copy" in report.doubts[ORIGIN]
         assert not report.proven
     # It arrived during the audit.

@@ -20,7 +20,7 @@ def sequences(copies: list[int], *, whole: bool = False) -> Sequences:
     """Return these sequences, and if `whole` all below those that are drawn."""
     added = Sequences()
     if whole:
-        added.seen |= within(1, END - 6)
+        added.distinct |= within(1, END - 6)
     for each in copies:
         added.add(each)
     return added
@@ -42,7 +42,7 @@ def test_every_sequence_is_judged_by_the_plain_rule(
         expired_ranges={0: [expired]},
     )
     found.dead_letters_of[ARCHIVE] = sequences(consumers_dead)
-    proof = OriginProof(found, End(END, known=known))
+    proof = OriginProof(found, End(END, is_known=known))
     in_topic, in_dead, in_archive, in_consumers_dead = map(
         Counter, (topic, dead, archive, consumers_dead)
     )

@@ -22,7 +22,7 @@ def test_every_sequence_is_seen_once_or_doubled(added: list[int]) -> None:
     for sequence in added:
         assert sequences.add(sequence) == (sequence not in seen)
         (doubled if sequence in seen else seen).add(sequence)
-    assert (set(sequences.seen), set(sequences.doubled)) == (seen, doubled)
+    assert (set(sequences.distinct), set(sequences.doubled)) == (seen, doubled)
     assert sequences.highest == max(seen, default=0)
 
 
@@ -33,7 +33,7 @@ def test_gaps_are_the_ranges_of_absent_sequences(numbers: set[int], first: int, 
     sequences = Sequences()
     for number in numbers:
         sequences.add(at + number)
-    found = list(gaps(sequences.seen, at + first, at + last))
+    found = list(gaps(sequences.distinct, at + first, at + last))
     absent = [sequence for low, high in found for sequence in range(low, high + 1)]
     assert absent == [at + number for number in range(first, last + 1) if number not in numbers]
     assert all(left[1] + 1 < right[0] for left, right in itertools.pairwise(found))
@@ -41,7 +41,7 @@ def test_gaps_are_the_ranges_of_absent_sequences(numbers: set[int], first: int, 
 
 def test_without_sequences_the_whole_range_is_a_gap() -> None:
     """Also from 0 on, which is no higher than the highest sequence of an empty bitmap."""
-    assert list(gaps(Sequences().seen, 0, 5)) == [(0, 5)]
+    assert list(gaps(Sequences().distinct, 0, 5)) == [(0, 5)]
 
 
 def test_a_gap_may_be_too_long_for_a_bitmap() -> None:
@@ -49,11 +49,11 @@ def test_a_gap_may_be_too_long_for_a_bitmap() -> None:
     sequences = Sequences()
     for sequence in (*range(2 * EDGE), 5 * EDGE, 10**18):
         sequences.add(sequence)
-    assert list(gaps(sequences.seen, 0, 10**18)) == [
+    assert list(gaps(sequences.distinct, 0, 10**18)) == [
         (2 * EDGE, 5 * EDGE - 1),
         (5 * EDGE + 1, 10**18 - 1),
     ]
-    assert list(gaps(sequences.seen, 3, 2 * EDGE - 1)) == []
+    assert list(gaps(sequences.distinct, 3, 2 * EDGE - 1)) == []
 
 
 @given(RANGES, st.integers(0, 40))

@@ -1,4 +1,4 @@
-"""The audit finds callbacks that are missing, doubled, changed or unproven."""
+"""The audit finds callbacks that are missing, doubled, changed or not proven to be there."""
 
 import hashlib
 from typing import Any
@@ -33,21 +33,21 @@ def stored(sequence: int, **fields: Any) -> Record:
 
 def see(tally: Tally, record: Record, *, archived: bool = True) -> None:
     """Add a record to the topic, and to the archive."""
-    tally.see_record(P0.number, record.offset, record.headers, record.value)
+    tally.add_record(P0.number, record.offset, record.headers, record.value)
     if archived:
-        see_line(tally, record)
+        add_line(tally, record)
 
 
-def see_dead_letter(tally: Tally, record: Record, *headers: tuple[str, bytes]) -> None:
+def add_dead_letter(tally: Tally, record: Record, *headers: tuple[str, bytes]) -> None:
     """Add a record to the dead-letter topic; without more headers an ingress wrote it."""
-    tally.see_dead_letter(0, record.offset, [*record.headers, *headers], record.value)
+    tally.add_dead_letter(0, record.offset, [*record.headers, *headers], record.value)
 
 
-def see_line(tally: Tally, record: Record) -> None:
+def add_line(tally: Tally, record: Record) -> None:
     """Add a record to the archive."""
     _, content = new_segment.of_batch(a_stored_batch(record))
     for line in segment.read_lines(content):
-        tally.see_line(msgspec.json.decode(line, type=segment.Line))
+        tally.add_line(msgspec.json.decode(line, type=segment.Line))
 
 
 def a_receipt(record: Record) -> tuple[str, int, str, bytes]:
@@ -82,17 +82,17 @@ def audited(
     )
     if counts is not None:
         applied = {ORIGIN: {P0.number: counts}}
-        tally.see_statistics(Statistics(messages=counts[0], people=2, applied=applied))
-    tally.see_log_starts({P0.number: log_start})
+        tally.note_statistics(Statistics(messages=counts[0], people=2, applied=applied))
+    tally.note_log_starts({P0.number: log_start})
     for sequence in topic:
         see(tally, stored(sequence), archived=False)
     for sequence in dead or []:
-        see_dead_letter(tally, stored(sequence))
+        add_dead_letter(tally, stored(sequence))
     for sequence in archive:
-        see_line(tally, stored(sequence))
-    tally.see_receipts(a_receipt(stored(sequence)) for sequence in database or [])
+        add_line(tally, stored(sequence))
+    tally.add_receipts(a_receipt(stored(sequence)) for sequence in database or [])
     if later is not None and end is not None:
-        tally.see_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
+        tally.note_later_ends(ends({ORIGIN: end}), ends({ORIGIN: later}))
     return tally.report()
 
 
@@ -143,15 +143,15 @@ def test_callbacks_above_the_end_are_not_missing() -> None:
     assert audited(topic=[1, 2, 3, 5, 5], archive=[1, 2, 3], later=5).doubled == 1
 
 
-def test_an_origin_without_a_known_spool_is_unproven() -> None:
+def test_an_origin_without_a_known_spool_is_incomplete() -> None:
     """The number of its callbacks is not known."""
     report = audited(topic=[1], archive=[1], end=None)
-    assert (report.unproven, report.proven, report.missing) == ([ORIGIN], False, 0)
+    assert (report.unknown_ends, report.proven, report.missing) == ([ORIGIN], False, 0)
     # But every sink must have the callbacks that Kafka has.
     report = audited(topic=[1, 3], archive=[1], database=[3], counts=(1, 1), end=None)
     sinks = report.origins[0].sinks
     assert [sinks[s].missing_listed for s in (ARCHIVE, POSTGRES, COUNTS)] == [[3], [1], [3]]
-    assert (report.unproven, sinks[KAFKA].missing) == ([ORIGIN], 0)
+    assert (report.unknown_ends, sinks[KAFKA].missing) == ([ORIGIN], 0)
 
 
 def test_below_the_topics_first_offset_the_archive_is_the_evidence() -> None:
@@ -165,7 +165,7 @@ def test_a_consumers_dead_letter_is_reported_and_not_proven() -> None:
     tally = Tally(ends({ORIGIN: 1}), [], audits_postgres=False, audits_counts=False)
     see(tally, stored(1), archived=False)
     assert tally.report().missing == 1
-    see_dead_letter(tally, stored(1), (GROUP, b"archive"))
+    add_dead_letter(tally, stored(1), (GROUP, b"archive"))
     report = tally.report()
     assert (report.missing, report.doubled, report.dead_lettered, report.proven) == (0, 0, 1, False)
     assert report.origins[0].sinks[ARCHIVE].dead_lettered_listed == [1]
@@ -178,11 +178,11 @@ def test_a_dead_letter_is_not_missing_by_the_ledger(group: bytes | None) -> None
     if group:
         see(tally, stored(1), archived=group != b"archive")
         if group != b"sync":
-            tally.see_receipts([a_receipt(stored(1))])
-            tally.see_ledger_row(an_entry(1).id, an_entry(1).sha256)
-        see_dead_letter(tally, stored(1), (GROUP, group))
+            tally.add_receipts([a_receipt(stored(1))])
+            tally.add_ledger_row(an_entry(1).id, an_entry(1).sha256)
+        add_dead_letter(tally, stored(1), (GROUP, group))
     else:
-        see_dead_letter(tally, stored(1), (STAGE, KAFKA_PRODUCE.encode()))
+        add_dead_letter(tally, stored(1), (STAGE, KAFKA_PRODUCE.encode()))
     report = tally.report()
     assert report.ledger is not None
     assert sum(report.ledger.missing.values()) == 0
@@ -234,30 +234,30 @@ def test_counts_below_the_topics_first_offset_are_compared_with_the_archive() ->
 
 
 def test_records_that_no_ingress_wrote_count_once_and_are_not_faults() -> None:
-    """Missing headers and sequences that are not numbers; but an origin of its own is unproven."""
+    """Missing headers, or sequences that are not numbers; the end of a new origin is not known."""
     tally = Tally(ends({ORIGIN: 1}), [], audits_postgres=True, audits_counts=True)
     statistics = Statistics(messages=1, people=2, applied={ORIGIN: {P0.number: (1, 1)}})
-    tally.see_statistics(statistics)
+    tally.note_statistics(statistics)
     see(tally, stored(1))
-    tally.see_receipts([a_receipt(stored(1))])
+    tally.add_receipts([a_receipt(stored(1))])
     strange = dict(stored(2).headers) | {"ce_origin": b"stranger"}
     for change in (
         {"ce_id": b""},
         {"ce_sequence": "\u00b2".encode()},
         {"ce_sequence": b"0"},
     ):
-        tally.see_record(P0.number, 9, (strange | change).items(), b"{}")
+        tally.add_record(P0.number, 9, (strange | change).items(), b"{}")
     report = tally.report()
     assert (report.foreign, report.proven) == (3, True)
     copy = Record(9, 0, None, b"{}", tuple((strange | {"ce_sequence": b"0"}).items()))
-    see_dead_letter(tally, copy, (GROUP, b"sync"))
-    see_line(tally, copy)
+    add_dead_letter(tally, copy, (GROUP, b"sync"))
+    add_line(tally, copy)
     for _ in range(2):
         tally.forget_receipts()
-        tally.see_receipts([a_receipt(stored(1)), a_receipt(copy)])
+        tally.add_receipts([a_receipt(stored(1)), a_receipt(copy)])
     assert tally.report().foreign == 3, "a copy of a record counts again"
-    tally.see_record(P0.number, 9, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
-    assert tally.report().unproven == ["stranger"]
+    tally.add_record(P0.number, 9, (strange | {"ce_id": b"order-4711"}).items(), b"{}")
+    assert tally.report().unknown_ends == ["stranger"]
 
 
 def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> None:
@@ -266,7 +266,7 @@ def test_the_statistics_must_show_the_messages_and_people_of_the_records() -> No
     def shown(messages: int, people: int | None) -> Report:
         tally = Tally(ends({ORIGIN: 3}), [], audits_postgres=False, audits_counts=True)
         applied = {ORIGIN: {P0.number: (3, 6)}}
-        tally.see_statistics(Statistics(messages=messages, people=people, applied=applied))
+        tally.note_statistics(Statistics(messages=messages, people=people, applied=applied))
         for record in (stored(1), stored(2, To_Account="third"), stored(3, MsgKey="key-1")):
             see(tally, record)
         return tally.report()
@@ -281,7 +281,7 @@ def test_online_only_messages_robots_and_the_app_are_not_counted() -> None:
     """The audit counts by the rules of the counters; else it would report false faults."""
     tally = Tally(ends({ORIGIN: 4}), [], audits_postgres=False, audits_counts=True)
     applied = {ORIGIN: {P0.number: (4, 10)}}
-    tally.see_statistics(Statistics(messages=3, people=2, applied=applied))
+    tally.note_statistics(Statistics(messages=3, people=2, applied=applied))
     see(tally, stored(1, From_Account="@RBT#1"))
     see(tally, stored(2, From_Account="administrator", To_Account="b"))
     see(tally, stored(3, From_Account="c", OnlineOnlyFlag=1))
@@ -328,7 +328,7 @@ def test_a_repeat_that_the_ledger_does_not_have_is_not_a_changed_callback(
         tally = Tally(ends({}), ledger, audits_postgres=True, audits_counts=False)
         for record in records:
             see(tally, record)
-        tally.see_ledger_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
+        tally.add_ledger_row(ledger[0].id, hashlib.sha256(bodies[row]).hexdigest())
         found = tally.report().ledger
         assert found is not None
         row_is_strange = row != in_ledger and bodies[row] not in [each.value for each in records]
@@ -341,7 +341,7 @@ def test_a_row_seems_changed_only_until_its_callback_is_read_in_kafka() -> None:
     sent, repeat = (stored(number, MsgKey="key-1", UnreadMsgNum=number) for number in (1, 2))
     entry = an_entry(1, "unanswered", value=sent.value)
     tally = Tally(ends({ORIGIN: 0}), [entry], audits_postgres=True, audits_counts=False)
-    tally.see_ledger_row(entry.id, hashlib.sha256(repeat.value).hexdigest())
+    tally.add_ledger_row(entry.id, hashlib.sha256(repeat.value).hexdigest())
     first = tally.report()
     assert (first.missing, first.changed, first.faults) == (0, 1, 1)
     see(tally, repeat)
@@ -361,8 +361,8 @@ def test_a_repeat_of_the_sender_is_reported_and_not_a_fault() -> None:
 def test_foreign_records_that_only_the_archive_or_the_dead_letters_have_are_counted() -> None:
     """Retention has deleted one from its topic; another tool wrote the other."""
     tally = Tally(ends({ORIGIN: 0}), [], audits_postgres=False, audits_counts=False)
-    tally.see_log_starts({P0.number: 10})
+    tally.note_log_starts({P0.number: 10})
     foreign = Record(9, 0, None, b"{}", (("ce_sequence", b"0"),))
-    see_line(tally, foreign)
-    see_dead_letter(tally, foreign)
+    add_line(tally, foreign)
+    add_dead_letter(tally, foreign)
     assert (tally.report().foreign, tally.report().proven) == (2, True)

@@ -7,7 +7,7 @@ UNMATCHED_MAX = 1000
 POSTGRESQL = "PostgreSQL"
 
 
-class Rows:
+class RowCheck:
     """
     Compares each receipt, with the digest of its row, with the callback of its sequence.
 
@@ -31,8 +31,8 @@ class Rows:
         """
         self._wrong_ids = 0
 
-    def see(self, ce_id: str, sha256: bytes, origin: str, sequence: int) -> None:
-        """Compare a receipt and its row with the callback that was seen at the same sequence."""
+    def compare(self, ce_id: str, sha256: bytes, origin: str, sequence: int) -> None:
+        """Compare a receipt and its row with the callback that has the same sequence."""
         matches = self._contents.row_matches(sha256, origin, sequence)
         if matches is None:
             return  # its callback is neither in Kafka nor archived: missing there, or expired
