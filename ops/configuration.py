@@ -35,7 +35,7 @@ in capitals, the statistics API `STATS_*`. With `--help` a service prints its pa
   settings below).
 - [.env.example](../.env.example) lists the variables that `docker-compose.yml` reads.
 
-Three subjects have sections of their own: the file of secrets in
+Three subjects have sections of their own: the tokens file in
 [authentication](receiving.md#authentication), the cost of `COUNTERS_REMEMBER_S` in
 [memory of the counters](capacity.md#memory-of-the-counters), and stopped consumers in the
 [runbook](runbook.md#a-consumer-stops).

@@ -1,4 +1,4 @@
-"""A file of tokens that is read again when it changes, so a token is rotated without a restart."""
+"""A tokens file, which is read again when it changes, so a token is rotated without a restart."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ READ_INTERVAL_S = 1.0
 
 
 class UnusableFile(Exception):
-    """The file of tokens cannot be read or is wrong; the text says where, and shows no token."""
+    """The tokens file cannot be read or is wrong; the text says where, and shows no token."""
 
 
 class TokensFile:

@@ -117,7 +117,7 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
     Answer until SIGTERM or SIGINT.
 
     Raises:
-        UnusableFile: the file of tokens cannot be used.
+        UnusableFile: the tokens file cannot be used.
     """
     stop = stop_on_signals()
     options = Options(

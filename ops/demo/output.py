@@ -76,7 +76,7 @@ def _answer_lines(result: DemoResult) -> list[str]:
             f"not answered OK: {by_reason(traffic.not_ok)}; stored although unanswered: {stored}"
         )
     if traffic.second_tries:
-        lines.append(f"sent on to the other replica: {by_reason(traffic.second_tries)}")
+        lines.append(f"retried on the other replica: {by_reason(traffic.second_tries)}")
     if report.repeats:
         lines.append(
             f"stored by both replicas: {report.repeats}; each is one row and was counted once"

@@ -24,7 +24,7 @@ def query(token: str, at_s: object = NOW_S, sdkappid: str = "1") -> dict[str, st
 
 
 def an_authenticator(tmp_path: Path, content: str) -> tuple[Authenticator, Path]:
-    """Return an authenticator with a file of tokens, for a Sign of the last 60 s."""
+    """Return an authenticator with a tokens file, for a Sign of the last 60 s."""
     file = tmp_path / "secrets.toml"
     file.write_text(content)
     return Authenticator(("7",), file, sign_window_s=60), file
