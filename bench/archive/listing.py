@@ -64,7 +64,7 @@ async def measure(archive: Path, partitions: int, rounds: int) -> dict[str, list
     took: dict[str, list[float]] = {"all names by obstore": [], "the last name": []}
     for _ in range(rounds):
         took["all names by obstore"].append(await seconds(partitions, all_names))
-        last = partial(DirectoryListing(archive).last, known="")
+        last = partial(DirectoryListing(archive).last, search_from="")
         took["the last name"].append(await seconds(partitions, last))
     return took
 

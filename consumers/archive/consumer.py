@@ -29,7 +29,7 @@ from schemas.topics import CALLBACKS
 
 # Not `s3:/bucket` or `file://archive`, which would be taken for a directory of that name or for the
 # current one.
-_PLACE = re.compile(r"file:///.+|(?!file:)\w+://.+|(?!\w+:).+")
+_URL = re.compile(r"file:///.+|(?!file:)\w+://.+|(?!\w+:).+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +43,8 @@ class ArchiveSettings(Settings):
 
     url: Annotated[
         str,
-        Format("a path, or a URL like s3://bucket/prefix or file:///directory", _PLACE.fullmatch),
-        "Place of the segments: a directory (a path, or `file:///…`) on a file system with hard "
+        Format("a path, or a URL like s3://bucket/prefix or file:///directory", _URL.fullmatch),
+        "Location of the segments: a directory (a path, or `file:///…`) on a file system with hard "
         "links, or an object store: `s3://bucket/prefix`, `gs://…` or `az://…`. Its region, keys "
         "and endpoint come from the provider's own variables (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, "
         "`AWS_ENDPOINT_URL`, …). `hookline audit` and `hookline archive` read this variable, too.",
@@ -158,7 +158,9 @@ class Archive:
 
     async def _last(self, partition: Partition) -> SegmentSummary | None:
         """Return the summary of the chain's last segment, None if the chain has no segment."""
-        name = await self._store.last(partition, known=self._tried_or_found.get(partition, ""))
+        name = await self._store.last(
+            partition, search_from=self._tried_or_found.get(partition, "")
+        )
         if name is None:
             return None
         try:

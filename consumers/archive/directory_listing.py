@@ -81,12 +81,12 @@ class DirectoryListing:
         for at in range(0, len(names), PAGE_NAMES):
             yield [f"{partition}/{name}" for name in names[at : at + PAGE_NAMES]]
 
-    async def last(self, partition: Partition, *, known: str) -> str | None:
+    async def last(self, partition: Partition, *, search_from: str) -> str | None:
         """
         Return the name that sorts last, None if there is none.
 
         The names are read only if the directory has changed since a hint or the last read, or if
-        the hint is a name before `known`. An idle partition asks often.
+        the hint is a name before `search_from`. An idle partition asks often.
 
         Raises:
             OSError: the directory cannot be read.
@@ -96,7 +96,7 @@ class DirectoryListing:
         for hint in hints:
             # Two names may be created in one tick of the clock, and a copied directory may have any
             # time: then the hint is of an earlier name.
-            if hint.last >= known.rpartition("/")[2]:
+            if hint.last >= search_from.rpartition("/")[2]:
                 return f"{partition}/{hint.last}"
         last = await self._call(_last, path)
         if last and now_ns - changed_ns > TIME_GRAIN_NS:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import zstandard
 
-from consumers.archive.lines import lines
+from consumers.archive.lines import to_lines
 from consumers.runtime.batch import Partition, Record
 from schemas.event import place
 
@@ -32,14 +32,14 @@ class Frame:
     origins: Mapping[str, tuple[int, int]]
 
 
-def frame(partition: Partition, records: Sequence[Record]) -> Frame:
+def to_frame(partition: Partition, records: Sequence[Record]) -> Frame:
     """Return `records` as a frame. That takes some 5 µs a record, so call it in a thread."""
-    return _compressed(_uncompressed(partition, records))
+    return _compressed(_text_frame(partition, records))
 
 
-def _uncompressed(partition: Partition, records: Sequence[Record]) -> Frame:
-    """Return the frame of `records`, but with lines as its content."""
-    text, origins = lines(partition, records)
+def _text_frame(partition: Partition, records: Sequence[Record]) -> Frame:
+    """Return the frame of `records` before compression: its content is the lines."""
+    text, origins = to_lines(partition, records)
     first, last = records[0], records[-1]
     return Frame(
         content=text,
@@ -80,9 +80,9 @@ class Frames:
         """Append `records` as one frame, and empty the list."""
         # Another processor does not have the records in its cache: to read and to free them in the
         # thread would cost twice as much, and hold the interpreter's lock all the same.
-        lines = _uncompressed(self._partition, records)
+        text_frame = _text_frame(self._partition, records)
         records.clear()
         loop = asyncio.get_running_loop()
-        packed = await loop.run_in_executor(self._thread, _compressed, lines)
-        self._frames.append(packed)
-        self._held_bytes += len(packed.content)
+        frame = await loop.run_in_executor(self._thread, _compressed, text_frame)
+        self._frames.append(frame)
+        self._held_bytes += len(frame.content)

@@ -28,22 +28,31 @@ class Lines(NamedTuple):
     origins: Mapping[str, tuple[int, int]]
 
 
-def lines(partition: Partition, records: Sequence[Record]) -> Lines:
+def to_lines(partition: Partition, records: Sequence[Record]) -> Lines:
     """Return a line for each record."""
     head = b'{"topic":%b,"partition":%d,' % (orjson.dumps(partition.topic), partition.number)
     embeds = _embeds([record.value for record in records])
-    texts = [[record.key, *[value for _, value in record.headers]] for record in records]
+    key_and_header_values = [
+        [record.key, *[value for _, value in record.headers]] for record in records
+    ]
     forms = _forms(head, [record.headers for record in records])
-    lines: list[bytes] = []
+    line_list: list[bytes] = []
     sequences: defaultdict[bytes | None, list[bytes | None]] = defaultdict(list)
-    for record, form, embedded, keyed, plain in zip(
-        records, forms, embeds, texts, _plain(texts), strict=True
+    for record, form, embedded, values, plain in zip(
+        records,
+        forms,
+        embeds,
+        key_and_header_values,
+        _plain(key_and_header_values),
+        strict=True,
     ):
-        if form.line and embedded and plain:
-            lines.append(form.line % (record.offset, record.timestamp_ms, *keyed, record.value))
-            sequences[keyed[form.origin_at]].append(keyed[form.sequence_at])
+        if form.template and embedded and plain:
+            line_list.append(
+                form.template % (record.offset, record.timestamp_ms, *values, record.value)
+            )
+            sequences[values[form.origin_at]].append(values[form.sequence_at])
         else:
-            lines.append(_line(head, record, embeds=embedded))
+            line_list.append(_line(head, record, embeds=embedded))
             named = dict(record.headers)
             sequences[named.get(ORIGIN)].append(named.get(SEQUENCE))
     origins = [
@@ -51,20 +60,20 @@ def lines(partition: Partition, records: Sequence[Record]) -> Lines:
         for origin, each in sequences.items()
     ]
     return Lines(
-        b"".join(lines), bounds((origin, (min(each), max(each))) for origin, each in origins)
+        b"".join(line_list), bounds((origin, (min(each), max(each))) for origin, each in origins)
     )
 
 
 class _Form(NamedTuple):
     """
-    The line of records whose headers have the same names, for bytes formatting.
+    The template of the lines of records whose headers have the same names, for bytes formatting.
 
     Its values: offset, timestamp, key, the values of all headers, body. It is empty if lines cannot
     be made in this way: a name appears twice, or the headers of origin and sequence are missing.
-    `origin_at`, `sequence_at`: their places in the list of the key and the headers' values.
+    `origin_at`, `sequence_at`: their indexes in the list of the key and the headers' values.
     """
 
-    line: bytes
+    template: bytes
     origin_at: int = 0
     sequence_at: int = 0
 
@@ -87,11 +96,11 @@ def _form(head: bytes, names: Sequence[str]) -> _Form:
         return _Form(b"")
     # A percent sign in the topic or in a name stands for itself.
     headers = b",".join(b'%b:"%%b"' % _doubled(orjson.dumps(name)) for name in names)
-    line = b'%b"offset":%%d,"timestamp":%%d,"key":"%%b","headers":{%b},"body":%%b}\n' % (
+    template = b'%b"offset":%%d,"timestamp":%%d,"key":"%%b","headers":{%b},"body":%%b}\n' % (
         _doubled(head),
         headers,
     )
-    return _Form(line, 1 + names.index(ORIGIN), 1 + names.index(SEQUENCE))
+    return _Form(template, 1 + names.index(ORIGIN), 1 + names.index(SEQUENCE))
 
 
 def _doubled(text: bytes) -> bytes:
@@ -105,7 +114,7 @@ def _line(head: bytes, record: Record, *, embeds: bool) -> bytes:
         record.offset,
         record.timestamp_ms,
         _key(record.key),
-        orjson.dumps(_texts(record.headers)),
+        orjson.dumps(_header_texts(record.headers)),
         b'"body":%b' % record.value
         if embeds
         else b'"body_base64":"%b"' % base64.b64encode(record.value),
@@ -184,7 +193,7 @@ def _key(key: bytes | None) -> bytes:
         return b'"key_base64":"%b"' % base64.b64encode(key)
 
 
-def _texts(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, str | None]:
+def _header_texts(headers: Sequence[tuple[str, bytes]]) -> Mapping[str, str | None]:
     try:
         return {header: value.decode() for header, value in headers}
     except (AttributeError, UnicodeDecodeError):

@@ -51,26 +51,26 @@ class Listing(Protocol):
         """Yield the names that sort after `after`, in their order, in pages."""
         ...
 
-    async def last(self, partition: Partition, *, known: str) -> str | None:
-        """Return the name that sorts last, None if there is none. `known`: see Store.last."""
+    async def last(self, partition: Partition, *, search_from: str) -> str | None:
+        """Return the name that sorts last, None if there is none. `search_from`: see Store.last."""
         ...
 
 
 async def find_last_name(
-    page: Callable[[int], Awaitable[Page]], *, known: int = 0, page_names: int = PAGE_NAMES
+    page: Callable[[int], Awaitable[Page]], *, search_from: int = 0, page_names: int = PAGE_NAMES
 ) -> str | None:
     """
     Return the last name, None if there is none. `page` returns the names from an offset on.
 
-    `known` is the first offset of a name that may exist; it only shortens the search. A page with
-    `has_more` has at least `page_names` names.
+    `search_from` is the first offset of a name that may exist; it only shortens the search. A page
+    with `has_more` has at least `page_names` names.
 
     Raises:
         Unavailable: the store does not list from an offset on.
     """
-    found = await page(known)
+    found = await page(search_from)
     if not found.names:
-        found = await page(0) if known else found
+        found = await page(0) if search_from else found
     if not found.has_more:
         return found.names[-1] if found.names else None
     low = first_offset(found.names[-1])
@@ -99,8 +99,8 @@ async def find_last_name(
 class BucketListing:
     """Lists the names in an object store, which returns them in their order."""
 
-    def __init__(self, opened: ObjectStore) -> None:
-        self._opened = opened
+    def __init__(self, object_store: ObjectStore) -> None:
+        self._object_store = object_store
         self._threads = list_threads()
 
     async def pages(self, partition: Partition, *, after: str) -> AsyncGenerator[list[str]]:
@@ -115,7 +115,7 @@ class BucketListing:
             async for paths in pages:
                 yield [path for path in paths if is_name(path)]
 
-    async def last(self, partition: Partition, *, known: str) -> str | None:
+    async def last(self, partition: Partition, *, search_from: str) -> str | None:
         """
         Return the name that sorts last, None if there is none.
 
@@ -124,7 +124,8 @@ class BucketListing:
             BaseError: the store does not answer.
         """
         return await find_last_name(
-            partial(self._page, partition), known=first_offset(known) if known else 0
+            partial(self._page, partition),
+            search_from=first_offset(search_from) if search_from else 0,
         )
 
     async def _page(self, partition: Partition, offset: int) -> Page:
@@ -140,7 +141,7 @@ class BucketListing:
 
     async def _paths(self, partition: Partition, after: str) -> AsyncGenerator[list[str]]:
         found = obstore.list(
-            self._opened, str(partition), offset=after or None, chunk_size=PAGE_NAMES
+            self._object_store, str(partition), offset=after or None, chunk_size=PAGE_NAMES
         )
         last = ""
         while listed := await call_in(self._threads, next, found, None):

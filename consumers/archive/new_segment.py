@@ -7,7 +7,7 @@ import msgspec
 import zstandard
 
 from consumers.archive import segment_name
-from consumers.archive.frames import ZSTD_LEVEL, Frames, frame
+from consumers.archive.frames import ZSTD_LEVEL, Frames, to_frame
 from consumers.archive.segment import VERSION, SegmentSummary, bounds, file_content
 from consumers.runtime.batch import Batch, Partition, Position
 
@@ -18,7 +18,7 @@ def of_batch(batch: Batch) -> tuple[str, bytes]:
     """Return name and content of the segment of a batch that has records; this may take a while."""
     frames = list(batch.packed) if isinstance(batch.packed, Frames) else []
     if batch.records:
-        frames.append(frame(batch.partition, batch.records))
+        frames.append(to_frame(batch.partition, batch.records))
     first, last = frames[0], frames[-1]
     sha256 = hashlib.sha256()
     for packed in frames:

@@ -46,8 +46,8 @@ class SegmentStat(NamedTuple):
 class Store:
     """Segments under one URL. Several processes may write it at once."""
 
-    def __init__(self, opened: ObjectStore, create: Create, listing: Listing) -> None:
-        self._opened = opened
+    def __init__(self, object_store: ObjectStore, create: Create, listing: Listing) -> None:
+        self._object_store = object_store
         self._create = create
         self._listing = listing
 
@@ -99,18 +99,18 @@ class Store:
                 async for page in pages:
                     yield page
 
-    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+    async def last(self, partition: Partition, *, search_from: str = "") -> str | None:
         """
         Return the name of the partition's last segment, None if it has none.
 
-        `known` is the name of a segment that was found, or whose creation was tried; it may not
-        exist. The search may be faster with it.
+        The search begins at `search_from`, the name of a segment that was found or whose creation
+        was tried. It may not exist: it only makes the search faster.
 
         Raises:
             Unavailable: the store does not answer.
         """
         with store_call():
-            return await self._listing.last(partition, known=known)
+            return await self._listing.last(partition, search_from=search_from)
 
     async def read(self, name: str) -> bytes:
         """
@@ -121,7 +121,7 @@ class Store:
             Unavailable: the store does not answer.
         """
         with store_call():
-            return await asyncio.to_thread(lambda: bytes(self._opened.get(name).bytes()))
+            return await asyncio.to_thread(lambda: bytes(self._object_store.get(name).bytes()))
 
     async def summary(self, name: str) -> SegmentSummary:
         """
@@ -148,7 +148,7 @@ class Store:
             Unavailable: the store does not answer.
         """
         with store_call():
-            found = await asyncio.to_thread(self._opened.head, name)
+            found = await asyncio.to_thread(self._object_store.head, name)
         return SegmentStat(found["size"], round(found["last_modified"].timestamp() * 1000))
 
     async def delete(self, name: str) -> None:
@@ -159,18 +159,18 @@ class Store:
             Unavailable: the segment may or may not have been deleted.
         """
         with store_call():
-            await asyncio.to_thread(self._opened.delete, name)
+            await asyncio.to_thread(self._object_store.delete, name)
 
     def _directories(self) -> list[str]:
-        topics = self._opened.list_with_delimiter()["common_prefixes"]
+        topics = self._object_store.list_with_delimiter()["common_prefixes"]
         return [
             str(each)
             for topic in topics
-            for each in self._opened.list_with_delimiter(topic)["common_prefixes"]
+            for each in self._object_store.list_with_delimiter(topic)["common_prefixes"]
         ]
 
     def _head(self, name: str, size: int) -> bytes:
-        return bytes(self._opened.get_range(name, start=0, length=size))
+        return bytes(self._object_store.get_range(name, start=0, length=size))
 
 
 def open_store(url: str, *, create_directory: bool = False) -> Store:
@@ -189,22 +189,22 @@ def open_store(url: str, *, create_directory: bool = False) -> Store:
         if directory is not None:
             if create_directory:
                 directory.mkdir(parents=True, exist_ok=True)
-            opened: Any = from_url(directory.resolve().as_uri())
+            object_store: Any = from_url(directory.resolve().as_uri())
             listing = DirectoryListing(directory)
 
             def create(name: str, content: bytes) -> None:
                 create_file(directory, name, content)
                 listing.created(name)
 
-            return Store(opened, create, listing)
-        opened = from_url(
+            return Store(object_store, create, listing)
+        object_store = from_url(
             url,
             client_options={"timeout": f"{REQUEST_TIMEOUT_S:g}s", "allow_http": True},
             retry_config={"retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S)},
         )
     except (BaseError, ValueError) as error:
         raise CannotOpenStore(f"{url}: {reason(error)}") from error
-    return Store(opened, partial(_create_object, opened), BucketListing(opened))
+    return Store(object_store, partial(_create_object, object_store), BucketListing(object_store))
 
 
 def local_directory(url: str) -> Path | None:
@@ -215,6 +215,6 @@ def local_directory(url: str) -> Path | None:
     return None if "://" in url else Path(url)
 
 
-def _create_object(opened: ObjectStore, name: str, content: bytes) -> None:
+def _create_object(object_store: ObjectStore, name: str, content: bytes) -> None:
     # One request: if the name is taken, a store refuses an upload in parts only at its last part.
-    obstore.put(opened, name, content, mode="create", use_multipart=False)
+    obstore.put(object_store, name, content, mode="create", use_multipart=False)

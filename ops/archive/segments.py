@@ -156,7 +156,7 @@ async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> lis
     for partition in await store.partitions():
         after, until, count = read_up_to.get(partition, ""), "", 0
         # This costs less than listing if there are no new names.
-        if await store.last(partition, known=after) in (None, after):
+        if await store.last(partition, search_from=after) in (None, after):
             continue
         async with contextlib.aclosing(store.pages(partition, after=after)) as pages:
             async for page in pages:

@@ -7,7 +7,7 @@ import orjson
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumers.archive.lines import lines
+from consumers.archive.lines import to_lines
 from consumers.runtime.batch import Partition, Record
 from schemas.event import place
 
@@ -63,7 +63,7 @@ SHIFTED = (PLACE, (ORIGIN,), (SEQUENCE, ORIGIN, SEQUENCE))
 def test_lines_of_a_batch_are_those_of_each_record_alone(topic: str, given: list[Record]) -> None:
     """Records with plain headers become lines in a faster way, with the same result."""
     partition = Partition(topic, 3)
-    text, origins = lines(partition, given)
+    text, origins = to_lines(partition, given)
     assert text == b"".join(alone(partition, record) for record in given)
     places = [place(record.headers) for record in given]
     assert origins == {

@@ -63,7 +63,7 @@ class Store:
 
     def found(self, known: int) -> str | None:
         """Search for the last name."""
-        return asyncio.run(find_last_name(self.page, known=known, page_names=self.page_names))
+        return asyncio.run(find_last_name(self.page, search_from=known, page_names=self.page_names))
 
 
 @given(NAMES, st.integers(2, 8), st.integers(0, OFFSETS_MAX), st.data())
@@ -125,7 +125,9 @@ def test_a_year_is_searched_by_few_requests() -> None:
 
     for known in (0, 1, 525_600, 2 * 525_599, OFFSETS_MAX):
         asked.clear()
-        assert asyncio.run(find_last_name(page, known=known)) == name(year[-1], "2026-11-23T14")
+        assert asyncio.run(find_last_name(page, search_from=known)) == name(
+            year[-1], "2026-11-23T14"
+        )
         assert len(asked) <= 20
 
 

@@ -69,19 +69,19 @@ async def test_names_are_listed_in_the_order_of_the_chain(make: Make, count: int
     found = await pages(made)
     assert [name for page in found for name in page] == wanted
     assert all(len(page) <= 3 for page in found)
-    assert await made.last(P0, known="") == (wanted[-1] if wanted else None)
+    assert await made.last(P0, search_from="") == (wanted[-1] if wanted else None)
     for at, known in enumerate(wanted):
         found = await pages(made, after=known)
         assert [name for page in found for name in page] == wanted[at + 1 :]
-        assert await made.last(P0, known=known) == wanted[-1]
+        assert await made.last(P0, search_from=known) == wanted[-1]
 
 
 async def test_a_partition_whose_number_begins_like_another_has_its_own_names(make: Make) -> None:
     """Partition 1 is not partition 10, and may have none."""
     tenth = Partition(P1.topic, 10)
     made = make(*names(4, tenth))
-    assert await made.last(P1, known="") is None
-    assert await made.last(tenth, known="") == names(4, tenth)[-1]
+    assert await made.last(P1, search_from="") is None
+    assert await made.last(tenth, search_from="") == names(4, tenth)[-1]
 
 
 async def test_the_last_name_is_found_even_if_the_known_name_does_not_exist(make: Make) -> None:
@@ -90,7 +90,7 @@ async def test_the_last_name_is_found_even_if_the_known_name_does_not_exist(make
     made = make(*wanted)
     for offset in (1, 7 * 50, 2**62):
         known = segment_name.of_hour(P0, offset=offset, hour=HOURS[0])
-        assert await made.last(P0, known=known) == wanted[-1]
+        assert await made.last(P0, search_from=known) == wanted[-1]
 
 
 async def test_a_directory_is_read_again_only_after_a_change(
@@ -115,19 +115,19 @@ async def test_a_directory_is_read_again_only_after_a_change(
         (tmp_path / name).touch()
         at_s = time.time() - changed_s_ago
         os.utime(directory, (at_s, at_s))
-        return await made.last(P0, known="")
+        return await made.last(P0, search_from="")
 
     assert await last_after(first, changed_s_ago=100) == first
-    assert await made.last(P0, known="") == first
+    assert await made.last(P0, search_from="") == first
     assert read == 1
     assert await last_after(second, changed_s_ago=1) == second
-    assert await made.last(P0, known="") == second
+    assert await made.last(P0, search_from="") == second
     assert read == 3
     assert await last_after(third, changed_s_ago=50) == third
     # Restored to an older state, with the older time of change.
     (tmp_path / third).unlink()
     os.utime(directory, (0, 0))
-    assert await made.last(P0, known="") == second
+    assert await made.last(P0, search_from="") == second
     assert read == 5
 
 
@@ -152,7 +152,7 @@ async def test_another_process_finds_the_end_by_a_hint(
     """It does not read the directory, which takes long after years and on a slow disk."""
     created = await hinted(tmp_path)
     monkeypatch.setattr(os, "scandir", None)
-    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+    assert await DirectoryListing(tmp_path).last(P0, search_from="") == created[-1]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ async def test_an_invalid_hint_is_ignored(tmp_path: Path, damage: str) -> None:
         }[damage]
         hint.write_bytes(text.encode(errors="surrogatepass"))
     expected = max(each for each in (*created, later) if (tmp_path / each).exists())
-    assert await DirectoryListing(tmp_path).last(P0, known="") == expected
+    assert await DirectoryListing(tmp_path).last(P0, search_from="") == expected
 
 
 async def test_a_hint_never_names_an_earlier_segment_than_an_existing_one(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_a_hint_never_names_an_earlier_segment_than_an_existing_one(tmp_pa
     late = segment_name.of_hour(P0, offset=1, hour=HOURS[1])
     (tmp_path / late).touch()
     DirectoryListing(tmp_path).created(late)
-    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+    assert await DirectoryListing(tmp_path).last(P0, search_from="") == created[-1]
 
 
 async def test_a_new_beginning_of_a_chain_leaves_no_hint(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ async def test_a_new_beginning_of_a_chain_leaves_no_hint(tmp_path: Path) -> None
     moved = segment_name.of_beginning(P0, 7)
     (tmp_path / moved).touch()
     DirectoryListing(tmp_path).created(moved)
-    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+    assert await DirectoryListing(tmp_path).last(P0, search_from="") == created[-1]
 
 
 async def test_a_hint_of_a_name_before_a_known_one_is_ignored(tmp_path: Path) -> None:
@@ -211,12 +211,12 @@ async def test_a_hint_of_a_name_before_a_known_one_is_ignored(tmp_path: Path) ->
     (tmp_path / later).touch()
     os.utime(tmp_path / str(P0), ns=times_ns)
     made = DirectoryListing(tmp_path)
-    assert await made.last(P0, known="") == created[-1]
-    assert await made.last(P0, known=created[-1]) == created[-1]
-    assert await made.last(P0, known=later) == later
+    assert await made.last(P0, search_from="") == created[-1]
+    assert await made.last(P0, search_from=created[-1]) == created[-1]
+    assert await made.last(P0, search_from=later) == later
     (tmp_path / later).unlink()
     os.utime(tmp_path / str(P0), ns=times_ns)
-    assert await made.last(P0, known=later) == created[-1]
+    assert await made.last(P0, search_from=later) == created[-1]
 
 
 async def test_the_result_of_a_read_is_used_only_while_its_name_exists(tmp_path: Path) -> None:
@@ -227,17 +227,17 @@ async def test_the_result_of_a_read_is_used_only_while_its_name_exists(tmp_path:
     for name in (first, second):
         (tmp_path / name).touch()
     os.utime(directory, (0, 0))
-    assert await made.last(P0, known="") == second
+    assert await made.last(P0, search_from="") == second
     (tmp_path / second).unlink()
     os.utime(directory, (0, 0))
-    assert await made.last(P0, known="") == first
+    assert await made.last(P0, search_from="") == first
 
 
 async def test_a_hint_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     """The segment is created all the same."""
     hint_of(tmp_path).mkdir(parents=True)
     created = await hinted(tmp_path)
-    assert await DirectoryListing(tmp_path).last(P0, known="") == created[-1]
+    assert await DirectoryListing(tmp_path).last(P0, search_from="") == created[-1]
 
 
 async def test_a_hint_is_written_only_right_after_the_create(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await asyncio.gather(
-                *(made.last(Partition("t", number), known="") for number in range(20))
+                *(made.last(Partition("t", number), search_from="") for number in range(20))
             )
 
     async def none_lists() -> bool:
@@ -302,7 +302,7 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     assert len([each for each in started if each.name.startswith("list")]) <= LISTINGS_MAX
     # The threads accept new calls.
     monkeypatch.undo()
-    assert await made.last(P0, known="") is None
+    assert await made.last(P0, search_from="") is None
 
 
 async def test_a_store_that_ignores_the_offset_is_listed_whole(
@@ -314,8 +314,8 @@ async def test_a_store_that_ignores_the_offset_is_listed_whole(
     monkeypatch.setattr(listing, "PAGE_NAMES", 3)
     monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(pages))
     made = BucketListing(MemoryStore())
-    assert await made.last(P0, known=wanted[3]) == wanted[-1]
-    assert await made.last(P0, known="") == wanted[-1]
+    assert await made.last(P0, search_from=wanted[3]) == wanted[-1]
+    assert await made.last(P0, search_from="") == wanted[-1]
     assert [name async for page in made.pages(P0, after=wanted[4]) for name in page] == wanted[5:]
 
 
@@ -324,4 +324,4 @@ async def test_a_store_that_lists_out_of_order_is_refused(monkeypatch: pytest.Mo
     shuffled = [[{"path": name} for name in reversed(names(3))]]
     monkeypatch.setattr(obstore, "list", lambda *_, **__: iter(shuffled))
     with pytest.raises(Unavailable, match="in order"):
-        await BucketListing(MemoryStore()).last(P0, known="")
+        await BucketListing(MemoryStore()).last(P0, search_from="")

@@ -67,7 +67,7 @@ def test_a_value_that_is_nested_too_deep_for_the_caller_is_kept_as_base64(
         raise RecursionError
 
     monkeypatch.setattr(lines, "_raw", too_deep)
-    made = lines.lines(P0, [a_record(5)])
+    made = lines.to_lines(P0, [a_record(5)])
     assert b'"body_base64":' in made.text
 
 

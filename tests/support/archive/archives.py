@@ -90,7 +90,7 @@ class WrittenArchive:
 
 def parts_of(store: Store) -> tuple[Any, Create, Listing]:
     """Return the parts of `store`, from which a test builds a store that behaves differently."""
-    return store._opened, store._create, store._listing  # noqa: SLF001
+    return store._object_store, store._create, store._listing  # noqa: SLF001
 
 
 def numbered(

@@ -62,9 +62,9 @@ class NamedByTheWriter(RemoteStore):
 class NewestHour(RemoteStore):
     """Not "the last segment is that whose name sorts last": the last one of the newest hour."""
 
-    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+    async def last(self, partition: Partition, *, search_from: str = "") -> str | None:
         """Look only at the newest hour."""
-        del known
+        del search_from
         names = await self.names(partition)
         return max(names, key=lambda name: (segment_name.hour(name), name), default=None)
 
@@ -72,9 +72,9 @@ class NewestHour(RemoteStore):
 class Believing(RemoteStore):
     """Not "the hint may be wrong": a segment that was seen is taken for the last."""
 
-    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+    async def last(self, partition: Partition, *, search_from: str = "") -> str | None:
         """Search only if no segment is known."""
-        return known or await super().last(partition)
+        return search_from or await super().last(partition)
 
 
 class Hasty(Blind):

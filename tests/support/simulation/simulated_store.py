@@ -90,17 +90,17 @@ class RemoteStore(Store):
         """Call the store."""
         return await self.life.ask(partial(self.store.names, partition, after=after))
 
-    async def last(self, partition: Partition, *, known: str = "") -> str | None:
+    async def last(self, partition: Partition, *, search_from: str = "") -> str | None:
         """Search as in an object store: page by page, while the store may change."""
 
         async def page(offset: int) -> Page:
             self.store.topic.world.faults["pages listed"] += 1
             return await self.life.ask(partial(self.store.page, partition, offset))
 
-        offset = segment_name.first_offset(known) if known else 0
+        offset = segment_name.first_offset(search_from) if search_from else 0
         if self.life.world.hit("hint lies"):
             offset = self.life.world.chance.randrange(4000)
-        return await find_last_name(page, known=offset, page_names=PAGE_NAMES)
+        return await find_last_name(page, search_from=offset, page_names=PAGE_NAMES)
 
     async def summary(self, name: str) -> SegmentSummary:
         """Call the store."""
