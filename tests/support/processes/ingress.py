@@ -17,6 +17,8 @@ from ops.demo.embedded import child
 APP = "1400000001"
 # Only a test that hangs waits so long: a busy machine may be many times slower than an idle one.
 UNTIL_S_MAX = 180.0
+# The shortest and the longest pause of `until` between two calls.
+PAUSE_S_MIN, PAUSE_S_MAX = 0.01, 0.5
 # The sender of real callbacks waits 2 s; a client here waits on, to see what comes.
 ANSWER_S_MAX = 120.0
 GET_S_MAX = 20.0
@@ -186,13 +188,20 @@ class Ingress:
 async def until(
     holds: Callable[[], bool | Awaitable[bool]], what: str, seconds: float = UNTIL_S_MAX
 ) -> float:
-    """Return after how many seconds `holds`; after `seconds` fail with `what`."""
+    """
+    Return after how many seconds `holds`; after `seconds` fail with `what`.
+
+    The pause between two calls of `holds` is four times as long as the call took: asking all the
+    time would take the CPU time from the processes that the test waits for.
+    """
     begun = time.monotonic()
     while True:
+        asked = time.monotonic()
         held = holds()
         if await held if inspect.isawaitable(held) else held:
             return time.monotonic() - begun
+        pause_s = min(max(PAUSE_S_MIN, 4 * (time.monotonic() - asked)), PAUSE_S_MAX)
         assert time.monotonic() < begun + seconds, (
             f"after {seconds:g} s it does not hold that {what}"
         )
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(pause_s)
