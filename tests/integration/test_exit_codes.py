@@ -8,14 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.processes.blackbox import HOOKLINE, INTERRUPTIBLE
 from support.reports import report_with
 
 from ops import cli
 from ops.audit import command as audit_command
 from ops.audit.report import Report
 from ops.failure import ExitCode
-
-HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 
 
 def a_report(**faults: int) -> Report:
@@ -138,7 +137,7 @@ def test_an_interrupted_command_ends_as_interrupted() -> None:
     with socket.create_server(("127.0.0.1", 0)) as ingress:
         url = f"http://127.0.0.1:{ingress.getsockname()[1]}/"
         process = subprocess.Popen(
-            [HOOKLINE, "simulate", "--url", url, "--sdkappid", "1"],
+            [*INTERRUPTIBLE, HOOKLINE, "simulate", "--url", url, "--sdkappid", "1"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )

@@ -28,6 +28,9 @@ KINDS = (
 # The roles of people who count as active.
 ACTIVE_ROLES = ("one_to_one_senders", "group_senders", "recipients")
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
+# Runs a command that Ctrl-C (SIGINT) ends even if the tests run in the background of a shell
+# (`make test &`), where processes inherit that SIGINT is ignored.
+INTERRUPTIBLE = ("env", "--default-signal=INT")
 
 
 class Demo:
@@ -148,7 +151,7 @@ def demo() -> Iterator[Demo]:
 def start(mark: str, *options: str) -> subprocess.Popen[str]:
     """Start a demo whose processes can be found by `mark`; it ends when the test process does."""
     return subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", HOOKLINE, "demo", *options],  # noqa: S607
+        [*INTERRUPTIBLE, "setpriv", "--pdeathsig", "KILL", "--", HOOKLINE, "demo", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
