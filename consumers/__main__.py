@@ -19,6 +19,7 @@ CONSUMERS = {
     "archive": "every callback as a line of a segment, in a directory or an object store",
     "sync": "every callback as a row of a PostgreSQL database",
     "counters": "counts of messages and people per app and minute, in Valkey",
+    "webhook": "every callback to an HTTP target, in the order of its conversation",
 }
 MORE = """
 `python -m consumers NAME --help` lists the settings of one. docs/configuration.md explains them,

@@ -5,6 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 INGRESS = CollectorRegistry()
 CONSUMER = CollectorRegistry()
 STATS = CollectorRegistry()
+# The part of a webhook's metrics that other consumers do not have.
+WEBHOOK = CollectorRegistry()
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -147,6 +149,45 @@ CONSUMER_HELD_BYTES = Gauge(
     "consumer_held_bytes",
     "Estimated memory of the records that are not yet in the sink; packed records count as packed",
     registry=CONSUMER,
+)
+
+WEBHOOK_DELIVERIES = Counter(
+    "webhook_deliveries_total",
+    "Requests to the target by result: `delivered`, `failed` (tried again), `refused` (dead "
+    "letter) or `gone` (410)",
+    ["result"],
+    registry=WEBHOOK,
+)
+WEBHOOK_DELIVERY_S = Histogram(
+    "webhook_delivery_seconds",
+    "Time of one request to the target, the answer included",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    registry=WEBHOOK,
+)
+WEBHOOK_PARKED_RECORDS = Gauge(
+    "webhook_parked_records",
+    "Callbacks of this process's partitions that wait in the retry topic",
+    registry=WEBHOOK,
+)
+WEBHOOK_PARKED_FILL = Gauge(
+    "webhook_parked_fill_ratio",
+    "Part of the retry topic's bounds that the fullest partition has used; at 1 it pauses",
+    registry=WEBHOOK,
+)
+WEBHOOK_PARKED_CONVERSATIONS = Gauge(
+    "webhook_parked_conversations",
+    "Conversations whose callbacks wait in the retry topic",
+    registry=WEBHOOK,
+)
+WEBHOOK_PARKED_OLDEST_S = Gauge(
+    "webhook_parked_oldest_seconds",
+    "Age of the oldest callback in the retry topic since its receipt; 0 if there is none",
+    registry=WEBHOOK,
+)
+WEBHOOK_CIRCUIT_OPEN = Gauge(
+    "webhook_circuit_open",
+    "1 while the target counts as down and nothing is delivered",
+    registry=WEBHOOK,
 )
 
 STATS_REQUESTS = Counter(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
-from schemas.settings import Settings
+from schemas.settings import Settings, Shared
 from schemas.topics import Topic
 
 # The runtime waits for one call of a handler for this time, well inside the group's rebalance
@@ -106,6 +106,19 @@ class PackingHandler(Handler, Protocol):
         ...
 
 
+@runtime_checkable
+class ReleasingHandler(Handler, Protocol):
+    """A handler that works on a partition between its calls, until the partition is revoked."""
+
+    async def release(self, partition: Partition) -> None:
+        """
+        Stop all work on `partition`; it is called once no call of the handler is in flight.
+
+        A rebalance waits for it, so it returns within a second. It raises nothing.
+        """
+        ...
+
+
 # The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
 Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
 OwnSettings = TypeVar("OwnSettings", bound=Settings)
@@ -118,12 +131,16 @@ class Consumer(Generic[OwnSettings]):
 
     `name` is the consumer group, and in capitals the prefix of the settings. `open` yields the
     handler and its limits, even if the sink cannot be reached yet; it may raise Faults.
+
+    `configured`, if given, returns the consumer that the process runs, with a group and a handler
+    that depend on the settings; its last argument is CONSUMER_DEAD_LETTERS_MAX.
     """
 
     name: str
     topic: Topic
     settings: type[OwnSettings]
     open: Callable[[OwnSettings], Opened]
+    configured: "Callable[[Shared, OwnSettings, int], Consumer[OwnSettings]] | None" = None
 
     @property
     def prefix(self) -> str:

@@ -17,7 +17,7 @@ from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.delivery import Delivery, Revoked
-from consumers.runtime.handler import Elsewhere, PackingHandler
+from consumers.runtime.handler import Elsewhere, PackingHandler, ReleasingHandler
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.positioning import AskAgain, CheckedPosition, Positioning
 from consumers.runtime.source import Source
@@ -48,6 +48,7 @@ class Lane:
         self._parts = parts
         handler = parts.handler
         self._packing_handler = handler if isinstance(handler, PackingHandler) else None
+        self._releasing_handler = handler if isinstance(handler, ReleasingHandler) else None
         self._turns = Turns(parts.clock)
         self.backoff = Backoff(self._turns)
         shared = partition, source, parts, self.queue, self.backoff
@@ -105,24 +106,38 @@ class Lane:
         Raises:
             Stopped: to continue would lose or duplicate records.
         """
+        try:
+            with contextlib.suppress(Revoked):
+                await self._run()
+        finally:
+            if self._releasing_handler:
+                await self._releasing_handler.release(self.partition)
+
+    async def _run(self) -> None:
+        """
+        Deliver until the lane's task is cancelled.
+
+        Raises:
+            Revoked: the partition was revoked during a call of the handler.
+            Stopped: to continue would lose or duplicate records.
+        """
         found: CheckedPosition | None = None
-        with contextlib.suppress(Revoked):
-            while True:
-                found = found or await self._positioning.find_position()
-                self._positioning.continue_at(found)
-                try:
-                    await self._deliver()
-                except AskAgain as reason:
-                    name = self._parts.name
-                    log.info("%s finds its position in %s again: %s", name, self.partition, reason)
-                    self._drop_held()
-                    found = None
-                except Elsewhere as elsewhere:
-                    self._log_position(elsewhere.position)
-                    self._drop_held()
-                    # A sink that has no position any more is asked again, as on assignment.
-                    position = elsewhere.position
-                    found = replace(found, position=position) if position else None
+        while True:
+            found = found or await self._positioning.find_position()
+            self._positioning.continue_at(found)
+            try:
+                await self._deliver()
+            except AskAgain as reason:
+                name = self._parts.name
+                log.info("%s finds its position in %s again: %s", name, self.partition, reason)
+                self._drop_held()
+                found = None
+            except Elsewhere as elsewhere:
+                self._log_position(elsewhere.position)
+                self._drop_held()
+                # A sink that has no position any more is asked again, as on assignment.
+                position = elsewhere.position
+                found = replace(found, position=position) if position else None
 
     def _drop_held(self) -> None:
         """Drop all held records; those that the sink does not have are fetched again."""

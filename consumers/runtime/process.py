@@ -78,6 +78,8 @@ async def consume(
         Faults: its own settings cannot be used as they are.
     """
     stop = stop_on_signals()
+    if consumer.configured is not None:
+        consumer = consumer.configured(shared, own, settings.dead_letters_max)
     dead_letters = KafkaDeadLetters(
         bootstrap_servers=shared.bootstrap_servers,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
@@ -145,8 +147,9 @@ def main(consumer: Consumer[OwnSettings], arguments: Sequence[str] | None = None
     """Run `consumer` as a process; `--help` lists its settings."""
     run_process(
         f"The consumer {consumer.name}",
-        f"Runs one member of the consumer group {consumer.name}, which reads the topic "
-        f"{consumer.topic.name}, until SIGTERM.",
+        f"Runs one member of the consumer group {consumer.name}"
+        f"{'-NAME' if consumer.configured else ''}, which reads the topic {consumer.topic.name}, "
+        "until SIGTERM.",
         {consumer.prefix: consumer.settings, "CONSUMER_": ConsumerSettings},
         partial(consume, consumer),
         expected_exceptions=(Stopped,),

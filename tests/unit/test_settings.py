@@ -26,6 +26,9 @@ NEEDED = {
     "SYNC_POSTGRES": "postgresql://hookline:hidden@127.0.0.1/db",
     "COUNTERS_VALKEY": VALKEY,
     "STATS_VALKEY": VALKEY,
+    "WEBHOOK_NAME": "crm",
+    "WEBHOOK_URL": "https://crm.example.com/hook",
+    "WEBHOOK_SECRETS_FILE": "/secrets/webhook-crm",
 }
 
 
@@ -93,6 +96,10 @@ BOUNDS: dict[str, tuple[float, float | None]] = {
     "CONSUMER_ADMIN_PORT": (1, 65535),
     "CONSUMER_DEAD_LETTERS_MAX": (0, 1000),
     "CONSUMER_HELD_BYTES_MAX": (1 << 20, 16 << 30),
+    "WEBHOOK_TIMEOUT_S": (0.1, 10),
+    "WEBHOOK_REQUESTS_MAX": (2, 1000),
+    "WEBHOOK_PARKED_RECORDS_MAX": (1, 1_000_000),
+    "WEBHOOK_PARKED_BYTES_MAX": (1 << 20, 4 << 30),
     "ARCHIVE_SEGMENT_BYTES_MAX": (1024, 1 << 30),
     "ARCHIVE_SEGMENT_RECORDS_MAX": (1, None),
     "ARCHIVE_SEGMENT_AGE_S": (0.1, 3600),
@@ -264,6 +271,15 @@ UNUSABLE = {
         *("", "kafka:port", "kafka:0", "kafka:99999", "kafka:9092,", "http://kafka:9092"),
         *("::1:9092", "kafka:9092;kafka-2:9092"),
     ),
+    "WEBHOOK_NAME": ("", "CRM", "a b", "-a", 41 * "a", "a.b", "a_b"),
+    "WEBHOOK_URL": (
+        *("", "crm.example.com", "ftp://crm.example.com/", "http://", "https:///hook"),
+        *("https://user:secret@crm.example.com/", "https://crm.example.com/#hook"),
+        *("https://a@crm.example.com/", "https://crm.example.com/a b"),
+        *("https://①②⑦.0.0.1/", "file:///etc/passwd"),
+    ),
+    "WEBHOOK_ALLOW_CIDRS": ("10.0.0.1/8", "10.0.0.0/33", "all"),
+    "WEBHOOK_SDKAPPIDS": ("0", "x"),
     "ARCHIVE_URL": ("", "s3:/bucket", "s3:bucket", "file://archive", "file:/archive"),
 }
 

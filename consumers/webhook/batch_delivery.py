@@ -1,0 +1,210 @@
+"""
+Deliver the records of one batch: each conversation in order, conversations in parallel.
+
+A conversation ends at its first callback that is not delivered. Outcomes are remembered until the
+position has moved over their offsets, so a batch that is handled again sends no callback twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from consumers.runtime.batch import Batch, Record
+from consumers.runtime.handler import Unavailable
+from consumers.webhook.circuit import Circuit
+from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.retry_record import conversation
+from consumers.webhook.state import State
+
+# After this time a batch begins no request any more. With the longest request (10 s), the check of
+# the owner and the write it ends before the runtime's limit for a call, `HANDLE_S`.
+BEGIN_S_MAX = 4.0
+PROBES_MAX = 5
+# How long a call waits for an open circuit to close before it reports that the target is down.
+CIRCUIT_WAIT_S = 3.0
+# If at most this part of a batch's conversations is not through after BEGIN_S_MAX, they are parked,
+# because they alone are slow; otherwise the whole target is slow, and nothing is parked.
+SLOW_SHARE_MAX = 0.25
+
+
+class Sends(Protocol):
+    """Sends one callback; a `Sender`, or a simulated target."""
+
+    async def send(self, record: Record) -> Outcome:
+        """Make one attempt to deliver `record`."""
+        ...
+
+
+@dataclass(slots=True)
+class Remembered:
+    """The outcomes of a partition's callbacks that its position has not moved over, by offset."""
+
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+
+    def forget_before(self, offset: int) -> None:
+        """Forget the callbacks before `offset`."""
+        self.outcomes = {at: found for at, found in self.outcomes.items() if at >= offset}
+
+    def forget_failures(self) -> None:
+        """Have all callbacks tried again that were not delivered, and not refused either."""
+        self.outcomes = {
+            at: found
+            for at, found in self.outcomes.items()
+            if found.result in (Result.DELIVERED, Result.REFUSED)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The rest of a conversation: its records from the first undelivered one on, and its outcome.
+
+    `outcome` None: that record was not tried.
+    """
+
+    records: Sequence[Record]
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchResult:
+    """`following`: records of conversations that were parked before."""
+
+    undelivered: Sequence[Undelivered]
+    following: Sequence[Record]
+
+    def slow_from(self, conversations: int) -> int | None:
+        """
+        Return the first offset of the conversations that ran out of time, if those are many.
+
+        Return None if none did, or so few of the batch's `conversations` that they are parked.
+        """
+        slow = [each.records[0].offset for each in self.undelivered if each.outcome is None]
+        return min(slow) if len(slow) > SLOW_SHARE_MAX * conversations else None
+
+
+class BatchDelivery:
+    """Delivers batches to one target; at most `requests_max` requests are in flight."""
+
+    def __init__(
+        self,
+        sender: Sends,
+        circuit: Circuit,
+        *,
+        requests_max: int,
+        wanted: Callable[[Record], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._sender = sender
+        self._circuit = circuit
+        self._slots = asyncio.Semaphore(requests_max)
+        self._wanted = wanted
+        self._clock = clock
+
+    async def deliver(self, batch: Batch, state: State, remembered: Remembered) -> BatchResult:
+        """
+        Try each conversation that is not parked, until all is delivered or its first failure.
+
+        Raises:
+            Unavailable: the target is down; what was delivered is remembered.
+        """
+        following = []
+        waiting: dict[bytes, list[Record]] = {}
+        for record in filter(self._wanted, batch.records):
+            if state.is_parked(conversation(record)):
+                following.append(record)
+            else:
+                waiting.setdefault(conversation(record), []).append(record)
+        deadline = self._clock() + BEGIN_S_MAX
+        if self._circuit.is_open and waiting:
+            await self._probe(waiting, remembered, deadline)
+        found = await self._all(waiting, remembered, deadline)
+        if self._circuit.is_open and any(each.outcome is None or _failed(each) for each in found):
+            remembered.forget_failures()
+            raise self._down()
+        return BatchResult(undelivered=found, following=following)
+
+    async def _probe(
+        self, waiting: Mapping[bytes, list[Record]], remembered: Remembered, deadline: float
+    ) -> None:
+        """
+        Return once the circuit is closed, or if nothing is left to be sent.
+
+        Raises:
+            Unavailable: it stays open.
+        """
+        await self._circuit.wait(CIRCUIT_WAIT_S)
+        remembered.forget_failures()
+        heads = _heads(waiting, remembered)
+        if not self._circuit.is_open or not heads:
+            return
+        if not self._circuit.begin_probe():
+            raise self._down()
+        found = await self._all(heads, remembered, deadline, probing=True)
+        remembered.forget_failures()
+        if self._circuit.is_open:
+            failed = [each.outcome for each in found if each.outcome]
+            self._circuit.probe_failed(
+                failed[0].reason if failed else self._circuit.reason,
+                retry_after_s=max((each.retry_after_s for each in failed), default=0.0),
+            )
+            raise self._down()
+
+    async def _all(
+        self,
+        waiting: Mapping[bytes, list[Record]],
+        remembered: Remembered,
+        deadline: float,
+        *,
+        probing: bool = False,
+    ) -> list[Undelivered]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._one(records, remembered, deadline, probing=probing))
+                for records in waiting.values()
+            ]
+        return [found for task in tasks if (found := task.result()) is not None]
+
+    async def _one(
+        self, records: Sequence[Record], remembered: Remembered, deadline: float, *, probing: bool
+    ) -> Undelivered | None:
+        for index, record in enumerate(records):
+            outcome = remembered.outcomes.get(record.offset)
+            if outcome is None:
+                async with self._slots:
+                    is_paused = self._circuit.is_open and not probing
+                    if is_paused or self._clock() > deadline:
+                        return Undelivered(records[index:], None)
+                    outcome = await self._sender.send(record)
+                remembered.outcomes[record.offset] = outcome
+                note(self._circuit, conversation(record), outcome)
+            if outcome.result is not Result.DELIVERED:
+                return Undelivered(records[index:], outcome)
+        return None
+
+    def _down(self) -> Unavailable:
+        return Unavailable(f"the target is down: {self._circuit.reason}")
+
+
+def note(circuit: Circuit, name: bytes, outcome: Outcome) -> None:
+    """Note the outcome of a conversation's first attempt in the circuit."""
+    if outcome.result is Result.FAILED:
+        circuit.failed(name, outcome.reason, retry_after_s=outcome.retry_after_s)
+    else:
+        circuit.answered(name)
+
+
+def _failed(undelivered: Undelivered) -> bool:
+    return undelivered.outcome is not None and undelivered.outcome.result is Result.FAILED
+
+
+def _heads(
+    waiting: Mapping[bytes, list[Record]], remembered: Remembered
+) -> dict[bytes, list[Record]]:
+    """Return the next record of some conversations that are not through."""
+    heads: dict[bytes, list[Record]] = {}
+    for name, records in waiting.items():
+        unsent = [record for record in records if record.offset not in remembered.outcomes]
+        if unsent and len(heads) < PROBES_MAX:
+            heads[name] = unsent[:1]
+    return heads

@@ -1,0 +1,123 @@
+"""The consumer `webhook` as a process runs it: one target, whose name is part of the group."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+
+from consumers.runtime.batch import Limits, Record
+from consumers.runtime.brake import Brake
+from consumers.runtime.dead_letters import KafkaDeadLetters
+from consumers.runtime.handler import Consumer, Handler
+from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.circuit import Circuit
+from consumers.webhook.gauges import keep_gauges
+from consumers.webhook.handler import ParkedMax, WebhookHandler
+from consumers.webhook.retries import Retries
+from consumers.webhook.retry_topic import RetryTopic
+from consumers.webhook.sender import open_sender
+from consumers.webhook.settings import WebhookSettings
+from schemas.settings import Faults, Shared
+from schemas.telemetry import CONSUMER
+from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
+from schemas.tokens_file import UnusableFile
+from schemas.topics import CALLBACKS, record_bytes_max
+
+# Small, because a batch is delivered within seconds, and its position moves as a whole.
+LIMITS = Limits(records=100, bytes=4 << 20, age_s=0.1)
+RETRY_SHARE = 4
+
+
+def wanted_by(settings: WebhookSettings) -> Callable[[Record], bool]:
+    """Return whether a record is of an app and a command that the target wants."""
+    apps = {app.encode() for app in settings.sdkappids}
+    names = {name.encode() for name in settings.commands if not name.endswith("*")}
+    prefixes = tuple(name[:-1].encode() for name in settings.commands if name.endswith("*"))
+
+    def wanted(record: Record) -> bool:
+        headers = dict(record.headers)
+        command = headers.get("ce_type") or b""
+        return (not apps or headers.get("ce_sdkappid") in apps) and (
+            not settings.commands or command in names or command.startswith(prefixes)
+        )
+
+    return wanted
+
+
+@asynccontextmanager
+async def open_handler(
+    shared: Shared, dead_letters_max: int, settings: WebhookSettings
+) -> AsyncIterator[tuple[Handler, Limits]]:
+    """
+    Yield the handler of the target.
+
+    Raises:
+        Faults: the file of secrets cannot be used.
+    """
+    group = f"webhook-{settings.name}"
+    largest = record_bytes_max(shared.body_bytes_max)
+    retry_requests = max(1, settings.requests_max // RETRY_SHARE)
+    async with contextlib.AsyncExitStack() as opened:
+        try:
+            sender = await opened.enter_async_context(open_sender(settings))
+        except UnusableFile as unusable:
+            raise Faults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
+        circuit = Circuit(group, time.monotonic)
+        handler = WebhookHandler(
+            RetryTopic(
+                bootstrap_servers=shared.bootstrap_servers,
+                name=settings.name,
+                record_bytes_max=largest,
+            ),
+            BatchDelivery(
+                sender,
+                circuit,
+                requests_max=settings.requests_max - retry_requests,
+                wanted=wanted_by(settings),
+                clock=time.monotonic,
+            ),
+            Retries(
+                sender,
+                circuit,
+                KafkaDeadLetters(
+                    bootstrap_servers=shared.bootstrap_servers,
+                    record_bytes_max=largest,
+                    group=group,
+                ),
+                Brake(dead_letters_max),
+                requests_max=retry_requests,
+            ),
+            ParkedMax(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
+        )
+        opened.push_async_callback(handler.close)
+        measuring = asyncio.create_task(keep_gauges(handler, circuit))
+        opened.callback(measuring.cancel)
+        yield handler, LIMITS
+
+
+def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limits]]:
+    raise AssertionError("a webhook is opened as `configured` returns it")
+
+
+def _configured(
+    shared: Shared, settings: WebhookSettings, dead_letters_max: int
+) -> Consumer[WebhookSettings]:
+    # /metrics of this process has them beside those of every consumer.
+    CONSUMER.register(WEBHOOK_METRICS)
+    return replace(
+        WEBHOOK,
+        name=f"webhook-{settings.name}",
+        open=partial(open_handler, shared, dead_letters_max),
+    )
+
+
+WEBHOOK = Consumer(
+    name="webhook",
+    topic=CALLBACKS,
+    settings=WebhookSettings,
+    open=_open,
+    configured=_configured,
+)

@@ -1,0 +1,226 @@
+"""
+The handler of a webhook: deliver a batch to the target, then move the position in the retry topic.
+
+The position and the callbacks that the batch parks are one transaction. A crash before it repeats
+the batch's deliveries with the same ids; nothing is skipped, and first deliveries stay in order.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.pending_batch import offset_and_place
+from consumers.webhook.batch_delivery import BatchDelivery, BatchResult, Remembered, Undelivered
+from consumers.webhook.outcome import Result
+from consumers.webhook.problems import gone
+from consumers.webhook.retries import Retries, next_try_ms
+from consumers.webhook.retry_record import Parked, conversation
+from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
+from consumers.webhook.state import State
+
+# A rebalance waits for the end of the retries; what they have in flight is dropped.
+RELEASE_S_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParkedMax:
+    """The bounds of a partition's parked callbacks, at which it takes no batch."""
+
+    records: int
+    bytes: int
+
+    def fill(self, state: State) -> float:
+        """Return the part of the bounds that is in use; from 1 on, the partition is full."""
+        return max(state.parked_records / self.records, state.parked_bytes / self.bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A partition that this member has claimed, and the task that delivers its parked callbacks."""
+
+    log: RetryPartition
+    closing: contextlib.AsyncExitStack
+    retrying: asyncio.Task[None]
+
+
+class WebhookHandler:
+    """Delivers the callbacks of the partitions that the runtime has assigned to this member."""
+
+    def __init__(
+        self, topic: RetryTopic, delivery: BatchDelivery, retries: Retries, parked_max: ParkedMax
+    ) -> None:
+        self._topic = topic
+        self._delivery = delivery
+        self._retries = retries
+        self.parked_max = parked_max
+        self._owned: dict[Partition, Owned] = {}
+        self._remembered: dict[Partition, Remembered] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    @property
+    def states(self) -> list[State]:
+        """The states of the partitions that this member has claimed."""
+        return [owned.log.state for owned in self._owned.values()]
+
+    async def position(self, partition: Partition) -> Position | None:
+        """
+        Return the position in the retry topic; claim the partition if it is not this member's.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+            Stopped: the retry topic cannot be used, or the target is gone.
+        """
+        return (await self._current(partition)).state.position
+
+    async def begin(self, partition: Partition, position: Position) -> None:
+        """
+        Store `position`, unless the retry topic has one of `partition` already.
+
+        Raises:
+            Unavailable: Kafka does not answer.
+        """
+        owned = await self._current(partition)
+        if owned.state.position is None:
+            await owned.write([position])
+
+    async def handle(self, batch: Batch) -> None:
+        """
+        Deliver the batch, park the conversations that fail, and move the position.
+
+        Raises:
+            Rejected: the target refuses a record.
+            Unavailable: the target is down, Kafka does not answer, or too much is parked.
+            Elsewhere: the position is another one, or the target is slow and only a part was done.
+            Stopped: the target is gone.
+        """
+        owned = await self._current(batch.partition)
+        position = owned.state.position
+        if position is None or not batch.follows(position):
+            raise Elsewhere(position)
+        self._check_room(batch.partition, owned)
+        remembered = self._remembered.setdefault(batch.partition, Remembered())
+        remembered.forget_before(batch.begins_at)
+        result = await self._delivery.deliver(batch, owned.state, remembered)
+        _check_answers(result)
+        conversations = len({conversation(record) for record in batch.records})
+        slow_from = result.slow_from(conversations)
+        reached = batch.reached if slow_from is None else _before(slow_from, batch, position)
+        if reached.topic_id is None:
+            reached = reached._replace(topic_id=position.topic_id)
+        if reached != position:
+            await owned.write(
+                [*_parked(result, reached.next_offset, self._retries.clock_ms()), reached]
+            )
+        remembered.forget_before(reached.next_offset)
+        if slow_from is not None:
+            raise Elsewhere(reached)
+
+    async def release(self, partition: Partition) -> None:
+        """Stop delivering parked callbacks of `partition`; another member may claim it."""
+        if remembered := self._remembered.get(partition):
+            remembered.forget_failures()
+        if owned := self._drop(partition):
+            await asyncio.wait((owned.retrying,), timeout=RELEASE_S_MAX)
+
+    async def close(self) -> None:
+        """Return when nothing of any partition is left."""
+        for partition in list(self._owned):
+            await self.release(partition)
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _current(self, partition: Partition) -> RetryPartition:
+        """Return the partition, claimed by this member and by no other one since."""
+        if owned := self._owned.get(partition):
+            if owned.retrying.done():
+                error = owned.retrying.exception()
+                if error is not None:
+                    raise error
+            try:
+                await owned.log.check_owned()
+            except Lost:
+                self._drop(partition)
+            else:
+                return owned.log
+        closing = contextlib.AsyncExitStack()
+        log = await closing.enter_async_context(self._topic.claim(partition.number))
+        retrying = asyncio.create_task(self._retries.run(log), name=f"retries of {partition}")
+        self._owned[partition] = Owned(log, closing, retrying)
+        return log
+
+    def _drop(self, partition: Partition) -> Owned | None:
+        owned = self._owned.pop(partition, None)
+        if owned is not None:
+            owned.retrying.cancel()
+            # In the background: a rebalance must not wait for the clients to close.
+            task = asyncio.create_task(_close(owned))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        return owned
+
+    def _check_room(self, partition: Partition, owned: RetryPartition) -> None:
+        state = owned.state
+        if self.parked_max.fill(state) >= 1:
+            raise Unavailable(
+                f"{state.parked_records} callbacks of {state.parked_conversations} conversations "
+                f"wait in the retry topic, so {partition} pauses until some are delivered. The "
+                "limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
+            )
+
+
+async def _close(owned: Owned) -> None:
+    await asyncio.wait((owned.retrying,))
+    await owned.closing.aclose()
+
+
+def _check_answers(result: BatchResult) -> None:
+    """
+    Check the answers that are about one record, or the end of the target.
+
+    Raises:
+        Braked: the target is gone.
+        Rejected: the target refuses a record; the first of them.
+    """
+    refused = []
+    for each in result.undelivered:
+        if each.outcome and each.outcome.result is Result.GONE:
+            raise gone(each.outcome.reason)
+        if each.outcome and each.outcome.result is Result.REFUSED:
+            refused.append((each.records[0].offset, each.outcome.reason))
+    if refused:
+        raise Rejected(*min(refused))
+
+
+def _before(offset: int, batch: Batch, position: Position) -> Position:
+    """Return the position after the batch's last record before `offset`, if there is one."""
+    done = [record for record in batch.records if record.offset < offset]
+    if not done:
+        return position
+    return Position(done[-1].offset + 1, offset_and_place(done[-1]), batch.reached.topic_id)
+
+
+def _parked(result: BatchResult, next_offset: int, at_ms: int) -> list[Parked]:
+    """Return the callbacks before `next_offset` that go to the retry topic, in order."""
+    found = [parked for each in result.undelivered for parked in _rest(each, at_ms)]
+    found += [_untried(record) for record in result.following]
+    return sorted(
+        (parked for parked in found if parked.record.offset < next_offset),
+        key=lambda parked: parked.record.offset,
+    )
+
+
+def _rest(undelivered: Undelivered, at_ms: int) -> Iterable[Parked]:
+    """Yield a conversation's records from the first undelivered one on."""
+    first, *others = undelivered.records
+    if outcome := undelivered.outcome:
+        yield Parked(first, 1, next_try_ms(1, outcome, at_ms), at_ms, outcome.reason)
+    else:
+        yield _untried(first)
+    yield from map(_untried, others)
+
+
+def _untried(record: Record) -> Parked:
+    return Parked(record, 0, 0, 0, "")

@@ -1,0 +1,55 @@
+"""The outcomes of a delivery attempt, by the target's answer. docs/webhooks.md has the table."""
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import NamedTuple
+
+# The longest time that a target may ask to be left alone by Retry-After.
+RETRY_AFTER_S_MAX = 3600.0
+_TRY_AGAIN = frozenset({408, 425, 429})
+
+
+class Result(Enum):
+    """What becomes of the callback; the value is the label of the metric."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+    GONE = "gone"
+
+
+class Outcome(NamedTuple):
+    """A result, its reason in words, and the time for which the target asked to be left alone."""
+
+    result: Result
+    reason: str = ""
+    retry_after_s: float = 0.0
+
+
+def by_answer(status: int, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:
+    """Return the outcome of an answer with `status`, whose body begins with `excerpt`."""
+    if 200 <= status < 300:
+        return Outcome(Result.DELIVERED)
+    reason = f"the target answered {status}" + (f": {excerpt}" if excerpt else "")
+    if status == 410:
+        return Outcome(Result.GONE, reason)
+    if status >= 500 or status in _TRY_AGAIN:
+        asked = retry_after if status in (429, 503) else None
+        return Outcome(Result.FAILED, reason, _retry_after_s(asked, now))
+    return Outcome(Result.REFUSED, reason)
+
+
+def _retry_after_s(header: str | None, now: datetime) -> float:
+    """Return the seconds in Retry-After, a number or a date; 0 if there is none."""
+    if not header:
+        return 0.0
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), RETRY_AFTER_S_MAX)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)

@@ -1,0 +1,191 @@
+"""
+Deliver the parked callbacks of a partition, each conversation in order, until none is left.
+
+A conversation that fails again waits twice as long as before, up to RETRY_S_MAX; it is tried until
+the target takes it or refuses it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Sequence
+
+from consumers.runtime.batch import Partition
+from consumers.runtime.brake import Brake
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.handler import Rejected, Unavailable
+from consumers.webhook.batch_delivery import PROBES_MAX, Sends
+from consumers.webhook.circuit import Circuit
+from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.problems import gone
+from consumers.webhook.retry_record import Change, Delivered, Parked
+from consumers.webhook.retry_topic import RetryPartition
+from schemas.clock import now_ms
+from schemas.telemetry import CONSUMER_DEAD_LETTERS
+from schemas.topics import CALLBACKS
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+RETRY_S_MAX = 300.0
+# One turn of a conversation: after so many callbacks or so much time the others have theirs.
+TURN_RECORDS_MAX = 20
+TURN_S_MAX = 2.0
+IDLE_S = 1.0
+
+
+def next_try_ms(attempts: int, outcome: Outcome, at_ms: int) -> int:
+    """Return the time of the next attempt after `attempts` failed ones."""
+    wait_s = min(RETRY_S * 2 ** min(attempts - 1, 20), RETRY_S_MAX)
+    wait_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
+    return at_ms + int(1000 * max(wait_s, outcome.retry_after_s))
+
+
+class Retries:
+    """Delivers to one target; at most `requests_max` requests are in flight."""
+
+    def __init__(
+        self,
+        sender: Sends,
+        circuit: Circuit,
+        dead_letters: DeadLetters,
+        brake: Brake,
+        *,
+        requests_max: int,
+        clock_ms: Callable[[], int] = now_ms,
+    ) -> None:
+        self._sender = sender
+        self._circuit = circuit
+        self._dead_letters = dead_letters
+        self._brake = brake
+        self._slots = asyncio.Semaphore(requests_max)
+        self.clock_ms = clock_ms
+        # Partition and offset of the callbacks whose delivery the retry topic may not state yet.
+        self._delivered: set[tuple[int, int]] = set()
+
+    async def run(self, owned: RetryPartition) -> None:
+        """
+        Deliver until cancelled, or until the partition is lost.
+
+        Raises:
+            Braked: the target is gone, or refuses too many callbacks.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                while not owned.is_lost:
+                    owned.changed.clear()
+                    if self._circuit.is_open:
+                        await self._probe(owned)
+                    else:
+                        await self._begin_due(owned, group)
+                    await self._wait(owned)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _begin_due(self, owned: RetryPartition, group: asyncio.TaskGroup) -> None:
+        while owned.state.next_due_ms() is not None:
+            await self._slots.acquire()
+            name = owned.state.take_due(self.clock_ms())
+            if name is None or self._circuit.is_open or owned.is_lost:
+                self._slots.release()
+                if name is not None:
+                    owned.state.give_back(name)
+                return
+            turn = group.create_task(self._turn(owned, name, TURN_RECORDS_MAX))
+            turn.add_done_callback(lambda _: self._slots.release())
+
+    async def _wait(self, owned: RetryPartition) -> None:
+        """Return when a conversation may be due, at the latest after IDLE_S."""
+        due_ms = owned.state.next_due_ms()
+        seconds = IDLE_S
+        if due_ms is not None and not self._circuit.is_open:
+            seconds = min(max((due_ms - self.clock_ms()) / 1000, 0.001), IDLE_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await owned.changed.wait()
+
+    async def _probe(self, owned: RetryPartition) -> None:
+        """While the circuit is open: try some parked conversations that are due, if it is time."""
+        due_ms = owned.state.next_due_ms()
+        if due_ms is None or due_ms > self.clock_ms() or not self._circuit.begin_probe():
+            return
+        names: list[bytes] = []
+        while len(names) < PROBES_MAX and (name := owned.state.take_due(self.clock_ms())):
+            names.append(name)
+        await asyncio.gather(*(self._turn(owned, name, 1) for name in names))
+        if self._circuit.is_open:
+            self._circuit.probe_failed(self._circuit.reason)
+
+    async def _turn(self, owned: RetryPartition, name: bytes, records_max: int) -> None:
+        """Deliver the next callbacks of a conversation, and state in the retry topic which."""
+        changes: list[Change] = []
+        try:
+            # A member that was suspended notices here that it has lost the partition.
+            await owned.check_owned()
+            clock = asyncio.get_running_loop().time
+            until = clock() + TURN_S_MAX
+            for parked in owned.state.waiting(name)[:records_max]:
+                done = await self._try(owned, parked)
+                changes.append(done)
+                if not isinstance(done, Delivered) or clock() > until:
+                    break
+            await owned.write(changes)
+        except Unavailable as error:
+            log.info("parked callbacks of %s/%d wait: %s", CALLBACKS.name, owned.number, error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            self._forget(owned, changes)
+        finally:
+            owned.state.give_back(name)
+            owned.changed.set()
+
+    async def _try(self, owned: RetryPartition, parked: Parked) -> Change:
+        place = owned.number, parked.record.offset
+        if place in self._delivered:
+            return Delivered(parked.record.offset)
+        outcome = await self._sender.send(parked.record)
+        attempts, at_ms = parked.attempts + 1, self.clock_ms()
+        if outcome.result is Result.GONE:
+            raise gone(outcome.reason)
+        if outcome.result is not Result.FAILED and self._circuit.is_open:
+            self._circuit.answered(b"")
+        if outcome.result is Result.REFUSED and not await self._reject(owned, parked, outcome):
+            outcome = Outcome(Result.FAILED, "the dead-letter topic is not available")
+        if outcome.result is Result.FAILED:
+            return parked._replace(
+                attempts=attempts,
+                next_try_ms=next_try_ms(attempts, outcome, at_ms),
+                first_failed_at_ms=parked.first_failed_at_ms or at_ms,
+                reason=outcome.reason,
+            )
+        self._delivered.add(place)
+        return Delivered(parked.record.offset)
+
+    async def _reject(self, owned: RetryPartition, parked: Parked, outcome: Outcome) -> bool:
+        """Send a refused callback to the dead-letter topic; return whether it is there."""
+        self._brake.check(outcome.reason)
+        place = Partition(CALLBACKS.name, owned.number)
+        log.warning(
+            "record at offset %d of %s is rejected: %s",
+            *(parked.record.offset, place, outcome.reason),
+        )
+        try:
+            await self._dead_letters.send(
+                place,
+                parked.record,
+                Rejected(parked.record.offset, outcome.reason),
+                attempts=parked.attempts + 1,
+                first_failed_at_ms=parked.first_failed_at_ms or self.clock_ms(),
+            )
+        except Unavailable as error:
+            log.warning("the dead letter is sent again later: %s", error)
+            return False
+        self._brake.note_rejected()
+        CONSUMER_DEAD_LETTERS.inc()
+        return True
+
+    def _forget(self, owned: RetryPartition, changes: Sequence[Change]) -> None:
+        done = [each.offset for each in changes if isinstance(each, Delivered)]
+        self._brake.note_applied(len(done))
+        self._delivered.difference_update((owned.number, offset) for offset in done)

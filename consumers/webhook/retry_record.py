@@ -1,0 +1,140 @@
+"""
+The records of a target's retry topic: its state, as changes of keys. No I/O.
+
+A partition of the topic has the state of the main topic's partition with the same number: the
+position, and the parked callbacks. Kafka's compaction keeps the last record of each key.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, TypeAlias
+
+from consumers.runtime.batch import Position, Record
+
+Headers: TypeAlias = list[tuple[str, bytes]]
+
+POSITION_KEY, OWNER_KEY = b"position", b"owner"
+_PARKED_KEY = b"parked/"
+# The headers that a parked callback has beside its own.
+RETRY = "hookline.retry."
+_KEY, _TIMESTAMP_MS = RETRY + "key", RETRY + "timestamp_ms"
+ATTEMPTS, NEXT_TRY_MS = RETRY + "attempts", RETRY + "next_try_ms"
+FIRST_FAILED_MS, REASON = RETRY + "first_failed_at_ms", RETRY + "reason"
+
+
+class Unreadable(Exception):
+    """A record of the retry topic that no process of a webhook wrote."""
+
+
+class Parked(NamedTuple):
+    """
+    A callback that waits for its delivery in the retry topic.
+
+    `record` is as the main topic has it. `attempts` have failed so far; the next one is due at
+    `next_try_ms`. Only the first callback of a conversation is tried.
+    """
+
+    record: Record
+    attempts: int
+    next_try_ms: int
+    first_failed_at_ms: int
+    reason: str
+
+
+class Delivered(NamedTuple):
+    """The parked callback at `offset` of the main topic is delivered, or is a dead letter."""
+
+    offset: int
+
+
+class Claimed(NamedTuple):
+    """A member has taken the partition over; earlier owners can write nothing after it."""
+
+    claim: str
+
+
+Change: TypeAlias = Position | Parked | Delivered | Claimed
+
+
+class Entry(NamedTuple):
+    """Key, value and headers of a record of the retry topic."""
+
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+def conversation(record: Record) -> bytes:
+    """Return the conversation of a callback: its key. A callback without one has its own."""
+    return record.key if record.key is not None else b"\0%d" % record.offset
+
+
+def entry(change: Change) -> Entry:
+    """Return the record that states `change`."""
+    match change:
+        case Position():
+            return Entry(POSITION_KEY, json.dumps(change._asdict()).encode(), [])
+        case Claimed(claim):
+            return Entry(OWNER_KEY, claim.encode(), [])
+        case Delivered(offset):
+            return Entry(_parked_key(offset), None, [])
+        case Parked(record):
+            own = {
+                _KEY: record.key,
+                _TIMESTAMP_MS: b"%d" % record.timestamp_ms,
+                ATTEMPTS: b"%d" % change.attempts,
+                NEXT_TRY_MS: b"%d" % change.next_try_ms,
+                FIRST_FAILED_MS: b"%d" % change.first_failed_at_ms,
+                REASON: change.reason.encode("utf-8", "backslashreplace"),
+            }
+            added = [(name, value) for name, value in own.items() if value is not None]
+            return Entry(_parked_key(record.offset), record.value, [*record.headers, *added])
+
+
+def change(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Change:
+    """
+    Return the change that a record of the retry topic states.
+
+    Raises:
+        Unreadable: it states none.
+    """
+    try:
+        if key == POSITION_KEY and value is not None:
+            return _position(json.loads(value))
+        if key == OWNER_KEY and value is not None:
+            return Claimed(value.decode())
+        if key is not None and key.startswith(_PARKED_KEY):
+            offset = int(key.removeprefix(_PARKED_KEY))
+            return Delivered(offset) if value is None else _parked(offset, value, headers)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unreadable(f"the record with the key {key!r:.60} is damaged: {error!r}") from error
+    raise Unreadable(f"the record has the unknown key {key!r:.60}")
+
+
+def _parked_key(offset: int) -> bytes:
+    return _PARKED_KEY + b"%020d" % offset
+
+
+def _position(document: Mapping[str, object]) -> Position:
+    next_offset, last, topic_id = (document[name] for name in ("next_offset", "last", "topic_id"))
+    if not isinstance(next_offset, int) or not isinstance(topic_id, str | None):
+        raise TypeError(f"no position: {document}")
+    match last:
+        case None:
+            return Position(next_offset, None, topic_id)
+        case [int() as offset, str() as origin, int() as sequence]:
+            return Position(next_offset, (offset, origin, sequence), topic_id)
+    raise TypeError(f"no position: {document}")
+
+
+def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Parked:
+    headers = tuple(headers)
+    own = {name: found for name, found in headers if name.startswith(RETRY)}
+    original = tuple(header for header in headers if not header[0].startswith(RETRY))
+    return Parked(
+        record=Record(offset, int(own[_TIMESTAMP_MS]), own.get(_KEY), value, original),
+        attempts=int(own[ATTEMPTS]),
+        next_try_ms=int(own[NEXT_TRY_MS]),
+        first_failed_at_ms=int(own[FIRST_FAILED_MS]),
+        reason=own[REASON].decode(),
+    )

@@ -1,0 +1,225 @@
+"""
+A target's retry topic in Kafka: claiming a partition, reading its state, changing it.
+
+Each change of a partition is one transaction, and all of it is in that partition: a callback that
+is parked and the position after it are there together or not at all. The transactional id has the
+partition's number, so the member that claims a partition fences every earlier owner
+(docs/decisions/0034-webhooks.md).
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from consumers.runtime.handler import Stopped
+from consumers.runtime.source import CALL_S, KafkaUnavailable
+from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, entry
+from consumers.webhook.retry_topic_setup import ensure_topic
+from consumers.webhook.state import State
+from schemas.clients import kafka_failures, started
+
+log = logging.getLogger(__name__)
+
+WRITE_TIMEOUT_S = 4.0
+START_TIMEOUT_S = 8.0
+# The broker aborts a transaction that a dead member left open after this time.
+TRANSACTION_TIMEOUT_MS = 10_000
+POLL_MS = 200
+FETCH_BYTES = 1 << 20
+# A transaction adds its last record and one marker.
+_MARKER = 1
+
+
+class Lost(KafkaUnavailable):
+    """The partition may be another member's now, or the last change may be there or not."""
+
+
+class RetryPartition:
+    """One partition of the retry topic, as its owner sees it; see `RetryTopic.claim`."""
+
+    def __init__(
+        self, partition: TopicPartition, producer: AIOKafkaProducer, reader: AIOKafkaConsumer
+    ) -> None:
+        self._partition = partition
+        self._producer = producer
+        self._reader = reader
+        self._writing = asyncio.Lock()
+        self._last_offset = -1
+        self.state = State()
+        # True once this object may change nothing more.
+        self.is_lost = False
+        # Set by each write, and when the partition is lost.
+        self.changed = asyncio.Event()
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """
+        Append `changes` in one transaction, then apply them to the state.
+
+        Raises:
+            Lost: none of them or all are in the topic; the partition has to be claimed again.
+        """
+        async with self._writing:
+            if self.is_lost:
+                raise Lost(f"{self._name} has to be claimed again")
+            try:
+                with kafka_failures():
+                    async with asyncio.timeout(WRITE_TIMEOUT_S):
+                        await self._transaction(changes)
+            except BaseException as error:
+                self._lose()
+                if isinstance(error, KafkaError | TimeoutError):
+                    raise Lost(f"{self._name} was not written: {error!r}") from error
+                raise
+            for each in changes:
+                self.state.apply(each)
+            self.changed.set()
+
+    def _lose(self) -> None:
+        self.is_lost = True
+        self.changed.set()
+
+    async def _transaction(self, changes: Sequence[Change]) -> None:
+        await self._producer.begin_transaction()
+        sent = []
+        for each in changes:
+            key, value, headers = entry(each)
+            topic, partition = self._partition
+            sent.append(
+                await self._producer.send(
+                    topic, value, key=key, partition=partition, headers=headers
+                )
+            )
+        stored = await asyncio.gather(*sent)
+        await self._producer.commit_transaction()
+        self._last_offset = max(record.offset for record in stored)
+
+    async def check_owned(self) -> None:
+        """
+        Check that no other member has claimed the partition, as far as Kafka shows it now.
+
+        A member that was suspended notices it here, before it delivers anything again.
+
+        Raises:
+            Lost: another member has claimed it.
+            KafkaUnavailable: Kafka does not answer.
+        """
+        # Not during a write, which moves the end before it is known here.
+        async with self._writing:
+            if not self.is_lost:
+                try:
+                    with kafka_failures():
+                        async with asyncio.timeout(CALL_S / 2):
+                            ends = await self._reader.end_offsets([self._partition])
+                except (KafkaError, TimeoutError) as error:
+                    raise KafkaUnavailable(f"{self._name} does not answer: {error!r}") from error
+                if ends[self._partition] > self._last_offset + 1 + _MARKER:
+                    self._lose()
+            if self.is_lost:
+                raise Lost(f"another member has claimed {self._name}")
+
+    async def read(self, claim: str) -> None:
+        """
+        Read the state up to `claim`, which this member has written last.
+
+        Raises:
+            Stopped: the topic has a record that no webhook wrote.
+        """
+        self._reader.assign([self._partition])
+        await self._reader.seek_to_beginning(self._partition)
+        while True:
+            fetched = await self._reader.getmany(self._partition, timeout_ms=POLL_MS)
+            for record in fetched.get(self._partition, ()):
+                try:
+                    found = change(record.key, record.value, record.headers)
+                except Unreadable as unreadable:
+                    raise Stopped(
+                        f"{self._name} at offset {record.offset}: {unreadable}. Only the members "
+                        "of this target write the topic. Remove what else writes to it, then see "
+                        "'A webhook stops' in docs/runbook.md."
+                    ) from unreadable
+                self.state.apply(found)
+                if found == Claimed(claim):
+                    self._reader.pause(self._partition)
+                    return
+
+    @property
+    def number(self) -> int:
+        """The partition's number, in the main topic as well."""
+        return self._partition.partition
+
+    @property
+    def _name(self) -> str:
+        return f"{self._partition.topic}/{self._partition.partition}"
+
+
+class RetryTopic:
+    """The retry topic of the target `name`."""
+
+    def __init__(self, *, bootstrap_servers: str, name: str, record_bytes_max: int) -> None:
+        self.topic = f"tim.callbacks.retry.{name}.v1"
+        self._id = f"hookline-webhook-{name}"
+        self._bootstrap_servers = bootstrap_servers
+        self._record_bytes_max = record_bytes_max
+        self._partitions = 0
+        self._preparing = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def claim(self, number: int) -> AsyncIterator[RetryPartition]:
+        """
+        Take partition `number` over from every other member, and yield it with its state.
+
+        Raises:
+            KafkaUnavailable: Kafka does not answer now.
+            Stopped: the topic cannot be used.
+        """
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                owned = await self._claim(number, opened)
+            except (KafkaError, TimeoutError) as error:
+                raise KafkaUnavailable(f"{self.topic}/{number}: {error!r}") from error
+            yield owned
+
+    async def _claim(self, number: int, opened: contextlib.AsyncExitStack) -> RetryPartition:
+        async with self._preparing:
+            if number >= self._partitions:
+                self._partitions = await ensure_topic(
+                    self._bootstrap_servers, self.topic, record_bytes_max=self._record_bytes_max
+                )
+        # The start of the producer aborts what an earlier owner left open, and fences that owner.
+        producer = await opened.enter_async_context(
+            started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S)
+        )
+        reader = await opened.enter_async_context(started(self._reader(), START_TIMEOUT_S))
+        owned = RetryPartition(TopicPartition(self.topic, number), producer, reader)
+        claim = secrets.token_hex(16)
+        # Its marker also ends transactions of which a broker has lost the marker. They are
+        # committed then, whatever was decided: each states only what has happened.
+        await owned.write([Claimed(claim)])
+        with kafka_failures():
+            await owned.read(claim)
+        return owned
+
+    def _producer(self, transactional_id: str) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap_servers,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            request_timeout_ms=5000,
+            compression_type="zstd",
+            max_batch_size=self._record_bytes_max,
+            max_request_size=self._record_bytes_max,
+        )
+
+    def _reader(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )

@@ -1,0 +1,103 @@
+"""Create a target's retry topic, with the partitions and replicas of the main topic."""
+
+import asyncio
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    KafkaError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from consumers.runtime.handler import Stopped
+from schemas.clients import kafka_failures, started
+from schemas.topics import CALLBACKS, RECORD_OVERHEAD_BYTES
+
+SETUP_TIMEOUT_S = 15.0
+DESCRIBE_INTERVAL_S = 0.1
+# Kafka compacts closed segments only. A member reads the whole partition when it claims it, so
+# segments are small, and few superseded records are kept.
+_CONFIGS = {
+    "cleanup.policy": "compact",
+    "segment.bytes": str(8 << 20),
+    "segment.ms": str(3600 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+    "message.timestamp.type": "LogAppendTime",
+}
+
+
+async def ensure_topic(bootstrap_servers: str, topic: str, *, record_bytes_max: int) -> int:
+    """
+    Create `topic`, or add the partitions that it lacks; return how many it has.
+
+    Raises:
+        KafkaError, TimeoutError: Kafka does not answer, or refuses.
+        Stopped: the topic exists, but Kafka does not keep the last record of each key in it.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    async with started(admin, SETUP_TIMEOUT_S), asyncio.timeout(SETUP_TIMEOUT_S):
+        with kafka_failures():
+            main = await _partitions(admin, CALLBACKS.name)
+            replicas = len(main[0]["replicas"])
+            # Create before describing: a broker may create a described topic by itself.
+            largest = record_bytes_max + RECORD_OVERHEAD_BYTES
+            configs = _CONFIGS | {"max.message.bytes": str(largest)}
+            created: Any = await admin.create_topics(
+                [NewTopic(topic, len(main), replicas, topic_configs=configs)]
+            )
+            _check(created.to_object()["topic_errors"], topic)
+            partitions = await _partitions_of_new(admin, topic)
+            if len(partitions) < len(main):
+                grown: Any = await admin.create_partitions({topic: NewPartitions(len(main))})
+                _check(grown.to_object()["topic_errors"], topic)
+            policy = await _cleanup_policy(admin, topic)
+    if policy != "compact":
+        raise Stopped(
+            f"The topic {topic} has cleanup.policy={policy}, so Kafka would delete callbacks that "
+            "wait in it. Set cleanup.policy=compact, then start the process again."
+        )
+    return max(len(main), len(partitions))
+
+
+async def _partitions_of_new(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
+    """Return the partitions; a broker may know a topic only some time after it was created."""
+    while True:
+        try:
+            return await _partitions(admin, topic)
+        except UnknownTopicOrPartitionError:
+            await asyncio.sleep(DESCRIBE_INTERVAL_S)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> list[Any]:
+    (described,) = await admin.describe_topics([topic])
+    if described["error_code"]:
+        raise for_code(described["error_code"])(
+            f"the topic {topic} cannot be described; hookline topics apply creates the main topic"
+        )
+    partitions: list[Any] = described["partitions"]
+    return partitions
+
+
+async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
+    (response,) = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": ""})]
+    )
+    (resource,) = response.to_object()["resources"]
+    for entry in resource["config_entries"]:
+        if entry["config_names"] == "cleanup.policy":
+            return str(entry["config_value"])
+    raise KafkaError(f"Kafka does not report the cleanup.policy of the topic {topic}")
+
+
+def _check(errors: list[Any], topic: str) -> None:
+    for each in errors:
+        code = each["error_code"]
+        if code and code != TopicAlreadyExistsError.errno:
+            raise KafkaError(
+                f"Kafka refuses to create the topic {topic}: {for_code(code).__name__}: "
+                f"{each.get('error_message')}. Create it with the partitions of {CALLBACKS.name} "
+                "and cleanup.policy=compact"
+            )

@@ -1,0 +1,123 @@
+"""Send one callback to the target: a request with bounds on its time and on the answer."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import aiohttp
+from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
+
+from consumers.runtime.batch import Record
+from consumers.webhook.guard import AddressGuard
+from consumers.webhook.outcome import Outcome, Result, by_answer
+from consumers.webhook.request import webhook_headers
+from consumers.webhook.secrets_file import SecretsFile
+from consumers.webhook.settings import WebhookSettings
+from schemas.event import NotACallback, parse_event
+from schemas.telemetry import WEBHOOK_DELIVERIES, WEBHOOK_DELIVERY_S
+
+# The part of an answer's body that is read and reported. The connection of a longer one is closed.
+EXCERPT_BYTES_MAX = 1024
+HEADER_BYTES_MAX = 8190
+CONNECT_S_MAX = 5.0
+
+
+class Sender:
+    """Sends callbacks to one URL. Not more requests than the connector allows are in flight."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: URL, secrets: SecretsFile) -> None:
+        self._session = session
+        self._url = url
+        self._secrets = secrets
+
+    async def send(self, record: Record) -> Outcome:
+        """Make one attempt to deliver `record`; return what becomes of it. Nothing is raised."""
+        began = time.monotonic()
+        outcome = await self._send(record)
+        WEBHOOK_DELIVERY_S.observe(time.monotonic() - began)
+        WEBHOOK_DELIVERIES.labels(outcome.result.value).inc()
+        return outcome
+
+    async def _send(self, record: Record) -> Outcome:
+        try:
+            found = parse_event(record.value, record.headers)
+        except NotACallback as error:
+            return Outcome(Result.REFUSED, str(error))
+        now_s = int(time.time())
+        headers = webhook_headers(
+            found,
+            record.headers,
+            timestamp_s=now_s,
+            signatures=self._secrets.signatures(found.id, now_s, record.value),
+        )
+        try:
+            async with self._session.post(
+                self._url, data=record.value, headers=headers, allow_redirects=False
+            ) as answer:
+                excerpt = await _excerpt(answer)
+                return by_answer(
+                    answer.status, answer.headers.get("Retry-After"), excerpt, datetime.now(UTC)
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return Outcome(Result.FAILED, _in_words(error))
+
+
+async def _excerpt(answer: aiohttp.ClientResponse) -> str:
+    """Return the beginning of the body, for the reason of a failure; a success is not read."""
+    if 200 <= answer.status < 300 and (answer.content_length or 0) > EXCERPT_BYTES_MAX:
+        answer.close()
+        return ""
+    found = b""
+    while len(found) <= EXCERPT_BYTES_MAX:
+        part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(found))
+        if not part:
+            break
+        found += part
+    if len(found) > EXCERPT_BYTES_MAX:
+        # The rest is not read, so the connection cannot be used again.
+        answer.close()
+    return found[:EXCERPT_BYTES_MAX].decode("utf-8", "backslashreplace")
+
+
+def _in_words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "the target did not answer in time"
+    return f"the target cannot be reached: {error!r}"
+
+
+@contextlib.asynccontextmanager
+async def open_sender(settings: WebhookSettings) -> AsyncIterator[Sender]:
+    """
+    Yield a sender for the target of `settings`.
+
+    Raises:
+        UnusableFile: the file of secrets cannot be used.
+    """
+    secrets = SecretsFile(settings.secrets_file)
+    connector = TCPConnector(
+        limit=settings.requests_max,
+        socket_factory=AddressGuard(settings.allow_cidrs).create_socket,
+        use_dns_cache=False,
+    )
+    session = aiohttp.ClientSession(
+        connector=connector,
+        timeout=ClientTimeout(
+            total=settings.timeout_s, sock_connect=min(CONNECT_S_MAX, settings.timeout_s)
+        ),
+        cookie_jar=DummyCookieJar(),
+        auto_decompress=False,
+        trust_env=False,
+        max_line_size=HEADER_BYTES_MAX,
+        max_field_size=HEADER_BYTES_MAX,
+    )
+    watching = asyncio.create_task(secrets.file.watch())
+    try:
+        async with session:
+            yield Sender(session, URL(settings.url), secrets)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching

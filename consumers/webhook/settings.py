@@ -1,0 +1,113 @@
+"""WEBHOOK_*, see docs/configuration.md."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from yarl import URL
+
+from schemas.setting import Format, Range
+from schemas.settings import Settings
+
+
+def _is_name(text: str) -> bool:
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", text) is not None
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = URL(text)
+    except ValueError:
+        return False
+    return (
+        url.scheme in ("http", "https")
+        and bool(url.host)
+        and url.user is None
+        and url.password is None
+        and not url.fragment
+        and text.isascii()
+        and text.isprintable()
+        and not set(text) & set(" \\@")
+    )
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_sdkappid(text: str) -> bool:
+    return text.isascii() and text.isdigit() and not text.startswith("0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings(Settings):
+    """
+    WEBHOOK_*: the consumer `webhook`, `python -m consumers webhook`.
+
+    One process delivers to one target. Processes with the same name share its callbacks.
+    """
+
+    name: Annotated[
+        str,
+        Format("1 to 40 of a-z, 0-9 and -, such as crm", _is_name),
+        "Name of the target. `webhook-` and the name are the consumer group, "
+        "`tim.callbacks.retry.NAME.v1` is the target's retry topic, which the process creates if "
+        "it is absent. A new name begins with the oldest callback in Kafka.",
+    ]
+    url: Annotated[
+        str,
+        Format("an http or https URL without user, password and fragment", _is_url),
+        "URL to which every callback is sent by POST.",
+    ]
+    secrets_file: Annotated[
+        Path,
+        "File with the secret that signs the requests, `whsec_` and base64; two lines while the "
+        "secret is replaced. It is read again when it changes.",
+    ]
+    allow_cidrs: Annotated[
+        tuple[Annotated[str, Format("a network like 10.1.0.0/16", _is_network)], ...],
+        "Networks that the target's address may be in although they are not public.",
+    ] = ()
+    sdkappids: Annotated[
+        tuple[Annotated[str, Format("a decimal number without leading zeros", _is_sdkappid)], ...],
+        "Apps whose callbacks are delivered; empty: all apps.",
+    ] = ()
+    commands: Annotated[
+        tuple[str, ...],
+        "Commands (CallbackCommand) that are delivered; empty: all commands. A name that ends "
+        "with `*` stands for all commands that begin so, such as `Group.*`.",
+    ] = ()
+    timeout_s: Annotated[
+        float,
+        Range(0.1, 10, "seconds"),
+        "Longest time of one request, from the connection to the end of the answer.",
+    ] = 10.0
+    requests_max: Annotated[
+        int,
+        Range(2, 1000, "requests"),
+        "Largest number of requests in flight in this process, each of another conversation. Up "
+        "to a quarter of them are for callbacks in the retry topic.",
+    ] = 32
+    parked_records_max: Annotated[
+        int,
+        Range(1, 1_000_000, "records"),
+        "Largest number of callbacks of one partition (of 6) in the retry topic. At this number "
+        "or at WEBHOOK_PARKED_BYTES_MAX, the partition delivers from the retry topic only.",
+    ] = 20_000
+    parked_bytes_max: Annotated[
+        int,
+        Range(1 << 20, 4 << 30, "bytes"),
+        "Largest size of the callbacks of one partition in the retry topic. The process holds them "
+        "in memory, too; its partitions together need up to 6 times this memory.",
+    ] = 32 << 20
+
+    def faults(self) -> Iterator[str]:
+        """Yield a sentence for each relation between fields that does not hold."""
+        yield from ()

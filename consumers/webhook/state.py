@@ -1,0 +1,122 @@
+"""A partition's position and parked callbacks, as its part of the retry topic states them. No I/O.
+
+A conversation is parked while a callback of it is. Its parked callbacks are delivered in the order
+of their offsets in the main topic, whatever the order of the retry topic's records is.
+"""
+
+import heapq
+from bisect import insort
+
+from consumers.runtime.batch import Position
+from consumers.runtime.pending_batch import weight
+from consumers.webhook.retry_record import Change, Claimed, Delivered, Parked, conversation
+
+
+class State:
+    """The state that the changes so far have led to."""
+
+    def __init__(self) -> None:
+        self.position: Position | None = None
+        self._parked: dict[int, Parked] = {}
+        # The offsets of each conversation, lowest first.
+        self._offsets: dict[bytes, list[int]] = {}
+        self.parked_bytes = 0
+        # When each parked conversation is due, and those that are being delivered.
+        self._due: list[tuple[int, bytes]] = []
+        self._taken: set[bytes] = set()
+
+    @property
+    def parked_records(self) -> int:
+        """The number of parked callbacks."""
+        return len(self._parked)
+
+    @property
+    def parked_conversations(self) -> int:
+        """The number of parked conversations."""
+        return len(self._offsets)
+
+    def oldest(self) -> Parked | None:
+        """Return the parked callback with the lowest offset, None if none is parked."""
+        return self._parked[min(self._parked)] if self._parked else None
+
+    def is_parked(self, name: bytes) -> bool:
+        """Return whether the conversation is parked: its later callbacks have to follow."""
+        return name in self._offsets
+
+    def first(self, name: bytes) -> Parked | None:
+        """Return the parked callback of a conversation that is delivered next, None if none is."""
+        offsets = self._offsets.get(name)
+        return self._parked[offsets[0]] if offsets else None
+
+    def waiting(self, name: bytes) -> list[Parked]:
+        """Return the parked callbacks of a conversation, in order."""
+        return [self._parked[offset] for offset in self._offsets.get(name, ())]
+
+    def apply(self, change: Change) -> None:
+        """Take over a change."""
+        match change:
+            case Position():
+                self.position = change
+            case Parked():
+                self._park(change)
+            case Delivered(offset):
+                self._remove(offset)
+            case Claimed():
+                pass
+
+    def _park(self, parked: Parked) -> None:
+        name, offset = conversation(parked.record), parked.record.offset
+        if known := self._parked.get(offset):
+            self.parked_bytes -= weight((known.record,)).memory_bytes
+        else:
+            insort(self._offsets.setdefault(name, []), offset)
+        self._parked[offset] = parked
+        self.parked_bytes += weight((parked.record,)).memory_bytes
+        self._schedule(name)
+
+    def _remove(self, offset: int) -> None:
+        if (known := self._parked.pop(offset, None)) is None:
+            return
+        self.parked_bytes -= weight((known.record,)).memory_bytes
+        name = conversation(known.record)
+        self._offsets[name].remove(offset)
+        if not self._offsets[name]:
+            del self._offsets[name]
+        self._schedule(name)
+
+    def _schedule(self, name: bytes) -> None:
+        first = self.first(name)
+        if first is None or name in self._taken:
+            return
+        heapq.heappush(self._due, (first.next_try_ms, name))
+        if len(self._due) > 2 * len(self._offsets) + 100:
+            self._due = [
+                (found.next_try_ms, each)
+                for each in self._offsets
+                if each not in self._taken and (found := self.first(each))
+            ]
+            heapq.heapify(self._due)
+
+    def next_due_ms(self) -> int | None:
+        """Return the time at which the next conversation is due, None if none waits."""
+        while self._due:
+            due_ms, name = self._due[0]
+            first = self.first(name)
+            if first is not None and name not in self._taken and first.next_try_ms == due_ms:
+                return due_ms
+            heapq.heappop(self._due)
+        return None
+
+    def take_due(self, now_ms: int) -> bytes | None:
+        """Return a conversation that is due, and keep it from others until `give_back`."""
+        due_ms = self.next_due_ms()
+        if due_ms is None or due_ms > now_ms:
+            return None
+        _, name = heapq.heappop(self._due)
+        self._taken.add(name)
+        return name
+
+    def give_back(self, name: bytes) -> None:
+        """Schedule a conversation that was taken, if it is still parked."""
+        self._taken.discard(name)
+        self._schedule(name)

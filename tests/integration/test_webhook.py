@@ -1,0 +1,200 @@
+"""A webhook on a real Kafka and a real HTTP server: order, parking, fencing, dead letters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiokafka.structs import ConsumerRecord
+from support.kafka.parts import in_topic
+from support.webhook.receiver import Answer, Arrival, Receiver, receiving
+from support.webhook.world import World, a_world
+
+from consumers.runtime.batch import Position
+from consumers.runtime.brake import Braked
+from consumers.webhook import retries
+from consumers.webhook.consumer import LIMITS
+from consumers.webhook.retry_topic import Lost, RetryTopic
+from ops.demo.embedded import child
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.topics import apply_topics
+from schemas.topics import DEAD_LETTERS
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """Yield a receiver that accepts everything."""
+    async with receiving() as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a fraction of the time before a parked conversation is tried again."""
+    monkeypatch.setattr(retries, "RETRY_S", 0.05)
+    monkeypatch.setattr(retries, "RETRY_S_MAX", 0.5)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a broker whose main topic only these tests use."""
+    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
+        asyncio.run(apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1))
+        yield kafka.address
+
+
+@pytest.fixture
+async def world(broker: str, tmp_path: Path, receiver: Receiver) -> AsyncIterator[World]:
+    """Yield a world without callbacks."""
+    async with a_world(broker, tmp_path, receiver) as made:
+        yield made
+
+
+def refusing(person: str, status: int = 500) -> Answer:
+    """Return an answer that only one person's callbacks get."""
+
+    async def answer(arrival: Arrival) -> int:
+        return status if arrival.person == person else 200
+
+    return answer
+
+
+async def dead_letters(world: World) -> list[ConsumerRecord[bytes, bytes]]:
+    """Return the dead letters of the world's target."""
+    group = f"webhook-{world.name}".encode()
+    found = await in_topic(world.kafka, None, DEAD_LETTERS.name)
+    return [each for each in found if dict(each.headers).get("hookline.errors.group") == group]
+
+
+async def test_one_failing_conversation_waits_while_the_others_go_on(world: World) -> None:
+    """Its later callbacks follow it into the retry topic, also those that another member reads."""
+    world.receiver.answer = refusing("user3")
+    await world.send(400)
+    async with world.handler() as handler:
+        await world.run(handler, 380)
+    assert not any(each.person == "user3" for each in world.receiver.accepted)
+    await world.send(200)
+    seen = len(world.receiver.arrivals)
+    async with world.handler() as handler:
+        await world.run(handler, 570)
+        # The new member has found the conversation in the retry topic before it delivered.
+        failing = [e for e in world.receiver.arrivals[seen:] if e.person == "user3"]
+        assert {each.key for each in failing} == {"key-3"}
+        world.receiver.answer = refusing("nobody")
+        await world.run(handler, 600)
+    world.check()
+    assert world.receiver.repeats() == 0
+
+
+async def test_while_the_target_is_down_nothing_is_parked_or_rejected(world: World) -> None:
+    """All deliveries pause in place, and continue where they were."""
+    await world.send(300)
+    async with world.handler() as handler:
+        await world.run(handler, 300)
+        await world.receiver.stop()
+        await world.send(300)
+
+        running = asyncio.create_task(world.run(handler, 600))
+        await asyncio.sleep(4)
+        await world.receiver.start()
+        await running
+        assert sum(state.parked_records for state in handler.states) == 0
+    world.check()
+    assert await dead_letters(world) == []
+
+
+async def test_a_refused_callback_becomes_a_dead_letter_and_its_conversation_goes_on(
+    world: World,
+) -> None:
+    """The dead letter has the answer's beginning; the other 999 are delivered in order."""
+
+    async def answer(arrival: Arrival) -> web.Response | int:
+        if arrival.key == "key-503":
+            return web.Response(status=422, text="poison " + 5000 * "x")
+        return 200
+
+    world.receiver.answer = answer
+    await world.send(1000)
+    async with world.handler() as handler:
+        await world.run(handler, 999)
+    (letter,) = await dead_letters(world)
+    message = dict(letter.headers)["__connect.errors.exception.message"].decode()
+    assert message.startswith("the target answered 422: poison xxx")
+    assert len(message) < 1100
+    world.sent.pop(502)
+    world.check()
+
+
+async def test_a_parked_callback_that_is_refused_becomes_a_dead_letter(world: World) -> None:
+    """The callbacks that were parked after it are delivered."""
+    world.receiver.answer = refusing("user3", 503)
+    await world.send(100)
+    async with world.handler() as handler:
+        await world.run(handler, 95)
+
+        async def answer(arrival: Arrival) -> int:
+            return 400 if arrival.key == "key-3" else 200
+
+        world.receiver.answer = answer
+        await world.run(handler, 99)
+    (letter,) = await dead_letters(world)
+    assert letter.value == world.sent.pop(2).value
+    assert not [name for name, _ in letter.headers if name.startswith("hookline.retry")]
+    world.check()
+
+
+async def test_a_partition_pauses_at_the_bound_of_its_parked_callbacks(world: World) -> None:
+    """Nothing is skipped: it continues when the target takes the parked callbacks."""
+    world.receiver.answer = refusing("user0")
+    await world.send(300, people=2)
+    async with world.handler(parked_records_max=5) as handler:
+        running = asyncio.create_task(world.run(handler, 300))
+        async with asyncio.timeout(60):
+            while not any(state.parked_records >= 5 for state in handler.states):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        assert max(state.parked_records for state in handler.states) <= 5 + LIMITS.records
+        world.receiver.answer = refusing("nobody")
+        await running
+    world.check()
+
+
+async def test_a_target_that_is_gone_stops_the_consumer(world: World) -> None:
+    """410: it waits for a person; no record is rejected."""
+    world.receiver.answer = refusing("user3", 410)
+    await world.send(100)
+    with pytest.raises(ExceptionGroup) as raised:
+        async with world.handler() as handler:
+            await world.run(handler, 100)
+    assert raised.group_contains(Braked, match="does not want any more callbacks")
+    assert await dead_letters(world) == []
+
+
+async def test_a_member_that_was_replaced_can_write_nothing(kafka: str, group: str) -> None:
+    """Its transaction is refused, also one that it had begun; the new owner's state stays."""
+    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    async with topic.claim(0) as zombie:
+        await zombie.write([Position(5, None, "topic")])
+        await zombie._producer.begin_transaction()  # noqa: SLF001
+        await zombie._producer.send(topic.topic, b"{}", key=b"position", partition=0)  # noqa: SLF001
+        async with topic.claim(0) as owner:
+            await owner.write([Position(9, None, "topic")])
+            with pytest.raises(Lost):
+                await zombie.check_owned()
+            with pytest.raises(Lost):
+                await zombie.write([Position(6, None, "topic")])
+            await owner.check_owned()
+            async with topic.claim(0) as third:
+                assert third.state.position == Position(9, None, "topic")
+
+
+async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group: str) -> None:
+    """The broker refuses the write of a member that does not know yet."""
+    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    async with topic.claim(0) as zombie, topic.claim(0) as owner:
+        await owner.write([Position(9, None, "topic")])
+        with pytest.raises(Lost):
+            await zombie.write([Position(6, None, "topic")])
+        assert zombie.state.position is None
+        await owner.write([Position(10, None, "topic")])

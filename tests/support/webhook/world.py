@@ -1,0 +1,123 @@
+"""Callbacks in a broker, one receiver, and the members of one target that deliver to it."""
+
+import json
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from support.kafka.parts import Pipe, delete_before, many, run_until
+from support.processes.consumer import Consumer
+from support.webhook.receiver import SECRET, Receiver
+
+from consumers.webhook.consumer import LIMITS, open_handler
+from consumers.webhook.handler import WebhookHandler
+from consumers.webhook.settings import WebhookSettings
+from schemas.record import OutgoingRecord
+from schemas.settings import Shared
+from schemas.topics import CALLBACKS
+
+
+class World:
+    """Use `a_world`. The target's name is one that no other test has."""
+
+    def __init__(self, kafka: str, directory: Path, receiver: Receiver) -> None:
+        self.kafka = kafka
+        self.directory = directory
+        self.receiver = receiver
+        self.name = f"test-{secrets.token_hex(4)}"
+        self.pipe = Pipe(kafka, directory / "spool")
+        self.sent: list[OutgoingRecord] = []
+        self.secrets = directory / "webhook-secrets"
+        self.secrets.write_text(f"{SECRET}\n")
+        self.members: list[Consumer] = []
+
+    async def send(self, count: int, *, people: int = 20) -> None:
+        """Bring so many callbacks into the topic."""
+        more = many(count, len(self.sent) + 1, people=people)
+        self.sent += more
+        await self.pipe.store(more)
+        await self.pipe.forward()
+
+    def settings(self, **fields: Any) -> WebhookSettings:
+        """Return the settings of the target."""
+        values: dict[str, Any] = {
+            "name": self.name,
+            "url": self.receiver.url,
+            "secrets_file": self.secrets,
+            "allow_cidrs": ("127.0.0.0/8",),
+        }
+        return WebhookSettings(**values | fields)
+
+    @asynccontextmanager
+    async def handler(self, **fields: Any) -> AsyncIterator[WebhookHandler]:
+        """Yield a member's handler, in this process."""
+        shared = Shared(bootstrap_servers=self.kafka)
+        async with open_handler(shared, 100, self.settings(**fields)) as (handler, _):
+            assert isinstance(handler, WebhookHandler)
+            yield handler
+
+    async def run(self, handler: WebhookHandler, until: int) -> None:
+        """Run the handler as a member until so many callbacks were accepted."""
+        await run_until(
+            handler,
+            lambda: self.receiver.ids >= until,
+            bootstrap_servers=self.kafka,
+            group=f"webhook-{self.name}",
+            limits=LIMITS,
+            dead_letters=True,
+        )
+
+    def launch(self, **settings: object) -> Consumer:
+        """Start a member as a process of its own."""
+        env = {
+            "WEBHOOK_NAME": self.name,
+            "WEBHOOK_URL": self.receiver.url,
+            "WEBHOOK_SECRETS_FILE": str(self.secrets),
+            "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
+            "PYTHONUNBUFFERED": "1",
+        }
+        log = self.directory / f"webhook-{len(self.members)}.log"
+        member = Consumer("webhook", self.kafka, log, env=env, **settings)
+        member.launch()
+        self.members.append(member)
+        return member
+
+    def logs(self) -> str:
+        """Return the ends of all members' logs."""
+        return "\n".join(each.log.read_text()[-3000:] for each in self.members)
+
+    def check(self) -> None:
+        """Assert that all callbacks were accepted, each conversation in order."""
+        self.receiver.check(keys_by_person(self.sent))
+
+
+@asynccontextmanager
+async def a_world(kafka: str, directory: Path, receiver: Receiver) -> AsyncIterator[World]:
+    """Yield a world whose topic is empty; its processes are killed on exit."""
+    await _empty_topic(kafka)
+    made = World(kafka, directory, receiver)
+    try:
+        yield made
+    finally:
+        for member in made.members:
+            member.kill()
+        made.pipe.close()
+
+
+async def _empty_topic(kafka: str) -> None:
+    partitions = [TopicPartition(CALLBACKS.name, each) for each in range(CALLBACKS.partitions)]
+    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
+        ends = await reader.end_offsets(partitions)
+    await delete_before(kafka, ends)
+
+
+def keys_by_person(records: Iterable[OutgoingRecord]) -> dict[str, list[str]]:
+    """Return the MsgKeys of each sender's callbacks, in order, as a receiver has to accept them."""
+    found: dict[str, list[str]] = {}
+    for record in records:
+        document = json.loads(record.value)
+        found.setdefault(document["From_Account"], []).append(document["MsgKey"])
+    return found
