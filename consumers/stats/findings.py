@@ -4,12 +4,12 @@ Find out what is wrong with a stage of the pipeline. No I/O.
 A process that does not answer says nothing: none of its former numbers is used.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from consumers.runtime.status import Fault
+from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import StageName, State, Unit
 from consumers.stats.measured import IngressStatus, Measured, Replicas
 
@@ -140,48 +140,51 @@ def kafka(measured: Measured) -> Finding:
     consumers = [
         said for answers in measured.consumers.values() for said in Replicas.of(answers).said
     ]
-    cannot_read = [said for said in consumers if said.kafka_fault]
     reads = [said for said in consumers if said.partitions is not None and not said.kafka_fault]
     connects = [said for said in replicas.said if said.forward_fault == NOT_CONNECTED]
-    stuck = [said for said in replicas.said if said.forward_fault not in ("", NOT_CONNECTED)]
     ages = [said.oldest_waiting_s for said in replicas.said if said.oldest_waiting_s is not None]
     oldest_s = max(ages, default=None)
     # The oldest callback cannot have been forwarded since its receipt.
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
-    room_s = _full_in_s(replicas.said)
-    room: Values = {"percent": _used_percent(replicas.said)}
-    room |= {} if room_s is None else {"room": room_s}  # type: ignore[operator]  # a dict
-    some_stuck = {"affected": len(stuck), "all": replicas.count}
-    some_read = {"affected": len(cannot_read), "all": len(consumers)}
-    unread_since = faulty_since(measured.now, (said.kafka_fault for said in consumers))
-    away = stuck and len(stuck) == len(replicas.said)
+    is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (
-        Case(
-            away and room_s is not None and not reads,
-            "wrong",
-            "kafka_away_fills",
-            room,
-            waits_since,
-        ),
-        Case(away and not reads, "wrong", "kafka_away", room, waits_since),
-        Case(away, "wrong", "kafka_not_written", room, waits_since),
-        Case(stuck, "warning", "kafka_some_stuck", some_stuck, waits_since),
-        Case(
-            not replicas.said and consumers and len(cannot_read) == len(consumers),
-            "wrong",
-            "kafka_unreadable",
-            since=unread_since,
-        ),
-        Case(cannot_read, "warning", "kafka_some_unreadable", some_read, unread_since),
+        *_stuck(replicas, waits_since, can_be_read=bool(reads)),
+        *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.said),
         Case(connects, "warning", "kafka_connects"),
         Case(not replicas.said and reads, "unknown", "kafka_only_read"),
         Case(not replicas.said, "unknown", "kafka_unknown"),
-        Case(
-            oldest_s is not None and oldest_s > SLOW_S, "warning", "kafka_slow", since=waits_since
-        ),
+        Case(is_slow, "warning", "kafka_slow", since=waits_since),
         Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
     )
     return first_true("kafka", cases, seconds(oldest_s))
+
+
+def _stuck(
+    replicas: Replicas[IngressStatus], since: datetime | None, *, can_be_read: bool
+) -> Iterator[Case]:
+    """Yield the cases of replicas that cannot write to Kafka."""
+    stuck = [said for said in replicas.said if said.forward_fault not in ("", NOT_CONNECTED)]
+    all_stuck = stuck and len(stuck) == len(replicas.said)
+    used: Values = {"percent": _used_percent(replicas.said)}
+    room_s = _full_in_s(replicas.said)
+    if room_s is not None and not can_be_read:
+        yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s}, since)
+    yield Case(all_stuck and not can_be_read, "wrong", "kafka_away", used, since)
+    yield Case(all_stuck, "wrong", "kafka_not_written", used, since)
+    some = {"affected": len(stuck), "all": replicas.count}
+    yield Case(stuck, "warning", "kafka_some_stuck", some, since)
+
+
+def _unreadable(
+    consumers: Sequence[ConsumerStatus], now: datetime, *, is_ingress_silent: bool
+) -> Iterator[Case]:
+    """Yield the cases of consumers that cannot read from Kafka."""
+    cannot_read = [said for said in consumers if said.kafka_fault]
+    since = faulty_since(now, (said.kafka_fault for said in consumers))
+    none_reads = cannot_read and len(cannot_read) == len(consumers)
+    yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", since=since)
+    some = {"affected": len(cannot_read), "all": len(consumers)}
+    yield Case(cannot_read, "warning", "kafka_some_unreadable", some, since)
 
 
 def seconds(age_s: float | None) -> Amount | None:

@@ -1,13 +1,17 @@
-"""A finding in words: its text (health_texts.py), with times and durations in both languages."""
+"""A finding in words, in both languages: its text, with times and durations."""
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from consumers.stats.answers import Words
 from consumers.stats.findings import Finding
-from consumers.stats.health_texts import TEXTS
+from consumers.stats.health_text import Text
+from consumers.stats.ingress_texts import INGRESS_TEXTS
+from consumers.stats.sink_texts import SINK_TEXTS
 
+TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **SINK_TEXTS}
 # A room of at least two days is given in days, one of at least two hours in hours.
 _UNITS = ((86400.0, "days", "天"), (3600.0, "hours", "小时"), (60.0, "minutes", "分钟"))
 # The consumer of a stage and the system that it writes to.
@@ -40,16 +44,16 @@ def words(
     }
     return (
         Words(
-            en=_sentence(text.en.format_map(values_en)), zh=_spaced(text.zh.format_map(values_zh))
+            en=_capitalized(text.en.format_map(values_en)),
+            zh=_spaced(text.zh.format_map(values_zh)),
         ),
         Words(en=text.do_en.format_map(values_en), zh=_spaced(text.do_zh.format_map(values_zh))),
         f"docs/{text.section}",
     )
 
 
-def _sentence(text: str) -> str:
-    """Return the text with a capital at its beginning, and no comma before a full stop."""
-    return (text[0].upper() + text[1:]).replace(",.", ".")
+def _capitalized(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _spaced(text: str) -> str:

@@ -1,9 +1,11 @@
 """Find out what is wrong with a sink: its consumer's processes, and what they say of it. No I/O."""
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from consumers.runtime.status import ConsumerStatus
 from consumers.stats.answers import StageName
-from consumers.stats.findings import Case, Finding, faulty_since, first_true, seconds
+from consumers.stats.findings import Case, Finding, Values, faulty_since, first_true, seconds
 from consumers.stats.measured import Measured, Replicas
 from schemas.topics import CALLBACKS
 
@@ -31,65 +33,80 @@ def sink(name: str, measured: Measured) -> Finding:
     said = replicas.said
     members = [one for one in said if one.partitions]
     stopped = [one for one in said if one.stopped]
-    no_kafka = [one for one in said if one.kafka_fault]
-    failing = [one for one in said if one.sink_fault]
-    ages = [one.oldest_waiting_s for one in members if one.oldest_waiting_s is not None]
-    # One age that is not known leaves the oldest one unknown.
-    oldest_s = max(ages) if ages and len(ages) == len(members) else None
-    over_s = (oldest_s or 0.0) - max((one.batch_age_s for one in said), default=0.0)
-    since_stopped = faulty_since(now, (one.stopped for one in said))
-    since_failing = faulty_since(now, (one.sink_fault for one in said))
-    since_no_kafka = faulty_since(now, (one.kafka_fault for one in said))
-    valkey = measured.valkey if name == "counters" and not failing else None
-    lagging_since = now - timedelta(seconds=oldest_s or 0.0)
+    oldest_s = _oldest_s(members)
     rejected = sum(one.rejected_lately for one in said)
-    joins = max((one.uptime_s for one in said), default=0.0) < JOINS_S
     some_stopped = {"affected": len(stopped), "all": replicas.count}
     some_silent = {"affected": len(replicas.silent), "all": replicas.count}
-
-    def room(since: datetime | None) -> dict[str, str | int | float]:
-        waiting_s = max(oldest_s or 0.0, (now - since).total_seconds() if since else 0.0)
-        return {"room": max(0.0, KEPT_S - waiting_s)}
-
+    stopped_since = faulty_since(now, (one.stopped for one in said))
     cases = (
-        Case(valkey, "wrong", "counts_unreadable", since=valkey.since if valkey else None),
-        Case(name not in measured.consumers, "unknown", "sink_not_watched"),
-        Case(not said, "wrong", "sink_silent", room(replicas.silent_since), replicas.silent_since),
-        Case(
-            stopped and len(stopped) == len(said),
-            "wrong",
-            "sink_stopped",
-            room(since_stopped),
-            since_stopped,
-        ),
-        Case(failing, "wrong", "sink_fails", room(since_failing), since_failing),
-        Case(
-            oldest_s is not None and oldest_s > LATE_SHARE * KEPT_S,
-            "wrong",
-            "sink_late",
-            room(None),
-            lagging_since,
-        ),
-        Case(
-            (no_kafka and not members) or len(no_kafka) == len(said),
-            "unknown",
-            "sink_without_kafka",
-            since=since_no_kafka,
-        ),
-        Case(not members and joins, "warning", "sink_joins"),
-        Case(not members, "wrong", "sink_without_partitions", room(None)),
-        Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", room(None), lagging_since),
-        Case(over_s > LAGS_S, "warning", "sink_lags", room(None), lagging_since),
-        Case(stopped, "warning", "sink_some_stopped", some_stopped, since_stopped),
-        Case(
-            replicas.silent,
-            "warning",
-            "sink_some_silent",
-            some_silent,
-            replicas.silent_since,
-        ),
+        *_unusable(name, measured, replicas, oldest_s),
+        *_without_partitions(said, members, now, _room(now, oldest_s)),
+        *_lagging(said, now, oldest_s),
+        Case(stopped, "warning", "sink_some_stopped", some_stopped, stopped_since),
+        Case(replicas.silent, "warning", "sink_some_silent", some_silent, replicas.silent_since),
         Case(oldest_s is None, "unknown", "sink_lag_unknown"),
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
     )
     return first_true(STAGES[name], cases, seconds(oldest_s))
+
+
+def _unusable(
+    name: str, measured: Measured, replicas: Replicas[ConsumerStatus], oldest_s: float | None
+) -> Iterator[Case]:
+    """Yield the cases in which nothing is stored in the sink, or it cannot be known."""
+    now, said = measured.now, replicas.said
+    failing = [one for one in said if one.sink_fault]
+    stopped = [one for one in said if one.stopped]
+    if name == "counters" and measured.valkey and not failing:
+        yield Case(measured.valkey, "wrong", "counts_unreadable", since=measured.valkey.since)
+    yield Case(name not in measured.consumers, "unknown", "sink_not_watched")
+    since = replicas.silent_since
+    yield Case(not said, "wrong", "sink_silent", _room(now, oldest_s, since), since)
+    since = faulty_since(now, (one.stopped for one in said))
+    all_stopped = stopped and len(stopped) == len(said)
+    yield Case(all_stopped, "wrong", "sink_stopped", _room(now, oldest_s, since), since)
+    since = faulty_since(now, (one.sink_fault for one in said))
+    yield Case(failing, "wrong", "sink_fails", _room(now, oldest_s, since), since)
+    is_late = oldest_s is not None and oldest_s > LATE_SHARE * KEPT_S
+    since = now - timedelta(seconds=oldest_s or 0.0)
+    yield Case(is_late, "wrong", "sink_late", _room(now, oldest_s), since)
+
+
+def _without_partitions(
+    said: Sequence[ConsumerStatus],
+    members: Sequence[ConsumerStatus],
+    now: datetime,
+    room: Values,
+) -> Iterator[Case]:
+    """Yield the cases in which no process can read from Kafka, or none has a partition."""
+    no_kafka = [one for one in said if one.kafka_fault]
+    is_unread = (no_kafka and not members) or len(no_kafka) == len(said)
+    since = faulty_since(now, (one.kafka_fault for one in said))
+    yield Case(is_unread, "unknown", "sink_without_kafka", since=since)
+    joins = max((one.uptime_s for one in said), default=0.0) < JOINS_S
+    yield Case(not members and joins, "warning", "sink_joins")
+    yield Case(not members, "wrong", "sink_without_partitions", room)
+
+
+def _lagging(
+    said: Sequence[ConsumerStatus], now: datetime, oldest_s: float | None
+) -> Iterator[Case]:
+    """Yield the cases in which the oldest callback waits for longer than a batch takes."""
+    room = _room(now, oldest_s)
+    over_s = (oldest_s or 0.0) - max((one.batch_age_s for one in said), default=0.0)
+    since = now - timedelta(seconds=oldest_s or 0.0)
+    yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", room, since)
+    yield Case(over_s > LAGS_S, "warning", "sink_lags", room, since)
+
+
+def _oldest_s(members: Sequence[ConsumerStatus]) -> float | None:
+    """Return the age of the oldest callback; one age that is not known leaves it unknown."""
+    ages = [one.oldest_waiting_s for one in members if one.oldest_waiting_s is not None]
+    return max(ages) if ages and len(ages) == len(members) else None
+
+
+def _room(now: datetime, oldest_s: float | None, since: datetime | None = None) -> Values:
+    """Return for how long Kafka still keeps what waits, if it waits since `since` or longer."""
+    waiting_s = max(oldest_s or 0.0, (now - since).total_seconds() if since else 0.0)
+    return {"room": max(0.0, KEPT_S - waiting_s)}

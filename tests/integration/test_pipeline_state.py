@@ -105,7 +105,7 @@ async def test_each_part_that_is_stopped_is_named_until_it_works_again(tmp_path:
 async def _sinks(world: World) -> None:
     world.postgres.kill()
     stage = (await world.until(database="wrong"))["database"]
-    assert stage.what.en.startswith("PostgreSQL does not answer, or refuses everything, since ")
+    assert stage.what.en.startswith("PostgreSQL does not answer or refuses everything since ")
     assert "Nothing is lost" in stage.what.en
     assert stage.since is not None
     world.postgres.start()

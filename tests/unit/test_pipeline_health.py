@@ -29,7 +29,7 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.findings import NOT_CONNECTED, STOPPING
 from consumers.stats.health import Timeline, find
-from consumers.stats.health_texts import TEXTS
+from consumers.stats.health_words import TEXTS
 from consumers.stats.measured import Measured, NoAnswer
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -87,10 +87,10 @@ def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     """What is wrong, since when, whether anything is lost, how long it may last, what to do."""
     found = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
     assert found.what.en == (
-        "PostgreSQL does not answer, or refuses everything, since 14:02. Nothing is lost; "
-        "callbacks wait in Kafka (room for 6 days)."
+        "PostgreSQL does not answer or refuses everything since 14:02. Nothing is lost; "
+        "callbacks wait in Kafka, which keeps them for 6 days more."
     )
-    assert found.what_to_do.en == "Check the server, then nothing else is needed."
+    assert found.what_to_do.en == "Check the server; the rest recovers by itself."
     assert found.what.zh == (
         "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（还可保留 6 天）。"
     )

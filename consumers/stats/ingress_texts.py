@@ -1,35 +1,19 @@
-"""
-The texts for each state of the pipeline, in English and Chinese. No other module has such texts.
-
-{since} is a time or nothing, {room} a duration, {consumer} and {sink} are the consumer and the
-system that it writes to.
-"""
+"""The texts about the ingress: receiving, the spool on disk, and writing to Kafka."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from consumers.stats.health_text import (
+    NOTHING,
+    REFUSED,
+    REFUSED_ZH,
+    SAFE_ON_DISK,
+    SAFE_ON_DISK_ZH,
+    THEN_RECOVERS,
+    THEN_RECOVERS_ZH,
+    Text,
+)
 
-class Text(NamedTuple):
-    """What is, what to do, and the page and section that says more; in both languages."""
-
-    en: str
-    do_en: str
-    zh: str
-    do_zh: str
-    section: str = "runbook.md"
-
-
-_NOTHING = ("Nothing needs to be done.", "无需处理。")
-_SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
-_SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
-_REFUSED = "New callbacks are lost unless TIM's retry is switched on"
-_REFUSED_ZH = "新回调会丢失，除非 TIM 侧开启了重试"
-_IN_KAFKA = "Nothing is lost; callbacks wait in Kafka (room for {room})"
-_IN_KAFKA_ZH = "没有丢失；回调在 Kafka 中等待（还可保留 {room}）"
-_THEN_NOTHING = "then nothing else is needed."
-_THEN_NOTHING_ZH = "之后会自动恢复。"
-
-TEXTS: Mapping[str, Text] = {
+INGRESS_TEXTS: Mapping[str, Text] = {
     "ingress_not_watched": Text(
         "The ingress is not watched.",
         "Set STATS_INGRESS to the admin ports of all replicas.",
@@ -38,36 +22,36 @@ TEXTS: Mapping[str, Text] = {
         "runbook.md#a-part-is-not-watched",
     ),
     "receiving_ok": Text(
-        "All replicas accept callbacks.", _NOTHING[0], "所有接入副本都在接收回调。", _NOTHING[1]
+        "All replicas accept callbacks.", NOTHING[0], "所有接入副本都在接收回调。", NOTHING[1]
     ),
     "receiving_silent": Text(
         "No ingress replica answers{since}, so callbacks are probably not accepted. "
-        f"{_REFUSED}. {_SAFE_ON_DISK}.",
+        f"{REFUSED}. {SAFE_ON_DISK}.",
         "Start the ingress; if it ends again, its log says why.",
-        f"{{since}}没有接入副本应答，回调很可能无法接收。{_REFUSED_ZH}。{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有接入副本应答，回调很可能无法接收。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         "请启动接入服务；如果它再次退出，原因见其日志。",
         "runbook.md#a-process-does-not-answer",
     ),
     "receiving_full": Text(
-        f"No replica accepts callbacks{{since}}: the spool is full. {_REFUSED}. {_SAFE_ON_DISK}.",
+        f"No replica accepts callbacks{{since}}: the spool is full. {REFUSED}. {SAFE_ON_DISK}.",
         "Fix Kafka if it is down; the spool then empties by itself.",
-        f"{{since}}没有副本接收回调：落盘空间已满。{_REFUSED_ZH}。{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有副本接收回调：落盘空间已满。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         "如果 Kafka 故障，请先修复；之后落盘空间会自动腾出。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "receiving_stopping": Text(
         "No replica accepts callbacks{since}: all of them are shutting down. "
-        f"{_REFUSED}. {_SAFE_ON_DISK}.",
+        f"{REFUSED}. {SAFE_ON_DISK}.",
         "Start the ingress again, unless somebody is doing so.",
-        f"{{since}}没有副本接收回调：所有副本都在停止。{_REFUSED_ZH}。{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有副本接收回调：所有副本都在停止。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         "请重新启动接入服务（如无人正在操作）。",
         "runbook.md#a-process-does-not-answer",
     ),
     "receiving_disk_fails": Text(
-        f"No replica accepts callbacks{{since}}: the disk fails. {_REFUSED}. {_SAFE_ON_DISK}, "
+        f"No replica accepts callbacks{{since}}: the disk fails. {REFUSED}. {SAFE_ON_DISK}, "
         "as far as the disk can still be read.",
         "Make room on the disk, or replace it; the log of the ingress has the error.",
-        f"{{since}}没有副本接收回调：磁盘故障。{_REFUSED_ZH}。只要磁盘仍可读，{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有副本接收回调：磁盘故障。{REFUSED_ZH}。只要磁盘仍可读，{SAFE_ON_DISK_ZH}。",
         "请腾出磁盘空间或更换磁盘；错误见接入服务的日志。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
@@ -100,30 +84,30 @@ TEXTS: Mapping[str, Text] = {
     ),
     "disk_ok": Text(
         "Callbacks wait on disk only for a moment.",
-        _NOTHING[0],
+        NOTHING[0],
         "回调落盘后很快转发。",
-        _NOTHING[1],
+        NOTHING[1],
     ),
     "disk_unknown": Text(
         "It is not known how many callbacks wait on disk, because no ingress replica "
-        f"answers{{since}}. {_SAFE_ON_DISK}.",
+        f"answers{{since}}. {SAFE_ON_DISK}.",
         "Start the ingress again.",
-        f"{{since}}没有接入副本应答，因此不知道有多少回调在磁盘上等待。{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}没有接入副本应答，因此不知道有多少回调在磁盘上等待。{SAFE_ON_DISK_ZH}。",
         "请重新启动接入服务。",
         "runbook.md#a-process-does-not-answer",
     ),
     "disk_full": Text(
-        f"The spool is full{{since}}. {_REFUSED}. {_SAFE_ON_DISK}.",
+        f"The spool is full{{since}}. {REFUSED}. {SAFE_ON_DISK}.",
         "Fix Kafka if it is down; the spool then empties by itself.",
-        f"{{since}}落盘空间已满。{_REFUSED_ZH}。{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}落盘空间已满。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
         "如果 Kafka 故障，请先修复；之后落盘空间会自动腾出。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
     "disk_fails": Text(
         "The disk of a replica cannot be written{since}, and this replica refuses new callbacks. "
-        f"{_SAFE_ON_DISK}, as far as the disk can still be read.",
+        f"{SAFE_ON_DISK}, as far as the disk can still be read.",
         "Make room on the disk, or replace it; the log of the ingress has the error.",
-        f"{{since}}有副本的磁盘无法写入，该副本拒绝新回调。只要磁盘仍可读，{_SAFE_ON_DISK_ZH}。",
+        f"{{since}}有副本的磁盘无法写入，该副本拒绝新回调。只要磁盘仍可读，{SAFE_ON_DISK_ZH}。",
         "请腾出磁盘空间或更换磁盘；错误见接入服务的日志。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
@@ -169,32 +153,32 @@ TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "kafka_ok": Text(
-        "Callbacks get to Kafka at once.", _NOTHING[0], "回调及时写入 Kafka。", _NOTHING[1]
+        "Callbacks get to Kafka at once.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
     ),
     "kafka_away": Text(
         "Kafka does not answer{since}. Nothing is lost; callbacks are answered OK and wait on disk "
         "({percent} % of the room is used).",
-        f"Fix Kafka, {_THEN_NOTHING}",
+        f"Fix Kafka; {THEN_RECOVERS}",
         "{since}Kafka 无应答。没有丢失；回调照常回复 OK，并在磁盘上等待（空间已用 {percent}%）。",
-        f"请修复 Kafka，{_THEN_NOTHING_ZH}",
+        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
     "kafka_away_fills": Text(
         "Kafka does not answer{since}. Nothing is lost; callbacks are answered OK and wait on disk "
         "(room for {room} at the present rate).",
-        f"Fix Kafka, {_THEN_NOTHING}",
+        f"Fix Kafka; {THEN_RECOVERS}",
         "{since}Kafka 无应答。没有丢失；回调照常回复 OK，"
         "并在磁盘上等待（按当前速度还可容纳 {room}）。",
-        f"请修复 Kafka，{_THEN_NOTHING_ZH}",
+        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
     "kafka_not_written": Text(
         "Callbacks do not get to Kafka{since}. Nothing is lost; they are answered OK and wait on "
         "disk ({percent} % of the room is used).",
-        f"Read forward_fault in /status of an ingress: it says why. Fix it, {_THEN_NOTHING}",
+        f"Read forward_fault in /status of an ingress: it says why. Fix it; {THEN_RECOVERS}",
         "{since}回调未能写入 Kafka。没有丢失；回调照常回复 OK，"
         "并在磁盘上等待（空间已用 {percent}%）。",
-        f"请查看接入服务 /status 中的 forward_fault，其中说明了原因；修复{_THEN_NOTHING_ZH}",
+        f"请查看接入服务 /status 中的 forward_fault，其中说明了原因；修复{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
     "kafka_some_stuck": Text(
@@ -215,9 +199,9 @@ TEXTS: Mapping[str, Text] = {
     "kafka_unreadable": Text(
         "No consumer can read from Kafka{since}, and no ingress replica answers. Nothing that was "
         "answered OK is lost.",
-        f"Fix Kafka and start the ingress, {_THEN_NOTHING}",
+        f"Fix Kafka and start the ingress; {THEN_RECOVERS}",
         "{since}所有消费者都无法从 Kafka 读取，且没有接入副本应答。已回复 OK 的回调没有丢失。",
-        f"请修复 Kafka 并启动接入服务，{_THEN_NOTHING_ZH}",
+        f"请修复 Kafka 并启动接入服务，{THEN_RECOVERS_ZH}",
         "runbook.md#kafka-is-down",
     ),
     "kafka_some_unreadable": Text(
@@ -250,117 +234,5 @@ TEXTS: Mapping[str, Text] = {
         "Kafka 写入过慢，{since}回调在磁盘上等待。没有丢失。",
         "请检查 Kafka 服务器的负载，以及 ingress_spool_full_in_seconds。",
         "runbook.md#kafka-is-down",
-    ),
-    "sink_not_watched": Text(
-        "The consumer {consumer} is not watched.",
-        "Add {consumer}=URL of its admin port to STATS_CONSUMERS.",
-        "未监测消费者 {consumer}。",
-        "请在 STATS_CONSUMERS 中加入 {consumer}=其管理端口地址。",
-        "runbook.md#a-part-is-not-watched",
-    ),
-    "sink_ok": Text(
-        "All callbacks arrive there at once.", _NOTHING[0], "回调及时到达。", _NOTHING[1]
-    ),
-    "sink_silent": Text(
-        f"No process of the consumer {{consumer}} answers{{since}}. {_IN_KAFKA}.",
-        "Start it, then nothing else is needed. If it ends again, its log says why.",
-        f"{{since}}消费者 {{consumer}} 没有进程应答。{_IN_KAFKA_ZH}。",
-        "请启动它，之后会自动恢复。如果它再次退出，原因见其日志。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "sink_stopped": Text(
-        "The consumer {consumer} has stopped{since} and waits for a person: too many callbacks "
-        f"were rejected. {_IN_KAFKA}.",
-        "Look at the dead letters, fix the cause, then restart the consumer.",
-        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理：被拒绝的回调过多。{_IN_KAFKA_ZH}。",
-        "请查看死信，修复原因，然后重启消费者。",
-        "runbook.md#a-consumer-stops",
-    ),
-    "sink_fails": Text(
-        f"{{sink}} does not answer, or refuses everything,{{since}}. {_IN_KAFKA}.",
-        f"Check the server, {_THEN_NOTHING}",
-        f"{{since}}{{sink}}无应答或拒绝写入。{_IN_KAFKA_ZH}。",
-        f"请检查服务器，{_THEN_NOTHING_ZH}",
-        "runbook.md#a-sink-is-down",
-    ),
-    "sink_late": Text(
-        "The oldest callback waits in Kafka{since}. Nothing is lost yet, but Kafka deletes it in "
-        "{room}.",
-        "Find out why the consumer {consumer} lags, or raise the topic's retention, now.",
-        "最早的回调{since}在 Kafka 中等待。目前没有丢失，但 Kafka 将在 {room}后删除它。",
-        "请立即查明消费者 {consumer} 滞后的原因，或延长主题的保留时间。",
-        "runbook.md#a-sink-is-down",
-    ),
-    "sink_without_kafka": Text(
-        "It is not known what waits: the consumer {consumer} cannot read from Kafka{since}. "
-        "Nothing that was answered OK is lost.",
-        f"Fix Kafka, {_THEN_NOTHING}",
-        "{since}消费者 {consumer} 无法从 Kafka 读取，因此不知道有多少在等待。"
-        "已回复 OK 的回调没有丢失。",
-        f"请修复 Kafka，{_THEN_NOTHING_ZH}",
-        "runbook.md#kafka-is-down",
-    ),
-    "sink_joins": Text(
-        "The consumer {consumer} starts and joins its group. Nothing is lost; callbacks wait in "
-        "Kafka.",
-        "Wait a minute.",
-        "消费者 {consumer} 正在启动并加入消费组。没有丢失；回调在 Kafka 中等待。",
-        "请等待一分钟。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "sink_without_partitions": Text(
-        f"No process of the consumer {{consumer}} has a partition to read{{since}}. {_IN_KAFKA}.",
-        "Look for other members of the same group, and read the consumer's log.",
-        f"{{since}}消费者 {{consumer}} 的进程没有分配到分区。{_IN_KAFKA_ZH}。",
-        "请检查是否有同组的其他成员，并查看消费者的日志。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "sink_lags": Text(
-        f"The consumer {{consumer}} lags: the oldest callback waits{{since}}. {_IN_KAFKA}.",
-        "If the lag grows, look at the load of {sink}, or start more processes of the consumer.",
-        f"消费者 {{consumer}} 滞后：最早的回调{{since}}一直在等待。{_IN_KAFKA_ZH}。",
-        "如果滞后持续增长，请检查{sink}的负载，或增加消费者进程。",
-        "runbook.md#a-sink-is-down",
-    ),
-    "sink_some_stopped": Text(
-        "{affected} of {all} processes of the consumer {consumer} have stopped{since}, because too "
-        "many callbacks were rejected. The others go on; nothing is lost.",
-        "Look at the dead letters, fix the cause, then restart these processes.",
-        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个因被拒绝的回调过多而停止。"
-        "其余进程继续；没有丢失。",
-        "请查看死信，修复原因，然后重启这些进程。",
-        "runbook.md#a-consumer-stops",
-    ),
-    "sink_some_silent": Text(
-        "{affected} of {all} processes of the consumer {consumer} do not answer{since}. The others "
-        "take over; nothing is lost.",
-        "Start these processes again.",
-        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个无应答。其余进程会接管；"
-        "没有丢失。",
-        "请重新启动这些进程。",
-        "runbook.md#a-process-does-not-answer",
-    ),
-    "sink_lag_unknown": Text(
-        "It is not known yet how much waits. Nothing is lost; callbacks wait in Kafka.",
-        "Wait a moment.",
-        "尚不知道有多少在等待。没有丢失；回调在 Kafka 中等待。",
-        "请稍候。",
-        "runbook.md#a-sink-is-down",
-    ),
-    "sink_rejects": Text(
-        "{affected} of the last callbacks were rejected and are not in {sink}. They are not lost: "
-        "they are in the dead-letter topic.",
-        "Look at the dead letters: their headers say why.",
-        "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信主题中。",
-        "请查看死信，其消息头说明了原因。",
-        "runbook.md#a-consumer-stops",
-    ),
-    "counts_unreadable": Text(
-        "Valkey does not answer the statistics API{since}, so figures cannot be shown. Nothing is "
-        "lost; callbacks wait in Kafka to be counted.",
-        f"Check Valkey, {_THEN_NOTHING}",
-        "{since}Valkey 对统计 API 无应答，无法显示数据。没有丢失；回调在 Kafka 中等待统计。",
-        f"请检查 Valkey，{_THEN_NOTHING_ZH}",
-        "runbook.md#a-sink-is-down",
     ),
 }

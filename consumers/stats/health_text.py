@@ -1,0 +1,31 @@
+"""
+A text about the state of the pipeline, in English and Chinese, and the phrases that texts share.
+
+All texts are in ingress_texts.py and sink_texts.py.
+
+{since} is a time or nothing, {room} a duration, {consumer} and {sink} are the consumer and the
+system that it writes to.
+"""
+
+from typing import NamedTuple
+
+
+class Text(NamedTuple):
+    """What is, what to do, and the page and section that says more; in both languages."""
+
+    en: str
+    do_en: str
+    zh: str
+    do_zh: str
+    section: str = "runbook.md"
+
+
+NOTHING = ("Nothing needs to be done.", "无需处理。")
+SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
+SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
+REFUSED = "New callbacks are lost unless TIM's retry is switched on"
+REFUSED_ZH = "新回调会丢失，除非 TIM 侧开启了重试"
+IN_KAFKA = "Nothing is lost; callbacks wait in Kafka, which keeps them for {room} more"
+IN_KAFKA_ZH = "没有丢失；回调在 Kafka 中等待（还可保留 {room}）"
+THEN_RECOVERS = "the rest recovers by itself."
+THEN_RECOVERS_ZH = "之后会自动恢复。"

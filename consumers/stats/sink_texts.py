@@ -1,0 +1,127 @@
+"""The texts about the sinks and their consumers."""
+
+from collections.abc import Mapping
+
+from consumers.stats.health_text import (
+    IN_KAFKA,
+    IN_KAFKA_ZH,
+    NOTHING,
+    THEN_RECOVERS,
+    THEN_RECOVERS_ZH,
+    Text,
+)
+
+SINK_TEXTS: Mapping[str, Text] = {
+    "sink_not_watched": Text(
+        "The consumer {consumer} is not watched.",
+        "Add {consumer}=URL of its admin port to STATS_CONSUMERS.",
+        "未监测消费者 {consumer}。",
+        "请在 STATS_CONSUMERS 中加入 {consumer}=其管理端口地址。",
+        "runbook.md#a-part-is-not-watched",
+    ),
+    "sink_ok": Text(
+        "All callbacks arrive there at once.", NOTHING[0], "回调及时到达。", NOTHING[1]
+    ),
+    "sink_silent": Text(
+        f"No process of the consumer {{consumer}} answers{{since}}. {IN_KAFKA}.",
+        "Start it; the rest recovers by itself. If it ends again, its log says why.",
+        f"{{since}}消费者 {{consumer}} 没有进程应答。{IN_KAFKA_ZH}。",
+        "请启动它，之后会自动恢复。如果它再次退出，原因见其日志。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "sink_stopped": Text(
+        "The consumer {consumer} has stopped{since} and waits for a person: too many callbacks "
+        f"were rejected. {IN_KAFKA}.",
+        "Look at the dead letters, fix the cause, then restart the consumer.",
+        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理：被拒绝的回调过多。{IN_KAFKA_ZH}。",
+        "请查看死信，修复原因，然后重启消费者。",
+        "runbook.md#a-consumer-stops",
+    ),
+    "sink_fails": Text(
+        f"{{sink}} does not answer or refuses everything{{since}}. {IN_KAFKA}.",
+        f"Check the server; {THEN_RECOVERS}",
+        f"{{since}}{{sink}}无应答或拒绝写入。{IN_KAFKA_ZH}。",
+        f"请检查服务器，{THEN_RECOVERS_ZH}",
+        "runbook.md#a-sink-is-down",
+    ),
+    "sink_late": Text(
+        "The oldest callback waits in Kafka{since}. Nothing is lost yet, but Kafka deletes it in "
+        "{room}.",
+        "Find out why the consumer {consumer} lags, or raise the topic's retention, now.",
+        "最早的回调{since}在 Kafka 中等待。目前没有丢失，但 Kafka 将在 {room}后删除它。",
+        "请立即查明消费者 {consumer} 滞后的原因，或延长主题的保留时间。",
+        "runbook.md#a-sink-is-down",
+    ),
+    "sink_without_kafka": Text(
+        "It is not known what waits: the consumer {consumer} cannot read from Kafka{since}. "
+        "Nothing that was answered OK is lost.",
+        f"Fix Kafka; {THEN_RECOVERS}",
+        "{since}消费者 {consumer} 无法从 Kafka 读取，因此不知道有多少在等待。"
+        "已回复 OK 的回调没有丢失。",
+        f"请修复 Kafka，{THEN_RECOVERS_ZH}",
+        "runbook.md#kafka-is-down",
+    ),
+    "sink_joins": Text(
+        "The consumer {consumer} starts and joins its group. Nothing is lost; callbacks wait in "
+        "Kafka.",
+        "Wait a minute.",
+        "消费者 {consumer} 正在启动并加入消费组。没有丢失；回调在 Kafka 中等待。",
+        "请等待一分钟。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "sink_without_partitions": Text(
+        f"No process of the consumer {{consumer}} has a partition to read{{since}}. {IN_KAFKA}.",
+        "Look for other members of the same group, and read the consumer's log.",
+        f"{{since}}消费者 {{consumer}} 的进程没有分配到分区。{IN_KAFKA_ZH}。",
+        "请检查是否有同组的其他成员，并查看消费者的日志。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "sink_lags": Text(
+        f"The consumer {{consumer}} lags: the oldest callback waits{{since}}. {IN_KAFKA}.",
+        "If the lag grows, look at the load of {sink}, or start more processes of the consumer.",
+        f"消费者 {{consumer}} 滞后：最早的回调{{since}}一直在等待。{IN_KAFKA_ZH}。",
+        "如果滞后持续增长，请检查{sink}的负载，或增加消费者进程。",
+        "runbook.md#a-sink-is-down",
+    ),
+    "sink_some_stopped": Text(
+        "{affected} of {all} processes of the consumer {consumer} have stopped{since}, because too "
+        "many callbacks were rejected. The others go on; nothing is lost.",
+        "Look at the dead letters, fix the cause, then restart these processes.",
+        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个因被拒绝的回调过多而停止。"
+        "其余进程继续；没有丢失。",
+        "请查看死信，修复原因，然后重启这些进程。",
+        "runbook.md#a-consumer-stops",
+    ),
+    "sink_some_silent": Text(
+        "{affected} of {all} processes of the consumer {consumer} do not answer{since}. The others "
+        "take over; nothing is lost.",
+        "Start these processes again.",
+        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个无应答。其余进程会接管；"
+        "没有丢失。",
+        "请重新启动这些进程。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "sink_lag_unknown": Text(
+        "It is not known yet how much waits. Nothing is lost; callbacks wait in Kafka.",
+        "Wait a moment.",
+        "尚不知道有多少在等待。没有丢失；回调在 Kafka 中等待。",
+        "请稍候。",
+        "runbook.md#a-sink-is-down",
+    ),
+    "sink_rejects": Text(
+        "{affected} of the last callbacks were rejected and are not in {sink}. They are not lost: "
+        "they are in the dead-letter topic.",
+        "Look at the dead letters: their headers say why.",
+        "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信主题中。",
+        "请查看死信，其消息头说明了原因。",
+        "runbook.md#a-consumer-stops",
+    ),
+    "counts_unreadable": Text(
+        "Valkey does not answer the statistics API{since}, so figures cannot be shown. Nothing is "
+        "lost; callbacks wait in Kafka to be counted.",
+        f"Check Valkey; {THEN_RECOVERS}",
+        "{since}Valkey 对统计 API 无应答，无法显示数据。没有丢失；回调在 Kafka 中等待统计。",
+        f"请检查 Valkey，{THEN_RECOVERS_ZH}",
+        "runbook.md#a-sink-is-down",
+    ),
+}
