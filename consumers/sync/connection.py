@@ -9,12 +9,12 @@ from schemas.setting import Secret
 CONNECT_S = 5
 
 
-async def connect(conninfo: Secret, name: str, *, statement_s: int) -> AsyncConnection:
+async def connect(conninfo: Secret, name: str, *, statement_s: int, lock_s: int) -> AsyncConnection:
     """
     Return a connection that commits each statement, to a database that has the tables.
 
-    The server cancels a statement after `statement_s`, 0 for never. `name` is the application's
-    in pg_stat_activity.
+    The server cancels a statement after `statement_s`, or after it has waited for one lock for
+    `lock_s`; 0 for never. `name` is the application's in pg_stat_activity.
 
     Raises:
         Stopped: the database cannot be used: its encoding, or its tables.
@@ -31,14 +31,14 @@ async def connect(conninfo: Secret, name: str, *, statement_s: int) -> AsyncConn
         client_encoding="utf8",
     )
     try:
-        await _prepare(connection, statement_s)
+        await _prepare(connection, statement_s, lock_s)
     except BaseException:
         await connection.close()
         raise
     return connection
 
 
-async def _prepare(connection: AsyncConnection, statement_s: int) -> None:
+async def _prepare(connection: AsyncConnection, statement_s: int, lock_s: int) -> None:
     encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
         raise Stopped(
@@ -47,6 +47,7 @@ async def _prepare(connection: AsyncConnection, statement_s: int) -> None:
             "SYNC_POSTGRES to it"
         )
     await connection.execute(
-        "select set_config('statement_timeout', %s, false)", (f"{statement_s}s",)
+        "select set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)",
+        (f"{statement_s}s", f"{lock_s}s"),
     )
     await ensure_tables(connection)

@@ -28,6 +28,8 @@ from schemas.setting import Secret
 # needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's HANDLE_S.
 STATEMENT_S = 7
 CALL_S = 8.0
+# Less than STATEMENT_S: a batch that waits for a lock is not too large, so it is not halved.
+LOCK_S = 5
 APPLICATION = "hookline-sync"
 
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
@@ -149,7 +151,7 @@ class Database:
                 async with self._connecting[partition]:
                     if partition not in self._open:
                         self._open[partition] = await connect(
-                            self._conninfo, APPLICATION, statement_s=STATEMENT_S
+                            self._conninfo, APPLICATION, statement_s=STATEMENT_S, lock_s=LOCK_S
                         )
                     connection = self._open[partition]
                 yield connection

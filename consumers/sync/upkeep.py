@@ -71,7 +71,7 @@ async def upkeep(conninfo: Secret) -> None:
     Raises:
         Stopped, Unavailable, psycopg.Error: as `connect` does.
     """
-    connection = await connect(conninfo, APPLICATION, statement_s=0)
+    connection = await connect(conninfo, APPLICATION, statement_s=0, lock_s=0)
     try:
         cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
         if await cursor.fetchone() != (True,):
