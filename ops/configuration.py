@@ -31,8 +31,8 @@ in capitals, the statistics API `STATS_*`. With `--help` a service prints its pa
   prefix that is not a setting are faults. A service lists all faults and exits with code 1.
 - Numbers are decimal. `true` and `false` may have capitals. Text is used as it is.
 - The `hookline` commands have options instead; `--help` of a command names the variable from which
-  an option may come, too (`OPS_URL`, `OPS_SDKAPPID`, `OPS_INGRESS`, `OPS_STATS`, some of the
-  settings below).
+  an option may come, too (`OPS_URL`, `OPS_SDKAPPID`, `OPS_INGRESS`, `OPS_STATS`,
+  `OPS_STATS_TOKEN_FILE`, some of the settings below).
 - [.env.example](../.env.example) lists the variables that `docker-compose.yml` reads.
 
 Three subjects have sections of their own: the tokens file in

@@ -19,7 +19,7 @@ from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.shown_days import read_days
 from ops.audit.sources import NotAudited, ReadAgain, Sources, SourceUnavailable
-from ops.audit.statistics import read_statistics
+from ops.audit.statistics import StatisticsApi, read_statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.simulate.ledger import Entry
@@ -122,8 +122,9 @@ class _Audit:
     async def _round(self) -> Report:
         # Read the counts first: then every counted callback is in the topic when Kafka is read.
         if self._sources.stats is not None:
-            self.tally.note_statistics(await read_statistics(self._sources.stats))
-            self.tally.note_days(await read_days(self._sources.stats))
+            api = StatisticsApi(self._sources.stats, self._sources.stats_token)
+            self.tally.note_statistics(await read_statistics(api))
+            self.tally.note_days(await read_days(api))
         await self._topics.read(self.tally)
         await self._archive.read(self.tally)
         if self._sources.postgres is not None:

@@ -14,6 +14,7 @@ from ops.audit.ends import Ends
 from ops.audit.report import Report
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
+from ops.audit.statistics import read_token
 from ops.simulate import ledger
 from ops.terminal import (
     archive_option,
@@ -44,6 +45,14 @@ from ops.terminal import (
     envvar="OPS_STATS",
     show_envvar=True,
     help="Address of the statistics API, http://…. Without it, the counts are not audited.",
+)
+@click.option(
+    "--stats-token-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    envvar="OPS_STATS_TOKEN_FILE",
+    show_envvar=True,
+    help="File with one of the tokens of the statistics API, and nothing else. Needed if the API"
+    " runs with STATS_TOKENS_FILE.",
 )
 @click.option(
     "--ingress",
@@ -80,6 +89,7 @@ def audit_command(
     archive_url: str,
     postgres: str | None,
     stats_url: str | None,
+    stats_token_file: Path | None,
     admin_urls: tuple[str, ...],
     directory: Path | None,
     ledger_path: Path | None,
@@ -107,7 +117,13 @@ def audit_command(
     """  # noqa: D301 - Click keeps the lines of a paragraph after \b
     bounded("--wait", wait_s, 0, 24 * 3600)
     stats = _base_url("--stats", stats_url, "/v1/totals") if stats_url else None
-    sources = Sources(bootstrap_servers=kafka, archive=archive_url, postgres=postgres, stats=stats)
+    sources = Sources(
+        bootstrap_servers=kafka,
+        archive=archive_url,
+        postgres=postgres,
+        stats=stats,
+        stats_token=read_token(stats_token_file) if stats and stats_token_file else None,
+    )
     urls = _ingress_urls(admin_urls, directory)
     report = run(_audit(sources, urls, directory, ledger_path, wait_s))
     _print(report, as_json=as_json)

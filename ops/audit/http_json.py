@@ -7,21 +7,29 @@ import msgspec
 
 
 class NoAnswer(Exception):
-    """A server does not answer, or not with JSON; the text says how."""
+    """A server does not answer, or not with JSON; the text says how. `status` is not 200."""
+
+    def __init__(self, text: str, status: int | None = None) -> None:
+        super().__init__(text)
+        self.status = status
 
 
-async def get_json(url: str, *, timeout_s: float) -> Any:
+async def get_json(url: str, *, timeout_s: float, token: str = "") -> Any:
     """
-    Return the JSON that an HTTP server has at `url`.
+    Return the JSON that an HTTP server has at `url`; a token is sent as a bearer's.
 
     Raises:
         NoAnswer: it does not answer in time, or not with 200 and JSON.
     """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=timeout_s)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(url, headers=headers) as response,
+        ):
             if response.status != 200:
-                raise NoAnswer(f"it answers with status {response.status}")
+                raise NoAnswer(f"it answers with status {response.status}", response.status)
             return msgspec.json.decode(await response.read())
     except TimeoutError:
         raise NoAnswer(f"it does not answer within {timeout_s:g} s") from None

@@ -7,7 +7,7 @@ import msgspec
 
 from ops.audit.day_counts import Numbers, ShownDays
 from ops.audit.sources import SourceUnavailable
-from ops.audit.statistics import ask
+from ops.audit.statistics import StatisticsApi
 from schemas.added import CLOCK_AHEAD_S_MAX
 
 # The API answers with at most 400 days.
@@ -40,18 +40,18 @@ class _Series(msgspec.Struct, frozen=True):
     rows: list[_Row]
 
 
-async def read_days(stats_url: str) -> dict[str, ShownDays]:
+async def read_days(api: StatisticsApi) -> dict[str, ShownDays]:
     """
     Return the days of every app, up to the last one in which a callback may be counted now.
 
     Raises:
         SourceUnavailable: the API does not answer, or not with days.
     """
-    apps = await ask(stats_url, "/v1/apps", _Apps, what="days")
-    return {app.app: await _of_app(stats_url, app) for app in apps.apps}
+    apps = await api.ask("/v1/apps", _Apps, what="days")
+    return {app.app: await _of_app(api, app) for app in apps.apps}
 
 
-async def _of_app(stats_url: str, app: _App) -> ShownDays:
+async def _of_app(api: StatisticsApi, app: _App) -> ShownDays:
     # A day for the zone, which may be ahead of UTC, and one for the clock of an ingress.
     last = datetime.now(UTC).date() + timedelta(days=CLOCK_AHEAD_S_MAX // DAY_S + 2)
     numbers: dict[str, Numbers] = {}
@@ -59,10 +59,10 @@ async def _of_app(stats_url: str, app: _App) -> ShownDays:
     while begin is not None and begin <= last:
         end = min(begin + timedelta(days=DAYS_PER_ANSWER), last + timedelta(days=1))
         path = f"/v1/series?step=day&app={quote(app.app)}&from={begin}&to={end}"
-        series = await ask(stats_url, path, _Series, what="days")
+        series = await api.ask(path, _Series, what="days")
         if series.zone != app.zone:
             raise SourceUnavailable(
-                f"the statistics API at {stats_url}: the days of app {app.app} were those of"
+                f"the statistics API at {api.url}: the days of app {app.app} were those of"
                 f" {app.zone}, and are now those of {series.zone}; audit again"
             )
         for row in series.rows:

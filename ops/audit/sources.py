@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ops.failure import Failure
+from schemas.setting import Secret
 
 
 class NotAudited(Failure):
@@ -19,9 +20,14 @@ class ReadAgain(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """The addresses of all sources. A sink whose address is None is not audited."""
+    """
+    The addresses of all sources. A sink whose address is None is not audited.
+
+    `stats_token` is one of the tokens of the statistics API, None if it needs none.
+    """
 
     bootstrap_servers: str
     archive: str
     postgres: str | None = None
     stats: str | None = None
+    stats_token: Secret | None = None

@@ -1,12 +1,17 @@
 """Read the statistics API for an audit."""
 
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from consumers.stats.tokens import TOKEN_LENGTH_MAX
 from ops.audit.http_json import NoAnswer, get_json
 from ops.audit.message_counts import Statistics
-from ops.audit.sources import SourceUnavailable
+from ops.audit.sources import NotAudited, SourceUnavailable
+from schemas.setting import Secret
 from schemas.topics import CALLBACKS
 
 STATISTICS_TIMEOUT_S = 10.0
@@ -27,14 +32,76 @@ class _Totals(msgspec.Struct, frozen=True):
     origins: dict[str, dict[str, _Applied]]
 
 
-async def read_statistics(stats_url: str) -> Statistics:
+@dataclass(frozen=True, slots=True)
+class StatisticsApi:
+    """The address of a statistics API, and one of its tokens; None if it needs none."""
+
+    url: str
+    token: Secret | None = None
+
+    async def ask(self, path: str, answer: type[_T], *, what: str) -> _T:
+        """
+        Return an answer, as `answer`; `what` names its content in errors.
+
+        Raises:
+            SourceUnavailable: the API does not answer, or with something else.
+            NotAudited: the API needs another token.
+        """
+        try:
+            found = await get_json(
+                f"{self.url}{path}", timeout_s=STATISTICS_TIMEOUT_S, token=self.token or ""
+            )
+            return msgspec.convert(found, answer)
+        except NoAnswer as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                raise NotAudited(self._refused) from error
+            raise SourceUnavailable(f"the statistics API at {self.url}: {path}: {error}") from error
+        except msgspec.ValidationError as error:
+            raise SourceUnavailable(
+                f"the statistics API at {self.url}: the answer to {path} has no {what} ({error})"
+            ) from error
+
+    @property
+    def _refused(self) -> str:
+        if self.token is None:
+            return (
+                f"the statistics API at {self.url} answers only with a token (status 401); name a "
+                "file that has one with --stats-token-file"
+            )
+        return (
+            f"the statistics API at {self.url} refuses the token of --stats-token-file (status "
+            "401); put one of the tokens in the file that its STATS_TOKENS_FILE names into it"
+        )
+
+
+def read_token(file: Path) -> Secret:
+    """
+    Return the token in a file, which has nothing else.
+
+    Raises:
+        NotAudited: the file cannot be read, or has something else.
+    """
+    try:
+        text = file.read_text("ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise NotAudited(f"--stats-token-file: {file} cannot be read ({error})") from error
+    if not text or not text.isprintable() or " " in text or len(text) > TOKEN_LENGTH_MAX:
+        raise NotAudited(
+            f"--stats-token-file: {file} must have one token of at most {TOKEN_LENGTH_MAX} "
+            'characters and nothing else: of a line like page = "TOKEN" only the text in quotes'
+        )
+    return Secret(text)
+
+
+async def read_statistics(api: StatisticsApi) -> Statistics:
     """
     Return the totals of the statistics API.
 
     Raises:
         SourceUnavailable: the API does not answer, or not with totals.
+        NotAudited: the API needs another token.
     """
-    totals = await ask(stats_url, "/v1/totals", _Totals, what="totals")
+    totals = await api.ask("/v1/totals", _Totals, what="totals")
     return Statistics(
         messages=totals.one_to_one_messages + totals.group_messages,
         people=None if totals.people_error else totals.people,
@@ -47,21 +114,3 @@ async def read_statistics(stats_url: str) -> Statistics:
             for origin, partitions in totals.origins.items()
         },
     )
-
-
-async def ask(stats_url: str, path: str, answer: type[_T], *, what: str) -> _T:
-    """
-    Return the answer of the statistics API, as `answer`; `what` names its content in errors.
-
-    Raises:
-        SourceUnavailable: the API does not answer, or with something else.
-    """
-    try:
-        found = await get_json(f"{stats_url}{path}", timeout_s=STATISTICS_TIMEOUT_S)
-        return msgspec.convert(found, answer)
-    except NoAnswer as error:
-        raise SourceUnavailable(f"the statistics API at {stats_url}: {path}: {error}") from error
-    except msgspec.ValidationError as error:
-        raise SourceUnavailable(
-            f"the statistics API at {stats_url}: the answer to {path} has no {what} ({error})"
-        ) from error

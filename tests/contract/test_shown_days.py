@@ -1,6 +1,7 @@
 """An audit reads the days of the statistics from the real API, in pages."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,8 +12,11 @@ from support.statistics import statistics_api
 
 from consumers.counters.server import connect
 from consumers.runtime.batch import Position
+from consumers.stats.tokens import Tokens
 from ops.audit import shown_days
 from ops.audit.day_counts import Numbers
+from ops.audit.sources import NotAudited
+from ops.audit.statistics import StatisticsApi, read_statistics, read_token
 from schemas.setting import Secret
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -28,7 +32,7 @@ async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.M
     sent = [now - timedelta(days=days) for days in (5, 3, 3, 0)]
     valkey = connect(Secret(valkey_url))
     async with TestServer(statistics_api(valkey)) as server:
-        url = str(server.make_url("")).rstrip("/")
+        url = StatisticsApi(str(server.make_url("")).rstrip("/"))
         assert await shown_days.read_days(url) == {}
         await counts.begin(P0, Position(0))
         records = [
@@ -55,3 +59,32 @@ async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.M
         second: Numbers(1, 2),
         last: Numbers(1, 1),
     }
+
+
+async def test_an_api_with_tokens_is_read_with_one_of_them(valkey_url: str, tmp_path: Path) -> None:
+    """Without one, or with another one, the error says what to do, and nothing waits."""
+    tokens, right, wrong = tmp_path / "tokens", tmp_path / "right", tmp_path / "wrong"
+    tokens.write_text('audit = "a-token-of-the-audit"\n')
+    right.write_text("a-token-of-the-audit\n")
+    wrong.write_text("a-token-of-somebody-else")
+    valkey = connect(Secret(valkey_url))
+    async with TestServer(statistics_api(valkey, tokens=Tokens(tokens))) as server:
+        url = str(server.make_url("")).rstrip("/")
+        found = await read_statistics(StatisticsApi(url, read_token(right)))
+        assert found.messages == 0
+        assert await shown_days.read_days(StatisticsApi(url, read_token(right))) == {}
+        with pytest.raises(NotAudited, match="with --stats-token-file"):
+            await read_statistics(StatisticsApi(url))
+        with pytest.raises(NotAudited, match="refuses the token of --stats-token-file"):
+            await shown_days.read_days(StatisticsApi(url, read_token(wrong)))
+    await valkey.aclose()
+
+
+@pytest.mark.parametrize("text", ["", "\n", 'page = "a-token-of-the-page"', "a" * 300, "é" * 20])
+def test_a_file_that_does_not_have_one_token_alone_is_refused(tmp_path: Path, text: str) -> None:
+    """The error names the file, and does not show what it has."""
+    file = tmp_path / "token"
+    file.write_text(text)
+    with pytest.raises(NotAudited, match=f"--stats-token-file: {file}") as refused:
+        read_token(file)
+    assert "a-token" not in str(refused.value)
