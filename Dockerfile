@@ -11,7 +11,7 @@ COPY schemas schemas
 COPY ingress ingress
 COPY consumers consumers
 COPY ops ops
-COPY docs/runbook.md docs/
+COPY docs/runbook.md docs/contract.md docs/
 # The charts of the statistics page; without them it shows tables.
 RUN /tools/bin/python -m ops.npm_files consumers/stats/page/vendor.txt consumers/stats/page/vendor \
  || echo "no uPlot: the statistics page shows tables in place of charts"

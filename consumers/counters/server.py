@@ -25,7 +25,8 @@ VALKEY_URL = Format(
 STEP_S = 5.0
 # Time-out of a whole call, well below the runtime's HANDLE_S.
 ANSWER_S = 8.0
-_GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
+# A generation as its key in Valkey has it.
+GENERATION = re.compile(rb"[1-9][0-9]{0,8}")
 # Errors that mean "not now": Valkey starts, is busy, full or a replica, or an administrator has to
 # change a password or a permission in it. A wrong password is a ConnectionError, as is LOADING.
 _NOT_NOW = (
@@ -139,7 +140,7 @@ def generation_of(stored: bytes | None, key: str = layout.GENERATION) -> int:
     if stored is None:
         return layout.FIRST_GENERATION
     # Only as the script compares it: `int` would take "01" for 1.
-    if not _GENERATION.fullmatch(stored):
+    if not GENERATION.fullmatch(stored):
         raise Unavailable(
             f"Valkey: the key {key} has {stored!r:.50}, not a generation. Set it to "
             f"the N of a key {layout.PREFIX}N:positions"

@@ -50,7 +50,7 @@ class Options:
 def application(store: Store, options: Options, health: Health | None = None) -> web.Application:
     """Return the API of `store`; without `health`, it does not know the pipeline."""
     shared = SharedAnswers()
-    live = Live(LiveCounts(store), _encoded(health) if health else None, shared.forget)
+    live = Live(LiveCounts(store), _of_default_zone(health) if health else None, shared.forget)
     app = web.Application(
         middlewares=[
             measured,
@@ -199,8 +199,5 @@ def _add_open_routes(app: web.Application, store: Store) -> None:
     )
 
 
-def _encoded(health: Health) -> Callable[[], Awaitable[bytes | None]]:
-    async def now() -> bytes | None:
-        return msgspec.json.encode(await health(DEFAULT_ZONE))
-
-    return now
+def _of_default_zone(health: Health) -> Callable[[], Awaitable[answers.Health]]:
+    return lambda: health(DEFAULT_ZONE)

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import msgspec
 from aiohttp import web
@@ -35,7 +36,18 @@ PING_S = 15.0
 SEND_TIMEOUT_S = 20.0
 # How long a browser waits before it comes back.
 RETRY_MS = 2000
+# How often the state of the pipeline is sent while its findings stay and only numbers change.
+NUMBERS_INTERVAL = timedelta(seconds=10)
 _TICK = timedelta(microseconds=1)
+
+
+# What was found of each stage: its state, the runbook's section, and since when it is so.
+Findings: TypeAlias = tuple[tuple[str, str, str, datetime | None], ...]
+
+
+def findings_in(health: answers.Health) -> Findings:
+    """Return what was found, without its numbers and ages, which change all the time."""
+    return tuple((each.stage, each.state, each.runbook, each.since) for each in health.stages)
 
 
 @dataclass(slots=True)
@@ -68,20 +80,22 @@ class Live:
     """
     The updates of the last 15 minutes, and the task that adds to them.
 
-    `health` returns the pipeline's state as JSON, None while it is not known. `on_update` is called
+    `health` returns the pipeline's state, None while it is not known. `on_update` is called
     before viewers get an update, because each of them may ask for more then.
     """
 
     def __init__(
         self,
         counts: LiveCounts,
-        health: Callable[[], Awaitable[bytes | None]] | None,
+        health: Callable[[], Awaitable[answers.Health | None]] | None,
         on_update: Callable[[], None],
     ) -> None:
         self._on_update = on_update
         self._counts = counts
         self._health = health
         self._shown_health: bytes | None = None
+        self._shown_findings: Findings = ()
+        self._health_at = datetime.min.replace(tzinfo=UTC)
         self._updates: deque[Update] = deque()
         self._number = 0
         self._changed = asyncio.Event()
@@ -111,15 +125,25 @@ class Live:
             self._add(now, "now", _data_now(now, added))
         if self._health is not None:
             health = await self._health()
-            if health is not None and health != self._shown_health:
-                self._shown_health = health
-                self._add(now, "health", lambda _, data=health: data)  # type: ignore[misc]  # a default binds it
+            if health is not None:
+                self._add_health(now, health)
         oldest = now - timedelta(seconds=KEPT_S)
         while self._updates and self._updates[0].at < oldest:
             self._updates.popleft()
         STATS_UPDATED.set_to_current_time()
         self._on_update()
         self._wake()
+
+    def _add_health(self, now: datetime, health: answers.Health) -> None:
+        """Add the state at once if a finding is new, and later if only its numbers are."""
+        found = findings_in(health)
+        if found == self._shown_findings and now < self._health_at + NUMBERS_INTERVAL:
+            return
+        data = msgspec.json.encode(health)
+        if data == self._shown_health:
+            return
+        self._shown_health, self._shown_findings, self._health_at = data, found, now
+        self._add(now, "health", lambda _: data)
 
     def end(self) -> None:
         """End the streams of all viewers."""

@@ -1,5 +1,5 @@
 """
-Serve the statistics page: `/`, its files, and the runbook to which it links.
+Serve the statistics page: `/`, its files, and the runbook and the contract to which it links.
 
 All files are read once. The address of each has the hash of all, so a browser keeps them for ever
 and never mixes files of two versions; `/` itself is asked for again each time.
@@ -27,6 +27,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+# The files of docs/ to which the page links.
+DOCUMENTS = ("runbook", "contract")
 ONE_YEAR = "public, max-age=31536000, immutable"
 
 
@@ -84,7 +86,7 @@ def page_files(folder: Path = PAGE) -> tuple[str, dict[str, File]]:
 def add_page(app: web.Application) -> None:
     """Add the routes of the page. They need no token: they show no figures."""
     version, files = page_files()
-    runbook = File.of(runbook_page().encode(), "runbook.html")
+    documents = {name: File.of(document_page(name).encode(), f"{name}.html") for name in DOCUMENTS}
 
     async def index(request: web.Request) -> web.Response:
         return files["index.html"].answer(request, "no-cache")
@@ -95,24 +97,24 @@ def add_page(app: web.Application) -> None:
             raise web.HTTPNotFound
         return files[name].answer(request, ONE_YEAR)
 
-    async def runbook_(request: web.Request) -> web.Response:
-        return runbook.answer(request, "no-cache")
+    async def document(request: web.Request) -> web.Response:
+        return documents[request.path.strip("/")].answer(request, "no-cache")
 
     app.add_routes(
         [
             web.get("/", index),
             web.get("/page/{version}/{name:[a-zA-Z0-9./-]+}", file),
-            web.get("/runbook", runbook_),
+            *(web.get(f"/{name}", document) for name in DOCUMENTS),
         ]
     )
 
 
-def runbook_page() -> str:
-    """Return docs/runbook.md as a plain document whose headings have the anchors of GitHub."""
-    packaged = Path(__file__).with_name("runbook.md")
-    path = packaged if packaged.exists() else Path(__file__).parents[2] / "docs" / "runbook.md"
-    text = path.read_text() if path.exists() else "# Runbook\n\nSee docs/runbook.md.\n"
-    parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>Hookline: runbook</title>"]
+def document_page(name: str) -> str:
+    """Return a file of docs/ as a plain document whose headings have the anchors of GitHub."""
+    packaged = Path(__file__).with_name(f"{name}.md")
+    path = packaged if packaged.exists() else Path(__file__).parents[2] / "docs" / f"{name}.md"
+    text = path.read_text() if path.exists() else f"# Not here\n\nSee docs/{name}.md.\n"
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Hookline: {name}</title>"]
     for block in re.split(r"^(?=#+ )", text, flags=re.MULTILINE):
         heading, _, rest = block.partition("\n")
         title = heading.lstrip("#").strip()

@@ -1,7 +1,8 @@
 """
 Ask every process of the pipeline how it is, every POLL_S, for the state of the pipeline in words.
 
-A process that does not answer in time is known as such; its former answers are forgotten.
+A process that does not answer in time is asked again before it counts as one that does not answer,
+with its last answer meanwhile: a single slow answer is no news. Then its last answer is forgotten.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import aiohttp
@@ -57,6 +58,9 @@ class Pipeline:
         self._measured_at: datetime | None = None
         # The last answer of each address, and of Valkey as "".
         self._answered: dict[str, datetime] = {}
+        # The answers of the last time, by address; an absent one was missed then.
+        self._said: dict[str, Any] = {}
+        self._asked: set[str] = set()
 
     async def current(self, zone: ZoneInfo = DEFAULT_ZONE) -> Health:
         """Return the state of the pipeline, at most 2 POLL_S old, with times of `zone`."""
@@ -88,6 +92,7 @@ class Pipeline:
             return at
 
     async def _measure(self) -> Measured:
+        self._asked = {""}
         async with asyncio.TaskGroup() as tasks:
             valkey = tasks.create_task(self._ask_valkey())
             ingress = tasks.create_task(self._ask_all(self._ingress, IngressStatus))
@@ -95,6 +100,10 @@ class Pipeline:
                 name: tasks.create_task(self._ask_all(urls, ConsumerStatus))
                 for name, urls in self._consumers.items()
             }
+        # Addresses of processes that were replaced.
+        for gone in self._answered.keys() - self._asked:
+            self._answered.pop(gone)
+            self._said.pop(gone, None)
         return Measured(
             now=datetime.now(UTC),
             ingress=ingress.result() if self._ingress else None,
@@ -107,8 +116,8 @@ class Pipeline:
             async with asyncio.timeout(ANSWER_S_MAX), answering():
                 await self._valkey.ping()
         except (Unavailable, TimeoutError):
-            return NoAnswer(self._answered.get(""))
-        self._answered[""] = datetime.now(UTC)
+            return None if self._said.pop("", None) else NoAnswer(self._answered.get(""))
+        self._answered[""], self._said[""] = datetime.now(UTC), True
         return None
 
     async def _ask_all(self, names: Sequence[Addresses], kind: type[Status]) -> Answers[Status]:
@@ -117,6 +126,7 @@ class Pipeline:
         return await asyncio.gather(*(self._ask(url, kind) for url in urls))
 
     async def _ask(self, url: str, kind: type[Status]) -> Status | NoAnswer:
+        self._asked.add(url)
         try:
             async with (
                 asyncio.timeout(ANSWER_S_MAX),
@@ -125,8 +135,9 @@ class Pipeline:
                 said = msgspec.json.decode(await _body(response), type=kind)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
-            return NoAnswer(self._answered.get(url))
-        self._answered[url] = datetime.now(UTC)
+            last: Status | None = self._said.pop(url, None)
+            return last or NoAnswer(self._answered.get(url))
+        self._answered[url], self._said[url] = datetime.now(UTC), said
         return said
 
 

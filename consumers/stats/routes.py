@@ -97,7 +97,8 @@ MINUTES = Route(
 )
 LIVE = Route(
     path="/v1/live",
-    about="Server-Sent Events: `now` every second, `health` when it changes.",
+    about="Server-Sent Events: `now` every second; `health` when a finding changes, and every "
+    "10 s when only its numbers do.",
     parameters=(parameters.APP, parameters.SINCE),
 )
 OPENAPI = Route(path="/openapi.json", about="This description.", max_age_s=300)

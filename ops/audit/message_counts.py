@@ -78,12 +78,20 @@ class MessageCounts:
             person = (event.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 
-    def compare(self, statistics: Statistics, *, expired: int) -> dict[str, StatisticReport]:
-        """Return the numbers of the statistics with their bounds, by name."""
+    def compare(
+        self, statistics: Statistics, *, expired: int, dead_lettered: int
+    ) -> dict[str, StatisticReport]:
+        """
+        Return the numbers of the statistics with their bounds, by name.
+
+        `expired`: the number of callbacks that have expired everywhere. `dead_lettered`: the number
+        that the counters sent to the dead-letter topic, so that they need not be counted.
+        """
         reports = {
             "messages": StatisticReport(
                 shown=statistics.messages,
-                least=self._settled_messages,
+                # Each of these may be a message of two people.
+                least=max(0, self._settled_messages - dead_lettered),
                 # Each callback that has expired may have been a message of two people.
                 most=self._messages + expired,
             )
@@ -91,7 +99,7 @@ class MessageCounts:
         if statistics.people is not None:
             reports["people"] = StatisticReport(
                 shown=statistics.people,
-                least=sum(self._people.values()),
+                least=max(0, sum(self._people.values()) - 2 * dead_lettered),
                 most=len(self._people) + 2 * expired,
             )
         return reports

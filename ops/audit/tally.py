@@ -83,13 +83,16 @@ class Tally:
         expired = sum(len(proof.expired) for proof in proofs.values())
         audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
         origins = [self._origin(origin, proof) for origin, proof in proofs.items()]
+        dead = sum(origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts)
         return Report(
             origins=origins,
             ledger=self._ledger.report(),
-            statistics=self._message_counts.compare(self._statistics, expired=expired)
+            statistics=self._message_counts.compare(
+                self._statistics, expired=expired, dead_lettered=dead
+            )
             if self._audits_counts
             else {},
-            days=self._days(origins, expired),
+            days=self._days(origins, expired, dead),
             repeats=self._repeats,
             foreign=self._foreign,
             different=self._differences.count + self._rows.different,
@@ -99,7 +102,9 @@ class Tally:
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
         )
 
-    def _days(self, origins: list[OriginReport], expired: int) -> DaysReport | None:
+    def _days(
+        self, origins: list[OriginReport], expired: int, dead_lettered: int
+    ) -> DaysReport | None:
         if not self._audits_counts:
             return None
         # Counters may have counted a record before Kafka lost it, and foreign records as well.
@@ -107,7 +112,7 @@ class Tally:
         return self._message_counts.days.compare(
             expired=expired,
             unread=lost + self._foreign,
-            dead_lettered=sum(origin.sinks[COUNTS].dead_lettered for origin in origins),
+            dead_lettered=dead_lettered,
         )
 
     def _origin(self, origin: str, proof: OriginProof) -> OriginReport:

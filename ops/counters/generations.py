@@ -8,8 +8,9 @@ from valkey.asyncio import Valkey
 
 from consumers.counters import layout
 from consumers.counters.position_text import position_of, position_text
-from consumers.counters.server import answering, generation_of
+from consumers.counters.server import GENERATION, answering, generation_of
 from consumers.runtime.batch import Partition, Position
+from ops.failure import Failure
 
 # Keys that one step of a removal looks at, and the pause after it.
 KEYS_A_STEP = 500
@@ -33,6 +34,10 @@ return 1
 """
 
 
+class OddGeneration(Failure):
+    """The key that names the generation of a rebuild has something else."""
+
+
 class Generations:
     """
     The generations in one Valkey.
@@ -50,10 +55,22 @@ class Generations:
         return generation_of(found)
 
     async def rebuilding(self) -> int | None:
-        """Return the generation of a rebuild that has not ended, None if there is none."""
+        """
+        Return the generation of a rebuild that has not ended, None if there is none.
+
+        Raises:
+            OddGeneration: the key has another text, which no process writes.
+        """
         async with answering():
             found: bytes | None = await self._valkey.get(layout.REBUILDING)
-        return int(found) if found else None
+        if found is None:
+            return None
+        if not GENERATION.fullmatch(found):
+            raise OddGeneration(
+                f"the key {layout.REBUILDING} in Valkey has {found!r:.50}, not a generation. "
+                f"Remove it with: valkey-cli DEL {layout.REBUILDING}; then run the command again"
+            )
+        return int(found)
 
     async def begin(self) -> int:
         """Begin a generation, or return the one that is being rebuilt."""

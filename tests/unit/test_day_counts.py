@@ -229,6 +229,8 @@ def test_dead_letters_of_the_counters_are_not_missing_in_a_day() -> None:
     records = (a_message(1, EARLY), a_message(2, EARLY))
     report = audited(shown_days({TODAY: 1}), *records, dead=records[1])
     assert days_of(report).different == 0
+    # The totals lack it, too.
+    assert (report.missing, report.statistics["messages"].missing) == (0, 0)
 
 
 def test_records_of_another_zone_are_read_again() -> None:
