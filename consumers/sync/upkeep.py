@@ -1,8 +1,9 @@
 """
-Do the work on the tables that takes long, beside the writing: indexes, and columns of old rows.
+Do the work on the tables that takes long, beside the writing: indexes and columns of old rows.
 
 A migration must be quick, because writers wait for it. This work makes nobody wait: indexes are
 built concurrently, and rows are filled in short steps. One process of the group does it at a time.
+It also gives the role of readers its rights, because that role may be created at any time.
 """
 
 import asyncio
@@ -37,6 +38,19 @@ INDEXES = {
     " where command = 'C2C.CallbackAfterMsgReport'",
     "messages_unfilled": "hookline.messages (ce_id) where online_only is null",
 }
+# The role that may read the tables; an administrator creates it (deploy/postgres/reader.sh).
+READER = "hookline_reader"
+_LACKS_RIGHTS = f"""
+    select from pg_catalog.pg_roles, pg_catalog.pg_class
+    where rolname = '{READER}' and relnamespace = 'hookline'::regnamespace
+        and relkind in ('r', 'p', 'v') and relowner = current_user::regrole
+        and not (
+            has_schema_privilege(rolname, 'hookline', 'usage')
+            and has_table_privilege(rolname, pg_class.oid, 'select')
+        )"""
+_GRANT = f"""
+    grant usage on schema hookline to {READER};
+    grant select on all tables in schema hookline to {READER}"""
 _VALID = (
     "select relname::text, indisvalid from pg_catalog.pg_index"
     " join pg_catalog.pg_class on pg_class.oid = indexrelid"
@@ -66,7 +80,9 @@ async def keep_up(conninfo: Secret) -> None:
 
 async def upkeep(conninfo: Secret) -> None:
     """
-    Return once all indexes exist and all rows have their columns, or another process does it.
+    Return once readers have their rights, all indexes exist and all rows have their columns.
+
+    If another process does this work now, return at once.
 
     Raises:
         Stopped, Unavailable, psycopg.Error: as `connect` does.
@@ -76,6 +92,10 @@ async def upkeep(conninfo: Secret) -> None:
         cursor = await connection.execute("select pg_try_advisory_lock(%s)", (_ADVISORY_LOCK,))
         if await cursor.fetchone() != (True,):
             return
+        cursor = await connection.execute(_LACKS_RIGHTS.encode())
+        if await cursor.fetchone() is not None:
+            await connection.execute(_GRANT.encode())
+            log.info("the role %s may read the tables now", READER)
         await _build_indexes(connection)
         if filled := await fill(connection):
             log.info("filled the columns of %d messages that an earlier version wrote", filled)

@@ -13,7 +13,7 @@ from support.docs_blocks import ROOT
 from support.processes.blackbox import SINKS
 
 RATE = 100
-PORTS = ("INGRESS", "GATEWAY_TLS", "STATS", "KAFKA")
+PORTS = ("INGRESS", "GATEWAY_TLS", "STATS", "KAFKA", "POSTGRES_READER")
 
 
 class Project:
