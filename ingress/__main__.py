@@ -50,7 +50,7 @@ async def serve(
     try:
         await ingress.listen()
         why_corrupt = await ingress.run(stop)
-        await ingress.stop_receiving(at_once=bool(why_corrupt))
+        await ingress.stop_receiving(immediately=bool(why_corrupt))
     finally:
         await ingress.close()
     if why_corrupt:
@@ -139,15 +139,15 @@ class Ingress:
         stopping.cancel()
         return corruption.result() if corruption.done() else ""
 
-    async def stop_receiving(self, *, at_once: bool) -> None:
+    async def stop_receiving(self, *, immediately: bool) -> None:
         """
         Be unready for a while, then take no new connections, then answer all requests.
 
-        `at_once` leaves out the first step: no callback can be stored any more.
+        `immediately` skips the first step: no callback can be stored any more.
         """
         log.info("stopping: unready for %g s, then no new connections", self._settings.unready_s)
         self._server.announces_stop = True
-        if not at_once:
+        if not immediately:
             await asyncio.sleep(self._settings.unready_s)
         self._server.stop_listening()
         await self._server.drain()

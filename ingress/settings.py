@@ -46,7 +46,7 @@ class IngressSettings:
         "Largest difference between RequestTime and this machine's clock, in either direction; a "
         "callback with a larger one is answered 403 `stale`.",
     ] = 60.0
-    host: Annotated[Host, "Address on which the public port listens."] = "0.0.0.0"  # noqa: S104 - senders are on other machines; the gateway is in front of it
+    host: Annotated[Host, "Address on which the public port listens."] = "0.0.0.0"  # noqa: S104 - HTTP clients are on other machines; the gateway is in front of it
     port: Annotated[
         Port,
         "TCP port for callbacks, the public port. If another process uses it, this one exits with "
@@ -80,14 +80,14 @@ class IngressSettings:
         int,
         Range(PENDING_BYTES_MIN, unit="bytes"),
         "Largest size of the rows that wait in memory for the next commit; the commit in progress "
-        "may hold as many bytes again. At this size, callbacks are answered 503 at once. The least "
-        "value has room for the largest body that can be configured, and 64 KiB.",
+        "may hold as many bytes again. At this size, callbacks are answered 503 immediately. The "
+        "least value has room for the largest body that can be configured, and 64 KiB.",
     ] = 64 << 20
     pending_rows_max: Annotated[
         int,
         Range(1, 10_000_000, "callbacks"),
         "Largest number of callbacks that wait in memory for the next commit; the commit in "
-        "progress may hold as many again. At this number, callbacks are answered 503 at once.",
+        "progress may hold as many again. At this number, callbacks are answered 503 immediately.",
     ] = 20_000
     connections_max: Annotated[
         int,

@@ -67,7 +67,7 @@ def forget_brokers(client: Client) -> None:
 
 
 def close_now(connection: AIOKafkaConnection) -> None:
-    """Close `connection` at once, without writing what is buffered."""
+    """Close `connection` immediately, without writing what is buffered."""
     transport = _transport(connection)
     try:
         connection.close()

@@ -102,7 +102,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
-        # Not orjson: it cannot encode lone surrogates, which a sender can get into a message.
+        # Not orjson: it cannot encode lone surrogates, which a callback can contain.
         return json.dumps(entry)
 
 

@@ -44,7 +44,7 @@ class SegmentStat(NamedTuple):
 
 
 class Store:
-    """Segments under one URL. Several processes may write it at once."""
+    """Segments under one URL. Several processes may write it concurrently."""
 
     def __init__(self, object_store: ObjectStore, create: Create, listing: Listing) -> None:
         self._object_store = object_store

@@ -1,4 +1,4 @@
-"""Let a partition's task wait, by turns of the runner's loop."""
+"""Let a partition's task wait until the runner has fetched again."""
 
 import asyncio
 import logging
@@ -14,23 +14,23 @@ WAIT_S_MAX = 30.0
 
 
 class Turns:
-    """The turns of the runner's loop, each of which follows a fetch."""
+    """The rounds of the runner's loop, each of which begins with a fetch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
         self._turned = asyncio.Event()
 
     def wake(self) -> None:
-        """Wake the partition's task: a turn has begun."""
+        """Wake the partition's task: a round has begun."""
         self._turned.set()
 
     async def next(self) -> None:
-        """Wait for the next turn, unless there has been one since the last wait."""
+        """Wait for the next round, unless there has been one since the last wait."""
         await self._turned.wait()
         self._turned.clear()
 
     async def wait(self, seconds: float) -> None:
-        """Wait `seconds`, then for a turn."""
+        """Wait `seconds`, then for a round."""
         until = self.clock() + seconds
         while self.clock() < until:
             await self.next()

@@ -11,7 +11,11 @@ from consumers.runtime.handler import Handler
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerParts:
-    """`rebuild`: an empty sink may begin although the group has committed an offset."""
+    """
+    The handler, the limits and the shared objects of one consumer, for the lanes of its partitions.
+
+    `rebuild`: an empty sink may begin although the group has committed an offset.
+    """
 
     name: str
     handler: Handler

@@ -115,7 +115,7 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         with self._source.noting_bug():
-            # Set a position at once, so that aiokafka does not look for one.
+            # Set a position immediately, so that aiokafka does not look for one.
             for tp in assigned:
                 self._client.pause(tp)
                 self._client.seek(tp, 0)

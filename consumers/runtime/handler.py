@@ -35,8 +35,8 @@ class Elsewhere(Exception):
     """
     The sink's position is not the offset at which the batch begins; the consumer continues there.
 
-    The runtime first compares the whole position with the topic. None: the sink has lost its
-    position in the partition. Then the runtime begins again, as on assignment.
+    `position` is where to continue; the runtime first compares it with the topic. None: the sink
+    has no position any more, so the runtime asks for it again, as on assignment.
     """
 
     def __init__(self, position: Position | None) -> None:
@@ -57,7 +57,8 @@ class Handler(Protocol):
     """
     A sink. Its own position is the authority; the group's committed offset is for lag tools.
 
-    It is called for several partitions at once, but for each partition one call after the other.
+    It is called for several partitions concurrently, but for each partition one call after the
+    other.
     """
 
     async def position(self, partition: Partition) -> Position | None:

@@ -125,7 +125,8 @@ class KafkaSource:
         except OffsetOutOfRangeError as error:
             await self._raise_out_of_range(error)
             return {}
-        # A client that has lost its group's coordinator may wait in `getmany`, or return at once.
+        # A client that has lost its group's coordinator may wait in `getmany`, or return
+        # immediately.
         if fetched is None or not self._ends.is_member:
             if now - self._fetched_at > REJOIN_S:
                 raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")

@@ -94,7 +94,7 @@ class Lane:
         self._turns.wake()
 
     def end(self, task: asyncio.Task[None]) -> None:
-        """End the lane's `task`: at once, or after the handler's call in flight."""
+        """End the lane's `task`: immediately, or after the handler's call in flight."""
         self._delivery.is_revoked = True
         if self.in_flight_since is None:
             task.cancel()

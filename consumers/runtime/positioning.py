@@ -66,9 +66,9 @@ class Positioning:
         # The topic's identity when the sink's position was compared with the topic.
         self._identity: LogIdentity | None = None
         self._checked_at = parts.clock()
-        # The offset that the last fetch did not find, and the last such offset; the latter is
-        # forgotten when a batch is applied. If they are the same, the sink was asked in vain: the
-        # consumer stops.
+        # `out_of_range`: the offset that Kafka reported missing, not yet handled.
+        # `_out_of_range_before`: the one handled last, None once a batch is applied. If the offset
+        # recurs, asking the sink did not help, and the consumer stops.
         self.out_of_range: int | None = None
         self._out_of_range_before: int | None = None
 

@@ -21,7 +21,7 @@ from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import ConsumerStatus, Fault, lane_fault, measured_lag, set_gauges
 from schemas.telemetry import CONSUMER_REBALANCES
 
-# A turn takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
+# A round takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
 GAUGES_S = 0.1
 # A call of a handler is cancelled after HANDLE_S; after this time it is reported as hanging.
@@ -116,7 +116,7 @@ class Runner:
         if self._turned_at - self._measured_at >= GAUGES_S:
             self._measured_at = self._turned_at
             self.measure()
-        # The lanes' tasks run, even if each fetch returns at once.
+        # The lanes' tasks run, even if each fetch returns immediately.
         await asyncio.sleep(0)
         self._raise_failure()
 
@@ -131,7 +131,7 @@ class Runner:
         return None
 
     def note_alive(self) -> None:
-        """Note that the loop does not hang, although no turn follows for some time."""
+        """Note that the loop does not hang, although no round follows for some time."""
         self._turned_at = self._clock()
 
     def measure(self) -> None:

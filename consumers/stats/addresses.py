@@ -9,7 +9,7 @@ from yarl import URL
 # Addresses that are asked for one name.
 ADDRESSES_MAX = 32
 # A process that is no longer in its name is missed for this time: orchestrators take a dead one out
-# of the name at once.
+# of the name immediately.
 MISSED_S = 300.0
 
 

@@ -32,7 +32,8 @@ from consumers.stats.summary import summary
 from consumers.stats.totals import minutes, totals
 from schemas.telemetry import STATS
 
-# Questions that are answered at once; the others wait. So memory is bounded, and Valkey's time.
+# Questions that are answered concurrently; the others wait. So memory is bounded, and Valkey's
+# time.
 QUESTIONS_MAX = 8
 
 Values = Mapping[str, Any]

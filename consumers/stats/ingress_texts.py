@@ -153,7 +153,7 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "kafka_ok": Text(
-        "Callbacks get to Kafka at once.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
+        "Callbacks get to Kafka without delay.", NOTHING[0], "回调及时写入 Kafka。", NOTHING[1]
     ),
     "kafka_away": Text(
         "Kafka does not answer{since}. Nothing is lost; callbacks are answered OK and wait on disk "

@@ -28,7 +28,7 @@ from consumers.stats.measured import Answers, IngressStatus, Measured, NoAnswer
 from consumers.stats.store import DEFAULT_ZONE
 
 POLL_S = 2.0
-# A process, and the name server before that, must answer in this time. All are asked at once.
+# A process, and the name server before that, must answer in this time. All are asked concurrently.
 ANSWER_S_MAX = 1.5
 ANSWER_BYTES_MAX = 1 << 20
 

@@ -20,7 +20,7 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-part-is-not-watched",
     ),
     "sink_ok": Text(
-        "All callbacks arrive there at once.", NOTHING[0], "回调及时到达。", NOTHING[1]
+        "All callbacks arrive there without delay.", NOTHING[0], "回调及时到达。", NOTHING[1]
     ),
     "sink_silent": Text(
         f"No process of the consumer {{consumer}} answers{{since}}. {IN_KAFKA}.",

@@ -24,7 +24,7 @@ from consumers.stats.fields import Fields, read_fields
 # sketches in a millisecond, and answers no other client meanwhile.
 VALUES_PER_STEP_MAX = 20_000
 SKETCHES_PER_STEP_MAX = 500
-# How many steps are asked of Valkey at once, each on a connection of its own; the others wait.
+# Steps that are asked of Valkey concurrently, each on a connection of its own; the others wait.
 STEPS_MAX = 16
 # How many unions of sketches are remembered, with some 300 bytes each, and for how long. A late
 # callback changes such an estimate by less than its error.

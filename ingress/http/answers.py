@@ -2,7 +2,7 @@
 Every answer of the public port, as one table; a test compares it with docs/receiving.md.
 
 The vendor's protocol wants HTTP 200 and ActionStatus OK for a callback that was accepted. To the
-sender every other answer is a failed callback, so the body names the fault for readers of its log.
+client every other answer is a failed callback, so the body names the fault for readers of its log.
 """
 
 import functools
@@ -22,7 +22,7 @@ class Answer:
     """
     One row of the table.
 
-    The sender gets `sent_text`, or a detail in its place; `documentation` is for the docs.
+    The client gets `sent_text`, or a detail in its place; `documentation` is for the docs.
     """
 
     name: str
@@ -156,7 +156,7 @@ def _http_bytes(answer: Answer, body: bytes, second: int, *, closes: bool) -> by
 def _body(answer: Answer, detail: str) -> bytes:
     if answer is OK:
         return OK_BODY
-    # A status other than 200 means failure: the sender does not read ErrorCode, and allows the
+    # A status other than 200 means failure: TIM does not read ErrorCode, and allows the
     # action that a Before callback asks about. `detail` may quote a peer, with characters that
     # UTF-8 cannot encode.
     text = (detail or answer.sent_text).encode("utf-8", "backslashreplace").decode()

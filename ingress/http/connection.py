@@ -274,7 +274,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         self._traffic.clear(self)
         if self._transport:
             self._transport.abort()

@@ -22,7 +22,7 @@ from ingress.http.receiver import Receiver
 from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
-# Errors of a body that ends early or cannot be decompressed. The sender may be gone already.
+# Errors of a body that ends early or cannot be decompressed. The client may be gone already.
 BODY_ERRORS = (
     ClientPayloadError,
     ConnectionError,

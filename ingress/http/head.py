@@ -67,7 +67,7 @@ def parse_headers(block: bytes) -> Headers | None:
     """
     Return the headers in a block of header lines, None if it is not plain.
 
-    A sender repeats the same block, so it is remembered by its exact bytes; the one used least
+    A client repeats the same block, so it is remembered by its exact bytes; the one used least
     recently is forgotten first.
     """
     if not _header_lines.fullmatch(block):

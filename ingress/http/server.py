@@ -34,8 +34,8 @@ class PublicServer:
         body_bytes_max: int,
     ) -> None:
         self.traffic = Traffic(settings.connections_max)
-        # True once the process has begun to stop: /readyz reports it at once, but new connections
-        # are accepted for some more seconds.
+        # True once the process has begun to stop: /readyz reports it immediately, but new
+        # connections are accepted for some more seconds.
         self.announces_stop = False
         self._receiver = receiver
         self._sender = AnswerSender(self.traffic, refusal_log)

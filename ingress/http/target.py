@@ -1,10 +1,10 @@
-"""The request's target: the path, and the parameters that the sender put into the URL."""
+"""The request's target: the path, and the parameters that TIM put into the URL."""
 
 from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
-# The path's last segment begins with this if the sender uses `/` in place of `?`.
+# The path's last segment begins with this if TIM uses `/` in place of `?`.
 PATH_FORM = "SdkAppid="
 
 

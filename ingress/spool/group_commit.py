@@ -24,7 +24,7 @@ from ingress.spool.writer_thread import (
 from schemas.record import OutgoingRecord
 from schemas.telemetry import INGRESS_COMMIT_ROWS, INGRESS_COMMIT_S, INGRESS_STORE_S
 
-# The sender waits 2 s. Fail a callback whose commit takes longer than this while the sender can
+# TIM waits 2 s. Fail a callback whose commit takes longer than this while the HTTP client can
 # still read the answer.
 COMMIT_TIMEOUT_S = 1.5
 # After a failed commit the disk is tried again at this interval, also without callbacks.

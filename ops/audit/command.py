@@ -73,7 +73,7 @@ from ops.terminal import (
     "--ledger",
     "ledger_path",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The sender's own record of its requests (`hookline simulate --ledger`).",
+    help="The ledger of the requests that `hookline simulate --ledger` sent.",
 )
 @click.option(
     "--wait",

@@ -1,4 +1,4 @@
-"""Compare the sender's ledger with the sinks. Does no I/O."""
+"""Compare the ledger of `hookline simulate` with the sinks. Does no I/O."""
 
 import hashlib
 from collections.abc import Iterable

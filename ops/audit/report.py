@@ -1,4 +1,4 @@
-"""The result of an audit: by origin and sink, by the sender's ledger, and by the statistics."""
+"""The result of an audit: by origin and sink, by the ledger, and by the statistics."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -65,7 +65,7 @@ class OriginReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerReport:
     """
-    The sender's ledger compared with the sinks.
+    The ledger of `hookline simulate`, compared with the sinks.
 
     `missing`: by sink, the number of callbacks that were answered OK and are not in it. `changed`:
     the number that are in a sink with other bytes than were sent. `listed` has the first LISTED_MAX
@@ -159,7 +159,7 @@ class Report:
     """
     The result for all origins and sinks.
 
-    Not faults: `repeats`, callbacks that the sender sent again; `foreign`, records that no
+    Not faults: `repeats`, callbacks that were sent again; `foreign`, records that no
     ingress wrote. `statistics`: messages, and people if they are exact. `days`: None if the
     statistics were not audited.
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;

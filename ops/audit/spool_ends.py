@@ -13,7 +13,7 @@ from ops.audit.ends import Ends, ReportedSpool, Status, combine
 from ops.audit.http_json import NoAnswer, get_json
 from ops.failure import Failure
 
-# The time in which an address must answer. All are asked at once.
+# The time in which an address must answer. All are asked concurrently.
 STATUS_TIMEOUT_S = 5.0
 
 

@@ -2,7 +2,7 @@
 Collect every callback that a source has, compare them, and report. Does no I/O.
 
 There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
-callbacks with each other (contents.py, row_check.py), the sender's ledger with the sinks
+callbacks with each other (contents.py, row_check.py), the ledger of sent callbacks with the sinks
 (ledger_check.py), and the statistics with the records (message_counts.py, day_counts.py).
 """
 

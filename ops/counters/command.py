@@ -78,7 +78,7 @@ def counters_rebuild(
     yes: bool,
 ) -> None:
     """
-    Count all callbacks again and replace the statistics at once.
+    Count all callbacks again and replace the statistics in one step.
 
     Use it if Valkey was lost or restored from an old copy, if days are to begin in another time
     zone (COUNTERS_ZONE), or if a release counts more than the one before.

@@ -105,7 +105,7 @@ class Supervisor:
         self.services[name].wanted = True
 
     def terminate(self, *names: str) -> None:
-        """End services by SIGTERM, all at once, and by SIGKILL after STOP_TIMEOUT_S each."""
+        """End services by SIGTERM, concurrently, and by SIGKILL after STOP_TIMEOUT_S each."""
         running = self._unwanted(names)
         for service in running:
             service.process.terminate()

@@ -1,7 +1,7 @@
 """
 Deliver one callback, to a second address if the first fails.
 
-With several addresses the sender does what the gateway of docker compose does between the vendor
+With several addresses the simulator does what the gateway of docker compose does between the vendor
 and the replicas (deploy/haproxy/haproxy.cfg: `retries 1`, `redispatch`, `retry-on`): one second
 try, at another address, if no connection can be made, if the connection ends before the answer, if
 no answer comes in time, or after a 503. The first try may have stored the callback nevertheless.
@@ -91,7 +91,8 @@ async def deliver(
             rotation.pass_over(others[0])
         delivery = replace(second, failed_tries=delivery.failed_tries + second.failed_tries)
     if delivery.outcome == "ok" and time.monotonic() > deadline:
-        # A sender without enough CPU reads an answer late. The vendor would not have waited for it.
+        # A simulator without enough CPU reads an answer late. The vendor would not have waited for
+        # it.
         return Delivery("unanswered", delivery.status, (*delivery.failed_tries, LATE))
     return delivery
 

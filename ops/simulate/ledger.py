@@ -1,4 +1,4 @@
-"""The sender's ledger: a JSON line for each callback, with its answer."""
+"""The ledger of `hookline simulate`: a JSON line for each callback, with its answer."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     One callback.
 
     `outcome`: ok, HTTP 200 with ActionStatus OK; refused, another answer; unanswered, no answer
-    within the sender's 2 s, so the callback may be stored or not. `failed_tries`: the reason for
+    within 2 s, so the callback may be stored or not. `failed_tries`: the reason for
     each try that was not answered OK.
     """
 

@@ -33,7 +33,7 @@ def rate(result: TrafficResult) -> RenderableType:
         line += (
             f"; for {result.waited_s:.1f} s every connection waited for an answer"
             if result.waited_s > 0.1
-            else "; the sender got too little CPU"
+            else "; the simulator got too little CPU"
         )
     return Text(line)
 
