@@ -22,6 +22,7 @@ from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
+from schemas.ingress_status import STOPPING
 
 GROWTH_INTERVAL_S = 2.0
 # A spool that was full is ready again below this share of its bound. Otherwise the process would
@@ -84,7 +85,7 @@ class Health:
         elif self.intake.fault or used_bytes >= bytes_max:
             self._was_full = True
         if self.server.announces_stop:
-            return "stopping"
+            return STOPPING
         if self.intake.fault:
             return self.intake.fault
         if self._was_full:

@@ -49,7 +49,7 @@ def date_of(zone: str, quarter: int) -> str:
     """
     Return the date, like 2026-01-31, of a quarter hour since 1970 in a zone.
 
-    Midnight of every zone is at the begin of a quarter hour, today and since 1972. Where the
+    Midnight of every zone is at the start of a quarter hour, now and since 1973. Where the
     calendar of the zone ends, the date is that of UTC.
     """
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=quarter * QUARTER_S)

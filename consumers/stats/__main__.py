@@ -25,7 +25,7 @@ from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("stats")
 
-ORIGIN = Format(
+CORS_ORIGIN = Format(
     "an origin like https://stats.example.com, without a path",
     re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+").fullmatch,
 )
@@ -65,7 +65,7 @@ class StatsSettings(Settings):
         "container whose port is published on loopback alone.",
     ] = False
     cors_origins: Annotated[
-        tuple[Annotated[str, ORIGIN], ...],
+        tuple[Annotated[str, CORS_ORIGIN], ...],
         "Origins of other pages whose scripts may read the API.",
     ] = ()
     viewers_max: Annotated[

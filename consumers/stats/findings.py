@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import StageName, State, Unit
 from consumers.stats.measured import IngressStatus, Measured, Replicas
+from schemas.ingress_status import NOT_CONNECTED, STOPPING
 
 # A value of a text: a text, a whole number, or seconds as a float.
 Values: TypeAlias = Mapping[str, str | int | float]
@@ -23,10 +24,6 @@ FILLING_S = 3600.0
 SLOW_S = 60.0
 # A replica that refuses callbacks has a full spool from this share of its bound on, else a fault.
 FULL_PERCENT = 90
-# What `unready_because` says of a process that ends.
-STOPPING = "stopping"
-# What `forward_fault` says until the first attempt has ended.
-NOT_CONNECTED = "not connected yet"
 
 
 @dataclass(frozen=True, slots=True)

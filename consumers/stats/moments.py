@@ -1,4 +1,4 @@
-"""Moments as a parameter has them: a time, or the begin of a day or of a month of a zone."""
+"""Moments as a parameter has them: a time, or the start of a day or of a month of a zone."""
 
 import re
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Month:
     first: date
 
 
-# A moment that may depend on the zone: a time, or the begin of a day or of a month.
+# A moment that may depend on the zone: a time, or the start of a day or of a month.
 Moment = datetime | date | Month
 
 

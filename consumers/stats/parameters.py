@@ -87,7 +87,7 @@ AT = Parameter(
 )
 FROM = Parameter(
     name="from",
-    description="The begin of the range: a time, or the begin of a day or month of the zone. The "
+    description="The start of the range: a time, or the start of a day or month of the zone. The "
     "window that it is in is the first row.",
     bound=MOMENT_BOUND,
     schema=MOMENT_SCHEMA,

@@ -128,7 +128,7 @@ def cut(values: Mapping[str, Any], asked: Question, width: int) -> Cut:
 
 
 def _default_begin(step: Step, end: datetime, asked: Question) -> datetime:
-    """Return the begin of ROWS_DEFAULT windows, or of fewer if not so many are kept."""
+    """Return the start of ROWS_DEFAULT windows, or of fewer if not so many are kept."""
     age = {Step.MINUTE: asked.kept.minutes, Step.HOUR: asked.kept.quarters}.get(step)
     first = asked.now - age if age else datetime.min.replace(tzinfo=UTC)
     if step is Step.MONTH:

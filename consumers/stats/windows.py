@@ -64,7 +64,7 @@ def windows(begin: datetime, end: datetime, step: Step, zone: ZoneInfo) -> Itera
 
 
 def window_begin(at: datetime, step: Step, zone: ZoneInfo) -> datetime:
-    """Return the begin of the window that `at` is in."""
+    """Return the start of the window that `at` is in."""
     if step is Step.MINUTE:
         return at.astimezone(UTC).replace(second=0, microsecond=0)
     if step is Step.HOUR:
@@ -101,7 +101,7 @@ def window_of(at: datetime, step: Step, zone: ZoneInfo) -> Window:
 
 
 def quarter_begin(at: datetime) -> datetime:
-    """Return the begin of the quarter hour that `at` is in, in UTC."""
+    """Return the start of the quarter hour that `at` is in, in UTC."""
     at = at.astimezone(UTC)
     return at.replace(minute=at.minute - at.minute % 15, second=0, microsecond=0)
 

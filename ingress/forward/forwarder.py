@@ -39,6 +39,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
 from schemas.clients import check_cancellation, kafka_failures
+from schemas.ingress_status import NOT_CONNECTED
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
 from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
 
@@ -72,7 +73,7 @@ class Forwarder:
         self._quarantine_log = QuarantineLog(intake.name)
         # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
         self.forwarded_sequence = intake.state.first_sequence - 1
-        self.fault = "not connected yet"
+        self.fault = NOT_CONNECTED
 
     @property
     def can_be_dropped(self) -> bool:

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import Health, Stage
-from consumers.stats.findings import NOT_CONNECTED, STOPPING
 from consumers.stats.health import Timeline, find, health
 from consumers.stats.measured import IngressStatus, Measured, NoAnswer, SpoolStatus
+from schemas.ingress_status import NOT_CONNECTED, STOPPING
 
 ZONE = ZoneInfo("Asia/Shanghai")
 NOW = datetime(2026, 11, 28, 6, 42, tzinfo=UTC)

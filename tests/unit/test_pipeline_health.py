@@ -27,7 +27,6 @@ from support.pipeline_states import (
 
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
-from consumers.stats.findings import NOT_CONNECTED, STOPPING
 from consumers.stats.health import Timeline, find
 from consumers.stats.health_words import TEXTS
 from consumers.stats.measured import Measured, NoAnswer
@@ -194,10 +193,3 @@ def test_the_status_of_a_consumer_can_be_read_again() -> None:
     """The admin port writes the type that the statistics API reads."""
     encode: Callable[[object], bytes] = msgspec.json.encode
     assert msgspec.json.decode(encode(BRAKED), type=ConsumerStatus) == BRAKED
-
-
-def test_the_reasons_that_are_recognized_are_those_of_an_ingress() -> None:
-    """It and the statistics API may not import each other."""
-    ingress = DOCS.parent / "ingress"
-    assert f'return "{STOPPING}"' in (ingress / "health.py").read_text()
-    assert f'self.fault = "{NOT_CONNECTED}"' in (ingress / "forward/forwarder.py").read_text()
