@@ -83,6 +83,13 @@ def test_the_version_is_that_of_all_files(tmp_path: Path) -> None:
     assert page_files.page_files(folder)[0] != version
 
 
+async def test_the_contract_to_which_the_page_links_is_served() -> None:
+    """As docs/contract.md has it."""
+    async with client() as asked:
+        text = await (await asked.get("/contract")).text()
+    assert '<h2 id="the-counts">' in text
+
+
 async def test_the_runbook_has_the_anchors_that_the_docs_use() -> None:
     """The page links to them; the text is not read as HTML."""
     async with client() as asked:
