@@ -67,9 +67,16 @@ class Sender:
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:
     """Return the beginning of the body, for the reason of a failure; a success is not read."""
-    if 200 <= answer.status < 300 and (answer.content_length or 0) > EXCERPT_BYTES_MAX:
-        answer.close()
+    if 200 <= answer.status < 300:
+        # The target has accepted the callback, whatever becomes of the rest. The body is only read
+        # so that the connection can be used again.
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            await _read_beginning(answer)
         return ""
+    return (await _read_beginning(answer)).decode("utf-8", "backslashreplace")
+
+
+async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
     found = b""
     while len(found) <= EXCERPT_BYTES_MAX:
         part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(found))
@@ -79,7 +86,7 @@ async def _excerpt(answer: aiohttp.ClientResponse) -> str:
     if len(found) > EXCERPT_BYTES_MAX:
         # The rest is not read, so the connection cannot be used again.
         answer.close()
-    return found[:EXCERPT_BYTES_MAX].decode("utf-8", "backslashreplace")
+    return found[:EXCERPT_BYTES_MAX]
 
 
 def _in_words(error: Exception) -> str:

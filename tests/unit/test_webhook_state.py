@@ -1,0 +1,180 @@
+"""The circuit breaker, the state of a partition, and the records of the retry topic."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.builders import a_stored_record
+from support.fakes import ManualClock
+
+from consumers.runtime.batch import Position, Record
+from consumers.webhook.circuit import FAILING_MIN, Circuit
+from consumers.webhook.consumer import wanted_by
+from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
+from consumers.webhook.retry_record import (
+    Change,
+    Claimed,
+    Delivered,
+    Parked,
+    Unreadable,
+    change,
+    conversation,
+    entry,
+)
+from consumers.webhook.settings import WebhookSettings
+from consumers.webhook.state import State
+
+
+def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Parked:
+    """Return a parked callback."""
+    record = a_stored_record(offset)._replace(key=key)
+    return Parked(record, 1, next_try, 5, "the target answered 500: \u20ac")
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        Position(7, None, None),
+        Position(7, (3, "origin", 4), "topic"),
+        Claimed("abc"),
+        Delivered(12),
+        a_parked(12),
+        a_parked(12, key=None),
+    ],
+)
+def test_a_change_is_read_as_it_was_written(stated: Change) -> None:
+    """The callback has its own headers, its key and its time again."""
+    assert change(*entry(stated)) == stated
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (None, b"{}"),
+        (b"other", b"{}"),
+        (b"position", b"[]"),
+        (b"position", b'{"next_offset": "1", "last": null, "topic_id": null}'),
+        (b"position", None),
+        (b"parked/x", b"{}"),
+        (b"parked/1", b"{}"),
+    ],
+)
+def test_a_record_of_another_program_is_noticed(key: bytes | None, value: bytes | None) -> None:
+    """It is never taken for a state."""
+    with pytest.raises(Unreadable):
+        change(key, value, [])
+
+
+def test_callbacks_without_a_key_are_conversations_of_their_own() -> None:
+    """None of them waits for another one, and no key is equal to them."""
+    names = {conversation(Record(offset, 0, None, b"", ())) for offset in (1, 2)}
+    assert len(names) == 2
+    assert conversation(Record(1, 0, b"", b"", ())) not in names
+
+
+def test_parked_callbacks_are_delivered_in_the_order_of_their_offsets() -> None:
+    """Compaction moves a callback that was tried again after those that follow it."""
+    state = State()
+    for parked in (a_parked(5), a_parked(9), a_parked(2, next_try=8)):
+        state.apply(parked)
+    assert [each.record.offset for each in state.waiting(b"key")] == [2, 5, 9]
+    assert state.take_due(7) is None
+    assert state.take_due(8) == b"key"
+    assert state.take_due(8) is None
+    state.apply(Delivered(2))
+    state.give_back(b"key")
+    assert state.take_due(0) == b"key"
+    for offset in (5, 9, 77):
+        state.apply(Delivered(offset))
+    assert (state.parked_records, state.parked_bytes, state.is_parked(b"key")) == (0, 0, False)
+    assert state.next_due_ms() is None
+
+
+def test_a_conversation_that_fails_for_hours_does_not_fill_the_schedule() -> None:
+    """Each attempt replaces the time of the next one."""
+    state = State()
+    for attempt in range(10_000):
+        state.apply(a_parked(1, next_try=attempt))
+    assert len(state._due) < 200  # noqa: SLF001
+
+
+def test_attempts_wait_longer_and_longer_but_not_for_ever() -> None:
+    """And never less than the target asked for."""
+    failed = Outcome(Result.FAILED)
+    waits = [next_try_ms(attempts, failed, 0) / 1000 for attempts in range(1, 40)]
+    assert 0.7 < waits[0] < 1.3
+    assert max(waits) <= RETRY_S_MAX * 1.2
+    assert min(waits[20:]) >= RETRY_S_MAX * 0.8
+    assert next_try_ms(1, Outcome(Result.FAILED, "", 600.0), 0) == 600_000
+
+
+def test_the_circuit_opens_when_most_conversations_fail() -> None:
+    """One that fails again and again is not most of them."""
+    clock = ManualClock()
+    circuit = Circuit("crm", clock)
+    for _ in range(100):
+        circuit.failed(b"one", "500")
+    assert not circuit.is_open
+    for number in range(FAILING_MIN + 1):
+        circuit.answered(b"good-%d" % number)
+    for number in range(FAILING_MIN):
+        circuit.failed(b"bad-%d" % number, "500")
+    assert not circuit.is_open
+    for number in range(FAILING_MIN):
+        circuit.failed(b"worse-%d" % number, "500")
+    assert circuit.is_open
+
+
+def test_failures_of_long_ago_do_not_open_the_circuit() -> None:
+    """A quiet night with a failure each hour is not an outage."""
+    clock = ManualClock()
+    circuit = Circuit("crm", clock)
+    for number in range(20):
+        clock.now += 3600
+        circuit.failed(b"%d" % number, "500")
+    assert not circuit.is_open
+
+
+def test_one_probe_at_a_time_and_each_waits_longer_until_one_is_answered() -> None:
+    """The target may ask for more time."""
+    clock = ManualClock()
+    circuit = Circuit("crm", clock)
+    for number in range(FAILING_MIN):
+        circuit.failed(b"%d" % number, "500")
+    assert not circuit.begin_probe()
+    clock.now += 1
+    assert circuit.begin_probe()
+    assert not circuit.begin_probe()
+    circuit.probe_failed("500")
+    clock.now += 1.9
+    assert not circuit.begin_probe()
+    clock.now += 0.2
+    assert circuit.begin_probe()
+    circuit.probe_failed("503", retry_after_s=600)
+    clock.now += 599
+    assert not circuit.begin_probe()
+    clock.now += 1
+    assert circuit.begin_probe()
+    circuit.answered(b"1")
+    assert not circuit.is_open
+    circuit.failed(b"1", "500")
+    assert not circuit.is_open
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({}, True),
+        ({"sdkappids": ("1400000001",)}, True),
+        ({"sdkappids": ("1400000009",)}, False),
+        ({"commands": ("C2C.CallbackAfterSendMsg",)}, True),
+        ({"commands": ("C2C.*",)}, True),
+        ({"commands": ("Group.*", "State.StateChange")}, False),
+        ({"commands": ("C2C.",)}, False),
+    ],
+)
+def test_a_target_may_want_some_apps_and_commands(fields: dict[str, Any], wanted: object) -> None:
+    """A name with `*` at its end stands for all that begin so."""
+    settings = WebhookSettings(name="a", url="https://a", secrets_file=Path("a"), **fields)
+    assert wanted_by(settings)(a_stored_record(1)) is wanted
