@@ -16,6 +16,7 @@ from ops.simulate.command import simulate
 from ops.spool import spool
 from ops.terminal import err
 from ops.topics import topics
+from ops.webhook import webhook
 
 
 class Commands(click.Group):
@@ -48,7 +49,7 @@ def main() -> None:
     """
 
 
-for subcommand in (demo, topics, simulate, audit_command, archive, counters, spool):
+for subcommand in (demo, topics, simulate, audit_command, archive, counters, spool, webhook):
     main.add_command(subcommand)
 
 

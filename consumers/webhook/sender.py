@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import aiohttp
 from aiohttp import ClientTimeout, DummyCookieJar, TCPConnector
@@ -25,6 +26,18 @@ HEADER_BYTES_MAX = 8190
 CONNECT_S_MAX = 5.0
 
 
+class Answer(NamedTuple):
+    """The parts of an answer that count; `excerpt` is the beginning of its body."""
+
+    status: int
+    retry_after: str | None
+    excerpt: str
+
+    def outcome(self) -> Outcome:
+        """Return what becomes of the callback."""
+        return by_answer(self.status, self.retry_after, self.excerpt, datetime.now(UTC))
+
+
 class Sender:
     """Sends callbacks to one URL. Not more requests than the connector allows are in flight."""
 
@@ -43,9 +56,22 @@ class Sender:
 
     async def _send(self, record: Record) -> Outcome:
         try:
-            found = parse_event(record.value, record.headers)
+            answer = await self.post(record)
         except NotACallback as error:
             return Outcome(Result.REFUSED, str(error))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return Outcome(Result.FAILED, in_words(error))
+        return answer.outcome()
+
+    async def post(self, record: Record) -> Answer:
+        """
+        Make one attempt to deliver `record`, and return the answer.
+
+        Raises:
+            NotACallback: nothing was sent.
+            aiohttp.ClientError, TimeoutError, OSError, ValueError: there was no answer.
+        """
+        found = parse_event(record.value, record.headers)
         now_s = int(time.time())
         headers = webhook_headers(
             found,
@@ -53,27 +79,22 @@ class Sender:
             timestamp_s=now_s,
             signatures=self._secrets.signatures(found.id, now_s, record.value),
         )
-        try:
-            async with self._session.post(
-                self._url, data=record.value, headers=headers, allow_redirects=False
-            ) as answer:
-                excerpt = await _excerpt(answer)
-                return by_answer(
-                    answer.status, answer.headers.get("Retry-After"), excerpt, datetime.now(UTC)
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Outcome(Result.FAILED, _in_words(error))
+        async with self._session.post(
+            self._url, data=record.value, headers=headers, allow_redirects=False
+        ) as answer:
+            return Answer(answer.status, answer.headers.get("Retry-After"), await _excerpt(answer))
 
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:
-    """Return the beginning of the body, for the reason of a failure; a success is not read."""
-    if 200 <= answer.status < 300:
-        # The target has accepted the callback, whatever becomes of the rest. The body is only read
-        # so that the connection can be used again.
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-            await _read_beginning(answer)
-        return ""
-    return (await _read_beginning(answer)).decode("utf-8", "backslashreplace")
+    """Return the beginning of the body, for the reason of a failure."""
+    found = b""
+    try:
+        found = await _read_beginning(answer)
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        # With a success the target has accepted the callback, whatever becomes of the rest.
+        if not 200 <= answer.status < 300:
+            raise
+    return found.decode("utf-8", "backslashreplace")
 
 
 async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
@@ -89,7 +110,8 @@ async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
     return found[:EXCERPT_BYTES_MAX]
 
 
-def _in_words(error: Exception) -> str:
+def in_words(error: Exception) -> str:
+    """Return why there was no answer."""
     if isinstance(error, TimeoutError):
         return "the target did not answer in time"
     return f"the target cannot be reached: {error!r}"

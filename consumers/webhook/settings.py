@@ -17,7 +17,8 @@ def _is_name(text: str) -> bool:
     return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", text) is not None
 
 
-def _is_url(text: str) -> bool:
+def is_url(text: str) -> bool:
+    """Return whether a target can have this URL."""
     try:
         url = URL(text)
     except ValueError:
@@ -63,7 +64,7 @@ class WebhookSettings(Settings):
     ]
     url: Annotated[
         str,
-        Format("an http or https URL without user, password and fragment", _is_url),
+        Format("an http or https URL without user, password and fragment", is_url),
         "URL to which every callback is sent by POST.",
     ]
     secrets_file: Annotated[

@@ -18,9 +18,10 @@ REFERENCE = "".join(
     (ROOT / "docs" / f"{page}.md").read_text() for page in ("operations", "receiving", "monitoring")
 )
 EXAMPLE = ROOT / "examples" / "subscriber"
+RECEIVER = ROOT / "examples" / "webhook-receiver"
 PAGES = (
     *sorted(ROOT.glob("*.md")),
-    *(ROOT / "bench" / "README.md", EXAMPLE / "README.md"),
+    *(ROOT / "bench" / "README.md", EXAMPLE / "README.md", RECEIVER / "README.md"),
     *(ROOT / "docs").rglob("*.md"),
 )
 PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
