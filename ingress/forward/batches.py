@@ -32,15 +32,15 @@ class Batches:
     """
     Batches by topic and partition, of `row_count` rows up to the sequence `last_sequence`.
 
-    `oldest_received_at_ms` is of the first row; `fingerprint` is of the last. They are `full` if a
-    bound ended them, so that there may be more rows.
+    `oldest_received_at_ms` is of the first row; `fingerprint` is of the last. They are `is_full` if
+    a limit ended them, so that there may be more rows.
     """
 
     last_sequence: int
     row_count: int = 0
     oldest_received_at_ms: int = 0
     fingerprint: str = ""
-    full: bool = False
+    is_full: bool = False
     by_partition: dict[tuple[str, int], list[BatchBuilder]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -68,21 +68,20 @@ async def build_batches(
     batches = Batches(after)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
-    while not batches.full and (rows := _next_rows(intake, batches, rows_max)):
+    while not batches.is_full and (rows := _next_rows(intake, batches, rows_max)):
         if not batches.row_count:
             batches.oldest_received_at_ms = rows[0].received_at_ms
         origin = intake.state.origin
         for row in rows:
             record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
-            topic = record.topic
-            if topic not in partition_counts:
+            if (topic := record.topic) not in partition_counts:
                 partition_counts[topic] = len(await producer.partitions_for(topic))
             partition = _partition(record.key, row.sequence, partition_counts[topic])
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)
         batches.row_count += len(rows)
         batches.last_sequence = rows[-1].sequence
-        batches.full = batches.row_count >= rows_max or built_bytes >= TRANSACTION_BYTES_MAX
+        batches.is_full = batches.row_count >= rows_max or built_bytes >= TRANSACTION_BYTES_MAX
         await asyncio.sleep(0)
     if batches.row_count:
         batches.fingerprint = intake.fingerprint(batches.last_sequence)

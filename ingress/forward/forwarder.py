@@ -12,7 +12,7 @@ import time
 from contextlib import AbstractAsyncContextManager
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError
 
 from ingress.forward.batches import Batches, build_batches, free_recent
 from ingress.forward.cursor import (
@@ -22,6 +22,7 @@ from ingress.forward.cursor import (
     read_cursor,
     report_older_copy,
 )
+from ingress.forward.fault_text import fault_text
 from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
@@ -41,7 +42,7 @@ from ingress.spool.state import State
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.ingress_status import NOT_CONNECTED
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
-from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
+from schemas.topics import record_bytes_max
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +79,10 @@ class Forwarder:
     @property
     def can_be_dropped(self) -> bool:
         """
-        False while only this object knows the outcome of the last transaction.
+        False while only this object knows that the last transaction was aborted or is settled now.
 
-        The transaction was aborted, or is being settled. Dropping this object would lose the
-        outcome: the start of a producer makes the coordinator forget it, and the coordinator then
-        reports what it reports after a commit.
+        Dropping the object would lose that: once a producer has started, the coordinator does not
+        know the outcome any more.
         """
         last = self._last_transaction
         return last is LastTransaction.UNKNOWN or (
@@ -112,7 +112,7 @@ class Forwarder:
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
         is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | Broken)
-        fault = _in_words(error)
+        fault = fault_text(error)
         if fault != self.fault or not is_expected:
             log.warning(
                 "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
@@ -188,7 +188,7 @@ class Forwarder:
             await self._wait_for_rows(producer, state)
             return
         await self._send(producer, batches)
-        if not batches.full:
+        if not batches.is_full:
             await wait_for_next_transaction(self._intake, self.forwarded_sequence, begun)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, before: State) -> None:
@@ -250,12 +250,3 @@ class Forwarder:
             record_bytes_max=self._record_bytes_max,
             start_s=START_TIMEOUT_S,
         )
-
-
-def _in_words(error: Exception) -> str:
-    if isinstance(error, UnknownTopicOrPartitionError):
-        topics = " or ".join(f'"{topic.name}"' for topic in (CALLBACKS, DEAD_LETTERS))
-        return f"topic {topics} does not exist; create it with: hookline topics apply"
-    if isinstance(error, TimeoutError):
-        return "Kafka does not answer in time"
-    return str(error) or type(error).__name__

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from consumers.counters.layout import QUARTER_S
 from consumers.counters.slots import slots_to_search
 from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
-from ops.audit.report import LISTED_MAX, DayReport, DaysNotJudged, DaysReport, StatisticReport
+from ops.audit.report import LISTED_MAX
 from ops.audit.sources import ReadAgain
+from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
 from schemas.added import CLOCK_AHEAD_S_MAX, counted_at_s
 from schemas.event import Event
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ops.audit.contents import COUNTED, SETTLED, Contents
 from ops.audit.day_counts import DayCounts
-from ops.audit.report import StatisticReport
+from ops.audit.statistic_report import StatisticReport
 from schemas.added import added
 from schemas.body import Malformed, parse
 from schemas.event import Event

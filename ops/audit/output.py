@@ -12,13 +12,11 @@ from ops.audit.report import (
     KAFKA,
     LISTED_MAX,
     POSTGRES,
-    DayReport,
-    DaysReport,
     LedgerReport,
     OriginReport,
     Report,
-    StatisticReport,
 )
+from ops.audit.statistic_report import DayReport, DaysReport, StatisticReport
 from ops.terminal import fault_count, new_table
 
 # Everything that an audit reads, in the order in which a callback gets there.

@@ -24,12 +24,12 @@ from ops.audit.report import (
     KAFKA,
     LISTED_MAX,
     POSTGRES,
-    DaysReport,
     OriginReport,
     Report,
     SinkReport,
 )
 from ops.audit.row_check import RowCheck
+from ops.audit.statistic_report import DaysReport
 from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE

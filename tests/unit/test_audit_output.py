@@ -10,15 +10,12 @@ from ops.audit.report import (
     INGRESS_DEAD_LETTERS,
     KAFKA,
     POSTGRES,
-    DayReport,
-    DaysNotJudged,
-    DaysReport,
     LedgerReport,
     OriginReport,
     Report,
     SinkReport,
-    StatisticReport,
 )
+from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
 
 PLACES = (KAFKA, INGRESS_DEAD_LETTERS, ARCHIVE, POSTGRES, COUNTS)
 

@@ -126,7 +126,7 @@ async def test_batches_are_full_if_a_bound_ended_them(
     intake = await an_intake_of_three(tmp_path)
     producer: Any = Producer()
     made = await build_batches(producer, intake, 0, rows_max=rows_max, dead_letters={})
-    assert (made.row_count, made.last_sequence, made.full) == (rows, rows, full)
+    assert (made.row_count, made.last_sequence, made.is_full) == (rows, rows, full)
     await intake.stop()
     intake.close()
 

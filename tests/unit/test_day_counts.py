@@ -12,8 +12,9 @@ from consumers.runtime.batch import Record
 from ops.audit.day_counts import EXPIRED, IN_FUTURE, NOT_KEPT, Numbers, ShownDays
 from ops.audit.ends import Ends
 from ops.audit.message_counts import Statistics
-from ops.audit.report import DaysReport, Report
+from ops.audit.report import Report
 from ops.audit.sources import ReadAgain
+from ops.audit.statistic_report import DaysReport
 from ops.audit.tally import Tally
 from ops.failure import ExitCode
 from schemas.dead_letter import GROUP
