@@ -1,8 +1,9 @@
 """
-Decide whether a request is authentic: its app is one of ours and, if we have its tokens, signed it.
+Decide whether a request is authentic.
 
-The apps' tokens are in a file that is read again when it changes, so a token is rotated without a
-restart: add the new one, change it in the console, remove the old one.
+It is authentic if its app is one of ours and, if that app has tokens, it is signed with one of
+them. The tokens file is read again when it changes, so a token is rotated without a restart: add
+the new token to the file, change it in TIM's console, remove the old one from the file.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ class Authenticator:
     """Checks requests against our apps and the tokens in `file`, None if there is no file."""
 
     def __init__(
-        self, sdkappids: Iterable[str], secrets_file: Path | None, *, sign_window_s: float
+        self, sdkappids: Iterable[str], tokens_file: Path | None, *, sign_window_s: float
     ) -> None:
         self._sdkappids = tuple(sdkappids)
-        self._name = str(secrets_file)
+        self._name = str(tokens_file)
         self._sign_window_s = sign_window_s
         self._tokens = self._of_all_apps({})
         self.file = (
-            TokensFile(secrets_file, self._use, bytes_max=FILE_BYTES_MAX, log=log)
-            if secrets_file
+            TokensFile(tokens_file, self._use, bytes_max=FILE_BYTES_MAX, log=log)
+            if tokens_file
             else None
         )
 
@@ -62,12 +63,12 @@ class Authenticator:
         return None
 
     def _use(self, content: bytes) -> str:
-        named = parse(content, self._name)
-        self._check_no_app_is_lost(named)
-        self._tokens = self._of_all_apps(named)
+        in_file = parse(content, self._name)
+        self._check_no_app_is_lost(in_file)
+        self._tokens = self._of_all_apps(in_file)
         return f"; apps: {', '.join(sorted(self._tokens))}"
 
-    def _check_no_app_is_lost(self, named: Tokens) -> None:
+    def _check_no_app_is_lost(self, in_file: Tokens) -> None:
         """
         Check that the file still names every configured app that has tokens now.
 
@@ -75,15 +76,15 @@ class Authenticator:
             UnusableFile: it does not, as when the file is emptied by mistake.
         """
         for sdkappid in self._sdkappids:
-            if self._tokens[sdkappid] and sdkappid not in named:
+            if self._tokens[sdkappid] and sdkappid not in in_file:
                 raise UnusableFile(
                     f"{self._name}: app {sdkappid} had tokens and is no longer in the file; if its "
                     f"callbacks need no Sign, write {sdkappid} = []"
                 )
 
-    def _of_all_apps(self, named: Tokens) -> Tokens:
+    def _of_all_apps(self, in_file: Tokens) -> Tokens:
         """Return the tokens of the apps in the file, and none for the other configured apps."""
-        return {**dict.fromkeys(self._sdkappids, ()), **named}
+        return {**dict.fromkeys(self._sdkappids, ()), **in_file}
 
 
 def is_sdkappid(text: str) -> bool:

@@ -45,24 +45,24 @@ def parse_event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
     Raises:
         NotACallback: a header is missing or unreadable; the text names it.
     """
-    named = dict(headers)
+    by_name = dict(headers)
     return Event(
-        id=_key(named, ID),
-        origin=_key(named, ORIGIN),
-        sequence=_sequence(named),
-        sdkappid=_text(named, "ce_sdkappid"),
-        command=_text(named, "ce_type"),
-        client_ip=_text(named, "ce_clientip", optional=True),
-        opt_platform=_text(named, "ce_optplatform", optional=True),
-        received_at=_time(named, TIME),
+        id=_key(by_name, ID),
+        origin=_key(by_name, ORIGIN),
+        sequence=_sequence(by_name),
+        sdkappid=_text(by_name, "ce_sdkappid"),
+        command=_text(by_name, "ce_type"),
+        client_ip=_text(by_name, "ce_clientip", optional=True),
+        opt_platform=_text(by_name, "ce_optplatform", optional=True),
+        received_at=_time(by_name, TIME),
         body=value,
     )
 
 
 def place(headers: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     """Return origin and sequence; "" and 0 for one that is missing or unreadable."""
-    named = dict(headers)
-    return origin_text(named.get(ORIGIN)), sequence_number(named.get(SEQUENCE))
+    by_name = dict(headers)
+    return origin_text(by_name.get(ORIGIN)), sequence_number(by_name.get(SEQUENCE))
 
 
 def origin_text(header: bytes | None) -> str:
@@ -88,36 +88,36 @@ def received_at_s(headers: Iterable[tuple[str, bytes]]) -> float | None:
         return None
 
 
-def _text(named: dict[str, bytes], header: str, *, optional: bool = False) -> str:
+def _text(by_name: dict[str, bytes], header: str, *, optional: bool = False) -> str:
     try:
-        found = (named.get(header) or b"").decode()
+        text = (by_name.get(header) or b"").decode()
     except UnicodeDecodeError as error:
         raise NotACallback(f"the header {header} is not UTF-8") from error
-    if not found and not optional:
+    if not text and not optional:
         raise NotACallback(f"the header {header} is missing or empty")
-    return found
+    return text
 
 
-def _key(named: dict[str, bytes], header: str) -> str:
-    found = _text(named, header)
-    if len(found) > KEY_LENGTH_MAX:
+def _key(by_name: dict[str, bytes], header: str) -> str:
+    text = _text(by_name, header)
+    if len(text) > KEY_LENGTH_MAX:
         raise NotACallback(f"the header {header} is longer than {KEY_LENGTH_MAX} characters")
-    return found
+    return text
 
 
-def _sequence(named: dict[str, bytes]) -> int:
-    found = _text(named, SEQUENCE)
-    if not (found.isascii() and found.isdigit() and len(found) <= INTEGER_DIGITS_MAX):
-        raise NotACallback(f"the header {SEQUENCE} is not a number: {found!r:.40}")
-    return int(found)
+def _sequence(by_name: dict[str, bytes]) -> int:
+    text = _text(by_name, SEQUENCE)
+    if not (text.isascii() and text.isdigit() and len(text) <= INTEGER_DIGITS_MAX):
+        raise NotACallback(f"the header {SEQUENCE} is not a number: {text!r:.40}")
+    return int(text)
 
 
-def _time(named: dict[str, bytes], header: str) -> datetime:
-    found = _text(named, header)
+def _time(by_name: dict[str, bytes], header: str) -> datetime:
+    text = _text(by_name, header)
     try:
-        at = datetime.fromisoformat(found)
+        at = datetime.fromisoformat(text)
         if at.tzinfo is None:
-            raise NotACallback(f"the header {header} has no time zone: {found!r:.40}")
+            raise NotACallback(f"the header {header} has no time zone: {text!r:.40}")
         return at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise NotACallback(f"the header {header} is not a time: {found!r:.40}") from error
+        raise NotACallback(f"the header {header} is not a time: {text!r:.40}") from error

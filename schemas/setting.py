@@ -1,8 +1,8 @@
 """
-One setting: a field of a settings class, whose annotation says everything about it.
+One setting: a field of a settings class.
 
-The annotation holds the type, the allowed values (a `Range`, a `Format` or a Literal's values) and
-a description:
+The field's annotation has the type, the allowed values (a `Range`, a `Format` or a Literal's
+values) and the description:
 
     port: Annotated[int, Range(1, 65535), "TCP port of the API."] = 8083
 """

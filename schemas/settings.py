@@ -132,9 +132,9 @@ def _read_class(
     if len(values) < len(declared):
         return None
     # Also if a value is out of its range: the relations are reported together with that.
-    made = settings(**values)
-    faults.extend(made.faults())
-    return made
+    loaded = settings(**values)
+    faults.extend(loaded.faults())
+    return loaded
 
 
 def explain(classes: Mapping[str, type[Settings]]) -> str:

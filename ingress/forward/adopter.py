@@ -114,7 +114,7 @@ class Adopter:
     async def _adopt(self, name: str) -> None:
         """Hold a spool, drain it and note its summary; log a fault once, and return in any case."""
         try:
-            async with self._held(name) as intake:
+            async with self._hold(name) as intake:
                 if rows := intake.state.row_count:
                     log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
                     await self._drain(intake)
@@ -147,7 +147,7 @@ class Adopter:
             self._logged[name] = repr(fault)
 
     @asynccontextmanager
-    async def _held(self, name: str) -> AsyncIterator[Intake]:
+    async def _hold(self, name: str) -> AsyncIterator[Intake]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with lock_kept_on_success(self._directory, name) as (path, lock):
             await verify(path)

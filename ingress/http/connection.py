@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         end = begin + content_length
         if end <= len(data):
             self._keep_for_later(data[end:])
-            self._take(admission, data[begin:end])
+            self._handle(admission, data[begin:end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
         self._body = PartialBody(admission, end - begin)
@@ -160,7 +160,7 @@ class Connection(asyncio.Protocol):
         self._body = None
         self._traffic.clear(self)
         self._keep_for_later(rest)
-        self._take(body.admission, bytes(body.kept))
+        self._handle(body.admission, bytes(body.kept))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep what came after a request, and take no more until that is answered."""
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _take(self, admission: Parameters | Answer, body: bytes) -> None:
+    def _handle(self, admission: Parameters | Answer, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._answering = True
         self._traffic.idle.pop(self, None)
@@ -205,7 +205,7 @@ class Connection(asyncio.Protocol):
         traffic.idle[self] = self._loop.time()
         if self._is_paused or self._eof_received:
             # Later: in this call, the stack would grow with each request that is answered.
-            self._loop.call_soon(self._go_on)
+            self._loop.call_soon(self._read_next)
 
     def _give_up_body(self, reason: Answer) -> bool:
         """
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
         self._sender.send(self._transport, refusal, "", self._target, closes=True)
         return True
 
-    def _go_on(self) -> None:
+    def _read_next(self) -> None:
         """Read what came after the request that has been answered."""
         transport = self._transport
         if transport is None or transport.is_closing() or self._answering:

@@ -1,5 +1,5 @@
 """
-Read a spool's state from its file, and change both in one write transaction.
+Read a spool's state and blocks from its file, and change them in one write transaction.
 
 If the commit fails, the draft and the index are dropped, and the next transaction reads both from
 the file.
@@ -154,13 +154,13 @@ class Draft:
         if number in before.quarantined or not before.first_number <= number <= before.last_number:
             return
         cursor = self._txn.cursor(db=self._file.blocks)
-        taken = set()
+        moved = set()
         for lost, left in remains(cursor, before, self._spool, number):
             if lost not in before.quarantined:
                 sealed = seal_remains(left, self._spool, lost)
                 self._txn.put(key(lost), sealed, db=self._file.quarantine)
-                taken.add(lost)
-        self._quarantined = before.quarantined | taken
+                moved.add(lost)
+        self._quarantined = before.quarantined | moved
 
     def start_new_origin(self) -> None:
         """Make the current rows the sequences 1, 2, 3, … of a new origin."""
