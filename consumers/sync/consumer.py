@@ -67,8 +67,6 @@ async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]
     finally:
         upkeep.cancel()
         await asyncio.wait((upkeep,))
-        if not upkeep.cancelled():
-            upkeep.result()
         await database.close()
 
 

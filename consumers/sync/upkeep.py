@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync.connection import connect
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 APPLICATION = "hookline-sync-upkeep"
 # Programs of version 1 may write rows without the columns at any time during a rolling upgrade.
 AGAIN_S = 60.0
+# Each attempt may read a whole table before it fails.
+WITHOUT_RIGHTS_S = 3600.0
 # An arbitrary number, the same in all processes: one of them does the work.
 _ADVISORY_LOCK = 0x686F6F6C
 # The queries of docs/sync.md use them; docs/decisions/0032-indexes.md has their cost. `received_at`
@@ -66,16 +68,26 @@ _BOUND_NAMES = """
 
 
 async def keep_up(conninfo: Secret) -> None:
-    """Do the work whenever there is some, until the task is cancelled."""
+    """Do the work whenever there is some, until the task is cancelled; log what fails."""
     while True:
+        pause_s = AGAIN_S
         try:
             await upkeep(conninfo)
         except Stopped:
             return  # The writing reports it and ends the process.
+        except errors.InsufficientPrivilege as error:
+            log.warning(
+                "the upkeep of the tables lacks a right; the user of SYNC_POSTGRES should own the "
+                "tables: %s",
+                error,
+            )
+            pause_s = WITHOUT_RIGHTS_S
         except (psycopg.Error, Unavailable) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            log.warning("the upkeep of the tables failed, and is tried again: %s", reason)
-        await asyncio.sleep(AGAIN_S)
+            log.warning("the upkeep of the tables failed, and is tried again: %s", error)
+        except Exception:
+            # A bug here must not stop the writing.
+            log.exception("the upkeep of the tables failed, and is tried again")
+        await asyncio.sleep(pause_s)
 
 
 async def upkeep(conninfo: Secret) -> None:
