@@ -13,7 +13,13 @@ from typing import Self
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_file import MAP_MARGIN_BYTES
-from ingress.spool.spool_lock import CORRUPT_SUFFIX, SUFFIX, SpoolInUse, lock_kept_on_success
+from ingress.spool.spool_lock import (
+    CORRUPT_SUFFIX,
+    FORMER_CORRUPT_SUFFIX,
+    SUFFIX,
+    SpoolInUse,
+    lock_kept_on_success,
+)
 from ingress.spool.state import State
 from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
 
@@ -115,8 +121,8 @@ def corrupt_files(directory: Path) -> Iterator[SpoolSummary]:
         OSError: the directory cannot be read; it may have some.
     """
     for file in _files(directory):
-        name, suffix, _ = file.partition(f"{SUFFIX}{CORRUPT_SUFFIX}")
-        if suffix:
+        name, _, suffix = file.partition(SUFFIX)
+        if suffix.startswith((CORRUPT_SUFFIX, FORMER_CORRUPT_SUFFIX)):
             yield SpoolSummary(name, name, None, f"its file was corrupt and was renamed to {file}")
 
 

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 SUFFIX = ".lmdb"
 # A corrupt file is renamed to its name, this, and a time in ns.
 CORRUPT_SUFFIX = ".corrupt-"
+# 0.1.0 renamed corrupt files with this in its place.
+FORMER_CORRUPT_SUFFIX = ".set-aside-"
 
 
 class SpoolInUse(Exception):

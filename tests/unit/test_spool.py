@@ -166,6 +166,17 @@ def test_a_file_that_is_not_a_spool_is_renamed(
     spool.close()
 
 
+@pytest.mark.parametrize("suffix", [".corrupt-1", ".set-aside-1"])
+def test_corrupt_files_are_listed_under_their_present_and_their_former_name(
+    tmp_path: Path, suffix: str
+) -> None:
+    """Else an audit would not know that rows may be lost; 0.1.0 gave the former name."""
+    name = "0" * 16
+    (tmp_path / f"{name}.lmdb{suffix}").touch()
+    (found,) = summaries(tmp_path)
+    assert (found.name, found.last_sequence, suffix in found.fault) == (name, None, True)
+
+
 def test_a_new_origin_has_the_remaining_rows_as_1_2_3(tmp_path: Path) -> None:
     """Also after a restart, and more than once."""
     spool = hold_any(tmp_path, bytes_max=BYTES_MAX)
