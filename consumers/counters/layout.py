@@ -5,6 +5,7 @@ G is a generation of counts: 1 until a rebuild, which counts into the next numbe
 
     hookline:generation                 string: the generation that is served and counted into
     hookline:rebuilding                 string: the generation that is counted by a rebuild
+    hookline:rebuilder                  string: the process that rebuilds; it expires
     hookline:G:positions                hash: TOPIC/PARTITION -> next offset, topic's id, and
                                         offset, sequence, origin of the last record
     hookline:G:applied                  hash: ORIGIN/TOPIC/PARTITION -> number of sequences applied

@@ -20,6 +20,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 from ops.archive.options import HOUR
 from ops.archive.segments import reading_archive
 from ops.counters.generations import Generations
+from ops.counters.lock import only_rebuild
 from ops.counters.plan import Part, plan
 from ops.counters.rebuild import Rebuild
 from ops.counters.topic import reading_topic
@@ -144,35 +145,42 @@ async def _rebuild(
     )
     try:
         async with reading_topic(kafka) as topic:
-            if yes:
+            if not yes:
+                _preview(await plan(generations, topic, store, since), await generations.served())
+                say("nothing was changed; run the command again with --yes")
+                return
+            async with only_rebuild(valkey):
                 if start_over:
                     await generations.give_up()
                 # Of a rebuild that was given up, or that was cut after its end.
                 await generations.remove_others()
-            parts = await plan(generations, topic, store, since)
-            _preview(parts, await generations.served(), yes=yes)
-            if not yes:
-                return
-            generation = await generations.begin()
-            with measured_progress("counting", sum(part.remaining for part in parts)) as advance:
-                await Rebuild(
-                    generation,
-                    generations,
-                    counts,
-                    topic,
-                    store,
-                    records_per_s=records_per_s,
-                    advance=advance,
-                ).run(parts)
-        say(f"generation {generation} is served; removing the keys of others")
-        await asyncio.sleep(OLD_IS_READ_S)
-        say(f"{await generations.remove_others()} keys removed")
+                parts = await plan(generations, topic, store, since)
+                _preview(parts, await generations.served())
+                generation = await generations.begin()
+                remaining = sum(part.remaining for part in parts)
+                with measured_progress("counting", remaining) as advance:
+                    await Rebuild(
+                        generation,
+                        generations,
+                        counts,
+                        topic,
+                        store,
+                        records_per_s=records_per_s,
+                        advance=advance,
+                    ).run(parts)
+                await _remove_old(generations, generation)
     finally:
         await counts.close()
         await valkey.aclose()
 
 
-def _preview(parts: Sequence[Part], served: int, *, yes: bool) -> None:
+async def _remove_old(generations: Generations, served: int) -> None:
+    say(f"generation {served} is served; removing the keys of others")
+    await asyncio.sleep(OLD_IS_READ_S)
+    say(f"{await generations.remove_others()} keys removed")
+
+
+def _preview(parts: Sequence[Part], served: int) -> None:
     console = Console()
     table = new_table(f"Generation {served} is served. To be counted into the next one:")
     for name in ("partition", "from offset", "to offset", "only in the archive"):
@@ -188,5 +196,3 @@ def _preview(parts: Sequence[Part], served: int, *, yes: bool) -> None:
     console.print(table)
     if any(part.is_continued for part in parts):
         say("a rebuild was cut; it continues where it was (--start-over begins again)")
-    if not yes:
-        say("nothing was changed; run the command again with --yes")

@@ -22,6 +22,7 @@ from support.processes.senders import Senders
 from valkey import Valkey
 
 from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.topics import CALLBACKS
 
 
@@ -232,3 +233,51 @@ def _killed_at_the_end(running: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         running.kill()
         running.wait()
+
+
+@pytest.mark.timeout(300)
+async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
+    world: World,
+) -> None:
+    """The first one goes on meanwhile. What it has counted is removed by --start-over."""
+    world.simulate(6000)
+    await world.until_counted()
+    before = world.content()
+    # Slow: this takes longer than the second one waits for the lock.
+    running = world.start_rebuild("--records-per-s", "50")
+    with _killed_at_the_end(running):
+        await until(lambda: world.counted(2) > 500, "a part is counted")
+        refused = hookline(
+            *("counters", "rebuild", "--yes", "--start-over"), env=world.env, expect=2
+        )
+        assert refused == ""
+        assert running.poll() is None
+        assert world.served() == 1
+    # As if it had counted wrong: only a rebuild from the beginning is right.
+    assert world.valkey.hincrby(f"hookline:2:totals:{APP}", "callbacks", 1000)
+    world.rebuild("--yes", "--start-over")
+    assert (world.served(), world.generations()) == (2, {"2"})
+    assert world.content() == before
+    assert not world.valkey.exists("hookline:rebuilder")
+
+
+@pytest.mark.timeout(300)
+async def test_valkey_is_killed_in_the_middle_of_a_rebuild(
+    world: World, valkey_server: EmbeddedValkey
+) -> None:
+    """Valkey loses its last second; the rebuild, or the next one, continues at the position."""
+    world.simulate(6000)
+    await world.until_counted()
+    before = world.content()
+    running = world.start_rebuild("--records-per-s", "1000")
+    with _killed_at_the_end(running):
+        await until(lambda: world.counted(2) > 2000, "a part is counted")
+        valkey_server.kill()
+        await asyncio.sleep(1)
+        valkey_server.start()
+        world.valkey.connection_pool.disconnect()
+        await asyncio.to_thread(running.wait)
+    if running.returncode:
+        world.rebuild("--yes")
+    assert (world.served(), world.generations()) == (2, {"2"})
+    assert world.content() == before

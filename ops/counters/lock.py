@@ -1,0 +1,107 @@
+"""
+Only one rebuild at a time: a key in Valkey that its process renews.
+
+Two rebuilds would count each record once, because each call compares the position. But each of them
+removes the keys of generations that it does not know, such as one that the other has just begun.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from valkey.asyncio import Valkey
+
+from consumers.counters import layout
+from consumers.counters.server import answering
+from consumers.runtime.handler import Unavailable
+from ops.failure import Failure
+from ops.terminal import say
+
+KEY = layout.PREFIX + "rebuilder"
+# A process that was killed holds the lock for so long. Another one waits for that.
+LOCK_S = 10.0
+RENEW_INTERVAL_S = 3.0
+# Take the lock, also if it expired while Valkey was away; return 0 if another process has it.
+_RENEW = """
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+
+
+class AnotherRebuild(Failure):
+    """Another process rebuilds the counts in this Valkey."""
+
+
+@asynccontextmanager
+async def only_rebuild(valkey: Valkey) -> AsyncIterator[None]:
+    """
+    Hold the lock; if another process has it, wait for LOCK_S: that process may have been killed.
+
+    Raises:
+        AnotherRebuild: another process has the lock and runs, or has taken the lock meanwhile.
+        Unavailable: Valkey does not answer.
+    """
+    own = f"pid {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
+    await _take(valkey, own)
+    holding, task = asyncio.current_task(), asyncio.create_task(_renew(valkey, own))
+    # The rebuild must not go on without the lock.
+    task.add_done_callback(lambda done: done.cancelled() or (holding and holding.cancel()))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task.done() and holding is not None:
+            holding.uncancel()
+            raise AnotherRebuild(
+                "another rebuild has begun while Valkey was away; it continues from where this one "
+                "was, so this one ends"
+            ) from None
+        raise
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        with suppress(Unavailable):
+            async with answering():
+                await valkey.eval(_RELEASE, 1, KEY, own)  # type: ignore[misc]  # typed for both of its clients
+
+
+async def _take(valkey: Valkey, own: str) -> None:
+    deadline = time.monotonic() + LOCK_S + RENEW_INTERVAL_S
+    is_said = False
+    while not await _is_ours(valkey, own):
+        async with answering():
+            holder: bytes | None = await valkey.get(KEY)
+        named = (holder or b"a process that has just ended").decode("utf-8", "replace")
+        if time.monotonic() > deadline:
+            raise AnotherRebuild(
+                f"another rebuild of these counts runs: {named}. Nothing was changed. Wait until "
+                "it has ended; or end it, then run the command again: it continues"
+            )
+        if not is_said:
+            say(
+                f"another rebuild has the lock ({named}); if it was killed, this takes {LOCK_S:g} s"
+            )
+            is_said = True
+        await asyncio.sleep(1.0)
+
+
+async def _renew(valkey: Valkey, own: str) -> None:
+    """Renew the lock until another process has it."""
+    is_ours = True
+    while is_ours:
+        await asyncio.sleep(RENEW_INTERVAL_S)
+        with suppress(Unavailable):
+            is_ours = await _is_ours(valkey, own)
+
+
+async def _is_ours(valkey: Valkey, own: str) -> bool:
+    async with answering():
+        done: int = await valkey.eval(_RENEW, 1, KEY, own, str(int(LOCK_S * 1000)))  # type: ignore[misc]  # as above
+    return done == 1
