@@ -17,7 +17,7 @@ from schemas.ingress_status import NOT_CONNECTED, STOPPING
 # A value of a text: a text, a whole number, or seconds as a float.
 Values: TypeAlias = Mapping[str, str | int | float]
 
-# The spool needs a look from this share of its bound on, or if it is full in this time.
+# The spool is a warning from this share of its bound on, or if it will be full in this time.
 FILLING_PERCENT = 50
 FILLING_S = 3600.0
 # The oldest callback waits on disk for so long only if Kafka is slow.

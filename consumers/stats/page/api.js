@@ -3,7 +3,7 @@
 import { find, text } from "./dom.js";
 import { say } from "./words.js";
 
-const PATIENCE_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 15_000;
 
 // The API, or a proxy before it, answered with an error, or nothing answered (status 0). `parameter` is
 // the one that the API refuses. The API's texts are in English, so notice.js has its own.
@@ -30,7 +30,7 @@ export async function ask(path, parameters, signal) {
 export async function open(url, accept, signal, headers = {}) {
   const token = sessionStorage.getItem("hookline-token");
   if (token) headers.Authorization = `Bearer ${token}`;
-  const limits = [AbortSignal.timeout(PATIENCE_MS), signal].filter(Boolean);
+  const limits = [AbortSignal.timeout(REQUEST_TIMEOUT_MS), signal].filter(Boolean);
   const streams = accept === "text/event-stream";
   let answer;
   try {

@@ -1,10 +1,10 @@
 // Line and bar charts by uPlot: direct labels at the ends of lines, one readout for all series, and
-// the same by keyboard. A chart reads its specification anew at each drawing, so it is made once.
+// the same by keyboard. A chart reads its specification again at each drawing, so the plot is made once.
 //
-// A specification: {x, range, splits, nameOf(split), unit, readout(index), lines: [{label, values,
+// A specification: {x, range, splits, nameOf(split), endRoom, readout(index), lines: [{label, values,
 // colour, dash, width, bars, fill, scale, dot}]}. `values` are as long as `x`; null where there is none.
 
-import { short } from "./numbers.js";
+import { compact } from "./numbers.js";
 
 const HEIGHT = 160;
 const LABEL_GAP = 8;
@@ -14,7 +14,7 @@ const FONT = "12px system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'P
 
 export const canDraw = () => typeof window.uPlot === "function";
 
-export function chart(place, readout) {
+export function chart(container, readout) {
   let spec = null;
   let plot = null;
   let shown = null;
@@ -22,8 +22,8 @@ export function chart(place, readout) {
   function show(index) {
     shown = index;
     readout.textContent = index === null ? "" : spec.readout(index);
-    place.setAttribute("aria-valuenow", index ?? spec.x.length - 1);
-    place.setAttribute("aria-valuetext", spec.readout(index ?? spec.x.length - 1));
+    container.setAttribute("aria-valuenow", index ?? spec.x.length - 1);
+    container.setAttribute("aria-valuetext", spec.readout(index ?? spec.x.length - 1));
   }
 
   function go(event) {
@@ -38,43 +38,39 @@ export function chart(place, readout) {
     show(index);
   }
 
-  place.addEventListener("keydown", go);
-  new ResizeObserver(() => plot && place.clientWidth && plot.setSize(size(place))).observe(place);
+  container.addEventListener("keydown", go);
+  new ResizeObserver(() => plot && container.clientWidth && plot.setSize(size(container))).observe(container);
 
   return {
     update(next) {
-      const isSame = spec !== null && spec.lines.length === next.lines.length;
       spec = next;
-      place.setAttribute("role", "slider");
-      place.setAttribute("tabindex", "0");
-      place.setAttribute("aria-valuemin", "0");
-      place.setAttribute("aria-valuemax", spec.x.length - 1);
+      container.setAttribute("role", "slider");
+      container.setAttribute("tabindex", "0");
+      container.setAttribute("aria-valuemin", "0");
+      container.setAttribute("aria-valuemax", spec.x.length - 1);
       const data = [spec.x, ...spec.lines.map((line) => line.values)];
-      if (!isSame) {
-        plot?.destroy();
-        plot = new window.uPlot(options(() => spec, size(place), show), data, place);
-      } else {
-        plot.setData(data);
-      }
+      // A panel's specifications have the same number of lines.
+      if (plot) plot.setData(data);
+      else plot = new window.uPlot(options(() => spec, size(container), show), data, container);
       show(shown !== null && shown < spec.x.length ? shown : null);
     },
     redraw: () => plot?.redraw(true, true),
   };
 }
 
-const size = (place) => ({ width: place.clientWidth, height: HEIGHT });
+const size = (container) => ({ width: container.clientWidth, height: HEIGHT });
 
 function options(spec, { width, height }, show) {
   const scales = { x: { time: false, range: () => spec().range }, y: { range: fromZero(spec().headroom ?? 1.12) } };
-  const axes = [across(spec), upwards("y", 3, true)];
+  const axes = [xAxis(spec), yAxis("y", 3, true)];
   if (spec().lines.some((line) => line.scale === "y2")) {
     scales.y2 = { range: fromZero(1.12) };
-    axes.push(upwards("y2", 1, false));
+    axes.push(yAxis("y2", 1, false));
   }
   return {
     width,
     height,
-    padding: [12, spec().endRoom ?? 16, 0, 0],
+    padding: [12, spec().endRoom, 0, 0],
     legend: { show: false },
     cursor: { y: false, move: toPoint, drag: { setScale: false, x: false, y: false }, points: { size: 7 } },
     scales,
@@ -96,7 +92,7 @@ function toPoint(plot, left, top) {
 // Room above the highest value, and a scale also where everything is zero.
 const fromZero = (headroom) => (plot, low, high) => [0, high > 0 ? high * headroom : 1];
 
-function across(spec) {
+function xAxis(spec) {
   return {
     stroke: () => colour("--quiet"),
     font: FONT,
@@ -115,7 +111,7 @@ function sparse(splits, width) {
   return splits.filter((_, index) => index % each === 0);
 }
 
-function upwards(scale, side, hasGrid) {
+function yAxis(scale, side, hasGrid) {
   return {
     scale,
     side,
@@ -127,15 +123,15 @@ function upwards(scale, side, hasGrid) {
     incrs: [0.1, 0.2, 0.5, ...[1, 2, 5].flatMap((step) => Array.from({ length: 12 }, (_, zeros) => step * 10 ** zeros))].sort((a, b) => a - b),
     ticks: { show: false },
     grid: { show: hasGrid, stroke: () => colour("--line"), width: 1 },
-    values: (plot, splits) => splits.map(short),
+    values: (plot, splits) => splits.map(compact),
   };
 }
 
 function series(spec, line, index) {
-  const now = () => spec().lines[index];
+  const currentLine = () => spec().lines[index];
   const drawn = {
     scale: line.scale ?? "y",
-    stroke: () => colour(now().colour),
+    stroke: () => colour(currentLine().colour),
     width: line.width ?? 2,
     dash: line.dash,
     cap: "round",
@@ -144,7 +140,7 @@ function series(spec, line, index) {
   };
   if (line.bars) {
     const room = { size: [0.64, 24], radius: 0.12 };
-    return { ...drawn, width: 0, fill: () => colour(now().colour), paths: window.uPlot.paths.bars(room), points: { show: false } };
+    return { ...drawn, width: 0, fill: () => colour(currentLine().colour), paths: window.uPlot.paths.bars(room), points: { show: false } };
   }
   return line.fill ? { ...drawn, fill: () => colour(line.fill) } : drawn;
 }

@@ -34,7 +34,7 @@ const SHAPES = {
   wrong: "M8 1 15 8 8 15 1 8z",
 };
 
-// The shape of a state: circle, triangle, diamond, or an empty circle. A word always stands beside it.
+// The shape of a state: circle, triangle, diamond, or an empty circle. A word always follows it.
 export function shape(state) {
   const path = SHAPES[state] ?? SHAPES.ok;
   return drawing("svg", { class: `shape ${state}`, viewBox: "0 0 16 16", "aria-hidden": "true" }, drawing("path", { d: path }));

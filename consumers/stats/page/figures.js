@@ -1,7 +1,7 @@
 // The four numbers at the top, each against yesterday until the same time.
 
 import { element, find, hidden } from "./dom.js";
-import { people, percent, plain, rate, whole } from "./numbers.js";
+import { fixed, integer, people, percent, rate } from "./numbers.js";
 import { sparkline } from "./sparkline.js";
 import { say } from "./words.js";
 
@@ -17,16 +17,16 @@ export function showFigures({ summary, live, minutesYesterday, hours }) {
   show("now", [rate(perSecond), unit(say("perSecond"))], label, change(perSecond, minutesYesterday), sparkline(sparklines.messages));
 
   const sum = today.figures.messages;
-  const running = hours && { today: added(hours.today), before: added(hours.yesterday) };
-  show("messages", [whole(sum)], say("messagesToday"), change(sum, before.figures.messages), running ? sparkline(running.today, running.before) : sparkline(sparklines.messages));
+  const running = hours && { today: runningSum(hours.today), before: runningSum(hours.yesterday) };
+  show("messages", [integer(sum)], say("messagesToday"), change(sum, before.figures.messages), running ? sparkline(running.today, running.before) : sparkline(sparklines.messages));
 
   const seen = today.people.active ?? { value: 0, error: 0 };
   show("people", countOf(seen), say("peopleToday"), change(seen.value, before.people.active?.value), sparkline(sparklines.people));
 
-  const lost = share(today.figures);
-  const lostBefore = share(before.figures);
+  const undeliveredShare = share(today.figures);
+  const undeliveredShareBefore = share(before.figures);
   const shares = sparklines.undelivered.map((count, index) => (sparklines.messages[index] ? count / sparklines.messages[index] : 0));
-  show("undelivered", lost === null ? ["–"] : [plain(lost * 100, 2), unit("%")], say("notDeliveredToday"), points(lost, lostBefore), sparkline(shares));
+  show("undelivered", undeliveredShare === null ? ["–"] : [fixed(undeliveredShare * 100, 2), unit("%")], say("notDeliveredToday"), points(undeliveredShare, undeliveredShareBefore), sparkline(shares));
 }
 
 // The share of messages that were not delivered; null without messages.
@@ -49,8 +49,8 @@ function change(now, before) {
 
 function points(now, before) {
   if (now === null || before === null) return say("noneBefore");
-  const value = plain(Math.abs(now - before) * 100, 2);
-  const sign = value === plain(0, 2) ? 0 : Math.sign(now - before);
+  const value = fixed(Math.abs(now - before) * 100, 2);
+  const sign = value === fixed(0, 2) ? 0 : Math.sign(now - before);
   return arrow(sign, say("points", { value }));
 }
 
@@ -58,7 +58,7 @@ function arrow(sign, value) {
   return sign === 0 ? `= ${say("same")}` : `${DIRECTIONS[sign]} ${value} ${say("versus")}`;
 }
 
-function added(values) {
+function runningSum(values) {
   let sum = 0;
   return values.map((value) => (value === null ? null : (sum += value)));
 }
@@ -66,7 +66,7 @@ function added(values) {
 const unit = (text) => element("span", { class: "unit" }, text);
 
 function countOf(count) {
-  if (!count.error) return [whole(count.value)];
+  if (!count.error) return [integer(count.value)];
   const error = say("estimated", { error: percent(count.error) });
   return [element("button", { type: "button", class: "estimated", "data-error": error, "aria-label": `${people(count)}, ${error}` }, people(count))];
 }

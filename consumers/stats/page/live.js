@@ -8,7 +8,7 @@ const WAIT_MS_MAX = 8_000;
 // The API sends something every second. A connection that is silent for longer is dead.
 const SILENCE_MS_MAX = 8_000;
 
-// Calls `on.now(data)`, `on.health(data)` and `on.open()` until `signal` is aborted.
+// Calls `on.now(data)` and `on.health(data)` until `signal` is aborted.
 export async function listen(parameters, on, signal) {
   let last = "";
   let wait = WAIT_MS_MIN;

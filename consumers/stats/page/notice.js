@@ -5,7 +5,7 @@ import { clock } from "./numbers.js";
 import { say } from "./words.js";
 
 // `until` is the time of the figures that are shown, undefined if there are none.
-export function showNotice({ problem, view, until }, showAll) {
+export function showNotice({ problem, view, until }) {
   const notice = find("#notice");
   const words = problem === null ? "" : problem.parameter ? refusal(problem, view) : failure(problem, until);
   notice.hidden = problem === null;
@@ -13,11 +13,8 @@ export function showNotice({ problem, view, until }, showAll) {
   if (notice.dataset.words === words) return;
   notice.dataset.words = words;
   notice.replaceChildren(...(words ? [shape("wrong"), element("span", {}, words)] : []));
-  if (problem?.parameter) {
-    const button = element("button", { type: "button" }, say("showAll"));
-    button.addEventListener("click", showAll);
-    notice.append(button);
-  }
+  // The page handles the click.
+  if (problem?.parameter) notice.append(element("button", { type: "button" }, say("showAll")));
 }
 
 function refusal({ parameter }, view) {

@@ -21,22 +21,22 @@ function number(value, options) {
   return cached(key, () => new Intl.NumberFormat(locale, options)).format(value);
 }
 
-export const whole = (value) => number(value, { maximumFractionDigits: 0 });
+export const integer = (value) => number(value, { maximumFractionDigits: 0 });
 
 // 0.3, 4.2, 132: one decimal only where it says something.
 export const rate = (value) => number(value, { maximumFractionDigits: value < 10 ? 1 : 0 });
 
 // For axes: 20K, 2万.
-export const short = (value) => number(value, { notation: "compact", maximumFractionDigits: 1 });
+export const compact = (value) => number(value, { notation: "compact", maximumFractionDigits: 1 });
 
 export const percent = (share, digits = 1) =>
   number(share, { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-export const plain = (value, digits) =>
+export const fixed = (value, digits) =>
   number(value, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 // People: {value, error} as the API gives them. "≈" says that the number is estimated.
-export const people = (count) => (count.error ? "≈ " : "") + whole(count.value);
+export const people = (count) => (count.error ? "≈ " : "") + integer(count.value);
 
 function time(at, options) {
   const key = JSON.stringify(options);

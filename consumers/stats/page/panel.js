@@ -1,23 +1,22 @@
 // A chart's panel: title, readout, the buttons, the plot, and the table that replaces it.
 
-import { save } from "./api.js";
 import { canDraw, chart } from "./charts.js";
+import { csvLink } from "./csv.js";
 import { element, find, set, text } from "./dom.js";
 import { table } from "./table.js";
 import { say } from "./words.js";
 
-export function panel(id, onTable) {
+// The page handles the click on the button with `data-table`.
+export function panel(id) {
   const section = document.getElementById(id);
   const readout = element("p", { class: "readout", "aria-hidden": "true" });
-  const toggle = element("button", { type: "button", class: "quiet", "aria-controls": `${id}-table` });
-  const csv = element("a", { class: "quiet", download: `hookline-${id}.csv` }, "CSV");
+  const toggle = element("button", { type: "button", class: "quiet", "data-table": id, "aria-controls": `${id}-table` });
+  const csv = csvLink(id);
   const sentence = element("p", { class: "hidden", id: `${id}-said` });
   const plot = element("div", { class: "plot", "aria-describedby": `${id}-said` });
   const rows = element("div", { class: "rows", id: `${id}-table`, role: "region", tabindex: "0", hidden: true });
   find(".head", section).append(readout, element("div", { class: "tools" }, toggle, csv));
   section.append(sentence, plot, rows);
-  toggle.addEventListener("click", () => onTable(id));
-  csv.addEventListener("click", (event) => save(event, csv.download));
   const drawn = canDraw() ? chart(plot, readout) : null;
   if (!drawn) plot.hidden = true;
 
@@ -39,9 +38,9 @@ export function panel(id, onTable) {
       rows.hidden = !asTable;
       readout.hidden = asTable;
       if (asTable) {
-        const place = rows.scrollTop;
+        const scrolled = rows.scrollTop;
         rows.replaceChildren(table(title, spec.head, spec.rows));
-        rows.scrollTop = place;
+        rows.scrollTop = scrolled;
       } else {
         drawn.update(spec);
       }

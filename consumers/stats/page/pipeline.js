@@ -1,12 +1,12 @@
 // The pipeline, one line a stage. A stage that is not well says what is wrong and what to do.
 
-import { element, find, hidden, shape, text } from "./dom.js";
-import { rate, whole } from "./numbers.js";
-import { ours, say } from "./words.js";
+import { element, find, hidden, shape } from "./dom.js";
+import { integer, rate } from "./numbers.js";
+import { say, translated } from "./words.js";
 
 const STATES = { ok: "stateOk", warning: "stateWarning", wrong: "stateWrong", unknown: "stateUnknown" };
 
-// `isOld`: nothing was heard of it for a while, so nobody may read that all is well.
+// `isOld`: the state is not up to date, so the page must not say that all is well.
 export function showPipeline(health, isOld) {
   const section = document.getElementById("pipeline");
   const state = find("#pipeline-state", section);
@@ -17,23 +17,30 @@ export function showPipeline(health, isOld) {
 }
 
 function stage(one) {
-  const line = element("p", { class: "line" }, shape(one.state), hidden(say(STATES[one.state])), element("span", { class: "name" }, say(one.stage)), element("span", { class: "amount" }, amount(one)));
+  const line = element(
+    "p",
+    { class: "line" },
+    shape(one.state),
+    hidden(say(STATES[one.state])),
+    element("span", { class: "name" }, say(one.stage)),
+    element("span", { class: "amount" }, amount(one)),
+  );
   if (one.state === "ok" || isSilent(one)) return element("li", { class: one.state }, line);
-  const more = element("p", { class: "more" }, ours(one.what), " ");
-  more.append(ours(one.what_to_do), " ");
+  const more = element("p", { class: "more" }, translated(one.what), " ");
+  more.append(translated(one.what_to_do), " ");
   more.append(element("a", { href: section(one) }, say("runbook")));
   return element("li", { class: one.state }, line, more);
 }
 
-// Nobody asks this stage, or it does not answer: a short text leads to what to do.
+// The stage is not watched, or does not answer: a short text leads to what to do.
 const isSilent = (one) => one.state === "unknown" && one.number === null;
 const section = (one) => one.runbook.replace(/^docs\/runbook\.md/, "runbook");
 
 // The stage's number. Since when something is wrong is in the text.
 function amount(one) {
   const { number, of, unit } = one;
-  if (isSilent(one)) return element("a", { href: section(one) }, ours(one.what).replace(/[.。]$/, ""));
+  if (isSilent(one)) return element("a", { href: section(one) }, translated(one.what).replace(/[.。]$/, ""));
   if (number === null) return "";
-  const value = unit === "seconds" ? rate(number) : whole(number);
+  const value = unit === "seconds" ? rate(number) : integer(number);
   return say(unit, { value, all: of });
 }

@@ -1,8 +1,8 @@
 // Names by number, the largest first: a table whose rows have a bar as background.
 
-import { save } from "./api.js";
+import { csvLink } from "./csv.js";
 import { element, find, hidden, set } from "./dom.js";
-import { percent, whole } from "./numbers.js";
+import { integer, percent } from "./numbers.js";
 import { nameOf, say } from "./words.js";
 
 const ROWS_MAX = 8;
@@ -18,7 +18,7 @@ export function showRanked(id, by, csv) {
   const shown = names.slice(0, ROWS_MAX).map(([name, count]) => [nameOf(name), count, name]);
   if (rest.length) {
     const sum = rest.reduce((all, [, count]) => all + count, 0);
-    const label = rest.length === others.length ? nameOf("other") : say("others", { count: whole(rest.length) });
+    const label = rest.length === others.length ? nameOf("other") : say("others", { count: integer(rest.length) });
     shown.push([label, sum, rest.map(([name]) => name).slice(0, 40).join(", ")]);
   }
   const total = named.reduce((all, [, count]) => all + count, 0);
@@ -38,7 +38,7 @@ function row(label, count, full, width, part) {
     "tr",
     {},
     element("th", { scope: "row", title: full }, element("span", {}, label)),
-    element("td", {}, whole(count)),
+    element("td", {}, integer(count)),
     element("td", { class: "part" }, part < 0.005 ? `<${percent(0.01, 0)}` : percent(part, 0)),
   );
   made.style.setProperty("--width", `${(width * 100).toFixed(2)}%`);
@@ -48,8 +48,7 @@ function row(label, count, full, width, part) {
 function link(section, id, title, address) {
   let csv = find("a", section);
   if (!csv) {
-    csv = element("a", { class: "quiet", download: `hookline-${id}.csv` }, "CSV");
-    csv.addEventListener("click", (event) => save(event, csv.download));
+    csv = csvLink(id);
     find(".head", section).append(element("div", { class: "tools" }, csv));
   }
   set(csv, "href", address);

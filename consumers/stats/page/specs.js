@@ -8,7 +8,7 @@ import { say } from "./words.js";
 const SPAN_S = 900;
 const seconds = (at) => Date.parse(at) / 1000;
 const sum = (values) => values.reduce((all, value) => all + value, 0);
-const per = (parts) => parts.filter(Boolean).join(" · ");
+const joinParts = (parts) => parts.filter(Boolean).join(" · ");
 
 // `live` are points {at, rate}, two seconds apart; minutes stand in for the time before the first of them.
 export function liveSpec({ live, minutes, summary, asked }) {
@@ -26,11 +26,11 @@ export function liveSpec({ live, minutes, summary, asked }) {
     nameOf: minute,
     endRoom: 8,
     lines: [{ values: points.length ? rates : [null], colour: "--accent", fill: "--wash", dot: "full" }],
-    readout: (index) => (points[index] ? per([n.clockSeconds(points[index].at * 1000), `${n.rate(points[index].rate)} ${say("perSecond")}`]) : ""),
+    readout: (index) => (points[index] ? joinParts([n.clockSeconds(points[index].at * 1000), `${n.rate(points[index].rate)} ${say("perSecond")}`]) : ""),
     said: say("saidLive", { now: n.rate(rates.at(-1) ?? 0), peak: n.rate(Math.max(0, ...rates)) }),
     csv: address("series", { ...asked, step: "minute", from: minutes[0]?.begin, format: "csv" }),
     head: [say("time"), say("messages"), say("perSecond")],
-    rows: minutes.map((row) => [n.clock(row.begin), n.whole(row.figures.messages), n.rate(row.figures.messages / 60)]).reverse(),
+    rows: minutes.map((row) => [n.clock(row.begin), n.integer(row.figures.messages), n.rate(row.figures.messages / 60)]).reverse(),
   };
 }
 
@@ -47,10 +47,10 @@ export function byHour(rows) {
 export function todaySpec({ hours, summary, asked }) {
   const { today, yesterday, lastWeek } = hours;
   const running = today.findLastIndex((value) => value !== null);
-  const count = (label, value) => (value === null ? "" : `${label} ${n.whole(value)}`);
+  const count = (label, value) => (value === null ? "" : `${label} ${n.integer(value)}`);
   const named = (index) => (index === running ? say("unfinished", { label: say("today") }) : say("today"));
-  const whole = today.map((value, index) => (index === running ? null : value));
-  const isFirst = whole.every((value) => value === null);
+  const finished = today.map((value, index) => (index === running ? null : value));
+  const isFirst = finished.every((value) => value === null);
   return {
     x: Array.from({ length: 24 }, (_, index) => index),
     range: [0, 23],
@@ -60,15 +60,15 @@ export function todaySpec({ hours, summary, asked }) {
     lines: [
       { label: say("lastWeek"), values: lastWeek, colour: "--quiet", dash: [2, 4], width: 1.5 },
       { label: say("yesterday"), values: yesterday, colour: "--quiet", dash: [8, 4], width: 1.5 },
-      { label: isFirst ? "" : say("today"), values: whole, colour: "--accent", width: 2.5, dot: "full" },
+      { label: isFirst ? "" : say("today"), values: finished, colour: "--accent", width: 2.5, dot: "full" },
       // The hour that is not over is a hollow dot: a line to it would look like a fall.
       { label: isFirst ? say("today") : "", values: today.map((value, index) => (index === running ? value : null)), colour: "--accent", dot: "hollow" },
     ],
-    readout: (index) => per([n.hourRange(index), count(named(index), today[index]), count(say("yesterday"), yesterday[index]), count(say("lastWeek"), lastWeek[index])]),
+    readout: (index) => joinParts([n.hourRange(index), count(named(index), today[index]), count(say("yesterday"), yesterday[index]), count(say("lastWeek"), lastWeek[index])]),
     said: saidToday(today, summary),
     csv: address("series", { ...asked, step: "hour", from: summary.today.begin.slice(0, 10), format: "csv" }),
     head: [say("hour"), say("today"), say("yesterday"), say("lastWeek")],
-    rows: today.map((value, index) => [n.hourRange(index), ...[value, yesterday[index], lastWeek[index]].map((one) => (one === null ? "–" : n.whole(one)))]),
+    rows: today.map((value, index) => [n.hourRange(index), ...[value, yesterday[index], lastWeek[index]].map((one) => (one === null ? "–" : n.integer(one)))]),
   };
 }
 
@@ -78,7 +78,7 @@ function saidToday(today, summary) {
   const found = compared(total, summary.yesterday_until_now.figures.messages);
   const change = found === null ? say("noneBefore") : found.sign === 0 ? say("same") : say(found.sign > 0 ? "saidMore" : "saidFewer", found);
   const peak = Math.max(...today.filter((value) => value !== null), 0);
-  return say("saidToday", { total: n.whole(total), change, hour: n.hourRange(Math.max(today.indexOf(peak), 0)), peak: n.whole(peak) });
+  return say("saidToday", { total: n.integer(total), change, hour: n.hourRange(Math.max(today.indexOf(peak), 0)), peak: n.integer(peak) });
 }
 
 export function daysSpec({ days, asked }) {
@@ -102,10 +102,10 @@ export function daysSpec({ days, asked }) {
       { label: say("people"), values: active.map(({ value }, index) => (index === last ? null : value)), colour: "--ink", width: 1.5, scale: "y2", dot: "full" },
       { values: active.map(({ value }, index) => (index === last ? value : null)), colour: "--ink", scale: "y2", dot: "hollow" },
     ],
-    readout: (index) => per([named(index), `${say("messages")} ${n.whole(messages[index])}`, `${say("people")} ${n.people(active[index])}`]),
-    said: say("saidDays", { total: n.whole(sum(messages)), day: n.day(at(best)), peak: n.whole(messages[best]), people: n.whole(Math.max(...active.map(({ value }) => value))) }),
+    readout: (index) => joinParts([named(index), `${say("messages")} ${n.integer(messages[index])}`, `${say("people")} ${n.people(active[index])}`]),
+    said: say("saidDays", { total: n.integer(sum(messages)), day: n.day(at(best)), peak: n.integer(messages[best]), people: n.integer(Math.max(...active.map(({ value }) => value))) }),
     csv: address("series", { ...asked, step: "day", from: days[0].begin.slice(0, 10), format: "csv" }),
     head: [say("day"), say("messages"), say("people")],
-    rows: days.map((_, index) => [named(index), n.whole(messages[index]), n.people(active[index])]).reverse(),
+    rows: days.map((_, index) => [named(index), n.integer(messages[index]), n.people(active[index])]).reverse(),
   };
 }

@@ -22,7 +22,6 @@ const WORDS = {
   peopleToday: ["people today", "今日人数"],
   people: ["people", "人数"],
   notDeliveredToday: ["not delivered today", "今日未送达"],
-  group: ["group", "群聊"],
   versus: ["vs yesterday, same time", "较昨日同一时刻"],
   same: ["as yesterday, same time", "与昨日同一时刻相同"],
   noneBefore: ["nothing yesterday by this time", "昨日此时暂无数据"],
@@ -72,7 +71,7 @@ const WORDS = {
   counts: ["Counts", "统计"],
   webhook: ["Webhook", "推送"],
   ok: ["all well", "一切正常"],
-  warning: ["needs a look", "需要关注"],
+  warning: ["check", "需要关注"],
   wrong: ["something is wrong", "出现故障"],
   unknown: ["not known", "未知"],
   stateOk: ["well", "正常"],
@@ -108,7 +107,7 @@ const WORDS = {
   showAll: ["Show all apps", "显示全部应用"],
 
   tokenTitle: ["This page needs a token", "访问此页面需要令牌"],
-  tokenText: ["Whoever runs Hookline has it: it is a line of the file STATS_TOKENS_FILE. It is kept until this tab is closed.", "请向 Hookline 的管理员索取：它是 STATS_TOKENS_FILE 文件中的一行。仅保存到本标签页关闭为止。"],
+  tokenText: ["Ask your Hookline administrator; the token is in the file STATS_TOKENS_FILE. It is kept until this tab is closed.", "请向 Hookline 的管理员索取：它是 STATS_TOKENS_FILE 文件中的一行。仅保存到本标签页关闭为止。"],
   token: ["Token", "令牌"],
   tokenUse: ["Show the statistics", "查看统计"],
   tokenRefused: ["This token is not accepted.", "令牌无效。"],
@@ -130,22 +129,22 @@ const NAMES = {
   other: ["other", "其他"],
 };
 
-let column = 0;
+let languageIndex = 0;
 
 export function speak(language) {
-  column = language === "zh" ? 1 : 0;
+  languageIndex = language === "zh" ? 1 : 0;
 }
 
 export function say(key, values = {}) {
-  return WORDS[key][column].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+  return WORDS[key][languageIndex].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
 // The word for one of the vendor's names; the name itself if there is no word for it.
 export function nameOf(name) {
-  return Object.hasOwn(NAMES, name) ? NAMES[name][column] : name;
+  return Object.hasOwn(NAMES, name) ? NAMES[name][languageIndex] : name;
 }
 
 // A text of the API that is there in both languages.
-export function ours(words) {
-  return column ? words.zh : words.en;
+export function translated(words) {
+  return languageIndex ? words.zh : words.en;
 }

@@ -22,7 +22,7 @@ from consumers.stats.problems import Refused
 from consumers.stats.query import read
 from consumers.stats.question import question
 from consumers.stats.responses import content_type, encoded, response
-from consumers.stats.routes import APPS, HEALTH, SERIES, SUMMARY
+from consumers.stats.routes import APPS, HEALTH, LIVE, SERIES, SUMMARY
 
 LIVE_S = 900
 TICK_S = 0.2
@@ -126,6 +126,8 @@ class FixtureServer:
 
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """Send the last 15 minutes at once, then the same moment again and again, and changes."""
+        values = read(request.query, LIVE.parameters, LIVE.path)
+        question(values, self.world.answers.catalog(), NOW)
         health = b""
         app = request.query.get("app")
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -1,0 +1,10 @@
+// A link that downloads figures as CSV.
+
+import { save } from "./api.js";
+import { element } from "./dom.js";
+
+export function csvLink(id) {
+  const link = element("a", { class: "quiet", download: `hookline-${id}.csv` }, "CSV");
+  link.addEventListener("click", (event) => save(event, link.download));
+  return link;
+}
