@@ -23,7 +23,7 @@ def is_admin_url(text: str) -> bool:
     return url.scheme in ("http", "https") and bool(url.host) and str(bare) == text.lower()
 
 
-class Members:
+class RecentAddresses:
     """The addresses of a name, and those that were in it lately. No I/O."""
 
     def __init__(self) -> None:
@@ -49,13 +49,13 @@ class Addresses:
 
     def __init__(self, url: str) -> None:
         self._url = URL(url)
-        self._members = Members()
+        self._recent = RecentAddresses()
         self._resolving: asyncio.Task[list[str]] | None = None
 
     async def find(self, timeout_s: float) -> list[str]:
         """Return the URL of each process; the URL itself if its name cannot be resolved."""
         named = await self._resolve(timeout_s)
-        found = self._members.note(named, asyncio.get_running_loop().time())
+        found = self._recent.note(named, asyncio.get_running_loop().time())
         return [str(self._url.with_host(address)) for address in found] or [str(self._url)]
 
     async def _resolve(self, timeout_s: float) -> list[str]:

@@ -133,7 +133,7 @@ class SeriesBy(msgspec.Struct, frozen=True, kw_only=True):
     rows: list[RowBy]
 
 
-class Union(msgspec.Struct, frozen=True, kw_only=True):
+class DistinctPeople(msgspec.Struct, frozen=True, kw_only=True):
     """/v1/people: the distinct people of a whole range, each counted once."""
 
     app: AppName | None

@@ -1,4 +1,4 @@
-"""The statistics API as an application: its routes, and what holds for all of them."""
+"""Make the statistics API as an application: its routes, and what holds for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,27 +17,26 @@ from consumers.stats import answers, routes
 from consumers.stats.apps import apps
 from consumers.stats.live import Live
 from consumers.stats.live_counts import LiveCounts
-from consumers.stats.middlewares import Access, allowing, measured, refusing_in_words
+from consumers.stats.middlewares import Access, allowing, count_request, refusing_in_words
 from consumers.stats.openapi import document
 from consumers.stats.page_files import add_page
 from consumers.stats.problems import Refused
 from consumers.stats.query import read
-from consumers.stats.question import Question, question
 from consumers.stats.responses import JSON, content_type, encoded, response
 from consumers.stats.routes import Route
-from consumers.stats.series import series, union
+from consumers.stats.scope import Scope, scope_of
+from consumers.stats.series import distinct_people, series
 from consumers.stats.shared import SharedAnswers
 from consumers.stats.store import DEFAULT_ZONE, Catalog, Store
 from consumers.stats.summary import summary
 from consumers.stats.totals import minutes, totals
 from schemas.telemetry import STATS
 
-# Questions that are answered concurrently; the others wait. So memory is bounded, and Valkey's
-# time.
+# Requests that are answered concurrently; the others wait. So memory is bounded, and Valkey's time.
 QUESTIONS_MAX = 8
 
 Values = Mapping[str, Any]
-Health = Callable[[ZoneInfo], Awaitable[answers.Health]]
+ReadHealth = Callable[[ZoneInfo], Awaitable[answers.Health]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +47,15 @@ class Options:
     viewers_max: int
 
 
-def application(store: Store, options: Options, health: Health | None = None) -> web.Application:
+def application(
+    store: Store, options: Options, health: ReadHealth | None = None
+) -> web.Application:
     """Return the API of `store`; without `health`, it does not know the pipeline."""
     shared = SharedAnswers()
     live = Live(LiveCounts(store), _of_default_zone(health) if health else None, shared.forget)
     app = web.Application(
         middlewares=[
-            measured,
+            count_request,
             options.access.cross_origin,
             refusing_in_words,
             options.access.only_with_token,
@@ -96,23 +97,23 @@ def application(store: Store, options: Options, health: Health | None = None) ->
 def _add_questions(app: web.Application, store: Store, shared: SharedAnswers) -> None:
     at_once = asyncio.Semaphore(QUESTIONS_MAX)
 
-    async def of_apps(_: Values, asked: Question) -> answers.Apps:
-        return await apps(store, asked)
+    async def of_apps(_: Values, scope: Scope) -> answers.Apps:
+        return await apps(store, scope)
 
-    async def of_summary(values: Values, asked: Question) -> answers.Summary:
-        return await summary(store, asked, is_live="at" not in values)
+    async def of_summary(values: Values, scope: Scope) -> answers.Summary:
+        return await summary(store, scope, is_live="at" not in values)
 
-    async def of_series(values: Values, asked: Question) -> answers.Series | answers.SeriesBy:
-        return await series(store, values, asked)
+    async def of_series(values: Values, scope: Scope) -> answers.Series | answers.SeriesBy:
+        return await series(store, values, scope)
 
-    async def of_people(values: Values, asked: Question) -> answers.Union:
-        return await union(store, values, asked)
+    async def of_people(values: Values, scope: Scope) -> answers.DistinctPeople:
+        return await distinct_people(store, values, scope)
 
-    async def of_totals(_: Values, asked: Question) -> answers.Totals:
-        return await totals(store, asked.catalog)
+    async def of_totals(_: Values, scope: Scope) -> answers.Totals:
+        return await totals(store, scope.catalog)
 
-    async def of_minutes(values: Values, asked: Question) -> answers.Minutes:
-        return await minutes(store, values, asked)
+    async def of_minutes(values: Values, scope: Scope) -> answers.Minutes:
+        return await minutes(store, values, scope)
 
     for route, answer in (
         (routes.APPS, of_apps),
@@ -128,7 +129,7 @@ def _add_questions(app: web.Application, store: Store, shared: SharedAnswers) ->
 
 def _handler(
     route: Route,
-    answer: Callable[[Values, Question], Awaitable[Any]],
+    answer: Callable[[Values, Scope], Awaitable[Any]],
     store: Store,
     shared: SharedAnswers,
     at_once: asyncio.Semaphore,
@@ -138,7 +139,7 @@ def _handler(
         kind = content_type(request, route, values)
 
         async def ask(catalog: Catalog) -> Any:
-            return await answer(values, question(values, catalog, datetime.now(UTC)))
+            return await answer(values, scope_of(values, catalog, datetime.now(UTC)))
 
         async def make() -> bytes:
             async with at_once:
@@ -200,5 +201,5 @@ def _add_open_routes(app: web.Application, store: Store) -> None:
     )
 
 
-def _of_default_zone(health: Health) -> Callable[[], Awaitable[answers.Health]]:
+def _of_default_zone(health: ReadHealth) -> Callable[[], Awaitable[answers.Health]]:
     return lambda: health(DEFAULT_ZONE)

@@ -5,7 +5,7 @@ from datetime import date
 from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.fields import Fields
-from consumers.stats.question import Question
+from consumers.stats.scope import Scope
 from consumers.stats.store import App, Store
 from consumers.stats.windows import DAY, day_of, next_month
 from schemas.figures import CALLBACKS
@@ -14,24 +14,24 @@ from schemas.figures import CALLBACKS
 MONTHS_MAX = 121
 
 
-async def apps(store: Store, asked: Question) -> answers.Apps:
+async def apps(store: Store, scope: Scope) -> answers.Apps:
     """Return the apps in the order of their names, with their first days that are kept."""
     return answers.Apps(
         apps=[
             answers.App(
                 app=app.name,
                 zone=app.zone.key,
-                first_day=await _first_day(store, app, asked),
+                first_day=await _first_day(store, app, scope),
             )
-            for app in asked.catalog.apps.values()
+            for app in scope.catalog.apps.values()
         ]
     )
 
 
-async def _first_day(store: Store, app: App, asked: Question) -> date | None:
+async def _first_day(store: Store, app: App, scope: Scope) -> date | None:
     # A message may be of tomorrow, if its sender's clock is ahead.
-    months = [next_month(day_of(asked.now, app.zone))]
-    first_month = asked.kept.first_month(asked.now, app.zone)
+    months = [next_month(day_of(scope.now, app.zone))]
+    first_month = scope.kept.first_month(scope.now, app.zone)
     while len(months) <= MONTHS_MAX and months[-1] > first_month:
         months.append((months[-1] - DAY).replace(day=1))
     keys = [layout.days(app.generation, app.name, month.isoformat()) for month in months]

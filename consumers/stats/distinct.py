@@ -17,7 +17,7 @@ from consumers.stats import answers
 from consumers.stats.fields import Fields
 from consumers.stats.store import App, Catalog, Sketches, Store
 from consumers.stats.stored_windows import (
-    Cut,
+    WindowedRange,
     day_sketches,
     days_of,
     minute_fields,
@@ -46,20 +46,23 @@ class _Stored(NamedTuple):
 
 
 async def people(
-    store: Store, catalog: Catalog, cut: Cut, figures: Sequence[str] = tuple(PEOPLE)
+    store: Store,
+    catalog: Catalog,
+    split_range: WindowedRange,
+    figures: Sequence[str] = tuple(PEOPLE),
 ) -> list[Counts]:
     """Return the people of each window, added up over the apps."""
 
     async def of(app: App) -> list[Counts]:
-        if cut.step is Step.MINUTE:
-            return await _of_minutes(store, app, cut)
-        if not cut.is_by_days(app):
-            return await _of_quarters(store, app, cut, figures)
-        if cut.step is Step.DAY:
-            return await _of_days(store, app, cut, figures)
-        return await _of_months(store, app, cut, figures)
+        if split_range.step is Step.MINUTE:
+            return await _of_minutes(store, app, split_range)
+        if not split_range.is_by_days(app):
+            return await _of_quarters(store, app, split_range, figures)
+        if split_range.step is Step.DAY:
+            return await _of_days(store, app, split_range, figures)
+        return await _of_months(store, app, split_range, figures)
 
-    rows: list[Counts] = [{} for _ in cut.windows]
+    rows: list[Counts] = [{} for _ in split_range.windows]
     for of_app in await asyncio.gather(*map(of, catalog.apps.values())):
         rows = [_both(one, other) for one, other in zip(rows, of_app, strict=True)]
     return rows
@@ -75,7 +78,7 @@ async def people_of_range(
     """
     days = whole_days(window, app.zone)
     if len(days) == 1 and day_begin(days[0], app.zone) == window.begin:
-        one_day = Cut([window], Step.DAY, app.zone, now)
+        one_day = WindowedRange([window], Step.DAY, app.zone, now)
         if day_begin(days[0] + DAY, app.zone) == window.end:
             (count,) = await _of_days(store, app, one_day, [figure])
             return count[figure]
@@ -102,9 +105,9 @@ def as_people(counts: Counts) -> answers.People:
     return answers.People(**{figure: counts.get(figure) for figure in PEOPLE})
 
 
-async def _of_minutes(store: Store, app: App, cut: Cut) -> list[Counts]:
-    reads = list(minute_fields(app, cut.windows, (ACTIVE,)))
-    rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in cut.windows]
+async def _of_minutes(store: Store, app: App, split_range: WindowedRange) -> list[Counts]:
+    reads = list(minute_fields(app, split_range.windows, (ACTIVE,)))
+    rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in split_range.windows]
     for (_, targets), numbers in zip(
         reads, await store.hashes([fields for fields, _ in reads]), strict=True
     ):
@@ -113,31 +116,39 @@ async def _of_minutes(store: Store, app: App, cut: Cut) -> list[Counts]:
     return rows
 
 
-async def _of_quarters(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
-    asked = [
+async def _of_quarters(
+    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+) -> list[Counts]:
+    scope = [
         Sketches(
             (app, figure, window),
             partial(quarter_sketches, app, figure, window),
-            cut.is_over(window),
+            split_range.is_over(window),
         )
-        for window in cut.windows
+        for window in split_range.windows
         for figure in figures
     ]
-    return _rows(map(_estimated, await store.unions(asked)), figures)
+    return _rows(map(_estimated, await store.unions(scope)), figures)
 
 
-async def _of_days(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
+async def _of_days(
+    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+) -> list[Counts]:
     """Return the stored numbers of days; estimates where a day has more than the exact bound."""
-    days = [next(days_of(window, app.zone)) for window in cut.windows]
+    days = [next(days_of(window, app.zone)) for window in split_range.windows]
     stored = await _stored(store, app, [[day.isoformat()] for day in days], figures)
-    asked = [
-        Sketches((app, figure, day), partial(day_sketches, app, figure, [day]), cut.is_over(window))
+    scope = [
+        Sketches(
+            (app, figure, day),
+            partial(day_sketches, app, figure, [day]),
+            split_range.is_over(window),
+        )
         if of_day.is_sketched
         else None
-        for window, day, row in zip(cut.windows, days, stored, strict=True)
+        for window, day, row in zip(split_range.windows, days, stored, strict=True)
         for figure, of_day in zip(figures, row, strict=True)
     ]
-    estimates = await store.unions(asked)
+    estimates = await store.unions(scope)
     counts = map(_of_day, (of_day for row in stored for of_day in row), estimates)
     return _rows(counts, figures)
 
@@ -149,21 +160,23 @@ def _of_day(stored: _Stored, estimate: int) -> answers.Count | None:
     return _estimated(max(stored.number, estimate)) if estimate else None
 
 
-async def _of_months(store: Store, app: App, cut: Cut, figures: Sequence[str]) -> list[Counts]:
-    days = [list(days_of(window, app.zone)) for window in cut.windows]
+async def _of_months(
+    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+) -> list[Counts]:
+    days = [list(days_of(window, app.zone)) for window in split_range.windows]
     texts = [[day.isoformat() for day in listed] for listed in days]
     stored = await _stored(store, app, texts, figures)
-    asked = [
+    scope = [
         Sketches(
             (app, figure, "month", listed[0]),
             partial(month_sketches, app, figure, listed[:1]),
-            cut.is_over(window),
+            split_range.is_over(window),
         )
-        for window, listed in zip(cut.windows, days, strict=True)
+        for window, listed in zip(split_range.windows, days, strict=True)
         for figure in figures
     ]
     at_least = (of_day.number for row in stored for of_day in row)
-    return _rows(map(_estimated, map(max, await store.unions(asked), at_least)), figures)
+    return _rows(map(_estimated, map(max, await store.unions(scope), at_least)), figures)
 
 
 async def _stored(

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import StageName, State, Unit
-from consumers.stats.measured import IngressStatus, Measured, Replicas
+from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
 from schemas.ingress_status import NOT_CONNECTED, STOPPING
 
 # A value of a text: a text, a whole number, or seconds as a float.
@@ -75,42 +75,50 @@ def first_true(stage: StageName, cases: Iterable[Case], amount: Amount | None) -
     )
 
 
-def receiving(measured: Measured) -> Finding:
+def receiving(measured: ProcessStatuses) -> Finding:
     """Return whether callbacks are accepted; the number is that of the replicas that do."""
     replicas = Replicas.of(measured.ingress or ())
-    reasons = [reason for said in replicas.said if (reason := _refusal(said))]
-    accepting = len(replicas.said) - len(reasons)
+    reasons = [reason for status in replicas.statuses if (reason := _refusal(status))]
+    accepting = len(replicas.statuses) - len(reasons)
     some = {"affected": len(reasons), "all": replicas.count}
-    silent = {"affected": len(replicas.silent), "all": replicas.count}
+    silent = {"affected": len(replicas.unanswered), "all": replicas.count}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
-        Case(not replicas.said, "wrong", "receiving_silent", since=replicas.silent_since),
+        Case(not replicas.statuses, "wrong", "receiving_silent", since=replicas.silent_since),
         Case(not accepting and "full" in reasons, "wrong", "receiving_full"),
         Case(not accepting and {*reasons} == {"stops"}, "wrong", "receiving_stopping"),
         Case(not accepting, "wrong", "receiving_disk_fails"),
         Case(reasons, "warning", "receiving_some_refuse", some),
         Case(
-            replicas.silent, "warning", "receiving_some_silent", silent, since=replicas.silent_since
+            replicas.unanswered,
+            "warning",
+            "receiving_some_silent",
+            silent,
+            since=replicas.silent_since,
         ),
-        Case(any(said.secrets_fault for said in replicas.said), "warning", "receiving_secrets"),
+        Case(
+            any(status.secrets_fault for status in replicas.statuses),
+            "warning",
+            "receiving_secrets",
+        ),
         Case(True, "ok", "receiving_ok"),  # noqa: FBT003 - always
     )
     amount = Amount(accepting, "replicas", of=replicas.count) if replicas.count else None
     return first_true("receiving", cases, amount)
 
 
-def on_disk(measured: Measured) -> Finding:
+def on_disk(measured: ProcessStatuses) -> Finding:
     """Return whether the spools have room; the number is that of callbacks that wait there."""
     replicas = Replicas.of(measured.ingress or ())
-    faults = {_refusal(said) for said in replicas.said} - {None, "stops"}
-    used = {"percent": _used_percent(replicas.said)}
-    room_s = _full_in_s(replicas.said)
-    spools = {spool.name: spool for said in replicas.said for spool in said.spools}
+    faults = {_refusal(status) for status in replicas.statuses} - {None, "stops"}
+    used = {"percent": _used_percent(replicas.statuses)}
+    room_s = _full_in_s(replicas.statuses)
+    spools = {spool.name: spool for status in replicas.statuses for spool in status.spools}
     damaged = sum(bool(spool.fault or spool.quarantined) for spool in spools.values())
-    silent = {"affected": len(replicas.silent), "all": replicas.count}
+    silent = {"affected": len(replicas.unanswered), "all": replicas.count}
     cases = (
         Case(measured.ingress is None, "unknown", "ingress_not_watched"),
-        Case(not replicas.said, "unknown", "disk_unknown", since=replicas.silent_since),
+        Case(not replicas.statuses, "unknown", "disk_unknown", since=replicas.silent_since),
         Case("full" in faults, "wrong", "disk_full"),
         Case(faults, "wrong", "disk_fails"),
         Case(
@@ -121,35 +129,51 @@ def on_disk(measured: Measured) -> Finding:
         ),
         Case(used["percent"] >= FILLING_PERCENT, "warning", "disk_filling", used),
         Case(damaged, "warning", "disk_damaged", {"affected": damaged}),
-        Case(any(said.oldest_waiting_s is None for said in replicas.said), "warning", "disk_row"),
         Case(
-            replicas.silent, "warning", "disk_partly_unknown", silent, since=replicas.silent_since
+            any(status.oldest_waiting_s is None for status in replicas.statuses),
+            "warning",
+            "disk_row",
+        ),
+        Case(
+            replicas.unanswered,
+            "warning",
+            "disk_partly_unknown",
+            silent,
+            since=replicas.silent_since,
         ),
         Case(True, "ok", "disk_ok"),  # noqa: FBT003 - always
     )
-    waiting = sum(said.spool_rows for said in replicas.said)
-    return first_true("on_disk", cases, Amount(waiting, "callbacks") if replicas.said else None)
+    waiting = sum(status.spool_rows for status in replicas.statuses)
+    return first_true("on_disk", cases, Amount(waiting, "callbacks") if replicas.statuses else None)
 
 
-def kafka(measured: Measured) -> Finding:
+def kafka(measured: ProcessStatuses) -> Finding:
     """Return whether callbacks get to Kafka; the number is the age of the oldest on disk."""
     replicas = Replicas.of(measured.ingress or ())
     consumers = [
-        said for answers in measured.consumers.values() for said in Replicas.of(answers).said
+        status
+        for answers in measured.consumers.values()
+        for status in Replicas.of(answers).statuses
     ]
-    reads = [said for said in consumers if said.partitions is not None and not said.kafka_fault]
-    connects = [said for said in replicas.said if said.forward_fault == NOT_CONNECTED]
-    ages = [said.oldest_waiting_s for said in replicas.said if said.oldest_waiting_s is not None]
+    reads = [
+        status for status in consumers if status.partitions is not None and not status.kafka_fault
+    ]
+    connects = [status for status in replicas.statuses if status.forward_fault == NOT_CONNECTED]
+    ages = [
+        status.oldest_waiting_s
+        for status in replicas.statuses
+        if status.oldest_waiting_s is not None
+    ]
     oldest_s = max(ages, default=None)
     # The oldest callback cannot have been forwarded since its receipt.
     waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
     is_slow = oldest_s is not None and oldest_s > SLOW_S
     cases = (
         *_stuck(replicas, waits_since, can_be_read=bool(reads)),
-        *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.said),
+        *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
         Case(connects, "warning", "kafka_connects"),
-        Case(not replicas.said and reads, "unknown", "kafka_only_read"),
-        Case(not replicas.said, "unknown", "kafka_unknown"),
+        Case(not replicas.statuses and reads, "unknown", "kafka_only_read"),
+        Case(not replicas.statuses, "unknown", "kafka_unknown"),
         Case(is_slow, "warning", "kafka_slow", since=waits_since),
         Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
     )
@@ -160,10 +184,12 @@ def _stuck(
     replicas: Replicas[IngressStatus], since: datetime | None, *, can_be_read: bool
 ) -> Iterator[Case]:
     """Yield the cases of replicas that cannot write to Kafka."""
-    stuck = [said for said in replicas.said if said.forward_fault not in ("", NOT_CONNECTED)]
-    all_stuck = stuck and len(stuck) == len(replicas.said)
-    used: Values = {"percent": _used_percent(replicas.said)}
-    room_s = _full_in_s(replicas.said)
+    stuck = [
+        status for status in replicas.statuses if status.forward_fault not in ("", NOT_CONNECTED)
+    ]
+    all_stuck = stuck and len(stuck) == len(replicas.statuses)
+    used: Values = {"percent": _used_percent(replicas.statuses)}
+    room_s = _full_in_s(replicas.statuses)
     if room_s is not None and not can_be_read:
         yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s}, since)
     yield Case(all_stuck and not can_be_read, "wrong", "kafka_away", used, since)
@@ -176,8 +202,8 @@ def _unreadable(
     consumers: Sequence[ConsumerStatus], now: datetime, *, is_ingress_silent: bool
 ) -> Iterator[Case]:
     """Yield the cases of consumers that cannot read from Kafka."""
-    cannot_read = [said for said in consumers if said.kafka_fault]
-    since = faulty_since(now, (said.kafka_fault for said in consumers))
+    cannot_read = [status for status in consumers if status.kafka_fault]
+    since = faulty_since(now, (status.kafka_fault for status in consumers))
     none_reads = cannot_read and len(cannot_read) == len(consumers)
     yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", since=since)
     some = {"affected": len(cannot_read), "all": len(consumers)}
@@ -195,22 +221,24 @@ def faulty_since(now: datetime, faults: Iterable[Fault | None]) -> datetime | No
     return now - timedelta(seconds=max(ages)) if ages else None
 
 
-def _refusal(said: IngressStatus) -> Literal["stops", "full", "fails"] | None:
+def _refusal(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:
     """Return why a replica refuses callbacks, None if it accepts them."""
-    if not said.unready_because:
+    if not status.unready_because:
         return None
-    if said.unready_because == STOPPING:
+    if status.unready_because == STOPPING:
         return "stops"
-    return "full" if _used_percent([said]) >= FULL_PERCENT else "fails"
+    return "full" if _used_percent([status]) >= FULL_PERCENT else "fails"
 
 
-def _used_percent(said: Iterable[IngressStatus]) -> int:
+def _used_percent(statuses: Iterable[IngressStatus]) -> int:
     """Return how full the fullest spool is."""
-    return max((100 * one.spool_bytes // max(1, one.spool_bytes_max) for one in said), default=0)
+    return max(
+        (100 * one.spool_bytes // max(1, one.spool_bytes_max) for one in statuses), default=0
+    )
 
 
-def _full_in_s(said: Iterable[IngressStatus]) -> float | None:
+def _full_in_s(statuses: Iterable[IngressStatus]) -> float | None:
     """Return when the first spool is full, None while none grows."""
     return min(
-        (one.spool_full_in_s for one in said if one.spool_full_in_s is not None), default=None
+        (one.spool_full_in_s for one in statuses if one.spool_full_in_s is not None), default=None
     )

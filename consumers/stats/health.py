@@ -12,14 +12,14 @@ from consumers.stats import findings
 from consumers.stats.answers import Health, Stage
 from consumers.stats.findings import Finding
 from consumers.stats.health_words import words
-from consumers.stats.measured import Measured
+from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.sink_findings import STAGES, sink
 
 # A consumer that not everybody has.
 _OPTIONAL = "webhook"
 
 
-def find(measured: Measured) -> list[Finding]:
+def find(measured: ProcessStatuses) -> list[Finding]:
     """Return the state of every stage, in the order in which callbacks go through them."""
     names = [name for name in STAGES if name != _OPTIONAL or name in measured.consumers]
     return [

@@ -172,7 +172,11 @@ class Live:
         return [self._updates[at] for at in range(max(0, number + 1 - first), len(self._updates))]
 
     def number_at(self, since: datetime | None) -> int:
-        """Return the number of the last update at `since`, or before the last of each event."""
+        """
+        Return the number after which the viewer's updates begin.
+
+        Without `since`, only the newest one is sent.
+        """
         if since is not None:
             return next(
                 (update.number for update in reversed(self._updates) if update.at <= since),
@@ -194,34 +198,23 @@ class Live:
         """
         since = _time_of(request.headers.get("Last-Event-ID", "")) or since
         response = EventSourceResponse(
-            # Twice: the kernel's time-out is for a peer that has gone, ours for one that is slow.
             headers=headers,
             sep="\n",
             ping_interval=PING_S,
+            # Twice: the kernel's time-out is for a peer that has gone, ours for one that is slow.
             send_timeout=2 * SEND_TIMEOUT_S,
         )
         self.viewers += 1
         STATS_VIEWERS.set(self.viewers)
         try:
             await response.prepare(request)
-            transport = request.transport
             async with response:
                 await response.write(b"retry: %d\n\n" % RETRY_MS)
                 number = self.number_at(since)
                 if since is None and self._shown_health is not None:
                     await response.write(_health_now(self._shown_health, self._updates))
-                while transport is not None and not transport.is_closing():
-                    changed = self._changed
-                    if missed := self.after(number):
-                        number = missed[-1].number
-                        text = b"".join(update.text(app) for update in missed)
-                        if not await _is_taken(response, transport, text):
-                            STATS_SLOW_VIEWERS.inc()
-                            transport.abort()
-                            break
-                    if self._is_over:
-                        break
-                    await changed.wait()
+                if request.transport is not None:
+                    await self._send(response, request.transport, number, app)
         except ConnectionResetError:
             pass
         finally:
@@ -229,8 +222,29 @@ class Live:
             STATS_VIEWERS.set(self.viewers)
         return response
 
+    async def _send(
+        self,
+        response: web.StreamResponse,
+        transport: asyncio.Transport,
+        number: int,
+        app: str | None,
+    ) -> None:
+        """Send the updates after the one with this number, until the viewer goes or is slow."""
+        while not transport.is_closing():
+            changed = self._changed
+            if missed := self.after(number):
+                number = missed[-1].number
+                text = b"".join(update.text(app) for update in missed)
+                if not await _write_in_time(response, transport, text):
+                    STATS_SLOW_VIEWERS.inc()
+                    transport.abort()
+                    return
+            if self._is_over:
+                return
+            await changed.wait()
 
-async def _is_taken(
+
+async def _write_in_time(
     response: web.StreamResponse, transport: asyncio.Transport, text: bytes
 ) -> bool:
     """Write to a viewer; return whether it reads, so that little is left in our memory."""

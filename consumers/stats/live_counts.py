@@ -1,4 +1,4 @@
-"""What was counted since the last update, for each app."""
+"""Read the counts since the last update, for each app."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What holds for every request: its count, other origins, problems in words, and a token."""
+"""Count every request, allow other origins, answer failures in words, and check the token."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ _RETRY: dict[str, str] = {hdrs.RETRY_AFTER: "2"}
 
 
 @web.middleware
-async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def count_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Count the request and its time, by route; a path that is no route is `other`."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "other"
@@ -67,7 +67,7 @@ async def refusing_in_words(request: web.Request, handler: Handler) -> web.Strea
 
 
 class Access:
-    """Who may read: bearers of `tokens` (None: everybody), and pages of other origins."""
+    """Checks who may read: bearers of `tokens` (None: everybody), and pages of other origins."""
 
     def __init__(self, tokens: Tokens | None, origins: tuple[str, ...]) -> None:
         self.tokens = tokens

@@ -24,7 +24,7 @@ from consumers.stats.addresses import Addresses
 from consumers.stats.answers import Health
 from consumers.stats.findings import Finding
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.measured import Answers, IngressStatus, Measured, NoAnswer
+from consumers.stats.process_statuses import Answers, IngressStatus, NoAnswer, ProcessStatuses
 from consumers.stats.store import DEFAULT_ZONE
 
 POLL_S = 2.0
@@ -64,7 +64,7 @@ class Pipeline:
 
     async def current(self, zone: ZoneInfo = DEFAULT_ZONE) -> Health:
         """Return the state of the pipeline, at most 2 POLL_S old, with times of `zone`."""
-        at = await self._measured()
+        at = await self._refresh_if_old()
         return health(self._found, self._timeline, at, zone)
 
     async def close(self) -> None:
@@ -75,10 +75,10 @@ class Pipeline:
     async def watch(self) -> None:
         """Measure until cancelled, so that it is known since when something is wrong."""
         while True:
-            await self._measured()
+            await self._refresh_if_old()
             await asyncio.sleep(POLL_S)
 
-    async def _measured(self) -> datetime:
+    async def _refresh_if_old(self) -> datetime:
         """Measure unless that was done in the last POLL_S; return when it was done."""
         async with self._polling:
             now = datetime.now(UTC)
@@ -91,7 +91,7 @@ class Pipeline:
                 at = self._measured_at = measured.now
             return at
 
-    async def _measure(self) -> Measured:
+    async def _measure(self) -> ProcessStatuses:
         self._asked = {""}
         async with asyncio.TaskGroup() as tasks:
             valkey = tasks.create_task(self._ask_valkey())
@@ -104,7 +104,7 @@ class Pipeline:
         for gone in self._answered.keys() - self._asked:
             self._answered.pop(gone)
             self._said.pop(gone, None)
-        return Measured(
+        return ProcessStatuses(
             now=datetime.now(UTC),
             ingress=ingress.result() if self._ingress else None,
             consumers={name: task.result() for name, task in consumers.items()},
@@ -132,13 +132,13 @@ class Pipeline:
                 asyncio.timeout(ANSWER_S_MAX),
                 self._session.get(f"{url}/status", allow_redirects=False) as response,
             ):
-                said = msgspec.json.decode(await _body(response), type=kind)
+                status = msgspec.json.decode(await _body(response), type=kind)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
             last: Status | None = self._said.pop(url, None)
             return last or NoAnswer(self._answered.get(url))
-        self._answered[url], self._said[url] = datetime.now(UTC), said
-        return said
+        self._answered[url], self._said[url] = datetime.now(UTC), status
+        return status
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:

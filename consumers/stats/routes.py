@@ -71,7 +71,7 @@ PEOPLE = Route(
         parameters.FIGURE,
         parameters.FORMAT,
     ),
-    answers=(answers.Union,),
+    answers=(answers.DistinctPeople,),
     has_csv=True,
     max_age_s=1,
 )

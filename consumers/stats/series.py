@@ -8,16 +8,16 @@ from consumers.stats import answers
 from consumers.stats.distinct import added_up as added_people
 from consumers.stats.distinct import as_people, people, people_of_range
 from consumers.stats.problems import refused_parameter
-from consumers.stats.question import (
+from consumers.stats.scope import (
     DAY_SKETCHES_KEPT,
-    Question,
+    Scope,
     check_age,
     check_month,
-    cut,
+    split_range,
     whole_range,
 )
 from consumers.stats.store import Store
-from consumers.stats.stored_windows import Cut
+from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import Rows, added_up, figures, sums
 from consumers.stats.windows import Step, day_begin, pieces
 from schemas.commands import COMMANDS
@@ -44,7 +44,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 async def series(
-    store: Store, values: Mapping[str, Any], asked: Question
+    store: Store, values: Mapping[str, Any], scope: Scope
 ) -> answers.Series | answers.SeriesBy:
     """
     Return a row for each window of the range.
@@ -56,57 +56,59 @@ async def series(
     if by == "command" and values.get("step") is Step.MINUTE:
         raise refused_parameter("by", by, "one of app, platform, type with step=minute")
     names = SUMS if by is None else NAMES[by]
-    made = cut(values, asked, len(names))
-    begin, end = made.windows[0].begin, made.windows[-1].end
+    windowed = split_range(values, scope, len(names))
+    begin, end = windowed.windows[0].begin, windowed.windows[-1].end
     if by is not None:
-        found = await sums(store, asked.catalog, made, names)
+        found = await sums(store, scope.catalog, windowed, names)
         return answers.SeriesBy(
-            app=asked.app,
-            zone=asked.zone.key,
-            step=made.step.value,
-            begin=begin.astimezone(asked.zone),
-            end=end.astimezone(asked.zone),
+            app=scope.app,
+            zone=scope.zone.key,
+            step=windowed.step.value,
+            begin=begin.astimezone(scope.zone),
+            end=end.astimezone(scope.zone),
             by=by,
-            rows=_rows_by(made, found.rows, names, by),
+            rows=_rows_by(windowed, found.rows, names, by),
         )
     return answers.Series(
-        app=asked.app,
-        zone=asked.zone.key,
-        step=made.step.value,
-        begin=begin.astimezone(asked.zone),
-        end=end.astimezone(asked.zone),
-        rows=await _rows(store, asked, made),
+        app=scope.app,
+        zone=scope.zone.key,
+        step=windowed.step.value,
+        begin=begin.astimezone(scope.zone),
+        end=end.astimezone(scope.zone),
+        rows=await _rows(store, scope, windowed),
     )
 
 
-async def union(store: Store, values: Mapping[str, Any], asked: Question) -> answers.Union:
+async def distinct_people(
+    store: Store, values: Mapping[str, Any], scope: Scope
+) -> answers.DistinctPeople:
     """
     Return the distinct people of the range.
 
     Raises:
         Refused: the range is empty, too long, or older than what is kept.
     """
-    window = whole_range(values, asked)
+    window = whole_range(values, scope)
     figure = values.get("figure", ACTIVE)
     counts = []
-    for app in asked.catalog.apps.values():
+    for app in scope.catalog.apps.values():
         found = pieces(window.begin, window.end, app.zone)
         if found.quarters:
             what = "ranges that are not whole days of the app's zone"
-            check_age(found.quarters[0], asked.kept.quarters, asked.now, what)
+            check_age(found.quarters[0], scope.kept.quarters, scope.now, what)
         if whole := [*found.months, *found.days]:
-            check_month(day_begin(min(whole), app.zone), app, asked)
+            check_month(day_begin(min(whole), app.zone), app, scope)
         if found.days:
-            check_age(window.begin, DAY_SKETCHES_KEPT, asked.now, "ranges of other than months")
-        counts.append(await people_of_range(store, app, window, figure, asked.now))
+            check_age(window.begin, DAY_SKETCHES_KEPT, scope.now, "ranges of other than months")
+        counts.append(await people_of_range(store, app, window, figure, scope.now))
     total = added_people(counts)
     if total is None:
         raise refused_parameter("from", str(window.begin), "of at most 400 days ago")
-    return answers.Union(
-        app=asked.app,
-        zone=asked.zone.key,
-        begin=window.begin.astimezone(asked.zone),
-        end=window.end.astimezone(asked.zone),
+    return answers.DistinctPeople(
+        app=scope.app,
+        zone=scope.zone.key,
+        begin=window.begin.astimezone(scope.zone),
+        end=window.end.astimezone(scope.zone),
         figure=figure,
         value=total.value,
         error=total.error,
@@ -114,40 +116,42 @@ async def union(store: Store, values: Mapping[str, Any], asked: Question) -> ans
     )
 
 
-async def _rows(store: Store, asked: Question, made: Cut) -> list[answers.Row]:
+async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[answers.Row]:
     # At once: each of them waits for a call of the counters in Valkey.
     found, counts = await asyncio.gather(
-        sums(store, asked.catalog, made, SUMS), people(store, asked.catalog, made)
+        sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
     )
-    total = added_up(found.rows, len(made.windows), len(SUMS))
+    total = added_up(found.rows, len(windowed.windows), len(SUMS))
     return [
         answers.Row(
-            begin=window.begin.astimezone(made.zone),
-            end=window.end.astimezone(made.zone),
+            begin=window.begin.astimezone(windowed.zone),
+            end=window.end.astimezone(windowed.zone),
             figures=figures(row, has_conversations=window.end <= found.conversations_until),
             people=as_people(of_window),
         )
-        for window, row, of_window in zip(made.windows, total, counts, strict=True)
+        for window, row, of_window in zip(windowed.windows, total, counts, strict=True)
     ]
 
 
-def _rows_by(made: Cut, rows: Rows, names: tuple[str, ...], by: answers.By) -> list[answers.RowBy]:
+def _rows_by(
+    windowed: WindowedRange, rows: Rows, names: tuple[str, ...], by: answers.By
+) -> list[answers.RowBy]:
     if by == "app":
         numbers = [
             {app: sum(of_app[at]) for app, of_app in rows.items()}
-            for at in range(len(made.windows))
+            for at in range(len(windowed.windows))
         ]
     else:
         shown = [name.partition(":")[2] for name in names]
         numbers = [
             dict(zip(shown, row, strict=True))
-            for row in added_up(rows, len(made.windows), len(names))
+            for row in added_up(rows, len(windowed.windows), len(names))
         ]
     return [
         answers.RowBy(
-            begin=window.begin.astimezone(made.zone),
-            end=window.end.astimezone(made.zone),
+            begin=window.begin.astimezone(windowed.zone),
+            end=window.end.astimezone(windowed.zone),
             by={name: number for name, number in named.items() if number},
         )
-        for window, named in zip(made.windows, numbers, strict=True)
+        for window, named in zip(windowed.windows, numbers, strict=True)
     ]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.answers import StageName
 from consumers.stats.findings import Case, Finding, Values, faulty_since, first_true, seconds
-from consumers.stats.measured import Measured, Replicas
+from consumers.stats.process_statuses import ProcessStatuses, Replicas
 from schemas.topics import CALLBACKS
 
 # The stage of each consumer.
@@ -26,24 +26,26 @@ KEPT_S = CALLBACKS.retention_days * 86400.0
 LATE_SHARE = 0.8
 
 
-def sink(name: str, measured: Measured) -> Finding:
+def sink(name: str, measured: ProcessStatuses) -> Finding:
     """Return the state of a consumer's sink; the number is the age of the oldest callback."""
     now = measured.now
     replicas = Replicas.of(measured.consumers.get(name, ()))
-    said = replicas.said
-    members = [one for one in said if one.partitions]
-    stopped = [one for one in said if one.stopped]
+    statuses = replicas.statuses
+    members = [one for one in statuses if one.partitions]
+    stopped = [one for one in statuses if one.stopped]
     oldest_s = _oldest_s(members)
-    rejected = sum(one.rejected_lately for one in said)
+    rejected = sum(one.rejected_lately for one in statuses)
     some_stopped = {"affected": len(stopped), "all": replicas.count}
-    some_silent = {"affected": len(replicas.silent), "all": replicas.count}
-    stopped_since = faulty_since(now, (one.stopped for one in said))
+    some_silent = {"affected": len(replicas.unanswered), "all": replicas.count}
+    stopped_since = faulty_since(now, (one.stopped for one in statuses))
     cases = (
         *_unusable(name, measured, replicas, oldest_s),
-        *_without_partitions(said, members, now, _room(now, oldest_s)),
-        *_lagging(said, now, oldest_s),
+        *_without_partitions(statuses, members, now, _room(now, oldest_s)),
+        *_lagging(statuses, now, oldest_s),
         Case(stopped, "warning", "sink_some_stopped", some_stopped, stopped_since),
-        Case(replicas.silent, "warning", "sink_some_silent", some_silent, replicas.silent_since),
+        Case(
+            replicas.unanswered, "warning", "sink_some_silent", some_silent, replicas.silent_since
+        ),
         Case(oldest_s is None, "unknown", "sink_lag_unknown"),
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
@@ -52,21 +54,21 @@ def sink(name: str, measured: Measured) -> Finding:
 
 
 def _unusable(
-    name: str, measured: Measured, replicas: Replicas[ConsumerStatus], oldest_s: float | None
+    name: str, measured: ProcessStatuses, replicas: Replicas[ConsumerStatus], oldest_s: float | None
 ) -> Iterator[Case]:
     """Yield the cases in which nothing is stored in the sink, or it cannot be known."""
-    now, said = measured.now, replicas.said
-    failing = [one for one in said if one.sink_fault]
-    stopped = [one for one in said if one.stopped]
+    now, statuses = measured.now, replicas.statuses
+    failing = [one for one in statuses if one.sink_fault]
+    stopped = [one for one in statuses if one.stopped]
     if name == "counters" and measured.valkey and not failing:
         yield Case(measured.valkey, "wrong", "counts_unreadable", since=measured.valkey.since)
     yield Case(name not in measured.consumers, "unknown", "sink_not_watched")
     since = replicas.silent_since
-    yield Case(not said, "wrong", "sink_silent", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (one.stopped for one in said))
-    all_stopped = stopped and len(stopped) == len(said)
+    yield Case(not statuses, "wrong", "sink_silent", _room(now, oldest_s, since), since)
+    since = faulty_since(now, (one.stopped for one in statuses))
+    all_stopped = stopped and len(stopped) == len(statuses)
     yield Case(all_stopped, "wrong", "sink_stopped", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (one.sink_fault for one in said))
+    since = faulty_since(now, (one.sink_fault for one in statuses))
     yield Case(failing, "wrong", "sink_fails", _room(now, oldest_s, since), since)
     is_late = oldest_s is not None and oldest_s > LATE_SHARE * KEPT_S
     since = now - timedelta(seconds=oldest_s or 0.0)
@@ -74,27 +76,27 @@ def _unusable(
 
 
 def _without_partitions(
-    said: Sequence[ConsumerStatus],
+    statuses: Sequence[ConsumerStatus],
     members: Sequence[ConsumerStatus],
     now: datetime,
     room: Values,
 ) -> Iterator[Case]:
     """Yield the cases in which no process can read from Kafka, or none has a partition."""
-    no_kafka = [one for one in said if one.kafka_fault]
-    is_unread = (no_kafka and not members) or len(no_kafka) == len(said)
-    since = faulty_since(now, (one.kafka_fault for one in said))
+    no_kafka = [one for one in statuses if one.kafka_fault]
+    is_unread = (no_kafka and not members) or len(no_kafka) == len(statuses)
+    since = faulty_since(now, (one.kafka_fault for one in statuses))
     yield Case(is_unread, "unknown", "sink_without_kafka", since=since)
-    joins = max((one.uptime_s for one in said), default=0.0) < JOINS_S
+    joins = max((one.uptime_s for one in statuses), default=0.0) < JOINS_S
     yield Case(not members and joins, "warning", "sink_joins")
     yield Case(not members, "wrong", "sink_without_partitions", room)
 
 
 def _lagging(
-    said: Sequence[ConsumerStatus], now: datetime, oldest_s: float | None
+    statuses: Sequence[ConsumerStatus], now: datetime, oldest_s: float | None
 ) -> Iterator[Case]:
     """Yield the cases in which the oldest callback waits for longer than a batch takes."""
     room = _room(now, oldest_s)
-    over_s = (oldest_s or 0.0) - max((one.batch_age_s for one in said), default=0.0)
+    over_s = (oldest_s or 0.0) - max((one.batch_age_s for one in statuses), default=0.0)
     since = now - timedelta(seconds=oldest_s or 0.0)
     yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", room, since)
     yield Case(over_s > LAGS_S, "warning", "sink_lags", room, since)

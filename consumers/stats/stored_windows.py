@@ -31,7 +31,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class WindowedRange:
     """A range that is cut into windows of `step` in `zone`; at `now` some of them are over."""
 
     windows: Sequence[Window]

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 from consumers.stats import answers
 from consumers.stats.distinct import Counts, as_people, people
-from consumers.stats.question import Question
+from consumers.stats.scope import Scope
 from consumers.stats.store import Store
-from consumers.stats.stored_windows import Cut
+from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import (
     Sums,
     added_up,
@@ -39,26 +39,26 @@ _MESSAGES = (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED)
 _NOBODY = answers.Count(value=0, error=0.0)
 
 
-async def summary(store: Store, asked: Question, *, is_live: bool) -> answers.Summary:
+async def summary(store: Store, scope: Scope, *, is_live: bool) -> answers.Summary:
     """
     Return the summary at `asked.now`; if `is_live`, today is all that was counted of the day.
 
     A moment in the past is taken to the minute.
     """
-    zone, now = asked.zone, asked.now
+    zone, now = scope.zone, scope.now
     today = day_of(now, zone)
     days = [_day(today - ago * DAY, zone) for ago in (0, 1, 7)]
     # A live today is the whole day, so its part until now is not asked for.
     parts = [_part(now, today - ago * DAY, zone) for ago in ((1, 7) if is_live else (1, 7, 0))]
     # At once: each of them waits for a call of the counters in Valkey.
     of_now, whole, until_now, sparklines = await asyncio.gather(
-        _now(store, asked),
-        _days(store, asked, days),
-        _parts(store, asked, parts),
-        _sparklines(store, asked),
+        _now(store, scope),
+        _days(store, scope, days),
+        _parts(store, scope, parts),
+        _sparklines(store, scope),
     )
     return answers.Summary(
-        app=asked.app,
+        app=scope.app,
         zone=zone.key,
         now=of_now,
         today=_until(whole[0], now, zone) if is_live else until_now[2],
@@ -88,34 +88,39 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
     return Window(begin, min(max(at, begin), end))
 
 
-async def _days(store: Store, asked: Question, days: Sequence[Window]) -> list[answers.Period]:
-    cut = Cut(days, Step.DAY, asked.zone, asked.now)
+async def _days(store: Store, scope: Scope, days: Sequence[Window]) -> list[answers.Period]:
+    split_range = WindowedRange(days, Step.DAY, scope.zone, scope.now)
     found, counts = await asyncio.gather(
-        sums(store, asked.catalog, cut, SUMS), people(store, asked.catalog, cut)
+        sums(store, scope.catalog, split_range, SUMS), people(store, scope.catalog, split_range)
     )
-    return _periods(asked, days, found, cut, counts)
+    return _periods(scope, days, found, split_range, counts)
 
 
-async def _parts(store: Store, asked: Question, parts: Sequence[Window]) -> list[answers.Period]:
+async def _parts(store: Store, scope: Scope, parts: Sequence[Window]) -> list[answers.Period]:
     """Return ranges that begin with a quarter hour; people are those of its whole quarter hours."""
     # Windows of quarter hours, whatever the zone.
-    cut = Cut(whole_quarters(parts), Step.HOUR, asked.zone, asked.now)
+    split_range = WindowedRange(whole_quarters(parts), Step.HOUR, scope.zone, scope.now)
     found, counts = await asyncio.gather(
-        sums_to_the_minute(store, asked.catalog, parts, SUMS), people(store, asked.catalog, cut)
+        sums_to_the_minute(store, scope.catalog, parts, SUMS),
+        people(store, scope.catalog, split_range),
     )
-    return _periods(asked, parts, found, cut, counts)
+    return _periods(scope, parts, found, split_range, counts)
 
 
 def _periods(
-    asked: Question, ranges: Sequence[Window], found: Sums, of_people: Cut, counts: Sequence[Counts]
+    scope: Scope,
+    ranges: Sequence[Window],
+    found: Sums,
+    of_people: WindowedRange,
+    counts: Sequence[Counts],
 ) -> list[answers.Period]:
     """Return each range with its sums, and the people of its window in `of_people`."""
     total = added_up(found.rows, len(ranges), len(SUMS))
     return [
         answers.Period(
-            begin=begin.astimezone(asked.zone),
-            end=end.astimezone(asked.zone),
-            people_until=people_until.astimezone(asked.zone),
+            begin=begin.astimezone(scope.zone),
+            end=end.astimezone(scope.zone),
+            people_until=people_until.astimezone(scope.zone),
             figures=figures(row, has_conversations=end <= found.conversations_until),
             people=as_people(of_range),
         )
@@ -132,15 +137,15 @@ def _until(day: answers.Period, now: datetime, zone: ZoneInfo) -> answers.Period
     )
 
 
-async def _now(store: Store, asked: Question) -> answers.Now:
-    until = window_begin(asked.now, Step.MINUTE, asked.zone)
+async def _now(store: Store, scope: Scope) -> answers.Now:
+    until = window_begin(scope.now, Step.MINUTE, scope.zone)
     minutes = [
         Window(until - (ago + 1) * MINUTE, until - ago * MINUTE)
         for ago in reversed(range(SHARE_MINUTES))
     ]
-    made = Cut(minutes, Step.MINUTE, asked.zone, asked.now)
+    windowed = WindowedRange(minutes, Step.MINUTE, scope.zone, scope.now)
     found, counts = await asyncio.gather(
-        sums(store, asked.catalog, made, _MESSAGES), people(store, asked.catalog, made)
+        sums(store, scope.catalog, windowed, _MESSAGES), people(store, scope.catalog, windowed)
     )
     rows = added_up(found.rows, SHARE_MINUTES, len(_MESSAGES))
     messages = sum(one_to_one + group for one_to_one, group, _ in rows)
@@ -149,22 +154,23 @@ async def _now(store: Store, asked: Question) -> answers.Now:
         messages_per_second=round((one_to_one + group) / 60, 2),
         people=_active(counts[-1]),
         not_delivered_share=sum(row[2] for row in rows) / messages if messages else None,
-        until=until.astimezone(asked.zone),
+        until=until.astimezone(scope.zone),
     )
 
 
-async def _sparklines(store: Store, asked: Question) -> answers.Sparklines:
-    end = window_end(window_begin(asked.now, Step.HOUR, asked.zone), Step.HOUR, asked.zone)
+async def _sparklines(store: Store, scope: Scope) -> answers.Sparklines:
+    end = window_end(window_begin(scope.now, Step.HOUR, scope.zone), Step.HOUR, scope.zone)
     # Hours of 60 minutes, also when clocks change: a line has no room to say more.
     edges = [end - ago * HOUR for ago in reversed(range(SPARKLINE_HOURS + 1))]
     hours = [Window(begin, following) for begin, following in pairwise(edges)]
-    made = Cut(hours, Step.HOUR, asked.zone, asked.now)
+    windowed = WindowedRange(hours, Step.HOUR, scope.zone, scope.now)
     found, counts = await asyncio.gather(
-        sums(store, asked.catalog, made, _MESSAGES), people(store, asked.catalog, made, (ACTIVE,))
+        sums(store, scope.catalog, windowed, _MESSAGES),
+        people(store, scope.catalog, windowed, (ACTIVE,)),
     )
     total = added_up(found.rows, len(hours), len(_MESSAGES))
     return answers.Sparklines(
-        begins=[begin.astimezone(asked.zone) for begin, _ in hours],
+        begins=[begin.astimezone(scope.zone) for begin, _ in hours],
         messages=[one_to_one + group for one_to_one, group, _ in total],
         people=[_active(of_hour).value for of_hour in counts],
         undelivered=[undelivered for _, _, undelivered in total],

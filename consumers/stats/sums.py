@@ -11,8 +11,8 @@ from consumers.stats import answers
 from consumers.stats.fields import Fields
 from consumers.stats.store import App, Catalog, Store
 from consumers.stats.stored_windows import (
-    Cut,
     Parts,
+    WindowedRange,
     day_fields,
     minute_fields,
     quarter_fields,
@@ -42,17 +42,19 @@ class Sums(NamedTuple):
     conversations_until: datetime
 
 
-async def sums(store: Store, catalog: Catalog, cut: Cut, names: tuple[str, ...]) -> Sums:
+async def sums(
+    store: Store, catalog: Catalog, split_range: WindowedRange, names: tuple[str, ...]
+) -> Sums:
     """Return the sums of `names` in each window."""
 
     def parts(app: App) -> Iterable[Parts]:
-        if cut.step is Step.MINUTE:
-            return minute_fields(app, cut.windows, names)
-        if cut.is_by_days(app):
-            return day_fields(app, cut.windows, names)
-        return quarter_fields(app, cut.windows, names)
+        if split_range.step is Step.MINUTE:
+            return minute_fields(app, split_range.windows, names)
+        if split_range.is_by_days(app):
+            return day_fields(app, split_range.windows, names)
+        return quarter_fields(app, split_range.windows, names)
 
-    return await _sums(store, catalog, parts, len(names), len(cut.windows))
+    return await _sums(store, catalog, parts, len(names), len(split_range.windows))
 
 
 def whole_quarters(windows: Sequence[Window]) -> list[Window]:
@@ -122,13 +124,13 @@ def figures(row: Sequence[int], *, has_conversations: bool = True) -> answers.Fi
     )
 
 
-def values_to_read(catalog: Catalog, cut: Cut, width: int) -> int:
+def values_to_read(catalog: Catalog, split_range: WindowedRange, width: int) -> int:
     """Return how many values `sums` reads, about."""
-    length = cut.windows[-1].end - cut.windows[0].begin
+    length = split_range.windows[-1].end - split_range.windows[0].begin
     parts = 0
     for app in catalog.apps.values():
-        if cut.step is Step.MINUTE:
+        if split_range.step is Step.MINUTE:
             parts += length // MINUTE
         else:
-            parts += length // (DAY if cut.is_by_days(app) else QUARTER)
+            parts += length // (DAY if split_range.is_by_days(app) else QUARTER)
     return parts * width

@@ -11,9 +11,9 @@ from consumers.stats import answers
 from consumers.stats.distinct import SKETCH_ERROR, people
 from consumers.stats.parameters import ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
-from consumers.stats.question import Question
+from consumers.stats.scope import Scope
 from consumers.stats.store import App, Catalog, Store
-from consumers.stats.stored_windows import Cut
+from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import added_up, sums
 from consumers.stats.windows import MINUTE, Step, window_begin, windows
 from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
@@ -43,17 +43,17 @@ async def totals(store: Store, catalog: Catalog) -> answers.Totals:
     )
 
 
-async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> answers.Minutes:
+async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answers.Minutes:
     """
     Return every minute from `from` (by default, an hour before `to`) until before `to`.
 
     Raises:
         Refused: the range is empty or too long.
     """
-    end = values.get("to") or asked.now + MINUTE - timedelta(microseconds=1)
-    end = window_begin(end, Step.MINUTE, asked.zone)
+    end = values.get("to") or scope.now + MINUTE - timedelta(microseconds=1)
+    end = window_begin(end, Step.MINUTE, scope.zone)
     begin = values.get("from") or end - MINUTES_DEFAULT * MINUTE
-    begin = window_begin(begin, Step.MINUTE, asked.zone)
+    begin = window_begin(begin, Step.MINUTE, scope.zone)
     if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
         bound = f"1 to {MINUTES_MAX} minutes before to"
         raise Refused(
@@ -63,10 +63,10 @@ async def minutes(store: Store, values: Mapping[str, Any], asked: Question) -> a
             parameter="from",
             bound=bound,
         )
-    found = tuple(windows(begin, end, Step.MINUTE, asked.zone))
-    made = Cut(found, Step.MINUTE, asked.zone, asked.now)
+    found = tuple(windows(begin, end, Step.MINUTE, scope.zone))
+    windowed = WindowedRange(found, Step.MINUTE, scope.zone, scope.now)
     of_apps, counts = await asyncio.gather(
-        sums(store, asked.catalog, made, KINDS), people(store, asked.catalog, made)
+        sums(store, scope.catalog, windowed, KINDS), people(store, scope.catalog, windowed)
     )
     rows = added_up(of_apps.rows, len(found), len(KINDS))
     return answers.Minutes(

@@ -88,7 +88,7 @@ def window_end(begin: datetime, step: Step, zone: ZoneInfo) -> datetime:
     day = day_of(begin, zone)
     if step is Step.MONTH:
         return day_begin(next_month(day), zone)
-    # A zone that moves over the date line skips a day: its end is its begin, so it is no window.
+    # A zone that moves over the date line skips a day: its end is its start, so it is no window.
     while (end := day_begin(day := day + DAY, zone)) <= begin:
         pass
     return end
@@ -107,7 +107,7 @@ def quarter_begin(at: datetime) -> datetime:
 
 
 def quarters(begin: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield the begins, in UTC, of the quarter hours of a range that begins and ends with one."""
+    """Yield the starts, in UTC, of the quarter hours of a range that begins and ends with one."""
     at, end = begin.astimezone(UTC), end.astimezone(UTC)
     while at < end:
         yield at

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import Health, Stage
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.measured import IngressStatus, Measured, NoAnswer, SpoolStatus
+from consumers.stats.process_statuses import IngressStatus, NoAnswer, ProcessStatuses, SpoolStatus
 from schemas.ingress_status import NOT_CONNECTED, STOPPING
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -62,9 +62,9 @@ JOINING = a_consumer(partitions=None, oldest_waiting_s=None, uptime_s=3.0)
 
 def measured(
     ingress: Any = INGRESSES, *, valkey: NoAnswer | None = None, **consumers: Any
-) -> Measured:
+) -> ProcessStatuses:
     """Return the answers of a pipeline that is well, but for the arguments."""
-    return Measured(now=NOW, ingress=ingress, consumers=CONSUMERS | consumers, valkey=valkey)
+    return ProcessStatuses(now=NOW, ingress=ingress, consumers=CONSUMERS | consumers, valkey=valkey)
 
 
 WELL = measured()
@@ -76,7 +76,7 @@ SOME_WRONG = measured(
 )
 
 
-def stated(what: Measured) -> Health:
+def stated(what: ProcessStatuses) -> Health:
     """Return the state in words, for a first look at the pipeline."""
     timeline = Timeline()
     found = find(what)
@@ -85,23 +85,23 @@ def stated(what: Measured) -> Health:
     return health(found, timeline, what.now, ZONE)
 
 
-def stage(name: str, what: Measured) -> Stage:
+def stage(name: str, what: ProcessStatuses) -> Stage:
     """Return one stage of it."""
     return next(stage for stage in stated(what).stages if stage.stage == name)
 
 
-def with_one(**fields: Any) -> Measured:
+def with_one(**fields: Any) -> ProcessStatuses:
     """Return the answers with one replica of two that has `fields`."""
     return measured([an_ingress(), an_ingress(**fields)])
 
 
-def with_all(**fields: Any) -> Measured:
+def with_all(**fields: Any) -> ProcessStatuses:
     """Return the answers with two replicas that have `fields`."""
     return measured([an_ingress(**fields), an_ingress(**fields)])
 
 
 # The text, its stage and state, and the answers that lead to it: each text of TEXTS once.
-CASES: list[tuple[str, str, str, Measured]] = [
+CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("ingress_not_watched", "receiving", "unknown", measured(None)),
     ("receiving_ok", "receiving", "ok", measured()),
     ("receiving_silent", "receiving", "wrong", measured([SILENT, SILENT])),
@@ -130,7 +130,7 @@ CASES: list[tuple[str, str, str, Measured]] = [
         "kafka_away",
         "kafka",
         "wrong",
-        Measured(
+        ProcessStatuses(
             now=NOW,
             ingress=[an_ingress(forward_fault="down", oldest_waiting_s=2400.0)],
             consumers={name: [AWAY] for name in CONSUMERS},
@@ -140,7 +140,7 @@ CASES: list[tuple[str, str, str, Measured]] = [
         "kafka_away_fills",
         "kafka",
         "wrong",
-        Measured(
+        ProcessStatuses(
             now=NOW,
             ingress=[
                 an_ingress(forward_fault="down", oldest_waiting_s=2400.0, spool_full_in_s=1e5)
@@ -154,13 +154,13 @@ CASES: list[tuple[str, str, str, Measured]] = [
         "kafka_unreadable",
         "kafka",
         "wrong",
-        Measured(now=NOW, ingress=[SILENT], consumers={"sync": [AWAY]}),
+        ProcessStatuses(now=NOW, ingress=[SILENT], consumers={"sync": [AWAY]}),
     ),
     ("kafka_some_unreadable", "kafka", "warning", measured(sync=[AWAY])),
     ("kafka_only_read", "kafka", "unknown", measured([SILENT])),
-    ("kafka_unknown", "kafka", "unknown", Measured(now=NOW, ingress=[SILENT])),
+    ("kafka_unknown", "kafka", "unknown", ProcessStatuses(now=NOW, ingress=[SILENT])),
     ("kafka_slow", "kafka", "warning", with_one(oldest_waiting_s=2400.0)),
-    ("sink_not_watched", "database", "unknown", Measured(now=NOW, ingress=INGRESSES)),
+    ("sink_not_watched", "database", "unknown", ProcessStatuses(now=NOW, ingress=INGRESSES)),
     ("sink_ok", "archive", "ok", measured()),
     ("sink_silent", "database", "wrong", measured(sync=[SILENT, SILENT])),
     ("sink_stopped", "database", "wrong", measured(sync=[BRAKED])),

@@ -3,7 +3,7 @@
 from aiohttp import web
 from valkey.asyncio import Valkey
 
-from consumers.stats.api import Health, Options, application
+from consumers.stats.api import Options, ReadHealth, application
 from consumers.stats.middlewares import Access
 from consumers.stats.store import Store
 from consumers.stats.tokens import Tokens
@@ -15,7 +15,7 @@ def statistics_api(
     tokens: Tokens | None = None,
     origins: tuple[str, ...] = (),
     viewers_max: int = 1000,
-    health: Health | None = None,
+    health: ReadHealth | None = None,
 ) -> web.Application:
     """Return the API; without tokens, everybody may read."""
     options = Options(access=Access(tokens, origins), viewers_max=viewers_max)

@@ -1,11 +1,11 @@
 """The processes that have one name: which of them are asked."""
 
-from consumers.stats.addresses import ADDRESSES_MAX, MISSED_S, Addresses, Members
+from consumers.stats.addresses import ADDRESSES_MAX, MISSED_S, Addresses, RecentAddresses
 
 
 def test_a_process_that_has_left_the_name_is_missed_for_some_time() -> None:
     """An orchestrator takes a dead one out of the name at once; it must not look well then."""
-    members = Members()
+    members = RecentAddresses()
     assert members.note(["10.0.0.1", "10.0.0.2"], 0.0) == ["10.0.0.1", "10.0.0.2"]
     assert members.note(["10.0.0.2"], 2.0) == ["10.0.0.1", "10.0.0.2"]
     assert members.note(["10.0.0.2"], MISSED_S - 0.1) == ["10.0.0.1", "10.0.0.2"]
@@ -14,7 +14,7 @@ def test_a_process_that_has_left_the_name_is_missed_for_some_time() -> None:
 
 def test_a_new_process_takes_the_place_of_one_that_has_left() -> None:
     """After a restart in place, nothing is missed."""
-    members = Members()
+    members = RecentAddresses()
     members.note(["10.0.0.1", "10.0.0.2"], 0.0)
     members.note(["10.0.0.2"], 2.0)
     assert members.note(["10.0.0.2", "10.0.0.3"], 4.0) == ["10.0.0.2", "10.0.0.3"]
@@ -22,7 +22,7 @@ def test_a_new_process_takes_the_place_of_one_that_has_left() -> None:
 
 def test_a_name_that_cannot_be_resolved_keeps_its_processes_for_some_time() -> None:
     """They are asked at their old addresses."""
-    members = Members()
+    members = RecentAddresses()
     members.note(["10.0.0.1"], 0.0)
     assert members.note([], 2.0) == ["10.0.0.1"]
     assert members.note([], MISSED_S) == []
@@ -31,7 +31,7 @@ def test_a_name_that_cannot_be_resolved_keeps_its_processes_for_some_time() -> N
 def test_the_number_of_addresses_is_bounded() -> None:
     """A name server may answer anything."""
     named = [f"10.0.{number // 256}.{number % 256}" for number in range(1000)]
-    assert len(Members().note(named, 0.0)) == ADDRESSES_MAX
+    assert len(RecentAddresses().note(named, 0.0)) == ADDRESSES_MAX
 
 
 async def test_an_address_is_the_name_of_one_process() -> None:

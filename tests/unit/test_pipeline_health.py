@@ -29,7 +29,7 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
 from consumers.stats.health_words import TEXTS
-from consumers.stats.measured import Measured, NoAnswer
+from consumers.stats.process_statuses import NoAnswer, ProcessStatuses
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -41,7 +41,7 @@ def test_every_text_has_a_case() -> None:
 
 @pytest.mark.parametrize(("text", "name", "state", "what"), CASES, ids=[c[0] for c in CASES])
 def test_each_fault_has_its_state_and_its_words(
-    text: str, name: str, state: str, what: Measured
+    text: str, name: str, state: str, what: ProcessStatuses
 ) -> None:
     """The words are complete in both languages, and lead to a section that exists."""
     found = stage(name, what)
@@ -126,7 +126,7 @@ def test_the_webhook_is_shown_only_if_it_is_watched() -> None:
         (measured(sync=[a_consumer(oldest_waiting_s=400.0)]), "wrong"),
     ],
 )
-def test_the_pipeline_is_as_well_as_its_worst_stage(what: Measured, state: str) -> None:
+def test_the_pipeline_is_as_well_as_its_worst_stage(what: ProcessStatuses, state: str) -> None:
     """Not to know is a warning."""
     assert stated(what).state == state
 
@@ -154,7 +154,7 @@ def test_since_is_when_the_state_was_seen_to_change() -> None:
     """Unless the processes say it; the beginning of the first state is not known."""
     timeline = Timeline()
 
-    def since(what: Measured, minutes: int) -> datetime | None:
+    def since(what: ProcessStatuses, minutes: int) -> datetime | None:
         now = NOW + timedelta(minutes=minutes)
         finding = find(replace(what, now=now))[0]
         timeline.note(finding, now)

@@ -20,9 +20,9 @@ from consumers.stats.middlewares import GUARDED, refusing_in_words
 from consumers.stats.page_files import add_page
 from consumers.stats.problems import Refused
 from consumers.stats.query import read
-from consumers.stats.question import question
 from consumers.stats.responses import content_type, encoded, response
 from consumers.stats.routes import APPS, HEALTH, LIVE, SERIES, SUMMARY
+from consumers.stats.scope import scope_of
 
 LIVE_S = 900
 TICK_S = 0.2
@@ -111,7 +111,7 @@ class FixtureServer:
         answers = self.world.answers
         app, zone = values.get("app"), request.query.get("tz", "Asia/Shanghai")
         if route is not HEALTH:
-            question(values, answers.catalog(), NOW)
+            scope_of(values, answers.catalog(), NOW)
         if route is HEALTH:
             answer: msgspec.Struct = answers.health(zone)
         elif route is APPS:
@@ -127,7 +127,7 @@ class FixtureServer:
     async def _live(self, request: web.Request) -> web.StreamResponse:
         """Send the last 15 minutes at once, then the same moment again and again, and changes."""
         values = read(request.query, LIVE.parameters, LIVE.path)
-        question(values, self.world.answers.catalog(), NOW)
+        scope_of(values, self.world.answers.catalog(), NOW)
         health = b""
         app = request.query.get("app")
         stream = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -20,10 +20,10 @@ from consumers.counters.kept import kept_of
 from consumers.stats import answers
 from consumers.stats.answers import Count, Figures, People, Period, Row, RowBy
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.measured import Measured
+from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.query import read
-from consumers.stats.question import cut, question
 from consumers.stats.routes import SERIES
+from consumers.stats.scope import scope_of, split_range
 from consumers.stats.series import NAMES
 from consumers.stats.store import DEFAULT_ZONE, App, Catalog
 from consumers.stats.windows import Step, quarter_begin
@@ -155,7 +155,7 @@ class Answers:
     def __init__(
         self,
         *,
-        measured: Measured = pipeline_states.WELL,
+        measured: ProcessStatuses = pipeline_states.WELL,
         apps: Sequence[str] | None = None,
         is_empty: bool = False,
         error: float = 0.0,
@@ -217,14 +217,15 @@ class Answers:
         values = read(query, SERIES.parameters, SERIES.path)
         by = values.get("by")
         names = SUMS if by is None else NAMES[by]
-        made = cut(values, question(values, self.catalog(), NOW), len(names))
+        windowed = split_range(values, scope_of(values, self.catalog(), NOW), len(names))
         windows = [
-            (begin.astimezone(made.zone), end.astimezone(made.zone)) for begin, end in made.windows
+            (begin.astimezone(windowed.zone), end.astimezone(windowed.zone))
+            for begin, end in windowed.windows
         ]
-        head: dict[str, Any] = {"app": app, "zone": zone, "step": made.step.value}
+        head: dict[str, Any] = {"app": app, "zone": zone, "step": windowed.step.value}
         head |= {"begin": windows[0][0], "end": windows[-1][1]}
         if by is None:
-            rows = [self._row(*window, app, made.step) for window in windows]
+            rows = [self._row(*window, app, windowed.step) for window in windows]
             return answers.Series(rows=rows, **head)
         head |= {"by": by, "rows": [self._row_by(*window, app, by) for window in windows]}
         return answers.SeriesBy(**head)

@@ -1,4 +1,4 @@
-"""What a request asks for, checked against what is stored: the apps, the zone and the range."""
+"""Check the apps, the zone and the range of a request against what is stored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from consumers.stats.moments import begin_of
 from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
 from consumers.stats.store import App, Catalog
-from consumers.stats.stored_windows import Cut
+from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import values_to_read
 from consumers.stats.windows import (
     DAY,
@@ -32,12 +32,12 @@ from schemas.figures import PEOPLE
 VALUES_MAX = 400_000
 # The largest number of sketches of quarter hours that one request merges: 744 hours of 3 apps.
 SKETCHES_MAX = 100_000
-_MOMENT = timedelta(microseconds=1)
+_SMALLEST = timedelta(microseconds=1)
 DAY_SKETCHES_KEPT = timedelta(seconds=layout.DAY_SKETCHES_TTL_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Retention:
     """The age up to which the counters have minutes, quarter hours and days now."""
 
     minutes: timedelta
@@ -45,7 +45,7 @@ class Kept:
     days: timedelta
 
     @classmethod
-    def of(cls, catalog: Catalog, now: datetime) -> "Kept":
+    def of(cls, catalog: Catalog, now: datetime) -> "Retention":
         """Return the ages at a time."""
         kept, now_s = catalog.kept, int(now.timestamp())
         return cls(
@@ -59,7 +59,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Scope:
     """
     Whose counts (`app` None: of all apps in `catalog`), in which zone, and what is taken for now.
 
@@ -70,10 +70,10 @@ class Question:
     app: str | None
     zone: ZoneInfo
     now: datetime
-    kept: Kept
+    kept: Retention
 
 
-def question(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Question:
+def scope_of(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Scope:
     """
     Return what the parameters ask for.
 
@@ -90,16 +90,16 @@ def question(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Ques
                 bound="an app of /v1/apps",
             )
         catalog = catalog.only(app)
-    return Question(
+    return Scope(
         catalog,
         app,
         values.get("tz") or catalog.zone,
         values.get("at") or now,
-        Kept.of(catalog, now),
+        Retention.of(catalog, now),
     )
 
 
-def cut(values: Mapping[str, Any], asked: Question, width: int) -> Cut:
+def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> WindowedRange:
     """
     Return the windows of the range that the parameters ask for, each with `width` numbers.
 
@@ -107,9 +107,9 @@ def cut(values: Mapping[str, Any], asked: Question, width: int) -> Cut:
         Refused: the range is empty, too long, or older than what is kept.
     """
     step: Step = values.get("step", Step.DAY)
-    zone, now = asked.zone, asked.now
+    zone, now = scope.zone, scope.now
     end = begin_of(values["to"], zone) if "to" in values else now
-    begin = begin_of(values["from"], zone) if "from" in values else _default_begin(step, end, asked)
+    begin = begin_of(values["from"], zone) if "from" in values else _default_begin(step, end, scope)
     _check_order(begin, end)
     rows_max = ROWS_MAX[step]
     found = tuple(islice(windows(begin, end, step, zone), rows_max + 1))
@@ -121,36 +121,36 @@ def cut(values: Mapping[str, Any], asked: Question, width: int) -> Cut:
             parameter="from",
             bound=bound,
         )
-    made = Cut(found, step, zone, now)
-    _check_kept(made, asked)
-    _check_work(made, asked, width)
-    return made
+    windowed = WindowedRange(found, step, zone, now)
+    _check_kept(windowed, scope)
+    _check_work(windowed, scope, width)
+    return windowed
 
 
-def _default_begin(step: Step, end: datetime, asked: Question) -> datetime:
+def _default_begin(step: Step, end: datetime, scope: Scope) -> datetime:
     """Return the start of ROWS_DEFAULT windows, or of fewer if not so many are kept."""
-    age = {Step.MINUTE: asked.kept.minutes, Step.HOUR: asked.kept.quarters}.get(step)
-    first = asked.now - age if age else datetime.min.replace(tzinfo=UTC)
+    age = {Step.MINUTE: scope.kept.minutes, Step.HOUR: scope.kept.quarters}.get(step)
+    first = scope.now - age if age else datetime.min.replace(tzinfo=UTC)
     if step is Step.MONTH:
-        first = day_begin(asked.kept.first_month(asked.now, asked.zone), asked.zone)
-    begin = window_begin(end - _MOMENT, step, asked.zone)
+        first = day_begin(scope.kept.first_month(scope.now, scope.zone), scope.zone)
+    begin = window_begin(end - _SMALLEST, step, scope.zone)
     for _ in range(ROWS_DEFAULT[step] - 1):
-        earlier = window_begin(begin - _MOMENT, step, asked.zone)
+        earlier = window_begin(begin - _SMALLEST, step, scope.zone)
         if earlier < first:
             break
         begin = earlier
     return begin
 
 
-def whole_range(values: Mapping[str, Any], asked: Question) -> Window:
+def whole_range(values: Mapping[str, Any], scope: Scope) -> Window:
     """
     Return the range that the parameters ask for, widened to whole quarter hours.
 
     Raises:
         Refused: the range is empty or too long.
     """
-    end = begin_of(values["to"], asked.zone) if "to" in values else asked.now
-    begin = begin_of(values["from"], asked.zone) if "from" in values else end - 30 * DAY
+    end = begin_of(values["to"], scope.zone) if "to" in values else scope.now
+    begin = begin_of(values["from"], scope.zone) if "from" in values else end - 30 * DAY
     _check_order(begin, end)
     if end - begin > DAYS_MAX * DAY:
         bound = f"at most {DAYS_MAX} days before to"
@@ -188,46 +188,46 @@ def _check_order(begin: datetime, end: datetime) -> None:
         )
 
 
-def _check_kept(made: Cut, asked: Question) -> None:
-    begin, kept = made.windows[0].begin, asked.kept
-    if made.step is Step.MINUTE:
-        check_age(begin, kept.minutes, asked.now, "minutes")
+def _check_kept(windowed: WindowedRange, scope: Scope) -> None:
+    begin, kept = windowed.windows[0].begin, scope.kept
+    if windowed.step is Step.MINUTE:
+        check_age(begin, kept.minutes, scope.now, "minutes")
         return
-    for app in asked.catalog.apps.values():
-        if made.is_by_days(app):
-            check_month(begin, app, asked)
+    for app in scope.catalog.apps.values():
+        if windowed.is_by_days(app):
+            check_month(begin, app, scope)
         else:
             what = "hours"
-            if made.step is not Step.HOUR:
-                what = f"{made.step}s of another zone than the app's"
-            check_age(begin, kept.quarters, asked.now, what)
+            if windowed.step is not Step.HOUR:
+                what = f"{windowed.step}s of another zone than the app's"
+            check_age(begin, kept.quarters, scope.now, what)
 
 
-def check_month(begin: datetime, app: App, asked: Question) -> None:
+def check_month(begin: datetime, app: App, scope: Scope) -> None:
     """
     Check that the day or month of an app's zone that `begin` is in is kept.
 
     Raises:
         Refused: it is not, or not for certain.
     """
-    first = asked.kept.first_month(asked.now, app.zone)
+    first = scope.kept.first_month(scope.now, app.zone)
     if day_of(begin, app.zone) < first:
         bound = f"{first} or later for days and months"
         raise Refused(
             400,
-            f"from must be {bound}: they are kept for {asked.kept.days // DAY} days, by months",
+            f"from must be {bound}: they are kept for {scope.kept.days // DAY} days, by months",
             parameter="from",
             bound=bound,
         )
 
 
-def _check_work(made: Cut, asked: Question, width: int) -> None:
-    by_quarters = [app for app in asked.catalog.apps.values() if not made.is_by_days(app)]
-    length = made.windows[-1].end - made.windows[0].begin
+def _check_work(windowed: WindowedRange, scope: Scope, width: int) -> None:
+    by_quarters = [app for app in scope.catalog.apps.values() if not windowed.is_by_days(app)]
+    length = windowed.windows[-1].end - windowed.windows[0].begin
     sketches = 0
-    if made.step is not Step.MINUTE:
+    if windowed.step is not Step.MINUTE:
         sketches = length // QUARTER * len(by_quarters) * sum(map(len, PEOPLE.values()))
-    values = values_to_read(asked.catalog, made, width)
+    values = values_to_read(scope.catalog, windowed, width)
     if values > VALUES_MAX or sketches > SKETCHES_MAX:
         bound = (
             f"a range for which at most {VALUES_MAX} stored numbers and {SKETCHES_MAX} sketches "

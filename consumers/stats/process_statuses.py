@@ -1,4 +1,4 @@
-"""What the processes of the pipeline say about themselves, as of one moment."""
+"""The statuses that the processes of the pipeline report, as of one moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ Answers: TypeAlias = Sequence[Status | NoAnswer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class ProcessStatuses:
     """
     The answers of all processes.
 
@@ -62,8 +62,8 @@ class Measured:
 class Replicas(Generic[Status]):
     """The answers of the processes of one kind."""
 
-    said: Sequence[Status]
-    silent: Sequence[NoAnswer]
+    statuses: Sequence[Status]
+    unanswered: Sequence[NoAnswer]
 
     @classmethod
     def of(cls, answers: Answers[Status]) -> "Replicas[Status]":
@@ -76,12 +76,12 @@ class Replicas(Generic[Status]):
     @property
     def count(self) -> int:
         """The number of processes."""
-        return len(self.said) + len(self.silent)
+        return len(self.statuses) + len(self.unanswered)
 
     @property
     def silent_since(self) -> datetime | None:
         """The time since which processes do not answer: of the first, or of the last if all do."""
-        known = [answer.since for answer in self.silent if answer.since]
+        known = [answer.since for answer in self.unanswered if answer.since]
         if not known:
             return None
-        return min(known) if self.said else max(known)
+        return min(known) if self.statuses else max(known)
