@@ -23,7 +23,13 @@ export function address(path, parameters = {}) {
 
 export async function ask(path, parameters, signal) {
   const answer = await open(address(path, parameters), "application/json", signal);
-  return answer.json();
+  try {
+    return await answer.json();
+  } catch (failure) {
+    // The connection was lost, or the time was over, within the answer.
+    if (signal?.aborted) throw failure;
+    throw new Problem(0);
+  }
 }
 
 // Returns the answer of a request that is allowed; asks the reader for a token if the API wants one.
