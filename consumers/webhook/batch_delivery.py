@@ -17,8 +17,8 @@ from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.retry_record import conversation
 from consumers.webhook.state import State
 
-# After this time a batch begins no request any more. With the longest request (10 s), the check of
-# the owner and the write it ends before the runtime's limit for a call, `HANDLE_S`.
+# After this time a batch begins no request any more. The longest request takes 10 s, so that 6 s of
+# the runtime's limit for a call, `HANDLE_S`, remain for the check of the owner and the write.
 BEGIN_S_MAX = 4.0
 PROBES_MAX = 5
 # How long a call waits for an open circuit to close before it reports that the target is down.

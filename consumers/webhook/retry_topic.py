@@ -22,10 +22,12 @@ from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, 
 from consumers.webhook.retry_topic_setup import ensure_topic
 from consumers.webhook.state import State
 from schemas.clients import kafka_failures, started
+from schemas.topics import RECORD_OVERHEAD_BYTES
 
 log = logging.getLogger(__name__)
 
-WRITE_TIMEOUT_S = 4.0
+# Shorter than the time for which the broker keeps a transaction.
+WRITE_TIMEOUT_S = 8.0
 START_TIMEOUT_S = 8.0
 # The broker aborts a transaction that a dead member left open after this time.
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -164,7 +166,8 @@ class RetryTopic:
         self.topic = f"tim.callbacks.retry.{name}.v1"
         self._id = f"hookline-webhook-{name}"
         self._bootstrap_servers = bootstrap_servers
-        self._record_bytes_max = record_bytes_max
+        # A parked callback has more headers than it had in the main topic.
+        self._record_bytes_max = record_bytes_max + RECORD_OVERHEAD_BYTES
         self._partitions = 0
         self._preparing = asyncio.Lock()
 
@@ -187,9 +190,7 @@ class RetryTopic:
     async def _claim(self, number: int, opened: contextlib.AsyncExitStack) -> RetryPartition:
         async with self._preparing:
             if number >= self._partitions:
-                self._partitions = await ensure_topic(
-                    self._bootstrap_servers, self.topic, record_bytes_max=self._record_bytes_max
-                )
+                self._partitions = await ensure_topic(self._bootstrap_servers, self.topic)
         # The start of the producer aborts what an earlier owner left open, and fences that owner.
         producer = await opened.enter_async_context(
             started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S)

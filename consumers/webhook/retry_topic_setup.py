@@ -14,7 +14,8 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
-from schemas.topics import CALLBACKS, RECORD_OVERHEAD_BYTES
+from schemas.settings import BODY_BYTES_LIMIT
+from schemas.topics import CALLBACKS, RECORD_OVERHEAD_BYTES, record_bytes_max
 
 SETUP_TIMEOUT_S = 15.0
 DESCRIBE_INTERVAL_S = 0.1
@@ -26,10 +27,12 @@ _CONFIGS = {
     "segment.ms": str(3600 * 1000),
     "min.cleanable.dirty.ratio": "0.1",
     "message.timestamp.type": "LogAppendTime",
+    # For the largest HOOKLINE_BODY_BYTES_MAX that is allowed, and the headers of parked callbacks.
+    "max.message.bytes": str(record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES),
 }
 
 
-async def ensure_topic(bootstrap_servers: str, topic: str, *, record_bytes_max: int) -> int:
+async def ensure_topic(bootstrap_servers: str, topic: str) -> int:
     """
     Create `topic`, or add the partitions that it lacks; return how many it has.
 
@@ -43,10 +46,8 @@ async def ensure_topic(bootstrap_servers: str, topic: str, *, record_bytes_max: 
             main = await _partitions(admin, CALLBACKS.name)
             replicas = len(main[0]["replicas"])
             # Create before describing: a broker may create a described topic by itself.
-            largest = record_bytes_max + RECORD_OVERHEAD_BYTES
-            configs = _CONFIGS | {"max.message.bytes": str(largest)}
             created: Any = await admin.create_topics(
-                [NewTopic(topic, len(main), replicas, topic_configs=configs)]
+                [NewTopic(topic, len(main), replicas, topic_configs=_CONFIGS)]
             )
             _check(created.to_object()["topic_errors"], topic)
             partitions = await _partitions_of_new(admin, topic)

@@ -1,12 +1,14 @@
 """A webhook on a real Kafka and a real HTTP server: order, parking, fencing, dead letters."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiokafka.structs import ConsumerRecord
+from support.builders import a_stored_record
 from support.kafka.parts import in_topic
 from support.webhook.receiver import Answer, Arrival, Receiver, receiving
 from support.webhook.world import World, a_world
@@ -15,11 +17,12 @@ from consumers.runtime.batch import Position
 from consumers.runtime.brake import Braked
 from consumers.webhook import retries
 from consumers.webhook.consumer import LIMITS
+from consumers.webhook.retry_record import Parked, conversation
 from consumers.webhook.retry_topic import Lost, RetryTopic
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
-from schemas.topics import DEAD_LETTERS
+from schemas.topics import DEAD_LETTERS, record_bytes_max
 
 
 @pytest.fixture
@@ -198,3 +201,17 @@ async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group:
             await zombie.write([Position(6, None, "topic")])
         assert zombie.state.position is None
         await owner.write([Position(10, None, "topic")])
+
+
+async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
+    """Also after HOOKLINE_BODY_BYTES_MAX was raised: the retry topic is made for its limit."""
+    largest = record_bytes_max(4 << 20)
+    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=largest)
+    body = random.Random(1).randbytes(4 << 20)  # noqa: S311 - incompressible
+    record = a_stored_record(3)._replace(value=body)
+    parked = Parked(record, 1, 7, 5, 4096 * "x")
+    async with topic.claim(0) as owner:
+        await owner.write([parked])
+        async with topic.claim(0) as another:
+            assert another.state.first(b"key") is None
+            assert list(another.state.waiting(conversation(record))) == [parked]

@@ -53,7 +53,7 @@ def hookline_test(url: str, secret: str, folder: Path) -> subprocess.CompletedPr
     file.write_text(secret)
     command = [HOOKLINE, "webhook", "test", url, "--secrets-file", str(file)]
     command += ["--allow", "127.0.0.0/8"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
 def test_a_receiver_accepts_what_we_sign_and_nothing_else(
