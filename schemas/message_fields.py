@@ -46,7 +46,8 @@ def decode_message(body: bytes) -> MessageFields | None:
     try:
         if not body.isascii():
             body.decode()
-        if body.count(b"[") + body.count(b"{") > DEPTH_MAX:
+        # A shorter body cannot be deeper: each bracket has one that closes it.
+        if len(body) > 2 * DEPTH_MAX and body.count(b"[") + body.count(b"{") > DEPTH_MAX:
             return None
         return _decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -43,8 +43,8 @@ local prefix = string.match(KEYS[1], '^(.*:)')
 
 -- A script is not rolled back, so every failure that can be foreseen must come before the first write.
 for _, command in ipairs({
-    'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'HSETNX', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD', 'SADD', 'SCARD',
-    'SET', 'SMEMBERS', 'SMISMEMBER', 'SREM', 'TIME',
+    'EXISTS', 'EXPIRE', 'GET', 'HGET', 'HINCRBY', 'HSET', 'HSETNX', 'PEXPIREAT', 'PEXPIRETIME', 'PFADD',
+    'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SMISMEMBER', 'SREM', 'TIME',
 }) do
     if not redis.acl_check_cmd(command, prefix .. 'any', 'any', '1') then
         return redis.error_reply('NOPERM the user may not ' .. command .. ' on ' .. prefix .. '*')

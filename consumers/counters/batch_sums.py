@@ -6,6 +6,7 @@ Read `BatchSums.add` from top to bottom to follow one callback: the windows of i
 input of apply.lua (script_input.py).
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -37,8 +38,7 @@ class BatchSums:
         self._known = known
         self._forgotten_before = known.forgotten
         # By origin: the number of its callbacks, and the sum of their sequences.
-        self._applied: dict[str, int] = {}
-        self._sequence_sums: dict[str, int] = {}
+        self._origins: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._ids = BatchIds(hashes)
         self._windows = BatchWindows(bounds.remember_s, zones, known)
 
@@ -51,15 +51,15 @@ class BatchSums:
         windows, ids = self._windows, self._ids
         minutes = windows.minutes
         hash_of = self._hashes.of_account
-        applied, sequence_sums = self._applied, self._sequence_sums
+        origins = self._origins
         number = first - 1
         for number, callback in enumerate(islice(counted, first, None), start=first):
             app, at_minute, adds = callback.app, callback.at_s // layout.MINUTE_S, callback.added
             minute = minutes.get((app, at_minute)) or windows.add_minute(app, at_minute)
             # An origin's callbacks are applied, repeats or not: the audit compares these numbers.
-            origin, sequence = callback.origin, callback.sequence
-            applied[origin] = applied.get(origin, 0) + 1
-            sequence_sums[origin] = sequence_sums.get(origin, 0) + sequence
+            of_origin = origins[callback.origin]
+            of_origin[0] += 1
+            of_origin[1] += callback.sequence
             if callback.slots and (number in repeats or not ids.add(number, callback)):
                 windows.apps[app].repeats += 1
                 continue
@@ -81,8 +81,8 @@ class BatchSums:
     def script_input(self) -> Mapping[str, Any]:
         """Return the input of apply.lua."""
         origins = [
-            (origin, number, self._sequence_sums[origin] % layout.SUM_MODULUS)
-            for origin, number in self._applied.items()
+            (origin, number, sequence_sum % layout.SUM_MODULUS)
+            for origin, (number, sequence_sum) in self._origins.items()
         ]
         return script_input(
             self._generation, self._bounds, self._hashes, origins, self._ids, self._windows

@@ -7,7 +7,7 @@ at the first window that has the person.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from consumers.counters import layout
@@ -19,7 +19,10 @@ from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE
 # What a window costs besides its people, as a number of values (see VALUES_MAX in batch_sums.py):
 # each of its sums is a command.
 _WINDOW_VALUES = 40
-_ACTIVE_ROLES = frozenset(PEOPLE[ACTIVE])
+# A person in one of the other roles is active already, so Valkey need not be asked.
+_OTHER_ACTIVE_ROLES = {
+    role: tuple(other for other in PEOPLE[ACTIVE] if other != role) for role in PEOPLE[ACTIVE]
+}
 
 
 class People:
@@ -38,6 +41,13 @@ class People:
             return False
         self.new[role].add(person)
         return True
+
+    def has(self, roles: Sequence[str], person: str) -> bool:
+        """Return whether a person is in `known` or `new` in one of some roles."""
+        for role in roles:
+            if person in self.known.get(role, ()) or person in self.new.get(role, ()):
+                return True
+        return False
 
 
 @dataclass(slots=True)
@@ -126,12 +136,15 @@ class BatchWindows:
     def add_person(self, minute: Minute, role: str, person: str, received_s: int) -> None:
         """Add a person who is new in `minute` to all windows in which the person is new."""
         minute.people.new[role].add(person)
-        is_active = role in _ACTIVE_ROLES
-        if is_active:
+        other_roles = _OTHER_ACTIVE_ROLES.get(role)
+        if other_roles and not minute.people.has(other_roles, person):
             minute.active.add(person)
             self.values += 1
-        if not minute.quarter.people.add(role, person):
+        people = minute.quarter.people
+        # `People.add`, without a call for the many who are in the quarter hour already.
+        if person in people.known[role] or person in people.new[role]:
             return
+        people.new[role].add(person)
         self.values += 1
         day = minute.quarter.day
         if not day.people.add(role, person):
@@ -150,7 +163,7 @@ class BatchWindows:
         if not day.total.add(role, person):
             return
         self.values += 2
-        if is_active:
+        if other_roles and not day.total.has(other_roles, person):
             self.apps[minute.app].exact.add(person)
 
     def add_conversation(self, minute: Minute, conversation: tuple[str, ...]) -> None:

@@ -68,6 +68,8 @@ class _Source(NamedTuple):
     platform: str
     # Whether a MsgTime gives the callback an id that a repeat has, too (schemas/identity.py).
     is_dated: bool
+    # Whether the id covers the whole body, so that a repeat has the same EventTime.
+    is_by_body: bool
 
 
 class Reader:
@@ -118,8 +120,14 @@ class Reader:
 
     def _read_any(self, record: Record) -> Counted:
         found = parse_event(record.value, record.headers)
-        dates = COMMANDS.get(found.command, UNKNOWN).times
-        source = _Source(found.sdkappid, found.command, found.opt_platform, "MsgTime" in dates)
+        rule = COMMANDS.get(found.command, UNKNOWN)
+        source = _Source(
+            found.sdkappid,
+            found.command,
+            found.opt_platform,
+            is_dated="MsgTime" in rule.times,
+            is_by_body=rule.identity != "key",
+        )
         received_s = int(found.received_at.replace(microsecond=0).timestamp())
         self._remember(dict(record.headers), source, found.origin, received_s)
         identity = found.id.encode()
@@ -149,7 +157,7 @@ def _is_usual_time(text: bytes) -> bool:
 def _counted(  # noqa: PLR0917 - all values of one record
     source: _Source, origin: str, sequence: int, identity: bytes, received_s: int, body: bytes
 ) -> Counted:
-    app, command, platform, is_dated = source
+    app, command, platform, is_dated, is_by_body = source
     document: Mapping[str, Any] = {}
     fields = decode_message(body) if command in MESSAGE_COMMANDS else None
     if fields is None:
@@ -158,15 +166,18 @@ def _counted(  # noqa: PLR0917 - all values of one record
     else:
         document = {"MsgTime": fields.message_time, "EventTime": fields.event_time}
         adds = message_added(command, platform, fields)
-    sent = document.get("MsgTime")
     slots: tuple[int | str, ...]
-    if is_dated and type(sent) is int and _EARLIEST < sent - received_s < _LATEST:
+    sent = document.get("MsgTime")
+    may_be_place = not is_dated or type(sent) is not int
+    if sent is None and is_by_body and type(sent_ms := document.get("EventTime")) is int:
+        sent = sent_ms // 1000
+    if type(sent) is int and _EARLIEST < sent - received_s < _LATEST:
         # The functions below would return the same, more slowly.
         at_s, slots = sent, (sent // MINUTE_S,)
     else:
+        may_be_place = True
         at_s = counted_at_s(document, received_s)
-        if identity == place_id(origin, sequence).encode():
-            slots = ()
-        else:
-            slots = slots_to_search(command, document, received_s)
+        slots = slots_to_search(command, document, received_s)
+    if may_be_place and identity == place_id(origin, sequence).encode():
+        slots = ()
     return Counted(app, origin, sequence, identity, slots, received_s, at_s, adds)

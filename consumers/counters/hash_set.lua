@@ -8,10 +8,8 @@
 --     NAME:N     bucket N, a set of integers
 --     NAME:size  number of members; absent while all are in the first bucket
 --
--- All keys of a set expire at the same moment, which is fixed when its first members are added. A hash
--- that is added later cannot create a key without an expiry, because no bucket is empty: of a bucket that
--- is split, 100 or more members on average move to the new one, and as many stay. These two numbers follow
--- Poisson's distribution, so the chance that one of them is 0 is 2 e^-100, about 2^-143, or less.
+-- All keys of a set expire at the same moment, which is fixed when its first members are added. A bucket
+-- that is empty, or was deleted, gets that expiry when a member is added to it.
 
 -- The fullest buckets have twice as many members.
 local MEMBERS_PER_BUCKET = 200
@@ -98,6 +96,21 @@ local function expire(key, set)
     end
 end
 
+-- Return whether at least one of these buckets does not exist.
+local function is_any_absent(name, buckets)
+    local keys = {}
+    for number in pairs(buckets) do
+        keys[#keys + 1] = name .. ':' .. number
+    end
+    for first = 1, #keys, VALUES_MAX do
+        local last = math.min(first + VALUES_MAX - 1, #keys)
+        if redis.call('EXISTS', unpack(keys, first, last)) <= last - first then
+            return true
+        end
+    end
+    return false
+end
+
 local function add_bucket(name, set)
     -- The members of a bucket have equal remainders of twice the distance of these two, or of the distance.
     local from, new = set.buckets - set.doubled_at, set.buckets
@@ -133,19 +146,23 @@ local function hash_set_add(name, hashes, ttl_s)
         local known = set.count > 0 and redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0')) or 0
         set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + ttl_s) * 1000
     end
-    local count = set.count + #hashes
+    local count, was_empty = set.count + #hashes, set.count == 0
     -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.
     while set.buckets * MEMBERS_PER_BUCKET <= count do
         add_bucket(name, set)
     end
     set.count, set.is_changed = count, true
-    for number, positions in pairs(by_bucket(set, hashes)) do
+    local buckets = by_bucket(set, hashes)
+    local are_new = set.ends_at_ms and (was_empty or is_any_absent(name, buckets))
+    for number, positions in pairs(buckets) do
         local key, values = name .. ':' .. number, {}
         for at = 1, #positions do
             values[at] = hashes[positions[at]]
         end
         call_in_parts('SADD', key, values)
-        expire(key, set)
+        if are_new then
+            expire(key, set)
+        end
     end
 end
 

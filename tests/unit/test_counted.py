@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from support.builders import MAD_TIMES, SAMPLES, a_body, a_stored_record
 
 from consumers.counters.counted import Counted, Reader
-from consumers.counters.slots import slots_to_search
+from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
-from schemas.added import added, counted_at_s
+from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX, added, counted_at_s
 from schemas.body import parse
 from schemas.event import parse_event
 from schemas.identity import place_id
@@ -87,6 +87,30 @@ def test_any_body_is_read_alike(command: str, fields: dict[str, Any], platform: 
     """Fields of any type, and absent ones."""
     body = json.dumps({"CallbackCommand": command, **fields}).encode()
     same(a_stored_record(3, body, opt_platform=platform))
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["C2C.CallbackAfterSendMsg", "Group.CallbackAfterSendMsg", "State.StateChange", "New.One"],
+)
+def test_any_times_are_read_alike(command: str) -> None:
+    """Also within a second of the bounds of plausible times, and of those that need one slot."""
+    bounds = (
+        -MESSAGE_AGE_S_MAX,
+        REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX,
+        CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S,
+    )
+    seconds = [
+        RECEIVED_S + bound + by for bound in (*bounds, CLOCK_AHEAD_S_MAX) for by in (-1, 0, 1)
+    ]
+    odd: list[Any] = [None, 0, -1, "", True, 1.5, 10**25, str(RECEIVED_S)]
+    for sent in [*odd, RECEIVED_S, *seconds]:
+        for happened in [*odd, *(at * 1000 + 999 for at in (RECEIVED_S, *seconds))]:
+            times = {"MsgTime": sent, "EventTime": happened}
+            for absent in ((), ("MsgTime",), ("EventTime",)):
+                fields = {name: at for name, at in times.items() if name not in absent}
+                body = json.dumps({"CallbackCommand": command, **fields}).encode()
+                same(a_stored_record(3, body, received_at_ms=RECEIVED_S * 1000))
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
