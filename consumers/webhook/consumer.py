@@ -18,7 +18,7 @@ from consumers.webhook.gauges import keep_gauges
 from consumers.webhook.handler import ParkedMax, WebhookHandler
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
-from consumers.webhook.sender import open_sender
+from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
 from schemas.settings import Faults, Shared
 from schemas.telemetry import CONSUMER
@@ -57,45 +57,53 @@ async def open_handler(
     Raises:
         Faults: the file of secrets cannot be used.
     """
-    group = f"webhook-{settings.name}"
-    largest = record_bytes_max(shared.body_bytes_max)
-    retry_requests = max(1, settings.requests_max // RETRY_SHARE)
     async with contextlib.AsyncExitStack() as opened:
         try:
             sender = await opened.enter_async_context(open_sender(settings))
         except UnusableFile as unusable:
             raise Faults(f"WEBHOOK_SECRETS_FILE: {unusable}") from unusable
-        circuit = Circuit(group, time.monotonic)
-        handler = WebhookHandler(
-            RetryTopic(
-                bootstrap_servers=shared.bootstrap_servers,
-                name=settings.name,
-                record_bytes_max=largest,
-            ),
-            BatchDelivery(
-                sender,
-                circuit,
-                requests_max=settings.requests_max - retry_requests,
-                wanted=wanted_by(settings),
-                clock=time.monotonic,
-            ),
-            Retries(
-                sender,
-                circuit,
-                KafkaDeadLetters(
-                    bootstrap_servers=shared.bootstrap_servers,
-                    record_bytes_max=largest,
-                    group=group,
-                ),
-                Brake(dead_letters_max),
-                requests_max=retry_requests,
-            ),
-            ParkedMax(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
-        )
+        circuit = Circuit(_group(settings), time.monotonic)
+        handler = _handler(shared, dead_letters_max, settings, sender, circuit)
         opened.push_async_callback(handler.close)
         measuring = asyncio.create_task(keep_gauges(handler, circuit))
         opened.callback(measuring.cancel)
         yield handler, LIMITS
+
+
+def _handler(
+    shared: Shared,
+    dead_letters_max: int,
+    settings: WebhookSettings,
+    sender: Sender,
+    circuit: Circuit,
+) -> WebhookHandler:
+    servers, largest = shared.bootstrap_servers, record_bytes_max(shared.body_bytes_max)
+    retry_requests = max(1, settings.requests_max // RETRY_SHARE)
+    dead_letters = KafkaDeadLetters(
+        bootstrap_servers=servers, record_bytes_max=largest, group=_group(settings)
+    )
+    return WebhookHandler(
+        RetryTopic(bootstrap_servers=servers, name=settings.name, record_bytes_max=largest),
+        BatchDelivery(
+            sender,
+            circuit,
+            requests_max=settings.requests_max - retry_requests,
+            wanted=wanted_by(settings),
+            clock=time.monotonic,
+        ),
+        Retries(
+            sender,
+            circuit,
+            dead_letters,
+            Brake(dead_letters_max),
+            requests_max=retry_requests,
+        ),
+        ParkedMax(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
+    )
+
+
+def _group(settings: WebhookSettings) -> str:
+    return f"webhook-{settings.name}"
 
 
 def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limits]]:
@@ -109,7 +117,7 @@ def _configured(
     CONSUMER.register(WEBHOOK_METRICS)
     return replace(
         WEBHOOK,
-        name=f"webhook-{settings.name}",
+        name=_group(settings),
         open=partial(open_handler, shared, dead_letters_max),
     )
 
