@@ -345,7 +345,7 @@ async def test_counts_are_those_of_a_plain_model(
 ) -> None:
     """Every figure of every minute, quarter hour, day, month and of all time."""
     compared = callbacks = 0
-    seeds = scaled(12, at_most=36)
+    seeds = scaled(5, at_most=36)
     with Valkey.from_url(valkey_url) as valkey:
         for seed in range(seeds):
             chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
