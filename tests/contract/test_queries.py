@@ -156,7 +156,7 @@ def test_every_query_works_on_the_worst_bodies(
     tables: Tables, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """They have odd escapes and numbers, doubled keys, or keys that a replacement makes equal."""
-    examples = scaled(8)
+    examples = scaled(8, at_most=80)
 
     @settings(max_examples=examples)
     @given(st.lists(bodies, min_size=10, max_size=25))

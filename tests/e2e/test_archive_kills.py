@@ -29,7 +29,7 @@ async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
     """The segments are small, so that many kills interrupt a write."""
     archive = tmp_path / "archive"
     chance = random.Random(SEED)  # noqa: S311 - no secret
-    kills_min = scaled(4, at_most=50)
+    kills_min = scaled(4, at_most=16)
     with running_broker(tmp_path / "kafka") as broker:
         await broker.make_topics()
         log = tmp_path / "archive.log"

@@ -25,7 +25,7 @@ async def test_kills_of_the_broker_in_mid_transaction_lose_and_double_nothing(
     new_ingress: NewIngress, tmp_path: Path, scaled: Callable[..., int], say: Say
 ) -> None:
     """Kill it while a transaction is open, under load; meanwhile the ingress answers OK."""
-    kills = scaled(3, at_most=50)
+    kills = scaled(3, at_most=15)
     with running_broker(tmp_path / "kafka") as own_broker:
         ingress = new_ingress(tmp_path / "spools", own_broker.address)
         proof, while_down, p99_s = await kill_repeatedly(own_broker, ingress, kills)

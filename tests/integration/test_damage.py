@@ -74,7 +74,7 @@ def test_damaged_spools_give_no_wrong_row_and_no_crash_loop(
     tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """A row's checksum fails, or the file is renamed, at the latest by the next start."""
-    trials = scaled(25, at_most=500)
+    trials = scaled(25, at_most=200)
     original = a_spool_file(tmp_path / "original")
     content = original.read_bytes()
     context = multiprocessing.get_context("fork")

@@ -190,7 +190,7 @@ def test_hostile_requests_harm_nobody(
             assert not loop_faults
             observed.requests += sum(count for (_, count), _ in streams)
 
-        @settings(max_examples=scaled(16))
+        @settings(max_examples=scaled(16, at_most=120))
         @given(
             streams=st.lists(
                 st.tuples(requests(), st.integers(1, 4)), min_size=BATCH, max_size=BATCH

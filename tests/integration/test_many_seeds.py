@@ -71,7 +71,7 @@ def test_thousands_of_seeds_lose_nothing_and_double_nothing(
     say: Callable[[str], None],
 ) -> None:
     """The number of seeds and their faults are printed."""
-    seeds = scaled(250 if simulated is run else 100)
+    seeds = scaled(250, at_most=2000) if simulated is run else scaled(100, at_most=800)
     portions = [range(at, min(at + AT_ONCE, seeds)) for at in range(0, seeds, AT_ONCE)]
     results = _on_all_cores(simulated, portions)
     counted = sum((counted for counted, _ in results), Counter[str]())
