@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -142,13 +142,15 @@ async def delete_records(kafka: str) -> None:
         await admin.close()
 
 
-@pytest.mark.timeout(300)
-async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(world: World) -> None:
+@pytest.mark.timeout(600)
+async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(
+    world: World, scaled: Callable[..., int]
+) -> None:
     """Every key has the same content in the new generation; a preview changes nothing."""
-    world.simulate(1500)
+    world.simulate(scaled(700, at_most=1500))
     await world.ingress.until_forwarded()
     await world.send_malformed()
-    world.simulate(1500, seed=3)
+    world.simulate(scaled(700, at_most=1500), seed=3)
     everything = await world.until_counted(rejected=1)
     before = world.content()
     assert "to be counted" in world.rebuild().lower()
@@ -167,31 +169,38 @@ async def test_a_rebuild_gives_the_same_counts_and_removes_the_old_ones(world: W
     await until(lambda: world.applied() == 200, "what has come since is counted")
 
 
-@pytest.mark.timeout(300)
-async def test_a_rebuild_that_is_killed_continues_where_it_was(world: World) -> None:
+@pytest.mark.timeout(600)
+async def test_a_rebuild_that_is_killed_continues_where_it_was(
+    world: World, scaled: Callable[..., int]
+) -> None:
     """What it has counted is not counted again."""
-    world.simulate(12_000)
+    everything = scaled(3000, at_most=12_000)
+    world.simulate(everything)
     await world.until_counted()
     before = world.content()
-    running = world.start_rebuild("--records-per-s", "2000")
+    # It would take ten seconds.
+    running = world.start_rebuild("--records-per-s", str(everything // 10))
     with _killed_at_the_end(running):
-        await until(lambda: world.counted(2) > 2000, "a part is counted")
+        await until(lambda: world.counted(2) > everything // 10, "a part is counted")
         running.send_signal(signal.SIGKILL)
         running.wait()
     cut = world.counted(2)
-    assert 2000 < cut < 12_000
+    assert everything // 10 < cut < everything
     assert world.served() == 1
     world.rebuild("--yes")
     assert world.content() == before
 
 
-@pytest.mark.timeout(300)
-async def test_live_counting_goes_on_during_a_rebuild_and_its_change(world: World) -> None:
+@pytest.mark.timeout(600)
+async def test_live_counting_goes_on_during_a_rebuild_and_its_change(
+    world: World, scaled: Callable[..., int]
+) -> None:
     """Members are killed meanwhile. In the end, counted = sent."""
     world.counters[1].launch()
-    world.simulate(8000)
+    stored = scaled(2500, at_most=8000)
+    world.simulate(stored)
     async with Senders(world.ingress.port, connections=4, pause_s=0.01) as senders:
-        running = world.start_rebuild("--records-per-s", "4000")
+        running = world.start_rebuild("--records-per-s", str(stored // 2))
         with _killed_at_the_end(running):
             while running.poll() is None:
                 world.counters[0].kill()
@@ -206,7 +215,7 @@ async def test_live_counting_goes_on_during_a_rebuild_and_its_change(world: Worl
     assert world.content() == before
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world: World) -> None:
     """Without the archive, the command refuses to count less than before."""
     world.archiver.launch()
