@@ -354,7 +354,7 @@ async def test_counts_are_those_of_a_plain_model(
             zones = {app: chance.choice(ZONES) for app in apps}
             streams = stream(chance, apps, chance.randrange(50, 400))
             # In some runs a batch takes several calls of the script.
-            monkeypatch.setattr(batch_sums, "VALUES_MAX", chance.choice((400, 30_000)))
+            monkeypatch.setattr(batch_sums, "VALUES_MAX", chance.choice((400, 10_000)))
             await count_somehow(chance, valkey, streams, Zones("UTC", zones))
             model = Model(zones, REMEMBER_S)
             for records in streams.values():
