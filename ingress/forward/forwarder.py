@@ -160,7 +160,7 @@ class Forwarder:
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._topic.begin(producer, state, cursor)
         self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
-        self._intake.remove_forwarded(self.forwarded_sequence)
+        self._intake.note_forwarded(self.forwarded_sequence)
         log.info(
             "forwarding from origin %s after sequence %d", state.origin, self.forwarded_sequence
         )
@@ -217,7 +217,7 @@ class Forwarder:
         self._refused.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        self._intake.remove_forwarded(self.forwarded_sequence)
+        self._intake.note_forwarded(self.forwarded_sequence)
         await free_recent(self._intake, first, self.forwarded_sequence)
 
     async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:

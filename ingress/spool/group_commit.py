@@ -16,9 +16,9 @@ from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
     Commit,
     OnCommit,
+    OtherWrite,
     PendingCallback,
     Result,
-    Write,
     WriterThread,
 )
 from schemas.record import OutgoingRecord
@@ -57,7 +57,7 @@ class GroupCommit:
         self._pending_bytes = 0
         self._pending_since = 0.0
         self._forwarded_sequence = 0
-        self._write: Write | None = None
+        self._other_write: OtherWrite | None = None
         self._is_committing = False
         self._hangs = False
         self._hang_timer: asyncio.TimerHandle | None = None
@@ -85,21 +85,21 @@ class GroupCommit:
         self._pending_bytes += len(content)
         self._commit_soon()
 
-    async def write(self, run: Callable[[], None]) -> None:
+    async def run_between_commits(self, run: Callable[[], None]) -> None:
         """
         Return once `run` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
             LimitReached, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
-        if self._write and not self._write.done.done():
-            raise AssertionError("another write waits for its transaction")
-        self._write = write = Write(run, self._loop.create_future())
+        if self._other_write and not self._other_write.done.done():
+            raise AssertionError("another write waits to run between two commits")
+        self._other_write = write = OtherWrite(run, self._loop.create_future())
         self._commit_soon()
         await write.done
 
-    def remove_forwarded(self, sequence: int) -> None:
-        """Remove rows up to `sequence` with the next commits."""
+    def note_forwarded(self, sequence: int) -> None:
+        """Note that Kafka has the rows up to `sequence`; the next commits remove them."""
         self._forwarded_sequence = sequence
         self._commit_soon()
 
@@ -134,7 +134,7 @@ class GroupCommit:
 
     def _begin_commit(self) -> None:
         callbacks, self._pending, self._pending_bytes = self._pending, [], 0
-        write, self._write = self._write, None
+        write, self._other_write = self._other_write, None
         self._hang_timer = self._loop.call_later(COMMIT_TIMEOUT_S, self._fail_as_hanging, callbacks)
         self._thread.begin(
             Commit(
@@ -152,18 +152,18 @@ class GroupCommit:
         self.fault = str(failure or "")
         if not hung:  # else they were failed by the timer
             _report(commit.callbacks, failure)
-        if commit.write:
-            self._report_write(commit.write, result.write_failure)
+        if commit.other_write:
+            self._report_other_write(commit.other_write, result.other_write_failure)
         if not failure:
             self._note_stored(commit, result.took_s)
             self._release_mapped_memory()
         elif self._probe_timer is None:
             self._probe_timer = self._loop.call_later(PROBE_INTERVAL_S, self._probe)
         can_remove = not failure and self._spool.state.has_removable_block(self._forwarded_sequence)
-        if self._pending or self._write or can_remove:
+        if self._pending or self._other_write or can_remove:
             self._commit_soon()
 
-    def _report_write(self, write: Write, failure: Exception | None) -> None:
+    def _report_other_write(self, write: OtherWrite, failure: Exception | None) -> None:
         if write.done.done():  # cancelled
             return
         if failure:

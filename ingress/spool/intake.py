@@ -60,7 +60,7 @@ class Intake:
 
     def rows_after(self, sequence: int, *, rows_max: int, bytes_max: int) -> list[Row]:
         """
-        Return the rows after `sequence`, which must not be below the last removed row.
+        Return the rows after `sequence`, which is at least that of the last forwarded row.
 
         Raises:
             DamagedRow, Broken, Corrupt: see Spool.rows_after.
@@ -81,13 +81,13 @@ class Intake:
         """Free the memory of rows up to `sequence`, which stay in the file."""
         self._spool.forget_recent(sequence)
 
-    def remove_forwarded(self, sequence: int) -> None:
+    def note_forwarded(self, sequence: int) -> None:
         """
-        Remove rows up to `sequence` from the file soon; only call this when Kafka has them.
+        Note that Kafka has the rows up to `sequence`; the next commits remove them from the file.
 
         `forget_recent` frees their memory.
         """
-        self._commits.remove_forwarded(sequence)
+        self._commits.note_forwarded(sequence)
 
     async def quarantine(self, sequence: int) -> None:
         """
@@ -96,7 +96,7 @@ class Intake:
         Raises:
             LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
-        await self._commits.write(partial(self._spool.writer.quarantine, sequence))
+        await self._commits.run_between_commits(partial(self._spool.writer.quarantine, sequence))
 
     async def start_new_origin(self) -> None:
         """
@@ -106,8 +106,8 @@ class Intake:
             LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
         # Else sequences of the former origin would be taken for those of the new one.
-        self._commits.remove_forwarded(0)
-        await self._commits.write(self._spool.writer.start_new_origin)
+        self._commits.note_forwarded(0)
+        await self._commits.run_between_commits(self._spool.writer.start_new_origin)
 
     def report_corruption(self, why: str) -> None:
         """Note that the spool's file is corrupt; see `corruption`."""

@@ -32,7 +32,7 @@ class PendingCallback(msgspec.Struct, gc=False):
     on_commit: OnCommit
 
 
-class Write(NamedTuple):
+class OtherWrite(NamedTuple):
     """A write other than a commit of callbacks; `done` gets its result."""
 
     run: Callable[[], None]
@@ -40,7 +40,7 @@ class Write(NamedTuple):
 
 
 class Commit(NamedTuple):
-    """Work for the thread: `write` in a transaction of its own, then the callbacks in another."""
+    """Work for the thread: `other_write` in a transaction, then the callbacks in another one."""
 
     callbacks: list[PendingCallback]
     # The time at which the first of them came.
@@ -48,14 +48,14 @@ class Commit(NamedTuple):
     # Rows up to this sequence are removed.
     forwarded_sequence: int
     is_probe: bool
-    write: Write | None
+    other_write: OtherWrite | None
 
 
 class Result(NamedTuple):
     """The failures of a commit and of its other write, None for success."""
 
     failure: Exception | None
-    write_failure: Exception | None
+    other_write_failure: Exception | None
     took_s: float
 
 
@@ -82,9 +82,9 @@ class WriterThread:
     def _run(self) -> None:
         while (commit := self._commits.get()) is not None:
             begun = time.perf_counter()
-            write_failure = _failure(commit.write.run) if commit.write else None
+            other_write_failure = _failure(commit.other_write.run) if commit.other_write else None
             failure = _failure(partial(self._commit, commit))
-            result = Result(failure, write_failure, time.perf_counter() - begun)
+            result = Result(failure, other_write_failure, time.perf_counter() - begun)
             self._loop.call_soon_threadsafe(self._on_finished, commit, result)
             del commit  # or its bodies would stay in memory until the next commit
 

@@ -51,7 +51,7 @@ class Carried(Forwarder):
             raise asyncio.CancelledError
         rows = self._intake.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
         self.carried += [(self._intake.state.origin, row.sequence) for row in rows]
-        self._intake.remove_forwarded(rows[-1].sequence)
+        self._intake.note_forwarded(rows[-1].sequence)
         await asyncio.Event().wait()
 
 

@@ -96,7 +96,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     spool = hold_any(tmp_path, bytes_max=4 << 20)
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
-    intake.remove_forwarded(1400)
+    intake.note_forwarded(1400)
     async with asyncio.timeout(5):
         while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
@@ -324,7 +324,7 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
         await intake.wait_for_rows(empty)
     seen = intake.state
     waiting = asyncio.create_task(intake.wait_for_rows(seen))
-    intake.remove_forwarded(1)
+    intake.note_forwarded(1)
     async with asyncio.timeout(5):
         while intake.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
