@@ -1,4 +1,4 @@
-"""A tokens file, which is read again when it changes, so a token is rotated without a restart."""
+"""A file of tokens or secrets, read again when it changes: they are rotated without a restart."""
 
 import asyncio
 import logging
@@ -11,12 +11,12 @@ READ_INTERVAL_S = 1.0
 
 
 class UnusableFile(Exception):
-    """The tokens file cannot be read or is wrong; the text says where, and shows no token."""
+    """The file cannot be read or is wrong; the text says where, and shows no token or secret."""
 
 
 class TokensFile:
     """
-    Keeps the tokens in a file in use.
+    Keeps the tokens or secrets in a file in use.
 
     `use` takes the file's content from now on and returns what the log adds about it, or raises
     UnusableFile. `fault` is the reason for which the current content is not used, "" if it is used.
@@ -56,10 +56,10 @@ class TokensFile:
                 return
             if content != self._content:
                 about = self._use(content)
-                self._log.info("the new tokens in %s are used from now on%s", self._file, about)
+                self._log.info("the new content of %s is used from now on%s", self._file, about)
         except UnusableFile as unusable:
             if str(unusable) != self.fault:
-                self._log.error("%s; the tokens read before stay valid", unusable)
+                self._log.error("%s; its content that was read before stays valid", unusable)
             self.fault = str(unusable)
             return
         self._content, self.fault = content, ""
@@ -85,6 +85,6 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        # Show the place only: the parser's message may quote a token.
+        # Show the place only: the parser's message may quote a token or secret.
         where = str(error).rpartition("(")[2].rstrip(")")
         raise UnusableFile(f"{name} is not valid TOML ({where})") from None
