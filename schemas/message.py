@@ -45,7 +45,11 @@ def _sent(document: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def integer(value: Any) -> int | None:
-    """Return an integer or decimal text as a number, None for all else or too many digits."""
+    """
+    Return an integer or decimal text as a number.
+
+    None for anything else, and for more than INTEGER_DIGITS_MAX digits.
+    """
     number = to_text(value)
     digits = number.removeprefix("-")
     is_integer = digits.isascii() and digits.isdecimal()

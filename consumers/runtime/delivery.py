@@ -58,7 +58,7 @@ class Delivery:
         Return whether it was applied. If not, the queue's first batch is to be delivered next.
 
         Raises:
-            Elsewhere: the sink has another position; nothing was applied.
+            Elsewhere: the sink has another position, from before the call or after a part of it.
             Stopped: a person has to decide.
             Revoked: the partition was revoked during the call.
         """

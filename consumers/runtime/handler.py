@@ -35,6 +35,9 @@ class Elsewhere(Exception):
     """
     The sink's position is not the offset at which the batch begins; the consumer continues there.
 
+    Nothing of the batch was applied, or only its first records; then the sink has already moved its
+    position to after them.
+
     `position` is where to continue; the runtime first compares it with the topic. None: the sink
     has no position any more, so the runtime asks for it again, as on assignment.
     """
@@ -92,7 +95,7 @@ class Handler(Protocol):
         Raises:
             Rejected: one record can never be applied; nothing was applied.
             Unavailable: nothing could be applied now, or the sink did not answer.
-            Elsewhere: the sink has another position; nothing was applied.
+            Elsewhere: the sink has another position, from before the call or after a part of it.
             Stopped: to continue would lose or duplicate records; a person decides.
         """
         ...

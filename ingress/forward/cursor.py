@@ -76,8 +76,8 @@ def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
     """
     Return whether the spool's file is an older copy of itself: Kafka has rows that it lacks.
 
-    If the row at the cursor is still in the spool, it must have the cursor's fingerprint: an older
-    copy has given the sequence to another callback, or not at all.
+    If the row at the cursor is still in the spool, it must have the cursor's fingerprint. In an
+    older copy, another callback has this sequence, or none has.
     """
     if cursor.sequence > intake.state.last_sequence:
         return True
