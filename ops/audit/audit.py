@@ -140,8 +140,8 @@ class _Audit:
 
     def _pending(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
-        if report.missing:
-            return f"{report.missing} missing callbacks"
+        if report.missing_at_least:
+            return f"{report.missing_at_least} missing callbacks"
         # PostgreSQL is read after Kafka. So its row of a new repeat, which has other bytes than the
         # ledger, seems changed until the next round reads the repeat in Kafka.
         if report.changed:

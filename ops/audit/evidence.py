@@ -33,12 +33,14 @@ class Evidence:
     The sequences of one origin, by the source that has them.
 
     `ingress_dead_letters` were written by the ingress, in place of the main topic.
+    `refused_by_kafka` are those of them that were answered OK, and then Kafka refused them.
     `dead_letters_of` has, by sink, the callbacks that the sink's consumer sent to the dead-letter
-    topic in place of the sink; for Kafka, those of `ingress_dead_letters` that Kafka refused.
+    topic in place of the sink.
     """
 
     topic: Sequences = field(default_factory=Sequences)
     ingress_dead_letters: Sequences = field(default_factory=Sequences)
+    refused_by_kafka: Sequences = field(default_factory=Sequences)
     archive: Sequences = field(default_factory=Sequences)
     postgres: Sequences = field(default_factory=Sequences)
     dead_letters_of: defaultdict[str, Sequences] = field(

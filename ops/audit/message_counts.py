@@ -90,13 +90,13 @@ class MessageCounts:
         reports = {
             "messages": StatisticReport(
                 shown=statistics.messages,
-                # Each of these may be a message of two people.
                 least=max(0, self._settled_messages - dead_lettered),
-                # Each callback that has expired may have been a message of two people.
                 most=self._messages + expired,
             )
         }
         if statistics.people is not None:
+            # Each dead letter and each callback that has expired may have been a message of two
+            # people.
             reports["people"] = StatisticReport(
                 shown=statistics.people,
                 least=max(0, sum(self._people.values()) - 2 * dead_lettered),

@@ -44,7 +44,7 @@ class Origins:
         highest = self._evidence[origin].topic.highest
         return End(self._highest_at_first.setdefault(origin, highest), is_known=False)
 
-    def accept(self, origin: str, sequence: int) -> bool:
+    def add_and_bound(self, origin: str, sequence: int) -> bool:
         """
         Add the origin; return whether the sequence may be added to its evidence.
 
@@ -61,8 +61,8 @@ class Origins:
         """
         Note the ends that were asked for after everything was read.
 
-        `later`: the second answer alone, the upper bound for sequences. `completed`: the first
-        answer with its gaps filled by the second; it must have the same known ends as before.
+        `later`: the second answer alone, the bound that no sequence may exceed. `completed`: the
+        first answer with its gaps filled by the second, so N; unchanged where it was known before.
         """
         self._ends, self._later = completed, later
         self._last_sequences = completed.last_sequences

@@ -153,11 +153,12 @@ def verdict(audited: Report) -> RenderableType:
         kept = " that has not expired" if any(each.expired for each in audited.origins) else ""
         line = f"proven: every callback{kept} is exactly once in {names}{rest}"
         return Text(line, style="bold green")
-    unknown = f"{len(audited.unknown_ends)} ends are not known" if audited.unknown_ends else ""
+    doubted = len(audited.unknown_ends)
+    unknown = f"origins, spools or addresses in doubt: {doubted}" if doubted else ""
     counts = {
-        "missing": audited.missing,
+        "missing": audited.missing_at_least,
         "changed": audited.changed,
-        "doubled": audited.doubled,
+        "doubled": audited.doubled_at_least,
         "different under one id or sequence": audited.different,
         "only in the dead-letter topic": audited.dead_lettered,
     }
@@ -165,4 +166,4 @@ def verdict(audited: Report) -> RenderableType:
         kind = "faults" if audited.faults else "dead letters"
         also = f"; {unknown}" if unknown else ""
         return Text(f"{kind}: {found}{also}{rest}", style="bold red")
-    return Text(f"incomplete: no fault was found, but {unknown}{rest}", style="bold red")
+    return Text(f"incomplete: no fault was found; {unknown}{rest}", style="bold red")

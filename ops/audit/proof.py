@@ -10,9 +10,9 @@ sink:
     doubled       = in the sink more than once
     dead_lettered = dead letters of the sink's consumer - in the sink
 
-The sink is proven if these three are empty and N is known. "Missing" callbacks are lost to the
-sink. If N is not known, `required` has only the callbacks that are in Kafka or archived: faults are
-found, but nothing is proven.
+The sink is proven if `missing`, `doubled` and `dead_lettered` are empty and N is known. "Missing"
+callbacks are lost to the sink. If N is not known, `required` has only the callbacks that are in
+Kafka or archived: faults are found, but nothing is proven.
 
 Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; below
 the topic's first offset, which retention has raised, the archive is the evidence instead. Counts
@@ -30,7 +30,7 @@ from pyroaring import BitMap64
 
 from consumers.counters.layout import SUM_MODULUS
 from ops.audit.evidence import End, Evidence
-from ops.audit.report import COUNTS, KAFKA, LISTED_MAX, SinkReport
+from ops.audit.report import COUNTS, LISTED_MAX, SinkReport
 from ops.sequences import Sequences, union, within
 
 
@@ -55,8 +55,8 @@ class OriginProof:
         return self._up_to_end & union(in_ranges, last=self._end.last_sequence)
 
     @property
-    def _lost(self) -> BitMap64:
-        """The sequences that must be in Kafka and are not."""
+    def _known_lost(self) -> BitMap64:
+        """The sequences that must be in Kafka and are not; empty if N is not known."""
         if not self._end.is_known:
             return BitMap64()
         return self._up_to_end - self.expired - self._in_kafka - self._evidence.below_log_start
@@ -66,9 +66,9 @@ class OriginProof:
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
         return _report(
             len(topic.distinct),
-            missing=self._lost,
+            missing=self._known_lost,
             doubled=topic.doubled | dead_letters.doubled | topic.distinct & dead_letters.distinct,
-            dead_lettered=self._evidence.dead_letters_of[KAFKA].distinct,
+            dead_lettered=self._evidence.refused_by_kafka.distinct,
         )
 
     def sink(self, name: str, held: Sequences) -> SinkReport:
@@ -87,7 +87,7 @@ class OriginProof:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
         dead = self._evidence.dead_letters_of[COUNTS].distinct.copy()
         # A sequence that Kafka has lost is not counted either.
-        missing, doubled = list(self._lost), 0
+        missing, doubled = list(self._known_lost), 0
         for partition in self._evidence.partitions | applied.keys():
             sequences = self._evidence.in_order(partition)
             number_and_sum = applied.get(partition, (0, 0))

@@ -110,12 +110,12 @@ class Report:
     not_audited: list[str]
 
     @property
-    def missing(self) -> int:
+    def missing_at_least(self) -> int:
         """
-        Callbacks that are missing in a sink, over all sinks.
+        The least number of callbacks that are missing in a sink, over all sinks.
 
-        Sequences, statistics, their days and the ledger may all show the same loss, so the largest
-        of the four counts.
+        Sequences, statistics, their days and the ledger may all show the same loss, so it is the
+        largest of the four numbers, not their sum.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
         by_statistics = sum(each.missing for each in self.statistics.values())
@@ -129,8 +129,8 @@ class Report:
         return self.ledger.changed if self.ledger else 0
 
     @property
-    def doubled(self) -> int:
-        """Callbacks that are in a sink more than once."""
+    def doubled_at_least(self) -> int:
+        """The least number of callbacks that are in a sink more than once; see missing_at_least."""
         by_sequence = sum(origin.doubled for origin in self.origins)
         by_statistics = sum(each.doubled for each in self.statistics.values())
         by_day = self.days.doubled if self.days else 0
@@ -143,8 +143,8 @@ class Report:
 
     @property
     def faults(self) -> int:
-        """The number of faults: missing, changed, doubled, different."""
-        return self.missing + self.changed + self.doubled + self.different
+        """The least number of faults: missing, changed, doubled, different."""
+        return self.missing_at_least + self.changed + self.doubled_at_least + self.different
 
     @property
     def unknown_ends(self) -> list[str]:
@@ -180,9 +180,9 @@ class Report:
                 }
                 for each in self.different_listed
             ],
-            "missing": self.missing,
+            "missing": self.missing_at_least,
             "changed": self.changed,
-            "doubled": self.doubled,
+            "doubled": self.doubled_at_least,
             "dead_lettered": self.dead_lettered,
             "unknown_ends": self.unknown_ends,
             "proven": self.proven,

@@ -181,8 +181,8 @@ class Tally:
         evidence.ingress_dead_letters.add(event.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
-            self._add_dead_letter_of(event, KAFKA)
-            for sink in (ARCHIVE, POSTGRES):
+            evidence.refused_by_kafka.add(event.sequence)
+            for sink in (KAFKA, ARCHIVE, POSTGRES):
                 self._ledger.match(event.id, event.body, sink)
 
     def _add_dead_letter_of(self, event: Event, sink: str) -> None:
@@ -233,7 +233,7 @@ class Tally:
         for origin, sequence, ce_id, sha256 in receipts:
             self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
-            if sequence > 0 and self.origins.accept(origin, sequence):
+            if sequence > 0 and self.origins.add_and_bound(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._rows.compare(ce_id, sha256, origin, sequence)
 
@@ -271,7 +271,7 @@ class Tally:
         if event is None or event.sequence < 1:
             self._foreign += not is_copy
             return None
-        return event if self.origins.accept(event.origin, event.sequence) else None
+        return event if self.origins.add_and_bound(event.origin, event.sequence) else None
 
     def _compare_content(self, event: Event, topic: str, partition: int, offset: int) -> bool:
         """Compare the content; return whether another sequence had this `ce_id` before."""

@@ -42,8 +42,8 @@ class DemoResult:
             "archived": self.report.sequences_in(ARCHIVE),
             "in_postgres": self.report.sequences_in(POSTGRES),
             "counted": self.report.sequences_in(COUNTS),
-            "missing": self.report.missing,
-            "doubled": self.report.doubled,
+            "missing": self.report.missing_at_least,
+            "doubled": self.report.doubled_at_least,
             "traffic": self.traffic.as_dict(),
             "audit": self.report.as_dict(),
         }

@@ -55,8 +55,8 @@ def demo_table(result: DemoResult) -> RenderableType:
             for place, title in TITLES.items()
             if place != INGRESS_DEAD_LETTERS and report.sequences_in(place) is not None
         },
-        "missing": fault_count(report.missing),
-        "doubled": fault_count(report.doubled),
+        "missing": fault_count(report.missing_at_least),
+        "doubled": fault_count(report.doubled_at_least),
     }
     for column in columns:
         table.add_column(column, justify="right")

@@ -94,7 +94,7 @@ def test_every_combination_of_three_replicas_is_proven_only_if_every_end_is_know
             report = audited(asked)
             assert set(report.unknown_ends) == doubted, (combination, report.doubts)
             assert report.proven is not bool(doubted)
-            assert (report.missing, report.doubled) == (0, 0)
+            assert (report.missing_at_least, report.doubled_at_least) == (0, 0)
             cases += 1
             proven += report.proven
     print(f"{cases} questions in {4**3} combinations, {proven} of them proven")  # noqa: T201
