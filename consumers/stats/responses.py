@@ -36,9 +36,6 @@ def response(request: web.Request, route: Route, kind: str, body: bytes) -> web.
         "Vary": VARY,
         "X-Content-Type-Options": "nosniff",
     }
-    if kind == CSV:
-        name = route.path.rpartition("/")[2]
-        headers["Content-Disposition"] = f'inline; filename="hookline-{name}.csv"'
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers["ETag"] = f'W/"{tag}"'
     if any(known.value == tag for known in request.if_none_match or ()):
