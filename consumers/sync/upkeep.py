@@ -8,6 +8,7 @@ It also gives the role of readers its rights, because that role may be created a
 
 import asyncio
 import logging
+import time
 
 import psycopg
 from psycopg import AsyncConnection, errors
@@ -58,13 +59,27 @@ _VALID = (
     " join pg_catalog.pg_class on pg_class.oid = indexrelid"
     " where relnamespace = to_regnamespace('hookline')"
 )
-# Index entries are bounded, so names are, too. New rows are bounded by a trigger.
+# Index entries are bounded, so names are, too. New rows are bounded by a trigger. A step ends with
+# the `ce_id` of its last row, null if no row is left.
 _BOUND_NAMES = """
-    update hookline.{table}
-    set sender = hookline.bounded(sender), recipient = hookline.bounded(recipient),
-        group_id = hookline.bounded(group_id)
-    where octet_length(sender) > 512 or octet_length(recipient) > 512
-        or octet_length(group_id) > 512"""
+    with step as (
+        select ce_id from hookline.{table}
+        where ce_id > %(after)s and (
+            octet_length(sender) > 512 or octet_length(recipient) > 512
+            or octet_length(group_id) > 512
+        )
+        order by ce_id
+        limit {rows_max}
+    ), bounded as (
+        update hookline.{table} as old
+        set sender = hookline.bounded(sender), recipient = hookline.bounded(recipient),
+            group_id = hookline.bounded(group_id)
+        from step
+        where old.ce_id = step.ce_id
+    )
+    select max(ce_id) from step"""
+# The rows of one step, each a transaction of its own.
+BOUND_ROWS_MAX = 500
 
 
 async def keep_up(conninfo: Secret) -> None:
@@ -121,7 +136,7 @@ async def _build_indexes(connection: AsyncConnection) -> None:
     missing = [name for name in INDEXES if not valid.get(name)]
     if missing:
         for table in ("messages", "events"):
-            await connection.execute(_BOUND_NAMES.format(table=table).encode())
+            await _bound_names(connection, table)
     for name in missing:
         if name in valid:
             # A build that was interrupted left an index that nobody uses.
@@ -130,3 +145,14 @@ async def _build_indexes(connection: AsyncConnection) -> None:
         await connection.execute(
             f"create index concurrently if not exists {name} on {INDEXES[name]}".encode()
         )
+
+
+async def _bound_names(connection: AsyncConnection, table: str) -> None:
+    """Bound the names of old rows, in steps; pause after each step for as long as it took."""
+    step = _BOUND_NAMES.format(table=table, rows_max=BOUND_ROWS_MAX).encode()
+    after: str | None = ""
+    while after is not None:
+        begun = time.monotonic()
+        cursor = await connection.execute(step, {"after": after})
+        ((after,),) = await cursor.fetchall()
+        await asyncio.sleep(time.monotonic() - begun)

@@ -262,6 +262,20 @@ async def test_rows_are_filled_in_steps_and_a_refused_one_is_passed_over(
     await database.close()
 
 
+async def test_names_of_old_rows_are_bounded_in_steps(
+    conninfo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each long name once; short names between them stay as they are."""
+    monkeypatch.setattr("consumers.sync.upkeep.BOUND_ROWS_MAX", 2)
+    made_by_version_1(conninfo)
+    senders = ["x" * 600 if at % 3 else "short" for at in range(12)]
+    bodies = [a_body(MsgKey=f"{at}", From_Account=sender) for at, sender in enumerate(senders)]
+    write_as_version_1(conninfo, a_stored_batch(*records(bodies)))
+    await upkeep(Secret(conninfo))
+    found = [row["sender"] for row in messages(conninfo)]
+    assert found == [message_model.account(sender) for sender in senders]
+
+
 def test_released_migrations_do_not_change() -> None:
     """A database that has them would differ from a new one. Files are numbered without a gap."""
     files = sorted(path.name for path in MIGRATIONS.iterdir())
