@@ -65,6 +65,7 @@ class Shell:
         self.consumer_port = 0
         # In place of the name that the documents give a spool.
         self.spool_name = SPOOL_NAME
+        self._kept = ""
 
     def _here(self, block: str) -> str:
         for port, free in self.ports.items():
@@ -73,11 +74,13 @@ class Shell:
         block = block.replace(SPOOL_NAME, self.spool_name)
         return block.replace("127.0.0.1:9092", self._bootstrap_servers)
 
-    async def run(self, block: str) -> str:
-        """Run a block to its end and return its output."""
+    async def run(self, block: str, *, keeps: str = "") -> str:
+        """Run a block to its end, return its output, and keep these variables for later blocks."""
         self.ran.add(block)
+        kept = self._folder / "kept"
+        keep = f"declare -p {keeps} > {kept}\n" if keeps else ""
         process = await asyncio.create_subprocess_exec(
-            *("bash", "-euc", self._here(block)),
+            *("bash", "-euc", self._kept + self._here(block) + keep),
             cwd=self._folder,
             env=self._env,
             stdout=asyncio.subprocess.PIPE,
@@ -85,6 +88,7 @@ class Shell:
         )
         output = (await asyncio.wait_for(process.communicate(), 300))[0].decode()
         assert process.returncode == 0, f"{block}\n{output}"
+        self._kept = kept.read_text() if keeps else self._kept
         return output
 
     @asynccontextmanager
@@ -228,7 +232,7 @@ async def the_statistics(shell: Shell) -> None:
 
 async def the_first_callback(shell: Shell, folder: Path) -> None:
     """Follow docs/start.md: once the token is set, an OK needs the docs' signature."""
-    await shell.run(the_block("openssl rand"))
+    await shell.run(the_block("openssl rand"), keeps="app token")
     url = f"http://127.0.0.1:{shell.ports['8080']}/?SdkAppid=1400000001"
     async with asyncio.timeout(180):
         while await asyncio.to_thread(post, url) != 403:  # noqa: ASYNC110 - another process
@@ -242,6 +246,7 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     await shell.run(the_block("fullchain.pem"))
     gateway_file = folder / "deploy" / "haproxy" / "files" / "gateway.pem"
     assert gateway_file.read_text() == "fullchain.pem\nprivkey.pem\n"
+    assert "INGRESS_SDKAPPIDS=1400000001" in (folder / ".env").read_text().splitlines()
     compose = (ROOT / "docker-compose.yml").read_text()
     for line in (folder / ".env").read_text().splitlines():
         assert f"${{{line.split('=')[0]}:-" in compose
