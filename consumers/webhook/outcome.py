@@ -49,7 +49,8 @@ def _retry_after_s(header: str | None, now: datetime) -> float:
         return min(float(text[:9]), RETRY_AFTER_S_MAX)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        at = at if at.tzinfo else at.replace(tzinfo=UTC)
+        return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # The target chooses every byte, and the parser and the arithmetic raise all of these.
         return 0.0
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max((at - now).total_seconds(), 0.0), RETRY_AFTER_S_MAX)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
 from schemas.event import NotACallback, parse_event
 from schemas.telemetry import WEBHOOK_DELIVERIES, WEBHOOK_DELIVERY_S
+
+log = logging.getLogger(__name__)
 
 # The part of an answer's body that is read and reported. The connection of a longer one is closed.
 EXCERPT_BYTES_MAX = 1024
@@ -56,12 +59,15 @@ class Sender:
 
     async def _send(self, record: Record) -> Outcome:
         try:
-            answer = await self.post(record)
+            return (await self.post(record)).outcome()
         except NotACallback as error:
             return Outcome(Result.REFUSED, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return Outcome(Result.FAILED, in_words(error))
-        return answer.outcome()
+        except Exception as error:
+            # The target chooses the bytes of the answer: no answer may end the process.
+            log.exception("an answer of the target cannot be handled")
+            return Outcome(Result.FAILED, in_words(error))
 
     async def post(self, record: Record) -> Answer:
         """

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook, WebhookVerificationError
 from support.builders import a_record, a_stored_record
 from support.webhook.receiver import SECRET, Arrival, receiving
 
-from consumers.webhook.outcome import Outcome, Result, by_answer
+from consumers.webhook.outcome import RETRY_AFTER_S_MAX, Outcome, Result, by_answer
 from consumers.webhook.request import escaped
 from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.sender import Sender, open_sender
@@ -181,6 +183,10 @@ def test_each_status_means_what_the_docs_say(statuses: tuple[int, ...], result: 
         (503, "Sat, 28 Nov 2020 12:00:30 GMT", 0),
         (503, "soon", 0),
         (503, "-1", 0),
+        (503, "Mon, 01 Jan 2026 00:00:00 +99999999999999", 0),
+        (503, "Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        (429, "Fri, 31 Dec 9999 23:59:59 -2359", 3600),
+        (503, "Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
         (503, "", 0),
         (500, "7", 0),
     ],
@@ -190,6 +196,48 @@ def test_retry_after_is_respected_up_to_an_hour(status: int, header: str, second
     assert by_answer(status, header, "", NOW) == Outcome(
         Result.FAILED, f"the target answered {status}", seconds
     )
+
+
+@given(
+    text=st.one_of(
+        st.text(),
+        st.from_regex(r"\w{0,3},? ?\d{0,3} Jan \d{0,12} \d+:\d+(:\d+)? ?[-+]?\d{0,20}"),
+    ),
+    status=st.integers(0, 999),
+)
+def test_any_retry_after_gives_an_outcome(text: str, status: int) -> None:
+    """The target chooses every character of it."""
+    assert 0 <= by_answer(status, text, text, NOW).retry_after_s <= RETRY_AFTER_S_MAX
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 503 \xff\xfe\r\nRetry-After: \xff\xfe\r\nContent-Length: 0",
+        b"HTTP/1.1 503 x\r\nRetry-After: Mon, 01 Jan 2026 00:00:00 +99999999999999",
+        b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nabc",
+        b"HTTP/1.1 500 x\r\nContent-Length: -1",
+        b"HTTP/1.1 500 x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 500 x\r\nContent-Type: text/plain; charset=\xff\r\nSet-Cookie: \xff=\xff;;",
+        b"HTTP/1.1 500 x\r\nLocation: http://[\r\nLink: <http://[>; rel=\xff",
+        b"HTTP/9.9 999 x",
+        b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade",
+        b"\0\0\0\0",
+        b"SSH-2.0-x",
+    ],
+)
+async def test_no_bytes_of_an_answer_raise(
+    answer: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A target cannot end the process; each of these is an outcome that the sender expects."""
+
+    async def hostile(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer + b"\r\n\r\n")
+
+    outcome = await outcome_of(hostile, tmp_path)
+    assert outcome.result in (Result.FAILED, Result.REFUSED)
+    assert "cannot be handled" not in caplog.text
 
 
 async def test_a_record_that_is_no_callback_is_refused_without_a_request(tmp_path: Path) -> None:
