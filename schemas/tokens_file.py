@@ -19,7 +19,9 @@ class TokensFile:
     Keeps the tokens or secrets in a file in use.
 
     `use` takes the file's content from now on and returns what the log adds about it, or raises
-    UnusableFile. `fault` is the reason for which the current content is not used, "" if it is used.
+    UnusableFile; any other exception counts as one, too.
+
+    `fault` is the reason for which the current content is not used, "" if it is used.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class TokensFile:
         self._log = log
         # The content that is used, and the content that was read last.
         self._content = self._last_read = self._read()
-        use(self._content)
+        self._use_content(self._content)
         self.fault = ""
 
     async def watch(self) -> None:
@@ -55,7 +57,7 @@ class TokensFile:
             if not is_complete:
                 return
             if content != self._content:
-                about = self._use(content)
+                about = self._use_content(content)
                 self._log.info("the new content of %s is used from now on%s", self._file, about)
         except UnusableFile as unusable:
             if str(unusable) != self.fault:
@@ -63,6 +65,16 @@ class TokensFile:
             self.fault = str(unusable)
             return
         self._content, self.fault = content, ""
+
+    def _use_content(self, content: bytes) -> str:
+        try:
+            return self._use(content)
+        except UnusableFile:
+            raise
+        except Exception as error:  # noqa: BLE001
+            # Nothing may end `watch`: a rotated token would never be used, and nobody would know.
+            # The exception's text is not shown, because it may quote a token.
+            raise UnusableFile(f"{self._file} cannot be used: {type(error).__name__}") from None
 
     def _read(self) -> bytes:
         try:
@@ -88,3 +100,6 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         # Show the place only: the parser's message may quote a token or secret.
         where = str(error).rpartition("(")[2].rstrip(")")
         raise UnusableFile(f"{name} is not valid TOML ({where})") from None
+    except (ValueError, RecursionError):
+        # A number of thousands of digits, or thousands of open brackets.
+        raise UnusableFile(f"{name} has a number or a list that no tokens file needs") from None

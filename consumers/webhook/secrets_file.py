@@ -6,7 +6,6 @@ has a signature by every secret in the file.
 """
 
 import base64
-import binascii
 import hashlib
 import hmac
 import logging
@@ -65,7 +64,7 @@ def parse(content: bytes, name: str) -> tuple[bytes, ...]:
             continue
         try:
             secret = base64.b64decode(text.removeprefix(_PREFIX), validate=True)
-        except binascii.Error:
+        except ValueError:  # binascii.Error is one; a character that is not ASCII gives another one
             secret = b""
         if not text.startswith(_PREFIX) or not _BYTES_MIN <= len(secret) <= _BYTES_MAX:
             raise UnusableFile(

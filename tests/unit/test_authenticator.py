@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import os
 from pathlib import Path
 
@@ -177,3 +178,28 @@ def test_the_example_is_a_file_of_tokens() -> None:
     """The file in deploy/secrets can be copied and filled in."""
     example = Path(__file__).parents[2] / "deploy" / "secrets" / "tokens.example.toml"
     assert set(parse(example.read_bytes(), "example")) == {"1400000001", "1400000002"}
+
+
+@pytest.mark.parametrize("content", ["1 = " + 5000 * "[", "1 = " + 5000 * "7", "\ufeff1 = []"])
+def test_a_content_that_the_parser_gives_up_is_unusable(content: str) -> None:
+    """It has a text of its own, so the file is read again when it is corrected."""
+    with pytest.raises(UnusableFile, match="the file"):
+        parse(content.encode(), "the file")
+
+
+async def test_no_exception_ends_the_watch_of_a_file(tmp_path: Path) -> None:
+    """It is a fault of the file, without the exception's text, until the content is usable."""
+    file = tmp_path / "tokens"
+    file.write_text("good")
+
+    def use(content: bytes) -> str:
+        if content == b"bad":
+            raise ZeroDivisionError("a token")
+        return ""
+
+    watched = TokensFile(file, use, bytes_max=100, log=logging.getLogger("test"))
+    for content, fault in (("bad", f"{file} cannot be used: ZeroDivisionError"), ("fine", "")):
+        file.write_text(content)
+        await watched.reread()
+        await watched.reread()
+        assert watched.fault == fault

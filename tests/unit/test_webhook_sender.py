@@ -1,6 +1,7 @@
 """One request of a webhook: its headers, its signatures, what each answer means, its bounds."""
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,7 @@ from support.webhook.receiver import SECRET, Arrival, receiving
 
 from consumers.webhook.outcome import RETRY_AFTER_S_MAX, Outcome, Result, by_answer
 from consumers.webhook.request import escaped
-from consumers.webhook.secrets_file import SecretsFile
+from consumers.webhook.secrets_file import SecretsFile, parse
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
 from schemas.tokens_file import UnusableFile
@@ -137,7 +138,12 @@ async def test_while_a_secret_is_replaced_both_sign(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "secret", "whsec_", "whsec_AAAA", "whsec_%%%", 3 * f"{SECRET}\n"]
+    "content",
+    [
+        *("", "secret", "whsec_", "whsec_AAAA", "whsec_%%%", "whsec_é", 3 * f"{SECRET}\n"),
+        # A byte order mark is refused, as in the ingress' tokens file.
+        f"\ufeff{SECRET}",
+    ],
 )
 def test_an_unusable_secret_is_refused_and_not_shown(content: str, tmp_path: Path) -> None:
     """The error names the file and the line."""
@@ -147,6 +153,13 @@ def test_an_unusable_secret_is_refused_and_not_shown(content: str, tmp_path: Pat
         SecretsFile(file)
     assert SECRET not in str(raised.value)
     assert "%%%" not in str(raised.value)
+
+
+@given(st.one_of(st.binary(), st.text().map(lambda text: f"whsec_{text}".encode())))
+def test_any_content_is_secrets_or_unusable(content: bytes) -> None:
+    """Nothing else is raised, so the watch of the file goes on."""
+    with contextlib.suppress(UnusableFile):
+        assert 1 <= len(parse(content, "file")) <= 2
 
 
 @pytest.mark.parametrize(
