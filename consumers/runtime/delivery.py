@@ -12,6 +12,7 @@ import logging
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.batch_queue import BatchQueue
+from consumers.runtime.brake import RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.handler import HANDLE_S, Rejected, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
@@ -95,7 +96,8 @@ class Delivery:
     def _note_applied(self, pending: PendingBatch, batch: Batch) -> None:
         self._queue.remove_applied(batch, self._parts.clock())
         self._source.commit(self._partition, batch.next_offset)
-        self._parts.brake.note_applied(pending.count)
+        if not isinstance(self._parts.handler, RejectingHandler):
+            self._parts.brake.note_applied(pending.count)
         self._backoff.reset()
 
     def _note_failure(self, pending: PendingBatch) -> None:

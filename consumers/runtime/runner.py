@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Limits, Partition
-from consumers.runtime.brake import Brake
+from consumers.runtime.brake import Brake, RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_S, Handler
@@ -48,7 +48,9 @@ class Runner:
             handler=handler,
             limits=limits,
             dead_letters=dead_letters,
-            brake=Brake(dead_letters_max),
+            brake=handler.brake
+            if isinstance(handler, RejectingHandler)
+            else Brake(dead_letters_max),
             rebuild=rebuild,
             clock=clock,
         )

@@ -1,21 +1,27 @@
 """
 Deliver the records of one batch: each conversation in order, conversations in parallel.
 
-A conversation ends at its first callback that is not delivered. Outcomes are remembered until the
-position has moved over their offsets, so a batch that is handled again sends no callback twice.
+A conversation ends at its first callback that is neither delivered nor a dead letter. Outcomes are
+remembered until the position has moved over their offsets, so a batch that is handled again sends
+no callback twice, and no dead letter either.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from consumers.runtime.batch import Batch, Record
 from consumers.runtime.handler import Unavailable
+from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.rejections import Rejections
+from consumers.webhook.remembered import Remembered
 from consumers.webhook.retry_record import conversation
 from consumers.webhook.state import State
+from schemas.clock import now_ms
 
 # After this time a batch begins no request any more. The longest request takes 10 s, so that 6 s of
 # the runtime's limit for a call, `HANDLE_S`, remain for the check of the owner and the write.
@@ -34,25 +40,6 @@ class Sends(Protocol):
     async def send(self, record: Record) -> Outcome:
         """Make one attempt to deliver `record`."""
         ...
-
-
-@dataclass(slots=True)
-class Remembered:
-    """The outcomes of a partition's callbacks that its position has not moved over, by offset."""
-
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-
-    def forget_before(self, offset: int) -> None:
-        """Forget the callbacks before `offset`."""
-        self.outcomes = {at: found for at, found in self.outcomes.items() if at >= offset}
-
-    def forget_failures(self) -> None:
-        """Have all callbacks tried again that were not delivered, and not refused either."""
-        self.outcomes = {
-            at: found
-            for at, found in self.outcomes.items()
-            if found.result in (Result.DELIVERED, Result.REFUSED)
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +77,7 @@ class BatchDelivery:
         self,
         sender: Sends,
         circuit: Circuit,
+        rejections: Rejections,
         *,
         requests_max: int,
         wanted: Callable[[Record], bool],
@@ -97,6 +85,7 @@ class BatchDelivery:
     ) -> None:
         self._sender = sender
         self._circuit = circuit
+        self._rejections = rejections
         self._slots = asyncio.Semaphore(requests_max)
         self._wanted = wanted
         self._clock = clock
@@ -105,8 +94,12 @@ class BatchDelivery:
         """
         Try each conversation that is not parked, until all is delivered or its first failure.
 
+        A refused callback is in the dead-letter topic before a later one of its conversation is
+        sent. If it could not be sent there, the result has it as undelivered.
+
         Raises:
             Unavailable: the target is down; what was delivered is remembered.
+            Braked: the target refuses too many callbacks.
         """
         following = []
         waiting: dict[bytes, list[Record]] = {}
@@ -158,40 +151,64 @@ class BatchDelivery:
         *,
         probing: bool = False,
     ) -> list[Undelivered]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._one(records, remembered, deadline, probing=probing))
-                for records in waiting.values()
-            ]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._one(records, remembered, deadline, probing=probing))
+                    for records in waiting.values()
+                ]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
         return [found for task in tasks if (found := task.result()) is not None]
 
     async def _one(
         self, records: Sequence[Record], remembered: Remembered, deadline: float, *, probing: bool
     ) -> Undelivered | None:
         for index, record in enumerate(records):
-            outcome = remembered.outcomes.get(record.offset)
+            if remembered.is_done(record):
+                continue
+            outcome = remembered.outcome(record)
             if outcome is None:
                 async with self._slots:
                     is_paused = self._circuit.is_open and not probing
                     if is_paused or self._clock() > deadline:
                         return Undelivered(records[index:], None)
                     outcome = await self._sender.send(record)
-                remembered.outcomes[record.offset] = outcome
-                note(self._circuit, conversation(record), outcome)
-            if outcome.result is not Result.DELIVERED:
+                self._note(record, outcome, remembered)
+            if outcome.result is Result.REFUSED:
+                await self._reject(record, outcome.reason, remembered, deadline)
+            if not remembered.is_done(record):
                 return Undelivered(records[index:], outcome)
         return None
 
+    def _note(self, record: Record, outcome: Outcome, remembered: Remembered) -> None:
+        remembered.outcomes[offset_and_place(record)] = outcome
+        if outcome.result is Result.DELIVERED:
+            self._rejections.brake.note_applied(1)
+        if outcome.result is Result.FAILED:
+            self._circuit.failed(
+                conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
+            )
+        else:
+            self._circuit.answered(conversation(record))
+
+    async def _reject(
+        self, record: Record, reason: str, remembered: Remembered, deadline: float
+    ) -> None:
+        """Send a refused record to the dead-letter topic, unless that is not possible now."""
+        with contextlib.suppress(Unavailable):
+            await self._rejections.send(
+                remembered.partition,
+                record,
+                reason,
+                attempts=1,
+                first_failed_at_ms=now_ms(),
+                may_begin=lambda: self._clock() <= deadline,
+            )
+            remembered.dead_letters.add(offset_and_place(record))
+
     def _down(self) -> Unavailable:
         return Unavailable(f"the target is down: {self._circuit.reason}")
-
-
-def note(circuit: Circuit, name: bytes, outcome: Outcome) -> None:
-    """Note the outcome of a conversation's first attempt in the circuit."""
-    if outcome.result is Result.FAILED:
-        circuit.failed(name, outcome.reason, retry_after_s=outcome.retry_after_s)
-    else:
-        circuit.answered(name)
 
 
 def _failed(undelivered: Undelivered) -> bool:
@@ -204,7 +221,7 @@ def _heads(
     """Return the next record of some conversations that are not through."""
     heads: dict[bytes, list[Record]] = {}
     for name, records in waiting.items():
-        unsent = [record for record in records if record.offset not in remembered.outcomes]
-        if unsent and len(heads) < PROBES_MAX:
-            heads[name] = unsent[:1]
+        waiting_records = [record for record in records if not remembered.is_done(record)]
+        if waiting_records and len(heads) < PROBES_MAX:
+            heads[name] = waiting_records[:1]
     return heads

@@ -16,6 +16,7 @@ from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.gauges import keep_gauges
 from consumers.webhook.handler import ParkedMax, WebhookHandler
+from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
@@ -28,7 +29,8 @@ from schemas.topics import CALLBACKS, record_bytes_max
 
 # Small, because a batch is delivered within seconds, and its position moves as a whole.
 LIMITS = Limits(records=100, bytes=4 << 20, age_s=0.1)
-RETRY_SHARE = 4
+# One of so many requests may be for callbacks in the retry topic.
+RETRY_REQUESTS_DIVISOR = 4
 
 
 def wanted_by(settings: WebhookSettings) -> Callable[[Record], bool]:
@@ -78,26 +80,22 @@ def _handler(
     circuit: Circuit,
 ) -> WebhookHandler:
     servers, largest = shared.bootstrap_servers, record_bytes_max(shared.body_bytes_max)
-    retry_requests = max(1, settings.requests_max // RETRY_SHARE)
+    retry_requests = max(1, settings.requests_max // RETRY_REQUESTS_DIVISOR)
     dead_letters = KafkaDeadLetters(
         bootstrap_servers=servers, record_bytes_max=largest, group=_group(settings)
     )
+    rejections = Rejections(dead_letters, Brake(dead_letters_max))
     return WebhookHandler(
         RetryTopic(bootstrap_servers=servers, name=settings.name, record_bytes_max=largest),
         BatchDelivery(
             sender,
             circuit,
+            rejections,
             requests_max=settings.requests_max - retry_requests,
             wanted=wanted_by(settings),
             clock=time.monotonic,
         ),
-        Retries(
-            sender,
-            circuit,
-            dead_letters,
-            Brake(dead_letters_max),
-            requests_max=retry_requests,
-        ),
+        Retries(sender, circuit, rejections, requests_max=retry_requests),
         ParkedMax(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
     )
 

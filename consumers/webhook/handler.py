@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
-from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import Elsewhere, Unavailable
 from consumers.runtime.pending_batch import offset_and_place
-from consumers.webhook.batch_delivery import BatchDelivery, BatchResult, Remembered, Undelivered
+from consumers.webhook.batch_delivery import BatchDelivery, BatchResult, Undelivered
 from consumers.webhook.outcome import Result
 from consumers.webhook.problems import gone
+from consumers.webhook.remembered import Remembered
 from consumers.webhook.retries import Retries, next_try_ms
 from consumers.webhook.retry_record import Parked, conversation
 from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
@@ -41,7 +42,7 @@ class ParkedMax:
 class Owned:
     """A partition that this member has claimed, and the task that delivers its parked callbacks."""
 
-    log: RetryPartition
+    retry_partition: RetryPartition
     closing: contextlib.AsyncExitStack
     retrying: asyncio.Task[None]
 
@@ -55,6 +56,7 @@ class WebhookHandler:
         self._topic = topic
         self._delivery = delivery
         self._retries = retries
+        self.brake = retries.rejections.brake
         self.parked_max = parked_max
         self._owned: dict[Partition, Owned] = {}
         self._remembered: dict[Partition, Remembered] = {}
@@ -63,7 +65,7 @@ class WebhookHandler:
     @property
     def states(self) -> list[State]:
         """The states of the partitions that this member has claimed."""
-        return [owned.log.state for owned in self._owned.values()]
+        return [owned.retry_partition.state for owned in self._owned.values()]
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -82,28 +84,27 @@ class WebhookHandler:
         Raises:
             Unavailable: Kafka does not answer.
         """
-        owned = await self._current(partition)
-        if owned.state.position is None:
-            await owned.write([position])
+        retry_partition = await self._current(partition)
+        if retry_partition.state.position is None:
+            await retry_partition.write([position])
 
     async def handle(self, batch: Batch) -> None:
         """
         Deliver the batch, park the conversations that fail, and move the position.
 
         Raises:
-            Rejected: the target refuses a record.
             Unavailable: the target is down, Kafka does not answer, or too much is parked.
             Elsewhere: the position is another one, or the target is slow and only a part was done.
-            Stopped: the target is gone.
+            Stopped: the target is gone, or refuses too many callbacks.
         """
-        owned = await self._current(batch.partition)
-        position = owned.state.position
+        retry_partition = await self._current(batch.partition)
+        position = retry_partition.state.position
         if position is None or not batch.follows(position):
             raise Elsewhere(position)
-        self._check_room(batch.partition, owned)
-        remembered = self._remembered.setdefault(batch.partition, Remembered())
+        self._check_room(batch.partition, retry_partition.state)
+        remembered = self._remembered.setdefault(batch.partition, Remembered(batch.partition))
         remembered.forget_before(batch.begins_at)
-        result = await self._delivery.deliver(batch, owned.state, remembered)
+        result = await self._delivery.deliver(batch, retry_partition.state, remembered)
         _check_answers(result)
         conversations = len({conversation(record) for record in batch.records})
         slow_from = result.slow_from(conversations)
@@ -111,7 +112,7 @@ class WebhookHandler:
         if reached.topic_id is None:
             reached = reached._replace(topic_id=position.topic_id)
         if reached != position:
-            await owned.write(
+            await retry_partition.write(
                 [*_parked(result, reached.next_offset, self._retries.clock_ms()), reached]
             )
         remembered.forget_before(reached.next_offset)
@@ -140,16 +141,16 @@ class WebhookHandler:
                 if error is not None:
                     raise error
             try:
-                await owned.log.check_owned()
+                await owned.retry_partition.check_owned()
             except Lost:
                 self._drop(partition)
             else:
-                return owned.log
+                return owned.retry_partition
         closing = contextlib.AsyncExitStack()
-        log = await closing.enter_async_context(self._topic.claim(partition.number))
-        retrying = asyncio.create_task(self._retries.run(log), name=f"retries of {partition}")
-        self._owned[partition] = Owned(log, closing, retrying)
-        return log
+        claimed = await closing.enter_async_context(self._topic.claim(partition.number))
+        retrying = asyncio.create_task(self._retries.run(claimed), name=f"retries of {partition}")
+        self._owned[partition] = Owned(claimed, closing, retrying)
+        return claimed
 
     def _drop(self, partition: Partition) -> Owned | None:
         owned = self._owned.pop(partition, None)
@@ -161,8 +162,7 @@ class WebhookHandler:
             task.add_done_callback(self._closing.discard)
         return owned
 
-    def _check_room(self, partition: Partition, owned: RetryPartition) -> None:
-        state = owned.state
+    def _check_room(self, partition: Partition, state: State) -> None:
         if self.parked_max.fill(state) >= 1:
             raise Unavailable(
                 f"{state.parked_records} callbacks of {state.parked_conversations} conversations "
@@ -178,20 +178,18 @@ async def _close(owned: Owned) -> None:
 
 def _check_answers(result: BatchResult) -> None:
     """
-    Check the answers that are about one record, or the end of the target.
+    Check the answers after which the batch cannot be applied.
 
     Raises:
         Braked: the target is gone.
-        Rejected: the target refuses a record; the first of them.
+        Unavailable: a refused callback is not in the dead-letter topic yet.
     """
-    refused = []
-    for each in result.undelivered:
-        if each.outcome and each.outcome.result is Result.GONE:
-            raise gone(each.outcome.reason)
-        if each.outcome and each.outcome.result is Result.REFUSED:
-            refused.append((each.records[0].offset, each.outcome.reason))
-    if refused:
-        raise Rejected(*min(refused))
+    outcomes = [each.outcome for each in result.undelivered if each.outcome]
+    for outcome in outcomes:
+        if outcome.result is Result.GONE:
+            raise gone(outcome.reason)
+    if any(outcome.result is Result.REFUSED for outcome in outcomes):
+        raise Unavailable("refused callbacks wait for the dead-letter topic")
 
 
 def _before(offset: int, batch: Batch, position: Position) -> Position:

@@ -12,17 +12,16 @@ import random
 from collections.abc import Callable, Sequence
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.brake import Brake
-from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.handler import Unavailable
+from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import PROBES_MAX, Sends
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.problems import gone
-from consumers.webhook.retry_record import Change, Delivered, Parked
+from consumers.webhook.rejections import Rejections
+from consumers.webhook.retry_record import Change, Done, Parked
 from consumers.webhook.retry_topic import RetryPartition
 from schemas.clock import now_ms
-from schemas.telemetry import CONSUMER_DEAD_LETTERS
 from schemas.topics import CALLBACKS
 
 log = logging.getLogger(__name__)
@@ -49,20 +48,19 @@ class Retries:
         self,
         sender: Sends,
         circuit: Circuit,
-        dead_letters: DeadLetters,
-        brake: Brake,
+        rejections: Rejections,
         *,
         requests_max: int,
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._sender = sender
         self._circuit = circuit
-        self._dead_letters = dead_letters
-        self._brake = brake
+        self.rejections = rejections
         self._slots = asyncio.Semaphore(requests_max)
         self.clock_ms = clock_ms
-        # Partition and offset of the callbacks whose delivery the retry topic may not state yet.
-        self._delivered: set[tuple[int, int]] = set()
+        # The callbacks that are done, which the retry topic may not state yet: by partition and
+        # offset, with the whole place, by which another log's callback at the offset differs.
+        self._done: dict[tuple[int, int], tuple[int, str, int]] = {}
 
     async def run(self, owned: RetryPartition) -> None:
         """
@@ -128,7 +126,7 @@ class Retries:
             for parked in owned.state.waiting(name)[:records_max]:
                 done = await self._try(owned, parked)
                 changes.append(done)
-                if not isinstance(done, Delivered) or clock() > until:
+                if not isinstance(done, Done) or clock() > until:
                     break
             await owned.write(changes)
         except Unavailable as error:
@@ -142,8 +140,8 @@ class Retries:
 
     async def _try(self, owned: RetryPartition, parked: Parked) -> Change:
         place = owned.number, parked.record.offset
-        if place in self._delivered:
-            return Delivered(parked.record.offset)
+        if self._done.get(place) == offset_and_place(parked.record):
+            return Done(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
         if outcome.result is Result.GONE:
@@ -159,33 +157,26 @@ class Retries:
                 first_failed_at_ms=parked.first_failed_at_ms or at_ms,
                 reason=outcome.reason,
             )
-        self._delivered.add(place)
-        return Delivered(parked.record.offset)
+        if outcome.result is Result.DELIVERED:
+            self.rejections.brake.note_applied(1)
+        self._done[place] = offset_and_place(parked.record)
+        return Done(parked.record.offset)
 
     async def _reject(self, owned: RetryPartition, parked: Parked, outcome: Outcome) -> bool:
         """Send a refused callback to the dead-letter topic; return whether it is there."""
-        self._brake.check(outcome.reason)
-        place = Partition(CALLBACKS.name, owned.number)
-        log.warning(
-            "record at offset %d of %s is rejected: %s",
-            *(parked.record.offset, place, outcome.reason),
-        )
         try:
-            await self._dead_letters.send(
-                place,
+            await self.rejections.send(
+                Partition(CALLBACKS.name, owned.number),
                 parked.record,
-                Rejected(parked.record.offset, outcome.reason),
+                outcome.reason,
                 attempts=parked.attempts + 1,
                 first_failed_at_ms=parked.first_failed_at_ms or self.clock_ms(),
             )
-        except Unavailable as error:
-            log.warning("the dead letter is sent again later: %s", error)
+        except Unavailable:
             return False
-        self._brake.note_rejected()
-        CONSUMER_DEAD_LETTERS.inc()
         return True
 
     def _forget(self, owned: RetryPartition, changes: Sequence[Change]) -> None:
-        done = [each.offset for each in changes if isinstance(each, Delivered)]
-        self._brake.note_applied(len(done))
-        self._delivered.difference_update((owned.number, offset) for offset in done)
+        for each in changes:
+            if isinstance(each, Done):
+                self._done.pop((owned.number, each.offset), None)

@@ -41,7 +41,7 @@ class Parked(NamedTuple):
     reason: str
 
 
-class Delivered(NamedTuple):
+class Done(NamedTuple):
     """The parked callback at `offset` of the main topic is delivered, or is a dead letter."""
 
     offset: int
@@ -53,7 +53,7 @@ class Claimed(NamedTuple):
     claim: str
 
 
-Change: TypeAlias = Position | Parked | Delivered | Claimed
+Change: TypeAlias = Position | Parked | Done | Claimed
 
 
 class Entry(NamedTuple):
@@ -76,7 +76,7 @@ def entry(change: Change) -> Entry:
             return Entry(POSITION_KEY, json.dumps(change._asdict()).encode(), [])
         case Claimed(claim):
             return Entry(OWNER_KEY, claim.encode(), [])
-        case Delivered(offset):
+        case Done(offset):
             return Entry(_parked_key(offset), None, [])
         case Parked(record):
             own = {
@@ -105,7 +105,7 @@ def change(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
             return Claimed(value.decode())
         if key is not None and key.startswith(_PARKED_KEY):
             offset = int(key.removeprefix(_PARKED_KEY))
-            return Delivered(offset) if value is None else _parked(offset, value, headers)
+            return Done(offset) if value is None else _parked(offset, value, headers)
     except (ValueError, KeyError, TypeError) as error:
         raise Unreadable(f"the record with the key {key!r:.60} is damaged: {error!r}") from error
     raise Unreadable(f"the record has the unknown key {key!r:.60}")

@@ -9,7 +9,7 @@ from bisect import insort
 
 from consumers.runtime.batch import Position
 from consumers.runtime.pending_batch import weight
-from consumers.webhook.retry_record import Change, Claimed, Delivered, Parked, conversation
+from consumers.webhook.retry_record import Change, Claimed, Done, Parked, conversation
 
 
 class State:
@@ -59,7 +59,7 @@ class State:
                 self.position = change
             case Parked():
                 self._park(change)
-            case Delivered(offset):
+            case Done(offset):
                 self._remove(offset)
             case Claimed():
                 pass

@@ -70,6 +70,14 @@ class PackingSink(MemorySink):
         raise Rejected(None, "the test says so")
 
 
+class RejectingSink(MemorySink):
+    """A sink that rejects records itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.brake = Brake(5)
+
+
 async def test_a_sink_that_packs_its_records_and_rejects_one_is_a_bug() -> None:
     """Both halves of its batch would have all packed records."""
     bench = RunnerBench()
@@ -117,3 +125,16 @@ async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> No
         await bench.turn()
     assert bench.dead_letters.offsets == [0]
     assert bench.sink.applied == {P0: [1, 2, 3]}
+
+
+async def test_a_handler_with_a_brake_of_its_own_counts_by_itself() -> None:
+    """The runtime would count records that the sink skips; the status has the handler's number."""
+    bench = RunnerBench(offsets=range(40))
+    bench.sink = sink = RejectingSink()
+    bench.runner = bench.a_runner()
+    sink.brake.note_rejected()
+    bench.assign(P0)
+    await bench.turn(100)
+    assert len(sink.applied[P0]) == 40
+    assert list(sink.brake._rejected) == [True]  # noqa: SLF001
+    assert bench.runner.status(stopped=None, kafka_fault=None).rejected_lately == 1

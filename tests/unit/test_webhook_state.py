@@ -15,7 +15,7 @@ from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
     Change,
     Claimed,
-    Delivered,
+    Done,
     Parked,
     Unreadable,
     change,
@@ -38,7 +38,7 @@ def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Park
         Position(7, None, None),
         Position(7, (3, "origin", 4), "topic"),
         Claimed("abc"),
-        Delivered(12),
+        Done(12),
         a_parked(12),
         a_parked(12, key=None),
     ],
@@ -82,11 +82,11 @@ def test_parked_callbacks_are_delivered_in_the_order_of_their_offsets() -> None:
     assert state.take_due(7) is None
     assert state.take_due(8) == b"key"
     assert state.take_due(8) is None
-    state.apply(Delivered(2))
+    state.apply(Done(2))
     state.give_back(b"key")
     assert state.take_due(0) == b"key"
     for offset in (5, 9, 77):
-        state.apply(Delivered(offset))
+        state.apply(Done(offset))
     assert (state.parked_records, state.parked_bytes, state.is_parked(b"key")) == (0, 0, False)
     assert state.next_due_ms() is None
 

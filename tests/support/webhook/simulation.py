@@ -7,7 +7,6 @@ Members are killed at any await, replaced while they still run, and lose answers
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from support.builders import reached
@@ -21,6 +20,7 @@ from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.handler import ParkedMax, WebhookHandler
 from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_record import Change, Entry, change, conversation, entry
 from consumers.webhook.retry_topic import Lost
@@ -159,14 +159,21 @@ class Member:
         self.is_alive = True
         loop = run.loop
         circuit = Circuit("target", loop.time)
+        rejections = Rejections(SimulatedDeadLetters(self), Brake(1000))
         self.handler = WebhookHandler(
             self,  # type: ignore[arg-type]
-            BatchDelivery(self, circuit, requests_max=4, wanted=lambda _: True, clock=loop.time),
+            BatchDelivery(
+                self,
+                circuit,
+                rejections,
+                requests_max=4,
+                wanted=lambda _: True,
+                clock=loop.time,
+            ),
             Retries(
                 self,
                 circuit,
-                SimulatedDeadLetters(self),
-                Brake(1000),
+                rejections,
                 requests_max=2,
                 clock_ms=lambda: int(1000 * loop.time()),
             ),
@@ -208,6 +215,8 @@ class Member:
         """Send a dead letter, if the process still runs."""
         await self._run.loop.sometime()
         self.check_alive()
+        if self._run.loop.chance.random() < 0.2:
+            raise KafkaUnavailable("the dead-letter topic is away")
         self._run.target.dead.append(offset)
 
     async def _live(self) -> None:
@@ -229,10 +238,6 @@ class Member:
                 try:
                     async with asyncio.timeout(HANDLE_S):
                         await self.handler.handle(batch)
-                except Rejected as rejected:
-                    await self.dead_letter(rejected.offset or 0)
-                    rest = [each for each in batch.records if each.offset != rejected.offset]
-                    batch = replace(batch, records=rest)
                 except (Unavailable, TimeoutError):
                     await asyncio.sleep(1)
                 except Elsewhere as elsewhere:
@@ -244,7 +249,7 @@ class Member:
 
 
 class SimulatedDeadLetters:
-    """The dead-letter topic, as parked callbacks get there."""
+    """The dead-letter topic, which is not always available."""
 
     def __init__(self, member: Member) -> None:
         self._member = member

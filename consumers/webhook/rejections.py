@@ -1,0 +1,61 @@
+"""Send refused callbacks to the dead-letter topic, up to the limit of the target's brake."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.brake import Brake
+from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.handler import Rejected, Unavailable
+from schemas.telemetry import CONSUMER_DEAD_LETTERS
+
+log = logging.getLogger(__name__)
+
+
+class Rejections:
+    """One for each target. `brake` counts the callbacks that the target accepted or refused."""
+
+    def __init__(self, dead_letters: DeadLetters, brake: Brake) -> None:
+        self._dead_letters = dead_letters
+        self.brake = brake
+        # One dead letter at a time, so that the limit of the brake is exact.
+        self._sending = asyncio.Lock()
+
+    async def send(
+        self,
+        partition: Partition,
+        record: Record,
+        reason: str,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+        may_begin: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """
+        Return once the record is in the dead-letter topic.
+
+        Raises:
+            Braked: the target refuses too many callbacks; nothing was sent.
+            Unavailable: the dead letter may or may not be there, or `may_begin` returned False.
+        """
+        async with self._sending:
+            if not may_begin():
+                raise Unavailable("there is no time left for the dead letter")
+            self.brake.check(reason)
+            log.warning(
+                "record at offset %d of %s is rejected: %s", record.offset, partition, reason
+            )
+            try:
+                await self._dead_letters.send(
+                    partition,
+                    record,
+                    Rejected(record.offset, reason),
+                    attempts=attempts,
+                    first_failed_at_ms=first_failed_at_ms,
+                )
+            except Unavailable as error:
+                log.warning("the dead letter is sent again later: %s", error)
+                raise
+            self.brake.note_rejected()
+            CONSUMER_DEAD_LETTERS.inc()

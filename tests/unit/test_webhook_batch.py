@@ -1,0 +1,153 @@
+"""One batch of a webhook: dead letters, the brake, and the outcomes that are remembered."""
+
+from collections.abc import Sequence
+
+import pytest
+from support.builders import P0, a_stored_record, reached
+from support.fakes import ManualClock
+
+from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.brake import Brake, Braked
+from consumers.runtime.handler import Rejected, Unavailable
+from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.circuit import FAILING_MIN, Circuit
+from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.rejections import Rejections
+from consumers.webhook.remembered import Remembered
+from consumers.webhook.state import State
+
+
+class Target:
+    """Refuses the offsets in `refused`, fails for those in `failing`, and accepts the others."""
+
+    def __init__(self) -> None:
+        self.refused: set[int] = set()
+        self.failing: set[int] = set()
+        self.sent: list[int] = []
+        self.dead: list[int] = []
+        self.has_dead_letters = True
+        self.clock = ManualClock()
+        self.circuit = Circuit("crm", self.clock)
+        self.remembered = Remembered(P0)
+        self.brake = Brake(5)
+        self.delivery = BatchDelivery(
+            self,
+            self.circuit,
+            Rejections(Letters(self), self.brake),
+            requests_max=10,
+            wanted=lambda record: record.key != b"unwanted",
+            clock=self.clock,
+        )
+
+    async def send(self, record: Record) -> Outcome:
+        """Answer a request."""
+        self.sent.append(record.offset)
+        if record.offset in self.failing:
+            return Outcome(Result.FAILED, "500")
+        return Outcome(Result.REFUSED if record.offset in self.refused else Result.DELIVERED, "400")
+
+    async def deliver(self, records: Sequence[Record]) -> None:
+        """Deliver one batch."""
+        batch = Batch(
+            partition=P0,
+            begins_at=records[0].offset,
+            reached=reached(records),
+            records=tuple(records),
+        )
+        await self.delivery.deliver(batch, State(), self.remembered)
+
+
+class Letters:
+    """The dead-letter topic, unless it is not available."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    async def send(
+        self,
+        _partition: Partition,
+        record: Record,
+        _rejected: Rejected,
+        *,
+        attempts: int,
+        first_failed_at_ms: int,
+    ) -> None:
+        """Note the dead letter."""
+        assert attempts == 1
+        assert first_failed_at_ms > 0
+        if not self._target.has_dead_letters:
+            raise Unavailable("Kafka is away")
+        self._target.dead.append(record.offset)
+
+
+def a_record(offset: int, key: bytes) -> Record:
+    """Return a callback of a conversation."""
+    return a_stored_record(offset)._replace(key=key)
+
+
+async def test_callbacks_that_the_target_does_not_get_do_not_release_its_brake() -> None:
+    """A target that refuses all of the few that it wants stops."""
+    target = Target()
+    target.refused = set(range(10_000))
+
+    async def deliver_many() -> None:
+        for first in range(0, 10_000, 100):
+            unwanted = [a_record(first + n, b"unwanted") for n in range(1, 100)]
+            await target.deliver([a_record(first, b"wanted"), *unwanted])
+
+    with pytest.raises(Braked, match="5 of the last 5"):
+        await deliver_many()
+    assert target.dead == [0, 100, 200, 300, 400]
+
+
+async def test_callbacks_that_the_target_accepts_release_its_brake() -> None:
+    """They count once, also if the batch is handled again."""
+    target = Target()
+    target.refused = {0, 1}
+    for _ in range(2):
+        await target.deliver([a_record(n, b"%d" % n) for n in range(10)])
+    assert target.brake.rejected_lately == 2
+    assert len(target.brake._rejected) == 10  # noqa: SLF001
+
+
+async def test_a_batch_that_is_handled_again_sends_no_dead_letter_twice() -> None:
+    """As after a batch of which only a part was done in time."""
+    target = Target()
+    target.refused = {2}
+    records = [a_record(n, b"key") for n in range(1, 5)]
+    await target.deliver(records)
+    target.remembered.forget_before(2)
+    target.remembered.forget_failures()
+    await target.deliver(records[1:])
+    assert (target.sent, target.dead) == ([1, 2, 3, 4], [2])
+    target.remembered.forget_before(5)
+    assert (target.remembered.outcomes, target.remembered.dead_letters) == ({}, set())
+
+
+async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet() -> None:
+    """Neither in the same batch nor as a probe: a crash would then deliver it afterwards."""
+    target = Target()
+    target.refused, target.has_dead_letters = {1}, False
+    target.failing = set(range(10, 10 + 2 * FAILING_MIN))
+    pair = [a_record(1, b"A"), a_record(2, b"A")]
+    others = [a_record(offset, b"%d" % offset) for offset in sorted(target.failing)]
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await target.deliver([*pair, *others])
+        assert target.circuit.is_open
+        target.clock.now += 120
+    assert (target.sent.count(1), target.sent.count(2), target.dead) == (1, 0, [])
+    target.has_dead_letters, target.failing = True, set()
+    await target.deliver([*pair, *others])
+    assert target.dead == [1]
+    assert (target.sent.count(1), target.sent.count(2)) == (1, 1)
+
+
+async def test_another_callback_at_a_remembered_offset_is_sent() -> None:
+    """A broker that was restored from an older copy gives an offset again."""
+    target = Target()
+    await target.deliver([a_record(1, b"key")])
+    another = a_record(1, b"key")
+    headers = [(name, b"99" if name == "ce_sequence" else value) for name, value in another.headers]
+    await target.deliver([another, another._replace(headers=headers)])
+    assert target.sent == [1, 1]
