@@ -4,17 +4,20 @@ import asyncio
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.handler import Rejected
+from consumers.runtime.handler import Rejected, Stopped
 from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
-from schemas.topics import DEAD_LETTERS
+from schemas.settings import BODY_BYTES_LIMIT
+from schemas.topics import DEAD_LETTERS, RECORD_OVERHEAD_BYTES, record_bytes_max
 
 SEND_S = 8.0
+# The ingress may have a larger HOOKLINE_BODY_BYTES_MAX than this process; the broker decides.
+_REQUEST_BYTES_MAX = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 
 
 class DeadLetters(Protocol):
@@ -34,6 +37,7 @@ class DeadLetters(Protocol):
 
         Raises:
             Unavailable: the record may or may not be there.
+            Stopped: the topic takes no record of this size.
         """
         ...
 
@@ -64,6 +68,7 @@ class KafkaDeadLetters:
 
         Raises:
             Unavailable: the record may or may not be there.
+            Stopped: the topic takes no record of this size.
         """
         failure = DeadLetterReason(
             topic=partition.topic,
@@ -80,6 +85,12 @@ class KafkaDeadLetters:
         )
         try:
             await self._send(record, failure)
+        except MessageSizeTooLargeError as error:
+            raise Stopped(
+                f"{DEAD_LETTERS.name} takes no record as large as the one at offset "
+                f"{record.offset} of {partition}. Run `hookline topics apply` with the "
+                "HOOKLINE_BODY_BYTES_MAX of the ingress, then start the process again."
+            ) from error
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailable(f"the dead-letter topic: {error!r}") from error
 
@@ -88,7 +99,7 @@ class KafkaDeadLetters:
             bootstrap_servers=self._bootstrap_servers,
             enable_idempotence=True,
             max_batch_size=self._record_bytes_max,
-            max_request_size=self._record_bytes_max,
+            max_request_size=_REQUEST_BYTES_MAX,
         )
         deadline = asyncio.get_running_loop().time() + SEND_S
         # The time-out excludes the producer's shutdown: by then the record is acknowledged.

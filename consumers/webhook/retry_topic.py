@@ -14,12 +14,12 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumers.runtime.handler import Stopped
 from consumers.runtime.source import CALL_S, KafkaUnavailable
 from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, entry
-from consumers.webhook.retry_topic_setup import ensure_topic
+from consumers.webhook.retry_topic_setup import PARKED_BYTES_LIMIT, ensure_topic
 from consumers.webhook.state import State
 from schemas.clients import kafka_failures, started
 from schemas.topics import RECORD_OVERHEAD_BYTES
@@ -64,6 +64,7 @@ class RetryPartition:
 
         Raises:
             Lost: none of them or all are in the topic; the partition has to be claimed again.
+            Stopped: the topic takes no callback of this size; none of them is there.
         """
         async with self._writing:
             if self.is_lost:
@@ -74,12 +75,20 @@ class RetryPartition:
                         await self._transaction(changes)
             except BaseException as error:
                 self._lose()
+                if isinstance(error, MessageSizeTooLargeError):
+                    raise self._too_small() from error
                 if isinstance(error, KafkaError | TimeoutError):
                     raise Lost(f"{self._name} was not written: {error!r}") from error
                 raise
             for each in changes:
                 self.state.apply(each)
             self.changed.set()
+
+    def _too_small(self) -> Stopped:
+        return Stopped(
+            f"{self._name} takes no record as large as a callback that has to wait there. Set "
+            f"max.message.bytes={PARKED_BYTES_LIMIT} for the topic, then start the process again."
+        )
 
     def _lose(self) -> None:
         self.is_lost = True
@@ -213,7 +222,7 @@ class RetryTopic:
             request_timeout_ms=5000,
             compression_type="zstd",
             max_batch_size=self._record_bytes_max,
-            max_request_size=self._record_bytes_max,
+            max_request_size=PARKED_BYTES_LIMIT,
         )
 
     def _reader(self) -> AIOKafkaConsumer:

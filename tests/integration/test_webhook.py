@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import ConsumerRecord
 from support.builders import a_stored_record
 from support.kafka.parts import in_topic
@@ -15,6 +17,7 @@ from support.webhook.world import World, a_world
 
 from consumers.runtime.batch import Position
 from consumers.runtime.brake import Braked
+from consumers.runtime.handler import Stopped
 from consumers.webhook import retries
 from consumers.webhook.consumer import LIMITS
 from consumers.webhook.retry_record import Parked, conversation
@@ -22,6 +25,7 @@ from consumers.webhook.retry_topic import Lost, RetryTopic
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
+from schemas.clients import started
 from schemas.topics import DEAD_LETTERS, record_bytes_max
 
 
@@ -204,8 +208,8 @@ async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group:
 
 
 async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
-    """Also after HOOKLINE_BODY_BYTES_MAX was raised: the retry topic is made for its limit."""
-    largest = record_bytes_max(4 << 20)
+    """Also if HOOKLINE_BODY_BYTES_MAX is larger for the ingress: the limit is the retry topic's."""
+    largest = record_bytes_max(1 << 20)
     topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=largest)
     body = random.Random(1).randbytes(4 << 20)  # noqa: S311 - incompressible
     record = a_stored_record(3)._replace(value=body)
@@ -215,3 +219,23 @@ async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
         async with topic.claim(0) as another:
             assert another.state.first(b"key") is None
             assert list(another.state.waiting(conversation(record))) == [parked]
+
+
+async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
+    kafka: str, group: str
+) -> None:
+    """A person reads what to set; otherwise the member would try it for ever."""
+    topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
+    body = random.Random(1).randbytes(1 << 16)  # noqa: S311 - incompressible
+    parked = Parked(a_stored_record(3)._replace(value=body), 1, 7, 5, "")
+    async with topic.claim(0) as owner:
+        await set_configs(kafka, topic.topic, {"max.message.bytes": "10000"})
+        with pytest.raises(Stopped, match=r"max\.message\.bytes=16908288 for the topic"):
+            await owner.write([parked])
+        assert owner.is_lost
+
+
+async def set_configs(kafka: str, topic: str, configs: dict[str, str]) -> None:
+    """Replace the configs of a topic."""
+    async with started(AIOKafkaAdminClient(bootstrap_servers=kafka), 10) as admin:
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])
