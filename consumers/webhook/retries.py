@@ -10,6 +10,7 @@ import contextlib
 import logging
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
@@ -21,6 +22,7 @@ from consumers.webhook.problems import gone
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retry_record import Change, Done, Parked
 from consumers.webhook.retry_topic import RetryPartition
+from consumers.webhook.state import fails_again
 from schemas.clock import now_ms
 from schemas.topics import CALLBACKS
 
@@ -32,6 +34,8 @@ RETRY_S_MAX = 300.0
 TURN_RECORDS_MAX = 20
 TURN_S_MAX = 2.0
 IDLE_S = 1.0
+# One of so many requests may be for conversations that have failed more than once.
+FAILING_DIVISOR = 2
 
 
 def next_try_ms(attempts: int, outcome: Outcome, at_ms: int) -> int:
@@ -57,6 +61,9 @@ class Retries:
         self._circuit = circuit
         self.rejections = rejections
         self._slots = asyncio.Semaphore(requests_max)
+        # Conversations that fail again and again, each for up to 10 s, leave slots for the others.
+        self._failing_max = max(1, requests_max // FAILING_DIVISOR)
+        self._failing = 0
         self.clock_ms = clock_ms
         # The callbacks that are done, which the retry topic may not state yet: by partition and
         # offset, with the whole place, by which another log's callback at the offset differs.
@@ -82,20 +89,35 @@ class Retries:
             raise errors.exceptions[0] from None
 
     async def _begin_due(self, owned: RetryPartition, group: asyncio.TaskGroup) -> None:
-        while owned.state.next_due_ms() is not None:
+        while owned.state.next_due_ms(failing=self._may_begin_failing) is not None:
             await self._slots.acquire()
-            name = owned.state.take_due(self.clock_ms())
+            name = owned.state.take_due(self.clock_ms(), failing=self._may_begin_failing)
             if name is None or self._circuit.is_open or owned.is_lost:
                 self._slots.release()
                 if name is not None:
                     owned.state.give_back(name)
                 return
+            first = owned.state.first(name)
+            is_failing = first is not None and fails_again(first)
+            ended = partial(self._note_end, owned, is_failing=is_failing)
+            self._failing += is_failing
             turn = group.create_task(self._turn(owned, name, TURN_RECORDS_MAX))
-            turn.add_done_callback(lambda _: self._slots.release())
+            turn.add_done_callback(ended)
+
+    @property
+    def _may_begin_failing(self) -> bool:
+        return self._failing < self._failing_max
+
+    def _note_end(
+        self, owned: RetryPartition, _turn: asyncio.Task[None], *, is_failing: bool
+    ) -> None:
+        self._failing -= is_failing
+        self._slots.release()
+        owned.changed.set()
 
     async def _wait(self, owned: RetryPartition) -> None:
         """Return when a conversation may be due, at the latest after IDLE_S."""
-        due_ms = owned.state.next_due_ms()
+        due_ms = owned.state.next_due_ms(failing=self._may_begin_failing)
         seconds = IDLE_S
         if due_ms is not None and not self._circuit.is_open:
             seconds = min(max((due_ms - self.clock_ms()) / 1000, 0.001), IDLE_S)

@@ -21,8 +21,9 @@ class State:
         # The offsets of each conversation, lowest first.
         self._offsets: dict[bytes, list[int]] = {}
         self.parked_bytes = 0
-        # When each parked conversation is due, and those that are being delivered.
-        self._due: list[tuple[int, bytes]] = []
+        # When each parked conversation is due: those that fail again and again (True), the others;
+        # and those that are being delivered.
+        self._due: dict[bool, list[tuple[int, bytes]]] = {False: [], True: []}
         self._taken: set[bytes] = set()
 
     @property
@@ -88,35 +89,57 @@ class State:
         first = self.first(name)
         if first is None or name in self._taken:
             return
-        heapq.heappush(self._due, (first.next_try_ms, name))
-        if len(self._due) > 2 * len(self._offsets) + 100:
-            self._due = [
+        failing = fails_again(first)
+        due = self._due[failing]
+        heapq.heappush(due, (first.next_try_ms, name))
+        if len(due) > 2 * len(self._offsets) + 100:
+            due[:] = [
                 (found.next_try_ms, each)
                 for each in self._offsets
-                if each not in self._taken and (found := self.first(each))
+                if each not in self._taken
+                and (found := self.first(each))
+                and fails_again(found) is failing
             ]
-            heapq.heapify(self._due)
+            heapq.heapify(due)
 
-    def next_due_ms(self) -> int | None:
-        """Return the time at which the next conversation is due, None if none waits."""
-        while self._due:
-            due_ms, name = self._due[0]
-            first = self.first(name)
-            if first is not None and name not in self._taken and first.next_try_ms == due_ms:
-                return due_ms
-            heapq.heappop(self._due)
-        return None
+    def next_due_ms(self, *, failing: bool = True) -> int | None:
+        """
+        Return the time at which the next conversation is due, None if none waits.
 
-    def take_due(self, now_ms: int) -> bytes | None:
+        `failing` False: leave out the conversations that fail again and again.
+        """
+        return min((due[0] for due in self._next(failing=failing)), default=(None, b""))[0]
+
+    def take_due(self, now_ms: int, *, failing: bool = True) -> bytes | None:
         """Return a conversation that is due, and keep it from others until `give_back`."""
-        due_ms = self.next_due_ms()
-        if due_ms is None or due_ms > now_ms:
+        due = min(self._next(failing=failing), default=None)
+        if due is None or due[0][0] > now_ms:
             return None
-        _, name = heapq.heappop(self._due)
+        _, name = heapq.heappop(due)
         self._taken.add(name)
         return name
+
+    def _next(self, *, failing: bool) -> list[list[tuple[int, bytes]]]:
+        """Return the schedules that have a conversation, which is their first entry."""
+        for is_failing, due in self._due.items():
+            while due and not self._is_current(*due[0], failing=is_failing):
+                heapq.heappop(due)
+        return [due for is_failing, due in self._due.items() if due and is_failing <= failing]
+
+    def _is_current(self, due_ms: int, name: bytes, *, failing: bool) -> bool:
+        first = self.first(name)
+        return (
+            first is not None
+            and name not in self._taken
+            and (first.next_try_ms, fails_again(first)) == (due_ms, failing)
+        )
 
     def give_back(self, name: bytes) -> None:
         """Schedule a conversation that was taken, if it is still parked."""
         self._taken.discard(name)
         self._schedule(name)
+
+
+def fails_again(first: Parked) -> bool:
+    """Return whether a conversation has failed more than once at its first callback."""
+    return first.attempts > 1

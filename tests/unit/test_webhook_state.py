@@ -96,7 +96,23 @@ def test_a_conversation_that_fails_for_hours_does_not_fill_the_schedule() -> Non
     state = State()
     for attempt in range(10_000):
         state.apply(a_parked(1, next_try=attempt))
-    assert len(state._due) < 200  # noqa: SLF001
+    assert sum(map(len, state._due.values())) < 200  # noqa: SLF001
+
+
+def test_conversations_that_fail_again_and_again_can_be_left_out() -> None:
+    """The others are delivered although those are due earlier."""
+    state = State()
+    state.apply(a_parked(1, key=b"failing", next_try=1)._replace(attempts=2))
+    assert (state.next_due_ms(failing=False), state.next_due_ms()) == (None, 1)
+    assert state.take_due(9, failing=False) is None
+    state.apply(a_parked(2, key=b"new", next_try=5))
+    assert (state.next_due_ms(failing=False), state.next_due_ms()) == (5, 1)
+    assert state.take_due(9, failing=False) == b"new"
+    assert state.take_due(9) == b"failing"
+    state.apply(Done(1))
+    state.apply(a_parked(3, key=b"failing", next_try=2))
+    state.give_back(b"failing")
+    assert state.take_due(9, failing=False) == b"failing"
 
 
 def test_attempts_wait_longer_and_longer_but_not_for_ever() -> None:
