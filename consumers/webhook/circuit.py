@@ -2,8 +2,9 @@
 The circuit breaker of a target: whether the target is down, or only some conversations fail.
 
 It opens when more than half of the conversations that were tried last have failed, and at least
-FAILING_MIN of them. While it is open, nothing is delivered, parked or rejected; now and then a few
-callbacks are sent as a probe, and the first one that is answered closes it. No I/O.
+FAILING_MIN of them. While it is open, nothing is delivered or rejected, and no conversation is
+parked; now and then a few callbacks are sent as a probe, and the first one that is answered closes
+it. No I/O.
 """
 
 import asyncio
