@@ -218,17 +218,17 @@ async def test_the_people_of_a_range_are_a_union(bench: Bench) -> None:
         await bench.count((sent, {"From_Account": "same", "To_Account": f"{days}"}))
     range_ = await bench.ask("/v1/people?from=2026-02-18&to=2026-03-29")
     assert (range_["error"], range_["is_exact"]) == (0.0081, False)
-    assert abs(range_["value"] - 40) <= 1
+    assert abs(range_["value"] - 40) <= 2
     one = await bench.ask("/v1/people?from=2026-03-28&to=2026-03-29&figure=senders")
     assert (one["value"], one["error"], one["is_exact"]) == (1, 0.0, True)
     assert one["figure"] == "senders"
     other_zone = await bench.ask("/v1/people?from=2026-03-28&to=2026-03-29&tz=America/New_York")
     assert (other_zone["value"], other_zone["is_exact"]) == (2, False)
     month = (await bench.ask("/v1/series?step=month&from=2026-02&to=2026-04"))["rows"]
-    assert [row["people"]["active"] for row in month] == [
-        {"value": 13, "error": 0.0081},
-        {"value": 29, "error": 0.0081},
-    ]
+    # The hashes of people have another secret in each run, and two may share a register.
+    for row, people in zip(month, (13, 29), strict=True):
+        assert row["people"]["active"]["error"] == 0.0081
+        assert abs(row["people"]["active"]["value"] - people) <= 2
 
 
 async def test_people_above_the_exact_bound_are_estimated(valkey_url: str) -> None:
