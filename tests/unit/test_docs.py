@@ -1,6 +1,7 @@
 """The docs agree with the code: settings, answers, metrics, error texts, links and file names."""
 
 import ast
+import fnmatch
 import re
 import tomllib
 from pathlib import Path
@@ -186,3 +187,17 @@ def test_every_package_of_the_distribution_says_that_it_is_typed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for package in project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]:
         assert (ROOT / package / "py.typed").is_file(), package
+
+
+def test_the_build_of_the_image_sees_all_that_it_copies() -> None:
+    """.dockerignore leaves out all that it does not name; a build would fail."""
+    ignore = (ROOT / ".dockerignore").read_text().splitlines()
+    patterns = [line.removeprefix("!") for line in ignore if line.startswith("!")]
+    copies = re.findall(
+        r"^COPY (?!--from)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    sources = [source for copy in copies for source in copy.split()]
+    assert len(sources) > 5
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(fnmatch.fnmatch(source, pattern) for pattern in patterns), source
