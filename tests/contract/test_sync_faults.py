@@ -16,6 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from support.builders import P0, a_body, a_stored_batch, a_stored_record, all_rejected
 from support.kafka.tcp_proxy import Network, tcp_proxy
+from support.own_disk import mounted_disk, own_disk
 
 from consumers.runtime.batch import Batch, Position
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
@@ -24,6 +25,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.setting import Secret
 
+DISK_BYTES = 2 << 20
 ROWS = 20
 WAIT_S = 60
 
@@ -305,21 +307,23 @@ async def test_a_server_without_a_free_connection(tmp_path: Path) -> None:
 
 
 class OnSmallDisk(EmbeddedPostgres):
-    """A server that sees a small disk at a folder; only root can start it."""
+    """A server that sees a small disk at a folder."""
 
     disk: Path
 
     def _child(self, program: str, *arguments: str | Path) -> subprocess.Popen[bytes]:
-        """Start a program that sees the disk."""
-        mount = (
-            f'mount -t tmpfs -o size=2m,uid={child.NOBODY},mode=0700 disk "{self.disk}"'
-            ' && exec "$@"'
-        )
-        setpriv = [str(shutil.which("setpriv")), *self._options]
+        """Start a program that sees the disk, as the user to whom the disk belongs."""
+        # PostgreSQL does not run as root, not even as the root of a user namespace.
+        if os.geteuid() == 0:
+            owner, as_owner = child.NOBODY, [str(shutil.which("setpriv")), *self._options]
+        else:
+            # The namespace's root is this user.
+            own_ids = f"--map-user={os.geteuid()}", f"--map-group={os.getegid()}"
+            owner, as_owner = 0, [str(shutil.which("unshare")), *own_ids]
         return child.start(
             [
-                *(str(shutil.which("unshare")), "--mount", "sh", "-c", mount, "sh"),
-                *(*setpriv, self._programs / program, *arguments),
+                *own_disk(self.disk, DISK_BYTES, owner),
+                *(*as_owner, self._programs / program, *arguments),
             ],
             log=self.log,
         )
@@ -329,15 +333,13 @@ class OnSmallDisk(EmbeddedPostgres):
 def small_disk(tmp_path: Path) -> Iterator[OnSmallDisk]:
     """Yield a server with a tablespace `small`, on a disk of 2 MiB."""
     server = OnSmallDisk(tmp_path / "postgres")
-    server.disk = tmp_path / "disk"
-    server.disk.mkdir()
+    server.disk = mounted_disk(tmp_path)
     with child.running(server):
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             connection.execute(f"create tablespace small location '{server.disk}'".encode())
         yield server
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk for another user")
 async def test_a_full_disk(small_disk: OnSmallDisk) -> None:
     """The rows are written once there is space again."""
     chance = random.Random(1)  # noqa: S311 - no secret

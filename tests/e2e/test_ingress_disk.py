@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from support.kafka.broker import Broker
 from support.kafka.topic_proof import Topic
+from support.own_disk import mounted_disk, own_disk
 from support.processes.ingress import Ingress, until
 from support.processes.senders import Senders, assert_refused_as_documented
-from support.spool.own_disk import mounted_disk, own_disk
 
 DISK_BYTES = 24 << 20
 # The smallest spool that the settings allow.

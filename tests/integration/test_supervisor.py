@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.own_disk import mounted_disk, own_disk
 from support.processes.blackbox import until
-from support.spool.own_disk import mounted_disk, own_disk
 
 from ops.demo.embedded import child
 

@@ -8,12 +8,17 @@ from pathlib import Path
 import pytest
 
 
-def own_disk(at: Path, size: int) -> list[str]:
-    """Return the prefix of a command that then sees a disk of its own at this path."""
+def own_disk(at: Path, size: int, owner: int = 0) -> list[str]:
+    """
+    Return the prefix of a command that then sees a disk of its own at this path.
+
+    The command runs as root: without root's rights, as the root of a user namespace. `owner` is
+    the user there to whom the disk belongs.
+    """
     unshare = [str(shutil.which("unshare")), "--mount"]
     if os.geteuid() != 0:
         unshare.insert(1, "--map-root-user")
-    mount = f'mount -t tmpfs -o size={size} disk "{at}" && exec "$@"'
+    mount = f'mount -t tmpfs -o size={size},uid={owner} disk "{at}" && exec "$@"'
     return [*unshare, "sh", "-c", mount, "sh"]
 
 
