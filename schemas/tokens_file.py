@@ -72,7 +72,7 @@ class TokensFile:
         except UnusableFile:
             raise
         except Exception as error:  # noqa: BLE001
-            # Nothing may end `watch`: a rotated token would never be used, and nobody would know.
+            # Nothing may end `watch`: a rotated token would never be used, without any log line.
             # The exception's text is not shown, because it may quote a token.
             raise UnusableFile(f"{self._file} cannot be used: {type(error).__name__}") from None
 

@@ -22,8 +22,8 @@ from consumers.counters.script_input import script_input
 from consumers.counters.zones import Zones
 
 # The bound of one call of the script, in values: some 1 to 2 µs each of the one thread of Valkey,
-# which answers nobody meanwhile. The rest of the batch goes into further calls, each of which moves
-# the position.
+# which answers no other client meanwhile. The rest of the batch goes into further calls, each of
+# which moves the position.
 VALUES_MAX = 10_000
 
 

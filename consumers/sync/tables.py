@@ -32,8 +32,8 @@ OLDEST_WRITERS = "select version from hookline.schema_version"
 _TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
 # An arbitrary number, the same in all processes: only one of them may migrate at a time.
 _ADVISORY_LOCK = 0x686F6F6B
-# The longest time that a migration waits for a table that another transaction uses. Writers that
-# come later wait behind it.
+# The longest time that a migration waits for a table that another transaction uses. Meanwhile,
+# PostgreSQL makes new writers wait until the migration has had the table, or has given up.
 LOCK_S = 2
 _FIRST = "if to_regnamespace('hookline') is null then create schema hookline; end if;"
 _RECORD = "insert into hookline.migrations (number) values ({number});"

@@ -230,7 +230,7 @@ async def test_a_migration_waits_for_no_long_transaction(
 
 
 async def test_a_build_that_was_interrupted_is_done_again(conninfo: str) -> None:
-    """PostgreSQL leaves an invalid index behind."""
+    """PostgreSQL keeps the unfinished index and marks it as invalid."""
     await upkeep(Secret(conninfo))
     valid = (
         "select relname from pg_index join pg_class on oid = indexrelid where indisvalid"
