@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ingress.http import answers
 from ingress.http.answers import Answer
+from schemas.setting import is_sdkappid
 from schemas.tokens_file import TokensFile, UnusableFile, parse_toml
 
 log = logging.getLogger(__name__)
@@ -85,11 +86,6 @@ class Authenticator:
     def _of_all_apps(self, in_file: Tokens) -> Tokens:
         """Return the tokens of the apps in the file, and none for the other configured apps."""
         return {**dict.fromkeys(self._sdkappids, ()), **in_file}
-
-
-def is_sdkappid(text: str) -> bool:
-    """Return whether the text can be that of a callback's SdkAppid, which is compared as text."""
-    return text.isascii() and text.isdigit() and not text.startswith("0")
 
 
 def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ingress.authenticator import is_sdkappid
-from schemas.setting import Format, Host, Port, Range
+from schemas.setting import Format, Host, Port, Range, SdkAppid
 from schemas.settings import BODY_BYTES_LIMIT
 from schemas.topics import record_bytes_max
 
@@ -30,7 +29,7 @@ class IngressSettings:
         "file systems do not keep the promises of `flock` and fsync.",
     ]
     sdkappids: Annotated[
-        tuple[Annotated[str, Format("a decimal number without leading zeros", is_sdkappid)], ...],
+        tuple[SdkAppid, ...],
         "SdkAppids of the apps whose callbacks are accepted, in addition to those in the tokens "
         "file; any other SdkAppid is answered 403. May be empty if there is a tokens file.",
     ] = ()

@@ -66,11 +66,17 @@ def _can_listen(host: str) -> bool:
         return False
 
 
+def is_sdkappid(text: str) -> bool:
+    """Return whether the text can be that of a callback's SdkAppid, which is compared as text."""
+    return text.isascii() and text.isdigit() and not text.startswith("0")
+
+
 Port = Annotated[int, Range(1, 65535)]
 # The address on which a port listens.
 Host = Annotated[
     str, Format("an IP address or a host name that has one, without a port", _can_listen)
 ]
+SdkAppid = Annotated[str, Format("a decimal number without leading zeros", is_sdkappid)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from yarl import URL
 
-from schemas.setting import Format, Range
+from schemas.setting import Format, Range, SdkAppid
 from schemas.settings import Settings
 
 
@@ -43,10 +43,6 @@ def _is_network(text: str) -> bool:
     return True
 
 
-def _is_sdkappid(text: str) -> bool:
-    return text.isascii() and text.isdigit() and not text.startswith("0")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSettings(Settings):
     """
@@ -77,7 +73,7 @@ class WebhookSettings(Settings):
         "Networks that the target's address may be in although they are not public.",
     ] = ()
     sdkappids: Annotated[
-        tuple[Annotated[str, Format("a decimal number without leading zeros", _is_sdkappid)], ...],
+        tuple[SdkAppid, ...],
         "Apps whose callbacks are delivered; empty: all apps.",
     ] = ()
     commands: Annotated[
