@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -104,7 +103,3 @@ class WebhookSettings(Settings):
         "Largest size of the callbacks of one partition in the retry topic. The process holds them "
         "in memory, too; its partitions together need up to 6 times this memory.",
     ] = 32 << 20
-
-    def faults(self) -> Iterator[str]:
-        """Yield a sentence for each relation between fields that does not hold."""
-        yield from ()
