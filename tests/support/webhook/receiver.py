@@ -40,7 +40,6 @@ class Receiver:
         self._ids: set[str] = set()
         # All verified requests, whatever their answer.
         self.arrivals: list[Arrival] = []
-        self.connections = 0
         self.port = 0
         self._server: web.AppRunner | None = None
 

@@ -43,7 +43,6 @@ class Log:
         self.loop = loop
         self.entries: list[Entry] = []
         self.epoch = 0
-        self.most_parked = 0
 
     def compact(self) -> None:
         """Keep the last record of some keys, as Kafka does at some time."""
@@ -83,7 +82,6 @@ class LogOwner:
                 raise
             for each in changes:
                 self.state.apply(each)
-            self._log.most_parked = max(self._log.most_parked, self.state.parked_records)
             self.changed.set()
 
     async def _append(self, changes: Sequence[Change]) -> None:
@@ -285,8 +283,6 @@ class Run:
         ]
         self.log = Log(self.loop)
         self.target = Target(self.loop, self.records)
-        self.kills = 0
-        self.replaced = 0
 
     def batch(self, position: Position) -> Batch:
         """Return some of the records after `position`, or one without records at the end."""
@@ -317,14 +313,12 @@ class Run:
                 }
                 old = members[-1]
                 if chance.random() < 0.6:
-                    self.kills += 1
                     old.kill()
                 elif chance.random() < 0.5:
                     await old.handler.release(HERE)
                     old.kill()
                 # Else the old one goes on as a zombie beside the new one.
                 members.append(Member(self))
-                self.replaced += 1
             for zombie in members[:-1]:
                 zombie.kill()
             self.target.is_down, self.target.failing = False, set()
