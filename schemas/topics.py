@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from schemas.settings import BODY_BYTES_LIMIT
+
 # Room for key, headers and batch framing around the largest body that the ingress accepts.
 RECORD_OVERHEAD_BYTES = 64 << 10
 
@@ -33,6 +35,11 @@ class Topic:
 def record_bytes_max(body_bytes_max: int) -> int:
     """Return the size of the largest record, which brokers and producers must accept."""
     return body_bytes_max + RECORD_OVERHEAD_BYTES
+
+
+# The largest record to which a consumer has added headers, for every HOOKLINE_BODY_BYTES_MAX: that
+# of the ingress may be larger than that of the consumer.
+COPY_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 
 
 CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)

@@ -12,12 +12,9 @@ from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
-from schemas.settings import BODY_BYTES_LIMIT
-from schemas.topics import DEAD_LETTERS, RECORD_OVERHEAD_BYTES, record_bytes_max
+from schemas.topics import COPY_BYTES_LIMIT, DEAD_LETTERS
 
 SEND_S = 8.0
-# The ingress may have a larger HOOKLINE_BODY_BYTES_MAX than this process; the broker decides.
-_REQUEST_BYTES_MAX = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 
 
 class DeadLetters(Protocol):
@@ -99,7 +96,8 @@ class KafkaDeadLetters:
             bootstrap_servers=self._bootstrap_servers,
             enable_idempotence=True,
             max_batch_size=self._record_bytes_max,
-            max_request_size=_REQUEST_BYTES_MAX,
+            # The broker decides how large a record may be.
+            max_request_size=COPY_BYTES_LIMIT,
         )
         deadline = asyncio.get_running_loop().time() + SEND_S
         # The time-out excludes the producer's shutdown: by then the record is acknowledged.

@@ -19,10 +19,10 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from consumers.runtime.handler import Stopped
 from consumers.runtime.source import CALL_S, KafkaUnavailable
 from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, entry
-from consumers.webhook.retry_topic_setup import PARKED_BYTES_LIMIT, ensure_topic
+from consumers.webhook.retry_topic_setup import ensure_topic
 from consumers.webhook.state import State
 from schemas.clients import kafka_failures, started
-from schemas.topics import RECORD_OVERHEAD_BYTES
+from schemas.topics import COPY_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class RetryPartition:
     def _too_small(self) -> Stopped:
         return Stopped(
             f"{self._name} takes no record as large as a callback that has to wait there. Set "
-            f"max.message.bytes={PARKED_BYTES_LIMIT} for the topic, then start the process again."
+            f"max.message.bytes={COPY_BYTES_LIMIT} for the topic, then start the process again."
         )
 
     def _lose(self) -> None:
@@ -222,7 +222,7 @@ class RetryTopic:
             request_timeout_ms=5000,
             compression_type="zstd",
             max_batch_size=self._record_bytes_max,
-            max_request_size=PARKED_BYTES_LIMIT,
+            max_request_size=COPY_BYTES_LIMIT,
         )
 
     def _reader(self) -> AIOKafkaConsumer:

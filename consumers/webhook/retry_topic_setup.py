@@ -14,14 +14,10 @@ from aiokafka.errors import (
 
 from consumers.runtime.handler import Stopped
 from schemas.clients import kafka_failures, started
-from schemas.settings import BODY_BYTES_LIMIT
-from schemas.topics import CALLBACKS, RECORD_OVERHEAD_BYTES, record_bytes_max
+from schemas.topics import CALLBACKS, COPY_BYTES_LIMIT
 
 SETUP_TIMEOUT_S = 15.0
 DESCRIBE_INTERVAL_S = 0.1
-# For the largest HOOKLINE_BODY_BYTES_MAX that is allowed, and the headers of parked callbacks: the
-# ingress may have a larger HOOKLINE_BODY_BYTES_MAX than this process.
-PARKED_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 # Kafka compacts closed segments only. A member reads the whole partition when it claims it, so
 # segments are small, and few superseded records are kept.
 _CONFIGS = {
@@ -30,7 +26,7 @@ _CONFIGS = {
     "segment.ms": str(3600 * 1000),
     "min.cleanable.dirty.ratio": "0.1",
     "message.timestamp.type": "LogAppendTime",
-    "max.message.bytes": str(PARKED_BYTES_LIMIT),
+    "max.message.bytes": str(COPY_BYTES_LIMIT),
 }
 
 
