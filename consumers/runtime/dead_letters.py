@@ -1,18 +1,23 @@
 """Send records that a consumer cannot apply to the dead-letter topic, unchanged."""
 
 import asyncio
+import logging
 from typing import Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumers.runtime.batch import Partition, Record
+from consumers.runtime.brake import Brake
 from consumers.runtime.handler import Rejected, Stopped
 from consumers.runtime.source import KafkaUnavailable
 from schemas.clients import kafka_failures, started
 from schemas.clock import now_ms
 from schemas.dead_letter import DeadLetterReason, reason_headers
+from schemas.telemetry import CONSUMER_DEAD_LETTERS
 from schemas.topics import COPY_BYTES_LIMIT, DEAD_LETTERS
+
+log = logging.getLogger(__name__)
 
 SEND_S = 8.0
 
@@ -37,6 +42,33 @@ class DeadLetters(Protocol):
             Stopped: the topic takes no record of this size.
         """
         ...
+
+
+async def reject(
+    dead_letters: DeadLetters,
+    brake: Brake,
+    partition: Partition,
+    record: Record,
+    rejected: Rejected,
+    *,
+    attempts: int,
+    first_failed_at_ms: int,
+) -> None:
+    """
+    Return once the record is in the dead-letter topic, and `brake` and the metrics count it.
+
+    Raises:
+        Braked: the limit of rejected records is reached; nothing was sent.
+        Unavailable: the record may or may not be there.
+        Stopped: the topic takes no record of this size.
+    """
+    log.warning("record at offset %d of %s is rejected: %s", record.offset, partition, rejected)
+    brake.check(str(rejected))
+    await dead_letters.send(
+        partition, record, rejected, attempts=attempts, first_failed_at_ms=first_failed_at_ms
+    )
+    brake.note_rejected()
+    CONSUMER_DEAD_LETTERS.inc()
 
 
 class KafkaDeadLetters:

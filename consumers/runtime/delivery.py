@@ -14,16 +14,12 @@ from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.brake import RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
+from consumers.runtime.dead_letters import reject
 from consumers.runtime.handler import HANDLE_S, Rejected, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.source import Source
 from schemas.clock import now_ms
-from schemas.telemetry import (
-    CONSUMER_BATCHES,
-    CONSUMER_BYTES,
-    CONSUMER_DEAD_LETTERS,
-    CONSUMER_RECORDS,
-)
+from schemas.telemetry import CONSUMER_BATCHES, CONSUMER_BYTES, CONSUMER_RECORDS
 
 log = logging.getLogger(__name__)
 
@@ -116,12 +112,10 @@ class Delivery:
             self._queue.halve_first()
             return
         record = _rejected_record(batch, rejected)
-        log.warning(
-            "record at offset %d of %s is rejected: %s", record.offset, self._partition, rejected
-        )
-        self._parts.brake.check(str(rejected))
         try:
-            await self._parts.dead_letters.send(
+            await reject(
+                self._parts.dead_letters,
+                self._parts.brake,
                 self._partition,
                 record,
                 rejected,
@@ -135,8 +129,6 @@ class Delivery:
             )
             await self._backoff.wait(error)
             return
-        self._parts.brake.note_rejected()
-        CONSUMER_DEAD_LETTERS.inc()
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.brake import Brake
-from consumers.runtime.dead_letters import DeadLetters
+from consumers.runtime.dead_letters import DeadLetters, reject
 from consumers.runtime.handler import Rejected, Unavailable
-from schemas.telemetry import CONSUMER_DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +41,10 @@ class Rejections:
         async with self._sending:
             if not may_begin():
                 raise Unavailable("there is no time left for the dead letter")
-            self.brake.check(reason)
-            log.warning(
-                "record at offset %d of %s is rejected: %s", record.offset, partition, reason
-            )
             try:
-                await self._dead_letters.send(
+                await reject(
+                    self._dead_letters,
+                    self.brake,
                     partition,
                     record,
                     Rejected(record.offset, reason),
@@ -57,5 +54,3 @@ class Rejections:
             except Unavailable as error:
                 log.warning("the dead letter is sent again later: %s", error)
                 raise
-            self.brake.note_rejected()
-            CONSUMER_DEAD_LETTERS.inc()
