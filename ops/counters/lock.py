@@ -13,7 +13,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from valkey import exceptions
 from valkey.asyncio import Valkey
+from valkey.asyncio.lock import Lock
 
 from consumers.counters import layout
 from consumers.counters.server import answering
@@ -25,14 +27,6 @@ KEY = layout.PREFIX + "rebuilder"
 # A process that was killed holds the lock for so long. Another one waits for that.
 LOCK_S = 10.0
 RENEW_INTERVAL_S = 3.0
-# Take the lock, also if it expired while Valkey was away; return 0 if another process has it.
-_RENEW = """
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class AnotherRebuild(Failure):
@@ -49,8 +43,9 @@ async def only_rebuild(valkey: Valkey) -> AsyncIterator[None]:
         Unavailable: Valkey does not answer.
     """
     own = f"pid {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
-    await _take(valkey, own)
-    holding, task = asyncio.current_task(), asyncio.create_task(_renew(valkey, own))
+    lock = Lock(valkey, KEY, timeout=LOCK_S)
+    await _take(lock, own)
+    holding, task = asyncio.current_task(), asyncio.create_task(_renew(lock, own))
     # The rebuild must not go on without the lock.
     task.add_done_callback(lambda done: done.cancelled() or (holding and holding.cancel()))
     try:
@@ -67,17 +62,17 @@ async def only_rebuild(valkey: Valkey) -> AsyncIterator[None]:
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        with suppress(Unavailable):
+        with suppress(Unavailable, exceptions.LockNotOwnedError):
             async with answering():
-                await valkey.eval(_RELEASE, 1, KEY, own)  # type: ignore[misc]  # typed for both of its clients
+                await lock.release()
 
 
-async def _take(valkey: Valkey, own: str) -> None:
+async def _take(lock: Lock, own: str) -> None:
     deadline = time.monotonic() + LOCK_S + RENEW_INTERVAL_S
     is_said = False
-    while not await _is_ours(valkey, own):
+    while not await _is_ours(lock, own):
         async with answering():
-            holder: bytes | None = await valkey.get(KEY)
+            holder: bytes | None = await lock.valkey.get(KEY)
         named = (holder or b"a process that has just ended").decode("utf-8", "replace")
         if time.monotonic() > deadline:
             raise AnotherRebuild(
@@ -92,16 +87,21 @@ async def _take(valkey: Valkey, own: str) -> None:
         await asyncio.sleep(1.0)
 
 
-async def _renew(valkey: Valkey, own: str) -> None:
+async def _renew(lock: Lock, own: str) -> None:
     """Renew the lock until another process has it."""
     is_ours = True
     while is_ours:
         await asyncio.sleep(RENEW_INTERVAL_S)
         with suppress(Unavailable):
-            is_ours = await _is_ours(valkey, own)
+            is_ours = await _is_ours(lock, own)
 
 
-async def _is_ours(valkey: Valkey, own: str) -> bool:
+async def _is_ours(lock: Lock, own: str) -> bool:
+    """Renew the lock, or take it if no process has it; return whether this process has it now."""
     async with answering():
-        done: int = await valkey.eval(_RENEW, 1, KEY, own, str(int(LOCK_S * 1000)))  # type: ignore[misc]  # as above
-    return done == 1
+        try:
+            is_ours: bool = await lock.reacquire()
+        except exceptions.LockError:
+            # Not taken yet, or expired while Valkey was away.
+            is_ours = await lock.acquire(blocking=False, token=own)
+    return is_ours
