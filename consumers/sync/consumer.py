@@ -17,7 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
 from consumers.sync.database import Database
-from consumers.sync.upkeep import keep_up
+from consumers.sync.maintenance import maintain_until_cancelled
 from schemas.setting import Format, Secret
 from schemas.settings import Settings
 from schemas.topics import CALLBACKS
@@ -54,19 +54,19 @@ class SyncSettings(Settings):
         "`hookline` if they are absent, and migrates those of an earlier version, for which the "
         "user needs the right; it refuses tables of a later one. Each partition has a connection, "
         "named `hookline-sync`: 6 in the whole group; each process has one more at times, named "
-        "`hookline-sync-upkeep`. Logs show `***`. `hookline audit` reads this variable, too.",
+        "`hookline-sync-maintenance`. Logs show `***`. `hookline audit` reads this variable, too.",
     ]
 
 
 @asynccontextmanager
 async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]:
     database = Database(settings.postgres)
-    upkeep = asyncio.create_task(keep_up(settings.postgres))
+    maintenance = asyncio.create_task(maintain_until_cancelled(settings.postgres))
     try:
         yield database, LIMITS
     finally:
-        upkeep.cancel()
-        await asyncio.wait((upkeep,))
+        maintenance.cancel()
+        await asyncio.wait((maintenance,))
         await database.close()
 
 

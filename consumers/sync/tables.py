@@ -2,7 +2,7 @@
 Create the tables in PostgreSQL, or migrate those of an earlier version; refuse later ones.
 
 A migration is a file of consumers/sync/migrations, named by its number. A released one never
-changes. Migrations only go forwards, and are quick on tables of any size; `upkeep` does the work
+changes. Migrations only go forwards, and are quick on tables of any size; `maintain` does the work
 that takes long. `schema_version` has the oldest version whose programs may write the tables, which
 stays the same where a migration only adds to them. So programs of two versions run side by side
 while the members of a group are replaced one after the other.

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from support.docs_blocks import ROOT, the_block
 
-from consumers.sync.upkeep import INDEXES, upkeep
+from consumers.sync.maintenance import INDEXES, maintain
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.setting import Secret
@@ -43,7 +43,7 @@ def filled(
     """Yield the connection string of a full table in each version of PostgreSQL."""
     directory = tmp_path_factory.mktemp(f"postgres-{request.param}")
     with child.running(EmbeddedPostgres(directory, request.param)) as server:
-        asyncio.run(upkeep(Secret(server.conninfo)))
+        asyncio.run(maintain(Secret(server.conninfo)))
         with psycopg.connect(server.conninfo, autocommit=True) as connection:
             connection.execute(FILL.encode())
             connection.execute("vacuum analyze hookline.messages")

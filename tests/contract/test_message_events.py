@@ -13,7 +13,7 @@ from support.vendor_samples import AT_S, CHAT, NUMBERS, TEXT, TOPIC
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
-from consumers.sync.upkeep import upkeep
+from consumers.sync.maintenance import maintain
 from schemas.setting import Secret
 
 KEY = NUMBERS["MsgKey"]
@@ -148,7 +148,7 @@ async def test_the_first_report_after_a_message_reads_it(database: Database, con
 
 async def test_events_with_odd_fields_fail_no_query(database: Database, conninfo: str) -> None:
     """Each field that the view reads has each odd value; the indexes hold them, too."""
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     fields = ("MsgKey", "MsgID", "MsgSeq", "MsgSeqList", "GroupMsgReceiptList", "LastReadTime")
     recall: Callback = ("C2C.CallbackAfterMsgWithDraw", CHAT | {"MsgKey": KEY})
     events: list[Callback] = [
@@ -174,7 +174,7 @@ async def test_the_events_of_one_message_are_found_by_indexes(
     database: Database, conninfo: str
 ) -> None:
     """Among 50,000 events of each kind; the documented query reads no table from end to end."""
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     record = a_stored_record(0, body((ONE_TO_ONE, TO_BOB)))
     await database.handle(a_stored_batch(record))
     with psycopg.connect(conninfo, autocommit=True) as connection:

@@ -17,8 +17,8 @@ from consumers.runtime.callbacks import callbacks
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync import fill, tables
 from consumers.sync.database import Database
+from consumers.sync.maintenance import INDEXES, maintain
 from consumers.sync.rows import rows
-from consumers.sync.upkeep import INDEXES, upkeep
 from schemas.setting import Secret
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +106,7 @@ async def test_tables_of_version_1_are_migrated_with_their_rows(conninfo: str) -
     assert [row | old for row, old in zip(migrated, before, strict=True)] == migrated
     assert {row["online_only"] for row in migrated} == {None}
     await database.handle(a_stored_batch(*records([a_body(MsgKey="new")], first=len(BODIES))))
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     assert_filled(conninfo, [*BODIES, a_body(MsgKey="new")])
     for row, old in zip(messages(conninfo), before, strict=False):
         kept = {name: value for name, value in old.items() if name != "sender"}
@@ -129,7 +129,7 @@ async def test_programs_of_version_1_write_after_the_migration(conninfo: str) ->
             write_as_version_1(conninfo, a_stored_batch(record))
         else:
             await database.handle(a_stored_batch(record))
-        await upkeep(Secret(conninfo))
+        await maintain(Secret(conninfo))
     assert len({row["ce_id"] for row in messages(conninfo)}) == 5
     assert_filled(conninfo, bodies)
     await database.close()
@@ -145,13 +145,13 @@ async def test_a_migrated_database_equals_a_new_one(conninfo: str) -> None:
         where relnamespace = 'hookline'::regnamespace order by 1, 2"""
     new = Database(Secret(conninfo))
     await new.position(P0)
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     wanted = select(conninfo, shape)
     await new.close()
     with psycopg.connect(conninfo) as connection:
         connection.execute("drop schema hookline cascade")
     made_by_version_1(conninfo)
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     assert select(conninfo, shape) == wanted
 
 
@@ -195,7 +195,7 @@ async def test_tables_of_a_later_release_that_do_not_fit_stop_the_consumer(conni
         raised.value
     )
     with pytest.raises(Stopped):
-        await upkeep(Secret(conninfo))
+        await maintain(Secret(conninfo))
 
 
 async def test_members_that_start_together_migrate_once(conninfo: str) -> None:
@@ -205,7 +205,7 @@ async def test_members_that_start_together_migrate_once(conninfo: str) -> None:
     members = [Database(Secret(conninfo)) for _ in range(5)]
     positions = await asyncio.gather(*(member.position(P0) for member in members))
     assert set(positions) == {Position(len(BODIES))}
-    await asyncio.gather(*(upkeep(Secret(conninfo)) for _ in range(3)))
+    await asyncio.gather(*(maintain(Secret(conninfo)) for _ in range(3)))
     assert_filled(conninfo, BODIES)
     for member in members:
         await member.close()
@@ -231,7 +231,7 @@ async def test_a_migration_waits_for_no_long_transaction(
 
 async def test_a_build_that_was_interrupted_is_done_again(conninfo: str) -> None:
     """PostgreSQL keeps the unfinished index and marks it as invalid."""
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     valid = (
         "select relname from pg_index join pg_class on oid = indexrelid where indisvalid"
         " and relnamespace = 'hookline'::regnamespace"
@@ -239,7 +239,7 @@ async def test_a_build_that_was_interrupted_is_done_again(conninfo: str) -> None
     with psycopg.connect(conninfo) as connection:
         connection.execute("update pg_index set indisvalid = false where indexrelid ="
                            " 'hookline.messages_unfilled'::regclass")  # fmt: skip
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     assert {name for (name,) in select(conninfo, valid)} >= set(INDEXES)
 
 
@@ -256,7 +256,7 @@ async def test_rows_are_filled_in_steps_and_a_refused_one_is_passed_over(
     with psycopg.connect(conninfo) as connection:
         connection.execute("alter table hookline.messages add check (message_id <> 'refused')")
     for _ in range(2):
-        await upkeep(Secret(conninfo))
+        await maintain(Secret(conninfo))
         found = messages(conninfo)
         assert [row["message_id"] for row in found] == ["good"] * 4 + [None] + ["good"] * 5
     await database.close()
@@ -266,12 +266,12 @@ async def test_names_of_old_rows_are_bounded_in_steps(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each long name once; short names between them stay as they are."""
-    monkeypatch.setattr("consumers.sync.upkeep.BOUND_ROWS_MAX", 2)
+    monkeypatch.setattr("consumers.sync.maintenance.BOUND_ROWS_MAX", 2)
     made_by_version_1(conninfo)
     senders = ["x" * 600 if at % 3 else "short" for at in range(12)]
     bodies = [a_body(MsgKey=f"{at}", From_Account=sender) for at, sender in enumerate(senders)]
     write_as_version_1(conninfo, a_stored_batch(*records(bodies)))
-    await upkeep(Secret(conninfo))
+    await maintain(Secret(conninfo))
     found = [row["sender"] for row in messages(conninfo)]
     assert found == [message_model.account(sender) for sender in senders]
 

@@ -13,7 +13,7 @@ from support.docs_blocks import ROOT
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
-from consumers.sync.upkeep import upkeep
+from consumers.sync.maintenance import maintain
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.setting import Secret
@@ -102,7 +102,7 @@ async def test_a_reader_reads_everything_and_writes_nothing(server: EmbeddedPost
         await database.begin(P0, Position(0))
         await database.handle(a_stored_batch(a_stored_record(0)))
         await database.close()
-        await upkeep(Secret(server.conninfo))
+        await maintain(Secret(server.conninfo))
         with connect(server) as reader:
             for statement in refused_statements(reader):
                 for setting in ("on", "off"):

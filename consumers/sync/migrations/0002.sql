@@ -1,6 +1,6 @@
 -- Version 2: the columns of messages that people filter by, and a comment for everything.
 -- Everything here is quick on tables of any size. Programs of version 1 may still write afterwards: the
--- new columns are null in their rows until consumers/sync/upkeep.py fills them, and
+-- new columns are null in their rows until consumers/sync/maintenance.py fills them, and
 -- schema_version, which these programs compare with 1, stays 1.
 create table hookline.migrations (
     number integer primary key,

@@ -1,4 +1,4 @@
-"""The running consumer does the upkeep of its tables beside the writing."""
+"""The running consumer maintains its tables while it writes."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ from support.builders import P0, a_stored_batch, a_stored_record
 from support.kafka.tcp_proxy import Network, tcp_proxy
 
 from consumers.runtime.batch import Position
-from consumers.sync import SYNC, upkeep
+from consumers.sync import SYNC, maintenance
 from consumers.sync.consumer import SyncSettings
 from schemas.setting import Secret
 
@@ -27,8 +27,8 @@ async def until(holds: Callable[[], bool]) -> None:
 def has_all_indexes(conninfo: str) -> bool:
     """Return whether each index is there."""
     with psycopg.connect(conninfo) as connection:
-        found = connection.execute(INDEXES, (list(upkeep.INDEXES),)).fetchone()
-    return found == (len(upkeep.INDEXES),)
+        found = connection.execute(INDEXES, (list(maintenance.INDEXES),)).fetchone()
+    return found == (len(maintenance.INDEXES),)
 
 
 async def test_a_consumer_builds_the_indexes_while_it_writes(conninfo: str) -> None:
@@ -46,11 +46,11 @@ async def test_a_consumer_builds_the_indexes_while_it_writes(conninfo: str) -> N
         await until(lambda: not connection.execute(mine.encode()).fetchall())
 
 
-async def test_the_upkeep_is_tried_again_after_a_failure(
+async def test_the_maintenance_is_tried_again_after_a_failure(
     conninfo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The database is away at first, and a bug stops nothing."""
-    monkeypatch.setattr(upkeep, "AGAIN_S", 0.05)
+    monkeypatch.setattr(maintenance, "AGAIN_S", 0.05)
     port = str(psycopg.conninfo.conninfo_to_dict(conninfo)["port"])
     async with tcp_proxy(int(port)) as proxy:
         proxy.becomes(Network.REFUSES)
@@ -58,7 +58,7 @@ async def test_the_upkeep_is_tried_again_after_a_failure(
         async with SYNC.open(SyncSettings(postgres=Secret(through_proxy))):
             await until(lambda: "is tried again" in caplog.text)
             with monkeypatch.context() as broken:
-                broken.setattr(upkeep, "connect", None)
+                broken.setattr(maintenance, "connect", None)
                 await until(lambda: "TypeError" in caplog.text)
             proxy.becomes(Network.WORKS)
             await until(lambda: has_all_indexes(conninfo))
@@ -67,7 +67,7 @@ async def test_the_upkeep_is_tried_again_after_a_failure(
 async def test_a_user_who_does_not_own_the_tables_writes_all_the_same(
     conninfo: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log names the right that the upkeep lacks, once in an hour."""
+    """The log names the right that the maintenance lacks, once in an hour."""
     caplog.set_level(logging.INFO)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         role = connection.info.dbname

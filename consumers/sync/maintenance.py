@@ -1,5 +1,5 @@
 """
-Do the work on the tables that takes long, beside the writing: indexes and columns of old rows.
+Maintain the tables while others write them: build indexes, fill the columns of old rows.
 
 A migration must be quick, because writers wait for it. This work makes nobody wait: indexes are
 built concurrently, and rows are filled in short steps. One process of the group does it at a time.
@@ -20,7 +20,7 @@ from schemas.setting import Secret
 
 log = logging.getLogger(__name__)
 
-APPLICATION = "hookline-sync-upkeep"
+APPLICATION = "hookline-sync-maintenance"
 # Programs of version 1 may write rows without the columns at any time during a rolling upgrade.
 AGAIN_S = 60.0
 # Each attempt may read a whole table before it fails.
@@ -82,30 +82,30 @@ _BOUND_NAMES = """
 BOUND_ROWS_MAX = 500
 
 
-async def keep_up(conninfo: Secret) -> None:
-    """Do the work whenever there is some, until the task is cancelled; log what fails."""
+async def maintain_until_cancelled(conninfo: Secret) -> None:
+    """Maintain the tables again and again, until the task is cancelled; log what fails."""
     while True:
         pause_s = AGAIN_S
         try:
-            await upkeep(conninfo)
+            await maintain(conninfo)
         except Stopped:
             return  # The writing reports it and ends the process.
         except errors.InsufficientPrivilege as error:
             log.warning(
-                "the upkeep of the tables lacks a right; the user of SYNC_POSTGRES should own the "
-                "tables: %s",
+                "the maintenance of the tables lacks a right; the user of SYNC_POSTGRES should own "
+                "the tables: %s",
                 error,
             )
             pause_s = WITHOUT_RIGHTS_S
         except (psycopg.Error, Unavailable) as error:
-            log.warning("the upkeep of the tables failed, and is tried again: %s", error)
+            log.warning("the maintenance of the tables failed, and is tried again: %s", error)
         except Exception:
             # A bug here must not stop the writing.
-            log.exception("the upkeep of the tables failed, and is tried again")
+            log.exception("the maintenance of the tables failed, and is tried again")
         await asyncio.sleep(pause_s)
 
 
-async def upkeep(conninfo: Secret) -> None:
+async def maintain(conninfo: Secret) -> None:
     """
     Return once readers have their rights, all indexes exist and all rows have their columns.
 
