@@ -1,14 +1,21 @@
 """Fixtures that several tests of sinks share."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+from support.builders import P0
 from support.sql_database import SqlDatabase
+
+from consumers.runtime.batch import Position
+from consumers.sync.database import Database
+from ops.demo.embedded import child
+from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
+from schemas.setting import Secret
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -22,3 +29,29 @@ async def sql_database(
         else:
             conninfo = request.getfixturevalue("conninfo")
             yield SqlDatabase(psycopg, partial(psycopg.connect, conninfo), opened)
+
+
+@pytest.fixture
+async def database(conninfo: str) -> AsyncIterator[Database]:
+    """Yield sync's handler of an empty database, whose position is 0."""
+    made = Database(Secret(conninfo))
+    await made.begin(P0, Position(0))
+    yield made
+    await made.close()
+
+
+@pytest.fixture(scope="module", params=sorted(FOLDERS))
+def postgres_version(request: pytest.FixtureRequest) -> int:
+    """Return each version of PostgreSQL that is installed."""
+    version: int = request.param
+    return version
+
+
+@pytest.fixture(scope="module")
+def server_of_version(
+    postgres_version: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EmbeddedPostgres]:
+    """Yield a server of each version, which only the tests of one file use."""
+    directory = tmp_path_factory.mktemp(f"postgres-{postgres_version}")
+    with child.running(EmbeddedPostgres(directory, postgres_version)) as server:
+        yield server

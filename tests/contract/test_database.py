@@ -6,7 +6,6 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
@@ -17,6 +16,7 @@ import pytest
 from support.builders import P0, P1, SAMPLES, a_body, a_stored_batch, a_stored_record
 from support.docs_blocks import the_block
 from support.kafka.tcp_proxy import tcp_proxy
+from support.sync_tables import select
 
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
@@ -27,21 +27,6 @@ from schemas.added import added
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 from schemas.payload import GroupMessage
 from schemas.setting import Secret
-
-
-@pytest.fixture
-async def database(conninfo: str) -> AsyncIterator[Database]:
-    """Yield a database with the position 0."""
-    made = Database(Secret(conninfo))
-    await made.begin(P0, Position(0))
-    yield made
-    await made.close()
-
-
-def select(conninfo: str, query: str) -> list[tuple[object, ...]]:
-    """Return a query's rows."""
-    with psycopg.connect(conninfo) as connection:
-        return connection.execute(query.encode()).fetchall()
 
 
 async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conninfo: str) -> None:

@@ -1,15 +1,14 @@
 """The queries of docs/sync.md that have an index use it, on a table of some 100,000 rows."""
 
 import asyncio
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 from support.docs_blocks import ROOT, the_block
+from support.sync_tables import select
 
 from consumers.sync.maintenance import INDEXES, maintain
-from ops.demo.embedded import child
-from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
+from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.setting import Secret
 
 ROWS = 100_000
@@ -36,18 +35,15 @@ QUERIES = {
 }
 
 
-@pytest.fixture(scope="module", params=sorted(FOLDERS))
-def filled(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """Yield the connection string of a full table in each version of PostgreSQL."""
-    directory = tmp_path_factory.mktemp(f"postgres-{request.param}")
-    with child.running(EmbeddedPostgres(directory, request.param)) as server:
-        asyncio.run(maintain(Secret(server.conninfo)))
-        with psycopg.connect(server.conninfo, autocommit=True) as connection:
-            connection.execute(FILL.encode())
-            connection.execute("vacuum analyze hookline.messages")
-        yield server.conninfo
+@pytest.fixture(scope="module")
+def filled(server_of_version: EmbeddedPostgres) -> str:
+    """Return the connection string of a full table in each version of PostgreSQL."""
+    conninfo = server_of_version.conninfo
+    asyncio.run(maintain(Secret(conninfo)))
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(FILL.encode())
+        connection.execute("vacuum analyze hookline.messages")
+    return conninfo
 
 
 def test_every_documented_query_with_an_index_uses_it(filled: str) -> None:
@@ -66,12 +62,12 @@ def test_every_documented_query_with_an_index_uses_it(filled: str) -> None:
 
 def test_every_index_that_the_docs_list_is_there(filled: str) -> None:
     """And no other but those of the primary keys."""
-    with psycopg.connect(filled) as connection:
-        found = connection.execute(
-            "select indexrelid::regclass::text from pg_index"
-            " where indrelid in ('hookline.messages'::regclass, 'hookline.events'::regclass)"
-            " and not indisprimary and indisvalid"
-        ).fetchall()
+    found = select(
+        filled,
+        "select indexrelid::regclass::text from pg_index"
+        " where indrelid in ('hookline.messages'::regclass, 'hookline.events'::regclass)"
+        " and not indisprimary and indisvalid",
+    )
     listed = {*INDEXES, "messages_received_at", "events_received_at"}
     assert {name.removeprefix("hookline.") for (name,) in found} == listed
     for name in listed:

@@ -1,25 +1,22 @@
 """The columns that are read from a message's content, on any body, and in rows of version 1."""
 
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from psycopg.rows import dict_row
 from support import message_model, worst_bodies
-from support.builders import P0, a_body, a_stored_batch, a_stored_record
+from support.builders import a_body, a_stored_batch, a_stored_record
+from support.sync_tables import messages, select
 from support.vendor_samples import SAMPLES
 
-from consumers.runtime.batch import Position
 from consumers.sync.database import Database
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from ops.simulate.elements import elements
 from schemas.body import Malformed, parse
 from schemas.message import MESSAGE_COMMANDS
-from schemas.setting import Secret
 
 LONG = "紅" * 70_000
 ODD: dict[str, list[Any]] = {
@@ -60,24 +57,11 @@ def odd_bodies() -> list[bytes]:
     return [*made, doubled]
 
 
-@pytest.fixture
-async def database(conninfo: str) -> AsyncIterator[Database]:
-    """Yield a database with the position 0."""
-    made = Database(Secret(conninfo))
-    await made.begin(P0, Position(0))
-    yield made
-    await made.close()
-
-
 async def test_every_odd_body_has_the_expected_columns(database: Database, conninfo: str) -> None:
     """No row is lost or rejected; a value of an unusual type counts as absent."""
     bodies = odd_bodies()
     await database.handle(a_stored_batch(*(a_stored_record(*each) for each in enumerate(bodies))))
-    with psycopg.connect(conninfo, row_factory=dict_row) as connection:
-        rows = connection.execute(
-            "select m.* from hookline.messages m join hookline.receipts using (ce_id)"
-            " order by sequence"
-        ).fetchall()
+    rows = messages(conninfo)
     assert len(rows) == len(bodies)
     for body, row in zip(bodies, rows, strict=True):
         wanted = message_model.expected(body)
@@ -106,12 +90,12 @@ async def test_an_index_on_any_column_of_names_holds_every_row(
     body = a_body(**dict.fromkeys(fields, text), MsgBody=types + words)
     report = a_body(CallbackCommand="C2C.CallbackAfterMsgReport", From_Account=text)
     await database.handle(a_stored_batch(a_stored_record(0, body), a_stored_record(1, report)))
-    with psycopg.connect(conninfo) as connection:
-        found = connection.execute(
-            "select m.sender = e.sender, m.sender, topic_id, message_id,"
-            " array_length(element_types, 1), length(text)"
-            " from hookline.messages m, hookline.events e"
-        ).fetchall()
+    found = select(
+        conninfo,
+        "select m.sender = e.sender, m.sender, topic_id, message_id,"
+        " array_length(element_types, 1), length(text)"
+        " from hookline.messages m, hookline.events e",
+    )
     assert found == [(True, message_model.account(text), None, None, 20, 65_536)]
 
 

@@ -2,16 +2,14 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
-import pytest
-from support.builders import APP, P0, a_stored_batch, a_stored_record
+from support.builders import APP, a_stored_batch, a_stored_record
 from support.docs_blocks import the_block
+from support.sync_tables import select
 from support.vendor_samples import AT_S, CHAT, NUMBERS, TEXT, TOPIC
 
-from consumers.runtime.batch import Position
 from consumers.sync.database import Database
 from consumers.sync.maintenance import maintain
 from schemas.setting import Secret
@@ -88,25 +86,10 @@ ODD: list[Any] = [
 ]
 
 
-@pytest.fixture
-async def database(conninfo: str) -> AsyncIterator[Database]:
-    """Yield a database with the position 0."""
-    made = Database(Secret(conninfo))
-    await made.begin(P0, Position(0))
-    yield made
-    await made.close()
-
-
 def body(callback: Callback) -> bytes:
     """Return the body of a callback."""
     command, fields = callback
     return json.dumps({"CallbackCommand": command} | fields).encode()
-
-
-def select(conninfo: str, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    with psycopg.connect(conninfo) as connection:
-        return connection.execute(query.encode()).fetchall()
 
 
 async def test_each_event_finds_its_message_in_both_orders(

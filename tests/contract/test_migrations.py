@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
-from psycopg.rows import dict_row
 from support import message_model
 from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+from support.sync_tables import messages, select
 
 from consumers.runtime.batch import Batch, Position, Record
 from consumers.runtime.callbacks import callbacks
@@ -68,21 +67,6 @@ def write_as_version_1(conninfo: str, batch: Batch) -> None:
 def records(bodies: Sequence[bytes] = BODIES, first: int = 0) -> list[Record]:
     """Return records of these bodies."""
     return [a_stored_record(first + at, each) for at, each in enumerate(bodies)]
-
-
-def messages(conninfo: str) -> list[dict[str, Any]]:
-    """Return all messages in the order in which they were stored."""
-    with psycopg.connect(conninfo, row_factory=dict_row) as connection:
-        return connection.execute(
-            "select m.*, sequence from hookline.messages m join hookline.receipts using (ce_id)"
-            " order by sequence"
-        ).fetchall()
-
-
-def select(conninfo: str, query: str) -> list[tuple[Any, ...]]:
-    """Return a query's rows."""
-    with psycopg.connect(conninfo) as connection:
-        return connection.execute(query.encode()).fetchall()
 
 
 def assert_filled(conninfo: str, bodies: Sequence[bytes]) -> None:

@@ -18,8 +18,7 @@ from support.worst_bodies import bodies, exact, wanted
 
 from consumers.runtime.batch import Position
 from consumers.sync.database import Database
-from ops.demo.embedded import child
-from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
+from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.body import Malformed, parse
 from schemas.setting import Secret
 
@@ -91,18 +90,14 @@ class Tables:
         self.counted["bodies"] += len(drawn)
 
 
-@pytest.fixture(scope="module", params=sorted(FOLDERS))
-def tables(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Tables]:
-    """A real PostgreSQL of each version in the package."""
-    directory = tmp_path_factory.mktemp(f"postgres-{request.param}")
-    with child.running(EmbeddedPostgres(directory, request.param)) as server:
-        database = Database(Secret(server.conninfo))
-        with asyncio.Runner() as runner:
-            runner.run(database.begin(P0, Position(0)))
-            yield Tables(server.conninfo, request.param, database, runner)
-            runner.run(database.close())
+@pytest.fixture(scope="module")
+def tables(postgres_version: int, server_of_version: EmbeddedPostgres) -> Iterator[Tables]:
+    """Yield the tables in each version of PostgreSQL."""
+    database = Database(Secret(server_of_version.conninfo))
+    with asyncio.Runner() as runner:
+        runner.run(database.begin(P0, Position(0)))
+        yield Tables(server_of_version.conninfo, postgres_version, database, runner)
+        runner.run(database.close())
 
 
 def readable(drawn: list[bytes]) -> list[bytes]:
