@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from support.builders import a_body, a_callback
 from support.counting import counting
-from support.kafka.parts import Pipe, delete_before, in_topic, many, run_until
+from support.kafka.parts import Pipe, delete_before, ends_of, in_topic, many, run_until
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
@@ -202,29 +202,19 @@ async def test_a_quiet_partition_that_retention_has_emptied_stops_nobody(
         await reaching
 
     async with member_of(sink) as handler:
-        ends = await ends_of_topic(pipe.bootstrap_servers)
+        ends = await ends_of(pipe.bootstrap_servers)
         await run(handler, "database", ends)
         await run(archive, "archive", ends)
         await delete_before(pipe.bootstrap_servers, ends)
         # Where the last record was, there is nothing any more: to go on from there would stop them.
         await pipe.store(many(50, first=201))
         await pipe.forward()
-        ends = await ends_of_topic(pipe.bootstrap_servers)
+        ends = await ends_of(pipe.bootstrap_servers)
         await run(handler, "database", ends)
         await run(
             Archive(open_store(str(tmp_path / "archive"), create_directory=True)), "archive", ends
         )
     assert sink.holds(pipe.spool.origin) == all_of(250)
-
-
-async def ends_of_topic(bootstrap_servers: str) -> Mapping[TopicPartition, int]:
-    """Return where the partitions of the main topic end, markers included."""
-    async with AIOKafkaConsumer(
-        CALLBACKS.name, bootstrap_servers=bootstrap_servers, enable_auto_commit=False
-    ) as reader:
-        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
-        ends: Mapping[TopicPartition, int] = await reader.end_offsets(partitions)
-        return ends
 
 
 async def test_a_record_that_is_no_callback_becomes_a_dead_letter_and_the_rest_goes_on(
@@ -271,7 +261,7 @@ async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_wr
 
     with psycopg.connect(conninfo) as connection:
         connection.execute("create unique index on hookline.messages (message_seq)")
-    ends = await ends_of_topic(pipe.bootstrap_servers)
+    ends = await ends_of(pipe.bootstrap_servers)
     origin = pipe.spool.origin
 
     def complete() -> bool:

@@ -8,12 +8,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from support.kafka.parts import delete_before, in_topic
+from support.kafka.parts import delete_before, ends_of, in_topic
 from support.kafka.topic_changes import (
     Sinks,
     Three,
     add_partitions,
-    ends_of,
     origins_in,
     produce,
     recreate_topic,

@@ -139,6 +139,13 @@ async def in_topic(
         await reader.stop()
 
 
+async def ends_of(kafka: str) -> dict[TopicPartition, int]:
+    """Return the end offset of each partition of the main topic, after its markers."""
+    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
+        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
+        return dict(await reader.end_offsets(partitions))
+
+
 async def delete_before(bootstrap_servers: str, offsets: Mapping[TopicPartition, int]) -> None:
     """Delete the records before these offsets, as retention does."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)

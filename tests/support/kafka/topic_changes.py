@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from support.archive.reader import SUFFIX, read
 from support.builders import a_body, a_callback
@@ -65,13 +65,6 @@ async def add_partitions(kafka: str, count: int) -> None:
         await admin.create_partitions({CALLBACKS.name: NewPartitions(count)})
     finally:
         await admin.close()
-
-
-async def ends_of(kafka: str) -> dict[TopicPartition, int]:
-    """Return the end offset of each partition."""
-    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
-        partitions = [TopicPartition(CALLBACKS.name, at) for at in range(CALLBACKS.partitions)]
-        return dict(await reader.end_offsets(partitions))
 
 
 def origins_in(archive: Path) -> Counter[str]:

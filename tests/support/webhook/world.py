@@ -7,8 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from support.kafka.parts import Pipe, delete_before, many, run_until
+from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 from support.processes.consumer import Consumer
 from support.webhook.receiver import SECRET, Receiver
 
@@ -17,7 +16,6 @@ from consumers.webhook.handler import WebhookHandler
 from consumers.webhook.settings import WebhookSettings
 from schemas.record import OutgoingRecord
 from schemas.settings import Shared
-from schemas.topics import CALLBACKS
 
 
 class World:
@@ -97,7 +95,7 @@ class World:
 @asynccontextmanager
 async def a_world(kafka: str, directory: Path, receiver: Receiver) -> AsyncIterator[World]:
     """Yield a world whose topic is empty; its processes are killed on exit."""
-    await _empty_topic(kafka)
+    await delete_before(kafka, await ends_of(kafka))
     made = World(kafka, directory, receiver)
     try:
         yield made
@@ -105,13 +103,6 @@ async def a_world(kafka: str, directory: Path, receiver: Receiver) -> AsyncItera
         for member in made.members:
             member.kill()
         made.pipe.close()
-
-
-async def _empty_topic(kafka: str) -> None:
-    partitions = [TopicPartition(CALLBACKS.name, each) for each in range(CALLBACKS.partitions)]
-    async with AIOKafkaConsumer(bootstrap_servers=kafka) as reader:
-        ends = await reader.end_offsets(partitions)
-    await delete_before(kafka, ends)
 
 
 def keys_by_person(records: Iterable[OutgoingRecord]) -> dict[str, list[str]]:
