@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 from support.builders import P0, a_stored_record, reached
-from support.fakes import ManualClock
+from support.fakes import ManualClock, MemoryDeadLetters
 
-from consumers.runtime.batch import Batch, Partition, Record
+from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
-from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.handler import Unavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, Result
@@ -24,8 +24,7 @@ class Target:
         self.refused: set[int] = set()
         self.failing: set[int] = set()
         self.sent: list[int] = []
-        self.dead: list[int] = []
-        self.has_dead_letters = True
+        self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
         self.circuit = Circuit("crm", self.clock)
         self.remembered = Remembered(P0)
@@ -33,11 +32,17 @@ class Target:
         self.delivery = BatchDelivery(
             self,
             self.circuit,
-            Rejections(Letters(self), self.brake),
+            Rejections(self.dead_letters, self.brake),
             requests_max=10,
             wanted=lambda record: record.key != b"unwanted",
             clock=self.clock,
         )
+
+    @property
+    def dead(self) -> list[int]:
+        """The offsets of the dead letters, each of which has one failed attempt."""
+        assert self.dead_letters.attempts == [1] * len(self.dead_letters.offsets)
+        return self.dead_letters.offsets
 
     async def send(self, record: Record) -> Outcome:
         """Answer a request."""
@@ -55,29 +60,6 @@ class Target:
             records=tuple(records),
         )
         await self.delivery.deliver(batch, State(), self.remembered)
-
-
-class Letters:
-    """The dead-letter topic, unless it is not available."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-
-    async def send(
-        self,
-        _partition: Partition,
-        record: Record,
-        _rejected: Rejected,
-        *,
-        attempts: int,
-        first_failed_at_ms: int,
-    ) -> None:
-        """Note the dead letter."""
-        assert attempts == 1
-        assert first_failed_at_ms > 0
-        if not self._target.has_dead_letters:
-            raise Unavailable("Kafka is away")
-        self._target.dead.append(record.offset)
 
 
 def a_record(offset: int, key: bytes) -> Record:
@@ -127,7 +109,7 @@ async def test_a_batch_that_is_handled_again_sends_no_dead_letter_twice() -> Non
 async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet() -> None:
     """Neither in the same batch nor as a probe: a crash would then deliver it afterwards."""
     target = Target()
-    target.refused, target.has_dead_letters = {1}, False
+    target.refused, target.dead_letters.away = {1}, 100
     target.failing = set(range(10, 10 + 2 * FAILING_MIN))
     pair = [a_record(1, b"A"), a_record(2, b"A")]
     others = [a_record(offset, b"%d" % offset) for offset in sorted(target.failing)]
@@ -137,7 +119,7 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
         assert target.circuit.is_open
         target.clock.now += 120
     assert (target.sent.count(1), target.sent.count(2), target.dead) == (1, 0, [])
-    target.has_dead_letters, target.failing = True, set()
+    target.dead_letters.away, target.failing = 0, set()
     await target.deliver([*pair, *others])
     assert target.dead == [1]
     assert (target.sent.count(1), target.sent.count(2)) == (1, 1)
