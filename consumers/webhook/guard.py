@@ -15,7 +15,6 @@ from typing import TypeAlias
 from aiohappyeyeballs import AddrInfoType
 
 Address: TypeAlias = IPv4Address | IPv6Address
-Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Networks that Python's `is_global` counts as global, but that lead to other hosts than they seem
 # to, or to none: IPv4 in IPv6 by NAT64 (RFC 6052, RFC 8215), 6to4 and Teredo, ORCHID, the old site
@@ -64,7 +63,7 @@ class AddressGuard:
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             # The system connects to the IPv4 address.
             address = address.ipv4_mapped
-        if not is_public(address) and not any(_has(each, address) for each in self._allowed):
+        if not is_public(address) and not any(address in each for each in self._allowed):
             raise AddressRefused(
                 f"the target's address {text} is not public, and nothing connects to it. If it is "
                 "meant, add its network to WEBHOOK_ALLOW_CIDRS"
@@ -79,15 +78,5 @@ def is_public(address: Address) -> bool:
         address.is_global
         and not address.is_multicast
         and not address.is_reserved
-        and not any(_has(each, address) for each in _REFUSED)
+        and not any(address in each for each in _REFUSED)
     )
-
-
-def _has(network: Network, address: Address) -> bool:
-    if address.version != network.version:
-        return False
-    # An address with a zone is in no network, so that the zone is removed.
-    plain = (
-        ipaddress.ip_address(int(address)) if address.version == 4 else IPv6Address(int(address))
-    )
-    return plain in network

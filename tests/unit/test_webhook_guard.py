@@ -144,3 +144,10 @@ def test_a_network_that_is_not_public_can_be_allowed(text: str) -> None:
         AddressGuard(("10.2.0.0/16", "fd00::/16" if text == "10.1.2.3" else "fc00::/64")).check(
             text
         )
+
+
+def test_an_allowed_network_has_its_addresses_with_a_zone_too() -> None:
+    """The zone names the interface; the network is that of the address."""
+    AddressGuard(("fe80::/10",)).check("fe80::1%lo")
+    with pytest.raises(AddressRefused, match="WEBHOOK_ALLOW_CIDRS"):
+        AddressGuard(("fd00::/8",)).check("fe80::1%lo")
