@@ -7,6 +7,8 @@ _NOT_NOW = frozenset(["08", "25", "28", "3D", "40", "53", "55", "57", "58", "72"
 _WRONG_CLASSES = frozenset(["0A", "26", "3F", "42"])
 # A missing right, table or schema: probably a person is changing the database.
 _IN_CHANGE = frozenset(["42501", "42P01", "3F000"])
+# A table or its type exists already.
+_EXISTS = frozenset(["42P07", "42710"])
 # If a policy refuses a row, PostgreSQL reports the SQLSTATE of a missing right. The name of the
 # function in its source distinguishes the two in every language.
 _ROW_POLICY = "ExecWithCheckOptions"
@@ -44,6 +46,11 @@ def sql_failure(error: BaseException) -> SqlFailure | None:
     if state[:2] in _NOT_NOW:
         return SqlFailure.NOT_NOW
     return SqlFailure.WRONG_TABLES if state[:2] in _WRONG_CLASSES else SqlFailure.ROW
+
+
+def already_exists(error: BaseException) -> bool:
+    """Return whether a driver's `error` is that what it was to make exists already."""
+    return _state(error) in _EXISTS
 
 
 def is_general(error: BaseException) -> bool:

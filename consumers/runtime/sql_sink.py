@@ -19,6 +19,7 @@ from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Una
 from consumers.runtime.sql_connection import Connection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
 from consumers.runtime.sql_positions import SqlPositions
+from consumers.runtime.sql_tables import make_tables
 
 LIMITS = Limits(records=1000, bytes=4 << 20, age_s=0.25)
 # Partitions make the tables one after the other, because a database may refuse to make them twice
@@ -193,10 +194,8 @@ class SqlSink:
         connection = self._connect()
         try:
             with self._making_tables_in_turn():
-                cursor = connection.cursor()
-                for table in (sql_positions.CREATE, *self._tables):
-                    cursor.execute(table)
-                connection.commit()
+                make_tables(connection, (sql_positions.CREATE, *self._tables), self._error)
+            cursor = connection.cursor()
             self._positions.check_columns(cursor)
             self._positions.check_rollback(connection)
         except BaseException as error:

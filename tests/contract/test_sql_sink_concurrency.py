@@ -1,6 +1,7 @@
 """Several members and partitions of a sink in a SQL database, and its connections."""
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 import threading
@@ -18,6 +19,7 @@ from consumers.runtime import (
     Batch,
     Elsewhere,
     Position,
+    Stopped,
     Unavailable,
     sql_sink,
 )
@@ -42,12 +44,38 @@ async def test_members_that_create_the_tables_together_all_begin(sql_database: S
     """A member that is refused tries again, as the runtime does."""
     members = [await sql_database.member() for _ in range(4)]
     waiting = members
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while waiting:
             asked = [member.position(HERE) for member in waiting]
             ends = await asyncio.gather(*asked, return_exceptions=True)
             assert all(end is None or isinstance(end, Unavailable) for end in ends), ends
             waiting = [member for member, end in zip(waiting, ends, strict=True) if end]
+
+
+@pytest.mark.parametrize("refusal", ["duplicate_table", "duplicate_object", "unique_violation"])
+async def test_a_table_that_another_member_makes_meanwhile_is_found(
+    conninfo: str, refusal: str
+) -> None:
+    """PostgreSQL has three ways to refuse it. A sequence counts the tries."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("create sequence tries")
+    once = f"do $$ begin if nextval('tries') = 1 then raise {refusal}; end if; end $$"
+    connect = partial(psycopg.connect, conninfo)
+    async with sql_sink("seen", psycopg, connect, see, tables=[once, SEEN]) as (handler, _):
+        with contextlib.suppress(Unavailable):
+            await handler.position(HERE)
+        assert await handler.position(HERE) is None
+
+
+async def test_a_statement_that_never_finds_its_table_stops_the_consumer(conninfo: str) -> None:
+    """It lacks `if not exists`."""
+    with psycopg.connect(conninfo) as connection:
+        connection.execute("create table words (word text)")
+    connect = partial(psycopg.connect, conninfo)
+    tables = ["create table words (word text)"]
+    async with sql_sink("seen", psycopg, connect, see, tables=tables) as (handler, _):
+        with pytest.raises(Stopped, match='relation "words" already exists'):
+            await handler.position(HERE)
 
 
 async def test_a_call_that_timed_out_ends_before_the_next_one_begins(
@@ -108,7 +136,7 @@ async def test_partitions_do_not_wait_for_one_that_hangs_while_it_connects(
     stuck = asyncio.create_task(handler.position(HERE))
     await asyncio.to_thread(hanging.wait, 20)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await handler.begin(THERE, Position(0))
             await handler.handle(replace(a_batch(0, 3), partition=THERE))
         assert not stuck.done()
@@ -136,7 +164,7 @@ async def test_partitions_wait_a_bounded_time_for_one_that_hangs_while_it_create
         opened = sql_sink("seen", psycopg, connect, see, tables=[SEEN, "select wait()"])
         async with opened as (handler, _):
             stuck = asyncio.create_task(handler.position(HERE))
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while server.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110 - a server notifies nobody
                     await asyncio.sleep(0.01)
                 await handler.begin(THERE, Position(0))
