@@ -357,7 +357,7 @@ async def next_offset_of(database: Database) -> int | None:
 
 async def until_available(database: Database) -> int | None:
     """Wait until the database answers; return the next offset of the stored position."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await next_offset_of(database)

@@ -39,7 +39,7 @@ def project() -> Iterator[Project]:
 def ask(project: Project, path: str) -> dict[str, Any]:
     """Return the statistics API's answer."""
     url = f"http://127.0.0.1:{project.ports['STATS']}{path}"
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=60) as response:
         return dict(json.loads(response.read()))
 
 

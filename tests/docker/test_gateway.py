@@ -94,7 +94,7 @@ def send(
     tls: ssl.SSLContext | None = None,
 ) -> Answer:
     """Send a callback on a new connection."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=60)
     if tls is not None:
         connection.port = gateway.ports["GATEWAY_TLS"]
         connection.connect()
@@ -113,7 +113,7 @@ def assert_fail(answer: Answer, status: int, info: str, retry_after: str | None 
 
 def raw(gateway: Gateway, sent: bytes) -> bytes:
     """Send bytes, and return all bytes that arrive until the gateway closes the connection."""
-    with socket.create_connection(("127.0.0.1", gateway.ports["INGRESS"]), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", gateway.ports["INGRESS"]), timeout=60) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(65536), b""))
 
@@ -284,7 +284,7 @@ def test_a_reload_under_load_costs_no_answer(gateway: Gateway) -> None:
 
 def keep_sending(gateway: Gateway, enough: threading.Event, *, keeps: bool) -> list[int]:
     """Send until `enough`; return all statuses. With `keeps`, reuse the connection if possible."""
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.ports["INGRESS"], timeout=60)
     found = []
     with contextlib.closing(connection):
         while not enough.is_set():

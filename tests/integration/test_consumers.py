@@ -118,7 +118,7 @@ def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
         monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "ERROR")
         command = [sys.executable, "-m", "consumers.stats"]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert (ran.returncode, ran.stdout) == (1, "")
     first, error = ran.stderr.splitlines()
     assert first == "The statistics API stops."
@@ -135,7 +135,7 @@ def test_an_unknown_name_of_a_consumer_is_an_error_that_lists_the_names(output_o
 def test_only_the_consumer_that_runs_is_imported() -> None:
     """Others would cost time and memory, and their libraries may not be installed."""
     command = [sys.executable, "-X", "importtime", "-m", "consumers", "sync", "--help"]
-    ran = subprocess.run(command, check=True, timeout=50, capture_output=True, text=True)
+    ran = subprocess.run(command, check=True, timeout=200, capture_output=True, text=True)
     assert "SYNC_POSTGRES" in ran.stdout
     imported = [line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()]
     packages = {name.split(".")[1] for name in imported if name.startswith("consumers.")}

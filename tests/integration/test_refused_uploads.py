@@ -62,7 +62,7 @@ def test_a_peer_that_sends_on_after_the_answer_still_reads_all_of_it(
                     length = re.search(rb"Content-Length: (\d+)", answer)
                     assert length
                     assert int(length[1]) == len(body)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 while port.server.traffic.connections:  # noqa: ASYNC110 - a set has no event
                     await asyncio.sleep(0.01)
 

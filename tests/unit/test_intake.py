@@ -97,7 +97,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
     intake.note_forwarded(1400)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
     await intake.stop()
@@ -122,7 +122,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     intake = an_intake(spool)
     with pytest.raises(Broken):
         await store(intake, a_wire_record(1), 1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while intake.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     assert probes == [False, True]
@@ -132,7 +132,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
 
 async def store_until_it_works(intake: Intake) -> None:
     """Return when a callback could be stored."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(Broken):
                 await store(intake, a_wire_record(3), 3)
@@ -156,7 +156,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     spool.writer.commit = hangs  # type: ignore[method-assign]
     intake = an_intake(spool)
     results: list[object] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         committing = asyncio.create_task(store(intake, a_wire_record(1), 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -242,7 +242,7 @@ async def test_while_the_file_cannot_be_reopened_every_commit_fails(tmp_path: Pa
         await store(intake, a_wire_record(1), 1)
     path.rmdir()
     away.rename(path)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while intake.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     await store(intake, a_wire_record(1), 1)
@@ -319,18 +319,18 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
     waiting = asyncio.create_task(intake.wait_for_rows(empty))
     await asyncio.sleep(0)
     await store(intake, a_wire_record(1), 1)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         await waiting
         await intake.wait_for_rows(empty)
     seen = intake.state
     waiting = asyncio.create_task(intake.wait_for_rows(seen))
     intake.note_forwarded(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while intake.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
     assert not waiting.done()
     await store(intake, a_wire_record(2), 2)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(60):
         await waiting
     await intake.stop()
     intake.close()
@@ -347,7 +347,7 @@ async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_appli
     await asyncio.sleep(0)
     with pytest.raises(AssertionError, match="another write waits"):
         await intake.quarantine(2)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await first
     assert intake.state.quarantined_sequences == [1]
     await intake.quarantine(3)

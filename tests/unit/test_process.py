@@ -40,7 +40,7 @@ def ended(*, raised: str = "None", start: str = "pass") -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=200,
         env={"HOOKLINE_LOG_LEVEL": "ERROR"},
     )
     return ran.returncode, ran.stderr
