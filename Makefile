@@ -19,7 +19,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  test-page screenshots bench-archive bench-counters bench-scale bench-latency docs-configuration format pin clean
+  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync docs-configuration format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -85,6 +85,9 @@ bench-scale: setup  ## measure N processes of the ingress and M of the archive (
 
 bench-latency: setup  ## measure the time from receipt to Kafka, PostgreSQL and the counts (3 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.latency $(BENCH)
+
+bench-sync: setup  ## measure sync and the webhook beside others on real servers (8 min); BENCH=--help lists the options
+	@$(BIN)/python -m bench.sync $(BENCH)
 
 bench-counters: setup $(VENV)/bench-ready  ## measure the counters beside others on a real topic (18 min); BENCH=--help lists the options
 	@$(BIN)/python -m bench.counters $(BENCH)

@@ -2,17 +2,23 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# Children of PostgreSQL come and go; a list of them that was outdated is made again.
+ATTEMPTS = 20
 
 
 class Watch:
-    """Counts the CPU time of groups of processes from its creation on, and that of all others."""
+    """
+    Counts the CPU time of groups of processes from its creation on, and that of all others.
+
+    The children of a process count as the process.
+    """
 
     def __init__(self, *groups: Iterable[int]) -> None:
-        self._groups = [*map(list, groups), [os.getpid()]]
+        self._groups = [list(group) for group in groups]
         self._begun = self._now()
 
     def used(self) -> tuple[list[float], float]:
@@ -28,12 +34,25 @@ class Watch:
         return groups_s[:-1], others
 
     def _now(self) -> list[float]:
-        return [*map(cpu_s, self._groups), *machine_s()]
+        groups_s = [sum(map(family_cpu_s, group)) for group in self._groups]
+        # All processes that are measured are children of this one.
+        return [*groups_s, cpu_s([os.getpid()]), *machine_s()]
 
 
 def cpu_s(pids: Iterable[int]) -> float:
     """Return user and system time of the processes, all their threads and their ended children."""
     return sum(map(_ticks, pids)) / _TICKS_PER_S
+
+
+def family_cpu_s(pid: int, *, but: int = 0) -> float:
+    """Return the CPU time of a process and of its children, ended or not, without `but`."""
+    for _ in range(ATTEMPTS):
+        try:
+            return cpu_s([pid, *(child for child in _children(pid) if child != but)])
+        except (FileNotFoundError, ProcessLookupError):
+            # A child or a thread has ended since it was listed; the process has its time now.
+            continue
+    raise ProcessLookupError(f"the children of process {pid} change too fast, or it has ended")
 
 
 def precise_cpu_s(pid: int) -> float:
@@ -53,6 +72,11 @@ def machine_s() -> tuple[float, float]:
 def rss_mib_max(pids: Iterable[int]) -> float:
     """Return the sum of the largest resident sets that the processes had so far."""
     return sum(map(_peak_kib, pids)) / 1024
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        yield from map(int, (task / "children").read_text().split())
 
 
 def _ticks(pid: int) -> int:

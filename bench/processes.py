@@ -1,19 +1,25 @@
 """Start processes of the product and of peers, and wait until a condition holds."""
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.demo.embedded.postgres import EmbeddedPostgres
+from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.demo.services import PREFIXES
 
 PYTHON = (sys.executable, "-m")
 READY_S_MAX = 60.0
+
+Database = TypeVar("Database", EmbeddedPostgres, EmbeddedValkey)
 
 
 def start(
@@ -30,6 +36,18 @@ def launch(
     # Variables that the user's shell has set for other Hookline processes must not reach these.
     env = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     return child.start(command, log=log, env=env | dict(variables))
+
+
+@contextlib.contextmanager
+def stopping(server: Database) -> Iterator[Database]:
+    """Yield a server that is up, and stop it on exit."""
+    try:
+        server.start()
+        yield server
+    finally:
+        # A killed PostgreSQL would still write into its directory while that is removed.
+        if server.process is not None:
+            child.stop(server.process)
 
 
 def until(

@@ -1,12 +1,9 @@
 """Measure the CPU time of processes whose children come and go, such as PostgreSQL's."""
 
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-from bench.cost import cpu_s, machine_s
-
-ATTEMPTS = 20
+from bench.cost import cpu_s, family_cpu_s, machine_s
 
 
 class CpuWatch:
@@ -31,19 +28,3 @@ class CpuWatch:
     def _now(self) -> list[float]:
         parts = [family_cpu_s(pid, but=self._but) for pid in self._pids.values()]
         return [*parts, cpu_s([os.getpid(), self._but]), *machine_s()]
-
-
-def family_cpu_s(pid: int, *, but: int) -> float:
-    """Return the CPU time of a process and of its children, ended or not, without `but`."""
-    for _ in range(ATTEMPTS):
-        try:
-            return cpu_s([pid, *(child for child in _children(pid) if child != but)])
-        except FileNotFoundError:
-            # A child has ended since it was listed; its parent has its time now.
-            continue
-    raise ProcessLookupError(f"the children of process {pid} change too fast, or it has ended")
-
-
-def _children(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        yield from map(int, (task / "children").read_text().split())

@@ -6,7 +6,6 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import psycopg
@@ -14,15 +13,13 @@ from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
 from bench.ingress.servers import BY_NAME, Running, running
-from bench.processes import start, until
+from bench.processes import start, stopping, until
 from consumers.counters import layout
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.topics import CALLBACKS
-
-Database = TypeVar("Database", EmbeddedPostgres, EmbeddedValkey)
 
 
 class SpoolEnd(msgspec.Struct, frozen=True):
@@ -58,8 +55,8 @@ def running_system(directory: Path, kafka: EmbeddedKafka) -> Iterator[System]:
     Every partition has a position in both sinks, so both are ready to apply callbacks.
     """
     with (
-        _stopping(EmbeddedPostgres(directory / "postgres")) as postgres,
-        _stopping(EmbeddedValkey(directory / "valkey")) as valkey,
+        stopping(EmbeddedPostgres(directory / "postgres")) as postgres,
+        stopping(EmbeddedValkey(directory / "valkey")) as valkey,
         running(BY_NAME["hookline"], kafka.address, directory / "hookline") as ingress,
         _consumer("sync", kafka, {"SYNC_POSTGRES": postgres.conninfo}, directory) as sync,
         _consumer("counters", kafka, {"COUNTERS_VALKEY": valkey.url}, directory) as counters,
@@ -81,18 +78,6 @@ def running_system(directory: Path, kafka: EmbeddedKafka) -> Iterator[System]:
                 "Valkey": _pid(valkey),
             },
         )
-
-
-@contextlib.contextmanager
-def _stopping(server: Database) -> Iterator[Database]:
-    """Yield a server that is up, and stop it on exit."""
-    try:
-        server.start()
-        yield server
-    finally:
-        # A killed PostgreSQL would still write into its directory while that is removed.
-        if server.process is not None:
-            child.stop(server.process)
 
 
 def _pid(server: EmbeddedKafka | EmbeddedPostgres | EmbeddedValkey) -> int:

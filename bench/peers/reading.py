@@ -22,12 +22,16 @@ BEGUN, ENDED = "begun", "ended"
 POLL_MS = 200
 
 
-def run(take: Take, *, end: Callable[[], None] = lambda: None, **options: Any) -> None:
+async def _nothing() -> None:
+    """Do nothing at the end: what was taken is written."""
+
+
+def run(take: Take, *, end: Callable[[], Awaitable[None]] = _nothing, **options: Any) -> None:
     """Read RECORDS from the topic's beginning and stay until the process is killed."""
     uvloop.run(_run(take, end, options))
 
 
-async def _run(take: Take, end: Callable[[], None], options: dict[str, Any]) -> None:
+async def _run(take: Take, end: Callable[[], Awaitable[None]], options: dict[str, Any]) -> None:
     directory, left = Path(os.environ["DIRECTORY"]), int(os.environ["RECORDS"])
     # Within the running loop: aiokafka's consumers belong to one.
     consumer = AIOKafkaConsumer(
@@ -44,7 +48,7 @@ async def _run(take: Take, end: Callable[[], None], options: dict[str, Any]) -> 
         for partition, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
             await take(partition, records)
             left -= len(records)
-    end()
+    await end()
     (directory / ENDED).touch()
     # The measuring process reads afterwards how much memory this process used.
     await asyncio.Event().wait()

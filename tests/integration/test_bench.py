@@ -17,6 +17,7 @@ QUICK = (
     "bench.latency --rates",
     "bench.counters --only hookline",
     "bench.counters --only questions",
+    "bench.sync --records",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -187,6 +188,31 @@ def test_other_counters_and_several_members_are_measured_too() -> None:
     assert members == [("1", "5,000"), ("2", "5,000")]
 
 
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_sync_writes_and_delivers_every_callback() -> None:
+    """The test runs the quick command of the page; version 1 needs the history of the clone."""
+    output = shell(the_block(QUICK[7]))
+    rows = readers(output)
+    expected = {"hookline", "version_1", "executemany", "row_by_row"}
+    if "**version_1 is left out: " in output:
+        expected.remove("version_1")
+    assert set(rows) == expected
+    for name, cells in rows.items():
+        assert all(re.fullmatch(r"[\d,.]+", cell) for cell in (*cells[1:5], *cells[6:]))
+        if name != "row_by_row":
+            assert cells[5] == "3,000"
+    sent = re.findall(r"^\| 2 \| `(\w+)` \| [\d,]+ \| \d+ \| \d+ \| 0 \| ", output, re.MULTILINE)
+    assert sent == ["webhook", "bare_client", "bare_signing"]
+    waits = re.findall(
+        r"^\| ([01]) \| \d+ \| \d+ \| \d+ \| (\d+) \| (\d+) \| \d+ \|", output, re.MULTILINE
+    )
+    assert [(failing, delivered) for failing, delivered, _ in waits] == [("0", "198"), ("1", "198")]
+    (_, _, healthy), (_, _, failed) = waits
+    assert int(healthy) == 0
+    assert int(failed) >= 1
+    assert "| deliveries/s / `bare_client`, 2 in flight | ≥ 0.7 |" in output
+
+
 def test_make_runs_the_complete_benchmarks() -> None:
     """They take too long to run here, so this is a dry run of make."""
     complete = [block for block in BLOCKS if not any(part in block for part in QUICK)]
@@ -197,7 +223,7 @@ def test_make_runs_the_complete_benchmarks() -> None:
         name = target[1]
         modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
         assert f"python -m bench.{name}" in modules[name]
-    assert {"ingress", "archive", "counters", "scale", "latency"} <= set(modules)
+    assert {"ingress", "archive", "counters", "scale", "latency", "sync"} <= set(modules)
 
 
 def readers(output: str) -> dict[str, list[str]]:

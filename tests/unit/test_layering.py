@@ -19,6 +19,7 @@ MAY_SEE = {
     "bench/ingress/peers": {"bench"},
     "bench/archive/peers": {"bench"},
     "bench/counters/peers": {"bench"},
+    "bench/sync/peers": {"bench"},
 }
 PACKAGES = {*MAY_SEE, "tests"}
 

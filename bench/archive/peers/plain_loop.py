@@ -50,7 +50,10 @@ def main() -> None:
                 streams[partition] = opened.enter_context(compressor.stream_writer(file))
             streams[partition].write(b"".join(map(line, records)))
 
-        run(write, end=opened.close)
+        async def end() -> None:
+            opened.close()
+
+        run(write, end=end)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,34 @@
+"""
+The loop that one writes first: an insert and a commit for each callback.
+
+Its offsets are committed by the clock, so a crash may lose callbacks.
+"""
+
+import os
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord, TopicPartition
+from psycopg import AsyncConnection
+
+from bench.peers.reading import run
+from bench.sync.peers.rows import INSERT, row
+
+
+def main() -> None:
+    """Insert into the database at POSTGRES."""
+    connections: list[AsyncConnection] = []
+
+    async def write(_: TopicPartition, records: Sequence[ConsumerRecord[bytes, bytes]]) -> None:
+        # Within the running loop: a connection belongs to one.
+        if not connections:
+            connections.append(await AsyncConnection.connect(os.environ["POSTGRES"]))
+        (connection,) = connections
+        for record in records:
+            await connection.execute(INSERT, row(record))
+            await connection.commit()
+
+    run(write)
+
+
+if __name__ == "__main__":
+    main()
