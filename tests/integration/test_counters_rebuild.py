@@ -104,11 +104,15 @@ class World:
         """Run the command; return its output."""
         return hookline("counters", "rebuild", *options, env=self.env, expect=expect)
 
-    def start_rebuild(self, *options: str) -> subprocess.Popen[bytes]:
-        """Start the command."""
-        return subprocess.Popen(
-            [HOOKLINE, "counters", "rebuild", "--yes", *options], env=os.environ | self.env
-        )
+    @contextlib.contextmanager
+    def rebuilding(self, *, records_per_s: int) -> Iterator[subprocess.Popen[bytes]]:
+        """Start the command; kill it at the end, if it still runs."""
+        command = [HOOKLINE, "counters", "rebuild", "--yes", "--records-per-s", str(records_per_s)]
+        with subprocess.Popen(command, env=os.environ | self.env) as running:
+            try:
+                yield running
+            finally:
+                running.kill()
 
     def generations(self) -> set[str]:
         """Return the generations that have keys."""
@@ -179,8 +183,7 @@ async def test_a_rebuild_that_is_killed_continues_where_it_was(
     await world.until_counted()
     before = world.content()
     # It would take ten seconds.
-    running = world.start_rebuild("--records-per-s", str(everything // 10))
-    with _killed_at_the_end(running):
+    with world.rebuilding(records_per_s=everything // 10) as running:
         await until(lambda: world.counted(2) > everything // 10, "a part is counted")
         running.send_signal(signal.SIGKILL)
         running.wait()
@@ -200,8 +203,7 @@ async def test_live_counting_goes_on_during_a_rebuild_and_its_change(
     stored = scaled(2500, at_most=8000)
     world.simulate(stored)
     async with Senders(world.ingress.port, connections=4, pause_s=0.01) as senders:
-        running = world.start_rebuild("--records-per-s", str(stored // 2))
-        with _killed_at_the_end(running):
+        with world.rebuilding(records_per_s=stored // 2) as running:
             while running.poll() is None:
                 world.counters[0].kill()
                 world.counters[0].launch()
@@ -235,15 +237,6 @@ async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world
     assert world.content() == before
 
 
-@contextlib.contextmanager
-def _killed_at_the_end(running: subprocess.Popen[bytes]) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        running.kill()
-        running.wait()
-
-
 @pytest.mark.timeout(300)
 async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     world: World,
@@ -253,8 +246,7 @@ async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     await world.until_counted()
     before = world.content()
     # Slow: this takes longer than the second one waits for the lock.
-    running = world.start_rebuild("--records-per-s", "50")
-    with _killed_at_the_end(running):
+    with world.rebuilding(records_per_s=50) as running:
         await until(lambda: world.counted(2) > 500, "a part is counted")
         refused = hookline(
             *("counters", "rebuild", "--yes", "--start-over"), env=world.env, expect=2
@@ -278,8 +270,7 @@ async def test_valkey_is_killed_in_the_middle_of_a_rebuild(
     world.simulate(6000)
     await world.until_counted()
     before = world.content()
-    running = world.start_rebuild("--records-per-s", "1000")
-    with _killed_at_the_end(running):
+    with world.rebuilding(records_per_s=1000) as running:
         await until(lambda: world.counted(2) > 2000, "a part is counted")
         valkey_server.kill()
         await asyncio.sleep(1)
