@@ -18,9 +18,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 
 log = logging.getLogger(__name__)
 
-_FILES = sorted(
-    (file for file in files(__package__).joinpath("migrations").iterdir()), key=lambda f: f.name
-)
+_FILES = sorted(files(__package__).joinpath("migrations").iterdir(), key=lambda file: file.name)
 # The version of the tables that this release writes: the number of its last migration.
 VERSION = len(_FILES)
 _FOUND = (
