@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from consumers.sync.queryable import as_text
 from schemas.body import to_text
 from schemas.message import integer
 
@@ -53,7 +54,7 @@ def content_columns(document: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _name(value: Any) -> str | None:
     name = to_text(value)
-    return name.replace("\0", "\\u0000") if 0 < len(name) <= NAME_CHARACTERS_MAX else None
+    return as_text(name) if len(name) <= NAME_CHARACTERS_MAX else None
 
 
 def _types(elements: list[Any]) -> str:

@@ -3,7 +3,8 @@ Turn a callback's body into text that PostgreSQL can store as `jsonb` and always
 
 PostgreSQL refuses `\u0000`, lone surrogates and numbers of too many digits: in `jsonb` when a body
 is written, in `json` when a query reads it. Such a part is replaced here, always in the same way: a
-character by U+FFFD, a number by null. See docs/decisions/0022-queryable-bodies.md.
+character by U+FFFD, a number by null. See docs/decisions/0022-queryable-bodies.md. In the
+texts of other columns, which have no lone surrogates, `as_text` replaces NUL.
 """
 
 import math
@@ -67,6 +68,11 @@ def queryable(body: bytes, document: Mapping[str, Any]) -> Queryable:
         text, number_altered = _with_numbers_replaced(text)
         altered = altered or number_altered
     return Queryable(text, altered)
+
+
+def as_text(value: str) -> str | None:
+    r"""Return `value` as PostgreSQL can hold it: NUL as six characters, `\u0000`; None for ""."""
+    return value.replace("\0", "\\u0000") or None
 
 
 def _character(escape: re.Match[str]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from consumers.runtime.callbacks import Callback
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
-from consumers.sync.queryable import queryable
+from consumers.sync.queryable import as_text, queryable
 from schemas.body import to_text
 from schemas.identity import message_random
 from schemas.message import MESSAGE_COMMANDS, integer, sent_at
@@ -95,8 +95,3 @@ def _of_message(callback: Callback) -> Row:
         integer(document.get("SendMsgResult")),
         *content_columns(document),
     )
-
-
-def as_text(value: str) -> str | None:
-    r"""Return `value` as PostgreSQL can hold it: NUL as six characters, `\u0000`; None for ""."""
-    return value.replace("\0", "\\u0000") or None
