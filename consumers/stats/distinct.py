@@ -48,21 +48,21 @@ class _Stored(NamedTuple):
 async def people(
     store: Store,
     catalog: Catalog,
-    split_range: WindowedRange,
+    windowed: WindowedRange,
     figures: Sequence[str] = tuple(PEOPLE),
 ) -> list[Counts]:
     """Return the people of each window, added up over the apps."""
 
     async def of(app: App) -> list[Counts]:
-        if split_range.step is Step.MINUTE:
-            return await _of_minutes(store, app, split_range)
-        if not split_range.is_by_days(app):
-            return await _of_quarters(store, app, split_range, figures)
-        if split_range.step is Step.DAY:
-            return await _of_days(store, app, split_range, figures)
-        return await _of_months(store, app, split_range, figures)
+        if windowed.step is Step.MINUTE:
+            return await _of_minutes(store, app, windowed)
+        if not windowed.is_by_days(app):
+            return await _of_quarters(store, app, windowed, figures)
+        if windowed.step is Step.DAY:
+            return await _of_days(store, app, windowed, figures)
+        return await _of_months(store, app, windowed, figures)
 
-    rows: list[Counts] = [{} for _ in split_range.windows]
+    rows: list[Counts] = [{} for _ in windowed.windows]
     for of_app in await asyncio.gather(*map(of, catalog.apps.values())):
         rows = [_both(one, other) for one, other in zip(rows, of_app, strict=True)]
     return rows
@@ -105,9 +105,9 @@ def as_people(counts: Counts) -> answers.People:
     return answers.People(**{figure: counts.get(figure) for figure in PEOPLE})
 
 
-async def _of_minutes(store: Store, app: App, split_range: WindowedRange) -> list[Counts]:
-    reads = list(minute_fields(app, split_range.windows, (ACTIVE,)))
-    rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in split_range.windows]
+async def _of_minutes(store: Store, app: App, windowed: WindowedRange) -> list[Counts]:
+    reads = list(minute_fields(app, windowed.windows, (ACTIVE,)))
+    rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in windowed.windows]
     for (_, targets), numbers in zip(
         reads, await store.hashes([fields for fields, _ in reads]), strict=True
     ):
@@ -117,38 +117,38 @@ async def _of_minutes(store: Store, app: App, split_range: WindowedRange) -> lis
 
 
 async def _of_quarters(
-    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
-    scope = [
+    asked = [
         Sketches(
             (app, figure, window),
             partial(quarter_sketches, app, figure, window),
-            split_range.is_over(window),
+            windowed.is_over(window),
         )
-        for window in split_range.windows
+        for window in windowed.windows
         for figure in figures
     ]
-    return _rows(map(_estimated, await store.unions(scope)), figures)
+    return _rows(map(_estimated, await store.unions(asked)), figures)
 
 
 async def _of_days(
-    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
     """Return the stored numbers of days; estimates where a day has more than the exact bound."""
-    days = [next(days_of(window, app.zone)) for window in split_range.windows]
+    days = [next(days_of(window, app.zone)) for window in windowed.windows]
     stored = await _stored(store, app, [[day.isoformat()] for day in days], figures)
-    scope = [
+    asked = [
         Sketches(
             (app, figure, day),
             partial(day_sketches, app, figure, [day]),
-            split_range.is_over(window),
+            windowed.is_over(window),
         )
         if of_day.is_sketched
         else None
-        for window, day, row in zip(split_range.windows, days, stored, strict=True)
+        for window, day, row in zip(windowed.windows, days, stored, strict=True)
         for figure, of_day in zip(figures, row, strict=True)
     ]
-    estimates = await store.unions(scope)
+    estimates = await store.unions(asked)
     counts = map(_of_day, (of_day for row in stored for of_day in row), estimates)
     return _rows(counts, figures)
 
@@ -161,22 +161,22 @@ def _of_day(stored: _Stored, estimate: int) -> answers.Count | None:
 
 
 async def _of_months(
-    store: Store, app: App, split_range: WindowedRange, figures: Sequence[str]
+    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
-    days = [list(days_of(window, app.zone)) for window in split_range.windows]
+    days = [list(days_of(window, app.zone)) for window in windowed.windows]
     texts = [[day.isoformat() for day in listed] for listed in days]
     stored = await _stored(store, app, texts, figures)
-    scope = [
+    asked = [
         Sketches(
             (app, figure, "month", listed[0]),
             partial(month_sketches, app, figure, listed[:1]),
-            split_range.is_over(window),
+            windowed.is_over(window),
         )
-        for window, listed in zip(split_range.windows, days, strict=True)
+        for window, listed in zip(windowed.windows, days, strict=True)
         for figure in figures
     ]
     at_least = (of_day.number for row in stored for of_day in row)
-    return _rows(map(_estimated, map(max, await store.unions(scope), at_least)), figures)
+    return _rows(map(_estimated, map(max, await store.unions(asked), at_least)), figures)
 
 
 async def _stored(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -34,14 +34,13 @@ from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, SUMS, U
 
 SPARKLINE_HOURS = 24
 SHARE_MINUTES = 15
-WEEK = timedelta(days=7)
 _MESSAGES = (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED)
 _NOBODY = answers.Count(value=0, error=0.0)
 
 
 async def summary(store: Store, scope: Scope, *, is_live: bool) -> answers.Summary:
     """
-    Return the summary at `asked.now`; if `is_live`, today is all that was counted of the day.
+    Return the summary at `scope.now`; if `is_live`, today is all that was counted of the day.
 
     A moment in the past is taken to the minute.
     """
@@ -89,22 +88,22 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
 
 
 async def _days(store: Store, scope: Scope, days: Sequence[Window]) -> list[answers.Period]:
-    split_range = WindowedRange(days, Step.DAY, scope.zone, scope.now)
+    windowed = WindowedRange(days, Step.DAY, scope.zone, scope.now)
     found, counts = await asyncio.gather(
-        sums(store, scope.catalog, split_range, SUMS), people(store, scope.catalog, split_range)
+        sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
     )
-    return _periods(scope, days, found, split_range, counts)
+    return _periods(scope, days, found, windowed, counts)
 
 
 async def _parts(store: Store, scope: Scope, parts: Sequence[Window]) -> list[answers.Period]:
     """Return ranges that begin with a quarter hour; people are those of its whole quarter hours."""
     # Windows of quarter hours, whatever the zone.
-    split_range = WindowedRange(whole_quarters(parts), Step.HOUR, scope.zone, scope.now)
+    windowed = WindowedRange(whole_quarters(parts), Step.HOUR, scope.zone, scope.now)
     found, counts = await asyncio.gather(
         sums_to_the_minute(store, scope.catalog, parts, SUMS),
-        people(store, scope.catalog, split_range),
+        people(store, scope.catalog, windowed),
     )
-    return _periods(scope, parts, found, split_range, counts)
+    return _periods(scope, parts, found, windowed, counts)
 
 
 def _periods(

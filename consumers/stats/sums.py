@@ -43,18 +43,18 @@ class Sums(NamedTuple):
 
 
 async def sums(
-    store: Store, catalog: Catalog, split_range: WindowedRange, names: tuple[str, ...]
+    store: Store, catalog: Catalog, windowed: WindowedRange, names: tuple[str, ...]
 ) -> Sums:
     """Return the sums of `names` in each window."""
 
     def parts(app: App) -> Iterable[Parts]:
-        if split_range.step is Step.MINUTE:
-            return minute_fields(app, split_range.windows, names)
-        if split_range.is_by_days(app):
-            return day_fields(app, split_range.windows, names)
-        return quarter_fields(app, split_range.windows, names)
+        if windowed.step is Step.MINUTE:
+            return minute_fields(app, windowed.windows, names)
+        if windowed.is_by_days(app):
+            return day_fields(app, windowed.windows, names)
+        return quarter_fields(app, windowed.windows, names)
 
-    return await _sums(store, catalog, parts, len(names), len(split_range.windows))
+    return await _sums(store, catalog, parts, len(names), len(windowed.windows))
 
 
 def whole_quarters(windows: Sequence[Window]) -> list[Window]:
@@ -124,13 +124,13 @@ def figures(row: Sequence[int], *, has_conversations: bool = True) -> answers.Fi
     )
 
 
-def values_to_read(catalog: Catalog, split_range: WindowedRange, width: int) -> int:
+def values_to_read(catalog: Catalog, windowed: WindowedRange, width: int) -> int:
     """Return how many values `sums` reads, about."""
-    length = split_range.windows[-1].end - split_range.windows[0].begin
+    length = windowed.windows[-1].end - windowed.windows[0].begin
     parts = 0
     for app in catalog.apps.values():
-        if split_range.step is Step.MINUTE:
+        if windowed.step is Step.MINUTE:
             parts += length // MINUTE
         else:
-            parts += length // (DAY if split_range.is_by_days(app) else QUARTER)
+            parts += length // (DAY if windowed.is_by_days(app) else QUARTER)
     return parts * width
