@@ -100,6 +100,11 @@ def added_up(counts: Sequence[answers.Count | None]) -> answers.Count | None:
     )
 
 
+def active(counts: Counts) -> answers.Count:
+    """Return the people who were active in a window, nobody if they are not known."""
+    return counts.get(ACTIVE) or _NOBODY
+
+
 def as_people(counts: Counts) -> answers.People:
     """Return the counts of a window as its answer."""
     return answers.People(**{figure: counts.get(figure) for figure in PEOPLE})

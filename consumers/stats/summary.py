@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from consumers.stats import answers
-from consumers.stats.distinct import Counts, as_people, people
+from consumers.stats.distinct import Counts, active, as_people, people
 from consumers.stats.scope import Scope
 from consumers.stats.store import Store
 from consumers.stats.stored_windows import WindowedRange
@@ -35,7 +35,6 @@ from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, SUMS, U
 SPARKLINE_HOURS = 24
 SHARE_MINUTES = 15
 _MESSAGES = (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED)
-_NOBODY = answers.Count(value=0, error=0.0)
 
 
 async def summary(store: Store, scope: Scope, *, is_live: bool) -> answers.Summary:
@@ -151,7 +150,7 @@ async def _now(store: Store, scope: Scope) -> answers.Now:
     one_to_one, group, _ = rows[-1]
     return answers.Now(
         messages_per_second=round((one_to_one + group) / 60, 2),
-        people=_active(counts[-1]),
+        people=active(counts[-1]),
         not_delivered_share=sum(row[2] for row in rows) / messages if messages else None,
         until=until.astimezone(scope.zone),
     )
@@ -171,10 +170,6 @@ async def _sparklines(store: Store, scope: Scope) -> answers.Sparklines:
     return answers.Sparklines(
         begins=[begin.astimezone(scope.zone) for begin, _ in hours],
         messages=[one_to_one + group for one_to_one, group, _ in total],
-        people=[_active(of_hour).value for of_hour in counts],
+        people=[active(of_hour).value for of_hour in counts],
         undelivered=[undelivered for _, _, undelivered in total],
     )
-
-
-def _active(counts: Counts) -> answers.Count:
-    return counts.get(ACTIVE) or _NOBODY

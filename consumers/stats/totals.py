@@ -8,7 +8,7 @@ from typing import Any
 
 from consumers.counters import layout
 from consumers.stats import answers
-from consumers.stats.distinct import SKETCH_ERROR, people
+from consumers.stats.distinct import SKETCH_ERROR, active, people
 from consumers.stats.parameters import ROWS_DEFAULT, ROWS_MAX
 from consumers.stats.problems import Refused
 from consumers.stats.scope import Scope
@@ -75,7 +75,7 @@ async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answ
         minutes=[
             answers.MinuteCounts(
                 minute=window.begin,
-                people=active.value if (active := of_minute.get(ACTIVE)) else 0,
+                people=active(of_minute).value,
                 **dict(zip(KINDS, row, strict=True)),
             )
             for window, row, of_minute in zip(found, rows, counts, strict=True)
