@@ -6,8 +6,9 @@ So a thousand open pages cost as many reads of Valkey as one of them.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
+from typing import Any
 
 # How long an answer is shared if there are no updates, as while Valkey is away.
 SHARED_S = 1.0
@@ -22,14 +23,16 @@ class SharedAnswers:
     def __init__(self) -> None:
         # In the order in which they were asked for, with the time at which each one began.
         self._answers: dict[Hashable, tuple[float, asyncio.Task[bytes]]] = {}
-        self._bytes = 0
 
-    async def answer(self, question: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def answer(
+        self, question: Hashable, make: Callable[[], Coroutine[Any, Any, bytes]]
+    ) -> bytes:
         """Return the shared answer, or have `make` make it; raise what that raises."""
         begun, task = self._answers.get(question, (0.0, None))
         if task is None or time.monotonic() >= begun + SHARED_S:
-            self._forget(question)
-            task = asyncio.ensure_future(self._made(question, make))
+            task = asyncio.create_task(make())
+            task.add_done_callback(self._bound)
+            self._answers.pop(question, None)
             self._answers[question] = time.monotonic(), task
         # One who asks may go; the others still wait.
         return await asyncio.shield(task)
@@ -37,7 +40,6 @@ class SharedAnswers:
     def forget(self) -> None:
         """Have every later question answered again."""
         self._answers.clear()
-        self._bytes = 0
 
     async def close(self) -> None:
         """Stop making answers."""
@@ -48,31 +50,17 @@ class SharedAnswers:
             with suppress(asyncio.CancelledError, Exception):
                 await task
 
-    async def _made(self, question: Hashable, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        try:
-            made = await make()
-        except BaseException:
-            if self._is_current(question):
+    def _bound(self, _: asyncio.Task[bytes]) -> None:
+        """Drop the failures, then the oldest complete answers until the rest is within bounds."""
+        sizes: dict[Hashable, int] = {}
+        for question, (_began, task) in tuple(self._answers.items()):
+            if task.done() and (task.cancelled() or task.exception()):
                 del self._answers[question]
-            raise
-        if self._is_current(question):
-            self._bytes += len(made)
-            self._bound()
-        return made
-
-    def _is_current(self, question: Hashable) -> bool:
-        """Return whether the answer that this task makes is still the shared one."""
-        _, task = self._answers.get(question, (0.0, None))
-        return task is asyncio.current_task()
-
-    def _bound(self) -> None:
-        complete = [question for question, (_, task) in self._answers.items() if task.done()]
-        for question in complete:
-            if self._bytes <= ANSWERS_BYTES_MAX and len(self._answers) <= ANSWERS_MAX:
+            elif task.done():
+                sizes[question] = len(task.result())
+        total = sum(sizes.values())
+        for question, size in sizes.items():
+            if total <= ANSWERS_BYTES_MAX and len(self._answers) <= ANSWERS_MAX:
                 break
-            self._forget(question)
-
-    def _forget(self, question: Hashable) -> None:
-        _, task = self._answers.pop(question, (0.0, None))
-        if task is not None and task.done() and not task.cancelled() and not task.exception():
-            self._bytes -= len(task.result())
+            del self._answers[question]
+            total -= size
