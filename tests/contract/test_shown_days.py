@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp.test_utils import TestServer
 from support.builders import APP, P0, a_body, a_stored_batch, a_stored_record
-from support.counting import counting
+from support.counting import LONG, counting
 from support.statistics import statistics_api
 
 from consumers.counters.server import connect
@@ -25,9 +25,7 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 async def test_all_days_are_read_in_pages(valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """From the first day on; a page has two days, and the last ones are empty."""
     monkeypatch.setattr(shown_days, "DAYS_PER_ANSWER", 2)
-    counts = counting(
-        valkey_url, keep_minutes_s=1 << 30, keep_quarters_s=1 << 30, keep_days_s=1 << 30
-    )
+    counts = counting(valkey_url, **LONG)
     now = datetime.now(UTC)
     sent = [now - timedelta(days=days) for days in (5, 3, 3, 0)]
     valkey = connect(Secret(valkey_url))

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from support.builders import P0, a_body, a_stored_batch, a_stored_record
-from support.counting import counting
+from support.counting import LONG, counting
 from support.statistics import statistics_api
 from valkey import Valkey
 
@@ -33,12 +33,6 @@ SHANGHAI = ZoneInfo("Asia/Shanghai")
 # 22:07 in Shanghai. Clocks of Europe go forward in the night after it.
 NOW = datetime(2026, 3, 28, 14, 7, 2, tzinfo=UTC)
 APP, OTHER_APP = "1400000001", "1400000002"
-# Long enough that nothing of a test expires.
-KEPT: dict[str, Any] = {
-    "keep_minutes_s": 1 << 30,
-    "keep_quarters_s": 1 << 30,
-    "keep_days_s": 1 << 30,
-}
 
 
 @dataclass(slots=True)
@@ -91,7 +85,7 @@ async def benches(
     url: str, *, bounds: Mapping[str, int] | None = None, **api: Any
 ) -> AsyncIterator[Bench]:
     """Yield empty counts and their API; estimates are the same in each run."""
-    counts = counting(url, **{**KEPT, **(bounds or {})})
+    counts = counting(url, **{**LONG, **(bounds or {})})
     valkey = connect(Secret(url))
     # Else each run would have other hashes, two of which may count as one person.
     await valkey.set(layout.secret(layout.FIRST_GENERATION), "secret of the tests")
@@ -329,7 +323,7 @@ async def test_a_longer_time_does_not_bring_back_what_has_expired(valkey_url: st
     async with benches(valkey_url, bounds={"keep_quarters_s": 2 * day_s}) as bench:
         await bench.count((datetime.now(UTC), {}))
         await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}", status=400)
-        longer = counting(valkey_url, **{**KEPT, "keep_quarters_s": 9 * day_s})
+        longer = counting(valkey_url, **{**LONG, "keep_quarters_s": 9 * day_s})
         await longer.position(P0)
         await bench.ask(f"/v1/series?step=hour&from={_days_ago(5)}", status=400)
         with closing(Valkey.from_url(valkey_url)) as valkey:

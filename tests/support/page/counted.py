@@ -9,15 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from support.builders import P0, a_body, a_stored_batch, a_stored_record
-from support.counting import counting
+from support.counting import LONG, counting
 
 from consumers.runtime.batch import Position
 
 APPS = ("1400000001", "1400000002")
 TYPES = ("TIMTextElem", "TIMImageElem", "TIMCustomElem")
 PLATFORMS = ("iOS", "Android", "Web")
-LONG = 1 << 30
-BOUNDS: dict[str, Any] = {"keep_minutes_s": LONG, "keep_quarters_s": LONG, "keep_days_s": LONG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ class Sender:
         self.messages += new
 
     async def _count(self, new: list[Message]) -> None:
-        counts = counting(self.valkey, **BOUNDS)
+        counts = counting(self.valkey, **LONG)
         if not self._offset:
             await counts.begin(P0, Position(0))
         for begin in range(0, len(new), 500):
