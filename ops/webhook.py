@@ -25,6 +25,9 @@ THEN = {
     Result.GONE: "the webhook stops and waits for a person",
 }
 
+# The origin of samples, which no spool has. An audit leaves samples out.
+SAMPLE_ORIGIN = 16 * "0"
+
 
 class NotAccepted(Failure):
     """The target did not accept the sample; the text names the answer."""
@@ -120,5 +123,5 @@ def sample() -> Record:
             body=orjson.dumps(body),
         )
     )
-    headers = tuple(with_place(made.headers, "0" * 16, 1))
+    headers = tuple(with_place(made.headers, SAMPLE_ORIGIN, 1))
     return Record(0, at_ms, made.key, made.value, headers)

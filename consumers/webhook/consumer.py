@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from consumers.runtime.batch import Limits, Record
+from consumers.runtime.batch import Limits
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.handler import Consumer, Handler
@@ -21,6 +21,7 @@ from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
+from consumers.webhook.wanted import wanted_by
 from schemas.settings import Faults, Shared
 from schemas.telemetry import CONSUMER
 from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
@@ -31,22 +32,6 @@ from schemas.topics import CALLBACKS, record_bytes_max
 LIMITS = Limits(records=100, bytes=4 << 20, age_s=0.1)
 # One of so many requests may be for callbacks in the retry topic.
 RETRY_REQUESTS_DIVISOR = 4
-
-
-def wanted_by(settings: WebhookSettings) -> Callable[[Record], bool]:
-    """Return whether a record is of an app and a command that the target wants."""
-    apps = {app.encode() for app in settings.sdkappids}
-    names = {name.encode() for name in settings.commands if not name.endswith("*")}
-    prefixes = tuple(name[:-1].encode() for name in settings.commands if name.endswith("*"))
-
-    def wanted(record: Record) -> bool:
-        headers = dict(record.headers)
-        command = headers.get("ce_type") or b""
-        return (not apps or headers.get("ce_sdkappid") in apps) and (
-            not settings.commands or command in names or command.startswith(prefixes)
-        )
-
-    return wanted
 
 
 @asynccontextmanager
@@ -92,7 +77,7 @@ def _handler(
             circuit,
             rejections,
             requests_max=settings.requests_max - retry_requests,
-            wanted=wanted_by(settings),
+            wanted=wanted_by(sdkappids=settings.sdkappids, commands=settings.commands),
             clock=time.monotonic,
         ),
         Retries(sender, circuit, rejections, requests_max=retry_requests),

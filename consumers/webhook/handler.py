@@ -18,7 +18,7 @@ from consumers.webhook.outcome import Result
 from consumers.webhook.problems import gone
 from consumers.webhook.remembered import Remembered
 from consumers.webhook.retries import Retries, next_try_ms
-from consumers.webhook.retry_record import Parked, conversation
+from consumers.webhook.retry_record import Begun, Parked, conversation
 from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
 from consumers.webhook.state import State
 
@@ -86,7 +86,7 @@ class WebhookHandler:
         """
         retry_partition = await self._current(partition)
         if retry_partition.state.position is None:
-            await retry_partition.write([position])
+            await retry_partition.write([Begun(position), position])
 
     async def handle(self, batch: Batch) -> None:
         """

@@ -2,7 +2,8 @@
 The records of a target's retry topic: its state, as changes of keys. No I/O.
 
 A partition of the topic has the state of the main topic's partition with the same number: the
-position, and the parked callbacks. Kafka's compaction keeps the last record of each key.
+first position, the present one, and the parked callbacks. Kafka's compaction keeps the last record
+of each key.
 """
 
 import json
@@ -13,7 +14,7 @@ from consumers.runtime.batch import Position, Record
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 
-POSITION_KEY, OWNER_KEY = b"position", b"owner"
+POSITION_KEY, OWNER_KEY, BEGUN_KEY = b"position", b"owner", b"begun"
 _PARKED_KEY = b"parked/"
 # The headers that a parked callback has beside its own.
 RETRY = "hookline.retry."
@@ -53,7 +54,13 @@ class Claimed(NamedTuple):
     claim: str
 
 
-Change: TypeAlias = Position | Parked | Done | Claimed
+class Begun(NamedTuple):
+    """The target began at `position`: earlier callbacks are not for it. An audit reads this."""
+
+    position: Position
+
+
+Change: TypeAlias = Position | Parked | Done | Claimed | Begun
 
 
 class Entry(NamedTuple):
@@ -76,6 +83,8 @@ def entry(change: Change) -> Entry:
             return Entry(POSITION_KEY, json.dumps(change._asdict()).encode(), [])
         case Claimed(claim):
             return Entry(OWNER_KEY, claim.encode(), [])
+        case Begun(position):
+            return Entry(BEGUN_KEY, json.dumps(position._asdict()).encode(), [])
         case Done(offset):
             return Entry(_parked_key(offset), None, [])
         case Parked(record):
@@ -101,6 +110,8 @@ def change(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
     try:
         if key == POSITION_KEY and value is not None:
             return _position(json.loads(value))
+        if key == BEGUN_KEY and value is not None:
+            return Begun(_position(json.loads(value)))
         if key == OWNER_KEY and value is not None:
             return Claimed(value.decode())
         if key is not None and key.startswith(_PARKED_KEY):

@@ -172,7 +172,7 @@ class RetryTopic:
     """The retry topic of the target `name`."""
 
     def __init__(self, *, bootstrap_servers: str, name: str, record_bytes_max: int) -> None:
-        self.topic = f"tim.callbacks.retry.{name}.v1"
+        self.topic = retry_topic(name)
         self._id = f"hookline-webhook-{name}"
         self._bootstrap_servers = bootstrap_servers
         # A parked callback has more headers than it had in the main topic.
@@ -184,6 +184,11 @@ class RetryTopic:
     async def claim(self, number: int) -> AsyncIterator[RetryPartition]:
         """
         Take partition `number` over from every other member, and yield it with its state.
+
+def retry_topic(name: str) -> str:
+    """Return the name of a target's retry topic."""
+    return f"tim.callbacks.retry.{name}.v1"
+
 
         Raises:
             KafkaUnavailable: Kafka does not answer now.

@@ -12,7 +12,8 @@ from schemas.setting import Format, Range, SdkAppid
 from schemas.settings import Settings
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Return whether a target can have this name."""
     return re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", text) is not None
 
 
@@ -52,7 +53,7 @@ class WebhookSettings(Settings):
 
     name: Annotated[
         str,
-        Format("1 to 40 of a-z, 0-9 and -, such as crm", _is_name),
+        Format("1 to 40 of a-z, 0-9 and -, such as crm", is_name),
         "Name of the target. `webhook-` and the name are the consumer group, "
         "`tim.callbacks.retry.NAME.v1` is the target's retry topic, which the process creates if "
         "it is absent. A new name begins with the oldest callback in Kafka.",

@@ -9,7 +9,7 @@ from bisect import insort
 
 from consumers.runtime.batch import Position
 from consumers.runtime.pending_batch import weight
-from consumers.webhook.retry_record import Change, Claimed, Done, Parked, conversation
+from consumers.webhook.retry_record import Begun, Change, Claimed, Done, Parked, conversation
 
 
 class State:
@@ -62,7 +62,7 @@ class State:
                 self._park(change)
             case Done(offset):
                 self._remove(offset)
-            case Claimed():
+            case Claimed() | Begun():
                 pass
 
     def _park(self, parked: Parked) -> None:

@@ -1,8 +1,10 @@
 // Print each callback of a webhook once, after its signature was verified. Needs no packages.
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { appendFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 const secret = Buffer.from(process.env.WEBHOOK_SECRET.replace(/^whsec_/, ""), "base64");
+const log = process.env.LOG; // a file to which each accepted request is added, for hookline audit
 const seen = new Set(); // yours belongs into your database, beside the effect
 
 // Whether one of the signatures is ours, and at most 5 minutes old.
@@ -21,10 +23,16 @@ createServer(async (request, response) => {
   for await (const part of request) parts.push(part);
   const { "webhook-id": event = "", "webhook-timestamp": at = "" } = request.headers;
   const signatures = request.headers["webhook-signature"] ?? "";
-  const signed = isSigned(event, at, signatures, Buffer.concat(parts));
+  const body = Buffer.concat(parts);
+  const signed = isSigned(event, at, signatures, body);
   if (signed && !seen.has(event)) {
     seen.add(event);
     console.log(request.headers["ce-type"], event);
+  }
+  if (signed && log) {
+    const [origin, sequence] = [request.headers["ce-origin"], Number(request.headers["ce-sequence"])];
+    const sha256 = createHash("sha256").update(body).digest("hex");
+    appendFileSync(log, JSON.stringify({ id: event, origin, sequence, sha256 }) + "\n");
   }
   response.writeHead(signed ? 204 : 401).end();
 }).listen(Number(process.env.PORT), "127.0.0.1");

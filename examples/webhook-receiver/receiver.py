@@ -1,13 +1,18 @@
 """Print each callback of a webhook once, after its signature was verified."""
 
 import base64
+import hashlib
 import hmac
+import json
 import os
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 SECRET = base64.b64decode(os.environ["WEBHOOK_SECRET"].removeprefix("whsec_"))
 seen: set[str] = set()  # yours belongs into your database, beside the effect
+
+LOG = os.environ.get("LOG")  # a file to which each accepted request is added, for hookline audit
 
 
 def is_signed(event: str, at: str, signatures: str, body: bytes) -> bool:
@@ -31,6 +36,12 @@ class Receiver(BaseHTTPRequestHandler):
         if signed and event not in seen:
             seen.add(event)
             print(self.headers["ce-type"], event, flush=True)  # noqa: T201
+        if signed and LOG:
+            origin, sequence = self.headers["ce-origin"], int(self.headers["ce-sequence"])
+            digest = hashlib.sha256(body).hexdigest()
+            line = {"id": event, "origin": origin, "sequence": sequence, "sha256": digest}
+            with Path(LOG).open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
         self.send_response(204 if signed else 401)
         self.end_headers()
 

@@ -1,10 +1,10 @@
 """
 Read everything that the proof needs, in rounds, until it is proven or the time to wait is over.
 
-A round reads the statistics, both topics, the archive, the database and the ends of the spools into
-a `Tally`. A further round reads Kafka and the archive from where the last one ended, and the
-database and the statistics again. So an audit can wait for missing callbacks, and for sources that
-do not answer.
+A round reads the statistics, the retry topics of webhooks, both topics, the archive, the database,
+the logs of webhooks' receivers and the ends of the spools into a `Tally`. A further round reads
+Kafka, the archive and the logs from where the last one ended, and the others again. So an audit can
+wait for missing callbacks, and for sources that do not answer.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from ops.audit.sources import NotAudited, ReadAgain, Sources, SourceUnavailable
 from ops.audit.statistics import StatisticsApi, read_statistics
 from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
+from ops.audit.webhook_log import LogReader
+from ops.audit.webhook_state import read_state
 from ops.simulate.ledger import Entry
 
 # The pause between two rounds, and between two progress messages.
@@ -87,7 +89,9 @@ class _Audit:
             self._ledger,
             audits_postgres=self._sources.postgres is not None,
             audits_counts=self._sources.stats is not None,
+            webhooks={each.name: each.wanted for each in self._sources.webhooks},
         )
+        self._logs = {each.name: LogReader(each.logs) for each in self._sources.webhooks}
         self._topics = TopicReader(self._sources.bootstrap_servers)
         self._archive = ArchiveReader(self._store)
 
@@ -125,10 +129,13 @@ class _Audit:
             api = StatisticsApi(self._sources.stats, self._sources.stats_token)
             self.tally.note_statistics(await read_statistics(api))
             self.tally.note_days(await read_days(api))
+        await self._note_webhooks()
         await self._topics.read(self.tally)
         await self._archive.read(self.tally)
         if self._sources.postgres is not None:
             await read_receipts(self._sources.postgres, self.tally)
+        for name, log in self._logs.items():
+            await log.read(self.tally.webhooks[name].add_delivery)
         later = await self._read_ends()
         completed = self._ends.completed_by(later)
         if completed.by_spool != self._ends.by_spool:
@@ -136,7 +143,15 @@ class _Audit:
             raise ReadAgain("the ends of more spools are known than before")
         self._ends = completed
         self.tally.note_later_ends(completed, later)
-        return self.tally.report()
+        return self.tally.report(self._logs)
+
+    async def _note_webhooks(self) -> None:
+        # First the state, then the end of the log, then the records: what the state has as
+        # delivered is in this part of the log, and what this part of the log has is in Kafka.
+        for name, log in self._logs.items():
+            state = await read_state(self._sources.bootstrap_servers, name)
+            self.tally.webhooks[name].note_state(state)
+            log.note_ends()
 
     def _pending(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
@@ -146,4 +161,6 @@ class _Audit:
         # ledger, seems changed until the next round reads the repeat in Kafka.
         if report.changed:
             return f"{report.changed} changed callbacks"
+        if waiting := sum(each.waiting for each in report.webhooks.values()):
+            return f"{waiting} callbacks in the retry topics of webhooks"
         return next(iter([*self._ends.unanswered.values(), *self._ends.unknown.values()]), "")

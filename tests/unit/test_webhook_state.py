@@ -9,10 +9,10 @@ from support.fakes import ManualClock
 
 from consumers.runtime.batch import Position, Record
 from consumers.webhook.circuit import FAILING_MIN, Circuit
-from consumers.webhook.consumer import wanted_by
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
+    Begun,
     Change,
     Claimed,
     Done,
@@ -24,6 +24,7 @@ from consumers.webhook.retry_record import (
 )
 from consumers.webhook.settings import WebhookSettings
 from consumers.webhook.state import State
+from consumers.webhook.wanted import wanted_by
 
 
 def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Parked:
@@ -38,6 +39,7 @@ def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Park
         Position(7, None, None),
         Position(7, (3, "origin", 4), "topic"),
         Claimed("abc"),
+        Begun(Position(7, None, "topic")),
         Done(12),
         a_parked(12),
         a_parked(12, key=None),
@@ -193,4 +195,5 @@ def test_one_probe_at_a_time_and_each_waits_longer_until_one_is_answered() -> No
 def test_a_target_may_want_some_apps_and_commands(fields: dict[str, Any], wanted: object) -> None:
     """A name with `*` at its end stands for all that begin so."""
     settings = WebhookSettings(name="a", url="https://a", secrets_file=Path("a"), **fields)
-    assert wanted_by(settings)(a_stored_record(1)) is wanted
+    is_wanted = wanted_by(sdkappids=settings.sdkappids, commands=settings.commands)
+    assert is_wanted(a_stored_record(1)) is wanted

@@ -1,0 +1,58 @@
+"""The options of `hookline audit` that name webhooks: NAME=VALUE, each of which may be repeated."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from consumers.webhook.settings import is_name
+from consumers.webhook.wanted import Wanted
+from ops.audit.sources import WebhookSource
+
+LOGS, APPS, COMMANDS = "--webhook", "--webhook-sdkappids", "--webhook-commands"
+
+
+def webhook_sources(
+    logs: Sequence[str], sdkappids: Sequence[str], commands: Sequence[str]
+) -> tuple[WebhookSource, ...]:
+    """
+    Return the targets that the options name.
+
+    Raises:
+        click.BadParameter: an option is not NAME=VALUE, or its target has no log.
+    """
+    files = _by_name(LOGS, logs)
+    wanted_apps, wanted_commands = _lists(APPS, sdkappids), _lists(COMMANDS, commands)
+    for option, by_name in ((APPS, wanted_apps), (COMMANDS, wanted_commands)):
+        for name in by_name.keys() - files.keys():
+            raise click.BadParameter(f"name the log of {name}, too ({LOGS})", param_hint=option)
+    return tuple(
+        WebhookSource(
+            name=name,
+            wanted=Wanted(
+                sdkappids=wanted_apps.get(name, []), commands=wanted_commands.get(name, [])
+            ),
+            # A file that is named twice is read once.
+            logs=tuple(dict.fromkeys(map(Path, each))),
+        )
+        for name, each in files.items()
+    )
+
+
+def _by_name(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not value or not is_name(name):
+            raise click.BadParameter(
+                f"{text!r} is not NAME=…, with the WEBHOOK_NAME of a target", param_hint=option
+            )
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def _lists(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
+    return {
+        name: [part.strip() for value in values for part in value.split(",") if part.strip()]
+        for name, values in _by_name(option, texts).items()
+    }

@@ -1,0 +1,95 @@
+"""Read a webhook's retry topic: where each partition began, and the callbacks that wait in it."""
+
+import time
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from consumers.runtime.batch import Position
+from consumers.webhook.retry_record import (
+    Begun,
+    Change,
+    Done,
+    Parked,
+    Unreadable,
+    change,
+)
+from consumers.webhook.retry_topic import retry_topic
+from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
+from ops.audit.sources import NotAudited, SourceUnavailable
+from schemas.clients import kafka_failures
+from schemas.event import place
+
+
+@dataclass(slots=True)
+class TargetState:
+    """
+    The state of a target as its retry topic has it, by partition of the main topic.
+
+    `begun`: the first offset that is for the target. `positions`: the offset that follows what was
+    delivered, refused or parked. `parked`: origin and sequence of what waits, by offset.
+    """
+
+    begun: dict[int, int] = field(default_factory=dict)
+    positions: dict[int, int] = field(default_factory=dict)
+    parked: dict[int, dict[int, tuple[str, int]]] = field(default_factory=dict)
+
+    def apply(self, partition: int, stated: Change) -> None:
+        """Take over a change of a partition."""
+        match stated:
+            case Begun(position):
+                self.begun[partition] = position.next_offset
+            case Position():
+                self.positions[partition] = stated.next_offset
+            case Parked(record):
+                waiting = self.parked.setdefault(partition, {})
+                waiting[record.offset] = place(record.headers)
+            case Done(offset):
+                self.parked.get(partition, {}).pop(offset, None)
+
+
+async def read_state(bootstrap_servers: str, name: str) -> TargetState:
+    """
+    Return the state of the target `name`.
+
+    Raises:
+        SourceUnavailable: Kafka does not answer.
+        NotAudited: there is no such target, or its topic has a record that no webhook wrote.
+    """
+    topic = retry_topic(name)
+    try:
+        with kafka_failures(kinds=()):
+            async with reader_of(bootstrap_servers) as client:
+                # Check first: a client that is assigned a missing topic would wait for it.
+                if topic not in await client.topics():
+                    raise NotAudited(
+                        f"Kafka at {bootstrap_servers} has no topic {topic}, so no webhook with the"
+                        f" name {name} has run; correct --webhook"
+                    )
+            async with reader_of(bootstrap_servers, topic) as client:
+                return await _read(client)
+    except (KafkaError, TimeoutError) as error:
+        raise SourceUnavailable(f"Kafka at {bootstrap_servers}: {topic}: {error!r}") from error
+    except Unreadable as error:
+        raise NotAudited(f"{topic}: {error}; remove what else writes to this topic") from error
+
+
+async def _read(client: AIOKafkaConsumer) -> TargetState:
+    state = TargetState()
+    ends = await client.end_offsets(sorted(client.assignment()))
+    positions = await client.beginning_offsets(list(ends))
+    moved_at = time.monotonic()
+    while any(positions[tp] < end for tp, end in ends.items()):
+        before = sum(positions.values())
+        for tp, records in (await client.getmany(timeout_ms=500)).items():
+            for record in records:
+                state.apply(tp.partition, change(record.key, record.value, record.headers))
+        for tp in ends:
+            # The last offsets of a partition may be transaction markers.
+            positions[tp] = await client.position(tp)
+        if sum(positions.values()) > before:
+            moved_at = time.monotonic()
+        elif time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
+            raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
+    return state
