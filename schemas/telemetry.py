@@ -96,7 +96,9 @@ INGRESS_FORWARDING = Gauge(
 )
 
 CONSUMER_RECORDS = Counter(
-    "consumer_records_total", "Records whose effect is in the sink", registry=CONSUMER
+    "consumer_records_total",
+    "Records whose effect is in the sink; of a webhook, those that its target has accepted",
+    registry=CONSUMER,
 )
 CONSUMER_BYTES = Counter(
     "consumer_bytes_total",

@@ -55,7 +55,8 @@ class RejectingHandler(Protocol):
     """
     A handler that sends the records that it rejects to the dead-letter topic itself.
 
-    It also counts them in its `brake`, and the records that were applied; the runtime counts none.
+    It also counts them in its `brake`, and the records that were applied there and in
+    `consumer_records_total` and `consumer_bytes_total`; the runtime counts none.
     """
 
     brake: Brake

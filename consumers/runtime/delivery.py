@@ -74,7 +74,7 @@ class Delivery:
             await self._backoff.wait(_unavailable(error))
         else:
             # The effect is in the sink, even if the partition was revoked during the call.
-            _count(pending)
+            self._count(pending)
             if self.is_revoked:
                 raise Revoked
             self._note_applied(pending, batch)
@@ -88,6 +88,12 @@ class Delivery:
                 await self._parts.handler.handle(batch)
         finally:
             self.in_flight_since = None
+
+    def _count(self, pending: PendingBatch) -> None:
+        CONSUMER_BATCHES.inc()
+        if not isinstance(self._parts.handler, RejectingHandler):
+            CONSUMER_RECORDS.inc(pending.count)
+            CONSUMER_BYTES.inc(pending.counted_bytes)
 
     def _note_applied(self, pending: PendingBatch, batch: Batch) -> None:
         self._queue.remove_applied(batch, self._parts.clock())
@@ -132,12 +138,6 @@ class Delivery:
         # Now, not with the rest of the batch: if that has to wait, it is delivered again, and the
         # record would be sent to the dead-letter topic again.
         pending.remove(record.offset)
-
-
-def _count(pending: PendingBatch) -> None:
-    CONSUMER_RECORDS.inc(pending.count)
-    CONSUMER_BYTES.inc(pending.counted_bytes)
-    CONSUMER_BATCHES.inc()
 
 
 def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:

@@ -184,7 +184,7 @@ class BatchDelivery:
     def _note(self, record: Record, outcome: Outcome, remembered: Remembered) -> None:
         remembered.outcomes[offset_and_place(record)] = outcome
         if outcome.result is Result.DELIVERED:
-            self._rejections.brake.note_applied(1)
+            self._rejections.note_delivered(record)
         if outcome.result is Result.FAILED:
             self._circuit.failed(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s

@@ -1,4 +1,8 @@
-"""Send refused callbacks to the dead-letter topic, up to the limit of the target's brake."""
+"""
+Count what the target accepts, and send what it refuses to the dead-letter topic.
+
+The target's brake limits how many of the last callbacks may be refused.
+"""
 
 import asyncio
 import logging
@@ -8,6 +12,8 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import DeadLetters, reject
 from consumers.runtime.handler import Rejected, Unavailable
+from consumers.runtime.pending_batch import weight
+from schemas.telemetry import CONSUMER_BYTES, CONSUMER_RECORDS
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +26,12 @@ class Rejections:
         self.brake = brake
         # One dead letter at a time, so that the limit of the brake is exact.
         self._sending = asyncio.Lock()
+
+    def note_delivered(self, record: Record) -> None:
+        """Count a record that the target has accepted."""
+        self.brake.note_applied(1)
+        CONSUMER_RECORDS.inc()
+        CONSUMER_BYTES.inc(weight((record,)).counted_bytes)
 
     async def send(
         self,

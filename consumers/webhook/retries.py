@@ -180,7 +180,7 @@ class Retries:
                 reason=outcome.reason,
             )
         if outcome.result is Result.DELIVERED:
-            self.rejections.brake.note_applied(1)
+            self.rejections.note_delivered(parked.record)
         self._done[place] = offset_and_place(parked.record)
         return Done(parked.record.offset)
 

@@ -9,12 +9,14 @@ from support.fakes import ManualClock, MemoryDeadLetters
 from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
 from consumers.runtime.handler import Unavailable
+from consumers.runtime.pending_batch import weight
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered import Remembered
 from consumers.webhook.state import State
+from schemas.telemetry import CONSUMER
 
 
 class Target:
@@ -123,6 +125,24 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
     await target.deliver([*pair, *others])
     assert target.dead == [1]
     assert (target.sent.count(1), target.sent.count(2)) == (1, 1)
+
+
+async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> None:
+    """Not those that the target does not want, refuses or fails for; each once."""
+    target = Target()
+    target.refused, target.failing = {1}, {2}
+
+    def counted() -> tuple[float, float]:
+        names = ("consumer_records_total", "consumer_bytes_total")
+        records, size = (CONSUMER.get_sample_value(name) or 0.0 for name in names)
+        return records, size
+
+    before = counted()
+    records = [a_record(n, b"%d" % n) for n in range(5)]
+    for _ in range(2):
+        await target.deliver([*records, a_record(9, b"unwanted")])
+    size = weight([records[at] for at in (0, 3, 4)]).counted_bytes
+    assert counted() == (before[0] + 3, before[1] + size)
 
 
 async def test_another_callback_at_a_remembered_offset_is_sent() -> None:
