@@ -112,7 +112,10 @@ class BatchDelivery:
         if self._circuit.is_open and waiting:
             await self._probe(waiting, remembered, deadline)
         found = await self._all(waiting, remembered, deadline)
-        if self._circuit.is_open and any(each.outcome is None or _failed(each) for each in found):
+        is_unreachable = self._circuit.is_unreachable and bool(following)
+        if self._circuit.is_open and (
+            is_unreachable or any(each.outcome is None or _failed(each) for each in found)
+        ):
             remembered.forget_failures()
             raise self._down()
         return BatchResult(undelivered=found, following=following)
@@ -183,6 +186,7 @@ class BatchDelivery:
 
     def _note(self, record: Record, outcome: Outcome, remembered: Remembered) -> None:
         remembered.outcomes[offset_and_place(record)] = outcome
+        self._circuit.note_connection(outcome.reason, unreachable=outcome.unreachable)
         if outcome.result is Result.DELIVERED:
             self._rejections.note_delivered(record)
         if outcome.result is Result.FAILED:

@@ -2,13 +2,16 @@
 The circuit breaker of a target: whether the target is down, or only some conversations fail.
 
 It opens when more than half of the conversations that were tried last have failed, and at least
-FAILING_MIN of them. While it is open, nothing is delivered or rejected, and no conversation is
-parked; now and then a few callbacks are sent as a probe, and the first one that is answered closes
-it. No I/O.
+FAILING_MIN of them. A target with fewer conversations is down if no connection can be made: then
+nothing was sent, so it is not due to a conversation. While the circuit is open, nothing is
+delivered or rejected, and no conversation is parked; now and then a few callbacks are sent as a
+probe, and the first one that is answered closes it; if there was no connection, the first
+connection does. No I/O.
 """
 
 import asyncio
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -18,6 +21,8 @@ log = logging.getLogger(__name__)
 CONVERSATIONS_MAX = 20
 TRIED_S = 60.0
 FAILING_MIN = 5
+# If an attempt has had a connection within this time, another one without is not the whole target.
+CONNECTED_S = 0.5
 PROBE_S = 1.0
 PROBE_S_MAX = 60.0
 # A probe that has not ended after this time is given up, and another one may begin.
@@ -32,7 +37,10 @@ class Circuit:
         self._name = name
         self._clock = clock
         self._tried: OrderedDict[bytes, tuple[float, bool]] = OrderedDict()
+        # When an attempt that had a connection ended last.
+        self._connected_at = -math.inf
         self.opened_at: float | None = None
+        self._opened_by_connections = False
         self.reason = ""
         self._wait_s = PROBE_S
         self._probe_at = 0.0
@@ -42,16 +50,25 @@ class Circuit:
         """True while the target counts as down."""
         return self.opened_at is not None
 
+    @property
+    def is_unreachable(self) -> bool:
+        """True while the target counts as down because no connection to it can be made."""
+        return self.is_open and self._opened_by_connections
+
+    def note_connection(self, reason: str, *, unreachable: bool) -> None:
+        """Note for each attempt, also of a parked callback, whether there was a connection."""
+        if not unreachable:
+            self._connected_at = self._clock()
+            if self.is_unreachable:
+                self._close("can be reached")
+        elif not self.is_open and self._clock() - self._connected_at >= CONNECTED_S:
+            self._open("no connection can be made", reason)
+            self._opened_by_connections = True
+
     def answered(self, conversation: bytes) -> None:
         """Note an answer that is not about the target's health: a success, or a refused record."""
-        if self.opened_at is not None:
-            log.warning(
-                "%s: the target answers again after %.0f s",
-                *(self._name, self._clock() - self.opened_at),
-            )
-            self.opened_at = None
-            self._wait_s = PROBE_S
-            self._tried.clear()
+        if self.is_open:
+            self._close("answers")
         self._note(conversation, failed=False)
 
     def failed(self, conversation: bytes, reason: str, *, retry_after_s: float = 0.0) -> None:
@@ -63,13 +80,25 @@ class Circuit:
         recent = [failed for at, failed in self._tried.values() if self._clock() - at <= TRIED_S]
         failing = sum(recent)
         if failing >= FAILING_MIN and 2 * failing > len(recent):
-            self.opened_at, self.reason = self._clock(), reason
-            self._probe_at = self._clock() + max(PROBE_S, retry_after_s)
-            log.warning(
-                "%s: the target is down, and nothing is delivered until it answers: %d of the last "
-                "%d conversations failed, the last one by: %s",
-                *(self._name, failing, len(recent), reason),
-            )
+            why = f"{failing} of the last {len(recent)} conversations failed"
+            self._open(why, reason, retry_after_s=retry_after_s)
+
+    def _close(self, does: str) -> None:
+        down_s = self._clock() - (self.opened_at or 0.0)
+        log.warning("%s: the target %s again after %.0f s", self._name, does, down_s)
+        self.opened_at = None
+        self._wait_s = PROBE_S
+        self._tried.clear()
+
+    def _open(self, why: str, reason: str, *, retry_after_s: float = 0.0) -> None:
+        self.opened_at, self.reason = self._clock(), reason
+        self._opened_by_connections = False
+        self._probe_at = self._clock() + max(PROBE_S, retry_after_s)
+        log.warning(
+            "%s: the target is down, and nothing is delivered until it answers: %s, the last one "
+            "by: %s",
+            *(self._name, why, reason),
+        )
 
     def _note(self, conversation: bytes, *, failed: bool) -> None:
         self._tried[conversation] = self._clock(), failed

@@ -20,11 +20,16 @@ class Result(Enum):
 
 
 class Outcome(NamedTuple):
-    """A result, its reason in words, and the time for which the target asked to be left alone."""
+    """
+    A result, its reason in words, and the time for which the target asked to be left alone.
+
+    `unreachable`: there was no connection, so nothing was sent. That cannot be due to the callback.
+    """
 
     result: Result
     reason: str = ""
     retry_after_s: float = 0.0
+    unreachable: bool = False
 
 
 def by_answer(status: int, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 RETRY_S_MAX = 300.0
+# The part by which a wait is shorter or longer at random, so that not all come at once.
+JITTER = 0.2
 # One turn of a conversation: after so many callbacks or so much time the others have theirs.
 TURN_RECORDS_MAX = 20
 TURN_S_MAX = 2.0
@@ -41,7 +43,7 @@ FAILING_DIVISOR = 2
 def next_try_ms(attempts: int, outcome: Outcome, at_ms: int) -> int:
     """Return the time of the next attempt after `attempts` failed ones."""
     wait_s = min(RETRY_S * 2 ** min(attempts - 1, 20), RETRY_S_MAX)
-    wait_s *= random.uniform(0.8, 1.2)  # noqa: S311 - so that not all come at once
+    wait_s *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - no secret
     return at_ms + int(1000 * max(wait_s, outcome.retry_after_s))
 
 
@@ -127,11 +129,14 @@ class Retries:
 
     async def _probe(self, owned: RetryPartition) -> None:
         """While the circuit is open: try some parked conversations that are due, if it is time."""
-        due_ms = owned.state.next_due_ms()
-        if due_ms is None or due_ms > self.clock_ms() or not self._circuit.begin_probe():
+        due_ms, until_ms = owned.state.next_due_ms(), self.clock_ms()
+        if self._circuit.is_unreachable:
+            # The batches wait for this probe: only a time that the target asked for is longer.
+            until_ms += int(1000 * RETRY_S_MAX * (1 + JITTER))
+        if due_ms is None or due_ms > until_ms or not self._circuit.begin_probe():
             return
         names: list[bytes] = []
-        while len(names) < PROBES_MAX and (name := owned.state.take_due(self.clock_ms())):
+        while len(names) < PROBES_MAX and (name := owned.state.take_due(until_ms)):
             names.append(name)
         await asyncio.gather(*(self._turn(owned, name, 1) for name in names))
         if self._circuit.is_open:
@@ -166,6 +171,7 @@ class Retries:
             return Done(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
+        self._circuit.note_connection(outcome.reason, unreachable=outcome.unreachable)
         if outcome.result is Result.GONE:
             raise gone(outcome.reason)
         if outcome.result is not Result.FAILED and self._circuit.is_open:

@@ -63,7 +63,7 @@ class Sender:
         except NotACallback as error:
             return Outcome(Result.REFUSED, str(error))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Outcome(Result.FAILED, in_words(error))
+            return Outcome(Result.FAILED, in_words(error), unreachable=_is_unreachable(error))
         except Exception as error:
             # The target chooses the bytes of the answer: no answer may end the process.
             log.exception("an answer of the target cannot be handled")
@@ -89,6 +89,11 @@ class Sender:
             self._url, data=record.value, headers=headers, allow_redirects=False
         ) as answer:
             return Answer(answer.status, answer.headers.get("Retry-After"), await _excerpt(answer))
+
+
+def _is_unreachable(error: Exception) -> bool:
+    """Return whether there was no connection, over which the request could have been sent."""
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:

@@ -10,11 +10,12 @@ from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import weight
-from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered import Remembered
+from consumers.webhook.retry_record import Parked
 from consumers.webhook.state import State
 from schemas.telemetry import CONSUMER
 
@@ -53,7 +54,7 @@ class Target:
             return Outcome(Result.FAILED, "500")
         return Outcome(Result.REFUSED if record.offset in self.refused else Result.DELIVERED, "400")
 
-    async def deliver(self, records: Sequence[Record]) -> None:
+    async def deliver(self, records: Sequence[Record], state: State | None = None) -> BatchResult:
         """Deliver one batch."""
         batch = Batch(
             partition=P0,
@@ -61,7 +62,7 @@ class Target:
             reached=reached(records),
             records=tuple(records),
         )
-        await self.delivery.deliver(batch, State(), self.remembered)
+        return await self.delivery.deliver(batch, state or State(), self.remembered)
 
 
 def a_record(offset: int, key: bytes) -> Record:
@@ -125,6 +126,20 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
     await target.deliver([*pair, *others])
     assert target.dead == [1]
     assert (target.sent.count(1), target.sent.count(2)) == (1, 1)
+
+
+async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_connection() -> None:
+    """They pause in place; if the target only fails, they follow into the retry topic."""
+    target, state = Target(), State()
+    state.apply(Parked(a_record(1, b"A"), 1, 0, 0, "500"))
+    following = [a_record(2, b"A"), a_record(3, b"A")]
+    assert (await target.deliver(following, state)).following == following
+    target.circuit.note_connection("refused", unreachable=True)
+    for _ in range(3):
+        with pytest.raises(Unavailable, match="the target is down: refused"):
+            await target.deliver(following, state)
+    target.circuit.note_connection("500", unreachable=False)
+    assert (await target.deliver(following, state)).following == following
 
 
 async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> None:

@@ -8,7 +8,7 @@ from support.builders import a_stored_record
 from support.fakes import ManualClock
 
 from consumers.runtime.batch import Position, Record
-from consumers.webhook.circuit import FAILING_MIN, Circuit
+from consumers.webhook.circuit import CONNECTED_S, FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
@@ -142,6 +142,31 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
     for number in range(FAILING_MIN):
         circuit.failed(b"worse-%d" % number, "500")
     assert circuit.is_open
+
+
+def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
+    """However few conversations there are; some without among many with a connection do not."""
+    clock = ManualClock()
+    circuit = Circuit("crm", clock)
+    for unreachable in (False, True, True, True):
+        circuit.note_connection("refused", unreachable=unreachable)
+        clock.now += CONNECTED_S / 4
+    assert not circuit.is_open
+    circuit.note_connection("refused", unreachable=True)
+    assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
+    circuit.probe_failed("refused")
+    # The target can be reached, but fails: the conversations decide.
+    circuit.note_connection("500", unreachable=False)
+    assert (circuit.is_open, circuit.is_unreachable) == (False, False)
+
+
+def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> None:
+    """Only an answer shows that the target works."""
+    circuit = Circuit("crm", ManualClock())
+    for number in range(FAILING_MIN):
+        circuit.failed(b"%d" % number, "500")
+    circuit.note_connection("500", unreachable=False)
+    assert (circuit.is_open, circuit.is_unreachable) == (True, False)
 
 
 def test_failures_of_long_ago_do_not_open_the_circuit() -> None:

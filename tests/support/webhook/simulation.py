@@ -118,7 +118,8 @@ class Target:
         self._chance = loop.chance
         self.refused = {each.offset for each in records if self._chance.random() < 0.03}
         self.failing: set[bytes] = set()
-        self.is_down = False
+        # Down, and by chance without a connection.
+        self.is_down = self.is_unreachable = False
         self._before: dict[int, list[int]] = {}
         seen: dict[bytes, list[int]] = {}
         for each in records:
@@ -138,6 +139,8 @@ class Target:
         """Answer a request."""
         await self._loop.sometime()
         roll = self._chance.random()
+        if self.is_down and self.is_unreachable:
+            return Outcome(Result.FAILED, "no connection", unreachable=True)
         if self.is_down or conversation(record) in self.failing or roll < 0.05:
             return Outcome(Result.FAILED, "500")
         if missing := set(self._before[record.offset]) - self.done:
@@ -268,16 +271,16 @@ class SimulatedDeadLetters:
 
 
 class Run:
-    """One run: faults until all callbacks are done."""
+    """One run: `go`, with faults until all callbacks are done, or `outage`."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, conversations: int = CONVERSATIONS) -> None:
         self.loop = SeededLoop(seed)
         chance = self.loop.chance
         offsets, at = [], 0
         for _ in range(RECORDS):
             at += chance.choice((1, 1, 1, 2, 5))
             offsets.append(at)
-        keys = [b"conversation-%d" % number for number in range(CONVERSATIONS)]
+        keys = [b"conversation-%d" % number for number in range(conversations)]
         self.records = [
             Record(offset, 0, chance.choice((*keys, keys[0])), b"{}", ()) for offset in offsets
         ]
@@ -301,6 +304,27 @@ class Run:
         self.loop.run(self._main())
         return self
 
+    def outage(self, seconds: float) -> tuple[int, float]:
+        """
+        Begin with a target that cannot be reached for so long.
+
+        Return how many callbacks were parked then, and how long after it all were done.
+        """
+        return self.loop.run(self._outage(seconds))
+
+    async def _outage(self, seconds: float) -> tuple[int, float]:
+        self.target.is_down = self.target.is_unreachable = True
+        member = Member(self)
+        await asyncio.sleep(seconds)
+        parked = sum(state.parked_records for state in member.handler.states)
+        self.target.is_down = False
+        began = self.loop.time()
+        async with asyncio.timeout(DAY_S):
+            while len(self.target.done) < len(self.records):  # noqa: ASYNC110 - polled
+                await asyncio.sleep(1)
+        member.kill()
+        return parked, self.loop.time() - began
+
     async def _main(self) -> None:
         chance = self.loop.chance
         members = [Member(self)]
@@ -308,6 +332,7 @@ class Run:
             for _ in range(chance.randrange(3, 12)):
                 await asyncio.sleep(chance.choice((0.0, 0.05, 1, 3, 20)))
                 self.target.is_down = chance.random() < 0.2
+                self.target.is_unreachable = chance.random() < 0.5
                 self.target.failing = {
                     b"conversation-%d" % chance.randrange(CONVERSATIONS) for _ in range(2)
                 }
