@@ -36,6 +36,15 @@ def project() -> Iterator[Project]:
         made.docker("volume", "rm", "--force", *copies)
 
 
+def test_a_webhook_without_a_url_is_not_started_again() -> None:
+    """It would end with the same error each time; the other target is not affected."""
+    made = Project(WEBHOOK_BI_URL="https://bi.example.com/hook")
+    config = made.compose("--profile", "webhooks", "config", "--format", "json")
+    services = json.loads(config)["services"]
+    assert services["webhook-bi"]["restart"] == "unless-stopped"
+    assert services["webhook-crm"].get("restart", "") == ""
+
+
 def ask(project: Project, path: str) -> dict[str, Any]:
     """Return the statistics API's answer."""
     url = f"http://127.0.0.1:{project.ports['STATS']}{path}"

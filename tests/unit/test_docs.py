@@ -48,7 +48,9 @@ def test_env_example_has_every_variable_of_docker_compose_with_its_default() -> 
     compose = (ROOT / "docker-compose.yml").read_text()
     read = set(re.findall(r"\$\{(\w+):-([^}]*)\}", compose))
     read |= {(name, "") for name in re.findall(r"^  ([A-Z_]+):$", compose, re.MULTILINE)}
-    assert "${" not in re.sub(r"\$\{\w+:-[^}]*\}", "", compose)
+    # `:+` stands for a text if the variable is set; the same variable is also read as a value.
+    assert set(re.findall(r"\$\{(\w+):\+unless-stopped\}", compose)) <= {name for name, _ in read}
+    assert "${" not in re.sub(r"\$\{\w+:(-[^}]*|\+unless-stopped)\}", "", compose)
     example = (ROOT / ".env.example").read_text()
     assert set(re.findall(r"^#([A-Z_]+)=(.*)$", example, re.MULTILINE)) == read
 
