@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Unavailable
@@ -22,7 +23,7 @@ from consumers.webhook.retry_record import Begun, Parked, conversation
 from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
 from consumers.webhook.state import State
 
-# A rebalance waits for the end of the retries; what they have in flight is dropped.
+# A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
 RELEASE_S_MAX = 1.0
 
 
@@ -60,7 +61,9 @@ class WebhookHandler:
         self.parked_max = parked_max
         self._owned: dict[Partition, Owned] = {}
         self._remembered: dict[Partition, Remembered] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        # The partitions that are being claimed: their state is read.
+        self._claiming: dict[Partition, asyncio.Task[RetryPartition]] = {}
+        self._closing: set[asyncio.Task[Any]] = set()
 
     @property
     def states(self) -> list[State]:
@@ -123,12 +126,13 @@ class WebhookHandler:
         """Stop delivering parked callbacks of `partition`; another member may claim it."""
         if remembered := self._remembered.get(partition):
             remembered.forget_failures()
+        await self._end_claim(partition)
         if owned := self._drop(partition):
-            await asyncio.wait((owned.retrying,), timeout=RELEASE_S_MAX)
+            await asyncio.wait((owned.retrying,), timeout=RELEASE_S_MAX / 2)
 
     async def close(self) -> None:
         """Return when nothing of any partition is left."""
-        for partition in list(self._owned):
+        for partition in [*self._owned, *self._claiming]:
             await self.release(partition)
         if self._closing:
             await asyncio.wait(self._closing)
@@ -146,20 +150,46 @@ class WebhookHandler:
                 self._drop(partition)
             else:
                 return owned.retry_partition
-        closing = contextlib.AsyncExitStack()
-        claimed = await closing.enter_async_context(self._topic.claim(partition.number))
-        retrying = asyncio.create_task(self._retries.run(claimed), name=f"retries of {partition}")
-        self._owned[partition] = Owned(claimed, closing, retrying)
+        claiming = self._claiming.get(partition)
+        if claiming is None:
+            claiming = self._claiming[partition] = asyncio.create_task(self._claim(partition))
+        # Reading the state may take longer than one call may: the next one waits for the same task.
+        try:
+            return await asyncio.shield(claiming)
+        finally:
+            if claiming.done() and self._claiming.get(partition) is claiming:
+                del self._claiming[partition]
+
+    async def _claim(self, partition: Partition) -> RetryPartition:
+        async with contextlib.AsyncExitStack() as opened:
+            claimed = await opened.enter_async_context(self._topic.claim(partition.number))
+            if self._claiming.get(partition) is not asyncio.current_task():
+                raise Lost(f"{partition} was revoked while it was claimed")
+            retrying = asyncio.create_task(
+                self._retries.run(claimed), name=f"retries of {partition}"
+            )
+            self._owned[partition] = Owned(claimed, opened.pop_all(), retrying)
         return claimed
+
+    async def _end_claim(self, partition: Partition) -> None:
+        """Cancel a claim that has not ended; what it has opened is closed, at the latest later."""
+        if claiming := self._claiming.pop(partition, None):
+            claiming.cancel()
+            claiming.add_done_callback(_note_result)
+            self._keep(claiming)
+            await asyncio.wait((claiming,), timeout=RELEASE_S_MAX / 2)
+
+    def _keep(self, task: "asyncio.Task[Any]") -> None:
+        """Keep a task until it ends; `close` waits for it."""
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     def _drop(self, partition: Partition) -> Owned | None:
         owned = self._owned.pop(partition, None)
         if owned is not None:
             owned.retrying.cancel()
             # In the background: a rebalance must not wait for the clients to close.
-            task = asyncio.create_task(_close(owned))
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self._keep(asyncio.create_task(_close(owned)))
         return owned
 
     def _check_room(self, partition: Partition, state: State) -> None:
@@ -169,6 +199,12 @@ class WebhookHandler:
                 f"wait in the retry topic, so {partition} pauses until some are delivered. The "
                 "limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
             )
+
+
+def _note_result(task: "asyncio.Task[RetryPartition]") -> None:
+    """Take the exception of a task for which nobody waits."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _close(owned: Owned) -> None:

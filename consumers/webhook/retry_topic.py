@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -32,6 +33,10 @@ START_TIMEOUT_S = 8.0
 # The broker aborts a transaction that a dead member left open after this time.
 TRANSACTION_TIMEOUT_MS = 10_000
 POLL_MS = 200
+# So many records of a state are read before other tasks of the process have their turn.
+READ_RECORDS_MAX = 1000
+# A claim that reads for longer says in the log how far it is.
+PROGRESS_S = 5.0
 FETCH_BYTES = 1 << 20
 # A transaction adds its last record and one marker.
 _MARKER = 1
@@ -142,8 +147,11 @@ class RetryPartition:
         """
         self._reader.assign([self._partition])
         await self._reader.seek_to_beginning(self._partition)
+        report_at = time.monotonic() + PROGRESS_S
         while True:
-            fetched = await self._reader.getmany(self._partition, timeout_ms=POLL_MS)
+            fetched = await self._reader.getmany(
+                self._partition, timeout_ms=POLL_MS, max_records=READ_RECORDS_MAX
+            )
             for record in fetched.get(self._partition, ()):
                 try:
                     found = change(record.key, record.value, record.headers)
@@ -157,6 +165,15 @@ class RetryPartition:
                 if found == Claimed(claim):
                     self._reader.pause(self._partition)
                     return
+            if time.monotonic() >= report_at:
+                report_at = time.monotonic() + PROGRESS_S
+                at = await self._reader.position(self._partition)
+                log.info(
+                    "reading what waits in %s: at offset %d of %d, %d callbacks so far",
+                    *(self._name, at, self._last_offset, self.state.parked_records),
+                )
+            # Records that are fetched already are returned without a pause.
+            await asyncio.sleep(0)
 
     @property
     def number(self) -> int:
@@ -166,6 +183,11 @@ class RetryPartition:
     @property
     def _name(self) -> str:
         return f"{self._partition.topic}/{self._partition.partition}"
+
+
+def retry_topic(name: str) -> str:
+    """Return the name of a target's retry topic."""
+    return f"tim.callbacks.retry.{name}.v1"
 
 
 class RetryTopic:
@@ -184,11 +206,6 @@ class RetryTopic:
     async def claim(self, number: int) -> AsyncIterator[RetryPartition]:
         """
         Take partition `number` over from every other member, and yield it with its state.
-
-def retry_topic(name: str) -> str:
-    """Return the name of a target's retry topic."""
-    return f"tim.callbacks.retry.{name}.v1"
-
 
         Raises:
             KafkaUnavailable: Kafka does not answer now.

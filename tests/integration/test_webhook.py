@@ -15,13 +15,14 @@ from support.kafka.parts import in_topic
 from support.webhook.receiver import Answer, Arrival, Receiver, receiving
 from support.webhook.world import World, a_world
 
+from consumers.runtime import positioning
 from consumers.runtime.batch import Position
 from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Stopped
 from consumers.webhook import retries
 from consumers.webhook.consumer import LIMITS
 from consumers.webhook.retry_record import Parked, conversation
-from consumers.webhook.retry_topic import Lost, RetryTopic
+from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
@@ -164,6 +165,27 @@ async def test_a_partition_pauses_at_the_bound_of_its_parked_callbacks(world: Wo
         assert max(state.parked_records for state in handler.states) <= 5 + LIMITS.records
         world.receiver.answer = refusing("nobody")
         await running
+    world.check()
+
+
+async def test_reading_what_waits_may_take_longer_than_one_call(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls after it go on with the same claim."""
+    await world.send(100)
+    async with world.handler() as handler:
+        await world.run(handler, 100)
+    read = RetryPartition.read
+
+    async def read_slowly(owned: RetryPartition, claim: str) -> None:
+        await asyncio.sleep(3)
+        await read(owned, claim)
+
+    monkeypatch.setattr(RetryPartition, "read", read_slowly)
+    monkeypatch.setattr(positioning, "HANDLE_S", 1.0)
+    await world.send(100)
+    async with world.handler() as handler:
+        await world.run(handler, 200)
     world.check()
 
 

@@ -1,0 +1,140 @@
+"""A webhook claims a partition: however long it takes to read what is parked there."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from support.builders import P0
+from support.fakes import ManualClock, MemoryDeadLetters
+
+from consumers.runtime.batch import Position, Record
+from consumers.runtime.brake import Brake
+from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.circuit import Circuit
+from consumers.webhook.handler import ParkedMax, WebhookHandler
+from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.rejections import Rejections
+from consumers.webhook.retries import Retries
+from consumers.webhook.retry_topic import Lost
+from consumers.webhook.state import State
+
+
+class SlowTopic:
+    """A retry topic whose partition can be claimed once `is_read` is set."""
+
+    number = 0
+    is_lost = False
+
+    def __init__(self) -> None:
+        self.is_read = asyncio.Event()
+        self.fails = False
+        self.claims: list[str] = []
+        self.state = State()
+        self.state.apply(Position(7, None, "topic"))
+        self.changed = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def claim(self, number: int) -> AsyncIterator[Any]:
+        """Claim as `RetryTopic.claim` does."""
+        self.claims.append(f"begun {number}")
+        try:
+            await self.is_read.wait()
+            if self.fails:
+                raise Lost("Kafka is away")
+            yield self
+        finally:
+            self.claims.append("closed")
+
+    async def check_owned(self) -> None:
+        """Find that it is owned."""
+
+
+class Nowhere:
+    """A target to which nothing is sent."""
+
+    async def send(self, _record: Record) -> Outcome:
+        """Accept."""
+        return Outcome(Result.DELIVERED)
+
+
+@contextlib.asynccontextmanager
+async def handler_of(topic: SlowTopic) -> AsyncIterator[WebhookHandler]:
+    """Yield a handler, which closes everything on exit."""
+    circuit = Circuit("crm", ManualClock())
+    rejections = Rejections(MemoryDeadLetters(), Brake(1))
+    handler = WebhookHandler(
+        cast("Any", topic),
+        BatchDelivery(
+            Nowhere(),
+            circuit,
+            rejections,
+            requests_max=1,
+            wanted=lambda _: True,
+            clock=ManualClock(),
+        ),
+        Retries(Nowhere(), circuit, rejections, requests_max=1),
+        ParkedMax(records=1, bytes=1),
+    )
+    try:
+        yield handler
+    finally:
+        await handler.close()
+
+
+async def timed_out(handler: WebhookHandler) -> None:
+    """Ask for the position, as the runtime does; it takes too long."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await handler.position(P0)
+
+
+async def test_a_state_that_takes_longer_than_a_call_is_read_once() -> None:
+    """The next call waits for the same claim."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+        for _ in range(3):
+            await timed_out(handler)
+        topic.is_read.set()
+        assert await handler.position(P0) == Position(7, None, "topic")
+        assert await handler.position(P0) == Position(7, None, "topic")
+        assert topic.claims == ["begun 0"]
+    assert topic.claims == ["begun 0", "closed"]
+
+
+async def test_a_partition_that_is_revoked_while_it_is_claimed_is_not_owned() -> None:
+    """What the claim has opened is closed; a later claim begins again."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+        await timed_out(handler)
+        await handler.release(P0)
+        topic.is_read.set()
+        await asyncio.sleep(0)
+        assert (topic.claims, handler.states) == (["begun 0", "closed"], [])
+        assert await handler.position(P0) is not None
+        assert topic.claims == ["begun 0", "closed", "begun 0"]
+
+
+async def test_a_claim_that_fails_between_two_calls_is_reported_to_the_next_one() -> None:
+    """After it, the partition is claimed again."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+        await timed_out(handler)
+        topic.fails = True
+        topic.is_read.set()
+        await asyncio.sleep(0.01)
+        with pytest.raises(Lost):
+            await handler.position(P0)
+        topic.fails = False
+        assert await handler.position(P0) == Position(7, None, "topic")
+
+
+async def test_a_claim_that_failed_and_is_released_leaves_no_complaint() -> None:
+    """Its exception was taken."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+        await timed_out(handler)
+        topic.fails = True
+        topic.is_read.set()
+        await asyncio.sleep(0.01)
