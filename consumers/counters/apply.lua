@@ -17,6 +17,9 @@
 
 local partition, expected, topic_id, reached = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local generation, own_secret = ARGV[5], ARGV[6]
+-- Hashes per bucket, on average, up to which they are added without a look-up: the fullest buckets have some
+-- 480 members and get some 20, and a bucket of more than 512 would take far more memory for ever.
+local MERGED_PER_BUCKET = 4
 -- Sums of sequences are kept modulo 2^52, so that adding two of them is exact in a double.
 local SUM_MODULUS = 4503599627370496
 
@@ -128,16 +131,26 @@ local function add_new(name, hashes, exact_max, ttl_s, key, full_field)
     return added, #new < #hashes - #present
 end
 
+-- Return whether hashes may be added to a set without a look-up: none is too many, and no bucket gets many.
+local function has_room(name, number, exact_max)
+    local set = hash_set(name)
+    return set.count + number <= exact_max and number <= set.buckets * MERGED_PER_BUCKET
+end
+
 for _, people in ipairs(batch.people) do
     local name, hashes, exact_max, ttl_s, key, field, sketched_field = unpack(people)
     -- If the set has expired, people who were in it would be counted again.
     local is_expired = hash_set(name).count == 0 and sketched_field ~= '' and redis.call('HGET', key, field)
-    local added, is_full = {}, true
-    if not is_expired then
-        added, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
+    local added, is_full = 0, true
+    if not is_expired and has_room(name, #hashes, exact_max) then
+        added, is_full = hash_set_merge(name, hashes, ttl_s), false
+    elseif not is_expired then
+        local positions
+        positions, is_full = add_new(name, hashes, exact_max, ttl_s, key, sketched_field)
+        added = #positions
     end
-    if #added > 0 then
-        redis.call('HINCRBY', key, field, #added)
+    if added > 0 then
+        redis.call('HINCRBY', key, field, added)
     end
     if is_full and sketched_field ~= '' then
         redis.call('HSET', key, sketched_field, 1)

@@ -136,21 +136,30 @@ local function add_bucket(name, set)
     end
 end
 
--- Add hashes that are not in the set. A new set expires after `ttl_s`; 0: it never expires.
+-- Fix the moment when the set expires, if it is not known. A new set expires after `ttl_s`; 0: never.
+local function fix_expiry(name, set, ttl_s)
+    if ttl_s > 0 and not set.ends_at_ms then
+        local known = set.count > 0 and redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0')) or 0
+        set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + ttl_s) * 1000
+    end
+end
+
+local function add_buckets_for(name, set, count)
+    while set.buckets * MEMBERS_PER_BUCKET <= count do
+        add_bucket(name, set)
+    end
+end
+
+-- Add hashes that are not in the set.
 local function hash_set_add(name, hashes, ttl_s)
     if #hashes == 0 then
         return
     end
     local set = hash_set(name)
-    if ttl_s > 0 and not set.ends_at_ms then
-        local known = set.count > 0 and redis.call('PEXPIRETIME', name .. (set.buckets > 1 and ':size' or ':0')) or 0
-        set.ends_at_ms = known > 0 and known or (redis.call('TIME')[1] + ttl_s) * 1000
-    end
+    fix_expiry(name, set, ttl_s)
     local count, was_empty = set.count + #hashes, set.count == 0
     -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.
-    while set.buckets * MEMBERS_PER_BUCKET <= count do
-        add_bucket(name, set)
-    end
+    add_buckets_for(name, set, count)
     set.count, set.is_changed = count, true
     local buckets = by_bucket(set, hashes)
     local are_new = set.ends_at_ms and (was_empty or is_any_absent(name, buckets))
@@ -164,6 +173,29 @@ local function hash_set_add(name, hashes, ttl_s)
             expire(key, set)
         end
     end
+end
+
+-- Add hashes of which some may be in the set, few to a bucket; return how many of them were not in it.
+local function hash_set_merge(name, hashes, ttl_s)
+    local set = hash_set(name)
+    fix_expiry(name, set, ttl_s)
+    local buckets, added = by_bucket(set, hashes), 0
+    local are_new = set.ends_at_ms and is_any_absent(name, buckets)
+    for number, positions in pairs(buckets) do
+        local key, values = name .. ':' .. number, {}
+        for at = 1, #positions do
+            values[at] = hashes[positions[at]]
+        end
+        added = added + call_in_parts('SADD', key, values)
+        if are_new then
+            expire(key, set)
+        end
+    end
+    if added > 0 then
+        set.count, set.is_changed = set.count + added, true
+        add_buckets_for(name, set, set.count)
+    end
+    return added
 end
 
 -- Store the number of members of all sets. Called once, at the end of the script.
