@@ -143,10 +143,11 @@ def kept_directory() -> Path:
     Return the directory that may hold STORAGE and CLASSES, for this Java runtime and these jars.
 
     STORAGE is a formatted data directory, CLASSES is Java's cache of loaded classes. With both a
-    broker needs a third of the CPU time to start. Brokers use them if they exist; tests make them.
+    broker needs less than half of the CPU time for its start and its first requests. Brokers use
+    them if they exist; tests make them.
     """
     versions = (java().parent.parent / "release").read_bytes() + KAFKA.read_bytes()
-    return child.cache_directory() / f"kafka-{hashlib.sha256(versions).hexdigest()[:12]}"
+    return child.cache_directory() / f"broker-{hashlib.sha256(versions).hexdigest()[:12]}"
 
 
 def _cluster_id() -> str:
