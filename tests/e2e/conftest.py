@@ -17,14 +17,15 @@ def quick_start() -> None:
     prepare()
 
 
-@pytest.fixture(scope="session")
+# Of the package: a demo or a broker that no test uses any more takes time from the other processes.
+@pytest.fixture(scope="package")
 def stack() -> Iterator[Demo]:
     """Yield a running demo. Tests kill its parts, so each brings its own ledger."""
     with demo() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Yield a broker with the topics, which tests may freeze and thaw, but not kill."""
     with running_broker(tmp_path_factory.mktemp("broker")) as started:

@@ -41,9 +41,9 @@ def pytest_configure() -> None:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a broker for the whole run, as TEST_KAFKA says."""
+    """Return the address of a broker for all tests of this folder, as TEST_KAFKA says."""
     if KAFKA == "embedded":
         with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
             yield kafka.address

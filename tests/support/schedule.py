@@ -6,6 +6,7 @@ from xdist.scheduler import LoadScopeScheduling
 ONE_PROCESS = {
     "e2e/test_kills.py": "demo",
     "e2e/test_samples.py": "demo",
+    "e2e/test_statistics_kills.py": "demo",
     "e2e/test_two_identities.py": "demo",
     "integration/test_abuse.py": "abuse",
     "integration/test_clients.py": "clients",
