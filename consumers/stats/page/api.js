@@ -58,14 +58,15 @@ async function problem(answer) {
   return new Problem(answer.status, isOfApi ? { isOfApi, ...(await answer.json()) } : {});
 }
 
-// Saves what a link leads to: a link cannot carry the token.
-export async function save(event, name) {
+// Saves what a link leads to, under the link's name: a link cannot carry the token.
+export async function save(event) {
   if (!sessionStorage.getItem("hookline-token")) return;
   event.preventDefault();
-  const answer = await open(event.currentTarget.href, "text/csv");
+  const { href, download } = event.currentTarget;
+  const answer = await open(href, "text/csv");
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
-  link.download = name;
+  link.download = download;
   link.click();
   URL.revokeObjectURL(link.href);
 }

@@ -6,6 +6,6 @@ import { element } from "./dom.js";
 // The name of the file is the panel's, because the answer names none.
 export function csvLink(id) {
   const link = element("a", { class: "quiet", download: `hookline-${id}.csv` }, "CSV");
-  link.addEventListener("click", (event) => save(event, link.download));
+  link.addEventListener("click", save);
   return link;
 }

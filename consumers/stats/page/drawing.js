@@ -55,9 +55,7 @@ function showFooter() {
   const errors = [known.summary.today.people.active, ...known.days.map((row) => row.people.active)].map((count) => count?.error ?? 0);
   const error = Math.max(...errors);
   text(find("#exactness"), error ? say("exactWith", { error: percent(error) }) : say("exact"));
-  const link = find("#csv");
-  set(link, "href", csv("summary", {}));
-  set(link, "download", "hookline-summary.csv");
+  set(find("#csv"), "href", csv("summary", {}));
 }
 
 export function showConnection() {

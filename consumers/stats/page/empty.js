@@ -5,7 +5,7 @@ import { say } from "./words.js";
 
 const APP = "1400000001";
 
-export function command() {
+function command() {
   const at = Math.floor(Date.now() / 1000);
   const body = {
     CallbackCommand: "C2C.CallbackAfterSendMsg",

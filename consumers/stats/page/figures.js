@@ -30,7 +30,7 @@ export function showFigures({ summary, live, minutesYesterday, hours }) {
 }
 
 // The share of messages that were not delivered; null without messages.
-export const share = (figures) => (figures.messages ? figures.undelivered / figures.messages : null);
+const share = (figures) => (figures.messages ? figures.undelivered / figures.messages : null);
 
 // {sign, text}: how much `now` differs from `before`; null if there is nothing to compare with.
 export function compared(now, before) {

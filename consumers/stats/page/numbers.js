@@ -50,7 +50,6 @@ export const day = (at) => time(at, { month: "short", day: "numeric", weekday: "
 export const dayShort = (at) => time(at, { month: "short", day: "numeric" });
 
 // 14 is "14:00–15:00". Hours are those on the wall: the API's times carry the zone's offset.
-const onTheHour = (hour) => `${String(hour).padStart(2, "0")}:00`;
-export const hour = (number_) => onTheHour(number_);
-export const hourRange = (number_) => `${onTheHour(number_)}–${onTheHour((number_ + 1) % 24)}`;
+export const hour = (number_) => `${String(number_).padStart(2, "0")}:00`;
+export const hourRange = (number_) => `${hour(number_)}–${hour((number_ + 1) % 24)}`;
 export const hourOf = (begin) => Number(begin.slice(11, 13));

@@ -80,7 +80,7 @@ find("#app").addEventListener("change", (event) => change({ app: event.target.va
 find("#zone").addEventListener("change", (event) => change({ zone: event.target.value }));
 find("#theme").addEventListener("click", () => redrawWith({ theme: themeAfter(shown.theme) }, "theme"));
 find("#empty .copy").addEventListener("click", copy);
-find("#csv").addEventListener("click", (event) => save(event, "hookline-summary.csv"));
+find("#csv").addEventListener("click", save);
 find("#notice").addEventListener("click", showAll);
 find("main").addEventListener("click", switchTable);
 for (const button of document.querySelectorAll("[data-language]")) {

@@ -3,9 +3,9 @@
 import { address } from "./api.js";
 import { compared } from "./figures.js";
 import * as n from "./numbers.js";
+import { KEPT_S } from "./state.js";
 import { say } from "./words.js";
 
-const SPAN_S = 900;
 const seconds = (at) => Date.parse(at) / 1000;
 const sum = (values) => values.reduce((all, value) => all + value, 0);
 const joinParts = (parts) => parts.filter(Boolean).join(" · ");
@@ -15,13 +15,13 @@ export function liveSpec({ live, minutes, summary, asked }) {
   const end = live.length ? live.at(-1).at : seconds(summary.now.until);
   const first = live.length ? live[0].at : Infinity;
   const earlier = minutes.map((row) => ({ at: seconds(row.end), rate: row.figures.messages / 60 })).filter(({ at }) => at < first && at <= end);
-  const points = [...earlier, ...live].filter(({ at }) => at >= end - SPAN_S);
+  const points = [...earlier, ...live].filter(({ at }) => at >= end - KEPT_S);
   const rates = points.map(({ rate }) => rate);
-  const start = Math.ceil((end - SPAN_S) / 180) * 180;
+  const start = Math.ceil((end - KEPT_S) / 180) * 180;
   const minute = (at) => n.clock(at * 1000);
   return {
     x: points.length ? points.map(({ at }) => at) : [end],
-    range: [end - SPAN_S, end],
+    range: [end - KEPT_S, end],
     splits: Array.from({ length: 5 }, (_, index) => start + index * 180).filter((at) => at <= end - 20),
     nameOf: minute,
     endRoom: 8,

@@ -7,6 +7,7 @@ const STALE_MS = 6_000;
 const NOW_S = 10;
 // Updates come every second; the chart has a point for two of them.
 const POINT_S_MIN = 1.5;
+// The live chart has the updates of so many seconds.
 export const KEPT_S = 900;
 export const KINDS = ["type", "platform", "app", "command"];
 

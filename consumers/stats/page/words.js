@@ -94,7 +94,6 @@ const WORDS = {
   exact: ["People: exact, by default up to 1,000,000 a day", "人数：精确（默认每天不超过 1,000,000 人）"],
   exactWith: ["People: ≈ is estimated, ± {error}; a day is exact, by default up to 1,000,000", "人数：≈ 为估算，± {error}；每天的人数精确（默认不超过 1,000,000 人）"],
   contract: ["Contract", "接口约定"],
-  csvToday: ["CSV", "CSV"],
   unreadable: ["The statistics cannot be read: {reason} The figures below are those of {time}; this page tries again by itself.", "统计数据暂时无法读取：{reason}以下为 {time} 的数据；页面会自动重试。"],
   unreadableNone: ["The statistics cannot be read: {reason} This page tries again by itself.", "统计数据暂时无法读取：{reason}页面会自动重试。"],
   noAnswer: ["the statistics API does not answer.", "统计 API 无应答。"],
