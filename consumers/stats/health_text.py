@@ -9,6 +9,8 @@ system that it writes to.
 
 from typing import NamedTuple
 
+from schemas.topics import CALLBACKS
+
 
 class Text(NamedTuple):
     """What is, what to do, and the page and section that says more; in both languages."""
@@ -25,7 +27,12 @@ SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
 SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
 REFUSED = "New callbacks are lost unless TIM's retry is switched on"
 REFUSED_ZH = "新回调会丢失，除非 TIM 侧开启了重试"
-IN_KAFKA = "Nothing is lost; callbacks wait in Kafka, which keeps them for {room} more"
-IN_KAFKA_ZH = "没有丢失；回调在 Kafka 中等待（还可保留 {room}）"
+# `hookline topics apply` sets this retention; the topic may have another one since.
+RETENTION = f"with Hookline's retention of {CALLBACKS.retention_days} days"
+RETENTION_ZH = f"按 Hookline 的保留时间 {CALLBACKS.retention_days} 天"
+IN_KAFKA = (
+    f"Nothing is lost; callbacks wait in Kafka, which keeps them for {{room}} more ({RETENTION})"
+)
+IN_KAFKA_ZH = f"没有丢失；回调在 Kafka 中等待（{RETENTION_ZH}，还可保留 {{room}}）"
 THEN_RECOVERS = "the rest recovers by itself."
 THEN_RECOVERS_ZH = "之后会自动恢复。"

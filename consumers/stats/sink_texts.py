@@ -6,6 +6,8 @@ from consumers.stats.health_text import (
     IN_KAFKA,
     IN_KAFKA_ZH,
     NOTHING,
+    RETENTION,
+    RETENTION_ZH,
     THEN_RECOVERS,
     THEN_RECOVERS_ZH,
     Text,
@@ -46,9 +48,10 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_late": Text(
         "The oldest callback waits in Kafka{since}. Nothing is lost yet, but Kafka deletes it in "
-        "{room}.",
+        f"{{room}} ({RETENTION}).",
         "Find out why the consumer {consumer} lags, or raise the topic's retention, now.",
-        "最早的回调{since}在 Kafka 中等待。目前没有丢失，但 Kafka 将在 {room}后删除它。",
+        "最早的回调{since}在 Kafka 中等待。目前没有丢失，"
+        f"但 Kafka 将在 {{room}}后删除它（{RETENTION_ZH}）。",
         "请立即查明消费者 {consumer} 滞后的原因，或延长主题的保留时间。",
         "runbook.md#a-sink-is-down",
     ),

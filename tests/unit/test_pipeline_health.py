@@ -87,11 +87,13 @@ def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     found = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
     assert found.what.en == (
         "PostgreSQL does not answer or refuses everything since 14:02. Nothing is lost; "
-        "callbacks wait in Kafka, which keeps them for 6 days more."
+        "callbacks wait in Kafka, which keeps them for 6 days more (with Hookline's retention of "
+        "7 days)."
     )
     assert found.what_to_do.en == "Check the server; the rest recovers by itself."
     assert found.what.zh == (
-        "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（还可保留 6 天）。"
+        "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（按 Hookline 的"
+        "保留时间 7 天，还可保留 6 天）。"
     )
     assert found.since == AT_14_02
     assert found.runbook == "docs/runbook.md#a-sink-is-down"
