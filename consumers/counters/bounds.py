@@ -9,6 +9,8 @@ KEEP_DAYS_S_MIN = 62 * 24 * 3600
 # By default, how long counts are kept. The statistics API reads the times from Valkey (kept.py).
 KEEP_MINUTES_S = 90 * 24 * 3600
 KEEP_QUARTERS_S = 40 * 24 * 3600
+# By default, up to how many people a number of people is exact. The API reads this there, too.
+PEOPLE_EXACT_MAX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from consumers.counters.bounds import (
     KEEP_MINUTES_S,
     KEEP_QUARTERS_S,
     KEEP_S_MAX,
+    PEOPLE_EXACT_MAX,
     Bounds,
 )
 from consumers.counters.counts import Counts
@@ -89,7 +90,7 @@ class CountersSettings:
         "Largest number of distinct people of an app that are counted exactly, for each figure of "
         "a day and for all time, with about 9 bytes each. Above it, the number is estimated from "
         "sketches of at most 12 KiB each, and the API shows the error.",
-    ] = 1_000_000
+    ] = PEOPLE_EXACT_MAX
     conversations_max: Annotated[
         int,
         Range(0, 1_000_000_000, "conversations"),

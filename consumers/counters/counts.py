@@ -104,7 +104,7 @@ class Counts:
             await self._valkey.hsetnx(key, str(partition), position_text(position))  # type: ignore[misc]  # as above
 
     async def _store_kept(self) -> None:
-        """Store for how long counts are kept, if this process has other times than are stored."""
+        """Store what is kept and for how long, if this process has other settings than stored."""
         await store_kept(self._valkey, self._generation, self._bounds, int(time.time()))
 
     async def handle(self, batch: Batch) -> None:

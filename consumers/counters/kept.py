@@ -1,8 +1,9 @@
 """
-How long the counts of a generation are kept: the counters store it, the statistics API reads it.
+How long the counts of a generation are kept, and how many people of a day exactly.
 
-So the API refuses questions for what is not kept any more, and has no settings that repeat those of
-the counters.
+The counters store it, and the statistics API reads it. So the API refuses questions for what is not
+kept any more, the page shows the exact bound, and neither has settings that repeat those of the
+counters.
 """
 
 import re
@@ -12,9 +13,16 @@ from dataclasses import dataclass
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.bounds import KEEP_MINUTES_S, KEEP_QUARTERS_S, KEEP_S_MAX, Bounds
+from consumers.counters.bounds import (
+    KEEP_MINUTES_S,
+    KEEP_QUARTERS_S,
+    KEEP_S_MAX,
+    PEOPLE_EXACT_MAX,
+    Bounds,
+)
 from consumers.runtime.handler import Unavailable
 
+_PEOPLE_EXACT_MAX = "people-exact-max"
 _TEXT = re.compile(rb"([0-9]{1,10})(?: ([0-9]{1,10}) ([0-9]{1,10}))?")
 
 
@@ -44,44 +52,53 @@ class KeptFor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """How long minutes, quarter hours and days are kept."""
+    """
+    How long minutes, quarter hours and days are kept.
+
+    Up to `people_exact_max` people, a day of an app has their exact number.
+    """
 
     minutes: KeptFor
     quarters: KeptFor
     days: KeptFor
+    people_exact_max: int
 
 
 def kept_of(stored: Mapping[bytes, bytes], key: str) -> Kept:
     """
-    Return the times in the hash `key`; those that are absent are the defaults of the counters.
+    Return what is in the hash `key`; a field that is absent is the default of the counters.
 
     Raises:
         Unavailable: a field has another text, which no process writes.
     """
 
-    def of(name: str, default_s: int) -> KeptFor:
-        text = stored.get(name.encode(), b"%d" % default_s)
-        if not (found := _TEXT.fullmatch(text)):
+    def numbers(name: str, default: int) -> list[int]:
+        text = stored.get(name.encode(), b"%d" % default)
+        if not _TEXT.fullmatch(text):
             raise Unavailable(
-                f"Valkey: the field {name} of the key {key} has {text!r:.50}, not a number of "
-                f"seconds. Delete the field with HDEL {key} {name}, then restart the counters"
+                f"Valkey: the field {name} of the key {key} has {text!r:.50}, not a "
+                f"number. Delete the field with HDEL {key} {name}, then restart the counters"
             )
-        seconds, before_s, changed_at_s = (int(number or 0) for number in found.groups())
-        return KeptFor(seconds, before_s if found[2] else seconds, changed_at_s)
+        return [int(number) for number in text.split()]
+
+    def kept_for(name: str, default_s: int) -> KeptFor:
+        seconds, *change = numbers(name, default_s)
+        return KeptFor(seconds, *(change or [seconds]))
 
     return Kept(
-        minutes=of("minutes", KEEP_MINUTES_S),
-        quarters=of("quarters", KEEP_QUARTERS_S),
-        days=of("days", KEEP_S_MAX),
+        minutes=kept_for("minutes", KEEP_MINUTES_S),
+        quarters=kept_for("quarters", KEEP_QUARTERS_S),
+        days=kept_for("days", KEEP_S_MAX),
+        people_exact_max=numbers(_PEOPLE_EXACT_MAX, PEOPLE_EXACT_MAX)[0],
     )
 
 
 async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int) -> None:
     """
-    Store how long this process keeps the counts of a generation, if another time is stored.
+    Store what this process keeps of a generation, and for how long, if something else is stored.
 
     Raises:
-        Unavailable: a stored time cannot be read. Errors of Valkey are left to the caller.
+        Unavailable: a stored number cannot be read. Errors of Valkey are left to the caller.
     """
     key = layout.kept(generation)
     stored: dict[bytes, bytes] = await valkey.hgetall(key)  # type: ignore[misc]  # typed for both of its clients
@@ -96,5 +113,8 @@ async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int
             changed[name] = str(seconds)
         elif before.seconds != seconds:
             changed[name] = KeptFor(seconds, before.at(now_s), now_s).text
+    people_exact_max = str(bounds.people_exact_max)
+    if stored.get(_PEOPLE_EXACT_MAX.encode()) != people_exact_max.encode():
+        changed[_PEOPLE_EXACT_MAX] = people_exact_max
     if changed:
         await valkey.hset(key, mapping=changed)  # type: ignore[misc]  # as above

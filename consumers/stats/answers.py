@@ -184,7 +184,11 @@ class Sparklines(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """/v1/summary. `last_week` is the same day of the week, seven days ago."""
+    """
+    /v1/summary. `last_week` is the same day of the week, seven days ago.
+
+    Up to `people_exact_max` people, the numbers of people of an app on a day of its zone are exact.
+    """
 
     app: AppName | None
     zone: str
@@ -195,6 +199,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     last_week_until_now: Period
     last_week: Period
     sparklines: Sparklines
+    people_exact_max: Number
 
 
 class LiveNow(msgspec.Struct, frozen=True, kw_only=True):

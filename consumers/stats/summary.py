@@ -65,6 +65,7 @@ async def summary(store: Store, scope: Scope, *, is_live: bool) -> answers.Summa
         last_week_until_now=until_now[1],
         last_week=whole[2],
         sparklines=sparklines,
+        people_exact_max=scope.catalog.kept.people_exact_max,
     )
 
 

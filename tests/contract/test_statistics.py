@@ -239,6 +239,7 @@ async def test_people_above_the_exact_bound_are_estimated(valkey_url: str) -> No
         day = row["people"]["active"]
         assert day["error"] == 0.0081
         assert abs(day["value"] - 1000) < 50
+        assert (await bench.ask("/v1/summary"))["people_exact_max"] == 100
         range_ = await bench.ask("/v1/people?from=2026-03-01&to=2026-03-29")
         total = await bench.ask("/v1/totals")
         assert day["value"] <= range_["value"] <= total["people"]

@@ -111,7 +111,7 @@ def test_estimated_people_say_so_and_by_how_much(show: Show, server: FixtureServ
     tip = "getComputedStyle(document.activeElement, '::after')"
     assert page.evaluate(f"{tip}.content") == '"estimated, ± 0.8%"'
     page.wait_for_function(f"{tip}.visibility === 'visible'")
-    assert "± 0.8%" in page.inner_text("#exactness")
+    assert "± 0.8%; those of a day are exact up to 1,000,000 " in page.inner_text("#exactness")
 
 
 def test_text_of_the_api_is_never_read_as_html(show: Show, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import { element, find, hidden, set, shape, text } from "./dom.js";
 import { showEmpty } from "./empty.js";
 import { showFigures } from "./figures.js";
 import { showNotice } from "./notice.js";
-import { percent, readBy } from "./numbers.js";
+import { integer, percent, readBy } from "./numbers.js";
 import { panel } from "./panel.js";
 import { showPipeline } from "./pipeline.js";
 import { showRanked } from "./ranked.js";
@@ -54,7 +54,7 @@ const csv = (path, parameters) => address(path, { ...asked(), ...parameters, for
 function showFooter() {
   const errors = [known.summary.today.people.active, ...known.days.map((row) => row.people.active)].map((count) => count?.error ?? 0);
   const error = Math.max(...errors);
-  text(find("#exactness"), error ? say("exactWith", { error: percent(error) }) : say("exact"));
+  text(find("#exactness"), say(error ? "exactWith" : "exact", { error: percent(error), limit: integer(known.summary.people_exact_max) }));
   set(find("#csv"), "href", csv("summary", {}));
 }
 

@@ -91,8 +91,8 @@ const WORDS = {
 
   updated: ["updated {seconds} s ago", "{seconds} 秒前更新"],
   reconnecting: ["Last update {seconds} s ago, reconnecting", "{seconds} 秒前更新，正在重连"],
-  exact: ["People: exact, by default up to 1,000,000 a day", "人数：精确（默认每天不超过 1,000,000 人）"],
-  exactWith: ["People: ≈ is estimated, ± {error}; a day is exact, by default up to 1,000,000", "人数：≈ 为估算，± {error}；每天的人数精确（默认不超过 1,000,000 人）"],
+  exact: ["People of a day: exact up to {limit} for each app", "每日人数：每个应用不超过 {limit} 人时精确"],
+  exactWith: ["People: ≈ is estimated, ± {error}; those of a day are exact up to {limit} for each app", "人数：≈ 为估算，± {error}；每个应用每日不超过 {limit} 人时精确"],
   contract: ["Contract", "接口约定"],
   unreadable: ["The statistics cannot be read: {reason} The figures below are those of {time}; this page tries again by itself.", "统计数据暂时无法读取：{reason}以下为 {time} 的数据；页面会自动重试。"],
   unreadableNone: ["The statistics cannot be read: {reason} This page tries again by itself.", "统计数据暂时无法读取：{reason}页面会自动重试。"],

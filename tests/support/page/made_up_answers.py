@@ -207,6 +207,7 @@ class Answers:
                 people=[round(9 * number**0.5) for number in by_hour],
                 undelivered=[round(n * LOST * (1 + (i % 5) / 9)) for i, n in enumerate(by_hour)],
             ),
+            people_exact_max=self.catalog().kept.people_exact_max,
         )
 
     def series(self, app: str | None, zone: str, **asked: str) -> answers.Series | answers.SeriesBy:
