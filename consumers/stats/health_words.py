@@ -32,7 +32,7 @@ def words(
     at = _time(since, now, zone) if since else ""
     values_en = {
         **{name: _value(value, chinese=False) for name, value in finding.values.items()},
-        "since": f" since {at}" if at else "",
+        "since": f" (since {at})" if at else "",
         "consumer": consumer,
         "sink": sink_en,
     }

@@ -105,7 +105,7 @@ async def test_each_part_that_is_stopped_is_named_until_it_works_again(tmp_path:
 async def _sinks(world: World) -> None:
     world.postgres.kill()
     stage = (await world.until(database="wrong"))["database"]
-    assert stage.what.en.startswith("PostgreSQL does not answer or refuses everything since ")
+    assert stage.what.en.startswith("PostgreSQL does not answer or refuses everything (since ")
     assert "Nothing is lost" in stage.what.en
     assert stage.since is not None
     world.postgres.start()
@@ -121,7 +121,7 @@ async def _a_consumer(world: World) -> None:
     sync = world.consumers["sync"]
     sync.freeze()
     stage = (await world.until(database="wrong"))["database"]
-    assert "No process of the consumer sync answers since " in stage.what.en
+    assert "No process of the consumer sync answers (since " in stage.what.en
     assert stage.number is None
     sync.thaw()
     await world.until()
@@ -135,7 +135,7 @@ async def _kafka(world: World) -> None:
     world.broker.kill()
     unknown = dict.fromkeys(("archive", "database", "counts"), "unknown")
     stages = await world.until(kafka="wrong", **unknown)
-    assert "Kafka does not answer since " in stages["kafka"].what.en
+    assert "Kafka does not answer (since " in stages["kafka"].what.en
     assert "cannot read from Kafka" in stages["archive"].what.en
     assert stages["archive"].number is None
     await world.broker.start_again()
@@ -145,7 +145,7 @@ async def _kafka(world: World) -> None:
 async def _the_ingress(world: World) -> None:
     world.ingress.kill()
     stages = await world.until(receiving="wrong", on_disk="unknown", kafka="unknown")
-    assert "No ingress replica answers since " in stages["receiving"].what.en
+    assert "No ingress replica answers (since " in stages["receiving"].what.en
     assert "It is not known how many" in stages["on_disk"].what.en
     world.ingress.launch()
     await world.until()

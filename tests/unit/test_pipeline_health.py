@@ -86,7 +86,7 @@ def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     """What is wrong, since when, whether anything is lost, how long it may last, what to do."""
     found = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
     assert found.what.en == (
-        "PostgreSQL does not answer or refuses everything since 14:02. Nothing is lost; "
+        "PostgreSQL does not answer or refuses everything (since 14:02). Nothing is lost; "
         "callbacks wait in Kafka, which keeps them for 6 days more (with Hookline's retention of "
         "7 days)."
     )
@@ -172,7 +172,7 @@ def test_since_is_when_the_state_was_seen_to_change() -> None:
 def test_a_time_of_another_day_has_its_date() -> None:
     """In the zone that was asked for."""
     found = stage("database", measured(sync=[NoAnswer(NOW - timedelta(days=1))]))
-    assert "since 2026-11-27 14:42" in found.what.en
+    assert "(since 2026-11-27 14:42)" in found.what.en
 
 
 @pytest.mark.parametrize(
