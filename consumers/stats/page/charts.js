@@ -6,7 +6,6 @@
 
 import { compact } from "./numbers.js";
 
-const HEIGHT = 160;
 const LABEL_GAP = 8;
 const LABEL_HEIGHT = 16;
 const SPLIT_WIDTH = 52;
@@ -34,7 +33,7 @@ export function chart(container, readout) {
     if (to === undefined) return;
     event.preventDefault();
     const index = Math.min(Math.max(to, 0), last);
-    plot.setCursor({ left: plot.valToPos(spec.x[index], "x"), top: HEIGHT / 2 });
+    plot.setCursor({ left: plot.valToPos(spec.x[index], "x"), top: container.clientHeight / 2 });
     show(index);
   }
 
@@ -58,7 +57,7 @@ export function chart(container, readout) {
   };
 }
 
-const size = (container) => ({ width: container.clientWidth, height: HEIGHT });
+const size = (container) => ({ width: container.clientWidth, height: container.clientHeight });
 
 function options(spec, { width, height }, show) {
   const scales = { x: { time: false, range: () => spec().range }, y: { range: fromZero(spec().headroom ?? 1.12) } };

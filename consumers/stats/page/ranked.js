@@ -26,8 +26,7 @@ export function showRanked(id, by, csv) {
   const rows = shown.map(([label, count, full]) => row(label, count, full, count / largest, count / total));
   const body = rows.length ? rows : [element("tr", {}, element("td", { colspan: "3", class: "none" }, say("noneToday")))];
   const head = element("thead", {}, element("tr", {}, ...["name", "number", "part"].map((key) => element("th", { scope: "col" }, hidden(say(key))))));
-  const columns = element("colgroup", {}, element("col"), element("col", { class: "number-column" }), element("col", { class: "part-column" }));
-  const made = element("table", {}, element("caption", { class: "hidden" }, title), columns, head, element("tbody", {}, ...body));
+  const made = element("table", {}, element("caption", { class: "hidden" }, title), head, element("tbody", {}, ...body));
   find("table", section)?.remove();
   section.append(made);
   link(section, id, title, csv);

@@ -205,7 +205,9 @@ class Answers:
                 begins=[hour.astimezone(ZoneInfo(zone)) for hour in hours],
                 messages=by_hour,
                 people=[round(9 * number**0.5) for number in by_hour],
-                undelivered=[round(n * LOST * (1 + (i % 5) / 9)) for i, n in enumerate(by_hour)],
+                undelivered=[
+                    round(n * LOST * (1 + 0.3 * math.sin(0.7 * at))) for at, n in enumerate(by_hour)
+                ],
             ),
             people_exact_max=self.catalog().kept.people_exact_max,
         )
