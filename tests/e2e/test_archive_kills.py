@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.archive import reader
-from support.kafka.broker import running_broker
+from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.processes.blackbox import hookline
 from support.processes.consumer import Consumer, bury
 from support.processes.ingress import until
@@ -30,7 +30,7 @@ async def test_kill_9_of_the_archive_under_load_leaves_every_chain_whole(
     archive = tmp_path / "archive"
     chance = random.Random(SEED)  # noqa: S311 - no secret
     kills_min = scaled(4, at_most=16)
-    with running_broker(tmp_path / "kafka") as broker:
+    with running_broker(tmp_path / "kafka", session_ms=LONG_SESSION_MS) as broker:
         await broker.make_topics()
         log = tmp_path / "archive.log"
         member = Consumer("archive", broker.address, log, url=archive, **SETTINGS)

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from support.archive import reader
-from support.kafka.broker import running_broker
+from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.processes.blackbox import hookline
 from support.processes.fleet import fleet
 from support.processes.ingress import until
@@ -41,7 +41,7 @@ async def test_members_that_come_and_go_at_random_leave_every_record_everywhere_
     """
     rounds = scaled(1, at_most=8)
     archive = tmp_path / "archive"
-    with running_broker(tmp_path / "kafka") as broker:
+    with running_broker(tmp_path / "kafka", session_ms=LONG_SESSION_MS) as broker:
         await broker.make_topics()
         load = Load(broker.address, seed=SEED, origins=4)
         begun = time.monotonic()

@@ -10,7 +10,7 @@ from typing import Any
 
 from support.archive import reader
 from support.archive.s3_server import BUCKET, S3Server, running_s3
-from support.kafka.broker import Broker, running_broker
+from support.kafka.broker import LONG_SESSION_MS, Broker, running_broker
 from support.kafka.tcp_proxy import TcpProxy, tcp_proxy
 from support.processes.blackbox import hookline
 from support.processes.consumer import Consumer, members
@@ -84,7 +84,10 @@ async def parts(
     directory: Path, *, seed: int, per_s: float, bucket: str = BUCKET
 ) -> AsyncIterator[Parts]:
     """Yield the running parts; the test launches the member."""
-    with running_broker(directory / "kafka") as broker, running_s3(directory) as s3:
+    with (
+        running_broker(directory / "kafka", session_ms=LONG_SESSION_MS) as broker,
+        running_s3(directory) as s3,
+    ):
         await broker.make_topics()
         async with tcp_proxy(s3.port) as network:
             member = Consumer(

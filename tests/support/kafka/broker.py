@@ -13,16 +13,26 @@ from ops.topics import apply_topics
 
 # A killed broker can rejoin once its old session has expired. With the product's session of 3 s,
 # twenty kills take a minute longer.
-_SOON_BACK = "broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=200\n"
+SESSION_MS = 1000
+# The session of a broker that no test kills. With a short one, the controller fences a broker that
+# the machine stalls for a second, and transactions that end then may be left half-ended.
+LONG_SESSION_MS = 60_000
 
 
 class Broker:
     """An embedded Kafka broker in a process of its own."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, *, session_ms: int = SESSION_MS, properties: str = ""
+    ) -> None:
+        """Prepare one; `properties` are lines to add to the broker's configuration."""
         self._kafka = EmbeddedKafka(directory)
-        with (directory / "server.properties").open("a") as properties:
-            properties.write(_SOON_BACK)
+        self.log = self._kafka.log
+        with (directory / "server.properties").open("a") as configuration:
+            configuration.write(
+                f"broker.session.timeout.ms={session_ms}\n"
+                f"broker.heartbeat.interval.ms=200\n{properties}"
+            )
         self.address = self._kafka.address
 
     def start(self) -> None:
@@ -70,6 +80,8 @@ class Broker:
         self._kafka.process.send_signal(number)
 
 
-def running_broker(directory: Path) -> contextlib.AbstractContextManager[Broker]:
+def running_broker(
+    directory: Path, *, session_ms: int = SESSION_MS, properties: str = ""
+) -> contextlib.AbstractContextManager[Broker]:
     """Run a broker in `directory` during the block."""
-    return child.running(Broker(directory))
+    return child.running(Broker(directory, session_ms=session_ms, properties=properties))

@@ -18,7 +18,11 @@ PEOPLE = 500
 
 
 class Load:
-    """The records of some origins, each with a transactional producer of its own."""
+    """
+    The records of some origins, each with a transactional producer of its own.
+
+    The broker needs LONG_SESSION_MS: these producers do not settle what a fenced one leaves open.
+    """
 
     def __init__(self, kafka: str, *, seed: int, origins: int = 3) -> None:
         self.aborted = 0
