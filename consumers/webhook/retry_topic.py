@@ -23,6 +23,7 @@ from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, 
 from consumers.webhook.retry_topic_setup import ensure_topic
 from consumers.webhook.state import State
 from schemas.clients import kafka_failures, started
+from schemas.marker_check import MarkerCheck
 from schemas.topics import COPY_BYTES_LIMIT, RECORD_OVERHEAD_BYTES
 
 log = logging.getLogger(__name__)
@@ -50,10 +51,15 @@ class RetryPartition:
     """One partition of the retry topic, as its owner sees it; see `RetryTopic.claim`."""
 
     def __init__(
-        self, partition: TopicPartition, producer: AIOKafkaProducer, reader: AIOKafkaConsumer
+        self,
+        partition: TopicPartition,
+        producer: AIOKafkaProducer,
+        markers: MarkerCheck,
+        reader: AIOKafkaConsumer,
     ) -> None:
         self._partition = partition
         self._producer = producer
+        self._markers = markers
         self._reader = reader
         self._writing = asyncio.Lock()
         self._last_offset = -1
@@ -112,6 +118,9 @@ class RetryPartition:
             )
         stored = await asyncio.gather(*sent)
         await self._producer.commit_transaction()
+        # If its marker was forgotten, the next change must not be the one that ends this one: if it
+        # failed, both would be gone. The next claim ends this one.
+        await self._markers.check(self._producer.client)
         self._last_offset = max(record.offset for record in stored)
 
     async def check_owned(self) -> None:
@@ -226,8 +235,11 @@ class RetryTopic:
         producer = await opened.enter_async_context(
             started(self._producer(f"{self._id}-{number}"), START_TIMEOUT_S)
         )
+        markers = MarkerCheck((self.topic,))
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await markers.begin(producer.client, f"{self._id}-{number}")
         reader = await opened.enter_async_context(started(self._reader(), START_TIMEOUT_S))
-        owned = RetryPartition(TopicPartition(self.topic, number), producer, reader)
+        owned = RetryPartition(TopicPartition(self.topic, number), producer, markers, reader)
         claim = secrets.token_hex(16)
         # Its marker also ends transactions of which a broker has lost the marker. They are
         # committed then, whatever was decided: each states only what has happened.

@@ -1,8 +1,28 @@
 """The text of `forward_fault` in /status and in the log."""
 
-from aiokafka.errors import UnknownTopicOrPartitionError
+import logging
 
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from ingress.spool.disk import Broken, LimitReached
 from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+log = logging.getLogger(__name__)
+
+
+def log_fault(error: Exception, origin: str, sequence: int, *, before: str) -> str:
+    """Log why forwarding has stopped, unless that is the fault `before`; return the fault."""
+    is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | Broken)
+    fault = fault_text(error)
+    if fault != before or not is_expected:
+        log.warning(
+            "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
+            origin,
+            sequence,
+            fault,
+            exc_info=None if is_expected else error,
+        )
+    return fault
 
 
 def fault_text(error: Exception) -> str:

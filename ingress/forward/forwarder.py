@@ -22,7 +22,7 @@ from ingress.forward.cursor import (
     read_cursor,
     report_older_copy,
 )
-from ingress.forward.fault_text import fault_text
+from ingress.forward.fault_text import log_fault
 from ingress.forward.pace import wait_for_next_transaction
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.forward.refused_rows import RefusedRows
@@ -34,15 +34,16 @@ from ingress.forward.transaction import (
     send_batches,
     transactional_producer,
 )
-from ingress.forward.transaction_state import LastTransaction, last_transaction, wait_for_markers
-from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.disk import Corrupt
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import State
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.ingress_status import NOT_CONNECTED
+from schemas.marker_check import MarkerCheck
 from schemas.telemetry import INGRESS_FORWARD_FAILURES, INGRESS_FORWARDED, INGRESS_TO_KAFKA_S
-from schemas.topics import record_bytes_max
+from schemas.topics import CALLBACKS, DEAD_LETTERS, record_bytes_max
+from schemas.transaction_state import LastTransaction, last_transaction
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Forwarder:
         # The coordinator may have a transaction of `settle`, in place of the last one.
         self._is_settling = False
         self._topic = TopicCheck()
+        self._markers = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
         self._origin = intake.state.origin
         self._quarantine_log = QuarantineLog(intake.name)
@@ -111,17 +113,8 @@ class Forwarder:
 
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
-        is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | Broken)
-        fault = fault_text(error)
-        if fault != self.fault or not is_expected:
-            log.warning(
-                "forwarding from origin %s stopped after sequence %d: %s; callbacks wait on disk",
-                self._intake.state.origin,
-                self.forwarded_sequence,
-                fault,
-                exc_info=None if is_expected else error,
-            )
-        self.fault = fault
+        origin = self._intake.state.origin
+        self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
 
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
@@ -147,9 +140,11 @@ class Forwarder:
         transactions is settled; only then does the cursor agree with the topic.
         """
         abort = self._last_transaction is LastTransaction.ABORTED
-        self._is_settling = True
-        await end_transaction(producer, settle(producer, cursor_group(self._origin), abort=abort))
-        await wait_for_markers(self._bootstrap_servers, self._origin)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await self._markers.begin(producer.client, self._origin)
+            self._is_settling = True
+            settling = settle(producer, cursor_group(self._origin), abort=abort)
+            await end_transaction(producer, self._markers, settling)
         self._last_transaction = LastTransaction.UNKNOWN
         self._is_settling = False
         return await read_cursor(self._bootstrap_servers, self._origin)
@@ -209,7 +204,7 @@ class Forwarder:
                 await self._transaction(producer, batches)
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await end_transaction(producer, producer.abort_transaction())
+                await end_transaction(producer, self._markers, producer.abort_transaction())
             if why := self._refused.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, why)
             return
@@ -230,7 +225,7 @@ class Forwarder:
         await self._topic.check(producer)
         cursor = Cursor(batches.last_sequence, batches.fingerprint, self._topic.topic_id or "")
         await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
-        await end_transaction(producer, producer.commit_transaction())
+        await end_transaction(producer, self._markers, producer.commit_transaction())
 
     async def _quarantine(self, sequence: int, why: str) -> None:
         await self._intake.quarantine(sequence)

@@ -4,7 +4,7 @@ import asyncio
 
 from ingress.spool.intake import Intake
 
-# A transaction costs 2 ms of CPU here and 12 to 24 ms in the broker, for any number of rows. So the
+# A transaction costs 3 ms of CPU here and 12 to 24 ms in the broker, for any number of rows. So the
 # next one begins TRANSACTION_INTERVAL_S after the last one began. If LOADED_ROWS wait by then, it
 # begins after LOADED_INTERVAL_S: under load, answers need the CPU more.
 TRANSACTION_INTERVAL_S = 0.1

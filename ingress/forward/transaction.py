@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 from ingress.forward.batches import BATCH_BYTES_MAX, Batches
 from ingress.forward.compressed_batch import compressed
 from schemas.clients import known_connections, started
+from schemas.marker_check import MarkerCheck
 
 # The broker aborts a transaction that a dead forwarder left open after this time, and readers wait
 # for it until then. It must be longer than a forwarder's own limit, SEND_TIMEOUT_S.
@@ -68,15 +69,19 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
         raise AssertionError(f"{sent} records are in the batches for {batches.row_count} rows")
 
 
-async def end_transaction(producer: AIOKafkaProducer, ending: Awaitable[None]) -> None:
+async def end_transaction(
+    producer: AIOKafkaProducer, markers: MarkerCheck, ending: Awaitable[None]
+) -> None:
     """
-    Await a commit or an abort, and do not trust it if a broker went away meanwhile.
+    Await a commit or an abort, and return when it is certain that it holds in all partitions.
 
     Raises:
-        KafkaError: a connection was lost; only `settle` makes sure that the end is everywhere.
+        KafkaError: a connection was lost, or a partition's leader changed; only `settle` makes sure
+            that the end is everywhere.
     """
     alive = [connection for connection in known_connections(producer) if connection.connected()]
     await ending
+    await markers.check(producer.client)
     if not all(connection.connected() for connection in alive):
         raise KafkaError("a broker went away while a transaction ended")
 

@@ -15,7 +15,6 @@ from support.builders import a_wire_record
 from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.forward.transaction_state import LastTransaction
 from ingress.spool import verification
 from ingress.spool.directory import corrupt_files, hold, hold_any, summaries
 from ingress.spool.draft import REMOVED_BLOCKS_MAX
@@ -23,6 +22,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import SpoolInUse, lock_kept_on_success
+from schemas.transaction_state import LastTransaction
 
 BYTES_MAX = 1 << 20
 

@@ -129,6 +129,7 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
                 batches = await build_batches(
                     predecessor, self._intake, 0, rows_max=20, dead_letters={}
                 )
+                await self._markers.begin(predecessor.client, self._origin)
                 await self._transaction(predecessor, batches)
                 await late_commit()  # type: ignore[no-untyped-call]
             async with super()._producer() as producer:

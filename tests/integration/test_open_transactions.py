@@ -1,9 +1,8 @@
 """
 A restarted broker has ended a transaction without some of its markers: each row is there once.
 
-A real broker must be killed within milliseconds for that, so a producer causes the same state here.
-It writes to partitions and moves the cursor without adding them to the transaction, so that the
-coordinator ends the transaction only in the partitions that it knows.
+A real broker must be killed within milliseconds for that, so a producer causes the same state here
+(support.kafka.half_ended).
 """
 
 import asyncio
@@ -13,76 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from support.kafka.broker import LONG_SESSION_MS, running_broker
+from support.kafka.half_ended import CARELESS, GROUP, RECORDS, leave_open
 from support.kafka.parts import Pipe, in_topic, many, sequences
 
-from ingress.forward.batches import build_batches
-from ingress.forward.cursor import Cursor, cursor_group
+from ingress.forward.cursor import cursor_group
 from ingress.forward.settle import settle
-from ingress.forward.transaction_state import (
-    LastTransaction,
-    last_transaction,
-    wait_for_markers,
-)
-from ops.demo.embedded import child
-from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
 from schemas.clients import known_connections
+from schemas.marker_check import MarkerCheck
 from schemas.topics import CALLBACKS, DEAD_LETTERS
+from schemas.transaction_state import LastTransaction, last_transaction
 
 ROWS = 60
-RECORDS = [TopicPartition(CALLBACKS.name, number) for number in range(6)]
-GROUP = "the cursor's group"
 
 
 @pytest.fixture(scope="module")
 def careless_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A broker that accepts writes of transactions that their coordinator does not know."""
-
-    async def let_anything_be_written() -> None:
-        await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
-        admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
-        await admin.start()
-        configs = {"transaction.partition.verification.enable": "false"}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.BROKER, "1", configs)])
-        await admin.close()
-
-    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("careless"))) as kafka:
-        asyncio.run(let_anything_be_written())
-        yield kafka.address
-
-
-async def leave_open(pipe: Pipe, forgotten: list[Any], *, abort: bool) -> None:
-    """Send all rows and the cursor as a forwarder does, but end only a part of it."""
-    async with AIOKafkaProducer(
-        bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
-    ) as producer:
-        transaction = producer._txn_manager  # noqa: SLF001
-        add = transaction.maybe_add_partition_to_txn
-
-        def add_or_forget(partition: TopicPartition) -> None:
-            if partition in forgotten:
-                transaction._txn_partitions.add(partition)  # noqa: SLF001
-            else:
-                add(partition)
-
-        transaction.maybe_add_partition_to_txn = add_or_forget
-        async with pipe.intake() as intake:
-            batches = await build_batches(producer, intake, 0, rows_max=ROWS, dead_letters={})
-        await producer.begin_transaction()
-        add(TopicPartition(DEAD_LETTERS.name, 0))
-        for (topic, number), partition_batches in batches.by_partition.items():
-            for batch in partition_batches:
-                await (await producer.send_batch(batch, topic, partition=number))
-        group = cursor_group(pipe.spool.origin)
-        if GROUP in forgotten:
-            transaction.consumer_group_added(group)
-        cursor = Cursor(batches.last_sequence, batches.fingerprint)
-        await producer.send_offsets_to_transaction(cursor.offsets(), group)
-        await (producer.abort_transaction() if abort else producer.commit_transaction())
+    directory = tmp_path_factory.mktemp("careless")
+    with running_broker(directory, session_ms=LONG_SESSION_MS, properties=CARELESS) as broker:
+        asyncio.run(broker.make_topics())
+        yield broker.address
 
 
 @pytest.mark.parametrize("ended", ["committed", "aborted"])
@@ -208,7 +160,9 @@ async def test_the_cursor_is_read_when_its_marker_is_written(
                 ) as producer,
             ):
                 assert await reader.committed(RECORDS[0]) is None
+                markers = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
+                await markers.begin(producer.client, pipe.spool.origin)
                 await settle(producer, group, abort=False)
-                await wait_for_markers(careless_kafka, pipe.spool.origin)
+                await markers.check(producer.client)
                 read.append(await reader.committed(RECORDS[0]))
     assert read == [ROWS] * 10

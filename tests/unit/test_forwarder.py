@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from ingress.forward import batches, pace
 from ingress.forward import forwarder as forwarding
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
-from ingress.forward.transaction_state import LastTransaction
 from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
+from schemas.transaction_state import LastTransaction
 
 BYTES_MAX = 1 << 20
 ROWS = 3
@@ -152,12 +153,16 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)
     assert forwarder.can_be_dropped
 
-    async def fails(_: Any, settling: Coroutine[Any, Any, None]) -> None:
+    async def begins(*_: Any) -> None:
+        pass
+
+    async def fails(_: Any, __: Any, settling: Coroutine[Any, Any, None]) -> None:
         settling.close()
         raise KafkaError("injected by the test")
 
+    monkeypatch.setattr(forwarder._markers, "begin", begins)  # noqa: SLF001
     monkeypatch.setattr(forwarding, "end_transaction", fails)
-    no_producer: Any = None
+    no_producer: Any = SimpleNamespace(client=None)
     with pytest.raises(KafkaError):
         await forwarder._settled_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
     assert not forwarder.can_be_dropped

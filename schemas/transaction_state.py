@@ -6,6 +6,7 @@ This is KIP-664's DescribeTransactions, which aiokafka does not have.
 
 import asyncio
 from enum import Enum
+from typing import Any
 
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
 from aiokafka.errors import KafkaError, for_code
@@ -23,7 +24,6 @@ from aiokafka.protocol.types import (
 from schemas.clients import kafka_failures, started
 
 REQUEST_TIMEOUT_S = 30.0
-POLL_INTERVAL_S = 0.05
 # A transaction that is under way counts as aborted: the start of the next producer aborts it.
 _ABORTED_STATES = ("Ongoing", "PrepareAbort", "CompleteAbort", "PrepareEpochFence")
 _NO_ERROR, _NOT_FOUND = 0, 105
@@ -47,39 +47,28 @@ async def last_transaction(bootstrap_servers: str, transactional_id: str) -> Las
         KafkaError: the coordinator does not know now.
         TimeoutError: it does not answer within REQUEST_TIMEOUT_S.
     """
-    if await _state(bootstrap_servers, transactional_id) in _ABORTED_STATES:
-        return LastTransaction.ABORTED
-    return LastTransaction.COMMITTED
-
-
-async def wait_for_markers(bootstrap_servers: str, transactional_id: str) -> None:
-    """
-    Return when the markers of the last transaction are written.
-
-    A producer's commit returns as soon as it is decided. Until the marker is written, the cursor's
-    group still returns the offset before the transaction.
-
-    Raises:
-        KafkaError: the coordinator does not know now.
-        TimeoutError: the markers are not written, or it does not answer, within REQUEST_TIMEOUT_S.
-    """
-    async with asyncio.timeout(REQUEST_TIMEOUT_S):
-        while (  # noqa: ASYNC110 - a broker writes them
-            await _state(bootstrap_servers, transactional_id)
-        ).startswith("Prepare"):
-            await asyncio.sleep(POLL_INTERVAL_S)
-
-
-async def _state(bootstrap_servers: str, transactional_id: str) -> str:
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
     async with started(client, REQUEST_TIMEOUT_S), asyncio.timeout(REQUEST_TIMEOUT_S):
         with kafka_failures():
             coordinator = await client.coordinator_lookup(
                 CoordinationType.TRANSACTION, transactional_id
             )
-            described = await client.send(
-                coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
-            )
+            state = await transaction_state(client, coordinator, transactional_id)
+    return LastTransaction.ABORTED if state in _ABORTED_STATES else LastTransaction.COMMITTED
+
+
+async def transaction_state(client: AIOKafkaClient, coordinator: int, transactional_id: str) -> str:
+    """
+    Return the state of the last transaction, in Kafka's words; "" if there was none.
+
+    `coordinator` is the broker to ask.
+
+    Raises:
+        KafkaError: it is not the coordinator, does not know now, or does not answer.
+    """
+    described: Any = await client.send(
+        coordinator, _Describe(transactional_id), group=ConnectionGroup.COORDINATION
+    )
     error, _, state, *_ = described.states[0]
     if error not in (_NO_ERROR, _NOT_FOUND):
         raise KafkaError(f"the transaction's coordinator answers {for_code(error).__name__}")
