@@ -7,7 +7,7 @@ No person belongs to two apps, so the numbers of several apps are added up.
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from itertools import chain
 from typing import NamedTuple
@@ -82,10 +82,10 @@ async def people_of_range(
         if day_begin(days[0] + DAY, app.zone) == window.end:
             (count,) = await _of_days(store, app, one_day, [figure])
             return count[figure]
-    stored = await _stored(store, app, [[day.isoformat()] for day in days], [figure])
+    stored = await _stored(store, app, days, [figure])
     keys = partial(range_sketches, app, figure, window)
     (estimate,) = await store.unions([Sketches((app, figure, window), keys, is_over=False)])
-    at_least = max((row[0].number for row in stored), default=0)
+    at_least = max((number for ((number, _),) in stored.values()), default=0)
     return _estimated(max(estimate, at_least))
 
 
@@ -141,7 +141,7 @@ async def _of_days(
 ) -> list[Counts]:
     """Return the stored numbers of days; estimates where a day has more than the exact bound."""
     days = [next(days_of(window, app.zone)) for window in windowed.windows]
-    stored = await _stored(store, app, [[day.isoformat()] for day in days], figures)
+    stored = await _stored(store, app, days, figures)
     asked = [
         Sketches(
             (app, figure, day),
@@ -150,11 +150,11 @@ async def _of_days(
         )
         if of_day.is_sketched
         else None
-        for window, day, row in zip(windowed.windows, days, stored, strict=True)
-        for figure, of_day in zip(figures, row, strict=True)
+        for window, day in zip(windowed.windows, days, strict=True)
+        for figure, of_day in zip(figures, stored[day], strict=True)
     ]
     estimates = await store.unions(asked)
-    counts = map(_of_day, (of_day for row in stored for of_day in row), estimates)
+    counts = map(_of_day, chain.from_iterable(stored[day] for day in days), estimates)
     return _rows(counts, figures)
 
 
@@ -169,8 +169,7 @@ async def _of_months(
     store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
     days = [list(days_of(window, app.zone)) for window in windowed.windows]
-    texts = [[day.isoformat() for day in listed] for listed in days]
-    stored = await _stored(store, app, texts, figures)
+    stored = await _stored(store, app, chain.from_iterable(days), figures)
     asked = [
         Sketches(
             (app, figure, "month", listed[0]),
@@ -180,39 +179,34 @@ async def _of_months(
         for window, listed in zip(windowed.windows, days, strict=True)
         for figure in figures
     ]
-    at_least = (of_day.number for row in stored for of_day in row)
+    at_least = (
+        max(stored[day][at].number for day in listed)
+        for listed in days
+        for at in range(len(figures))
+    )
     return _rows(map(_estimated, map(max, await store.unions(asked), at_least)), figures)
 
 
 async def _stored(
-    store: Store, app: App, days: Sequence[Sequence[str]], figures: Sequence[str]
-) -> list[list[_Stored]]:
-    """Return for each list of days, and each figure, the largest number of one day."""
-    by_month: dict[str, list[str]] = defaultdict(list)
-    for day in chain.from_iterable(days):
-        by_month[layout.days(app.generation, app.name, day)].append(day)
+    store: Store, app: App, days: Iterable[date], figures: Sequence[str]
+) -> dict[date, list[_Stored]]:
+    """Return what is stored of each figure, for each day."""
+    by_month: dict[str, list[date]] = defaultdict(list)
+    for day in days:
+        by_month[layout.days(app.generation, app.name, day.isoformat())].append(day)
     width = len(figures)
     names = (*figures, *(layout.SKETCHED + figure for figure in figures))
     reads = [
-        Fields(key, names, [layout.day_field(day, "") for day in listed])
+        Fields(key, names, [layout.day_field(day.isoformat(), "") for day in listed])
         for key, listed in by_month.items()
     ]
-    found: dict[str, list[_Stored]] = {}
+    found: dict[date, list[_Stored]] = {}
     for listed, numbers in zip(by_month.values(), await store.hashes(reads), strict=True):
         for at, day in enumerate(listed):
             of_day = numbers[at * 2 * width : (at + 1) * 2 * width]
             pairs = zip(of_day[:width], of_day[width:], strict=True)
             found[day] = [_Stored(number, bool(flag)) for number, flag in pairs]
-    return [
-        [
-            _Stored(
-                max((found[day][at].number for day in listed), default=0),
-                any(found[day][at].is_sketched for day in listed),
-            )
-            for at in range(width)
-        ]
-        for listed in days
-    ]
+    return found
 
 
 def _estimated(number: int) -> answers.Count:

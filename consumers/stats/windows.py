@@ -11,7 +11,7 @@ different moments when clocks go back it takes the later one for the earlier or 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -21,6 +21,8 @@ HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 # Within these years zoneinfo knows rules for every zone, and offsets are multiples of a quarter.
 YEAR_MIN, YEAR_MAX = 1973, 2100
+# The starts of days that are remembered: a series of days asks for each of them several times.
+DAY_BEGINS_MAX = 4096
 
 
 class Step(StrEnum):
@@ -125,6 +127,7 @@ def day_of(at: datetime, zone: ZoneInfo) -> date:
     return day + DAY if at >= day_begin(day + DAY, zone) else day
 
 
+@lru_cache(maxsize=DAY_BEGINS_MAX)
 def day_begin(day: date, zone: ZoneInfo) -> datetime:
     """Return the first moment of a day: midnight, or the first time that the clock shows."""
     midnight = datetime(day.year, day.month, day.day, tzinfo=zone)
