@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -29,7 +28,7 @@ from schemas.clients import started
 # A writer drops records that it has held for an hour (consumers/runtime/lane.py). If it was stalled
 # just before it writes them, it resumes within this time, and the segment must still be there: else
 # it would be written again.
-AGE_MIN = timedelta(days=1)
+DAYS_MIN = 1
 KAFKA_TIMEOUT_S = 30.0
 # The segments of a partition in one run: their summaries are in memory, some 1 KiB each.
 OLDEST_MAX = 100_000

@@ -1,13 +1,12 @@
 """`hookline archive expire`: its options and its output."""
 
-import re
 import time
 from datetime import timedelta
 from functools import partial
-from typing import Any
 
 import click
 
+from ops.age import Age
 from ops.archive import expire, output
 from ops.archive.segments import reading_archive
 from ops.terminal import (
@@ -20,28 +19,7 @@ from ops.terminal import (
     say,
 )
 
-
-class Age(click.ParamType[timedelta]):
-    """A number of days or hours, such as 90d."""
-
-    name = "age"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> timedelta:
-        """Return `value` as a duration."""
-        parts = re.fullmatch(r"(\d{1,5})([dh])", str(value))
-        if not parts:
-            self.fail(f"{value!r} is neither days nor hours, such as 90d or 36h", param, ctx)
-        number = int(parts[1])
-        age = timedelta(days=number) if parts[2] == "d" else timedelta(hours=number)
-        if age < expire.AGE_MIN:
-            self.fail(
-                "must be at least 1d, so that a stalled writer cannot re-create an expired segment",
-                param,
-                ctx,
-            )
-        return age
+AGE = Age(expire.DAYS_MIN, "so that a stalled writer cannot re-create an expired segment")
 
 
 @click.command("expire")
@@ -50,7 +28,7 @@ class Age(click.ParamType[timedelta]):
 @click.option(
     "--older-than",
     "age",
-    type=Age(),
+    type=AGE,
     required=True,
     help="Minimum age in days or hours, such as 90d or 36h.",
 )

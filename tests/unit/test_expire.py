@@ -16,7 +16,7 @@ from consumers.archive.store import Store
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive import expire
-from ops.archive.expire_command import Age
+from ops.archive.expire_command import AGE
 from ops.archive.verify import Verified, verify
 
 
@@ -169,9 +169,8 @@ async def test_a_lost_segment_after_expired_ones_is_found(tmp_path: Path) -> Non
 
 def test_an_age_is_days_or_hours_and_at_least_a_day() -> None:
     """A stalled writer may still write a younger segment."""
-    age = Age()
-    assert age.convert("90d", None, None) == timedelta(days=90)
-    assert age.convert("36h", None, None) == timedelta(hours=36)
+    assert AGE.convert("90d", None, None) == timedelta(days=90)
+    assert AGE.convert("36h", None, None) == timedelta(hours=36)
     for wrong in ("23h", "0d", "90", "-3d", "1w", "999999d"):
         with pytest.raises(click.BadParameter):
-            age.convert(wrong, None, None)
+            AGE.convert(wrong, None, None)
