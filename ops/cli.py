@@ -20,6 +20,7 @@ SUBCOMMANDS = {
     "demo": "ops.demo.command:demo",
     "simulate": "ops.simulate.command:simulate",
     "spool": "ops.spool:spool",
+    "sync": "ops.sync.command:sync",
     "topics": "ops.topics:topics",
     "webhook": "ops.webhook:webhook",
 }

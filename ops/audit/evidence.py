@@ -51,6 +51,8 @@ class Evidence:
     below_log_start: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
     expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
+    # The ranges of sequences that `hookline sync expire` has deleted from PostgreSQL.
+    expired_from_postgres: list[Range] = field(default_factory=list)
     # By partition, the sequences in the order of offsets: first those that only the archive has,
     # then those of the topic. Only counts, which cannot name sequences, need an order.
     order_below_log_start: "defaultdict[int, array[int]]" = field(default_factory=_no_order)
@@ -65,6 +67,7 @@ class Evidence:
         return max(
             self.highest_ignored,
             *(each.highest for each in (*sources, *self.dead_letters_of.values())),
+            *(last for _, last in self.expired_from_postgres),
         )
 
     @property

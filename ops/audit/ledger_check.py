@@ -1,10 +1,11 @@
 """Compare the ledger of `hookline simulate` with the sinks. Does no I/O."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES, LedgerReport
 from ops.simulate.ledger import Entry, Outcome
+from schemas.event import Event
 
 
 class LedgerCheck:
@@ -29,6 +30,8 @@ class LedgerCheck:
                 self._unanswered.add((entry.id, entry.sha256))
         sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if audits_postgres else ()))
         self._found: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
+        # By id, the sequences that Kafka or the archive has of it, with their origins.
+        self._places: dict[str, set[tuple[str, int]]] = {}
         # By sink and id, the bodies in the sink that the ledger does not have.
         self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
 
@@ -38,10 +41,11 @@ class LedgerCheck:
         with_row = {ce_id for ce_id, _ in self._found[POSTGRES]} | self._others[POSTGRES].keys()
         return [ce_id for ce_id in self._sent if ce_id not in with_row]
 
-    def match(self, ce_id: str, body: bytes, sink: str) -> None:
+    def match(self, event: Event, sink: str) -> None:
         """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""
-        if ce_id in self._sent and sink in self._found:
-            self.compare(ce_id, hashlib.sha256(body).hexdigest(), sink)
+        if event.id in self._sent and sink in self._found:
+            self._places.setdefault(event.id, set()).add((event.origin, event.sequence))
+            self.compare(event.id, hashlib.sha256(event.body).hexdigest(), sink)
 
     def compare(self, ce_id: str, sha256: str, sink: str) -> None:
         """Compare the digest of a body in a sink; its id is in the ledger."""
@@ -83,8 +87,12 @@ class LedgerCheck:
         keys = {(ce_id, each) for each in self._sent[ce_id]}
         return bool(keys & found) and keys & self._ok <= found
 
-    def report(self) -> LedgerReport | None:
-        """Return the result of the comparison, None if the ledger has no entries."""
+    def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
+        """
+        Return the result of the comparison, None if the ledger has no entries.
+
+        `is_expired(origin, sequence)`: `hookline sync expire` has deleted it from PostgreSQL.
+        """
         if not self._outcomes:
             return None
         by_sink = self._changed()
@@ -97,6 +105,13 @@ class LedgerCheck:
         }
         # The archive is the evidence for callbacks that retention has deleted from Kafka.
         found[KAFKA] |= found[ARCHIVE]
+        if POSTGRES in found:
+            found[POSTGRES] |= {
+                (ce_id, each)
+                for ce_id, places in self._places.items()
+                if any(is_expired(*place) for place in places)
+                for each in self._sent[ce_id]
+            }
         missing = {sink: self._ok - there for sink, there in found.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(

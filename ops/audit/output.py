@@ -95,6 +95,14 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
                 yield f"{origin.origin}: {TITLES.get(name, name)}: {count} {fault}: {which}"
     if origin.expired:
         yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not audited"
+    for name, sink in origin.sinks.items():
+        if sink.expired:
+            yield f"{origin.origin}: {sink.expired} expired from {TITLES[name]}: not audited there"
+        if sink.returned:
+            yield (
+                f"{origin.origin}: {TITLES[name]}: {sink.returned} had expired and came again;"
+                " the next `hookline sync expire` deletes them"
+            )
 
 
 def _webhook(name: str, found: WebhookReport) -> Iterator[str]:
@@ -168,7 +176,7 @@ def verdict(audited: Report) -> RenderableType:
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
     rest = f"; not audited: {left_out}" if left_out else ""
     if audited.proven:
-        kept = " that has not expired" if any(each.expired for each in audited.origins) else ""
+        kept = " that has not expired" if audited.has_expired else ""
         line = f"proven: every callback{kept} is exactly once in {names}"
         if audited.webhooks:
             targets = ", ".join(map(title, audited.webhooks))

@@ -6,9 +6,12 @@ everywhere are `expired`; the audit does not look for them. The rest is decided 
 sink:
 
     required      = 1..N - expired - dead letters of the ingress (callbacks that no sink gets)
-    missing       = required - in the sink - dead letters of the sink's consumer
+    missing       = required - in the sink - dead letters of the sink's consumer - expired from it
     doubled       = in the sink more than once
     dead_lettered = dead letters of the sink's consumer - in the sink
+
+Only PostgreSQL has sequences that are expired from it alone, by `hookline sync expire`: each had a
+receipt and a row when they were deleted.
 
 The sink is proven if `missing`, `doubled` and `dead_lettered` are empty and N is known. "Missing"
 callbacks are lost to the sink. If N is not known, `required` has only the callbacks that are in
@@ -30,8 +33,10 @@ from pyroaring import BitMap64
 
 from consumers.counters.layout import SUM_MODULUS
 from ops.audit.evidence import End, Evidence
-from ops.audit.report import COUNTS, LISTED_MAX, SinkReport
+from ops.audit.report import COUNTS, LISTED_MAX, POSTGRES, SinkReport
 from ops.sequences import Sequences, union, within
+
+_NONE = BitMap64()
 
 
 class OriginProof:
@@ -44,6 +49,9 @@ class OriginProof:
         self._in_kafka = evidence.topic.distinct | evidence.ingress_dead_letters.distinct
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired = may_be_expired - self._in_kafka - evidence.archive.distinct
+        self.expired_from_postgres = self._up_to_end & union(
+            evidence.expired_from_postgres, last=end.last_sequence
+        )
         self._required = self._up_to_end - self.expired - evidence.ingress_dead_letters.distinct
         if not end.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
@@ -71,16 +79,22 @@ class OriginProof:
             dead_lettered=self._evidence.refused_by_kafka.distinct,
         )
 
-    def sink(self, name: str, held: Sequences) -> SinkReport:
-        """Compare what a sink holds with what it must hold."""
+    def postgres(self) -> SinkReport:
+        """Compare what PostgreSQL holds with what it must hold; it need not hold what expired."""
+        return self.sink(POSTGRES, self._evidence.postgres, self.expired_from_postgres)
+
+    def sink(self, name: str, held: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
+        """Compare what a sink holds with what it must hold; `expired` are expired from it alone."""
         dead = self._evidence.dead_letters_of[name]
         return _report(
             len(held.distinct),
-            missing=self._required - held.distinct - dead.distinct,
+            missing=self._required - held.distinct - dead.distinct - expired,
             doubled=held.doubled,
             # The sink may have a record with a dead letter: if the consumer is killed after it sent
             # the dead letter, the record is delivered again.
-            dead_lettered=dead.distinct - held.distinct,
+            dead_lettered=dead.distinct - held.distinct - expired,
+            expired=expired - held.distinct,
+            returned=expired & held.distinct,
         )
 
     def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:
@@ -163,13 +177,21 @@ def _counted_dead_letters(
 
 
 def _report(
-    sequences: int, *, missing: BitMap64, doubled: BitMap64, dead_lettered: BitMap64
+    sequences: int,
+    *,
+    missing: BitMap64,
+    doubled: BitMap64,
+    dead_lettered: BitMap64,
+    expired: BitMap64 = _NONE,
+    returned: BitMap64 = _NONE,
 ) -> SinkReport:
     return SinkReport(
         sequences=sequences,
         missing=len(missing),
         doubled=len(doubled),
         dead_lettered=len(dead_lettered),
+        expired=len(expired),
+        returned=len(returned),
         missing_listed=list(missing[:LISTED_MAX]),
         doubled_listed=list(doubled[:LISTED_MAX]),
         dead_lettered_listed=list(dead_lettered[:LISTED_MAX]),

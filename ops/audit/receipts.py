@@ -6,6 +6,7 @@ import socket
 import time
 
 import psycopg
+from psycopg import IsolationLevel
 
 from consumers.sync.tables import OLDEST_WRITERS, refusal
 from ops.audit.sources import NotAudited, SourceUnavailable
@@ -16,6 +17,22 @@ CONNECT_TIMEOUT_S = 10
 DATABASE_TIMEOUT_S = 120.0
 # The number of receipts, and of the ledger's ids, in one message to or from the server.
 RECEIPTS_PER_FETCH = 10_000
+_HAS_EXPIRED = "select to_regclass('hookline.expiring_ids') is not null"
+# An unfinished `hookline sync expire` has deleted the rows of `expiring_ids`, and will delete their
+# receipts next.
+_EXPIRED = b"""
+    select origin, first_sequence, last_sequence from hookline.expired_receipts
+    union all
+    select origin, min(sequence), max(sequence)
+    from (
+        select r.origin, r.sequence,
+            r.sequence - row_number() over (partition by r.origin order by r.sequence) as range
+        from hookline.receipts as r
+        join hookline.expiring_ids using (ce_id)
+        where not exists (select from hookline.messages as row where row.ce_id = r.ce_id)
+            and not exists (select from hookline.events as row where row.ce_id = r.ce_id)
+    ) as numbered
+    group by origin, range"""
 _LEDGER_ROWS = b"""
     select ce_id, encode(coalesce(sha256(raw), body_sha256), 'hex')
     from (
@@ -65,10 +82,14 @@ class _Reading:
         """Read everything; psycopg's errors are raised."""
         with psycopg.connect(self._conninfo, connect_timeout=CONNECT_TIMEOUT_S) as connection:
             self._socket = connection.fileno()
+            # All statements see the same state, while `hookline sync expire` moves receipts from
+            # one table to another.
+            connection.isolation_level = IsolationLevel.REPEATABLE_READ
             versions = connection.execute(OLDEST_WRITERS).fetchall()
             if refused := refusal([version for (version,) in versions]):
                 raise NotAudited(f"PostgreSQL: {refused}")
             self._receipts(connection)
+            self._expired(connection)
             self._ledger_rows(connection)
 
     def _receipts(self, connection: psycopg.Connection) -> None:
@@ -84,6 +105,15 @@ class _Reading:
             while some := receipts.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
                 self._tally.add_receipts(some)
+
+    def _expired(self, connection: psycopg.Connection) -> None:
+        if connection.execute(_HAS_EXPIRED).fetchone() != (True,):
+            return  # tables of an earlier release
+        with connection.cursor(name="expired") as ranges:
+            ranges.execute(_EXPIRED)
+            while some := ranges.fetchmany(RECEIPTS_PER_FETCH):
+                self.moved_at = time.monotonic()
+                self._tally.add_expired_receipts(some)
 
     def _ledger_rows(self, connection: psycopg.Connection) -> None:
         ids = self._tally.ledger_ids_without_row

@@ -25,15 +25,18 @@ class SinkReport:
     The numbers of one sink for one origin, see proof.py.
 
     `sequences`: the number of distinct sequences that the sink has. `dead_lettered`: the number
-    that its consumer sent to the dead-letter topic instead. The lists have the first LISTED_MAX
-    sequences; for counts `doubled_listed` is empty, because counts do not show which sequences were
-    counted.
+    that its consumer sent to the dead-letter topic instead. `expired`: the number that `hookline
+    sync expire` has deleted; `returned`: the number of those that are in the sink again. The lists
+    have the first LISTED_MAX sequences; for counts `doubled_listed` is empty, because counts do not
+    show which sequences were counted.
     """
 
     sequences: int
     missing: int = 0
     doubled: int = 0
     dead_lettered: int = 0
+    expired: int = 0
+    returned: int = 0
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
     dead_lettered_listed: list[int] = field(default_factory=list)
@@ -157,6 +160,14 @@ class Report:
             + self.doubled_at_least
             + self.different
             + self.unknown_deliveries
+        )
+
+    @property
+    def has_expired(self) -> bool:
+        """True if callbacks have expired, everywhere or from one sink, so that none audits them."""
+        return any(
+            origin.expired or any(sink.expired for sink in origin.sinks.values())
+            for origin in self.origins
         )
 
     @property

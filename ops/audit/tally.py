@@ -106,7 +106,9 @@ class Tally:
         dead = sum(origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts)
         return Report(
             origins=origins,
-            ledger=self._ledger.report(),
+            ledger=self._ledger.report(
+                lambda origin, sequence: sequence in proofs[origin].expired_from_postgres
+            ),
             statistics=self._message_counts.compare(
                 self._statistics, expired=expired, dead_lettered=dead
             )
@@ -151,7 +153,7 @@ class Tally:
             ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
         }
         if self._audits_postgres:
-            sinks[POSTGRES] = proof.sink(POSTGRES, evidence.postgres)
+            sinks[POSTGRES] = proof.postgres()
         if self._audits_counts:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
         sinks |= {name: by_origin[origin] for name, by_origin in delivered.items()}
@@ -186,7 +188,7 @@ class Tally:
         is_repeat = self._compare_content(event, MAIN_TOPIC.name, partition, offset)
         for check in self.webhooks.values():
             check.add_callback(event, partition, offset, in_topic=True)
-        self._ledger.match(event.id, event.body, KAFKA)
+        self._ledger.match(event, KAFKA)
         self._count(event, is_repeat=is_repeat)
 
     def add_dead_letter(
@@ -214,11 +216,11 @@ class Tally:
             # Kafka refused a callback that was answered OK, so no sink has it.
             evidence.refused_by_kafka.add(event.sequence)
             for sink in (KAFKA, ARCHIVE, POSTGRES):
-                self._ledger.match(event.id, event.body, sink)
+                self._ledger.match(event, sink)
 
     def _add_dead_letter_of(self, event: Event, sink: str) -> None:
         self.origins.evidence(event.origin).dead_letters_of[sink].add(event.sequence)
-        self._ledger.match(event.id, event.body, sink)
+        self._ledger.match(event, sink)
 
     def add_line(self, line: Line) -> None:
         """Add a line of the archive, in the order of its partition."""
@@ -237,7 +239,7 @@ class Tally:
         is_repeat = self._compare_content(event, line.topic, line.partition, line.offset)
         for check in self.webhooks.values():
             check.add_callback(event, line.partition, line.offset, in_topic=was_in_topic)
-        self._ledger.match(event.id, event.body, ARCHIVE)
+        self._ledger.match(event, ARCHIVE)
         self._count(event, is_repeat=is_repeat)
 
     def note_expired(
@@ -259,7 +261,9 @@ class Tally:
         """Forget all receipts and rows of the database, before they are read again."""
         self._rows.forget()
         for origin in self.origins.names():
-            self.origins.evidence(origin).postgres = Sequences()
+            evidence = self.origins.evidence(origin)
+            evidence.postgres = Sequences()
+            evidence.expired_from_postgres = []
 
     def add_receipts(self, receipts: Iterable[tuple[str, int, str, bytes]]) -> None:
         """Add receipts of the database: origin, sequence, `ce_id`, SHA-256 of the row's body."""
@@ -269,6 +273,12 @@ class Tally:
             if sequence > 0 and self.origins.add_and_bound(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._rows.compare(ce_id, sha256, origin, sequence)
+
+    def add_expired_receipts(self, ranges: Iterable[tuple[str, int, int]]) -> None:
+        """Add ranges that `hookline sync expire` has deleted: origin, first and last sequence."""
+        for origin, first, last in ranges:
+            self.origins.add_origin(origin)
+            self.origins.evidence(origin).expired_from_postgres.append((first, last))
 
     def add_ledger_row(self, ce_id: str, sha256: str) -> None:
         """Note that the database has a row for a `ce_id` of the ledger, with this digest."""

@@ -26,6 +26,8 @@ TABLES = (
     "schema_version",
     "migrations",
     "message_events",
+    "expired_receipts",
+    "expiring_ids",
 )
 NEWEST = "it's new"
 WRITES = (

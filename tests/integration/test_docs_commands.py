@@ -174,6 +174,7 @@ async def test_every_command_in_the_docs_works(
         await shell.run(the_block("hookline archive verify"))
         await shell.run(the_block("hookline archive expire"))
         await shell.run(the_block("hookline archive parquet"))
+        await shell.run(the_block("hookline sync expire"))
         await shell.run(the_block("whsec_"))
         by_command = the_block("zstdcat")
         if all(map(shutil.which, ("zstdcat", "jq"))):

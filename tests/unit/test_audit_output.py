@@ -51,6 +51,20 @@ def test_an_audit_of_all_sinks_fits_into_80_columns() -> None:
     )
 
 
+def test_what_has_expired_from_a_sink_alone_is_named() -> None:
+    """The verdict says that not everything is proven."""
+    lines = printed(
+        a_report(postgres=SinkReport(sequences=5000, expired=503, returned=2)), width=120
+    )
+    origin = "o" * 16
+    assert f"{origin}: 503 expired from PostgreSQL: not audited there" in lines
+    assert (
+        f"{origin}: PostgreSQL: 2 had expired and came again; the next `hookline sync expire`"
+        " deletes them"
+    ) in lines
+    assert lines[-1].startswith("proven: every callback that has not expired is exactly once")
+
+
 def test_a_fault_is_printed_with_its_place_and_its_sequences() -> None:
     """Counts cannot name sequences."""
     lines = printed(

@@ -21,6 +21,7 @@ def audited(
     expired: tuple[int, int] | None = (1, 4),
     topic: list[int] | None = None,
     database: list[int] | None = None,
+    expired_receipts: list[tuple[int, int]] | None = None,
     counts: tuple[int, int] | None = None,
     messages: int = 0,
 ) -> Report:
@@ -60,6 +61,7 @@ def audited(
             )
             for n in database
         )
+    tally.add_expired_receipts((ORIGIN, *each) for each in expired_receipts or [])
     return tally.report()
 
 
@@ -91,6 +93,23 @@ def test_the_database_need_not_have_expired_sequences() -> None:
         assert audited([5, 6, 7, 8], database=database).proven
     found = audited([5, 6, 7, 8], database=[1, 2, 3, 4, 6, 7, 8])
     assert found.origins[0].sinks[POSTGRES].missing_listed == [5]
+
+
+def test_what_has_expired_from_the_database_alone_must_be_elsewhere() -> None:
+    """The database need not have it; the archive must, and all others must be in the database."""
+    found = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(2, 3), (5, 6)])
+    assert found.proven
+    assert found.origins[0].sinks[POSTGRES].expired == 4
+    found = audited([5, 7, 8], database=[7], expired_receipts=[(5, 6)])
+    assert found.origins[0].sinks[ARCHIVE].missing_listed == [6]
+    assert found.origins[0].sinks[KAFKA].missing_listed == [6]
+    assert found.origins[0].sinks[POSTGRES].missing_listed == [8]
+
+
+def test_an_expired_receipt_above_the_end_makes_the_end_doubtful() -> None:
+    """The spool was restored from an older copy: the callbacks after it are not known."""
+    found = audited([5, 6, 7, 8], database=[7, 8], expired_receipts=[(5, 9)])
+    assert (found.proven, found.unknown_ends) == (False, [ORIGIN])
 
 
 def test_counts_must_have_at_least_the_remaining_sequences() -> None:

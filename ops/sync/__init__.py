@@ -1,0 +1,1 @@
+"""`hookline sync`: delete the months that the database need not keep."""
