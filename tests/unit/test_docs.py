@@ -19,10 +19,11 @@ REFERENCE = "".join(
     (ROOT / "docs" / f"{page}.md").read_text() for page in ("operations", "receiving", "monitoring")
 )
 EXAMPLE = ROOT / "examples" / "subscriber"
+KEYED = ROOT / "examples" / "keyed-store"
 RECEIVER = ROOT / "examples" / "webhook-receiver"
 PAGES = (
     *sorted(ROOT.glob("*.md")),
-    *(ROOT / "bench" / "README.md", EXAMPLE / "README.md", RECEIVER / "README.md"),
+    *(folder / "README.md" for folder in (ROOT / "bench", EXAMPLE, KEYED, RECEIVER)),
     *(ROOT / "docs").rglob("*.md"),
 )
 PACKAGES = ("schemas", "ingress", "consumers", "ops", "bench")
@@ -180,8 +181,9 @@ def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
 
 def test_the_examples_requirements_are_names_alone() -> None:
     """They name no versions and no index: the reader chooses these."""
-    for line in (EXAMPLE / "requirements.txt").read_text().splitlines():
-        assert re.fullmatch(r"[a-z-]+", line)
+    for folder in (EXAMPLE, KEYED):
+        for line in (folder / "requirements.txt").read_text().splitlines():
+            assert re.fullmatch(r"[a-z-]+", line)
 
 
 def test_every_package_of_the_distribution_says_that_it_is_typed() -> None:
