@@ -179,6 +179,17 @@ def test_the_example_is_one_short_file_that_the_docs_show_whole() -> None:
     assert shown == [consumer, (EXAMPLE / "test_subscriber.py").read_text()]
 
 
+def test_the_pages_say_how_long_each_example_is() -> None:
+    """Neither has 80 lines."""
+    stores = (ROOT / "docs" / "stores.md").read_text()
+    for program in (EXAMPLE / "subscriber.py", KEYED / "keyed_store.py"):
+        lines = program.read_text().count("\n")
+        assert lines < 80
+        name = program.parent.name
+        assert f"[{name}](../examples/{name}/README.md) | {lines} |" in stores
+        assert f"{lines} lines" in program.with_name("README.md").read_text()
+
+
 def test_the_examples_requirements_are_names_alone() -> None:
     """They name no versions and no index: the reader chooses these."""
     for folder in (EXAMPLE, KEYED):
