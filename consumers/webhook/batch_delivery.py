@@ -168,24 +168,25 @@ class BatchDelivery:
         self, records: Sequence[Record], remembered: Remembered, deadline: float, *, probing: bool
     ) -> Undelivered | None:
         for index, record in enumerate(records):
-            if remembered.is_done(record):
+            place = offset_and_place(record)
+            if remembered.is_done(place):
                 continue
-            outcome = remembered.outcome(record)
+            outcome = remembered.outcomes.get(place)
             if outcome is None:
                 async with self._slots:
                     is_paused = self._circuit.is_open and not probing
                     if is_paused or self._clock() > deadline:
                         return Undelivered(records[index:], None)
                     outcome = await self._sender.send(record)
-                self._note(record, outcome, remembered)
+                remembered.outcomes[place] = outcome
+                self._note(record, outcome)
             if outcome.result is Result.REFUSED:
                 await self._reject(record, outcome.reason, remembered, deadline)
-            if not remembered.is_done(record):
+            if not remembered.is_done(place):
                 return Undelivered(records[index:], outcome)
         return None
 
-    def _note(self, record: Record, outcome: Outcome, remembered: Remembered) -> None:
-        remembered.outcomes[offset_and_place(record)] = outcome
+    def _note(self, record: Record, outcome: Outcome) -> None:
         self._circuit.note_connection(outcome.reason, unreachable=outcome.unreachable)
         if outcome.result is Result.DELIVERED:
             self._rejections.note_delivered(record)
@@ -225,7 +226,9 @@ def _heads(
     """Return the next record of some conversations that are not through."""
     heads: dict[bytes, list[Record]] = {}
     for name, records in waiting.items():
-        waiting_records = [record for record in records if not remembered.is_done(record)]
+        waiting_records = [
+            record for record in records if not remembered.is_done(offset_and_place(record))
+        ]
         if waiting_records and len(heads) < PROBES_MAX:
             heads[name] = waiting_records[:1]
     return heads

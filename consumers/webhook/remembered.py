@@ -1,10 +1,13 @@
 """The outcomes of a partition's callbacks, for a batch that is handled again. No I/O."""
 
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from consumers.runtime.batch import Partition, Record
-from consumers.runtime.pending_batch import offset_and_place
+from consumers.runtime.batch import Partition
 from consumers.webhook.outcome import Outcome, Result
+
+# A record's offset, origin and sequence (`offset_and_place`).
+Place: TypeAlias = tuple[int, str, int]
 
 
 @dataclass(slots=True)
@@ -17,19 +20,15 @@ class Remembered:
     """
 
     partition: Partition
-    outcomes: dict[tuple[int, str, int], Outcome] = field(default_factory=dict)
+    outcomes: dict[Place, Outcome] = field(default_factory=dict)
     # The refused callbacks that are in the dead-letter topic.
-    dead_letters: set[tuple[int, str, int]] = field(default_factory=set)
+    dead_letters: set[Place] = field(default_factory=set)
 
-    def outcome(self, record: Record) -> Outcome | None:
-        """Return the outcome of `record`, None if it has to be tried."""
-        return self.outcomes.get(offset_and_place(record))
-
-    def is_done(self, record: Record) -> bool:
-        """Return whether `record` was delivered or is a dead letter."""
-        outcome = self.outcome(record)
+    def is_done(self, place: Place) -> bool:
+        """Return whether the callback at `place` was delivered or is a dead letter."""
+        outcome = self.outcomes.get(place)
         return outcome is not None and (
-            outcome.result is Result.DELIVERED or offset_and_place(record) in self.dead_letters
+            outcome.result is Result.DELIVERED or place in self.dead_letters
         )
 
     def forget_before(self, offset: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import pytest
 from hypothesis import given
@@ -101,6 +102,14 @@ async def test_the_body_arrives_unchanged_with_the_headers_of_both_standards(
 def test_no_byte_of_a_record_can_end_a_header(value: bytes | None, header: str) -> None:
     """As CloudEvents' HTTP binding escapes them."""
     assert escaped(value) == header
+
+
+@given(st.one_of(st.binary(), st.from_regex(rb"\A[!-~]*\Z")))
+def test_a_header_has_only_what_http_can_send_and_means_the_same(value: bytes) -> None:
+    """Most values need no escape."""
+    header = escaped(value)
+    assert re.fullmatch(r"[!#$%&-~]*", header)
+    assert unquote_to_bytes(header) == value
 
 
 async def test_while_a_secret_is_replaced_both_sign(tmp_path: Path) -> None:
