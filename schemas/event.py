@@ -1,8 +1,9 @@
 """Parse the headers of a record of the main topic: its id, place, time and parameters."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from schemas.body import INTEGER_DIGITS_MAX
 from schemas.record import ID, ORIGIN, SEQUENCE
@@ -17,8 +18,7 @@ class NotACallback(Exception):
     """A record that no ingress wrote: a header that every callback has is missing or unreadable."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     One callback as its record has it: the values of the headers, and the body.
 
@@ -118,6 +118,7 @@ def _time(by_name: dict[str, bytes], header: str) -> datetime:
         at = datetime.fromisoformat(text)
         if at.tzinfo is None:
             raise NotACallback(f"the header {header} has no time zone: {text!r:.40}")
-        return at.astimezone(UTC)
+        # The ingress writes UTC.
+        return at if at.tzinfo is UTC else at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise NotACallback(f"the header {header} is not a time: {text!r:.40}") from error

@@ -16,6 +16,8 @@ from schemas.payload import GroupMessage, Message
 # (official accounts, chatbots) may report a message as well; sinks take them as any other callback.
 MESSAGE_COMMANDS = (Message.COMMAND, GroupMessage.COMMAND)
 
+# The smallest number of more than INTEGER_DIGITS_MAX digits.
+_INTEGER_LIMIT = 10**INTEGER_DIGITS_MAX
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The seconds of the years 1 to 9999, which a datetime can hold.
 _SECONDS = range(-62_135_596_800, 253_402_300_800)
@@ -50,6 +52,8 @@ def integer(value: Any) -> int | None:
 
     None for anything else, and for more than INTEGER_DIGITS_MAX digits.
     """
+    if type(value) is int:
+        return value if -_INTEGER_LIMIT < value < _INTEGER_LIMIT else None
     number = to_text(value)
     digits = number.removeprefix("-")
     is_integer = digits.isascii() and digits.isdecimal()

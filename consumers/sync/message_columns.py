@@ -53,6 +53,8 @@ def content_columns(document: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _name(value: Any) -> str | None:
+    if value is None:
+        return None
     name = to_text(value)
     return as_text(name) if len(name) <= NAME_CHARACTERS_MAX else None
 

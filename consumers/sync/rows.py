@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import repeat
 from typing import Any
 
 from consumers.runtime.callbacks import Callback
@@ -45,8 +46,9 @@ class Rows:
             ("messages", MESSAGE_COLUMNS, self.messages),
             ("events", EVENT_COLUMNS, self.events),
         ):
-            for at, column in enumerate(columns):
-                named[f"{table}.{column}"] = [row[at] for row in rows]
+            values = zip(*rows, strict=True) if rows else repeat(())
+            for column, found in zip(columns, values, strict=False):
+                named[f"{table}.{column}"] = list(found)
         return named
 
 
@@ -54,22 +56,20 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
     """Return the rows of `callbacks`: a receipt for each, and its row in messages or events."""
     result = Rows()
     for callback in callbacks:
-        event = callback.event
-        result.receipts.append(
-            (as_text(event.origin), event.sequence, as_text(event.id), event.received_at)
-        )
+        event, ce_id = callback.event, as_text(callback.event.id)
+        result.receipts.append((as_text(event.origin), event.sequence, ce_id, event.received_at))
         if event.command in MESSAGE_COMMANDS:
-            result.messages.append(_common(callback) + _of_message(callback))
+            result.messages.append(_common(callback, ce_id) + _of_message(callback))
         else:
-            result.events.append(_common(callback))
+            result.events.append(_common(callback, ce_id))
     return result
 
 
-def _common(callback: Callback) -> Row:
+def _common(callback: Callback, ce_id: str | None) -> Row:
     event, people = callback.event, parties(callback.document)
     body = queryable(event.body, callback.document)
     return (
-        as_text(event.id),
+        ce_id,
         as_text(event.sdkappid),
         as_text(event.command),
         as_text(people.sender),

@@ -60,8 +60,8 @@ def test_the_optional_headers_may_be_absent() -> None:
 
 def test_a_number_may_be_a_number_or_its_text() -> None:
     """Any other value, or one that does not fit into 64 bits, counts as absent."""
-    numbers = (7, "7", "-7", (1 << 32) - 1, -(10**17))
-    assert [integer(given) for given in numbers] == [7, 7, -7, 4294967295, -(10**17)]
+    numbers = (7, "7", "-7", (1 << 32) - 1, -(10**17), 10**18 - 1, 1 - 10**18)
+    assert [integer(given) for given in numbers] == [int(number) for number in numbers]
     others: tuple[object, ...] = (
         None,
         True,
@@ -72,6 +72,8 @@ def test_a_number_may_be_a_number_or_its_text() -> None:
         "1e3",
         "\uff11",
         "9" * 19,
+        10**18,
+        -(10**18),
         [],
         {},
     )
