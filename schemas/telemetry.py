@@ -65,7 +65,7 @@ INGRESS_FORWARDED = Counter(
 )
 INGRESS_TO_KAFKA_S = Histogram(
     "ingress_to_kafka_seconds",
-    "Time from receipt to the commit in Kafka, for the oldest callback of each transaction",
+    "Time from receipt until readers of Kafka see it, for the oldest callback of each transaction",
     buckets=(0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0),
     registry=INGRESS,
 )
