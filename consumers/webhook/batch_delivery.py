@@ -187,14 +187,14 @@ class BatchDelivery:
         return None
 
     def _note(self, record: Record, outcome: Outcome) -> None:
-        self._circuit.note_connection(outcome.reason, unreachable=outcome.unreachable)
+        self._circuit.note_connection(outcome)
         if outcome.result is Result.DELIVERED:
             self._rejections.note_delivered(record)
         if outcome.result is Result.FAILED:
             self._circuit.failed(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
             )
-        else:
+        elif outcome.is_sent:
             self._circuit.answered(conversation(record))
 
     async def _reject(

@@ -15,6 +15,8 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 
+from consumers.webhook.outcome import Outcome
+
 log = logging.getLogger(__name__)
 
 # The conversations that count: the last ones that were tried, not longer ago than TRIED_S.
@@ -55,14 +57,16 @@ class Circuit:
         """True while the target counts as down because no connection to it can be made."""
         return self.is_open and self._opened_by_connections
 
-    def note_connection(self, reason: str, *, unreachable: bool) -> None:
+    def note_connection(self, outcome: Outcome) -> None:
         """Note for each attempt, also of a parked callback, whether there was a connection."""
-        if not unreachable:
+        if outcome.is_sent:
             self._connected_at = self._clock()
             if self.is_unreachable:
                 self._close("can be reached")
-        elif not self.is_open and self._clock() - self._connected_at >= CONNECTED_S:
-            self._open("no connection can be made", reason)
+            return
+        was_connected = self._clock() - self._connected_at < CONNECTED_S
+        if outcome.is_unreachable and not self.is_open and not was_connected:
+            self._open("no connection can be made", outcome.reason)
             self._opened_by_connections = True
 
     def answered(self, conversation: bytes) -> None:

@@ -23,13 +23,18 @@ class Outcome(NamedTuple):
     """
     A result, its reason in words, and the time for which the target asked to be left alone.
 
-    `unreachable`: there was no connection, so nothing was sent. That cannot be due to the callback.
+    `is_sent` False: no request was sent, so the result says nothing about the target's answers.
     """
 
     result: Result
     reason: str = ""
     retry_after_s: float = 0.0
-    unreachable: bool = False
+    is_sent: bool = True
+
+    @property
+    def is_unreachable(self) -> bool:
+        """True if no connection could be made, which cannot be due to the callback."""
+        return self.result is Result.FAILED and not self.is_sent
 
 
 def by_answer(status: int, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:

@@ -171,10 +171,10 @@ class Retries:
             return Done(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
-        self._circuit.note_connection(outcome.reason, unreachable=outcome.unreachable)
+        self._circuit.note_connection(outcome)
         if outcome.result is Result.GONE:
             raise gone(outcome.reason)
-        if outcome.result is not Result.FAILED and self._circuit.is_open:
+        if outcome.is_sent and outcome.result is not Result.FAILED and self._circuit.is_open:
             self._circuit.answered(b"")
         if outcome.result is Result.REFUSED and not await self._reject(owned, parked, outcome):
             outcome = Outcome(Result.FAILED, "the dead-letter topic is not available")

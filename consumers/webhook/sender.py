@@ -61,9 +61,9 @@ class Sender:
         try:
             return (await self.post(record)).outcome()
         except NotACallback as error:
-            return Outcome(Result.REFUSED, str(error))
+            return Outcome(Result.REFUSED, str(error), is_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Outcome(Result.FAILED, in_words(error), unreachable=_is_unreachable(error))
+            return Outcome(Result.FAILED, in_words(error), is_sent=not _is_unreachable(error))
         except Exception as error:
             # The target chooses the bytes of the answer: no answer may end the process.
             log.exception("an answer of the target cannot be handled")

@@ -26,6 +26,8 @@ class Target:
     def __init__(self) -> None:
         self.refused: set[int] = set()
         self.failing: set[int] = set()
+        # Those that are no callbacks.
+        self.foreign: set[int] = set()
         self.sent: list[int] = []
         self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
@@ -49,6 +51,8 @@ class Target:
 
     async def send(self, record: Record) -> Outcome:
         """Answer a request."""
+        if record.offset in self.foreign:
+            return Outcome(Result.REFUSED, "not a callback", is_sent=False)
         self.sent.append(record.offset)
         if record.offset in self.failing:
             return Outcome(Result.FAILED, "500")
@@ -134,12 +138,26 @@ async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_conne
     state.apply(Parked(a_record(1, b"A"), 1, 0, 0, "500"))
     following = [a_record(2, b"A"), a_record(3, b"A")]
     assert (await target.deliver(following, state)).following == following
-    target.circuit.note_connection("refused", unreachable=True)
+    target.circuit.note_connection(Outcome(Result.FAILED, "refused", is_sent=False))
     for _ in range(3):
         with pytest.raises(Unavailable, match="the target is down: refused"):
             await target.deliver(following, state)
-    target.circuit.note_connection("500", unreachable=False)
+    target.circuit.note_connection(Outcome(Result.FAILED, "500"))
     assert (await target.deliver(following, state)).following == following
+
+
+async def test_a_record_that_is_not_sent_does_not_close_the_circuit() -> None:
+    """It is refused without a request, so the target has not answered."""
+    target = Target()
+    target.circuit.note_connection(Outcome(Result.FAILED, "refused", is_sent=False))
+    target.clock.now += 60
+    target.foreign = {1}
+    with pytest.raises(Unavailable):
+        await target.deliver([a_record(1, b"A")])
+    target.clock.now += 60
+    # It is done, so the batch does not wait for the target.
+    await target.deliver([a_record(1, b"A")])
+    assert (target.dead, target.circuit.is_unreachable) == ([1], True)
 
 
 async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> None:

@@ -328,6 +328,19 @@ async def test_a_success_counts_even_if_its_body_is_cut_off(tmp_path: Path) -> N
     assert await outcome_of(cut_off, tmp_path) == Outcome(Result.DELIVERED)
 
 
+async def test_only_an_attempt_without_a_connection_is_unreachable(tmp_path: Path) -> None:
+    """The circuit opens for it at once: nothing was sent, so no callback can be the cause."""
+
+    async def closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    for url in ("http://127.0.0.1:1/", "http://10.255.255.1/", "http://name.invalid/"):
+        async with sender_to(url, tmp_path) as sender:
+            outcome = await sender.send(a_stored_record(3))
+        assert (outcome.result, outcome.is_unreachable) == (Result.FAILED, True), url
+    assert not (await outcome_of(closed, tmp_path)).is_unreachable
+
+
 async def test_a_head_without_an_end_is_a_failure(tmp_path: Path) -> None:
     """Its size is bounded."""
 

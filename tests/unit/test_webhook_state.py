@@ -144,19 +144,23 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
     assert circuit.is_open
 
 
+REFUSED_CONNECTION = Outcome(Result.FAILED, "refused", is_sent=False)
+
+
 def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
     """However few conversations there are; some without among many with a connection do not."""
     clock = ManualClock()
     circuit = Circuit("crm", clock)
-    for unreachable in (False, True, True, True):
-        circuit.note_connection("refused", unreachable=unreachable)
-        clock.now += CONNECTED_S / 4
+    circuit.note_connection(Outcome(Result.FAILED, "500"))
+    for _ in range(3):
+        circuit.note_connection(REFUSED_CONNECTION)
+        clock.now += CONNECTED_S / 3
     assert not circuit.is_open
-    circuit.note_connection("refused", unreachable=True)
+    circuit.note_connection(REFUSED_CONNECTION)
     assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
     circuit.probe_failed("refused")
     # The target can be reached, but fails: the conversations decide.
-    circuit.note_connection("500", unreachable=False)
+    circuit.note_connection(Outcome(Result.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (False, False)
 
 
@@ -165,7 +169,7 @@ def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> 
     circuit = Circuit("crm", ManualClock())
     for number in range(FAILING_MIN):
         circuit.failed(b"%d" % number, "500")
-    circuit.note_connection("500", unreachable=False)
+    circuit.note_connection(Outcome(Result.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (True, False)
 
 

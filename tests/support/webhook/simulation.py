@@ -140,7 +140,7 @@ class Target:
         await self._loop.sometime()
         roll = self._chance.random()
         if self.is_down and self.is_unreachable:
-            return Outcome(Result.FAILED, "no connection", unreachable=True)
+            return Outcome(Result.FAILED, "no connection", is_sent=False)
         if self.is_down or conversation(record) in self.failing or roll < 0.05:
             return Outcome(Result.FAILED, "500")
         if missing := set(self._before[record.offset]) - self.done:
