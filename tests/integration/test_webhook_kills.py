@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from support.webhook.proof import prove
 from support.webhook.receiver import Arrival, Receiver, receiving
-from support.webhook.world import World, a_world
+from support.webhook.world import REPEATS_MAX, World, a_world
 
 from ops.demo.embedded.kafka import EmbeddedKafka
 
@@ -75,6 +76,8 @@ async def test_kill_9_loses_nothing_and_breaks_no_order(
     await world.receiver.has(len(world.sent))
     world.check()
     repeats = world.receiver.repeats()
+    assert repeats <= kills * REPEATS_MAX
+    await prove(world)
     say(f"{len(world.sent)} callbacks, {kills} kills, {repeats} accepted again")
 
 
@@ -104,6 +107,7 @@ async def test_partitions_that_move_between_members_keep_the_order(
         first.stop()
         first = second
     world.check()
+    await prove(world)
     say(f"{len(world.sent)} callbacks, {world.receiver.repeats()} accepted again")
 
 
@@ -132,3 +136,4 @@ async def test_a_receiver_that_hangs_or_is_killed_under_load_gets_everything_in_
     await world.receiver.start()
     await world.receiver.has(1500)
     world.check()
+    await prove(world)

@@ -11,11 +11,18 @@ from support.kafka.parts import Pipe, delete_before, ends_of, many, run_until
 from support.processes.consumer import Consumer
 from support.webhook.receiver import SECRET, Receiver
 
-from consumers.webhook.consumer import LIMITS, open_handler
+from consumers.webhook.consumer import LIMITS, RETRY_REQUESTS_DIVISOR, open_handler
 from consumers.webhook.handler import WebhookHandler
+from consumers.webhook.retries import TURN_RECORDS_MAX
 from consumers.webhook.settings import WebhookSettings
 from schemas.record import OutgoingRecord
 from schemas.settings import Shared
+from schemas.topics import CALLBACKS
+
+# The most callbacks that may come again after one fault: those of a batch of each partition, and
+# those of a turn of each conversation that is delivered from the retry topic (docs/webhooks.md).
+RETRIES_AT_ONCE = 32 // RETRY_REQUESTS_DIVISOR
+REPEATS_MAX = CALLBACKS.partitions * LIMITS.records + RETRIES_AT_ONCE * TURN_RECORDS_MAX
 
 
 class World:
