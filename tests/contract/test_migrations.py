@@ -10,20 +10,17 @@ import pytest
 from support import message_model
 from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 from support.sync_tables import messages, select
+from support.sync_version_1.program import made_by_version_1, write_as_version_1
 
-from consumers.runtime.batch import Batch, Position, Record
-from consumers.runtime.callbacks import callbacks
+from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync import fill, tables
 from consumers.sync.database import Database
 from consumers.sync.maintenance import INDEXES, maintain
-from consumers.sync.rows import rows
 from schemas.setting import Secret
 
 ROOT = Path(__file__).parents[2]
 MIGRATIONS = ROOT / "consumers" / "sync" / "migrations"
-# The statement with which programs of version 1 write.
-APPLY_1 = (ROOT / "tests" / "support" / "sync_version_1" / "apply.sql").read_bytes()
 # A migration that a release contains never changes; a comment may.
 RELEASED = {
     "0001.sql": "e77e257fc067f38af168324654c751584777664a1879b3829cd1b1d802a5b5d1",
@@ -35,33 +32,6 @@ BODIES = [
     a_body(MsgKey="group", CallbackCommand="Group.CallbackAfterSendMsg", TopicId="t"),
     a_body(MsgKey="big", MsgBody=[{"MsgType": "x", "MsgContent": {"Text": "a" * 100_000}}]),
 ]
-
-
-def made_by_version_1(conninfo: str) -> None:
-    """Create the tables as release 0.1.0 did."""
-    with psycopg.connect(conninfo) as connection:
-        connection.execute("create schema hookline")
-        connection.execute((MIGRATIONS / "0001.sql").read_bytes())
-        connection.execute(
-            "insert into hookline.positions (topic, partition, next_offset) values (%s, %s, 0)", P0
-        )
-
-
-def write_as_version_1(conninfo: str, batch: Batch) -> None:
-    """Write a batch as release 0.1.0 did, after its check of the version."""
-    values = {
-        "topic": batch.partition.topic,
-        "partition": batch.partition.number,
-        "begins_at": batch.begins_at,
-        "next_offset": batch.next_offset,
-        **dict.fromkeys(("last_offset", "last_origin", "last_sequence", "topic_id")),
-        **rows(callbacks(batch)).columns(),
-    }
-    with psycopg.connect(conninfo) as connection:
-        versions = connection.execute("select version from hookline.schema_version").fetchall()
-        assert versions == [(1,)]
-        applied = connection.execute(APPLY_1, values).fetchone()
-        assert applied == (1, None)
 
 
 def records(bodies: Sequence[bytes] = BODIES, first: int = 0) -> list[Record]:
