@@ -229,12 +229,13 @@ async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[Step]
 
 async def _expire_receipts(connection: AsyncConnection) -> AsyncGenerator[Step]:
     origin, sequence = "", 0
-    while True:
+    read = RECEIPTS_PER_STEP
+    # Stop at a page that is not full: sync may write receipts faster than this reads the last ones,
+    # and no new one has a row that was deleted.
+    while read == RECEIPTS_PER_STEP:
         values = {"origin": origin, "sequence": sequence, "rows": RECEIPTS_PER_STEP}
         page = await _execute(connection, _DELETE_RECEIPTS, values)
-        if page is None:
-            break
-        origin, sequence, read, deleted = page
+        origin, sequence, read, deleted = page or ("", 0, 0, 0)
         yield Step("receipts", read, deleted)
     await connection.execute(_JOIN_RANGES)
     yield Step("expired_receipts", 0, 0)

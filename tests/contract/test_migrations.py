@@ -3,12 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import psycopg
 import pytest
 from support import message_model
 from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
+from support.expiring import APRIL, FEBRUARY, MARCH, audited, expired, in_month, opened
 from support.sync_tables import messages, select
 from support.sync_version_1.program import made_by_version_1, write_as_version_1
 
@@ -17,6 +19,7 @@ from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync import fill, tables
 from consumers.sync.database import Database
 from consumers.sync.maintenance import INDEXES, maintain
+from ops.sync.expire import expire
 from schemas.setting import Secret
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +90,26 @@ async def test_programs_of_version_1_write_after_the_migration(conninfo: str) ->
     assert len({row["ce_id"] for row in messages(conninfo)}) == 5
     assert_filled(conninfo, bodies)
     await database.close()
+
+
+async def test_programs_of_version_1_write_while_months_expire(conninfo: str) -> None:
+    """Also repeats of what is deleted at that moment: the audit proves all that is left."""
+    made_by_version_1(conninfo)
+    times = [*[FEBRUARY] * 6, *[MARCH] * 30]
+    written = [in_month(at, time, f"{at % 6}") for at, time in enumerate(times)]
+    write_as_version_1(conninfo, a_stored_batch(*written[:6]))
+    database = Database(Secret(conninfo))
+    await database.position(P0)
+    await database.close()
+    reached = 6
+    async with opened(conninfo) as connection, aclosing(expire(connection, MARCH)) as steps:
+        async for _ in steps:
+            write_as_version_1(conninfo, a_stored_batch(written[reached]))
+            reached += 1
+            assert (await audited(conninfo, written[:reached])).proven
+    assert 10 < reached < len(written)
+    await expired(conninfo, APRIL)
+    assert select(conninfo, "table hookline.expired_receipts") == [("o" * 16, 1, reached)]
 
 
 async def test_a_migrated_database_equals_a_new_one(conninfo: str) -> None:
