@@ -27,7 +27,8 @@ def main() -> None:
             await connection.execute(INSERT, row(record))
             await connection.commit()
 
-    run(write)
+    # It ends after a fetch, so a fetch must not be large.
+    run(write, max_poll_records=100)
 
 
 if __name__ == "__main__":
