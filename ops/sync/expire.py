@@ -23,8 +23,8 @@ from psycopg import AsyncConnection, sql
 from consumers.sync.tables import OLDEST_WRITERS, refusal
 from ops.failure import Failure
 
-# The rows of one step, and the receipts and ids. A step takes some 0.1 s, and a callback that is
-# repeated at this moment waits for it.
+# The rows of one step, and the receipts and ids. A step takes less than a second on a busy machine,
+# and a callback that is repeated at this moment waits for it.
 ROWS_PER_STEP = 5_000
 RECEIPTS_PER_STEP = 10_000
 # The pause between two looks at the transactions that are waited for.
