@@ -239,10 +239,10 @@ async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world
 
 @pytest.mark.timeout(300)
 async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
-    world: World,
+    world: World, scaled: Callable[..., int]
 ) -> None:
     """The first one goes on meanwhile. What it has counted is removed by --start-over."""
-    world.simulate(6000)
+    world.simulate(scaled(3000, at_most=6000))
     await world.until_counted()
     before = world.content()
     # Slow: this takes longer than the second one waits for the lock.
@@ -264,14 +264,16 @@ async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
 
 @pytest.mark.timeout(300)
 async def test_valkey_is_killed_in_the_middle_of_a_rebuild(
-    world: World, valkey_server: EmbeddedValkey
+    world: World, valkey_server: EmbeddedValkey, scaled: Callable[..., int]
 ) -> None:
     """Valkey loses its last second; the rebuild, or the next one, continues at the position."""
-    world.simulate(6000)
+    everything = scaled(3000, at_most=6000)
+    world.simulate(everything)
     await world.until_counted()
     before = world.content()
-    with world.rebuilding(records_per_s=1000) as running:
-        await until(lambda: world.counted(2) > 2000, "a part is counted")
+    # It would take six seconds.
+    with world.rebuilding(records_per_s=everything // 6) as running:
+        await until(lambda: world.counted(2) > everything // 3, "a part is counted")
         valkey_server.kill()
         await asyncio.sleep(1)
         valkey_server.start()
