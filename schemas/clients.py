@@ -53,7 +53,12 @@ def is_cancelled() -> bool:
 
 
 def check_cancellation() -> None:
-    """Raise CancelledError if the cancellation of this task was requested, but swallowed."""
+    """
+    Raise CancelledError if the cancellation of this task was requested, but swallowed.
+
+    Until Python 3.12, `asyncio.wait_for` drops a cancellation that comes together with the result;
+    valkey-py and psycopg use it. So every loop over their calls, or aiokafka's, checks this.
+    """
     if is_cancelled():
         raise asyncio.CancelledError
 

@@ -22,6 +22,7 @@ from aiohttp_sse import EventSourceResponse
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
 from consumers.stats.live_counts import Added, AppCounts, LiveCounts
+from schemas.clients import check_cancellation
 from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
 
 log = logging.getLogger("stats")
@@ -106,6 +107,7 @@ class Live:
         """Add an update every UPDATE_S until cancelled."""
         due = time.monotonic()
         while True:
+            check_cancellation()
             try:
                 await self.update(datetime.now(UTC))
             except (Unavailable, Stopped) as unavailable:

@@ -17,6 +17,7 @@ from psycopg import AsyncConnection
 from consumers.runtime.sql_failure import SqlFailure, sql_failure
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from schemas.body import Malformed, parse
+from schemas.clients import check_cancellation
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ async def fill(connection: AsyncConnection) -> int:
     """
     filled, after = 0, ""
     while True:
+        check_cancellation()
         begun = time.monotonic()
         cursor = await connection.execute(_SOME, {"after": after})
         rows = [(ce_id, *_columns(body, raw)) for ce_id, body, raw in await cursor.fetchall()]

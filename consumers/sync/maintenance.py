@@ -16,6 +16,7 @@ from psycopg import AsyncConnection, errors
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync.connection import connect
 from consumers.sync.fill import fill
+from schemas.clients import check_cancellation
 from schemas.setting import Secret
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ BOUND_ROWS_MAX = 500
 async def maintain_until_cancelled(conninfo: Secret) -> None:
     """Maintain the tables again and again, until the task is cancelled; log what fails."""
     while True:
+        check_cancellation()
         pause_s = AGAIN_S
         try:
             await maintain(conninfo)
@@ -152,6 +154,7 @@ async def _bound_names(connection: AsyncConnection, table: str) -> None:
     step = _BOUND_NAMES.format(table=table, rows_max=BOUND_ROWS_MAX).encode()
     after: str | None = ""
     while after is not None:
+        check_cancellation()
         begun = time.monotonic()
         cursor = await connection.execute(step, {"after": after})
         ((after,),) = await cursor.fetchall()

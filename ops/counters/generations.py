@@ -11,6 +11,7 @@ from consumers.counters.position_text import position_of, position_text
 from consumers.counters.server import GENERATION, answering, generation_of
 from consumers.runtime.batch import Partition, Position
 from ops.failure import Failure
+from schemas.clients import check_cancellation
 
 # Keys that one step of a removal looks at, and the pause after it.
 KEYS_A_STEP = 500
@@ -129,6 +130,7 @@ class Generations:
         kept = {await self.served(), await self.rebuilding()}
         removed, cursor = 0, 0
         while True:
+            check_cancellation()
             async with answering():
                 cursor, keys = await self._valkey.scan(
                     cursor, match=layout.PREFIX + "[1-9]*", count=KEYS_A_STEP

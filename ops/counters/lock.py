@@ -22,6 +22,7 @@ from consumers.counters.server import answering
 from consumers.runtime.handler import Unavailable
 from ops.failure import Failure
 from ops.terminal import say
+from schemas.clients import check_cancellation
 
 KEY = layout.PREFIX + "rebuilder"
 # A process that was killed holds the lock for so long. Another one waits for that.
@@ -91,6 +92,7 @@ async def _renew(lock: Lock, own: str) -> None:
     """Renew the lock until another process has it."""
     is_ours = True
     while is_ours:
+        check_cancellation()
         await asyncio.sleep(RENEW_INTERVAL_S)
         with suppress(Unavailable):
             is_ours = await _is_ours(lock, own)

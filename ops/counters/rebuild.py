@@ -21,6 +21,7 @@ from ops.counters.generations import Generations
 from ops.counters.plan import Part
 from ops.counters.topic import KAFKA_S_MAX, Range, Topic, TopicUnreadable
 from ops.failure import Failure
+from schemas.clients import check_cancellation
 from schemas.event import place
 
 BATCH_RECORDS = 5000
@@ -79,6 +80,7 @@ class Rebuild:
             await self._begin(part.partition, part.begins_at)
         passes = 0
         while True:
+            check_cancellation()
             self._positions = dict(await self._generations.positions(self._generation))
             ranges = await self._topic.ranges()
             for partition, kafka in ranges.items():
@@ -202,6 +204,8 @@ class Rebuild:
         """
         wait_s = WAIT_S
         while True:
+            # The lock may be lost.
+            check_cancellation()
             try:
                 await self._counts.handle(batch)
             except Rejected as rejected:
