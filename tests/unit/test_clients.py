@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import gc
+from typing import Any
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
 
-from schemas.clients import BREAKAGES, check_cancellation, kafka_failures
+from schemas.clients import BREAKAGES, check_cancellation, close_client, kafka_failures
 
 
 async def test_a_cancellation_that_was_swallowed_is_raised() -> None:
@@ -93,3 +97,25 @@ def test_a_bug_stays_one(kind: type[Exception]) -> None:
     """It ends the process."""
     with pytest.raises(kind), kafka_failures():
         raise kind("bug")
+
+
+async def test_offsets_that_fail_while_a_producer_stops_are_not_reported() -> None:
+    """The caller that sent them has given up, as the forwarder does after its time-out."""
+    reports: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, report: reports.append(report))
+    producer = AIOKafkaProducer(transactional_id="x")
+    transactions = producer._txn_manager  # noqa: SLF001
+    transactions.set_pid_and_epoch(1, 0)
+    transactions.begin_transaction()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0):
+            sent = {TopicPartition("t", 0): OffsetAndMetadata(1, "")}
+            await producer.send_offsets_to_transaction(sent, "group")
+    closing = asyncio.create_task(close_client(producer))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    transactions.fatal_error(ProducerFenced())
+    await closing
+    del producer, transactions, closing
+    gc.collect()
+    assert reports == []
