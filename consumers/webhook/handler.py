@@ -19,8 +19,9 @@ from consumers.webhook.outcome import Result
 from consumers.webhook.problems import gone
 from consumers.webhook.remembered import Remembered
 from consumers.webhook.retries import Retries, next_try_ms
+from consumers.webhook.retry_partition import Lost, RetryPartition
 from consumers.webhook.retry_record import Begun, Parked, conversation
-from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
+from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.state import State
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.

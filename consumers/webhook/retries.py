@@ -20,8 +20,8 @@ from consumers.webhook.circuit import Circuit
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.problems import gone
 from consumers.webhook.rejections import Rejections
+from consumers.webhook.retry_partition import RetryPartition
 from consumers.webhook.retry_record import Change, Done, Parked
-from consumers.webhook.retry_topic import RetryPartition
 from consumers.webhook.state import fails_again
 from schemas.clock import now_ms
 from schemas.topics import CALLBACKS

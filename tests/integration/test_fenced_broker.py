@@ -22,7 +22,8 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from consumers.runtime.batch import Position
 from consumers.runtime.source import KafkaUnavailable
-from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
+from consumers.webhook.retry_partition import Lost, RetryPartition
+from consumers.webhook.retry_topic import RetryTopic
 from ingress.forward import forwarder, refused_rows
 from ingress.forward.batches import Batches
 from ingress.forward.settle import settle

@@ -21,8 +21,9 @@ from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Stopped
 from consumers.webhook import retries
 from consumers.webhook.consumer import LIMITS
+from consumers.webhook.retry_partition import Lost, RetryPartition
 from consumers.webhook.retry_record import Parked, conversation
-from consumers.webhook.retry_topic import Lost, RetryPartition, RetryTopic
+from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics

@@ -17,7 +17,7 @@ from consumers.webhook.handler import ParkedMax, WebhookHandler
 from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
-from consumers.webhook.retry_topic import Lost
+from consumers.webhook.retry_partition import Lost
 from consumers.webhook.state import State
 
 
