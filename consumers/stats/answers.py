@@ -93,7 +93,7 @@ class Apps(msgspec.Struct, frozen=True, kw_only=True):
     apps: list[App]
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesRow(msgspec.Struct, frozen=True, kw_only=True):
     """One window: until `end`, not included."""
 
     begin: Time
@@ -102,7 +102,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     people: People
 
 
-class RowBy(msgspec.Struct, frozen=True, kw_only=True):
+class SeriesByRow(msgspec.Struct, frozen=True, kw_only=True):
     """One window: numbers by name. Names without a number are absent."""
 
     begin: Time
@@ -118,7 +118,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     step: StepName
     begin: Time = msgspec.field(name="from")
     end: Time = msgspec.field(name="to")
-    rows: list[Row]
+    rows: list[SeriesRow]
 
 
 class SeriesBy(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,7 +130,7 @@ class SeriesBy(msgspec.Struct, frozen=True, kw_only=True):
     begin: Time = msgspec.field(name="from")
     end: Time = msgspec.field(name="to")
     by: By
-    rows: list[RowBy]
+    rows: list[SeriesByRow]
 
 
 class DistinctPeople(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ def as_csv(answer: Any) -> str:
     return _lines(answer.__struct_encode_fields__, [msgspec.structs.astuple(answer)])
 
 
-def _counted(row: answers.Row | answers.Period) -> list[Any]:
+def _counted(row: answers.SeriesRow | answers.Period) -> list[Any]:
     values = list(msgspec.structs.astuple(row.figures))
     for figure in _PEOPLE:
         count = getattr(row.people, figure)

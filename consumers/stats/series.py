@@ -116,14 +116,14 @@ async def distinct_people(
     )
 
 
-async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[answers.Row]:
+async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[answers.SeriesRow]:
     # At once: each of them waits for a call of the counters in Valkey.
     found, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
     )
     total = added_up(found.rows, len(windowed.windows), len(SUMS))
     return [
-        answers.Row(
+        answers.SeriesRow(
             begin=window.begin.astimezone(windowed.zone),
             end=window.end.astimezone(windowed.zone),
             figures=figures(row, has_conversations=window.end <= found.conversations_until),
@@ -135,7 +135,7 @@ async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[ans
 
 def _rows_by(
     windowed: WindowedRange, rows: Rows, names: tuple[str, ...], by: answers.By
-) -> list[answers.RowBy]:
+) -> list[answers.SeriesByRow]:
     if by == "app":
         numbers = [
             {app: sum(of_app[at]) for app, of_app in rows.items()}
@@ -148,7 +148,7 @@ def _rows_by(
             for row in added_up(rows, len(windowed.windows), len(names))
         ]
     return [
-        answers.RowBy(
+        answers.SeriesByRow(
             begin=window.begin.astimezone(windowed.zone),
             end=window.end.astimezone(windowed.zone),
             by={name: number for name, number in named.items() if number},

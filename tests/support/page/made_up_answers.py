@@ -18,7 +18,7 @@ from support import pipeline_states
 
 from consumers.counters.kept import kept_of
 from consumers.stats import answers
-from consumers.stats.answers import Count, Figures, People, Period, Row, RowBy
+from consumers.stats.answers import Count, Figures, People, Period, SeriesByRow, SeriesRow
 from consumers.stats.health import Timeline, find, health
 from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.query import read
@@ -273,16 +273,16 @@ class Answers:
             people=people(sum_, self.error),
         )
 
-    def _row(self, begin: datetime, end: datetime, app: str | None, step: Step) -> Row:
+    def _row(self, begin: datetime, end: datetime, app: str | None, step: Step) -> SeriesRow:
         sum_ = self._messages(begin.astimezone(UTC), end.astimezone(UTC), app)
         everyone = people(sum_, self.error)
         if step is Step.MINUTE:
             rest = dict.fromkeys(People.__struct_fields__)
             everyone = People(**rest | {"active": everyone.active})
-        return Row(begin=begin, end=end, figures=figures(sum_), people=everyone)
+        return SeriesRow(begin=begin, end=end, figures=figures(sum_), people=everyone)
 
-    def _row_by(self, begin: datetime, end: datetime, app: str | None, by: str) -> RowBy:
+    def _row_by(self, begin: datetime, end: datetime, app: str | None, by: str) -> SeriesByRow:
         sum_ = self._messages(begin.astimezone(UTC), end.astimezone(UTC), app)
         shares = {app: 1.0} if by == "app" and app else BY[by]
         parts = {name: round(sum_ * share) for name, share in shares.items()}
-        return RowBy(begin=begin, end=end, by={name: n for name, n in parts.items() if n})
+        return SeriesByRow(begin=begin, end=end, by={name: n for name, n in parts.items() if n})
