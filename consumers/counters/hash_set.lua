@@ -150,6 +150,23 @@ local function add_buckets_for(name, set, count)
     end
 end
 
+-- Add hashes to their buckets; return how many of them were not in the set.
+local function add_to_buckets(name, set, hashes, was_empty)
+    local buckets, added = by_bucket(set, hashes), 0
+    local are_new = set.ends_at_ms and (was_empty or is_any_absent(name, buckets))
+    for number, positions in pairs(buckets) do
+        local key, values = name .. ':' .. number, {}
+        for at = 1, #positions do
+            values[at] = hashes[positions[at]]
+        end
+        added = added + call_in_parts('SADD', key, values)
+        if are_new then
+            expire(key, set)
+        end
+    end
+    return added
+end
+
 -- Add hashes that are not in the set.
 local function hash_set_add(name, hashes, ttl_s)
     if #hashes == 0 then
@@ -161,36 +178,14 @@ local function hash_set_add(name, hashes, ttl_s)
     -- Before the hashes are added: a bucket of more than 512 members would take far more memory for ever.
     add_buckets_for(name, set, count)
     set.count, set.is_changed = count, true
-    local buckets = by_bucket(set, hashes)
-    local are_new = set.ends_at_ms and (was_empty or is_any_absent(name, buckets))
-    for number, positions in pairs(buckets) do
-        local key, values = name .. ':' .. number, {}
-        for at = 1, #positions do
-            values[at] = hashes[positions[at]]
-        end
-        call_in_parts('SADD', key, values)
-        if are_new then
-            expire(key, set)
-        end
-    end
+    add_to_buckets(name, set, hashes, was_empty)
 end
 
 -- Add hashes of which some may be in the set, few to a bucket; return how many of them were not in it.
 local function hash_set_merge(name, hashes, ttl_s)
     local set = hash_set(name)
     fix_expiry(name, set, ttl_s)
-    local buckets, added = by_bucket(set, hashes), 0
-    local are_new = set.ends_at_ms and is_any_absent(name, buckets)
-    for number, positions in pairs(buckets) do
-        local key, values = name .. ':' .. number, {}
-        for at = 1, #positions do
-            values[at] = hashes[positions[at]]
-        end
-        added = added + call_in_parts('SADD', key, values)
-        if are_new then
-            expire(key, set)
-        end
-    end
+    local added = add_to_buckets(name, set, hashes, set.count == 0)
     if added > 0 then
         set.count, set.is_changed = set.count + added, true
         add_buckets_for(name, set, set.count)
