@@ -9,9 +9,7 @@ not read them in time is disconnected, and comes back by itself.
 import asyncio
 import logging
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
@@ -22,14 +20,13 @@ from aiohttp_sse import EventSourceResponse
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
 from consumers.stats.live_counts import Added, AppCounts, LiveCounts
+from consumers.stats.updates import Updates, event_id
 from schemas.clients import check_cancellation
 from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
 
 log = logging.getLogger("stats")
 
 UPDATE_S = 1.0
-# How long updates are kept.
-KEPT_S = 15 * 60
 # A viewer that has not read so many bytes, in the memory of this process, is disconnected.
 UNREAD_BYTES_MAX = 32 << 10
 # Bytes that are sent to a viewer, so that a peer that has gone is noticed.
@@ -39,7 +36,6 @@ SEND_TIMEOUT_S = 20.0
 RETRY_MS = 2000
 # How often the state of the pipeline is sent while its findings stay and only numbers change.
 NUMBERS_INTERVAL = timedelta(seconds=10)
-_TICK = timedelta(microseconds=1)
 
 
 # What was found of each stage: its state, the runbook's section, and since when it is so.
@@ -49,32 +45,6 @@ Findings: TypeAlias = tuple[tuple[str, str, str, datetime | None], ...]
 def findings_in(health: answers.Health) -> Findings:
     """Return what was found, without its numbers and ages, which change all the time."""
     return tuple((each.stage, each.state, each.runbook, each.since) for each in health.stages)
-
-
-@dataclass(slots=True)
-class Update:
-    """One event, with its text for each app (None: of all apps), made when it is first needed."""
-
-    number: int
-    at: datetime
-    event: str
-    data: Callable[[str | None], bytes]
-    encoded: dict[str | None, bytes] = field(default_factory=dict)
-
-    def text(self, app: str | None) -> bytes:
-        """Return the event's lines."""
-        if app not in self.encoded:
-            self.encoded[app] = b"id: %s\nevent: %s\ndata: %s\n\n" % (
-                event_id(self.at).encode(),
-                self.event.encode(),
-                self.data(app),
-            )
-        return self.encoded[app]
-
-
-def event_id(at: datetime) -> str:
-    """Return the id of the events of a time."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class Live:
@@ -97,8 +67,7 @@ class Live:
         self._shown_health: bytes | None = None
         self._shown_findings: Findings = ()
         self._health_at = datetime.min.replace(tzinfo=UTC)
-        self._updates: deque[Update] = deque()
-        self._number = 0
+        self.updates = Updates()
         self._changed = asyncio.Event()
         self.viewers = 0
         self._is_over = False
@@ -124,14 +93,12 @@ class Live:
         """
         added = await self._counts.added(now)
         if added is not None:
-            self._add(now, "now", _data_now(now, added))
+            self.updates.add(now, "now", _data_now(now, added))
         if self._health is not None:
             health = await self._health()
             if health is not None:
                 self._add_health(now, health)
-        oldest = now - timedelta(seconds=KEPT_S)
-        while self._updates and self._updates[0].at < oldest:
-            self._updates.popleft()
+        self.updates.forget_old(now)
         STATS_UPDATED.set_to_current_time()
         self._on_update()
         self._wake()
@@ -145,7 +112,7 @@ class Live:
         if data == self._shown_health:
             return
         self._shown_health, self._shown_findings, self._health_at = data, found, now
-        self._add(now, "health", lambda _: data)
+        self.updates.add(now, "health", lambda _: data)
 
     def end(self) -> None:
         """End the streams of all viewers."""
@@ -156,35 +123,9 @@ class Live:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    def _add(self, at: datetime, event: str, data: Callable[[str | None], bytes]) -> None:
-        self._number += 1
-        # Two events of one moment have different ids.
-        at = max(at, self._updates[-1].at + _TICK) if self._updates else at
-        self._updates.append(Update(self._number, at, event, data))
-
     def has_app(self, app: str) -> bool:
         """Return whether the app has updates of its own."""
         return self._counts.has_app(app)
-
-    def after(self, number: int) -> Sequence[Update]:
-        """Return the kept updates after the one with this number."""
-        if not self._updates or number >= self._number:
-            return ()
-        first = self._updates[0].number
-        return [self._updates[at] for at in range(max(0, number + 1 - first), len(self._updates))]
-
-    def number_at(self, since: datetime | None) -> int:
-        """
-        Return the number after which the viewer's updates begin.
-
-        Without `since`, only the newest one is sent.
-        """
-        if since is not None:
-            return next(
-                (update.number for update in reversed(self._updates) if update.at <= since),
-                self._updates[0].number - 1 if self._updates else 0,
-            )
-        return max(0, self._number - 1)
 
     async def show(
         self,
@@ -212,9 +153,9 @@ class Live:
             await response.prepare(request)
             async with response:
                 await response.write(b"retry: %d\n\n" % RETRY_MS)
-                number = self.number_at(since)
+                number = self.updates.number_at(since)
                 if since is None and self._shown_health is not None:
-                    await response.write(_health_now(self._shown_health, self._updates))
+                    await response.write(_health_now(self._shown_health, self.updates.last_at))
                 if request.transport is not None:
                     await self._send(response, request.transport, number, app)
         except ConnectionResetError:
@@ -234,7 +175,7 @@ class Live:
         """Send the updates after the one with this number, until the viewer goes or is slow."""
         while not transport.is_closing():
             changed = self._changed
-            if missed := self.after(number):
+            if missed := self.updates.after(number):
                 number = missed[-1].number
                 text = b"".join(update.text(app) for update in missed)
                 if not await _write_in_time(response, transport, text):
@@ -267,8 +208,8 @@ def _time_of(event: str) -> datetime | None:
     return at if at.tzinfo is not None else None
 
 
-def _health_now(health: bytes, updates: Sequence[Update]) -> bytes:
-    at = event_id(updates[-1].at) if updates else event_id(datetime.now(UTC))
+def _health_now(health: bytes, last_at: datetime | None) -> bytes:
+    at = event_id(last_at or datetime.now(UTC))
     return b"id: %s\nevent: health\ndata: %s\n\n" % (at.encode(), health)
 
 

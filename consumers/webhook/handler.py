@@ -7,22 +7,23 @@ the batch's deliveries with the same ids; nothing is skipped, and first deliveri
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from consumers.runtime.pending_batch import offset_and_place
-from consumers.webhook.batch_delivery import BatchDelivery, BatchResult, Undelivered
+from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.outcome import Result
+from consumers.webhook.parking import parked
 from consumers.webhook.problems import gone
 from consumers.webhook.remembered import Remembered
-from consumers.webhook.retries import Retries, next_try_ms
+from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import Lost, RetryPartition
-from consumers.webhook.retry_record import Begun, Parked, conversation
+from consumers.webhook.retry_record import Begun, conversation
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.state import State
+from schemas.client_parts import retrieve
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
 RELEASE_S_MAX = 1.0
@@ -117,7 +118,7 @@ class WebhookHandler:
             reached = reached._replace(topic_id=position.topic_id)
         if reached != position:
             await retry_partition.write(
-                [*_parked(result, reached.next_offset, self._retries.clock_ms()), reached]
+                [*parked(result, reached.next_offset, self._retries.clock_ms()), reached]
             )
         remembered.forget_before(reached.next_offset)
         if slow_from is not None:
@@ -176,7 +177,7 @@ class WebhookHandler:
         """Cancel a claim that has not ended; what it has opened is closed, at the latest later."""
         if claiming := self._claiming.pop(partition, None):
             claiming.cancel()
-            claiming.add_done_callback(_note_result)
+            claiming.add_done_callback(retrieve)
             self._keep(claiming)
             await asyncio.wait((claiming,), timeout=RELEASE_S_MAX / 2)
 
@@ -200,12 +201,6 @@ class WebhookHandler:
                 f"wait in the retry topic, so {partition} pauses until some are delivered. The "
                 "limits are WEBHOOK_PARKED_RECORDS_MAX and WEBHOOK_PARKED_BYTES_MAX"
             )
-
-
-def _note_result(task: "asyncio.Task[RetryPartition]") -> None:
-    """Take the exception of a task for which nobody waits."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _close(owned: Owned) -> None:
@@ -235,27 +230,3 @@ def _before(offset: int, batch: Batch, position: Position) -> Position:
     if not done:
         return position
     return Position(done[-1].offset + 1, offset_and_place(done[-1]), batch.reached.topic_id)
-
-
-def _parked(result: BatchResult, next_offset: int, at_ms: int) -> list[Parked]:
-    """Return the callbacks before `next_offset` that go to the retry topic, in order."""
-    found = [parked for each in result.undelivered for parked in _rest(each, at_ms)]
-    found += [_untried(record) for record in result.following]
-    return sorted(
-        (parked for parked in found if parked.record.offset < next_offset),
-        key=lambda parked: parked.record.offset,
-    )
-
-
-def _rest(undelivered: Undelivered, at_ms: int) -> Iterable[Parked]:
-    """Yield a conversation's records from the first undelivered one on."""
-    first, *others = undelivered.records
-    if outcome := undelivered.outcome:
-        yield Parked(first, 1, next_try_ms(1, outcome, at_ms), at_ms, outcome.reason)
-    else:
-        yield _untried(first)
-    yield from map(_untried, others)
-
-
-def _untried(record: Record) -> Parked:
-    return Parked(record, 0, 0, 0, "")

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from ingress.forward.batches import BATCH_BYTES_MAX, Batches
 from ingress.forward.compressed_batch import compressed
+from schemas.client_parts import retrieve
 from schemas.clients import known_connections, started
 from schemas.marker_check import MarkerCheck
 
@@ -62,7 +62,8 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
         for (topic, partition), batch in next_batches.items():
             sent += batch.record_count()
             future = await producer.send_batch(batch, topic, partition=partition)
-            future.add_done_callback(_retrieve_exception)
+            # If another batch fails first, nothing awaits this one.
+            future.add_done_callback(retrieve)
             acknowledged.append(future)
         await asyncio.gather(*acknowledged)
     if sent != batches.row_count:
@@ -84,9 +85,3 @@ async def end_transaction(
     await markers.check(producer.client)
     if not all(connection.connected() for connection in alive):
         raise KafkaError("a broker went away while a transaction ended")
-
-
-def _retrieve_exception(future: "asyncio.Future[Any]") -> None:
-    # If another batch fails first, nothing awaits this one, and asyncio would log its exception.
-    if not future.cancelled():
-        future.exception()

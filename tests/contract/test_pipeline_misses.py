@@ -115,9 +115,9 @@ async def test_a_new_finding_is_sent_at_once_and_new_numbers_later(valkey_url: s
     async def sent(seconds: int, health: Health) -> int:
         nonlocal shown
         shown = health
-        number = live.number_at(None) + 1 if live.after(0) else 0
+        number = live.updates.number_at(None) + 1 if live.updates.after(0) else 0
         await live.update(began + timedelta(seconds=seconds))
-        return sum(update.event == "health" for update in live.after(number))
+        return sum(update.event == "health" for update in live.updates.after(number))
 
     assert await sent(0, shown) == 1
     assert await sent(1, Health(state="ok", stages=[a_stage(2)])) == 0
