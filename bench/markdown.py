@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bench.goals import Goal, median
 from bench.machine import Machine
+from bench.reading import Reading
 
 Run = TypeVar("Run")
 
@@ -54,6 +55,16 @@ def spread(runs: Sequence[Run], figure: Callable[[Run], float], form: str) -> st
     if len(values) == 1:
         return middle
     return f"{middle} ({min(values):{form}} to {max(values):{form}})"
+
+
+def reading_cells(runs: Sequence[Reading], found: str) -> list[str]:
+    """Return the last cells of a row of readings: memory, what was `found`, Kafka's CPU, others."""
+    return [
+        f"{max(run.rss_mib for run in runs):.0f}",
+        found,
+        f"{median(runs, lambda run: run.kafka_us):.1f}",
+        f"{max(run.others for run in runs) * 100:.0f}",
+    ]
 
 
 def counted(*, expected: int, records: int, different: int, unexpected: str) -> str:

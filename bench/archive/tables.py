@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from bench.archive.goals import Results, further_us
 from bench.archive.readers import READERS
 from bench.archive.reading import Run
-from bench.goals import median
 from bench.machine import Machine
-from bench.markdown import counted, introduction, question, spread, table
+from bench.markdown import counted, introduction, question, reading_cells, spread, table
 
 
 def markdown(results: Results, machine: Machine, *, rounds: int) -> str:
@@ -49,10 +48,7 @@ def _cells(runs: list[Run]) -> list[str]:
     return [
         spread(runs, lambda run: run.per_s, ",.0f"),
         spread(runs, lambda run: run.cpu_us, ".1f"),
-        f"{max(run.rss_mib for run in runs):.0f}",
-        _archived(*runs),
-        f"{median(runs, lambda run: run.kafka_us):.1f}",
-        f"{max(run.others for run in runs) * 100:.0f}",
+        *reading_cells(runs, _archived(*runs)),
     ]
 
 

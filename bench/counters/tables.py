@@ -6,7 +6,6 @@ from bench.counters.goals import Results, goals, late_cpu_us
 from bench.counters.measure import Run
 from bench.counters.questions import ASK_S, QUESTIONS, Asked
 from bench.counters.readers import COUNTERS
-from bench.goals import median
 from bench.machine import Machine
 from bench.markdown import (
     counted,
@@ -14,6 +13,7 @@ from bench.markdown import (
     introduction,
     others_warning,
     question,
+    reading_cells,
     spread,
     table,
 )
@@ -100,10 +100,7 @@ def _cells(runs: Sequence[Run]) -> list[str]:
         spread(runs, lambda run: run.cpu_us, ".1f"),
         spread(runs, lambda run: run.valkey_us, ".1f"),
         spread(runs, lambda run: run.per_s, ",.0f"),
-        f"{max(run.rss_mib for run in runs):.0f}",
-        _counted(*runs),
-        f"{median(runs, lambda run: run.kafka_us):.1f}",
-        f"{max(run.others for run in runs) * 100:.0f}",
+        *reading_cells(runs, _counted(*runs)),
     ]
 
 

@@ -10,6 +10,7 @@ from bench.markdown import (
     introduction,
     others_warning,
     question,
+    reading_cells,
     spread,
     table,
 )
@@ -97,10 +98,7 @@ def _writer_cells(runs: Sequence[Run]) -> list[str]:
         spread(runs, lambda run: run.per_s, ",.0f"),
         spread(runs, lambda run: run.cpu_us, ".1f"),
         spread(runs, lambda run: run.server_us, ".1f"),
-        f"{max(run.rss_mib for run in runs):.0f}",
-        _rows(*runs),
-        f"{median(runs, lambda run: run.kafka_us):.1f}",
-        f"{max(run.others for run in runs) * 100:.0f}",
+        *reading_cells(runs, _rows(*runs)),
     ]
 
 

@@ -1,11 +1,16 @@
 """The row of a callback, and the statement that adds it, as one writes them without the product."""
 
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
+from psycopg import AsyncConnection
+
+from bench.peers.reading import run
 
 _COLUMNS = (
     *("ce_id", "sdkappid", "command", "client_ip", "platform", "received_at"),
@@ -18,6 +23,24 @@ INSERT = (
     f"insert into hookline.messages ({', '.join(_COLUMNS)})"  # noqa: S608 - constants
     f" values ({', '.join(['%s'] * len(_COLUMNS))}) on conflict (ce_id) do nothing"
 )
+
+
+Records: TypeAlias = Sequence[ConsumerRecord[bytes, bytes]]
+
+
+def run_inserting(
+    insert: Callable[[AsyncConnection, Records], Awaitable[None]], **options: Any
+) -> None:
+    """Read the topic with these options of aiokafka; `insert` into the database at POSTGRES."""
+    connections: list[AsyncConnection] = []
+
+    async def write(_: TopicPartition, records: Records) -> None:
+        # Within the running loop: a connection belongs to one.
+        if not connections:
+            connections.append(await AsyncConnection.connect(os.environ["POSTGRES"]))
+        await insert(connections[0], records)
+
+    run(write, **options)
 
 
 def row(record: ConsumerRecord[bytes, bytes]) -> tuple[Any, ...]:
