@@ -1,19 +1,16 @@
 """The example of a keyed store: a real Kafka, a real Valkey, and SIGKILL for all but Kafka."""
 
 import asyncio
-import os
 import random
-import re
 import secrets
-import shutil
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from support.kafka.parts import Pipe, many
+from support.processes.example import Example
 from valkey import Valkey
 from valkey.exceptions import ValkeyError
 
@@ -22,7 +19,6 @@ from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.record import ID
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "keyed-store"
 RECORDS_OF_EACH = 500
 
 
@@ -30,32 +26,14 @@ class KeyedStore:
     """A copy of the example's folder, and its process."""
 
     def __init__(self, folder: Path, kafka: EmbeddedKafka, valkey: EmbeddedValkey) -> None:
-        shutil.copytree(EXAMPLE, folder)
-        self.folder = folder
-        self.log = folder / "log"
+        here = {
+            "127.0.0.1:9094": kafka.address,
+            "valkey://127.0.0.1:6379/0": valkey.url,
+            "8093": str(child.free_port()),
+        }
+        program = Example("keyed-store", "keyed_store.py", folder, here)
+        self.folder, self.log, self.start = folder, program.log, program.start
         self._valkey = valkey
-        readme = (folder / "README.md").read_text()
-        (command,) = re.findall(r"^```sh\n(.*)\n```$", readme, re.MULTILINE)
-        for documented, here in (
-            ("127.0.0.1:9094", kafka.address),
-            ("valkey://127.0.0.1:6379/0", valkey.url),
-            ("8093", str(child.free_port())),
-        ):
-            assert documented in command
-            command = command.replace(documented, here)
-        # exec: a signal shall reach the process, not the shell before it.
-        self._command = f"exec env {command}"
-
-    async def start(self, **variables: str) -> asyncio.subprocess.Process:
-        """Run it as its README says, with additional variables."""
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        with self.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *("bash", "-euc", self._command),
-                cwd=self.folder,
-                env=env | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"} | variables,
-                stderr=log,
-            )
 
     def events(self) -> dict[bytes, bytes]:
         """Return what is in the store."""

@@ -1,14 +1,11 @@
 """The example as another team uses it: its own directory, a real Kafka, SIGKILL."""
 
 import asyncio
-import os
 import random
-import re
 import secrets
 import shutil
 import signal
 import sqlite3
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,13 +21,13 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 from support.builders import a_body, a_callback
 from support.kafka.parts import Pipe, in_topic
+from support.processes.example import Example
 
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.kafka import EmbeddedKafka
 from schemas.record import OutgoingRecord, callback_record
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber"
 RECORDS_OF_EACH = 1_000
 DAY_MS = 24 * 3600 * 1000
 APPS = ("1400000001", "1400000002")
@@ -42,28 +39,11 @@ class Subscriber:
     """A copy of the example's directory, and its process."""
 
     def __init__(self, folder: Path, bootstrap_servers: str) -> None:
-        shutil.copytree(EXAMPLE, folder)
-        self._folder = folder
-        self.file = folder / "days.db"
-        self.log = folder / "log"
-        readme = (folder / "README.md").read_text()
-        (command,) = re.findall(r"^```sh\n(.* python subscriber\.py)\n```$", readme, re.MULTILINE)
-        # exec: a signal shall reach the process, not the shell before it.
-        here = command.replace("127.0.0.1:9094", bootstrap_servers)
         port = free_port()
-        self._command = f"exec env {here.replace('8092', str(port))}"
+        here = {"127.0.0.1:9094": bootstrap_servers, "8092": str(port)}
+        program = Example("subscriber", "subscriber.py", folder, here)
+        self.file, self.log, self.start = folder / "days.db", program.log, program.start
         self.admin = f"http://127.0.0.1:{port}"
-
-    async def start(self, **variables: str) -> asyncio.subprocess.Process:
-        """Run it as its README says, with additional variables."""
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        with self.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *("bash", "-euc", self._command),
-                cwd=self._folder,
-                env=env | {"PATH": f"{Path(sys.executable).parent}:{env['PATH']}"} | variables,
-                stderr=log,
-            )
 
     async def run_until(self, count: int, **variables: str) -> None:
         """Run it until it has counted so many, then stop it by SIGTERM."""
