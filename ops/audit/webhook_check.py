@@ -164,6 +164,7 @@ class WebhookCheck:
 
         `may_be_gone`: Kafka and the archive may not have all callbacks that were delivered.
         """
+        waiting = len(self._parked())
         return WebhookReport(
             lines=self._lines,
             repeats=self._repeated,
@@ -171,12 +172,12 @@ class WebhookCheck:
             without_body=self._lines - self._with_body,
             unknown=0 if may_be_gone else self._unknown,
             unknown_listed=self._unknown_listed,
-            waiting=len(self._parked()),
-            doubts=list(self._doubts(log, may_be_gone=may_be_gone)),
+            waiting=waiting,
+            doubts=list(self._doubts(log, waiting, may_be_gone=may_be_gone)),
         )
 
-    def _doubts(self, log: LogReader, *, may_be_gone: bool) -> Iterator[str]:
-        if waiting := len(self._parked()):
+    def _doubts(self, log: LogReader, waiting: int, *, may_be_gone: bool) -> Iterator[str]:
+        if waiting:
             yield (
                 f"{waiting} callbacks wait in the retry topic, because the target fails for their"
                 " conversations; correct the target, and wait until it has them (--wait)"
