@@ -123,8 +123,8 @@ def expect_failure_of_offsets(producer: AIOKafkaProducer) -> None:
     """
     Keep asyncio from reporting that offsets, which nobody waits for any more, failed.
 
-    Whoever sent them to a transaction may have given up. They fail if the producer is fenced while
-    it stops.
+    The call that sent them may have timed out. They fail if the producer is fenced while it
+    stops.
     """
     if (transactions := producer._txn_manager) is not None:  # noqa: SLF001
         for *_, sent in transactions._pending_txn_offsets:  # noqa: SLF001

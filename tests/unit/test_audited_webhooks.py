@@ -161,7 +161,7 @@ async def test_another_body_under_the_id_is_a_fault(audited: Audited, line: Line
 
 
 async def test_a_repeat_with_the_id_of_another_callback_is_a_fault(audited: Audited) -> None:
-    """The place tells which callback it was."""
+    """The place names the callback."""
     one, two = (json.loads(whole(each)) for each in audited.topic[:2])
     wrong = json.dumps(one | {"id": two["id"]}).encode()
     report = await audited.report([*map(whole, audited.topic), wrong])
