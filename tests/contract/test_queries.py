@@ -130,6 +130,7 @@ def test_every_query_works_on_bodies_from_the_field(tables: Tables) -> None:
             message('"MsgBody":["' + "\\u0000" * 160_000 + '"]'),
             message('"MsgBody":[' + '"",' * 20_000 + '""]'),
             message('"A":1', '"A":1e999', '"A":2', '"A":18446744073709551616'),
+            message('"A":1e999', f'"B":{"[" * 800}"\\u0000"{"]" * 800}', '"B":""'),
         ]
     )
 

@@ -118,9 +118,15 @@ def exact(body: bytes | str) -> Any:
 
 
 def _value(value: Any) -> Any:
+    """Return a value of a parsed object with its strings replaced; arrays may be 1,000 deep."""
     if isinstance(value, str):
         return _text(value)
-    return [_value(each) for each in value] if isinstance(value, list) else value
+    arrays = [value] if isinstance(value, list) else []
+    while arrays:
+        array = arrays.pop()
+        arrays += [item for item in array if isinstance(item, list)]
+        array[:] = [_text(item) if isinstance(item, str) else item for item in array]
+    return value
 
 
 def _text(text: str) -> str:
