@@ -19,19 +19,18 @@ Kafka or archived: faults are found, but nothing is proven.
 
 Kafka must have 1..N - expired, in the main topic or among the dead letters of the ingress; below
 the topic's first offset, which retention has raised, the archive is the evidence instead. Counts
-have no sequences, only their number and sum by partition: they must be the number and the sum of
-the partition's first sequences. If sequences of a partition have expired, the counts include an
-unknown part of them. Then the sum is not compared, and only a number below the sequences that are
-left, or above these and the expired ones together, is a fault: other wrong counts are not noticed.
+have no sequences, only their number and sum by partition (count_faults.py). If sequences of a
+partition have expired, the counts include an unknown part of them. Then the sum is not compared,
+and only a number below the sequences that are left, or above these and the expired ones together,
+is a fault: other wrong counts are not noticed.
 """
 
 from array import array
 from collections.abc import Mapping
-from itertools import accumulate
 
 from pyroaring import BitMap64
 
-from consumers.counters.layout import SUM_MODULUS
+from ops.audit.count_faults import CountFaults, counted_dead_letters, faults_of, without
 from ops.audit.evidence import End, Evidence
 from ops.audit.report import COUNTS, LISTED_MAX, POSTGRES, SinkReport
 from ops.sequences import Sequences, union, within
@@ -110,70 +109,45 @@ class OriginProof:
     def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare the counts, by partition a number and a sum of sequences, with the topic."""
         dead = self._evidence.dead_letters_of[COUNTS].distinct.copy()
-        # A sequence that Kafka has lost is not counted either.
-        missing, doubled = list(self._known_lost), 0
+        lost = self._known_lost
+        faults = []
         for partition in self._evidence.partitions | applied.keys():
             sequences = self._evidence.in_order(partition)
-            number_and_sum = applied.get(partition, (0, 0))
-            if dead and partition not in self._evidence.expired_ranges:
-                dead -= _counted_dead_letters(sequences, dead, *number_and_sum)
+            count, counted_sum = applied.get(partition, (0, 0))
+            if partition in self._evidence.expired_ranges:
+                sequences = without(dead, sequences)
+                faults.append(self._faults_beside_expired(partition, sequences, count))
+                continue
             if dead:
-                sequences = array("Q", (each for each in sequences if each not in dead))
-            more_missing, more_doubled = self._compare_partition(
-                partition, sequences, *number_and_sum
+                dead -= counted_dead_letters(sequences, dead, count, counted_sum)
+                sequences = without(dead, sequences)
+            found = faults_of(
+                sequences, count, counted_sum, last=self._end.last_sequence, lost=lost
             )
-            missing += more_missing
-            doubled += more_doubled
+            lost -= BitMap64(found.counted_lost)
+            faults.append(found)
+        # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
+        missing = sorted([*lost, *(each for found in faults for each in found.missing_listed)])
+        doubled = sorted(each for found in faults for each in found.doubled_listed)
         return SinkReport(
             sequences=sum(count for count, _ in applied.values()),
-            missing=len(missing),
-            doubled=doubled,
+            missing=len(lost) + sum(found.missing for found in faults),
+            doubled=sum(found.doubled for found in faults),
             dead_lettered=len(dead),
-            missing_listed=sorted(missing)[:LISTED_MAX],
+            missing_listed=missing[:LISTED_MAX],
+            doubled_listed=doubled[:LISTED_MAX],
             dead_lettered_listed=list(dead[:LISTED_MAX]),
         )
 
-    def _compare_partition(
-        self, partition: int, sequences: "array[int]", count: int, counted_sum: int
-    ) -> tuple[list[int], int]:
-        """
-        Return the sequences of a partition that are not counted, and the number counted twice.
-
-        Counters apply a partition in its order. So the counted sequences must be the first `count`
-        of `sequences`, with that sum, even while traffic goes on. The sum is not compared if some
-        sequences of the partition have expired.
-        """
+    def _faults_beside_expired(
+        self, partition: int, sequences: "array[int]", count: int
+    ) -> CountFaults:
+        """Compare the counts of a partition that include an unknown part of expired sequences."""
         missing = [each for each in sequences[count:] if each <= self._end.last_sequence]
         surplus = max(0, count - len(sequences))
-        if partition in self._evidence.expired_ranges:
-            # The expired sequences were counted, too, but their number and sum are not known.
-            expired = len(self._in_ranges(partition) & self.expired)
-            return missing, max(0, surplus - expired) if self._end.is_known else 0
-        if not surplus and sum(sequences[:count]) % SUM_MODULUS != counted_sum:
-            # The number is right, the sum is not: at least one is missing, and one is doubled.
-            return [*missing, *sequences[:1]], 1
-        return missing, surplus
-
-
-def _counted_dead_letters(
-    sequences: "array[int]", dead: BitMap64, count: int, counted_sum: int
-) -> BitMap64:
-    """
-    Return the dead letters that the counts of a partition have all the same.
-
-    If the counters are killed after they sent dead letters, and another release continues, it may
-    count these records. From then on it counts all: so the counts have the first `skipped + count`
-    of `sequences`, except the first `skipped` dead letters, with that sum. If no `skipped` has that
-    sum, none of the dead letters is taken as counted.
-    """
-    dead_at = [index for index, each in enumerate(sequences) if each in dead]
-    sums = array("Q", (each % SUM_MODULUS for each in accumulate(sequences, initial=0)))
-    dead_sums = list(accumulate((sequences[index] for index in dead_at), initial=0))
-    for skipped in range(len(dead_at), -1, -1):
-        end = skipped + count
-        if end < len(sums) and (sums[end] - dead_sums[skipped] - counted_sum) % SUM_MODULUS == 0:
-            return BitMap64(sequences[index] for index in dead_at[skipped:] if index < end)
-    return BitMap64()
+        expired = len(self._in_ranges(partition) & self.expired)
+        doubled = max(0, surplus - expired) if self._end.is_known else 0
+        return CountFaults(missing=len(missing), doubled=doubled, missing_listed=missing)
 
 
 def _report(

@@ -27,8 +27,8 @@ class SinkReport:
     `sequences`: the number of distinct sequences that the sink has. `dead_lettered`: the number
     that its consumer sent to the dead-letter topic instead. `expired`: the number that `hookline
     sync expire` has deleted; `returned`: the number of those that are in the sink again. The lists
-    have the first LISTED_MAX sequences; for counts `doubled_listed` is empty, because counts do not
-    show which sequences were counted.
+    have the first LISTED_MAX sequences; those of counts may have fewer, because counts show which
+    sequence is missing or doubled only if it is the only one in its partition.
     """
 
     sequences: int
