@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,6 +131,33 @@ def test_stores_that_are_restored_to_an_older_state_become_complete(project: Pro
     project.compose("start", *STORES)
     project.compose("up", "--wait", "--no-recreate")
     assert project.prove("--ledger", "copy.jsonl")["origins"] == before["origins"]
+
+
+def test_every_sink_is_restored_from_what_was_copied_while_it_ran(
+    project: Project, tmp_path: Path
+) -> None:
+    """The copies are older than the loss; the callbacks after them come from Kafka."""
+    project.run(the_block("pg_dump"), folder=tmp_path)
+    sent = json.loads(project.simulate("online.jsonl", seconds=5).communicate(timeout=60)[0])
+    assert sent["ok"] > 0
+    before = project.prove("--ledger", "online.jsonl")
+    project.compose("stop", "sync", "archive", "counters")
+    query = "drop schema hookline cascade"
+    project.compose("exec", "-T", "postgres", "psql", "-U", "hookline", "-c", query)
+    project.compose("exec", "-T", "valkey", "valkey-cli", "flushall")
+    for part in ("pg_restore", "rm -rf ./*", "ops counters rebuild --yes"):
+        project.run(the_block(part), folder=tmp_path)
+    project.compose("up", "--wait", "--no-recreate")
+    assert project.prove("--ledger", "online.jsonl")["origins"] == before["origins"]
+
+
+def test_everything_moves_to_another_machine(project: Project, tmp_path: Path) -> None:
+    """All volumes are copied, deleted, and made again from the copies."""
+    before = project.prove()
+    project.run(the_block("docker compose stop\n"), folder=tmp_path)
+    project.down()
+    project.run(the_block("valkey -C /data -xf"), folder=tmp_path)
+    assert project.prove()["origins"] == before["origins"]
 
 
 def test_stored_callbacks_outlive_the_containers(project: Project) -> None:

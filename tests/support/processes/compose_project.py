@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from support.docs_blocks import ROOT
@@ -24,6 +25,7 @@ class Project:
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self._env = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
+            "COMPOSE_FILE": str(ROOT / "docker-compose.yml"),
             # Not the settings of the person who runs the tests.
             "COMPOSE_DISABLE_ENV_FILE": "1",
             "IMAGE": "hookline-test",
@@ -37,10 +39,10 @@ class Project:
         """Change environment variables of compose from now on."""
         self._env |= settings
 
-    def run(self, block: str) -> str:
-        """Run a block of the docs and return its stdout."""
+    def run(self, block: str, *, folder: Path = ROOT) -> str:
+        """Run a block of the docs, which may leave files in `folder`, and return its stdout."""
         self.ran.add(block)
-        return self._done(["bash", "-euc", block])
+        return self._done(["bash", "-euc", block], folder)
 
     def compose(self, *arguments: str) -> str:
         """Run docker compose and return its stdout."""
@@ -100,15 +102,15 @@ class Project:
         """Remove everything that the project made."""
         self._done(["docker", "compose", "--profile", "*", "down", "--volumes", "--timeout", "5"])
 
-    def _done(self, command: list[str]) -> str:
-        done = self._ran(command)
+    def _done(self, command: list[str], folder: Path = ROOT) -> str:
+        done = self._ran(command, folder)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
-    def _ran(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+    def _ran(self, command: list[str], folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env=self._env,
             capture_output=True,
             text=True,
