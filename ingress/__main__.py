@@ -15,7 +15,7 @@ from ingress.admin import admin_application
 from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
-from ingress.health import Health
+from ingress.health import IngressHealth
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
@@ -88,7 +88,9 @@ class Ingress:
             make_forwarder,
             bytes_max=settings.spool_bytes_max,
         )
-        health = Health(self._intake, forwarder, adopter, authenticator, self._server, settings)
+        health = IngressHealth(
+            self._intake, forwarder, adopter, authenticator, self._server, settings
+        )
         self._admin = web.AppRunner(admin_application(health), access_log=None)
         self._background = (
             self._server.close_late_connections,

@@ -4,11 +4,11 @@ import orjson
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from ingress.health import Health
+from ingress.health import IngressHealth
 from schemas import telemetry
 
 
-def admin_application(health: Health) -> web.Application:
+def admin_application(health: IngressHealth) -> web.Application:
     """Return the admin port's application."""
     scrape = make_aiohttp_handler(telemetry.INGRESS)
 

@@ -55,7 +55,7 @@ class Growth:
 
 
 @dataclass(slots=True)
-class Health:
+class IngressHealth:
     """The health of an ingress, from all of its parts."""
 
     intake: Intake

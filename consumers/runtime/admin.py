@@ -16,7 +16,7 @@ from schemas.telemetry import CONSUMER
 
 
 @dataclass(slots=True)
-class Health:
+class ConsumerHealth:
     """The health of a consumer process, from all of its parts."""
 
     runner: Runner
@@ -39,7 +39,7 @@ def _fault(failure: Failure | None) -> Fault | None:
 
 
 @contextlib.asynccontextmanager
-async def admin_port(health: Health, host: str, port: int) -> AsyncIterator[None]:
+async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncIterator[None]:
     """
     Serve the admin port.
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from aiokafka.errors import KafkaError
 
-from consumers.runtime.admin import Health, admin_port
+from consumers.runtime.admin import ConsumerHealth, admin_port
 from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
@@ -96,7 +96,7 @@ async def consume(
             held_bytes_max=settings.held_bytes_max,
         )
         outage_log = KafkaOutageLog(consumer.name)
-        health = Health(runner, outage_log)
+        health = ConsumerHealth(runner, outage_log)
         async with admin_port(health, settings.admin_host, settings.admin_port):
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)

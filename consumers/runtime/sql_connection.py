@@ -8,7 +8,7 @@ from typing import Any, Protocol
 log = logging.getLogger(__name__)
 
 
-class Connection(Protocol):
+class SqlConnection(Protocol):
     """The part of a driver's connection that is used. It must not be in autocommit mode."""
 
     def cursor(self) -> Any:
@@ -28,7 +28,7 @@ class Connection(Protocol):
         ...
 
 
-def end(connection: Connection) -> None:
+def end(connection: SqlConnection) -> None:
     """
     Roll back and close `connection`; drop exceptions, because the caller raises an earlier one.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Stopped
-from consumers.runtime.sql_connection import Connection
+from consumers.runtime.sql_connection import SqlConnection
 
 CREATE = """create table if not exists hookline_positions (
     consumer varchar(255) not null, topic varchar(255) not null, partition_number integer not null,
@@ -89,7 +89,7 @@ class SqlPositions:
                 "CONSUMER_REBUILD=true"
             )
 
-    def check_rollback(self, connection: Connection) -> None:
+    def check_rollback(self, connection: SqlConnection) -> None:
         """
         Check that `connection` can roll back a row.
 

@@ -16,7 +16,7 @@ from typing import Any
 from consumers.runtime import sql_positions
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Elsewhere, Handler, Rejected, Stopped, Unavailable
-from consumers.runtime.sql_connection import Connection, close_cursor, end, free_cursors
+from consumers.runtime.sql_connection import SqlConnection, close_cursor, end, free_cursors
 from consumers.runtime.sql_failure import SqlFailure, is_general, sql_failure
 from consumers.runtime.sql_positions import SqlPositions
 from consumers.runtime.sql_tables import make_tables
@@ -42,7 +42,7 @@ class SqlSink:
         self,
         name: str,
         driver: Any,
-        connect: Callable[[], Connection],
+        connect: Callable[[], SqlConnection],
         apply: Callable[[Any, Batch], None],
         *,
         tables: Sequence[str] = (),
@@ -62,7 +62,7 @@ class SqlSink:
             OSError,
         )
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
-        self._open: dict[Partition, Connection] = {}
+        self._open: dict[Partition, SqlConnection] = {}
         self._making_tables = Lock()
 
     async def position(self, partition: Partition) -> Position | None:
@@ -190,7 +190,7 @@ class SqlSink:
         # MySQL refuses a row by a check in this way.
         return SqlFailure.ROW if isinstance(error, self._error) and is_general(error) else None
 
-    def _open_connection(self) -> Connection:
+    def _open_connection(self) -> SqlConnection:
         connection = self._connect()
         try:
             with self._making_tables_in_turn():
@@ -226,7 +226,7 @@ class SqlSink:
 async def sql_sink(
     name: str,
     driver: Any,
-    connect: Callable[[], Connection],
+    connect: Callable[[], SqlConnection],
     apply: Callable[[Any, Batch], None],
     *,
     tables: Sequence[str] = (),

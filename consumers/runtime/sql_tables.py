@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from consumers.runtime.sql_connection import Connection
+from consumers.runtime.sql_connection import SqlConnection
 from consumers.runtime.sql_failure import already_exists
 
 
 def make_tables(
-    connection: Connection, tables: Sequence[str], driver_error: type[Exception]
+    connection: SqlConnection, tables: Sequence[str], driver_error: type[Exception]
 ) -> None:
     """
     Execute the statements `tables` in one transaction.

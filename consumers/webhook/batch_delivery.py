@@ -20,7 +20,7 @@ from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered import Remembered
 from consumers.webhook.retry_record import conversation
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from schemas.clock import now_ms
 
 # After this time a batch begins no request any more. The longest request takes 10 s, so that 6 s of
@@ -90,7 +90,7 @@ class BatchDelivery:
         self._wanted = wanted
         self._clock = clock
 
-    async def deliver(self, batch: Batch, state: State, remembered: Remembered) -> BatchResult:
+    async def deliver(self, batch: Batch, state: RetryState, remembered: Remembered) -> BatchResult:
         """
         Try each conversation that is not parked, until all is delivered or its first failure.
 

@@ -22,7 +22,7 @@ from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import Lost, RetryPartition
 from consumers.webhook.retry_record import Begun, conversation
 from consumers.webhook.retry_topic import RetryTopic
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from schemas.client_parts import retrieve
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
@@ -36,7 +36,7 @@ class ParkedMax:
     records: int
     bytes: int
 
-    def fill(self, state: State) -> float:
+    def fill(self, state: RetryState) -> float:
         """Return the part of the bounds that is in use; from 1 on, the partition is full."""
         return max(state.parked_records / self.records, state.parked_bytes / self.bytes)
 
@@ -68,7 +68,7 @@ class WebhookHandler:
         self._closing: set[asyncio.Task[Any]] = set()
 
     @property
-    def states(self) -> list[State]:
+    def states(self) -> list[RetryState]:
         """The states of the partitions that this member has claimed."""
         return [owned.retry_partition.state for owned in self._owned.values()]
 
@@ -194,7 +194,7 @@ class WebhookHandler:
             self._keep(asyncio.create_task(_close(owned)))
         return owned
 
-    def _check_room(self, partition: Partition, state: State) -> None:
+    def _check_room(self, partition: Partition, state: RetryState) -> None:
         if self.parked_max.fill(state) >= 1:
             raise Unavailable(
                 f"{state.parked_records} callbacks of {state.parked_conversations} conversations "

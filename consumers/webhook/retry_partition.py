@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from consumers.runtime.handler import Stopped
 from consumers.runtime.source import CALL_S, KafkaUnavailable
 from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, entry
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from schemas.clients import kafka_failures
 from schemas.marker_check import MarkerCheck
 from schemas.topics import COPY_BYTES_LIMIT
@@ -54,7 +54,7 @@ class RetryPartition:
         self._reader = reader
         self._writing = asyncio.Lock()
         self._last_offset = -1
-        self.state = State()
+        self.state = RetryState()
         # True once this object may change nothing more.
         self.is_lost = False
         # Set by each write, and when the partition is lost.

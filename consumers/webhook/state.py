@@ -12,7 +12,7 @@ from consumers.runtime.pending_batch import weight
 from consumers.webhook.retry_record import Begun, Change, Claimed, Done, Parked, conversation
 
 
-class State:
+class RetryState:
     """The state that the changes so far have led to."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from ingress.spool.intake import Intake
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS
 
@@ -85,7 +85,7 @@ def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
     return intake.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)
 
 
-def report_older_copy(intake: Intake, before: State, cursor: Cursor) -> None:
+def report_older_copy(intake: Intake, before: SpoolState, cursor: Cursor) -> None:
     """Log that an older copy, whose state was `before`, has got a new origin."""
     log.critical(
         "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka has "

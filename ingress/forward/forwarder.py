@@ -37,7 +37,7 @@ from ingress.forward.transaction import (
 from ingress.spool.disk import Corrupt
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from schemas.clients import check_cancellation, kafka_failures
 from schemas.ingress_status import NOT_CONNECTED
 from schemas.marker_check import MarkerCheck
@@ -186,7 +186,7 @@ class Forwarder:
         if not batches.is_full:
             await wait_for_next_transaction(self._intake, self.forwarded_sequence, begun)
 
-    async def _wait_for_rows(self, producer: AIOKafkaProducer, before: State) -> None:
+    async def _wait_for_rows(self, producer: AIOKafkaProducer, before: SpoolState) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
         try:
             async with asyncio.timeout(IDLE_CHECK_INTERVAL_S):

@@ -2,7 +2,7 @@
 
 import logging
 
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from schemas.telemetry import INGRESS_ROWS_QUARANTINED
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class QuarantineLog:
         self._reported: frozenset[int] | None = None
 
     def report(
-        self, state: State, why: str = "a commit that was reported as failed had succeeded"
+        self, state: SpoolState, why: str = "a commit that was reported as failed had succeeded"
     ) -> None:
         """Report the rows since the last call; the first call names those from before."""
         before, self._reported = self._reported, state.quarantined

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from ingress.forward.cursor import Cursor
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from schemas.telemetry import INGRESS_TOPIC_CHANGES
 from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
@@ -55,7 +55,7 @@ class TopicCheck:
         # The change that was reported last, "" if there has been none since.
         self._reported = ""
 
-    async def begin(self, producer: AIOKafkaProducer, state: State, cursor: Cursor) -> None:
+    async def begin(self, producer: AIOKafkaProducer, state: SpoolState, cursor: Cursor) -> None:
         """
         Let rows go to the current topic from now on; report those that it may lack.
 
@@ -78,7 +78,7 @@ class TopicCheck:
         if current and self.topic_id and current != self.topic_id:
             raise KafkaError(f"the topic {CALLBACKS.name} was recreated, with the id {current}")
 
-    def report(self, state: State, cursor: Cursor, topic_id: str | None) -> None:
+    def report(self, state: SpoolState, cursor: Cursor, topic_id: str | None) -> None:
         """
         Log and count it if the current topic may lack rows that were forwarded, unless reported.
 
@@ -96,7 +96,7 @@ class TopicCheck:
         self._reported = change
 
 
-def _change(state: State, cursor: Cursor, *, before: str | None, now: str | None) -> str:
+def _change(state: SpoolState, cursor: Cursor, *, before: str | None, now: str | None) -> str:
     """Return how the topic has changed and which rows it may lack, "" if it has not changed."""
     first = state.first_sequence
     forwarded = range(cursor.sequence + 1, first)

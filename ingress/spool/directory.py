@@ -20,7 +20,7 @@ from ingress.spool.spool_lock import (
     SpoolInUse,
     lock_kept_on_success,
 )
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class SpoolSummary:
     quarantined: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, name: str, state: State) -> Self:
+    def of(cls, name: str, state: SpoolState) -> Self:
         """Return the summary of an open spool."""
         return cls(
             name,

@@ -14,7 +14,7 @@ import lmdb
 from ingress.spool.block import pack, split
 from ingress.spool.disk import Corrupt
 from ingress.spool.spool_file import PROBE, STATE, SpoolFile
-from ingress.spool.state import State, seal_remains, seal_state, unseal_remains, unseal_state
+from ingress.spool.state import SpoolState, seal_remains, seal_state, unseal_remains, unseal_state
 from ingress.spool.stored_rows import key, remains
 
 # Deleting needs free pages, so one transaction removes a bounded number of blocks.
@@ -60,7 +60,7 @@ class Index:
             self._dropped = 0
 
 
-def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[State, Index]:
+def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[SpoolState, Index]:
     """
     Return the state and the index of blocks that the file of the spool `spool` holds.
 
@@ -101,7 +101,7 @@ class Draft:
     """A write transaction, which leads from the state `before` to another one if committed."""
 
     def __init__(
-        self, txn: lmdb.Transaction, file: SpoolFile, spool: str, before: State, index: Index
+        self, txn: lmdb.Transaction, file: SpoolFile, spool: str, before: SpoolState, index: Index
     ) -> None:
         self.before = before
         self._txn = txn
@@ -174,9 +174,9 @@ class Draft:
         """Return the size of the pages that rows and quarantine use now."""
         return _used_bytes(self._txn, self._file, has_quarantine=bool(self._quarantined))
 
-    def state(self) -> State:
+    def state(self) -> SpoolState:
         """Return the state of the file if the draft is committed now."""
-        return State(
+        return SpoolState(
             self._origin,
             self._base,
             self._first_number,
@@ -186,7 +186,7 @@ class Draft:
             self.used_bytes(),
         )
 
-    def write_state(self) -> State:
+    def write_state(self) -> SpoolState:
         """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
         if state[:4] != self.before[:4]:

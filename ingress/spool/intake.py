@@ -6,7 +6,7 @@ from ingress.spool.directory import SpoolSummary
 from ingress.spool.group_commit import GroupCommit
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from ingress.spool.writer_thread import OnCommit
 from schemas.record import OutgoingRecord
 
@@ -28,7 +28,7 @@ class Intake:
         self.corruption = self._commits.corruption
 
     @property
-    def state(self) -> State:
+    def state(self) -> SpoolState:
         """The state of the spool after its last commit: origin, sequences, quarantine, sizes."""
         return self._spool.state
 
@@ -71,7 +71,7 @@ class Intake:
         """Return the fingerprint of the row at `sequence`, "" if it is damaged or not here."""
         return self._spool.fingerprint(sequence)
 
-    async def wait_for_rows(self, before: State) -> None:
+    async def wait_for_rows(self, before: SpoolState) -> None:
         """Return when callbacks have been stored since the state was `before`."""
         while self.state.last_number == before.last_number:
             self._commits.stored.clear()

@@ -14,7 +14,7 @@ from ingress.spool.disk import Broken, Corrupt, Panic, disk_faults
 from ingress.spool.recent import Recent
 from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, unseal
 from ingress.spool.spool_file import STATE, SpoolFile, open_file
-from ingress.spool.state import State, unseal_remains, unseal_state
+from ingress.spool.state import SpoolState, unseal_remains, unseal_state
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.writer import SpoolWriter
 from schemas.process import sync_directory
@@ -52,7 +52,7 @@ class Spool:
         self._mapped_bytes = 0
 
     @property
-    def state(self) -> State:
+    def state(self) -> SpoolState:
         """The state after the last commit that is known to have succeeded."""
         return self.writer.state
 
@@ -68,7 +68,7 @@ class Spool:
 
     @property
     def row_count(self) -> int:
-        """The number of rows in the file; see `State.row_count`."""
+        """The number of rows in the file; see `SpoolState.row_count`."""
         return self.state.row_count
 
     def should_reopen(self) -> bool:
@@ -172,7 +172,7 @@ class Spool:
         """Drop rows up to `sequence` from memory."""
         self._recent.forget(sequence)
 
-    def _recent_in(self, state: State) -> Recent:
+    def _recent_in(self, state: SpoolState) -> Recent:
         if self._recent_valid_for != (state.origin, state.quarantined):
             self._recent.clear()
             self._recent_valid_for = (state.origin, state.quarantined)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import lmdb
 
 from ingress.spool.disk import Broken, DiskFull
-from ingress.spool.state import State, seal_state
+from ingress.spool.state import SpoolState, seal_state
 
 # Deleting needs free pages too, so inserts stop well before the map is full
 # (docs/decisions/0003-spool.md).
@@ -58,7 +58,7 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
                 for name in (b"blocks", b"quarantine", b"meta")
             )
             if is_new:
-                empty = State(path.stem, 0, 1, 0, 0, frozenset(), 0)
+                empty = SpoolState(path.stem, 0, 1, 0, 0, frozenset(), 0)
                 txn.put(STATE, seal_state(empty, path.stem), db=meta)
     except BaseException:
         env.close()

@@ -16,7 +16,7 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(tuple[str, int, int, int])
 
 
-class State(NamedTuple):
+class SpoolState(NamedTuple):
     """
     The state of the spool's file after one commit.
 
@@ -72,13 +72,13 @@ class State(NamedTuple):
         return 0 < self.first_block_last_number <= self.last_removable(forwarded_sequence)
 
 
-def seal_state(state: State, spool: str) -> bytes:
+def seal_state(state: SpoolState, spool: str) -> bytes:
     """Return the part of the state that the file stores; the rest is derived from its blocks."""
     content = _encoder.encode(state[:4])
     return _state_checksum(content, spool) + content
 
 
-def unseal_state(stored: bytes, spool: str) -> State:
+def unseal_state(stored: bytes, spool: str) -> SpoolState:
     """
     Return the stored part of the state of the file `spool`.
 
@@ -90,7 +90,7 @@ def unseal_state(stored: bytes, spool: str) -> State:
     if stored[:CHECKSUM_BYTES] != _state_checksum(content, spool):
         raise Corrupt(f"the state of spool {spool} fails its checksum")
     try:
-        return State(*_decoder.decode(content), 0, frozenset(), 0)
+        return SpoolState(*_decoder.decode(content), 0, frozenset(), 0)
     except msgspec.DecodeError as error:
         raise Corrupt(f"the state of spool {spool} cannot be read: {error}") from error
 

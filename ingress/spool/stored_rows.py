@@ -12,7 +12,7 @@ import lmdb
 
 from ingress.spool.block import BLOCK_ROWS_MAX, unpack
 from ingress.spool.row import DamagedRow
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 
 KEY_BYTES = 8
 
@@ -23,7 +23,7 @@ def key(number: int) -> bytes:
 
 
 def rows_from(
-    cursor: lmdb.Cursor, state: State, spool: str, wanted: int
+    cursor: lmdb.Cursor, state: SpoolState, spool: str, wanted: int
 ) -> Iterator[tuple[int, bytes]]:
     """
     Yield number and bytes (with checksum) of the rows from `wanted` on, without quarantined ones.
@@ -55,7 +55,7 @@ def rows_from(
 
 
 def remains(
-    cursor: lmdb.Cursor, state: State, spool: str, number: int
+    cursor: lmdb.Cursor, state: SpoolState, spool: str, number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
     Yield number and remains of the row `number`, and of the later rows that are lost with it.
@@ -94,7 +94,7 @@ def _number(cursor: lmdb.Cursor) -> int:
     return int.from_bytes(cursor.key(), "big")
 
 
-def _check_quarantined(numbers: range, state: State, why: str) -> None:
+def _check_quarantined(numbers: range, state: SpoolState, why: str) -> None:
     """Raise DamagedRow for the first of the numbers that is not in quarantine."""
     for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
         if number not in state.quarantined:

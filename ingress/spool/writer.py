@@ -12,7 +12,7 @@ from typing import TypeVar
 from ingress.spool.disk import LimitReached, Panic, disk_faults
 from ingress.spool.draft import Draft, Index, read_state
 from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 
 Result = TypeVar("Result")
 
@@ -32,7 +32,7 @@ class SpoolWriter:
         # The opening of the file whose meta pages were rewritten, so that they are on the disk.
         self._rewritten_file: SpoolFile | None = None
         with file.env.begin() as txn:
-            self.state: State
+            self.state: SpoolState
             # None while only the file knows its blocks.
             self._index: Index | None
             self.state, self._index = read_state(txn, file, path.stem)

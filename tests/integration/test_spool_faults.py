@@ -15,7 +15,7 @@ from support.spool.model import NAME
 from ingress.spool import draft, stored_rows, writer
 from ingress.spool.disk import disk_faults
 from ingress.spool.draft import Draft, Index, read_state
-from ingress.spool.state import State
+from ingress.spool.state import SpoolState
 from ingress.spool.writer import SpoolWriter
 
 PORTIONS = 8
@@ -114,7 +114,7 @@ def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
 def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
     """An empty spool begins again at a number that it has given before."""
 
-    def read(*args: object) -> tuple[State, Index]:
+    def read(*args: object) -> tuple[SpoolState, Index]:
         state, index = read_state(*args)  # type: ignore[arg-type]
         if not index.last_block():
             state = state._replace(first_number=1, last_number=0, base=0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.builders import a_wire_record
 
-from ingress.health import Growth, Health
+from ingress.health import Growth, IngressHealth
 from ingress.spool.disk import Broken, Corrupt
 from ingress.spool.row import DamagedRow, Row
 from schemas.telemetry import INGRESS
@@ -52,7 +52,9 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
         settings=SimpleNamespace(spool_bytes_max=10),
     )
     no_part: Any = None
-    health = Health(parts.intake, parts.forwarder, no_part, no_part, parts.server, parts.settings)
+    health = IngressHealth(
+        parts.intake, parts.forwarder, no_part, no_part, parts.server, parts.settings
+    )
 
     def shown() -> float:
         health.observe()
@@ -74,7 +76,7 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
         settings=SimpleNamespace(spool_bytes_max=1000),
     )
     no_part: Any = None
-    health = Health(parts.intake, no_part, no_part, no_part, parts.server, parts.settings)
+    health = IngressHealth(parts.intake, no_part, no_part, no_part, parts.server, parts.settings)
 
     def ready(used_bytes: int, fault: str = "") -> bool:
         intake.state.used_bytes, intake.fault = used_bytes, fault

@@ -16,7 +16,7 @@ from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.remembered import Remembered
 from consumers.webhook.retry_record import Parked
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from schemas.telemetry import CONSUMER
 
 
@@ -58,7 +58,9 @@ class Target:
             return Outcome(Result.FAILED, "500")
         return Outcome(Result.REFUSED if record.offset in self.refused else Result.DELIVERED, "400")
 
-    async def deliver(self, records: Sequence[Record], state: State | None = None) -> BatchResult:
+    async def deliver(
+        self, records: Sequence[Record], state: RetryState | None = None
+    ) -> BatchResult:
         """Deliver one batch."""
         batch = Batch(
             partition=P0,
@@ -66,7 +68,7 @@ class Target:
             reached=reached(records),
             records=tuple(records),
         )
-        return await self.delivery.deliver(batch, state or State(), self.remembered)
+        return await self.delivery.deliver(batch, state or RetryState(), self.remembered)
 
 
 def a_record(offset: int, key: bytes) -> Record:
@@ -134,7 +136,7 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
 
 async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_connection() -> None:
     """They pause in place; if the target only fails, they follow into the retry topic."""
-    target, state = Target(), State()
+    target, state = Target(), RetryState()
     state.apply(Parked(a_record(1, b"A"), 1, 0, 0, "500"))
     following = [a_record(2, b"A"), a_record(3, b"A")]
     assert (await target.deliver(following, state)).following == following

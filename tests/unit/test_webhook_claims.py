@@ -18,7 +18,7 @@ from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import Lost
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 
 
 class SlowTopic:
@@ -31,7 +31,7 @@ class SlowTopic:
         self.is_read = asyncio.Event()
         self.fails = False
         self.claims: list[str] = []
-        self.state = State()
+        self.state = RetryState()
         self.state.apply(Position(7, None, "topic"))
         self.changed = asyncio.Event()
 

@@ -14,7 +14,7 @@ from consumers.webhook.outcome import Outcome, Result
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_record import Change, Parked
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 
 
 class MemoryRetryPartition:
@@ -24,7 +24,7 @@ class MemoryRetryPartition:
     is_lost = False
 
     def __init__(self) -> None:
-        self.state = State()
+        self.state = RetryState()
         self.changed = asyncio.Event()
 
     async def write(self, changes: Sequence[Change]) -> None:

@@ -23,7 +23,7 @@ from consumers.webhook.retry_record import (
     entry,
 )
 from consumers.webhook.settings import WebhookSettings
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from consumers.webhook.wanted import wanted_by
 
 
@@ -77,7 +77,7 @@ def test_callbacks_without_a_key_are_conversations_of_their_own() -> None:
 
 def test_parked_callbacks_are_delivered_in_the_order_of_their_offsets() -> None:
     """Compaction moves a callback that was tried again after those that follow it."""
-    state = State()
+    state = RetryState()
     for parked in (a_parked(5), a_parked(9), a_parked(2, next_try=8)):
         state.apply(parked)
     assert [each.record.offset for each in state.waiting(b"key")] == [2, 5, 9]
@@ -95,7 +95,7 @@ def test_parked_callbacks_are_delivered_in_the_order_of_their_offsets() -> None:
 
 def test_a_conversation_that_fails_for_hours_does_not_fill_the_schedule() -> None:
     """Each attempt replaces the time of the next one."""
-    state = State()
+    state = RetryState()
     for attempt in range(10_000):
         state.apply(a_parked(1, next_try=attempt))
     assert sum(map(len, state._due.values())) < 200  # noqa: SLF001
@@ -103,7 +103,7 @@ def test_a_conversation_that_fails_for_hours_does_not_fill_the_schedule() -> Non
 
 def test_conversations_that_fail_again_and_again_can_be_left_out() -> None:
     """The others are delivered although those are due earlier."""
-    state = State()
+    state = RetryState()
     state.apply(a_parked(1, key=b"failing", next_try=1)._replace(attempts=2))
     assert (state.next_due_ms(failing=False), state.next_due_ms()) == (None, 1)
     assert state.take_due(9, failing=False) is None

@@ -24,7 +24,7 @@ from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import Lost
 from consumers.webhook.retry_record import Change, Entry, change, conversation, entry
-from consumers.webhook.state import State
+from consumers.webhook.state import RetryState
 from schemas.topics import CALLBACKS
 
 HERE = Partition(CALLBACKS.name, 0)
@@ -63,7 +63,7 @@ class LogOwner:
     def __init__(self, log: Log, member: "Member", epoch: int) -> None:
         self._log, self._member, self._epoch = log, member, epoch
         self._writing = asyncio.Lock()
-        self.state = State()
+        self.state = RetryState()
         self.is_lost = False
         self.changed = asyncio.Event()
         for each in log.entries:
