@@ -9,8 +9,8 @@ import click
 import orjson
 
 from consumers.runtime.batch import Record
-from consumers.webhook.outcome import Result
-from consumers.webhook.sender import Answer, in_words, open_sender
+from consumers.webhook.outcome import OutcomeKind
+from consumers.webhook.sender import TargetAnswer, in_words, open_sender
 from consumers.webhook.settings import WebhookSettings, is_url
 from ops.failure import ExitCode, Failure
 from ops.terminal import run
@@ -19,10 +19,10 @@ from schemas.record import ReceivedCallback, callback_record, with_place
 from schemas.tokens_file import UnusableFile
 
 THEN = {
-    Result.DELIVERED: "the webhook counts the callback as delivered",
-    Result.FAILED: "the webhook tries again later, and the conversation waits",
-    Result.REFUSED: "the webhook sends the callback to the dead-letter topic",
-    Result.GONE: "the webhook stops and waits for a person",
+    OutcomeKind.DELIVERED: "the webhook counts the callback as delivered",
+    OutcomeKind.FAILED: "the webhook tries again later, and the conversation waits",
+    OutcomeKind.REFUSED: "the webhook sends the callback to the dead-letter topic",
+    OutcomeKind.GONE: "the webhook stops and waits for a person",
 }
 
 # The origin of samples, which no spool has. An audit leaves samples out.
@@ -92,12 +92,12 @@ def webhook_test(
     click.echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began):.0f} ms")
     if answer.excerpt:
         click.echo(answer.excerpt)
-    if outcome.result is not Result.DELIVERED:
-        raise NotAccepted(f"with the answer {answer.status}, {THEN[outcome.result]}")
-    click.echo(f"with this answer, {THEN[outcome.result]}")
+    if outcome.kind is not OutcomeKind.DELIVERED:
+        raise NotAccepted(f"with the answer {answer.status}, {THEN[outcome.kind]}")
+    click.echo(f"with this answer, {THEN[outcome.kind]}")
 
 
-async def _answer(settings: WebhookSettings) -> Answer:
+async def _answer(settings: WebhookSettings) -> TargetAnswer:
     async with open_sender(settings) as sender:
         return await sender.post(sample())
 

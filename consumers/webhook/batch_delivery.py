@@ -16,11 +16,11 @@ from consumers.runtime.batch import Batch, Record
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
-from consumers.webhook.remembered import Remembered
+from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retry_record import conversation
-from consumers.webhook.state import RetryState
+from consumers.webhook.retry_state import RetryState
 from schemas.clock import now_ms
 
 # After this time a batch begins no request any more. The longest request takes 10 s, so that 6 s of
@@ -34,7 +34,7 @@ CIRCUIT_WAIT_S = 3.0
 SLOW_SHARE_MAX = 0.25
 
 
-class Sends(Protocol):
+class CallbackSender(Protocol):
     """Sends one callback; a `Sender`, or a simulated target."""
 
     async def send(self, record: Record) -> Outcome:
@@ -75,22 +75,24 @@ class BatchDelivery:
 
     def __init__(
         self,
-        sender: Sends,
+        sender: CallbackSender,
         circuit: Circuit,
         rejections: Rejections,
         *,
         requests_max: int,
-        wanted: Callable[[Record], bool],
+        is_selected: Callable[[Record], bool],
         clock: Callable[[], float],
     ) -> None:
         self._sender = sender
         self._circuit = circuit
         self._rejections = rejections
         self._slots = asyncio.Semaphore(requests_max)
-        self._wanted = wanted
+        self._is_selected = is_selected
         self._clock = clock
 
-    async def deliver(self, batch: Batch, state: RetryState, remembered: Remembered) -> BatchResult:
+    async def deliver(
+        self, batch: Batch, state: RetryState, remembered: RememberedOutcomes
+    ) -> BatchResult:
         """
         Try each conversation that is not parked, until all is delivered or its first failure.
 
@@ -103,7 +105,7 @@ class BatchDelivery:
         """
         following = []
         waiting: dict[bytes, list[Record]] = {}
-        for record in filter(self._wanted, batch.records):
+        for record in filter(self._is_selected, batch.records):
             if state.is_parked(conversation(record)):
                 following.append(record)
             else:
@@ -121,7 +123,7 @@ class BatchDelivery:
         return BatchResult(undelivered=found, following=following)
 
     async def _probe(
-        self, waiting: Mapping[bytes, list[Record]], remembered: Remembered, deadline: float
+        self, waiting: Mapping[bytes, list[Record]], remembered: RememberedOutcomes, deadline: float
     ) -> None:
         """
         Return once the circuit is closed, or if nothing is left to be sent.
@@ -149,7 +151,7 @@ class BatchDelivery:
     async def _all(
         self,
         waiting: Mapping[bytes, list[Record]],
-        remembered: Remembered,
+        remembered: RememberedOutcomes,
         deadline: float,
         *,
         probing: bool = False,
@@ -165,7 +167,12 @@ class BatchDelivery:
         return [found for task in tasks if (found := task.result()) is not None]
 
     async def _one(
-        self, records: Sequence[Record], remembered: Remembered, deadline: float, *, probing: bool
+        self,
+        records: Sequence[Record],
+        remembered: RememberedOutcomes,
+        deadline: float,
+        *,
+        probing: bool,
     ) -> Undelivered | None:
         for index, record in enumerate(records):
             place = offset_and_place(record)
@@ -180,7 +187,7 @@ class BatchDelivery:
                     outcome = await self._sender.send(record)
                 remembered.outcomes[place] = outcome
                 self._note(record, outcome)
-            if outcome.result is Result.REFUSED:
+            if outcome.kind is OutcomeKind.REFUSED:
                 await self._reject(record, outcome.reason, remembered, deadline)
             if not remembered.is_done(place):
                 return Undelivered(records[index:], outcome)
@@ -188,9 +195,9 @@ class BatchDelivery:
 
     def _note(self, record: Record, outcome: Outcome) -> None:
         self._circuit.note_connection(outcome)
-        if outcome.result is Result.DELIVERED:
+        if outcome.kind is OutcomeKind.DELIVERED:
             self._rejections.note_delivered(record)
-        if outcome.result is Result.FAILED:
+        if outcome.kind is OutcomeKind.FAILED:
             self._circuit.failed(
                 conversation(record), outcome.reason, retry_after_s=outcome.retry_after_s
             )
@@ -198,7 +205,7 @@ class BatchDelivery:
             self._circuit.answered(conversation(record))
 
     async def _reject(
-        self, record: Record, reason: str, remembered: Remembered, deadline: float
+        self, record: Record, reason: str, remembered: RememberedOutcomes, deadline: float
     ) -> None:
         """Send a refused record to the dead-letter topic, unless that is not possible now."""
         with contextlib.suppress(Unavailable):
@@ -217,11 +224,11 @@ class BatchDelivery:
 
 
 def _failed(undelivered: Undelivered) -> bool:
-    return undelivered.outcome is not None and undelivered.outcome.result is Result.FAILED
+    return undelivered.outcome is not None and undelivered.outcome.kind is OutcomeKind.FAILED
 
 
 def _heads(
-    waiting: Mapping[bytes, list[Record]], remembered: Remembered
+    waiting: Mapping[bytes, list[Record]], remembered: RememberedOutcomes
 ) -> dict[bytes, list[Record]]:
     """Return the next record of some conversations that are not through."""
     heads: dict[bytes, list[Record]] = {}

@@ -13,15 +13,15 @@ from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.handler import Consumer, Handler
 from consumers.webhook.batch_delivery import BatchDelivery
+from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.gauges import keep_gauges
-from consumers.webhook.handler import ParkedMax, WebhookHandler
+from consumers.webhook.handler import ParkedBounds, WebhookHandler
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
-from consumers.webhook.wanted import wanted_by
 from schemas.settings import Faults, Shared
 from schemas.telemetry import CONSUMER
 from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
@@ -77,11 +77,11 @@ def _handler(
             circuit,
             rejections,
             requests_max=settings.requests_max - retry_requests,
-            wanted=wanted_by(sdkappids=settings.sdkappids, commands=settings.commands),
+            is_selected=callback_filter(sdkappids=settings.sdkappids, commands=settings.commands),
             clock=time.monotonic,
         ),
         Retries(sender, circuit, rejections, requests_max=retry_requests),
-        ParkedMax(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
+        ParkedBounds(records=settings.parked_records_max, bytes=settings.parked_bytes_max),
     )
 
 

@@ -14,15 +14,15 @@ from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
-from consumers.webhook.outcome import Result
+from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.parking import parked
 from consumers.webhook.problems import gone
-from consumers.webhook.remembered import Remembered
+from consumers.webhook.remembered_outcomes import RememberedOutcomes
 from consumers.webhook.retries import Retries
-from consumers.webhook.retry_partition import Lost, RetryPartition
-from consumers.webhook.retry_record import Begun, conversation
+from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
+from consumers.webhook.retry_record import TargetBegin, conversation
+from consumers.webhook.retry_state import RetryState
 from consumers.webhook.retry_topic import RetryTopic
-from consumers.webhook.state import RetryState
 from schemas.client_parts import retrieve
 
 # A rebalance waits for the end of a claim and of the retries; what they have in flight is dropped.
@@ -30,7 +30,7 @@ RELEASE_S_MAX = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ParkedMax:
+class ParkedBounds:
     """The bounds of a partition's parked callbacks, at which it takes no batch."""
 
     records: int
@@ -42,7 +42,7 @@ class ParkedMax:
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
+class ClaimedPartition:
     """A partition that this member has claimed, and the task that delivers its parked callbacks."""
 
     retry_partition: RetryPartition
@@ -54,15 +54,15 @@ class WebhookHandler:
     """Delivers the callbacks of the partitions that the runtime has assigned to this member."""
 
     def __init__(
-        self, topic: RetryTopic, delivery: BatchDelivery, retries: Retries, parked_max: ParkedMax
+        self, topic: RetryTopic, delivery: BatchDelivery, retries: Retries, parked_max: ParkedBounds
     ) -> None:
         self._topic = topic
         self._delivery = delivery
         self._retries = retries
         self.brake = retries.rejections.brake
         self.parked_max = parked_max
-        self._owned: dict[Partition, Owned] = {}
-        self._remembered: dict[Partition, Remembered] = {}
+        self._owned: dict[Partition, ClaimedPartition] = {}
+        self._remembered: dict[Partition, RememberedOutcomes] = {}
         # The partitions that are being claimed: their state is read.
         self._claiming: dict[Partition, asyncio.Task[RetryPartition]] = {}
         self._closing: set[asyncio.Task[Any]] = set()
@@ -91,7 +91,7 @@ class WebhookHandler:
         """
         retry_partition = await self._current(partition)
         if retry_partition.state.position is None:
-            await retry_partition.write([Begun(position), position])
+            await retry_partition.write([TargetBegin(position), position])
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -107,7 +107,9 @@ class WebhookHandler:
         if position is None or not batch.follows(position):
             raise Elsewhere(position)
         self._check_room(batch.partition, retry_partition.state)
-        remembered = self._remembered.setdefault(batch.partition, Remembered(batch.partition))
+        remembered = self._remembered.setdefault(
+            batch.partition, RememberedOutcomes(batch.partition)
+        )
         remembered.forget_before(batch.begins_at)
         result = await self._delivery.deliver(batch, retry_partition.state, remembered)
         _check_answers(result)
@@ -148,7 +150,7 @@ class WebhookHandler:
                     raise error
             try:
                 await owned.retry_partition.check_owned()
-            except Lost:
+            except OwnershipLost:
                 self._drop(partition)
             else:
                 return owned.retry_partition
@@ -166,11 +168,11 @@ class WebhookHandler:
         async with contextlib.AsyncExitStack() as opened:
             claimed = await opened.enter_async_context(self._topic.claim(partition.number))
             if self._claiming.get(partition) is not asyncio.current_task():
-                raise Lost(f"{partition} was revoked while it was claimed")
+                raise OwnershipLost(f"{partition} was revoked while it was claimed")
             retrying = asyncio.create_task(
                 self._retries.run(claimed), name=f"retries of {partition}"
             )
-            self._owned[partition] = Owned(claimed, opened.pop_all(), retrying)
+            self._owned[partition] = ClaimedPartition(claimed, opened.pop_all(), retrying)
         return claimed
 
     async def _end_claim(self, partition: Partition) -> None:
@@ -186,7 +188,7 @@ class WebhookHandler:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    def _drop(self, partition: Partition) -> Owned | None:
+    def _drop(self, partition: Partition) -> ClaimedPartition | None:
         owned = self._owned.pop(partition, None)
         if owned is not None:
             owned.retrying.cancel()
@@ -203,7 +205,7 @@ class WebhookHandler:
             )
 
 
-async def _close(owned: Owned) -> None:
+async def _close(owned: ClaimedPartition) -> None:
     await asyncio.wait((owned.retrying,))
     await owned.closing.aclose()
 
@@ -218,9 +220,9 @@ def _check_answers(result: BatchResult) -> None:
     """
     outcomes = [each.outcome for each in result.undelivered if each.outcome]
     for outcome in outcomes:
-        if outcome.result is Result.GONE:
+        if outcome.kind is OutcomeKind.GONE:
             raise gone(outcome.reason)
-    if any(outcome.result is Result.REFUSED for outcome in outcomes):
+    if any(outcome.kind is OutcomeKind.REFUSED for outcome in outcomes):
         raise Unavailable("refused callbacks wait for the dead-letter topic")
 
 

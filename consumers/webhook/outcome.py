@@ -10,7 +10,7 @@ RETRY_AFTER_S_MAX = 3600.0
 _TRY_AGAIN = frozenset({408, 425, 429})
 
 
-class Result(Enum):
+class OutcomeKind(Enum):
     """What becomes of the callback; the value is the label of the metric."""
 
     DELIVERED = "delivered"
@@ -21,12 +21,12 @@ class Result(Enum):
 
 class Outcome(NamedTuple):
     """
-    A result, its reason in words, and the time for which the target asked to be left alone.
+    Why a callback was delivered or not, and after which time the target may be asked again.
 
-    `is_sent` False: no request was sent, so the result says nothing about the target's answers.
+    `is_sent` False: no request was sent, so the outcome says nothing about the target's answers.
     """
 
-    result: Result
+    kind: OutcomeKind
     reason: str = ""
     retry_after_s: float = 0.0
     is_sent: bool = True
@@ -34,20 +34,20 @@ class Outcome(NamedTuple):
     @property
     def is_unreachable(self) -> bool:
         """True if no connection could be made, which cannot be due to the callback."""
-        return self.result is Result.FAILED and not self.is_sent
+        return self.kind is OutcomeKind.FAILED and not self.is_sent
 
 
 def by_answer(status: int, retry_after: str | None, excerpt: str, now: datetime) -> Outcome:
     """Return the outcome of an answer with `status`, whose body begins with `excerpt`."""
     if 200 <= status < 300:
-        return Outcome(Result.DELIVERED)
+        return Outcome(OutcomeKind.DELIVERED)
     reason = f"the target answered {status}" + (f": {excerpt}" if excerpt else "")
     if status == 410:
-        return Outcome(Result.GONE, reason)
+        return Outcome(OutcomeKind.GONE, reason)
     if status >= 500 or status in _TRY_AGAIN:
         asked = retry_after if status in (429, 503) else None
-        return Outcome(Result.FAILED, reason, _retry_after_s(asked, now))
-    return Outcome(Result.REFUSED, reason)
+        return Outcome(OutcomeKind.FAILED, reason, _retry_after_s(asked, now))
+    return Outcome(OutcomeKind.REFUSED, reason)
 
 
 def _retry_after_s(header: str | None, now: datetime) -> float:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from consumers.runtime.batch import Record
 from consumers.webhook.batch_delivery import BatchResult, Undelivered
 from consumers.webhook.retries import next_try_ms
-from consumers.webhook.retry_record import Parked
+from consumers.webhook.retry_record import ParkedCallback
 
 
-def parked(result: BatchResult, next_offset: int, at_ms: int) -> list[Parked]:
+def parked(result: BatchResult, next_offset: int, at_ms: int) -> list[ParkedCallback]:
     """Return the callbacks before `next_offset` that go to the retry topic, in order."""
     found = [one for each in result.undelivered for one in _rest(each, at_ms)]
     found += [_untried(record) for record in result.following]
@@ -18,15 +18,15 @@ def parked(result: BatchResult, next_offset: int, at_ms: int) -> list[Parked]:
     )
 
 
-def _rest(undelivered: Undelivered, at_ms: int) -> Iterable[Parked]:
+def _rest(undelivered: Undelivered, at_ms: int) -> Iterable[ParkedCallback]:
     """Yield a conversation's records from the first undelivered one on."""
     first, *others = undelivered.records
     if outcome := undelivered.outcome:
-        yield Parked(first, 1, next_try_ms(1, outcome, at_ms), at_ms, outcome.reason)
+        yield ParkedCallback(first, 1, next_try_ms(1, outcome, at_ms), at_ms, outcome.reason)
     else:
         yield _untried(first)
     yield from map(_untried, others)
 
 
-def _untried(record: Record) -> Parked:
-    return Parked(record, 0, 0, 0, "")
+def _untried(record: Record) -> ParkedCallback:
+    return ParkedCallback(record, 0, 0, 0, "")

@@ -15,14 +15,14 @@ from functools import partial
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import offset_and_place
-from consumers.webhook.batch_delivery import PROBES_MAX, Sends
+from consumers.webhook.batch_delivery import PROBES_MAX, CallbackSender
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.problems import gone
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retry_partition import RetryPartition
-from consumers.webhook.retry_record import Change, Done, Parked
-from consumers.webhook.state import fails_again
+from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback
+from consumers.webhook.retry_state import fails_again
 from schemas.clock import now_ms
 from schemas.topics import CALLBACKS
 
@@ -52,7 +52,7 @@ class Retries:
 
     def __init__(
         self,
-        sender: Sends,
+        sender: CallbackSender,
         circuit: Circuit,
         rejections: Rejections,
         *,
@@ -153,7 +153,7 @@ class Retries:
             for parked in owned.state.waiting(name)[:records_max]:
                 done = await self._try(owned, parked)
                 changes.append(done)
-                if not isinstance(done, Done) or clock() > until:
+                if not isinstance(done, FinishedCallback) or clock() > until:
                     break
             await owned.write(changes)
         except Unavailable as error:
@@ -165,32 +165,34 @@ class Retries:
             owned.state.give_back(name)
             owned.changed.set()
 
-    async def _try(self, owned: RetryPartition, parked: Parked) -> Change:
+    async def _try(self, owned: RetryPartition, parked: ParkedCallback) -> Change:
         place = owned.number, parked.record.offset
         if self._done.get(place) == offset_and_place(parked.record):
-            return Done(parked.record.offset)
+            return FinishedCallback(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
         self._circuit.note_connection(outcome)
-        if outcome.result is Result.GONE:
+        if outcome.kind is OutcomeKind.GONE:
             raise gone(outcome.reason)
-        if outcome.is_sent and outcome.result is not Result.FAILED and self._circuit.is_open:
+        if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self._circuit.is_open:
             self._circuit.answered(b"")
-        if outcome.result is Result.REFUSED and not await self._reject(owned, parked, outcome):
-            outcome = Outcome(Result.FAILED, "the dead-letter topic is not available")
-        if outcome.result is Result.FAILED:
+        if outcome.kind is OutcomeKind.REFUSED and not await self._reject(owned, parked, outcome):
+            outcome = Outcome(OutcomeKind.FAILED, "the dead-letter topic is not available")
+        if outcome.kind is OutcomeKind.FAILED:
             return parked._replace(
                 attempts=attempts,
                 next_try_ms=next_try_ms(attempts, outcome, at_ms),
                 first_failed_at_ms=parked.first_failed_at_ms or at_ms,
                 reason=outcome.reason,
             )
-        if outcome.result is Result.DELIVERED:
+        if outcome.kind is OutcomeKind.DELIVERED:
             self.rejections.note_delivered(parked.record)
         self._done[place] = offset_and_place(parked.record)
-        return Done(parked.record.offset)
+        return FinishedCallback(parked.record.offset)
 
-    async def _reject(self, owned: RetryPartition, parked: Parked, outcome: Outcome) -> bool:
+    async def _reject(
+        self, owned: RetryPartition, parked: ParkedCallback, outcome: Outcome
+    ) -> bool:
         """Send a refused callback to the dead-letter topic; return whether it is there."""
         try:
             await self.rejections.send(
@@ -206,5 +208,5 @@ class Retries:
 
     def _forget(self, owned: RetryPartition, changes: Sequence[Change]) -> None:
         for each in changes:
-            if isinstance(each, Done):
+            if isinstance(each, FinishedCallback):
                 self._done.pop((owned.number, each.offset), None)

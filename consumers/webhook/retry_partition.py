@@ -15,8 +15,14 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumers.runtime.handler import Stopped
 from consumers.runtime.source import CALL_S, KafkaUnavailable
-from consumers.webhook.retry_record import Change, Claimed, Unreadable, change, entry
-from consumers.webhook.state import RetryState
+from consumers.webhook.retry_record import (
+    Change,
+    PartitionClaim,
+    UnreadableRetryRecord,
+    change,
+    retry_record,
+)
+from consumers.webhook.retry_state import RetryState
 from schemas.clients import kafka_failures
 from schemas.marker_check import MarkerCheck
 from schemas.topics import COPY_BYTES_LIMIT
@@ -34,7 +40,7 @@ PROGRESS_S = 5.0
 _MARKER = 1
 
 
-class Lost(KafkaUnavailable):
+class OwnershipLost(KafkaUnavailable):
     """The partition may be another member's now, or the last change may be there or not."""
 
 
@@ -65,12 +71,13 @@ class RetryPartition:
         Append `changes` in one transaction, then apply them to the state.
 
         Raises:
-            Lost: none of them or all are in the topic; the partition has to be claimed again.
+            OwnershipLost: all changes are in the topic, or none; the partition has to be claimed
+                again.
             Stopped: the topic takes no callback of this size; none of them is there.
         """
         async with self._writing:
             if self.is_lost:
-                raise Lost(f"{self._name} has to be claimed again")
+                raise OwnershipLost(f"{self._name} has to be claimed again")
             try:
                 with kafka_failures():
                     async with asyncio.timeout(WRITE_TIMEOUT_S):
@@ -80,7 +87,7 @@ class RetryPartition:
                 if isinstance(error, MessageSizeTooLargeError):
                     raise self._too_small() from error
                 if isinstance(error, KafkaError | TimeoutError):
-                    raise Lost(f"{self._name} was not written: {error!r}") from error
+                    raise OwnershipLost(f"{self._name} was not written: {error!r}") from error
                 raise
             for each in changes:
                 self.state.apply(each)
@@ -100,7 +107,7 @@ class RetryPartition:
         await self._producer.begin_transaction()
         sent = []
         for each in changes:
-            key, value, headers = entry(each)
+            key, value, headers = retry_record(each)
             topic, partition = self._partition
             sent.append(
                 await self._producer.send(
@@ -121,7 +128,7 @@ class RetryPartition:
         A member that was suspended notices it here, before it delivers anything again.
 
         Raises:
-            Lost: another member has claimed it.
+            OwnershipLost: another member has claimed it.
             KafkaUnavailable: Kafka does not answer.
         """
         # Not during a write, which moves the end before it is known here.
@@ -136,7 +143,7 @@ class RetryPartition:
                 if ends[self._partition] > self._last_offset + 1 + _MARKER:
                     self._lose()
             if self.is_lost:
-                raise Lost(f"another member has claimed {self._name}")
+                raise OwnershipLost(f"another member has claimed {self._name}")
 
     async def read(self, claim: str) -> None:
         """
@@ -155,14 +162,14 @@ class RetryPartition:
             for record in fetched.get(self._partition, ()):
                 try:
                     found = change(record.key, record.value, record.headers)
-                except Unreadable as unreadable:
+                except UnreadableRetryRecord as unreadable:
                     raise Stopped(
                         f"{self._name} at offset {record.offset}: {unreadable}. Only the members "
                         "of this target write the topic. Remove what else writes to it, then see "
                         "'A webhook stops' in docs/runbook.md."
                     ) from unreadable
                 self.state.apply(found)
-                if found == Claimed(claim):
+                if found == PartitionClaim(claim):
                     self._reader.pause(self._partition)
                     return
             if time.monotonic() >= report_at:

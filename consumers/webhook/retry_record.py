@@ -23,11 +23,11 @@ ATTEMPTS, NEXT_TRY_MS = RETRY + "attempts", RETRY + "next_try_ms"
 FIRST_FAILED_MS, REASON = RETRY + "first_failed_at_ms", RETRY + "reason"
 
 
-class Unreadable(Exception):
+class UnreadableRetryRecord(Exception):
     """A record of the retry topic that no process of a webhook wrote."""
 
 
-class Parked(NamedTuple):
+class ParkedCallback(NamedTuple):
     """
     A callback that waits for its delivery in the retry topic.
 
@@ -42,28 +42,28 @@ class Parked(NamedTuple):
     reason: str
 
 
-class Done(NamedTuple):
+class FinishedCallback(NamedTuple):
     """The parked callback at `offset` of the main topic is delivered, or is a dead letter."""
 
     offset: int
 
 
-class Claimed(NamedTuple):
+class PartitionClaim(NamedTuple):
     """A member has taken the partition over; earlier owners can write nothing after it."""
 
     claim: str
 
 
-class Begun(NamedTuple):
+class TargetBegin(NamedTuple):
     """The target began at `position`: earlier callbacks are not for it. An audit reads this."""
 
     position: Position
 
 
-Change: TypeAlias = Position | Parked | Done | Claimed | Begun
+Change: TypeAlias = Position | ParkedCallback | FinishedCallback | PartitionClaim | TargetBegin
 
 
-class Entry(NamedTuple):
+class RetryRecord(NamedTuple):
     """Key, value and headers of a record of the retry topic."""
 
     key: bytes
@@ -76,18 +76,18 @@ def conversation(record: Record) -> bytes:
     return record.key if record.key is not None else b"\0%d" % record.offset
 
 
-def entry(change: Change) -> Entry:
+def retry_record(change: Change) -> RetryRecord:
     """Return the record that states `change`."""
     match change:
         case Position():
-            return Entry(POSITION_KEY, json.dumps(change._asdict()).encode(), [])
-        case Claimed(claim):
-            return Entry(OWNER_KEY, claim.encode(), [])
-        case Begun(position):
-            return Entry(BEGUN_KEY, json.dumps(position._asdict()).encode(), [])
-        case Done(offset):
-            return Entry(_parked_key(offset), None, [])
-        case Parked(record):
+            return RetryRecord(POSITION_KEY, json.dumps(change._asdict()).encode(), [])
+        case PartitionClaim(claim):
+            return RetryRecord(OWNER_KEY, claim.encode(), [])
+        case TargetBegin(position):
+            return RetryRecord(BEGUN_KEY, json.dumps(position._asdict()).encode(), [])
+        case FinishedCallback(offset):
+            return RetryRecord(_parked_key(offset), None, [])
+        case ParkedCallback(record):
             own = {
                 _KEY: record.key,
                 _TIMESTAMP_MS: b"%d" % record.timestamp_ms,
@@ -97,7 +97,7 @@ def entry(change: Change) -> Entry:
                 REASON: change.reason.encode("utf-8", "backslashreplace"),
             }
             added = [(name, value) for name, value in own.items() if value is not None]
-            return Entry(_parked_key(record.offset), record.value, [*record.headers, *added])
+            return RetryRecord(_parked_key(record.offset), record.value, [*record.headers, *added])
 
 
 def change(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> Change:
@@ -105,21 +105,23 @@ def change(key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, 
     Return the change that a record of the retry topic states.
 
     Raises:
-        Unreadable: it states none.
+        UnreadableRetryRecord: it states none.
     """
     try:
         if key == POSITION_KEY and value is not None:
             return _position(json.loads(value))
         if key == BEGUN_KEY and value is not None:
-            return Begun(_position(json.loads(value)))
+            return TargetBegin(_position(json.loads(value)))
         if key == OWNER_KEY and value is not None:
-            return Claimed(value.decode())
+            return PartitionClaim(value.decode())
         if key is not None and key.startswith(_PARKED_KEY):
             offset = int(key.removeprefix(_PARKED_KEY))
-            return Done(offset) if value is None else _parked(offset, value, headers)
+            return FinishedCallback(offset) if value is None else _parked(offset, value, headers)
     except (ValueError, KeyError, TypeError) as error:
-        raise Unreadable(f"the record with the key {key!r:.60} is damaged: {error!r}") from error
-    raise Unreadable(f"the record has the unknown key {key!r:.60}")
+        raise UnreadableRetryRecord(
+            f"the record with the key {key!r:.60} is damaged: {error!r}"
+        ) from error
+    raise UnreadableRetryRecord(f"the record has the unknown key {key!r:.60}")
 
 
 def _parked_key(offset: int) -> bytes:
@@ -138,11 +140,11 @@ def _position(document: Mapping[str, object]) -> Position:
     raise TypeError(f"no position: {document}")
 
 
-def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> Parked:
+def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> ParkedCallback:
     headers = tuple(headers)
     own = {name: found for name, found in headers if name.startswith(RETRY)}
     original = tuple(header for header in headers if not header[0].startswith(RETRY))
-    return Parked(
+    return ParkedCallback(
         record=Record(offset, int(own[_TIMESTAMP_MS]), own.get(_KEY), value, original),
         attempts=int(own[ATTEMPTS]),
         next_try_ms=int(own[NEXT_TRY_MS]),

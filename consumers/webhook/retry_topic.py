@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.retry_partition import RetryPartition
-from consumers.webhook.retry_record import Claimed
+from consumers.webhook.retry_record import PartitionClaim
 from consumers.webhook.retry_topic_setup import ensure_topic
 from schemas.clients import kafka_failures, started
 from schemas.marker_check import MarkerCheck
@@ -76,7 +76,7 @@ class RetryTopic:
         claim = secrets.token_hex(16)
         # Its marker also ends transactions of which a broker has lost the marker. They are
         # committed then, whatever was decided: each states only what has happened.
-        await owned.write([Claimed(claim)])
+        await owned.write([PartitionClaim(claim)])
         with kafka_failures():
             await owned.read(claim)
         return owned

@@ -85,9 +85,9 @@ async def _cleanup_policy(admin: AIOKafkaAdminClient, topic: str) -> str:
         [ConfigResource(ConfigResourceType.TOPIC, topic, {"cleanup.policy": ""})]
     )
     (resource,) = response.to_object()["resources"]
-    for entry in resource["config_entries"]:
-        if entry["config_names"] == "cleanup.policy":
-            return str(entry["config_value"])
+    for retry_record in resource["config_entries"]:
+        if retry_record["config_names"] == "cleanup.policy":
+            return str(retry_record["config_value"])
     raise KafkaError(f"Kafka does not report the cleanup.policy of the topic {topic}")
 
 

@@ -14,7 +14,7 @@ from yarl import URL
 
 from consumers.runtime.batch import Record
 from consumers.webhook.guard import AddressGuard
-from consumers.webhook.outcome import Outcome, Result, by_answer
+from consumers.webhook.outcome import Outcome, OutcomeKind, by_answer
 from consumers.webhook.request import webhook_headers
 from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
@@ -29,7 +29,7 @@ HEADER_BYTES_MAX = 8190
 CONNECT_S_MAX = 5.0
 
 
-class Answer(NamedTuple):
+class TargetAnswer(NamedTuple):
     """The parts of an answer that count; `excerpt` is the beginning of its body."""
 
     status: int
@@ -54,22 +54,22 @@ class Sender:
         began = time.monotonic()
         outcome = await self._send(record)
         WEBHOOK_DELIVERY_S.observe(time.monotonic() - began)
-        WEBHOOK_DELIVERIES.labels(outcome.result.value).inc()
+        WEBHOOK_DELIVERIES.labels(outcome.kind.value).inc()
         return outcome
 
     async def _send(self, record: Record) -> Outcome:
         try:
             return (await self.post(record)).outcome()
         except NotACallback as error:
-            return Outcome(Result.REFUSED, str(error), is_sent=False)
+            return Outcome(OutcomeKind.REFUSED, str(error), is_sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Outcome(Result.FAILED, in_words(error), is_sent=not _is_unreachable(error))
+            return Outcome(OutcomeKind.FAILED, in_words(error), is_sent=not _is_unreachable(error))
         except Exception as error:
             # The target chooses the bytes of the answer: no answer may end the process.
             log.exception("an answer of the target cannot be handled")
-            return Outcome(Result.FAILED, in_words(error))
+            return Outcome(OutcomeKind.FAILED, in_words(error))
 
-    async def post(self, record: Record) -> Answer:
+    async def post(self, record: Record) -> TargetAnswer:
         """
         Make one attempt to deliver `record`, and return the answer.
 
@@ -88,7 +88,9 @@ class Sender:
         async with self._session.post(
             self._url, data=record.value, headers=headers, allow_redirects=False
         ) as answer:
-            return Answer(answer.status, answer.headers.get("Retry-After"), await _excerpt(answer))
+            return TargetAnswer(
+                answer.status, answer.headers.get("Retry-After"), await _excerpt(answer)
+            )
 
 
 def _is_unreachable(error: Exception) -> bool:

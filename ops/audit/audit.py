@@ -24,7 +24,7 @@ from ops.audit.tally import Tally
 from ops.audit.topic_reader import TopicReader
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_state import read_state
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 
 # The pause between two rounds, and between two progress messages.
 POLL_INTERVAL_S = 0.5
@@ -39,7 +39,7 @@ async def audit(
     read_ends: ReadEnds,
     sources: Sources,
     *,
-    ledger: Sequence[Entry],
+    ledger: Sequence[LedgerEntry],
     wait_s: float,
     progress: Progress,
 ) -> Report:
@@ -72,7 +72,7 @@ class _Audit:
         read_ends: ReadEnds,
         sources: Sources,
         store: Store,
-        ledger: Sequence[Entry],
+        ledger: Sequence[LedgerEntry],
     ) -> None:
         self._ends = ends
         self._read_ends = read_ends
@@ -89,7 +89,7 @@ class _Audit:
             self._ledger,
             audits_postgres=self._sources.postgres is not None,
             audits_counts=self._sources.stats is not None,
-            webhooks={each.name: each.wanted for each in self._sources.webhooks},
+            webhooks={each.name: each.callback_filter for each in self._sources.webhooks},
         )
         self._logs = {each.name: LogReader(each.logs) for each in self._sources.webhooks}
         self._topics = TopicReader(self._sources.bootstrap_servers)

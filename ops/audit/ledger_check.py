@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES, LedgerReport
-from ops.simulate.ledger import Entry, Outcome
+from ops.simulate.ledger import LedgerEntry, Outcome
 from schemas.event import Event
 
 
@@ -16,7 +16,7 @@ class LedgerCheck:
     keeps one row for each id, with one of the bodies.
     """
 
-    def __init__(self, entries: Iterable[Entry], *, audits_postgres: bool) -> None:
+    def __init__(self, entries: Iterable[LedgerEntry], *, audits_postgres: bool) -> None:
         self._outcomes: list[Outcome] = []
         self._sent: dict[str, set[str]] = {}
         self._ok: set[tuple[str, str]] = set()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from consumers.webhook.wanted import Wanted
+from consumers.webhook.callback_filter import CallbackFilter
 from ops.failure import Failure
 from schemas.setting import Secret
 
@@ -25,7 +25,7 @@ class WebhookSource:
     """The target `name`: the callbacks that it wants, and the logs of its receivers."""
 
     name: str
-    wanted: Wanted
+    callback_filter: CallbackFilter
     logs: tuple[Path, ...]
 
 

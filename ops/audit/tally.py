@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 
 from consumers.archive.segment import Line
-from consumers.webhook.wanted import Wanted
+from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents, Differences, Location
 from ops.audit.day_counts import ShownDays
 from ops.audit.ends import Ends
@@ -37,7 +37,7 @@ from ops.audit.webhook_check import checks_of
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title
 from ops.sequences import Sequences
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
 from schemas.event import Event, NotACallback, parse_event
 from schemas.identity import IdentifyingParts, content_digest
@@ -59,11 +59,11 @@ class Tally:
     def __init__(
         self,
         ends: Ends,
-        ledger: Iterable[Entry],
+        ledger: Iterable[LedgerEntry],
         *,
         audits_postgres: bool,
         audits_counts: bool,
-        webhooks: Mapping[str, Wanted] = MappingProxyType({}),
+        webhooks: Mapping[str, CallbackFilter] = MappingProxyType({}),
     ) -> None:
         self.records = 0
         self.lines = 0

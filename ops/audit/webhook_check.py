@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pyroaring import BitMap64
 
-from consumers.webhook.wanted import Wanted
+from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents, Difference, Location
 from ops.audit.proof import OriginProof
 from ops.audit.report import LISTED_MAX, SinkReport
@@ -42,10 +42,14 @@ class WebhookCheck:
     """
 
     def __init__(
-        self, name: str, wanted: Wanted, contents: Contents, differs: Callable[[Difference], None]
+        self,
+        name: str,
+        callback_filter: CallbackFilter,
+        contents: Contents,
+        differs: Callable[[Difference], None],
     ) -> None:
         self.title = title(name)
-        self._wanted = wanted
+        self._callback_filter = callback_filter
         self._contents = contents
         self._differs = differs
         self._state = TargetState()
@@ -64,7 +68,7 @@ class WebhookCheck:
         begun = self._state.begun.get(partition)
         # A target that has not begun will begin with the oldest callback in the topic.
         is_after_begin = in_topic if begun is None else offset >= begun
-        if not is_after_begin or not self._wanted.has(
+        if not is_after_begin or not self._callback_filter.has(
             event.sdkappid.encode(), event.command.encode()
         ):
             self._origins[event.origin].not_for_it.add(event.sequence)
@@ -207,10 +211,10 @@ class WebhookCheck:
 
 
 def checks_of(
-    wanted: Mapping[str, Wanted], contents: Contents, differs: Callable[[Difference], None]
+    filters: Mapping[str, CallbackFilter], contents: Contents, differs: Callable[[Difference], None]
 ) -> dict[str, WebhookCheck]:
     """Return a check for each target, by its name."""
     return {
-        name: WebhookCheck(name, wanted_by_it, contents, differs)
-        for name, wanted_by_it in wanted.items()
+        name: WebhookCheck(name, callback_filter, contents, differs)
+        for name, callback_filter in filters.items()
     }

@@ -28,7 +28,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")] | None = None
 
 
-class Unreadable(Exception):
+class UnreadableDelivery(Exception):
     """A line that is no delivery; the text says why."""
 
 
@@ -37,19 +37,19 @@ def delivery(line: bytes) -> Delivery:
     Return the delivery that a line states.
 
     Raises:
-        Unreadable: it states none.
+        UnreadableDelivery: it states none.
     """
     if not line.startswith(b"{"):
         text = line.decode("utf-8", "backslashreplace")
         if not text.isprintable() or " " in text or len(line) > LINE_BYTES_MAX:
-            raise Unreadable(f"{text!r:.80} is neither a webhook-id nor a JSON object")
+            raise UnreadableDelivery(f"{text!r:.80} is neither a webhook-id nor a JSON object")
         return Delivery(id=text)
     try:
         found = msgspec.json.decode(line, type=Delivery)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Unreadable(f"{line!r:.80} has no delivery: {error}") from error
+        raise UnreadableDelivery(f"{line!r:.80} has no delivery: {error}") from error
     if (found.origin is None) != (found.sequence is None):
-        raise Unreadable(f"{line!r:.80} has only one of origin and sequence")
+        raise UnreadableDelivery(f"{line!r:.80} has only one of origin and sequence")
     return found
 
 
@@ -97,7 +97,7 @@ class LogReader:
         for line in self._new_lines(file):
             try:
                 add(delivery(line))
-            except Unreadable as unreadable:
+            except UnreadableDelivery as unreadable:
                 self.unreadable += 1
                 self.first_unreadable = self.first_unreadable or f"{file}: {unreadable}"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
+from consumers.webhook.callback_filter import CallbackFilter
 from consumers.webhook.settings import is_name
-from consumers.webhook.wanted import Wanted
 from ops.audit.sources import WebhookSource
 
 LOGS, APPS, COMMANDS = "--webhook", "--webhook-sdkappids", "--webhook-commands"
@@ -22,15 +22,15 @@ def webhook_sources(
         click.BadParameter: an option is not NAME=VALUE, or its target has no log.
     """
     files = _by_name(LOGS, logs)
-    wanted_apps, wanted_commands = _lists(APPS, sdkappids), _lists(COMMANDS, commands)
-    for option, by_name in ((APPS, wanted_apps), (COMMANDS, wanted_commands)):
+    selected_apps, selected_commands = _lists(APPS, sdkappids), _lists(COMMANDS, commands)
+    for option, by_name in ((APPS, selected_apps), (COMMANDS, selected_commands)):
         for name in by_name.keys() - files.keys():
             raise click.BadParameter(f"name the log of {name}, too ({LOGS})", param_hint=option)
     return tuple(
         WebhookSource(
             name=name,
-            wanted=Wanted(
-                sdkappids=wanted_apps.get(name, []), commands=wanted_commands.get(name, [])
+            callback_filter=CallbackFilter(
+                sdkappids=selected_apps.get(name, []), commands=selected_commands.get(name, [])
             ),
             # A file that is named twice is read once.
             logs=tuple(dict.fromkeys(map(Path, each))),

@@ -8,11 +8,11 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Position
 from consumers.webhook.retry_record import (
-    Begun,
     Change,
-    Done,
-    Parked,
-    Unreadable,
+    FinishedCallback,
+    ParkedCallback,
+    TargetBegin,
+    UnreadableRetryRecord,
     change,
 )
 from consumers.webhook.retry_topic import retry_topic
@@ -38,14 +38,14 @@ class TargetState:
     def apply(self, partition: int, stated: Change) -> None:
         """Take over a change of a partition."""
         match stated:
-            case Begun(position):
+            case TargetBegin(position):
                 self.begun[partition] = position.next_offset
             case Position():
                 self.positions[partition] = stated.next_offset
-            case Parked(record):
+            case ParkedCallback(record):
                 waiting = self.parked.setdefault(partition, {})
                 waiting[record.offset] = place(record.headers)
-            case Done(offset):
+            case FinishedCallback(offset):
                 self.parked.get(partition, {}).pop(offset, None)
 
 
@@ -71,7 +71,7 @@ async def read_state(bootstrap_servers: str, name: str) -> TargetState:
                 return await _read(client)
     except (KafkaError, TimeoutError) as error:
         raise SourceUnavailable(f"Kafka at {bootstrap_servers}: {topic}: {error!r}") from error
-    except Unreadable as error:
+    except UnreadableRetryRecord as error:
         raise NotAudited(f"{topic}: {error}; remove what else writes to this topic") from error
 
 

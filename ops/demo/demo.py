@@ -56,7 +56,7 @@ async def run_traffic(
     seconds: float,
     faults: bool,
     log: Callable[[str], None],
-    on_answer: Callable[[ledger.Entry], None],
+    on_answer: Callable[[ledger.LedgerEntry], None],
 ) -> DemoResult:
     """Send callbacks, kill each part of the stack meanwhile if `faults`, then audit."""
     plan = Plan(urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)

@@ -12,7 +12,7 @@ from schemas.added import RoleMember
 Outcome = Literal["ok", "refused", "unanswered"]
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     """
     One callback.
 
@@ -38,12 +38,12 @@ class NoLedger(Failure):
     """The file cannot be read, or a line of it is not an entry; the text says which."""
 
 
-def write(ledger: BinaryIO, entry: Entry) -> None:
+def write(ledger: BinaryIO, entry: LedgerEntry) -> None:
     """Append an entry."""
     ledger.write(msgspec.json.encode(entry) + b"\n")
 
 
-def read(path: Path) -> Iterator[Entry]:
+def read(path: Path) -> Iterator[LedgerEntry]:
     """
     Yield the entries of a ledger.
 
@@ -54,7 +54,7 @@ def read(path: Path) -> Iterator[Entry]:
         with path.open("rb") as ledger:
             for number, line in enumerate(ledger, start=1):
                 try:
-                    entry = msgspec.json.decode(line, type=Entry)
+                    entry = msgspec.json.decode(line, type=LedgerEntry)
                 except (msgspec.DecodeError, UnicodeDecodeError) as error:
                     raise NoLedger(f"{path}, line {number}: {error}") from error
                 if not entry.id:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
 
@@ -30,7 +30,7 @@ class TrafficResult:
     # The time without a free connection.
     waited_s: float = 0.0
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: LedgerEntry) -> None:
         """Count a callback."""
         self.answers[entry.outcome] += 1
         self.commands[entry.command] += 1

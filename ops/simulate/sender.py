@@ -34,7 +34,7 @@ class Plan:
 
 
 async def simulate(
-    plan: Plan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.Entry], None]
+    plan: Plan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.LedgerEntry], None]
 ) -> TrafficResult:
     """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
     result = TrafficResult(planned_rate=plan.rate)
@@ -82,10 +82,10 @@ def _requests(plan: Plan) -> Iterator[Request]:
 
 async def _send(
     session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
-) -> ledger.Entry:
+) -> ledger.LedgerEntry:
     begun = time.monotonic()
     delivery = await deliver(session, request, rotation)
-    return ledger.Entry(
+    return ledger.LedgerEntry(
         id=request.id,
         sdkappid=request.sdkappid,
         command=request.command,

@@ -14,7 +14,7 @@ from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import POSTGRES, Report
 from ops.audit.tally import Tally
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 from schemas.setting import Secret
 
 ORIGIN = "o" * 16
@@ -74,9 +74,9 @@ async def test_the_rows_of_a_ledger_are_asked_for_in_parts_and_once(
     assert (report.missing[POSTGRES], report.changed) == (1, 0)
 
 
-def an_entry(ce_id: str, value: bytes) -> Entry:
+def an_entry(ce_id: str, value: bytes) -> LedgerEntry:
     """Return the ledger's entry of a callback that was answered OK."""
-    return Entry(
+    return LedgerEntry(
         id=ce_id,
         sdkappid="1",
         command="X",

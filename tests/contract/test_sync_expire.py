@@ -14,7 +14,7 @@ from support.sync_tables import select
 
 from consumers.sync.database import Database
 from ops.audit.report import POSTGRES
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
 from ops.sync.expire import NotExpired
 from ops.sync.plan import Month, plan
@@ -176,7 +176,7 @@ async def test_a_late_repeat_is_a_new_message(database: Database, conninfo: str)
 async def test_a_ledger_does_not_miss_what_has_expired(database: Database, conninfo: str) -> None:
     """It misses what was never written."""
     ledger = [
-        Entry(
+        LedgerEntry(
             id=dict(record.headers)["ce_id"].decode(),
             sdkappid=APP,
             command="",

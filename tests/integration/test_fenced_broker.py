@@ -22,7 +22,7 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 
 from consumers.runtime.batch import Position
 from consumers.runtime.source import KafkaUnavailable
-from consumers.webhook.retry_partition import Lost, RetryPartition
+from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_topic import RetryTopic
 from ingress.forward import forwarder, refused_rows
 from ingress.forward.batches import Batches
@@ -162,10 +162,10 @@ async def test_a_change_of_a_retry_topic_is_not_undone_by_the_next_one(broker: B
         fence_after(producer, "commit_transaction", broker)
         with (
             forgetting(producer, [TopicPartition(topic.topic, 0)]),
-            pytest.raises(Lost, match="leaders of partitions changed"),
+            pytest.raises(OwnershipLost, match="leaders of partitions changed"),
         ):
             await owner.write([Position(5, None, "topic")])
-        with pytest.raises(Lost):
+        with pytest.raises(OwnershipLost):
             await owner.write([Position(6, None, "topic")])
     async with claimed(topic) as successor:
         assert successor.state.position == Position(5, None, "topic")

@@ -24,10 +24,10 @@ from consumers.counters.server import connect
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler
 from consumers.sync.database import Database
-from consumers.webhook.retry_record import Begun, entry
+from consumers.webhook.callback_filter import CallbackFilter
+from consumers.webhook.retry_record import TargetBegin, retry_record
 from consumers.webhook.retry_topic import retry_topic
 from consumers.webhook.retry_topic_setup import ensure_topic
-from consumers.webhook.wanted import Wanted
 from ops.audit.audit import audit
 from ops.audit.ends import Ends
 from ops.audit.report import Report
@@ -172,7 +172,7 @@ def delete_rows(conninfo: str, seeds: list[Seeded]) -> None:
 async def deliver(address: str, written: Topics, log: Path) -> None:
     """Write what a webhook's receiver writes, and the retry topic of a target without faults."""
     await ensure_topic(address, retry_topic(TARGET))
-    begun = entry(Begun(Position(0)))
+    begun = retry_record(TargetBegin(Position(0)))
     async with AIOKafkaProducer(bootstrap_servers=address) as producer:
         for partition in range(CALLBACKS.partitions):
             await producer.send_and_wait(
@@ -250,7 +250,7 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
             archive=str(archive),
             postgres=conninfo,
             stats=url,
-            webhooks=(WebhookSource(name=TARGET, wanted=Wanted(), logs=(log,)),),
+            webhooks=(WebhookSource(name=TARGET, callback_filter=CallbackFilter(), logs=(log,)),),
         )
         report = await audited(sources, seeds)
     by_origin = {each.origin: each for each in report.origins}

@@ -21,8 +21,8 @@ from consumers.runtime.brake import Braked
 from consumers.runtime.handler import Stopped
 from consumers.webhook import retries
 from consumers.webhook.consumer import LIMITS
-from consumers.webhook.retry_partition import Lost, RetryPartition
-from consumers.webhook.retry_record import Parked, conversation
+from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
+from consumers.webhook.retry_record import ParkedCallback, conversation
 from consumers.webhook.retry_topic import RetryTopic
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -210,9 +210,9 @@ async def test_a_member_that_was_replaced_can_write_nothing(kafka: str, group: s
         await zombie._producer.send(topic.topic, b"{}", key=b"position", partition=0)  # noqa: SLF001
         async with topic.claim(0) as owner:
             await owner.write([Position(9, None, "topic")])
-            with pytest.raises(Lost):
+            with pytest.raises(OwnershipLost):
                 await zombie.check_owned()
-            with pytest.raises(Lost):
+            with pytest.raises(OwnershipLost):
                 await zombie.write([Position(6, None, "topic")])
             await owner.check_owned()
             async with topic.claim(0) as third:
@@ -224,7 +224,7 @@ async def test_a_fence_holds_even_if_the_owner_is_not_checked(kafka: str, group:
     topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
     async with topic.claim(0) as zombie, topic.claim(0) as owner:
         await owner.write([Position(9, None, "topic")])
-        with pytest.raises(Lost):
+        with pytest.raises(OwnershipLost):
             await zombie.write([Position(6, None, "topic")])
         assert zombie.state.position is None
         await owner.write([Position(10, None, "topic")])
@@ -236,7 +236,7 @@ async def test_a_large_callback_can_be_parked(kafka: str, group: str) -> None:
     topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=largest)
     body = random.Random(1).randbytes(4 << 20)  # noqa: S311 - incompressible
     record = a_stored_record(3)._replace(value=body)
-    parked = Parked(record, 1, 7, 5, 4096 * "x")
+    parked = ParkedCallback(record, 1, 7, 5, 4096 * "x")
     async with topic.claim(0) as owner:
         await owner.write([parked])
         async with topic.claim(0) as another:
@@ -250,7 +250,7 @@ async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
     """A person reads what to set; otherwise the member would try it for ever."""
     topic = RetryTopic(bootstrap_servers=kafka, name=group, record_bytes_max=1 << 20)
     body = random.Random(1).randbytes(1 << 16)  # noqa: S311 - incompressible
-    parked = Parked(a_stored_record(3)._replace(value=body), 1, 7, 5, "")
+    parked = ParkedCallback(a_stored_record(3)._replace(value=body), 1, 7, 5, "")
     async with topic.claim(0) as owner:
         await set_configs(kafka, topic.topic, {"max.message.bytes": "10000"})
         with pytest.raises(Stopped, match=r"max\.message\.bytes=16908288 for the topic"):

@@ -13,7 +13,7 @@ from ops.audit.ends import Ends
 from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
 from ops.audit.tally import Tally
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 
 ORIGIN = "o" * 16
 OTHER = "p" * 16
@@ -48,7 +48,7 @@ class AuditedWorld:
     messages: int = 3
     log_start: int = 0
     expired: dict[str, tuple[int, int]] = field(default_factory=dict)
-    ledger: list[Entry] = field(default_factory=list)
+    ledger: list[LedgerEntry] = field(default_factory=list)
     rows_of: Callable[[int], Record] | None = None
 
     def rows(self) -> Iterator[tuple[str, int, str, bytes]]:

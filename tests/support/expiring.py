@@ -12,7 +12,7 @@ from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
 from ops.audit.report import Report
 from ops.audit.tally import Tally
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
 from schemas import record as wire
 from schemas.event import place
@@ -56,7 +56,9 @@ async def expired(conninfo: str, before: datetime) -> None:
             pass
 
 
-async def audited(conninfo: str, records: Sequence[Record], ledger: Sequence[Entry] = ()) -> Report:
+async def audited(
+    conninfo: str, records: Sequence[Record], ledger: Sequence[LedgerEntry] = ()
+) -> Report:
     """Return the report where Kafka and the archive have these records, in this order."""
     places = [place(record.headers) for record in records]
     ends = Ends(by_spool={origin: {origin: last} for origin, last in _last_of(places).items()})

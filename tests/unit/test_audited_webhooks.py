@@ -13,8 +13,8 @@ from support.audited_world import ORIGIN, a_callback, add_line, headers
 from support.builders import P0, a_body, a_stored_record
 
 from consumers.runtime.batch import Position, Record
-from consumers.webhook.retry_record import Begun, Change, Done, Parked
-from consumers.webhook.wanted import Wanted
+from consumers.webhook.callback_filter import CallbackFilter
+from consumers.webhook.retry_record import Change, FinishedCallback, ParkedCallback, TargetBegin
 from ops.audit import output
 from ops.audit.ends import Ends
 from ops.audit.report import Report
@@ -67,11 +67,11 @@ class Audited:
     archive: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
     dead: list[tuple[Record, bytes]] = field(default_factory=list)
     changes: list[Change] = field(
-        default_factory=lambda: [Begun(Position(0)), Position(3, (2, ORIGIN, 3))]
+        default_factory=lambda: [TargetBegin(Position(0)), Position(3, (2, ORIGIN, 3))]
     )
     log_start: int = 0
     expired: dict[str, tuple[int, int]] = field(default_factory=dict)
-    wanted: Wanted = field(default_factory=Wanted)
+    callback_filter: CallbackFilter = field(default_factory=CallbackFilter)
 
     async def report(self, lines: Iterable[bytes]) -> Report:
         """Return the report with these lines in the log."""
@@ -83,7 +83,11 @@ class Audited:
         highest = max(int(headers(each)["ce_sequence"]) for each in (*self.topic, *self.archive))
         ends = Ends(by_spool={"spool": {ORIGIN: highest}})
         tally = Tally(
-            ends, [], audits_postgres=False, audits_counts=False, webhooks={"crm": self.wanted}
+            ends,
+            [],
+            audits_postgres=False,
+            audits_counts=False,
+            webhooks={"crm": self.callback_filter},
         )
         check, log = tally.webhooks["crm"], LogReader([self.file])
         state = TargetState()
@@ -201,12 +205,12 @@ async def test_a_refused_callback_is_only_a_dead_letter(audited: Audited) -> Non
 
 async def test_a_callback_that_still_waits_is_neither_missing_nor_proven(audited: Audited) -> None:
     """Once the retry topic states that it is done, it must be in the log."""
-    audited.changes.append(Parked(audited.topic[1], 3, 0, 0, "500"))
+    audited.changes.append(ParkedCallback(audited.topic[1], 3, 0, 0, "500"))
     lines = [*map(whole, [audited.topic[0], audited.topic[2]])]
     report = await audited.report(lines)
     assert (report.exit_code, report.missing_at_least) == (ExitCode.INCOMPLETE, 0)
     assert "1 callbacks wait in the retry topic" in report.doubts[TITLE]
-    audited.changes.append(Done(audited.topic[1].offset))
+    audited.changes.append(FinishedCallback(audited.topic[1].offset))
     assert (await audited.report(lines)).exit_code is ExitCode.FAULT
     assert (await audited.report([*lines, whole(audited.topic[1])])).proven
 
@@ -216,21 +220,21 @@ async def test_only_callbacks_that_the_target_wants_are_compared(audited: Audite
     lines = [*map(whole, audited.topic[1:])]
     other = a_stored_record(0, a_body(CallbackCommand="Group.CallbackAfterSendMsg", GroupId="g"))
     audited.topic[0] = audited.archive[0] = other
-    audited.wanted = Wanted(commands=["C2C.*"])
+    audited.callback_filter = CallbackFilter(commands=["C2C.*"])
     assert (await audited.report(lines)).proven
-    audited.wanted = Wanted(commands=["C2C.*", "Group.*"])
+    audited.callback_filter = CallbackFilter(commands=["C2C.*", "Group.*"])
     assert (await audited.report(lines)).origins[0].sinks[TITLE].missing_listed == [1]
-    audited.wanted = Wanted(sdkappids=["7"])
+    audited.callback_filter = CallbackFilter(sdkappids=["7"])
     assert (await audited.report([])).proven
 
 
 async def test_callbacks_from_before_the_target_began_are_not_compared(audited: Audited) -> None:
     """If the retry topic does not say where it began, nothing is proven."""
     audited.topic, audited.log_start = audited.topic[1:], 1
-    audited.changes[0] = Begun(Position(1))
+    audited.changes[0] = TargetBegin(Position(1))
     lines = [*map(whole, audited.topic)]
     assert (await audited.report(lines)).proven
-    audited.changes[0] = Begun(Position(0))
+    audited.changes[0] = TargetBegin(Position(0))
     assert (await audited.report(lines)).origins[0].sinks[TITLE].missing_listed == [1]
     del audited.changes[0]
     report = await audited.report(lines)
@@ -320,9 +324,9 @@ def test_the_options_of_a_target_are_joined_by_its_name() -> None:
         ["crm=a", "crm=b", "bi=c", "crm=a"], ["bi=1400000001"], ["bi=C2C.*, Group.*"]
     )
     assert (crm.name, crm.logs) == ("crm", (Path("a"), Path("b")))
-    assert bi.wanted.has(b"1400000001", b"Group.CallbackAfterSendMsg")
-    assert not bi.wanted.has(b"1400000001", b"State.StateChange")
-    assert not bi.wanted.has(b"2", b"Group.CallbackAfterSendMsg")
+    assert bi.callback_filter.has(b"1400000001", b"Group.CallbackAfterSendMsg")
+    assert not bi.callback_filter.has(b"1400000001", b"State.StateChange")
+    assert not bi.callback_filter.has(b"2", b"Group.CallbackAfterSendMsg")
 
 
 @pytest.mark.parametrize(

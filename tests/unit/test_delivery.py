@@ -12,7 +12,7 @@ from ops.demo.embedded.child import free_port
 from ops.simulate import delivery
 from ops.simulate.callbacks import requests
 from ops.simulate.delivery import Delivery, UrlRotation, deliver
-from ops.simulate.ledger import Entry
+from ops.simulate.ledger import LedgerEntry
 from ops.simulate.result import TrafficResult
 
 OK = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
@@ -141,7 +141,7 @@ def test_every_callback_that_was_not_answered_ok_has_a_reason() -> None:
         ("refused", ("full",)),
     ):
         result.add(
-            Entry(
+            LedgerEntry(
                 id="1",
                 sdkappid="1",
                 command="C",

@@ -18,7 +18,7 @@ from ops.audit.ends import Ends
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.spool_ends import NoSpools, read_ends
 from ops.audit.tally import Tally
-from ops.simulate.ledger import Entry, NoLedger, read, write
+from ops.simulate.ledger import LedgerEntry, NoLedger, read, write
 from schemas.dead_letter import CONNECT, GROUP, STAGE
 
 
@@ -318,8 +318,8 @@ def test_sequence_zero_proves_nothing() -> None:
 def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
     """Both were answered OK: the second does not replace the first."""
 
-    def ledger_entry(record: Record) -> Entry:
-        return Entry(
+    def ledger_entry(record: Record) -> LedgerEntry:
+        return LedgerEntry(
             id=dict(record.headers)["ce_id"].decode(),
             sdkappid="1",
             command="X",
@@ -339,7 +339,7 @@ def test_two_bodies_of_one_id_in_the_ledger_must_both_be_stored() -> None:
 def test_a_ledger_without_ids_is_refused(tmp_path: Path) -> None:
     """All of its entries would count as one."""
     path = tmp_path / "ledger.jsonl"
-    entry = Entry(
+    entry = LedgerEntry(
         id="", sdkappid="1", command="X", sha256="", outcome="ok", status=200, latency_ms=1
     )
     with path.open("wb") as file:

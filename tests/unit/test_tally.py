@@ -13,7 +13,7 @@ from ops.audit.ends import Ends
 from ops.audit.message_counts import Statistics
 from ops.audit.report import ARCHIVE, COUNTS, KAFKA, POSTGRES, Report
 from ops.audit.tally import Tally
-from ops.simulate.ledger import Entry, Outcome
+from ops.simulate.ledger import LedgerEntry, Outcome
 from schemas.dead_letter import GROUP, KAFKA_PRODUCE, STAGE
 
 ORIGIN = "o" * 16
@@ -69,7 +69,7 @@ def audited(
     later: int | None = None,
     dead: list[int] | None = None,
     log_start: int = 0,
-    ledger: list[Entry] | None = None,
+    ledger: list[LedgerEntry] | None = None,
     database: list[int] | None = None,
     counts: tuple[int, int] | None = None,
 ) -> Report:
@@ -96,10 +96,10 @@ def audited(
     return tally.report()
 
 
-def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -> Entry:
+def an_entry(number: int, outcome: Outcome = "ok", value: bytes | None = None) -> LedgerEntry:
     """Return the ledger's entry of the callback with sequence `number`."""
     record = stored(number)
-    return Entry(
+    return LedgerEntry(
         id=dict(record.headers)["ce_id"].decode(),
         sdkappid="1",
         command="X",

@@ -12,11 +12,11 @@ from consumers.runtime.handler import Unavailable
 from consumers.runtime.pending_batch import weight
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
-from consumers.webhook.remembered import Remembered
-from consumers.webhook.retry_record import Parked
-from consumers.webhook.state import RetryState
+from consumers.webhook.remembered_outcomes import RememberedOutcomes
+from consumers.webhook.retry_record import ParkedCallback
+from consumers.webhook.retry_state import RetryState
 from schemas.telemetry import CONSUMER
 
 
@@ -32,14 +32,14 @@ class Target:
         self.dead_letters = MemoryDeadLetters()
         self.clock = ManualClock()
         self.circuit = Circuit("crm", self.clock)
-        self.remembered = Remembered(P0)
+        self.remembered = RememberedOutcomes(P0)
         self.brake = Brake(5)
         self.delivery = BatchDelivery(
             self,
             self.circuit,
             Rejections(self.dead_letters, self.brake),
             requests_max=10,
-            wanted=lambda record: record.key != b"unwanted",
+            is_selected=lambda record: record.key != b"unwanted",
             clock=self.clock,
         )
 
@@ -52,11 +52,13 @@ class Target:
     async def send(self, record: Record) -> Outcome:
         """Answer a request."""
         if record.offset in self.foreign:
-            return Outcome(Result.REFUSED, "not a callback", is_sent=False)
+            return Outcome(OutcomeKind.REFUSED, "not a callback", is_sent=False)
         self.sent.append(record.offset)
         if record.offset in self.failing:
-            return Outcome(Result.FAILED, "500")
-        return Outcome(Result.REFUSED if record.offset in self.refused else Result.DELIVERED, "400")
+            return Outcome(OutcomeKind.FAILED, "500")
+        return Outcome(
+            OutcomeKind.REFUSED if record.offset in self.refused else OutcomeKind.DELIVERED, "400"
+        )
 
     async def deliver(
         self, records: Sequence[Record], state: RetryState | None = None
@@ -137,21 +139,21 @@ async def test_nothing_follows_a_refused_callback_that_is_not_a_dead_letter_yet(
 async def test_callbacks_of_a_parked_conversation_are_not_parked_without_a_connection() -> None:
     """They pause in place; if the target only fails, they follow into the retry topic."""
     target, state = Target(), RetryState()
-    state.apply(Parked(a_record(1, b"A"), 1, 0, 0, "500"))
+    state.apply(ParkedCallback(a_record(1, b"A"), 1, 0, 0, "500"))
     following = [a_record(2, b"A"), a_record(3, b"A")]
     assert (await target.deliver(following, state)).following == following
-    target.circuit.note_connection(Outcome(Result.FAILED, "refused", is_sent=False))
+    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
     for _ in range(3):
         with pytest.raises(Unavailable, match="the target is down: refused"):
             await target.deliver(following, state)
-    target.circuit.note_connection(Outcome(Result.FAILED, "500"))
+    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     assert (await target.deliver(following, state)).following == following
 
 
 async def test_a_record_that_is_not_sent_does_not_close_the_circuit() -> None:
     """It is refused without a request, so the target has not answered."""
     target = Target()
-    target.circuit.note_connection(Outcome(Result.FAILED, "refused", is_sent=False))
+    target.circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
     target.clock.now += 60
     target.foreign = {1}
     with pytest.raises(Unavailable):

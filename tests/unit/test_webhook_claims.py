@@ -13,12 +13,12 @@ from consumers.runtime.batch import Position, Record
 from consumers.runtime.brake import Brake
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.handler import ParkedMax, WebhookHandler
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.handler import ParkedBounds, WebhookHandler
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
-from consumers.webhook.retry_partition import Lost
-from consumers.webhook.state import RetryState
+from consumers.webhook.retry_partition import OwnershipLost
+from consumers.webhook.retry_state import RetryState
 
 
 class SlowTopic:
@@ -42,7 +42,7 @@ class SlowTopic:
         try:
             await self.is_read.wait()
             if self.fails:
-                raise Lost("Kafka is away")
+                raise OwnershipLost("Kafka is away")
             yield self
         finally:
             self.claims.append("closed")
@@ -56,7 +56,7 @@ class Nowhere:
 
     async def send(self, _record: Record) -> Outcome:
         """Accept."""
-        return Outcome(Result.DELIVERED)
+        return Outcome(OutcomeKind.DELIVERED)
 
 
 @contextlib.asynccontextmanager
@@ -71,11 +71,11 @@ async def handler_of(topic: SlowTopic) -> AsyncIterator[WebhookHandler]:
             circuit,
             rejections,
             requests_max=1,
-            wanted=lambda _: True,
+            is_selected=lambda _: True,
             clock=ManualClock(),
         ),
         Retries(Nowhere(), circuit, rejections, requests_max=1),
-        ParkedMax(records=1, bytes=1),
+        ParkedBounds(records=1, bytes=1),
     )
     try:
         yield handler
@@ -123,7 +123,7 @@ async def test_a_claim_that_fails_between_two_calls_is_reported_to_the_next_one(
         topic.fails = True
         topic.is_read.set()
         await asyncio.sleep(0.01)
-        with pytest.raises(Lost):
+        with pytest.raises(OwnershipLost):
             await handler.position(P0)
         topic.fails = False
         assert await handler.position(P0) == Position(7, None, "topic")

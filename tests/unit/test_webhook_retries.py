@@ -10,11 +10,11 @@ from support.fakes import ManualClock, MemoryDeadLetters
 from consumers.runtime.batch import Record
 from consumers.runtime.brake import Brake
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
-from consumers.webhook.retry_record import Change, Parked
-from consumers.webhook.state import RetryState
+from consumers.webhook.retry_record import Change, ParkedCallback
+from consumers.webhook.retry_state import RetryState
 
 
 class MemoryRetryPartition:
@@ -53,7 +53,7 @@ class HangingTarget:
         self.delivered.append(record.offset)
         if len(self.delivered) == 10:
             self.has_all.set()
-        return Outcome(Result.DELIVERED)
+        return Outcome(OutcomeKind.DELIVERED)
 
 
 async def test_conversations_that_fail_again_and_again_hold_half_of_the_slots() -> None:
@@ -62,7 +62,7 @@ async def test_conversations_that_fail_again_and_again_hold_half_of_the_slots() 
     for offset in range(20):
         name = b"%d" % offset if offset >= 10 else b"hanging-%d" % offset
         record = a_stored_record(offset)._replace(key=name)
-        owned.state.apply(Parked(record, 2 if offset < 10 else 1, offset, 1, "500"))
+        owned.state.apply(ParkedCallback(record, 2 if offset < 10 else 1, offset, 1, "500"))
     retries = Retries(
         target,
         Circuit("crm", ManualClock()),

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from support.builders import a_record, a_stored_record
 from support.webhook.receiver import SECRET, Arrival, receiving
 
-from consumers.webhook.outcome import RETRY_AFTER_S_MAX, Outcome, Result, by_answer
+from consumers.webhook.outcome import RETRY_AFTER_S_MAX, Outcome, OutcomeKind, by_answer
 from consumers.webhook.request import escaped
 from consumers.webhook.secrets_file import SecretsFile, parse
 from consumers.webhook.sender import Sender, open_sender
@@ -78,7 +78,7 @@ async def test_the_body_arrives_unchanged_with_the_headers_of_both_standards(
     body = b'\xef\xbb\xbf{ "From_Account":"ann","To_Account":"b","MsgKey":"k","n":1.50 ,"n":2}'
     record = a_stored_record(7, body, command="C2C.CallbackAfterSendMsg")
     async with receiving() as receiver, sender_to(receiver.url, tmp_path) as sender:
-        assert await sender.send(record) == Outcome(Result.DELIVERED)
+        assert await sender.send(record) == Outcome(OutcomeKind.DELIVERED)
     (arrival,) = receiver.arrivals
     ce = {name: value.decode() for name, value in record.headers}
     assert arrival.body == body
@@ -172,26 +172,26 @@ def test_any_content_is_secrets_or_unusable(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "result"),
+    ("statuses", "kind"),
     [
-        ((200, 201, 202, 204, 299), Result.DELIVERED),
-        ((408, 425, 429, 500, 502, 503, 504, 599), Result.FAILED),
-        ((410,), Result.GONE),
-        ((300, 301, 302, 303, 304, 307, 308), Result.REFUSED),
-        ((400, 401, 403, 404, 405, 409, 411, 413, 422, 451, 499), Result.REFUSED),
+        ((200, 201, 202, 204, 299), OutcomeKind.DELIVERED),
+        ((408, 425, 429, 500, 502, 503, 504, 599), OutcomeKind.FAILED),
+        ((410,), OutcomeKind.GONE),
+        ((300, 301, 302, 303, 304, 307, 308), OutcomeKind.REFUSED),
+        ((400, 401, 403, 404, 405, 409, 411, 413, 422, 451, 499), OutcomeKind.REFUSED),
     ],
 )
-def test_each_status_means_what_the_docs_say(statuses: tuple[int, ...], result: Result) -> None:
+def test_each_status_means_what_the_docs_say(statuses: tuple[int, ...], kind: OutcomeKind) -> None:
     """The table is in docs/webhooks.md."""
     for status in statuses:
-        assert by_answer(status, None, "", NOW).result is result
+        assert by_answer(status, None, "", NOW).kind is kind
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     row = {
-        Result.DELIVERED: "| 2xx |",
-        Result.FAILED: "| 408, 425, 429, 5xx, no answer in time, no connection |",
-        Result.GONE: "| 410 |",
-        Result.REFUSED: "| 3xx, all other 4xx |",
-    }[result]
+        OutcomeKind.DELIVERED: "| 2xx |",
+        OutcomeKind.FAILED: "| 408, 425, 429, 5xx, no answer in time, no connection |",
+        OutcomeKind.GONE: "| 410 |",
+        OutcomeKind.REFUSED: "| 3xx, all other 4xx |",
+    }[kind]
     assert [line for line in rows if line.startswith(row)]
 
 
@@ -216,7 +216,7 @@ def test_each_status_means_what_the_docs_say(statuses: tuple[int, ...], result: 
 def test_retry_after_is_respected_up_to_an_hour(status: int, header: str, seconds: float) -> None:
     """In seconds or as a date, of 429 and 503 only."""
     assert by_answer(status, header, "", NOW) == Outcome(
-        Result.FAILED, f"the target answered {status}", seconds
+        OutcomeKind.FAILED, f"the target answered {status}", seconds
     )
 
 
@@ -258,7 +258,7 @@ async def test_no_bytes_of_an_answer_raise(
         writer.write(answer + b"\r\n\r\n")
 
     outcome = await outcome_of(hostile, tmp_path)
-    assert outcome.result in (Result.FAILED, Result.REFUSED)
+    assert outcome.kind in (OutcomeKind.FAILED, OutcomeKind.REFUSED)
     assert "cannot be handled" not in caplog.text
 
 
@@ -266,7 +266,7 @@ async def test_a_record_that_is_no_callback_is_refused_without_a_request(tmp_pat
     """No ingress writes one."""
     async with receiving() as receiver, sender_to(receiver.url, tmp_path) as sender:
         outcome = await sender.send(a_record(3))
-    assert outcome.result is Result.REFUSED
+    assert outcome.kind is OutcomeKind.REFUSED
     assert "ce_sdkappid" in outcome.reason
     assert receiver.arrivals == []
 
@@ -281,7 +281,7 @@ async def test_an_answer_that_comes_too_late_is_a_failure(tmp_path: Path) -> Non
     async with receiving() as receiver, sender_to(receiver.url, tmp_path, 0.3) as sender:
         receiver.answer = late
         assert await sender.send(a_stored_record(3)) == Outcome(
-            Result.FAILED, "the target did not answer in time"
+            OutcomeKind.FAILED, "the target did not answer in time"
         )
 
 
@@ -297,7 +297,7 @@ async def test_a_connection_that_is_closed_before_the_answer_is_a_failure(tmp_pa
         writer.transport.abort()
 
     for serve in (half_closed, closed):
-        assert (await outcome_of(serve, tmp_path)).result is Result.FAILED
+        assert (await outcome_of(serve, tmp_path)).kind is OutcomeKind.FAILED
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
@@ -314,7 +314,7 @@ async def test_of_a_huge_answer_only_the_beginning_is_read(status: bytes, tmp_pa
             await writer.drain()
 
     outcome = await outcome_of(endless, tmp_path)
-    assert outcome.result is (Result.DELIVERED if status == b"200 OK" else Result.REFUSED)
+    assert outcome.kind is (OutcomeKind.DELIVERED if status == b"200 OK" else OutcomeKind.REFUSED)
     assert len(outcome.reason) < 1100
     assert written < 64 << 20
 
@@ -325,7 +325,7 @@ async def test_a_success_counts_even_if_its_body_is_cut_off(tmp_path: Path) -> N
     async def cut_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
-    assert await outcome_of(cut_off, tmp_path) == Outcome(Result.DELIVERED)
+    assert await outcome_of(cut_off, tmp_path) == Outcome(OutcomeKind.DELIVERED)
 
 
 async def test_only_an_attempt_without_a_connection_is_unreachable(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ async def test_only_an_attempt_without_a_connection_is_unreachable(tmp_path: Pat
     for url in ("http://127.0.0.1:1/", "http://10.255.255.1/", "http://name.invalid/"):
         async with sender_to(url, tmp_path) as sender:
             outcome = await sender.send(a_stored_record(3))
-        assert (outcome.result, outcome.is_unreachable) == (Result.FAILED, True), url
+        assert (outcome.kind, outcome.is_unreachable) == (OutcomeKind.FAILED, True), url
     assert not (await outcome_of(closed, tmp_path)).is_unreachable
 
 
@@ -350,7 +350,7 @@ async def test_a_head_without_an_end_is_a_failure(tmp_path: Path) -> None:
             writer.write(4096 * b"x")
             await writer.drain()
 
-    assert (await outcome_of(endless, tmp_path)).result is Result.FAILED
+    assert (await outcome_of(endless, tmp_path)).kind is OutcomeKind.FAILED
 
 
 async def test_redirects_are_not_followed(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ async def test_redirects_are_not_followed(tmp_path: Path) -> None:
         )
 
     outcome = await outcome_of(redirect, tmp_path)
-    assert outcome == Outcome(Result.REFUSED, "the target answered 307")
+    assert outcome == Outcome(OutcomeKind.REFUSED, "the target answered 307")
 
 
 async def test_an_address_that_is_not_allowed_is_a_failure_that_names_the_setting(
@@ -372,5 +372,5 @@ async def test_an_address_that_is_not_allowed_is_a_failure_that_names_the_settin
     """Nothing is sent there."""
     async with sender_to("http://10.255.255.1/", tmp_path) as sender:
         outcome = await sender.send(a_stored_record(3))
-    assert outcome.result is Result.FAILED
+    assert outcome.kind is OutcomeKind.FAILED
     assert "WEBHOOK_ALLOW_CIDRS" in outcome.reason

@@ -8,29 +8,29 @@ from support.builders import a_stored_record
 from support.fakes import ManualClock
 
 from consumers.runtime.batch import Position, Record
+from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import CONNECTED_S, FAILING_MIN, Circuit
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.retries import RETRY_S_MAX, next_try_ms
 from consumers.webhook.retry_record import (
-    Begun,
     Change,
-    Claimed,
-    Done,
-    Parked,
-    Unreadable,
+    FinishedCallback,
+    ParkedCallback,
+    PartitionClaim,
+    TargetBegin,
+    UnreadableRetryRecord,
     change,
     conversation,
-    entry,
+    retry_record,
 )
+from consumers.webhook.retry_state import RetryState
 from consumers.webhook.settings import WebhookSettings
-from consumers.webhook.state import RetryState
-from consumers.webhook.wanted import wanted_by
 
 
-def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Parked:
+def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> ParkedCallback:
     """Return a parked callback."""
     record = a_stored_record(offset)._replace(key=key)
-    return Parked(record, 1, next_try, 5, "the target answered 500: \u20ac")
+    return ParkedCallback(record, 1, next_try, 5, "the target answered 500: \u20ac")
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def a_parked(offset: int, key: bytes | None = b"key", next_try: int = 0) -> Park
     [
         Position(7, None, None),
         Position(7, (3, "origin", 4), "topic"),
-        Claimed("abc"),
-        Begun(Position(7, None, "topic")),
-        Done(12),
+        PartitionClaim("abc"),
+        TargetBegin(Position(7, None, "topic")),
+        FinishedCallback(12),
         a_parked(12),
         a_parked(12, key=None),
     ],
 )
 def test_a_change_is_read_as_it_was_written(stated: Change) -> None:
     """The callback has its own headers, its key and its time again."""
-    assert change(*entry(stated)) == stated
+    assert change(*retry_record(stated)) == stated
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_change_is_read_as_it_was_written(stated: Change) -> None:
 )
 def test_a_record_of_another_program_is_noticed(key: bytes | None, value: bytes | None) -> None:
     """It is never taken for a state."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableRetryRecord):
         change(key, value, [])
 
 
@@ -84,11 +84,11 @@ def test_parked_callbacks_are_delivered_in_the_order_of_their_offsets() -> None:
     assert state.take_due(7) is None
     assert state.take_due(8) == b"key"
     assert state.take_due(8) is None
-    state.apply(Done(2))
+    state.apply(FinishedCallback(2))
     state.give_back(b"key")
     assert state.take_due(0) == b"key"
     for offset in (5, 9, 77):
-        state.apply(Done(offset))
+        state.apply(FinishedCallback(offset))
     assert (state.parked_records, state.parked_bytes, state.is_parked(b"key")) == (0, 0, False)
     assert state.next_due_ms() is None
 
@@ -111,7 +111,7 @@ def test_conversations_that_fail_again_and_again_can_be_left_out() -> None:
     assert (state.next_due_ms(failing=False), state.next_due_ms()) == (5, 1)
     assert state.take_due(9, failing=False) == b"new"
     assert state.take_due(9) == b"failing"
-    state.apply(Done(1))
+    state.apply(FinishedCallback(1))
     state.apply(a_parked(3, key=b"failing", next_try=2))
     state.give_back(b"failing")
     assert state.take_due(9, failing=False) == b"failing"
@@ -119,12 +119,12 @@ def test_conversations_that_fail_again_and_again_can_be_left_out() -> None:
 
 def test_attempts_wait_longer_and_longer_but_not_for_ever() -> None:
     """And never less than the target asked for."""
-    failed = Outcome(Result.FAILED)
+    failed = Outcome(OutcomeKind.FAILED)
     waits = [next_try_ms(attempts, failed, 0) / 1000 for attempts in range(1, 40)]
     assert 0.7 < waits[0] < 1.3
     assert max(waits) <= RETRY_S_MAX * 1.2
     assert min(waits[20:]) >= RETRY_S_MAX * 0.8
-    assert next_try_ms(1, Outcome(Result.FAILED, "", 600.0), 0) == 600_000
+    assert next_try_ms(1, Outcome(OutcomeKind.FAILED, "", 600.0), 0) == 600_000
 
 
 def test_the_circuit_opens_when_most_conversations_fail() -> None:
@@ -144,14 +144,14 @@ def test_the_circuit_opens_when_most_conversations_fail() -> None:
     assert circuit.is_open
 
 
-REFUSED_CONNECTION = Outcome(Result.FAILED, "refused", is_sent=False)
+REFUSED_CONNECTION = Outcome(OutcomeKind.FAILED, "refused", is_sent=False)
 
 
 def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
     """However few conversations there are; some without among many with a connection do not."""
     clock = ManualClock()
     circuit = Circuit("crm", clock)
-    circuit.note_connection(Outcome(Result.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     for _ in range(3):
         circuit.note_connection(REFUSED_CONNECTION)
         clock.now += CONNECTED_S / 3
@@ -160,7 +160,7 @@ def test_the_circuit_opens_when_no_connection_can_be_made() -> None:
     assert (circuit.is_open, circuit.is_unreachable, circuit.reason) == (True, True, "refused")
     circuit.probe_failed("refused")
     # The target can be reached, but fails: the conversations decide.
-    circuit.note_connection(Outcome(Result.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (False, False)
 
 
@@ -169,7 +169,7 @@ def test_a_circuit_that_conversations_opened_is_not_closed_by_a_connection() -> 
     circuit = Circuit("crm", ManualClock())
     for number in range(FAILING_MIN):
         circuit.failed(b"%d" % number, "500")
-    circuit.note_connection(Outcome(Result.FAILED, "500"))
+    circuit.note_connection(Outcome(OutcomeKind.FAILED, "500"))
     assert (circuit.is_open, circuit.is_unreachable) == (True, False)
 
 
@@ -224,5 +224,5 @@ def test_one_probe_at_a_time_and_each_waits_longer_until_one_is_answered() -> No
 def test_a_target_may_want_some_apps_and_commands(fields: dict[str, Any], wanted: object) -> None:
     """A name with `*` at its end stands for all that begin so."""
     settings = WebhookSettings(name="a", url="https://a", secrets_file=Path("a"), **fields)
-    is_wanted = wanted_by(sdkappids=settings.sdkappids, commands=settings.commands)
-    assert is_wanted(a_stored_record(1)) is wanted
+    is_selected = callback_filter(sdkappids=settings.sdkappids, commands=settings.commands)
+    assert is_selected(a_stored_record(1)) is wanted

@@ -13,7 +13,7 @@ from consumers.archive.segment import read_summary
 from consumers.archive.segment_name import SUFFIX
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Limits
-from consumers.webhook.wanted import Wanted
+from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.audit import audit
 from ops.audit.report import Report
 from ops.audit.sources import Sources, WebhookSource
@@ -50,7 +50,9 @@ async def audited(world: World, *, wait_s: float = AUDIT_WAIT_S) -> Report:
         Sources(
             bootstrap_servers=world.kafka,
             archive=str(archive),
-            webhooks=(WebhookSource(name=world.name, wanted=Wanted(), logs=(log,)),),
+            webhooks=(
+                WebhookSource(name=world.name, callback_filter=CallbackFilter(), logs=(log,)),
+            ),
         ),
         ledger=[],
         wait_s=wait_s,

@@ -18,13 +18,13 @@ from consumers.runtime.handler import HANDLE_S, Elsewhere, Rejected, Unavailable
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.handler import ParkedMax, WebhookHandler
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.handler import ParkedBounds, WebhookHandler
+from consumers.webhook.outcome import Outcome, OutcomeKind
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
-from consumers.webhook.retry_partition import Lost
-from consumers.webhook.retry_record import Change, Entry, change, conversation, entry
-from consumers.webhook.state import RetryState
+from consumers.webhook.retry_partition import OwnershipLost
+from consumers.webhook.retry_record import Change, RetryRecord, change, conversation, retry_record
+from consumers.webhook.retry_state import RetryState
 from schemas.topics import CALLBACKS
 
 HERE = Partition(CALLBACKS.name, 0)
@@ -41,7 +41,7 @@ class Log:
 
     def __init__(self, loop: SeededLoop) -> None:
         self.loop = loop
-        self.entries: list[Entry] = []
+        self.entries: list[RetryRecord] = []
         self.epoch = 0
 
     def compact(self) -> None:
@@ -73,7 +73,7 @@ class LogOwner:
         """Append all or nothing; the answer may be lost."""
         async with self._writing:
             if self.is_lost:
-                raise Lost("lost before")
+                raise OwnershipLost("lost before")
             try:
                 await self._append(changes)
             except BaseException:
@@ -89,13 +89,13 @@ class LogOwner:
         await loop.sometime()
         self._member.check_alive()
         if self._epoch != self._log.epoch or loop.chance.random() < 0.02:
-            raise Lost("fenced, or Kafka is away")
-        self._log.entries += map(entry, changes)
+            raise OwnershipLost("fenced, or Kafka is away")
+        self._log.entries += map(retry_record, changes)
         if loop.chance.random() < 0.05:
             self._log.compact()
         await loop.sometime()
         if loop.chance.random() < 0.02:
-            raise Lost("the answer was lost")
+            raise OwnershipLost("the answer was lost")
 
     async def check_owned(self) -> None:
         """Notice another owner, sometimes too late."""
@@ -107,7 +107,7 @@ class LogOwner:
             self.is_lost = True
             self.changed.set()
         if self.is_lost:
-            raise Lost("lost")
+            raise OwnershipLost("lost")
 
 
 class Target:
@@ -140,16 +140,20 @@ class Target:
         await self._loop.sometime()
         roll = self._chance.random()
         if self.is_down and self.is_unreachable:
-            return Outcome(Result.FAILED, "no connection", is_sent=False)
+            return Outcome(OutcomeKind.FAILED, "no connection", is_sent=False)
         if self.is_down or conversation(record) in self.failing or roll < 0.05:
-            return Outcome(Result.FAILED, "500")
+            return Outcome(OutcomeKind.FAILED, "500")
         if missing := set(self._before[record.offset]) - self.done:
             self.wrong.append(f"{record.offset} came before {missing}")
         if record.offset in self.refused:
-            return Outcome(Result.REFUSED, "400")
+            return Outcome(OutcomeKind.REFUSED, "400")
         self.accepted.append(record.offset)
         await self._loop.sometime()
-        return Outcome(Result.FAILED, "no answer") if roll > 0.97 else Outcome(Result.DELIVERED)
+        return (
+            Outcome(OutcomeKind.FAILED, "no answer")
+            if roll > 0.97
+            else Outcome(OutcomeKind.DELIVERED)
+        )
 
 
 class Member:
@@ -168,7 +172,7 @@ class Member:
                 circuit,
                 rejections,
                 requests_max=4,
-                wanted=lambda _: True,
+                is_selected=lambda _: True,
                 clock=loop.time,
             ),
             Retries(
@@ -178,7 +182,7 @@ class Member:
                 requests_max=2,
                 clock_ms=lambda: int(1000 * loop.time()),
             ),
-            ParkedMax(records=40, bytes=1 << 20),
+            ParkedBounds(records=40, bytes=1 << 20),
         )
         self.task = loop.begin(self._live())
 

@@ -1,11 +1,11 @@
-"""Which callbacks a target wants. No I/O."""
+"""Select the callbacks that are sent to a target, by app and command. No I/O."""
 
 from collections.abc import Callable, Sequence
 
 from consumers.runtime.batch import Record
 
 
-class Wanted:
+class CallbackFilter:
     """The callbacks of some apps and commands; empty means all. A command may end with `*`."""
 
     def __init__(self, *, sdkappids: Sequence[str] = (), commands: Sequence[str] = ()) -> None:
@@ -15,20 +15,22 @@ class Wanted:
         self._prefixes = tuple(name[:-1].encode() for name in commands if name.endswith("*"))
 
     def has(self, sdkappid: bytes | None, command: bytes) -> bool:
-        """Return whether a callback of this app and command is wanted."""
+        """Return whether a callback of this app and command is sent."""
         return (not self._apps or sdkappid in self._apps) and (
             self._all_commands or command in self._names or command.startswith(self._prefixes)
         )
 
 
-def wanted_by(*, sdkappids: Sequence[str], commands: Sequence[str]) -> Callable[[Record], bool]:
-    """Return whether a record is wanted, by its headers."""
+def callback_filter(
+    *, sdkappids: Sequence[str], commands: Sequence[str]
+) -> Callable[[Record], bool]:
+    """Return a function that decides by the headers of a record whether it is sent."""
     if not sdkappids and not commands:
         return lambda _: True
-    wanted = Wanted(sdkappids=sdkappids, commands=commands)
+    by_app_and_command = CallbackFilter(sdkappids=sdkappids, commands=commands)
 
-    def is_wanted(record: Record) -> bool:
+    def is_selected(record: Record) -> bool:
         headers = dict(record.headers)
-        return wanted.has(headers.get("ce_sdkappid"), headers.get("ce_type") or b"")
+        return by_app_and_command.has(headers.get("ce_sdkappid"), headers.get("ce_type") or b"")
 
-    return is_wanted
+    return is_selected

@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from consumers.runtime.batch import Partition
-from consumers.webhook.outcome import Outcome, Result
+from consumers.webhook.outcome import Outcome, OutcomeKind
 
 # A record's offset, origin and sequence (`offset_and_place`).
 Place: TypeAlias = tuple[int, str, int]
 
 
 @dataclass(slots=True)
-class Remembered:
+class RememberedOutcomes:
     """
     The outcomes of a partition's callbacks that its position has not moved over.
 
@@ -28,7 +28,7 @@ class Remembered:
         """Return whether the callback at `place` was delivered or is a dead letter."""
         outcome = self.outcomes.get(place)
         return outcome is not None and (
-            outcome.result is Result.DELIVERED or place in self.dead_letters
+            outcome.kind is OutcomeKind.DELIVERED or place in self.dead_letters
         )
 
     def forget_before(self, offset: int) -> None:
@@ -41,5 +41,5 @@ class Remembered:
         self.outcomes = {
             at: found
             for at, found in self.outcomes.items()
-            if found.result in (Result.DELIVERED, Result.REFUSED)
+            if found.kind in (OutcomeKind.DELIVERED, OutcomeKind.REFUSED)
         }

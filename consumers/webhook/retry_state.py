@@ -9,7 +9,14 @@ from bisect import insort
 
 from consumers.runtime.batch import Position
 from consumers.runtime.pending_batch import weight
-from consumers.webhook.retry_record import Begun, Change, Claimed, Done, Parked, conversation
+from consumers.webhook.retry_record import (
+    Change,
+    FinishedCallback,
+    ParkedCallback,
+    PartitionClaim,
+    TargetBegin,
+    conversation,
+)
 
 
 class RetryState:
@@ -17,7 +24,7 @@ class RetryState:
 
     def __init__(self) -> None:
         self.position: Position | None = None
-        self._parked: dict[int, Parked] = {}
+        self._parked: dict[int, ParkedCallback] = {}
         # The offsets of each conversation, lowest first.
         self._offsets: dict[bytes, list[int]] = {}
         self.parked_bytes = 0
@@ -36,7 +43,7 @@ class RetryState:
         """The number of parked conversations."""
         return len(self._offsets)
 
-    def oldest(self) -> Parked | None:
+    def oldest(self) -> ParkedCallback | None:
         """Return the parked callback with the lowest offset, None if none is parked."""
         return self._parked[min(self._parked)] if self._parked else None
 
@@ -44,12 +51,12 @@ class RetryState:
         """Return whether the conversation is parked: its later callbacks have to follow."""
         return name in self._offsets
 
-    def first(self, name: bytes) -> Parked | None:
+    def first(self, name: bytes) -> ParkedCallback | None:
         """Return the parked callback of a conversation that is delivered next, None if none is."""
         offsets = self._offsets.get(name)
         return self._parked[offsets[0]] if offsets else None
 
-    def waiting(self, name: bytes) -> list[Parked]:
+    def waiting(self, name: bytes) -> list[ParkedCallback]:
         """Return the parked callbacks of a conversation, in order."""
         return [self._parked[offset] for offset in self._offsets.get(name, ())]
 
@@ -58,14 +65,14 @@ class RetryState:
         match change:
             case Position():
                 self.position = change
-            case Parked():
+            case ParkedCallback():
                 self._park(change)
-            case Done(offset):
+            case FinishedCallback(offset):
                 self._remove(offset)
-            case Claimed() | Begun():
+            case PartitionClaim() | TargetBegin():
                 pass
 
-    def _park(self, parked: Parked) -> None:
+    def _park(self, parked: ParkedCallback) -> None:
         name, offset = conversation(parked.record), parked.record.offset
         if known := self._parked.get(offset):
             self.parked_bytes -= weight((known.record,)).memory_bytes
@@ -140,6 +147,6 @@ class RetryState:
         self._schedule(name)
 
 
-def fails_again(first: Parked) -> bool:
+def fails_again(first: ParkedCallback) -> bool:
     """Return whether a conversation has failed more than once at its first callback."""
     return first.attempts > 1
