@@ -22,7 +22,7 @@ from valkey.asyncio import Valkey
 from bench.latency.steps import Steps
 from bench.latency.system import System
 from consumers.counters import layout
-from schemas.event import TIME, place
+from schemas.callback_record import TIME, place
 from schemas.topics import CALLBACKS
 
 POLL_S = 0.005

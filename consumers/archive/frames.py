@@ -14,7 +14,7 @@ import zstandard
 
 from consumers.archive.lines import to_lines
 from consumers.runtime.batch import Partition, Record
-from schemas.event import place
+from schemas.callback_record import place
 
 ZSTD_LEVEL = 1
 

@@ -11,7 +11,7 @@ import orjson
 
 from consumers.archive.segment import bounds
 from consumers.runtime.batch import Partition, Record
-from schemas.event import origin_text, sequence_number
+from schemas.callback_record import origin_text, sequence_number
 from schemas.record import ORIGIN, SEQUENCE
 
 # orjson reads 1024 levels; a body with fewer brackets cannot be deeper.

@@ -2,7 +2,7 @@
 Read a batch's records as what the counters need of each: far less than a whole event.
 
 A usual record takes a fast path. Every other record, also one that is not a callback, is read by
-`schemas.event`. Both paths follow the same rules (tests/unit/test_counted.py).
+`schemas.callback_record`. Both paths follow the same rules (tests/unit/test_counted.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ from schemas.added import (
     message_added,
 )
 from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
+from schemas.callback_record import TIME, NotACallback, parse_callback_record
 from schemas.commands import COMMANDS, UNKNOWN
-from schemas.event import TIME, NotACallback, parse_event
 from schemas.identity import place_id
 from schemas.message import MESSAGE_COMMANDS
 from schemas.message_fields import decode_message
@@ -88,13 +88,13 @@ class Reader:
         Raises:
             Rejected: with the offset of the first record that is not a callback.
         """
-        found = []
+        counted = []
         for record in records:
             try:
-                found.append(self._read_usual(record) or self._read_any(record))
+                counted.append(self._read_usual(record) or self._read_any(record))
             except (NotACallback, Malformed) as error:
                 raise Rejected(record.offset, str(error)) from error
-        return found
+        return counted
 
     def _read_usual(self, record: Record) -> Counted | None:
         """Return the callback of a usual record, None if the record is not a usual one."""
@@ -119,19 +119,21 @@ class Reader:
         return _counted(source, origin, int(sequence), identity, received_s, record.value)
 
     def _read_any(self, record: Record) -> Counted:
-        found = parse_event(record.value, record.headers)
-        rule = COMMANDS.get(found.command, UNKNOWN)
+        callback = parse_callback_record(record.value, record.headers)
+        rule = COMMANDS.get(callback.command, UNKNOWN)
         source = _Source(
-            found.sdkappid,
-            found.command,
-            found.opt_platform,
+            callback.sdkappid,
+            callback.command,
+            callback.opt_platform,
             is_dated="MsgTime" in rule.times,
             is_by_body=rule.identity != "key",
         )
-        received_s = int(found.received_at.replace(microsecond=0).timestamp())
-        self._remember(dict(record.headers), source, found.origin, received_s)
-        identity = found.id.encode()
-        return _counted(source, found.origin, found.sequence, identity, received_s, found.body)
+        received_s = int(callback.received_at.replace(microsecond=0).timestamp())
+        self._remember(dict(record.headers), source, callback.origin, received_s)
+        identity = callback.id.encode()
+        return _counted(
+            source, callback.origin, callback.sequence, identity, received_s, callback.body
+        )
 
     def _remember(
         self, named: dict[str, bytes], source: _Source, origin: str, received_s: int

@@ -25,7 +25,7 @@ from consumers.counters.server import answering, connect, generation_of, refuse_
 from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Stopped
-from schemas.event import place
+from schemas.callback_record import place
 from schemas.setting import Secret
 
 _SCRIPT = "".join(

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 from consumers.runtime.batch import Batch
 from consumers.runtime.handler import Rejected
 from schemas.body import Malformed, parse
-from schemas.event import Event, NotACallback, parse_event
+from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
 
 
 class Callback(NamedTuple):
     """A record's headers and its body as a JSON object."""
 
-    event: Event
+    record: CallbackRecord
     document: dict[str, Any]
 
 
@@ -25,8 +25,8 @@ def callbacks(batch: Batch) -> Iterator[Callback]:
     """
     for record in batch.records:
         try:
-            found = parse_event(record.value, record.headers)
-            document = parse(found.body)
+            callback_record = parse_callback_record(record.value, record.headers)
+            document = parse(callback_record.body)
         except (NotACallback, Malformed) as error:
             raise Rejected(record.offset, str(error)) from error
-        yield Callback(found, document)
+        yield Callback(callback_record, document)

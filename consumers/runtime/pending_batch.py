@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from consumers.runtime.batch import Limits, PackedRecords, Record
-from schemas.event import place, received_at_s
+from schemas.callback_record import place, received_at_s
 
 ORIGIN_CHARACTERS_MAX = 64
 

@@ -56,9 +56,9 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
     """Return the rows of `callbacks`: a receipt for each, and its row in messages or events."""
     result = Rows()
     for callback in callbacks:
-        event, ce_id = callback.event, as_text(callback.event.id)
-        result.receipts.append((as_text(event.origin), event.sequence, ce_id, event.received_at))
-        if event.command in MESSAGE_COMMANDS:
+        record, ce_id = callback.record, as_text(callback.record.id)
+        result.receipts.append((as_text(record.origin), record.sequence, ce_id, record.received_at))
+        if record.command in MESSAGE_COMMANDS:
             result.messages.append(_common(callback, ce_id) + _of_message(callback))
         else:
             result.events.append(_common(callback, ce_id))
@@ -66,22 +66,22 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
 
 
 def _common(callback: Callback, ce_id: str | None) -> Row:
-    event, people = callback.event, parties(callback.document)
-    body = queryable(event.body, callback.document)
+    record, people = callback.record, parties(callback.document)
+    body = queryable(record.body, callback.document)
     return (
         ce_id,
-        as_text(event.sdkappid),
-        as_text(event.command),
+        as_text(record.sdkappid),
+        as_text(record.command),
         as_text(people.sender),
         as_text(people.recipient),
         as_text(people.group),
-        event.received_at,
-        as_text(event.client_ip),
-        as_text(event.opt_platform),
+        record.received_at,
+        as_text(record.client_ip),
+        as_text(record.opt_platform),
         body.text,
         body.altered,
-        event.body if body.altered else None,
-        sha256(event.body).digest(),
+        record.body if body.altered else None,
+        sha256(record.body).digest(),
     )
 
 

@@ -5,7 +5,7 @@ import time
 
 from consumers.webhook.circuit import Circuit
 from consumers.webhook.handler import WebhookHandler
-from schemas.event import received_at_s
+from schemas.callback_record import received_at_s
 from schemas.telemetry import (
     WEBHOOK_CIRCUIT_OPEN,
     WEBHOOK_PARKED_CONVERSATIONS,

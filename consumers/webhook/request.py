@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
-from schemas.event import Event
+from schemas.callback_record import CallbackRecord
 
 # HTTP/1.1 cannot send some characters in a header; CloudEvents' HTTP binding escapes them by
 # percent-encoding: everything but printable ASCII, and the blank, the quotation mark and `%`.
@@ -42,12 +42,16 @@ def escaped(value: bytes | None) -> str:
 
 
 def webhook_headers(
-    event: Event, headers: Iterable[tuple[str, bytes]], *, timestamp_s: int, signatures: str
+    callback: CallbackRecord,
+    headers: Iterable[tuple[str, bytes]],
+    *,
+    timestamp_s: int,
+    signatures: str,
 ) -> Mapping[str, str]:
     """Return all headers of the request, those of Standard Webhooks and of CloudEvents."""
     return {
         **cloudevents_headers(headers),
-        "webhook-id": event.id,
+        "webhook-id": callback.id,
         "webhook-timestamp": str(timestamp_s),
         "webhook-signature": signatures,
         "User-Agent": "Hookline-Webhook/1",

@@ -18,7 +18,7 @@ from consumers.webhook.outcome import Outcome, OutcomeKind, by_answer
 from consumers.webhook.request import webhook_headers
 from consumers.webhook.secrets_file import SecretsFile
 from consumers.webhook.settings import WebhookSettings
-from schemas.event import NotACallback, parse_event
+from schemas.callback_record import NotACallback, parse_callback_record
 from schemas.telemetry import WEBHOOK_DELIVERIES, WEBHOOK_DELIVERY_S
 
 log = logging.getLogger(__name__)
@@ -77,13 +77,13 @@ class Sender:
             NotACallback: nothing was sent.
             aiohttp.ClientError, TimeoutError, OSError, ValueError: there was no answer.
         """
-        found = parse_event(record.value, record.headers)
+        callback = parse_callback_record(record.value, record.headers)
         now_s = int(time.time())
         headers = webhook_headers(
-            found,
+            callback,
             record.headers,
             timestamp_s=now_s,
-            signatures=self._secrets.signatures(found.id, now_s, record.value),
+            signatures=self._secrets.signatures(callback.id, now_s, record.value),
         )
         async with self._session.post(
             self._url, data=record.value, headers=headers, allow_redirects=False
@@ -100,27 +100,27 @@ def _is_unreachable(error: Exception) -> bool:
 
 async def _excerpt(answer: aiohttp.ClientResponse) -> str:
     """Return the beginning of the body, for the reason of a failure."""
-    found = b""
+    callback = b""
     try:
-        found = await _read_beginning(answer)
+        callback = await _read_beginning(answer)
     except (aiohttp.ClientError, TimeoutError, OSError):
         # With a success the target has accepted the callback, whatever becomes of the rest.
         if not 200 <= answer.status < 300:
             raise
-    return found.decode("utf-8", "backslashreplace")
+    return callback.decode("utf-8", "backslashreplace")
 
 
 async def _read_beginning(answer: aiohttp.ClientResponse) -> bytes:
-    found = b""
-    while len(found) <= EXCERPT_BYTES_MAX:
-        part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(found))
+    callback = b""
+    while len(callback) <= EXCERPT_BYTES_MAX:
+        part = await answer.content.read(EXCERPT_BYTES_MAX + 1 - len(callback))
         if not part:
             break
-        found += part
-    if len(found) > EXCERPT_BYTES_MAX:
+        callback += part
+    if len(callback) > EXCERPT_BYTES_MAX:
         # The rest is not read, so the connection cannot be used again.
         answer.close()
-    return found[:EXCERPT_BYTES_MAX]
+    return callback[:EXCERPT_BYTES_MAX]
 
 
 def in_words(error: Exception) -> str:

@@ -16,7 +16,7 @@ import zstandard
 from consumers.archive import segment, segment_name
 from consumers.archive.segment import DamagedSegment, Line, SegmentSummary
 from consumers.runtime.batch import Partition
-from schemas.event import place
+from schemas.callback_record import place
 
 HOUR_MS = 3_600_000
 

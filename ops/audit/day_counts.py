@@ -17,7 +17,7 @@ from ops.audit.report import LISTED_MAX
 from ops.audit.sources import ReadAgain
 from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
 from schemas.added import CLOCK_AHEAD_S_MAX, counted_at_s
-from schemas.event import Event
+from schemas.callback_record import CallbackRecord
 
 NOT_KEPT = "the statistics do not have this month any more"
 EXPIRED = "callbacks of these days may have expired from Kafka and the archive"
@@ -96,7 +96,7 @@ class DayCounts:
 
     def add(
         self,
-        event: Event,
+        callback: CallbackRecord,
         document: Mapping[str, Any],
         *,
         messages: int,
@@ -110,12 +110,12 @@ class DayCounts:
         It is the first with its `ce_id` (`is_new`), or the first up to the end of its origin
         (`is_newly_settled`), or repeats another one (`is_repeat`).
         """
-        received_s = int(event.received_at.replace(microsecond=0).timestamp())
-        if event.sdkappid not in self._apps:
-            self._apps[event.sdkappid] = _App(self._zone(event.sdkappid))
-        app = self._apps[event.sdkappid]
+        received_s = int(callback.received_at.replace(microsecond=0).timestamp())
+        if callback.sdkappid not in self._apps:
+            self._apps[callback.sdkappid] = _App(self._zone(callback.sdkappid))
+        app = self._apps[callback.sdkappid]
         day = app.days[date_of(app.zone, counted_at_s(document, received_s) // QUARTER_S)]
-        is_unsure = is_repeat and not _has_certain_time(event.command, document, received_s)
+        is_unsure = is_repeat and not _has_certain_time(callback.command, document, received_s)
         app.unsure_repeats += is_unsure
         if is_new or is_unsure:
             day.most_messages += messages

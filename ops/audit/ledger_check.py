@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from ops.audit.report import ARCHIVE, KAFKA, LISTED_MAX, POSTGRES, LedgerReport
 from ops.simulate.ledger import LedgerEntry, Outcome
-from schemas.event import Event
+from schemas.callback_record import CallbackRecord
 
 
 class LedgerCheck:
@@ -41,11 +41,11 @@ class LedgerCheck:
         with_row = {ce_id for ce_id, _ in self._found[POSTGRES]} | self._others[POSTGRES].keys()
         return [ce_id for ce_id in self._sent if ce_id not in with_row]
 
-    def match(self, event: Event, sink: str) -> None:
+    def match(self, callback: CallbackRecord, sink: str) -> None:
         """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""
-        if event.id in self._sent and sink in self._found:
-            self._places.setdefault(event.id, set()).add((event.origin, event.sequence))
-            self.compare(event.id, hashlib.sha256(event.body).hexdigest(), sink)
+        if callback.id in self._sent and sink in self._found:
+            self._places.setdefault(callback.id, set()).add((callback.origin, callback.sequence))
+            self.compare(callback.id, hashlib.sha256(callback.body).hexdigest(), sink)
 
     def compare(self, ce_id: str, sha256: str, sink: str) -> None:
         """Compare the digest of a body in a sink; its id is in the ledger."""

@@ -8,7 +8,7 @@ from ops.audit.day_counts import DayCounts
 from ops.audit.statistic_report import StatisticReport
 from schemas.added import added
 from schemas.body import Malformed, parse
-from schemas.event import Event
+from schemas.callback_record import CallbackRecord
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 
 
@@ -44,26 +44,26 @@ class MessageCounts:
         # By app and account, True if a record up to its origin's end names this person.
         self._people: dict[tuple[str, str], bool] = {}
 
-    def add(self, event: Event, *, settled: bool, is_repeat: bool) -> None:
+    def add(self, callback: CallbackRecord, *, settled: bool, is_repeat: bool) -> None:
         """
         Count a record.
 
         `settled`: its sequence is not above the end of its origin. `is_repeat`: its `ce_id` was
         seen at another sequence before.
         """
-        is_new = self._contents.mark(event.id, COUNTED)
-        is_newly_settled = settled and self._contents.mark(event.id, SETTLED)
+        is_new = self._contents.mark(callback.id, COUNTED)
+        is_newly_settled = settled and self._contents.mark(callback.id, SETTLED)
         if not (is_new or is_newly_settled or is_repeat):
             return
         try:
-            document = parse(event.body)
+            document = parse(callback.body)
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
-        adds = added(event.command, event.opt_platform, document)
+        adds = added(callback.command, callback.opt_platform, document)
         numbers = adds.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
         self.days.add(
-            event,
+            callback,
             document,
             messages=int(is_message),
             is_repeat=not is_new and is_repeat,
@@ -75,7 +75,7 @@ class MessageCounts:
         self._messages += is_new
         self._settled_messages += is_newly_settled
         for account in adds.accounts(ACTIVE):
-            person = (event.sdkappid, account)
+            person = (callback.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 
     def compare(

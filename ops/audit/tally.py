@@ -38,8 +38,8 @@ from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title
 from ops.sequences import Sequences
 from ops.simulate.ledger import LedgerEntry
+from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
 from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
-from schemas.event import Event, NotACallback, parse_event
 from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
@@ -178,18 +178,18 @@ class Tally:
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        event = self._event(value, headers, is_copy=False)
-        if event is None:
+        callback = self._callback(value, headers, is_copy=False)
+        if callback is None:
             return
-        evidence = self.origins.evidence(event.origin)
-        evidence.topic.add(event.sequence)
+        evidence = self.origins.evidence(callback.origin)
+        evidence.topic.add(callback.sequence)
         if self._audits_counts:
-            evidence.order_in_topic[partition].append(event.sequence)
-        is_repeat = self._compare_content(event, MAIN_TOPIC.name, partition, offset)
+            evidence.order_in_topic[partition].append(callback.sequence)
+        is_repeat = self._compare_content(callback, MAIN_TOPIC.name, partition, offset)
         for check in self.webhooks.values():
-            check.add_callback(event, partition, offset, in_topic=True)
-        self._ledger.match(event, KAFKA)
-        self._count(event, is_repeat=is_repeat)
+            check.add_callback(callback, partition, offset, in_topic=True)
+        self._ledger.match(callback, KAFKA)
+        self._count(callback, is_repeat=is_repeat)
 
     def add_dead_letter(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
@@ -198,49 +198,49 @@ class Tally:
         self.records += 1
         named = dict(headers)
         group = named.get(GROUP)
-        event = self._event(value, named.items(), is_copy=group is not None)
-        if event is None:
+        callback = self._callback(value, named.items(), is_copy=group is not None)
+        if callback is None:
             return
         if group is None and CONNECT + "offset" in named:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
             self._foreign += 1
             return
-        evidence = self.origins.evidence(event.origin)
-        self._compare_content(event, DEAD_LETTER_TOPIC.name, partition, offset)
+        evidence = self.origins.evidence(callback.origin)
+        self._compare_content(callback, DEAD_LETTER_TOPIC.name, partition, offset)
         if group is not None:
             if sink := self._sink_of_group.get(group.decode("utf-8", "replace")):
-                self._add_dead_letter_of(event, sink)
+                self._add_dead_letter_of(callback, sink)
             return
-        evidence.ingress_dead_letters.add(event.sequence)
+        evidence.ingress_dead_letters.add(callback.sequence)
         if named.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
-            evidence.refused_by_kafka.add(event.sequence)
+            evidence.refused_by_kafka.add(callback.sequence)
             for sink in (KAFKA, ARCHIVE, POSTGRES):
-                self._ledger.match(event, sink)
+                self._ledger.match(callback, sink)
 
-    def _add_dead_letter_of(self, event: Event, sink: str) -> None:
-        self.origins.evidence(event.origin).dead_letters_of[sink].add(event.sequence)
-        self._ledger.match(event, sink)
+    def _add_dead_letter_of(self, callback: CallbackRecord, sink: str) -> None:
+        self.origins.evidence(callback.origin).dead_letters_of[sink].add(callback.sequence)
+        self._ledger.match(callback, sink)
 
     def add_line(self, line: Line) -> None:
         """Add a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
         was_in_topic = line.offset >= self._read_from.get(line.partition, 0)
-        event = self._event(line.value, headers, is_copy=was_in_topic)
-        if event is None:
+        callback = self._callback(line.value, headers, is_copy=was_in_topic)
+        if callback is None:
             return
-        evidence = self.origins.evidence(event.origin)
-        evidence.archive.add(event.sequence)
+        evidence = self.origins.evidence(callback.origin)
+        evidence.archive.add(callback.sequence)
         if line.offset < self._log_starts.get(line.partition, 0):
-            evidence.below_log_start.add(event.sequence)
+            evidence.below_log_start.add(callback.sequence)
         if self._audits_counts and not was_in_topic:
-            evidence.order_below_log_start[line.partition].append(event.sequence)
-        is_repeat = self._compare_content(event, line.topic, line.partition, line.offset)
+            evidence.order_below_log_start[line.partition].append(callback.sequence)
+        is_repeat = self._compare_content(callback, line.topic, line.partition, line.offset)
         for check in self.webhooks.values():
-            check.add_callback(event, line.partition, line.offset, in_topic=was_in_topic)
-        self._ledger.match(event, ARCHIVE)
-        self._count(event, is_repeat=is_repeat)
+            check.add_callback(callback, line.partition, line.offset, in_topic=was_in_topic)
+        self._ledger.match(callback, ARCHIVE)
+        self._count(callback, is_repeat=is_repeat)
 
     def note_expired(
         self, partition: int, origins: Mapping[str, tuple[int, int]], *, last_timestamp_ms: int
@@ -299,39 +299,45 @@ class Tally:
         """
         self._message_counts.days.note_shown(shown)
 
-    def _event(
+    def _callback(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
-    ) -> Event | None:
+    ) -> CallbackRecord | None:
         """
         Return a record as a callback, None if it is not one, or is not added.
 
         A foreign record counts once: not if it `is_copy` of a record that the audit also reads.
         """
         try:
-            event = parse_event(value, headers)
+            callback = parse_callback_record(value, headers)
         except NotACallback:
-            event = None
-        if event is None or event.sequence < 1:
+            callback = None
+        if callback is None or callback.sequence < 1:
             self._foreign += not is_copy
             return None
-        return event if self.origins.add_and_bound(event.origin, event.sequence) else None
+        return callback if self.origins.add_and_bound(callback.origin, callback.sequence) else None
 
-    def _compare_content(self, event: Event, topic: str, partition: int, offset: int) -> bool:
+    def _compare_content(
+        self, callback: CallbackRecord, topic: str, partition: int, offset: int
+    ) -> bool:
         """Compare the content; return whether another sequence had this `ce_id` before."""
-        location = Location(event.origin, event.sequence, topic, partition, offset)
+        location = Location(callback.origin, callback.sequence, topic, partition, offset)
         parts = IdentifyingParts(
-            event.sdkappid, event.command, event.client_ip, event.opt_platform, event.body
+            callback.sdkappid,
+            callback.command,
+            callback.client_ip,
+            callback.opt_platform,
+            callback.body,
         )
         is_repeat = self._contents.add(
-            event.id, event.body, location, partial(content_digest, parts)
+            callback.id, callback.body, location, partial(content_digest, parts)
         )
         self._repeats += is_repeat
         if is_repeat:
             for check in self.webhooks.values():
-                check.add_repeat(event)
+                check.add_repeat(callback)
         return is_repeat
 
-    def _count(self, event: Event, *, is_repeat: bool) -> None:
+    def _count(self, callback: CallbackRecord, *, is_repeat: bool) -> None:
         if self._audits_counts:
-            settled = event.sequence <= (self.origins.last_sequence(event.origin) or 0)
-            self._message_counts.add(event, settled=settled, is_repeat=is_repeat)
+            settled = callback.sequence <= (self.origins.last_sequence(callback.origin) or 0)
+            self._message_counts.add(callback, settled=settled, is_repeat=is_repeat)

@@ -20,7 +20,7 @@ from ops.audit.webhook_log import Delivery, LogReader
 from ops.audit.webhook_report import WebhookReport, title
 from ops.audit.webhook_state import TargetState
 from ops.webhook import SAMPLE_ORIGIN
-from schemas.event import Event
+from schemas.callback_record import CallbackRecord
 
 Place = tuple[str, int]
 
@@ -63,21 +63,23 @@ class WebhookCheck:
         """Note the state of the target in the retry topic."""
         self._state = state
 
-    def add_callback(self, event: Event, partition: int, offset: int, *, in_topic: bool) -> None:
+    def add_callback(
+        self, callback: CallbackRecord, partition: int, offset: int, *, in_topic: bool
+    ) -> None:
         """Add a callback of the main topic, or one that only the archive has."""
         begun = self._state.begun.get(partition)
         # A target that has not begun will begin with the oldest callback in the topic.
         is_after_begin = in_topic if begun is None else offset >= begun
         if not is_after_begin or not self._callback_filter.has(
-            event.sdkappid.encode(), event.command.encode()
+            callback.sdkappid.encode(), callback.command.encode()
         ):
-            self._origins[event.origin].not_for_it.add(event.sequence)
+            self._origins[callback.origin].not_for_it.add(callback.sequence)
 
-    def add_repeat(self, event: Event) -> None:
+    def add_repeat(self, callback: CallbackRecord) -> None:
         """Add a callback whose id an earlier one has, too."""
-        first = self._contents.first_place(event.id)
+        first = self._contents.first_place(callback.id)
         if first is not None:
-            self._repeats[first].append((event.origin, event.sequence))
+            self._repeats[first].append((callback.origin, callback.sequence))
 
     def add_delivery(self, delivered: Delivery) -> None:
         """Add a line of the log."""

@@ -21,8 +21,8 @@ from ops.counters.generations import Generations
 from ops.counters.plan import Part
 from ops.counters.topic import KAFKA_S_MAX, Range, Topic, TopicUnreadable
 from ops.failure import Failure
+from schemas.callback_record import place
 from schemas.clients import check_cancellation
-from schemas.event import place
 
 BATCH_RECORDS = 5000
 # The change is made when no more offsets than these have come during a pass over the topic, at the

@@ -28,7 +28,7 @@ from consumers.counters.zones import Zones
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere
 from schemas import record as wire
-from schemas.event import place
+from schemas.callback_record import place
 from schemas.figures import COMMAND, PEOPLE
 
 PARTITIONS = (Partition("tim.callbacks.v1", 0), Partition("tim.callbacks.v1", 1))

@@ -25,7 +25,7 @@ from consumers.sync.database import Database
 from ops.audit.report import POSTGRES
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.sync import expire
-from schemas.event import place
+from schemas.callback_record import place
 from schemas.setting import Secret
 
 MONTHS = [datetime(2023, month, 1, tzinfo=UTC) for month in range(1, 7)]

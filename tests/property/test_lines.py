@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from consumers.archive.lines import to_lines
 from consumers.runtime.batch import Partition, Record
-from schemas.event import place
+from schemas.callback_record import place
 
 ESCAPED = (b'"', b"\\", b"\0", b"\x1f", b"\xc3")
 # Characters that JSON escapes, that bytes formatting would replace, or that are not ASCII.

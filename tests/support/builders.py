@@ -19,7 +19,7 @@ from ingress.spool.intake import Intake
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
 from schemas import record as wire
-from schemas.event import place
+from schemas.callback_record import place
 
 SAMPLES = sorted((Path(__file__).parents[1] / "samples").glob("*.json"))
 APP = "1400000001"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from consumers.runtime.batch import Record
 from schemas.added import added, counted_at_s
 from schemas.body import parse
-from schemas.event import parse_event
+from schemas.callback_record import parse_callback_record
 from schemas.figures import FIGURES_OF_ROLE
 
 DAY_S = 24 * 3600
@@ -46,16 +46,16 @@ class Model:
             self._count(record)
 
     def _count(self, record: Record) -> None:
-        found = parse_event(record.value, record.headers)
-        app = found.sdkappid
-        if (app, found.id) in self._ids:
+        callback = parse_callback_record(record.value, record.headers)
+        app = callback.sdkappid
+        if (app, callback.id) in self._ids:
             self.totals[app].sums["repeats"] += 1
             return
-        self._ids.add((app, found.id))
-        document = parse(found.body)
-        received_s = int(found.received_at.timestamp())
+        self._ids.add((app, callback.id))
+        document = parse(callback.body)
+        received_s = int(callback.received_at.timestamp())
         at = datetime.fromtimestamp(counted_at_s(document, received_s), UTC)
-        adds = added(found.command, found.opt_platform, document)
+        adds = added(callback.command, callback.opt_platform, document)
         local = at.astimezone(ZoneInfo(self._zones[app]))
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         is_late = received_s - midnight.timestamp() > self._remember_s

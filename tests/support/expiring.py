@@ -15,7 +15,7 @@ from ops.audit.tally import Tally
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
 from schemas import record as wire
-from schemas.event import place
+from schemas.callback_record import place
 
 FEBRUARY, MARCH, APRIL = (datetime(2023, month, 1, tzinfo=UTC) for month in (2, 3, 4))
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
 from consumers.runtime.source import Fetched, KafkaUnavailable, LogIdentity, OutOfRange
-from schemas.event import place
+from schemas.callback_record import place
 
 FETCH_STEPS = 60
 

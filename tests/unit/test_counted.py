@@ -1,4 +1,4 @@
-"""The fast path of reading a record finds the same as `schemas.event`."""
+"""The fast path of reading a record finds the same as `schemas.callback_record`."""
 
 import json
 from typing import Any
@@ -14,7 +14,7 @@ from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
 from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX, added, counted_at_s
 from schemas.body import parse
-from schemas.event import parse_event
+from schemas.callback_record import parse_callback_record
 from schemas.identity import place_id
 
 RECEIVED_S = 1_700_000_000
@@ -22,7 +22,7 @@ RECEIVED_S = 1_700_000_000
 
 def fully(record: Record) -> Counted:
     """Return what every record is read as, by the plain rules."""
-    found = parse_event(record.value, record.headers)
+    found = parse_callback_record(record.value, record.headers)
     document = parse(found.body)
     received_s = int(found.received_at.timestamp() // 1)
     is_place = found.id == place_id(found.origin, found.sequence)

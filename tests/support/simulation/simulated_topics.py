@@ -13,7 +13,7 @@ from support.simulation.simulation import RemoteSink, Simulation
 
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.handler import Handler
-from schemas.event import place
+from schemas.callback_record import place
 
 STOPPED_S = 60.0
 

@@ -18,7 +18,7 @@ class NotACallback(Exception):
     """A record that no ingress wrote: a header that every callback has is missing or unreadable."""
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CallbackRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     One callback as its record has it: the values of the headers, and the body.
 
@@ -38,15 +38,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body: bytes
 
 
-def parse_event(value: bytes, headers: Iterable[tuple[str, bytes]]) -> Event:
+def parse_callback_record(value: bytes, headers: Iterable[tuple[str, bytes]]) -> CallbackRecord:
     """
-    Return the event in a record's headers (docs/contract.md), without parsing its body.
+    Return the callback that a record has (docs/contract.md), without parsing its body.
 
     Raises:
         NotACallback: a header is missing or unreadable; the text names it.
     """
     by_name = dict(headers)
-    return Event(
+    return CallbackRecord(
         id=_key(by_name, ID),
         origin=_key(by_name, ORIGIN),
         sequence=_sequence(by_name),

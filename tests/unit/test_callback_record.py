@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 from support.builders import a_stored_record
 
-from schemas.event import NotACallback, parse_event, place, received_at_s
+from schemas.callback_record import NotACallback, parse_callback_record, place, received_at_s
 from schemas.message import integer, sent_at
 
 
 def test_an_event_has_all_values_that_the_ingress_wrote() -> None:
     """The values have their types, not only their text."""
     record = a_stored_record(4, origin="abc")
-    found = parse_event(record.value, record.headers)
-    assert (found.origin, found.sequence, found.sdkappid) == ("abc", 5, "1400000001")
-    assert found.command == "C2C.CallbackAfterSendMsg"
-    assert found.received_at == datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
-    assert (found.client_ip, found.opt_platform) == ("10.1.2.3", "iOS")
-    assert len(found.id) == 32
-    assert found.body == record.value
+    callback = parse_callback_record(record.value, record.headers)
+    assert (callback.origin, callback.sequence, callback.sdkappid) == ("abc", 5, "1400000001")
+    assert callback.command == "C2C.CallbackAfterSendMsg"
+    assert callback.received_at == datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
+    assert (callback.client_ip, callback.opt_platform) == ("10.1.2.3", "iOS")
+    assert len(callback.id) == 32
+    assert callback.body == record.value
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,15 @@ def test_a_record_with_a_bad_header_is_not_a_callback(header: str, value: bytes)
     """The error names the header."""
     record = a_stored_record(4)
     with pytest.raises(NotACallback, match=header):
-        parse_event(record.value, {**dict(record.headers), header: value}.items())
+        parse_callback_record(record.value, {**dict(record.headers), header: value}.items())
 
 
 def test_a_time_in_another_time_zone_becomes_utc() -> None:
     """Hours and minutes are counted in UTC."""
     headers = dict(a_stored_record(4).headers) | {"ce_time": b"2023-11-15T03:43:20+05:30"}
     assert (
-        parse_event(b"{}", headers.items()).received_at.isoformat() == "2023-11-14T22:13:20+00:00"
+        parse_callback_record(b"{}", headers.items()).received_at.isoformat()
+        == "2023-11-14T22:13:20+00:00"
     )
 
 
@@ -54,8 +55,8 @@ def test_the_optional_headers_may_be_absent() -> None:
     """Then their values are empty."""
     headers = dict(a_stored_record(4).headers)
     del headers["ce_clientip"], headers["ce_optplatform"]
-    found = parse_event(b"{}", headers.items())
-    assert (found.client_ip, found.opt_platform) == ("", "")
+    callback = parse_callback_record(b"{}", headers.items())
+    assert (callback.client_ip, callback.opt_platform) == ("", "")
 
 
 def test_a_number_may_be_a_number_or_its_text() -> None:
@@ -97,4 +98,4 @@ def test_a_header_without_a_value_counts_as_missing() -> None:
     assert place(headers) == ("", 0)
     assert received_at_s(headers) is None
     with pytest.raises(NotACallback, match="ce_id"):
-        parse_event(b"{}", headers)
+        parse_callback_record(b"{}", headers)
