@@ -18,6 +18,7 @@ QUICK = (
     "bench.counters --only hookline",
     "bench.counters --only questions",
     "bench.sync --records",
+    "bench.disk --count",
 )
 ROOT = Path(__file__).parents[2]
 BLOCKS = re.findall(
@@ -213,6 +214,16 @@ def test_the_short_benchmark_of_sync_writes_and_delivers_every_callback() -> Non
     assert "| deliveries/s / `bare_client`, 2 in flight | ≥ 0.7 |" in output
 
 
+@pytest.mark.timeout(600)
+def test_the_short_benchmark_of_disk_measures_every_store() -> None:
+    """It fails if a callback is not exactly once in every sink."""
+    output = shell(the_block(QUICK[8]))
+    rows = re.findall(r"^\| ([A-Za-z ,()]+) \| (\d+) \| (\d+) MB \|$", output, re.MULTILINE)
+    stores = ["spool", "Kafka", "archive", "PostgreSQL", "of that, indexes", "Valkey (memory)"]
+    assert [store for store, _, _ in rows] == stores
+    assert all(int(size) > 0 for _, size, _ in rows)
+
+
 def test_make_runs_the_complete_benchmarks() -> None:
     """They take too long to run here, so this is a dry run of make."""
     complete = [block for block in BLOCKS if not any(part in block for part in QUICK)]
@@ -223,7 +234,7 @@ def test_make_runs_the_complete_benchmarks() -> None:
         name = target[1]
         modules[name] = shell(f"make --dry-run --assume-old=setup bench-{name}")
         assert f"python -m bench.{name}" in modules[name]
-    assert {"ingress", "archive", "counters", "scale", "latency", "sync"} <= set(modules)
+    assert {"ingress", "archive", "counters", "scale", "latency", "sync", "disk"} <= set(modules)
 
 
 def readers(output: str) -> dict[str, list[str]]:

@@ -1,0 +1,1 @@
+"""Measure how many bytes a callback takes in each store."""

@@ -1,0 +1,135 @@
+"""
+`python -m bench.disk`: measure how many bytes a callback takes in each store.
+
+Callbacks are sent while Kafka is down, so that the spools hold all of them. Then Kafka starts, and
+when the audit has proven that each sink has each callback, the stores are measured.
+"""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
+
+import click
+
+from bench.command import PAGE, say, write_option
+from bench.disk.stores import (
+    archive_bytes,
+    kafka_bytes,
+    postgres_bytes,
+    spool_bytes,
+    valkey_bytes,
+)
+from bench.machine import this_machine
+from bench.markdown import table, write
+from ops.audit.audit import audit
+from ops.audit.sources import Sources
+from ops.audit.spool_ends import read_ends
+from ops.demo.services import SDKAPPIDS
+from ops.demo.stack import Stack, running_stack
+from ops.failure import Failure
+from ops.simulate.callbacks import requests
+from ops.simulate.sender import Plan, simulate
+
+RATE = 2000.0
+USERS = 500
+AUDIT_WAIT_S = 600.0
+
+
+async def measured(count: int) -> dict[str, int]:
+    """
+    Return the bytes that `count` callbacks take, by store.
+
+    Raises:
+        Failure: not every callback came into every store.
+    """
+    async with running_stack(say) as stack:
+        stack.supervisor.hold_down("kafka")
+        spool_before, valkey_before = await spool_bytes(stack), valkey_bytes(stack)
+        await send(stack, count)
+        spool = await spool_bytes(stack) - spool_before
+        stack.supervisor.let_up("kafka")
+        await prove(stack)
+        postgres, indexes = await asyncio.to_thread(postgres_bytes, stack)
+        return {
+            "spool": spool,
+            "Kafka": kafka_bytes(stack),
+            "archive": archive_bytes(stack),
+            "PostgreSQL": postgres,
+            "of that, indexes": indexes,
+            "Valkey (memory)": valkey_bytes(stack) - valkey_before,
+        }
+
+
+async def send(stack: Stack, count: int) -> None:
+    """Send callbacks; all must be answered OK."""
+    say(f"sending {count:,} callbacks while Kafka is down")
+    plan = Plan(
+        urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=RATE, count=count, users=USERS
+    )
+    traffic = await simulate(plan, None, lambda _: None)
+    if traffic.answers["ok"] != count:
+        raise Failure(f"{traffic.answers['ok']} of {count} callbacks were answered OK")
+
+
+async def prove(stack: Stack) -> None:
+    """Return when each sink has each callback once."""
+    say("Kafka is up; waiting until each sink has each callback")
+    report = await audit(
+        lambda: read_ends(stack.addresses.admins, None),
+        Sources(
+            bootstrap_servers=stack.addresses.kafka,
+            archive=stack.addresses.archive,
+            postgres=stack.addresses.postgres,
+            stats=stack.addresses.stats,
+        ),
+        ledger=[],
+        wait_s=AUDIT_WAIT_S,
+        progress=lambda _: None,
+    )
+    if not report.proven:
+        raise Failure(f"the audit does not prove each callback: {report}")
+
+
+def markdown(by_store: Mapping[str, int], count: int) -> str:
+    """Return the table."""
+    sent = islice(requests(SDKAPPIDS, users=USERS, seed=1), count)
+    body = sum(len(request.body) for request in sent) / count
+    lines = [
+        f"{this_machine(Path(tempfile.gettempdir()))}.",
+        f"{count:,} callbacks of {USERS} people, with bodies of {body:.0f} bytes on average.",
+        "",
+        *table(
+            ["store", "bytes a callback", "a million callbacks"],
+            [
+                [store, f"{size / count:.0f}", f"{size / count:.0f} MB"]
+                for store, size in by_store.items()
+            ],
+        ),
+    ]
+    return "\n".join(lines)
+
+
+@click.command(context_settings={"show_default": True, "max_content_width": 100})
+@click.option("--count", default=100_000, help="Number of callbacks.")
+@write_option
+def main(*, count: int, writes: bool) -> None:
+    """
+    Measure how many bytes a callback takes in each store, and print Markdown.
+
+    Progress goes to stderr. With the defaults it takes some 3 minutes.
+    """
+    logging.getLogger("aiokafka").setLevel("CRITICAL")
+    try:
+        figures = markdown(asyncio.run(measured(count)), count)
+    except Failure as fault:
+        raise click.ClickException(str(fault)) from fault
+    click.echo(figures)
+    if writes:
+        write(PAGE, "disk", figures)
+
+
+if __name__ == "__main__":
+    main()
