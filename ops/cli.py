@@ -3,13 +3,14 @@
 import sys
 import traceback
 from importlib import import_module
+from io import StringIO, TextIOWrapper
 from typing import Any
 
 import click
-from rich.markup import escape
 
 from ops.failure import ExitCode, Failure
-from ops.terminal import err
+from ops.terminal import warn
+from schemas.printable import printable
 
 # The module and the function of each subcommand. Only that of the command in use is imported:
 # all of them take most of a second.
@@ -46,7 +47,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except Failure as failure:
-            err.print(f"[bold red]hookline:[/] {escape(str(failure))}", soft_wrap=True)
+            warn(str(failure), prefix="hookline: ")
             ctx.exit(failure.exit_code)
 
 
@@ -74,17 +75,30 @@ def command() -> None:
 
     Python and Click exit with 1 after an exception or Ctrl-C, but 1 means a loss in an audit.
     """
+    # Characters that the encoding of the terminal lacks must not end a command with an error.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main(standalone_mode=False) or 0)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         sys.exit(error.exit_code)
     except click.Abort:
-        err.print("interrupted")
+        warn("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - no exception may look like the result of a command
-        traceback.print_exc()
+        for line in traceback.format_exc().splitlines():
+            warn(line)
         sys.exit(ExitCode.BUG)
+
+
+def _show(error: click.ClickException) -> None:
+    """Print how the command is used, and the error, which contains the user's arguments."""
+    text = StringIO()
+    error.show(text)
+    usage, mark, message = text.getvalue().partition("Error: ")
+    sys.stderr.write(f"{usage}{mark}{printable(message.removesuffix(chr(10)))}\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
-from ops.terminal import err, json_option, print_json
+from ops.terminal import echo, json_option, print_json, warn
 
 directory_option = click.option(
     "--spool",
@@ -57,7 +57,7 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
         if as_json:
             print_json({field: getattr(summary, field) for field in summary.__slots__})
         else:
-            click.echo(f"{summary.name}  {_state(summary)}")
+            echo(f"{summary.name}  {_state(summary)}")
 
 
 @spool.command("show")
@@ -87,13 +87,13 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
             if as_json:
                 print_json(_as_dict(row))
             else:
-                click.echo(_line(row))
+                echo(_line(row))
         for sequence in opened.state.quarantined_sequences:
             remains = opened.quarantined_bytes(sequence)
             if as_json:
                 print_json({"sequence": sequence, "quarantined": True, "hex": remains.hex()})
             else:
-                click.echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
+                echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
     finally:
         opened.close()
 
@@ -104,7 +104,7 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
         try:
             rows = opened.rows_after(after, rows_max=1, bytes_max=1)
         except DamagedRow as damaged:
-            err.print(f"hookline: {damaged}; the ingress will move it into quarantine")
+            warn(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
             continue
         if not rows:

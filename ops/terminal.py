@@ -1,7 +1,13 @@
-"""Streams, options, progress bars and tables that all commands share."""
+"""
+Streams, options, progress bars and tables that all commands share.
+
+Commands print only with the functions of this file. Each of them makes text printable
+(schemas/printable.py), and none parses text as markup of rich: most text comes from outside.
+"""
 
 import asyncio
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -12,16 +18,20 @@ from typing import Any, TypeVar
 import click
 import orjson
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from ops.failure import ExitCode
+from schemas.printable import printable, printable_json
 from schemas.settings import Shared
 
+# Of a cell of a table, so many characters are shown.
+CELL_CHARACTERS_MAX = 500
 # People read stderr while a program reads stdout.
-err = Console(stderr=True, highlight=False)
+_err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+_out = Console(markup=False, emoji=False)
 Result = TypeVar("Result")
 
 bootstrap_option = click.option(
@@ -60,7 +70,7 @@ def run(work: Coroutine[Any, Any, Result]) -> Result:
     try:
         return asyncio.run(interruptible())
     except (KeyboardInterrupt, asyncio.CancelledError):
-        err.print("interrupted")
+        warn("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
 
 
@@ -94,20 +104,75 @@ def growing_progress(title: str) -> Iterator[tuple[Callable[[int], None], Callab
 
 @contextlib.contextmanager
 def _bar(title: str, total: int | None) -> Iterator[tuple[Progress, Any]]:
-    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True) as bar:
+    columns = (
+        TextColumn(title, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_err, transient=True) as bar:
         yield bar, bar.add_task(title, total=total)
 
 
+@contextlib.contextmanager
+def waiting(title: str) -> Iterator[Callable[[str], None]]:
+    """Show what a command waits for, on stderr, and yield a function that replaces the text."""
+    with _err.status(text_line(title)) as status:
+        yield lambda text: status.update(text_line(text))
+
+
+def text_line(text: str, style: str = "") -> Text:
+    """Return a printable line of `text` for `show` or a table."""
+    return Text(printable(text), style, overflow="fold")
+
+
 def say(message: str) -> None:
-    """Print a message for people, on stderr."""
-    err.print(f"[dim]·[/] {message}", soft_wrap=True)
+    """Print a message about the progress of a command, on stderr."""
+    _err.print(Text.assemble(("·", "dim"), " ", text_line(message)), soft_wrap=True)
 
 
-def new_table(title: str, *, padding: int = 1) -> Table:
+def warn(message: str, *, prefix: str = "") -> None:
+    """Print a line on stderr; `prefix`, in red, says that it is an error."""
+    _err.print(Text.assemble((prefix, "bold red"), text_line(message)), soft_wrap=True)
+
+
+def echo(text: str) -> None:
+    """Print a line on stdout."""
+    click.echo(printable(text))
+
+
+def show(shown: RenderableType, *, on_stderr: bool = False) -> None:
+    """Print tables of `new_table` and lines of `text_line`, on stdout."""
+    if on_stderr:
+        _err.print(shown, soft_wrap=True)
+    else:
+        _out.print(shown)
+
+
+class PrintableTable(Table):
+    """A table whose cells are printable, whatever text they are made of."""
+
+    def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
+        """Add a column; only the line feeds of a header that is text stay as they are."""
+        if isinstance(header, str):
+            header = "\n".join(map(printable, header.split("\n")))
+        super().add_column(header, *arguments, **options)
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row; a cell that is text becomes one printable line."""
+        super().add_row(*map(_printable_cell, cells), **options)
+
+
+def _printable_cell(cell: RenderableType | None) -> RenderableType | None:
+    if isinstance(cell, Text):
+        return Text(printable(cell.plain, CELL_CHARACTERS_MAX), cell.style)
+    return Text(printable(cell, CELL_CHARACTERS_MAX)) if isinstance(cell, str) else cell
+
+
+def new_table(title: str, *, padding: int = 1) -> PrintableTable:
     """Return an empty table in the style of all commands."""
-    return Table(
-        title=title,
+    return PrintableTable(
+        title=printable(title),
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, padding, 0, 0),
@@ -121,8 +186,18 @@ def fault_count(count: int) -> Text:
 
 
 def print_json(document: object) -> None:
-    """Print one line of JSON on stdout."""
-    click.echo(orjson.dumps(document).decode())
+    """Print one line of JSON on stdout, with only printable text."""
+    try:
+        encoded = orjson.dumps(document)
+    except TypeError:
+        # orjson cannot encode lone surrogates, which file names and JSON documents can contain.
+        encoded = json.dumps(document).encode()
+    echo_json(encoded)
+
+
+def echo_json(encoded: bytes) -> None:
+    """Print a line of JSON on stdout; what is not printable is escaped as JSON does it."""
+    click.echo(printable_json(encoded.decode(errors="backslashreplace").removesuffix("\n")))
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from aiokafka.errors import (
 )
 
 from ops.failure import Failure
-from ops.terminal import bootstrap_option, bounded, err, run
+from ops.terminal import bootstrap_option, bounded, echo, run, waiting
 from schemas.clients import started
 from schemas.settings import BODY_BYTES_LIMIT, Shared
 from schemas.topics import TOPICS, Topic
@@ -76,7 +76,7 @@ def topics_apply(
         raise click.BadParameter(f"{unclear[0]} is not NAME=VALUE", param_hint="--config")
     bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
     bounded("--replicas", replicas, 1, 100)
-    with err.status(f"asking Kafka at {kafka}"):
+    with waiting(f"asking Kafka at {kafka}"):
         changes = run(
             apply_topics(
                 kafka,
@@ -87,7 +87,7 @@ def topics_apply(
             )
         )
     for change in changes:
-        click.echo(change)
+        echo(change)
 
 
 async def apply_topics(

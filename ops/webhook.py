@@ -13,7 +13,7 @@ from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.sender import TargetAnswer, in_words, open_sender
 from consumers.webhook.settings import WebhookSettings, is_url
 from ops.failure import ExitCode, Failure
-from ops.terminal import run
+from ops.terminal import echo, run
 from schemas.clock import now_ms
 from schemas.record import ReceivedCallback, callback_record, with_place
 from schemas.tokens_file import UnusableFile
@@ -89,12 +89,12 @@ def webhook_test(
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise NotSent(f"{url}: {in_words(error)}") from error
     outcome = answer.outcome()
-    click.echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began):.0f} ms")
+    echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began):.0f} ms")
     if answer.excerpt:
-        click.echo(answer.excerpt)
+        echo(answer.excerpt)
     if outcome.kind is not OutcomeKind.DELIVERED:
         raise NotAccepted(f"with the answer {answer.status}, {THEN[outcome.kind]}")
-    click.echo(f"with this answer, {THEN[outcome.kind]}")
+    echo(f"with this answer, {THEN[outcome.kind]}")
 
 
 async def _answer(settings: WebhookSettings) -> TargetAnswer:

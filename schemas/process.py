@@ -1,18 +1,18 @@
 """Run a process: its settings and `--help`, its log, its signals, its exit codes."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import uvloop
 
+from schemas.log_lines import JsonLines, TextLines
+from schemas.printable import printable
 from schemas.settings import SHARED_PREFIX, Faults, Settings, Shared, explain, read
 
 log = logging.getLogger("process")
@@ -48,10 +48,14 @@ def run_process(
     except Faults as faults:
         sys.exit(f"{name} cannot start:\n{faults}")
     except expected as error:
-        sys.exit(f"{name} stops.\n{error}")
+        sys.exit(f"{name} stops.\n{printable(str(error))}")
     except KeyboardInterrupt:
         # Ctrl-C before the process handles signals itself: nothing has begun.
         pass
+    except Exception:
+        # Logged, because Python prints a traceback with the raw text of the exception.
+        log.critical("%s ends because of a bug", name, exc_info=True)
+        sys.exit(1)
 
 
 def _exit_for_argument(
@@ -80,30 +84,10 @@ def stop_on_signals() -> asyncio.Event:
 def log_to_stderr(shared: Shared) -> None:
     """Log to stderr: from the configured level on, in the configured format, a line per entry."""
     handler = logging.StreamHandler()
-    if shared.log_format == "json":
-        handler.setFormatter(JsonLines())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(JsonLines() if shared.log_format == "json" else TextLines())
     logging.basicConfig(level=shared.log_level, handlers=[handler])
     # The callers of aiokafka report its errors themselves; its own log would repeat them.
     logging.getLogger("aiokafka").setLevel("CRITICAL")
-
-
-class JsonLines(logging.Formatter):
-    """Format an entry as a JSON object: time (RFC 3339, UTC), level, logger, message, traceback."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the line for `record`."""
-        entry = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        # Not orjson: it cannot encode lone surrogates, which a callback can contain.
-        return json.dumps(entry)
 
 
 def sync_directory(directory: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import Field, dataclass, fields
 from inspect import cleandoc
 from typing import Annotated, Any, ClassVar, Literal, Protocol, get_type_hints
 
+from schemas.printable import printable
 from schemas.setting import Format, Range, Setting
 
 
@@ -33,7 +34,7 @@ class Faults(Exception):
     """Settings that cannot be used; `args` are the faults, one sentence each."""
 
     def __str__(self) -> str:
-        return "\n".join(f"  - {fault}" for fault in self.args)
+        return "\n".join(f"  - {printable(fault)}" for fault in self.args)
 
 
 _BROKER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
@@ -72,7 +73,7 @@ class Shared(Settings):
     log_format: Annotated[
         Literal["json", "text"],
         "`json`: one object per line with `time`, `level`, `logger`, `message` and, after an "
-        "exception, `traceback`. `text`: lines for people.",
+        "exception, `traceback`. `text`: a line for people, in which `\\n` stands for a line feed.",
     ] = "json"
 
 

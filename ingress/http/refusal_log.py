@@ -13,6 +13,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from ingress.http.answers import OK, Answer
+from schemas.printable import printable
 
 log = logging.getLogger("ingress.refused")
 
@@ -55,6 +56,4 @@ class RefusalLog:
 
 def shown(text: str) -> str:
     """Return `text` in a form that a log may show: short, on one line, without a complete Sign."""
-    printable = _SIGN.sub(r"\1…", text).encode("ascii", "backslashreplace").decode()
-    line = printable.replace("\n", "\\n").replace("\r", "\\r")
-    return line if len(line) <= SHOWN_CHARACTERS_MAX else f"{line[:SHOWN_CHARACTERS_MAX]}…"
+    return printable(_SIGN.sub(r"\1…", text), SHOWN_CHARACTERS_MAX)

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import click
-from rich.console import Console
 
 from consumers.archive.segment import SegmentSummary, read_lines
 from consumers.archive.store import Store
@@ -20,11 +19,14 @@ from ops.archive.verify import Verified, verify
 from ops.terminal import (
     archive_option,
     bounded,
-    err,
+    echo,
+    echo_json,
     growing_progress,
     json_option,
     print_json,
     run,
+    show,
+    warn,
 )
 
 
@@ -62,7 +64,7 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
                 fields = {field: getattr(summary, field) for field in summary.__struct_fields__}
                 print_json({"path": name, "bytes": size} | fields)
             else:
-                click.echo(output.segment(name, summary, size))
+                echo(output.segment(name, summary, size))
 
 
 @archive.command("cat")
@@ -72,16 +74,25 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
 @since_option
 @until_option
 def archive_cat(*, archive_url: str, **selected: Any) -> None:
-    """Print the archived records as JSON lines, partition by partition; verify the checksums."""
+    """
+    Print the archived records as JSON lines, partition by partition; verify the checksums.
+
+    A pipe or a file gets the lines byte for byte. On a terminal, control characters in them are
+    shown as JSON's escapes.
+    """
     run(_cat(archive_url, SegmentFilter(**selected)))
 
 
 async def _cat(archive_url: str, only: SegmentFilter) -> None:
+    on_terminal = sys.stdout.isatty()
     with reading_archive(archive_url) as store:
         async for name, content in _segments(store, only, store.read):
             with naming(name):
                 for line in read_lines(content):
-                    sys.stdout.buffer.write(line)
+                    if on_terminal:
+                        echo_json(line)
+                    else:
+                        sys.stdout.buffer.write(line)
 
 
 @archive.command("verify")
@@ -112,7 +123,7 @@ def archive_verify(*, archive_url: str, wait_s: float, as_json: bool) -> None:
     if as_json:
         print_json(verified.as_dict())
     else:
-        Console().print(output.verified(verified))
+        show(output.verified(verified))
     sys.exit(verified.exit_code)
 
 
@@ -130,4 +141,4 @@ async def _segments(store: Store, only: SegmentFilter, read: Any) -> AsyncIterat
             if content is not None:  # else the segment has expired meanwhile
                 yield name, content
     if not any_segment:
-        err.print("no segments", soft_wrap=True)
+        warn("no segments")

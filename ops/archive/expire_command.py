@@ -12,6 +12,7 @@ from ops.archive.segments import reading_archive
 from ops.terminal import (
     archive_option,
     bootstrap_option,
+    echo,
     json_option,
     print_json,
     progress,
@@ -62,7 +63,7 @@ async def _expire(
             if as_json:
                 print_json({"path": each.name, "bytes": each.size, "records": each.summary.records})
             else:
-                click.echo(output.segment(each.name, each.summary, each.size))
+                echo(output.segment(each.name, each.summary, each.size))
         totals = (
             f"{len(segments)} segments, {sum(each.summary.records for each in segments)} records, "
             f"{sum(each.size for each in segments)} bytes"

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from consumers.archive.segment import SegmentSummary
 from ops.archive.verify import Verified
+from ops.terminal import text_line
 
 
 def segment(name: str, summary: SegmentSummary, size: int) -> str:
@@ -26,20 +26,24 @@ def segment(name: str, summary: SegmentSummary, size: int) -> str:
 def verified(result: Verified) -> RenderableType:
     """Return the result of `hookline archive verify`: totals, faults, and the verdict."""
     lines: list[RenderableType] = [
-        f"{result.segments} segments, {result.records} records, {result.size} bytes read"
+        text_line(f"{result.segments} segments, {result.records} records, {result.size} bytes read")
     ]
-    lines += [Text(f"{name}: {fault}", style="bold red") for name, fault in result.faults]
+    lines += [text_line(f"{name}: {fault}", style="bold red") for name, fault in result.faults]
     for origin, sequences in result.origins.items():
         if sequences.doubled:
             which = ", ".join(map(str, sequences.doubled_listed))
-            lines.append(Text(f"{origin}: {sequences.doubled} doubled: {which}", style="bold red"))
+            lines.append(
+                text_line(f"{origin}: {sequences.doubled} doubled: {which}", style="bold red")
+            )
         if sequences.absent:
             runs = (f"{low}-{high}" if high > low else f"{low}" for low, high in sequences.listed)
-            lines.append(f"{origin}: {sequences.absent} not in the archive: {', '.join(runs)}")
+            lines.append(
+                text_line(f"{origin}: {sequences.absent} not in the archive: {', '.join(runs)}")
+            )
     if not result.sound:
-        lines.append(Text("not sound", style="bold red"))
+        lines.append(text_line("not sound", style="bold red"))
     elif result.absent:
-        lines.append("sound; absent sequences may be dead letters: run hookline audit")
+        lines.append(text_line("sound; absent sequences may be dead letters: run hookline audit"))
     else:
-        lines.append(Text("sound", style="bold green"))
+        lines.append(text_line("sound", style="bold green"))
     return Group(*lines)

@@ -9,7 +9,7 @@ import click
 from ops.archive.options import since_option, topic_option, until_option
 from ops.archive.parquet import copy
 from ops.archive.segments import SegmentFilter, reading_archive
-from ops.terminal import archive_option, json_option, print_json, progress, run, say
+from ops.terminal import archive_option, echo, json_option, print_json, progress, run, say
 
 
 @click.command("parquet")
@@ -46,5 +46,5 @@ async def _parquet(archive_url: str, to: Path, only: SegmentFilter, *, as_json: 
             if as_json:
                 print_json({"path": str(hour.path), "records": hour.records})
             else:
-                click.echo(f"{hour.path}  {hour.records} records")
+                echo(f"{hour.path}  {hour.records} records")
     say(f"{copied} hours copied, {skipped} skipped: they were copied before")

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import click
 from click.core import ParameterSource
-from rich.console import Console
-from rich.markup import escape
 
 from ops.audit import output
 from ops.audit.audit import audit
@@ -21,11 +19,12 @@ from ops.terminal import (
     archive_option,
     bootstrap_option,
     bounded,
-    err,
     json_option,
     print_json,
     reader_may_leave,
     run,
+    show,
+    waiting,
 )
 
 
@@ -164,7 +163,7 @@ def _print(report: Report, *, as_json: bool) -> None:
         if as_json:
             print_json(report.as_dict())
         else:
-            Console().print(output.report(report))
+            show(output.report(report))
 
 
 def _ingress_urls(admin_urls: tuple[str, ...], directory: Path | None) -> list[str]:
@@ -192,11 +191,11 @@ async def _audit(
     async def ends() -> Ends:
         return await read_ends(urls, directory)
 
-    with err.status("reading") as status:
+    with waiting("reading") as progress:
         return await audit(
             ends,
             sources,
             ledger=list(ledger.read(ledger_path)) if ledger_path else [],
             wait_s=wait_s,
-            progress=lambda message: status.update(escape(message)),
+            progress=progress,
         )

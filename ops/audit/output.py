@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ops.audit.report import (
     ARCHIVE,
@@ -18,7 +17,7 @@ from ops.audit.report import (
 )
 from ops.audit.statistic_report import DayReport, DaysReport, StatisticReport
 from ops.audit.webhook_report import WebhookReport, title
-from ops.terminal import fault_count, new_table
+from ops.terminal import fault_count, new_table, text_line
 
 # Everything that an audit reads, in the order in which a callback gets there.
 TITLES = {
@@ -80,7 +79,7 @@ def remarks(audited: Report) -> list[RenderableType]:
         lines += _days(audited.days)
     if audited.ledger:
         lines += _ledger(audited.ledger)
-    return [Text(line, overflow="fold") for line in lines]
+    return [text_line(line) for line in lines]
 
 
 def _faults_of(origin: OriginReport) -> Iterator[str]:
@@ -182,7 +181,7 @@ def verdict(audited: Report) -> RenderableType:
             targets = ", ".join(map(title, audited.webhooks))
             line += f"; every callback for {targets} came there at least once"
         line += rest
-        return Text(line, style="bold green")
+        return text_line(line, style="bold green")
     doubted = len(audited.unknown_ends)
     unknown = f"origins, spools, addresses or webhooks in doubt: {doubted}" if doubted else ""
     counts = {
@@ -196,5 +195,5 @@ def verdict(audited: Report) -> RenderableType:
     if found := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
         kind = "faults" if audited.faults else "dead letters"
         also = f"; {unknown}" if unknown else ""
-        return Text(f"{kind}: {found}{also}{rest}", style="bold red")
-    return Text(f"incomplete: no fault was found; {unknown}{rest}", style="bold red")
+        return text_line(f"{kind}: {found}{also}{rest}", style="bold red")
+    return text_line(f"incomplete: no fault was found; {unknown}{rest}", style="bold red")

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 
 from consumers.archive.store import Store
 from consumers.counters import layout
@@ -25,7 +24,7 @@ from ops.counters.plan import Part, plan
 from ops.counters.rebuild import Rebuild
 from ops.counters.topic import reading_topic
 from ops.failure import Failure
-from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say
+from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say, show
 from schemas.settings import Faults, read
 
 # An answer of the statistics API may still be made of the old generation.
@@ -96,7 +95,9 @@ def counters_rebuild(
     try:
         (settings,) = read({"COUNTERS_": CountersSettings}, os.environ)
     except Faults as faults:
-        raise WrongSettings(f"the settings of the counters cannot be used:\n{faults}") from None
+        raise WrongSettings(
+            f"the settings of the counters cannot be used: {'; '.join(faults.args)}"
+        ) from None
     since = since.replace(tzinfo=UTC) if since else None
     with (
         reading_archive(archive_url) if archive_url else contextlib.nullcontext() as store,
@@ -181,7 +182,6 @@ async def _remove_old(generations: Generations, served: int) -> None:
 
 
 def _preview(parts: Sequence[Part], served: int) -> None:
-    console = Console()
     table = new_table(f"Generation {served} is served. To be counted into the next one:")
     for name in ("partition", "from offset", "to offset", "only in the archive"):
         table.add_column(name, justify="left" if name == "partition" else "right")
@@ -193,6 +193,6 @@ def _preview(parts: Sequence[Part], served: int) -> None:
             part.from_archive,
         )
         table.add_row(*map(str, row))
-    console.print(table)
+    show(table)
     if any(part.is_continued for part in parts):
         say("a rebuild was cut; it continues where it was (--start-over begins again)")

@@ -6,12 +6,11 @@ import sys
 from dataclasses import asdict
 
 import click
-from rich.console import Console
 
 from ops.demo import demo as demonstration
 from ops.demo import stack
 from ops.demo.output import address_lines, demo_table, remaining_files
-from ops.terminal import bounded, err, json_option, print_json, progress, run, say
+from ops.terminal import bounded, json_option, print_json, progress, run, say, show, warn
 
 
 @click.command()
@@ -55,7 +54,7 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
         if as_json:
             print_json(asdict(running.addresses))
         else:
-            err.print(address_lines(running.addresses), soft_wrap=True)
+            show(address_lines(running.addresses), on_stderr=True)
         with progress("callbacks", round(seconds * rate)) as advance:
             result = await demonstration.run_traffic(
                 running,
@@ -68,10 +67,10 @@ async def _demo(*, seconds: float, rate: float, faults: bool, keep: bool, as_jso
         if as_json:
             print_json(result.as_dict())
         else:
-            Console().print(demo_table(result))
-            err.print(remaining_files(running.directory), soft_wrap=True)
+            show(demo_table(result))
+            show(remaining_files(running.directory), on_stderr=True)
         if keep:
-            err.print("Everything keeps running until Ctrl-C.")
+            warn("Everything keeps running until Ctrl-C.")
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
     return result.proven

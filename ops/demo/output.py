@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
@@ -13,7 +12,7 @@ from ops.demo.demo import DemoResult
 from ops.demo.services import Addresses
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.output import by_reason, rate
-from ops.terminal import fault_count, new_table
+from ops.terminal import fault_count, new_table, text_line
 
 
 def address_lines(addresses: Addresses) -> RenderableType:
@@ -30,14 +29,14 @@ def address_lines(addresses: Addresses) -> RenderableType:
         ("spool", addresses.spool),
         ("logs", addresses.logs),
     )
-    return Text("\n".join(f"  {name:<11} {value}" for name, value in named))
+    return Group(*(text_line(f"  {name:<11} {value}") for name, value in named))
 
 
-def remaining_files(directory: Path) -> str:
+def remaining_files(directory: Path) -> RenderableType:
     """Return the commands that read the demo's archive and remove its files."""
-    return (
-        f"Read the archive:  {sys.argv[0]} archive cat --archive {directory}/archive\n"
-        f"Remove the demo's files:  rm -r {directory}"
+    return Group(
+        text_line(f"Read the archive:  {sys.argv[0]} archive cat --archive {directory}/archive"),
+        text_line(f"Remove the demo's files:  rm -r {directory}"),
     )
 
 
@@ -47,7 +46,7 @@ def demo_table(result: DemoResult) -> RenderableType:
     # Round down, so that 100 % means all.
     percent = math.floor(traffic.ok_percent * 100) / 100
     table = new_table("Hookline demo")
-    columns: dict[str, str | Text] = {
+    columns: dict[str, RenderableType] = {
         "sent": str(traffic.sent),
         "answered OK": f"{traffic.answers['ok']} ({percent:g} %)",
         **{
@@ -61,7 +60,7 @@ def demo_table(result: DemoResult) -> RenderableType:
     for column in columns:
         table.add_column(column, justify="right")
     table.add_row(*columns.values())
-    lines = [Text(line, overflow="fold") for line in _answer_lines(result)]
+    lines = [text_line(line) for line in _answer_lines(result)]
     details = () if report.proven else remarks(report)
     return Group(table, *lines, rate(traffic), *details, verdict(report))
 

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import click
-from rich.console import Console
 
 from ops.simulate import sender
 from ops.simulate.output import traffic_table
 from ops.simulate.result import TrafficResult
-from ops.terminal import bounded, json_option, print_json, progress, run
+from ops.terminal import bounded, json_option, print_json, progress, run, show
 
 
 @click.command()
@@ -98,7 +97,7 @@ def _print(result: TrafficResult, *, as_json: bool) -> None:
     if as_json:
         print_json(result.as_dict())
     else:
-        Console().print(traffic_table(result))
+        show(traffic_table(result))
 
 
 @contextlib.contextmanager

@@ -3,10 +3,9 @@
 from collections import Counter
 
 from rich.console import Group, RenderableType
-from rich.text import Text
 
 from ops.simulate.result import TrafficResult
-from ops.terminal import new_table
+from ops.terminal import new_table, text_line
 
 
 def traffic_table(result: TrafficResult) -> RenderableType:
@@ -22,7 +21,7 @@ def traffic_table(result: TrafficResult) -> RenderableType:
     commands.add_column("command")
     commands.add_column("sent", justify="right")
     for command, sent in result.commands.most_common():
-        commands.add_row(Text(command), str(sent))
+        commands.add_row(command, str(sent))
     return Group(answers, commands, *tries(result), rate(result), latencies(result))
 
 
@@ -35,7 +34,7 @@ def rate(result: TrafficResult) -> RenderableType:
             if result.waited_s > 0.1
             else "; the simulator got too little CPU"
         )
-    return Text(line)
+    return text_line(line)
 
 
 def tries(result: TrafficResult) -> list[RenderableType]:
@@ -45,7 +44,7 @@ def tries(result: TrafficResult) -> list[RenderableType]:
         lines.append(f"sent to a second address: {by_reason(result.second_tries)}")
     if result.not_ok:
         lines.append(f"not answered OK: {by_reason(result.not_ok)}")
-    return [Text(line) for line in lines]
+    return [text_line(line) for line in lines]
 
 
 def by_reason(counts: Counter[str]) -> str:
@@ -57,8 +56,8 @@ def by_reason(counts: Counter[str]) -> str:
 def latencies(result: TrafficResult) -> RenderableType:
     """Show percentiles of the time in which callbacks were answered OK."""
     if not result.latencies_ms:
-        return Text("nothing was answered OK")
+        return text_line("nothing was answered OK")
     percentiles = "  ".join(
         f"p{percent:g} {result.percentile_ms(percent):.1f} ms" for percent in (50, 90, 99, 100)
     )
-    return Text(f"time to OK: {percentiles}")
+    return text_line(f"time to OK: {percentiles}")

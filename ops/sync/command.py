@@ -12,7 +12,7 @@ from ops.age import Age
 from ops.failure import Failure
 from ops.sync import expire
 from ops.sync.plan import Month, Plan, plan
-from ops.terminal import err, json_option, measured_progress, print_json, run, say
+from ops.terminal import echo, json_option, measured_progress, print_json, run, say, waiting
 
 CONNECT_TIMEOUT_S = 10
 APPLICATION = "hookline-sync-expire"
@@ -70,7 +70,7 @@ async def _expire(postgres: str, age: timedelta, *, deletes: bool, as_json: bool
             prepare_threshold=None,
         ) as connection:
             await expire.prepare(connection)
-            with err.status("counting the rows of each month"):
+            with waiting("counting the rows of each month"):
                 planned = await plan(connection, age)
             _print(planned, as_json=as_json)
             if not deletes:
@@ -92,7 +92,7 @@ def _print(planned: Plan, *, as_json: bool) -> None:
         if as_json:
             print_json({"month": month.name, "messages": month.messages, "events": month.events})
         else:
-            click.echo(f"{month.name}  {_rows([month])}")
+            echo(f"{month.name}  {_rows([month])}")
     if planned.staying:
         first, last = planned.staying[0].name, planned.staying[-1].name
         months = first if first == last else f"{first} to {last}"
