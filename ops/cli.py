@@ -39,8 +39,8 @@ class Commands(click.Group):
         if cmd_name not in SUBCOMMANDS:
             return None
         module, _, function = SUBCOMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(import_module(module), function)
-        return found
+        command: click.Command = getattr(import_module(module), function)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; print a failure as one line, and end with the failure's exit code."""

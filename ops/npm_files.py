@@ -84,8 +84,8 @@ def _keep(file: Wanted, archive: tarfile.TarFile, scratch: Path, directory: Path
     part = scratch / file.name
     part.write_bytes(content.read())
     if not file.is_in(scratch):
-        found = hashlib.sha256(part.read_bytes()).hexdigest()
-        sys.exit(f"{file.path} of {file.package} has SHA-256 {found}, not {file.sha256}")
+        sha256 = hashlib.sha256(part.read_bytes()).hexdigest()
+        sys.exit(f"{file.path} of {file.package} has SHA-256 {sha256}, not {file.sha256}")
     shutil.move(part, directory / file.name)
 
 

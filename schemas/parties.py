@@ -107,7 +107,7 @@ def parties(document: Mapping[str, Any]) -> Parties:
     return Parties(sender, recipient, group or _first(document, _GROUP_PATHS), channel)
 
 
-def record_key(sdkappid: str, command: str, found: Parties) -> bytes | None:
+def record_key(sdkappid: str, command: str, callback_parties: Parties) -> bytes | None:
     """
     Return the Kafka key that keeps one conversation or account in one partition, in order.
 
@@ -115,10 +115,10 @@ def record_key(sdkappid: str, command: str, found: Parties) -> bytes | None:
     the parties, or their digest above KEY_BYTES_MAX. Keys of two kinds are never equal.
     """
     sender, recipient, group, channel = (
-        found.sender,
-        found.recipient,
-        found.group,
-        found.channel,
+        callback_parties.sender,
+        callback_parties.recipient,
+        callback_parties.group,
+        callback_parties.channel,
     )
     if COMMANDS.get(command, UNKNOWN).order == "account":
         members = f"account/{sender or recipient or group or channel}"

@@ -97,10 +97,10 @@ def read(classes: Mapping[str, type[Settings]], env: Mapping[str, str]) -> list[
         Faults: with everything that is wrong, not only the first.
     """
     faults: list[str] = []
-    found = [_read_class(settings, prefix, env, faults) for prefix, settings in classes.items()]
+    instances = [_read_class(settings, prefix, env, faults) for prefix, settings in classes.items()]
     if faults:
         raise Faults(*faults)
-    return found
+    return instances
 
 
 def _read_class(

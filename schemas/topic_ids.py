@@ -55,11 +55,11 @@ async def describe_topic(client: AIOKafkaClient, node_id: int, topic: str) -> To
         # connection: the kernel would take a quarter of an hour to give this one up.
         connection.close(reason=CloseReason.CONNECTION_TIMEOUT)
         raise
-    (found,) = topics_in(response.topics)
-    if found.error_code:
-        raise for_code(found.error_code)(topic)
-    if not found.leaders:
+    (answered_topic,) = topics_in(response.topics)
+    if answered_topic.error_code:
+        raise for_code(answered_topic.error_code)(topic)
+    if not answered_topic.leaders:
         raise UnknownTopicOrPartitionError(topic)
-    text = base64.urlsafe_b64encode(found.topic_id).decode().rstrip("=")
-    epochs = {number: epoch for number, (_, epoch) in found.leaders.items()}
-    return TopicOnBroker(None if found.topic_id == NO_ID else text, epochs, connection)
+    text = base64.urlsafe_b64encode(answered_topic.topic_id).decode().rstrip("=")
+    epochs = {number: epoch for number, (_, epoch) in answered_topic.leaders.items()}
+    return TopicOnBroker(None if answered_topic.topic_id == NO_ID else text, epochs, connection)

@@ -68,15 +68,15 @@ async def find_last_name(
     Raises:
         Unavailable: the store does not list from an offset on.
     """
-    found = await page(search_from)
-    if not found.names:
-        found = await page(0) if search_from else found
-    if not found.has_more:
-        return found.names[-1] if found.names else None
-    low = first_offset(found.names[-1])
+    listed = await page(search_from)
+    if not listed.names:
+        listed = await page(0) if search_from else listed
+    if not listed.has_more:
+        return listed.names[-1] if listed.names else None
+    low = first_offset(listed.names[-1])
     # No name began at `none_from` or after it when the store was asked.
     none_from: int | None = None
-    step = max(1, low - first_offset(found.names[0]))
+    step = max(1, low - first_offset(listed.names[0]))
     for _ in range(REQUESTS_MAX):
         if none_from is None:
             at, step = low + step, step * 4
@@ -84,11 +84,11 @@ async def find_last_name(
             at = (low + none_from) // 2
         else:
             at = low
-        found = await page(at)
-        if found.names and not found.has_more:
-            return found.names[-1]
-        if found.names:
-            low = max(low, first_offset(found.names[-1]))
+        listed = await page(at)
+        if listed.names and not listed.has_more:
+            return listed.names[-1]
+        if listed.names:
+            low = max(low, first_offset(listed.names[-1]))
         elif at > low:
             none_from = at
         else:
@@ -140,11 +140,11 @@ class BucketListing:
         return Page(names, has_more=False)
 
     async def _paths(self, partition: Partition, after: str) -> AsyncGenerator[list[str]]:
-        found = obstore.list(
+        chunks = obstore.list(
             self._object_store, str(partition), offset=after or None, chunk_size=PAGE_NAMES
         )
         last = ""
-        while listed := await call_in(self._threads, next, found, None):
+        while listed := await call_in(self._threads, next, chunks, None):
             paths = [last, *(entry["path"] for entry in listed)]
             if paths != sorted(paths):
                 raise Unavailable(f"the store does not list the names of {partition} in order")

@@ -105,11 +105,11 @@ def bounds(
     origins: Iterable[tuple[str, tuple[int, int]]],
 ) -> dict[str, tuple[int, int]]:
     """Return the lowest and highest sequence of each origin."""
-    found: dict[str, tuple[int, int]] = {}
+    by_origin: dict[str, tuple[int, int]] = {}
     for origin, (low, high) in origins:
-        known_low, known_high = found.get(origin, (low, high))
-        found[origin] = (min(low, known_low), max(high, known_high))
-    return found
+        known_low, known_high = by_origin.get(origin, (low, high))
+        by_origin[origin] = (min(low, known_low), max(high, known_high))
+    return by_origin
 
 
 def summary_size(head: bytes) -> int:

@@ -70,10 +70,10 @@ class Store:
             Unavailable: the store does not answer.
         """
         with store_call():
-            found = await asyncio.to_thread(self._directories)
+            directories = await asyncio.to_thread(self._directories)
         return sorted(
             Partition(topic, int(number))
-            for topic, _, number in (each.rpartition("/") for each in found)
+            for topic, _, number in (each.rpartition("/") for each in directories)
             if number.isdecimal()
         )
 
@@ -148,8 +148,8 @@ class Store:
             Unavailable: the store does not answer.
         """
         with store_call():
-            found = await asyncio.to_thread(self._object_store.head, name)
-        return SegmentStat(found["size"], round(found["last_modified"].timestamp() * 1000))
+            metadata = await asyncio.to_thread(self._object_store.head, name)
+        return SegmentStat(metadata["size"], round(metadata["last_modified"].timestamp() * 1000))
 
     async def delete(self, name: str) -> None:
         """

@@ -75,21 +75,21 @@ class Counts:
                 self._is_checked = True
             key = self._generation_key
             self._generation = generation_of(await self._valkey.get(key), key)
-            found: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
+            stored: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
                 layout.positions(self._generation), str(partition)
             )
             # A later generation was counted by a rebuild, which does not need the old counts.
             is_first = self._generation == layout.FIRST_GENERATION
-            if found is None and is_first and await self._valkey.exists(_OLD_POSITIONS):
+            if stored is None and is_first and await self._valkey.exists(_OLD_POSITIONS):
                 raise Stopped(
                     "Valkey has counts of an earlier version (before 0.1.0, in keys like "
                     f"{_OLD_POSITIONS}), which this one does not continue. Count all callbacks "
                     "again with: hookline counters rebuild --yes. Or set COUNTERS_VALKEY to an "
                     "empty Valkey, and start the process once with CONSUMER_REBUILD=true"
                 )
-            if found is not None:
+            if stored is not None:
                 await self._store_kept()
-        return None if found is None else position_of(found, partition)
+        return None if stored is None else position_of(stored, partition)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """

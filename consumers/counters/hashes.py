@@ -26,15 +26,15 @@ class Hashes:
 
     def of_account(self, account: str) -> str:
         """Return the hash of a text that occurs again and again."""
-        found = self._by_text.get(account)
-        if found is None:
-            found = self.of(account.encode())
+        account_hash = self._by_text.get(account)
+        if account_hash is None:
+            account_hash = self.of(account.encode())
             if len(self._by_text) >= HASHES_MAX:
                 self._by_text.clear()
             # A body may hold a long text instead of an account.
             if len(account) <= ACCOUNT_LENGTH_MAX:
-                self._by_text[account] = found
-        return found
+                self._by_text[account] = account_hash
+        return account_hash
 
 
 ACCOUNT_LENGTH_MAX = 128

@@ -203,11 +203,11 @@ def _sums(
 
 
 def _sums_of_minute(minute: Minute) -> Counter[str]:
-    found: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
     for sums, times in minute.counts.items():
         for figure, by in sums.numbers.items():
-            found[figure] += by * times
-    return found
+            numbers[figure] += by * times
+    return numbers
 
 
 def _unknown_commands(generation: int, windows: BatchWindows) -> Iterator[tuple[Any, ...]]:
@@ -217,12 +217,12 @@ def _unknown_commands(generation: int, windows: BatchWindows) -> Iterator[tuple[
     Key, field, number, then the field that has the number of such names, its bound, and the field
     to add the number to when there are as many names.
     """
-    found: Counter[tuple[str, str]] = Counter()
+    numbers: Counter[tuple[str, str]] = Counter()
     for (app, _), minute in windows.minutes.items():
         for sums, times in minute.counts.items():
             if sums.unknown_command:
-                found[app, sums.unknown_command] += times
-    for (app, command), times in found.items():
+                numbers[app, sums.unknown_command] += times
+    for (app, command), times in numbers.items():
         yield (
             layout.totals(generation, app),
             COMMAND + command,

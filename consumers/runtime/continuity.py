@@ -90,8 +90,8 @@ def check_last_record(
     offset, origin, sequence = last
     unknown = [record.offset for record in records if offset < record.offset < next_offset]
     expected = offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
-    found = offset_and_place(records[0]) if records else None
-    if unknown or (expects_last and found != expected):
+    in_topic = offset_and_place(records[0]) if records else None
+    if unknown or (expects_last and in_topic != expected):
         raise Stopped(
             f"The last record that the sink has of {partition} is sequence {sequence} of origin "
             f"{origin!r} at offset {offset}. The topic has another record there, or one between it "

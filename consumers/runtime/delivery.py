@@ -147,7 +147,7 @@ def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:
 
 
 def _rejected_record(batch: Batch, rejected: Rejected) -> Record:
-    found = [record for record in batch.records if rejected.offset in (None, record.offset)]
-    if len(found) != 1:
+    matching = [record for record in batch.records if rejected.offset in (None, record.offset)]
+    if len(matching) != 1:
         raise AssertionError(f"the handler rejects a record that it was not given: {rejected}")
-    return found[0]
+    return matching[0]

@@ -121,23 +121,23 @@ class Lane:
             Revoked: the partition was revoked during a call of the handler.
             Stopped: to continue would lose or duplicate records.
         """
-        found: CheckedPosition | None = None
+        checked: CheckedPosition | None = None
         while True:
-            found = found or await self._positioning.find_position()
-            self._positioning.continue_at(found)
+            checked = checked or await self._positioning.find_position()
+            self._positioning.continue_at(checked)
             try:
                 await self._deliver()
             except AskAgain as reason:
                 name = self._parts.name
                 log.info("%s finds its position in %s again: %s", name, self.partition, reason)
                 self._drop_held()
-                found = None
+                checked = None
             except Elsewhere as elsewhere:
                 self._log_position(elsewhere.position)
                 self._drop_held()
                 # A sink that has no position any more is asked again, as on assignment.
                 position = elsewhere.position
-                found = replace(found, position=position) if position else None
+                checked = replace(checked, position=position) if position else None
 
     def _drop_held(self) -> None:
         """Drop all held records; those that the sink does not have are fetched again."""

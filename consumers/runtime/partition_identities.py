@@ -48,13 +48,14 @@ class PartitionIdentities:
             raise KafkaUnavailable("the Kafka client is shutting down")
         try:
             with kafka_failures():
-                found = answer.result()
+                log_identity = answer.result()
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailable(
                 f"Kafka did not return the id of topic {partition.topic}: {error!r}"
             ) from error
         return LogIdentity(
-            found.topic_id, (leader, found.epochs.get(partition.number), found.connection)
+            log_identity.topic_id,
+            (leader, log_identity.epochs.get(partition.number), log_identity.connection),
         )
 
 

@@ -81,13 +81,13 @@ class Positioning:
         """
         while True:
             try:
-                found = await self._find()
+                checked = await self._find()
             except Unavailable as error:
                 self._warn_no_position(error)
                 await self._backoff.wait(error)
             else:
                 self._backoff.reset()
-                return found
+                return checked
 
     async def _find(self) -> CheckedPosition:
         """Return the sink's position; an empty sink begins where the topic does."""
@@ -117,19 +117,19 @@ class Positioning:
             raise Unavailable("the sink has no position although it has stored one")
         return begun
 
-    def continue_at(self, found: CheckedPosition) -> None:
+    def continue_at(self, checked: CheckedPosition) -> None:
         """
         Make the queue and the fetches begin at the sink's position.
 
         Raises:
             Stopped: the position is of another topic.
         """
-        position, identity = found.position, found.identity
+        position, identity = checked.position, checked.identity
         check_topic(self._parts.name, self._partition, position, identity.topic_id)
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
-        expects_last = position.last is not None and position.last[0] >= found.log_start
+        expects_last = position.last is not None and position.last[0] >= checked.log_start
         if position.topic_id is None and expects_last:
             # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
@@ -186,17 +186,17 @@ class Positioning:
             return
         next_offset = self._queue.next_offset
         try:
-            found = await self._find()
+            checked = await self._find()
         except Unavailable as error:
             self._backoff.note(error)
             self._warn_no_position(error)
             return
         self._backoff.reset()
-        if found.identity != self._identity:
+        if checked.identity != self._identity:
             raise AskAgain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
-        if found.position.next_offset != next_offset:
-            raise Elsewhere(found.position)
+        if checked.position.next_offset != next_offset:
+            raise Elsewhere(checked.position)
 
     def check_range(self) -> None:
         """

@@ -100,11 +100,11 @@ class SqlPositions:
         cursor = connection.cursor()
         self.begin(cursor, probe, Position(0))
         connection.rollback()
-        found = self.find(cursor, probe)
-        if found:
+        position = self.find(cursor, probe)
+        if position:
             self._execute(cursor, _DELETE + _OF_ONE, self._name, *probe)
         connection.commit()
-        if found:
+        if position:
             raise Stopped(
                 f"The connection of {self._name} commits each statement (autocommit), or its "
                 "tables do not support transactions. A crash would lose or duplicate records, so "

@@ -55,8 +55,8 @@ class Addresses:
     async def find(self, timeout_s: float) -> list[str]:
         """Return the URL of each process; the URL itself if its name cannot be resolved."""
         named = await self._resolve(timeout_s)
-        found = self._recent.note(named, asyncio.get_running_loop().time())
-        return [str(self._url.with_host(address)) for address in found] or [str(self._url)]
+        addresses = self._recent.note(named, asyncio.get_running_loop().time())
+        return [str(self._url.with_host(address)) for address in addresses] or [str(self._url)]
 
     async def _resolve(self, timeout_s: float) -> list[str]:
         """Return the addresses of the name, none if the name server does not answer in time."""

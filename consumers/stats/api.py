@@ -70,8 +70,8 @@ def application(
         values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)
         if health is None:
             raise Refused(503, "this process does not know the pipeline")
-        found = await health(values.get("tz", DEFAULT_ZONE))
-        return response(request, routes.HEALTH, JSON, encoded(found, JSON))
+        answer = await health(values.get("tz", DEFAULT_ZONE))
+        return response(request, routes.HEALTH, JSON, encoded(answer, JSON))
 
     app.add_routes([web.get(routes.HEALTH.path, health_)])
 

@@ -35,8 +35,8 @@ async def _first_day(store: Store, app: App, scope: Scope) -> date | None:
     while len(months) <= MONTHS_MAX and months[-1] > first_month:
         months.append((months[-1] - DAY).replace(day=1))
     keys = [layout.days(app.generation, app.name, month.isoformat()) for month in months]
-    found = await store.exist(keys)
-    first = max((at for at, exists in enumerate(found) if exists), default=None)
+    is_stored = await store.exist(keys)
+    first = max((at for at, exists in enumerate(is_stored) if exists), default=None)
     if first is None:
         return None
     month = months[first]

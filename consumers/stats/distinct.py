@@ -200,13 +200,13 @@ async def _stored(
         Fields(key, names, [layout.day_field(day.isoformat(), "") for day in listed])
         for key, listed in by_month.items()
     ]
-    found: dict[date, list[_Stored]] = {}
+    stored_by_day: dict[date, list[_Stored]] = {}
     for listed, numbers in zip(by_month.values(), await store.hashes(reads), strict=True):
         for at, day in enumerate(listed):
             of_day = numbers[at * 2 * width : (at + 1) * 2 * width]
             pairs = zip(of_day[:width], of_day[width:], strict=True)
-            found[day] = [_Stored(number, bool(flag)) for number, flag in pairs]
-    return found
+            stored_by_day[day] = [_Stored(number, bool(flag)) for number, flag in pairs]
+    return stored_by_day
 
 
 def _estimated(number: int) -> answers.Count:

@@ -49,15 +49,17 @@ class Timeline:
         return self._since[finding.stage][1]
 
 
-def health(found: list[Finding], timeline: Timeline, now: datetime, zone: ZoneInfo) -> Health:
+def health(findings: list[Finding], timeline: Timeline, now: datetime, zone: ZoneInfo) -> Health:
     """Return what was found, in words, with the times of a zone."""
-    states = {finding.state for finding in found}
+    states = {finding.state for finding in findings}
     state: Literal["ok", "warning", "wrong"] = "ok"
     if "wrong" in states:
         state = "wrong"
     elif states != {"ok"}:
         state = "warning"
-    return Health(state=state, stages=[_stage(finding, timeline, now, zone) for finding in found])
+    return Health(
+        state=state, stages=[_stage(finding, timeline, now, zone) for finding in findings]
+    )
 
 
 def _stage(finding: Finding, timeline: Timeline, now: datetime, zone: ZoneInfo) -> Stage:

@@ -105,13 +105,13 @@ class Live:
 
     def _add_health(self, now: datetime, health: answers.Health) -> None:
         """Add the state at once if a finding is new, and later if only its numbers are."""
-        found = findings_in(health)
-        if found == self._shown_findings and now < self._health_at + NUMBERS_INTERVAL:
+        findings = findings_in(health)
+        if findings == self._shown_findings and now < self._health_at + NUMBERS_INTERVAL:
             return
         data = msgspec.json.encode(health)
         if data == self._shown_health:
             return
-        self._shown_health, self._shown_findings, self._health_at = data, found, now
+        self._shown_health, self._shown_findings, self._health_at = data, findings, now
         self.updates.add(now, "health", lambda _: data)
 
     def end(self) -> None:

@@ -121,8 +121,8 @@ class Pipeline:
         return None
 
     async def _ask_all(self, names: Sequence[Addresses], kind: type[Status]) -> Answers[Status]:
-        found = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
-        urls = dict.fromkeys(url for each in found for url in each)
+        addresses = await asyncio.gather(*(name.find(ANSWER_S_MAX) for name in names))
+        urls = dict.fromkeys(url for each in addresses for url in each)
         return await asyncio.gather(*(self._ask(url, kind) for url in urls))
 
     async def _ask(self, url: str, kind: type[Status]) -> Status | NoAnswer:

@@ -112,8 +112,8 @@ def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> Windowed
     begin = begin_of(values["from"], zone) if "from" in values else _default_begin(step, end, scope)
     _check_order(begin, end)
     rows_max = ROWS_MAX[step]
-    found = tuple(islice(windows(begin, end, step, zone), rows_max + 1))
-    if len(found) > rows_max:
+    range_windows = tuple(islice(windows(begin, end, step, zone), rows_max + 1))
+    if len(range_windows) > rows_max:
         bound = f"at most {rows_max} {step}s before to"
         raise Refused(
             400,
@@ -121,7 +121,7 @@ def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> Windowed
             parameter="from",
             bound=bound,
         )
-    windowed = WindowedRange(found, step, zone, now)
+    windowed = WindowedRange(range_windows, step, zone, now)
     _check_kept(windowed, scope)
     _check_work(windowed, scope, width)
     return windowed

@@ -59,7 +59,7 @@ async def series(
     windowed = split_range(values, scope, len(names))
     begin, end = windowed.windows[0].begin, windowed.windows[-1].end
     if by is not None:
-        found = await sums(store, scope.catalog, windowed, names)
+        window_sums = await sums(store, scope.catalog, windowed, names)
         return answers.SeriesBy(
             app=scope.app,
             zone=scope.zone.key,
@@ -67,7 +67,7 @@ async def series(
             begin=begin.astimezone(scope.zone),
             end=end.astimezone(scope.zone),
             by=by,
-            rows=_rows_by(windowed, found.rows, names, by),
+            rows=_rows_by(windowed, window_sums.rows, names, by),
         )
     return answers.Series(
         app=scope.app,
@@ -92,13 +92,13 @@ async def distinct_people(
     figure = values.get("figure", ACTIVE)
     counts = []
     for app in scope.catalog.apps.values():
-        found = pieces(window.begin, window.end, app.zone)
-        if found.quarters:
+        stored_windows = pieces(window.begin, window.end, app.zone)
+        if stored_windows.quarters:
             what = "ranges that are not whole days of the app's zone"
-            check_age(found.quarters[0], scope.kept.quarters, scope.now, what)
-        if whole := [*found.months, *found.days]:
+            check_age(stored_windows.quarters[0], scope.kept.quarters, scope.now, what)
+        if whole := [*stored_windows.months, *stored_windows.days]:
             check_month(day_begin(min(whole), app.zone), app, scope)
-        if found.days:
+        if stored_windows.days:
             check_age(window.begin, DAY_SKETCHES_KEPT, scope.now, "ranges of other than months")
         counts.append(await people_of_range(store, app, window, figure, scope.now))
     total = added_people(counts)
@@ -118,15 +118,15 @@ async def distinct_people(
 
 async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[answers.SeriesRow]:
     # At once: each of them waits for a call of the counters in Valkey.
-    found, counts = await asyncio.gather(
+    window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
     )
-    total = added_up(found.rows, len(windowed.windows), len(SUMS))
+    total = added_up(window_sums.rows, len(windowed.windows), len(SUMS))
     return [
         answers.SeriesRow(
             begin=window.begin.astimezone(windowed.zone),
             end=window.end.astimezone(windowed.zone),
-            figures=figures(row, has_conversations=window.end <= found.conversations_until),
+            figures=figures(row, has_conversations=window.end <= window_sums.conversations_until),
             people=as_people(of_window),
         )
         for window, row, of_window in zip(windowed.windows, total, counts, strict=True)

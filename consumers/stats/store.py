@@ -129,15 +129,15 @@ class Store:
         """
         known = self._catalog
         if known is not None:
-            present, found = await asyncio.gather(
+            present, result = await asyncio.gather(
                 self.catalog(), ask(known), return_exceptions=True
             )
             if isinstance(present, BaseException):
                 raise present
             if present == known:
-                if isinstance(found, BaseException):
-                    raise found
-                return found
+                if isinstance(result, BaseException):
+                    raise result
+                return result
         return await ask(await self.catalog())
 
     async def totals(self, key: str, sketches: Sequence[str]) -> tuple[dict[str, int], int]:
@@ -161,16 +161,16 @@ class Store:
         async with answering(), self._valkey.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.exists(key)
-            return [bool(found) for found in await pipeline.execute()]
+            return [bool(number) for number in await pipeline.execute()]
 
     async def hashes(self, reads: Sequence[Fields]) -> list[list[int]]:
         """Return the numbers in the fields of each hash in this order, 0 for one that is absent."""
-        found: list[list[int]] = []
+        numbers: list[list[int]] = []
         for step in _steps(reads, lambda read: read.count, VALUES_PER_STEP_MAX):
             async with answering(), self._steps:
                 answers = await read_fields(self._valkey, step)
-            found += [[int(value) if value else 0 for value in values] for values in answers]
-        return found
+            numbers += [[int(value) if value else 0 for value in values] for values in answers]
+        return numbers
 
     async def unions(self, asked: Sequence[Sketches | None]) -> list[int]:
         """Return the estimated number of people in each union, 0 if none is asked for or there."""

@@ -137,11 +137,11 @@ def month_sketches(app: App, figure: str, months: Iterable[date]) -> tuple[str, 
 
 def range_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
     """Return as few sketches as possible that together have the people of a range."""
-    found = pieces(window.begin, window.end, app.zone)
+    stored_windows = pieces(window.begin, window.end, app.zone)
     return (
-        *month_sketches(app, figure, found.months),
-        *day_sketches(app, figure, found.days),
-        *_quarters(app, figure, found.quarters),
+        *month_sketches(app, figure, stored_windows.months),
+        *day_sketches(app, figure, stored_windows.days),
+        *_quarters(app, figure, stored_windows.quarters),
     )
 
 
@@ -153,9 +153,9 @@ def _quarters(app: App, figure: str, begins: Iterable[datetime]) -> Iterator[str
 
 def whole_days(window: Window, zone: ZoneInfo) -> list[date]:
     """Return the days of `zone` that are wholly in a range."""
-    found = pieces(window.begin, window.end, zone)
-    days = list(found.days)
-    for month in found.months:
+    stored_windows = pieces(window.begin, window.end, zone)
+    days = list(stored_windows.days)
+    for month in stored_windows.months:
         day = month
         while day < next_month(month):
             days.append(day)
@@ -166,8 +166,8 @@ def whole_days(window: Window, zone: ZoneInfo) -> list[date]:
 def _by_key(parts: Iterable[tuple[str, str, int]], names: tuple[str, ...]) -> Iterator[Parts]:
     of_keys: dict[str, tuple[list[str], list[int]]] = defaultdict(lambda: ([], []))
     for key, part, target in parts:
-        found, targets = of_keys[key]
-        found.append(part)
+        parts_of_key, targets = of_keys[key]
+        parts_of_key.append(part)
         targets.append(target)
-    for key, (found, targets) in of_keys.items():
-        yield Fields(key, names, found), targets
+    for key, (parts_of_key, targets) in of_keys.items():
+        yield Fields(key, names, parts_of_key), targets

@@ -89,38 +89,38 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
 
 async def _days(store: Store, scope: Scope, days: Sequence[Window]) -> list[answers.Period]:
     windowed = WindowedRange(days, Step.DAY, scope.zone, scope.now)
-    found, counts = await asyncio.gather(
+    window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
     )
-    return _periods(scope, days, found, windowed, counts)
+    return _periods(scope, days, window_sums, windowed, counts)
 
 
 async def _parts(store: Store, scope: Scope, parts: Sequence[Window]) -> list[answers.Period]:
     """Return ranges that begin with a quarter hour; people are those of its whole quarter hours."""
     # Windows of quarter hours, whatever the zone.
     windowed = WindowedRange(whole_quarters(parts), Step.HOUR, scope.zone, scope.now)
-    found, counts = await asyncio.gather(
+    window_sums, counts = await asyncio.gather(
         sums_to_the_minute(store, scope.catalog, parts, SUMS),
         people(store, scope.catalog, windowed),
     )
-    return _periods(scope, parts, found, windowed, counts)
+    return _periods(scope, parts, window_sums, windowed, counts)
 
 
 def _periods(
     scope: Scope,
     ranges: Sequence[Window],
-    found: Sums,
+    window_sums: Sums,
     of_people: WindowedRange,
     counts: Sequence[Counts],
 ) -> list[answers.Period]:
     """Return each range with its sums, and the people of its window in `of_people`."""
-    total = added_up(found.rows, len(ranges), len(SUMS))
+    total = added_up(window_sums.rows, len(ranges), len(SUMS))
     return [
         answers.Period(
             begin=begin.astimezone(scope.zone),
             end=end.astimezone(scope.zone),
             people_until=people_until.astimezone(scope.zone),
-            figures=figures(row, has_conversations=end <= found.conversations_until),
+            figures=figures(row, has_conversations=end <= window_sums.conversations_until),
             people=as_people(of_range),
         )
         for (begin, end), (_, people_until), row, of_range in zip(
@@ -143,10 +143,10 @@ async def _now(store: Store, scope: Scope) -> answers.Now:
         for ago in reversed(range(SHARE_MINUTES))
     ]
     windowed = WindowedRange(minutes, Step.MINUTE, scope.zone, scope.now)
-    found, counts = await asyncio.gather(
+    window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, _MESSAGES), people(store, scope.catalog, windowed)
     )
-    rows = added_up(found.rows, SHARE_MINUTES, len(_MESSAGES))
+    rows = added_up(window_sums.rows, SHARE_MINUTES, len(_MESSAGES))
     messages = sum(one_to_one + group for one_to_one, group, _ in rows)
     one_to_one, group, _ = rows[-1]
     return answers.Now(
@@ -163,11 +163,11 @@ async def _sparklines(store: Store, scope: Scope) -> answers.Sparklines:
     edges = [end - ago * HOUR for ago in reversed(range(SPARKLINE_HOURS + 1))]
     hours = [Window(begin, following) for begin, following in pairwise(edges)]
     windowed = WindowedRange(hours, Step.HOUR, scope.zone, scope.now)
-    found, counts = await asyncio.gather(
+    window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, _MESSAGES),
         people(store, scope.catalog, windowed, (ACTIVE,)),
     )
-    total = added_up(found.rows, len(hours), len(_MESSAGES))
+    total = added_up(window_sums.rows, len(hours), len(_MESSAGES))
     return answers.Sparklines(
         begins=[begin.astimezone(scope.zone) for begin, _ in hours],
         messages=[one_to_one + group for one_to_one, group, _ in total],

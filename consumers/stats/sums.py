@@ -83,7 +83,7 @@ async def _sums(
     count: int,
 ) -> Sums:
     """Return the sums over the parts of each app, for `count` windows with `width` numbers each."""
-    found: Rows = {}
+    rows_by_app: Rows = {}
     reads = {name: tuple(parts(app)) for name, app in catalog.apps.items()}
     field = layout.UNCOUNTED + NEW_CONVERSATIONS
     flags = [
@@ -94,14 +94,14 @@ async def _sums(
         await store.hashes([*(fields for of in reads.values() for fields, _ in of), *flags])
     )
     for name, of_app in reads.items():
-        found[name] = rows = [[0] * width for _ in range(count)]
+        rows_by_app[name] = rows = [[0] * width for _ in range(count)]
         for _, targets in of_app:
             values = next(numbers)
             for at, target in enumerate(targets):
                 part = values[at * width : (at + 1) * width]
                 rows[target] = list(map(add, rows[target], part))
     times = [at_s for (at_s,) in numbers if at_s]
-    return Sums(found, datetime.fromtimestamp(min(times), UTC) if times else LATEST)
+    return Sums(rows_by_app, datetime.fromtimestamp(min(times), UTC) if times else LATEST)
 
 
 def added_up(rows: Rows, count: int, width: int) -> list[list[int]]:

@@ -63,12 +63,12 @@ async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answ
             parameter="from",
             bound=bound,
         )
-    found = tuple(windows(begin, end, Step.MINUTE, scope.zone))
-    windowed = WindowedRange(found, Step.MINUTE, scope.zone, scope.now)
+    range_windows = tuple(windows(begin, end, Step.MINUTE, scope.zone))
+    windowed = WindowedRange(range_windows, Step.MINUTE, scope.zone, scope.now)
     of_apps, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, KINDS), people(store, scope.catalog, windowed)
     )
-    rows = added_up(of_apps.rows, len(found), len(KINDS))
+    rows = added_up(of_apps.rows, len(range_windows), len(KINDS))
     return answers.Minutes(
         begin=begin,
         end=end,
@@ -78,7 +78,7 @@ async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answ
                 people=active(of_minute).value,
                 **dict(zip(KINDS, row, strict=True)),
             )
-            for window, row, of_minute in zip(found, rows, counts, strict=True)
+            for window, row, of_minute in zip(range_windows, rows, counts, strict=True)
         ],
     )
 

@@ -47,8 +47,8 @@ class Rows:
             ("events", EVENT_COLUMNS, self.events),
         ):
             values = zip(*rows, strict=True) if rows else repeat(())
-            for column, found in zip(columns, values, strict=False):
-                named[f"{table}.{column}"] = list(found)
+            for column, column_values in zip(columns, values, strict=False):
+                named[f"{table}.{column}"] = list(column_values)
         return named
 
 

@@ -113,14 +113,14 @@ class BatchDelivery:
         deadline = self._clock() + BEGIN_S_MAX
         if self._circuit.is_open and waiting:
             await self._probe(waiting, remembered, deadline)
-        found = await self._all(waiting, remembered, deadline)
+        undelivered = await self._all(waiting, remembered, deadline)
         is_unreachable = self._circuit.is_unreachable and bool(following)
         if self._circuit.is_open and (
-            is_unreachable or any(each.outcome is None or _failed(each) for each in found)
+            is_unreachable or any(each.outcome is None or _failed(each) for each in undelivered)
         ):
             remembered.forget_failures()
             raise self._down()
-        return BatchResult(undelivered=found, following=following)
+        return BatchResult(undelivered=undelivered, following=following)
 
     async def _probe(
         self, waiting: Mapping[bytes, list[Record]], remembered: RememberedOutcomes, deadline: float
@@ -138,10 +138,10 @@ class BatchDelivery:
             return
         if not self._circuit.begin_probe():
             raise self._down()
-        found = await self._all(heads, remembered, deadline, probing=True)
+        undelivered = await self._all(heads, remembered, deadline, probing=True)
         remembered.forget_failures()
         if self._circuit.is_open:
-            failed = [each.outcome for each in found if each.outcome]
+            failed = [each.outcome for each in undelivered if each.outcome]
             self._circuit.probe_failed(
                 failed[0].reason if failed else self._circuit.reason,
                 retry_after_s=max((each.retry_after_s for each in failed), default=0.0),
@@ -164,7 +164,7 @@ class BatchDelivery:
                 ]
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
-        return [found for task in tasks if (found := task.result()) is not None]
+        return [undelivered for task in tasks if (undelivered := task.result()) is not None]
 
     async def _one(
         self,

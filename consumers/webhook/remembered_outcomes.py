@@ -33,13 +33,13 @@ class RememberedOutcomes:
 
     def forget_before(self, offset: int) -> None:
         """Forget the callbacks before `offset`."""
-        self.outcomes = {at: found for at, found in self.outcomes.items() if at[0] >= offset}
+        self.outcomes = {at: outcome for at, outcome in self.outcomes.items() if at[0] >= offset}
         self.dead_letters &= self.outcomes.keys()
 
     def forget_failures(self) -> None:
         """Have all callbacks tried again that were not delivered, and not refused either."""
         self.outcomes = {
-            at: found
-            for at, found in self.outcomes.items()
-            if found.kind in (OutcomeKind.DELIVERED, OutcomeKind.REFUSED)
+            at: outcome
+            for at, outcome in self.outcomes.items()
+            if outcome.kind in (OutcomeKind.DELIVERED, OutcomeKind.REFUSED)
         }

@@ -17,11 +17,11 @@ _PREFIX = "ce_"
 
 def cloudevents_headers(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
     """Return the CloudEvents attributes of a record as HTTP headers (binary content mode)."""
-    found = {}
+    http_headers = {}
     for name, value in headers:
         if http_name := _http_name(name):
-            found[http_name] = escaped(value)
-    return found
+            http_headers[http_name] = escaped(value)
+    return http_headers
 
 
 # Nearly all records have the same names.

@@ -161,15 +161,15 @@ class RetryPartition:
             )
             for record in fetched.get(self._partition, ()):
                 try:
-                    found = change(record.key, record.value, record.headers)
+                    stated = change(record.key, record.value, record.headers)
                 except UnreadableRetryRecord as unreadable:
                     raise Stopped(
                         f"{self._name} at offset {record.offset}: {unreadable}. Only the members "
                         "of this target write the topic. Remove what else writes to it, then see "
                         "'A webhook stops' in docs/runbook.md."
                     ) from unreadable
-                self.state.apply(found)
-                if found == PartitionClaim(claim):
+                self.state.apply(stated)
+                if stated == PartitionClaim(claim):
                     self._reader.pause(self._partition)
                     return
             if time.monotonic() >= report_at:

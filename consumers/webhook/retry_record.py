@@ -142,7 +142,7 @@ def _position(document: Mapping[str, object]) -> Position:
 
 def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> ParkedCallback:
     headers = tuple(headers)
-    own = {name: found for name, found in headers if name.startswith(RETRY)}
+    own = {name: header_value for name, header_value in headers if name.startswith(RETRY)}
     original = tuple(header for header in headers if not header[0].startswith(RETRY))
     return ParkedCallback(
         record=Record(offset, int(own[_TIMESTAMP_MS]), own.get(_KEY), value, original),

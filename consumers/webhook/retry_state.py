@@ -101,11 +101,11 @@ class RetryState:
         heapq.heappush(due, (first.next_try_ms, name))
         if len(due) > 2 * len(self._offsets) + 100:
             due[:] = [
-                (found.next_try_ms, each)
+                (head.next_try_ms, each)
                 for each in self._offsets
                 if each not in self._taken
-                and (found := self.first(each))
-                and fails_again(found) is failing
+                and (head := self.first(each))
+                and fails_again(head) is failing
             ]
             heapq.heapify(due)
 

@@ -111,7 +111,8 @@ def _json(document: dict[str, Any]) -> msgspec.Raw:
         return msgspec.Raw(msgspec.json.encode(document))
     except UnicodeEncodeError:
         spelled = _SURROGATE.sub(
-            lambda found: f"\\\\u{ord(found[0]):x}", json.dumps(document, ensure_ascii=False)
+            lambda surrogate: f"\\\\u{ord(surrogate[0]):x}",
+            json.dumps(document, ensure_ascii=False),
         )
         # A number that no double can hold is infinite here; it becomes null, as above.
         return msgspec.Raw(msgspec.json.encode(json.loads(spelled, parse_constant=lambda _: None)))

@@ -83,9 +83,9 @@ class LedgerCheck:
             for sink, others in self._others.items()
         }
 
-    def _has_all_sent_bodies(self, ce_id: str, found: set[tuple[str, str]]) -> bool:
+    def _has_all_sent_bodies(self, ce_id: str, in_sink: set[tuple[str, str]]) -> bool:
         keys = {(ce_id, each) for each in self._sent[ce_id]}
-        return bool(keys & found) and keys & self._ok <= found
+        return bool(keys & in_sink) and keys & self._ok <= in_sink
 
     def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
         """
@@ -99,27 +99,27 @@ class LedgerCheck:
         changed: set[str] = set().union(*by_sink.values())
         # A callback with other bytes is not missing: that it is changed is a separate fault.
         present = by_sink | {POSTGRES: set(self._others.get(POSTGRES, ()))}
-        found = {
+        present_bodies = {
             sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}
             for sink, keys in self._found.items()
         }
         # The archive is the evidence for callbacks that retention has deleted from Kafka.
-        found[KAFKA] |= found[ARCHIVE]
-        if POSTGRES in found:
-            found[POSTGRES] |= {
+        present_bodies[KAFKA] |= present_bodies[ARCHIVE]
+        if POSTGRES in present_bodies:
+            present_bodies[POSTGRES] |= {
                 (ce_id, each)
                 for ce_id, places in self._places.items()
                 if any(is_expired(*place) for place in places)
                 for each in self._sent[ce_id]
             }
-        missing = {sink: self._ok - there for sink, there in found.items()}
+        missing = {sink: self._ok - there for sink, there in present_bodies.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(
             sent=len(self._outcomes),
             ok=self._outcomes.count("ok"),
             refused=self._outcomes.count("refused"),
             unanswered=self._outcomes.count("unanswered"),
-            unanswered_but_stored=len((self._unanswered - self._ok) & found[KAFKA]),
+            unanswered_but_stored=len((self._unanswered - self._ok) & present_bodies[KAFKA]),
             missing={sink: len(lacking) for sink, lacking in missing.items()},
             changed=len(changed),
             listed=sorted(faulty)[:LISTED_MAX],

@@ -104,16 +104,16 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
             )
 
 
-def _webhook(name: str, found: WebhookReport) -> Iterator[str]:
-    yield f"{name}: {found.lines} requests in the log, {found.repeats} of them again: not a fault"
-    if found.samples:
-        yield f"{name}: {found.samples} samples of hookline webhook test: not a fault"
-    if found.without_body:
-        yield f"{name}: {found.without_body} lines have no sha256: their bodies are not compared"
-    if found.unknown:
+def _webhook(name: str, report: WebhookReport) -> Iterator[str]:
+    yield f"{name}: {report.lines} requests in the log, {report.repeats} of them again: not a fault"
+    if report.samples:
+        yield f"{name}: {report.samples} samples of hookline webhook test: not a fault"
+    if report.without_body:
+        yield f"{name}: {report.without_body} lines have no sha256: their bodies are not compared"
+    if report.unknown:
         yield (
-            f"{name}: {found.unknown} ids in the log that no callback has (remove those of"
-            f" hookline webhook test): {', '.join(found.unknown_listed)}"
+            f"{name}: {report.unknown} ids in the log that no callback has (remove those of"
+            f" hookline webhook test): {', '.join(report.unknown_listed)}"
         )
 
 

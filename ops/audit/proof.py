@@ -121,18 +121,18 @@ class OriginProof:
             if dead:
                 dead -= counted_dead_letters(sequences, dead, count, counted_sum)
                 sequences = without(dead, sequences)
-            found = faults_of(
+            partition_faults = faults_of(
                 sequences, count, counted_sum, last=self._end.last_sequence, lost=lost
             )
-            lost -= BitMap64(found.counted_lost)
-            faults.append(found)
+            lost -= BitMap64(partition_faults.counted_lost)
+            faults.append(partition_faults)
         # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
-        missing = sorted([*lost, *(each for found in faults for each in found.missing_listed)])
-        doubled = sorted(each for found in faults for each in found.doubled_listed)
+        missing = sorted([*lost, *(each for part in faults for each in part.missing_listed)])
+        doubled = sorted(each for part in faults for each in part.doubled_listed)
         return SinkReport(
             sequences=sum(count for count, _ in applied.values()),
-            missing=len(lost) + sum(found.missing for found in faults),
-            doubled=sum(found.doubled for found in faults),
+            missing=len(lost) + sum(part.missing for part in faults),
+            doubled=sum(part.doubled for part in faults),
             dead_lettered=len(dead),
             missing_listed=missing[:LISTED_MAX],
             doubled_listed=doubled[:LISTED_MAX],

@@ -48,10 +48,10 @@ class StatisticsApi:
             NotAudited: the API needs another token.
         """
         try:
-            found = await get_json(
+            document = await get_json(
                 f"{self.url}{path}", timeout_s=STATISTICS_TIMEOUT_S, token=self.token or ""
             )
-            return msgspec.convert(found, answer)
+            return msgspec.convert(document, answer)
         except NoAnswer as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise NotAudited(self._refused) from error

@@ -45,12 +45,12 @@ def delivery(line: bytes) -> Delivery:
             raise UnreadableDelivery(f"{text!r:.80} is neither a webhook-id nor a JSON object")
         return Delivery(id=text)
     try:
-        found = msgspec.json.decode(line, type=Delivery)
+        logged = msgspec.json.decode(line, type=Delivery)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableDelivery(f"{line!r:.80} has no delivery: {error}") from error
-    if (found.origin is None) != (found.sequence is None):
+    if (logged.origin is None) != (logged.sequence is None):
         raise UnreadableDelivery(f"{line!r:.80} has only one of origin and sequence")
-    return found
+    return logged
 
 
 class LogReader:

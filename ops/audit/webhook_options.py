@@ -40,15 +40,15 @@ def webhook_sources(
 
 
 def _by_name(option: str, texts: Sequence[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not value or not is_name(name):
             raise click.BadParameter(
                 f"{text!r} is not NAME=…, with the WEBHOOK_NAME of a target", param_hint=option
             )
-        found.setdefault(name, []).append(value)
-    return found
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _lists(option: str, texts: Sequence[str]) -> dict[str, list[str]]:

@@ -48,10 +48,10 @@ async def records_from(
 
     names = _names(store, partition, offset)
     async with contextlib.aclosing(in_order(names, read)) as segments:
-        async for _, found in segments:
+        async for _, records in segments:
             # A segment that has expired meanwhile is missing in the chain; the caller notices it.
-            if found is not None:
-                yield found
+            if records is not None:
+                yield records
 
 
 async def _names(store: Store, partition: Partition, offset: int) -> AsyncGenerator[str]:

