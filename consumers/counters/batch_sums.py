@@ -12,12 +12,12 @@ from itertools import islice
 from typing import Any
 
 from consumers.counters import layout
+from consumers.counters.already_counted import AlreadyCounted
 from consumers.counters.batch_ids import BatchIds
 from consumers.counters.batch_windows import BatchWindows
 from consumers.counters.bounds import Bounds
-from consumers.counters.counted import Counted
+from consumers.counters.counted_callback import CountedCallback
 from consumers.counters.hashes import Hashes
-from consumers.counters.known import Known
 from consumers.counters.script_input import script_input
 from consumers.counters.zones import Zones
 
@@ -31,7 +31,7 @@ class BatchSums:
     """The sum of some callbacks of one partition, without the people that `known` has already."""
 
     def __init__(
-        self, generation: int, bounds: Bounds, zones: Zones, hashes: Hashes, known: Known
+        self, generation: int, bounds: Bounds, zones: Zones, hashes: Hashes, known: AlreadyCounted
     ) -> None:
         self._generation = generation
         self._bounds = bounds
@@ -43,7 +43,7 @@ class BatchSums:
         self._ids = BatchIds(hashes)
         self._windows = BatchWindows(bounds.remember_s, zones, known)
 
-    def add(self, counted: Sequence[Counted], first: int, repeats: Collection[int]) -> int:
+    def add(self, counted: Sequence[CountedCallback], first: int, repeats: Collection[int]) -> int:
         """
         Add callbacks from number `first` on, as many as one call may have; return the next number.
 
@@ -69,7 +69,7 @@ class BatchSums:
             people = minute.people
             for role, account in adds.people:
                 person = hash_of(account)
-                # `People.add`, without a call for the many who are in the minute already.
+                # `WindowPeople.add`, without a call for the many who are in the minute already.
                 if person not in people.known[role] and person not in people.new[role]:
                     windows.add_person(minute, role, person, callback.received_s)
             conversation = adds.conversation

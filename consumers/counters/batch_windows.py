@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from consumers.counters import layout
-from consumers.counters.known import MINUTE, ByRole, Known, Window
+from consumers.counters.already_counted import MINUTE, AlreadyCounted, ByRole, WindowName
 from consumers.counters.zones import Zones, date_of, day_end_s
 from schemas.added import Sums
 from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE
@@ -25,12 +25,12 @@ _OTHER_ACTIVE_ROLES = {
 }
 
 
-class People:
+class WindowPeople:
     """The people of one window by role: `known` are counted already, `new` are to be counted."""
 
     __slots__ = ("known", "new", "window")
 
-    def __init__(self, window: Window, known: Known) -> None:
+    def __init__(self, window: WindowName, known: AlreadyCounted) -> None:
         self.window = window
         self.known = known.people(window)
         self.new: ByRole = defaultdict(set)
@@ -57,9 +57,9 @@ class Day:
     date: str
     # In seconds since 1970.
     end_s: int
-    people: People
-    month: People
-    total: People
+    people: WindowPeople
+    month: WindowPeople
+    total: WindowPeople
     # By figure: the people to add to its exact set.
     exact: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     # Figures with people who came too late to be counted exactly.
@@ -72,7 +72,7 @@ class Quarter:
 
     number: int
     day: Day
-    people: People
+    people: WindowPeople
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Minute:
     app: str
     number: int
     quarter: Quarter
-    people: People
+    people: WindowPeople
     known_conversations: set[tuple[str, ...]]
     # How often each object of sums occurs.
     counts: dict[Sums, int] = field(default_factory=dict)
@@ -91,11 +91,11 @@ class Minute:
 
 
 @dataclass(slots=True)
-class App:
+class AppAdditions:
     """What is added to an app over all time, besides the sums of its minutes."""
 
     zone: str
-    total: People
+    total: WindowPeople
     # The people to add to the exact set of those who were ever active.
     exact: set[str] = field(default_factory=set)
     repeats: int = 0
@@ -105,29 +105,31 @@ class App:
 class BatchWindows:
     """All windows of a batch's callbacks. `values` is the cost of all that is in them."""
 
-    def __init__(self, remember_s: int, zones: Zones, known: Known) -> None:
+    def __init__(self, remember_s: int, zones: Zones, known: AlreadyCounted) -> None:
         self._remember_s = remember_s
         self._zones = zones
         self._known = known
         self.values = 0
-        self.apps: dict[str, App] = {}
+        self.apps: dict[str, AppAdditions] = {}
         # By app and date.
         self.days: dict[tuple[str, str], Day] = {}
         # By app and number.
         self.quarters: dict[tuple[str, int], Quarter] = {}
         self.minutes: dict[tuple[str, int], Minute] = {}
         # By app and a text like 2026-01.
-        self.months: dict[tuple[str, str], People] = {}
+        self.months: dict[tuple[str, str], WindowPeople] = {}
 
     def add_minute(self, app: str, number: int) -> Minute:
         """Add a minute, and the windows that contain it if they are not there yet."""
         of_app = self.apps.get(app)
         if of_app is None:
-            of_app = App(self._zones.of(app), People(("total", app, ""), self._known))
+            of_app = AppAdditions(
+                self._zones.of(app), WindowPeople(("total", app, ""), self._known)
+            )
             self.apps[app] = of_app
             self.values += _WINDOW_VALUES
         quarter = self._quarter(app, of_app, number * layout.MINUTE_S // layout.QUARTER_S)
-        people = People((MINUTE, app, number), self._known)
+        people = WindowPeople((MINUTE, app, number), self._known)
         minute = Minute(app, number, quarter, people, self._known.conversations(app))
         self.minutes[app, number] = minute
         self.values += _WINDOW_VALUES
@@ -141,7 +143,7 @@ class BatchWindows:
             minute.active.add(person)
             self.values += 1
         people = minute.quarter.people
-        # `People.add`, without a call for the many who are in the quarter hour already.
+        # `WindowPeople.add`, without a call for the many who are in the quarter hour already.
         if person in people.known[role] or person in people.new[role]:
             return
         people.new[role].add(person)
@@ -174,7 +176,7 @@ class BatchWindows:
             minute.new_conversations.append(conversation)
             self.values += 2
 
-    def people(self) -> Iterator[People]:
+    def people(self) -> Iterator[WindowPeople]:
         """Yield the people of every window."""
         for windows in (self.minutes, self.quarters, self.days):
             for window in windows.values():
@@ -183,23 +185,23 @@ class BatchWindows:
         for of_app in self.apps.values():
             yield of_app.total
 
-    def _quarter(self, app: str, of_app: App, number: int) -> Quarter:
+    def _quarter(self, app: str, of_app: AppAdditions, number: int) -> Quarter:
         quarter = self.quarters.get((app, number))
         if quarter is None:
             day = self._day(app, of_app, date_of(of_app.zone, number))
-            people = People(("quarter", app, number), self._known)
+            people = WindowPeople(("quarter", app, number), self._known)
             quarter = self.quarters[app, number] = Quarter(number, day, people)
             self.values += _WINDOW_VALUES
         return quarter
 
-    def _day(self, app: str, of_app: App, date: str) -> Day:
+    def _day(self, app: str, of_app: AppAdditions, date: str) -> Day:
         day = self.days.get((app, date))
         if day is None:
             month = self.months.get((app, date[:7]))
             if month is None:
-                month = People(("month", app, date[:7]), self._known)
+                month = WindowPeople(("month", app, date[:7]), self._known)
                 self.months[app, date[:7]] = month
-            people = People(("day", app, date), self._known)
+            people = WindowPeople(("day", app, date), self._known)
             end_s = day_end_s(of_app.zone, date)
             day = self.days[app, date] = Day(date, end_s, people, month, of_app.total)
             self.values += _WINDOW_VALUES

@@ -14,12 +14,12 @@ from importlib.resources import files
 import msgspec
 
 from consumers.counters import layout
+from consumers.counters.already_counted import AlreadyCounted
 from consumers.counters.batch_sums import BatchSums
 from consumers.counters.bounds import Bounds
-from consumers.counters.counted import Counted, Reader
+from consumers.counters.counted_callback import CallbackReader, CountedCallback
 from consumers.counters.hashes import Hashes
-from consumers.counters.kept import store_kept
-from consumers.counters.known import Known
+from consumers.counters.keep_times import store_keep_times
 from consumers.counters.position_text import UNKNOWN, position_of, position_text
 from consumers.counters.server import answering, connect, generation_of, refuse_unsuitable
 from consumers.counters.zones import Zones
@@ -52,8 +52,8 @@ class Counts:
         self._script = self._valkey.register_script(_SCRIPT)
         self._bounds = bounds
         self._zones = zones
-        self._reader = Reader()
-        self._known = Known()
+        self._reader = CallbackReader()
+        self._known = AlreadyCounted()
         self._generation = layout.FIRST_GENERATION
         # Valkey keeps the first secret that a process sends; all processes use that secret.
         self._hashes = Hashes(secrets.token_hex(16).encode())
@@ -67,7 +67,7 @@ class Counts:
             Unavailable: Valkey does not answer, or names no generation.
             Stopped: an earlier call of the script ended half-way, or Valkey would lose counts.
         """
-        # Another member may have had the partition: see consumers/counters/known.py.
+        # Another member may have had the partition: see consumers/counters/already_counted.py.
         self._known.forget()
         async with answering():
             if not self._is_checked:
@@ -105,7 +105,7 @@ class Counts:
 
     async def _store_kept(self) -> None:
         """Store what is kept and for how long, if this process has other settings than stored."""
-        await store_kept(self._valkey, self._generation, self._bounds, int(time.time()))
+        await store_keep_times(self._valkey, self._generation, self._bounds, int(time.time()))
 
     async def handle(self, batch: Batch) -> None:
         """
@@ -128,7 +128,7 @@ class Counts:
                 return
 
     async def _count_once(
-        self, batch: Batch, counted: Sequence[Counted], first: int, begins_at: int
+        self, batch: Batch, counted: Sequence[CountedCallback], first: int, begins_at: int
     ) -> tuple[int, int]:
         """Count callbacks from number `first` on; return the number and the offset to go on at."""
         repeats: set[int] = set()

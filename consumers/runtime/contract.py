@@ -2,8 +2,8 @@
 Check that a handler keeps the runtime's contract; docs/consumers.md shows how to run the checks.
 
 This is test code. It is in the package so that the tests of a handler's author can import it. It is
-not about the format of records (docs/contract.md). Each check takes an empty `Store`; `CHECKS` has
-all of them.
+not about the format of records (docs/contract.md). Each check takes an empty `StoreUnderTest`;
+`CHECKS` has all checks.
 """
 
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ THERE = Partition(CALLBACKS.name, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreUnderTest:
     """A handler, another one on the same store, and the number of records whose effect it has."""
 
     handler: Handler
@@ -91,7 +91,7 @@ def a_batch(
     )
 
 
-async def an_empty_store_has_no_position_until_it_is_begun(store: Store) -> None:
+async def an_empty_store_has_no_position_until_it_is_begun(store: StoreUnderTest) -> None:
     """The first call of `begin` sets the position, of one partition only."""
     assert await store.handler.position(HERE) is None
     await store.handler.begin(HERE, Position(7, None, TOPIC_ID))
@@ -100,7 +100,7 @@ async def an_empty_store_has_no_position_until_it_is_begun(store: Store) -> None
     assert await store.handler.position(THERE) is None
 
 
-async def effect_and_position_move_together(store: Store) -> None:
+async def effect_and_position_move_together(store: StoreUnderTest) -> None:
     """The position also moves over transaction markers around the batch."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(1, 3, begins_at=0))
@@ -109,7 +109,7 @@ async def effect_and_position_move_together(store: Store) -> None:
     assert (await store.next_offset(), await store.effects()) == (9, 5)
 
 
-async def the_same_batch_again_is_refused(store: Store) -> None:
+async def the_same_batch_again_is_refused(store: StoreUnderTest) -> None:
     """The runtime delivers a batch again if the answer of the first write was lost."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 3))
@@ -117,7 +117,7 @@ async def the_same_batch_again_is_refused(store: Store) -> None:
     assert await store.effects() == 3
 
 
-async def a_batch_that_does_not_begin_at_the_position_is_refused(store: Store) -> None:
+async def a_batch_that_does_not_begin_at_the_position_is_refused(store: StoreUnderTest) -> None:
     """After a rival's write, a batch that begins before or after the position writes nothing."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.rival.handle(a_batch(0, 5))
@@ -126,13 +126,13 @@ async def a_batch_that_does_not_begin_at_the_position_is_refused(store: Store) -
     assert (await store.next_offset(), await store.effects()) == (5, 5)
 
 
-async def an_emptied_store_refuses(store: Store) -> None:
+async def an_emptied_store_refuses(store: StoreUnderTest) -> None:
     """A handler never sets a first position by itself; only the runtime calls `begin`."""
     assert await store.refused(a_batch(3, 2)) is None
     assert (await store.next_offset(), await store.effects()) == (None, 0)
 
 
-async def a_batch_without_records_moves_the_position(store: Store) -> None:
+async def a_batch_without_records_moves_the_position(store: StoreUnderTest) -> None:
     """All its records were rejected, or there were only markers. It must not come again."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.handle(a_batch(0, 0, next_offset=1))
@@ -141,7 +141,7 @@ async def a_batch_without_records_moves_the_position(store: Store) -> None:
     assert (await store.next_offset(), await store.effects()) == (2, 1)
 
 
-async def partitions_do_not_mix(store: Store) -> None:
+async def partitions_do_not_mix(store: StoreUnderTest) -> None:
     """Each partition has its own position."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.handler.begin(THERE, Position(40, None, TOPIC_ID))
@@ -149,7 +149,7 @@ async def partitions_do_not_mix(store: Store) -> None:
     assert await store.rival.position(THERE) == Position(40, None, TOPIC_ID)
 
 
-async def the_last_record_is_stored_with_the_position(store: Store) -> None:
+async def the_last_record_is_stored_with_the_position(store: StoreUnderTest) -> None:
     """With the last record the runtime detects another log of the same name; see `Position`."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     assert await store.handler.position(HERE) == Position(0, None, TOPIC_ID)
@@ -160,7 +160,7 @@ async def the_last_record_is_stored_with_the_position(store: Store) -> None:
     assert await store.rival.position(HERE) == Position(7, last, TOPIC_ID)
 
 
-async def a_rival_of_another_topic_is_refused(store: Store) -> None:
+async def a_rival_of_another_topic_is_refused(store: StoreUnderTest) -> None:
     """Two clusters, or a topic that was recreated: the offsets are equal, the records are not."""
     await store.handler.begin(HERE, Position(0, None, TOPIC_ID))
     await store.rival.begin(HERE, Position(0, None, OTHER_TOPIC_ID))
@@ -173,7 +173,7 @@ async def a_rival_of_another_topic_is_refused(store: Store) -> None:
     assert (await store.next_offset(), await store.effects()) == (3, 3)
 
 
-async def an_unknown_topic_id_equals_any_other(store: Store) -> None:
+async def an_unknown_topic_id_equals_any_other(store: StoreUnderTest) -> None:
     """An older broker reports no ids. The store keeps the first id that it gets."""
     await store.handler.begin(HERE, Position(0))
     await store.handler.handle(a_batch(0, 2, topic_id=None))

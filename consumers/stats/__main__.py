@@ -16,7 +16,7 @@ from consumers.stats.api import Options, application
 from consumers.stats.middlewares import Access
 from consumers.stats.pipeline import watched_pipeline
 from consumers.stats.sink_findings import STAGES
-from consumers.stats.store import Store
+from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
@@ -131,7 +131,7 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
         async with watched_pipeline(
             valkey, ingress=settings.ingress, consumers=settings.watched_consumers
         ) as pipeline:
-            app = application(Store(valkey), options, pipeline.current)
+            app = application(StoredCounts(valkey), options, pipeline.current)
             server = web.AppRunner(app, access_log=None)
             await server.setup()
             try:

@@ -20,14 +20,14 @@ from consumers.stats.live_counts import LiveCounts
 from consumers.stats.middlewares import Access, allowing, count_request, refusing_in_words
 from consumers.stats.openapi import document
 from consumers.stats.page_files import add_page
-from consumers.stats.problems import Refused
+from consumers.stats.problems import RequestRefused
 from consumers.stats.query import read
 from consumers.stats.responses import JSON, content_type, encoded, response
 from consumers.stats.routes import Route
 from consumers.stats.scope import Scope, scope_of
 from consumers.stats.series import distinct_people, series
 from consumers.stats.shared import SharedAnswers
-from consumers.stats.store import DEFAULT_ZONE, Catalog, Store
+from consumers.stats.store import DEFAULT_ZONE, Catalog, StoredCounts
 from consumers.stats.summary import summary
 from consumers.stats.totals import minutes, totals
 from schemas.telemetry import STATS
@@ -48,7 +48,7 @@ class Options:
 
 
 def application(
-    store: Store, options: Options, health: ReadHealth | None = None
+    store: StoredCounts, options: Options, health: ReadHealth | None = None
 ) -> web.Application:
     """Return the API of `store`; without `health`, it does not know the pipeline."""
     shared = SharedAnswers()
@@ -69,7 +69,7 @@ def application(
     async def health_(request: web.Request) -> web.StreamResponse:
         values = read(request.query, routes.HEALTH.parameters, routes.HEALTH.path)
         if health is None:
-            raise Refused(503, "this process does not know the pipeline")
+            raise RequestRefused(503, "this process does not know the pipeline")
         answer = await health(values.get("tz", DEFAULT_ZONE))
         return response(request, routes.HEALTH, JSON, encoded(answer, JSON))
 
@@ -94,7 +94,7 @@ def application(
     return app
 
 
-def _add_questions(app: web.Application, store: Store, shared: SharedAnswers) -> None:
+def _add_questions(app: web.Application, store: StoredCounts, shared: SharedAnswers) -> None:
     at_once = asyncio.Semaphore(QUESTIONS_MAX)
 
     async def of_apps(_: Values, scope: Scope) -> answers.Apps:
@@ -130,7 +130,7 @@ def _add_questions(app: web.Application, store: Store, shared: SharedAnswers) ->
 def _handler(
     route: Route,
     answer: Callable[[Values, Scope], Awaitable[Any]],
-    store: Store,
+    store: StoredCounts,
     shared: SharedAnswers,
     at_once: asyncio.Semaphore,
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -158,12 +158,12 @@ def _add_live(app: web.Application, live: Live, viewers_max: int) -> None:
     async def show(request: web.Request) -> web.StreamResponse:
         values = read(request.query, routes.LIVE.parameters, routes.LIVE.path)
         if live.viewers >= viewers_max:
-            raise Refused(
+            raise RequestRefused(
                 503, f"there are {viewers_max} viewers, as many as STATS_VIEWERS_MAX allows"
             )
         only = values.get("app")
         if only is not None and not live.has_app(only):
-            raise Refused(
+            raise RequestRefused(
                 404,
                 f"app {only} has no live updates: it has no callbacks, or there are too many apps",
                 parameter="app",
@@ -175,7 +175,7 @@ def _add_live(app: web.Application, live: Live, viewers_max: int) -> None:
     app.add_routes([web.get(routes.LIVE.path, show, allow_head=False)])
 
 
-def _add_open_routes(app: web.Application, store: Store) -> None:
+def _add_open_routes(app: web.Application, store: StoredCounts) -> None:
     described = msgspec.json.encode(document(routes.DOCUMENTED)) + b"\n"
 
     async def livez(_: web.Request) -> web.Response:

@@ -6,7 +6,7 @@ from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.fields import Fields
 from consumers.stats.scope import Scope
-from consumers.stats.store import App, Store
+from consumers.stats.store import CountedApp, StoredCounts
 from consumers.stats.windows import DAY, day_of, next_month
 from schemas.figures import CALLBACKS
 
@@ -14,7 +14,7 @@ from schemas.figures import CALLBACKS
 MONTHS_MAX = 121
 
 
-async def apps(store: Store, scope: Scope) -> answers.Apps:
+async def apps(store: StoredCounts, scope: Scope) -> answers.Apps:
     """Return the apps in the order of their names, with their first days that are kept."""
     return answers.Apps(
         apps=[
@@ -28,7 +28,7 @@ async def apps(store: Store, scope: Scope) -> answers.Apps:
     )
 
 
-async def _first_day(store: Store, app: App, scope: Scope) -> date | None:
+async def _first_day(store: StoredCounts, app: CountedApp, scope: Scope) -> date | None:
     # A message may be of tomorrow, if its sender's clock is ahead.
     months = [next_month(day_of(scope.now, app.zone))]
     first_month = scope.kept.first_month(scope.now, app.zone)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.fields import Fields
-from consumers.stats.store import App, Catalog, Sketches, Store
+from consumers.stats.store import Catalog, CountedApp, Sketches, StoredCounts
 from consumers.stats.stored_windows import (
     WindowedRange,
     day_sketches,
@@ -46,14 +46,14 @@ class _Stored(NamedTuple):
 
 
 async def people(
-    store: Store,
+    store: StoredCounts,
     catalog: Catalog,
     windowed: WindowedRange,
     figures: Sequence[str] = tuple(PEOPLE),
 ) -> list[Counts]:
     """Return the people of each window, added up over the apps."""
 
-    async def of(app: App) -> list[Counts]:
+    async def of(app: CountedApp) -> list[Counts]:
         if windowed.step is Step.MINUTE:
             return await _of_minutes(store, app, windowed)
         if not windowed.is_by_days(app):
@@ -69,7 +69,7 @@ async def people(
 
 
 async def people_of_range(
-    store: Store, app: App, window: Window, figure: str, now: datetime
+    store: StoredCounts, app: CountedApp, window: Window, figure: str, now: datetime
 ) -> answers.Count | None:
     """
     Return an app's people in one range; exact if it is one day of the app's zone.
@@ -110,7 +110,9 @@ def as_people(counts: Counts) -> answers.People:
     return answers.People(**{figure: counts.get(figure) for figure in PEOPLE})
 
 
-async def _of_minutes(store: Store, app: App, windowed: WindowedRange) -> list[Counts]:
+async def _of_minutes(
+    store: StoredCounts, app: CountedApp, windowed: WindowedRange
+) -> list[Counts]:
     reads = list(minute_fields(app, windowed.windows, (ACTIVE,)))
     rows: list[Counts] = [{ACTIVE: _NOBODY} for _ in windowed.windows]
     for (_, targets), numbers in zip(
@@ -122,7 +124,7 @@ async def _of_minutes(store: Store, app: App, windowed: WindowedRange) -> list[C
 
 
 async def _of_quarters(
-    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
+    store: StoredCounts, app: CountedApp, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
     asked = [
         Sketches(
@@ -137,7 +139,7 @@ async def _of_quarters(
 
 
 async def _of_days(
-    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
+    store: StoredCounts, app: CountedApp, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
     """Return the stored numbers of days; estimates where a day has more than the exact bound."""
     days = [next(days_of(window, app.zone)) for window in windowed.windows]
@@ -166,7 +168,7 @@ def _of_day(stored: _Stored, estimate: int) -> answers.Count | None:
 
 
 async def _of_months(
-    store: Store, app: App, windowed: WindowedRange, figures: Sequence[str]
+    store: StoredCounts, app: CountedApp, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
     days = [list(days_of(window, app.zone)) for window in windowed.windows]
     stored = await _stored(store, app, chain.from_iterable(days), figures)
@@ -188,7 +190,7 @@ async def _of_months(
 
 
 async def _stored(
-    store: Store, app: App, days: Iterable[date], figures: Sequence[str]
+    store: StoredCounts, app: CountedApp, days: Iterable[date], figures: Sequence[str]
 ) -> dict[date, list[_Stored]]:
     """Return what is stored of each figure, for each day."""
     by_month: dict[str, list[date]] = defaultdict(list)

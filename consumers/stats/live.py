@@ -19,7 +19,7 @@ from aiohttp_sse import EventSourceResponse
 
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers
-from consumers.stats.live_counts import Added, AppCounts, LiveCounts
+from consumers.stats.live_counts import AppCounts, LiveAdditions, LiveCounts
 from consumers.stats.updates import Updates, event_id
 from schemas.clients import check_cancellation
 from schemas.telemetry import STATS_SLOW_VIEWERS, STATS_UPDATED, STATS_VIEWERS
@@ -213,7 +213,7 @@ def _health_now(health: bytes, last_at: datetime | None) -> bytes:
     return b"id: %s\nevent: health\ndata: %s\n\n" % (at.encode(), health)
 
 
-def _data_now(now: datetime, added: Added) -> Callable[[str | None], bytes]:
+def _data_now(now: datetime, added: LiveAdditions) -> Callable[[str | None], bytes]:
     seconds = added.seconds
 
     def data(app: str | None) -> bytes:

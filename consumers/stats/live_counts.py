@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from consumers.counters import layout
 from consumers.stats.fields import Fields
-from consumers.stats.store import Catalog, Store
+from consumers.stats.store import Catalog, StoredCounts
 from consumers.stats.stored_windows import minute_number
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES, UNDELIVERED
 
@@ -33,7 +33,7 @@ class AppCounts(NamedTuple):
         return AppCounts(*map(sum, zip(*rows, strict=True))) if rows else AppCounts()
 
 
-class Added(NamedTuple):
+class LiveAdditions(NamedTuple):
     """What was counted in some seconds: in total, and of each of up to APPS_MAX apps."""
 
     seconds: float
@@ -44,7 +44,7 @@ class Added(NamedTuple):
 class LiveCounts:
     """Remembers the last totals. The first update of a generation has nothing to compare with."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: StoredCounts) -> None:
         self._store = store
         self._totals: dict[str, list[int]] = {}
         self._read_at: datetime | None = None
@@ -54,7 +54,7 @@ class LiveCounts:
         """Return whether the app was there at the last update."""
         return self._catalog is not None and app in list(self._catalog.apps)[:APPS_MAX]
 
-    async def added(self, now: datetime) -> Added | None:
+    async def added(self, now: datetime) -> LiveAdditions | None:
         """
         Return what was added since the last update; None at the first one.
 
@@ -87,7 +87,7 @@ class LiveCounts:
             app: _since(before.get(app, [0, 0, 0]), total, people[app])
             for app, total in totals.items()
         }
-        return Added(
+        return LiveAdditions(
             (now - last).total_seconds(),
             AppCounts.total(counts.values()),
             dict(islice(counts.items(), APPS_MAX)),

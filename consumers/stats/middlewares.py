@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import hdrs, web
 
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.stats.problems import Refused, problem_response
+from consumers.stats.problems import RequestRefused, problem_response
 from consumers.stats.tokens import Tokens
 from schemas.telemetry import STATS_REQUEST_S, STATS_REQUESTS
 
@@ -43,22 +43,24 @@ async def refusing_in_words(request: web.Request, handler: Handler) -> web.Strea
     headers: dict[str, str] = {}
     try:
         return await handler(request)
-    except Refused as caught:
+    except RequestRefused as caught:
         refused = caught
     except (Unavailable, Stopped) as unavailable:
-        refused, headers = Refused(503, str(unavailable)), _RETRY
+        refused, headers = RequestRefused(503, str(unavailable)), _RETRY
     except web.HTTPNotFound:
-        refused = Refused(404, f"there is no {request.path!r:.100}; /openapi.json has the routes")
+        refused = RequestRefused(
+            404, f"there is no {request.path!r:.100}; /openapi.json has the routes"
+        )
     except web.HTTPMethodNotAllowed:
         refused, headers = (
-            Refused(405, f"{request.method} is not answered; use GET"),
+            RequestRefused(405, f"{request.method} is not answered; use GET"),
             {"Allow": "GET"},
         )
     except web.HTTPException:
         raise
     except Exception:
         log.exception("no answer to %s", request.rel_url)
-        refused = Refused(500, "a fault of the statistics API; its log has more")
+        refused = RequestRefused(500, "a fault of the statistics API; its log has more")
     response = problem_response(refused.problem)
     response.headers.update(headers)
     if refused.problem.status == 401:
@@ -80,7 +82,7 @@ class Access:
                 and request.path.startswith(GUARDED)
                 and not tokens.allow(request.headers.get(hdrs.AUTHORIZATION, ""))
             ):
-                raise Refused(
+                raise RequestRefused(
                     401, "send the header Authorization: Bearer TOKEN, with a token of the file"
                 )
             return await handler(request)

@@ -24,7 +24,7 @@ from consumers.stats.addresses import Addresses
 from consumers.stats.answers import Health
 from consumers.stats.findings import Finding
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.process_statuses import Answers, IngressStatus, NoAnswer, ProcessStatuses
+from consumers.stats.process_statuses import Answers, IngressStatus, ProcessStatuses, SilentProcess
 from consumers.stats.store import DEFAULT_ZONE
 
 POLL_S = 2.0
@@ -111,12 +111,12 @@ class Pipeline:
             valkey=valkey.result(),
         )
 
-    async def _ask_valkey(self) -> NoAnswer | None:
+    async def _ask_valkey(self) -> SilentProcess | None:
         try:
             async with asyncio.timeout(ANSWER_S_MAX), answering():
                 await self._valkey.ping()
         except (Unavailable, TimeoutError):
-            return None if self._said.pop("", None) else NoAnswer(self._answered.get(""))
+            return None if self._said.pop("", None) else SilentProcess(self._answered.get(""))
         self._answered[""], self._said[""] = datetime.now(UTC), True
         return None
 
@@ -125,7 +125,7 @@ class Pipeline:
         urls = dict.fromkeys(url for each in addresses for url in each)
         return await asyncio.gather(*(self._ask(url, kind) for url in urls))
 
-    async def _ask(self, url: str, kind: type[Status]) -> Status | NoAnswer:
+    async def _ask(self, url: str, kind: type[Status]) -> Status | SilentProcess:
         self._asked.add(url)
         try:
             async with (
@@ -136,7 +136,7 @@ class Pipeline:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
             last: Status | None = self._said.pop(url, None)
-            return last or NoAnswer(self._answered.get(url))
+            return last or SilentProcess(self._answered.get(url))
         self._answered[url], self._said[url] = datetime.now(UTC), status
         return status
 

@@ -17,7 +17,7 @@ TITLES = {
 }
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that is not answered; `problem` is the reason."""
 
     def __init__(
@@ -34,10 +34,12 @@ class Refused(Exception):
         )
 
 
-def refused_parameter(name: str, value: str, bound: str, *, status: int = 400) -> Refused:
+def refused_parameter(name: str, value: str, bound: str, *, status: int = 400) -> RequestRefused:
     """Return the refusal of a parameter's value; `bound` follows "must be"."""
     shown = value if len(value) <= 40 else value[:40] + "…"
-    return Refused(status, f"{name} must be {bound}, not {shown!r}", parameter=name, bound=bound)
+    return RequestRefused(
+        status, f"{name} must be {bound}, not {shown!r}", parameter=name, bound=bound
+    )
 
 
 def problem_response(problem: Problem) -> web.Response:

@@ -33,14 +33,14 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class NoAnswer:
+class SilentProcess:
     """A process that does not answer. `since` is its last answer, None if it never gave one."""
 
     since: datetime | None = None
 
 
 Status = TypeVar("Status")
-Answers: TypeAlias = Sequence[Status | NoAnswer]
+Answers: TypeAlias = Sequence[Status | SilentProcess]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class ProcessStatuses:
     now: datetime
     ingress: Answers[IngressStatus] | None
     consumers: Mapping[str, Answers[ConsumerStatus]] = field(default_factory=dict)
-    valkey: NoAnswer | None = None
+    valkey: SilentProcess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ class Replicas(Generic[Status]):
     """The answers of the processes of one kind."""
 
     statuses: Sequence[Status]
-    unanswered: Sequence[NoAnswer]
+    unanswered: Sequence[SilentProcess]
 
     @classmethod
     def of(cls, answers: Answers[Status]) -> "Replicas[Status]":
         """Sort the answers."""
         return cls(
-            [answer for answer in answers if not isinstance(answer, NoAnswer)],
-            [answer for answer in answers if isinstance(answer, NoAnswer)],
+            [answer for answer in answers if not isinstance(answer, SilentProcess)],
+            [answer for answer in answers if isinstance(answer, SilentProcess)],
         )
 
     @property

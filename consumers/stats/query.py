@@ -10,7 +10,7 @@ from typing import Any
 
 from multidict import MultiMapping
 
-from consumers.stats.problems import Refused, refused_parameter
+from consumers.stats.problems import RequestRefused, refused_parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ def read(query: MultiMapping[str], parameters: Iterable[Parameter], path: str) -
     Return the value of each parameter in the query; those that are absent are absent.
 
     Raises:
-        Refused: a parameter is unknown, comes twice, or is not allowed.
+        RequestRefused: a parameter is unknown, comes twice, or is not allowed.
     """
     known = {parameter.name: parameter for parameter in parameters}
     values: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def read(query: MultiMapping[str], parameters: Iterable[Parameter], path: str) -
         if name not in known:
             raise _unknown(name, known, path)
         if name in values:
-            raise Refused(
+            raise RequestRefused(
                 400, f"{name} is given twice; give it once", parameter=name, bound="given once"
             )
         try:
@@ -52,10 +52,10 @@ def read(query: MultiMapping[str], parameters: Iterable[Parameter], path: str) -
     return values
 
 
-def _unknown(name: str, known: Iterable[str], path: str) -> Refused:
+def _unknown(name: str, known: Iterable[str], path: str) -> RequestRefused:
     names = ", ".join(sorted(known)) or "none"
     shown = name if len(name) <= 40 else name[:40] + "…"
-    return Refused(
+    return RequestRefused(
         400,
         f"{path} has no parameter {shown!r}; it has: {names}",
         parameter=shown,

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 from consumers.counters import layout
 from consumers.stats.moments import begin_of
 from consumers.stats.parameters import DAYS_MAX, ROWS_DEFAULT, ROWS_MAX
-from consumers.stats.problems import Refused
-from consumers.stats.store import App, Catalog
+from consumers.stats.problems import RequestRefused
+from consumers.stats.store import Catalog, CountedApp
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import values_to_read
 from consumers.stats.windows import (
@@ -78,12 +78,12 @@ def scope_of(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Scop
     Return what the parameters ask for.
 
     Raises:
-        Refused: no app has this name.
+        RequestRefused: no app has this name.
     """
     app = values.get("app")
     if app is not None:
         if app not in catalog.apps:
-            raise Refused(
+            raise RequestRefused(
                 404,
                 f"app {app} has no callbacks; /v1/apps lists the apps that have some",
                 parameter="app",
@@ -104,7 +104,7 @@ def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> Windowed
     Return the windows of the range that the parameters ask for, each with `width` numbers.
 
     Raises:
-        Refused: the range is empty, too long, or older than what is kept.
+        RequestRefused: the range is empty, too long, or older than what is kept.
     """
     step: Step = values.get("step", Step.DAY)
     zone, now = scope.zone, scope.now
@@ -115,7 +115,7 @@ def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> Windowed
     range_windows = tuple(islice(windows(begin, end, step, zone), rows_max + 1))
     if len(range_windows) > rows_max:
         bound = f"at most {rows_max} {step}s before to"
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from must be {bound}; send several requests, or a longer step",
             parameter="from",
@@ -147,14 +147,14 @@ def whole_range(values: Mapping[str, Any], scope: Scope) -> Window:
     Return the range that the parameters ask for, widened to whole quarter hours.
 
     Raises:
-        Refused: the range is empty or too long.
+        RequestRefused: the range is empty or too long.
     """
     end = begin_of(values["to"], scope.zone) if "to" in values else scope.now
     begin = begin_of(values["from"], scope.zone) if "from" in values else end - 30 * DAY
     _check_order(begin, end)
     if end - begin > DAYS_MAX * DAY:
         bound = f"at most {DAYS_MAX} days before to"
-        raise Refused(400, f"from must be {bound}", parameter="from", bound=bound)
+        raise RequestRefused(400, f"from must be {bound}", parameter="from", bound=bound)
     if (quarter_end := quarter_begin(end)) < end:
         quarter_end += QUARTER
     return Window(quarter_begin(begin), quarter_end)
@@ -165,11 +165,11 @@ def check_age(begin: datetime, kept: timedelta, now: datetime, what: str) -> Non
     Check that `begin` is not older than what is kept; `what` names that.
 
     Raises:
-        Refused: it is older.
+        RequestRefused: it is older.
     """
     if begin < now - kept - DAY:
         bound = f"at most {kept // DAY} days ago for {what}"
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from must be {bound}: {what} are kept that long. Days and months of the app's own "
             "zone are kept longer: see /v1/apps",
@@ -180,7 +180,7 @@ def check_age(begin: datetime, kept: timedelta, now: datetime, what: str) -> Non
 
 def _check_order(begin: datetime, end: datetime) -> None:
     if begin >= end:
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from ({begin:%Y-%m-%dT%H:%MZ}) must be before to ({end:%Y-%m-%dT%H:%MZ})",
             parameter="from",
@@ -203,17 +203,17 @@ def _check_kept(windowed: WindowedRange, scope: Scope) -> None:
             check_age(begin, kept.quarters, scope.now, what)
 
 
-def check_month(begin: datetime, app: App, scope: Scope) -> None:
+def check_month(begin: datetime, app: CountedApp, scope: Scope) -> None:
     """
     Check that the day or month of an app's zone that `begin` is in is kept.
 
     Raises:
-        Refused: it is not, or not for certain.
+        RequestRefused: it is not, or not for certain.
     """
     first = scope.kept.first_month(scope.now, app.zone)
     if day_of(begin, app.zone) < first:
         bound = f"{first} or later for days and months"
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from must be {bound}: they are kept for {scope.kept.days // DAY} days, by months",
             parameter="from",
@@ -233,7 +233,7 @@ def _check_work(windowed: WindowedRange, scope: Scope, width: int) -> None:
             f"a range for which at most {VALUES_MAX} stored numbers and {SKETCHES_MAX} sketches "
             "are read"
         )
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from and to must be {bound}, not {values} and {sketches}; ask for a shorter range or "
             "for one app",

@@ -16,7 +16,7 @@ from consumers.stats.scope import (
     split_range,
     whole_range,
 )
-from consumers.stats.store import Store
+from consumers.stats.store import StoredCounts
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import Rows, added_up, figures, sums
 from consumers.stats.windows import Step, day_begin, pieces
@@ -44,13 +44,14 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 
 
 async def series(
-    store: Store, values: Mapping[str, Any], scope: Scope
+    store: StoredCounts, values: Mapping[str, Any], scope: Scope
 ) -> answers.Series | answers.SeriesBy:
     """
     Return a row for each window of the range.
 
     Raises:
-        Refused: the parameters do not go together, or ask for more than is stored or allowed.
+        RequestRefused: the parameters do not go together, or ask for more than is stored or
+            allowed.
     """
     by = values.get("by")
     if by == "command" and values.get("step") is Step.MINUTE:
@@ -80,13 +81,13 @@ async def series(
 
 
 async def distinct_people(
-    store: Store, values: Mapping[str, Any], scope: Scope
+    store: StoredCounts, values: Mapping[str, Any], scope: Scope
 ) -> answers.DistinctPeople:
     """
     Return the distinct people of the range.
 
     Raises:
-        Refused: the range is empty, too long, or older than what is kept.
+        RequestRefused: the range is empty, too long, or older than what is kept.
     """
     window = whole_range(values, scope)
     figure = values.get("figure", ACTIVE)
@@ -116,7 +117,9 @@ async def distinct_people(
     )
 
 
-async def _rows(store: Store, scope: Scope, windowed: WindowedRange) -> list[answers.SeriesRow]:
+async def _rows(
+    store: StoredCounts, scope: Scope, windowed: WindowedRange
+) -> list[answers.SeriesRow]:
     # At once: each of them waits for a call of the counters in Valkey.
     window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)

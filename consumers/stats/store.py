@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from valkey.asyncio import Valkey
 
 from consumers.counters import layout
-from consumers.counters.kept import Kept, kept_of
+from consumers.counters.keep_times import KeepTimes, keep_times_of
 from consumers.counters.server import answering, generation_of
 from consumers.counters.zones import DEFAULT_ZONE_NAME
 from consumers.stats.fields import Fields, read_fields
@@ -38,7 +38,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
-class App:
+class CountedApp:
     """An app with counts in a generation. `zone` is that of its days."""
 
     generation: int
@@ -55,8 +55,8 @@ class Catalog:
     """
 
     generation: int
-    apps: Mapping[str, App]
-    kept: Kept
+    apps: Mapping[str, CountedApp]
+    kept: KeepTimes
 
     def only(self, app: str) -> "Catalog":
         """Return the same with one of the apps."""
@@ -82,7 +82,7 @@ class Sketches:
     is_over: bool
 
 
-class Store:
+class StoredCounts:
     """
     The counts in one Valkey.
 
@@ -113,10 +113,10 @@ class Store:
                 self._catalog = Catalog(
                     generation,
                     {
-                        name: App(generation, name, of_apps.get(name, DEFAULT_ZONE))
+                        name: CountedApp(generation, name, of_apps.get(name, DEFAULT_ZONE))
                         for name in sorted(map(bytes.decode, apps))
                     },
-                    kept_of(kept, layout.kept(generation)),
+                    keep_times_of(kept, layout.kept(generation)),
                 )
                 return self._catalog
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from consumers.counters import layout
 from consumers.stats.fields import Fields
-from consumers.stats.store import App
+from consumers.stats.store import CountedApp
 from consumers.stats.windows import (
     DAY,
     MINUTE,
@@ -40,7 +40,7 @@ class WindowedRange:
     now: datetime
     _by_days: dict[str, bool] = field(default_factory=dict, compare=False)
 
-    def is_by_days(self, app: App) -> bool:
+    def is_by_days(self, app: CountedApp) -> bool:
         """
         Return whether the windows are days or months of the app's own zone.
 
@@ -70,7 +70,9 @@ def quarter_number(at: datetime) -> int:
     return int((at - EPOCH) // QUARTER)
 
 
-def minute_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
+def minute_fields(
+    app: CountedApp, windows: Sequence[Window], names: tuple[str, ...]
+) -> Iterator[Parts]:
     """Yield what to read of the minutes of each window: `names` of each minute."""
     parts = (
         (layout.minutes(app.generation, app.name, number), layout.minute_field(number, ""), target)
@@ -80,7 +82,9 @@ def minute_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -
     return _by_key(parts, names)
 
 
-def quarter_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
+def quarter_fields(
+    app: CountedApp, windows: Sequence[Window], names: tuple[str, ...]
+) -> Iterator[Parts]:
     """Yield what to read of the quarter hours of each window, which consists of whole ones."""
     parts = (
         (
@@ -94,7 +98,9 @@ def quarter_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) 
     return _by_key(parts, names)
 
 
-def day_fields(app: App, windows: Sequence[Window], names: tuple[str, ...]) -> Iterator[Parts]:
+def day_fields(
+    app: CountedApp, windows: Sequence[Window], names: tuple[str, ...]
+) -> Iterator[Parts]:
     """Yield what to read of the days of each window, which consists of whole days of the app."""
     parts = (
         (layout.days(app.generation, app.name, day), layout.day_field(day, ""), target)
@@ -112,12 +118,12 @@ def days_of(window: Window, zone: ZoneInfo) -> Iterator[date]:
         day += DAY
 
 
-def quarter_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
+def quarter_sketches(app: CountedApp, figure: str, window: Window) -> tuple[str, ...]:
     """Return the sketches of the quarter hours of a window."""
     return tuple(_quarters(app, figure, quarters(window.begin, window.end)))
 
 
-def day_sketches(app: App, figure: str, days: Iterable[date]) -> tuple[str, ...]:
+def day_sketches(app: CountedApp, figure: str, days: Iterable[date]) -> tuple[str, ...]:
     """Return the sketches of days of the app's zone."""
     return tuple(
         layout.day_sketch(app.generation, role, app.name, day.isoformat())
@@ -126,7 +132,7 @@ def day_sketches(app: App, figure: str, days: Iterable[date]) -> tuple[str, ...]
     )
 
 
-def month_sketches(app: App, figure: str, months: Iterable[date]) -> tuple[str, ...]:
+def month_sketches(app: CountedApp, figure: str, months: Iterable[date]) -> tuple[str, ...]:
     """Return the sketches of months of the app's zone."""
     return tuple(
         layout.month_sketch(app.generation, role, app.name, month.isoformat())
@@ -135,7 +141,7 @@ def month_sketches(app: App, figure: str, months: Iterable[date]) -> tuple[str, 
     )
 
 
-def range_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
+def range_sketches(app: CountedApp, figure: str, window: Window) -> tuple[str, ...]:
     """Return as few sketches as possible that together have the people of a range."""
     stored_windows = pieces(window.begin, window.end, app.zone)
     return (
@@ -145,7 +151,7 @@ def range_sketches(app: App, figure: str, window: Window) -> tuple[str, ...]:
     )
 
 
-def _quarters(app: App, figure: str, begins: Iterable[datetime]) -> Iterator[str]:
+def _quarters(app: CountedApp, figure: str, begins: Iterable[datetime]) -> Iterator[str]:
     for begin in begins:
         for role in PEOPLE[figure]:
             yield layout.quarter_sketch(app.generation, role, app.name, quarter_number(begin))

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from consumers.stats import answers
 from consumers.stats.distinct import Counts, active, as_people, people
 from consumers.stats.scope import Scope
-from consumers.stats.store import Store
+from consumers.stats.store import StoredCounts
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import (
-    Sums,
+    WindowSums,
     added_up,
     figures,
     sums,
@@ -37,7 +37,7 @@ SHARE_MINUTES = 15
 _MESSAGES = (ONE_TO_ONE_MESSAGES, GROUP_MESSAGES, UNDELIVERED)
 
 
-async def summary(store: Store, scope: Scope, *, is_live: bool) -> answers.Summary:
+async def summary(store: StoredCounts, scope: Scope, *, is_live: bool) -> answers.Summary:
     """
     Return the summary at `scope.now`; if `is_live`, today is all that was counted of the day.
 
@@ -87,7 +87,7 @@ def _part(now: datetime, day: date, zone: ZoneInfo) -> Window:
     return Window(begin, min(max(at, begin), end))
 
 
-async def _days(store: Store, scope: Scope, days: Sequence[Window]) -> list[answers.Period]:
+async def _days(store: StoredCounts, scope: Scope, days: Sequence[Window]) -> list[answers.Period]:
     windowed = WindowedRange(days, Step.DAY, scope.zone, scope.now)
     window_sums, counts = await asyncio.gather(
         sums(store, scope.catalog, windowed, SUMS), people(store, scope.catalog, windowed)
@@ -95,7 +95,9 @@ async def _days(store: Store, scope: Scope, days: Sequence[Window]) -> list[answ
     return _periods(scope, days, window_sums, windowed, counts)
 
 
-async def _parts(store: Store, scope: Scope, parts: Sequence[Window]) -> list[answers.Period]:
+async def _parts(
+    store: StoredCounts, scope: Scope, parts: Sequence[Window]
+) -> list[answers.Period]:
     """Return ranges that begin with a quarter hour; people are those of its whole quarter hours."""
     # Windows of quarter hours, whatever the zone.
     windowed = WindowedRange(whole_quarters(parts), Step.HOUR, scope.zone, scope.now)
@@ -109,7 +111,7 @@ async def _parts(store: Store, scope: Scope, parts: Sequence[Window]) -> list[an
 def _periods(
     scope: Scope,
     ranges: Sequence[Window],
-    window_sums: Sums,
+    window_sums: WindowSums,
     of_people: WindowedRange,
     counts: Sequence[Counts],
 ) -> list[answers.Period]:
@@ -136,7 +138,7 @@ def _until(day: answers.Period, now: datetime, zone: ZoneInfo) -> answers.Period
     )
 
 
-async def _now(store: Store, scope: Scope) -> answers.Now:
+async def _now(store: StoredCounts, scope: Scope) -> answers.Now:
     until = window_begin(scope.now, Step.MINUTE, scope.zone)
     minutes = [
         Window(until - (ago + 1) * MINUTE, until - ago * MINUTE)
@@ -157,7 +159,7 @@ async def _now(store: Store, scope: Scope) -> answers.Now:
     )
 
 
-async def _sparklines(store: Store, scope: Scope) -> answers.Sparklines:
+async def _sparklines(store: StoredCounts, scope: Scope) -> answers.Sparklines:
     end = window_end(window_begin(scope.now, Step.HOUR, scope.zone), Step.HOUR, scope.zone)
     # Hours of 60 minutes, also when clocks change: a line has no room to say more.
     edges = [end - ago * HOUR for ago in reversed(range(SPARKLINE_HOURS + 1))]

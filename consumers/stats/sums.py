@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.fields import Fields
-from consumers.stats.store import App, Catalog, Store
+from consumers.stats.store import Catalog, CountedApp, StoredCounts
 from consumers.stats.stored_windows import (
     Parts,
     WindowedRange,
@@ -31,7 +31,7 @@ LATEST = datetime.max.replace(tzinfo=UTC)
 Rows: TypeAlias = dict[str, list[list[int]]]
 
 
-class Sums(NamedTuple):
+class WindowSums(NamedTuple):
     """
     Sums of windows, and until when new conversations were counted: LATEST if they still are.
 
@@ -43,11 +43,11 @@ class Sums(NamedTuple):
 
 
 async def sums(
-    store: Store, catalog: Catalog, windowed: WindowedRange, names: tuple[str, ...]
-) -> Sums:
+    store: StoredCounts, catalog: Catalog, windowed: WindowedRange, names: tuple[str, ...]
+) -> WindowSums:
     """Return the sums of `names` in each window."""
 
-    def parts(app: App) -> Iterable[Parts]:
+    def parts(app: CountedApp) -> Iterable[Parts]:
         if windowed.step is Step.MINUTE:
             return minute_fields(app, windowed.windows, names)
         if windowed.is_by_days(app):
@@ -63,25 +63,25 @@ def whole_quarters(windows: Sequence[Window]) -> list[Window]:
 
 
 async def sums_to_the_minute(
-    store: Store, catalog: Catalog, windows: Sequence[Window], names: tuple[str, ...]
-) -> Sums:
+    store: StoredCounts, catalog: Catalog, windows: Sequence[Window], names: tuple[str, ...]
+) -> WindowSums:
     """Return the sums of ranges that begin with a quarter hour and end with any whole minute."""
     quarters = whole_quarters(windows)
     minutes = [Window(whole.end, end) for whole, (_, end) in zip(quarters, windows, strict=True)]
 
-    def parts(app: App) -> Iterable[Parts]:
+    def parts(app: CountedApp) -> Iterable[Parts]:
         return chain(quarter_fields(app, quarters, names), minute_fields(app, minutes, names))
 
     return await _sums(store, catalog, parts, len(names), len(windows))
 
 
 async def _sums(
-    store: Store,
+    store: StoredCounts,
     catalog: Catalog,
-    parts: Callable[[App], Iterable[Parts]],
+    parts: Callable[[CountedApp], Iterable[Parts]],
     width: int,
     count: int,
-) -> Sums:
+) -> WindowSums:
     """Return the sums over the parts of each app, for `count` windows with `width` numbers each."""
     rows_by_app: Rows = {}
     reads = {name: tuple(parts(app)) for name, app in catalog.apps.items()}
@@ -101,7 +101,7 @@ async def _sums(
                 part = values[at * width : (at + 1) * width]
                 rows[target] = list(map(add, rows[target], part))
     times = [at_s for (at_s,) in numbers if at_s]
-    return Sums(rows_by_app, datetime.fromtimestamp(min(times), UTC) if times else LATEST)
+    return WindowSums(rows_by_app, datetime.fromtimestamp(min(times), UTC) if times else LATEST)
 
 
 def added_up(rows: Rows, count: int, width: int) -> list[list[int]]:

@@ -10,9 +10,9 @@ from consumers.counters import layout
 from consumers.stats import answers
 from consumers.stats.distinct import SKETCH_ERROR, active, people
 from consumers.stats.parameters import ROWS_DEFAULT, ROWS_MAX
-from consumers.stats.problems import Refused
+from consumers.stats.problems import RequestRefused
 from consumers.stats.scope import Scope
-from consumers.stats.store import App, Catalog, Store
+from consumers.stats.store import Catalog, CountedApp, StoredCounts
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.sums import added_up, sums
 from consumers.stats.windows import MINUTE, Step, window_begin, windows
@@ -21,7 +21,7 @@ from schemas.figures import ACTIVE, COMMAND, KINDS, PEOPLE
 MINUTES_MAX, MINUTES_DEFAULT = ROWS_MAX[Step.MINUTE], ROWS_DEFAULT[Step.MINUTE]
 
 
-async def totals(store: Store, catalog: Catalog) -> answers.Totals:
+async def totals(store: StoredCounts, catalog: Catalog) -> answers.Totals:
     """Return the counts of all time, and what was counted of every origin."""
     # Origins first: every callback that they report as counted is in the totals, read later.
     origins = await _origins(store, catalog.generation)
@@ -43,12 +43,12 @@ async def totals(store: Store, catalog: Catalog) -> answers.Totals:
     )
 
 
-async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answers.Minutes:
+async def minutes(store: StoredCounts, values: Mapping[str, Any], scope: Scope) -> answers.Minutes:
     """
     Return every minute from `from` (by default, an hour before `to`) until before `to`.
 
     Raises:
-        Refused: the range is empty or too long.
+        RequestRefused: the range is empty or too long.
     """
     end = values.get("to") or scope.now + MINUTE - timedelta(microseconds=1)
     end = window_begin(end, Step.MINUTE, scope.zone)
@@ -56,7 +56,7 @@ async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answ
     begin = window_begin(begin, Step.MINUTE, scope.zone)
     if not MINUTE <= end - begin <= MINUTES_MAX * MINUTE:
         bound = f"1 to {MINUTES_MAX} minutes before to"
-        raise Refused(
+        raise RequestRefused(
             400,
             f"from ({begin:%Y-%m-%dT%H:%MZ}) must be {bound} ({end:%Y-%m-%dT%H:%MZ}); send several "
             "requests for more",
@@ -83,7 +83,7 @@ async def minutes(store: Store, values: Mapping[str, Any], scope: Scope) -> answ
     )
 
 
-async def _of_app(store: Store, app: App) -> answers.AppTotals:
+async def _of_app(store: StoredCounts, app: CountedApp) -> answers.AppTotals:
     sketches = [layout.total_sketch(app.generation, r, app.name) for r in PEOPLE[ACTIVE]]
     counts, estimate = await store.totals(layout.totals(app.generation, app.name), sketches)
     is_exact = layout.SKETCHED + ACTIVE not in counts
@@ -102,7 +102,7 @@ async def _of_app(store: Store, app: App) -> answers.AppTotals:
     )
 
 
-async def _origins(store: Store, generation: int) -> dict[str, dict[str, answers.Applied]]:
+async def _origins(store: StoredCounts, generation: int) -> dict[str, dict[str, answers.Applied]]:
     """Return the counted sequences of every origin, by partition (`TOPIC/NUMBER`)."""
     counts, of_sums = await store.both_hashes(
         layout.applied(generation), layout.sequence_sums(generation)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from subscriber import SubscriberSettings, sink
 
-from consumers.runtime.contract import CHECKS, Store
+from consumers.runtime.contract import CHECKS, StoreUnderTest
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_sink_passes(check: Callable[[Store], Awaitable[None]], tmp_path: Path) -> None:
+def test_the_sink_passes(
+    check: Callable[[StoreUnderTest], Awaitable[None]], tmp_path: Path
+) -> None:
     """Two members use one file, as before and after a rebalance."""
     settings = SubscriberSettings(file=tmp_path / "days.db")
 
@@ -23,6 +25,6 @@ def test_the_sink_passes(check: Callable[[Store], Awaitable[None]], tmp_path: Pa
 
     async def run() -> None:
         async with sink(settings) as (handler, _), sink(settings) as (rival, _):
-            await check(Store(handler, rival, counted))
+            await check(StoreUnderTest(handler, rival, counted))
 
     asyncio.run(run())

@@ -11,7 +11,7 @@ TRANSACTION_INTERVAL_S = 0.1
 LOADED_INTERVAL_S = 0.25
 LOADED_ROWS = 250
 # It begins immediately when MANY_ROWS wait. Those, and the rows that come while they are sent, must
-# fit into memory (RECENT_ROWS_MAX in ingress/spool/recent.py).
+# fit into memory (RECENT_ROWS_MAX in ingress/spool/recent_rows.py).
 MANY_ROWS = 1000
 # Checking at this interval costs less than an event for each commit of the spool.
 POLL_INTERVAL_S = 0.02

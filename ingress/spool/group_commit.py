@@ -15,10 +15,10 @@ from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
     Commit,
+    CommitResult,
     OnCommit,
     OtherWrite,
     PendingCallback,
-    Result,
     WriterThread,
 )
 from schemas.record import OutgoingRecord
@@ -142,7 +142,7 @@ class GroupCommit:
             )
         )
 
-    def _on_commit_finished(self, commit: Commit, result: Result) -> None:
+    def _on_commit_finished(self, commit: Commit, result: CommitResult) -> None:
         """Report a commit's success or failure; begin another commit if there is work for it."""
         hung, self._hangs = self._hangs, False
         self._is_committing = False

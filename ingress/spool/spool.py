@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ingress.spool.disk import Broken, Corrupt, Panic, disk_faults
-from ingress.spool.recent import Recent
+from ingress.spool.recent_rows import RecentRows
 from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, unseal
 from ingress.spool.spool_file import STATE, SpoolFile, open_file
 from ingress.spool.state import SpoolState, unseal_remains, unseal_state
@@ -47,7 +47,7 @@ class Spool:
             raise
         self._file: SpoolFile | None = file
         # The newest rows, and the origin and quarantine for which they are valid.
-        self._recent = Recent()
+        self._recent = RecentRows()
         self._recent_valid_for = (self.state.origin, self.state.quarantined)
         self._mapped_bytes = 0
 
@@ -172,7 +172,7 @@ class Spool:
         """Drop rows up to `sequence` from memory."""
         self._recent.forget(sequence)
 
-    def _recent_in(self, state: SpoolState) -> Recent:
+    def _recent_in(self, state: SpoolState) -> RecentRows:
         if self._recent_valid_for != (state.origin, state.quarantined):
             self._recent.clear()
             self._recent_valid_for = (state.origin, state.quarantined)

@@ -51,7 +51,7 @@ class Commit(NamedTuple):
     other_write: OtherWrite | None
 
 
-class Result(NamedTuple):
+class CommitResult(NamedTuple):
     """The failures of a commit and of its other write, None for success."""
 
     failure: Exception | None
@@ -62,7 +62,9 @@ class Result(NamedTuple):
 class WriterThread:
     """Runs commits until `stop`; `on_finished` is called on the event loop after each of them."""
 
-    def __init__(self, writer: SpoolWriter, on_finished: Callable[[Commit, Result], None]) -> None:
+    def __init__(
+        self, writer: SpoolWriter, on_finished: Callable[[Commit, CommitResult], None]
+    ) -> None:
         self._writer = writer
         self._on_finished = on_finished
         self._loop = asyncio.get_running_loop()
@@ -84,7 +86,7 @@ class WriterThread:
             begun = time.perf_counter()
             other_write_failure = _failure(commit.other_write.run) if commit.other_write else None
             failure = _failure(partial(self._commit, commit))
-            result = Result(failure, other_write_failure, time.perf_counter() - begun)
+            result = CommitResult(failure, other_write_failure, time.perf_counter() - begun)
             self._loop.call_soon_threadsafe(self._on_finished, commit, result)
             del commit  # or its bodies would stay in memory until the next commit
 

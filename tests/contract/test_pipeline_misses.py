@@ -16,7 +16,7 @@ from consumers.stats.answers import Health, Stage
 from consumers.stats.live import NUMBERS_INTERVAL, Live
 from consumers.stats.live_counts import LiveCounts
 from consumers.stats.pipeline import Pipeline
-from consumers.stats.store import Store
+from consumers.stats.store import StoredCounts
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.valkey import EmbeddedValkey
 from schemas.setting import Secret
@@ -109,7 +109,7 @@ async def test_a_new_finding_is_sent_at_once_and_new_numbers_later(valkey_url: s
     async def health() -> Health:
         return shown
 
-    live = Live(LiveCounts(Store(valkey)), health, lambda: None)
+    live = Live(LiveCounts(StoredCounts(valkey)), health, lambda: None)
     began = datetime(2026, 11, 28, tzinfo=UTC)
 
     async def sent(seconds: int, health: Health) -> int:

@@ -13,26 +13,26 @@ from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
 from consumers.counters.server import connect
 from consumers.runtime import Batch, Opened, sql_sink
-from consumers.runtime.contract import CHECKS, Store
-from consumers.stats.store import Store as StatisticsStore
+from consumers.runtime.contract import CHECKS, StoreUnderTest
+from consumers.stats.store import StoredCounts
 from consumers.stats.totals import totals
 from consumers.sync.database import Database
 from schemas.setting import Secret
 
 
 @asynccontextmanager
-async def memory(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def memory(_: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members of the sink in memory that unit tests use."""
     applied = MemorySink()
 
     async def effects() -> int:
         return sum(map(len, applied.applied.values()))
 
-    yield Store(applied, applied, effects)
+    yield StoreUnderTest(applied, applied, effects)
 
 
 @asynccontextmanager
-async def archive(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def archive(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members that write to one directory."""
     store = open_store(str(request.getfixturevalue("tmp_path")), create_directory=True)
 
@@ -40,22 +40,24 @@ async def archive(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         names = [name for each in await store.partitions() for name in await store.names(each)]
         return sum([(await store.summary(name)).records for name in names])
 
-    yield Store(Archive(store), Archive(store), effects)
+    yield StoreUnderTest(Archive(store), Archive(store), effects)
 
 
 @asynccontextmanager
-async def sync(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def sync(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members that sync to one PostgreSQL."""
     conninfo = request.getfixturevalue("conninfo")
     async with AsyncExitStack() as opened:
         databases = [Database(Secret(conninfo)) for _ in range(2)]
         for database in databases:
             opened.push_async_callback(database.close)
-        yield Store(databases[0], databases[1], partial(in_postgres, conninfo, "hookline.receipts"))
+        yield StoreUnderTest(
+            databases[0], databases[1], partial(in_postgres, conninfo, "hookline.receipts")
+        )
 
 
 @asynccontextmanager
-async def counters(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def counters(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members that count in one Valkey."""
     url = Secret(request.getfixturevalue("valkey_url"))
     async with AsyncExitStack() as opened:
@@ -65,15 +67,15 @@ async def counters(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
             opened.push_async_callback(close)
 
         async def effects() -> int:
-            stored = StatisticsStore(valkey)
+            stored = StoredCounts(valkey)
             origins = (await totals(stored, await stored.catalog())).origins
             return sum(each.applied for parts in origins.values() for each in parts.values())
 
-        yield Store(counts[0], counts[1], effects)
+        yield StoreUnderTest(counts[0], counts[1], effects)
 
 
 @asynccontextmanager
-async def sql_in_postgres(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def sql_in_postgres(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members that write by `sql_sink` to one PostgreSQL."""
     conninfo = request.getfixturevalue("conninfo")
 
@@ -86,7 +88,7 @@ async def sql_in_postgres(request: pytest.FixtureRequest) -> AsyncIterator[Store
         return sql_sink("seen", psycopg, connects, apply, tables=tables)
 
     async with opened() as (handler, _), opened() as (rival, _):
-        yield Store(handler, rival, partial(in_postgres, conninfo, "seen"))
+        yield StoreUnderTest(handler, rival, partial(in_postgres, conninfo, "seen"))
 
 
 async def in_postgres(conninfo: str, table: str) -> int:
@@ -99,7 +101,7 @@ STORES = (memory, archive, sync, counters, sql_in_postgres)
 
 
 @pytest.fixture(params=STORES, ids=lambda opened: opened.__name__)
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield an empty store."""
     async with request.param(request) as made:
         yield made
@@ -107,7 +109,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 async def test_every_sink_keeps_the_contract(
-    store: Store, check: Callable[[Store], Awaitable[None]]
+    store: StoreUnderTest, check: Callable[[StoreUnderTest], Awaitable[None]]
 ) -> None:
     """The docstrings in `consumers/runtime/contract.py` state the facts."""
     await check(store)

@@ -7,7 +7,7 @@ import pytest
 from support.webhook.receiver import Receiver, receiving
 from support.webhook.world import World
 
-from consumers.runtime.contract import CHECKS, Store
+from consumers.runtime.contract import CHECKS, StoreUnderTest
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ async def test_the_webhook_keeps_the_contract(
     kafka: str,
     receiver: Receiver,
     tmp_path: Path,
-    check: Callable[[Store], Awaitable[None]],
+    check: Callable[[StoreUnderTest], Awaitable[None]],
 ) -> None:
     """A member that has lost the partition even sends nothing, once it handles another batch."""
     world = World(kafka, tmp_path, receiver)
@@ -32,5 +32,5 @@ async def test_the_webhook_keeps_the_contract(
         return len(receiver.accepted)
 
     async with world.handler() as handler, world.handler() as rival:
-        await check(Store(handler, rival, effects))
+        await check(StoreUnderTest(handler, rival, effects))
     world.pipe.close()

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from consumers.stats.store import App
+from consumers.stats.store import CountedApp
 from consumers.stats.stored_windows import WindowedRange
 from consumers.stats.windows import QUARTER, Step, quarters, window_begin, windows, zone_names
 
@@ -26,7 +26,7 @@ def is_by_days(asked: str, of_app: str, step: Step, days: int) -> bool:
     """Return whether windows of the last days are taken for days of the app."""
     zone = ZoneInfo(asked)
     found = tuple(windows(NOW - timedelta(days=days), NOW, step, zone))
-    return WindowedRange(found, step, zone, NOW).is_by_days(App(1, "1", ZoneInfo(of_app)))
+    return WindowedRange(found, step, zone, NOW).is_by_days(CountedApp(1, "1", ZoneInfo(of_app)))
 
 
 @pytest.mark.parametrize(("step", "days"), [(Step.DAY, 40), (Step.MONTH, 800)])

@@ -7,7 +7,12 @@ from zoneinfo import ZoneInfo
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import Health, Stage
 from consumers.stats.health import Timeline, find, health
-from consumers.stats.process_statuses import IngressStatus, NoAnswer, ProcessStatuses, SpoolStatus
+from consumers.stats.process_statuses import (
+    IngressStatus,
+    ProcessStatuses,
+    SilentProcess,
+    SpoolStatus,
+)
 from schemas.ingress_status import NOT_CONNECTED, STOPPING
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -51,7 +56,7 @@ def a_consumer(**fields: Any) -> ConsumerStatus:
     return ConsumerStatus(**well | fields)
 
 
-SILENT = NoAnswer(AT_14_02)
+SILENT = SilentProcess(AT_14_02)
 FULL: dict[str, Any] = {"unready_because": "the spool was full", "spool_bytes": 9600}
 INGRESSES = [an_ingress(), an_ingress()]
 CONSUMERS = {name: [a_consumer()] for name in ("archive", "sync", "counters")}
@@ -61,7 +66,7 @@ JOINING = a_consumer(partitions=None, oldest_waiting_s=None, uptime_s=3.0)
 
 
 def measured(
-    ingress: Any = INGRESSES, *, valkey: NoAnswer | None = None, **consumers: Any
+    ingress: Any = INGRESSES, *, valkey: SilentProcess | None = None, **consumers: Any
 ) -> ProcessStatuses:
     """Return the answers of a pipeline that is well, but for the arguments."""
     return ProcessStatuses(now=NOW, ingress=ingress, consumers=CONSUMERS | consumers, valkey=valkey)

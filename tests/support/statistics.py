@@ -5,7 +5,7 @@ from valkey.asyncio import Valkey
 
 from consumers.stats.api import Options, ReadHealth, application
 from consumers.stats.middlewares import Access
-from consumers.stats.store import Store
+from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
 
 
@@ -19,4 +19,4 @@ def statistics_api(
 ) -> web.Application:
     """Return the API; without tokens, everybody may read."""
     options = Options(access=Access(tokens, origins), viewers_max=viewers_max)
-    return application(Store(valkey), options, health)
+    return application(StoredCounts(valkey), options, health)

@@ -29,7 +29,7 @@ from consumers.runtime.status import ConsumerStatus
 from consumers.stats.addresses import is_admin_url
 from consumers.stats.health import Timeline, find
 from consumers.stats.health_words import TEXTS
-from consumers.stats.process_statuses import NoAnswer, ProcessStatuses
+from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -171,7 +171,7 @@ def test_since_is_when_the_state_was_seen_to_change() -> None:
 
 def test_a_time_of_another_day_has_its_date() -> None:
     """In the zone that was asked for."""
-    found = stage("database", measured(sync=[NoAnswer(NOW - timedelta(days=1))]))
+    found = stage("database", measured(sync=[SilentProcess(NOW - timedelta(days=1))]))
     assert "(since 2026-11-27 14:42)" in found.what.en
 
 

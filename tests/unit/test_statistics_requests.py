@@ -8,7 +8,7 @@ from multidict import MultiDict
 
 from consumers.stats.answers import Figures, People
 from consumers.stats.openapi import document
-from consumers.stats.problems import Refused
+from consumers.stats.problems import RequestRefused
 from consumers.stats.query import read
 from consumers.stats.routes import DOCUMENTED, SERIES
 from consumers.stats.tokens import Tokens, parse
@@ -43,7 +43,7 @@ def test_the_description_is_json_without_open_references() -> None:
 )
 def test_a_moment_that_does_not_exist_or_is_ambiguous_is_refused(text: str) -> None:
     """The refusal shows little of the text."""
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefused) as refused:
         read(MultiDict({"from": text}), SERIES.parameters, SERIES.path)
     assert refused.value.problem.parameter == "from"
     assert "x" * 41 not in refused.value.problem.detail

@@ -18,7 +18,7 @@ from support.page.made_up_answers import NOW, Answers
 from consumers.runtime.handler import Unavailable
 from consumers.stats.middlewares import GUARDED, refusing_in_words
 from consumers.stats.page_files import add_page
-from consumers.stats.problems import Refused
+from consumers.stats.problems import RequestRefused
 from consumers.stats.query import read
 from consumers.stats.responses import content_type, encoded, response
 from consumers.stats.routes import APPS, HEALTH, LIVE, SERIES, SUMMARY
@@ -87,7 +87,7 @@ class FixtureServer:
         while world.is_slow:  # noqa: ASYNC110 - the test's thread changes it
             await asyncio.sleep(0.02)
         if world.token and request.headers.get("Authorization") != f"Bearer {world.token}":
-            raise Refused(401, "send the header Authorization: Bearer TOKEN")
+            raise RequestRefused(401, "send the header Authorization: Bearer TOKEN")
         if world.is_cut:
             if request.transport is not None:
                 request.transport.abort()
@@ -96,7 +96,7 @@ class FixtureServer:
             case 503:
                 raise Unavailable("Valkey: no answer within 8 s")
             case 500:
-                raise Refused(500, "a fault of the statistics API; its log has more")
+                raise RequestRefused(500, "a fault of the statistics API; its log has more")
             case 502:
                 return web.Response(
                     status=502, text="<h1>Bad gateway</h1>", content_type="text/html"

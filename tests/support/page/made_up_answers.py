@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from multidict import MultiDict
 from support import pipeline_states
 
-from consumers.counters.kept import kept_of
+from consumers.counters.keep_times import keep_times_of
 from consumers.stats import answers
 from consumers.stats.answers import Count, Figures, People, Period, SeriesByRow, SeriesRow
 from consumers.stats.health import Timeline, find, health
@@ -25,7 +25,7 @@ from consumers.stats.query import read
 from consumers.stats.routes import SERIES
 from consumers.stats.scope import scope_of, split_range
 from consumers.stats.series import NAMES
-from consumers.stats.store import DEFAULT_ZONE, App, Catalog
+from consumers.stats.store import DEFAULT_ZONE, Catalog, CountedApp
 from consumers.stats.windows import Step, quarter_begin
 from schemas.figures import SUMS
 
@@ -175,7 +175,9 @@ class Answers:
     def catalog(self) -> Catalog:
         """Return the apps, as the API reads them from Valkey."""
         return Catalog(
-            1, {name: App(1, name, DEFAULT_ZONE) for name in self.names}, kept_of({}, "default")
+            1,
+            {name: CountedApp(1, name, DEFAULT_ZONE) for name in self.names},
+            keep_times_of({}, "default"),
         )
 
     def summary(self, app: str | None, zone: str) -> answers.Summary:

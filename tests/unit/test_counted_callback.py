@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import MAD_TIMES, SAMPLES, a_body, a_stored_record
 
-from consumers.counters.counted import Counted, Reader
+from consumers.counters.counted_callback import CallbackReader, CountedCallback
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
@@ -20,13 +20,13 @@ from schemas.identity import place_id
 RECEIVED_S = 1_700_000_000
 
 
-def fully(record: Record) -> Counted:
+def fully(record: Record) -> CountedCallback:
     """Return what every record is read as, by the plain rules."""
     found = parse_callback_record(record.value, record.headers)
     document = parse(found.body)
     received_s = int(found.received_at.timestamp() // 1)
     is_place = found.id == place_id(found.origin, found.sequence)
-    return Counted(
+    return CountedCallback(
         found.sdkappid,
         found.origin,
         found.sequence,
@@ -40,7 +40,7 @@ def fully(record: Record) -> Counted:
 
 def same(record: Record) -> None:
     """Compare the first reading by a reader, and a second one, with the plain rules."""
-    reader, right = Reader(), fully(record)
+    reader, right = CallbackReader(), fully(record)
     for _ in range(2):
         (found,) = reader.read([record])
         assert found == right
@@ -138,7 +138,7 @@ def test_an_odd_body_is_read_or_refused_alike(more: bytes) -> None:
         right = fully(record)
     except Exception:  # noqa: BLE001 - any failure means that the record is rejected
         right = None
-    reader = Reader()
+    reader = CallbackReader()
     reader.read([a_stored_record(0)])
     if right is None:
         with pytest.raises(Rejected):
@@ -170,7 +170,7 @@ def test_an_unusual_header_is_read_or_refused_alike(header: str, value: Any) -> 
     usual = a_stored_record(0)
     headers = [(name, value if name == header else old) for name, old in usual.headers]
     record = usual._replace(headers=headers)
-    reader = Reader()
+    reader = CallbackReader()
     reader.read([usual])
     try:
         right = fully(record)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import a_wire_record
 
-from ingress.spool import recent as recent_module
+from ingress.spool import recent_rows as recent_rows_module
 from ingress.spool.directory import hold_any
-from ingress.spool.recent import Recent
+from ingress.spool.recent_rows import RecentRows
 from ingress.spool.row import encode
 
 BYTES_MAX = 1 << 20
@@ -26,7 +26,7 @@ def test_it_returns_the_rows_that_were_stored(
     steps: list[tuple[str, int]], after: int, rows_max: int
 ) -> None:
     """This holds after rows were forgotten, or stored by a commit that was not reported."""
-    recent, last, forgotten = Recent(), 0, 0
+    recent, last, forgotten = RecentRows(), 0, 0
     for step, count in steps:
         if step == "add":
             recent.add(last + 1, [(n, a_wire_record(n)) for n in range(last + 1, last + count + 1)])
@@ -53,14 +53,14 @@ def step_lost(steps: list[tuple[str, int]]) -> bool:
 
 def test_it_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Older rows have to be read from the file."""
-    monkeypatch.setattr(recent_module, "RECENT_ROWS_MAX", 10)
-    recent = Recent()
+    monkeypatch.setattr(recent_rows_module, "RECENT_ROWS_MAX", 10)
+    recent = RecentRows()
     recent.add(1, [(n, a_wire_record(n)) for n in range(1, 31)])
     assert recent.rows_after(0, rows_max=5, bytes_max=BYTES_MAX) is None
     found = recent.rows_after(20, rows_max=50, bytes_max=BYTES_MAX)
     assert found is not None
     assert [row.sequence for row in found] == list(range(21, 31))
-    monkeypatch.setattr(recent_module, "RECENT_BYTES_MAX", 1)
+    monkeypatch.setattr(recent_rows_module, "RECENT_BYTES_MAX", 1)
     recent.add(31, [(31, a_wire_record(31))])
     assert recent.rows_after(30, rows_max=5, bytes_max=BYTES_MAX) is None
 
@@ -76,7 +76,7 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
 
     def both(after: int) -> None:
         with_it = spool.rows_after(after, rows_max=7, bytes_max=BYTES_MAX)
-        kept, spool._recent = spool._recent, Recent()  # noqa: SLF001
+        kept, spool._recent = spool._recent, RecentRows()  # noqa: SLF001
         assert with_it == spool.rows_after(after, rows_max=7, bytes_max=BYTES_MAX)
         spool._recent = kept  # noqa: SLF001
 

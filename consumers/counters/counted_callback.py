@@ -2,7 +2,7 @@
 Read a batch's records as what the counters need of each: far less than a whole event.
 
 A usual record takes a fast path. Every other record, also one that is not a callback, is read by
-`schemas.callback_record`. Both paths follow the same rules (tests/unit/test_counted.py).
+`schemas.callback_record`. Both paths follow the same rules (tests/unit/test_counted_callback.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ _EARLIEST = REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX
 _LATEST = CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S
 
 
-class Counted(msgspec.Struct, frozen=True, gc=False):
+class CountedCallback(msgspec.Struct, frozen=True, gc=False):
     """
     One callback. `slots` as in `slots_to_search`; () if no other callback has its id.
 
@@ -72,7 +72,7 @@ class _Source(NamedTuple):
     is_by_body: bool
 
 
-class Reader:
+class CallbackReader:
     """Reads records; it remembers texts that occur again and again."""
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Reader:
         # Seconds since 1970 by the first characters of a usual time.
         self._seconds: dict[bytes, int] = {}
 
-    def read(self, records: Sequence[Record]) -> list[Counted]:
+    def read(self, records: Sequence[Record]) -> list[CountedCallback]:
         """
         Return the records' callbacks, in order.
 
@@ -96,7 +96,7 @@ class Reader:
                 raise Rejected(record.offset, str(error)) from error
         return counted
 
-    def _read_usual(self, record: Record) -> Counted | None:
+    def _read_usual(self, record: Record) -> CountedCallback | None:
         """Return the callback of a usual record, None if the record is not a usual one."""
         named = dict(record.headers)
         try:
@@ -118,7 +118,7 @@ class Reader:
             return None
         return _counted(source, origin, int(sequence), identity, received_s, record.value)
 
-    def _read_any(self, record: Record) -> Counted:
+    def _read_any(self, record: Record) -> CountedCallback:
         callback = parse_callback_record(record.value, record.headers)
         rule = COMMANDS.get(callback.command, UNKNOWN)
         source = _Source(
@@ -158,7 +158,7 @@ def _is_usual_time(text: bytes) -> bool:
 
 def _counted(  # noqa: PLR0917 - all values of one record
     source: _Source, origin: str, sequence: int, identity: bytes, received_s: int, body: bytes
-) -> Counted:
+) -> CountedCallback:
     app, command, platform, is_dated, is_by_body = source
     document: Mapping[str, Any] = {}
     fields = decode_message(body) if command in MESSAGE_COMMANDS else None
@@ -182,4 +182,4 @@ def _counted(  # noqa: PLR0917 - all values of one record
         slots = slots_to_search(command, document, received_s)
     if may_be_place and identity == place_id(origin, sequence).encode():
         slots = ()
-    return Counted(app, origin, sequence, identity, slots, received_s, at_s, adds)
+    return CountedCallback(app, origin, sequence, identity, slots, received_s, at_s, adds)

@@ -27,7 +27,7 @@ _TEXT = re.compile(rb"([0-9]{1,10})(?: ([0-9]{1,10}) ([0-9]{1,10}))?")
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFor:
+class KeepTime:
     """
     A time in seconds for which counts are kept.
 
@@ -51,20 +51,20 @@ class KeptFor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class KeepTimes:
     """
     How long minutes, quarter hours and days are kept.
 
     Up to `people_exact_max` people, a day of an app has their exact number.
     """
 
-    minutes: KeptFor
-    quarters: KeptFor
-    days: KeptFor
+    minutes: KeepTime
+    quarters: KeepTime
+    days: KeepTime
     people_exact_max: int
 
 
-def kept_of(stored: Mapping[bytes, bytes], key: str) -> Kept:
+def keep_times_of(stored: Mapping[bytes, bytes], key: str) -> KeepTimes:
     """
     Return what is in the hash `key`; a field that is absent is the default of the counters.
 
@@ -81,11 +81,11 @@ def kept_of(stored: Mapping[bytes, bytes], key: str) -> Kept:
             )
         return [int(number) for number in text.split()]
 
-    def kept_for(name: str, default_s: int) -> KeptFor:
+    def kept_for(name: str, default_s: int) -> KeepTime:
         seconds, *change = numbers(name, default_s)
-        return KeptFor(seconds, *(change or [seconds]))
+        return KeepTime(seconds, *(change or [seconds]))
 
-    return Kept(
+    return KeepTimes(
         minutes=kept_for("minutes", KEEP_MINUTES_S),
         quarters=kept_for("quarters", KEEP_QUARTERS_S),
         days=kept_for("days", KEEP_S_MAX),
@@ -93,7 +93,7 @@ def kept_of(stored: Mapping[bytes, bytes], key: str) -> Kept:
     )
 
 
-async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int) -> None:
+async def store_keep_times(valkey: Valkey, generation: int, bounds: Bounds, now_s: int) -> None:
     """
     Store what this process keeps of a generation, and for how long, if something else is stored.
 
@@ -102,7 +102,7 @@ async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int
     """
     key = layout.kept(generation)
     stored: dict[bytes, bytes] = await valkey.hgetall(key)  # type: ignore[misc]  # typed for both of its clients
-    kept = kept_of(stored, key)
+    kept = keep_times_of(stored, key)
     changed: dict[str, str] = {}
     for name, before, seconds in (
         ("minutes", kept.minutes, bounds.keep_minutes_s),
@@ -112,7 +112,7 @@ async def store_kept(valkey: Valkey, generation: int, bounds: Bounds, now_s: int
         if name.encode() not in stored:
             changed[name] = str(seconds)
         elif before.seconds != seconds:
-            changed[name] = KeptFor(seconds, before.at(now_s), now_s).text
+            changed[name] = KeepTime(seconds, before.at(now_s), now_s).text
     people_exact_max = str(bounds.people_exact_max)
     if stored.get(_PEOPLE_EXACT_MAX.encode()) != people_exact_max.encode():
         changed[_PEOPLE_EXACT_MAX] = people_exact_max

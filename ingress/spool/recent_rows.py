@@ -16,7 +16,7 @@ RECENT_ROWS_MAX = 4000
 RECENT_BYTES_MAX = 8 << 20
 
 
-class Recent:
+class RecentRows:
     """Holds at most RECENT_ROWS_MAX rows and RECENT_BYTES_MAX bytes of their values."""
 
     def __init__(self) -> None:

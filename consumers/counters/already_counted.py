@@ -12,7 +12,7 @@ from typing import TypeAlias
 # Hashes of people by role.
 ByRole: TypeAlias = dict[str, set[str]]
 # The parts of a window's name: what kind it is, the app, and which one it is.
-Window: TypeAlias = tuple[str, str, int | str]
+WindowName: TypeAlias = tuple[str, str, int | str]
 
 # Bounds of entries: some 50 bytes each of people, 200 of conversations. When there are more, all
 # are forgotten; that costs some calls more, nothing else. People of minutes soon are of no use.
@@ -23,18 +23,18 @@ WINDOWS_MAX = 10_000
 MINUTE = "minute"
 
 
-class Known:
+class AlreadyCounted:
     """People by window and role, and conversations by app."""
 
     def __init__(self) -> None:
         # Number of times that everything was forgotten: a call that began before must add nothing.
         self.forgotten = 0
-        self._windows: defaultdict[Window, ByRole] = defaultdict(lambda: defaultdict(set))
-        self._minutes: defaultdict[Window, ByRole] = defaultdict(lambda: defaultdict(set))
+        self._windows: defaultdict[WindowName, ByRole] = defaultdict(lambda: defaultdict(set))
+        self._minutes: defaultdict[WindowName, ByRole] = defaultdict(lambda: defaultdict(set))
         self._conversations: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
         self._entries = self._entries_of_minutes = self._entries_of_conversations = 0
 
-    def people(self, window: Window) -> ByRole:
+    def people(self, window: WindowName) -> ByRole:
         """Return the people that are known to be counted in a window; do not change them."""
         if len(self._minutes) > WINDOWS_MAX:
             self._minutes.clear()
@@ -46,7 +46,7 @@ class Known:
         """Return the conversations of an app that are known; do not change them."""
         return self._conversations[app]
 
-    def add_people(self, window: Window, people: ByRole) -> None:
+    def add_people(self, window: WindowName, people: ByRole) -> None:
         """Add people who were counted in a window."""
         number = sum(map(len, people.values()))
         if window[0] == MINUTE:
