@@ -18,6 +18,7 @@ from ingress.forward.forwarder import Forwarder
 from ingress.health import IngressHealth
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
+from ingress.http.sender_address import SenderAddresses
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.directory import hold_any
@@ -69,9 +70,10 @@ class Ingress:
             pending_rows_max=settings.pending_rows_max,
             pending_bytes_max=settings.pending_bytes_max,
         )
+        refusal_log = RefusalLog(SenderAddresses(settings.gateway_networks))
         self._server = PublicServer(
             Receiver(self._intake, authenticator, path=settings.path),
-            RefusalLog(),
+            refusal_log,
             settings,
             body_bytes_max=shared.body_bytes_max,
         )
@@ -89,7 +91,13 @@ class Ingress:
             bytes_max=settings.spool_bytes_max,
         )
         health = IngressHealth(
-            self._intake, forwarder, adopter, authenticator, self._server, settings
+            self._intake,
+            forwarder,
+            adopter,
+            authenticator,
+            self._server,
+            refusal_log.senders,
+            settings,
         )
         self._admin = web.AppRunner(admin_application(health), access_log=None)
         self._background = (

@@ -8,13 +8,16 @@ the new token to the file, change it in TIM's console, remove the old one from t
 
 import hashlib
 import hmac
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ingress.http import answers
 from ingress.http.answers import Answer
+from ingress.token import Token
 from schemas.setting import is_sdkappid
 from schemas.tokens_file import TokensFile, UnusableFile, parse_toml
 
@@ -23,7 +26,10 @@ log = logging.getLogger(__name__)
 FILE_BYTES_MAX = 1 << 20
 TOKENS_MAX = 4
 
-Tokens = Mapping[str, tuple[bytes, ...]]
+# Rows of /status; docs/monitoring.md.
+TOKENS_SHOWN_MAX = 1000
+
+Tokens = Mapping[str, tuple[Token, ...]]
 
 
 class Authenticator:
@@ -57,19 +63,42 @@ class Authenticator:
         sign, requested_at = parameters.get("Sign", ""), parameters.get("RequestTime", "")
         if not sign or not requested_at:
             return answers.UNSIGNED
-        if not _matches(tokens, sign, requested_at):
+        token = _match(tokens, sign, requested_at)
+        if token is None:
             return answers.WRONG_SIGN
         if abs(now_s - _seconds(requested_at)) > self._sign_window_s:
             return answers.STALE
+        token.uses += 1
+        token.last_used_s = now_s
         return None
 
+    def token_uses(self, now_s: float) -> list[dict[str, Any]]:
+        """
+        Return, for `/status`, which tokens have signed authentic requests since the start.
+
+        At most TOKENS_SHOWN_MAX, beginning with the apps that have several: their rotation is not
+        finished.
+        """
+        apps = sorted(self._tokens.items(), key=lambda app: (len(app[1]) < 2, app[0]))
+        rows = (
+            {"sdkappid": sdkappid, "place": place, **token.use(now_s)}
+            for sdkappid, tokens in apps
+            for place, token in enumerate(tokens, start=1)
+        )
+        return list(itertools.islice(rows, TOKENS_SHOWN_MAX))
+
     def _use(self, content: bytes) -> str:
-        in_file = parse(content, self._name)
-        self._check_no_app_is_lost(in_file)
+        parsed = parse(content, self._name)
+        self._check_no_app_is_lost(parsed)
+        known = {(app, token.text): token for app, kept in self._tokens.items() for token in kept}
+        in_file = {
+            app: tuple(known.get((app, text)) or Token(text) for text in texts)
+            for app, texts in parsed.items()
+        }
         self._tokens = self._of_all_apps(in_file)
         return f"; apps: {', '.join(sorted(self._tokens))}"
 
-    def _check_no_app_is_lost(self, in_file: Tokens) -> None:
+    def _check_no_app_is_lost(self, in_file: Mapping[str, object]) -> None:
         """
         Check that the file still names every configured app that has tokens now.
 
@@ -115,15 +144,17 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
     return tokens
 
 
-def _matches(tokens: Iterable[bytes], sign: str, requested_at: str) -> bool:
+def _match(tokens: Iterable[Token], sign: str, requested_at: str) -> Token | None:
+    """Return the token that signed, None if none of them did."""
     given = sign.lower().encode("utf-8", "replace")
     time = requested_at.encode("utf-8", "replace")
     # Compare all of them, each in constant time.
     matching = [
-        hmac.compare_digest(hashlib.sha256(token + time).hexdigest().encode(), given)
+        token
         for token in tokens
+        if hmac.compare_digest(hashlib.sha256(token.text + time).hexdigest().encode(), given)
     ]
-    return any(matching)
+    return matching[0] if matching else None
 
 
 def _seconds(requested_at: str) -> float:

@@ -16,6 +16,7 @@ from ingress.authenticator import Authenticator
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.http.answers import count_oks
+from ingress.http.refused_senders import RefusedSenders
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
 from ingress.spool.disk import Broken, Corrupt, LimitReached
@@ -63,6 +64,7 @@ class IngressHealth:
     adopter: Adopter
     authenticator: Authenticator
     server: PublicServer
+    refused_senders: RefusedSenders
     settings: IngressSettings
     # Identifies this process: another one may be at the same address, or hold the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -110,6 +112,8 @@ class IngressHealth:
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
             "secrets_fault": self.authenticator.fault,
+            "tokens": self.authenticator.token_uses(time.time()),
+            "refused_senders": self.refused_senders.table(time.time()),
             "connections": len(self.server.traffic.connections),
             "spool_rows": state.row_count,
             "spool_bytes": state.used_bytes,

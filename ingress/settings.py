@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from ingress.http.sender_address import is_network
 from schemas.setting import Format, Host, Port, Range, SdkAppid
 from schemas.settings import BODY_BYTES_LIMIT
 from schemas.topics import record_bytes_max
@@ -59,6 +60,15 @@ class IngressSettings:
         "The only URL path that accepts callbacks, as it is when decoded; other paths are answered "
         "404.",
     ] = "/"
+    gateway_networks: Annotated[
+        tuple[
+            Annotated[str, Format("an IP address or a network like 10.0.0.0/8", is_network)], ...
+        ],
+        "Addresses and networks of the gateways. On connections from them, the last address in "
+        "X-Forwarded-For is that of the sender, in the log of refused requests and in "
+        "`refused_senders` of `/status`; on all others the header is ignored. Name only gateways "
+        "that set the header themselves, as deploy/haproxy/haproxy.cfg does.",
+    ] = ()
     admin_host: Annotated[
         Host, "Address on which the admin port listens. Keep it unreachable for the public."
     ] = "127.0.0.1"

@@ -22,6 +22,7 @@ class AnswerSender:
         answer: Answer,
         detail: str,
         target: str,
+        forwarded_for: str = "",
         *,
         closes: bool,
         has_body: bool = True,
@@ -29,6 +30,7 @@ class AnswerSender:
         """
         Count, log and write an answer to a request for `target`.
 
+        `forwarded_for` is the request's X-Forwarded-For, "" if it has none.
         With `closes` it says that the connection is closed after it; the caller closes it.
         """
         second = int(time.time())
@@ -36,7 +38,8 @@ class AnswerSender:
             self._traffic.uncounted_oks += 1
             encoded = ok_bytes(second, closes=closes)
         else:
-            self._refusal_log.note(answer, detail, transport.get_extra_info("peername"), target)
+            peer = transport.get_extra_info("peername")
+            self._refusal_log.note(answer, detail, peer, target, forwarded_for)
             encoded = fail_bytes(answer, detail, second, closes=closes)
         if not has_body:
             encoded = encoded[: encoded.index(b"\r\n\r\n") + 4]

@@ -9,9 +9,11 @@ import functools
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import NamedTuple
 
 import orjson
 
+from ingress.http.content_coding import CODINGS
 from schemas.telemetry import INGRESS_ANSWERS
 
 OK_BODY = b'{"ActionStatus":"OK","ErrorInfo":"","ErrorCode":0}'
@@ -30,6 +32,13 @@ class Answer:
     sent_text: str
     documentation: str
     headers: tuple[tuple[str, str], ...] = ()
+
+
+class Reply(NamedTuple):
+    """The answer to one request; `detail` replaces its `sent_text` unless it is empty."""
+
+    answer: Answer
+    detail: str = ""
 
 
 OK = Answer(
@@ -74,6 +83,13 @@ MALFORMED = Answer(
 UNREADABLE = Answer(
     "unreadable", 400, "the body cannot be decompressed or read to its end", "not kept"
 )
+UNKNOWN_CODING = Answer(
+    "unknown_coding",
+    415,
+    "the body's Content-Encoding cannot be decoded",
+    "not kept; the header Accept-Encoding of the answer lists the codings that can be decoded",
+    headers=(("Accept-Encoding", ", ".join(CODINGS)),),
+)
 UNAVAILABLE = Answer(
     "unavailable",
     503,
@@ -94,6 +110,7 @@ ANSWERS = (
     NOT_POST,
     SLOW,
     TOO_LARGE,
+    UNKNOWN_CODING,
     UNAVAILABLE,
 )
 
@@ -103,19 +120,29 @@ INTERNAL_FAULT = "internal fault of the receiver; see its log"
 _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in ANSWERS}
 
 
-def unavailable(failure: Exception) -> tuple[Answer, str]:
+def unavailable(failure: Exception) -> Reply:
     """Return the answer to a callback that is not known to be stored, with the reason."""
-    return UNAVAILABLE, f"{UNAVAILABLE.sent_text}: {failure}"
+    return Reply(UNAVAILABLE, f"{UNAVAILABLE.sent_text}: {failure}")
 
 
-def not_http(reason: object) -> tuple[Answer, str]:
+def not_http(reason: str) -> Reply:
     """Return the answer to bytes that cannot be parsed as HTTP, with the reason."""
-    return NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}"
+    return Reply(NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}")
 
 
-def too_large(bytes_max: int) -> tuple[Answer, str]:
+def too_large(bytes_max: int) -> Reply:
     """Return the answer to a body of more than `bytes_max` bytes, with the limit."""
-    return TOO_LARGE, f"Maximum request body size {bytes_max} exceeded."
+    return Reply(TOO_LARGE, f"Maximum request body size {bytes_max} exceeded.")
+
+
+def unreadable(undecodable: Exception) -> Reply:
+    """Return the answer to a body that is not in its content coding, with the reason."""
+    return Reply(UNREADABLE, f"{UNREADABLE.sent_text}: {undecodable}")
+
+
+def unknown_coding(unknown: Exception) -> Reply:
+    """Return the answer to a body in another content coding, with the reason."""
+    return Reply(UNKNOWN_CODING, f"{UNKNOWN_CODING.sent_text}: {unknown}")
 
 
 def count_oks(count: int) -> None:
@@ -146,6 +173,8 @@ def _http_bytes(answer: Answer, body: bytes, second: int, *, closes: bool) -> by
         ("Date", formatdate(second, usegmt=True)),
         *answer.headers,
     ]
+    if answer is not OK:
+        headers.append(("Hookline-Answer", answer.name))
     if closes:
         headers.append(("Connection", "close"))
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}"]

@@ -13,7 +13,7 @@ from typing import cast
 
 from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Answer
+from ingress.http.answers import Answer, Reply
 from ingress.http.head import may_become_plain, parse_head
 from ingress.http.partial_body import PartialBody
 from ingress.http.receiver import Parameters, Receiver
@@ -36,6 +36,7 @@ class Connection(asyncio.Protocol):
         "_body_bytes_max",
         "_closes",
         "_eof_received",
+        "_forwarded_for",
         "_hand_over",
         "_is_discarding",
         "_is_paused",
@@ -53,7 +54,7 @@ class Connection(asyncio.Protocol):
         receiver: Receiver,
         sender: AnswerSender,
         traffic: Traffic,
-        hand_over: Callable[["Connection", asyncio.Transport], asyncio.Protocol],
+        hand_over: Callable[["Connection", asyncio.Transport, bytes], asyncio.Protocol],
         *,
         body_bytes_max: int,
     ) -> None:
@@ -72,9 +73,11 @@ class Connection(asyncio.Protocol):
         self._eof_received = False
         # The last answer was sent: what comes is dropped.
         self._is_discarding = False
-        # The present request: whether it is being stored; its target; close after its answer.
+        # The present request: whether it is being stored; its target and X-Forwarded-For; close
+        # after its answer.
         self._answering = False
         self._target = ""
+        self._forwarded_for = ""
         self._closes = False
         # The body of the present request, while some of its bytes are to come.
         self._body: PartialBody | None = None
@@ -137,7 +140,7 @@ class Connection(asyncio.Protocol):
         if head is None or head[1].content_length > self._body_bytes_max:
             self._give_to_aiohttp(data)
             return
-        self._target, (content_length, self._closes) = head
+        self._target, (content_length, self._closes, self._forwarded_for) = head
         admission = self._receiver.admit("POST", self._target)
         begin = head_end + 4
         end = begin + content_length
@@ -147,7 +150,7 @@ class Connection(asyncio.Protocol):
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
         self._body = PartialBody(admission, end - begin)
-        if isinstance(admission, Answer):
+        if isinstance(admission, Reply):
             self._traffic.start_discarding(self, self._loop.time())
         else:
             self._traffic.start_waiting_for_body(self, self._loop.time())
@@ -173,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def _give_to_aiohttp(self, data: bytes) -> None:
         if self._transport:
-            self._aiohttp = self._hand_over(self, self._transport)
+            self._aiohttp = self._hand_over(self, self._transport, data)
             if self._is_paused:
                 # Before aiohttp gets bytes: it may pause reading itself.
                 self._is_paused = False
@@ -182,12 +185,12 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _handle(self, admission: Parameters | Answer, body: bytes) -> None:
+    def _handle(self, admission: Parameters | Reply, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._answering = True
         self._traffic.idle.pop(self, None)
-        if isinstance(admission, Answer):
-            self._answer(admission, "")
+        if isinstance(admission, Reply):
+            self._answer(*admission)
         else:
             self._receiver.store(admission, body, self._answer)
 
@@ -198,7 +201,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         closes = self._closes or traffic.closing
-        self._sender.send(transport, answer, detail, self._target, closes=closes)
+        self._send(answer, detail, closes=closes)
         if closes:
             self.finish()
             return
@@ -206,6 +209,12 @@ class Connection(asyncio.Protocol):
         if self._is_paused or self._eof_received:
             # Later: in this call, the stack would grow with each request that is answered.
             self._loop.call_soon(self._read_next)
+
+    def _send(self, answer: Answer, detail: str, *, closes: bool) -> None:
+        if self._transport:
+            self._sender.send(
+                self._transport, answer, detail, self._target, self._forwarded_for, closes=closes
+            )
 
     def _give_up_body(self, reason: Answer) -> bool:
         """
@@ -216,8 +225,8 @@ class Connection(asyncio.Protocol):
         body, self._body = self._body, None
         if self._transport is None or body is None:
             return False
-        refusal = body.admission if isinstance(body.admission, Answer) else reason
-        self._sender.send(self._transport, refusal, "", self._target, closes=True)
+        reply = body.admission if isinstance(body.admission, Reply) else Reply(reason)
+        self._send(*reply, closes=True)
         return True
 
     def _read_next(self) -> None:

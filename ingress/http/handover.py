@@ -8,28 +8,22 @@ after the answer: the next request comes on a new one, and is read as a plain on
 
 import asyncio
 import logging
-import zlib
 from typing import Any
 
 from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import ContentEncodingError, HttpProcessingError
+from aiohttp.http_exceptions import HttpProcessingError
 
-from ingress.http import answers
+from ingress.http import answers, content_coding, not_http
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Answer
+from ingress.http.answers import Answer, Reply
 from ingress.http.connection import Connection
+from ingress.http.content_coding import TooLong, Undecodable, UnknownCoding
 from ingress.http.receiver import Receiver
 from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
-# Errors of a body that ends early or cannot be decompressed. The client may be gone already.
-BODY_ERRORS = (
-    ClientPayloadError,
-    ConnectionError,
-    ContentEncodingError,
-    web.RequestPayloadError,
-    zlib.error,
-)
+# Errors of a body that ends early. The client may be gone already.
+BODY_ERRORS = (ClientPayloadError, ConnectionError, web.RequestPayloadError)
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +37,30 @@ class ReadingTransport(asyncio.Transport):
     """
 
     def __init__(
-        self, connection: Connection, transport: asyncio.Transport, sender: AnswerSender
+        self,
+        connection: Connection,
+        transport: asyncio.Transport,
+        sender: AnswerSender,
+        beginning: bytes,
     ) -> None:
         super().__init__()
         self.connection = connection
+        self._beginning = beginning
         self._transport = transport
         self._sender = sender
         self._is_answered = False
         self._written = b""
 
-    def answer(self, answer: Answer, detail: str, target: str, *, has_body: bool = True) -> None:
+    def answer(
+        self, reply: Reply, target: str, forwarded_for: str = "", *, has_body: bool = True
+    ) -> None:
         """Send the one answer of this connection, if the peer is still there."""
         if self._is_answered or self._transport.is_closing():
             return
         self._is_answered = True
-        self._sender.send(self._transport, answer, detail, target, closes=True, has_body=has_body)
+        self._sender.send(
+            self._transport, *reply, target, forwarded_for, closes=True, has_body=has_body
+        )
 
     def write_continue(self) -> None:
         """Let the peer send its body (RFC 9110 §10.1.1)."""
@@ -73,9 +76,8 @@ class ReadingTransport(asyncio.Transport):
     def close(self) -> None:
         """Close the connection; before that, send the reason of aiohttp's own answer."""
         if self._written and not self._is_answered:
-            reason = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-            answer, detail = answers.not_http(reason)
-            self.answer(answer, detail, "")
+            of_aiohttp = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+            self.answer(answers.not_http(not_http.reason(self._beginning, of_aiohttp)), "")
         self.connection.finish()
 
     def is_closing(self) -> bool:
@@ -119,13 +121,22 @@ class Handover:
             keepalive_timeout=settings.keepalive_s,
             # `Connection.finish` reads what comes after the answer.
             lingering_time=0,
+            # Bodies are decoded here, from all codings and within a bound.
+            auto_decompress=False,
             logger=_filtered_server_log(),
         )
 
-    def begin(self, connection: Connection, transport: asyncio.Transport) -> asyncio.Protocol:
-        """Return aiohttp's protocol of a connection, which gets its further bytes and its loss."""
+    def begin(
+        self, connection: Connection, transport: asyncio.Transport, data: bytes
+    ) -> asyncio.Protocol:
+        """
+        Return aiohttp's protocol of a connection, which gets its further bytes and its loss.
+
+        `data` is how the request begins; the protocol gets it from the connection.
+        """
+        beginning = data[: not_http.BEGINNING_BYTES_MAX]
         protocol = self._server()
-        protocol.connection_made(ReadingTransport(connection, transport, self._sender))
+        protocol.connection_made(ReadingTransport(connection, transport, self._sender, beginning))
         return protocol
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -135,51 +146,72 @@ class Handover:
             # From here on, the request has its own bounds.
             self._traffic.clear(transport.connection)
             try:
-                answer, detail = await self._answer(request, transport)
+                reply = await self._reply(request, transport)
             except Exception:
                 log.exception("a bug kept a request from being handled; answered 503")
-                answer, detail = answers.UNAVAILABLE, answers.INTERNAL_FAULT
+                reply = Reply(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
             # The answer to HEAD has no body (RFC 9110 §9.3.2).
             has_body = request.method != "HEAD"
-            transport.answer(answer, detail, request.raw_path, has_body=has_body)
+            forwarded_for = ",".join(request.headers.getall("X-Forwarded-For", ()))
+            transport.answer(reply, request.raw_path, forwarded_for, has_body=has_body)
         response = web.Response()
         response.force_close()
         return response
 
-    async def _answer(
-        self, request: web.BaseRequest, transport: ReadingTransport
-    ) -> tuple[Answer, str]:
+    async def _reply(self, request: web.BaseRequest, transport: ReadingTransport) -> Reply:
         # The undecoded target: with the path form its parameters are in the path.
         admission = self._receiver.admit(request.method, request.raw_path)
-        if isinstance(admission, Answer):
-            return admission, ""
-        if request.headers.get("Expect", "").lower() == "100-continue":
-            transport.write_continue()
-        try:
-            async with asyncio.timeout(self._body_s):
-                body = await self._body(request.content)
-        except TimeoutError:
-            return answers.SLOW, ""
-        except BODY_ERRORS:
-            return answers.UNREADABLE, ""
-        if body is None:
-            return answers.too_large(self._body_bytes_max)
-        answer_due: asyncio.Future[tuple[Answer, str]] = self._loop.create_future()
+        if isinstance(admission, Reply):
+            return admission
+        body = await self._body(request, transport)
+        if isinstance(body, Reply):
+            return body
+        answer_due: asyncio.Future[Reply] = self._loop.create_future()
 
         def send_answer(answer: Answer, detail: str) -> None:
             if not answer_due.done():  # cancelled, if the connection is gone
-                answer_due.set_result((answer, detail))
+                answer_due.set_result(Reply(answer, detail))
 
         self._receiver.store(admission, body, send_answer)
         return await answer_due
 
-    async def _body(self, content: Any) -> bytes | None:
-        """Return the body, None if it is too large."""
+    async def _body(self, request: web.BaseRequest, transport: ReadingTransport) -> bytes | Reply:
+        """Return the body without its content codings, or the answer if it cannot be had."""
+        try:
+            codings = content_coding.parse_codings(request.headers.getall("Content-Encoding", ()))
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                transport.write_continue()
+            async with asyncio.timeout(self._body_s):
+                body = await self._encoded_body(request.content)
+            if codings:
+                # In a thread: other requests must not wait for a body that is slow to decode.
+                body = await asyncio.to_thread(
+                    content_coding.decode, body, codings, bytes_max=self._body_bytes_max
+                )
+        except UnknownCoding as unknown:
+            return answers.unknown_coding(unknown)
+        except Undecodable as undecodable:
+            return answers.unreadable(undecodable)
+        except TooLong:
+            return answers.too_large(self._body_bytes_max)
+        except TimeoutError:
+            return Reply(answers.SLOW)
+        except BODY_ERRORS:
+            return Reply(answers.UNREADABLE)
+        return body
+
+    async def _encoded_body(self, content: Any) -> bytes:
+        """
+        Return the body as it is sent.
+
+        Raises:
+            TooLong: it is larger than the bound.
+        """
         body = bytearray()
         async for piece in content.iter_any():
             body += piece
             if len(body) > self._body_bytes_max:
-                return None
+                raise TooLong
         return bytes(body)
 
 

@@ -47,10 +47,15 @@ _CLOSES = {b"keep-alive": False, b"close": True}
 
 
 class Headers(NamedTuple):
-    """The headers of a plain request: the body's bytes, and whether to close after the answer."""
+    """
+    The headers of a plain request.
+
+    The number of the body's bytes, whether to close after the answer, and X-Forwarded-For.
+    """
 
     content_length: int
     closes: bool
+    forwarded_for: str
 
 
 def parse_head(data: bytes, end: int) -> tuple[str, Headers] | None:
@@ -84,7 +89,8 @@ def parse_headers(block: bytes) -> Headers | None:
         or not _NOT_PLAIN.isdisjoint(fields)
     ):
         return None
-    return Headers(int(content_length), closes)
+    forwarded_for = fields.get(b"x-forwarded-for", b"").decode("latin-1")
+    return Headers(int(content_length), closes, forwarded_for)
 
 
 def may_become_plain(beginning: bytes) -> bool:

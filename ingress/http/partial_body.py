@@ -1,6 +1,6 @@
 """The body of a plain request, while it comes in pieces."""
 
-from ingress.http.answers import Answer
+from ingress.http.answers import Reply
 from ingress.http.receiver import Parameters
 
 
@@ -14,7 +14,7 @@ class PartialBody:
 
     __slots__ = ("admission", "kept", "missing")
 
-    def __init__(self, admission: Parameters | Answer, missing: int) -> None:
+    def __init__(self, admission: Parameters | Reply, missing: int) -> None:
         self.admission = admission
         self.missing = missing
         self.kept = bytearray()
@@ -23,6 +23,6 @@ class PartialBody:
         """Take the bytes of the body; return those after it."""
         piece = data[: self.missing]
         self.missing -= len(piece)
-        if not isinstance(self.admission, Answer):
+        if not isinstance(self.admission, Reply):
             self.kept += piece
         return data[len(piece) :]

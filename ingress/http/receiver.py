@@ -7,8 +7,8 @@ from functools import partial
 
 from ingress.authenticator import Authenticator
 from ingress.http import answers
-from ingress.http.answers import Answer
-from ingress.http.target import parse_target
+from ingress.http.answers import Answer, Reply
+from ingress.http.target import misspelled, parse_target
 from ingress.spool.disk import Broken, LimitReached
 from ingress.spool.intake import Intake
 from schemas import record
@@ -30,14 +30,39 @@ class Receiver:
         self._authenticator = authenticator
         self._path = path
 
-    def admit(self, method: str, raw_target: str) -> Parameters | Answer:
+    def admit(self, method: str, raw_target: str) -> Parameters | Reply:
         """Return the URL's parameters if the request is authentic, else the refusal."""
         path, parameters = parse_target(raw_target)
         if path != self._path:
-            return answers.NOT_HERE
+            return Reply(answers.NOT_HERE, self._fault_of_path(path))
         if method != "POST":
-            return answers.NOT_POST
-        return self._authenticator.refusal(parameters, time.time()) or parameters
+            return Reply(answers.NOT_POST)
+        answer = self._authenticator.refusal(parameters, time.time())
+        if answer is None:
+            return parameters
+        wrong_name = misspelled(parameters) if answer is answers.NOT_OURS else ""
+        return Reply(
+            answer,
+            f"{answer.sent_text}: the URL has {wrong_name}=, but the name is spelled SdkAppid"
+            if wrong_name
+            else "",
+        )
+
+    def _fault_of_path(self, path: str) -> str:
+        """
+        Return what is wrong with a path that is nearly the configured one, "" for any other path.
+
+        A path that is a secret is named only to a sender who knows it.
+        """
+        path, _, last = path.rpartition("/")
+        if not last and path == self._path:
+            return f"{answers.NOT_HERE.sent_text}: remove the / at its end"
+        if (path or "/") == self._path and (wrong_name := misspelled([last.partition("=")[0]])):
+            return (
+                f"{answers.NOT_HERE.sent_text}: it ends with {wrong_name}=, but the name is "
+                "spelled SdkAppid"
+            )
+        return ""
 
     def store(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         """

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from ingress.http.answers import OK, Answer
+from ingress.http.refused_senders import RefusedSenders
+from ingress.http.sender_address import SenderAddresses
 from schemas.printable import printable
 
 log = logging.getLogger("ingress.refused")
@@ -24,21 +26,42 @@ _SIGN = re.compile(rf"(?i)(sign(?:=|%3d)[^&\s]{{{SIGN_CHARACTERS}}})[^&\s]*")
 
 
 class RefusalLog:
-    """Logs the first refusal of a kind, then every LOG_INTERVAL_S how many there were since."""
+    """
+    Logs the first refusal of a kind, then every LOG_INTERVAL_S how many there were since.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    `senders` has the addresses of those who were refused last.
+    """
+
+    def __init__(
+        self,
+        addresses: SenderAddresses | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.senders = RefusedSenders()
+        self._addresses = addresses or SenderAddresses()
         self._clock = clock
         self._silent_until: dict[Answer, float] = {}
         self._not_logged: Counter[Answer] = Counter()
 
-    def note(self, answer: Answer, detail: str, remote: object, target: str = "") -> None:
+    def note(
+        self,
+        answer: Answer,
+        detail: str,
+        peer: object,
+        target: str = "",
+        forwarded_for: str = "",
+    ) -> None:
         """
-        Log that `answer` was given to `remote`, or count it for a later line; ignore OK.
+        Log that `answer` was given to `peer`, or count it for a later line; ignore OK.
 
-        `detail` is the reason, if it is known; `target` is the request's, if it was read.
+        `detail` is the reason, if it is known; `target` and `forwarded_for` are the request's URL
+        and X-Forwarded-For, if they were read.
         """
         if answer is OK:
             return
+        reason = shown(detail or answer.sent_text)
+        sender = self._addresses.sender(peer, forwarded_for)
+        self.senders.note(answer.name, sender, reason, time.time())
         now = self._clock()
         self._not_logged[answer] += 1
         if now < self._silent_until.get(answer, now):
@@ -48,8 +71,8 @@ class RefusalLog:
             "%s (%d since the last line): %s; the last one from %s%s",
             answer.name,
             self._not_logged.pop(answer),
-            shown(detail or answer.sent_text),
-            remote,
+            reason,
+            sender,
             target and f" to {shown(unquote(target))}",
         )
 

@@ -1,11 +1,13 @@
 """The request's target: the path, and the parameters that TIM put into the URL."""
 
+from collections.abc import Iterable
 from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
 # The path's last segment begins with this if TIM uses `/` in place of `?`.
 PATH_FORM = "SdkAppid="
+_SEPARATORS = str.maketrans("", "", "-_ ")
 
 
 def parse_target(raw: str) -> tuple[str, dict[str, str]]:
@@ -24,6 +26,14 @@ def parse_target(raw: str) -> tuple[str, dict[str, str]]:
         if last.startswith(PATH_FORM):
             path, query = before or slash, last
     return unquote(path) if "%" in path else path, _parameters(query)
+
+
+def misspelled(names: Iterable[str]) -> str:
+    """Return the first name that is SdkAppid in another spelling, "" if there is none."""
+    for name in names:
+        if name != "SdkAppid" and name.lower().translate(_SEPARATORS) == "sdkappid":
+            return name
+    return ""
 
 
 def _parameters(query: str) -> dict[str, str]:

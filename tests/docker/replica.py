@@ -38,7 +38,17 @@ class Callback(BaseHTTPRequestHandler):
         if failed == ME or "everywhere" in asked:
             self._fail(asked["fault"])
         else:
-            self._answer(200, {"ActionStatus": "OK", "by": ME, "bytes": len(body), "after": failed})
+            addresses = self.headers.get_all("X-Forwarded-For")
+            self._answer(
+                200,
+                {
+                    "ActionStatus": "OK",
+                    "by": ME,
+                    "bytes": len(body),
+                    "after": failed,
+                    "forwarded_for": addresses,
+                },
+            )
 
     def _fail(self, fault: str) -> None:
         self.close_connection = fault != "is-full"

@@ -6,6 +6,7 @@ test_compose.py tests the gateway as a part of the whole pipeline.
 
 import contextlib
 import http.client
+import ipaddress
 import json
 import os
 import secrets
@@ -116,6 +117,15 @@ def raw(gateway: Gateway, sent: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", gateway.ports["INGRESS"]), timeout=60) as client:
         client.sendall(sent)
         return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+def test_the_sender_cannot_forge_its_address(gateway: Gateway) -> None:
+    """The ingress gets the address of the connection alone, whatever the sender claims."""
+    head = "POST /?id=forged HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n"
+    forged = "X-Forwarded-For: 192.0.2.1\r\nx-forwarded-for: 192.0.2.2, 192.0.2.3\r\n"
+    answer = raw(gateway, f"{head}{forged}\r\nx".encode())
+    (address,) = json.loads(answer.partition(b"\r\n\r\n")[2])["forwarded_for"]
+    assert ipaddress.ip_address(address) not in ipaddress.ip_network("192.0.2.0/24")
 
 
 @pytest.mark.parametrize("size", [100, 65536])

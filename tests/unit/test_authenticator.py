@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingress.authenticator import Authenticator, parse
+from ingress.authenticator import TOKENS_SHOWN_MAX, Authenticator, parse
 from ingress.http import answers
+from ingress.token import Token
 from schemas import tokens_file
 from schemas.tokens_file import TokensFile, UnusableFile
 
@@ -78,7 +79,7 @@ def test_an_invalid_time_is_refused_even_if_signed(tmp_path: Path, at_s: str) ->
 def test_any_parameters_without_a_valid_sign_are_refused(parameters: dict[str, str]) -> None:
     """The result is a refusal, never an exception."""
     authenticator = Authenticator((), None, sign_window_s=60)
-    authenticator._tokens = {"1": (b"a",)}  # noqa: SLF001 - without a file
+    authenticator._tokens = {"1": (Token(b"a"),)}  # noqa: SLF001 - without a file
     assert authenticator.refusal(parameters | {"SdkAppid": "1"}, NOW_S) is not None
 
 
@@ -203,3 +204,39 @@ async def test_no_exception_ends_the_watch_of_a_file(tmp_path: Path) -> None:
         await watched.reread()
         await watched.reread()
         assert watched.fault == fault
+
+
+async def test_the_last_use_of_each_token_is_known_through_a_rotation(tmp_path: Path) -> None:
+    """A refused request is no use, and no token is shown."""
+    authenticator, file = an_authenticator(tmp_path, '1 = ["old"]\n2 = ["x"]\n3 = []')
+    assert authenticator.refusal(query("old"), NOW_S) is None
+    file.write_text('2 = ["x"]\n1 = ["new", "old"]\n3 = []')
+    for _ in range(2):
+        await reread(authenticator)
+    assert authenticator.refusal(query("old"), NOW_S + 1) is None
+    assert authenticator.refusal(query("new", NOW_S), NOW_S + 2) is None
+    assert authenticator.refusal(query("old"), NOW_S + 61) is answers.STALE
+    assert authenticator.refusal(query("x"), NOW_S + 9) is answers.WRONG_SIGN
+    rows = authenticator.token_uses(NOW_S + 10)
+    keys = ("sdkappid", "place", "uses", "last_used_ago_s")
+    assert [tuple(row[key] for key in keys) for row in rows] == [
+        ("1", 1, 1, 8.0),
+        ("1", 2, 2, 9.0),
+        ("2", 1, 0, None),
+    ]
+    assert rows[1]["last_used_at"] == "2022-12-01T05:21:53.000Z"
+    # printf %s old | sha256sum | cut -c 1-8
+    assert rows[1]["fingerprint"] == "cba06b57"
+    file.write_text('1 = ["new"]\n2 = ["x"]\n3 = []')
+    for _ in range(2):
+        await reread(authenticator)
+    assert [row["uses"] for row in authenticator.token_uses(NOW_S)] == [1, 0]
+
+
+def test_few_tokens_are_listed_and_unfinished_rotations_first(tmp_path: Path) -> None:
+    """`/status` stays short with thousands of apps."""
+    apps = "".join(f'{number} = ["t"]\n' for number in range(1, TOKENS_SHOWN_MAX + 100))
+    authenticator, _ = an_authenticator(tmp_path, apps + '99999 = ["new", "old"]')
+    rows = authenticator.token_uses(NOW_S)
+    assert len(rows) == TOKENS_SHOWN_MAX
+    assert [row["sdkappid"] for row in rows[:2]] == ["99999", "99999"]

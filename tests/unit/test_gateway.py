@@ -47,6 +47,15 @@ def test_the_gateway_answers_while_the_sender_still_waits() -> None:
     assert (1 + retries) * (connect_ms + server_ms) <= ANSWER_MS_MAX * 0.9
 
 
+def test_the_gateway_replaces_the_header_that_names_the_sender() -> None:
+    """`set-header` removes the sender's own headers of this name; `add-header` would keep them."""
+    assert re.findall(r".*X-Forwarded-For.*", CONFIGURATION, re.IGNORECASE) == [
+        "    http-request set-header X-Forwarded-For %[src]"
+    ]
+    compose = (ROOT / "docker-compose.yml").read_text()
+    assert "INGRESS_GATEWAY_NETWORKS: " in compose
+
+
 def test_compose_sets_every_variable_that_the_gateway_reads() -> None:
     """HAProxy reads a missing variable as empty and reports no fault."""
     compose = (ROOT / "docker-compose.yml").read_text()

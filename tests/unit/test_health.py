@@ -53,7 +53,7 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
     )
     no_part: Any = None
     health = IngressHealth(
-        parts.intake, parts.forwarder, no_part, no_part, parts.server, parts.settings
+        parts.intake, parts.forwarder, no_part, no_part, parts.server, no_part, parts.settings
     )
 
     def shown() -> float:
@@ -76,7 +76,9 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
         settings=SimpleNamespace(spool_bytes_max=1000),
     )
     no_part: Any = None
-    health = IngressHealth(parts.intake, no_part, no_part, no_part, parts.server, parts.settings)
+    health = IngressHealth(
+        parts.intake, no_part, no_part, no_part, parts.server, no_part, parts.settings
+    )
 
     def ready(used_bytes: int, fault: str = "") -> bool:
         intake.state.used_bytes, intake.fault = used_bytes, fault

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import hashlib
 import time
+import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -279,3 +280,66 @@ async def test_a_clock_that_jumps_changes_times_and_nothing_else(
     assert len({row.received_at_ms // 10**8 for row in rows}) > 3
     # The window of a Sign follows the present clock.
     assert (await client.post(a_body(), signed("token", real_ns() / 1e9 + jump_s)))[0] == 200
+
+
+@pytest.mark.parametrize("name", ["SdkAppId", "sdkappid", "SDKAPPID", "Sdk_App_Id", "sdk-appid"])
+@pytest.mark.parametrize("form", ["/callback?{}={}", "/callback/{}={}"])
+async def test_another_spelling_of_sdkappid_is_named(client: Sender, name: str, form: str) -> None:
+    """The answer has the spelling of the URL and the right one."""
+    path, mark, query = form.format(name, APP).partition("?")
+    status, answer, _ = await client.post(a_body(), mark + query, path=path)
+    assert status == (403 if mark else 404)
+    assert f"{name}=, but the name is spelled SdkAppid" in str(answer["ErrorInfo"])
+    assert client.stored() == []
+
+
+async def test_a_trailing_slash_is_named(client: Sender) -> None:
+    """A sender that does not know the path learns nothing of it."""
+    for path, is_named in (("/callback/", True), ("/callbac/", False), ("/callback//", False)):
+        status, answer, _ = await client.post(a_body(), path=path)
+        assert status == 404
+        assert ("remove the / at its end" in str(answer["ErrorInfo"])) == is_named
+    _, answer, _ = await client.post(a_body(), "?SdkAppid=1400000009")
+    assert answer["ErrorInfo"] == "SdkAppid is missing or not one of ours"
+
+
+@pytest.mark.parametrize("coding", ["x-gzip", "gzip, identity", "deflate", "deflate, gzip"])
+async def test_all_codings_of_zlib_are_decoded(client: Sender, coding: str) -> None:
+    """Also several of them, one after the other."""
+    body = a_body()
+    if "deflate" in coding:
+        body = zlib.compress(body)
+    if "gzip" in coding:
+        body = gzip.compress(body)
+    status, _, _ = await client.post(body, **{"Content-Encoding": coding})
+    assert status == 200
+    assert client.stored()[0].record.value == a_body()
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br", "nonsense"])
+async def test_other_codings_are_answered_415_with_those_that_are_decoded(
+    client: Sender, coding: str
+) -> None:
+    """In the header that RFC 7694 has for it, and in the body."""
+    status, answer, headers = await client.post(b"x", **{"Content-Encoding": coding})
+    assert (status, answer["ActionStatus"]) == (415, "FAIL")
+    assert headers["Accept-Encoding"] == "gzip, deflate, identity"
+    assert coding.rpartition(" ")[2] in str(answer["ErrorInfo"])
+    assert client.stored() == []
+
+
+async def test_a_body_that_is_larger_when_decoded_is_refused(client: Sender) -> None:
+    """A megabyte of spaces is a kilobyte of gzip."""
+    bomb = gzip.compress(b" " * (1 << 20))
+    assert len(bomb) < BODY_BYTES_MAX
+    for body, coding in ((bomb, "gzip"), (gzip.compress(bomb), "gzip, gzip")):
+        status, answer, _ = await client.post(body, **{"Content-Encoding": coding})
+        assert status == 413
+        assert str(BODY_BYTES_MAX) in str(answer["ErrorInfo"])
+
+
+async def test_every_refusal_has_the_name_of_its_answer(client: Sender) -> None:
+    """So `hookline simulate` counts by name, whatever the text says."""
+    for path, name in (("/elsewhere", "not_here"), ("/callback", None)):
+        _, _, headers = await client.post(a_body(), path=path)
+        assert headers.get("Hookline-Answer") == name

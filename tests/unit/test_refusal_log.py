@@ -10,7 +10,7 @@ from ingress.http.refusal_log import LOG_INTERVAL_S, SHOWN_CHARACTERS_MAX, Refus
 def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFixture) -> None:
     """The first refusal is logged at once, the later ones only as a number."""
     clock = ManualClock()
-    refusal_log = RefusalLog(clock)
+    refusal_log = RefusalLog(clock=clock)
     for _ in range(1000):
         refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/")
     refusal_log.note(answers.MALFORMED, "no JSON", "10.0.0.1", "/")
@@ -26,9 +26,9 @@ def test_a_flood_of_refusals_is_one_line_an_interval(caplog: pytest.LogCaptureFi
 
 def test_a_line_ends_with_the_target_if_it_is_known(caplog: pytest.LogCaptureFixture) -> None:
     """Bytes that are not HTTP have none."""
-    refusal_log = RefusalLog(ManualClock())
-    refusal_log.note(answers.NOT_OURS, "", "10.0.0.1", "/%41")
-    refusal_log.note(answers.NOT_HTTP, "", "10.0.0.2")
+    refusal_log = RefusalLog(clock=ManualClock())
+    refusal_log.note(answers.NOT_OURS, "", ("10.0.0.1", 1), "/%41")
+    refusal_log.note(answers.NOT_HTTP, "", ("10.0.0.2", 2))
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].endswith("; the last one from 10.0.0.1 to /A")
     assert lines[1].endswith("; the last one from 10.0.0.2")

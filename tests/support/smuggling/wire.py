@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Answer
+from ingress.http.answers import Reply
 from ingress.http.connection import Connection
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
 from ingress.http.refusal_log import RefusalLog
@@ -135,12 +135,12 @@ class Wire(asyncio.Transport):
 
     # The receiver and the refusal log.
 
-    def admit(self, method: str, raw_target: str) -> Parameters | Answer:
+    def admit(self, method: str, raw_target: str) -> Parameters | Reply:
         """Refuse some targets."""
         assert method == "POST"
         if REFUSED in raw_target:
             self._refused = raw_target
-            return answers.NOT_OURS
+            return Reply(answers.NOT_OURS)
         return {"target": raw_target}
 
     def store(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
@@ -157,7 +157,7 @@ class Wire(asyncio.Transport):
 
     # aiohttp.
 
-    def _hand_over(self, _connection: Connection, _: asyncio.Transport) -> asyncio.Protocol:
+    def _hand_over(self, _connection: Connection, *_: object) -> asyncio.Protocol:
         wire = self
 
         class Aiohttp(asyncio.Protocol):
