@@ -21,7 +21,7 @@ DOWNLOAD_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class NpmFile:
     """A line of a list: `NAME@VERSION PATH-IN-THE-PACKAGE SAVED-AS SHA256`."""
 
     package: str
@@ -35,14 +35,14 @@ class Wanted:
         return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == self.sha256
 
 
-def listed(text: str) -> Iterator[Wanted]:
+def listed(text: str) -> Iterator[NpmFile]:
     """Yield the files of a list."""
     for line in filter(None, text.splitlines()):
         package, path, name, sha256 = line.split()
-        yield Wanted(package=package, path=path, name=name, sha256=sha256)
+        yield NpmFile(package=package, path=path, name=name, sha256=sha256)
 
 
-def fetch(wanted: list[Wanted], directory: Path) -> None:
+def fetch(wanted: list[NpmFile], directory: Path) -> None:
     """
     Download the files that the directory does not have.
 
@@ -76,7 +76,7 @@ def _packed(package: str, scratch: str) -> tarfile.TarFile:
     return tarfile.open(files[0])
 
 
-def _keep(file: Wanted, archive: tarfile.TarFile, scratch: Path, directory: Path) -> None:
+def _keep(file: NpmFile, archive: tarfile.TarFile, scratch: Path, directory: Path) -> None:
     """Move one file of a package into the directory. A run that is killed leaves whole files."""
     content = archive.extractfile(f"package/{file.path}")
     if content is None:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from pyroaring import BitMap64
 
 # A first and a last sequence; both belong to the range.
-Range: TypeAlias = tuple[int, int]
+SequenceRange: TypeAlias = tuple[int, int]
 
 
 class Sequences:
@@ -41,12 +41,12 @@ def within(first: int, last: int) -> BitMap64:
     return BitMap64(range(first, last + 1))
 
 
-def union(ranges: Iterable[Range], *, last: int) -> BitMap64:
+def union(ranges: Iterable[SequenceRange], *, last: int) -> BitMap64:
     """Return the sequences of all `ranges` that are not above `last`."""
     return BitMap64().union(*(within(low, min(high, last)) for low, high in ranges))
 
 
-def gaps(sequences: BitMap64, first: int, last: int) -> Iterator[Range]:
+def gaps(sequences: BitMap64, first: int, last: int) -> Iterator[SequenceRange]:
     """
     Yield the ranges from `first` to `last` that are not in `sequences`, in order.
 
@@ -76,7 +76,7 @@ def _first_absent(sequences: BitMap64, present: int) -> int:
     return ends[bisect_left(ends, 1, key=lambda end: not is_whole(end + 1))]
 
 
-def subtract(whole: Range, removed: Iterable[Range]) -> Iterator[Range]:
+def subtract(whole: SequenceRange, removed: Iterable[SequenceRange]) -> Iterator[SequenceRange]:
     """Yield the parts of a range that are in none of the `removed` ranges."""
     first, last = whole
     for low, high in sorted(removed):

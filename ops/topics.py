@@ -29,11 +29,11 @@ ATTEMPT_TIMEOUT_S = 30.0
 RETRY_INTERVAL_S = 0.5
 
 
-class Refused(Failure):
+class ClusterRefused(Failure):
     """The cluster refused a change, or is not reachable; the text names the reason."""
 
 
-class NotYet(Refused):
+class ClusterNotReady(ClusterRefused):
     """The cluster may accept the change soon: it is not reachable, or brokers are still joining."""
 
 
@@ -107,13 +107,13 @@ async def apply_topics(
     configurations that an operator has set stay. Waits up to `wait_s` for a cluster that starts.
 
     Raises:
-        Refused: Kafka is not reachable, or refused a change.
+        ClusterRefused: Kafka is not reachable, or refused a change.
     """
     deadline = time.monotonic() + wait_s
     while True:
         try:
             return await _apply(bootstrap_servers, body_bytes_max, replicas, more_configs)
-        except NotYet:
+        except ClusterNotReady:
             if time.monotonic() > deadline:
                 raise
         await asyncio.sleep(RETRY_INTERVAL_S)
@@ -160,7 +160,7 @@ async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
     (description,) = await admin.describe_topics([topic.name])
     if description["error_code"]:
         # A broker may report a topic as existing before it can describe it.
-        raise NotYet(
+        raise ClusterNotReady(
             f"Kafka cannot describe {topic.name} yet: {for_code(description['error_code'])}"
         )
     partitions = len(description["partitions"])
@@ -178,14 +178,18 @@ async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
         async with started(admin, ATTEMPT_TIMEOUT_S), asyncio.timeout(ATTEMPT_TIMEOUT_S):
             yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise NotYet(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
+        raise ClusterNotReady(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
 
 
 def _check(response: Any) -> None:
     for code, message in _errors(response):
         if code:
             error = for_code(code)
-            kind = NotYet if error.retriable or error is InvalidReplicationFactorError else Refused
+            kind = (
+                ClusterNotReady
+                if error.retriable or error is InvalidReplicationFactorError
+                else ClusterRefused
+            )
             raise kind(f"Kafka refused: {error.__name__}: {message}")
 
 

@@ -125,7 +125,7 @@ class TopicMetadata(Request[_MetadataRequest]):
         return request_struct_class(topics, *(False, False), {})
 
 
-class Topic(NamedTuple):
+class TopicDescription(NamedTuple):
     """
     A topic in a response.
 
@@ -139,10 +139,12 @@ class Topic(NamedTuple):
     leaders: dict[int, tuple[int, int]]
 
 
-def topics_in(response_topics: bytes) -> list[Topic]:
+def topics_in(response_topics: bytes) -> list[TopicDescription]:
     """Return the topics of a response."""
     decoded: Any = TOPICS.decode(BytesIO(response_topics))
     return [
-        Topic(error_code, name, topic_id, {each[1]: (each[2], each[3]) for each in partitions})
+        TopicDescription(
+            error_code, name, topic_id, {each[1]: (each[2], each[3]) for each in partitions}
+        )
         for error_code, name, topic_id, _, partitions, *_ in decoded[0]
     ]

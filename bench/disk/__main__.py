@@ -31,7 +31,7 @@ from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack, running_stack
 from ops.failure import Failure
 from ops.simulate.callbacks import requests
-from ops.simulate.sender import Plan, simulate
+from ops.simulate.sender import TrafficPlan, simulate
 
 RATE = 2000.0
 USERS = 500
@@ -66,7 +66,7 @@ async def measured(count: int) -> dict[str, int]:
 async def send(stack: Stack, count: int) -> None:
     """Send callbacks; all must be answered OK."""
     say(f"sending {count:,} callbacks while Kafka is down")
-    plan = Plan(
+    plan = TrafficPlan(
         urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=RATE, count=count, users=USERS
     )
     traffic = await simulate(plan, None, lambda _: None)

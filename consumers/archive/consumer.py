@@ -19,7 +19,7 @@ from typing import Annotated
 from consumers.archive import new_segment
 from consumers.archive.frames import Frames
 from consumers.archive.segment import DamagedSegment, SegmentSummary
-from consumers.archive.store import Store, open_store
+from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
@@ -70,7 +70,7 @@ class ArchiveSettings(Settings):
 class Archive:
     """Writes each batch as one segment. The chain in the store has the position."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SegmentStore) -> None:
         self._store = store
         # The last segment of each partition that was found, or whose creation was tried. It may not
         # exist: its creation failed, or it was deleted.

@@ -43,7 +43,7 @@ class SegmentStat(NamedTuple):
     at_ms: int
 
 
-class Store:
+class SegmentStore:
     """Segments under one URL. Several processes may write it concurrently."""
 
     def __init__(self, object_store: ObjectStore, create: Create, listing: Listing) -> None:
@@ -173,7 +173,7 @@ class Store:
         return bytes(self._object_store.get_range(name, start=0, length=size))
 
 
-def open_store(url: str, *, create_directory: bool = False) -> Store:
+def open_store(url: str, *, create_directory: bool = False) -> SegmentStore:
     """
     Open the store at `url`: a path, file://…, s3://bucket/prefix, gs://…, az://….
 
@@ -196,7 +196,7 @@ def open_store(url: str, *, create_directory: bool = False) -> Store:
                 create_file(directory, name, content)
                 listing.created(name)
 
-            return Store(object_store, create, listing)
+            return SegmentStore(object_store, create, listing)
         object_store = from_url(
             url,
             client_options={"timeout": f"{REQUEST_TIMEOUT_S:g}s", "allow_http": True},
@@ -204,7 +204,9 @@ def open_store(url: str, *, create_directory: bool = False) -> Store:
         )
     except (BaseError, ValueError) as error:
         raise CannotOpenStore(f"{url}: {reason(error)}") from error
-    return Store(object_store, partial(_create_object, object_store), BucketListing(object_store))
+    return SegmentStore(
+        object_store, partial(_create_object, object_store), BucketListing(object_store)
+    )
 
 
 def local_directory(url: str) -> Path | None:

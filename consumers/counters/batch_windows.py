@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from consumers.counters import layout
 from consumers.counters.already_counted import MINUTE, AlreadyCounted, ByRole, WindowName
 from consumers.counters.zones import Zones, date_of, day_end_s
-from schemas.added import Sums
+from schemas.additions import FigureSums
 from schemas.figures import ACTIVE, FIGURES_OF_ROLE, PEOPLE
 
 # What a window costs besides its people, as a number of values (see VALUES_MAX in batch_sums.py):
@@ -85,14 +85,14 @@ class Minute:
     people: WindowPeople
     known_conversations: set[tuple[str, ...]]
     # How often each object of sums occurs.
-    counts: dict[Sums, int] = field(default_factory=dict)
+    counts: dict[FigureSums, int] = field(default_factory=dict)
     active: set[str] = field(default_factory=set)
     new_conversations: list[tuple[str, ...]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class AppAdditions:
-    """What is added to an app over all time, besides the sums of its minutes."""
+    """The additions to an app over all time, besides the sums of its minutes."""
 
     zone: str
     total: WindowPeople

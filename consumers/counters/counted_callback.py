@@ -14,13 +14,13 @@ from consumers.counters.layout import MINUTE_S
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
-from schemas.added import (
+from schemas.additions import (
     CLOCK_AHEAD_S_MAX,
     MESSAGE_AGE_S_MAX,
-    Added,
-    added,
+    Additions,
+    additions_of,
     counted_at_s,
-    message_added,
+    message_additions,
 )
 from schemas.body import INTEGER_DIGITS_MAX, Malformed, parse
 from schemas.callback_record import TIME, NotACallback, parse_callback_record
@@ -57,7 +57,7 @@ class CountedCallback(msgspec.Struct, frozen=True, gc=False):
     slots: tuple[int | str, ...]
     received_s: int
     at_s: int
-    added: Added
+    added: Additions
 
 
 class _Source(NamedTuple):
@@ -164,10 +164,10 @@ def _counted(  # noqa: PLR0917 - all values of one record
     fields = decode_message(body) if command in MESSAGE_COMMANDS else None
     if fields is None:
         document = parse(body)
-        adds = added(command, platform, document)
+        adds = additions_of(command, platform, document)
     else:
         document = {"MsgTime": fields.message_time, "EventTime": fields.event_time}
-        adds = message_added(command, platform, fields)
+        adds = message_additions(command, platform, fields)
     slots: tuple[int | str, ...]
     sent = document.get("MsgTime")
     may_be_place = not is_dated or type(sent) is not int

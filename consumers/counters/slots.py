@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from consumers.counters.layout import HOUR_S, MINUTE_S
-from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
+from schemas.additions import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
 from schemas.commands import COMMANDS, UNKNOWN
 from schemas.message import sent_s
 

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from consumers.runtime.kafka_outage_log import Failure, KafkaOutageLog
+from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.telemetry import CONSUMER
@@ -22,7 +22,7 @@ class ConsumerHealth:
     runner: Runner
     outage_log: KafkaOutageLog
     # Why the process waits for a person.
-    braked: Failure | None = None
+    braked: OngoingFailure | None = None
 
     def status(self) -> ConsumerStatus:
         """Return the content of `/status`."""
@@ -31,7 +31,7 @@ class ConsumerHealth:
         return self.runner.status(stopped=_fault(self.braked), kafka_fault=_fault(outage))
 
 
-def _fault(failure: Failure | None) -> Fault | None:
+def _fault(failure: OngoingFailure | None) -> Fault | None:
     if failure is None:
         return None
     for_s = max(0.0, time.monotonic() - failure.since)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from consumers.runtime.kafka_outage_log import REPEAT_LOG_S, Failure
+from consumers.runtime.kafka_outage_log import REPEAT_LOG_S, OngoingFailure
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -45,15 +45,15 @@ class Backoff:
         # From the first wait until a success, the partition fetches nothing.
         self.is_paused = False
         # What failed and has not succeeded since; also while nothing has to wait for it.
-        self.failure: Failure | None = None
+        self.failure: OngoingFailure | None = None
 
     def note(self, error: Exception) -> None:
         """Note that something failed with `error`. A failure of the same type lasts on."""
         before = self.failure
         if before is not None and type(before.error) is type(error):
-            self.failure = Failure(error, before.since)
+            self.failure = OngoingFailure(error, before.since)
         else:
-            self.failure = Failure(error, self._turns.clock())
+            self.failure = OngoingFailure(error, self._turns.clock())
 
     async def wait(self, error: Exception) -> None:
         """Note `error`, and wait longer than the last time."""

@@ -14,7 +14,7 @@ REPEAT_LOG_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class OngoingFailure:
     """The last error of a part that does not work, and since when it has not, by the clock."""
 
     error: Exception
@@ -61,11 +61,11 @@ class KafkaOutageLog:
         self._kinds.clear()
 
     @property
-    def failure(self) -> Failure | None:
+    def failure(self) -> OngoingFailure | None:
         """The last error of the outage that lasts, None while Kafka answers."""
         if self._since is None or self._error is None:
             return None
-        return Failure(self._error, self._since)
+        return OngoingFailure(self._error, self._since)
 
 
 def _is_usual(error: Exception) -> bool:

@@ -22,7 +22,13 @@ from consumers.runtime.commits import Commits
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
-from consumers.runtime.source import CALL_S, Fetched, KafkaUnavailable, LogIdentity, OutOfRange
+from consumers.runtime.source import (
+    CALL_S,
+    FetchedRecords,
+    KafkaUnavailable,
+    LogIdentity,
+    OutOfRange,
+)
 from schemas.client_parts import ended_task
 from schemas.clients import kafka_failures
 
@@ -94,7 +100,7 @@ class KafkaSource:
         if bug is not None:
             raise RuntimeError(f"the rebalance listener failed: {bug!r}") from bug
 
-    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, FetchedRecords]:
         """
         Return the records of `partitions` that arrive within POLL_MS.
 
@@ -134,7 +140,7 @@ class KafkaSource:
         self._fetched_at = now
         positions = await self._positions(wanted)
         return {
-            Partition(*tp): Fetched(fetched.get(tp, ()), position)
+            Partition(*tp): FetchedRecords(fetched.get(tp, ()), position)
             for tp, position in positions.items()
         }
 

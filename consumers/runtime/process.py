@@ -17,7 +17,7 @@ from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, OwnSettings, Stopped
-from consumers.runtime.kafka_outage_log import Failure, KafkaOutageLog
+from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Host, Port, Range
@@ -105,7 +105,7 @@ async def consume(
             except Braked as braked:
                 # After a restart, as many records would be sent to the dead-letter topic again.
                 CONSUMER_BRAKED.set(1)
-                health.braked = Failure(braked, time.monotonic())
+                health.braked = OngoingFailure(braked, time.monotonic())
                 log.critical("%s stops and waits for a person. %s", consumer.name, braked)
                 while not stop.is_set():
                     runner.note_alive()

@@ -15,7 +15,7 @@ from consumers.runtime.handler import Unavailable
 CALL_S = 10.0
 
 
-class Fetched(NamedTuple):
+class FetchedRecords(NamedTuple):
     """The result of a fetch. The next fetch begins after the records and all markers after them."""
 
     records: Sequence[Record]
@@ -50,7 +50,7 @@ class KafkaUnavailable(Unavailable):
 class Source(Protocol):
     """One member's view of a topic: `KafkaSource`, or a topic in memory for the tests."""
 
-    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, FetchedRecords]:
         """
         Return the records of `partitions` that arrive within a short wait; often there are none.
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from consumers.archive.segment import SegmentSummary, read_lines
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from ops.archive import output
 from ops.archive.expire_command import archive_expire
 from ops.archive.options import partition_option, since_option, topic_option, until_option
@@ -132,7 +132,9 @@ async def _verify(archive_url: str, wait_s: float, listed: Any, step: Any) -> Ve
         return await verify(store, wait_s=wait_s, listed=listed, step=step)
 
 
-async def _segments(store: Store, only: SegmentFilter, read: Any) -> AsyncIterator[tuple[str, Any]]:
+async def _segments(
+    store: SegmentStore, only: SegmentFilter, read: Any
+) -> AsyncIterator[tuple[str, Any]]:
     any_segment = False
     names = segment_names(store, only)
     async with contextlib.aclosing(in_order(names, read)) as segments:

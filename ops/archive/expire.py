@@ -18,7 +18,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.archive import new_segment, segment_name
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
 from ops.archive.segments import in_order
@@ -40,7 +40,7 @@ class LogStartUnknown(Failure):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
+class StoredSegment:
     """A segment, with its size and the time when it was stored."""
 
     name: str
@@ -54,7 +54,7 @@ class Segment:
         return segment_name.hour(self.name) == segment_name.BEGINNING
 
 
-def may_expire(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
+def may_expire(oldest: StoredSegment, *, log_start: int, before_ms: int) -> bool:
     """
     Return whether a segment may be deleted: it is older than `before_ms`, and Kafka has none of it.
 
@@ -69,7 +69,7 @@ def may_expire(oldest: Segment, *, log_start: int, before_ms: int) -> bool:
     )
 
 
-def to_delete(oldest: Sequence[Segment]) -> list[Segment]:
+def to_delete(oldest: Sequence[StoredSegment]) -> list[StoredSegment]:
     """
     Return which of a chain's `oldest` segments are deleted; all of them may expire.
 
@@ -122,8 +122,8 @@ async def _beginnings(
 
 
 async def plan(
-    store: Store, *, log_starts: LogStarts, before_ms: int, step: Callable[[], None]
-) -> dict[Partition, list[Segment]]:
+    store: SegmentStore, *, log_starts: LogStarts, before_ms: int, step: Callable[[], None]
+) -> dict[Partition, list[StoredSegment]]:
     """
     Return the segments to delete, by partition, the oldest first, at most OLDEST_MAX of each.
 
@@ -136,14 +136,14 @@ async def plan(
     """
     lasts = {each: await store.last(each) for each in await store.partitions()}
     starts = await log_starts([partition for partition, last in lasts.items() if last])
-    plan: dict[Partition, list[Segment]] = {}
+    plan: dict[Partition, list[StoredSegment]] = {}
 
-    async def read(name: str) -> Segment:
+    async def read(name: str) -> StoredSegment:
         summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
-        return Segment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
+        return StoredSegment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
 
     for partition, last in lasts.items():
-        oldest: list[Segment] = []
+        oldest: list[StoredSegment] = []
         names = _before(store, partition, last or "")
         async with contextlib.aclosing(in_order(names, read)) as segments:
             async for _, each in segments:
@@ -160,7 +160,7 @@ async def plan(
     return plan
 
 
-async def _before(store: Store, partition: Partition, last: str) -> AsyncGenerator[str]:
+async def _before(store: SegmentStore, partition: Partition, last: str) -> AsyncGenerator[str]:
     async with contextlib.aclosing(store.pages(partition)) as pages:
         async for page in pages:
             for name in page:
@@ -169,7 +169,9 @@ async def _before(store: Store, partition: Partition, last: str) -> AsyncGenerat
                 yield name
 
 
-async def delete(store: Store, segments: Sequence[Segment], step: Callable[[], None]) -> None:
+async def delete(
+    store: SegmentStore, segments: Sequence[StoredSegment], step: Callable[[], None]
+) -> None:
     """
     Delete the oldest segments of one chain. After an interruption it may be run again.
 

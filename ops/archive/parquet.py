@@ -23,7 +23,7 @@ import zstandard
 
 from consumers.archive import segment, segment_name
 from consumers.archive.segment import Line
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from ops.archive import columns
 from ops.archive.segments import SegmentFilter, in_order, naming, segment_names
@@ -83,7 +83,7 @@ class Hours:
 
 
 async def copy(
-    store: Store, to: Path, *, only: SegmentFilter, now: datetime
+    store: SegmentStore, to: Path, *, only: SegmentFilter, now: datetime
 ) -> AsyncGenerator[HourCopy | None]:
     """
     Write the files that are absent or incomplete; yield each of them, None for a complete one.
@@ -116,7 +116,9 @@ async def copy(
             yield HourCopy(path=path, records=records) if records else None
 
 
-async def _write(database: Any, store: Store, names: list[str], path: Path, scratch: Path) -> int:
+async def _write(
+    database: Any, store: SegmentStore, names: list[str], path: Path, scratch: Path
+) -> int:
     lines = scratch / "lines.jsonl.zst"
     records, longest, written = 0, 0, []
     with lines.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from consumers.archive import segment_name
 from consumers.archive.segment import DamagedSegment
-from consumers.archive.store import Store, local_directory, open_store
+from consumers.archive.store import SegmentStore, local_directory, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentNotFound
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
@@ -82,7 +82,7 @@ class NewSegments:
     count: int
 
 
-def open_archive(url: str) -> Store:
+def open_archive(url: str) -> SegmentStore:
     """
     Open the archive at `url`.
 
@@ -99,7 +99,7 @@ def open_archive(url: str) -> Store:
 
 
 @contextlib.contextmanager
-def reading_archive(url: str) -> Iterator[Store]:
+def reading_archive(url: str) -> Iterator[SegmentStore]:
     """
     Yield the archive at `url`; turn the errors of its store into failures of the command.
 
@@ -130,7 +130,7 @@ def naming(name: str) -> Iterator[None]:
         raise DamagedSegment(f"{name}: {damaged}") from damaged
 
 
-async def segment_names(store: Store, only: SegmentFilter = ALL) -> AsyncGenerator[str]:
+async def segment_names(store: SegmentStore, only: SegmentFilter = ALL) -> AsyncGenerator[str]:
     """
     Yield the names of the selected segments, partition by partition in the order of the chains.
 
@@ -145,7 +145,9 @@ async def segment_names(store: Store, only: SegmentFilter = ALL) -> AsyncGenerat
                         yield name
 
 
-async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> list[NewSegments]:
+async def new_segments(
+    store: SegmentStore, read_up_to: Mapping[Partition, str]
+) -> list[NewSegments]:
     """
     Return the current segments of each partition after the name in `read_up_to`.
 
@@ -169,7 +171,7 @@ async def new_segments(store: Store, read_up_to: Mapping[Partition, str]) -> lis
     return partitions
 
 
-async def names_of(store: Store, new: NewSegments) -> AsyncGenerator[str]:
+async def names_of(store: SegmentStore, new: NewSegments) -> AsyncGenerator[str]:
     """
     Yield the names of new segments, except those that were deleted meanwhile.
 
@@ -185,7 +187,7 @@ async def names_of(store: Store, new: NewSegments) -> AsyncGenerator[str]:
 
 
 async def moved_beginning(
-    store: Store, partition: Partition, deleted: str
+    store: SegmentStore, partition: Partition, deleted: str
 ) -> tuple[str, bytes] | None:
     """
     Return name and content of the chain's new beginning after the segment `deleted` has expired.

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from ops.archive.segments import NewSegments, in_order, moved_beginning, names_of, new_segments
 from ops.archive.soundness import Chain, CheckedSegment, check
 from ops.failure import ExitCode
-from ops.sequences import Range, Sequences, gaps, subtract
+from ops.sequences import SequenceRange, Sequences, gaps, subtract
 
 LISTED_MAX = 20
 POLL_INTERVAL_S = 0.5
@@ -79,7 +79,7 @@ class Findings:
         self._sequences: dict[str, Sequences] = {}
         # By partition and origin, the sequence of the last record.
         self._last: dict[tuple[Partition, str], int] = {}
-        self._expired: dict[str, list[Range]] = {}
+        self._expired: dict[str, list[SequenceRange]] = {}
         # By origin, the highest sequence at the first report: later ones may still be on their way.
         self._until: dict[str, int] | None = None
 
@@ -133,7 +133,7 @@ class Findings:
 
 
 async def verify(
-    store: Store,
+    store: SegmentStore,
     *,
     wait_s: float,
     listed: Callable[[int], None],
@@ -162,7 +162,7 @@ async def verify(
 
 
 async def _read(
-    store: Store, new: NewSegments, findings: Findings, step: Callable[[], None]
+    store: SegmentStore, new: NewSegments, findings: Findings, step: Callable[[], None]
 ) -> str:
     """Read the new segments of a partition; return the last name that was read."""
     partition, beginning = new.partition, ""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive.segments import in_order
@@ -31,7 +31,7 @@ class NamesRead(NamedTuple):
 class ArchiveReader:
     """Reads each segment of an archive once into a tally."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SegmentStore) -> None:
         self._store = store
         self._read: dict[Partition, NamesRead] = {}
 

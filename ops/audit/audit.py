@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from ops.archive.segments import open_archive
 from ops.audit.archive_reader import ArchiveReader
 from ops.audit.ends import Ends
@@ -71,7 +71,7 @@ class _Audit:
         ends: Ends,
         read_ends: ReadEnds,
         sources: Sources,
-        store: Store,
+        store: SegmentStore,
         ledger: Sequence[LedgerEntry],
     ) -> None:
         self._ends = ends

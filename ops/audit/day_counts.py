@@ -16,7 +16,7 @@ from consumers.counters.zones import DEFAULT_ZONE_NAME, date_of
 from ops.audit.report import LISTED_MAX
 from ops.audit.sources import ReadAgain
 from ops.audit.statistic_report import DayReport, DaysNotJudged, DaysReport, StatisticReport
-from schemas.added import CLOCK_AHEAD_S_MAX, counted_at_s
+from schemas.additions import CLOCK_AHEAD_S_MAX, counted_at_s
 from schemas.callback_record import CallbackRecord
 
 NOT_KEPT = "the statistics do not have this month any more"
@@ -57,7 +57,7 @@ class _DayRecords:
 
 
 @dataclass(slots=True)
-class _App:
+class _AppDays:
     zone: str
     days: defaultdict[str, _DayRecords] = field(default_factory=lambda: defaultdict(_DayRecords))
     # The number of repeats that may be of another day than the first callback of their `ce_id`.
@@ -70,7 +70,7 @@ class DayCounts:
 
     def __init__(self) -> None:
         self._shown: Mapping[str, ShownDays] | None = None
-        self._apps: dict[str, _App] = {}
+        self._apps: dict[str, _AppDays] = {}
         self._expired_until_s = 0
 
     def note_shown(self, shown: Mapping[str, ShownDays]) -> None:
@@ -112,7 +112,7 @@ class DayCounts:
         """
         received_s = int(callback.received_at.replace(microsecond=0).timestamp())
         if callback.sdkappid not in self._apps:
-            self._apps[callback.sdkappid] = _App(self._zone(callback.sdkappid))
+            self._apps[callback.sdkappid] = _AppDays(self._zone(callback.sdkappid))
         app = self._apps[callback.sdkappid]
         day = app.days[date_of(app.zone, counted_at_s(document, received_s) // QUARTER_S)]
         is_unsure = is_repeat and not _has_certain_time(callback.command, document, received_s)
@@ -185,7 +185,7 @@ class DayCounts:
     def _day(self, name: str, day: str, *, unread: int, dead_lettered: int) -> DayReport:
         of_app = (self._shown or {}).get(name)
         shown = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
-        app = self._apps.get(name, _App(self._zone(name)))
+        app = self._apps.get(name, _AppDays(self._zone(name)))
         records = app.days[day] if day in app.days else _DayRecords()
         may_lack = app.unsure_repeats + dead_lettered
         return DayReport(

@@ -28,7 +28,7 @@ class ReportedSpool(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: tuple[int, ...] = ()
 
 
-class Status(msgspec.Struct, frozen=True, kw_only=True):
+class IngressReport(msgspec.Struct, frozen=True, kw_only=True):
     """
     The part of an ingress's `/status` that an audit needs.
 
@@ -101,7 +101,9 @@ class Ends:
 
 
 def combine(
-    statuses: dict[str, Status], unanswered: dict[str, str], directory: Iterable[ReportedSpool] = ()
+    statuses: dict[str, IngressReport],
+    unanswered: dict[str, str],
+    directory: Iterable[ReportedSpool] = (),
 ) -> Ends:
     """Return the ends according to all answers: `statuses` by address, spools of a `directory`."""
     unanswered = unanswered | _without_ends(statuses)
@@ -140,7 +142,7 @@ def combine(
     )
 
 
-def _holders(statuses: dict[str, Status]) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
+def _holders(statuses: dict[str, IngressReport]) -> dict[str, dict[str, tuple[str, ReportedSpool]]]:
     """Return, by spool's name and by process that holds it, the process's address and report."""
     holders: dict[str, dict[str, tuple[str, ReportedSpool]]] = {}
     for address, status in statuses.items():
@@ -151,7 +153,7 @@ def _holders(statuses: dict[str, Status]) -> dict[str, dict[str, tuple[str, Repo
     return holders
 
 
-def _without_ends(statuses: dict[str, Status]) -> dict[str, str]:
+def _without_ends(statuses: dict[str, IngressReport]) -> dict[str, str]:
     """
     Return by address which ingresses report no end.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap64
 
-from ops.sequences import Range, Sequences
+from ops.sequences import SequenceRange, Sequences
 
 
 class End(NamedTuple):
@@ -50,9 +50,9 @@ class Evidence:
     # offsets the archive is the evidence.
     below_log_start: BitMap64 = field(default_factory=BitMap64)
     # By partition, the ranges in which sequences have expired from the archive as well.
-    expired_ranges: dict[int, list[Range]] = field(default_factory=dict)
+    expired_ranges: dict[int, list[SequenceRange]] = field(default_factory=dict)
     # The ranges of sequences that `hookline sync expire` has deleted from PostgreSQL.
-    expired_from_postgres: list[Range] = field(default_factory=list)
+    expired_from_postgres: list[SequenceRange] = field(default_factory=list)
     # By partition, the sequences in the order of offsets: first those that only the archive has,
     # then those of the topic. Only counts, which cannot name sequences, need an order.
     order_below_log_start: "defaultdict[int, array[int]]" = field(default_factory=_no_order)

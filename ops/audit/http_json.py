@@ -6,7 +6,7 @@ import aiohttp
 import msgspec
 
 
-class NoAnswer(Exception):
+class NoJsonAnswer(Exception):
     """A server does not answer, or not with JSON; the text says how. `status` is not 200."""
 
     def __init__(self, text: str, status: int | None = None) -> None:
@@ -19,7 +19,7 @@ async def get_json(url: str, *, timeout_s: float, token: str = "") -> Any:
     Return the JSON that an HTTP server has at `url`; a token is sent as a bearer's.
 
     Raises:
-        NoAnswer: it does not answer in time, or not with 200 and JSON.
+        NoJsonAnswer: it does not answer in time, or not with 200 and JSON.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -29,11 +29,11 @@ async def get_json(url: str, *, timeout_s: float, token: str = "") -> Any:
             session.get(url, headers=headers) as response,
         ):
             if response.status != 200:
-                raise NoAnswer(f"it answers with status {response.status}", response.status)
+                raise NoJsonAnswer(f"it answers with status {response.status}", response.status)
             return msgspec.json.decode(await response.read())
     except TimeoutError:
-        raise NoAnswer(f"it does not answer within {timeout_s:g} s") from None
+        raise NoJsonAnswer(f"it does not answer within {timeout_s:g} s") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NoAnswer(f"it does not answer with JSON ({error})") from error
+        raise NoJsonAnswer(f"it does not answer with JSON ({error})") from error
     except (aiohttp.ClientError, UnicodeError) as error:  # UnicodeError: not a host name
-        raise NoAnswer(f"it does not answer ({error})") from error
+        raise NoJsonAnswer(f"it does not answer ({error})") from error

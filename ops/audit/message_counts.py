@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ops.audit.contents import COUNTED, SETTLED, Contents
 from ops.audit.day_counts import DayCounts
 from ops.audit.statistic_report import StatisticReport
-from schemas.added import added
+from schemas.additions import additions_of
 from schemas.body import Malformed, parse
 from schemas.callback_record import CallbackRecord
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
@@ -59,7 +59,7 @@ class MessageCounts:
             document = parse(callback.body)
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
-        adds = added(callback.command, callback.opt_platform, document)
+        adds = additions_of(callback.command, callback.opt_platform, document)
         numbers = adds.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
         self.days.add(

@@ -8,21 +8,21 @@ import msgspec
 from ops.audit.day_counts import Numbers, ShownDays
 from ops.audit.sources import SourceUnavailable
 from ops.audit.statistics import StatisticsApi
-from schemas.added import CLOCK_AHEAD_S_MAX
+from schemas.additions import CLOCK_AHEAD_S_MAX
 
 # The API answers with at most 400 days.
 DAYS_PER_ANSWER = 400
 DAY_S = 86400
 
 
-class _App(msgspec.Struct, frozen=True):
+class _ShownApp(msgspec.Struct, frozen=True):
     app: str
     zone: str
     first_day: date | None
 
 
 class _Apps(msgspec.Struct, frozen=True):
-    apps: list[_App]
+    apps: list[_ShownApp]
 
 
 class _Figures(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ async def read_days(api: StatisticsApi) -> dict[str, ShownDays]:
     return {app.app: await _of_app(api, app) for app in apps.apps}
 
 
-async def _of_app(api: StatisticsApi, app: _App) -> ShownDays:
+async def _of_app(api: StatisticsApi, app: _ShownApp) -> ShownDays:
     # A day for the zone, which may be ahead of UTC, and one for the clock of an ingress.
     last = datetime.now(UTC).date() + timedelta(days=CLOCK_AHEAD_S_MAX // DAY_S + 2)
     numbers: dict[str, Numbers] = {}

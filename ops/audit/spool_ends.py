@@ -9,8 +9,8 @@ import msgspec
 from yarl import URL
 
 from ingress.spool.directory import SpoolSummary, summaries
-from ops.audit.ends import Ends, ReportedSpool, Status, combine
-from ops.audit.http_json import NoAnswer, get_json
+from ops.audit.ends import Ends, IngressReport, ReportedSpool, combine
+from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.failure import Failure
 
 # The time in which an address must answer. All are asked concurrently.
@@ -45,7 +45,7 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
     answers = await asyncio.gather(*map(_status, addresses))
     statuses = {}
     for address, answer in zip(addresses, answers, strict=True):
-        if isinstance(answer, Status):
+        if isinstance(answer, IngressReport):
             statuses[address] = answer
         else:
             unanswered[address] = (
@@ -96,13 +96,15 @@ async def _addresses(url: str) -> list[str]:
     return [str(parsed.with_host(address)) for address in addresses]
 
 
-async def _status(address: str) -> Status | str:
+async def _status(address: str) -> IngressReport | str:
     """Return the status of the ingress at an address, or why there is none."""
     try:
         return msgspec.convert(
-            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S), Status, strict=True
+            await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S),
+            IngressReport,
+            strict=True,
         )
     except msgspec.ValidationError:
         return "the server at this address is not the admin port of an ingress"
-    except NoAnswer as error:
+    except NoJsonAnswer as error:
         return str(error)

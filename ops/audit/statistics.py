@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from consumers.stats.tokens import TOKEN_LENGTH_MAX
-from ops.audit.http_json import NoAnswer, get_json
+from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.message_counts import Statistics
 from ops.audit.sources import NotAudited, SourceUnavailable
 from schemas.setting import Secret
@@ -52,7 +52,7 @@ class StatisticsApi:
                 f"{self.url}{path}", timeout_s=STATISTICS_TIMEOUT_S, token=self.token or ""
             )
             return msgspec.convert(document, answer)
-        except NoAnswer as error:
+        except NoJsonAnswer as error:
             if error.status == HTTPStatus.UNAUTHORIZED:
                 raise NotAudited(self._refused) from error
             raise SourceUnavailable(f"the statistics API at {self.url}: {path}: {error}") from error

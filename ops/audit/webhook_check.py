@@ -16,7 +16,7 @@ from consumers.webhook.callback_filter import CallbackFilter
 from ops.audit.contents import Contents, Difference, Location
 from ops.audit.proof import OriginProof
 from ops.audit.report import LISTED_MAX, SinkReport
-from ops.audit.webhook_log import Delivery, LogReader
+from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_report import WebhookReport, title
 from ops.audit.webhook_state import TargetState
 from ops.webhook import SAMPLE_ORIGIN
@@ -81,7 +81,7 @@ class WebhookCheck:
         if first is not None:
             self._repeats[first].append((callback.origin, callback.sequence))
 
-    def add_delivery(self, delivered: Delivery) -> None:
+    def add_delivery(self, delivered: LoggedDelivery) -> None:
         """Add a line of the log."""
         if delivered.origin == SAMPLE_ORIGIN:
             self._samples += 1
@@ -100,7 +100,7 @@ class WebhookCheck:
         self._repeated += first[1] in self._origins[first[0]].by_id
         self._origins[first[0]].by_id.add(first[1])
 
-    def _add_named(self, delivered: Delivery, origin: str, sequence: int) -> None:
+    def _add_named(self, delivered: LoggedDelivery, origin: str, sequence: int) -> None:
         place = origin, sequence
         if not self._contents.has(*place):
             self._add_unknown(delivered)
@@ -110,19 +110,19 @@ class WebhookCheck:
         self._repeated += sequence in self._origins[origin].named
         self._origins[origin].named.add(sequence)
 
-    def _add_unknown(self, delivered: Delivery) -> None:
+    def _add_unknown(self, delivered: LoggedDelivery) -> None:
         self._unknown += 1
         if len(self._unknown_listed) < LISTED_MAX:
             self._unknown_listed.append(delivered.id)
 
-    def _has_body(self, delivered: Delivery, places: Iterable[Place]) -> bool:
+    def _has_body(self, delivered: LoggedDelivery, places: Iterable[Place]) -> bool:
         """Return whether a callback at one of the places has the body; True if it is not known."""
         if delivered.sha256 is None:
             return True
         digest = bytes.fromhex(delivered.sha256)
         return any(self._contents.row_matches(digest, *place) for place in places)
 
-    def _difference(self, delivered: Delivery, place: Place) -> Difference:
+    def _difference(self, delivered: LoggedDelivery, place: Place) -> Difference:
         return Difference(
             delivered.id,
             self._contents.location(*place),

@@ -19,7 +19,7 @@ from ops.audit.sources import NotAudited, ReadAgain
 LINE_BYTES_MAX = 4096
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class LoggedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     """A request that the receiver has accepted; `origin` and `sequence` are both there or None."""
 
     id: Annotated[str, msgspec.Meta(min_length=1)]
@@ -32,7 +32,7 @@ class UnreadableDelivery(Exception):
     """A line that is no delivery; the text says why."""
 
 
-def delivery(line: bytes) -> Delivery:
+def delivery(line: bytes) -> LoggedDelivery:
     """
     Return the delivery that a line states.
 
@@ -43,9 +43,9 @@ def delivery(line: bytes) -> Delivery:
         text = line.decode("utf-8", "backslashreplace")
         if not text.isprintable() or " " in text or len(line) > LINE_BYTES_MAX:
             raise UnreadableDelivery(f"{text!r:.80} is neither a webhook-id nor a JSON object")
-        return Delivery(id=text)
+        return LoggedDelivery(id=text)
     try:
-        logged = msgspec.json.decode(line, type=Delivery)
+        logged = msgspec.json.decode(line, type=LoggedDelivery)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UnreadableDelivery(f"{line!r:.80} has no delivery: {error}") from error
     if (logged.origin is None) != (logged.sequence is None):
@@ -79,7 +79,7 @@ class LogReader:
             if self._ends[file] < read_to:
                 raise ReadAgain(f"{file} has become shorter, or is another file now")
 
-    async def read(self, add: Callable[[Delivery], None]) -> None:
+    async def read(self, add: Callable[[LoggedDelivery], None]) -> None:
         """
         Pass each new delivery up to the noted ends to `add`, and count unreadable lines.
 
@@ -93,7 +93,7 @@ class LogReader:
             except OSError as error:
                 raise NotAudited(f"--webhook: {file} cannot be read ({error})") from error
 
-    def _read_file(self, file: Path, add: Callable[[Delivery], None]) -> None:
+    def _read_file(self, file: Path, add: Callable[[LoggedDelivery], None]) -> None:
         for line in self._new_lines(file):
             try:
                 add(delivery(line))

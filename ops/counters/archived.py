@@ -10,12 +10,14 @@ import msgspec
 
 from consumers.archive import segment_name
 from consumers.archive.segment import Line, SegmentSummary, read_lines, read_summary
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
 
 
-async def first_offset(store: Store, partition: Partition, since: datetime | None) -> int | None:
+async def first_offset(
+    store: SegmentStore, partition: Partition, since: datetime | None
+) -> int | None:
     """
     Return the offset at which an archived partition begins, None if it has no segments.
 
@@ -31,7 +33,7 @@ async def first_offset(store: Store, partition: Partition, since: datetime | Non
 
 
 async def records_from(
-    store: Store, partition: Partition, offset: int
+    store: SegmentStore, partition: Partition, offset: int
 ) -> AsyncGenerator[tuple[SegmentSummary, list[Record]]]:
     """
     Yield the records from `offset` on, segment by segment in the order of the chain.
@@ -54,7 +56,7 @@ async def records_from(
                 yield records
 
 
-async def _names(store: Store, partition: Partition, offset: int) -> AsyncGenerator[str]:
+async def _names(store: SegmentStore, partition: Partition, offset: int) -> AsyncGenerator[str]:
     """Yield the names of the segments that may have `offset`, and of all that follow."""
     before = ""
     async with contextlib.aclosing(store.pages(partition)) as pages:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.counters import layout
 from consumers.counters.consumer import CountersSettings
 from consumers.counters.counts import Counts
@@ -129,7 +129,7 @@ def _reading_valkey() -> Iterator[None]:
 async def _rebuild(
     settings: CountersSettings,
     kafka: str,
-    store: Store | None,
+    store: SegmentStore | None,
     since: datetime | None,
     *,
     records_per_s: float,

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from ops.counters import archived
 from ops.counters.generations import Generations
-from ops.counters.topic import Range, Topic
+from ops.counters.topic import CallbacksTopic, OffsetRange
 from ops.failure import Failure
 
 
@@ -26,7 +26,7 @@ class Part:
     partition: Partition
     begins_at: int
     is_continued: bool
-    kafka: Range
+    kafka: OffsetRange
 
     @property
     def remaining(self) -> int:
@@ -40,7 +40,10 @@ class Part:
 
 
 async def plan(
-    generations: Generations, topic: Topic, store: Store | None, since: datetime | None
+    generations: Generations,
+    topic: CallbacksTopic,
+    store: SegmentStore | None,
+    since: datetime | None,
 ) -> list[Part]:
     """
     Return what is to be counted of each partition.
@@ -67,8 +70,8 @@ async def plan(
 
 async def _begins_at(
     partition: Partition,
-    kafka: Range,
-    store: Store | None,
+    kafka: OffsetRange,
+    store: SegmentStore | None,
     since: datetime | None,
     at_since: int | None,
 ) -> int:

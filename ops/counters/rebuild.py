@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from ops.counters import archived
 from ops.counters.generations import Generations
 from ops.counters.plan import Part
-from ops.counters.topic import KAFKA_S_MAX, Range, Topic, TopicUnreadable
+from ops.counters.topic import KAFKA_S_MAX, CallbacksTopic, OffsetRange, TopicUnreadable
 from ops.failure import Failure
 from schemas.callback_record import place
 from schemas.clients import check_cancellation
@@ -50,8 +50,8 @@ class Rebuild:
         generation: int,
         generations: Generations,
         counts: Counts,
-        topic: Topic,
-        store: Store | None,
+        topic: CallbacksTopic,
+        store: SegmentStore | None,
         *,
         records_per_s: float,
         advance: Callable[[int], None],
@@ -105,13 +105,13 @@ class Rebuild:
         # The handler learns of its generation.
         await self._counts.position(partition)
 
-    def _remaining(self, ranges: Mapping[Partition, Range]) -> int:
+    def _remaining(self, ranges: Mapping[Partition, OffsetRange]) -> int:
         return sum(
             max(0, kafka.end - self._positions[partition].next_offset)
             for partition, kafka in ranges.items()
         )
 
-    async def _read_archive(self, ranges: Mapping[Partition, Range]) -> None:
+    async def _read_archive(self, ranges: Mapping[Partition, OffsetRange]) -> None:
         """Count the records that only the archive has."""
         for partition, kafka in ranges.items():
             at = self._positions[partition].next_offset
@@ -154,7 +154,9 @@ class Rebuild:
                 " --archive, or count only what Kafka has: --start-over with --since a later time"
             )
 
-    async def _read_topic(self, ranges: Mapping[Partition, Range], *, throttled: bool) -> bool:
+    async def _read_topic(
+        self, ranges: Mapping[Partition, OffsetRange], *, throttled: bool
+    ) -> bool:
         """
         Count the records that Kafka has, up to the ends of `ranges`.
 

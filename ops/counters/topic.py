@@ -25,14 +25,14 @@ class TopicUnreadable(Failure):
     """Kafka does not answer, or does not have the topic."""
 
 
-class Range(NamedTuple):
+class OffsetRange(NamedTuple):
     """The offsets that a partition has: the first, and the one after the last committed record."""
 
     start: int
     end: int
 
 
-class Fetched(NamedTuple):
+class PartitionRecords(NamedTuple):
     """Records of one partition, and the offset after them and the markers that follow."""
 
     partition: Partition
@@ -40,7 +40,7 @@ class Fetched(NamedTuple):
     next_offset: int
 
 
-class Topic:
+class CallbacksTopic:
     """Use `reading_topic`."""
 
     def __init__(self, client: AIOKafkaConsumer) -> None:
@@ -54,13 +54,13 @@ class Topic:
             raise KafkaError(f"topic {CALLBACKS.name} has no leader now")
         return (await describe_topic(client, leader, CALLBACKS.name)).topic_id
 
-    async def ranges(self) -> Mapping[Partition, Range]:
+    async def ranges(self) -> Mapping[Partition, OffsetRange]:
         """Return the offsets of every partition."""
         numbers = self._client.partitions_for_topic(CALLBACKS.name) or set()
         tps = [TopicPartition(CALLBACKS.name, number) for number in sorted(numbers)]
         starts = await self._client.beginning_offsets(tps)
         ends = await self._client.end_offsets(tps)
-        return {Partition(*tp): Range(starts[tp], ends[tp]) for tp in tps}
+        return {Partition(*tp): OffsetRange(starts[tp], ends[tp]) for tp in tps}
 
     async def offsets_at(
         self, partitions: Iterable[Partition], at: datetime
@@ -79,7 +79,7 @@ class Topic:
         for tp, offset in tps.items():
             self._client.seek(tp, offset)
 
-    async def fetch(self) -> list[Fetched] | None:
+    async def fetch(self) -> list[PartitionRecords] | None:
         """Return the next records, None if Kafka does not have the next ones any more."""
         fetched: Mapping[TopicPartition, Sequence[Record]]
         try:
@@ -90,13 +90,13 @@ class Topic:
         except OffsetOutOfRangeError:
             return None
         return [
-            Fetched(Partition(*tp), fetched.get(tp, ()), await self._client.position(tp))
+            PartitionRecords(Partition(*tp), fetched.get(tp, ()), await self._client.position(tp))
             for tp in sorted(self._client.assignment())
         ]
 
 
 @contextlib.asynccontextmanager
-async def reading_topic(bootstrap_servers: str) -> AsyncIterator[Topic]:
+async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]:
     """
     Yield the topic of callbacks; turn errors of Kafka into failures of the command.
 
@@ -119,7 +119,7 @@ async def reading_topic(bootstrap_servers: str) -> AsyncIterator[Topic]:
                         f"Kafka at {bootstrap_servers} has no topic {CALLBACKS.name}; create it"
                         " with: hookline topics apply"
                     )
-                yield Topic(client)
+                yield CallbacksTopic(client)
     except (KafkaError, TimeoutError) as error:
         raise TopicUnreadable(
             f"Kafka at {bootstrap_servers} does not answer: {error!r}; run the command again, it"

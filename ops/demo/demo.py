@@ -15,7 +15,7 @@ from ops.demo.services import SDKAPPIDS
 from ops.demo.stack import Stack
 from ops.simulate import ledger
 from ops.simulate.result import TrafficResult
-from ops.simulate.sender import Plan, simulate
+from ops.simulate.sender import TrafficPlan, simulate
 
 AUDIT_TIMEOUT_S = 90.0
 
@@ -59,7 +59,9 @@ async def run_traffic(
     on_answer: Callable[[ledger.LedgerEntry], None],
 ) -> DemoResult:
     """Send callbacks, kill each part of the stack meanwhile if `faults`, then audit."""
-    plan = Plan(urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds)
+    plan = TrafficPlan(
+        urls=stack.addresses.ingresses, sdkappids=SDKAPPIDS, rate=rate, seconds=seconds
+    )
     log(f"sending {rate:g} callbacks/s for {seconds:g} s, to both replicas in turn")
     ledger_path = stack.directory / "ledger.jsonl"
     killing = asyncio.create_task(

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 
 from ops.simulate import documents, membership
-from schemas.added import Added, added
+from schemas.additions import Additions, additions_of
 from schemas.record import ID, ReceivedCallback, callback_record
 
 PLATFORMS = ("iOS", "Android", "Web", "Windows", "Mac", "iPad", "RESTAPI", "Unknown")
@@ -30,7 +30,7 @@ SHARES: dict[MakeDocument, int] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class SimulatedCallback:
     """One callback as the vendor sends it, with the `ce_id` that it must have in every sink."""
 
     sdkappid: str
@@ -38,10 +38,10 @@ class Request:
     query: str
     body: bytes
     id: str
-    added: Added
+    added: Additions
 
 
-def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[Request]:
+def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[SimulatedCallback]:
     """Yield callbacks without end; the same seed gives the same people and commands."""
     chance = random.Random(seed)  # noqa: S311 - traffic, not secrets
     makers, shares = list(SHARES), list(SHARES.values())
@@ -51,7 +51,7 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[R
         yield _request(chance, sdkappid, make(chance, users))
 
 
-def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> Request:
+def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> SimulatedCallback:
     command = document["CallbackCommand"]
     platform = chance.choice(PLATFORMS)
     client_ip = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
@@ -63,13 +63,13 @@ def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> 
         "OptPlatform": platform,
     }
     body = orjson.dumps(document)
-    return Request(
+    return SimulatedCallback(
         sdkappid,
         command,
         urlencode(query),
         body,
         _identity(sdkappid, command, client_ip, platform, body),
-        added(command, platform, document),
+        additions_of(command, platform, document),
     )
 
 

@@ -76,7 +76,7 @@ def simulate(
     bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
     if seconds is None and count is None:
         seconds = 10.0
-    plan = sender.Plan(
+    plan = sender.TrafficPlan(
         urls=urls,
         sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
         rate=rate,
@@ -113,7 +113,7 @@ def _opened(ledger_path: Path | None) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _check(plan: sender.Plan) -> None:
+def _check(plan: sender.TrafficPlan) -> None:
     """
     Return if the other options are within their bounds.
 

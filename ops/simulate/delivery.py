@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import aiohttp
 import orjson
 
-from ops.simulate.callbacks import Request
+from ops.simulate.callbacks import SimulatedCallback
 from ops.simulate.ledger import Outcome
 
 # The vendor's limit, which cannot be changed.
@@ -59,7 +59,7 @@ class UrlRotation:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class SendResult:
     """The answer to a callback, and the reason for each failed try."""
 
     outcome: Outcome
@@ -73,8 +73,8 @@ class Delivery:
 
 
 async def deliver(
-    session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
-) -> Delivery:
+    session: aiohttp.ClientSession, request: SimulatedCallback, rotation: UrlRotation
+) -> SendResult:
     """Send `request` to the first address, and to the second if that fails."""
     deadline = time.monotonic() + ANSWER_TIMEOUT_S
     url, *others = rotation.in_turn()
@@ -93,13 +93,13 @@ async def deliver(
     if delivery.outcome == "ok" and time.monotonic() > deadline:
         # A simulator without enough CPU reads an answer late. The vendor would not have waited for
         # it.
-        return Delivery("unanswered", delivery.status, (*delivery.failed_tries, LATE))
+        return SendResult("unanswered", delivery.status, (*delivery.failed_tries, LATE))
     return delivery
 
 
 async def _try(
-    session: aiohttp.ClientSession, request: Request, url: str, limit_s: float
-) -> Delivery:
+    session: aiohttp.ClientSession, request: SimulatedCallback, url: str, limit_s: float
+) -> SendResult:
     limit = aiohttp.ClientTimeout(total=limit_s)
     try:
         async with session.post(
@@ -114,15 +114,15 @@ async def _try(
         reason = os.strerror(error.errno).lower() if error.errno else "no connection"
     except (aiohttp.ClientError, OSError):
         reason = "connection cut before the answer"
-    return Delivery("unanswered", 0, (reason,))
+    return SendResult("unanswered", 0, (reason,))
 
 
-def _answered(status: int, body: bytes) -> Delivery:
+def _answered(status: int, body: bytes) -> SendResult:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
         answer = None
     fields = answer if isinstance(answer, dict) else {}
     if status == 200 and fields.get("ActionStatus") == "OK":
-        return Delivery("ok", status)
-    return Delivery("refused", status, (f"answered {status}: {fields.get('ErrorInfo', '')}",))
+        return SendResult("ok", status)
+    return SendResult("refused", status, (f"answered {status}: {fields.get('ErrorInfo', '')}",))

@@ -7,7 +7,7 @@ from typing import BinaryIO, Literal
 import msgspec
 
 from ops.failure import Failure
-from schemas.added import RoleMember
+from schemas.additions import RoleMember
 
 Outcome = Literal["ok", "refused", "unanswered"]
 

@@ -10,13 +10,13 @@ from typing import BinaryIO
 import aiohttp
 
 from ops.simulate import ledger
-from ops.simulate.callbacks import Request, requests
+from ops.simulate.callbacks import SimulatedCallback, requests
 from ops.simulate.delivery import UrlRotation, deliver
 from ops.simulate.result import TrafficResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TrafficPlan:
     """
     The traffic to send. It ends after `seconds` or `count`, whichever comes first.
 
@@ -34,7 +34,7 @@ class Plan:
 
 
 async def simulate(
-    plan: Plan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.LedgerEntry], None]
+    plan: TrafficPlan, ledger_file: BinaryIO | None, on_answer: Callable[[ledger.LedgerEntry], None]
 ) -> TrafficResult:
     """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
     result = TrafficResult(planned_rate=plan.rate)
@@ -43,7 +43,7 @@ async def simulate(
     connector = aiohttp.TCPConnector(limit=plan.connections)
     free = asyncio.Semaphore(plan.connections)
 
-    async def send(request: Request) -> None:
+    async def send(request: SimulatedCallback) -> None:
         try:
             entry = await _send(session, request, rotation)
         finally:
@@ -72,7 +72,7 @@ async def simulate(
     return result
 
 
-def _requests(plan: Plan) -> Iterator[Request]:
+def _requests(plan: TrafficPlan) -> Iterator[SimulatedCallback]:
     endless = requests(plan.sdkappids, users=plan.users, seed=plan.seed)
     for number, request in enumerate(endless):
         if number / plan.rate >= plan.seconds or number == plan.count:
@@ -81,7 +81,7 @@ def _requests(plan: Plan) -> Iterator[Request]:
 
 
 async def _send(
-    session: aiohttp.ClientSession, request: Request, rotation: UrlRotation
+    session: aiohttp.ClientSession, request: SimulatedCallback, rotation: UrlRotation
 ) -> ledger.LedgerEntry:
     begun = time.monotonic()
     delivery = await deliver(session, request, rotation)

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from ops.age import Age
 from ops.failure import Failure
 from ops.sync import expire
-from ops.sync.plan import Month, Plan, plan
+from ops.sync.plan import ExpiryPlan, StoredMonth, plan
 from ops.terminal import echo, json_option, measured_progress, print_json, run, say, waiting
 
 CONNECT_TIMEOUT_S = 10
@@ -87,7 +87,7 @@ async def _expire(postgres: str, age: timedelta, *, deletes: bool, as_json: bool
         ) from error
 
 
-def _print(planned: Plan, *, as_json: bool) -> None:
+def _print(planned: ExpiryPlan, *, as_json: bool) -> None:
     for month in planned.going:
         if as_json:
             print_json({"month": month.name, "messages": month.messages, "events": month.events})
@@ -101,21 +101,21 @@ def _print(planned: Plan, *, as_json: bool) -> None:
         say("an earlier run was interrupted; it continues with --delete")
 
 
-def _rows(months: Sequence[Month]) -> str:
+def _rows(months: Sequence[StoredMonth]) -> str:
     return (
         f"{sum(each.messages for each in months)} messages, "
         f"{sum(each.events for each in months)} events"
     )
 
 
-def _totals(planned: Plan) -> str:
+def _totals(planned: ExpiryPlan) -> str:
     return (
         f"{len(planned.going)} months, {_rows(planned.going)} and their receipts, "
         f"about {planned.bytes} bytes"
     )
 
 
-async def _delete(connection: AsyncConnection, planned: Plan) -> str:
+async def _delete(connection: AsyncConnection, planned: ExpiryPlan) -> str:
     deleted = dict.fromkeys((*expire.TABLES, "receipts"), 0)
     total = sum(month.messages + month.events for month in planned.going) + planned.receipts
     with measured_progress("rows and receipts", total) as advance:

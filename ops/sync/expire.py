@@ -139,7 +139,7 @@ class NotExpired(Failure):
     """The database cannot be read or written; the text says what to do."""
 
 
-class Step(NamedTuple):
+class DeletionStep(NamedTuple):
     """A statement that was committed: how many rows it read and deleted in a table."""
 
     table: str
@@ -171,7 +171,7 @@ async def prepare(connection: AsyncConnection) -> None:
         raise NotExpired("PostgreSQL: another `hookline sync expire` is under way; wait for it")
 
 
-async def expire(connection: AsyncConnection, before: datetime) -> AsyncGenerator[Step]:
+async def expire(connection: AsyncConnection, before: datetime) -> AsyncGenerator[DeletionStep]:
     """
     Delete everything that was received before `before`; yield after each step.
 
@@ -199,18 +199,18 @@ async def _execute(
 
 async def _expire_rows(
     connection: AsyncConnection, table: str, before: datetime
-) -> AsyncGenerator[Step]:
+) -> AsyncGenerator[DeletionStep]:
     statement = _DELETE_ROWS.format(table=sql.Identifier(table))
     begin: str | None = _BEGINNING
     while begin:
         values = {"begin": begin, "before": before, "rows": ROWS_PER_STEP}
         deleted, last = await _execute(connection, statement, values)
-        yield Step(table, deleted, deleted)
+        yield DeletionStep(table, deleted, deleted)
         # At the end, look once more from the beginning, for rows that came or changed meanwhile.
         begin = last or (_BEGINNING if begin != _BEGINNING else None)
 
 
-async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[Step]:
+async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[DeletionStep]:
     """
     Wait until every transaction has ended that may have seen a row before it was deleted.
 
@@ -222,12 +222,12 @@ async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[Step]
     is_first = True
     while await (await connection.execute(ended, (last,))).fetchall() != [(True,)]:
         if is_first:
-            yield Step(TRANSACTIONS, 0, 0)
+            yield DeletionStep(TRANSACTIONS, 0, 0)
         is_first = False
         await asyncio.sleep(POLL_S)
 
 
-async def _expire_receipts(connection: AsyncConnection) -> AsyncGenerator[Step]:
+async def _expire_receipts(connection: AsyncConnection) -> AsyncGenerator[DeletionStep]:
     origin, sequence = "", 0
     read = RECEIPTS_PER_STEP
     # Stop at a page that is not full: sync may write receipts faster than this reads the last ones,
@@ -236,11 +236,11 @@ async def _expire_receipts(connection: AsyncConnection) -> AsyncGenerator[Step]:
         values = {"origin": origin, "sequence": sequence, "rows": RECEIPTS_PER_STEP}
         page = await _execute(connection, _DELETE_RECEIPTS, values)
         origin, sequence, read, deleted = page or ("", 0, 0, 0)
-        yield Step("receipts", read, deleted)
+        yield DeletionStep("receipts", read, deleted)
     await connection.execute(_JOIN_RANGES)
-    yield Step("expired_receipts", 0, 0)
+    yield DeletionStep("expired_receipts", 0, 0)
     after: str | None = ""
     while after is not None:
         values = {"after": after, "rows": RECEIPTS_PER_STEP}
         forgotten, after = await _execute(connection, _FORGET_IDS, values)
-        yield Step("expiring_ids", forgotten, forgotten)
+        yield DeletionStep("expiring_ids", forgotten, forgotten)

@@ -24,7 +24,7 @@ _SIZES = """
         (select count(*) from hookline.receipts), exists (select from hookline.expiring_ids)"""
 
 
-class Month(NamedTuple):
+class StoredMonth(NamedTuple):
     """A month (UTC) that has rows, such as 2026-05."""
 
     name: str
@@ -33,7 +33,7 @@ class Month(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ExpiryPlan:
     """
     The months before `before`, which go, and the others, which stay.
 
@@ -43,25 +43,25 @@ class Plan:
     """
 
     before: datetime
-    going: Sequence[Month]
-    staying: Sequence[Month]
+    going: Sequence[StoredMonth]
+    staying: Sequence[StoredMonth]
     bytes: int
     receipts: int
     interrupted: bool
 
 
-async def plan(connection: AsyncConnection, age: timedelta) -> Plan:
+async def plan(connection: AsyncConnection, age: timedelta) -> ExpiryPlan:
     """Return which months are older than `age` as a whole, by the clock of the server."""
     ((before,),) = await (await connection.execute(_BEFORE, (age,))).fetchall()
     before = before.astimezone(UTC)
     ((of_messages, of_events, receipts, interrupted),) = await (
         await connection.execute(_SIZES)
     ).fetchall()
-    months = [Month(*row) for row in await (await connection.execute(_MONTHS)).fetchall()]
+    months = [StoredMonth(*row) for row in await (await connection.execute(_MONTHS)).fetchall()]
     going = [month for month in months if month.name < f"{before:%Y-%m}"]
     messages = sum(month.messages for month in going), sum(month.messages for month in months)
     events = sum(month.events for month in going), sum(month.events for month in months)
-    return Plan(
+    return ExpiryPlan(
         before=before,
         going=going,
         staying=months[len(going) :],

@@ -23,7 +23,7 @@ from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
 from consumers.sync.database import Database
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
-from schemas.added import added
+from schemas.additions import additions_of
 from schemas.figures import ACTIVE, GROUP_MESSAGES, ONE_TO_ONE_MESSAGES
 from schemas.payload import GroupMessage
 from schemas.setting import Secret
@@ -72,7 +72,7 @@ async def test_the_documented_query_counts_messages_like_the_counters(
     await database.handle(a_stored_batch(*records))
     ((_, *counts),) = select(conninfo, the_block("date_trunc('day', received_at", "sql"))
     statistics = [
-        added(json.loads(body)["CallbackCommand"], platform, json.loads(body))
+        additions_of(json.loads(body)["CallbackCommand"], platform, json.loads(body))
         for body, platform in bodies
     ]
     messages = [

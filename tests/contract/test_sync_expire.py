@@ -17,7 +17,7 @@ from ops.audit.report import POSTGRES
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
 from ops.sync.expire import NotExpired
-from ops.sync.plan import Month, plan
+from ops.sync.plan import StoredMonth, plan
 from schemas.setting import Secret
 
 TABLES = "select count(*) from pg_class where relnamespace = to_regnamespace('hookline')"
@@ -243,7 +243,7 @@ async def test_the_plan_has_whole_months_by_the_clock_of_the_server(
         ) as connection:
             planned = await plan(connection, age)
         assert planned.before == begins
-        assert planned.going == [Month(f"{each:%Y-%m}", 1, 0) for each in times[:2]]
+        assert planned.going == [StoredMonth(f"{each:%Y-%m}", 1, 0) for each in times[:2]]
         assert sum(each.messages for each in planned.staying) == 3
         assert planned.staying[-1].name == f"{now:%Y-%m}"
         assert planned.bytes > 0

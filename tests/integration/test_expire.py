@@ -10,7 +10,7 @@ from support.kafka.parts import Pipe, delete_before, many, run_until
 
 from consumers.archive.consumer import Archive
 from consumers.archive.segment import read_summary
-from consumers.archive.store import Store, open_store
+from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Limits, Partition, Position
 from ops.archive import expire
 from ops.archive.verify import verify
@@ -49,7 +49,7 @@ def archived(directory: Path) -> int:
     )
 
 
-async def positions(store: Store) -> dict[Partition, Position | None]:
+async def positions(store: SegmentStore) -> dict[Partition, Position | None]:
     """Return the position of the archive."""
     handler = Archive(store)
     return {each: await handler.position(each) for each in await store.partitions()}
@@ -68,7 +68,7 @@ async def audited(pipe: Pipe, directory: Path) -> OriginReport:
     return found
 
 
-async def expire_all(store: Store, bootstrap_servers: str) -> int:
+async def expire_all(store: SegmentStore, bootstrap_servers: str) -> int:
     """Expire everything that may be deleted, of any age; return the number of records."""
 
     async def log_starts(partitions: list[Partition]) -> dict[Partition, int]:

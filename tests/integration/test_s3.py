@@ -14,7 +14,7 @@ from support.kafka.tcp_proxy import Network, TcpProxy, tcp_proxy
 from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import LISTINGS_MAX
-from consumers.archive.store import Store, open_store
+from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import SegmentExists
 from consumers.runtime.batch import Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
@@ -43,13 +43,13 @@ async def network(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIte
 
 
 @pytest.fixture
-def store(network: TcpProxy) -> Store:
+def store(network: TcpProxy) -> SegmentStore:
     """Return an empty store in a bucket."""
     assert network.network is Network.WORKS
     return open_store(URL)
 
 
-async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) -> None:
+async def test_a_chain_in_a_bucket_is_a_chain(store: SegmentStore, server: S3Server) -> None:
     """As in a directory: beginning, records, markers; the last segment gives the position."""
     archive = Archive(store)
     assert await archive.position(P0) is None
@@ -72,7 +72,7 @@ async def test_a_chain_in_a_bucket_is_a_chain(store: Store, server: S3Server) ->
 
 
 async def test_of_many_writers_of_one_name_one_wins(
-    store: Store, say: Callable[[str], None]
+    store: SegmentStore, say: Callable[[str], None]
 ) -> None:
     """Its content is whole and never replaced; all others get Exists."""
     others = open_store(URL)
@@ -94,7 +94,7 @@ async def test_of_many_writers_of_one_name_one_wins(
 
 
 async def test_a_writer_that_loses_the_race_continues_after_the_winners_segment(
-    store: Store,
+    store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's."""
     await Archive(store).begin(P0, Position(5))
@@ -110,7 +110,7 @@ async def test_a_writer_that_loses_the_race_continues_after_the_winners_segment(
 
 
 async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
-    store: Store, network: TcpProxy
+    store: SegmentStore, network: TcpProxy
 ) -> None:
     """It was created, although the writer got no answer: the next attempt continues after it."""
     archive = Archive(store)
@@ -131,7 +131,7 @@ async def test_the_chain_continues_after_a_segment_whose_answer_was_lost(
 
 @pytest.mark.parametrize("network_is", [Network.REFUSES, Network.SWALLOWS])
 async def test_a_network_that_fails_is_an_outage(
-    store: Store, network: TcpProxy, network_is: Network
+    store: SegmentStore, network: TcpProxy, network_is: Network
 ) -> None:
     """The call fails within the 20 s that the runtime gives it; no record is rejected."""
     archive = Archive(store)
@@ -148,7 +148,9 @@ async def test_a_network_that_fails_is_an_outage(
     assert await archive.position(P0) == Position(6, (5, "o" * 16, 5))
 
 
-async def test_calls_that_are_given_up_leave_few_threads(store: Store, network: TcpProxy) -> None:
+async def test_calls_that_are_given_up_leave_few_threads(
+    store: SegmentStore, network: TcpProxy
+) -> None:
     """Many calls get no answer; the store works again afterwards."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))

@@ -11,7 +11,7 @@ from support.processes.ingress import until
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import Refused, apply_topics
+from ops.topics import ClusterRefused, apply_topics
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
@@ -68,12 +68,12 @@ async def test_the_operators_own_configuration_of_a_topic_stays(own_kafka: Embed
 
 async def test_the_error_has_the_clusters_reason(own_kafka: EmbeddedKafka) -> None:
     """In Kafka's own words."""
-    with pytest.raises(Refused, match=r"max\.message\.bytes"):
+    with pytest.raises(ClusterRefused, match=r"max\.message\.bytes"):
         await apply_topics(own_kafka.address, body_bytes_max=1 << 40, replicas=1)
 
 
 async def test_without_kafka_the_error_names_the_address() -> None:
     """It is not a traceback."""
     async with asyncio.timeout(180):
-        with pytest.raises(Refused, match=r"127\.0\.0\.1:1"):
+        with pytest.raises(ClusterRefused, match=r"127\.0\.0\.1:1"):
             await apply_topics("127.0.0.1:1", body_bytes_max=1 << 20, replicas=1, wait_s=0)

@@ -20,7 +20,7 @@ from support.archive.s3_server import BUCKET, S3Server
 
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import PAGE_NAMES
-from consumers.archive.store import Store, open_store
+from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import HANDLE_S
 from ops.archive import expire
@@ -80,7 +80,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Store:
+def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> SegmentStore:
     """Return the year's archive in the bucket."""
     for name, value in server.env().items():
         monkeypatch.setenv(name, value)
@@ -94,7 +94,7 @@ async def timed(answer: Awaitable[Got]) -> tuple[Got, float]:
         return await answer, time.monotonic() - began_s
 
 
-async def six(store: Store) -> list[Position | None]:
+async def six(store: SegmentStore) -> list[Position | None]:
     """Return the ends of all partitions, asked at once as by a process that starts."""
     archive = Archive(store)
     return await asyncio.gather(*(archive.position(year.partition(number)) for number in NUMBERS))
@@ -163,7 +163,7 @@ async def test_commands_read_a_part_of_a_year(
 
 
 async def test_the_end_of_a_year_is_found_on_s3(
-    bucket: Store, server: S3Server, say: Callable[[str], None]
+    bucket: SegmentStore, server: S3Server, say: Callable[[str], None]
 ) -> None:
     """With few list requests; with one if the last segment is known. The chain continues there."""
     before = server.lists()
@@ -199,7 +199,7 @@ async def test_the_end_of_a_year_is_found_on_s3(
 
 
 async def test_a_partition_without_segments_is_empty_beside_a_year_of_another(
-    bucket: Store, server: S3Server
+    bucket: SegmentStore, server: S3Server
 ) -> None:
     """It begins like any other chain."""
     other = Partition(year.partition(0).topic, year.PARTITIONS)

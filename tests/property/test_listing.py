@@ -38,7 +38,7 @@ NAMES = st.builds(
 )
 
 
-class Store:
+class SegmentStore:
     """A store of names in order, which a test may change before each request."""
 
     def __init__(self, names: list[str], page_names: int) -> None:
@@ -72,7 +72,7 @@ def test_the_last_name_is_found_for_any_known_name(
 ) -> None:
     """The known name may exist, be deleted, or be wrong: only the number of requests differs."""
     known = [0, anything, *map(segment_name.first_offset, names)]
-    store = Store(names, page_names)
+    store = SegmentStore(names, page_names)
     assert store.found(data.draw(st.sampled_from(known))) == max(names, default=None)
     assert store.requests <= REQUESTS_MAX
 
@@ -80,7 +80,7 @@ def test_the_last_name_is_found_for_any_known_name(
 @given(NAMES, st.integers(2, 8))
 def test_one_request_is_enough_if_the_last_name_is_known(names: list[str], page_names: int) -> None:
     """This is the usual case: a member that knows its own last segment."""
-    store = Store(names, page_names)
+    store = SegmentStore(names, page_names)
     known = segment_name.first_offset(names[-1]) if names else 0
     assert store.found(known) == max(names, default=None)
     assert store.requests == 1
@@ -99,7 +99,7 @@ def test_a_name_that_was_the_last_at_some_request_is_found_while_others_come_and
     changes: list[tuple[int, int]],
 ) -> None:
     """Members append after the last name, expiry deletes from the first one on."""
-    store, waiting = Store(names, page_names), iter(changes)
+    store, waiting = SegmentStore(names, page_names), iter(changes)
 
     def change() -> None:
         appended, step = next(waiting, (0, 1))

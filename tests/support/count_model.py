@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from consumers.runtime.batch import Record
-from schemas.added import added, counted_at_s
+from schemas.additions import additions_of, counted_at_s
 from schemas.body import parse
 from schemas.callback_record import parse_callback_record
 from schemas.figures import FIGURES_OF_ROLE
@@ -55,7 +55,7 @@ class Model:
         document = parse(callback.body)
         received_s = int(callback.received_at.timestamp())
         at = datetime.fromtimestamp(counted_at_s(document, received_s), UTC)
-        adds = added(callback.command, callback.opt_platform, document)
+        adds = additions_of(callback.command, callback.opt_platform, document)
         local = at.astimezone(ZoneInfo(self._zones[app]))
         midnight = local.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
         is_late = received_s - midnight.timestamp() > self._remember_s

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.runtime.source import Fetched, KafkaUnavailable, LogIdentity, OutOfRange
+from consumers.runtime.source import FetchedRecords, KafkaUnavailable, LogIdentity, OutOfRange
 from schemas.callback_record import place
 
 FETCH_STEPS = 60
@@ -61,7 +61,7 @@ class FakeSource:
         # The partitions of the last fetch.
         self.wanted: set[Partition] = set()
 
-    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, FetchedRecords]:
         """Return up to `fetch_max` records of each partition."""
         self.wanted = set(partitions)
         # This lets every lane run until it waits for something.
@@ -80,7 +80,7 @@ class FakeSource:
                 last = batch[-1].offset
                 markers = self._topic.markers if last == records[-1].offset else 0
                 self.positions[partition] = last + 1 + markers
-            fetched[partition] = Fetched(batch, self.positions[partition])
+            fetched[partition] = FetchedRecords(batch, self.positions[partition])
         return fetched
 
     def _in_range(self, partition: Partition, offset: int) -> bool:

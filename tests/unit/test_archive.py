@@ -14,7 +14,7 @@ from support.builders import P0, P1, a_batch, a_record, a_stored_batch
 
 from consumers.archive import new_segment, segment_name
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Store, open_store
+from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Stopped, Unavailable
@@ -23,12 +23,12 @@ A_NAME = "t/0/00000000000000000001-2023-11-14T22.jsonl.zst"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> SegmentStore:
     """Return a store in a new directory."""
     return open_store(str(tmp_path / "archive"), create_directory=True)
 
 
-async def test_the_chain_continues_after_its_last_segment(store: Store) -> None:
+async def test_the_chain_continues_after_its_last_segment(store: SegmentStore) -> None:
     """Each partition's position is that of its last segment on disk."""
     archive = Archive(store)
     assert await archive.position(P0) is None
@@ -40,7 +40,7 @@ async def test_the_chain_continues_after_its_last_segment(store: Store) -> None:
     assert await archive.position(P1) is None
 
 
-async def test_a_chain_begins_once(store: Store) -> None:
+async def test_a_chain_begins_once(store: SegmentStore) -> None:
     """A slow member does not begin another chain, even if the topic begins later by then."""
     await Archive(store).begin(P0, Position(5))
     await Archive(store).begin(P0, Position(8))
@@ -48,7 +48,7 @@ async def test_a_chain_begins_once(store: Store) -> None:
 
 
 async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
-    store: Store,
+    store: SegmentStore,
 ) -> None:
     """A zombie's shorter segment never replaces its successor's segment."""
     await Archive(store).begin(P0, Position(5))
@@ -60,7 +60,7 @@ async def test_a_writer_that_finds_a_name_taken_continues_after_that_segment(
     assert (await store.summary(name)).last_offset == 7
 
 
-async def test_between_check_and_create_the_name_decides(store: Store) -> None:
+async def test_between_check_and_create_the_name_decides(store: SegmentStore) -> None:
     """The store itself refuses a zombie that is suspended there."""
     await Archive(store).begin(P0, Position(5))
     late = new_segment.of_batch(a_batch(5, 6))
@@ -69,7 +69,9 @@ async def test_between_check_and_create_the_name_decides(store: Store) -> None:
         await store.create(*late)
 
 
-async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(store: Store) -> None:
+async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(
+    store: SegmentStore,
+) -> None:
     """The writer leaves no gap, which only `verify` would find later."""
     archive = Archive(store)
     await archive.begin(P0, Position(5))
@@ -90,7 +92,7 @@ async def test_a_store_that_is_restored_under_a_busy_writer_is_completed(store: 
 
 @pytest.mark.parametrize("days", [(0, 400), (400, 0), (-4000, 0), (0, -9), (0, 400, -400)])
 async def test_the_last_segment_is_the_one_with_the_highest_offset(
-    store: Store, days: tuple[int, ...]
+    store: SegmentStore, days: tuple[int, ...]
 ) -> None:
     """A segment with an hour in the future does not hide the segments of today."""
     archive, now_ms = Archive(store), int(time.time() * 1000)
@@ -106,7 +108,7 @@ async def test_the_last_segment_is_the_one_with_the_highest_offset(
     assert [segment_name.first_offset(name) for name in names] == [0, *range(at)]
 
 
-async def test_a_wrong_hint_does_not_break_a_chain(store: Store, tmp_path: Path) -> None:
+async def test_a_wrong_hint_does_not_break_a_chain(store: SegmentStore, tmp_path: Path) -> None:
     """A writer that continues after an earlier segment finds that the next name is taken."""
     await Archive(store).begin(P0, Position(5))
     batches = [a_batch(5, 6), a_batch(7), a_batch(8, 9)]
@@ -132,7 +134,7 @@ async def test_a_wrong_hint_does_not_break_a_chain(store: Store, tmp_path: Path)
 
 
 async def test_a_writer_that_knows_the_last_segment_does_not_list(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: SegmentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It only reads that segment. Otherwise each write would list a year's names."""
     archive = Archive(store)
@@ -145,7 +147,7 @@ async def test_a_writer_that_knows_the_last_segment_does_not_list(
     assert await archive.position(P0) == Position(8, (7, "o" * 16, 7))
 
 
-async def test_transaction_markers_move_the_end_of_the_chain(store: Store) -> None:
+async def test_transaction_markers_move_the_end_of_the_chain(store: SegmentStore) -> None:
     """Markers after a record are in its segment's summary; others are a segment without records."""
     archive, other = Archive(store), Archive(store)
     await archive.begin(P0, Position(5))
@@ -163,7 +165,7 @@ async def test_transaction_markers_move_the_end_of_the_chain(store: Store) -> No
 
 @pytest.mark.parametrize("unnamed", [True, False])
 async def test_a_segment_is_created_whole_or_not_at_all(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unnamed: bool
 ) -> None:
     """No file is overwritten and no other file is left, also without O_TMPFILE."""
     if not unnamed:
@@ -178,7 +180,7 @@ async def test_a_segment_is_created_whole_or_not_at_all(
 
 
 async def test_a_name_counts_as_taken_only_once_it_is_on_disk(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SegmentStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If fsync fails after the link, the segment may or may not exist; the next call syncs it."""
     path = tmp_path / "archive" / A_NAME
@@ -230,7 +232,7 @@ async def test_a_killed_writer_leaves_no_segment(tmp_path: Path) -> None:
         assert await store.names(P0._replace(topic="t")) == [A_NAME]
 
 
-async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
+async def test_a_damaged_last_segment_stops_the_consumer(store: SegmentStore) -> None:
     """The end of the chain is unknown, so no record may be appended."""
     await store.create(A_NAME.replace("t/0", str(P0)), b"not a segment")
     with pytest.raises(Stopped, match="cannot be read"):
@@ -238,7 +240,7 @@ async def test_a_damaged_last_segment_stops_the_consumer(store: Store) -> None:
 
 
 async def test_a_directory_that_cannot_be_written_is_an_outage(
-    store: Store, tmp_path: Path
+    store: SegmentStore, tmp_path: Path
 ) -> None:
     """The handler raises Unavailable, so that records wait instead of being rejected."""
     (tmp_path / "archive" / P0.topic).write_text("a file where a directory should be")

@@ -20,7 +20,7 @@ from ops.audit.ends import Ends
 from ops.audit.report import Report
 from ops.audit.sources import NotAudited, ReadAgain
 from ops.audit.tally import Tally
-from ops.audit.webhook_log import Delivery, LogReader
+from ops.audit.webhook_log import LoggedDelivery, LogReader
 from ops.audit.webhook_options import webhook_sources
 from ops.audit.webhook_state import TargetState
 from ops.failure import ExitCode
@@ -300,7 +300,7 @@ async def test_a_log_that_ends_within_a_line_leaves_the_proof_incomplete(audited
 
 async def test_a_log_is_read_once_and_up_to_the_noted_end(tmp_path: Path) -> None:
     """A file that has become shorter is another file: everything is read again."""
-    file, found = tmp_path / "log", list[Delivery]()
+    file, found = tmp_path / "log", list[LoggedDelivery]()
     file.write_bytes(b"a\nb\n")
     log = LogReader([file])
     log.note_ends()

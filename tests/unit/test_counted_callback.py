@@ -12,7 +12,7 @@ from consumers.counters.counted_callback import CallbackReader, CountedCallback
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
-from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX, added, counted_at_s
+from schemas.additions import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX, additions_of, counted_at_s
 from schemas.body import parse
 from schemas.callback_record import parse_callback_record
 from schemas.identity import place_id
@@ -34,7 +34,7 @@ def fully(record: Record) -> CountedCallback:
         () if is_place else slots_to_search(found.command, document, received_s),
         received_s,
         counted_at_s(document, received_s),
-        added(found.command, found.opt_platform, document),
+        additions_of(found.command, found.opt_platform, document),
     )
 
 

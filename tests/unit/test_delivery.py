@@ -11,7 +11,7 @@ import pytest
 from ops.demo.embedded.child import free_port
 from ops.simulate import delivery
 from ops.simulate.callbacks import requests
-from ops.simulate.delivery import Delivery, UrlRotation, deliver
+from ops.simulate.delivery import SendResult, UrlRotation, deliver
 from ops.simulate.ledger import LedgerEntry
 from ops.simulate.result import TrafficResult
 
@@ -61,7 +61,7 @@ async def address(behaviour: Answer | None) -> AsyncIterator[str]:
         server.close()
 
 
-async def delivered(*behaviours: Answer | None) -> Delivery:
+async def delivered(*behaviours: Answer | None) -> SendResult:
     """Return the delivery of a callback to servers that behave like this."""
     async with AsyncExitStack() as stack:
         urls = [await stack.enter_async_context(address(each)) for each in behaviours]
@@ -82,7 +82,7 @@ async def test_a_callback_that_fails_at_one_address_is_sent_to_the_other(
     first: Answer | None, reason: str
 ) -> None:
     """The gateway of docker compose does the same."""
-    assert await delivered(first, answers(200, OK)) == Delivery("ok", 200, (reason,))
+    assert await delivered(first, answers(200, OK)) == SendResult("ok", 200, (reason,))
 
 
 @pytest.mark.parametrize("refusal", [(403, FULL), (200, FULL), (200, b"no JSON"), (500, b"[]")])
@@ -96,15 +96,15 @@ async def test_there_is_no_third_try() -> None:
     """Three would not fit into the vendor's 2 s."""
     found = await delivered(cuts, None, answers(200, OK))
     reasons = ("connection cut before the answer", "connection refused")
-    assert found == Delivery("unanswered", 0, reasons)
+    assert found == SendResult("unanswered", 0, reasons)
 
 
 async def test_with_one_address_there_is_no_second_try(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor sends once, and waits for 2 s."""
     monkeypatch.setattr(delivery, "ANSWER_TIMEOUT_S", 0.3)
     reason = "connection cut before the answer"
-    assert await delivered(cuts) == Delivery("unanswered", 0, (reason,))
-    assert await delivered(hangs) == Delivery("unanswered", 0, ("no answer in time",))
+    assert await delivered(cuts) == SendResult("unanswered", 0, (reason,))
+    assert await delivered(hangs) == SendResult("unanswered", 0, ("no answer in time",))
 
 
 def test_addresses_take_the_callbacks_in_turn() -> None:

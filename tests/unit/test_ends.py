@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from support.builders import P0, a_body, a_stored_record
 
-from ops.audit.ends import Ends, ReportedSpool, Status, combine
-from ops.audit.http_json import NoAnswer, get_json
+from ops.audit.ends import Ends, IngressReport, ReportedSpool, combine
+from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.report import Report
 from ops.audit.spool_ends import read_ends
 from ops.audit.tally import Tally
@@ -31,10 +31,10 @@ def a_spool(replica: str, last_sequence: int | None = N, **fields: object) -> Re
     return msgspec.structs.replace(spool, **fields)
 
 
-def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> Status:
+def a_status(replica: str, *others: ReportedSpool, last_sequence: int = N) -> IngressReport:
     """Return the status of a replica: its own spool, and others."""
     own = a_spool(replica, last_sequence)
-    return Status(
+    return IngressReport(
         instance=replica,
         origin=own.origin,
         last_sequence=last_sequence,
@@ -123,7 +123,7 @@ def test_the_report_of_the_process_that_holds_a_spool_counts() -> None:
     """Another process looked before the spool was taken: its end or its origin is old."""
     statuses = {"a": a_status("a", a_spool("b", 1)), "b": a_status("b", last_sequence=7)}
     assert combine(statuses, {}).last_sequences[spool_of("b")] == 7
-    restored = Status(
+    restored = IngressReport(
         instance="b",
         origin="new",
         last_sequence=2,
@@ -139,7 +139,9 @@ def test_one_process_at_two_addresses_is_one_holder() -> None:
     """Two processes with spools of one name have copies of a directory: the end is unknown."""
     one = a_status("a")
     assert combine({"here": one, "there": one}, {}).doubts == {}
-    copy = Status(instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),))
+    copy = IngressReport(
+        instance="x", origin=one.origin, last_sequence=9, spools=(a_spool("a", 9),)
+    )
     doubts = combine({"here": one, "there": copy}, {}).doubts
     assert set(doubts) == {spool_of("a")}
     assert "copy" in doubts[spool_of("a")]
@@ -198,7 +200,7 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
 )
 async def test_an_address_that_fails_is_named(url: str) -> None:
     """A name that cannot be resolved, a port without a listener, a malformed address."""
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoJsonAnswer):
         await get_json(f"{url}/status", timeout_s=5)
     found = await read_ends([url], None)
     assert (list(found.doubts), found.last_sequences) == ([url], {})

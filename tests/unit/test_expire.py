@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.archive.archives import FIRST_MS, HOUR_MS, ORIGIN, WrittenArchive, numbered, parts_of
 from support.builders import P0, P1
 
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive import expire
@@ -26,7 +26,7 @@ def nothing() -> None:
 
 async def planned(
     written: WrittenArchive, *, log_start: int, before_ms: int
-) -> list[expire.Segment]:
+) -> list[expire.StoredSegment]:
     """Return the segments that would expire if Kafka's log began at `log_start`."""
 
     async def kafka(partitions: list[Partition]) -> dict[Partition, int]:
@@ -84,10 +84,10 @@ async def test_a_segment_that_was_stored_recently_stays(tmp_path: Path) -> None:
     assert [each.name for each in found[1:]] == names[:1]
 
 
-class Dying(Store):
+class Dying(SegmentStore):
     """A store that fails after `calls` more calls that change it."""
 
-    def __init__(self, store: Store, calls: int) -> None:
+    def __init__(self, store: SegmentStore, calls: int) -> None:
         super().__init__(*parts_of(store))
         self._calls = calls
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from support.builders import MAD_TIMES
 
-from schemas.added import Added, added, counted_at_s
+from schemas.additions import Additions, additions_of, counted_at_s
 from schemas.figures import ACTIVE, FIGURES_OF_ROLE, KINDS, PEOPLE
 from schemas.message import sent_at, sent_s
 
@@ -14,17 +14,17 @@ GROUP = "Group.CallbackAfterSendMsg"
 STATE = "State.StateChange"
 
 
-def counted(command: str = C2C, platform: str = "iOS", **fields: Any) -> Added:
+def counted(command: str = C2C, platform: str = "iOS", **fields: Any) -> Additions:
     """Return what a message from a to b, with these fields, adds."""
-    return added(command, platform, {"From_Account": "a", "To_Account": "b"} | fields)
+    return additions_of(command, platform, {"From_Account": "a", "To_Account": "b"} | fields)
 
 
-def kinds(found: Added) -> tuple[str, ...]:
+def kinds(found: Additions) -> tuple[str, ...]:
     """Return the kinds of messages as which it is counted."""
     return tuple(kind for kind in KINDS if kind in found.sums.numbers)
 
 
-def numbers(found: Added, prefix: str) -> dict[str, int]:
+def numbers(found: Additions, prefix: str) -> dict[str, int]:
     """Return the sums whose names begin with `prefix`, without it."""
     return {
         name.removeprefix(prefix): number
@@ -69,7 +69,7 @@ def test_other_commands_are_not_messages(command: str) -> None:
 
 def test_a_command_that_is_not_known_is_another_one() -> None:
     """Its name is bounded by the store."""
-    found = added("New.Command", "", {}).sums
+    found = additions_of("New.Command", "", {}).sums
     assert found.numbers == {"callbacks": 1, "command:other": 1}
     assert found.unknown_command == "New.Command"
 
@@ -198,7 +198,7 @@ def test_a_message_has_a_platform_of_a_bounded_list(platform: str, right: str) -
 def test_a_change_of_state_is_a_log_in_or_a_log_out(info: Any, right: dict[str, int]) -> None:
     """The account of a log-in counts as a person who logged in, and not as active."""
     document = {"Info": info | {"To_Account": "a"} if isinstance(info, dict) else info}
-    found = added(STATE, "", document)
+    found = additions_of(STATE, "", document)
     assert found.sums.numbers == {"callbacks": 1, "command:" + STATE: 1, **right}
     assert found.people == ((("logged_in", "a"),) if "log_ins" in right else ())
 
@@ -215,13 +215,18 @@ def test_a_change_of_state_is_a_log_in_or_a_log_out(info: Any, right: dict[str, 
 def test_a_list_adds_its_length_within_a_bound(command: str, field: str, figure: str) -> None:
     """At least 1, at most 1000."""
     for entries, right in (([{}] * 3, 3), ([], 1), (None, 1), ("abc", 1), ([1] * 5000, 1000)):
-        assert added(command, "", {field: entries}).sums.numbers[figure] == right
+        assert additions_of(command, "", {field: entries}).sums.numbers[figure] == right
 
 
 def test_groups_are_created_and_dissolved() -> None:
     """Each callback is one group."""
-    assert added("Group.CallbackAfterCreateGroup", "", {}).sums.numbers["groups_created"] == 1
-    assert added("Group.CallbackAfterGroupDestroyed", "", {}).sums.numbers["groups_dissolved"] == 1
+    assert (
+        additions_of("Group.CallbackAfterCreateGroup", "", {}).sums.numbers["groups_created"] == 1
+    )
+    assert (
+        additions_of("Group.CallbackAfterGroupDestroyed", "", {}).sums.numbers["groups_dissolved"]
+        == 1
+    )
 
 
 RECEIVED_S = 1_700_000_000

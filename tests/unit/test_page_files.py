@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from consumers.stats import page_files
 from consumers.stats.page_files import POLICY, add_page
-from ops.npm_files import Wanted, fetch, listed
+from ops.npm_files import NpmFile, fetch, listed
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +107,7 @@ def test_files_that_are_there_need_no_network(tmp_path: Path) -> None:
     (tmp_path / "a.js").write_text("one")
     one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
     (wanted,) = listed(f"package@1 dist/a.js a.js {one}\n")
-    assert wanted == Wanted(package="package@1", path="dist/a.js", name="a.js", sha256=one)
+    assert wanted == NpmFile(package="package@1", path="dist/a.js", name="a.js", sha256=one)
     fetch([wanted], tmp_path)
     assert wanted.is_in(tmp_path)
     (tmp_path / "a.js").write_text("two")

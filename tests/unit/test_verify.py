@@ -21,7 +21,7 @@ from support.archive.archives import (
 from support.builders import P0, P1
 
 from consumers.archive import new_segment, segment
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive import segments
 from ops.archive import verify as verification
@@ -234,7 +234,7 @@ async def test_segments_written_during_verification_are_not_faults(
     list_once = segments.new_segments
     more = [(7, P0), (2, P1), (9, P1)]
 
-    async def racing(store: Store, reached: dict[Partition, str]) -> object:
+    async def racing(store: SegmentStore, reached: dict[Partition, str]) -> object:
         found = await list_once(store, reached)
         if more:
             number, partition = more.pop(0)
@@ -271,7 +271,7 @@ async def test_segments_expired_during_verification_are_not_faults(
 
     reads = 0
 
-    class Racing(Store):
+    class Racing(SegmentStore):
         async def read(self, name: str) -> bytes:
             nonlocal reads
             reads += 1
@@ -288,7 +288,7 @@ async def test_a_segment_deleted_during_verification_is_a_fault(written: Written
     """Only expiry creates a beginning in place of what it deletes."""
     _, name, _ = await written.fill(3)
 
-    class Racing(Store):
+    class Racing(SegmentStore):
         async def read(self, name_: str) -> bytes:
             written.path(name).unlink(missing_ok=True)
             return await written.store.read(name_)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.builders import MAD_TIMES
 
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
-from schemas.added import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
+from schemas.additions import CLOCK_AHEAD_S_MAX, MESSAGE_AGE_S_MAX
 
 HOUR = timedelta(hours=1)
 

@@ -15,7 +15,7 @@ from consumers.archive import segment
 from consumers.archive.consumer import Archive
 from consumers.archive.listing import Listing
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Create, Store, open_store
+from consumers.archive.store import Create, SegmentStore, open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive.parquet import HourCopy, copy
 from ops.archive.segments import ALL
@@ -88,7 +88,7 @@ class WrittenArchive:
         return self.directory / name
 
 
-def parts_of(store: Store) -> tuple[Any, Create, Listing]:
+def parts_of(store: SegmentStore) -> tuple[Any, Create, Listing]:
     """Return the parts of `store`, from which a test builds a store that behaves differently."""
     return store._object_store, store._create, store._listing  # noqa: SLF001
 

@@ -11,7 +11,7 @@ from support.simulation.simulated_store import MemoryStore, RemoteStore
 
 from consumers.archive import new_segment, segment, segment_name
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime.batch import Batch, Partition, Position
 from consumers.runtime.handler import Elsewhere, Unavailable
@@ -130,7 +130,7 @@ class Committed(Blind):
 class Remembering(Blind):
     """Not "after the last segment that is listed": after the last that it has seen itself."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: SegmentStore) -> None:
         super().__init__(store)
         self._ends: dict[Partition, int] = {}
 
@@ -165,14 +165,14 @@ class NoBeginning(Blind):
         return position
 
 
-async def delete_all(store: Store, going: Sequence[expire.Segment]) -> None:
+async def delete_all(store: SegmentStore, going: Sequence[expire.StoredSegment]) -> None:
     """Delete the segments, and create no beginning after them."""
     for each in going:
         with contextlib.suppress(SegmentNotFound):
             await store.delete(each.name)
 
 
-def above_log_start(each: expire.Segment, *, log_start: int, before_ms: int) -> bool:
+def above_log_start(each: expire.StoredSegment, *, log_start: int, before_ms: int) -> bool:
     """Return whether the segment is old, wherever the topic begins."""
     del log_start
     return max(each.summary.last_timestamp_ms, each.stored_ms) < before_ms

@@ -16,7 +16,7 @@ from support.simulation.simulation import Simulation
 
 from consumers.archive import segment
 from consumers.archive.consumer import Archive
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
 from consumers.runtime import lane
 from consumers.runtime.batch import Limits, Partition
@@ -39,7 +39,7 @@ SLEEP_S = 5 * 3600.0
 SETTLED_S = 1000
 
 
-async def _delete(store: Store, going: Sequence[expire.Segment]) -> None:
+async def _delete(store: SegmentStore, going: Sequence[expire.StoredSegment]) -> None:
     await expire.delete(store, going, lambda: None)
 
 
@@ -52,7 +52,7 @@ class Rules:
     archive: Callable[[RemoteStore], Handler] = Archive
     batch_age_s_max: float = lane.BATCH_AGE_S_MAX
     keeps_last: bool = True
-    delete: Callable[[Store, Sequence[expire.Segment]], Awaitable[None]] = _delete
+    delete: Callable[[SegmentStore, Sequence[expire.StoredSegment]], Awaitable[None]] = _delete
     may_expire: Callable[..., bool] = expire.may_expire
 
 
@@ -172,12 +172,12 @@ class ArchiveRun:
         before_ms = int(now_ms(self.loop) - EXPIRY_AGE_S * 1000)
         log_start = self.topic.logs[partition].start
         names = await self._operator.names(partition)
-        oldest: list[expire.Segment] = []
+        oldest: list[expire.StoredSegment] = []
         for name in names[:-1] if self._rules.keeps_last else names:
             with contextlib.suppress(SegmentNotFound):
                 summary = await self._operator.summary(name)
                 stored_ms = self.store.stored_ms[name]
-                each = expire.Segment(name=name, summary=summary, size=0, stored_ms=stored_ms)
+                each = expire.StoredSegment(name=name, summary=summary, size=0, stored_ms=stored_ms)
                 if not self._rules.may_expire(each, log_start=log_start, before_ms=before_ms):
                     break
                 oldest.append(each)

@@ -11,7 +11,7 @@ from support.simulation.seeded_loop import SeededLoop
 from support.simulation.simulated_world import Life, World
 
 from consumers.runtime.batch import Partition, Record
-from consumers.runtime.source import Fetched, LogIdentity, OutOfRange
+from consumers.runtime.source import FetchedRecords, LogIdentity, OutOfRange
 from schemas.record import ORIGIN
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ class Log:
             self.start = start
             self._world.faults["retention"] += 1
 
-    def read(self, at: int) -> Fetched:
+    def read(self, at: int) -> FetchedRecords:
         """Return some records from `at` on, or none, and the offset of the next fetch."""
         index = next((i for i, r in enumerate(self.records) if r.offset >= at), len(self.records))
         records = self.records[index : index + self._world.chance.randint(0, 4)]
@@ -82,7 +82,7 @@ class Log:
         index += len(records)
         next_at = self.records[index].offset if index < len(self.records) else self.end
         after_last = records[-1].offset + 1 if records else at
-        return Fetched(records, self._world.chance.choice((after_last, next_at)))
+        return FetchedRecords(records, self._world.chance.choice((after_last, next_at)))
 
 
 class Topic:
@@ -136,7 +136,7 @@ class Source:
         self._generation = generation
         self._positions = dict.fromkeys(partitions)
 
-    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, Fetched]:
+    async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, FetchedRecords]:
         """Return some records or none, from the positions after the wait."""
         await self._life.passes()
         world, logs = self._topic.world, self._topic.logs

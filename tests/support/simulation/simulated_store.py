@@ -9,7 +9,7 @@ from support.simulation.simulated_world import Life
 from consumers.archive import segment, segment_name
 from consumers.archive.listing import Page, find_last_name
 from consumers.archive.segment import SegmentSummary
-from consumers.archive.store import Store
+from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
 
@@ -22,7 +22,7 @@ def in_order(names: Iterable[str], partition: Partition) -> list[str]:
     return sorted(name for name in names if name.startswith(f"{partition}/"))
 
 
-class MemoryStore(Store):
+class MemoryStore(SegmentStore):
     """Segments in memory, and all segments that ever existed."""
 
     def __init__(self, topic: Topic) -> None:
@@ -75,7 +75,7 @@ class MemoryStore(Store):
             raise SegmentNotFound
 
 
-class RemoteStore(Store):
+class RemoteStore(SegmentStore):
     """A process's connection to the store. A create may take effect after its time-out."""
 
     def __init__(self, store: MemoryStore, life: Life) -> None:

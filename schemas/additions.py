@@ -87,7 +87,7 @@ RoleMember: TypeAlias = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sums:
+class FigureSums:
     """
     Numbers by figure. `unknown_command` is the command if COMMANDS lacks it, else "".
 
@@ -99,14 +99,14 @@ class Sums:
     unknown_command: str
 
 
-class Added(msgspec.Struct, frozen=True, gc=False):
+class Additions(msgspec.Struct, frozen=True, gc=False):
     """
     The numbers, people and conversation that one callback adds to the statistics.
 
     `conversation` is the group of a message, or its two accounts, sorted; () if there is none.
     """
 
-    sums: Sums
+    sums: FigureSums
     people: tuple[RoleMember, ...] = ()
     conversation: tuple[str, ...] = ()
 
@@ -115,18 +115,18 @@ class Added(msgspec.Struct, frozen=True, gc=False):
         return {account for role, account in self.people if role in PEOPLE[figure]}
 
 
-def added(command: str, opt_platform: str, document: Mapping[str, Any]) -> Added:
+def additions_of(command: str, opt_platform: str, document: Mapping[str, Any]) -> Additions:
     """Return what a callback adds to the statistics; `document` is its body."""
     if command in MESSAGE_COMMANDS:
-        return message_added(command, opt_platform, message_fields(document))
+        return message_additions(command, opt_platform, message_fields(document))
     if command == StateChange.COMMAND:
         return _state_change(command, document)
     if command in _LISTS:
         figure, field = _LISTS[command]
         entries = document.get(field)
         length = len(entries) if isinstance(entries, list) else 0
-        return Added(_sums(command, (figure,), min(max(length, 1), LIST_LENGTH_MAX)))
-    return Added(_sums(command, _ONCE.get(command, ())))
+        return Additions(_sums(command, (figure,), min(max(length, 1), LIST_LENGTH_MAX)))
+    return Additions(_sums(command, _ONCE.get(command, ())))
 
 
 def counted_at_s(document: Mapping[str, Any], received_s: int) -> int:
@@ -137,7 +137,7 @@ def counted_at_s(document: Mapping[str, Any], received_s: int) -> int:
     return received_s
 
 
-def message_added(command: str, opt_platform: str, fields: MessageFields) -> Added:
+def message_additions(command: str, opt_platform: str, fields: MessageFields) -> Additions:
     """
     Return what a callback of MESSAGE_COMMANDS adds to the statistics.
 
@@ -145,7 +145,7 @@ def message_added(command: str, opt_platform: str, fields: MessageFields) -> Add
     people. The sender of a message is a person unless it is a robot or the app.
     """
     if fields.online_only and integer(fields.online_only) == 1:
-        return Added(_sums(command, (ONLINE_ONLY,)))
+        return Additions(_sums(command, (ONLINE_ONLY,)))
     is_group = command == GroupMessage.COMMAND
     failure = UNDELIVERED if fields.result and integer(fields.result) else ""
     sender, recipient = fields.sender, fields.recipient
@@ -168,7 +168,7 @@ def message_added(command: str, opt_platform: str, fields: MessageFields) -> Add
     elif sender and recipient:
         conversation = (sender, recipient) if sender < recipient else (recipient, sender)
     types = _types(fields.elements) if fields.elements else ()
-    return Added(_message_sums(command, platform, source, failure, types), people, conversation)
+    return Additions(_message_sums(command, platform, source, failure, types), people, conversation)
 
 
 def _platform(opt_platform: str) -> str:
@@ -183,26 +183,26 @@ def _types(elements: list[ElementKind]) -> tuple[str, ...] | str:
     return tuple(sorted({_TYPES.get(kind, TYPE + OTHER) for kind in kinds}))
 
 
-def _state_change(command: str, document: Mapping[str, Any]) -> Added:
+def _state_change(command: str, document: Mapping[str, Any]) -> Additions:
     info = document.get("Info")
     if not isinstance(info, dict):
-        return Added(_sums(command, ()))
+        return Additions(_sums(command, ()))
     action = info.get("Action")
     if action == "Login":
         is_new = info.get("Reason") == "Register"
         account = to_text(info.get("To_Account"))
-        return Added(
+        return Additions(
             _sums(command, (LOG_INS, REGISTRATIONS) if is_new else (LOG_INS,)),
             ((LOGGED_IN, account),) if account else (),
         )
-    return Added(_sums(command, (LOG_OUTS,) if action in _LOG_OUTS else ()))
+    return Additions(_sums(command, (LOG_OUTS,) if action in _LOG_OUTS else ()))
 
 
 # A message's sums depend on few values, all bounded but the combinations of types.
 @lru_cache(maxsize=4096)
 def _message_sums(
     command: str, platform: str, source: str, failure: str, types: tuple[str, ...] | str
-) -> Sums:
+) -> FigureSums:
     is_group = command == GroupMessage.COMMAND
     figures = [GROUP_MESSAGES if is_group else ONE_TO_ONE_MESSAGES, platform]
     figures += [types] if isinstance(types, str) else types
@@ -214,10 +214,10 @@ def _message_sums(
 
 
 @lru_cache(maxsize=4096)
-def _sums(command: str, figures: tuple[str, ...], number: int = 1) -> Sums:
+def _sums(command: str, figures: tuple[str, ...], number: int = 1) -> FigureSums:
     is_known = command in COMMANDS
     by_command = COMMAND + (command if is_known else OTHER)
-    return Sums(
+    return FigureSums(
         {CALLBACKS: 1, by_command: 1, **dict.fromkeys(figures, number)},
         "" if is_known else command,
     )
