@@ -22,12 +22,12 @@ def admin_application(health: IngressHealth) -> web.Application:
     async def status(_: web.Request) -> web.Response:
         return web.json_response(
             body=orjson.dumps(
-                health.status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+                await health.status(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
             )
         )
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        health.observe()
+        await health.observe()
         return await scrape(request)
 
     app = web.Application()

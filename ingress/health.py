@@ -23,6 +23,7 @@ from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
+from schemas.disk_space import DiskSpace
 from schemas.ingress_status import STOPPING
 
 GROWTH_INTERVAL_S = 2.0
@@ -69,8 +70,13 @@ class IngressHealth:
     # Identifies this process: another one may be at the same address, or hold the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
+    disk: DiskSpace = field(init=False)
     started_at: float = field(default_factory=time.monotonic)
     _was_full: bool = False
+
+    def __post_init__(self) -> None:
+        """Find the file system of the spools."""
+        self.disk = DiskSpace(self.settings.spool_dir)
 
     async def watch(self) -> None:
         """Sample the size of the spool until cancelled."""
@@ -97,8 +103,9 @@ class IngressHealth:
             )
         return ""
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """Return the content of `/status`; docs/monitoring.md explains each field."""
+        disk_free_bytes = await self.disk.free()
         state = self.intake.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
@@ -111,6 +118,9 @@ class IngressHealth:
             "unready_because": self.unready(),
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
+            "forward_failures": round(
+                telemetry.INGRESS.get_sample_value("ingress_forward_failures_total") or 0
+            ),
             "secrets_fault": self.authenticator.fault,
             "tokens": self.authenticator.token_uses(time.time()),
             "refused_senders": self.refused_senders.table(time.time()),
@@ -118,13 +128,17 @@ class IngressHealth:
             "spool_rows": state.row_count,
             "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
+            "spool_disk_free_bytes": disk_free_bytes,
             "spool_full_in_s": None if math.isinf(full_in_s) else round(full_in_s, 1),
             "uptime_s": round(time.monotonic() - self.started_at, 3),
             "spools": [asdict(spool) for spool in self.adopter.summaries()],
         }
 
-    def observe(self) -> None:
+    async def observe(self) -> None:
         """Set the metrics to their current values."""
+        disk_free_bytes = await self.disk.free()
+        free = math.nan if disk_free_bytes is None else disk_free_bytes
+        telemetry.INGRESS_DISK_FREE_BYTES.set(free)
         state = self.intake.state
         count_oks(self.server.traffic.uncounted_oks)
         self.server.traffic.uncounted_oks = 0

@@ -5,8 +5,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 INGRESS = CollectorRegistry()
 CONSUMER = CollectorRegistry()
 STATS = CollectorRegistry()
-# The part of a webhook's metrics that other consumers do not have.
+# The metrics of a webhook, and of an archive in a directory, that other consumers do not have.
 WEBHOOK = CollectorRegistry()
+ARCHIVE = CollectorRegistry()
 
 _LATENCY_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -44,6 +45,11 @@ INGRESS_SPOOL_BYTES = Gauge(
 )
 INGRESS_SPOOL_BYTES_MAX = Gauge(
     "ingress_spool_bytes_max", "Largest allowed value of ingress_spool_bytes", registry=INGRESS
+)
+INGRESS_DISK_FREE_BYTES = Gauge(
+    "ingress_spool_disk_free_bytes",
+    "Free bytes of the spool's file system; NaN if it does not answer within 0.5 s",
+    registry=INGRESS,
 )
 INGRESS_FULL_IN_S = Gauge(
     "ingress_spool_full_in_seconds",
@@ -120,18 +126,34 @@ CONSUMER_RETRIES = Counter(
 )
 CONSUMER_BACKING_OFF = Gauge(
     "consumer_partitions_backing_off",
-    "Partitions of this process that wait for their sink, the dead-letter topic or Kafka",
+    "Partitions of this process that wait for their sink, the dead-letter topic or Kafka; NaN while"
+    " it is not in its group",
     registry=CONSUMER,
 )
 CONSUMER_LAG = Gauge(
     "consumer_lag_offsets",
-    "Offsets of this process's partitions that are not in the sink; NaN until Kafka reports ends",
+    "Offsets of this process's partitions that are not in the sink; NaN while that is not known",
     registry=CONSUMER,
 )
 CONSUMER_OLDEST_S = Gauge(
     "consumer_oldest_waiting_seconds",
     "Age since its receipt over HTTP of the oldest callback in Kafka that is not in the sink; NaN"
     " while that is not known",
+    registry=CONSUMER,
+)
+CONSUMER_KAFKA_UP = Gauge(
+    "consumer_kafka_up",
+    "1 if Kafka has answered within 20 s, 0 while it does not answer; NaN while that is not known",
+    registry=CONSUMER,
+)
+CONSUMER_SINK_UP = Gauge(
+    "consumer_sink_up",
+    "1 if the sink's last answers were good, 0 while it fails; NaN while that is not known",
+    registry=CONSUMER,
+)
+CONSUMER_STOPPED = Gauge(
+    "consumer_stopped",
+    "1 while the consumer has stopped, for any reason, and waits for a person",
     registry=CONSUMER,
 )
 CONSUMER_BRAKED = Gauge(
@@ -151,6 +173,13 @@ CONSUMER_HELD_BYTES = Gauge(
     "consumer_held_bytes",
     "Estimated memory of the records that are not yet in the sink; packed records count as packed",
     registry=CONSUMER,
+)
+
+ARCHIVE_DISK_FREE_BYTES = Gauge(
+    "archive_disk_free_bytes",
+    "Free bytes of the file system of the archive's directory; NaN if it does not answer within "
+    "0.5 s",
+    registry=ARCHIVE,
 )
 
 WEBHOOK_DELIVERIES = Counter(

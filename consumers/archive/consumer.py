@@ -9,8 +9,9 @@ guards against writers that believe they still own the partition.
 
 import asyncio
 import contextlib
+import math
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -19,12 +20,15 @@ from typing import Annotated
 from consumers.archive import new_segment
 from consumers.archive.frames import Frames
 from consumers.archive.segment import DamagedSegment, SegmentSummary
-from consumers.archive.store import SegmentStore, open_store
+from consumers.archive.store import SegmentStore, local_directory, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
+from schemas.disk_space import DiskSpace
 from schemas.setting import Format, Range
 from schemas.settings import Faults, Settings
+from schemas.telemetry import ARCHIVE as ARCHIVE_METRICS
+from schemas.telemetry import ARCHIVE_DISK_FREE_BYTES, CONSUMER
 from schemas.topics import CALLBACKS
 
 # Not `s3:/bucket` or `file://archive`, which would be taken for a directory of that name or for the
@@ -70,8 +74,10 @@ class ArchiveSettings(Settings):
 class Archive:
     """Writes each batch as one segment. The chain in the store has the position."""
 
-    def __init__(self, store: SegmentStore) -> None:
+    def __init__(self, store: SegmentStore, disk: DiskSpace | None = None) -> None:
         self._store = store
+        # The file system of a local directory.
+        self._disk = disk
         # The last segment of each partition that was found, or whose creation was tried. It may not
         # exist: its creation failed, or it was deleted.
         self._tried_or_found: dict[Partition, str] = {}
@@ -126,6 +132,14 @@ class Archive:
     def packed_records(self, partition: Partition) -> Frames:
         """Return an object that compresses the records of a growing batch."""
         return Frames(partition, self._packing_thread)
+
+    async def measure(self, _: Collection[Partition] | None) -> int | None:
+        """Set the gauge of the directory's free space and return it, None for an object store."""
+        if self._disk is None:
+            return None
+        free = await self._disk.free()
+        ARCHIVE_DISK_FREE_BYTES.set(math.nan if free is None else free)
+        return free
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:
         self._tried_or_found[partition] = name
@@ -184,8 +198,14 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
         store = open_store(settings.url, create_directory=True)
     except CannotOpenStore as error:
         raise Faults(f"ARCHIVE_URL cannot be opened: {error}") from error
+    disk = None
+    if directory := local_directory(settings.url):
+        disk = DiskSpace(directory)
+        # /metrics of this process has it beside those of every consumer.
+        with contextlib.suppress(ValueError):  # An archive of this process has registered them.
+            CONSUMER.register(ARCHIVE_METRICS)
     yield (
-        Archive(store),
+        Archive(store, disk),
         Limits(
             records=settings.segment_records_max,
             bytes=settings.segment_bytes_max,

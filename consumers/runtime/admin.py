@@ -1,4 +1,4 @@
-"""The admin port of a consumer: /livez, /status and /metrics."""
+"""The admin port of a consumer: /livez, /readyz, /status and /metrics."""
 
 import contextlib
 import time
@@ -9,7 +9,9 @@ import msgspec
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
+from consumers.runtime.handler import Handler, MeasuringHandler
 from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
+from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.telemetry import CONSUMER
@@ -20,15 +22,37 @@ class ConsumerHealth:
     """The health of a consumer process, from all of its parts."""
 
     runner: Runner
+    handler: Handler
     outage_log: KafkaOutageLog
     # Why the process waits for a person.
-    braked: OngoingFailure | None = None
+    stopped: OngoingFailure | None = None
 
-    def status(self) -> ConsumerStatus:
+    async def status(self) -> ConsumerStatus:
         """Return the content of `/status`."""
-        # After the brake, the process has left its group and asks Kafka nothing more.
-        outage = None if self.braked else self.outage_log.failure
-        return self.runner.status(stopped=_fault(self.braked), kafka_fault=_fault(outage))
+        disk_free_bytes: int | None = None
+        if isinstance(self.handler, MeasuringHandler):
+            disk_free_bytes = await self.handler.measure(self.runner.partitions)
+        # A process that has stopped has left its group and asks Kafka nothing more.
+        outage = None if self.stopped else self.outage_log.failure
+        status = self.runner.status(stopped=_fault(self.stopped), kafka_fault=_fault(outage))
+        explained = phase_of(
+            status,
+            hangs=self.runner.hanging(),
+            positions_missing=self.runner.positions_missing,
+        )
+        kafka_up = None if self.stopped else self.outage_log.answers
+        return msgspec.structs.replace(
+            status,
+            phase=explained.phase.value,
+            phase_because=explained.because,
+            kafka_up=False if status.kafka_fault else kafka_up,
+            retries=round(CONSUMER.get_sample_value("consumer_retries_total") or 0),
+            disk_free_bytes=disk_free_bytes,
+        )
+
+    async def measure(self) -> None:
+        """Set the gauges of /metrics to the present values."""
+        self.runner.measure(await self.status())
 
 
 def _fault(failure: OngoingFailure | None) -> Fault | None:
@@ -52,18 +76,28 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
             return web.Response(status=503, text=f"{hangs}\n")
         return web.Response(text="the event loop runs\n")
 
+    async def readyz(_: web.Request) -> web.Response:
+        now = await health.status()
+        code = 200 if now.phase == Phase.WORKING else 503
+        return web.Response(status=code, text=f"{now.phase}: {now.phase_because}\n")
+
     async def status(_: web.Request) -> web.Response:
-        body = msgspec.json.format(msgspec.json.encode(health.status()))
+        body = msgspec.json.format(msgspec.json.encode(await health.status()))
         return web.Response(body=body + b"\n", content_type="application/json")
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        health.runner.measure()
+        await health.measure()
         return await scrape(request)
 
     scrape = make_aiohttp_handler(CONSUMER)
     app = web.Application()
     app.add_routes(
-        [web.get("/livez", livez), web.get("/status", status), web.get("/metrics", metrics)]
+        [
+            web.get("/livez", livez),
+            web.get("/readyz", readyz),
+            web.get("/status", status),
+            web.get("/metrics", metrics),
+        ]
     )
     server = web.AppRunner(app, access_log=None)
     await server.setup()

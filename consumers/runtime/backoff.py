@@ -46,6 +46,8 @@ class Backoff:
         self.is_paused = False
         # What failed and has not succeeded since; also while nothing has to wait for it.
         self.failure: OngoingFailure | None = None
+        # When something succeeded last, None before that.
+        self.succeeded_at: float | None = None
 
     def note(self, error: Exception) -> None:
         """Note that something failed with `error`. A failure of the same type lasts on."""
@@ -69,6 +71,7 @@ class Backoff:
         self._waits = 0
         self.is_paused = False
         self.failure = None
+        self.succeeded_at = self._turns.clock()
 
 
 class RepeatedWarning:

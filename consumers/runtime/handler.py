@@ -1,6 +1,6 @@
 """The interface between the runtime and a sink: three methods, and their possible outcomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -119,6 +119,20 @@ class ReleasingHandler(Handler, Protocol):
         Stop all work on `partition`; it is called once no call of the handler is in flight.
 
         A rebalance waits for it, so it returns within a second. It raises nothing.
+        """
+        ...
+
+
+@runtime_checkable
+class MeasuringHandler(Protocol):
+    """A handler with gauges of its own, which are set when /metrics or /status is asked for."""
+
+    async def measure(self, partitions: Collection[Partition] | None) -> int | None:
+        """
+        Set the gauges to the present values, or to NaN where these are not known, within a second.
+
+        `partitions` are those of this process, None while it is not in its group. Return the free
+        bytes of the disk that the sink is on; None if the sink is elsewhere, or it is not known.
         """
         ...
 

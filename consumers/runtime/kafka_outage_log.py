@@ -11,6 +11,8 @@ from aiokafka.errors import KafkaError
 log = logging.getLogger(__name__)
 
 REPEAT_LOG_S = 60.0
+# Kafka is asked each 5 s and has 10 s to answer. An older answer says nothing about now.
+ANSWER_S_MAX = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class KafkaOutageLog:
         self._since: float | None = None
         self._error: Exception | None = None
         self._logged_at = 0.0
+        # When Kafka answered last, None before its first answer.
+        self._answered_at: float | None = None
         self._kinds: set[tuple[type, type]] = set()
 
     def failed(self, error: Exception) -> None:
@@ -58,7 +62,17 @@ class KafkaOutageLog:
             outage_s = self._clock() - self._since
             log.warning("%s: Kafka answers again after %.0f s", self._name, outage_s)
         self._since = self._error = None
+        self._answered_at = self._clock()
         self._kinds.clear()
+
+    @property
+    def answers(self) -> bool | None:
+        """Whether Kafka answers, None if it has not been asked within ANSWER_S_MAX."""
+        if self._since is not None:
+            return False
+        if self._answered_at is None or self._clock() - self._answered_at > ANSWER_S_MAX:
+            return None
+        return True
 
     @property
     def failure(self) -> OngoingFailure | None:

@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.source import CALL_S
+from schemas.client_parts import network
 from schemas.clients import kafka_failures
 
 MEASURE_S = 5.0
@@ -31,21 +32,33 @@ class PartitionEnds:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            if assigned := list(self._client.assignment()):
-                try:
-                    with kafka_failures():
-                        async with asyncio.timeout(CALL_S):
-                            self._ends = await self._client.end_offsets(assigned)
-                except (KafkaError, TimeoutError) as error:
-                    self._outage_log.failed(error)
-                else:
+            try:
+                with kafka_failures():
+                    async with asyncio.timeout(CALL_S):
+                        was_asked = await self._ask()
+            except (KafkaError, TimeoutError) as error:
+                self._outage_log.failed(error)
+            else:
+                if was_asked:
                     self._outage_log.answered()
-            elif missing := self._missing_topics():
-                self._outage_log.failed(KafkaError(missing))
-            elif self.is_member:
-                # Kafka has answered this member's request to join, and given it nothing.
-                self._outage_log.answered()
             await asyncio.sleep(MEASURE_S)
+
+    async def _ask(self) -> bool:
+        """
+        Ask Kafka, unless the client is not in its group; return whether it was asked.
+
+        Raises:
+            KafkaError: Kafka does not answer, or the topic does not exist.
+        """
+        if assigned := list(self._client.assignment()):
+            self._ends = await self._client.end_offsets(assigned)
+            return True
+        if missing := self._missing_topics():
+            raise KafkaError(missing)
+        # A member without partitions has no end to ask for, and would not notice an outage.
+        if self.is_member and not await network(self._client).force_metadata_update():
+            raise KafkaError("Kafka does not answer")
+        return self.is_member
 
     def _missing_topics(self) -> str:
         """
@@ -55,7 +68,7 @@ class PartitionEnds:
         """
         if not self.is_member:
             return ""
-        cluster = self._client._client.cluster  # noqa: SLF001
+        cluster = network(self._client).cluster
         missing = [
             topic
             for topic in self._client.subscription()

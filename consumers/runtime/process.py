@@ -96,17 +96,17 @@ async def consume(
             held_bytes_max=settings.held_bytes_max,
         )
         outage_log = KafkaOutageLog(consumer.name)
-        health = ConsumerHealth(runner, outage_log)
+        health = ConsumerHealth(runner, handler, outage_log)
         async with admin_port(health, settings.admin_host, settings.admin_port):
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             try:
                 await _run(runner, outage_log, consumer, shared, stop)
-            except Braked as braked:
-                # After a restart, as many records would be sent to the dead-letter topic again.
-                CONSUMER_BRAKED.set(1)
-                health.braked = OngoingFailure(braked, time.monotonic())
-                log.critical("%s stops and waits for a person. %s", consumer.name, braked)
+            except Stopped as stopped:
+                # A restart would not help, so the process stays and reports why it has stopped.
+                CONSUMER_BRAKED.set(isinstance(stopped, Braked))
+                health.stopped = OngoingFailure(stopped, time.monotonic())
+                log.critical("%s stops and waits for a person. %s", consumer.name, stopped)
                 while not stop.is_set():
                     runner.note_alive()
                     with contextlib.suppress(TimeoutError):

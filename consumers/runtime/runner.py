@@ -18,14 +18,24 @@ from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_S, Handler
 from consumers.runtime.lane import Lane
 from consumers.runtime.source import OutOfRange, Source
-from consumers.runtime.status import ConsumerStatus, Fault, lane_fault, measured_lag, set_gauges
+from consumers.runtime.status import (
+    ConsumerStatus,
+    Fault,
+    lane_fault,
+    measured_lag,
+    set_gauges,
+    sink_answers,
+)
 from schemas.telemetry import CONSUMER_REBALANCES
 
 # A round takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
 TURN_S_MAX = 120.0
-GAUGES_S = 0.1
+LAG_S = 0.1
 # A call of a handler is cancelled after HANDLE_S; after this time it is reported as hanging.
 HANDLING_S_MAX = HANDLE_S + 15.0
+# The sink of an idle partition is asked each 10 s and has 20 s to answer; that of a growing batch
+# only when the batch is due.
+SINK_ANSWER_S_MAX = 60.0
 
 
 class Runner:
@@ -62,7 +72,7 @@ class Runner:
         # None while this process is not a member of its group.
         self._source: Source | None = None
         self._started_at = self._turned_at = clock()
-        self._measured_at = -GAUGES_S
+        self._measured_at = -LAG_S
 
     def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a lane for each of `partitions`."""
@@ -115,9 +125,10 @@ class Runner:
         for lane in self._lanes.values():
             lane.wake()
         self._turned_at = self._clock()
-        if self._turned_at - self._measured_at >= GAUGES_S:
+        if self._turned_at - self._measured_at >= LAG_S:
+            # The lanes note since when they lag, also if nothing asks for the status.
             self._measured_at = self._turned_at
-            self.measure()
+            measured_lag(self._lanes.values(), self._source)
         # The lanes' tasks run, even if each fetch returns immediately.
         await asyncio.sleep(0)
         self._raise_failure()
@@ -136,29 +147,41 @@ class Runner:
         """Note that the loop does not hang, although no round follows for some time."""
         self._turned_at = self._clock()
 
-    def measure(self) -> None:
-        """Set the gauges of /metrics to the present values."""
-        lanes = self._lanes.values()
-        set_gauges(lanes, measured_lag(lanes, self._source))
+    def measure(self, status: ConsumerStatus) -> None:
+        """Set the gauges of /metrics to the present values; `status` is the present status."""
+        set_gauges(status, sum(lane.queue.held_bytes for lane in self._lanes.values()))
+
+    @property
+    def partitions(self) -> list[Partition] | None:
+        """The partitions of this process, None while it is not in its group."""
+        return None if self._source is None else list(self._lanes)
+
+    @property
+    def positions_missing(self) -> int:
+        """The number of partitions whose sink has not said yet where to continue."""
+        return sum(not lane.queue.is_begun for lane in self._lanes.values())
 
     def status(self, *, stopped: Fault | None, kafka_fault: Fault | None) -> ConsumerStatus:
         """Return the status; the arguments are faults that the process knows."""
         lanes, now = self._lanes.values(), self._clock()
         lag = measured_lag(lanes, self._source)
         kafka_fault = kafka_fault or lane_fault(lanes, now, of_kafka=True)
+        answer_s_max = self._parts.limits.age_s + SINK_ANSWER_S_MAX
         return ConsumerStatus(
             name=self._parts.name,
             uptime_s=now - self._started_at,
             partitions=None if self._source is None else len(lanes),
             partitions_backing_off=sum(lane.backoff.is_paused for lane in lanes),
-            # Without Kafka, callbacks may have arrived that nobody here knows of.
+            # Without Kafka, callbacks may have arrived that nobody here knows of. Those that are
+            # known wait at least as long as they say.
             lag_offsets=None if kafka_fault else lag.offsets,
-            oldest_waiting_s=None if kafka_fault else lag.oldest_s,
+            oldest_waiting_s=(lag.oldest_s or None) if kafka_fault else lag.oldest_s,
             batch_age_s=self._parts.limits.age_s,
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,
             kafka_fault=kafka_fault,
             sink_fault=lane_fault(lanes, now, of_kafka=False),
+            sink_up=sink_answers(lanes, now, answer_s_max),
         )
 
     def _end(self) -> list[asyncio.Task[None]]:

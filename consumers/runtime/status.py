@@ -17,8 +17,11 @@ from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
     CONSUMER_BACKING_OFF,
     CONSUMER_HELD_BYTES,
+    CONSUMER_KAFKA_UP,
     CONSUMER_LAG,
     CONSUMER_OLDEST_S,
+    CONSUMER_SINK_UP,
+    CONSUMER_STOPPED,
 )
 
 
@@ -33,7 +36,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     """
     The content of `/status`; docs/monitoring.md explains each field.
 
-    A number is None while it is not known.
+    A value is None while it is not known. An earlier release does not send the fields with a
+    default.
     """
 
     name: str
@@ -47,6 +51,13 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     stopped: Fault | None
     kafka_fault: Fault | None
     sink_fault: Fault | None
+    # One of `phase.Phase`, and a sentence about it.
+    phase: str | None = None
+    phase_because: str = ""
+    kafka_up: bool | None = None
+    sink_up: bool | None = None
+    retries: int | None = None
+    disk_free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +88,37 @@ def measured_lag(lanes: Collection[Lane], source: Source | None) -> Lag:
     )
 
 
-def set_gauges(lanes: Collection[Lane], lag: Lag) -> None:
-    """Set the gauges of /metrics to the present values."""
-    CONSUMER_HELD_BYTES.set(sum(lane.queue.held_bytes for lane in lanes))
-    CONSUMER_BACKING_OFF.set(sum(lane.backoff.is_paused for lane in lanes))
-    CONSUMER_LAG.set(math.nan if lag.offsets is None else lag.offsets)
-    CONSUMER_OLDEST_S.set(math.nan if lag.oldest_s is None else lag.oldest_s)
+def sink_answers(lanes: Collection[Lane], now: float, age_s_max: float) -> bool | None:
+    """
+    Return whether the sink's last answers to all lanes were good, False if one of them failed.
+
+    Return None if a lane has had no answer in the last `age_s_max`.
+    """
+    failures = [lane.backoff.failure for lane in lanes if lane.backoff.failure]
+    if failures:
+        # Without Kafka the sink is not asked.
+        of_kafka = all(isinstance(each.error, KafkaUnavailable) for each in failures)
+        return None if of_kafka else False
+    answered = [lane.backoff.succeeded_at for lane in lanes]
+    if not answered or any(at is None or now - at > age_s_max for at in answered):
+        return None
+    return True
+
+
+def set_gauges(status: ConsumerStatus, held_bytes: int) -> None:
+    """Set the gauges of /metrics to the values of `status`."""
+    CONSUMER_HELD_BYTES.set(held_bytes)
+    not_in_group = status.partitions is None
+    CONSUMER_BACKING_OFF.set(math.nan if not_in_group else status.partitions_backing_off)
+    CONSUMER_LAG.set(_number(status.lag_offsets))
+    CONSUMER_OLDEST_S.set(_number(status.oldest_waiting_s))
+    CONSUMER_KAFKA_UP.set(_number(status.kafka_up))
+    CONSUMER_SINK_UP.set(_number(status.sink_up))
+    CONSUMER_STOPPED.set(status.stopped is not None)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def lane_fault(lanes: Collection[Lane], now: float, *, of_kafka: bool) -> Fault | None:

@@ -142,7 +142,15 @@ async def test_a_file_that_is_gone_stops_the_example_and_an_older_one_is_complet
         await subscriber.run_until(400)
     subscriber.file.unlink()
     process = await subscriber.start()
-    assert await asyncio.wait_for(process.wait(), 180) == 1
+    try:
+        async with asyncio.timeout(180):
+            readyz = f"{subscriber.admin}/readyz"
+            while "has nothing of" not in await said(readyz):  # noqa: ASYNC110 - polled
+                await asyncio.sleep(0.1)
+    finally:
+        process.terminate()
+        code = await asyncio.wait_for(process.wait(), 180)
+    assert code == 1
     assert "CONSUMER_REBUILD=true" in subscriber.log.read_text().splitlines()[-1]
     await subscriber.run_until(400, CONSUMER_REBUILD="true")
     assert subscriber.counted() == sent

@@ -39,7 +39,7 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     await bench.runner.revoked()
     found = status(bench)
     assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (None, None, None)
-    bench.runner.measure()
+    bench.runner.measure(found)
     assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
     assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
     assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)

@@ -12,7 +12,7 @@ from support.parsed import parsed
 
 from ingress.http.answers import ANSWERS
 from ops import configuration
-from schemas.telemetry import CONSUMER, INGRESS, STATS, WEBHOOK
+from schemas.telemetry import ARCHIVE, CONSUMER, INGRESS, STATS, WEBHOOK
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = "".join(
@@ -78,7 +78,13 @@ def test_the_table_of_answers_equals_the_answers_in_the_code() -> None:
 
 @pytest.mark.parametrize(
     ("registry", "prefix"),
-    [(INGRESS, "ingress"), (CONSUMER, "consumer"), (WEBHOOK, "webhook"), (STATS, "stats")],
+    [
+        (INGRESS, "ingress"),
+        (CONSUMER, "consumer"),
+        (ARCHIVE, "archive"),
+        (WEBHOOK, "webhook"),
+        (STATS, "stats"),
+    ],
 )
 def test_every_metric_is_documented_with_its_help(registry: CollectorRegistry, prefix: str) -> None:
     """The documented name is the one in the output of /metrics."""

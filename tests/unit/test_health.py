@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,7 +33,7 @@ def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None
 
 
 @pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), Broken("disk"), Corrupt("file")])
-def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Exception) -> None:
+async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Exception) -> None:
     """An alert on the age must fire: callbacks wait, perhaps for long."""
     rows: list[Row] = []
     faults: list[Exception] = []
@@ -49,22 +50,22 @@ def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Except
         server=SimpleNamespace(
             traffic=SimpleNamespace(uncounted_oks=0, connections=set()), announces_stop=False
         ),
-        settings=SimpleNamespace(spool_bytes_max=10),
+        settings=SimpleNamespace(spool_bytes_max=10, spool_dir=Path()),
     )
     no_part: Any = None
     health = IngressHealth(
         parts.intake, parts.forwarder, no_part, no_part, parts.server, no_part, parts.settings
     )
 
-    def shown() -> float:
-        health.observe()
+    async def shown() -> float:
+        await health.observe()
         return INGRESS.get_sample_value("ingress_oldest_waiting_seconds") or 0.0
 
-    assert shown() == 0
+    assert await shown() == 0
     rows.append(Row(1, int(time.time() * 1000) - 5000, a_wire_record(1)))
-    assert 5 <= shown() < 100
+    assert 5 <= await shown() < 100
     faults.append(fault)
-    assert shown() == math.inf
+    assert await shown() == math.inf
 
 
 def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
@@ -73,7 +74,7 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
     parts: Any = SimpleNamespace(
         intake=intake,
         server=SimpleNamespace(announces_stop=False),
-        settings=SimpleNamespace(spool_bytes_max=1000),
+        settings=SimpleNamespace(spool_bytes_max=1000, spool_dir=Path()),
     )
     no_part: Any = None
     health = IngressHealth(

@@ -4,7 +4,7 @@ import asyncio
 
 from support.builders import P0, P1, a_record
 from support.fakes import FakeSource, ManualClock, MemoryDeadLetters, MemorySink, MemoryTopic
-from support.runner_bench import BY_DEFAULT
+from support.runner_bench import BY_DEFAULT, measure
 
 from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Position
@@ -76,6 +76,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
             records.append(a_record(len(records)))
         clock.now += 1
         await runner.turn(source)
+        measure(runner)
         held.append(CONSUMER.get_sample_value("consumer_held_bytes") or 0)
         tasks.append(len(asyncio.all_tasks()))
 
@@ -102,6 +103,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     clock.now += LIMITS.age_s
     await runner.turn(source)
     await runner.turn(source)
+    measure(runner)
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
     assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 0
     assert dead_letters.offsets == []

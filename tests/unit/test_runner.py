@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 import pytest
 from aiokafka.errors import KafkaError
 from support.builders import P0, P1, a_record
-from support.runner_bench import RunnerBench
+from support.runner_bench import RunnerBench, measure
 
 from consumers.runtime import lane
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.handler import HANDLE_S, Unavailable
 from consumers.runtime.lane import BATCH_AGE_S_MAX
-from consumers.runtime.runner import GAUGES_S, HANDLING_S_MAX, TURN_S_MAX
+from consumers.runtime.runner import HANDLING_S_MAX, LAG_S, TURN_S_MAX
 from schemas.telemetry import CONSUMER
 
 
@@ -169,6 +169,7 @@ async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None
     bench.sink.failures = [Unavailable("down")]
     bench.assign(P0)
     await bench.runner.turn(bench.source)
+    measure(bench.runner)
     assert _shown("consumer_lag_offsets") == 5
     await bench.turn(2)
     await measured(bench)
@@ -199,9 +200,10 @@ async def test_a_lag_that_is_not_known_is_not_shown_as_zero(
 
 
 async def measured(bench: RunnerBench) -> None:
-    """Do a turn that updates the metrics."""
-    bench.clock.now += 2 * GAUGES_S
+    """Do a turn that measures the lag, and update the metrics."""
+    bench.clock.now += 2 * LAG_S
     await bench.runner.turn(bench.source)
+    measure(bench.runner)
 
 
 def _shown(metric: str) -> float:

@@ -171,14 +171,12 @@ class Three:
             raise AssertionError(f"{error}; the sinks have {self.sinks.held()}") from error
 
     async def until_stopped(self) -> dict[str, tuple[float, str]]:
-        """Return for each of them after how many seconds it ended, and its reason."""
+        """Return for each of them after how many seconds it stopped, and its reason; end them."""
         begun, ended = time.monotonic(), dict[str, tuple[float, str]]()
         while len(ended) < len(self.members):
             for name, member in self.members.items():
-                if name not in ended and not member.runs:
-                    assert member.process.returncode == 1
-                    text = member.log.read_text()
-                    ended[name] = (time.monotonic() - begun, text.rpartition(" stops.\n")[2])
+                if name not in ended and (reason := await member.reason_to_stop()):
+                    ended[name] = (time.monotonic() - begun, reason)
             if time.monotonic() > begun + STOPPED_S_MAX:
                 going_on = sorted(self.members.keys() - ended.keys())
                 raise AssertionError(
@@ -186,6 +184,8 @@ class Three:
                     f"{self.sinks.held()}"
                 )
             await asyncio.sleep(0.05)
+        self.stop()
+        assert {member.process.returncode for member in self.members.values()} == {1}
         return ended
 
     @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """One `python -m consumers NAME` from outside: its process, its admin port, its group."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -95,6 +96,12 @@ class Consumer:
     async def get(self, path: str) -> Answer | None:
         """Return the answer of the admin port, None if there is none."""
         return await get(self.port, path)
+
+    async def reason_to_stop(self) -> str | None:
+        """Return why it waits for a person, None if it does not or has no admin port."""
+        answer = await self.get("/status")
+        stopped = json.loads(answer.body)["stopped"] if answer else None
+        return str(stopped["what"]) if stopped else None
 
     async def measure(self) -> dict[str, float]:
         """Return its present or last metrics, by their names without CONSUMER_."""

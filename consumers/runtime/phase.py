@@ -1,0 +1,57 @@
+"""The state of a consumer process in one of five phrases and a sentence. No I/O."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from consumers.runtime.status import ConsumerStatus
+
+
+class Phase(StrEnum):
+    """What a consumer process does; docs/monitoring.md says what to do in each phase."""
+
+    STARTING = "starting"
+    WORKING = "working"
+    WAITING_FOR_KAFKA = "waiting for Kafka"
+    WAITING_FOR_SINK = "waiting for the sink"
+    STOPPED = "stopped"
+
+
+class Explained(NamedTuple):
+    """A phase, and a sentence that says why."""
+
+    phase: Phase
+    because: str
+
+
+def phase_of(status: ConsumerStatus, *, hangs: str | None, positions_missing: int) -> Explained:
+    """
+    Return the phase of a process with this status.
+
+    `hangs` names the part that hangs, None if no part does. `positions_missing` is the number of
+    partitions whose sink has not said yet where to continue.
+    """
+    if hangs and not status.stopped:
+        return Explained(Phase.STOPPED, f"A person must restart the process: {hangs}.")
+    faults = (
+        (Phase.STOPPED, status.stopped, "A person must act"),
+        (Phase.WAITING_FOR_KAFKA, status.kafka_fault, "The process continues when Kafka answers"),
+        (Phase.WAITING_FOR_SINK, status.sink_fault, "The process continues when the sink answers"),
+    )
+    for phase, fault, then in faults:
+        if fault:
+            return Explained(phase, f"{then}. For {fault.for_s:.0f} s: {fault.what}")
+    return _without_fault(status.partitions, positions_missing)
+
+
+def _without_fault(partitions: int | None, positions_missing: int) -> Explained:
+    if partitions is None:
+        return Explained(Phase.STARTING, "The process joins its group.")
+    if positions_missing:
+        return Explained(
+            Phase.STARTING,
+            f"The sink has not returned its position in {positions_missing} of {partitions} "
+            "partitions yet.",
+        )
+    if not partitions:
+        return Explained(Phase.WORKING, "Other members of the group have all partitions.")
+    return Explained(Phase.WORKING, f"The process consumes {partitions} partitions.")
