@@ -36,8 +36,8 @@ def run(arguments: list[str]) -> None:
     """Run the consumer that the first argument names."""
     match arguments:
         case ["-h" | "--help"]:
-            listed = "\n".join(f"  {name:10}{does}" for name, does in CONSUMERS.items())
-            sys.stdout.write(f"{__doc__}\n{listed}\n{MORE}\n".lstrip())
+            consumer_list = "\n".join(f"  {name:10}{does}" for name, does in CONSUMERS.items())
+            sys.stdout.write(f"{__doc__}\n{consumer_list}\n{MORE}\n".lstrip())
         case [name, *rest] if name in CONSUMERS:
             main(named(name), rest)
         case _:

@@ -177,21 +177,21 @@ class Ingress:
         log.info("stopped; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
 
-def _connections_max(wanted: int) -> int:
-    """Raise the limit of open files as far as `wanted` needs it; return what it allows."""
+def _connections_max(connections_max: int) -> int:
+    """Raise the limit of open files as far as `connections_max` needs it; return what it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < wanted + OTHER_FILES:
+    if hard != resource.RLIM_INFINITY and hard < connections_max + OTHER_FILES:
         allowed = max(hard - OTHER_FILES, 10)
         log.warning(
             "INGRESS_CONNECTIONS_MAX is lowered from %d to %d: the limit of open files is %d",
-            wanted,
+            connections_max,
             allowed,
             hard,
         )
-        wanted = allowed
-    if soft != resource.RLIM_INFINITY and soft < wanted + OTHER_FILES:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted + OTHER_FILES, hard), hard))
-    return wanted
+        connections_max = allowed
+    if soft != resource.RLIM_INFINITY and soft < connections_max + OTHER_FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(connections_max + OTHER_FILES, hard), hard))
+    return connections_max
 
 
 def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None]:

@@ -146,13 +146,13 @@ def parse(content: bytes, name: str) -> dict[str, tuple[bytes, ...]]:
 
 def _match(tokens: Iterable[Token], sign: str, requested_at: str) -> Token | None:
     """Return the token that signed, None if none of them did."""
-    given = sign.lower().encode("utf-8", "replace")
+    given_sign = sign.lower().encode("utf-8", "replace")
     time = requested_at.encode("utf-8", "replace")
     # Compare all of them, each in constant time.
     matching = [
         token
         for token in tokens
-        if hmac.compare_digest(hashlib.sha256(token.text + time).hexdigest().encode(), given)
+        if hmac.compare_digest(hashlib.sha256(token.text + time).hexdigest().encode(), given_sign)
     ]
     return matching[0] if matching else None
 

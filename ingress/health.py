@@ -50,10 +50,10 @@ class Growth:
         """Return the seconds until its size is `bytes_max` at this rate, infinity if never."""
         if len(self.samples) < 2:
             return math.inf
-        (began_s, began), (now_s, size) = self.samples[0], self.samples[-1]
-        if size <= began or now_s <= began_s:
+        (began_s, size_before), (now_s, size) = self.samples[0], self.samples[-1]
+        if size <= size_before or now_s <= began_s:
             return math.inf
-        return max(bytes_max - size, 0) * (now_s - began_s) / (size - began)
+        return max(bytes_max - size, 0) * (now_s - began_s) / (size - size_before)
 
 
 @dataclass(slots=True)

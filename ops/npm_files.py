@@ -42,7 +42,7 @@ def listed(text: str) -> Iterator[NpmFile]:
         yield NpmFile(package=package, path=path, name=name, sha256=sha256)
 
 
-def fetch(wanted: list[NpmFile], directory: Path) -> None:
+def fetch(files: list[NpmFile], directory: Path) -> None:
     """
     Download the files that the directory does not have.
 
@@ -50,7 +50,7 @@ def fetch(wanted: list[NpmFile], directory: Path) -> None:
         SystemExit: npm cannot download a package, or a file has another SHA-256.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    absent = [file for file in wanted if not file.is_in(directory)]
+    absent = [file for file in files if not file.is_in(directory)]
     for package in sorted({file.package for file in absent}):
         with TemporaryDirectory(dir=directory) as scratch, _packed(package, scratch) as archive:
             for file in absent:

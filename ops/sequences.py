@@ -76,10 +76,12 @@ def _first_absent(sequences: BitMap64, present: int) -> int:
     return ends[bisect_left(ends, 1, key=lambda end: not is_whole(end + 1))]
 
 
-def subtract(whole: SequenceRange, removed: Iterable[SequenceRange]) -> Iterator[SequenceRange]:
-    """Yield the parts of a range that are in none of the `removed` ranges."""
+def subtract(
+    whole: SequenceRange, removed_ranges: Iterable[SequenceRange]
+) -> Iterator[SequenceRange]:
+    """Yield the parts of a range that are in none of the `removed_ranges` ranges."""
     first, last = whole
-    for low, high in sorted(removed):
+    for low, high in sorted(removed_ranges):
         if first > last:
             return
         if low > first:

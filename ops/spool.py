@@ -98,11 +98,11 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         opened.close()
 
 
-def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
-    shown = 0
-    while shown < limit:
+def _rows(spool: Spool, after: int, limit: int) -> Iterator[Row]:
+    row_count = 0
+    while row_count < limit:
         try:
-            rows = opened.rows_after(after, rows_max=1, bytes_max=1)
+            rows = spool.rows_after(after, rows_max=1, bytes_max=1)
         except DamagedRow as damaged:
             warn(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
@@ -110,7 +110,7 @@ def _rows(opened: Spool, after: int, limit: int) -> Iterator[Row]:
         if not rows:
             return
         yield rows[0]
-        after, shown = rows[0].sequence, shown + 1
+        after, row_count = rows[0].sequence, row_count + 1
 
 
 def _state(summary: SpoolSummary) -> str:

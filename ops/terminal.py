@@ -94,9 +94,9 @@ def growing_progress(title: str) -> Iterator[tuple[Callable[[int], None], Callab
     total = 0
     with _bar(title, total) as (bar, task):
 
-        def grow(more: int) -> None:
+        def grow(count: int) -> None:
             nonlocal total
-            total += more
+            total += count
             bar.update(task, total=total)
 
         yield grow, lambda: bar.advance(task)
@@ -141,12 +141,12 @@ def echo(text: str) -> None:
     click.echo(printable(text))
 
 
-def show(shown: RenderableType, *, on_stderr: bool = False) -> None:
+def show(renderable: RenderableType, *, on_stderr: bool = False) -> None:
     """Print tables of `new_table` and lines of `text_line`, on stdout."""
     if on_stderr:
-        _err.print(shown, soft_wrap=True)
+        _err.print(renderable, soft_wrap=True)
     else:
-        _out.print(shown)
+        _out.print(renderable)
 
 
 class PrintableTable(Table):

@@ -81,7 +81,7 @@ def webhook_test(
         allow_cidrs=networks,
         timeout_s=timeout_s,
     )
-    began = time.monotonic()
+    began_at = time.monotonic()
     try:
         answer = run(_answer(settings))
     except UnusableFile as unusable:
@@ -89,7 +89,7 @@ def webhook_test(
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise NotSent(f"{url}: {in_words(error)}") from error
     outcome = answer.outcome()
-    echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began):.0f} ms")
+    echo(f"{url} answered {answer.status} after {1000 * (time.monotonic() - began_at):.0f} ms")
     if answer.excerpt:
         echo(answer.excerpt)
     if outcome.kind is not OutcomeKind.DELIVERED:
@@ -113,7 +113,7 @@ def sample() -> Record:
         "MsgTime": at_ms // 1000,
         "MsgBody": [{"MsgType": "TIMTextElem", "MsgContent": {"Text": "A test of the webhook"}}],
     }
-    made = callback_record(
+    record = callback_record(
         ReceivedCallback(
             sdkappid="1400000001",
             command="",
@@ -123,5 +123,5 @@ def sample() -> Record:
             body=orjson.dumps(body),
         )
     )
-    headers = tuple(with_place(made.headers, SAMPLE_ORIGIN, 1))
-    return Record(0, at_ms, made.key, made.value, headers)
+    headers = tuple(with_place(record.headers, SAMPLE_ORIGIN, 1))
+    return Record(0, at_ms, record.key, record.value, headers)

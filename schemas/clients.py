@@ -155,26 +155,26 @@ async def _close(client: Client, starting: "asyncio.Task[Any] | None") -> None:
         client_parts.fail_waiting_batches(client)
 
 
-async def _close_now(client: Client, also: set["asyncio.Task[Any]"]) -> None:
+async def _close_now(client: Client, other_tasks: set["asyncio.Task[Any]"]) -> None:
     """Cancel all tasks and close all connections of `client`, within CLOSE_TIMEOUT_S."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + CLOSE_TIMEOUT_S
-    ended = set(also)
+    ended_tasks = set(other_tasks)
     while True:
-        tasks = client_parts.tasks(client) | {task for task in also if not task.done()}
+        tasks = client_parts.tasks(client) | {task for task in other_tasks if not task.done()}
         connections = client_parts.all_connections(client)
         if not tasks and not connections:
             break
         if clock() > deadline:
             log.error("a client of Kafka does not end: %s, %s", tasks, connections)
             break
-        ended |= tasks
+        ended_tasks |= tasks
         for task in tasks:
             task.cancel()
         for connection in connections:
             client_parts.close_now(connection)
         await asyncio.sleep(CLOSE_RETRY_INTERVAL_S)
-    for task in ended:
+    for task in ended_tasks:
         if (error := client_parts.retrieve(task)) is not None:
             expected = isinstance(error, KafkaError | TimeoutError)
             level = logging.DEBUG if expected else logging.WARNING

@@ -35,7 +35,7 @@ KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
 def reason_headers(reason: DeadLetterReason) -> list[tuple[str, bytes]]:
     """Return the headers that a dead letter adds to the original ones."""
-    named = {
+    texts = {
         CONNECT + "topic": reason.topic,
         CONNECT + "partition": reason.partition,
         CONNECT + "offset": reason.offset,
@@ -50,6 +50,6 @@ def reason_headers(reason: DeadLetterReason) -> list[tuple[str, bytes]]:
     }
     return [
         (name, str(value).encode("utf-8", "backslashreplace"))
-        for name, value in named.items()
+        for name, value in texts.items()
         if value is not None
     ]

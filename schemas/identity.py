@@ -43,10 +43,10 @@ def callback_id(parts: IdentifyingParts, document: Mapping[str, Any]) -> str:
     SHA-256 of the bytes that `_identifying` returns. `document` is the body as a JSON object.
     """
     rule = COMMANDS.get(parts.command, UNKNOWN)
-    named = rule.identity == "key" and _is_named(document)
-    if not named and not _carries_time(rule, document):
+    is_named = rule.identity == "key" and _is_named(document)
+    if not is_named and not _carries_time(rule, document):
         return ""
-    return _digest(_identifying(parts, document, named=named))
+    return _digest(_identifying(parts, document, named=is_named))
 
 
 def content_digest(parts: IdentifyingParts) -> bytes:
@@ -63,8 +63,8 @@ def content_digest(parts: IdentifyingParts) -> bytes:
     if COMMANDS.get(parts.command, UNKNOWN).identity == "key":
         with contextlib.suppress(Malformed):
             document = parse(parts.body)
-    named = _is_named(document)
-    return bytes.fromhex(_digest(_identifying(parts, document, named=named)))
+    is_named = _is_named(document)
+    return bytes.fromhex(_digest(_identifying(parts, document, named=is_named)))
 
 
 def place_id(origin: str, sequence: int) -> str:

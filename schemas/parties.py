@@ -65,8 +65,8 @@ def _paths(names: tuple[str, ...]) -> tuple[_Path, ...]:
     paths = []
     for name in names:
         field, _, inner = name.partition(".")
-        outer, _, which = field.partition("[")
-        paths.append(_Path(outer, inner, entries[which]))
+        outer, _, selector = field.partition("[")
+        paths.append(_Path(outer, inner, entries[selector]))
     return tuple(paths)
 
 

@@ -51,8 +51,8 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def _json_escape(found: re.Match[str]) -> str:
-    character = found[0]
+def _json_escape(match: re.Match[str]) -> str:
+    character = match[0]
     if character.isprintable() or category(character) not in _ESCAPED:
         return character
     units = character.encode("utf-16-be", "surrogatepass")

@@ -41,10 +41,10 @@ def run_process(
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     try:
-        shared, *own = read({SHARED_PREFIX: Shared, **settings}, os.environ)
+        shared, *own_settings = read({SHARED_PREFIX: Shared, **settings}, os.environ)
         log_to_stderr(shared)
-        log.info("%s starts: %r", name, [shared, *own])
-        uvloop.run(start(shared, *own))
+        log.info("%s starts: %r", name, [shared, *own_settings])
+        uvloop.run(start(shared, *own_settings))
     except Faults as faults:
         sys.exit(f"{name} cannot start:\n{faults}")
     except expected as error:
@@ -63,8 +63,8 @@ def _exit_for_argument(
 ) -> NoReturn:
     """Write the settings if `argument` asks for help, else the error; exit."""
     if argument in ("-h", "--help"):
-        listed = explain({**settings, SHARED_PREFIX: Shared})
-        sys.stdout.write(f"{about}\n\n{listed}\n\nSee docs/configuration.md.\n")
+        explanation = explain({**settings, SHARED_PREFIX: Shared})
+        sys.stdout.write(f"{about}\n\n{explanation}\n\nSee docs/configuration.md.\n")
         sys.exit(0)
     sys.stderr.write(
         f"{name} cannot start: unknown argument {argument!r}. Its settings are environment "

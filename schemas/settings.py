@@ -147,8 +147,8 @@ def explain(classes: Mapping[str, type[Settings]]) -> str:
 
 
 def _entry(setting: Setting) -> str:
-    shown = " (must be set)" if setting.required else f"={setting.default_text}"
+    default_text = " (must be set)" if setting.required else f"={setting.default_text}"
     lines = textwrap.wrap(setting.description, 86, break_on_hyphens=False)
     if setting.allowed != "text":
         lines.append(f"Allowed: {setting.allowed}.")
-    return "\n      ".join((f"  {setting.variable}{shown}", *lines))
+    return "\n      ".join((f"  {setting.variable}{default_text}", *lines))

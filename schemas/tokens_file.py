@@ -78,8 +78,8 @@ class TokensFile:
 
     def _read(self) -> bytes:
         try:
-            with self._file.open("rb") as opened:
-                content = opened.read(self._bytes_max + 1)
+            with self._file.open("rb") as opened_file:
+                content = opened_file.read(self._bytes_max + 1)
         except OSError as error:
             raise UnusableFile(f"{self._file} cannot be read: {error.strerror}") from error
         if len(content) > self._bytes_max:
@@ -98,8 +98,8 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
         return tomllib.loads(content.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         # Show the place only: the parser's message may quote a token or secret.
-        where = str(error).rpartition("(")[2].rstrip(")")
-        raise UnusableFile(f"{name} is not valid TOML ({where})") from None
+        position = str(error).rpartition("(")[2].rstrip(")")
+        raise UnusableFile(f"{name} is not valid TOML ({position})") from None
     except (ValueError, RecursionError):
         # A number of thousands of digits, or thousands of open brackets.
         raise UnusableFile(f"{name} has a number or a list that no tokens file needs") from None

@@ -53,8 +53,8 @@ def to_lines(partition: Partition, records: Sequence[Record]) -> Lines:
             sequences[values[form.origin_at]].append(values[form.sequence_at])
         else:
             line_list.append(_line(head, record, embeds=embedded))
-            named = dict(record.headers)
-            sequences[named.get(ORIGIN)].append(named.get(SEQUENCE))
+            by_name = dict(record.headers)
+            sequences[by_name.get(ORIGIN)].append(by_name.get(SEQUENCE))
     origins = [
         (origin_text(origin), list(map(sequence_number, each)))
         for origin, each in sequences.items()

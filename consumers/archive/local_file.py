@@ -27,8 +27,8 @@ def create_file(directory: Path, name: str, content: bytes) -> None:
     path = directory / name
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-        for made in (path.parent, path.parent.parent, directory):
-            sync_directory(made)
+        for new_directory in (path.parent, path.parent.parent, directory):
+            sync_directory(new_directory)
     try:
         if not _link_unnamed(path, content):
             _link_scratch(path, content)

@@ -55,7 +55,11 @@ class BatchSums:
         origins = self._origins
         number = first - 1
         for number, callback in enumerate(islice(counted, first, None), start=first):
-            app, at_minute, adds = callback.app, callback.at_s // layout.MINUTE_S, callback.added
+            app, at_minute, additions = (
+                callback.app,
+                callback.at_s // layout.MINUTE_S,
+                callback.added,
+            )
             minute = minutes.get((app, at_minute)) or windows.add_minute(app, at_minute)
             # An origin's callbacks are applied, repeats or not: the audit compares these numbers.
             of_origin = origins[callback.origin]
@@ -64,15 +68,15 @@ class BatchSums:
             if callback.slots and (number in repeats or not ids.add(number, callback)):
                 windows.apps[app].repeats += 1
                 continue
-            sums = adds.sums
+            sums = additions.sums
             minute.counts[sums] = minute.counts.get(sums, 0) + 1
             people = minute.people
-            for role, account in adds.people:
+            for role, account in additions.people:
                 person = hash_of(account)
                 # `WindowPeople.add`, without a call for the many who are in the minute already.
                 if person not in people.known[role] and person not in people.new[role]:
                     windows.add_person(minute, role, person, callback.received_s)
-            conversation = adds.conversation
+            conversation = additions.conversation
             if conversation and conversation not in minute.known_conversations:
                 windows.add_conversation(minute, conversation)
             if windows.values + ids.values >= VALUES_MAX:

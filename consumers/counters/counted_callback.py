@@ -98,15 +98,15 @@ class CallbackReader:
 
     def _read_usual(self, record: Record) -> CountedCallback | None:
         """Return the callback of a usual record, None if the record is not a usual one."""
-        named = dict(record.headers)
+        by_name = dict(record.headers)
         try:
-            platform = named.get("ce_optplatform", b"")
-            source = self._sources[named["ce_sdkappid"], named["ce_type"], platform]
-            origin = self._origins[named[ORIGIN]]
-            received_s = self._seconds[named[TIME][:_TIME_SECONDS]]
-            identity, sequence = named[ID], named[SEQUENCE]
+            platform = by_name.get("ce_optplatform", b"")
+            source = self._sources[by_name["ce_sdkappid"], by_name["ce_type"], platform]
+            origin = self._origins[by_name[ORIGIN]]
+            received_s = self._seconds[by_name[TIME][:_TIME_SECONDS]]
+            identity, sequence = by_name[ID], by_name[SEQUENCE]
             if not (
-                _is_usual_time(named[TIME])
+                _is_usual_time(by_name[TIME])
                 and sequence.isdigit()
                 and len(sequence) <= INTEGER_DIGITS_MAX
                 and len(identity) == _ID_LENGTH
@@ -136,18 +136,18 @@ class CallbackReader:
         )
 
     def _remember(
-        self, named: dict[str, bytes], source: _Source, origin: str, received_s: int
+        self, by_name: dict[str, bytes], source: _Source, origin: str, received_s: int
     ) -> None:
         if len(self._sources) >= SOURCES_MAX or len(self._origins) >= SOURCES_MAX:
             self._sources.clear()
             self._origins.clear()
         if len(self._seconds) >= SECONDS_MAX:
             self._seconds.clear()
-        platform = named.get("ce_optplatform", b"")
-        self._sources[named["ce_sdkappid"], named["ce_type"], platform] = source
-        self._origins[named[ORIGIN]] = origin
-        if _is_usual_time(named[TIME]):
-            self._seconds[named[TIME][:_TIME_SECONDS]] = received_s
+        platform = by_name.get("ce_optplatform", b"")
+        self._sources[by_name["ce_sdkappid"], by_name["ce_type"], platform] = source
+        self._origins[by_name[ORIGIN]] = origin
+        if _is_usual_time(by_name[TIME]):
+            self._seconds[by_name[TIME][:_TIME_SECONDS]] = received_s
 
 
 def _is_usual_time(text: bytes) -> bool:
@@ -164,10 +164,10 @@ def _counted(  # noqa: PLR0917 - all values of one record
     fields = decode_message(body) if command in MESSAGE_COMMANDS else None
     if fields is None:
         document = parse(body)
-        adds = additions_of(command, platform, document)
+        additions = additions_of(command, platform, document)
     else:
         document = {"MsgTime": fields.message_time, "EventTime": fields.event_time}
-        adds = message_additions(command, platform, fields)
+        additions = message_additions(command, platform, fields)
     slots: tuple[int | str, ...]
     sent = document.get("MsgTime")
     may_be_place = not is_dated or type(sent) is not int
@@ -182,4 +182,4 @@ def _counted(  # noqa: PLR0917 - all values of one record
         slots = slots_to_search(command, document, received_s)
     if may_be_place and identity == place_id(origin, sequence).encode():
         slots = ()
-    return CountedCallback(app, origin, sequence, identity, slots, received_s, at_s, adds)
+    return CountedCallback(app, origin, sequence, identity, slots, received_s, at_s, additions)

@@ -202,9 +202,9 @@ def _after(batch: Batch, number: int) -> Position:
     return Position(last.offset + 1, (last.offset, *place(last.headers)), batch.reached.topic_id)
 
 
-def _other_zone(app: str, counted: str, ours: str) -> Stopped:
+def _other_zone(app: str, counted: str, zone: str) -> Stopped:
     return Stopped(
         f"The days of the app {app} are counted in the time zone {counted}, and this process has "
-        f"{ours}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted} for this app; for days of "
+        f"{zone}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted} for this app; for days of "
         "another zone, count again with that setting: hookline counters rebuild"
     )

@@ -181,18 +181,23 @@ def _sums(
             layout.minutes(generation, app, number),
             bounds.keep_minutes_s,
             {
-                layout.minute_field(number, figure): by
-                for figure, by in sums.items()
+                layout.minute_field(number, figure): number_to_add
+                for figure, number_to_add in sums.items()
                 if not figure.startswith(COMMAND)
             },
         )
     for (app, number), sums in of_quarters.items():
         of_days[app, windows.quarters[app, number].day.date].update(sums)
-        fields = {layout.quarter_field(number, figure): by for figure, by in sums.items()}
+        fields = {
+            layout.quarter_field(number, figure): number_to_add
+            for figure, number_to_add in sums.items()
+        }
         yield layout.quarters(generation, app, number), bounds.keep_quarters_s, fields
     for (app, date), sums in of_days.items():
         of_apps[app].update(sums)
-        fields = {layout.day_field(date, figure): by for figure, by in sums.items()}
+        fields = {
+            layout.day_field(date, figure): number_to_add for figure, number_to_add in sums.items()
+        }
         yield layout.days(generation, app, date), bounds.keep_days_s, fields
     for app, sums in of_apps.items():
         # Totals have commands that are not known by their names: see `_unknown_commands`.
@@ -205,8 +210,8 @@ def _sums(
 def _sums_of_minute(minute: Minute) -> Counter[str]:
     numbers: Counter[str] = Counter()
     for sums, times in minute.counts.items():
-        for figure, by in sums.numbers.items():
-            numbers[figure] += by * times
+        for figure, number in sums.numbers.items():
+            numbers[figure] += number * times
     return numbers
 
 

@@ -52,7 +52,7 @@ def a_record(offset: int) -> Record:
         b'{"CallbackCommand": "C2C.CallbackAfterSendMsg", "From_Account": "ann",'
         b' "To_Account": "bob", "MsgKey": "%d", "MsgBody": []}' % offset
     )
-    made = callback_record(
+    record = callback_record(
         ReceivedCallback(
             sdkappid="1400000001",
             command="",
@@ -62,8 +62,8 @@ def a_record(offset: int) -> Record:
             body=body,
         )
     )
-    headers = tuple(with_place(made.headers, ORIGIN, offset + 1))
-    return Record(offset, 1_700_000_000_000 + offset, made.key, made.value, headers)
+    headers = tuple(with_place(record.headers, ORIGIN, offset + 1))
+    return Record(offset, 1_700_000_000_000 + offset, record.key, record.value, headers)
 
 
 def a_batch(

@@ -113,7 +113,7 @@ class KafkaSource:
         """
         now = time.monotonic()
         self._check_client(now)
-        wanted = [TopicPartition(*each) for each in partitions] or [_NO_PARTITION]
+        topic_partitions = [TopicPartition(*each) for each in partitions] or [_NO_PARTITION]
         all_wanted = len(partitions) == len(self._client.assignment())
         fetched: Mapping[TopicPartition, Sequence[Record]] | None
         try:
@@ -122,7 +122,7 @@ class KafkaSource:
                 async with asyncio.timeout(CALL_S):
                     # Records, because of `decode_as_records`.
                     fetched = await self._client.getmany(  # type: ignore[assignment]
-                        *wanted,
+                        *topic_partitions,
                         timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
                         max_records=FETCH_RECORDS,
                     )
@@ -138,7 +138,7 @@ class KafkaSource:
                 raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
             return {}
         self._fetched_at = now
-        positions = await self._positions(wanted)
+        positions = await self._positions(topic_partitions)
         return {
             Partition(*tp): FetchedRecords(fetched.get(tp, ()), position)
             for tp, position in positions.items()

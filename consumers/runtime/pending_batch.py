@@ -99,7 +99,7 @@ class PendingBatch:
             # Only later periods end a batch: if the broker's clock was set back, its records stay
             # with their neighbours.
             ends_ms = (self.period + 1) * limits.period_s * 1000
-            later = (i for i in range(count) if records[i].timestamp_ms >= ends_ms)
+            later = (index for index in range(count) if records[index].timestamp_ms >= ends_ms)
             count = next(later, count)
         return count
 

@@ -68,7 +68,10 @@ class ConsumerSettings(Settings):
 
 
 async def consume(
-    consumer: Consumer[OwnSettings], shared: Shared, own: OwnSettings, settings: ConsumerSettings
+    consumer: Consumer[OwnSettings],
+    shared: Shared,
+    own_settings: OwnSettings,
+    settings: ConsumerSettings,
 ) -> None:
     """
     Run `consumer` until SIGTERM or SIGINT.
@@ -79,13 +82,13 @@ async def consume(
     """
     stop = stop_on_signals()
     if consumer.configured is not None:
-        consumer = consumer.configured(shared, own, settings.dead_letters_max)
+        consumer = consumer.configured(shared, own_settings, settings.dead_letters_max)
     dead_letters = KafkaDeadLetters(
         bootstrap_servers=shared.bootstrap_servers,
         record_bytes_max=record_bytes_max(shared.body_bytes_max),
         group=consumer.name,
     )
-    async with consumer.open(own) as (handler, limits):
+    async with consumer.open(own_settings) as (handler, limits):
         runner = Runner(
             name=consumer.name,
             handler=handler,

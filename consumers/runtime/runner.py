@@ -109,13 +109,17 @@ class Runner:
         Raises:
             Stopped: to continue would lose or duplicate records. All other exceptions are bugs.
         """
-        wanted = [partition for partition, lane in self._lanes.items() if lane.is_ready_for_more]
+        ready_partitions = [
+            partition for partition, lane in self._lanes.items() if lane.is_ready_for_more
+        ]
         if self._is_held_bytes_max_reached():
             self._complete_largest()
-            wanted = []
+            ready_partitions = []
         try:
             # No await between the fetch and the lanes: its records belong to the current lanes.
-            for partition, (records, next_fetch_offset) in (await source.fetch(wanted)).items():
+            for partition, (records, next_fetch_offset) in (
+                await source.fetch(ready_partitions)
+            ).items():
                 if lane := self._lanes.get(partition):
                     lane.take(records, next_fetch_offset=next_fetch_offset)
         except OutOfRange as error:

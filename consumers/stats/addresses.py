@@ -30,17 +30,19 @@ class RecentAddresses:
         # When each address was in the name last.
         self._named_at: dict[str, float] = {}
 
-    def note(self, named: list[str], now: float) -> list[str]:
+    def note(self, addresses: list[str], now: float) -> list[str]:
         """
         Note the addresses that the name has now; return those to ask.
 
         An address that is no longer in the name stays for MISSED_S, unless a new one replaces it.
         """
-        gone = sorted(self._named_at.keys() - set(named), key=self._named_at.__getitem__)
-        replaced = len(set(named) - self._named_at.keys())
-        missed = [a for a in gone[replaced:] if now - self._named_at[a] < MISSED_S]
-        self._named_at = {address: self._named_at[address] for address in missed}
-        self._named_at |= dict.fromkeys(named, now)
+        removed_addresses = sorted(
+            self._named_at.keys() - set(addresses), key=self._named_at.__getitem__
+        )
+        replaced = len(set(addresses) - self._named_at.keys())
+        still_used = [a for a in removed_addresses[replaced:] if now - self._named_at[a] < MISSED_S]
+        self._named_at = {address: self._named_at[address] for address in still_used}
+        self._named_at |= dict.fromkeys(addresses, now)
         return sorted(self._named_at)[:ADDRESSES_MAX]
 
 
@@ -54,8 +56,8 @@ class Addresses:
 
     async def find(self, timeout_s: float) -> list[str]:
         """Return the URL of each process; the URL itself if its name cannot be resolved."""
-        named = await self._resolve(timeout_s)
-        addresses = self._recent.note(named, asyncio.get_running_loop().time())
+        resolved = await self._resolve(timeout_s)
+        addresses = self._recent.note(resolved, asyncio.get_running_loop().time())
         return [str(self._url.with_host(address)) for address in addresses] or [str(self._url)]
 
     async def _resolve(self, timeout_s: float) -> list[str]:

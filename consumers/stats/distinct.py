@@ -126,7 +126,7 @@ async def _of_minutes(
 async def _of_quarters(
     store: StoredCounts, app: CountedApp, windowed: WindowedRange, figures: Sequence[str]
 ) -> list[Counts]:
-    asked = [
+    requested = [
         Sketches(
             (app, figure, window),
             partial(quarter_sketches, app, figure, window),
@@ -135,7 +135,7 @@ async def _of_quarters(
         for window in windowed.windows
         for figure in figures
     ]
-    return _rows(map(_estimated, await store.unions(asked)), figures)
+    return _rows(map(_estimated, await store.unions(requested)), figures)
 
 
 async def _of_days(
@@ -144,7 +144,7 @@ async def _of_days(
     """Return the stored numbers of days; estimates where a day has more than the exact bound."""
     days = [next(days_of(window, app.zone)) for window in windowed.windows]
     stored = await _stored(store, app, days, figures)
-    asked = [
+    requested = [
         Sketches(
             (app, figure, day),
             partial(day_sketches, app, figure, [day]),
@@ -155,7 +155,7 @@ async def _of_days(
         for window, day in zip(windowed.windows, days, strict=True)
         for figure, of_day in zip(figures, stored[day], strict=True)
     ]
-    estimates = await store.unions(asked)
+    estimates = await store.unions(requested)
     counts = map(_of_day, chain.from_iterable(stored[day] for day in days), estimates)
     return _rows(counts, figures)
 
@@ -172,7 +172,7 @@ async def _of_months(
 ) -> list[Counts]:
     days = [list(days_of(window, app.zone)) for window in windowed.windows]
     stored = await _stored(store, app, chain.from_iterable(days), figures)
-    asked = [
+    requested = [
         Sketches(
             (app, figure, "month", listed[0]),
             partial(month_sketches, app, figure, listed[:1]),
@@ -186,7 +186,7 @@ async def _of_months(
         for listed in days
         for at in range(len(figures))
     )
-    return _rows(map(_estimated, map(max, await store.unions(asked), at_least)), figures)
+    return _rows(map(_estimated, map(max, await store.unions(requested), at_least)), figures)
 
 
 async def _stored(

@@ -233,12 +233,14 @@ def _refusal(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:
 def _used_percent(statuses: Iterable[IngressStatus]) -> int:
     """Return how full the fullest spool is."""
     return max(
-        (100 * one.spool_bytes // max(1, one.spool_bytes_max) for one in statuses), default=0
+        (100 * status.spool_bytes // max(1, status.spool_bytes_max) for status in statuses),
+        default=0,
     )
 
 
 def _full_in_s(statuses: Iterable[IngressStatus]) -> float | None:
     """Return when the first spool is full, None while none grows."""
     return min(
-        (one.spool_full_in_s for one in statuses if one.spool_full_in_s is not None), default=None
+        (status.spool_full_in_s for status in statuses if status.spool_full_in_s is not None),
+        default=None,
     )

@@ -45,9 +45,9 @@ def _parameter_names(routes: Iterable[Route]) -> dict[int, tuple[Parameter, str]
     names: dict[int, tuple[Parameter, str]] = {}
     for route in routes:
         for parameter in route.parameters:
-            taken = {name for _, name in names.values()}
-            own = f"{_operation_name(route)}.{parameter.name}"
-            name = own if parameter.name in taken else parameter.name
+            used_names = {name for _, name in names.values()}
+            own_name = f"{_operation_name(route)}.{parameter.name}"
+            name = own_name if parameter.name in used_names else parameter.name
             names.setdefault(id(parameter), (parameter, name))
     return names
 

@@ -54,18 +54,18 @@ class Pipeline:
             self._consumers.setdefault(name, []).append(Addresses(url))
         self._timeline = Timeline()
         self._polling = asyncio.Lock()
-        self._found: list[Finding] = []
+        self._findings: list[Finding] = []
         self._measured_at: datetime | None = None
-        # The last answer of each address, and of Valkey as "".
-        self._answered: dict[str, datetime] = {}
+        # When each address answered last, and Valkey as "".
+        self._answered_at: dict[str, datetime] = {}
         # The answers of the last time, by address; an absent one was missed then.
-        self._said: dict[str, Any] = {}
-        self._asked: set[str] = set()
+        self._last_statuses: dict[str, Any] = {}
+        self._asked_urls: set[str] = set()
 
     async def current(self, zone: ZoneInfo = DEFAULT_ZONE) -> Health:
         """Return the state of the pipeline, at most 2 POLL_S old, with times of `zone`."""
         at = await self._refresh_if_old()
-        return health(self._found, self._timeline, at, zone)
+        return health(self._findings, self._timeline, at, zone)
 
     async def close(self) -> None:
         """End the requests to the name server."""
@@ -85,14 +85,14 @@ class Pipeline:
             at = self._measured_at
             if at is None or not timedelta() <= now - at < timedelta(seconds=POLL_S):
                 measured = await self._measure()
-                self._found = find(measured)
-                for finding in self._found:
+                self._findings = find(measured)
+                for finding in self._findings:
                     self._timeline.note(finding, measured.now)
                 at = self._measured_at = measured.now
             return at
 
     async def _measure(self) -> ProcessStatuses:
-        self._asked = {""}
+        self._asked_urls = {""}
         async with asyncio.TaskGroup() as tasks:
             valkey = tasks.create_task(self._ask_valkey())
             ingress = tasks.create_task(self._ask_all(self._ingress, IngressStatus))
@@ -101,9 +101,9 @@ class Pipeline:
                 for name, urls in self._consumers.items()
             }
         # Addresses of processes that were replaced.
-        for gone in self._answered.keys() - self._asked:
-            self._answered.pop(gone)
-            self._said.pop(gone, None)
+        for url in self._answered_at.keys() - self._asked_urls:
+            self._answered_at.pop(url)
+            self._last_statuses.pop(url, None)
         return ProcessStatuses(
             now=datetime.now(UTC),
             ingress=ingress.result() if self._ingress else None,
@@ -116,8 +116,12 @@ class Pipeline:
             async with asyncio.timeout(ANSWER_S_MAX), answering():
                 await self._valkey.ping()
         except (Unavailable, TimeoutError):
-            return None if self._said.pop("", None) else SilentProcess(self._answered.get(""))
-        self._answered[""], self._said[""] = datetime.now(UTC), True
+            return (
+                None
+                if self._last_statuses.pop("", None)
+                else SilentProcess(self._answered_at.get(""))
+            )
+        self._answered_at[""], self._last_statuses[""] = datetime.now(UTC), True
         return None
 
     async def _ask_all(self, names: Sequence[Addresses], kind: type[Status]) -> Answers[Status]:
@@ -126,7 +130,7 @@ class Pipeline:
         return await asyncio.gather(*(self._ask(url, kind) for url in urls))
 
     async def _ask(self, url: str, kind: type[Status]) -> Status | SilentProcess:
-        self._asked.add(url)
+        self._asked_urls.add(url)
         try:
             async with (
                 asyncio.timeout(ANSWER_S_MAX),
@@ -135,9 +139,9 @@ class Pipeline:
                 status = msgspec.json.decode(await _body(response), type=kind)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             # ValueError: the answer is too long, or not that of such a process.
-            last: Status | None = self._said.pop(url, None)
-            return last or SilentProcess(self._answered.get(url))
-        self._answered[url], self._said[url] = datetime.now(UTC), status
+            last: Status | None = self._last_statuses.pop(url, None)
+            return last or SilentProcess(self._answered_at.get(url))
+        self._answered_at[url], self._last_statuses[url] = datetime.now(UTC), status
         return status
 
 

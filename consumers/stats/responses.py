@@ -40,10 +40,10 @@ def response(request: web.Request, route: Route, kind: str, body: bytes) -> web.
     headers["ETag"] = f'W/"{tag}"'
     if any(known.value == tag for known in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
-    made = web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
+    web_response = web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)
     if len(body) >= COMPRESSED_BYTES_MIN:
-        made.enable_compression()
-    return made
+        web_response.enable_compression()
+    return web_response
 
 
 def _asks_for_csv(request: web.Request, values: Mapping[str, Any]) -> bool:

@@ -28,8 +28,8 @@ class SharedAnswers:
         self, question: Hashable, make: Callable[[], Coroutine[Any, Any, bytes]]
     ) -> bytes:
         """Return the shared answer, or have `make` make it; raise what that raises."""
-        begun, task = self._answers.get(question, (0.0, None))
-        if task is None or time.monotonic() >= begun + SHARED_S:
+        began_at, task = self._answers.get(question, (0.0, None))
+        if task is None or time.monotonic() >= began_at + SHARED_S:
             task = asyncio.create_task(make())
             task.add_done_callback(self._bound)
             self._answers.pop(question, None)

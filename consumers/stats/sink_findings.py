@@ -31,13 +31,13 @@ def sink(name: str, measured: ProcessStatuses) -> Finding:
     now = measured.now
     replicas = Replicas.of(measured.consumers.get(name, ()))
     statuses = replicas.statuses
-    members = [one for one in statuses if one.partitions]
-    stopped = [one for one in statuses if one.stopped]
+    members = [status for status in statuses if status.partitions]
+    stopped = [status for status in statuses if status.stopped]
     oldest_s = _oldest_s(members)
-    rejected = sum(one.rejected_lately for one in statuses)
+    rejected = sum(status.rejected_lately for status in statuses)
     some_stopped = {"affected": len(stopped), "all": replicas.count}
     some_silent = {"affected": len(replicas.unanswered), "all": replicas.count}
-    stopped_since = faulty_since(now, (one.stopped for one in statuses))
+    stopped_since = faulty_since(now, (status.stopped for status in statuses))
     cases = (
         *_unusable(name, measured, replicas, oldest_s),
         *_without_partitions(statuses, members, now, _room(now, oldest_s)),
@@ -58,17 +58,17 @@ def _unusable(
 ) -> Iterator[Case]:
     """Yield the cases in which nothing is stored in the sink, or it cannot be known."""
     now, statuses = measured.now, replicas.statuses
-    failing = [one for one in statuses if one.sink_fault]
-    stopped = [one for one in statuses if one.stopped]
+    failing = [status for status in statuses if status.sink_fault]
+    stopped = [status for status in statuses if status.stopped]
     if name == "counters" and measured.valkey and not failing:
         yield Case(measured.valkey, "wrong", "counts_unreadable", since=measured.valkey.since)
     yield Case(name not in measured.consumers, "unknown", "sink_not_watched")
     since = replicas.silent_since
     yield Case(not statuses, "wrong", "sink_silent", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (one.stopped for one in statuses))
+    since = faulty_since(now, (status.stopped for status in statuses))
     all_stopped = stopped and len(stopped) == len(statuses)
     yield Case(all_stopped, "wrong", "sink_stopped", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (one.sink_fault for one in statuses))
+    since = faulty_since(now, (status.sink_fault for status in statuses))
     yield Case(failing, "wrong", "sink_fails", _room(now, oldest_s, since), since)
     is_late = oldest_s is not None and oldest_s > LATE_SHARE * KEPT_S
     since = now - timedelta(seconds=oldest_s or 0.0)
@@ -82,11 +82,11 @@ def _without_partitions(
     room: Values,
 ) -> Iterator[Case]:
     """Yield the cases in which no process can read from Kafka, or none has a partition."""
-    no_kafka = [one for one in statuses if one.kafka_fault]
+    no_kafka = [status for status in statuses if status.kafka_fault]
     is_unread = (no_kafka and not members) or len(no_kafka) == len(statuses)
-    since = faulty_since(now, (one.kafka_fault for one in statuses))
+    since = faulty_since(now, (status.kafka_fault for status in statuses))
     yield Case(is_unread, "unknown", "sink_without_kafka", since=since)
-    joins = max((one.uptime_s for one in statuses), default=0.0) < JOINS_S
+    joins = max((status.uptime_s for status in statuses), default=0.0) < JOINS_S
     yield Case(not members and joins, "warning", "sink_joins")
     yield Case(not members, "wrong", "sink_without_partitions", room)
 
@@ -96,7 +96,7 @@ def _lagging(
 ) -> Iterator[Case]:
     """Yield the cases in which the oldest callback waits for longer than a batch takes."""
     room = _room(now, oldest_s)
-    over_s = (oldest_s or 0.0) - max((one.batch_age_s for one in statuses), default=0.0)
+    over_s = (oldest_s or 0.0) - max((status.batch_age_s for status in statuses), default=0.0)
     since = now - timedelta(seconds=oldest_s or 0.0)
     yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", room, since)
     yield Case(over_s > LAGS_S, "warning", "sink_lags", room, since)
@@ -104,7 +104,7 @@ def _lagging(
 
 def _oldest_s(members: Sequence[ConsumerStatus]) -> float | None:
     """Return the age of the oldest callback; one age that is not known leaves it unknown."""
-    ages = [one.oldest_waiting_s for one in members if one.oldest_waiting_s is not None]
+    ages = [status.oldest_waiting_s for status in members if status.oldest_waiting_s is not None]
     return max(ages) if ages and len(ages) == len(members) else None
 
 

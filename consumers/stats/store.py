@@ -172,12 +172,12 @@ class StoredCounts:
             numbers += [[int(value) if value else 0 for value in values] for values in answers]
         return numbers
 
-    async def unions(self, asked: Sequence[Sketches | None]) -> list[int]:
+    async def unions(self, requested: Sequence[Sketches | None]) -> list[int]:
         """Return the estimated number of people in each union, 0 if none is asked for or there."""
         now = time.monotonic()
         known: dict[Hashable, int] = {}
         missing: dict[Hashable, Sketches] = {}
-        for sketches in filter(None, asked):
+        for sketches in filter(None, requested):
             number = self._remembered(sketches.name, now)
             if number is None:
                 missing[sketches.name] = sketches
@@ -199,7 +199,7 @@ class StoredCounts:
                 known[name] = number
                 if missing[name].is_over:
                     self._remember(name, now + UNIONS_S, number)
-        return [known.get(sketches.name, 0) if sketches else 0 for sketches in asked]
+        return [known.get(sketches.name, 0) if sketches else 0 for sketches in requested]
 
     def _remembered(self, name: Hashable, now: float) -> int | None:
         until, number = self._unions.get(name, (0.0, 0))

@@ -63,14 +63,14 @@ async def fill(connection: AsyncConnection) -> int:
     filled, after = 0, ""
     while True:
         check_cancellation()
-        begun = time.monotonic()
+        began_at = time.monotonic()
         cursor = await connection.execute(_SOME, {"after": after})
         rows = [(ce_id, *_columns(body, raw)) for ce_id, body, raw in await cursor.fetchall()]
         if not rows:
             return filled
         filled += await _update(connection, rows)
         after = rows[-1][0]
-        await asyncio.sleep(time.monotonic() - begun)
+        await asyncio.sleep(time.monotonic() - began_at)
 
 
 def _columns(body: str, raw: bytes | None) -> tuple[Any, ...]:

@@ -155,7 +155,7 @@ async def _bound_names(connection: AsyncConnection, table: str) -> None:
     after: str | None = ""
     while after is not None:
         check_cancellation()
-        begun = time.monotonic()
+        began_at = time.monotonic()
         cursor = await connection.execute(step, {"after": after})
         ((after,),) = await cursor.fetchall()
-        await asyncio.sleep(time.monotonic() - begun)
+        await asyncio.sleep(time.monotonic() - began_at)

@@ -40,7 +40,7 @@ class Rows:
 
     def columns(self) -> Mapping[str, list[Any]]:
         """Return every column's values under `table.column`, as apply.sql names them."""
-        named: dict[str, list[Any]] = {}
+        by_name: dict[str, list[Any]] = {}
         for table, columns, rows in (
             ("receipts", RECEIPT_COLUMNS, self.receipts),
             ("messages", MESSAGE_COLUMNS, self.messages),
@@ -48,8 +48,8 @@ class Rows:
         ):
             values = zip(*rows, strict=True) if rows else repeat(())
             for column, column_values in zip(columns, values, strict=False):
-                named[f"{table}.{column}"] = list(column_values)
-        return named
+                by_name[f"{table}.{column}"] = list(column_values)
+        return by_name
 
 
 def rows(callbacks: Iterable[Callback]) -> Rows:

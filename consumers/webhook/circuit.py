@@ -84,8 +84,8 @@ class Circuit:
         recent = [failed for at, failed in self._tried.values() if self._clock() - at <= TRIED_S]
         failing = sum(recent)
         if failing >= FAILING_MIN and 2 * failing > len(recent):
-            why = f"{failing} of the last {len(recent)} conversations failed"
-            self._open(why, reason, retry_after_s=retry_after_s)
+            cause = f"{failing} of the last {len(recent)} conversations failed"
+            self._open(cause, reason, retry_after_s=retry_after_s)
 
     def _close(self, does: str) -> None:
         down_s = self._clock() - (self.opened_at or 0.0)
@@ -94,14 +94,14 @@ class Circuit:
         self._wait_s = PROBE_S
         self._tried.clear()
 
-    def _open(self, why: str, reason: str, *, retry_after_s: float = 0.0) -> None:
+    def _open(self, cause: str, reason: str, *, retry_after_s: float = 0.0) -> None:
         self.opened_at, self.reason = self._clock(), reason
         self._opened_by_connections = False
         self._probe_at = self._clock() + max(PROBE_S, retry_after_s)
         log.warning(
             "%s: the target is down, and nothing is delivered until it answers: %s, the last one "
             "by: %s",
-            *(self._name, why, reason),
+            *(self._name, cause, reason),
         )
 
     def _note(self, conversation: bytes, *, failed: bool) -> None:

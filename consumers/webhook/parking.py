@@ -10,11 +10,11 @@ from consumers.webhook.retry_record import ParkedCallback
 
 def parked(result: BatchResult, next_offset: int, at_ms: int) -> list[ParkedCallback]:
     """Return the callbacks before `next_offset` that go to the retry topic, in order."""
-    callbacks = [one for each in result.undelivered for one in _rest(each, at_ms)]
+    callbacks = [callback for each in result.undelivered for callback in _rest(each, at_ms)]
     callbacks += [_untried(record) for record in result.following]
     return sorted(
-        (one for one in callbacks if one.record.offset < next_offset),
-        key=lambda one: one.record.offset,
+        (callback for callback in callbacks if callback.record.offset < next_offset),
+        key=lambda callback: callback.record.offset,
     )
 
 

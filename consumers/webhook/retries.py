@@ -101,10 +101,10 @@ class Retries:
                 return
             first = owned.state.first(name)
             is_failing = first is not None and fails_again(first)
-            ended = partial(self._note_end, owned, is_failing=is_failing)
+            on_end = partial(self._note_end, owned, is_failing=is_failing)
             self._failing += is_failing
             turn = group.create_task(self._turn(owned, name, TURN_RECORDS_MAX))
-            turn.add_done_callback(ended)
+            turn.add_done_callback(on_end)
 
     @property
     def _may_begin_failing(self) -> bool:

@@ -88,7 +88,7 @@ def retry_record(change: Change) -> RetryRecord:
         case FinishedCallback(offset):
             return RetryRecord(_parked_key(offset), None, [])
         case ParkedCallback(record):
-            own = {
+            own_headers = {
                 _KEY: record.key,
                 _TIMESTAMP_MS: b"%d" % record.timestamp_ms,
                 ATTEMPTS: b"%d" % change.attempts,
@@ -96,7 +96,7 @@ def retry_record(change: Change) -> RetryRecord:
                 FIRST_FAILED_MS: b"%d" % change.first_failed_at_ms,
                 REASON: change.reason.encode("utf-8", "backslashreplace"),
             }
-            added = [(name, value) for name, value in own.items() if value is not None]
+            added = [(name, value) for name, value in own_headers.items() if value is not None]
             return RetryRecord(_parked_key(record.offset), record.value, [*record.headers, *added])
 
 
@@ -142,12 +142,14 @@ def _position(document: Mapping[str, object]) -> Position:
 
 def _parked(offset: int, value: bytes, headers: Iterable[tuple[str, bytes]]) -> ParkedCallback:
     headers = tuple(headers)
-    own = {name: header_value for name, header_value in headers if name.startswith(RETRY)}
+    own_headers = {name: header_value for name, header_value in headers if name.startswith(RETRY)}
     original = tuple(header for header in headers if not header[0].startswith(RETRY))
     return ParkedCallback(
-        record=Record(offset, int(own[_TIMESTAMP_MS]), own.get(_KEY), value, original),
-        attempts=int(own[ATTEMPTS]),
-        next_try_ms=int(own[NEXT_TRY_MS]),
-        first_failed_at_ms=int(own[FIRST_FAILED_MS]),
-        reason=own[REASON].decode(),
+        record=Record(
+            offset, int(own_headers[_TIMESTAMP_MS]), own_headers.get(_KEY), value, original
+        ),
+        attempts=int(own_headers[ATTEMPTS]),
+        next_try_ms=int(own_headers[NEXT_TRY_MS]),
+        first_failed_at_ms=int(own_headers[FIRST_FAILED_MS]),
+        reason=own_headers[REASON].decode(),
     )

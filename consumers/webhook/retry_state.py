@@ -31,7 +31,7 @@ class RetryState:
         # When each parked conversation is due: those that fail again and again (True), the others;
         # and those that are being delivered.
         self._due: dict[bool, list[tuple[int, bytes]]] = {False: [], True: []}
-        self._taken: set[bytes] = set()
+        self._in_delivery: set[bytes] = set()
 
     @property
     def parked_records(self) -> int:
@@ -94,7 +94,7 @@ class RetryState:
 
     def _schedule(self, name: bytes) -> None:
         first = self.first(name)
-        if first is None or name in self._taken:
+        if first is None or name in self._in_delivery:
             return
         failing = fails_again(first)
         due = self._due[failing]
@@ -103,7 +103,7 @@ class RetryState:
             due[:] = [
                 (head.next_try_ms, each)
                 for each in self._offsets
-                if each not in self._taken
+                if each not in self._in_delivery
                 and (head := self.first(each))
                 and fails_again(head) is failing
             ]
@@ -123,7 +123,7 @@ class RetryState:
         if due is None or due[0][0] > now_ms:
             return None
         _, name = heapq.heappop(due)
-        self._taken.add(name)
+        self._in_delivery.add(name)
         return name
 
     def _next(self, *, failing: bool) -> list[list[tuple[int, bytes]]]:
@@ -137,13 +137,13 @@ class RetryState:
         first = self.first(name)
         return (
             first is not None
-            and name not in self._taken
+            and name not in self._in_delivery
             and (first.next_try_ms, fails_again(first)) == (due_ms, failing)
         )
 
     def give_back(self, name: bytes) -> None:
         """Schedule a conversation that was taken, if it is still parked."""
-        self._taken.discard(name)
+        self._in_delivery.discard(name)
         self._schedule(name)
 
 

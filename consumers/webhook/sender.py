@@ -51,9 +51,9 @@ class Sender:
 
     async def send(self, record: Record) -> Outcome:
         """Make one attempt to deliver `record`; return what becomes of it. Nothing is raised."""
-        began = time.monotonic()
+        began_at = time.monotonic()
         outcome = await self._send(record)
-        WEBHOOK_DELIVERY_S.observe(time.monotonic() - began)
+        WEBHOOK_DELIVERY_S.observe(time.monotonic() - began_at)
         WEBHOOK_DELIVERIES.labels(outcome.kind.value).inc()
         return outcome
 

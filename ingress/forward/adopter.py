@@ -41,14 +41,14 @@ class Adopter:
     def __init__(
         self,
         directory: Path,
-        own: Intake,
+        own_intake: Intake,
         own_forwarder: Forwarder,
         make_forwarder: Callable[[Intake], Forwarder],
         *,
         bytes_max: int,
     ) -> None:
         self._directory = directory
-        self._own = own
+        self._own = own_intake
         self._own_forwarder = own_forwarder
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
@@ -67,10 +67,10 @@ class Adopter:
         Raises:
             OSError: the directory cannot be read, so there may be others.
         """
-        others = [name for name in spool_names(self._directory) if name != self._own.name]
+        other_names = [name for name in spool_names(self._directory) if name != self._own.name]
         return [
             self._own.summary(),
-            *(self._summary(name) for name in others),
+            *(self._summary(name) for name in other_names),
             *corrupt_files(self._directory),
         ]
 

@@ -165,7 +165,7 @@ class Forwarder:
         """Send the next rows in one transaction; if there are none, wait for some."""
         state = self._intake.state
         self._quarantine_log.report(state)
-        begun = asyncio.get_running_loop().time()
+        began_at = asyncio.get_running_loop().time()
         try:
             batches = await build_batches(
                 producer,
@@ -184,7 +184,7 @@ class Forwarder:
             return
         await self._send(producer, batches)
         if not batches.is_full:
-            await wait_for_next_transaction(self._intake, self.forwarded_sequence, begun)
+            await wait_for_next_transaction(self._intake, self.forwarded_sequence, began_at)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, before: SpoolState) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
@@ -205,8 +205,8 @@ class Forwarder:
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await end_transaction(producer, self._markers, producer.abort_transaction())
-            if why := self._refused.narrow_down(batches, refusal):
-                await self._quarantine(batches.last_sequence, why)
+            if reason := self._refused.narrow_down(batches, refusal):
+                await self._quarantine(batches.last_sequence, reason)
             return
         first, self.forwarded_sequence = self.forwarded_sequence + 1, batches.last_sequence
         self._refused.note_sent(batches.last_sequence)
@@ -227,9 +227,9 @@ class Forwarder:
         await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
         await end_transaction(producer, self._markers, producer.commit_transaction())
 
-    async def _quarantine(self, sequence: int, why: str) -> None:
+    async def _quarantine(self, sequence: int, reason: str) -> None:
         await self._intake.quarantine(sequence)
-        self._quarantine_log.report(self._intake.state, why)
+        self._quarantine_log.report(self._intake.state, reason)
 
     async def _start_new_origin(self, cursor: Cursor) -> None:
         before = self._intake.state

@@ -17,14 +17,14 @@ MANY_ROWS = 1000
 POLL_INTERVAL_S = 0.02
 
 
-async def wait_for_next_transaction(intake: Intake, forwarded: int, begun: float) -> None:
+async def wait_for_next_transaction(intake: Intake, forwarded: int, began_at: float) -> None:
     """
     Return when the rows after `forwarded` should be sent.
 
-    `begun` is when the last transaction began, by the event loop's clock.
+    `began_at` is when the last transaction began, by the event loop's clock.
     """
     clock = asyncio.get_running_loop().time
-    while (age_s := clock() - begun) < LOADED_INTERVAL_S:
+    while (age_s := clock() - began_at) < LOADED_INTERVAL_S:
         rows = intake.state.last_sequence - forwarded
         if rows >= MANY_ROWS or (rows < LOADED_ROWS and age_s >= TRANSACTION_INTERVAL_S):
             return

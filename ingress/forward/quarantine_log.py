@@ -22,7 +22,7 @@ class QuarantineLog:
         self._reported: frozenset[int] | None = None
 
     def report(
-        self, state: SpoolState, why: str = "a commit that was reported as failed had succeeded"
+        self, state: SpoolState, reason: str = "a commit that was reported as failed had succeeded"
     ) -> None:
         """Report the rows since the last call; the first call names those from before."""
         before, self._reported = self._reported, state.quarantined
@@ -40,7 +40,7 @@ class QuarantineLog:
             log.critical(
                 "%s; sequences of origin %s are in quarantine and will not be sent: %s (hookline "
                 "spool show %s); audit reports them as missing",
-                why,
+                reason,
                 state.origin,
                 ", ".join(str(number - state.base) for number in sorted(new)),
                 self._spool,

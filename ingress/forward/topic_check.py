@@ -100,10 +100,12 @@ def _change(state: SpoolState, cursor: Cursor, *, before: str | None, now: str |
     """Return how the topic has changed and which rows it may lack, "" if it has not changed."""
     first = state.first_sequence
     forwarded = range(cursor.sequence + 1, first)
-    gone = len(forwarded) - sum(sequence in forwarded for sequence in state.quarantined_sequences)
+    missing_count = len(forwarded) - sum(
+        sequence in forwarded for sequence in state.quarantined_sequences
+    )
     if before and now and before != now:
         change = f"the topic {CALLBACKS.name} was recreated: its id was {before} and is {now}"
-    elif gone:
+    elif missing_count:
         change = (
             f"Kafka's cursor is {cursor.sequence}, lower than what was forwarded: the topic "
             f"{CALLBACKS.name} was recreated, Kafka was restored from an older copy, or the cursor "
@@ -111,12 +113,12 @@ def _change(state: SpoolState, cursor: Cursor, *, before: str | None, now: str |
         )
     else:
         return ""
-    if not gone:
+    if not missing_count:
         return (
             f"{change}; no row of origin {state.origin} that has left the spool is known to be lost"
         )
     return (
-        f"{change}; sequences {cursor.sequence + 1} to {first - 1} ({gone} callbacks) of origin "
-        f"{state.origin} have left the spool and may not be in the current topic; hookline audit "
-        "reports which sinks have them"
+        f"{change}; sequences {cursor.sequence + 1} to {first - 1} ({missing_count} callbacks) of "
+        f"origin {state.origin} have left the spool and may not be in the current topic; "
+        "hookline audit reports which sinks have them"
     )

@@ -86,8 +86,8 @@ class PublicServer:
         read, and its callback stored.
         """
         self.traffic.closing = True
-        quiet_since = began = self._loop.time()
-        while (now := self._loop.time()) < min(began + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
+        quiet_since = began_at = self._loop.time()
+        while (now := self._loop.time()) < min(began_at + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
             if not self.traffic.is_quiet:
                 quiet_since = now
             await asyncio.sleep(0.005)

@@ -154,13 +154,13 @@ class Draft:
         if number in before.quarantined or not before.first_number <= number <= before.last_number:
             return
         cursor = self._txn.cursor(db=self._file.blocks)
-        moved = set()
-        for lost, left in remains(cursor, before, self._spool, number):
-            if lost not in before.quarantined:
-                sealed = seal_remains(left, self._spool, lost)
-                self._txn.put(key(lost), sealed, db=self._file.quarantine)
-                moved.add(lost)
-        self._quarantined = before.quarantined | moved
+        moved_numbers = set()
+        for lost_number, row_remains in remains(cursor, before, self._spool, number):
+            if lost_number not in before.quarantined:
+                sealed = seal_remains(row_remains, self._spool, lost_number)
+                self._txn.put(key(lost_number), sealed, db=self._file.quarantine)
+                moved_numbers.add(lost_number)
+        self._quarantined = before.quarantined | moved_numbers
 
     def start_new_origin(self) -> None:
         """Make the current rows the sequences 1, 2, 3, … of a new origin."""

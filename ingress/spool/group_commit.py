@@ -103,10 +103,10 @@ class GroupCommit:
         self._forwarded_sequence = sequence
         self._commit_soon()
 
-    def report_corruption(self, why: str) -> None:
+    def report_corruption(self, reason: str) -> None:
         """Note that the file is not a spool any more; see `corruption`."""
         if not self.corruption.done():
-            self.corruption.set_result(why)
+            self.corruption.set_result(reason)
 
     async def stop(self) -> bool:
         """

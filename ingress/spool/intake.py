@@ -109,9 +109,9 @@ class Intake:
         self._commits.note_forwarded(0)
         await self._commits.run_between_commits(self._spool.writer.start_new_origin)
 
-    def report_corruption(self, why: str) -> None:
+    def report_corruption(self, reason: str) -> None:
         """Note that the spool's file is corrupt; see `corruption`."""
-        self._commits.report_corruption(why)
+        self._commits.report_corruption(reason)
 
     # For the process that ends.
 

@@ -162,10 +162,10 @@ class Spool:
         self._mapped_bytes += read_bytes
         return rows
 
-    def remember(self, stored: list[tuple[int, OutgoingRecord]], stored_bytes: int) -> None:
+    def remember(self, rows: list[tuple[int, OutgoingRecord]], stored_bytes: int) -> None:
         """Keep the last commit's rows in memory, given as time of receipt and record."""
         state = self.state
-        self._recent_in(state).add(state.last_sequence - len(stored) + 1, stored)
+        self._recent_in(state).add(state.last_sequence - len(rows) + 1, rows)
         self._mapped_bytes += stored_bytes
 
     def forget_recent(self, sequence: int) -> None:
@@ -181,13 +181,13 @@ class Spool:
     def fingerprint(self, sequence: int) -> str:
         """Return the fingerprint of the row at `sequence`, "" if it is damaged or not here."""
         state = self.state
-        wanted = state.base + sequence
+        row_number = state.base + sequence
         file = self._opened()
         with disk_faults(), file.env.begin() as txn, contextlib.suppress(DamagedRow):
             cursor = txn.cursor(db=file.blocks)
-            for number, stored in rows_from(cursor, state, self.name, wanted):
+            for number, stored in rows_from(cursor, state, self.name, row_number):
                 unseal(stored, self.name, number)
-                return stored[:CHECKSUM_BYTES].hex() if number == wanted else ""
+                return stored[:CHECKSUM_BYTES].hex() if number == row_number else ""
         return ""
 
     def quarantined_bytes(self, sequence: int) -> bytes:

@@ -59,13 +59,13 @@ def lock_kept_on_success(directory: Path, name: str) -> Iterator[tuple[Path, Bin
         raise
 
 
-def rename_corrupt(path: Path, why: Corrupt) -> None:
+def rename_corrupt(path: Path, corruption: Corrupt) -> None:
     """Rename a corrupt file, while its lock is held, so that no process opens it again."""
     renamed = path.with_name(f"{path.name}{CORRUPT_SUFFIX}{time.time_ns()}")
     path.rename(renamed)
     log.critical(
         "%s is corrupt: %s. Renamed it to %s; its unsent rows remain in that file",
         path,
-        why,
+        corruption,
         renamed,
     )

@@ -23,21 +23,24 @@ def key(number: int) -> bytes:
 
 
 def rows_from(
-    cursor: lmdb.Cursor, state: SpoolState, spool: str, wanted: int
+    cursor: lmdb.Cursor, state: SpoolState, spool: str, next_number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
-    Yield number and bytes (with checksum) of the rows from `wanted` on, without quarantined ones.
+    Yield number and bytes (with checksum) of the rows from `next_number` on, without those in
+    quarantine.
 
     Raises:
         DamagedRow: the next row cannot be found.
     """
-    wanted = max(wanted, state.first_number)
-    has_block = _find(cursor, wanted)
-    while wanted <= state.last_number:
+    next_number = max(next_number, state.first_number)
+    has_block = _find(cursor, next_number)
+    while next_number <= state.last_number:
         first = _number(cursor) if has_block else state.last_number + 1
-        if first > wanted:
-            _check_quarantined(range(wanted, first), state, f"no block of spool {spool} has row")
-            wanted = first
+        if first > next_number:
+            _check_quarantined(
+                range(next_number, first), state, f"no block of spool {spool} has row"
+            )
+            next_number = first
             continue
         block = bytes(cursor.value())
         has_block = cursor.next()
@@ -45,13 +48,13 @@ def rows_from(
         try:
             rows = unpack(block, spool, first)
         except DamagedRow as damaged:
-            _check_quarantined(range(wanted, next_first), state, f"{damaged}: it has row")
-            wanted = max(wanted, next_first)
+            _check_quarantined(range(next_number, next_first), state, f"{damaged}: it has row")
+            next_number = max(next_number, next_first)
             continue
-        for number in range(wanted, min(first + len(rows), state.last_number + 1)):
+        for number in range(next_number, min(first + len(rows), state.last_number + 1)):
             if number not in state.quarantined:
                 yield number, rows[number - first]
-        wanted = max(wanted, first + len(rows))
+        next_number = max(next_number, first + len(rows))
 
 
 def remains(
@@ -65,7 +68,7 @@ def remains(
     """
     has_block = _find(cursor, number)
     first = _number(cursor) if has_block else state.last_number + 1
-    left = b""
+    damaged_block = b""
     next_first = first
     if first <= number:
         block = bytes(cursor.value())
@@ -73,14 +76,14 @@ def remains(
         try:
             rows = unpack(block, spool, first)
         except DamagedRow:
-            left = block
+            damaged_block = block
         else:
             if number < first + len(rows):
                 yield number, rows[number - first]
                 return
     numbers = range(number, min(next_first, state.last_number + 1))
-    for lost in islice(numbers, BLOCK_ROWS_MAX):
-        yield lost, left if lost == number else b""
+    for lost_number in islice(numbers, BLOCK_ROWS_MAX):
+        yield lost_number, damaged_block if lost_number == number else b""
 
 
 def _find(cursor: lmdb.Cursor, number: int) -> bool:
@@ -94,8 +97,8 @@ def _number(cursor: lmdb.Cursor) -> int:
     return int.from_bytes(cursor.key(), "big")
 
 
-def _check_quarantined(numbers: range, state: SpoolState, why: str) -> None:
+def _check_quarantined(numbers: range, state: SpoolState, reason: str) -> None:
     """Raise DamagedRow for the first of the numbers that is not in quarantine."""
     for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
         if number not in state.quarantined:
-            raise DamagedRow(f"{why} {number}", number)
+            raise DamagedRow(f"{reason} {number}", number)

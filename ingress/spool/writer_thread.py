@@ -83,10 +83,10 @@ class WriterThread:
 
     def _run(self) -> None:
         while (commit := self._commits.get()) is not None:
-            begun = time.perf_counter()
+            began_at = time.perf_counter()
             other_write_failure = _failure(commit.other_write.run) if commit.other_write else None
             failure = _failure(partial(self._commit, commit))
-            result = CommitResult(failure, other_write_failure, time.perf_counter() - begun)
+            result = CommitResult(failure, other_write_failure, time.perf_counter() - began_at)
             self._loop.call_soon_threadsafe(self._on_finished, commit, result)
             del commit  # or its bodies would stay in memory until the next commit
 

@@ -56,8 +56,8 @@ async def _ls(archive_url: str, only: SegmentFilter, *, as_json: bool) -> None:
 
         async def read(name: str) -> tuple[SegmentSummary, int]:
             with naming(name):
-                summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
-                return summary, stored.size
+                summary, stat = await asyncio.gather(store.summary(name), store.stat(name))
+                return summary, stat.size
 
         async for name, (summary, size) in _segments(store, only, read):
             if as_json:

@@ -139,8 +139,8 @@ async def plan(
     plan: dict[Partition, list[StoredSegment]] = {}
 
     async def read(name: str) -> StoredSegment:
-        summary, stored = await asyncio.gather(store.summary(name), store.stat(name))
-        return StoredSegment(name=name, summary=summary, size=stored.size, stored_ms=stored.at_ms)
+        summary, stat = await asyncio.gather(store.summary(name), store.stat(name))
+        return StoredSegment(name=name, summary=summary, size=stat.size, stored_ms=stat.at_ms)
 
     for partition, last in lasts.items():
         oldest: list[StoredSegment] = []

@@ -121,34 +121,37 @@ async def _write(
 ) -> int:
     lines = scratch / "lines.jsonl.zst"
     records, longest, written = 0, 0, []
-    with lines.open("wb") as file, zstandard.ZstdCompressor(level=1).stream_writer(file) as out:
+    with (
+        lines.open("wb") as file,
+        zstandard.ZstdCompressor(level=1).stream_writer(file) as compressed,
+    ):
         async with contextlib.aclosing(in_order(names, store.read)) as segments:
             async for name, content in segments:
                 if content is None:
                     continue  # expired meanwhile
-                count, longest_here = await asyncio.to_thread(_append, out, name, content)
+                count, longest_here = await asyncio.to_thread(_append, compressed, name, content)
                 records, longest = records + count, max(longest, longest_here)
                 if count:
                     written.append(name)
     if records:
         query = columns.query(str(lines), line_bytes_max=max(OBJECT_BYTES_MIN, longest + 1))
-        whole = scratch / path.name
+        complete = scratch / path.name
         await asyncio.to_thread(
             database.execute,
-            f"copy ({query}) to {columns.sql_text(str(whole))} (format parquet, compression zstd,"
-            f" kv_metadata {{segments: {columns.sql_text(json.dumps(written))}}})",
+            f"copy ({query}) to {columns.sql_text(str(complete))} (format parquet, "
+            f"compression zstd, kv_metadata {{segments: {columns.sql_text(json.dumps(written))}}})",
         )
-        await asyncio.to_thread(_into_place, whole, path)
+        await asyncio.to_thread(_into_place, complete, path)
     return records
 
 
-def _append(out: Any, name: str, content: bytes) -> tuple[int, int]:
-    """Write a segment's rows to `out`; return their number and the length of the longest."""
+def _append(compressed: Any, name: str, content: bytes) -> tuple[int, int]:
+    """Write a segment's rows to `compressed`; return their number and the length of the longest."""
     count = longest = 0
     with naming(name):
         for text in segment.read_lines(content):
             line = _row(msgspec.json.decode(text, type=Line))
-            out.write(line)
+            compressed.write(line)
             count, longest = count + 1, max(longest, len(line))
     return count, longest
 
@@ -174,10 +177,10 @@ def _row(line: Line) -> bytes:
     return msgspec.json.encode(row) + b"\n"
 
 
-def _into_place(whole: Path, path: Path) -> None:
-    with whole.open("rb") as file:
+def _into_place(complete: Path, path: Path) -> None:
+    with complete.open("rb") as file:
         os.fsync(file.fileno())
-    whole.replace(path)
+    complete.replace(path)
     sync_directory(path.parent)
 
 
@@ -193,8 +196,10 @@ def _database() -> Any:
     try:
         import duckdb  # noqa: PLC0415 - only this command needs it, and most machines do without
     except ImportError as error:
-        how = "make setup, or pip install '.[analysis]', in the checkout"
-        raise NoDuckDB(f"the package duckdb is not installed; install it with: {how}") from error
+        install_hint = "make setup, or pip install '.[analysis]', in the checkout"
+        raise NoDuckDB(
+            f"the package duckdb is not installed; install it with: {install_hint}"
+        ) from error
     database = duckdb.connect(config={"memory_limit": MEMORY})
     database.execute("set timezone = 'UTC'")
     return database

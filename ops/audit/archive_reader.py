@@ -63,23 +63,23 @@ class ArchiveReader:
         return True
 
     async def _new_names(self, partition: Partition) -> AsyncGenerator[str]:
-        before, there = self._names_read(partition), NamesRead()
+        before, names_now = self._names_read(partition), NamesRead()
         async with contextlib.aclosing(self._store.pages(partition)) as pages:
             async for page in pages:
                 for name in page:
                     if name <= before.last:
-                        there = there.followed_by(name)
+                        names_now = names_now.followed_by(name)
                         continue
-                    _check(partition, before, there)
+                    _check(partition, before, names_now)
                     yield name
-        _check(partition, before, there)
+        _check(partition, before, names_now)
 
     def _names_read(self, partition: Partition) -> NamesRead:
         return self._read.get(partition, NamesRead())
 
 
-def _check(partition: Partition, before: NamesRead, there: NamesRead) -> None:
-    if there != before:
+def _check(partition: Partition, before: NamesRead, names_now: NamesRead) -> None:
+    if names_now != before:
         raise ReadAgain(f"segments of {partition} that were read were deleted from the archive")
 
 

@@ -150,11 +150,11 @@ class Contents:
         bucket, entry = self._find(_key(ce_id))
         if entry < 0:
             return False
-        here, first = (self._origin_numbers[origin], sequence), self._first(bucket, entry)
+        place, first = (self._origin_numbers[origin], sequence), self._first(bucket, entry)
         return (
-            here == first
-            or here in self._varied
-            or self._block(*here)[sequence % BLOCK] == self._block(*first)[first[1] % BLOCK]
+            place == first
+            or place in self._varied
+            or self._block(*place)[sequence % BLOCK] == self._block(*first)[first[1] % BLOCK]
         )
 
     def is_marked(self, ce_id: str, mark: int) -> bool:

@@ -73,14 +73,14 @@ class DayCounts:
         self._apps: dict[str, _AppDays] = {}
         self._expired_until_s = 0
 
-    def note_shown(self, shown: Mapping[str, ShownDays]) -> None:
+    def note_shown(self, shown_days: Mapping[str, ShownDays]) -> None:
         """
         Note the days that the statistics show, by app.
 
         Raises:
             ReadAgain: records were counted by days of another zone than the app has now.
         """
-        self._shown = shown
+        self._shown = shown_days
         for name, app in self._apps.items():
             if app.zone != self._zone(name):
                 raise ReadAgain(
@@ -162,11 +162,11 @@ class DayCounts:
         )
 
     def _names_and_days(self) -> Iterator[tuple[str, str]]:
-        shown = self._shown or {}
-        for name in sorted(shown.keys() | self._apps.keys()):
+        shown_days = self._shown or {}
+        for name in sorted(shown_days.keys() | self._apps.keys()):
             days = set(self._apps[name].days) if name in self._apps else set()
-            if name in shown:
-                days.update(shown[name].numbers)
+            if name in shown_days:
+                days.update(shown_days[name].numbers)
             for day in sorted(days):
                 yield name, day
 
@@ -174,17 +174,17 @@ class DayCounts:
         """Return why a day is not judged, "" if it is compared."""
         if has_expired and day <= date_of(self._zone(name), self._expired_until_s // QUARTER_S):
             return EXPIRED
-        shown = (self._shown or {}).get(name)
-        if shown is None:
+        shown_days = (self._shown or {}).get(name)
+        if shown_days is None:
             return ""
         # A month expires as a whole; if the app has no month any more, all of them have.
-        if not shown.first or day[:7] < shown.first[:7]:
+        if not shown_days.first or day[:7] < shown_days.first[:7]:
             return NOT_KEPT
-        return IN_FUTURE if day > shown.last else ""
+        return IN_FUTURE if day > shown_days.last else ""
 
     def _day(self, name: str, day: str, *, unread: int, dead_lettered: int) -> DayReport:
         of_app = (self._shown or {}).get(name)
-        shown = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
+        shown_numbers = of_app.numbers.get(day, Numbers(0, 0)) if of_app else Numbers(0, 0)
         app = self._apps.get(name, _AppDays(self._zone(name)))
         records = app.days[day] if day in app.days else _DayRecords()
         may_lack = app.unsure_repeats + dead_lettered
@@ -193,21 +193,21 @@ class DayCounts:
             zone=app.zone,
             day=day,
             messages=StatisticReport(
-                shown=shown.messages,
+                shown=shown_numbers.messages,
                 least=max(0, records.least_messages - may_lack),
                 most=records.most_messages + unread,
             ),
             callbacks=StatisticReport(
-                shown=shown.callbacks,
+                shown=shown_numbers.callbacks,
                 least=max(0, records.least_callbacks - may_lack),
                 most=records.most_callbacks + unread,
             ),
         )
 
     def _zone(self, name: str) -> str:
-        shown = (self._shown or {}).get(name)
+        shown_days = (self._shown or {}).get(name)
         # An app that the statistics do not have (yet) probably has the zone that is the default.
-        return shown.zone if shown else DEFAULT_ZONE_NAME
+        return shown_days.zone if shown_days else DEFAULT_ZONE_NAME
 
 
 def _has_certain_time(command: str, document: Mapping[str, Any], received_s: int) -> bool:

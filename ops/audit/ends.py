@@ -116,12 +116,12 @@ def combine(
     never_known: dict[str, str] = {}
     quarantined: dict[str, tuple[int, ...]] = {}
     for name, spools in reported.items():
-        held = list(holders.get(name, {}).values())
-        if reason := _why_never_known(name, spools, [address for address, _ in held]):
+        reports = list(holders.get(name, {}).values())
+        if reason := _why_never_known(name, spools, [address for address, _ in reports]):
             never_known[name] = reason
             continue
         # The holder's report counts. Another process may have read the spool before it was held.
-        for spool in [spool for _, spool in held] or spools:
+        for spool in [spool for _, spool in reports] or spools:
             if spool.last_sequence is not None:
                 origins = by_spool.setdefault(name, {})
                 origins[spool.origin] = max(origins.get(spool.origin, 0), spool.last_sequence)

@@ -112,7 +112,7 @@ class LedgerCheck:
                 if any(is_expired(*place) for place in places)
                 for each in self._sent[ce_id]
             }
-        missing = {sink: self._ok - there for sink, there in present_bodies.items()}
+        missing = {sink: self._ok - bodies for sink, bodies in present_bodies.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))
         return LedgerReport(
             sent=len(self._outcomes),

@@ -59,8 +59,8 @@ class MessageCounts:
             document = parse(callback.body)
         except Malformed:
             return  # no ingress wrote it, and no consumer counts it
-        adds = additions_of(callback.command, callback.opt_platform, document)
-        numbers = adds.sums.numbers
+        additions = additions_of(callback.command, callback.opt_platform, document)
+        numbers = additions.sums.numbers
         is_message = ONE_TO_ONE_MESSAGES in numbers or GROUP_MESSAGES in numbers
         self.days.add(
             callback,
@@ -74,7 +74,7 @@ class MessageCounts:
             return
         self._messages += is_new
         self._settled_messages += is_newly_settled
-        for account in adds.accounts(ACTIVE):
+        for account in additions.accounts(ACTIVE):
             person = (callback.sdkappid, account)
             self._people[person] = self._people.get(person, False) or settled
 

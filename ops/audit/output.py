@@ -173,14 +173,14 @@ def verdict(audited: Report) -> RenderableType:
         if name != INGRESS_DEAD_LETTERS and audited.sequences_in(name) is not None
     )
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
-    rest = f"; not audited: {left_out}" if left_out else ""
+    not_audited_text = f"; not audited: {left_out}" if left_out else ""
     if audited.proven:
-        kept = " that has not expired" if audited.has_expired else ""
-        line = f"proven: every callback{kept} is exactly once in {names}"
+        not_expired_text = " that has not expired" if audited.has_expired else ""
+        line = f"proven: every callback{not_expired_text} is exactly once in {names}"
         if audited.webhooks:
             targets = ", ".join(map(title, audited.webhooks))
             line += f"; every callback for {targets} came there at least once"
-        line += rest
+        line += not_audited_text
         return text_line(line, style="bold green")
     doubted = len(audited.unknown_ends)
     unknown = f"origins, spools, addresses or webhooks in doubt: {doubted}" if doubted else ""
@@ -192,8 +192,10 @@ def verdict(audited: Report) -> RenderableType:
         "delivered with an unknown id": audited.unknown_deliveries,
         "only in the dead-letter topic": audited.dead_lettered,
     }
-    if found := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
+    if faults_text := ", ".join(f"{count} {fault}" for fault, count in counts.items() if count):
         kind = "faults" if audited.faults else "dead letters"
-        also = f"; {unknown}" if unknown else ""
-        return text_line(f"{kind}: {found}{also}{rest}", style="bold red")
-    return text_line(f"incomplete: no fault was found; {unknown}{rest}", style="bold red")
+        unknown_text = f"; {unknown}" if unknown else ""
+        return text_line(f"{kind}: {faults_text}{unknown_text}{not_audited_text}", style="bold red")
+    return text_line(
+        f"incomplete: no fault was found; {unknown}{not_audited_text}", style="bold red"
+    )

@@ -82,18 +82,18 @@ class OriginProof:
         """Compare what PostgreSQL holds with what it must hold; it need not hold what expired."""
         return self.sink(POSTGRES, self._evidence.postgres, self.expired_from_postgres)
 
-    def sink(self, name: str, held: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
+    def sink(self, name: str, in_sink: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
         """Compare what a sink holds with what it must hold; `expired` are expired from it alone."""
         dead = self._evidence.dead_letters_of[name]
         return _report(
-            len(held.distinct),
-            missing=self._required - held.distinct - dead.distinct - expired,
-            doubled=held.doubled,
+            len(in_sink.distinct),
+            missing=self._required - in_sink.distinct - dead.distinct - expired,
+            doubled=in_sink.doubled,
             # The sink may have a record with a dead letter: if the consumer is killed after it sent
             # the dead letter, the record is delivered again.
-            dead_lettered=dead.distinct - held.distinct - expired,
-            expired=expired - held.distinct,
-            returned=expired & held.distinct,
+            dead_lettered=dead.distinct - in_sink.distinct - expired,
+            expired=expired - in_sink.distinct,
+            returned=expired & in_sink.distinct,
         )
 
     def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:

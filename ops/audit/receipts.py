@@ -102,18 +102,18 @@ class _Reading:
                 " left join hookline.events e using (ce_id)"
                 " where m.ce_id is not null or e.ce_id is not null"
             )
-            while some := receipts.fetchmany(RECEIPTS_PER_FETCH):
+            while rows := receipts.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
-                self._tally.add_receipts(some)
+                self._tally.add_receipts(rows)
 
     def _expired(self, connection: psycopg.Connection) -> None:
         if connection.execute(_HAS_EXPIRED).fetchone() != (True,):
             return  # tables of an earlier release
         with connection.cursor(name="expired") as ranges:
             ranges.execute(_EXPIRED)
-            while some := ranges.fetchmany(RECEIPTS_PER_FETCH):
+            while rows := ranges.fetchmany(RECEIPTS_PER_FETCH):
                 self.moved_at = time.monotonic()
-                self._tally.add_expired_receipts(some)
+                self._tally.add_expired_receipts(rows)
 
     def _ledger_rows(self, connection: psycopg.Connection) -> None:
         ids = self._tally.ledger_ids_without_row

@@ -196,12 +196,12 @@ class Tally:
     ) -> None:
         """Add a record of the dead-letter topic."""
         self.records += 1
-        named = dict(headers)
-        group = named.get(GROUP)
-        callback = self._callback(value, named.items(), is_copy=group is not None)
+        by_name = dict(headers)
+        group = by_name.get(GROUP)
+        callback = self._callback(value, by_name.items(), is_copy=group is not None)
         if callback is None:
             return
-        if group is None and CONNECT + "offset" in named:
+        if group is None and CONNECT + "offset" in by_name:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
             self._foreign += 1
             return
@@ -212,7 +212,7 @@ class Tally:
                 self._add_dead_letter_of(callback, sink)
             return
         evidence.ingress_dead_letters.add(callback.sequence)
-        if named.get(STAGE) == KAFKA_PRODUCE.encode():
+        if by_name.get(STAGE) == KAFKA_PRODUCE.encode():
             # Kafka refused a callback that was answered OK, so no sink has it.
             evidence.refused_by_kafka.add(callback.sequence)
             for sink in (KAFKA, ARCHIVE, POSTGRES):
@@ -290,14 +290,14 @@ class Tally:
         for origin in statistics.applied:
             self.origins.add_origin(origin)
 
-    def note_days(self, shown: Mapping[str, ShownDays]) -> None:
+    def note_days(self, shown_days: Mapping[str, ShownDays]) -> None:
         """
         Note the days of the statistics. They must be read before the records of the same round.
 
         Raises:
             ReadAgain: the zone of an app's days is another one than before.
         """
-        self._message_counts.days.note_shown(shown)
+        self._message_counts.days.note_shown(shown_days)
 
     def _callback(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool

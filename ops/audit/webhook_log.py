@@ -102,10 +102,10 @@ class LogReader:
                 self.first_unreadable = self.first_unreadable or f"{file}: {unreadable}"
 
     def _new_lines(self, file: Path) -> Iterator[bytes]:
-        with file.open("rb") as opened:
-            opened.seek(self._read_to[file])
-            while (left := self._ends[file] - self._read_to[file]) > 0:
-                line = opened.readline(left)
+        with file.open("rb") as opened_file:
+            opened_file.seek(self._read_to[file])
+            while (unread_bytes := self._ends[file] - self._read_to[file]) > 0:
+                line = opened_file.readline(unread_bytes)
                 if not line.endswith(b"\n"):
                     self.unfinished = os.fspath(file)
                     return

@@ -175,14 +175,14 @@ async def _rebuild(
         await valkey.aclose()
 
 
-async def _remove_old(generations: Generations, served: int) -> None:
-    say(f"generation {served} is served; removing the keys of others")
+async def _remove_old(generations: Generations, served_generation: int) -> None:
+    say(f"generation {served_generation} is served; removing the keys of others")
     await asyncio.sleep(OLD_IS_READ_S)
     say(f"{await generations.remove_others()} keys removed")
 
 
-def _preview(parts: Sequence[Part], served: int) -> None:
-    table = new_table(f"Generation {served} is served. To be counted into the next one:")
+def _preview(parts: Sequence[Part], served_generation: int) -> None:
+    table = new_table(f"Generation {served_generation} is served. To be counted into the next one:")
     for name in ("partition", "from offset", "to offset", "only in the archive"):
         table.add_column(name, justify="left" if name == "partition" else "right")
     for part in parts:

@@ -75,17 +75,17 @@ class Generations:
 
     async def begin(self) -> int:
         """Begin a generation, or return the one that is being rebuilt."""
-        served = await self.served()
+        served_generation = await self.served()
         async with answering():
             await self._valkey.eval(  # type: ignore[misc]  # typed for both of its clients
                 _BEGIN,
                 3,
                 layout.REBUILDING,
-                layout.secret(served),
-                layout.secret(served + 1),
-                str(served + 1),
+                layout.secret(served_generation),
+                layout.secret(served_generation + 1),
+                str(served_generation + 1),
             )
-        return await self.rebuilding() or served + 1
+        return await self.rebuilding() or served_generation + 1
 
     async def positions(self, generation: int) -> Mapping[Partition, Position]:
         """
@@ -127,7 +127,7 @@ class Generations:
 
     async def remove_others(self) -> int:
         """Remove the keys of all generations that are neither served nor being rebuilt."""
-        kept = {await self.served(), await self.rebuilding()}
+        kept_generations = {await self.served(), await self.rebuilding()}
         removed, cursor = 0, 0
         while True:
             check_cancellation()
@@ -135,7 +135,7 @@ class Generations:
                 cursor, keys = await self._valkey.scan(
                     cursor, match=layout.PREFIX + "[1-9]*", count=KEYS_A_STEP
                 )
-            if old := [key for key in keys if _generation_of(key) not in kept | {0}]:
+            if old := [key for key in keys if _generation_of(key) not in kept_generations | {0}]:
                 async with answering():
                     removed += await self._valkey.unlink(*old)
             if not cursor:

@@ -43,10 +43,10 @@ async def only_rebuild(valkey: Valkey) -> AsyncIterator[None]:
         AnotherRebuild: another process has the lock and runs, or has taken the lock meanwhile.
         Unavailable: Valkey does not answer.
     """
-    own = f"pid {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
+    owner = f"pid {os.getpid()} on {socket.gethostname()} ({secrets.token_hex(4)})"
     lock = Lock(valkey, KEY, timeout=LOCK_S)
-    await _take(lock, own)
-    holding, task = asyncio.current_task(), asyncio.create_task(_renew(lock, own))
+    await _take(lock, owner)
+    holding, task = asyncio.current_task(), asyncio.create_task(_renew(lock, owner))
     # The rebuild must not go on without the lock.
     task.add_done_callback(lambda done: done.cancelled() or (holding and holding.cancel()))
     try:
@@ -68,42 +68,43 @@ async def only_rebuild(valkey: Valkey) -> AsyncIterator[None]:
                 await lock.release()
 
 
-async def _take(lock: Lock, own: str) -> None:
+async def _take(lock: Lock, owner: str) -> None:
     deadline = time.monotonic() + LOCK_S + RENEW_INTERVAL_S
     is_said = False
-    while not await _is_ours(lock, own):
+    while not await _is_ours(lock, owner):
         async with answering():
             holder: bytes | None = await lock.valkey.get(KEY)
-        named = (holder or b"a process that has just ended").decode("utf-8", "replace")
+        other_owner = (holder or b"a process that has just ended").decode("utf-8", "replace")
         if time.monotonic() > deadline:
             raise AnotherRebuild(
-                f"another rebuild of these counts runs: {named}. Nothing was changed. Wait until "
-                "it has ended; or end it, then run the command again: it continues"
+                f"another rebuild of these counts runs: {other_owner}. Nothing was changed. Wait "
+                "until it has ended; or end it, then run the command again: it continues"
             )
         if not is_said:
             say(
-                f"another rebuild has the lock ({named}); if it was killed, this takes {LOCK_S:g} s"
+                f"another rebuild has the lock ({other_owner}); if it was killed, "
+                f"this takes {LOCK_S:g} s"
             )
             is_said = True
         await asyncio.sleep(1.0)
 
 
-async def _renew(lock: Lock, own: str) -> None:
+async def _renew(lock: Lock, owner: str) -> None:
     """Renew the lock until another process has it."""
     is_ours = True
     while is_ours:
         check_cancellation()
         await asyncio.sleep(RENEW_INTERVAL_S)
         with suppress(Unavailable):
-            is_ours = await _is_ours(lock, own)
+            is_ours = await _is_ours(lock, owner)
 
 
-async def _is_ours(lock: Lock, own: str) -> bool:
+async def _is_ours(lock: Lock, owner: str) -> bool:
     """Renew the lock, or take it if no process has it; return whether this process has it now."""
     async with answering():
         try:
             is_ours: bool = await lock.reacquire()
         except exceptions.LockError:
             # Not taken yet, or expired while Valkey was away.
-            is_ours = await lock.acquire(blocking=False, token=own)
+            is_ours = await lock.acquire(blocking=False, token=owner)
     return is_ours

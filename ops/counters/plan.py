@@ -78,17 +78,17 @@ async def _begins_at(
     """Return the offset of the first record to count."""
     if since and at_since is None:
         return kafka.end
-    wanted = at_since or 0
-    if kafka.start == 0 or wanted > kafka.start:
-        return wanted
+    begin = at_since or 0
+    if kafka.start == 0 or begin > kafka.start:
+        return begin
     # Kafka's first record is not older than `since`, so older ones may have been deleted.
     archived_at = await archived.first_offset(store, partition, since) if store else None
     if archived_at is not None and archived_at <= kafka.start:
         return archived_at
     if since:
         return kafka.start
-    where = "the archive does not have them" if store else "no archive is named"
+    explanation = "the archive does not have them" if store else "no archive is named"
     raise Incomplete(
-        f"Kafka does not have the first {kafka.start} offsets of {partition} any more, and {where};"
-        " add --archive URL, or count only what there is, with --since"
+        f"Kafka does not have the first {kafka.start} offsets of {partition} any more, "
+        f"and {explanation}; add --archive URL, or count only what there is, with --since"
     )

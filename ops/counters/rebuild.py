@@ -181,20 +181,20 @@ class Rebuild:
         self, partition: Partition, records: Sequence[Record], next_offset: int
     ) -> None:
         for first in range(0, max(1, len(records)), BATCH_RECORDS):
-            some = records[first : first + BATCH_RECORDS]
+            chunk = records[first : first + BATCH_RECORDS]
             is_last = first + BATCH_RECORDS >= len(records)
             before = self._positions[partition]
-            last = (some[-1].offset, *place(some[-1].headers)) if some else before.last
+            last = (chunk[-1].offset, *place(chunk[-1].headers)) if chunk else before.last
             reached = Position(
-                next_offset if is_last else some[-1].offset + 1, last, self._topic_id
+                next_offset if is_last else chunk[-1].offset + 1, last, self._topic_id
             )
             batch = Batch(
-                partition=partition, begins_at=before.next_offset, reached=reached, records=some
+                partition=partition, begins_at=before.next_offset, reached=reached, records=chunk
             )
             await self._apply(batch)
             self._positions[partition] = reached
             self._advance(reached.next_offset - before.next_offset)
-            await self._throttle(len(some))
+            await self._throttle(len(chunk))
 
     async def _apply(self, batch: Batch) -> None:
         """

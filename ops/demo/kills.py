@@ -21,13 +21,13 @@ KILLS_AFTER_KAFKA = ((80, "postgres"), (85, "valkey"))
 
 async def kill_each_part(stack: Stack, seconds: float, log: Callable[[str], None]) -> None:
     """Kill each part, and return when all are up again."""
-    begun = time.monotonic()
+    began_at = time.monotonic()
 
     async def reach(percent: float) -> None:
-        await asyncio.sleep(begun + seconds * percent / 100 - time.monotonic())
+        await asyncio.sleep(began_at + seconds * percent / 100 - time.monotonic())
 
     def note(event: str) -> None:
-        log(f"{time.monotonic() - begun:4.1f} s  {event}")
+        log(f"{time.monotonic() - began_at:4.1f} s  {event}")
 
     async def kill(parts: tuple[tuple[int, str], ...]) -> None:
         for percent, name in parts:

@@ -17,7 +17,7 @@ from ops.terminal import fault_count, new_table, text_line
 
 def address_lines(addresses: Addresses) -> RenderableType:
     """Show the addresses of all parts."""
-    named = (
+    names = (
         *(
             ("ingress", f"{url}?SdkAppid={addresses.sdkappid}, {admin}/status")
             for url, admin in zip(addresses.ingresses, addresses.admins, strict=True)
@@ -29,7 +29,7 @@ def address_lines(addresses: Addresses) -> RenderableType:
         ("spool", addresses.spool),
         ("logs", addresses.logs),
     )
-    return Group(*(text_line(f"  {name:<11} {value}") for name, value in named))
+    return Group(*(text_line(f"  {name:<11} {value}") for name, value in names))
 
 
 def remaining_files(directory: Path) -> RenderableType:

@@ -49,7 +49,7 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", *module]
 
 
-def environment(name: str, where: Addresses, *, port: int, admin_port: int) -> dict[str, str]:
+def environment(name: str, addresses: Addresses, *, port: int, admin_port: int) -> dict[str, str]:
     """
     Return the environment of a service in SERVICES.
 
@@ -60,19 +60,19 @@ def environment(name: str, where: Addresses, *, port: int, admin_port: int) -> d
         for variable, value in os.environ.items()
         if not variable.startswith(PREFIXES)
     }
-    own = (
-        _ingress(where, port, admin_port)
+    own_variables = (
+        _ingress(addresses, port, admin_port)
         if name in REPLICAS
-        else _consumer_or_stats(name, where, port)
+        else _consumer_or_stats(name, addresses, port)
     )
-    return inherited | {"HOOKLINE_BOOTSTRAP_SERVERS": where.kafka, **own}
+    return inherited | {"HOOKLINE_BOOTSTRAP_SERVERS": addresses.kafka, **own_variables}
 
 
-def _ingress(where: Addresses, port: int, admin_port: int) -> Mapping[str, str]:
+def _ingress(addresses: Addresses, port: int, admin_port: int) -> Mapping[str, str]:
     return {
         "INGRESS_SDKAPPIDS": ",".join(SDKAPPIDS),
         # One directory for all replicas, so that one can adopt the spool of another.
-        "INGRESS_SPOOL_DIR": where.spool,
+        "INGRESS_SPOOL_DIR": addresses.spool,
         "INGRESS_HOST": "127.0.0.1",
         "INGRESS_PORT": str(port),
         "INGRESS_PATH": PATH,
@@ -81,19 +81,19 @@ def _ingress(where: Addresses, port: int, admin_port: int) -> Mapping[str, str]:
     }
 
 
-def _consumer_or_stats(name: str, where: Addresses, port: int) -> Mapping[str, str]:
+def _consumer_or_stats(name: str, addresses: Addresses, port: int) -> Mapping[str, str]:
     return {
         "archive": {
             "CONSUMER_ADMIN_PORT": str(port),
-            "ARCHIVE_URL": where.archive,
+            "ARCHIVE_URL": addresses.archive,
             "ARCHIVE_SEGMENT_AGE_S": "1",
         },
-        "sync": {"CONSUMER_ADMIN_PORT": str(port), "SYNC_POSTGRES": where.postgres},
-        "counters": {"CONSUMER_ADMIN_PORT": str(port), "COUNTERS_VALKEY": where.valkey},
+        "sync": {"CONSUMER_ADMIN_PORT": str(port), "SYNC_POSTGRES": addresses.postgres},
+        "counters": {"CONSUMER_ADMIN_PORT": str(port), "COUNTERS_VALKEY": addresses.valkey},
         "stats": {
             "STATS_PORT": str(port),
-            "STATS_VALKEY": where.valkey,
-            "STATS_INGRESS": ",".join(where.admins),
-            "STATS_CONSUMERS": ",".join(where.consumers),
+            "STATS_VALKEY": addresses.valkey,
+            "STATS_INGRESS": ",".join(addresses.admins),
+            "STATS_CONSUMERS": ",".join(addresses.consumers),
         },
     }[name]

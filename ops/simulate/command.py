@@ -78,7 +78,7 @@ def simulate(
         seconds = 10.0
     plan = sender.TrafficPlan(
         urls=urls,
-        sdkappids=tuple(app for given in sdkappids for app in given.split(",")),
+        sdkappids=tuple(app for apps in sdkappids for app in apps.split(",")),
         rate=rate,
         seconds=float("inf") if seconds is None else seconds,
         count=count,

@@ -38,7 +38,7 @@ async def simulate(
 ) -> TrafficResult:
     """Send the callbacks of `plan`; call `on_answer` with each entry of the ledger."""
     result = TrafficResult(planned_rate=plan.rate)
-    begun = time.monotonic()
+    began_at = time.monotonic()
     rotation = UrlRotation(plan.urls)
     connector = aiohttp.TCPConnector(limit=plan.connections)
     free = asyncio.Semaphore(plan.connections)
@@ -58,17 +58,17 @@ async def simulate(
         asyncio.TaskGroup() as sending,
     ):
         for number, request in enumerate(_requests(plan)):
-            early_s = begun + number / plan.rate - time.monotonic()
+            early_s = began_at + number / plan.rate - time.monotonic()
             if early_s > 0:
                 await asyncio.sleep(early_s)
-            elif time.monotonic() - begun > plan.seconds:
+            elif time.monotonic() - began_at > plan.seconds:
                 break
             asked_at = time.monotonic()
             await free.acquire()
             result.waited_s += time.monotonic() - asked_at
             sending.create_task(send(request))
-            result.sending_s = time.monotonic() - begun + 1 / plan.rate
-    result.took_s = time.monotonic() - begun
+            result.sending_s = time.monotonic() - began_at + 1 / plan.rate
+    result.took_s = time.monotonic() - began_at
     return result
 
 
@@ -83,7 +83,7 @@ def _requests(plan: TrafficPlan) -> Iterator[SimulatedCallback]:
 async def _send(
     session: aiohttp.ClientSession, request: SimulatedCallback, rotation: UrlRotation
 ) -> ledger.LedgerEntry:
-    begun = time.monotonic()
+    began_at = time.monotonic()
     delivery = await deliver(session, request, rotation)
     return ledger.LedgerEntry(
         id=request.id,
@@ -95,5 +95,5 @@ async def _send(
         outcome=delivery.outcome,
         status=delivery.status,
         failed_tries=delivery.failed_tries,
-        latency_ms=round((time.monotonic() - begun) * 1000, 3),
+        latency_ms=round((time.monotonic() - began_at) * 1000, 3),
     )

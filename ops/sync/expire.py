@@ -190,10 +190,10 @@ async def _execute(
     connection: AsyncConnection, statement: str | sql.Composed, values: Mapping[str, object]
 ) -> Any:
     """Execute a step and return its row; pause for as long as it took, so that sync goes on."""
-    begun = time.monotonic()
+    began_at = time.monotonic()
     query = statement if isinstance(statement, sql.Composed) else statement.encode()
     row = await (await connection.execute(query, values)).fetchone()
-    await asyncio.sleep(time.monotonic() - begun)
+    await asyncio.sleep(time.monotonic() - began_at)
     return row
 
 
@@ -218,9 +218,9 @@ async def _wait_for_writers(connection: AsyncConnection) -> AsyncGenerator[Delet
     there when the receipts are read. A later one inserts its message again.
     """
     ((last,),) = await (await connection.execute("select pg_current_xact_id()::text")).fetchall()
-    ended = "select pg_snapshot_xmin(pg_current_snapshot()) > %s::text::xid8"
+    query = "select pg_snapshot_xmin(pg_current_snapshot()) > %s::text::xid8"
     is_first = True
-    while await (await connection.execute(ended, (last,))).fetchall() != [(True,)]:
+    while await (await connection.execute(query, (last,))).fetchall() != [(True,)]:
         if is_first:
             yield DeletionStep(TRANSACTIONS, 0, 0)
         is_first = False

@@ -15,25 +15,25 @@ KAFKA = Path(__file__).with_name("kafka.jars")
 DOWNLOADS_AT_ONCE = 8
 
 
-def jars(listed: Path) -> list[Path]:
+def jars(list_file: Path) -> list[Path]:
     """
     Return the jars of a list; download those that are not in the cache (Kafka's: 45 MB, 10 s).
 
     Raises:
         Missing: jgo is not installed, or a jar cannot be downloaded or has another SHA-256.
     """
-    wanted = [line.split() for line in listed.read_text().splitlines() if line.strip()]
+    entries = [line.split() for line in list_file.read_text().splitlines() if line.strip()]
     directory = cache_directory() / "jars"
     directory.mkdir(parents=True, exist_ok=True)
     with _alone(directory):
         absent = [
             (coordinate, sha256)
-            for coordinate, sha256 in wanted
+            for coordinate, sha256 in entries
             if not _path(directory, coordinate, sha256).exists()
         ]
         if absent:
             _download(absent, directory)
-    return [_path(directory, coordinate, sha256) for coordinate, sha256 in wanted]
+    return [_path(directory, coordinate, sha256) for coordinate, sha256 in entries]
 
 
 def _path(directory: Path, coordinate: str, sha256: str) -> Path:

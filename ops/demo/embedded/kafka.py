@@ -129,8 +129,10 @@ class EmbeddedKafka:
         if storage.exists():
             shutil.copytree(storage, self.data)
             meta = self.data / "meta.properties"
-            own = re.sub("(?m)^cluster.id=.*$", f"cluster.id={_cluster_id()}", meta.read_text())
-            meta.write_text(own)
+            properties = re.sub(
+                "(?m)^cluster.id=.*$", f"cluster.id={_cluster_id()}", meta.read_text()
+            )
+            meta.write_text(properties)
             return
         tool = ["kafka.tools.StorageTool", "format", "--standalone", "-t", _cluster_id(), "-c"]
         formatter = child.start([*self._java, *tool, self._properties], log=self.log)
