@@ -88,12 +88,12 @@ async def build_batches(
     return batches
 
 
-async def free_recent(intake: Intake, first: int, last: int) -> None:
+async def free_rows_in_memory(intake: Intake, first: int, last: int) -> None:
     """Free the memory of the rows `first` to `last`, which Kafka has, in several steps."""
     for sequence in range(first, last, ROWS_FREED_PER_STEP):
-        intake.forget_recent(sequence)
+        intake.forget_rows_in_memory(sequence)
         await asyncio.sleep(0)
-    intake.forget_recent(last)
+    intake.forget_rows_in_memory(last)
 
 
 def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:

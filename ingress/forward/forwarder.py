@@ -14,7 +14,7 @@ from contextlib import AbstractAsyncContextManager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from ingress.forward.batches import Batches, build_batches, free_recent
+from ingress.forward.batches import Batches, build_batches, free_rows_in_memory
 from ingress.forward.cursor import (
     Cursor,
     cursor_group,
@@ -63,14 +63,14 @@ class Forwarder:
         self._intake = intake
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
-        self._refused = RefusedRows(intake)
+        self._refused_rows = RefusedRows(intake)
         # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
         # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
         # The coordinator may have a transaction of `settle`, in place of the last one.
         self._is_settling = False
-        self._topic = TopicCheck()
-        self._markers = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
+        self._topic_check = TopicCheck()
+        self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
         self._origin = intake.state.origin
         self._quarantine_log = QuarantineLog(intake.name)
@@ -97,7 +97,7 @@ class Forwarder:
         self._quarantine_log.report(self._intake.state)
         while True:
             check_cancellation()
-            before = self.forwarded_sequence
+            sequence_before = self.forwarded_sequence
             try:
                 with kafka_failures(kinds=()):
                     await self._forward()
@@ -106,7 +106,7 @@ class Forwarder:
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, rows wait on disk
                 self._note_failure(error)
-            if self.forwarded_sequence > before:
+            if self.forwarded_sequence > sequence_before:
                 backoff_s = BACKOFF_S
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
             backoff_s = min(backoff_s * 2, BACKOFF_S_MAX)
@@ -121,7 +121,7 @@ class Forwarder:
         origin = self._origin = self._intake.state.origin
         if self._last_transaction is LastTransaction.UNKNOWN:
             self._last_transaction = await last_transaction(self._bootstrap_servers, origin)
-        async with self._producer() as producer:
+        async with self._open_producer() as producer:
             cursor = await self._settled_cursor(producer)
             if is_older_copy(self._intake, cursor):
                 await self._start_new_origin(cursor)
@@ -141,10 +141,10 @@ class Forwarder:
         """
         abort = self._last_transaction is LastTransaction.ABORTED
         async with asyncio.timeout(START_TIMEOUT_S):
-            await self._markers.begin(producer.client, self._origin)
+            await self._marker_check.begin(producer.client, self._origin)
             self._is_settling = True
             settling = settle(producer, cursor_group(self._origin), abort=abort)
-            await end_transaction(producer, self._markers, settling)
+            await end_transaction(producer, self._marker_check, settling)
         self._last_transaction = LastTransaction.UNKNOWN
         self._is_settling = False
         return await read_cursor(self._bootstrap_servers, self._origin)
@@ -153,7 +153,7 @@ class Forwarder:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
         state = self._intake.state
         async with asyncio.timeout(START_TIMEOUT_S):
-            await self._topic.begin(producer, state, cursor)
+            await self._topic_check.begin(producer, state, cursor)
         self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
         self._intake.note_forwarded(self.forwarded_sequence)
         log.info(
@@ -171,8 +171,8 @@ class Forwarder:
                 producer,
                 self._intake,
                 self.forwarded_sequence,
-                rows_max=self._refused.rows_max,
-                dead_letters=self._refused.dead_letters,
+                rows_max=self._refused_rows.rows_max,
+                dead_letters=self._refused_rows.dead_letters,
             )
         except DamagedRow as damaged:
             await self._quarantine(damaged.sequence, str(damaged))
@@ -195,37 +195,39 @@ class Forwarder:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 if not await producer.client.force_metadata_update():
                     raise KafkaError("Kafka does not answer") from None
-                await self._topic.check(producer)
+                await self._topic_check.check(producer)
 
     async def _send(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         """Commit the rows and the cursor, or find out which row the broker always refuses."""
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._transaction(producer, batches)
+                await self._send_transaction(producer, batches)
         except REFUSALS as refusal:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await end_transaction(producer, self._markers, producer.abort_transaction())
-            if reason := self._refused.narrow_down(batches, refusal):
+                await end_transaction(producer, self._marker_check, producer.abort_transaction())
+            if reason := self._refused_rows.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
         first, self.forwarded_sequence = self.forwarded_sequence + 1, batches.last_sequence
-        self._refused.note_sent(batches.last_sequence)
+        self._refused_rows.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._intake.note_forwarded(self.forwarded_sequence)
-        await free_recent(self._intake, first, self.forwarded_sequence)
+        await free_rows_in_memory(self._intake, first, self.forwarded_sequence)
 
-    async def _transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
+    async def _send_transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
         # ends (aiokafka#905). A transaction left open here is settled by the next producer.
         await producer.begin_transaction()
         await send_batches(producer, batches)
         # After the acknowledgements: otherwise some rows could be in a topic that was deleted
         # meanwhile, and the cursor after them.
-        await self._topic.check(producer)
-        cursor = Cursor(batches.last_sequence, batches.fingerprint, self._topic.topic_id or "")
+        await self._topic_check.check(producer)
+        cursor = Cursor(
+            batches.last_sequence, batches.fingerprint, self._topic_check.topic_id or ""
+        )
         await producer.send_offsets_to_transaction(cursor.offsets(), cursor_group(self._origin))
-        await end_transaction(producer, self._markers, producer.commit_transaction())
+        await end_transaction(producer, self._marker_check, producer.commit_transaction())
 
     async def _quarantine(self, sequence: int, reason: str) -> None:
         await self._intake.quarantine(sequence)
@@ -235,10 +237,10 @@ class Forwarder:
         before = self._intake.state
         await self._intake.start_new_origin()
         self.forwarded_sequence = 0
-        self._refused.clear()
+        self._refused_rows.clear()
         report_older_copy(self._intake, before, cursor)
 
-    def _producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
+    def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(
             self._bootstrap_servers,
             self._origin,

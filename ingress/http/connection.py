@@ -30,23 +30,23 @@ class Connection(asyncio.Protocol):
     """The protocol of one connection."""
 
     __slots__ = (
-        "_aiohttp",
-        "_answering",
-        "_body",
+        "_aiohttp_protocol",
         "_body_bytes_max",
-        "_closes",
+        "_closes_after_answer",
         "_eof_received",
         "_forwarded_for",
         "_hand_over",
+        "_is_answering",
         "_is_discarding",
         "_is_paused",
         "_loop",
+        "_partial_body",
         "_receiver",
         "_sender",
         "_target",
         "_traffic",
         "_transport",
-        "_unparsed",
+        "_unparsed_bytes",
     )
 
     def __init__(
@@ -66,21 +66,21 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         # aiohttp's protocol, once a request was not plain.
-        self._aiohttp: asyncio.Protocol | None = None
+        self._aiohttp_protocol: asyncio.Protocol | None = None
         # The beginning of a head; or, with reading paused, what came after a request.
-        self._unparsed = b""
+        self._unparsed_bytes = b""
         self._is_paused = False
         self._eof_received = False
         # The last answer was sent: what comes is dropped.
         self._is_discarding = False
         # The present request: whether it is being stored; its target and X-Forwarded-For; close
         # after its answer.
-        self._answering = False
+        self._is_answering = False
         self._target = ""
         self._forwarded_for = ""
-        self._closes = False
+        self._closes_after_answer = False
         # The body of the present request, while some of its bytes are to come.
-        self._body: PartialBody | None = None
+        self._partial_body: PartialBody | None = None
 
     # Called by the event loop.
 
@@ -94,8 +94,8 @@ class Connection(asyncio.Protocol):
         """Forget the connection; a callback that is being stored is stored all the same."""
         self._transport = None
         self._traffic.remove(self)
-        if self._aiohttp:
-            self._aiohttp.connection_lost(exc)
+        if self._aiohttp_protocol:
+            self._aiohttp_protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
         """Disconnect a peer for whom more than UNSENT_BYTES_MAX of answers wait."""
@@ -106,26 +106,26 @@ class Connection(asyncio.Protocol):
         self._eof_received = True
         if self._is_discarding:
             return False
-        if self._aiohttp:
+        if self._aiohttp_protocol:
             if self in self._traffic.idle:
                 self._traffic.start_discarding(self, self._loop.time())
             return True
         self._give_up_body(answers.UNREADABLE)
-        return self._answering or self._is_paused
+        return self._is_answering or self._is_paused
 
     def data_received(self, data: bytes) -> None:
         """Read what came, or keep it until the request before it is answered."""
-        if self._body:
-            self._read_body(self._body, data)
-        elif self._answering or self._is_paused:
-            self._keep_for_later(self._unparsed + data)
+        if self._partial_body:
+            self._read_body(self._partial_body, data)
+        elif self._is_answering or self._is_paused:
+            self._keep_for_later(self._unparsed_bytes + data)
         elif self._is_discarding:
             return
-        elif self._aiohttp:
-            self._aiohttp.data_received(data)
+        elif self._aiohttp_protocol:
+            self._aiohttp_protocol.data_received(data)
         else:
-            if self._unparsed:
-                data, self._unparsed = self._unparsed + data, b""
+            if self._unparsed_bytes:
+                data, self._unparsed_bytes = self._unparsed_bytes + data, b""
             self._read(data)
 
     # Reading.
@@ -134,13 +134,13 @@ class Connection(asyncio.Protocol):
         """Read a request from its beginning on; `data` is all that came of it and after it."""
         head_end = data.find(b"\r\n\r\n")
         if head_end < 0 and may_become_plain(data):
-            self._unparsed = data
+            self._unparsed_bytes = data
             return
         head = parse_head(data, head_end)
         if head is None or head[1].content_length > self._body_bytes_max:
             self._give_to_aiohttp(data)
             return
-        self._target, (content_length, self._closes, self._forwarded_for) = head
+        self._target, (content_length, self._closes_after_answer, self._forwarded_for) = head
         admission = self._receiver.admit("POST", self._target)
         begin = head_end + 4
         end = begin + content_length
@@ -149,45 +149,45 @@ class Connection(asyncio.Protocol):
             self._handle(admission, data[begin:end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
-        self._body = PartialBody(admission, end - begin)
+        self._partial_body = PartialBody(admission, end - begin)
         if isinstance(admission, Reply):
             self._traffic.start_discarding(self, self._loop.time())
         else:
             self._traffic.start_waiting_for_body(self, self._loop.time())
-        self._read_body(self._body, data[begin:])
+        self._read_body(self._partial_body, data[begin:])
 
     def _read_body(self, body: PartialBody, data: bytes) -> None:
         rest = body.add(data)
-        if body.missing:
+        if body.missing_bytes:
             return
-        self._body = None
+        self._partial_body = None
         self._traffic.clear(self)
         self._keep_for_later(rest)
-        self._handle(body.admission, bytes(body.kept))
+        self._handle(body.admission, bytes(body.received))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep what came after a request, and take no more until that is answered."""
         if len(unparsed) > PIPELINED_BYTES_MAX:
-            self._closes = True
-        self._unparsed = b"" if self._closes else unparsed
+            self._closes_after_answer = True
+        self._unparsed_bytes = b"" if self._closes_after_answer else unparsed
         if unparsed and self._transport:
             self._is_paused = True
             self._transport.pause_reading()
 
     def _give_to_aiohttp(self, data: bytes) -> None:
         if self._transport:
-            self._aiohttp = self._hand_over(self, self._transport, data)
+            self._aiohttp_protocol = self._hand_over(self, self._transport, data)
             if self._is_paused:
                 # Before aiohttp gets bytes: it may pause reading itself.
                 self._is_paused = False
                 self._transport.resume_reading()
-            self._aiohttp.data_received(data)
+            self._aiohttp_protocol.data_received(data)
 
     # Answering.
 
     def _handle(self, admission: Parameters | Reply, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
-        self._answering = True
+        self._is_answering = True
         self._traffic.idle.pop(self, None)
         if isinstance(admission, Reply):
             self._answer(*admission)
@@ -196,11 +196,11 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, answer: Answer, detail: str) -> None:
         traffic = self._traffic
-        self._answering = False
+        self._is_answering = False
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        closes = self._closes or traffic.closing
+        closes = self._closes_after_answer or traffic.is_closing
         self._send(answer, detail, closes=closes)
         if closes:
             self.finish()
@@ -222,7 +222,7 @@ class Connection(asyncio.Protocol):
 
         The answer is the refusal of the request if there is one, otherwise `reason`.
         """
-        body, self._body = self._body, None
+        body, self._partial_body = self._partial_body, None
         if self._transport is None or body is None:
             return False
         reply = body.admission if isinstance(body.admission, Reply) else Reply(reason)
@@ -232,17 +232,17 @@ class Connection(asyncio.Protocol):
     def _read_next(self) -> None:
         """Read what came after the request that has been answered."""
         transport = self._transport
-        if transport is None or transport.is_closing() or self._answering:
+        if transport is None or transport.is_closing() or self._is_answering:
             return
-        if self._closes:
+        if self._closes_after_answer:
             self.finish()
             return
-        data, self._unparsed = self._unparsed, b""
+        data, self._unparsed_bytes = self._unparsed_bytes, b""
         if data:
             self._read(data)
-        if self._answering or (self._unparsed and self._unparsed is not data):
+        if self._is_answering or (self._unparsed_bytes and self._unparsed_bytes is not data):
             return  # this is called again after the answer
-        if self._eof_received and not self._aiohttp:
+        if self._eof_received and not self._aiohttp_protocol:
             self.close()
         elif self._is_paused and not transport.is_closing():
             # Only now: uvloop might deliver newer bytes before the older ones are read.
@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
             return
         self._is_discarding = True
         self._is_paused = False
-        self._unparsed = b""
+        self._unparsed_bytes = b""
         self._traffic.start_discarding(self, self._loop.time())
         try:
             transport.write_eof()

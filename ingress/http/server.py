@@ -85,7 +85,7 @@ class PublicServer:
         It returns after DRAIN_TIMEOUT_S in any case. The end of a body whose head was read is still
         read, and its callback stored.
         """
-        self.traffic.closing = True
+        self.traffic.is_closing = True
         quiet_since = began_at = self._loop.time()
         while (now := self._loop.time()) < min(began_at + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
             if not self.traffic.is_quiet:

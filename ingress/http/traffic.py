@@ -25,7 +25,7 @@ class Traffic:
     # OKs since the last scrape: counting each one would take the metric's lock.
     uncounted_oks: int = 0
     # Each connection is closed after its next answer.
-    closing: bool = False
+    is_closing: bool = False
 
     @property
     def is_quiet(self) -> bool:

@@ -49,7 +49,7 @@ class GroupCommit:
         # The reason for which no callback can be stored now, "" if callbacks can be stored.
         self.fault = ""
         # Set after every commit of callbacks.
-        self.stored = asyncio.Event()
+        self.rows_stored = asyncio.Event()
         # Has the reason as its result once the file is not a spool any more.
         self.corruption: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         # The callbacks of the next commit. The commit that runs may hold as many again.
@@ -59,7 +59,7 @@ class GroupCommit:
         self._forwarded_sequence = 0
         self._other_write: OtherWrite | None = None
         self._is_committing = False
-        self._hangs = False
+        self._disk_hangs = False
         self._hang_timer: asyncio.TimerHandle | None = None
         self._probe_timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -72,7 +72,7 @@ class GroupCommit:
         Raises:
             LimitReached, Broken: see Intake.put.
         """
-        if self._hangs:
+        if self._disk_hangs:
             raise Broken(self.fault)
         content = encode(record, received_at_ms)
         if len(self._pending) >= self._rows_max:
@@ -144,13 +144,13 @@ class GroupCommit:
 
     def _on_commit_finished(self, commit: Commit, result: CommitResult) -> None:
         """Report a commit's success or failure; begin another commit if there is work for it."""
-        hung, self._hangs = self._hangs, False
+        was_hanging, self._disk_hangs = self._disk_hangs, False
         self._is_committing = False
         if self._hang_timer:
             self._hang_timer.cancel()
         failure = self._reopen_after(result.failure) if result.failure else None
         self.fault = str(failure or "")
-        if not hung:  # else they were failed by the timer
+        if not was_hanging:  # else they were failed by the timer
             _report(commit.callbacks, failure)
         if commit.other_write:
             self._report_other_write(commit.other_write, result.other_write_failure)
@@ -180,7 +180,7 @@ class GroupCommit:
             INGRESS_COMMIT_ROWS.observe(len(commit.callbacks))
             INGRESS_COMMIT_S.observe(took_s)
             INGRESS_STORE_S.observe(time.perf_counter() - commit.pending_since)
-            self.stored.set()
+            self.rows_stored.set()
 
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():
@@ -201,7 +201,7 @@ class GroupCommit:
         return failure if isinstance(failure, LimitReached | Broken) else Broken(repr(failure))
 
     def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
-        self._hangs, self._hang_timer = True, None
+        self._disk_hangs, self._hang_timer = True, None
         self.fault = f"the disk takes longer than {COMMIT_TIMEOUT_S:g} s"
         _report(callbacks, Broken(self.fault))
         # These are not in the commit that hangs, and will not be in any other.

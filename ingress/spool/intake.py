@@ -21,11 +21,13 @@ class Intake:
 
     def __init__(self, spool: Spool, *, pending_rows_max: int, pending_bytes_max: int) -> None:
         self._spool = spool
-        self._commits = GroupCommit(spool, rows_max=pending_rows_max, bytes_max=pending_bytes_max)
+        self._group_commit = GroupCommit(
+            spool, rows_max=pending_rows_max, bytes_max=pending_bytes_max
+        )
         self._is_stuck = False
         self.name = spool.name
         # Has the reason as its result once the spool's file is corrupt; then the process must end.
-        self.corruption = self._commits.corruption
+        self.corruption = self._group_commit.corruption
 
     @property
     def state(self) -> SpoolState:
@@ -35,7 +37,7 @@ class Intake:
     @property
     def fault(self) -> str:
         """The reason for which no callback can be stored now, "" if callbacks can be stored."""
-        return self._commits.fault
+        return self._group_commit.fault
 
     def summary(self) -> SpoolSummary:
         """Return the spool as /status lists it."""
@@ -54,7 +56,7 @@ class Intake:
             LimitReached: too many callbacks wait for the disk; nothing is stored.
             Broken: the disk hangs; nothing is stored.
         """
-        self._commits.put(record, received_at_ms, on_commit)
+        self._group_commit.put(record, received_at_ms, on_commit)
 
     # For the forwarder.
 
@@ -74,20 +76,20 @@ class Intake:
     async def wait_for_rows(self, before: SpoolState) -> None:
         """Return when callbacks have been stored since the state was `before`."""
         while self.state.last_number == before.last_number:
-            self._commits.stored.clear()
-            await self._commits.stored.wait()
+            self._group_commit.rows_stored.clear()
+            await self._group_commit.rows_stored.wait()
 
-    def forget_recent(self, sequence: int) -> None:
+    def forget_rows_in_memory(self, sequence: int) -> None:
         """Free the memory of rows up to `sequence`, which stay in the file."""
-        self._spool.forget_recent(sequence)
+        self._spool.forget_rows_in_memory(sequence)
 
     def note_forwarded(self, sequence: int) -> None:
         """
         Note that Kafka has the rows up to `sequence`; the next commits remove them from the file.
 
-        `forget_recent` frees their memory.
+        `forget_rows_in_memory` frees their memory.
         """
-        self._commits.note_forwarded(sequence)
+        self._group_commit.note_forwarded(sequence)
 
     async def quarantine(self, sequence: int) -> None:
         """
@@ -96,7 +98,9 @@ class Intake:
         Raises:
             LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
-        await self._commits.run_between_commits(partial(self._spool.writer.quarantine, sequence))
+        await self._group_commit.run_between_commits(
+            partial(self._spool.writer.quarantine, sequence)
+        )
 
     async def start_new_origin(self) -> None:
         """
@@ -106,12 +110,12 @@ class Intake:
             LimitReached, Broken: the disk failed; a later `state` has the outcome.
         """
         # Else sequences of the former origin would be taken for those of the new one.
-        self._commits.note_forwarded(0)
-        await self._commits.run_between_commits(self._spool.writer.start_new_origin)
+        self._group_commit.note_forwarded(0)
+        await self._group_commit.run_between_commits(self._spool.writer.start_new_origin)
 
     def report_corruption(self, reason: str) -> None:
         """Note that the spool's file is corrupt; see `corruption`."""
-        self._commits.report_corruption(reason)
+        self._group_commit.report_corruption(reason)
 
     # For the process that ends.
 
@@ -122,7 +126,7 @@ class Intake:
         Returns False if the disk hangs: the thread still uses the spool, which stays open.
         """
         if not self._is_stuck:
-            self._is_stuck = not await self._commits.stop()
+            self._is_stuck = not await self._group_commit.stop()
         return not self._is_stuck
 
     def close(self) -> None:

@@ -168,7 +168,7 @@ class Spool:
         self._recent_in(state).add(state.last_sequence - len(rows) + 1, rows)
         self._mapped_bytes += stored_bytes
 
-    def forget_recent(self, sequence: int) -> None:
+    def forget_rows_in_memory(self, sequence: int) -> None:
         """Drop rows up to `sequence` from memory."""
         self._recent.forget(sequence)
 

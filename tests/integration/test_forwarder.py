@@ -122,17 +122,17 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
         begun = False
 
         @asynccontextmanager
-        async def _producer(self) -> AsyncIterator[AIOKafkaProducer]:
+        async def _open_producer(self) -> AsyncIterator[AIOKafkaProducer]:
             if not Successor.begun:
                 Successor.begun = True
                 predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
                 batches = await build_batches(
                     predecessor, self._intake, 0, rows_max=20, dead_letters={}
                 )
-                await self._markers.begin(predecessor.client, self._origin)
-                await self._transaction(predecessor, batches)
+                await self._marker_check.begin(predecessor.client, self._origin)
+                await self._send_transaction(predecessor, batches)
                 await late_commit()  # type: ignore[no-untyped-call]
-            async with super()._producer() as producer:
+            async with super()._open_producer() as producer:
                 yield producer
 
     await pipe.forward(kind=Successor)

@@ -12,7 +12,7 @@ from support.builders import a_wire_record, store
 
 from ingress.forward import batches as batches_module
 from ingress.forward import compressed_batch
-from ingress.forward.batches import build_batches, free_recent
+from ingress.forward.batches import build_batches, free_rows_in_memory
 from ingress.forward.compressed_batch import CompressedBatch, compressed
 from ingress.spool.directory import hold_any
 from ingress.spool.intake import Intake
@@ -138,14 +138,14 @@ async def test_rows_that_are_freed_from_memory_stay_in_the_file(
     monkeypatch.setattr(batches_module, "ROWS_FREED_PER_STEP", 1)
     intake = await an_intake_of_three(tmp_path)
     freed: list[int] = []
-    forget = intake.forget_recent
+    forget = intake.forget_rows_in_memory
 
     def noted(sequence: int) -> None:
         freed.append(sequence)
         forget(sequence)
 
-    monkeypatch.setattr(intake, "forget_recent", noted)
-    freeing = asyncio.create_task(free_recent(intake, 1, 3))
+    monkeypatch.setattr(intake, "forget_rows_in_memory", noted)
+    freeing = asyncio.create_task(free_rows_in_memory(intake, 1, 3))
     await asyncio.sleep(0)
     assert freed == [1]
     await freeing

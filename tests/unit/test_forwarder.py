@@ -30,7 +30,7 @@ class ForwarderInDoubt(Forwarder):
         super().__init__(intake, bootstrap_servers="", body_bytes_max=1024)
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def _transaction(self, *_: Any) -> None:
+    async def _send_transaction(self, *_: Any) -> None:
         await self.outcome
 
     async def send_all(self) -> None:
@@ -160,7 +160,7 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
         settling.close()
         raise KafkaError("injected by the test")
 
-    monkeypatch.setattr(forwarder._markers, "begin", begins)  # noqa: SLF001
+    monkeypatch.setattr(forwarder._marker_check, "begin", begins)  # noqa: SLF001
     monkeypatch.setattr(forwarding, "end_transaction", fails)
     no_producer: Any = SimpleNamespace(client=None)
     with pytest.raises(KafkaError):

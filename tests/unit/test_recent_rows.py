@@ -88,7 +88,7 @@ def test_a_spool_reads_the_same_with_and_without_it(tmp_path: Path) -> None:
     both(3)
     store(2)
     spool.writer.commit([], 6)
-    spool.forget_recent(6)
+    spool.forget_rows_in_memory(6)
     for after in (6, 8, 11):
         both(after)
     spool.writer.start_new_origin()

@@ -313,7 +313,7 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="before")))
     assert await one_answer(reader) == OK
-    port.server.traffic.closing = True
+    port.server.traffic.is_closing = True
     writer.write(a_request(a_body(MsgKey="after")))
     async with asyncio.timeout(60):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -386,9 +386,9 @@ async def test_a_refused_body_is_not_kept_and_its_connection_stays(port: PublicP
     writer.write(refused[:-5])
     await asyncio.sleep(0.05)
     (open_connection,) = port.server.traffic.connections
-    body = open_connection._body  # noqa: SLF001 - what it keeps is not visible otherwise
+    body = open_connection._partial_body  # noqa: SLF001 - what it keeps is not visible otherwise
     assert body
-    assert body.kept == b""
+    assert body.received == b""
     writer.write(refused[-5:])
     assert await one_answer(reader) == (403, "FAIL")
     writer.write(a_request(a_body()))

@@ -201,7 +201,7 @@ def test_threads_share_nothing_but_the_state(
                 spool.fingerprint(row.sequence)
             for sequence in spool.state.quarantined_sequences:
                 spool.quarantined_bytes(sequence)
-            spool.forget_recent(spool.state.first_sequence + spool.row_count)
+            spool.forget_rows_in_memory(spool.state.first_sequence + spool.row_count)
             spool.remember([], 0)
             spool.should_reopen()
 

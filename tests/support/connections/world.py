@@ -186,7 +186,7 @@ class World:
             if wire.is_lost.is_set():
                 assert connection not in traffic.connections
                 continue
-            by_aiohttp = connection._aiohttp is not None  # noqa: SLF001 - to aiohttp's own bounds
+            by_aiohttp = connection._aiohttp_protocol is not None  # noqa: SLF001 - to aiohttp's own bounds
             waits = connection in plain or connection in in_a_list
             assert waits or by_aiohttp
             is_busy = connection in plain or by_aiohttp or wire.is_closing()

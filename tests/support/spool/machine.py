@@ -290,7 +290,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if rows:
             self.forwarded = rows[-1].sequence
             self.cursors[state.origin] = (self.forwarded, fingerprint)
-            self.spool.forget_recent(self.forwarded)
+            self.spool.forget_rows_in_memory(self.forwarded)
             self.counts["rows delivered"] += len(rows)
         elif self.is_certain:
             waiting = set(range(expected + 1, self.model.last + 1)) - self.model.quarantined
