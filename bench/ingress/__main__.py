@@ -20,7 +20,7 @@ from bench.ingress.tables import line, markdown
 from bench.machine import this_machine
 from bench.markdown import write
 from bench.topic import Tail
-from ops.demo.embedded.child import Missing
+from ops.demo.embedded.child import ProgramMissing
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 SCENARIOS = ("faults", "half_load", "outage", "compression")
@@ -159,7 +159,7 @@ def main(*, directory: Path | None, writes: bool, **asked: object) -> None:
     if "durable_streams" in plan.only:
         try:
             durable_streams.build(say)
-        except Missing as missing:
+        except ProgramMissing as missing:
             left_out = str(missing)
             say(left_out)
             plan = replace(plan, only=tuple(set(plan.only) - {"durable_streams"}))

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from ops.demo.embedded.child import Missing, cache_directory
+from ops.demo.embedded.child import ProgramMissing, cache_directory
 
 VERSION = "0.1.5"
 # The only stream of a run; it is created before the load begins.
@@ -30,13 +30,13 @@ def build(say: Callable[[str], None]) -> None:
     Build the server if that was not done before; this takes some 3 minutes on two cores.
 
     Raises:
-        Missing: there is no cargo, or it cannot build the server.
+        ProgramMissing: there is no cargo, or it cannot build the server.
     """
     if program().exists():
         return
     cargo = shutil.which("cargo", path=f"{os.environ['PATH']}:{Path.home() / '.cargo' / 'bin'}")
     if cargo is None:
-        raise Missing("durable_streams is left out: cargo (Rust) is not installed")
+        raise ProgramMissing("durable_streams is left out: cargo (Rust) is not installed")
     say(f"building durable-streams {VERSION} with cargo, once, some 3 minutes")
     command = [cargo, "install", "durable-streams", "--version", VERSION, "--locked"]
     try:
@@ -50,7 +50,9 @@ def build(say: Callable[[str], None]) -> None:
     except subprocess.SubprocessError as error:
         said = str(getattr(error, "stderr", None) or error)
         last_line = said.strip().rpartition("\n")[2]
-        raise Missing(f"durable_streams is left out: cargo cannot build it: {last_line}") from error
+        raise ProgramMissing(
+            f"durable_streams is left out: cargo cannot build it: {last_line}"
+        ) from error
 
 
 def _root() -> Path:

@@ -22,7 +22,7 @@ from bench.sync.tables import deliveries_line, line, markdown, waits_line
 from bench.sync.webhook import deliveries, waits
 from bench.sync.webhook.senders import BY_NAME as SENDERS
 from bench.sync.writers import BY_NAME as WRITERS
-from ops.demo.embedded.child import Missing
+from ops.demo.embedded.child import ProgramMissing
 from ops.demo.embedded.kafka import EmbeddedKafka
 
 FAILING = "failing"
@@ -69,7 +69,7 @@ class Bench:
         if "version_1" in names:
             try:
                 version_1.check_out(programs)
-            except Missing as missing:
+            except ProgramMissing as missing:
                 self.results.left_out = str(missing)
                 say(str(missing))
                 names.remove("version_1")

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from ops.demo.embedded.child import Missing
+from ops.demo.embedded.child import ProgramMissing
 
 # The last commit whose tables have version 1, those of release 0.1.0.
 COMMIT = "060eae2c989d258e5fa87cfb3316e4a5086a7642"
@@ -24,13 +24,13 @@ def check_out(directory: Path) -> Path:
     Write the packages of that release into `directory`, a new one, and return it.
 
     Raises:
-        Missing: this is no clone, or one without its history.
+        ProgramMissing: this directory is not a clone, or is a clone without its history.
     """
     command = ["git", "-C", str(_ROOT), "archive", COMMIT, *_PACKAGES]
     try:
         done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - our own
     except (OSError, subprocess.CalledProcessError) as error:
-        raise Missing(
+        raise ProgramMissing(
             "version_1 is left out: it is read from the history, which this copy of the "
             "repository does not have; a full `git clone` has it"
         ) from error

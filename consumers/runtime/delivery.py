@@ -24,7 +24,7 @@ from schemas.telemetry import CONSUMER_BATCHES, CONSUMER_BYTES, CONSUMER_RECORDS
 log = logging.getLogger(__name__)
 
 
-class Revoked(Exception):
+class PartitionRevoked(Exception):
     """The partition has been revoked, and may be another member's now."""
 
 
@@ -57,7 +57,7 @@ class Delivery:
         Raises:
             Elsewhere: the sink has another position, from before the call or after a part of it.
             Stopped: a person has to decide.
-            Revoked: the partition was revoked during the call.
+            PartitionRevoked: the partition was revoked during the call.
         """
         try:
             await self._handle(batch)
@@ -76,7 +76,7 @@ class Delivery:
             # The effect is in the sink, even if the partition was revoked during the call.
             self._count(pending)
             if self.is_revoked:
-                raise Revoked
+                raise PartitionRevoked
             self._note_applied(pending, batch)
             return True
         return False
@@ -104,7 +104,7 @@ class Delivery:
 
     def _note_failure(self, pending: PendingBatch) -> None:
         if self.is_revoked:
-            raise Revoked
+            raise PartitionRevoked
         if not pending.attempts:
             pending.first_failed_at_ms = now_ms()
         pending.attempts += 1

@@ -16,10 +16,10 @@ from consumers.runtime.backoff import Backoff, Turns
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
-from consumers.runtime.delivery import Delivery, Revoked
+from consumers.runtime.delivery import Delivery, PartitionRevoked
 from consumers.runtime.handler import Elsewhere, PackingHandler, ReleasingHandler
 from consumers.runtime.pending_batch import PendingBatch
-from consumers.runtime.positioning import AskAgain, CheckedPosition, Positioning
+from consumers.runtime.positioning import CheckedPosition, Positioning, PositionUncertain
 from consumers.runtime.source import Source
 from schemas.telemetry import CONSUMER_POSITION_RESETS
 
@@ -107,7 +107,7 @@ class Lane:
             Stopped: to continue would lose or duplicate records.
         """
         try:
-            with contextlib.suppress(Revoked):
+            with contextlib.suppress(PartitionRevoked):
                 await self._run()
         finally:
             if self._releasing_handler:
@@ -118,7 +118,7 @@ class Lane:
         Deliver until the lane's task is cancelled.
 
         Raises:
-            Revoked: the partition was revoked during a call of the handler.
+            PartitionRevoked: the partition was revoked during a call of the handler.
             Stopped: to continue would lose or duplicate records.
         """
         checked: CheckedPosition | None = None
@@ -127,7 +127,7 @@ class Lane:
             self._positioning.continue_at(checked)
             try:
                 await self._deliver()
-            except AskAgain as reason:
+            except PositionUncertain as reason:
                 name = self._parts.name
                 log.info("%s finds its position in %s again: %s", name, self.partition, reason)
                 self._drop_held()
@@ -142,7 +142,7 @@ class Lane:
     def _drop_held(self) -> None:
         """Drop all held records; those that the sink does not have are fetched again."""
         if self._delivery.is_revoked:
-            raise Revoked
+            raise PartitionRevoked
         self.backoff.reset()
         CONSUMER_POSITION_RESETS.inc()
         self.queue.clear()
@@ -162,7 +162,7 @@ class Lane:
 
         Raises:
             Elsewhere: the next batch does not begin at the sink's position.
-            AskAgain: the sink's position has to be found again.
+            PositionUncertain: the sink's position has to be found again.
         """
         while True:
             await self._turns.next()
@@ -181,7 +181,7 @@ class Lane:
     async def _deliver_first(self, pending: PendingBatch) -> None:
         age_s = self._parts.clock() - pending.first_fetched_at
         if age_s > BATCH_AGE_S_MAX + self._parts.limits.age_s:
-            raise AskAgain(f"the next batch was fetched {age_s:.0f} s ago")
+            raise PositionUncertain(f"the next batch was fetched {age_s:.0f} s ago")
         # The batch is made before Kafka is asked: markers that are fetched meanwhile are not
         # covered by the answer.
         batch = self.queue.first_batch()

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 RECHECK_S = 10.0
 
 
-class AskAgain(Exception):
+class PositionUncertain(Exception):
     """The sink has to be asked for its position again; held records are dropped before."""
 
 
@@ -154,9 +154,9 @@ class Positioning:
         now. So Kafka is asked for the id after the fetch: an id is never used again.
 
         Raises:
-            AskAgain: the topic is another one, or its log may have been truncated or restored
-                meanwhile. The sink's position has to be compared again with the topic's id and with
-                the record before the position.
+            PositionUncertain: the topic is another one, or its log may have been truncated or
+                restored meanwhile. The sink's position has to be compared again with the topic's id
+                and with the record before the position.
         """
         try:
             identity = await self._source.identity(self._partition, since=since)
@@ -165,7 +165,7 @@ class Positioning:
             self._warning.log(text, self._parts.name, self._partition, error)
             return False
         if identity != self._identity:
-            raise AskAgain("the topic, or the log of the partition, may be another one")
+            raise PositionUncertain("the topic, or the log of the partition, may be another one")
         return True
 
     async def recheck(self) -> None:
@@ -173,7 +173,7 @@ class Positioning:
         Each RECHECK_S, ask Kafka for the topic again and, if nothing is held, the sink.
 
         Raises:
-            AskAgain: the topic, or the log of the partition, may be another one.
+            PositionUncertain: the topic, or the log of the partition, may be another one.
             Elsewhere: the sink has another position, for example that of an older copy.
             Stopped: the topic was recreated, or restored from an older copy.
         """
@@ -193,7 +193,7 @@ class Positioning:
             return
         self._backoff.reset()
         if checked.identity != self._identity:
-            raise AskAgain("the topic, or the log of the partition, may be another one")
+            raise PositionUncertain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
         if checked.position.next_offset != next_offset:
             raise Elsewhere(checked.position)
@@ -203,7 +203,8 @@ class Positioning:
         Check that Kafka had the offset at which the partition was to be fetched.
 
         Raises:
-            AskAgain: Kafka did not have it. Another member may have moved the sink's position.
+            PositionUncertain: Kafka did not have it. Another member may have moved the sink's
+                position.
             Stopped: the sink was asked, and expects the same offset.
         """
         offset, self.out_of_range = self.out_of_range, None
@@ -217,7 +218,7 @@ class Positioning:
                 "see 'A consumer stops' in docs/runbook.md."
             )
         self._out_of_range_before = offset
-        raise AskAgain(f"the topic does not have offset {offset}")
+        raise PositionUncertain(f"the topic does not have offset {offset}")
 
     def batch_applied(self) -> None:
         """Note that the sink's position has moved on: Kafka had all offsets before it."""

@@ -141,7 +141,7 @@ class Runner:
         """Return a text about the part that hangs, else None. An unavailable sink does not hang."""
         now = self._clock()
         if now - self._turned_at > TURN_S_MAX:
-            return f"the loop has not turned for {now - self._turned_at:.0f} s"
+            return f"the loop has finished no round for {now - self._turned_at:.0f} s"
         for lane in self._lanes.values():
             if lane.in_flight_since is not None and now - lane.in_flight_since > HANDLING_S_MAX:
                 return f"a write of {lane.partition} has taken {now - lane.in_flight_since:.0f} s"

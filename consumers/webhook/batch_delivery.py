@@ -43,7 +43,7 @@ class CallbackSender(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Undelivered:
+class UndeliveredRecords:
     """The rest of a conversation: its records from the first undelivered one on, and its outcome.
 
     `outcome` None: that record was not tried.
@@ -57,7 +57,7 @@ class Undelivered:
 class BatchResult:
     """`following`: records of conversations that were parked before."""
 
-    undelivered: Sequence[Undelivered]
+    undelivered: Sequence[UndeliveredRecords]
     following: Sequence[Record]
 
     def slow_from(self, conversations: int) -> int | None:
@@ -155,7 +155,7 @@ class BatchDelivery:
         deadline: float,
         *,
         probing: bool = False,
-    ) -> list[Undelivered]:
+    ) -> list[UndeliveredRecords]:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -173,7 +173,7 @@ class BatchDelivery:
         deadline: float,
         *,
         probing: bool,
-    ) -> Undelivered | None:
+    ) -> UndeliveredRecords | None:
         for index, record in enumerate(records):
             place = offset_and_place(record)
             if remembered.is_done(place):
@@ -183,14 +183,14 @@ class BatchDelivery:
                 async with self._slots:
                     is_paused = self._circuit.is_open and not probing
                     if is_paused or self._clock() > deadline:
-                        return Undelivered(records[index:], None)
+                        return UndeliveredRecords(records[index:], None)
                     outcome = await self._sender.send(record)
                 remembered.outcomes[place] = outcome
                 self._note(record, outcome)
             if outcome.kind is OutcomeKind.REFUSED:
                 await self._reject(record, outcome.reason, remembered, deadline)
             if not remembered.is_done(place):
-                return Undelivered(records[index:], outcome)
+                return UndeliveredRecords(records[index:], outcome)
         return None
 
     def _note(self, record: Record, outcome: Outcome) -> None:
@@ -223,7 +223,7 @@ class BatchDelivery:
         return Unavailable(f"the target is down: {self._circuit.reason}")
 
 
-def _failed(undelivered: Undelivered) -> bool:
+def _failed(undelivered: UndeliveredRecords) -> bool:
     return undelivered.outcome is not None and undelivered.outcome.kind is OutcomeKind.FAILED
 
 

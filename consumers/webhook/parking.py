@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from consumers.runtime.batch import Record
-from consumers.webhook.batch_delivery import BatchResult, Undelivered
+from consumers.webhook.batch_delivery import BatchResult, UndeliveredRecords
 from consumers.webhook.retries import next_try_ms
 from consumers.webhook.retry_record import ParkedCallback
 
@@ -18,7 +18,7 @@ def parked(result: BatchResult, next_offset: int, at_ms: int) -> list[ParkedCall
     )
 
 
-def _rest(undelivered: Undelivered, at_ms: int) -> Iterable[ParkedCallback]:
+def _rest(undelivered: UndeliveredRecords, at_ms: int) -> Iterable[ParkedCallback]:
     """Yield a conversation's records from the first undelivered one on."""
     first, *others = undelivered.records
     if outcome := undelivered.outcome:

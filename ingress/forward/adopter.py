@@ -31,7 +31,7 @@ DRAIN_POLL_INTERVAL_S = 0.05
 STALL_TIMEOUT_S = 300.0
 
 
-class Stalled(Exception):
+class SpoolStalled(Exception):
     """Kafka accepts the rows of the own spool, but has not accepted those of this one for long."""
 
 
@@ -136,7 +136,7 @@ class Adopter:
             # No fault of one spool may end the search for others. It is tried again.
             if self._logged.get(name) != repr(fault):
                 is_expected = isinstance(
-                    fault, NotVerified | Stalled | LimitReached | Broken | OSError
+                    fault, NotVerified | SpoolStalled | LimitReached | Broken | OSError
                 )
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
@@ -168,7 +168,7 @@ class Adopter:
 
         Raises:
             Corrupt: the file is not a spool any more; it was renamed.
-            Stalled: other spools should be drained first.
+            SpoolStalled: other spools should be drained first.
         """
         forwarder = self._make_forwarder(intake)
         forwarding = asyncio.create_task(forwarder.run())
@@ -181,7 +181,9 @@ class Adopter:
                 if progress != before or self._own_forwarder.fault:
                     since = time.monotonic()
                 elif forwarder.can_be_dropped and time.monotonic() - since > STALL_TIMEOUT_S:
-                    raise Stalled(f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}")
+                    raise SpoolStalled(
+                        f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}"
+                    )
                 await asyncio.sleep(DRAIN_POLL_INTERVAL_S)
         finally:
             forwarding.cancel()

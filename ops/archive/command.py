@@ -15,7 +15,7 @@ from ops.archive.expire_command import archive_expire
 from ops.archive.options import partition_option, since_option, topic_option, until_option
 from ops.archive.parquet_command import archive_parquet
 from ops.archive.segments import SegmentFilter, in_order, naming, reading_archive, segment_names
-from ops.archive.verify import Verified, verify
+from ops.archive.verify import VerifyResult, verify
 from ops.terminal import (
     archive_option,
     bounded,
@@ -127,7 +127,7 @@ def archive_verify(*, archive_url: str, wait_s: float, as_json: bool) -> None:
     sys.exit(verified.exit_code)
 
 
-async def _verify(archive_url: str, wait_s: float, listed: Any, step: Any) -> Verified:
+async def _verify(archive_url: str, wait_s: float, listed: Any, step: Any) -> VerifyResult:
     with reading_archive(archive_url) as store:
         return await verify(store, wait_s=wait_s, listed=listed, step=step)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from rich.console import Group, RenderableType
 
 from consumers.archive.segment import SegmentSummary
-from ops.archive.verify import Verified
+from ops.archive.verify import VerifyResult
 from ops.terminal import text_line
 
 
@@ -23,7 +23,7 @@ def segment(name: str, summary: SegmentSummary, size: int) -> str:
     )
 
 
-def verified(result: Verified) -> RenderableType:
+def verified(result: VerifyResult) -> RenderableType:
     """Return the result of `hookline archive verify`: totals, faults, and the verdict."""
     lines: list[RenderableType] = [
         text_line(f"{result.segments} segments, {result.records} records, {result.size} bytes read")

@@ -40,7 +40,7 @@ class OriginSequences:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class VerifyResult:
     """The result. `size`: the bytes that were read. `faults`: pairs of segment name and fault."""
 
     segments: int
@@ -102,11 +102,11 @@ class Findings:
         # Thousands of lines may have the same fault.
         self.faults += [(checked.name, fault) for fault in itertools.islice(faults, LISTED_MAX)]
 
-    def report(self) -> Verified:
+    def report(self) -> VerifyResult:
         """Return the current result for the sequences that had been seen at the first call."""
         if self._until is None:
             self._until = {origin: each.highest for origin, each in self._sequences.items()}
-        return Verified(
+        return VerifyResult(
             segments=self.segments,
             records=self.records,
             size=self.size,
@@ -138,7 +138,7 @@ async def verify(
     wait_s: float,
     listed: Callable[[int], None],
     step: Callable[[], None],
-) -> Verified:
+) -> VerifyResult:
     """
     Read every segment; wait up to `wait_s` for sequences that are absent.
 

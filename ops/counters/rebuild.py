@@ -34,7 +34,7 @@ WAIT_S = 0.5
 WAIT_S_MAX = 30.0
 
 
-class Ended(Failure):
+class RebuildImpossible(Failure):
     """The rebuild cannot continue; the text says why."""
 
 
@@ -73,7 +73,7 @@ class Rebuild:
         Count until nearly all records are in the generation, and have it served.
 
         Raises:
-            Ended: the rebuild cannot continue.
+            RebuildImpossible: the rebuild cannot continue.
         """
         self._topic_id = await self._topic.id()
         for part in parts:
@@ -118,7 +118,7 @@ class Rebuild:
             if at >= kafka.start:
                 continue
             if self._store is None:
-                raise Ended(
+                raise RebuildImpossible(
                     f"Kafka does not have offset {at} of {partition} any more; run the command"
                     " again with --archive URL"
                 )
@@ -132,7 +132,7 @@ class Rebuild:
                     if summary.next_offset >= kafka.start:
                         break
             if self._positions[partition].next_offset < kafka.start:
-                raise Ended(
+                raise RebuildImpossible(
                     f"the archive has {partition} only up to offset"
                     f" {self._positions[partition].next_offset}, and Kafka from {kafka.start} on:"
                     " records between them are lost. Count only what there is: --start-over with"
@@ -142,13 +142,13 @@ class Rebuild:
     def _check_chain(self, partition: Partition, begins_at: int, topic_id: str) -> None:
         at = self._positions[partition].next_offset
         if begins_at > at:
-            raise Ended(
+            raise RebuildImpossible(
                 f"the archive has no segment with offset {at} of {partition}: records from there"
                 f" to {begins_at} are lost. Count only what there is: --start-over with --since a"
                 " later time"
             )
         if topic_id and self._topic_id and topic_id != self._topic_id:
-            raise Ended(
+            raise RebuildImpossible(
                 f"the archive of {partition} is that of another topic, with the id {topic_id}; the"
                 f" topic in Kafka has the id {self._topic_id}. Name the archive of this topic with"
                 " --archive, or count only what Kafka has: --start-over with --since a later time"
@@ -202,7 +202,7 @@ class Rebuild:
 
         Raises:
             _Moved: the position is neither where the batch begins nor within it.
-            Ended: the rebuild cannot continue.
+            RebuildImpossible: the rebuild cannot continue.
         """
         wait_s = WAIT_S
         while True:
@@ -226,7 +226,7 @@ class Rebuild:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, WAIT_S_MAX)
             except Stopped as stopped:
-                raise Ended(f"generation {self._generation}: {stopped}") from stopped
+                raise RebuildImpossible(f"generation {self._generation}: {stopped}") from stopped
             else:
                 return
 
@@ -242,8 +242,8 @@ class Rebuild:
             raise _ended(self._generation)
 
 
-def _ended(generation: int) -> Ended:
-    return Ended(
+def _ended(generation: int) -> RebuildImpossible:
+    return RebuildImpossible(
         f"another process has ended the rebuild of generation {generation}, or Valkey was emptied;"
         " nothing was changed. Run the command again"
     )

@@ -69,7 +69,7 @@ class Supervisor:
                 try:
                     self._restart_if_ended(service)
                     service.fault = ""
-                except (OSError, child.Missing, child.NotStarted) as error:
+                except (OSError, child.ProgramMissing, child.NotStarted) as error:
                     if service.fault != str(error):
                         service.fault = str(error)
                         self._try_to_log(f"{service.name}: {error}; trying again until it works")

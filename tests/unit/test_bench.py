@@ -15,7 +15,7 @@ from bench.ingress.callbacks import Shape, requests
 from bench.ingress.connection import outcome_of
 from bench.ingress.load import Load
 from bench.markdown import write
-from ops.demo.embedded.child import Missing
+from ops.demo.embedded.child import ProgramMissing
 from schemas.record import ReceivedCallback, callback_record
 
 GOOD = (
@@ -144,11 +144,13 @@ def cargo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_without_cargo_the_rust_peer_is_left_out_with_the_reason(cargo: Path) -> None:
     """There is no cargo, or it fails: the run goes on without that peer."""
-    with pytest.raises(Missing, match=r"durable_streams is left out: cargo .* is not installed"):
+    with pytest.raises(
+        ProgramMissing, match=r"durable_streams is left out: cargo .* is not installed"
+    ):
         durable_streams.build(print)
     cargo.write_text("#!/bin/sh\necho first >&2; echo 'error: no network' >&2; exit 1\n")
     cargo.chmod(0o755)
-    with pytest.raises(Missing, match=r"left out: cargo cannot build it: error: no network"):
+    with pytest.raises(ProgramMissing, match=r"left out: cargo cannot build it: error: no network"):
         durable_streams.build(print)
 
 

@@ -20,7 +20,7 @@ from bench.sync.webhook.receiver import FAILING, Connection, Report, Target
 from bench.sync.webhook.senders import requests_max
 from bench.sync.webhook.waits import Waits
 from consumers.webhook.consumer import RETRY_REQUESTS_DIVISOR
-from ops.demo.embedded.child import Missing
+from ops.demo.embedded.child import ProgramMissing
 
 READING = {"seconds": 1.0, "kafka_s": 0.001, "others": 0.0, "rss_mib": 50.0}
 
@@ -266,8 +266,10 @@ def test_without_the_history_version_1_is_left_out_with_the_reason(
 ) -> None:
     """A source archive has no history, and a machine may have no git."""
     monkeypatch.setattr(version_1, "_ROOT", tmp_path)
-    with pytest.raises(Missing, match=r"version_1 is left out: .* a full `git clone` has it"):
+    with pytest.raises(
+        ProgramMissing, match=r"version_1 is left out: .* a full `git clone` has it"
+    ):
         version_1.check_out(tmp_path / "programs")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Missing, match="left out"):
+    with pytest.raises(ProgramMissing, match="left out"):
         version_1.check_out(tmp_path / "programs")

@@ -17,7 +17,7 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
 from ops.archive import expire
 from ops.archive.expire_command import AGE
-from ops.archive.verify import Verified, verify
+from ops.archive.verify import VerifyResult, verify
 
 
 def nothing() -> None:
@@ -36,7 +36,7 @@ async def planned(
     return going.get(P0, [])
 
 
-async def verified(written: WrittenArchive) -> Verified:
+async def verified(written: WrittenArchive) -> VerifyResult:
     """Return what verify finds."""
     return await verify(written.store, wait_s=0, listed=lambda _: None, step=nothing)
 

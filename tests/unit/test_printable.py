@@ -17,7 +17,7 @@ from support.reports import report_with
 
 from ops import terminal
 from ops.archive import output as archive_output
-from ops.archive.verify import OriginSequences, Verified
+from ops.archive.verify import OriginSequences, VerifyResult
 from ops.audit import output as audit_output
 from ops.audit.report import ARCHIVE, KAFKA, LedgerReport, OriginReport, SinkReport
 from ops.demo.output import address_lines
@@ -147,7 +147,7 @@ def a_simulation(text: str) -> None:
 def a_verification(text: str) -> None:
     """Print the result of a verification."""
     origins = {text: OriginSequences(sequences=1, absent=1, listed=[(1, 1)], doubled=1)}
-    verified = Verified(segments=1, records=1, size=1, faults=[(text, text)], origins=origins)
+    verified = VerifyResult(segments=1, records=1, size=1, faults=[(text, text)], origins=origins)
     terminal.show(archive_output.verified(verified))
 
 

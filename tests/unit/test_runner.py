@@ -142,7 +142,7 @@ async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
         await bench.turn()
         assert bench.runner.hanging() is None
     bench.clock.now += TURN_S_MAX + 1
-    assert "the loop has not turned" in (bench.runner.hanging() or "")
+    assert "the loop has finished no round" in (bench.runner.hanging() or "")
     hung = RunnerBench()
 
     async def never(_: Batch) -> None:

@@ -25,7 +25,7 @@ from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from ops.archive import segments
 from ops.archive import verify as verification
-from ops.archive.verify import Verified, verify
+from ops.archive.verify import VerifyResult, verify
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def written(tmp_path: Path) -> WrittenArchive:
     return WrittenArchive(tmp_path / "archive")
 
 
-async def verified(written: WrittenArchive, *, wait_s: float = 0) -> Verified:
+async def verified(written: WrittenArchive, *, wait_s: float = 0) -> VerifyResult:
     """Return the result of verify."""
     return await verify(written.store, wait_s=wait_s, listed=lambda _: None, step=lambda: None)
 
 
-def fault_text(found: Verified) -> str:
+def fault_text(found: VerifyResult) -> str:
     """Return all faults as one text."""
     return "\n".join(f"{name}: {fault}" for name, fault in found.faults)
 

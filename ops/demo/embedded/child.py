@@ -25,7 +25,7 @@ NOBODY = 65_534
 START_TIMEOUT_S = 60.0
 
 
-class Missing(Failure):
+class ProgramMissing(Failure):
     """A program or package that an embedded part needs is not installed; the text says which."""
 
 
@@ -44,11 +44,11 @@ def start(
     Start `command`; its output is appended to `log`. `options` are setpriv's.
 
     Raises:
-        Missing: this machine has no setpriv (util-linux).
+        ProgramMissing: this machine has no setpriv (util-linux).
     """
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise Missing("setpriv is not installed; it comes with util-linux on every Linux")
+        raise ProgramMissing("setpriv is not installed; it comes with util-linux on every Linux")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - the callers' own commands

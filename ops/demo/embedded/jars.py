@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ops.demo.embedded.child import Missing, cache_directory
+from ops.demo.embedded.child import ProgramMissing, cache_directory
 
 KAFKA = Path(__file__).with_name("kafka.jars")
 DOWNLOADS_AT_ONCE = 8
@@ -20,7 +20,7 @@ def jars(list_file: Path) -> list[Path]:
     Return the jars of a list; download those that are not in the cache (Kafka's: 45 MB, 10 s).
 
     Raises:
-        Missing: jgo is not installed, or a jar cannot be downloaded or has another SHA-256.
+        ProgramMissing: jgo is not installed, or a jar cannot be downloaded or has another SHA-256.
     """
     entries = [line.split() for line in list_file.read_text().splitlines() if line.strip()]
     directory = cache_directory() / "jars"
@@ -45,7 +45,7 @@ def _download(absent: list[tuple[str, str]], directory: Path) -> None:
     try:
         from jgo.maven import MavenContext  # noqa: PLC0415 - of the `embedded` extra
     except ImportError as error:
-        raise Missing("jgo is not installed: pip install 'hookline[embedded]'") from error
+        raise ProgramMissing("jgo is not installed: pip install 'hookline[embedded]'") from error
 
     with TemporaryDirectory(dir=directory) as scratch:
         maven = MavenContext(repo_cache=Path(scratch).resolve())
@@ -55,10 +55,10 @@ def _download(absent: list[tuple[str, str]], directory: Path) -> None:
             try:
                 jar = maven.project(group, artifact).at_version(version).artifact().resolve()
             except Exception as error:
-                raise Missing(f"{coordinate} cannot be downloaded: {error}") from error
+                raise ProgramMissing(f"{coordinate} cannot be downloaded: {error}") from error
             jar_sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
             if jar_sha256 != sha256:
-                raise Missing(
+                raise ProgramMissing(
                     f"{coordinate} was downloaded with SHA-256 {jar_sha256}, not {sha256}"
                 )
             # A rename: a run that is killed leaves whole jars or none.

