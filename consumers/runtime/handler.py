@@ -138,7 +138,7 @@ class MeasuringHandler(Protocol):
 
 
 # The result of `Consumer.open`: the handler and its limits; the handler is closed at the end.
-OpenedHandler: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
+Opened: TypeAlias = AbstractAsyncContextManager[tuple[Handler, Limits]]
 OwnSettings = TypeVar("OwnSettings", bound=Settings)
 
 
@@ -157,7 +157,7 @@ class Consumer(Generic[OwnSettings]):
     name: str
     topic: Topic
     settings: type[OwnSettings]
-    open: Callable[[OwnSettings], OpenedHandler]
+    open: Callable[[OwnSettings], Opened]
     configured: "Callable[[Shared, OwnSettings, int], Consumer[OwnSettings]] | None" = None
 
     @property

@@ -11,7 +11,7 @@ from valkey.exceptions import ValkeyError
 from consumers.runtime import (
     Batch,
     Consumer,
-    OpenedHandler,
+    Opened,
     Settings,
     Unavailable,
     callbacks,
@@ -45,7 +45,7 @@ def put(store: Valkey, _cursor: sqlite3.Cursor, batch: Batch) -> None:
         raise Unavailable(f"Valkey: {error}") from error
 
 
-def sink(settings: KeyedStoreSettings) -> OpenedHandler:
+def sink(settings: KeyedStoreSettings) -> Opened:
     """Return a sink whose effect is in Valkey and whose positions are in a SQLite file."""
     store = Valkey.from_url(settings.valkey, socket_timeout=5)
     connect = partial(sqlite3.connect, settings.positions, timeout=15)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from consumers.runtime import Batch, Consumer, OpenedHandler, Settings, callbacks, main, sql_sink
+from consumers.runtime import Batch, Consumer, Opened, Settings, callbacks, main, sql_sink
 from schemas.topics import CALLBACKS
 
 DAYS = "create table if not exists days (day, app, command, callbacks, unique (day, app, command))"
@@ -27,7 +27,7 @@ def count(cursor: sqlite3.Cursor, batch: Batch) -> None:
     cursor.executemany(ADD, [(*day, number) for day, number in days.items()])
 
 
-def sink(settings: SubscriberSettings) -> OpenedHandler:
+def sink(settings: SubscriberSettings) -> Opened:
     """Return a sink that connects when it is needed, and again after a failure."""
     connect = partial(sqlite3.connect, settings.file)
     return sql_sink("subscriber", sqlite3, connect, count, tables=[DAYS])

@@ -12,7 +12,7 @@ from support.fakes import MemorySink
 from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
 from consumers.counters.server import connect
-from consumers.runtime import Batch, OpenedHandler, sql_sink
+from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, StoreUnderTest
 from consumers.stats.store import StoredCounts
 from consumers.stats.totals import totals
@@ -82,7 +82,7 @@ async def sql_in_postgres(request: pytest.FixtureRequest) -> AsyncIterator[Store
     def apply(cursor: psycopg.Cursor, batch: Batch) -> None:
         cursor.executemany("insert into seen values (%s)", [(r.offset,) for r in batch.records])
 
-    def opened() -> OpenedHandler:
+    def opened() -> Opened:
         connects = partial(psycopg.connect, conninfo)
         tables = ["create table if not exists seen (record bigint)"]
         return sql_sink("seen", psycopg, connects, apply, tables=tables)
