@@ -13,8 +13,8 @@ ANSWER_S_MAX = 0.5
 
 
 def _free_bytes(path: Path) -> int:
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
+    statistics = os.statvfs(path)
+    return statistics.f_bavail * statistics.f_frsize
 
 
 class DiskSpace:

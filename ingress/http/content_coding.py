@@ -64,14 +64,14 @@ def decode(body: bytes, codings: Iterable[str], *, bytes_max: int) -> bytes:
 def _decoded(body: bytes, coding: str, bytes_max: int) -> bytes:
     decompressor = zlib.decompressobj(_window_bits(coding, body[0]))
     try:
-        found = decompressor.decompress(body, bytes_max + 1)
+        decoded = decompressor.decompress(body, bytes_max + 1)
     except zlib.error as error:
         raise Undecodable(str(error)) from error
-    if len(found) > bytes_max:
+    if len(decoded) > bytes_max:
         raise TooLong
     if not decompressor.eof or decompressor.unused_data:
         raise Undecodable(f"{coding} ends early, or something follows its end")
-    return found
+    return decoded
 
 
 def _window_bits(coding: str, first_byte: int) -> int:

@@ -9,13 +9,13 @@ from rich.console import Group, RenderableType
 from ops.audit.output import TITLES, remarks, verdict
 from ops.audit.report import INGRESS_DEAD_LETTERS
 from ops.demo.demo import DemoResult
-from ops.demo.services import Addresses
+from ops.demo.services import StackAddresses
 from ops.simulate.delivery import ANSWER_TIMEOUT_S
 from ops.simulate.output import by_reason, rate
 from ops.terminal import fault_count, new_table, text_line
 
 
-def address_lines(addresses: Addresses) -> RenderableType:
+def address_lines(addresses: StackAddresses) -> RenderableType:
     """Show the addresses of all parts."""
     names = (
         *(

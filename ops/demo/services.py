@@ -14,7 +14,7 @@ PREFIXES = ("HOOKLINE_", "INGRESS_", "CONSUMER_", "ARCHIVE_", "SYNC_", "COUNTERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Addresses:
+class StackAddresses:
     """
     The addresses of all parts; `hookline demo --json` prints them as its first line.
 
@@ -49,7 +49,9 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", *module]
 
 
-def environment(name: str, addresses: Addresses, *, port: int, admin_port: int) -> dict[str, str]:
+def environment(
+    name: str, addresses: StackAddresses, *, port: int, admin_port: int
+) -> dict[str, str]:
     """
     Return the environment of a service in SERVICES.
 
@@ -68,7 +70,7 @@ def environment(name: str, addresses: Addresses, *, port: int, admin_port: int) 
     return inherited | {"HOOKLINE_BOOTSTRAP_SERVERS": addresses.kafka, **own_variables}
 
 
-def _ingress(addresses: Addresses, port: int, admin_port: int) -> Mapping[str, str]:
+def _ingress(addresses: StackAddresses, port: int, admin_port: int) -> Mapping[str, str]:
     return {
         "INGRESS_SDKAPPIDS": ",".join(SDKAPPIDS),
         # One directory for all replicas, so that one can adopt the spool of another.
@@ -81,7 +83,7 @@ def _ingress(addresses: Addresses, port: int, admin_port: int) -> Mapping[str, s
     }
 
 
-def _consumer_or_stats(name: str, addresses: Addresses, port: int) -> Mapping[str, str]:
+def _consumer_or_stats(name: str, addresses: StackAddresses, port: int) -> Mapping[str, str]:
     return {
         "archive": {
             "CONSUMER_ADMIN_PORT": str(port),

@@ -16,7 +16,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
-from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, Addresses
+from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, StackAddresses
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
 from ops.topics import apply_topics
@@ -46,7 +46,7 @@ class Stack:
         self._admin_ports = {name: child.free_port() for name in REPLICAS}
         ingresses = [f"http://127.0.0.1:{self._ports[name]}{PATH}" for name in REPLICAS]
         admins = [f"http://127.0.0.1:{port}" for port in self._admin_ports.values()]
-        self.addresses = Addresses(
+        self.addresses = StackAddresses(
             ingress=ingresses[0],
             admin=admins[0],
             ingresses=tuple(ingresses),

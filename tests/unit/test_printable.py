@@ -21,7 +21,7 @@ from ops.archive.verify import OriginSequences, VerifyResult
 from ops.audit import output as audit_output
 from ops.audit.report import ARCHIVE, KAFKA, LedgerReport, OriginReport, SinkReport
 from ops.demo.output import address_lines
-from ops.demo.services import Addresses
+from ops.demo.services import StackAddresses
 from ops.simulate.output import traffic_table
 from ops.simulate.result import TrafficResult
 from schemas.log_lines import LOG_CHARACTERS_MAX, JsonLines, TextLines
@@ -153,9 +153,9 @@ def a_verification(text: str) -> None:
 
 def addresses(text: str) -> None:
     """Print the addresses of a demo."""
-    names = [field.name for field in fields(Addresses)]
+    names = [field.name for field in fields(StackAddresses)]
     made: dict[str, Any] = dict.fromkeys(names, text) | {"ingresses": (text,), "admins": (text,)}
-    terminal.show(address_lines(Addresses(**made)), on_stderr=True)
+    terminal.show(address_lines(StackAddresses(**made)), on_stderr=True)
 
 
 def waiting(text: str) -> None:
