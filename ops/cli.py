@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "audit": "ops.audit.command:audit_command",
     "counters": "ops.counters.command:counters",
     "demo": "ops.demo.command:demo",
+    "find": "ops.find.command:find",
     "simulate": "ops.simulate.command:simulate",
     "spool": "ops.spool:spool",
     "sync": "ops.sync.command:sync",

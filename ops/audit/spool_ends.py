@@ -35,7 +35,7 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
     unanswered: dict[str, str] = {}
     for url in urls:
         try:
-            addresses |= dict.fromkeys(await _addresses(url))
+            addresses |= dict.fromkeys(await addresses_of(url))
         except OSError as error:
             unanswered[url] = (
                 f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
@@ -90,7 +90,14 @@ async def resolve(host: str, port: int) -> list[str]:
     return sorted({str(socket_address[0]) for *_, socket_address in infos})
 
 
-async def _addresses(url: str) -> list[str]:
+async def addresses_of(url: str) -> list[str]:
+    """
+    Return an URL for each address of its host name.
+
+    Raises:
+        OSError: the name cannot be resolved now.
+        ValueError: it is not a URL.
+    """
     parsed = URL(url)
     addresses = await resolve(parsed.host or "", parsed.port or 80)
     return [str(parsed.with_host(address)) for address in addresses]

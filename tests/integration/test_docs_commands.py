@@ -37,6 +37,8 @@ RUN_BY_E2E = {"make demo\n"}
 
 # The spool that the docs name.
 SPOOL_NAME = "0123456789abcdef"
+# The key of a message that the docs look for.
+MESSAGE_KEY = "48374_2837546_1557481126"
 # The ports that the docs name. The test replaces them, because other processes may use them.
 OUR_PORTS = ("8080", "8081", "8083", "8084", "8085")
 
@@ -65,6 +67,8 @@ class Shell:
         self.consumer_port = 0
         # In place of the name that the documents give a spool.
         self.spool_name = SPOOL_NAME
+        # In place of the key of a message that they name.
+        self.message_key = MESSAGE_KEY
         self._kept = ""
 
     def _here(self, block: str) -> str:
@@ -72,6 +76,7 @@ class Shell:
             block = block.replace(f"127.0.0.1:{port}", f"127.0.0.1:{free}")
             block = block.replace(f"PORT={port}", f"PORT={free}")
         block = block.replace(SPOOL_NAME, self.spool_name)
+        block = block.replace(MESSAGE_KEY, self.message_key)
         return block.replace("127.0.0.1:9092", self._bootstrap_servers)
 
     async def run(self, block: str, *, keeps: str = "") -> str:
@@ -171,6 +176,7 @@ async def test_every_command_in_the_docs_works(
         await shell.run(audit_block())
         await the_statistics(shell)
         assert "records" in await shell.run(the_block("hookline archive ls"))
+        await the_places_of_a_message(shell, postgres_server)
         await shell.run(the_block("hookline archive verify"))
         await shell.run(the_block("hookline archive expire"))
         await shell.run(the_block("hookline archive parquet"))
@@ -251,6 +257,18 @@ async def the_first_callback(shell: Shell, folder: Path) -> None:
     compose = (ROOT / "docker-compose.yml").read_text()
     for line in (folder / ".env").read_text().splitlines():
         assert f"${{{line.split('=')[0]}:-" in compose
+
+
+async def the_places_of_a_message(shell: Shell, postgres: EmbeddedPostgres) -> None:
+    """Look for a message of `hookline simulate` as docs/find.md does."""
+    with psycopg.connect(postgres.conninfo) as connection:
+        query = b"select message_key from hookline.messages where message_key like '%\\_%' limit 1"
+        ((shell.message_key,),) = connection.execute(query).fetchall()
+    everywhere = await shell.run(the_block("--counters valkey:"))
+    for place in ("topic ", "archive ", "hookline.messages", "hookline.receipts", ": counted"):
+        assert place in everywhere
+    assert "not searched:" not in everywhere
+    assert shell.message_key in await shell.run(the_block("--no-kafka --body"))
 
 
 def post(url: str) -> int:

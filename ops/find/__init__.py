@@ -1,0 +1,1 @@
+"""`hookline find`: where a callback is."""

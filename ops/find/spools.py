@@ -1,0 +1,218 @@
+"""Search the spools: those in a directory, and, by its status, the one of each running ingress."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ingress.spool.directory import corrupt_files, hold, spool_names
+from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.row import DamagedRow, Row
+from ingress.spool.spool import Spool
+from ingress.spool.spool_file import MAP_MARGIN_BYTES
+from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.verification import NotVerified
+from ops.audit.http_json import NoJsonAnswer, get_json
+from ops.audit.spool_ends import addresses_of
+from ops.find.collection import SPOOL, CallbackCollection, Place
+from ops.find.question import Question
+from ops.find.record_filter import RecordFilter
+from ops.find.sources import Extent, NotSearched
+from ops.find.topic_search import texts
+from schemas.record import with_place
+
+STATUS_TIMEOUT_S = 5.0
+# Rows that are in memory at the same time.
+ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 8 << 20
+
+
+class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What `/status` of an ingress says of a spool."""
+
+    name: str
+    origin: str
+    last_sequence: int | None = None
+    rows: int | None = None
+    fault: str = ""
+    quarantined: tuple[int, ...] = ()
+
+
+class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of an ingress's `/status` that says whether callbacks are not in Kafka yet."""
+
+    origin: str
+    last_sequence: int
+    forwarded_sequence: int
+    spools: tuple[SpoolStatus, ...]
+
+
+class SpoolSearch:
+    """Searches spools for one question."""
+
+    def __init__(
+        self,
+        directory: Path | None,
+        urls: tuple[str, ...],
+        question: Question,
+        collection: CallbackCollection,
+    ) -> None:
+        self._directory = directory
+        self._urls = urls
+        self._question = question
+        self._filter = RecordFilter(question)
+        self._collection = collection
+
+    async def search(self) -> Extent:
+        """
+        Search every spool that no process holds, and ask the ingresses that hold the others.
+
+        An ingress says how many callbacks it has not sent to Kafka yet. If there are none, its
+        spool is searched: everything in it is in Kafka.
+
+        Raises:
+            NotSearched: not all spools can be searched; the others were searched.
+        """
+        empty, doubts = await self._ask_ingresses()
+        searched: list[str] = []
+        if self._directory:
+            rows, held = await asyncio.to_thread(self._rows_of_directory, self._directory, doubts)
+            searched += [name for name, _ in rows]
+            for name, (origin, row) in ((n, each) for n, of in rows for each in of):
+                self._add(name, origin, row)
+            for name in held - empty - doubts.keys():
+                doubts[name] = (
+                    f"a running ingress holds spool {name}; name its admin address (--ingress URL)"
+                )
+        for name in searched:
+            doubts.pop(name, None)
+        if doubts:
+            raise NotSearched("; ".join(doubts.values()))
+        return Extent(f"{len({*searched, *empty})} spools")
+
+    async def _ask_ingresses(self) -> tuple[set[str], dict[str, str]]:
+        """Return the empty spools, and by name or address why others are not searched."""
+        addresses, doubts = await _addresses(self._urls)
+        answers = await asyncio.gather(*map(_status, addresses))
+        empty: set[str] = set()
+        unsent: dict[str, str] = {}
+        for address, answer in zip(addresses, answers, strict=True):
+            if isinstance(answer, str):
+                doubts[address] = f"{address}: {answer}"
+                continue
+            for spool in answer.spools:
+                self._see_status(spool, answer, empty, unsent)
+        return empty, doubts | {k: why for k, why in unsent.items() if k not in empty}
+
+    def _see_status(
+        self,
+        spool: SpoolStatus,
+        status: IngressStatus,
+        empty: set[str],
+        unsent: dict[str, str],
+    ) -> None:
+        rows, forwarded = spool.rows, None
+        if spool.origin == status.origin and spool.last_sequence is not None:
+            forwarded = status.forwarded_sequence
+            # Rows that were sent stay in the file for a while.
+            rows = max(0, spool.last_sequence - forwarded)
+        if spool.fault:
+            unsent[f"{spool.name} fault"] = f"spool {spool.name}: {spool.fault}"
+        elif rows is None:
+            unsent.setdefault(spool.name, f"spool {spool.name}: no ingress that was asked knows it")
+        elif rows or spool.quarantined:
+            unsent[spool.name] = (
+                f"spool {spool.name} has {rows} callbacks that are not in Kafka yet, and"
+                f" {len(spool.quarantined)} in quarantine; its ingress shows no rows while it runs"
+            )
+        else:
+            empty.add(spool.name)
+        self._see_place(spool, forwarded)
+
+    def _see_place(self, spool: SpoolStatus, forwarded: int | None) -> None:
+        """Add the place that is asked for, if the spool has given its sequence and not sent it."""
+        if self._question.place is None or self._question.place[0] != spool.origin:
+            return
+        sequence = self._question.place[1]
+        waits = forwarded is not None and forwarded < sequence <= (spool.last_sequence or 0)
+        if waits or sequence in spool.quarantined:
+            headers = {"ce_origin": spool.origin, "ce_sequence": str(sequence)}
+            note = "in quarantine" if sequence in spool.quarantined else "not in Kafka yet"
+            self._collection.add(
+                headers, b"", Place(store=SPOOL, where=f"spool {spool.name}", note=note)
+            )
+
+    def _rows_of_directory(
+        self, directory: Path, doubts: dict[str, str]
+    ) -> tuple[list[tuple[str, list[tuple[str, Row]]]], set[str]]:
+        """Return, by spool, origin and row of what matches; and the spools that others hold."""
+        matching: list[tuple[str, list[tuple[str, Row]]]] = []
+        held: set[str] = set()
+        for corrupt in corrupt_files(directory):
+            doubts[f"{corrupt.name} fault"] = f"spool {corrupt.name}: {corrupt.fault}"
+        for name in spool_names(directory):
+            try:
+                spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
+            except SpoolInUse:
+                held.add(name)
+                continue
+            except (NotVerified, Corrupt, Broken, LimitReached) as fault:
+                doubts[name] = f"spool {name} cannot be read: {fault}"
+                continue
+            try:
+                matching.append((name, list(self._matching(spool, doubts))))
+            finally:
+                spool.close()
+        return matching, held
+
+    def _matching(self, spool: Spool, doubts: dict[str, str]) -> Iterator[tuple[str, Row]]:
+        after = 0
+        while rows := self._next_rows(spool, after, doubts):
+            for row in rows:
+                headers = texts(with_place(row.record.headers, spool.origin, row.sequence))
+                if self._filter.matches(headers, row.record.value):
+                    yield spool.origin, row
+            after = rows[-1].sequence
+        if spool.state.quarantined_sequences:
+            doubts[f"{spool.name} quarantine"] = (
+                f"spool {spool.name} has {len(spool.state.quarantined_sequences)} rows in"
+                f" quarantine; see hookline spool show {spool.name}"
+            )
+
+    def _next_rows(self, spool: Spool, after: int, doubts: dict[str, str]) -> list[Row]:
+        while True:
+            try:
+                return spool.rows_after(after, rows_max=ROWS_AT_ONCE, bytes_max=BYTES_AT_ONCE)
+            except DamagedRow as damaged:
+                doubts[f"{spool.name} {damaged.sequence}"] = str(damaged)
+                after = damaged.sequence
+
+    def _add(self, name: str, origin: str, row: Row) -> None:
+        headers = texts(with_place(row.record.headers, origin, row.sequence))
+        at = datetime.fromtimestamp(row.received_at_ms / 1000, UTC)
+        place = Place(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
+        self._collection.add(headers, row.record.value, place)
+
+
+async def _addresses(urls: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Return all addresses of the ingresses, and by URL why there is none."""
+    addresses: dict[str, None] = {}
+    doubts: dict[str, str] = {}
+    for url in urls:
+        try:
+            addresses |= dict.fromkeys(await addresses_of(url))
+        except (OSError, ValueError) as error:
+            doubts[url] = f"{url}: the name cannot be resolved ({error}); correct --ingress"
+    return list(addresses), doubts
+
+
+async def _status(address: str) -> IngressStatus | str:
+    try:
+        answer: Any = await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S)
+        return msgspec.convert(answer, IngressStatus)
+    except msgspec.ValidationError:
+        return "the server at this address is not the admin port of an ingress"
+    except NoJsonAnswer as error:
+        return str(error)

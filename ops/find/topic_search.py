@@ -1,0 +1,82 @@
+"""Search one of the two topics for the records of a range of time."""
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from consumers.runtime.batch import Partition, Record
+from ops.find.collection import DEAD_LETTER, TOPIC, CallbackCollection, Place
+from ops.find.question import Question
+from ops.find.record_filter import RecordFilter
+from ops.find.sources import Extent, NotSearched, Progress
+from ops.records.time_range import TimeRange
+from ops.records.topic import TopicUnreadable, records_between
+from schemas.dead_letter import CONNECT, GROUP, STAGE
+from schemas.topics import DEAD_LETTERS
+
+
+class TopicSearch:
+    """Searches a topic for one question."""
+
+    def __init__(
+        self,
+        kafka: str,
+        topic: str,
+        question: Question,
+        collection: CallbackCollection,
+        progress: Progress,
+    ) -> None:
+        self._kafka = kafka
+        self._topic = topic
+        self._filter = RecordFilter(question)
+        self._collection = collection
+        self._progress = progress
+
+    async def search(self, time_range: TimeRange) -> Extent:
+        """
+        Search what Kafka took in a range of time; dead letters until now.
+
+        A record becomes a dead letter whenever a consumer gives up, so the range has no end there.
+
+        Raises:
+            NotSearched: Kafka does not answer, or does not have the topic.
+        """
+        count = 0
+        until = None if self._topic == DEAD_LETTERS.name else time_range.until
+        reading = records_between(self._kafka, self._topic, time_range.since, until)
+        try:
+            async with contextlib.aclosing(reading) as parts:
+                async for partition, records in parts:
+                    count += len(records)
+                    self._progress(f"{self._topic}: {count:,} records")
+                    for record in records:
+                        self._see(partition, record)
+        except TopicUnreadable as error:
+            raise NotSearched(str(error)) from error
+        return Extent(f"{count:,} records", time_range)
+
+    def _see(self, partition: Partition, record: Record) -> None:
+        headers = texts(record.headers)
+        if self._filter.matches(headers, record.value):
+            self._collection.add(headers, record.value, _place(partition, record, headers))
+
+
+def texts(headers: Iterable[tuple[str, bytes]]) -> Mapping[str, str]:
+    """Return a record's headers as texts, as the archive has them."""
+    return {
+        name: value.decode("utf-8", "backslashreplace")
+        for name, value in headers
+        if value is not None
+    }
+
+
+def _place(partition: Partition, record: Record, headers: Mapping[str, str]) -> Place:
+    at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    where = f"{partition} offset {record.offset}"
+    if partition.topic != DEAD_LETTERS.name:
+        return Place(
+            store=TOPIC, where=where, at=at, partition=partition.number, offset=record.offset
+        )
+    by = headers.get(GROUP) or headers.get(CONNECT + "connector.name") or "unknown"
+    note = f"by {by}, {headers.get(STAGE, '')}: {headers.get(CONNECT + 'exception.message', '')}"
+    return Place(store=DEAD_LETTER, where=where, at=at, note=note)

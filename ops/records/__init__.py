@@ -1,0 +1,1 @@
+"""Read the records of a range of time, from a topic and from the archive, for several commands."""

@@ -1,0 +1,68 @@
+"""
+List the archive's segments of a range of time, and read their lines in blocks.
+
+A segment is filed under the hour of its first record, by Kafka's time, and has no record of a later
+hour. So the segments of the range's hours have all of its records, as far as the clocks of the
+brokers differ by less than CLOCK_SLACK.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import AsyncGenerator, Iterator
+
+import zstandard
+
+from consumers.archive import segment_name
+from consumers.archive.segment import DamagedSegment, SegmentSummary, summary_size
+from consumers.archive.store import SegmentStore
+from ops.records.time_range import TimeRange
+
+# Large enough that the search in a block takes longer than to get the block.
+BLOCK_BYTES = 4 << 20
+
+
+async def names_between(
+    store: SegmentStore, topic: str, time_range: TimeRange
+) -> AsyncGenerator[str]:
+    """
+    Yield the names of the topic's segments of a range, partition by partition in their order.
+
+    Chains without records, which have no hour of a record, are left out.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    wide = time_range.widened()
+    for partition in await store.partitions():
+        if partition.topic != topic:
+            continue
+        async with contextlib.aclosing(store.pages(partition)) as pages:
+            async for page in pages:
+                for name in page:
+                    if wide.first_hour <= segment_name.hour(name) <= wide.last_hour:
+                        yield name
+
+
+def line_blocks(content: bytes, summary: SegmentSummary) -> Iterator[bytes]:
+    """
+    Yield the lines of a segment in blocks: each has whole lines, each with its line feed.
+
+    A block has some BLOCK_BYTES, more if a line is longer. Call this in a thread.
+
+    Raises:
+        DamagedSegment: the checksum does not match.
+    """
+    frames = memoryview(content)[summary_size(content) :]
+    if hashlib.sha256(frames).hexdigest() != summary.sha256:
+        raise DamagedSegment("the segment fails its checksum")
+    reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
+    rest = b""
+    while block := reader.read(BLOCK_BYTES):
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield rest + block[:end]
+            rest = block[end:]
+        else:
+            rest += block
+    if rest:
+        raise DamagedSegment("the segment's last line has no end")

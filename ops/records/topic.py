@@ -1,0 +1,132 @@
+"""
+Read the committed records of a topic that Kafka took in a range of time.
+
+Kafka finds the offsets of a time by its index, so nothing before the range is read.
+"""
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from consumers.runtime.batch import Partition, Record
+from consumers.runtime.fetched_records import decode_as_records
+from ops.records.time_range import TimeRange
+from schemas.clients import check_cancellation, kafka_failures, started
+
+# The time in which Kafka must connect, and in which it must send the next records.
+KAFKA_S_MAX = 15.0
+POLL_MS = 500
+FETCH_RECORDS = 5000
+
+
+class TopicUnreadable(Exception):
+    """Kafka does not answer, or does not have the topic; the text says which, and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offsets:
+    """The offsets of a partition from `first` until before `end`."""
+
+    first: int
+    end: int
+
+
+async def records_between(
+    bootstrap_servers: str, topic: str, since: datetime, until: datetime | None
+) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
+    """
+    Yield the records of a range of Kafka's time in parts, each of one partition in its order.
+
+    The range is widened by CLOCK_SLACK on both sides. `until` is None for the current end of every
+    partition. Close the generator to close its connection.
+
+    Raises:
+        TopicUnreadable: Kafka does not answer, or does not have the topic.
+    """
+    client = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        # Records that expire meanwhile are skipped.
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    try:
+        with kafka_failures(kinds=()):
+            async with started(client, KAFKA_S_MAX):
+                decode_as_records(client)
+                await client._client.set_topics([topic])  # noqa: SLF001
+                if topic not in await client.topics():
+                    raise TopicUnreadable(
+                        f"Kafka at {bootstrap_servers} has no topic {topic}; create it with:"
+                        " hookline topics apply"
+                    )
+                offsets = await _offsets(client, topic, since, until)
+                async for part in _read(client, offsets):
+                    yield part
+    except (KafkaError, TimeoutError) as error:
+        raise TopicUnreadable(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
+
+
+async def _offsets(
+    client: AIOKafkaConsumer, topic: str, since: datetime, until: datetime | None
+) -> dict[TopicPartition, Offsets]:
+    numbers = client.partitions_for_topic(topic) or set()
+    tps = [TopicPartition(topic, number) for number in sorted(numbers)]
+    ends = await client.end_offsets(tps)
+    wide = TimeRange(since=since, until=until or since).widened()
+    firsts = await _offsets_at(client, tps, wide.since, ends)
+    lasts = ends if until is None else await _offsets_at(client, tps, wide.until, ends)
+    return {
+        tp: Offsets(first=firsts[tp], end=min(ends[tp], lasts[tp]))
+        for tp in tps
+        if firsts[tp] < min(ends[tp], lasts[tp])
+    }
+
+
+async def _offsets_at(
+    client: AIOKafkaConsumer,
+    tps: Sequence[TopicPartition],
+    at: datetime,
+    ends: Mapping[TopicPartition, int],
+) -> dict[TopicPartition, int]:
+    """Return the first offset of each partition at or after a time, its end if there is none."""
+    if not tps:
+        return {}
+    at_ms = max(0, int(at.timestamp() * 1000))
+    answers = await client.offsets_for_times(dict.fromkeys(tps, at_ms))
+    return {tp: answer.offset if (answer := answers.get(tp)) else ends[tp] for tp in tps}
+
+
+async def _read(
+    client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, Offsets]
+) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
+    client.assign(list(offsets))
+    for tp, each in offsets.items():
+        client.seek(tp, each.first)
+    unread = dict(offsets)
+    position, moved_at = dict.fromkeys(offsets, 0), time.monotonic()
+    while unread:
+        check_cancellation()
+        fetched: Mapping[TopicPartition, Sequence[Record]]
+        # Records, because of `decode_as_records`.
+        fetched = await client.getmany(  # type: ignore[assignment]
+            *unread, timeout_ms=POLL_MS, max_records=FETCH_RECORDS
+        )
+        for tp, records in fetched.items():
+            within = [each for each in records if each.offset < unread[tp].end]
+            yield Partition(*tp), within
+        before = sum(position.values())
+        for tp in list(unread):
+            # The last offsets of a partition may be transaction markers.
+            position[tp] = await client.position(tp)
+            if position[tp] >= unread[tp].end:
+                del unread[tp]
+                client.pause(tp)
+        if sum(position.values()) > before:
+            moved_at = time.monotonic()
+        elif time.monotonic() > moved_at + KAFKA_S_MAX:
+            raise TimeoutError(f"no record came for {KAFKA_S_MAX:g} s")
