@@ -71,9 +71,11 @@ from ops.terminal import (
 )
 @click.option(
     "--ledger",
-    "ledger_path",
+    "ledger_paths",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The ledger of the requests that `hookline simulate --ledger` sent.",
+    multiple=True,
+    help="The ledger of the requests that `hookline simulate --ledger` sent. Repeat it for every"
+    " run.",
 )
 @click.option(
     LOGS,
@@ -114,7 +116,7 @@ def audit_command(
     stats_token_file: Path | None,
     admin_urls: tuple[str, ...],
     directory: Path | None,
-    ledger_path: Path | None,
+    ledger_paths: tuple[Path, ...],
     webhook_logs: tuple[str, ...],
     webhook_commands: tuple[str, ...],
     webhook_sdkappids: tuple[str, ...],
@@ -153,7 +155,7 @@ def audit_command(
         webhooks=webhook_sources(webhook_logs, webhook_sdkappids, webhook_commands),
     )
     urls = _ingress_urls(admin_urls, directory)
-    report = run(_audit(sources, urls, directory, ledger_path, wait_s))
+    report = run(_audit(sources, urls, directory, ledger_paths, wait_s))
     _print(report, as_json=as_json)
     sys.exit(report.exit_code)
 
@@ -185,7 +187,7 @@ async def _audit(
     sources: Sources,
     urls: list[str],
     directory: Path | None,
-    ledger_path: Path | None,
+    ledger_paths: tuple[Path, ...],
     wait_s: float,
 ) -> Report:
     async def ends() -> Ends:
@@ -195,7 +197,7 @@ async def _audit(
         return await audit(
             ends,
             sources,
-            ledger=list(ledger.read(ledger_path)) if ledger_path else [],
+            ledger=list(ledger.read_all(ledger_paths)),
             wait_s=wait_s,
             progress=progress,
         )

@@ -1,7 +1,7 @@
 """Made-up callbacks that look like an app's: the mix of commands, and each as an HTTP request."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -31,7 +31,11 @@ SHARES: dict[MakeDocument, int] = {
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCallback:
-    """One callback as the vendor sends it, with the `ce_id` that it must have in every sink."""
+    """
+    One callback as the vendor sends it, with the `ce_id` that it must have in every sink.
+
+    `id` is "" if the callback has no identity of its own: then its place in the spool is its id.
+    """
 
     sdkappid: str
     command: str
@@ -52,36 +56,40 @@ def requests(sdkappids: tuple[str, ...], *, users: int, seed: int) -> Iterator[S
 
 
 def _request(chance: random.Random, sdkappid: str, document: dict[str, Any]) -> SimulatedCallback:
-    command = document["CallbackCommand"]
     platform = chance.choice(PLATFORMS)
     client_ip = f"10.{chance.randrange(256)}.{chance.randrange(256)}.{chance.randrange(256)}"
-    query = {
-        "SdkAppid": sdkappid,
+    callback = ReceivedCallback(
+        sdkappid=sdkappid,
+        command=document["CallbackCommand"],
+        client_ip=client_ip,
+        opt_platform=platform,
+        received_at_ms=0,
+        body=orjson.dumps(document),
+    )
+    return request_of(callback, document)
+
+
+def request_of(callback: ReceivedCallback, document: Mapping[str, Any]) -> SimulatedCallback:
+    """
+    Return the request in which the vendor sends a callback; `document` is its body.
+
+    Raises:
+        Malformed: the body is not that of a callback.
+    """
+    headers = dict(callback_record(callback).headers)
+    command = headers["ce_type"].decode()
+    parameters = {
+        "SdkAppid": callback.sdkappid,
         "CallbackCommand": command,
         "contenttype": "json",
-        "ClientIP": client_ip,
-        "OptPlatform": platform,
+        "ClientIP": callback.client_ip,
+        "OptPlatform": callback.opt_platform,
     }
-    body = orjson.dumps(document)
     return SimulatedCallback(
-        sdkappid,
+        callback.sdkappid,
         command,
-        urlencode(query),
-        body,
-        _identity(sdkappid, command, client_ip, platform, body),
-        additions_of(command, platform, document),
+        urlencode({name: value for name, value in parameters.items() if value}),
+        callback.body,
+        headers.get(ID, b"").decode(),
+        additions_of(command, callback.opt_platform, document),
     )
-
-
-def _identity(sdkappid: str, command: str, client_ip: str, opt_platform: str, body: bytes) -> str:
-    record = callback_record(
-        ReceivedCallback(
-            sdkappid=sdkappid,
-            command=command,
-            client_ip=client_ip,
-            opt_platform=opt_platform,
-            received_at_ms=0,
-            body=body,
-        )
-    )
-    return dict(record.headers)[ID].decode()

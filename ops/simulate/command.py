@@ -1,96 +1,111 @@
 """`hookline simulate`."""
 
 import contextlib
+import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import click
 
+from ops.failure import ExitCode
 from ops.simulate import sender
+from ops.simulate.options import (
+    is_on_command_line,
+    ledger_option,
+    mode_options,
+    rate_options,
+    signing_options,
+    target_options,
+)
 from ops.simulate.output import traffic_table
+from ops.simulate.recording import Order, Recording, read_recording
 from ops.simulate.result import TrafficResult
-from ops.terminal import bounded, json_option, print_json, progress, run, show
+from ops.simulate.signer import Signer, signer_of_file
+from ops.terminal import bounded, json_option, print_json, progress, run, show, warn
+from schemas.setting import is_sdkappid
+
+SECONDS_DEFAULT = 10.0
 
 
 @click.command()
-@click.option(
-    "--url",
-    "urls",
-    required=True,
-    multiple=True,
-    envvar="OPS_URL",
-    show_envvar=True,
-    help="The callback URL, as in the vendor's console. Repeat it for several replicas: callbacks"
-    " go to them in turn, and a callback whose first try fails is sent to the next replica, as the"
-    " gateway of docker compose does.",
-)
-@click.option(
-    "--sdkappid",
-    "sdkappids",
-    required=True,
-    multiple=True,
-    envvar="OPS_SDKAPPID",
-    show_envvar=True,
-    help="SdkAppid of an app, or several, separated by commas. May be repeated.",
-)
-@click.option("--rate", default=100.0, show_default=True, help="Callbacks a second.")
-@click.option("--seconds", type=float, help="Stop after this many seconds.")
-@click.option("--count", type=click.IntRange(min=1), help="Stop after this many callbacks.")
-@click.option(
-    "--connections",
-    default=64,
-    show_default=True,
-    help="Maximum number of requests at the same time.",
-)
-@click.option("--users", default=500, show_default=True, help="Number of simulated users.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the random traffic.")
-@click.option(
-    "--ledger",
-    "ledger_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Append each callback and its answer to this file, for `hookline audit`.",
-)
+@target_options
+@signing_options
+@rate_options
+@mode_options
+@ledger_option
 @json_option
 def simulate(
     *,
     urls: tuple[str, ...],
     sdkappids: tuple[str, ...],
+    token: str | None,
+    secrets_file: Path | None,
     rate: float,
     seconds: float | None,
     count: int | None,
     connections: int,
     users: int,
     seed: int,
+    replay: Path | None,
+    order: str | None,
+    speed: float | None,
     ledger_path: Path | None,
     as_json: bool,
 ) -> None:
     """
-    Send made-up callbacks at a rate, as the vendor does: each waits 2 s for its answer.
+    Send callbacks at a rate, as the vendor does: each waits 2 s for its answer.
 
-    Runs for 10 s if neither --seconds nor --count is given. A callback is sent once. With several
-    --url it is sent a second time, to another URL, if the first one refuses or closes the
-    connection, does not answer within 0.9 s, or answers 503. Then both replicas may have stored it:
-    it is a repeat, with one ce_id.
-    """
-    bounded("--seconds", 0.0 if seconds is None else seconds, 0, 24 * 3600)
-    if seconds is None and count is None:
-        seconds = 10.0
+    The callbacks are made up, or recorded ones (--replay). Made-up ones are sent for 10 s if
+    neither --seconds nor --count is given, recorded ones until the end of the file.
+
+    A callback is sent once. With several --url it is sent a second time, to another URL, if the
+    first one refuses or closes the connection, does not answer within 0.9 s, or answers 503. Then
+    both replicas may have stored it: it is a repeat, with one ce_id.
+
+    Callbacks are sent when they are due, whether or not those before them are answered. The latency
+    counts from that time, so it shows how long a real callback would have waited; if callbacks were
+    sent late, the last lines say so and why.
+
+    \b
+    Examples:
+      hookline simulate --url http://127.0.0.1:8080/ --sdkappid 1400000001 --ledger run.jsonl
+      hookline simulate … --rate 500 --seconds 60 --secrets-file deploy/secrets/tokens.toml
+      hookline archive cat --since 2026-11-28 > day.jsonl
+      hookline simulate --url … --replay day.jsonl --order time --rate 200
+      hookline simulate --url … --replay day.jsonl --speed 10
+
+    \b
+    Exit codes:
+      0    at least one callback was answered OK
+      1    no callback was answered OK
+      2    the command line, the recording or the tokens file is wrong; nothing was sent
+      70   the program failed, which is a bug
+      130  interrupted
+    """  # noqa: D301 - Click keeps the lines of a paragraph after \b
+    apps = tuple(app.strip() for text in sdkappids for app in text.split(",") if app.strip())
+    _check(urls, apps, rate=rate, connections=connections, users=users)
+    _check_replay(replay, order, speed)
     plan = sender.TrafficPlan(
         urls=urls,
-        sdkappids=tuple(app for apps in sdkappids for app in apps.split(",")),
+        sdkappids=apps,
         rate=rate,
-        seconds=float("inf") if seconds is None else seconds,
+        seconds=_seconds(seconds, count, replay),
         count=count,
         connections=connections,
         users=users,
         seed=seed,
+        signer=_signer(token, secrets_file),
+        recording=_recording(replay, apps, order, speed=speed, seed=seed) if replay else None,
+        speed=speed,
     )
-    _check(plan)
-    expected = min(round(plan.seconds * rate) if seconds else 1 << 62, count or 1 << 62)
-    with _opened(ledger_path) as file, progress("callbacks", expected) as advance:
+    with _opened(ledger_path) as file, progress("callbacks", _expected(plan)) as advance:
         result = run(sender.simulate(plan, file, lambda _: advance()))
     _print(result, as_json=as_json)
+    if not result.answers["ok"]:
+        warn("no callback was answered OK; the table by answer has the reasons")
+        sys.exit(ExitCode.FAULT)
 
 
 def _print(result: TrafficResult, *, as_json: bool) -> None:
@@ -113,15 +128,88 @@ def _opened(ledger_path: Path | None) -> Iterator[BinaryIO | None]:
         yield file
 
 
-def _check(plan: sender.TrafficPlan) -> None:
+def _seconds(seconds: float | None, count: int | None, replay: Path | None) -> float:
+    """Return after how many seconds to stop, infinity if another option says when."""
+    if seconds is not None:
+        bounded("--seconds", seconds, 0, 24 * 3600)
+        return seconds
+    return SECONDS_DEFAULT if count is None and replay is None else math.inf
+
+
+def _expected(plan: sender.TrafficPlan) -> int | None:
+    """Return how many callbacks will be sent, None if it is not known."""
+    limits = [plan.count] if plan.count else []
+    if plan.recording:
+        limits.append(len(plan.recording))
+    if math.isfinite(plan.seconds) and not plan.speed:
+        limits.append(round(plan.seconds * plan.rate))
+    return min(limits, default=None)
+
+
+def _signer(token: str | None, secrets_file: Path | None) -> Signer:
+    if token and secrets_file:
+        if is_on_command_line("token") == is_on_command_line("secrets_file"):
+            raise click.UsageError("give --token or --secrets-file, not both")
+        # The command line counts more than the environment.
+        secrets_file = secrets_file if is_on_command_line("secrets_file") else None
+    return signer_of_file(secrets_file) if secrets_file else Signer(token=token or "")
+
+
+def _recording(
+    file: Path, apps: tuple[str, ...], order: str | None, *, speed: float | None, seed: int
+) -> Recording:
+    is_given = is_on_command_line("sdkappids")
+    if is_given and len(apps) > 1:
+        raise click.UsageError("with --replay, give one --sdkappid or none")
+    return read_recording(
+        file,
+        apps[0] if len(apps) == 1 else "",
+        # OPS_SDKAPPID is often set for made-up callbacks; it must not rename recorded apps.
+        as_app=is_given,
+        order=cast("Order", order or ("time" if speed else "file")),
+        needs_times=bool(speed) or order == "time",
+        seed=seed,
+    )
+
+
+def _check_replay(replay: Path | None, order: str | None, speed: float | None) -> None:
+    """
+    Return if the options fit together.
+
+    Raises:
+        UsageError: they do not; the text says which.
+    """
+    if replay is None and (order or speed is not None):
+        raise click.UsageError("--order and --speed are for recorded callbacks: give --replay FILE")
+    if replay and is_on_command_line("users"):
+        raise click.UsageError("--users is for made-up callbacks, not for --replay")
+    if speed is not None:
+        bounded("--speed", speed, 0.001, 1_000_000)
+        if is_on_command_line("rate"):
+            raise click.UsageError("give --rate or --speed, not both")
+        if order not in (None, "time"):
+            raise click.UsageError(f"--speed sends in the order of time, not of --order {order}")
+    if replay is None and not click.get_current_context().params["sdkappids"]:
+        raise click.UsageError("name the app of the made-up callbacks: --sdkappid SDKAPPID")
+
+
+def _check(
+    urls: tuple[str, ...], apps: tuple[str, ...], *, rate: float, connections: int, users: int
+) -> None:
     """
     Return if the other options are within their bounds.
 
     Raises:
         BadParameter: one is not; the text names the option and its bounds.
     """
-    bounded("--rate", plan.rate, 0.1, 100_000)
-    bounded("--connections", plan.connections, 1, 10_000)
-    bounded("--users", plan.users, 2, 10_000_000)
-    if not all(url.startswith(("http://", "https://")) for url in plan.urls):
+    bounded("--rate", rate, 0.1, 100_000)
+    bounded("--connections", connections, 1, 10_000)
+    bounded("--users", users, 2, 10_000_000)
+    if not all(url.startswith(("http://", "https://")) for url in urls):
         raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    for app in apps:
+        if not is_sdkappid(app):
+            raise click.BadParameter(
+                f"must be a decimal number without leading zeros, not {app!r:.40}",
+                param_hint="--sdkappid",
+            )

@@ -60,11 +60,16 @@ class UrlRotation:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The answer to a callback, and the reason for each failed try."""
+    """
+    The answer to a callback, and the reason for each failed try.
+
+    `answer` is the name of an answer that was not OK, "" if the outcome says it all.
+    """
 
     outcome: Outcome
     status: int
     failed_tries: tuple[str, ...] = ()
+    answer: str = ""
 
     @property
     def connection_failed(self) -> bool:
@@ -105,7 +110,8 @@ async def _try(
         async with session.post(
             f"{url}?{request.query}", data=request.body, timeout=limit
         ) as response:
-            return _answered(response.status, await response.read())
+            name = response.headers.get("Hookline-Answer", "")
+            return _answered(response.status, name, await response.read())
     except TimeoutError:
         reason = LATE
     except aiohttp.ClientConnectorDNSError:
@@ -117,7 +123,7 @@ async def _try(
     return SendResult("unanswered", 0, (reason,))
 
 
-def _answered(status: int, body: bytes) -> SendResult:
+def _answered(status: int, name: str, body: bytes) -> SendResult:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -125,4 +131,6 @@ def _answered(status: int, body: bytes) -> SendResult:
     fields = answer if isinstance(answer, dict) else {}
     if status == 200 and fields.get("ActionStatus") == "OK":
         return SendResult("ok", status)
-    return SendResult("refused", status, (f"answered {status}: {fields.get('ErrorInfo', '')}",))
+    reason = f"answered {status}: {fields.get('ErrorInfo', '')}"
+    # The gateway's own answers have no name.
+    return SendResult("refused", status, (reason,), answer=name or f"status {status}")

@@ -1,6 +1,6 @@
 """The ledger of `hookline simulate`: a JSON line for each callback, with its answer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -17,8 +17,10 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     One callback.
 
     `outcome`: ok, HTTP 200 with ActionStatus OK; refused, another answer; unanswered, no answer
-    within 2 s, so the callback may be stored or not. `failed_tries`: the reason for
-    each try that was not answered OK.
+    within 2 s, so the callback may be stored or not. `answer`: the name of the ingress's answer,
+    "status NUMBER" for an answer without a name, or "unanswered". `failed_tries`: the reason for
+    each try that was not answered OK. `latency_ms`: from when the callback was due until the
+    answer, or until it was given up.
     """
 
     id: str
@@ -30,6 +32,7 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
     outcome: Outcome
     status: int
+    answer: str = ""
     failed_tries: tuple[str, ...] = ()
     latency_ms: float
 
@@ -41,6 +44,25 @@ class NoLedger(Failure):
 def write(ledger: BinaryIO, entry: LedgerEntry) -> None:
     """Append an entry."""
     ledger.write(msgspec.json.encode(entry) + b"\n")
+
+
+def read_all(paths: Sequence[Path]) -> Iterator[LedgerEntry]:
+    """
+    Yield the entries of several ledgers, which are those of as many runs.
+
+    Raises:
+        NoLedger: one of them cannot be read, or is given twice.
+    """
+    known: dict[tuple[int, int], Path] = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise NoLedger(f"{path} cannot be read: {error.strerror}") from error
+        other = known.setdefault((status.st_dev, status.st_ino), path)
+        if other is not path:
+            raise NoLedger(f"{other} and {path} are the same ledger; name it once")
+        yield from read(path)
 
 
 def read(path: Path) -> Iterator[LedgerEntry]:
@@ -64,4 +86,4 @@ def read(path: Path) -> Iterator[LedgerEntry]:
                     )
                 yield entry
     except OSError as error:
-        raise NoLedger(str(error)) from error
+        raise NoLedger(f"{path} cannot be read: {error.strerror}") from error

@@ -4,7 +4,7 @@ from collections import Counter
 
 from rich.console import Group, RenderableType
 
-from ops.simulate.result import TrafficResult
+from ops.simulate.result import PERCENTILES, TrafficResult
 from ops.terminal import new_table, text_line
 
 
@@ -17,33 +17,46 @@ def traffic_table(result: TrafficResult) -> RenderableType:
         str(result.sent),
         *(str(result.answers[kind]) for kind in ("ok", "refused", "unanswered")),
     )
+    reasons = new_table("By answer")
+    reasons.add_column("answer")
+    reasons.add_column("number", justify="right")
+    reasons.add_column("reason")
+    for (answer, reason), number in result.by_reason.most_common():
+        reasons.add_row(answer, str(number), reason)
     commands = new_table("By command")
     commands.add_column("command")
     commands.add_column("sent", justify="right")
     for command, sent in result.commands.most_common():
         commands.add_row(command, str(sent))
-    return Group(answers, commands, *tries(result), rate(result), latencies(result))
+    return Group(answers, reasons, commands, *tries(result), rate(result), latencies(result))
 
 
 def rate(result: TrafficResult) -> RenderableType:
-    """Show the planned rate and the reached rate, and why the reached one is lower."""
-    line = f"rate: {result.planned_rate:g}/s planned, {result.reached_rate:.1f}/s reached"
-    if result.reached_rate < 0.99 * result.planned_rate:
+    """Show the planned rate and the reached rate, and why callbacks were sent late if they were."""
+    planned = "recorded times" if result.planned_rate is None else f"{result.planned_rate:g}/s"
+    line = f"rate: {planned} planned, {result.reached_rate:.1f}/s reached"
+    if not result.kept_rate:
         line += (
-            f"; for {result.waited_s:.1f} s every connection waited for an answer"
-            if result.waited_s > 0.1
-            else "; the simulator got too little CPU"
+            f"; not kept: callbacks were sent up to {result.late_s_max:.1f} s late, because "
+            + (
+                f"for {result.waited_s:.1f} s every connection waited for an answer"
+                if result.waited_s > 0.1
+                else "the simulator got too little CPU"
+            )
         )
     return text_line(line)
 
 
 def tries(result: TrafficResult) -> list[RenderableType]:
-    """Show why callbacks were sent to a second address, and why some were not answered OK."""
+    """Show why callbacks were sent to a second address, and which the ledger cannot have."""
     lines = []
     if result.second_tries:
         lines.append(f"sent to a second address: {by_reason(result.second_tries)}")
-    if result.not_ok:
-        lines.append(f"not answered OK: {by_reason(result.not_ok)}")
+    if result.without_id:
+        lines.append(
+            f"{result.without_id} callbacks have no identity of their own, so no ledger has them;"
+            " the audit proves them by their sequences"
+        )
     return [text_line(line) for line in lines]
 
 
@@ -58,6 +71,6 @@ def latencies(result: TrafficResult) -> RenderableType:
     if not result.latencies_ms:
         return text_line("nothing was answered OK")
     percentiles = "  ".join(
-        f"p{percent:g} {result.percentile_ms(percent):.1f} ms" for percent in (50, 90, 99, 100)
+        f"p{percent:g} {result.percentile_ms(percent):.1f} ms" for percent in PERCENTILES
     )
-    return text_line(f"time to OK: {percentiles}")
+    return text_line(f"time to OK, from when each callback was due: {percentiles}")

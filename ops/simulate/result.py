@@ -2,10 +2,19 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from ops.simulate.ledger import LedgerEntry
 
 PERCENTILES = (50, 90, 99, 99.9, 100)
+# Answers are counted by at most so many different reasons; the others are counted as OTHER_REASONS.
+REASONS_MAX = 100
+OTHER_REASONS = "other reasons"
+# Callbacks that are sent so late are more than the accuracy of a timer.
+LATE_S = 0.1
+
+
+Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
@@ -15,13 +24,16 @@ class TrafficResult:
 
     `not_ok`: the number of callbacks that were not answered OK, by reason. `second_tries`: the
     number that were sent to a second address, by the reason for which the first try failed.
+    `by_reason`: the number by the answer's name and the reason.
     """
 
-    planned_rate: float = 0.0
+    # None: at the recorded times.
+    planned_rate: float | None = None
     answers: Counter[str] = field(default_factory=Counter)
     commands: Counter[str] = field(default_factory=Counter)
     not_ok: Counter[str] = field(default_factory=Counter)
     second_tries: Counter[str] = field(default_factory=Counter)
+    by_reason: Counter[tuple[str, str]] = field(default_factory=Counter)
     latencies_ms: list[float] = field(default_factory=list)
     # The time until the last callback was sent.
     sending_s: float = 0.0
@@ -29,6 +41,10 @@ class TrafficResult:
     took_s: float = 0.0
     # The time without a free connection.
     waited_s: float = 0.0
+    # The longest time from when a callback was due until it was sent.
+    late_s_max: float = 0.0
+    # Callbacks that cannot be in a ledger: only their places in the spools identify them.
+    without_id: int = 0
 
     def add(self, entry: LedgerEntry) -> None:
         """Count a callback."""
@@ -40,7 +56,11 @@ class TrafficResult:
         if entry.outcome == "ok":
             self.latencies_ms.append(entry.latency_ms)
         else:
-            self.not_ok[", then ".join(entry.failed_tries)] += 1
+            _count(self.not_ok, ", then ".join(entry.failed_tries), OTHER_REASONS)
+        reason = entry.failed_tries[-1] if entry.failed_tries and entry.outcome != "ok" else ""
+        name = entry.answer or entry.outcome
+        _count(self.by_reason, (name, reason), (name, OTHER_REASONS))
+        self.without_id += not entry.id
 
     @property
     def sent(self) -> int:
@@ -56,6 +76,11 @@ class TrafficResult:
     def reached_rate(self) -> float:
         """The number of callbacks sent per second."""
         return self.sent / self.sending_s if self.sending_s else 0.0
+
+    @property
+    def kept_rate(self) -> bool:
+        """True if every callback was sent when it was due."""
+        return self.late_s_max < LATE_S
 
     def percentile_ms(self, percent: float) -> float:
         """Return the latency within which `percent` of the OKs came, 0 if there are none."""
@@ -74,9 +99,15 @@ class TrafficResult:
             "ok_percent": round(self.ok_percent, 3),
             "not_ok": dict(self.not_ok),
             "second_tries": dict(self.second_tries),
+            "answers": [
+                {"answer": answer, "reason": reason, "count": count}
+                for (answer, reason), count in self.by_reason.most_common()
+            ],
             "rate": {
                 "planned": self.planned_rate,
                 "reached": round(self.reached_rate, 1),
+                "kept": self.kept_rate,
+                "late_s_max": round(self.late_s_max, 3),
                 "waited_for_a_connection_s": round(self.waited_s, 3),
             },
             "by_command": dict(self.commands),
@@ -85,3 +116,7 @@ class TrafficResult:
                 f"p{percent:g}": round(self.percentile_ms(percent), 3) for percent in PERCENTILES
             },
         }
+
+
+def _count(counts: Counter[Key], key: Key, other: Key) -> None:
+    counts[key if key in counts or len(counts) < REASONS_MAX else other] += 1

@@ -245,6 +245,24 @@ async def test_people_above_the_exact_bound_are_estimated(valkey_url: str) -> No
         assert day["value"] <= range_["value"] <= total["people"]
 
 
+async def test_totals_of_one_app_are_those_of_the_app_alone(bench: Bench) -> None:
+    """The origins are those of all apps: a spool holds the callbacks of several apps."""
+    await bench.count((NOW, {}), (NOW, {}))
+    await bench.count((NOW, {"From_Account": "c"}), sdkappid=OTHER_APP)
+    both = await bench.ask("/v1/totals")
+    counts = {app: of_app["one_to_one_messages"] for app, of_app in both["apps"].items()}
+    assert counts == {APP: 2, OTHER_APP: 1}
+    for app in (APP, OTHER_APP):
+        one = await bench.ask(f"/v1/totals?app={app}")
+        assert one["apps"] == {app: both["apps"][app]}
+        assert one | both["apps"][app] == one
+        assert one["origins"] == both["origins"]
+    assert both["one_to_one_messages"] == 3
+    unknown = await bench.ask("/v1/totals?app=1400000009", status=404)
+    assert unknown["parameter"] == "app"
+    assert "app 1400000009 has no callbacks; /v1/apps lists" in unknown["detail"]
+
+
 async def test_apps_are_listed_with_zone_and_first_day(bench: Bench) -> None:
     """Before the first callback, the list is empty."""
     assert await bench.ask("/v1/apps") == {"apps": []}
