@@ -23,7 +23,7 @@ from consumers.archive.segment import DamagedSegment, SegmentSummary
 from consumers.archive.store import SegmentStore, local_directory, open_store
 from consumers.archive.store_errors import CannotOpenStore, SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Batch, Limits, Partition, Position
-from consumers.runtime.handler import Consumer, Elsewhere, Handler, Stopped
+from consumers.runtime.handler import Consumer, Elsewhere, Handler, SinkState, Stopped
 from schemas.disk_space import DiskSpace
 from schemas.setting import Format, Range
 from schemas.settings import Faults, Settings
@@ -133,13 +133,13 @@ class Archive:
         """Return an object that compresses the records of a growing batch."""
         return Frames(partition, self._packing_thread)
 
-    async def measure(self, _: Collection[Partition] | None) -> int | None:
-        """Set the gauge of the directory's free space and return it, None for an object store."""
+    async def measure(self, _: Collection[Partition] | None) -> SinkState:
+        """Set the gauge of the directory's free space; an object store has none."""
         if self._disk is None:
-            return None
+            return SinkState()
         free = await self._disk.free()
         ARCHIVE_DISK_FREE_BYTES.set(math.nan if free is None else free)
-        return free
+        return SinkState(disk_free_bytes=free)
 
     async def _create(self, partition: Partition, name: str, content: bytes) -> None:
         self._tried_or_found[partition] = name

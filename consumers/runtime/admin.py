@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from consumers.runtime.handler import Handler, MeasuringHandler
+from consumers.runtime.handler import Handler, MeasuringHandler, SinkState
 from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import Runner
@@ -29,25 +29,30 @@ class ConsumerHealth:
 
     async def status(self) -> ConsumerStatus:
         """Return the content of `/status`."""
-        disk_free_bytes: int | None = None
+        sink = SinkState()
         if isinstance(self.handler, MeasuringHandler):
-            disk_free_bytes = await self.handler.measure(self.runner.partitions)
-        # A process that has stopped has left its group and asks Kafka nothing more.
-        outage = None if self.stopped else self.outage_log.failure
-        status = self.runner.status(stopped=_fault(self.stopped), kafka_fault=_fault(outage))
+            sink = await self.handler.measure(self.runner.partitions)
+        # A process that has stopped has left its group, and asks Kafka and the sink nothing more.
+        stopped = _fault(self.stopped)
+        status = self.runner.status(
+            stopped=stopped,
+            kafka_fault=None if stopped else _fault(self.outage_log.failure),
+            sink_fault=None if stopped else _fault(sink.failure),
+        )
         explained = phase_of(
             status,
             hangs=self.runner.hanging(),
             positions_missing=self.runner.positions_missing,
         )
-        kafka_up = None if self.stopped else self.outage_log.answers
+        kafka_up = None if stopped else self.outage_log.answers
         return msgspec.structs.replace(
             status,
             phase=explained.phase.value,
             phase_because=explained.because,
             kafka_up=False if status.kafka_fault else kafka_up,
+            sink_up=False if status.sink_fault else status.sink_up,
             retries=round(CONSUMER.get_sample_value("consumer_retries_total") or 0),
-            disk_free_bytes=disk_free_bytes,
+            disk_free_bytes=sink.disk_free_bytes,
         )
 
     async def measure(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
+from consumers.runtime.kafka_outage_log import OngoingFailure
 from schemas.settings import Settings, Shared
 from schemas.topics import Topic
 
@@ -123,16 +124,28 @@ class ReleasingHandler(Handler, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SinkState:
+    """
+    What only the handler knows of its sink.
+
+    `disk_free_bytes`: of the disk that the sink is on; None if it is elsewhere or does not answer.
+    `failure`: why the sink takes nothing, even if no batch waits for it.
+    """
+
+    disk_free_bytes: int | None = None
+    failure: OngoingFailure | None = None
+
+
 @runtime_checkable
 class MeasuringHandler(Protocol):
     """A handler with gauges of its own, which are set when /metrics or /status is asked for."""
 
-    async def measure(self, partitions: Collection[Partition] | None) -> int | None:
+    async def measure(self, partitions: Collection[Partition] | None) -> SinkState:
         """
         Set the gauges to the present values, or to NaN where these are not known, within a second.
 
-        `partitions` are those of this process, None while it is not in its group. Return the free
-        bytes of the disk that the sink is on; None if the sink is elsewhere, or it is not known.
+        `partitions` are those of this process, None while it is not in its group.
         """
         ...
 

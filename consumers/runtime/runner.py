@@ -165,7 +165,13 @@ class Runner:
         """The number of partitions whose sink has not said yet where to continue."""
         return sum(not lane.queue.is_begun for lane in self._lanes.values())
 
-    def status(self, *, stopped: Fault | None, kafka_fault: Fault | None) -> ConsumerStatus:
+    def status(
+        self,
+        *,
+        stopped: Fault | None = None,
+        kafka_fault: Fault | None = None,
+        sink_fault: Fault | None = None,
+    ) -> ConsumerStatus:
         """Return the status; the arguments are faults that the process knows."""
         lanes, now = self._lanes.values(), self._clock()
         lag = measured_lag(lanes, self._source)
@@ -184,7 +190,7 @@ class Runner:
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,
             kafka_fault=kafka_fault,
-            sink_fault=lane_fault(lanes, now, of_kafka=False),
+            sink_fault=sink_fault or lane_fault(lanes, now, of_kafka=False),
             sink_up=sink_answers(lanes, now, answer_s_max),
         )
 

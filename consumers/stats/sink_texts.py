@@ -32,11 +32,10 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_stopped": Text(
-        "The consumer {consumer} has stopped{since} and waits for a person: too many callbacks "
-        f"were rejected. {IN_KAFKA}.",
-        "Look at the dead letters, fix the cause, then restart the consumer.",
-        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理：被拒绝的回调过多。{IN_KAFKA_ZH}。",
-        "请查看死信，修复原因，然后重启消费者。",
+        f"The consumer {{consumer}} has stopped{{since}} and waits for a person. {IN_KAFKA}.",
+        "Read the reason in its log or in its /status, fix the cause, then restart the consumer.",
+        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。",
+        "请在其日志或 /status 中查看原因，修复后重启消费者。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_fails": Text(
@@ -87,12 +86,12 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-sink-is-down",
     ),
     "sink_some_stopped": Text(
-        "{affected} of {all} processes of the consumer {consumer} have stopped{since}, because too "
-        "many callbacks were rejected. The others go on; nothing is lost.",
-        "Look at the dead letters, fix the cause, then restart these processes.",
-        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个因被拒绝的回调过多而停止。"
+        "{affected} of {all} processes of the consumer {consumer} have stopped{since} and wait for "
+        "a person. The others go on; nothing is lost.",
+        "Read the reason in their logs or in /status, fix the cause, then restart these processes.",
+        "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个已停止并等待人工处理。"
         "其余进程继续；没有丢失。",
-        "请查看死信，修复原因，然后重启这些进程。",
+        "请在其日志或 /status 中查看原因，修复后重启这些进程。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_some_silent": Text(

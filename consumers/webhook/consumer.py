@@ -1,6 +1,5 @@
 """The consumer `webhook` as a process runs it: one target, whose name is part of the group."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
@@ -15,7 +14,6 @@ from consumers.runtime.handler import Consumer, Handler
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.callback_filter import callback_filter
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.gauges import keep_gauges
 from consumers.webhook.handler import ParkedBounds, WebhookHandler
 from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
@@ -52,8 +50,6 @@ async def open_handler(
         circuit = Circuit(_group(settings), time.monotonic)
         handler = _handler(shared, dead_letters_max, settings, sender, circuit)
         opened.push_async_callback(handler.close)
-        measuring = asyncio.create_task(keep_gauges(handler, circuit))
-        opened.callback(measuring.cancel)
         yield handler, LIMITS
 
 

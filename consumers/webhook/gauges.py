@@ -1,10 +1,11 @@
-"""Keep the gauges of a webhook's metrics at the present values."""
+"""Set the gauges of a webhook's metrics to the present values."""
 
-import asyncio
+import math
 import time
+from collections.abc import Callable, Sequence
 
 from consumers.webhook.circuit import Circuit
-from consumers.webhook.handler import WebhookHandler
+from consumers.webhook.retry_state import RetryState
 from schemas.callback_record import received_at_s
 from schemas.telemetry import (
     WEBHOOK_CIRCUIT_OPEN,
@@ -14,19 +15,36 @@ from schemas.telemetry import (
     WEBHOOK_PARKED_RECORDS,
 )
 
-MEASURE_INTERVAL_S = 1.0
+
+def set_parked_gauges(
+    states: Sequence[RetryState] | None, fill: Callable[[RetryState], float]
+) -> None:
+    """
+    Set the gauges of parked callbacks; `states` are those of all partitions of this process.
+
+    They are NaN if `states` is None: then nobody here knows what waits in the retry topic.
+    """
+    known = states is not None
+    states = states or ()
+    for gauge, value in (
+        (WEBHOOK_PARKED_RECORDS, sum(state.parked_records for state in states)),
+        (WEBHOOK_PARKED_CONVERSATIONS, sum(state.parked_conversations for state in states)),
+        (WEBHOOK_PARKED_FILL, max(map(fill, states), default=0.0)),
+        (WEBHOOK_PARKED_OLDEST_S, _oldest_s(states)),
+    ):
+        gauge.set(value if known else math.nan)
 
 
-async def keep_gauges(handler: WebhookHandler, circuit: Circuit) -> None:
-    """Set the gauges each MEASURE_INTERVAL_S until cancelled."""
-    while True:
-        states = handler.states
-        WEBHOOK_PARKED_RECORDS.set(sum(state.parked_records for state in states))
-        WEBHOOK_PARKED_CONVERSATIONS.set(sum(state.parked_conversations for state in states))
-        WEBHOOK_PARKED_FILL.set(max(map(handler.parked_max.fill, states), default=0.0))
-        WEBHOOK_CIRCUIT_OPEN.set(circuit.is_open)
-        # The oldest callback of a partition has the lowest offset, or nearly.
-        oldest = [first for state in states if (first := state.oldest())]
-        times = [at for each in oldest if (at := received_at_s(each.record.headers))]
-        WEBHOOK_PARKED_OLDEST_S.set(max(0.0, time.time() - min(times)) if times else 0.0)
-        await asyncio.sleep(MEASURE_INTERVAL_S)
+def set_circuit_gauge(circuit: Circuit, *, in_group: bool) -> None:
+    """Set the gauge of the circuit; nothing tries a target while this process is not in a group."""
+    WEBHOOK_CIRCUIT_OPEN.set(1 if circuit.is_open else 0 if in_group else math.nan)
+
+
+def _oldest_s(states: Sequence[RetryState]) -> float:
+    """Return the age of the oldest parked callback, 0 if there is none, NaN if it is not known."""
+    # The oldest callback of a partition has the lowest offset, or nearly.
+    oldest = [first for state in states if (first := state.oldest())]
+    times = [at for each in oldest if (at := received_at_s(each.record.headers))]
+    if not times:
+        return math.nan if oldest else 0.0
+    return max(0.0, time.time() - min(times))

@@ -7,13 +7,16 @@ the batch's deliveries with the same ids; nothing is skipped, and first deliveri
 
 import asyncio
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import Elsewhere, Unavailable
+from consumers.runtime.handler import Elsewhere, SinkState, Unavailable
+from consumers.runtime.kafka_outage_log import OngoingFailure
 from consumers.runtime.pending_batch import offset_and_place
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
+from consumers.webhook.gauges import set_circuit_gauge, set_parked_gauges
 from consumers.webhook.outcome import OutcomeKind
 from consumers.webhook.parking import parked
 from consumers.webhook.problems import gone
@@ -71,6 +74,18 @@ class WebhookHandler:
     def states(self) -> list[RetryState]:
         """The states of the partitions that this member has claimed."""
         return [owned.retry_partition.state for owned in self._owned.values()]
+
+    async def measure(self, partitions: Collection[Partition] | None) -> SinkState:
+        """Set the gauges; an open circuit is a failure of the target, also if no batch waits."""
+        claimed = {at for at, each in self._owned.items() if not each.retry_partition.is_lost}
+        is_known = partitions is not None and claimed >= set(partitions)
+        set_parked_gauges(self.states if is_known else None, self.parked_max.fill)
+        circuit = self._retries.circuit
+        set_circuit_gauge(circuit, in_group=partitions is not None)
+        if circuit.opened_at is None or partitions is None:
+            return SinkState()
+        error = Unavailable(f"the target is down: {circuit.reason}")
+        return SinkState(failure=OngoingFailure(error, circuit.opened_at))
 
     async def position(self, partition: Partition) -> Position | None:
         """

@@ -60,7 +60,7 @@ class Retries:
         clock_ms: Callable[[], int] = now_ms,
     ) -> None:
         self._sender = sender
-        self._circuit = circuit
+        self.circuit = circuit
         self.rejections = rejections
         self._slots = asyncio.Semaphore(requests_max)
         # Conversations that fail again and again, each for up to 10 s, leave slots for the others.
@@ -82,7 +82,7 @@ class Retries:
             async with asyncio.TaskGroup() as group:
                 while not owned.is_lost:
                     owned.changed.clear()
-                    if self._circuit.is_open:
+                    if self.circuit.is_open:
                         await self._probe(owned)
                     else:
                         await self._begin_due(owned, group)
@@ -94,7 +94,7 @@ class Retries:
         while owned.state.next_due_ms(failing=self._may_begin_failing) is not None:
             await self._slots.acquire()
             name = owned.state.take_due(self.clock_ms(), failing=self._may_begin_failing)
-            if name is None or self._circuit.is_open or owned.is_lost:
+            if name is None or self.circuit.is_open or owned.is_lost:
                 self._slots.release()
                 if name is not None:
                     owned.state.give_back(name)
@@ -121,7 +121,7 @@ class Retries:
         """Return when a conversation may be due, at the latest after IDLE_S."""
         due_ms = owned.state.next_due_ms(failing=self._may_begin_failing)
         seconds = IDLE_S
-        if due_ms is not None and not self._circuit.is_open:
+        if due_ms is not None and not self.circuit.is_open:
             seconds = min(max((due_ms - self.clock_ms()) / 1000, 0.001), IDLE_S)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -130,17 +130,17 @@ class Retries:
     async def _probe(self, owned: RetryPartition) -> None:
         """While the circuit is open: try some parked conversations that are due, if it is time."""
         due_ms, until_ms = owned.state.next_due_ms(), self.clock_ms()
-        if self._circuit.is_unreachable:
+        if self.circuit.is_unreachable:
             # The batches wait for this probe: only a time that the target asked for is longer.
             until_ms += int(1000 * RETRY_S_MAX * (1 + JITTER))
-        if due_ms is None or due_ms > until_ms or not self._circuit.begin_probe():
+        if due_ms is None or due_ms > until_ms or not self.circuit.begin_probe():
             return
         names: list[bytes] = []
         while len(names) < PROBES_MAX and (name := owned.state.take_due(until_ms)):
             names.append(name)
         await asyncio.gather(*(self._turn(owned, name, 1) for name in names))
-        if self._circuit.is_open:
-            self._circuit.probe_failed(self._circuit.reason)
+        if self.circuit.is_open:
+            self.circuit.probe_failed(self.circuit.reason)
 
     async def _turn(self, owned: RetryPartition, name: bytes, records_max: int) -> None:
         """Deliver the next callbacks of a conversation, and state in the retry topic which."""
@@ -171,11 +171,11 @@ class Retries:
             return FinishedCallback(parked.record.offset)
         outcome = await self._sender.send(parked.record)
         attempts, at_ms = parked.attempts + 1, self.clock_ms()
-        self._circuit.note_connection(outcome)
+        self.circuit.note_connection(outcome)
         if outcome.kind is OutcomeKind.GONE:
             raise gone(outcome.reason)
-        if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self._circuit.is_open:
-            self._circuit.answered(b"")
+        if outcome.is_sent and outcome.kind is not OutcomeKind.FAILED and self.circuit.is_open:
+            self.circuit.answered(b"")
         if outcome.kind is OutcomeKind.REFUSED and not await self._reject(owned, parked, outcome):
             outcome = Outcome(OutcomeKind.FAILED, "the dead-letter topic is not available")
         if outcome.kind is OutcomeKind.FAILED:

@@ -16,7 +16,7 @@ from schemas.telemetry import CONSUMER
 
 def status(bench: RunnerBench) -> ConsumerStatus:
     """Return the status of the runner without faults of the process."""
-    return bench.runner.status(stopped=None, kafka_fault=None)
+    return bench.runner.status()
 
 
 async def test_a_consumer_that_has_applied_everything_has_no_fault() -> None:
