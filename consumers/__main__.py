@@ -13,6 +13,7 @@ from typing import Any
 
 from consumers.runtime.handler import Consumer
 from consumers.runtime.process import main
+from schemas.process import exit_with
 
 # `consumers.NAME` has the consumer as NAME in capitals. Only the consumer that runs is imported.
 CONSUMERS = {
@@ -43,8 +44,7 @@ def run(arguments: list[str]) -> None:
         case _:
             unknown = f"unknown consumer {arguments[0]!r}\n" if arguments else ""
             usage = f"usage: python -m consumers {'|'.join(CONSUMERS)} (see --help)"
-            sys.stderr.write(f"{unknown}{usage}\n")
-            sys.exit(2)
+            exit_with(f"{unknown}{usage}", 2)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 import uvloop
 
-from schemas.log_lines import JsonLines, TextLines
+from schemas.log_setup import log_format, log_to_stderr
 from schemas.printable import printable
-from schemas.settings import SHARED_PREFIX, Faults, Settings, Shared, explain, read
+from schemas.settings import SHARED_PREFIX, Faults, Settings, Shared, explain, read, shown
 
 log = logging.getLogger("process")
 
@@ -40,20 +40,23 @@ def run_process(
     expected: tuple[type[Exception], ...] = (OSError, *expected_exceptions)
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
+    log_to_stderr(log_format(os.environ))
+    classes: Mapping[str, type[Settings]] = {SHARED_PREFIX: Shared, **settings}
     try:
-        shared, *own_settings = read({SHARED_PREFIX: Shared, **settings}, os.environ)
-        log_to_stderr(shared)
-        log.info("%s starts: %r", name, [shared, *own_settings])
+        shared, *own_settings = read(classes, os.environ)
+        logging.getLogger().setLevel(shared.log_level)
+        fields = {"settings": shown(classes, [shared, *own_settings])}
+        log.info("%s starts", name, extra={"fields": fields})
         uvloop.run(start(shared, *own_settings))
     except Faults as faults:
-        sys.exit(f"{name} cannot start:\n{faults}")
+        exit_with(f"{name} cannot start:\n{faults}")
     except expected as error:
-        sys.exit(f"{name} stops.\n{printable(str(error))}")
+        exit_with(f"{name} stops.\n{printable(str(error))}")
     except KeyboardInterrupt:
         # Ctrl-C before the process handles signals itself: nothing has begun.
         pass
     except Exception:
-        # Logged, because Python prints a traceback with the raw text of the exception.
+        # Logged, because Python writes a traceback as lines with the exception's raw text.
         log.critical("%s ends because of a bug", name, exc_info=True)
         sys.exit(1)
 
@@ -66,11 +69,21 @@ def _exit_for_argument(
         explanation = explain({**settings, SHARED_PREFIX: Shared})
         sys.stdout.write(f"{about}\n\n{explanation}\n\nSee docs/configuration.md.\n")
         sys.exit(0)
-    sys.stderr.write(
+    exit_with(
         f"{name} cannot start: unknown argument {argument!r}. Its settings are environment "
-        "variables; --help lists them.\n"
+        "variables; --help lists them.",
+        2,
     )
-    sys.exit(2)
+
+
+def exit_with(text: str, code: int = 1) -> NoReturn:
+    """Write `text` to stderr, as an entry if the log is JSON, otherwise as it is; exit."""
+    if log_format(os.environ) == "json":
+        log_to_stderr("json")
+        log.critical("%s", text)
+    else:
+        sys.stderr.write(f"{text}\n")
+    sys.exit(code)
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -79,15 +92,6 @@ def stop_on_signals() -> asyncio.Event:
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signal_number, stop.set)
     return stop
-
-
-def log_to_stderr(shared: Shared) -> None:
-    """Log to stderr: from the configured level on, in the configured format, a line per entry."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if shared.log_format == "json" else TextLines())
-    logging.basicConfig(level=shared.log_level, handlers=[handler])
-    # The callers of aiokafka report its errors themselves; its own log would repeat them.
-    logging.getLogger("aiokafka").setLevel("CRITICAL")
 
 
 def sync_directory(directory: Path) -> None:

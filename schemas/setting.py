@@ -15,6 +15,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
+# What is shown in place of a secret.
+SECRET_SHOWN = "***"  # noqa: S105 - the opposite of one
+
 
 class Secret(str):
     """A value that logs, errors and tracebacks show as ***."""
@@ -22,7 +25,7 @@ class Secret(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return "'***'"
+        return repr(SECRET_SHOWN)
 
 
 @dataclass(frozen=True, slots=True)

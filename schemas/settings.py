@@ -7,13 +7,14 @@ is a fault, because it is usually a typing error.
 
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from inspect import cleandoc
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, get_type_hints
 
 from schemas.printable import printable
-from schemas.setting import Format, Range, Setting
+from schemas.setting import SECRET_SHOWN, Format, Range, Secret, Setting
 
 
 class Settings(Protocol):
@@ -136,6 +137,23 @@ def _read_class(
     loaded = settings(**values)
     faults.extend(loaded.faults())
     return loaded
+
+
+def shown(classes: Mapping[str, type[Settings]], values: Sequence[Settings]) -> dict[str, Any]:
+    """Return the settings that `read` has returned by their variables, as JSON; no secret."""
+    return {
+        setting.variable: _shown(getattr(value, setting.field))
+        for (prefix, settings), value in zip(classes.items(), values, strict=True)
+        for setting in settings_of(settings, prefix)
+    }
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_shown(each) for each in value]
+    if isinstance(value, Secret):
+        return SECRET_SHOWN
+    return str(value) if isinstance(value, Path) else value
 
 
 def explain(classes: Mapping[str, type[Settings]]) -> str:

@@ -30,6 +30,7 @@ def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     def output_of(module: str, *arguments: str, code: int = 0) -> str:
         """Return its stdout, or its stderr if `code` is not 0; the other one must be empty."""
         monkeypatch.setattr(sys, "argv", ["", *arguments])
+        monkeypatch.setenv("HOOKLINE_LOG_FORMAT", "text")
         ended: object = 0
         try:
             with warnings.catch_warnings():
@@ -117,6 +118,7 @@ def test_a_port_that_is_in_use_ends_a_service_with_1(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("STATS_VALKEY", "valkey://127.0.0.1:1/0")
         monkeypatch.setenv("STATS_PORT", str(server.getsockname()[1]))
         monkeypatch.setenv("HOOKLINE_LOG_LEVEL", "ERROR")
+        monkeypatch.setenv("HOOKLINE_LOG_FORMAT", "text")
         command = [sys.executable, "-m", "consumers.stats"]
         ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert (ran.returncode, ran.stdout) == (1, "")

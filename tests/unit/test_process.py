@@ -41,7 +41,7 @@ def ended(*, raised: str = "None", start: str = "pass") -> tuple[int, str]:
         text=True,
         check=False,
         timeout=200,
-        env={"HOOKLINE_LOG_LEVEL": "ERROR"},
+        env={"HOOKLINE_LOG_LEVEL": "ERROR", "HOOKLINE_LOG_FORMAT": "text"},
     )
     return ran.returncode, ran.stderr
 
