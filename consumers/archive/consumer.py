@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import math
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -198,21 +198,28 @@ async def _open(settings: ArchiveSettings) -> AsyncIterator[tuple[Handler, Limit
         store = open_store(settings.url, create_directory=True)
     except CannotOpenStore as error:
         raise Faults(f"ARCHIVE_URL cannot be opened: {error}") from error
-    disk = None
-    if directory := local_directory(settings.url):
-        disk = DiskSpace(directory)
-        # /metrics of this process has it beside those of every consumer.
-        with contextlib.suppress(ValueError):  # An archive of this process has registered them.
-            CONSUMER.register(ARCHIVE_METRICS)
-    yield (
-        Archive(store, disk),
-        Limits(
-            records=settings.segment_records_max,
-            bytes=settings.segment_bytes_max,
-            age_s=settings.segment_age_s,
-            period_s=3600,
-        ),
+    directory = local_directory(settings.url)
+    archive = Archive(store, DiskSpace(directory) if directory else None)
+    limits = Limits(
+        records=settings.segment_records_max,
+        bytes=settings.segment_bytes_max,
+        age_s=settings.segment_age_s,
+        period_s=3600,
     )
+    with _metrics() if directory else contextlib.nullcontext():
+        yield archive, limits
+
+
+@contextlib.contextmanager
+def _metrics() -> Iterator[None]:
+    """Show the metrics of an archive beside those of every consumer; a test may open several."""
+    with contextlib.suppress(ValueError):
+        CONSUMER.register(ARCHIVE_METRICS)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(KeyError):
+            CONSUMER.unregister(ARCHIVE_METRICS)
 
 
 ARCHIVE = Consumer(name="archive", topic=CALLBACKS, settings=ArchiveSettings, open=_open)

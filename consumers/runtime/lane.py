@@ -210,7 +210,10 @@ class Lane:
         first = self.queue.first
         if first and first.count:
             self._lagging_since_s = None
-            return max(0.0, now_s - first.received_at_s) if first.received_at_s else 0.0
+            if first.received_at_s:
+                return max(0.0, now_s - first.received_at_s)
+            # No ingress wrote the record; it waits at least since it was fetched.
+            return self._parts.clock() - first.first_fetched_at
         if not lag:
             self._lagging_since_s = None
             return None if lag is None else 0.0

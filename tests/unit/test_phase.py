@@ -1,0 +1,159 @@
+"""/readyz of a consumer: one phrase and a sentence, the same as in /status."""
+
+import math
+from typing import Any
+
+import pytest
+from support.builders import P0, P1
+from support.runner_bench import RunnerBench
+
+from consumers.runtime.admin import ConsumerHealth
+from consumers.runtime.handler import Stopped, Unavailable
+from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
+from consumers.runtime.phase import Phase, phase_of
+from consumers.runtime.runner import SINK_ANSWER_S_MAX, TURN_S_MAX
+from consumers.runtime.source import KafkaUnavailable
+from schemas.telemetry import CONSUMER
+
+
+class Bench(RunnerBench):
+    """A runner with the health of its process."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.outage_log = KafkaOutageLog("bench", clock=self.clock)
+        self.health = ConsumerHealth(self.runner, self.sink, self.outage_log)
+
+    async def phase(self) -> str | None:
+        """Return the present phase."""
+        return (await self.health.status()).phase
+
+    async def shown(self, name: str) -> float:
+        """Return a gauge as a scrape shows it."""
+        await self.health.measure()
+        value = CONSUMER.get_sample_value(f"consumer_{name}")
+        assert value is not None
+        return value
+
+
+async def test_a_process_is_starting_until_every_sink_has_returned_its_position() -> None:
+    """First it joins its group."""
+    bench = Bench()
+    assert await bench.phase() == Phase.STARTING
+    assert math.isnan(await bench.shown("kafka_up"))
+    assert math.isnan(await bench.shown("sink_up"))
+    bench.assign(P0, P1)
+    assert await bench.phase() == Phase.STARTING
+    assert "2 of 2 partitions" in (await bench.health.status()).phase_because
+    bench.outage_log.answered()
+    await bench.turn()
+    assert await bench.phase() == Phase.WORKING
+    assert await bench.shown("kafka_up") == 1
+
+
+async def test_a_member_without_partitions_works() -> None:
+    """Nothing is known of its sink, which nobody asks."""
+    bench = Bench()
+    bench.assign()
+    status = await bench.health.status()
+    assert (status.phase, status.sink_up) == (Phase.WORKING, None)
+    assert "Other members" in status.phase_because
+
+
+async def test_a_sink_is_up_as_long_as_its_last_answer_is_recent() -> None:
+    """Nothing is known of it while nothing is asked of it."""
+    bench = Bench()
+    bench.assign(P0)
+    await bench.turn()
+    assert await bench.shown("sink_up") == 1
+    bench.clock.now += bench.limits.age_s + SINK_ANSWER_S_MAX + 1
+    assert math.isnan(await bench.shown("sink_up"))
+
+
+@pytest.mark.parametrize(
+    ("error", "phase", "kafka_up", "sink_up"),
+    [
+        (Unavailable("down"), Phase.WAITING_FOR_SINK, True, False),
+        (KafkaUnavailable("down"), Phase.WAITING_FOR_KAFKA, False, None),
+    ],
+)
+async def test_a_process_says_what_it_waits_for(
+    error: Unavailable,
+    phase: Phase,
+    kafka_up: bool,  # noqa: FBT001 - a parameter
+    sink_up: bool | None,  # noqa: FBT001 - a parameter
+) -> None:
+    """A sink that is not asked because Kafka is down is not known to be down."""
+    bench = Bench()
+    bench.sink.failures = [error] * 9
+    bench.assign(P0)
+    bench.outage_log.answered()
+    for _ in range(5):
+        await bench.runner.turn(bench.source)
+    status = await bench.health.status()
+    assert (status.phase, status.kafka_up, status.sink_up) == (phase, kafka_up, sink_up)
+    assert "down" in status.phase_because
+
+
+async def test_an_answer_of_kafka_of_long_ago_says_nothing_about_now() -> None:
+    """It is asked each 5 s; if that has ended, its last answer must not stay."""
+    bench = Bench()
+    bench.assign(P0)
+    bench.outage_log.answered()
+    await bench.turn()
+    assert await bench.shown("kafka_up") == 1
+    bench.clock.now += 21
+    assert math.isnan(await bench.shown("kafka_up"))
+    bench.outage_log.failed(TimeoutError())
+    assert await bench.shown("kafka_up") == 0
+
+
+async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
+    """More may have arrived, so the lag is not known; the age is at least this."""
+    bench = Bench()
+    bench.sink.failures = [Unavailable("down")] * 99
+    bench.assign(P0)
+    for _ in range(5):
+        await bench.runner.turn(bench.source)
+    bench.outage_log.failed(TimeoutError())
+    assert math.isnan(await bench.shown("oldest_waiting_seconds"))
+    bench.clock.now += 7
+    assert await bench.shown("oldest_waiting_seconds") == 7
+    bench.clock.now += 1
+    assert await bench.shown("oldest_waiting_seconds") == 8
+    assert math.isnan(await bench.shown("lag_offsets"))
+
+
+@pytest.mark.parametrize("why", [Stopped("the topic is another one")])
+async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> None:
+    """It has left its group: no gauge shows a number of before."""
+    bench = Bench()
+    bench.assign(P0)
+    bench.outage_log.answered()
+    await bench.turn()
+    await bench.runner.revoked()
+    bench.health.stopped = OngoingFailure(why, 0.0)
+    status = await bench.health.status()
+    assert status.phase == Phase.STOPPED
+    assert "A person must act" in status.phase_because
+    assert "the topic is another one" in status.phase_because
+    assert await bench.shown("stopped") == 1
+    for name in (
+        "lag_offsets",
+        "oldest_waiting_seconds",
+        "partitions_backing_off",
+        "kafka_up",
+        "sink_up",
+    ):
+        assert math.isnan(await bench.shown(name)), name
+
+
+async def test_a_process_that_hangs_needs_a_person() -> None:
+    """It would be waiting for nothing."""
+    bench = Bench()
+    bench.assign(P0)
+    await bench.turn()
+    bench.clock.now += TURN_S_MAX + 1
+    found = phase_of(bench.runner.status(), hangs=bench.runner.hanging(), positions_missing=0)
+    assert found.phase == Phase.STOPPED
+    assert "the loop has finished no round" in found.because
