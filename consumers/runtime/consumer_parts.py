@@ -12,7 +12,7 @@ from consumers.runtime.handler import Handler
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsumerParts:
     """
-    The handler, the limits and the shared objects of one consumer, for the lanes of its partitions.
+    The handler, the limits and the shared objects of one consumer, for its partitions' workers.
 
     `rebuild`: an empty sink may begin although the group has committed an offset.
     """

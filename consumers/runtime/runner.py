@@ -1,5 +1,5 @@
 """
-The loop of every consumer: fetch, and have each partition's lane deliver.
+The loop of every consumer: fetch, and have each partition's worker deliver.
 
 Crash-only: rebalance, shutdown and crash drop held records in the same way. They are not in the
 sink, so they are fetched again from the sink's position.
@@ -16,15 +16,15 @@ from consumers.runtime.brake import Brake, RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_S, Handler
-from consumers.runtime.lane import Lane
+from consumers.runtime.partition_worker import PartitionWorker
 from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import (
     ConsumerStatus,
     Fault,
-    lane_fault,
     measured_lag,
     set_gauges,
     sink_answers,
+    worker_fault,
 )
 from schemas.telemetry import CONSUMER_REBALANCES
 
@@ -39,7 +39,7 @@ SINK_ANSWER_S_MAX = 60.0
 
 
 class Runner:
-    """Runs the lanes of one member of the group: one for each partition that is assigned to it."""
+    """Runs the workers of one member of the group, one for each partition assigned to it."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Runner:
         )
         self._clock = clock
         self._held_bytes_max = held_bytes_max
-        self._lanes: dict[Partition, Lane] = {}
-        self._tasks: dict[Lane, asyncio.Task[None]] = {}
+        self._workers: dict[Partition, PartitionWorker] = {}
+        self._tasks: dict[PartitionWorker, asyncio.Task[None]] = {}
         self._failure: BaseException | None = None
         # None while this process is not a member of its group.
         self._source: Source | None = None
@@ -75,13 +75,13 @@ class Runner:
         self._measured_at = -LAG_S
 
     def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
-        """Begin a lane for each of `partitions`."""
+        """Begin a worker for each of `partitions`."""
         CONSUMER_REBALANCES.inc()
         self._end()
         self._source = source
         for partition in partitions:
-            lane = self._lanes[partition] = Lane(partition, source, self._parts)
-            self._tasks[lane] = asyncio.create_task(lane.run(), name=str(partition))
+            worker = self._workers[partition] = PartitionWorker(partition, source, self._parts)
+            self._tasks[worker] = asyncio.create_task(worker.run(), name=str(partition))
 
     async def revoked(self) -> None:
         """Drop all held records, and return when no delivery is in flight."""
@@ -110,30 +110,30 @@ class Runner:
             Stopped: to continue would lose or duplicate records. All other exceptions are bugs.
         """
         ready_partitions = [
-            partition for partition, lane in self._lanes.items() if lane.is_ready_for_more
+            partition for partition, worker in self._workers.items() if worker.is_ready_for_more
         ]
         if self._is_held_bytes_max_reached():
             self._complete_largest()
             ready_partitions = []
         try:
-            # No await between the fetch and the lanes: its records belong to the current lanes.
+            # No await between the fetch and the workers: its records belong to the current workers.
             for partition, (records, next_fetch_offset) in (
                 await source.fetch(ready_partitions)
             ).items():
-                if lane := self._lanes.get(partition):
-                    lane.take(records, next_fetch_offset=next_fetch_offset)
+                if worker := self._workers.get(partition):
+                    worker.take(records, next_fetch_offset=next_fetch_offset)
         except OutOfRange as error:
             for partition, offset in error.offsets.items():
-                if lane := self._lanes.get(partition):
-                    lane.take_out_of_range(offset)
-        for lane in self._lanes.values():
-            lane.wake()
+                if worker := self._workers.get(partition):
+                    worker.take_out_of_range(offset)
+        for worker in self._workers.values():
+            worker.wake()
         self._turned_at = self._clock()
         if self._turned_at - self._measured_at >= LAG_S:
-            # The lanes note since when they lag, also if nothing asks for the status.
+            # The workers note since when they lag, also if nothing asks for the status.
             self._measured_at = self._turned_at
-            measured_lag(self._lanes.values(), self._source)
-        # The lanes' tasks run, even if each fetch returns immediately.
+            measured_lag(self._workers.values(), self._source)
+        # The workers' tasks run, even if each fetch returns immediately.
         await asyncio.sleep(0)
         self._raise_failure()
 
@@ -142,9 +142,11 @@ class Runner:
         now = self._clock()
         if now - self._turned_at > TURN_S_MAX:
             return f"the loop has finished no round for {now - self._turned_at:.0f} s"
-        for lane in self._lanes.values():
-            if lane.in_flight_since is not None and now - lane.in_flight_since > HANDLING_S_MAX:
-                return f"a write of {lane.partition} has taken {now - lane.in_flight_since:.0f} s"
+        for worker in self._workers.values():
+            if worker.in_flight_since is not None and now - worker.in_flight_since > HANDLING_S_MAX:
+                return (
+                    f"a write of {worker.partition} has taken {now - worker.in_flight_since:.0f} s"
+                )
         return None
 
     def note_alive(self) -> None:
@@ -153,17 +155,17 @@ class Runner:
 
     def measure(self, status: ConsumerStatus) -> None:
         """Set the gauges of /metrics to the present values; `status` is the present status."""
-        set_gauges(status, sum(lane.queue.held_bytes for lane in self._lanes.values()))
+        set_gauges(status, sum(worker.queue.held_bytes for worker in self._workers.values()))
 
     @property
     def partitions(self) -> list[Partition] | None:
         """The partitions of this process, None while it is not in its group."""
-        return None if self._source is None else list(self._lanes)
+        return None if self._source is None else list(self._workers)
 
     @property
     def positions_missing(self) -> int:
         """The number of partitions whose sink has not said yet where to continue."""
-        return sum(not lane.queue.is_begun for lane in self._lanes.values())
+        return sum(not worker.queue.is_begun for worker in self._workers.values())
 
     def status(
         self,
@@ -173,15 +175,15 @@ class Runner:
         sink_fault: Fault | None = None,
     ) -> ConsumerStatus:
         """Return the status; the arguments are faults that the process knows."""
-        lanes, now = self._lanes.values(), self._clock()
-        lag = measured_lag(lanes, self._source)
-        kafka_fault = kafka_fault or lane_fault(lanes, now, of_kafka=True)
+        workers, now = self._workers.values(), self._clock()
+        lag = measured_lag(workers, self._source)
+        kafka_fault = kafka_fault or worker_fault(workers, now, of_kafka=True)
         answer_s_max = self._parts.limits.age_s + SINK_ANSWER_S_MAX
         return ConsumerStatus(
             name=self._parts.name,
             uptime_s=now - self._started_at,
-            partitions=None if self._source is None else len(lanes),
-            partitions_backing_off=sum(lane.backoff.is_paused for lane in lanes),
+            partitions=None if self._source is None else len(workers),
+            partitions_backing_off=sum(worker.backoff.is_paused for worker in workers),
             # Without Kafka, callbacks may have arrived that nobody here knows of. Those that are
             # known wait at least as long as they say.
             lag_offsets=None if kafka_fault else lag.offsets,
@@ -190,23 +192,26 @@ class Runner:
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,
             kafka_fault=kafka_fault,
-            sink_fault=sink_fault or lane_fault(lanes, now, of_kafka=False),
-            sink_up=sink_answers(lanes, now, answer_s_max),
+            sink_fault=sink_fault or worker_fault(workers, now, of_kafka=False),
+            sink_up=sink_answers(workers, now, answer_s_max),
         )
 
     def _end(self) -> list[asyncio.Task[None]]:
-        tasks, self._tasks, self._lanes = self._tasks, {}, {}
+        tasks, self._tasks, self._workers = self._tasks, {}, {}
         self._source = None
-        for lane, task in tasks.items():
-            lane.end(task)
+        for worker, task in tasks.items():
+            worker.end(task)
         return list(tasks.values())
 
     def _is_held_bytes_max_reached(self) -> bool:
-        return sum(lane.queue.held_bytes for lane in self._lanes.values()) >= self._held_bytes_max
+        return (
+            sum(worker.queue.held_bytes for worker in self._workers.values())
+            >= self._held_bytes_max
+        )
 
     def _complete_largest(self) -> None:
         """Complete the largest growing batch, so that it is delivered and makes room."""
-        max(self._lanes.values(), key=lambda lane: lane.queue.growing_bytes).queue.complete()
+        max(self._workers.values(), key=lambda worker: worker.queue.growing_bytes).queue.complete()
 
     def _raise_failure(self) -> None:
         self._note_failure(self._tasks.values())

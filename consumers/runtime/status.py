@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from consumers.runtime.lane import Lane
+from consumers.runtime.partition_worker import PartitionWorker
 from consumers.runtime.source import KafkaUnavailable, Source
 from schemas.telemetry import (
     CONSUMER_BACKING_OFF,
@@ -72,14 +72,14 @@ class Lag:
     oldest_s: float | None
 
 
-def measured_lag(lanes: Collection[Lane], source: Source | None) -> Lag:
-    """Return the lag of the lanes; without a source, the process is not in its group."""
+def measured_lag(workers: Collection[PartitionWorker], source: Source | None) -> Lag:
+    """Return the lag of the workers; without a source, the process is not in its group."""
     if source is None:
         return Lag(offsets=None, oldest_s=None)
-    lags = {lane: lane.lag(source.cached_end(lane.partition)) for lane in lanes}
+    lags = {worker: worker.lag(source.cached_end(worker.partition)) for worker in workers}
     known = [lag for lag in lags.values() if lag is not None]
     now_s = time.time()
-    ages = [lane.oldest_s(now_s, lag=lag) for lane, lag in lags.items()]
+    ages = [worker.oldest_s(now_s, lag=lag) for worker, lag in lags.items()]
     oldest_s = max((age for age in ages if age is not None), default=0.0)
     return Lag(
         offsets=sum(known) if len(known) == len(lags) else None,
@@ -88,18 +88,18 @@ def measured_lag(lanes: Collection[Lane], source: Source | None) -> Lag:
     )
 
 
-def sink_answers(lanes: Collection[Lane], now: float, age_s_max: float) -> bool | None:
+def sink_answers(workers: Collection[PartitionWorker], now: float, age_s_max: float) -> bool | None:
     """
-    Return whether the sink's last answers to all lanes were good, False if one of them failed.
+    Return whether the sink's last answers to all workers were good, False if one of them failed.
 
-    Return None if a lane has had no answer in the last `age_s_max`.
+    Return None if a worker has had no answer in the last `age_s_max`.
     """
-    failures = [lane.backoff.failure for lane in lanes if lane.backoff.failure]
+    failures = [worker.backoff.failure for worker in workers if worker.backoff.failure]
     if failures:
         # Without Kafka the sink is not asked.
         of_kafka = all(isinstance(each.error, KafkaUnavailable) for each in failures)
         return None if of_kafka else False
-    answered = [lane.backoff.succeeded_at for lane in lanes]
+    answered = [worker.backoff.succeeded_at for worker in workers]
     if not answered or any(at is None or now - at > age_s_max for at in answered):
         return None
     return True
@@ -121,12 +121,14 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else value
 
 
-def lane_fault(lanes: Collection[Lane], now: float, *, of_kafka: bool) -> Fault | None:
-    """Return the oldest fault of the lanes that is one of Kafka, or one of the sink."""
+def worker_fault(
+    workers: Collection[PartitionWorker], now: float, *, of_kafka: bool
+) -> Fault | None:
+    """Return the oldest fault of the workers that is one of Kafka, or one of the sink."""
     faults = [
         Fault(what=str(failure.error), for_s=max(0.0, now - failure.since))
-        for lane in lanes
-        if (failure := lane.backoff.failure)
+        for worker in workers
+        if (failure := worker.backoff.failure)
         and isinstance(failure.error, KafkaUnavailable) is of_kafka
     ]
     return max(faults, key=lambda fault: fault.for_s, default=None)

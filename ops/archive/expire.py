@@ -25,9 +25,9 @@ from ops.archive.segments import in_order
 from ops.failure import Failure
 from schemas.clients import started
 
-# A writer drops records that it has held for an hour (consumers/runtime/lane.py). If it was stalled
-# just before it writes them, it resumes within this time, and the segment must still be there: else
-# it would be written again.
+# A writer drops records that it has held for an hour (consumers/runtime/partition_worker.py). If it
+# was stalled just before it writes them, it resumes within this time, and the segment must still be
+# there: else it would be written again.
 DAYS_MIN = 1
 KAFKA_TIMEOUT_S = 30.0
 # The segments of a partition in one run: their summaries are in memory, some 1 KiB each.

@@ -1,4 +1,4 @@
-"""The real runner and lanes with a Kafka and a sink in memory, and faults at every await."""
+"""The real runner and workers with a Kafka and a sink in memory, and faults at every await."""
 
 import pytest
 from support.simulation.simulated_run import Run

@@ -64,7 +64,7 @@ class FakeSource:
     async def fetch(self, partitions: Collection[Partition]) -> Mapping[Partition, FetchedRecords]:
         """Return up to `fetch_max` records of each partition."""
         self.wanted = set(partitions)
-        # This lets every lane run until it waits for something.
+        # This lets every worker run until it waits for something.
         for _ in range(self._fetch_steps):
             await asyncio.sleep(0)
         wanted = [partition for partition in partitions if partition in self.positions]

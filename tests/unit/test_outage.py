@@ -9,7 +9,7 @@ from support.runner_bench import BY_DEFAULT, measure
 from consumers.runtime.backoff import WAIT_S_MAX
 from consumers.runtime.batch import Batch, Limits, Partition, Position
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.lane import BATCH_AGE_S_MAX
+from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
 from consumers.runtime.runner import Runner
 from schemas.telemetry import CONSUMER
 
@@ -55,7 +55,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         ManualClock(),
         MemoryDeadLetters(),
     )
-    # Enough steps for the lanes of two partitions.
+    # Enough steps for the workers of two partitions.
     source = FakeSource(topic, fetch_max=250, fetch_steps=12)
     topic.records = {P0: [], P1: []}
     runner = Runner(

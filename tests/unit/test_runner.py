@@ -1,4 +1,4 @@
-"""The runner and its lanes: order, commits, limits, metrics, rebalances and bugs."""
+"""The runner and its workers: order, commits, limits, metrics, rebalances and bugs."""
 
 import asyncio
 import math
@@ -10,11 +10,11 @@ from aiokafka.errors import KafkaError
 from support.builders import P0, P1, a_record
 from support.runner_bench import RunnerBench, measure
 
-from consumers.runtime import lane
+from consumers.runtime import partition_worker
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.batch import Batch, Limits, Partition
 from consumers.runtime.handler import HANDLE_S, Unavailable
-from consumers.runtime.lane import BATCH_AGE_S_MAX
+from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
 from consumers.runtime.runner import HANDLING_S_MAX, LAG_S, TURN_S_MAX
 from schemas.telemetry import CONSUMER
 
@@ -48,7 +48,7 @@ async def test_while_the_sink_is_unavailable_no_more_records_are_fetched() -> No
 
 
 async def test_a_partition_whose_write_is_slow_does_not_delay_another() -> None:
-    """Each partition has a lane of its own."""
+    """Each partition has a worker of its own."""
     bench = RunnerBench()
     bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
     handle, leave = bench.sink.handle, asyncio.Event()
@@ -105,7 +105,7 @@ async def test_a_batch_that_is_not_packed_is_complete_when_its_memory_limit_is_r
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise it would wait for its age, although no more records are fetched."""
-    monkeypatch.setattr(lane, "UNPACKED_BYTES_MAX", 2000)
+    monkeypatch.setattr(partition_worker, "UNPACKED_BYTES_MAX", 2000)
     bench = RunnerBench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
     bench.assign(P0)
     for _ in range(80):

@@ -18,7 +18,7 @@ from consumers.archive import segment
 from consumers.archive.consumer import Archive
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentNotFound
-from consumers.runtime import lane
+from consumers.runtime import partition_worker
 from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.handler import Handler, Unavailable
 from ops.archive import expire, soundness
@@ -50,7 +50,7 @@ class Rules:
     store: Callable[[Topic], MemoryStore] = MemoryStore
     remote: Callable[[MemoryStore, Life], RemoteStore] = RemoteStore
     archive: Callable[[RemoteStore], Handler] = Archive
-    batch_age_s_max: float = lane.BATCH_AGE_S_MAX
+    batch_age_s_max: float = partition_worker.BATCH_AGE_S_MAX
     keeps_last: bool = True
     delete: Callable[[SegmentStore, Sequence[expire.StoredSegment]], Awaitable[None]] = _delete
     may_expire: Callable[..., bool] = expire.may_expire
@@ -92,7 +92,7 @@ class ArchiveRun:
         loop = self.loop
 
         with silent(), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(lane, "BATCH_AGE_S_MAX", self._rules.batch_age_s_max)
+            patch.setattr(partition_worker, "BATCH_AGE_S_MAX", self._rules.batch_age_s_max)
             loop.run(self._main())
         self.wrong += [*self.broken, *map(str, loop.complaints)]
         return self

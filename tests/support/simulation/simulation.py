@@ -44,8 +44,8 @@ class Process:
     @property
     def holds(self) -> bool:
         """Return whether the process holds records."""
-        lanes = self._runner._lanes.values()  # noqa: SLF001 - to suspend it at the worst time
-        return any(not lane.queue.is_empty for lane in lanes)
+        workers = self._runner._workers.values()  # noqa: SLF001 - to suspend it at the worst time
+        return any(not worker.queue.is_empty for worker in workers)
 
     async def _run(self) -> None:
         """Do as `consumers.runtime.process` does."""

@@ -157,7 +157,7 @@ class Target:
 
 
 class Member:
-    """A process: a handler, and the lane that calls it."""
+    """A process: a handler, and the worker that calls it."""
 
     def __init__(self, run: "Run") -> None:
         self._run = run

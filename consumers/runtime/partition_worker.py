@@ -39,7 +39,7 @@ UNPACKED_BYTES_MAX = 2 << 20
 COMPLETE_MAX = 2
 
 
-class Lane:
+class PartitionWorker:
     """Use: `run` in a task, `take` each fetch, `wake` after each fetch, `end` on revocation."""
 
     def __init__(self, partition: Partition, source: Source, parts: ConsumerParts) -> None:
@@ -94,7 +94,7 @@ class Lane:
         self._turns.wake()
 
     def end(self, task: asyncio.Task[None]) -> None:
-        """End the lane's `task`: immediately, or after the handler's call in flight."""
+        """End the worker's `task`: immediately, or after the handler's call in flight."""
         self._delivery.is_revoked = True
         if self.in_flight_since is None:
             task.cancel()
@@ -115,7 +115,7 @@ class Lane:
 
     async def _run(self) -> None:
         """
-        Deliver until the lane's task is cancelled.
+        Deliver until the worker's task is cancelled.
 
         Raises:
             PartitionRevoked: the partition was revoked during a call of the handler.
