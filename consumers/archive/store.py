@@ -28,7 +28,7 @@ from consumers.archive.segment import SegmentSummary, read_summary, summary_size
 from consumers.archive.store_errors import CannotOpenStore, reason, store_call
 from consumers.runtime.batch import Partition
 
-# Well within the runtime's HANDLE_S: after a time-out, the runtime tries again.
+# Well within the runtime's HANDLE_TIMEOUT_S: after a time-out, the runtime tries again.
 REQUEST_TIMEOUT_S = 6.0
 RETRY_TIMEOUT_S = 12.0
 # Enough for a summary with some hundred origins; longer ones cost a second request.

@@ -23,7 +23,7 @@ VALKEY_URL = Format(
 )
 # Time-out of each step of a call: connecting, each write and each read.
 STEP_S = 5.0
-# Time-out of a whole call, well below the runtime's HANDLE_S.
+# Time-out of a whole call, well below the runtime's HANDLE_TIMEOUT_S.
 ANSWER_S = 8.0
 # A generation as its key in Valkey has it.
 GENERATION = re.compile(rb"[1-9][0-9]{0,8}")

@@ -9,39 +9,40 @@ from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
 
+# The first wait of a `Backoff`, and the longest.
 WAIT_S = 1.0
 WAIT_S_MAX = 30.0
 
 
-class Turns:
-    """The rounds of the runner's loop, each of which begins with a fetch."""
+class RoundSignal:
+    """Lets a worker wait for a round of the runner's loop, which begins with a fetch."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self._turned = asyncio.Event()
+        self._has_begun = asyncio.Event()
 
-    def wake(self) -> None:
-        """Wake the partition's task: a round has begun."""
-        self._turned.set()
+    def begin(self) -> None:
+        """Note that a round has begun: end the wait for it."""
+        self._has_begun.set()
 
-    async def next(self) -> None:
-        """Wait for the next round, unless there has been one since the last wait."""
-        await self._turned.wait()
-        self._turned.clear()
+    async def wait_for_next(self) -> None:
+        """Wait for the next round, unless one has begun since the last wait."""
+        await self._has_begun.wait()
+        self._has_begun.clear()
 
-    async def wait(self, seconds: float) -> None:
+    async def wait_s(self, seconds: float) -> None:
         """Wait `seconds`, then for a round."""
         until = self.clock() + seconds
         while self.clock() < until:
-            await self.next()
+            await self.wait_for_next()
 
 
 class Backoff:
     """Waits of 1 s, then 2, 4, … up to 30 s, until something succeeds."""
 
-    def __init__(self, turns: Turns) -> None:
-        self._turns = turns
-        self._waits = 0
+    def __init__(self, rounds: RoundSignal) -> None:
+        self._rounds = rounds
+        self._wait_count = 0
         # From the first wait until a success, the partition fetches nothing.
         self.is_paused = False
         # What failed and has not succeeded since; also while nothing has to wait for it.
@@ -50,28 +51,28 @@ class Backoff:
         self.succeeded_at: float | None = None
 
     def note(self, error: Exception) -> None:
-        """Note that something failed with `error`. A failure of the same type lasts on."""
+        """Note a failure; one after an error of the same type is the same failure."""
         before = self.failure
         if before is not None and type(before.error) is type(error):
             self.failure = OngoingFailure(error, before.since)
         else:
-            self.failure = OngoingFailure(error, self._turns.clock())
+            self.failure = OngoingFailure(error, self._rounds.clock())
 
     async def wait(self, error: Exception) -> None:
         """Note `error`, and wait longer than the last time."""
         self.note(error)
         CONSUMER_RETRIES.inc()
         self.is_paused = True
-        seconds = min(WAIT_S * 2 ** min(self._waits, 10), WAIT_S_MAX)
-        self._waits += 1
-        await self._turns.wait(seconds)
+        seconds = min(WAIT_S * 2 ** min(self._wait_count, 10), WAIT_S_MAX)
+        self._wait_count += 1
+        await self._rounds.wait_s(seconds)
 
     def reset(self) -> None:
         """Begin with the shortest wait the next time: something has succeeded."""
-        self._waits = 0
+        self._wait_count = 0
         self.is_paused = False
         self.failure = None
-        self.succeeded_at = self._turns.clock()
+        self.succeeded_at = self._rounds.clock()
 
 
 class RepeatedWarning:

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 # aiokafka's search for the group's coordinator may never end after a broker's restart, while
 # fetches succeed. A client that could not commit for this long is replaced.
 FAILING_S_MAX = 20.0
-COMMIT_S = 5.0
-COMMIT_PAUSE_S = 0.5
+COMMIT_TIMEOUT_S = 5.0
+COMMIT_INTERVAL_S = 0.5
 
 
 class Commits:
@@ -59,7 +59,7 @@ class Commits:
             # Empty if the offsets were forgotten meanwhile.
             if offsets := dict(self._noted):
                 await self._try(offsets)
-                await asyncio.sleep(COMMIT_PAUSE_S)
+                await asyncio.sleep(COMMIT_INTERVAL_S)
 
     async def _try(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
@@ -83,7 +83,7 @@ class Commits:
         committing = asyncio.create_task(self._client.commit(dict(offsets)))
         committing.add_done_callback(retrieve)  # this task may be cancelled meanwhile
         try:
-            await asyncio.wait((committing,), timeout=COMMIT_S)
+            await asyncio.wait((committing,), timeout=COMMIT_TIMEOUT_S)
             if not committing.done():
                 self._note_failure(TimeoutError())
                 await asyncio.wait((committing,))

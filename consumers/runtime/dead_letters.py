@@ -19,7 +19,7 @@ from schemas.topics import COPY_BYTES_LIMIT, DEAD_LETTERS
 
 log = logging.getLogger(__name__)
 
-SEND_S = 8.0
+SEND_TIMEOUT_S = 8.0
 
 
 class DeadLetters(Protocol):
@@ -131,9 +131,9 @@ class KafkaDeadLetters:
             # The broker decides how large a record may be.
             max_request_size=COPY_BYTES_LIMIT,
         )
-        deadline = asyncio.get_running_loop().time() + SEND_S
+        deadline = asyncio.get_running_loop().time() + SEND_TIMEOUT_S
         # The time-out excludes the producer's shutdown: by then the record is acknowledged.
-        async with started(producer, SEND_S), asyncio.timeout_at(deadline):
+        async with started(producer, SEND_TIMEOUT_S), asyncio.timeout_at(deadline):
             with kafka_failures():
                 await producer.send_and_wait(
                     DEAD_LETTERS.name,

@@ -15,7 +15,7 @@ from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.brake import RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import reject
-from consumers.runtime.handler import HANDLE_S, Rejected, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, Unavailable
 from consumers.runtime.pending_batch import PendingBatch
 from consumers.runtime.source import Source
 from schemas.clock import now_ms
@@ -84,7 +84,7 @@ class Delivery:
     async def _handle(self, batch: Batch) -> None:
         self.in_flight_since = self._parts.clock()
         try:
-            async with asyncio.timeout(HANDLE_S):
+            async with asyncio.timeout(HANDLE_TIMEOUT_S):
                 await self._parts.handler.handle(batch)
         finally:
             self.in_flight_since = None
@@ -143,7 +143,7 @@ class Delivery:
 def _unavailable(error: Unavailable | TimeoutError) -> Unavailable:
     if isinstance(error, Unavailable):
         return error
-    return Unavailable(f"the sink did not answer within {HANDLE_S:g} s")
+    return Unavailable(f"the sink did not answer within {HANDLE_TIMEOUT_S:g} s")
 
 
 def _rejected_record(batch: Batch, rejected: Rejected) -> Record:

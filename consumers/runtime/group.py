@@ -12,7 +12,7 @@ from consumers.runtime.batch import Partition
 from consumers.runtime.fetched_records import decode_as_records
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.kafka_source import KafkaSource
-from consumers.runtime.source import CALL_S, Source
+from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
 from schemas.clients import kafka_failures, started
 
@@ -23,19 +23,19 @@ SESSION_TIMEOUT_MS = 10_000
 REBALANCE_TIMEOUT_MS = 30_000
 # Added partitions are noticed within this time; a rebalance of some seconds follows.
 METADATA_MAX_AGE_MS = 10_000
-LEAVE_S = 5.0
-LEAVE_AGAIN_S = 0.2
+LEAVE_TIMEOUT_S = 5.0
+LEAVE_RETRY_S = 0.2
 
 
-class Assignments(Protocol):
-    """Is called when the group assigns or revokes partitions."""
+class PartitionOwner(Protocol):
+    """Consumes the partitions that the group assigns to this member, until it revokes them."""
 
-    def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
-        """Take `partitions`; no record of them is fetched until `source.seek`."""
+    def assign(self, source: Source, partitions: Sequence[Partition]) -> None:
+        """Begin to consume `partitions`; no record of them is fetched until `source.seek`."""
         ...
 
-    async def revoked(self) -> None:
-        """Let all partitions go; return when no delivery is in flight."""
+    async def revoke_all(self) -> None:
+        """Drop what is held of all partitions; return when no delivery is in flight."""
         ...
 
 
@@ -45,7 +45,7 @@ async def join_group(
     bootstrap_servers: str,
     group: str,
     topic: str,
-    assignments: Assignments,
+    owner: PartitionOwner,
     outage_log: KafkaOutageLog | None = None,
     former_members: set[str] | None = None,
 ) -> AsyncIterator[KafkaSource]:
@@ -72,10 +72,10 @@ async def join_group(
     source = KafkaSource(client, outage_log)
     members = set[str]() if former_members is None else former_members
     try:
-        async with started(client, CALL_S):
+        async with started(client, CALL_TIMEOUT_S):
             decode_as_records(client)
             await _remove_members(client, group, members)
-            client.subscribe([topic], listener=_Listener(client, source, assignments, members))
+            client.subscribe([topic], listener=_Listener(client, source, owner, members))
             async with source.in_background():
                 yield source
     finally:
@@ -85,7 +85,7 @@ async def join_group(
 async def _remove_members(client: AIOKafkaConsumer, group: str, members: set[str]) -> None:
     # If this fails, the coordinator removes the members after SESSION_TIMEOUT_MS.
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LEAVE_S):
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
             while members:
                 member = min(members)
                 try:
@@ -93,7 +93,7 @@ async def _remove_members(client: AIOKafkaConsumer, group: str, members: set[str
                         await leave_group(client, group, member)
                 except KafkaError:
                     # The coordinator may still be loading the group.
-                    await asyncio.sleep(LEAVE_AGAIN_S)
+                    await asyncio.sleep(LEAVE_RETRY_S)
                 else:
                     members.discard(member)
 
@@ -105,12 +105,12 @@ class _Listener(ConsumerRebalanceListener):
         self,
         client: AIOKafkaConsumer,
         source: KafkaSource,
-        assignments: Assignments,
+        owner: PartitionOwner,
         members: set[str],
     ) -> None:
         self._client = client
         self._source = source
-        self._assignments = assignments
+        self._owner = owner
         self._members = members
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -121,9 +121,9 @@ class _Listener(ConsumerRebalanceListener):
                 self._client.seek(tp, 0)
             self._source.joined()
             self._members.add(member_id(self._client))
-            self._assignments.assigned(self._source, [Partition(*tp) for tp in sorted(assigned)])
+            self._owner.assign(self._source, [Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
         with self._source.noting_bug():
             self._source.left()
-            await self._assignments.revoked()
+            await self._owner.revoke_all()

@@ -12,7 +12,7 @@ from schemas.topics import Topic
 
 # The runtime waits for one call of a handler for this time, well inside the group's rebalance
 # time-out (30 s): a rebalance waits for the call in flight.
-HANDLE_S = 20.0
+HANDLE_TIMEOUT_S = 20.0
 
 
 class Rejected(Exception):

@@ -23,7 +23,7 @@ from consumers.runtime.kafka_outage_log import KafkaOutageLog
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
 from consumers.runtime.source import (
-    CALL_S,
+    CALL_TIMEOUT_S,
     FetchedRecords,
     KafkaUnavailable,
     LogIdentity,
@@ -39,7 +39,7 @@ POLL_MS = 200
 BUSY_POLL_MS = 10
 # aiokafka may never join its group after a broker's restart. A client that has not joined for this
 # long is replaced. It is longer than a rebalance may take, `group.REBALANCE_TIMEOUT_MS`.
-REJOIN_S = 40.0
+REJOIN_TIMEOUT_S = 40.0
 # The partition to fetch if none is wanted: the client must be polled to stay in its group.
 _NO_PARTITION = TopicPartition("-", 0)
 
@@ -119,7 +119,7 @@ class KafkaSource:
         try:
             # aiokafka waits for the end of a rebalance without a time-out of its own.
             with kafka_failures():
-                async with asyncio.timeout(CALL_S):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
                     # Records, because of `decode_as_records`.
                     fetched = await self._client.getmany(  # type: ignore[assignment]
                         *topic_partitions,
@@ -134,8 +134,8 @@ class KafkaSource:
         # A client that has lost its group's coordinator may wait in `getmany`, or return
         # immediately.
         if fetched is None or not self._ends.is_member:
-            if now - self._fetched_at > REJOIN_S:
-                raise KafkaError(f"the group was not joined for {REJOIN_S:g} s")
+            if now - self._fetched_at > REJOIN_TIMEOUT_S:
+                raise KafkaError(f"the group was not joined for {REJOIN_TIMEOUT_S:g} s")
             return {}
         self._fetched_at = now
         positions = await self._positions(topic_partitions)
@@ -174,7 +174,7 @@ class KafkaSource:
         assigned = self._client.assignment()
         try:
             with kafka_failures():
-                async with asyncio.timeout(CALL_S):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
                     return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
         except (TimeoutError, IllegalStateError) as error:
             raise KafkaError("a partition has no position after a fetch") from error
@@ -197,7 +197,7 @@ class KafkaSource:
             KafkaUnavailable: Kafka does not answer.
         """
         with _kafka_call("the committed offset"):
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(CALL_TIMEOUT_S):
                 offset: int | None = await self._client.committed(TopicPartition(*partition))
                 return offset
 
@@ -235,7 +235,7 @@ async def _offset(
 ) -> int:
     tp = TopicPartition(*partition)
     with _kafka_call(what):
-        async with asyncio.timeout(CALL_S):
+        async with asyncio.timeout(CALL_TIMEOUT_S):
             return (await ask([tp]))[tp]
 
 

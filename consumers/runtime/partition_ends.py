@@ -8,15 +8,15 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
-from consumers.runtime.source import CALL_S
+from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import network
 from schemas.clients import kafka_failures
 
-MEASURE_S = 5.0
+MEASURE_INTERVAL_S = 5.0
 
 
 class PartitionEnds:
-    """Asks Kafka for the last offsets each MEASURE_S, and logs when it does not answer."""
+    """Asks Kafka for the last offsets each MEASURE_INTERVAL_S, and logs when it does not answer."""
 
     def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog) -> None:
         self._client = client
@@ -34,14 +34,14 @@ class PartitionEnds:
         while True:
             try:
                 with kafka_failures():
-                    async with asyncio.timeout(CALL_S):
+                    async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
                 self._outage_log.failed(error)
             else:
                 if was_asked:
                     self._outage_log.answered()
-            await asyncio.sleep(MEASURE_S)
+            await asyncio.sleep(MEASURE_INTERVAL_S)
 
     async def _ask(self) -> bool:
         """

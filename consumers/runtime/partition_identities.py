@@ -9,7 +9,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.source import CALL_S, KafkaUnavailable, LogIdentity
+from consumers.runtime.source import CALL_TIMEOUT_S, KafkaUnavailable, LogIdentity
 from schemas.clients import kafka_failures
 from schemas.topic_ids import TopicOnBroker, describe_topic
 
@@ -60,7 +60,7 @@ class PartitionIdentities:
 
 
 async def _ask(client: AIOKafkaClient, node_id: int, topic: str) -> TopicOnBroker:
-    async with asyncio.timeout(CALL_S):
+    async with asyncio.timeout(CALL_TIMEOUT_S):
         return await describe_topic(client, node_id, topic)
 
 

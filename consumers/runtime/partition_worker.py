@@ -12,7 +12,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from consumers.runtime.backoff import Backoff, Turns
+from consumers.runtime.backoff import Backoff, RoundSignal
 from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
@@ -26,7 +26,7 @@ from schemas.telemetry import CONSUMER_POSITION_RESETS
 log = logging.getLogger(__name__)
 
 # After this time without an answer from Kafka, a batch asks for the topic again.
-CONFIRM_AGAIN_S = 1.0
+CONFIRM_RETRY_S = 1.0
 # Older batches are dropped and fetched again: a member that was suspended must not write records
 # that others have applied long ago, and the archive has expired since
 # (docs/decisions/0006-archive-chain.md).
@@ -49,8 +49,8 @@ class PartitionWorker:
         handler = parts.handler
         self._packing_handler = handler if isinstance(handler, PackingHandler) else None
         self._releasing_handler = handler if isinstance(handler, ReleasingHandler) else None
-        self._turns = Turns(parts.clock)
-        self.backoff = Backoff(self._turns)
+        self._rounds = RoundSignal(parts.clock)
+        self.backoff = Backoff(self._rounds)
         shared = partition, source, parts, self.queue, self.backoff
         self._positioning = Positioning(*shared)
         self._delivery = Delivery(*shared)
@@ -91,7 +91,7 @@ class PartitionWorker:
 
     def wake(self) -> None:
         """Wake the task: a batch may be due."""
-        self._turns.wake()
+        self._rounds.begin()
 
     def end(self, task: asyncio.Task[None]) -> None:
         """End the worker's `task`: immediately, or after the handler's call in flight."""
@@ -165,7 +165,7 @@ class PartitionWorker:
             PositionUncertain: the sink's position has to be found again.
         """
         while True:
-            await self._turns.next()
+            await self._rounds.wait_for_next()
             self._positioning.check_range()
             await self._pack()
             while pending := self.queue.due(self._parts.clock()):
@@ -186,7 +186,7 @@ class PartitionWorker:
         # covered by the answer.
         batch = self.queue.first_batch()
         if not await self._positioning.topic_confirmed(since=pending.last_fetched_at):
-            await self._turns.wait(CONFIRM_AGAIN_S)
+            await self._rounds.wait_s(CONFIRM_RETRY_S)
         elif await self._delivery.deliver(pending, batch):
             self._positioning.batch_applied()
 

@@ -16,7 +16,7 @@ from consumers.runtime.batch import Partition, Position
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.continuity import check_not_emptied, check_offsets, check_topic
-from consumers.runtime.handler import HANDLE_S, Elsewhere, Stopped, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Stopped, Unavailable
 from consumers.runtime.source import LogIdentity, Source
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # At this interval Kafka is asked whether the topic is still the same, and the sink of an idle
 # partition whether its position is. A write would show both, but after a topic was recreated, or a
 # sink was restored to an older state, the next record may come late.
-RECHECK_S = 10.0
+RECHECK_INTERVAL_S = 10.0
 
 
 class PositionUncertain(Exception):
@@ -170,7 +170,7 @@ class Positioning:
 
     async def recheck(self) -> None:
         """
-        Each RECHECK_S, ask Kafka for the topic again and, if nothing is held, the sink.
+        Each RECHECK_INTERVAL_S, ask Kafka for the topic again and, if nothing is held, the sink.
 
         Raises:
             PositionUncertain: the topic, or the log of the partition, may be another one.
@@ -178,7 +178,7 @@ class Positioning:
             Stopped: the topic was recreated, or restored from an older copy.
         """
         now = self._parts.clock()
-        if now - self._checked_at < RECHECK_S:
+        if now - self._checked_at < RECHECK_INTERVAL_S:
             return
         self._checked_at = now
         if not self._queue.is_empty:
@@ -231,7 +231,7 @@ class Positioning:
     @contextlib.asynccontextmanager
     async def _time_limit(self, failure: str) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(HANDLE_S):
+            async with asyncio.timeout(HANDLE_TIMEOUT_S):
                 yield
         except TimeoutError as error:
-            raise Unavailable(f"the sink {failure} within {HANDLE_S:g} s") from error
+            raise Unavailable(f"the sink {failure} within {HANDLE_TIMEOUT_S:g} s") from error

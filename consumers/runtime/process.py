@@ -133,13 +133,13 @@ async def _run(
                     bootstrap_servers=shared.bootstrap_servers,
                     group=consumer.name,
                     topic=consumer.topic.name,
-                    assignments=runner,
+                    owner=runner,
                     outage_log=outage_log,
                     former_members=former_members,
                 ) as source:
                     await runner.run(source, stop)
             finally:
-                await runner.revoked()  # partitions that were assigned while the client ended
+                await runner.revoke_all()  # partitions that were assigned while the client ended
         except (KafkaError, TimeoutError) as error:
             outage_log.failed(error)
             with contextlib.suppress(TimeoutError):

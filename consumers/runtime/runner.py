@@ -15,7 +15,7 @@ from consumers.runtime.batch import Limits, Partition
 from consumers.runtime.brake import Brake, RejectingHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import DeadLetters
-from consumers.runtime.handler import HANDLE_S, Handler
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Handler
 from consumers.runtime.partition_worker import PartitionWorker
 from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import (
@@ -28,11 +28,11 @@ from consumers.runtime.status import (
 )
 from schemas.telemetry import CONSUMER_REBALANCES
 
-# A round takes at most one fetch (`source.CALL_S`); joining and a new client take longer.
-TURN_S_MAX = 120.0
-LAG_S = 0.1
-# A call of a handler is cancelled after HANDLE_S; after this time it is reported as hanging.
-HANDLING_S_MAX = HANDLE_S + 15.0
+# A round takes at most one fetch (`source.CALL_TIMEOUT_S`); joining and a new client take longer.
+ROUND_S_MAX = 120.0
+LAG_INTERVAL_S = 0.1
+# After HANDLE_TIMEOUT_S a call of a handler is cancelled; after this time it counts as hanging.
+HANDLING_S_MAX = HANDLE_TIMEOUT_S + 15.0
 # The sink of an idle partition is asked each 10 s and has 20 s to answer; that of a growing batch
 # only when the batch is due.
 SINK_ANSWER_S_MAX = 60.0
@@ -71,10 +71,10 @@ class Runner:
         self._failure: BaseException | None = None
         # None while this process is not a member of its group.
         self._source: Source | None = None
-        self._started_at = self._turned_at = clock()
-        self._measured_at = -LAG_S
+        self._started_at = self._round_ended_at = clock()
+        self._lag_measured_at = -LAG_INTERVAL_S
 
-    def assigned(self, source: Source, partitions: Sequence[Partition]) -> None:
+    def assign(self, source: Source, partitions: Sequence[Partition]) -> None:
         """Begin a worker for each of `partitions`."""
         CONSUMER_REBALANCES.inc()
         self._end()
@@ -83,7 +83,7 @@ class Runner:
             worker = self._workers[partition] = PartitionWorker(partition, source, self._parts)
             self._tasks[worker] = asyncio.create_task(worker.run(), name=str(partition))
 
-    async def revoked(self) -> None:
+    async def revoke_all(self) -> None:
         """Drop all held records, and return when no delivery is in flight."""
         tasks = self._end()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -98,13 +98,13 @@ class Runner:
         """
         try:
             while not stop.is_set():
-                await self.turn(source)
+                await self.run_round(source)
         finally:
-            await self.revoked()
+            await self.revoke_all()
 
-    async def turn(self, source: Source) -> None:
+    async def run_round(self, source: Source) -> None:
         """
-        Do one round of the loop.
+        Run one round of the loop: fetch once, and hand the records to the workers.
 
         Raises:
             Stopped: to continue would lose or duplicate records. All other exceptions are bugs.
@@ -128,10 +128,10 @@ class Runner:
                     worker.take_out_of_range(offset)
         for worker in self._workers.values():
             worker.wake()
-        self._turned_at = self._clock()
-        if self._turned_at - self._measured_at >= LAG_S:
+        self._round_ended_at = self._clock()
+        if self._round_ended_at - self._lag_measured_at >= LAG_INTERVAL_S:
             # The workers note since when they lag, also if nothing asks for the status.
-            self._measured_at = self._turned_at
+            self._lag_measured_at = self._round_ended_at
             measured_lag(self._workers.values(), self._source)
         # The workers' tasks run, even if each fetch returns immediately.
         await asyncio.sleep(0)
@@ -140,8 +140,8 @@ class Runner:
     def hanging(self) -> str | None:
         """Return a text about the part that hangs, else None. An unavailable sink does not hang."""
         now = self._clock()
-        if now - self._turned_at > TURN_S_MAX:
-            return f"the loop has finished no round for {now - self._turned_at:.0f} s"
+        if now - self._round_ended_at > ROUND_S_MAX:
+            return f"the loop has finished no round for {now - self._round_ended_at:.0f} s"
         for worker in self._workers.values():
             if worker.in_flight_since is not None and now - worker.in_flight_since > HANDLING_S_MAX:
                 return (
@@ -151,7 +151,7 @@ class Runner:
 
     def note_alive(self) -> None:
         """Note that the loop does not hang, although no round follows for some time."""
-        self._turned_at = self._clock()
+        self._round_ended_at = self._clock()
 
     def measure(self, status: ConsumerStatus) -> None:
         """Set the gauges of /metrics to the present values; `status` is the present status."""

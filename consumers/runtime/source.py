@@ -12,7 +12,7 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.handler import Unavailable
 
 # A call of Kafka fails after this time.
-CALL_S = 10.0
+CALL_TIMEOUT_S = 10.0
 
 
 class FetchedRecords(NamedTuple):

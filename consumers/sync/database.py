@@ -25,11 +25,12 @@ from consumers.sync.rows import rows
 from schemas.setting import Secret
 
 # The server cancels a statement first; then the client times out. If the server hangs, psycopg
-# needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's HANDLE_S.
-STATEMENT_S = 7
-CALL_S = 8.0
-# Less than STATEMENT_S: a batch that waits for a lock is not too large, so it is not halved.
-LOCK_S = 5
+# needs up to 10 s more to cancel (psycopg#1371); the sum must stay below the runtime's limit for a
+# call, HANDLE_TIMEOUT_S.
+STATEMENT_TIMEOUT_S = 7
+CALL_TIMEOUT_S = 8.0
+# Less than STATEMENT_TIMEOUT_S: a batch that waits for a lock is not too large, so it stays whole.
+LOCK_TIMEOUT_S = 5
 APPLICATION = "hookline-sync"
 
 _APPLY = files(__package__).joinpath("apply.sql").read_bytes()
@@ -147,11 +148,14 @@ class Database:
     @asynccontextmanager
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(CALL_TIMEOUT_S):
                 async with self._connecting[partition]:
                     if partition not in self._open:
                         self._open[partition] = await connect(
-                            self._conninfo, APPLICATION, statement_s=STATEMENT_S, lock_s=LOCK_S
+                            self._conninfo,
+                            APPLICATION,
+                            statement_s=STATEMENT_TIMEOUT_S,
+                            lock_s=LOCK_TIMEOUT_S,
                         )
                     connection = self._open[partition]
                 yield connection
@@ -173,7 +177,7 @@ class Database:
                     raise Unavailable(f"PostgreSQL: {_first_line(error)}") from error
         except TimeoutError as error:
             await self._drop(partition)
-            raise Unavailable(f"PostgreSQL: no answer within {CALL_S} s") from error
+            raise Unavailable(f"PostgreSQL: no answer within {CALL_TIMEOUT_S} s") from error
         except BaseException:
             # Interrupted at an unknown point: the connection may still be executing something.
             await self._drop(partition)

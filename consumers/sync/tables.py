@@ -32,7 +32,7 @@ _TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
 _ADVISORY_LOCK = 0x686F6F6B
 # The longest time that a migration waits for a table that another transaction uses. Meanwhile,
 # PostgreSQL makes new writers wait until the migration has had the table, or has given up.
-LOCK_S = 2
+LOCK_TIMEOUT_S = 2
 _FIRST = "if to_regnamespace('hookline') is null then create schema hookline; end if;"
 _RECORD = "insert into hookline.migrations (number) values ({number});"
 
@@ -48,7 +48,7 @@ def _step(number: int, text: str) -> str:
 # One statement: a client that hangs between two statements would keep the locks.
 _MIGRATE = f"""do $hookline$ declare reached integer := 0; begin
     perform pg_advisory_xact_lock({_ADVISORY_LOCK});
-    perform set_config('lock_timeout', '{LOCK_S}s', true);
+    perform set_config('lock_timeout', '{LOCK_TIMEOUT_S}s', true);
     if to_regclass('hookline.schema_version') is not null then reached := 1; end if;
     if to_regclass('hookline.migrations') is not null then
         select max(number) into reached from hookline.migrations;

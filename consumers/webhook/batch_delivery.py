@@ -23,8 +23,8 @@ from consumers.webhook.retry_record import conversation
 from consumers.webhook.retry_state import RetryState
 from schemas.clock import now_ms
 
-# After this time a batch begins no request any more. The longest request takes 10 s, so that 6 s of
-# the runtime's limit for a call, `HANDLE_S`, remain for the check of the owner and the write.
+# After this time a batch begins no request any more. The longest request takes 10 s, so 6 s of the
+# runtime's limit for a call, `HANDLE_TIMEOUT_S`, remain for the check of the owner and the write.
 BEGIN_S_MAX = 4.0
 PROBES_MAX = 5
 # How long a call waits for an open circuit to close before it reports that the target is down.

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from consumers.runtime.handler import Stopped
-from consumers.runtime.source import CALL_S, KafkaUnavailable
+from consumers.runtime.source import CALL_TIMEOUT_S, KafkaUnavailable
 from consumers.webhook.retry_record import (
     Change,
     PartitionClaim,
@@ -136,7 +136,7 @@ class RetryPartition:
             if not self.is_lost:
                 try:
                     with kafka_failures():
-                        async with asyncio.timeout(CALL_S / 2):
+                        async with asyncio.timeout(CALL_TIMEOUT_S / 2):
                             ends = await self._reader.end_offsets([self._partition])
                 except (KafkaError, TimeoutError) as error:
                     raise KafkaUnavailable(f"{self._name} does not answer: {error!r}") from error

@@ -281,7 +281,7 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other partitions write on their connections, and new ones connect."""
-    for bound in ("connection.CONNECT_S", "database.CALL_S"):
+    for bound in ("connection.CONNECT_S", "database.CALL_TIMEOUT_S"):
         monkeypatch.setattr(f"consumers.sync.{bound}", 50)
     port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
     async with tcp_proxy(int(str(port))) as proxy:
@@ -336,7 +336,7 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
         begun = time.monotonic()
         with pytest.raises(Unavailable):
             await database.handle(a_stored_batch(a_stored_record(0)))
-        # The runtime's limit for one call, HANDLE_S.
+        # The runtime's limit for one call, HANDLE_TIMEOUT_S.
         assert time.monotonic() - begun < 20
         for pid in backends:
             os.kill(pid, signal.SIGCONT)

@@ -169,7 +169,7 @@ async def test_a_serialization_failure(conninfo: str) -> None:
 
 async def test_an_analyst_locks_the_table(conninfo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch is not halved, because it is not too large: it waits for the lock."""
-    monkeypatch.setattr("consumers.sync.database.LOCK_S", 1)
+    monkeypatch.setattr("consumers.sync.database.LOCK_TIMEOUT_S", 1)
     async with delivering(conninfo) as delivered:
         await delivered.database.close()
         with psycopg.connect(conninfo) as analyst:
@@ -183,7 +183,7 @@ async def test_a_statement_that_is_cancelled(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch that is too slow is written in parts, and a part of one record again and again."""
-    monkeypatch.setattr("consumers.sync.database.STATEMENT_S", 1)
+    monkeypatch.setattr("consumers.sync.database.STATEMENT_TIMEOUT_S", 1)
     async with delivering(conninfo) as delivered:
         await delivered.database.close()
         with psycopg.connect(conninfo) as connection:

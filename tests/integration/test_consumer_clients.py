@@ -33,12 +33,12 @@ class Member:
     def __init__(self) -> None:
         self.partitions = asyncio.Event()
 
-    def assigned(self, _: Source, partitions: Sequence[Partition]) -> None:
+    def assign(self, _: Source, partitions: Sequence[Partition]) -> None:
         """Count the assignment."""
         if partitions:
             self.partitions.set()
 
-    async def revoked(self) -> None:
+    async def revoke_all(self) -> None:
         """Do nothing: it holds no records."""
 
 
@@ -74,7 +74,7 @@ async def test_a_member_leaves_no_task_behind(
             bootstrap_servers=own_kafka.address,
             group=group,
             topic=CALLBACKS.name,
-            assignments=member,
+            owner=member,
         ) as source:
             async with asyncio.timeout(180):
                 while not member.partitions.is_set():
@@ -90,7 +90,7 @@ async def test_a_dead_letter_is_given_up_in_time(
 ) -> None:
     """Without a time-out its producer would wait as long as the broker is away."""
     monkeypatch.setattr(clients, "STOP_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(dead_letters, "SEND_S", 2.0)
+    monkeypatch.setattr(dead_letters, "SEND_TIMEOUT_S", 2.0)
     await apply_topics(own_kafka.address, body_bytes_max=BODY_BYTES_MAX, replicas=1)
     topic = KafkaDeadLetters(
         bootstrap_servers=own_kafka.address, record_bytes_max=BODY_BYTES_MAX, group="sync"

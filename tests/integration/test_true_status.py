@@ -208,11 +208,11 @@ class Member:
 
     size = -1
 
-    def assigned(self, _: Source, partitions: Sequence[Partition]) -> None:
+    def assign(self, _: Source, partitions: Sequence[Partition]) -> None:
         """Note how many partitions were assigned."""
         self.size = len(partitions)
 
-    async def revoked(self) -> None:
+    async def revoke_all(self) -> None:
         """Let all go."""
 
 
@@ -233,7 +233,7 @@ async def test_a_member_without_partitions_notices_that_kafka_is_gone(tmp_path: 
                         bootstrap_servers=broker.address,
                         group="group",
                         topic="one",
-                        assignments=member,
+                        owner=member,
                         outage_log=log,
                     )
                 )

@@ -183,7 +183,7 @@ async def test_reading_what_waits_may_take_longer_than_one_call(
         await read(owned, claim)
 
     monkeypatch.setattr(RetryPartition, "read", read_slowly)
-    monkeypatch.setattr(positioning, "HANDLE_S", 1.0)
+    monkeypatch.setattr(positioning, "HANDLE_TIMEOUT_S", 1.0)
     await world.send(100)
     async with world.handler() as handler:
         await world.run(handler, 200)

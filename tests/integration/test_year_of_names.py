@@ -22,7 +22,7 @@ from consumers.archive.consumer import Archive
 from consumers.archive.listing import PAGE_NAMES
 from consumers.archive.store import SegmentStore, open_store
 from consumers.runtime.batch import Batch, Partition, Position
-from consumers.runtime.handler import HANDLE_S
+from consumers.runtime.handler import HANDLE_TIMEOUT_S
 from ops.archive import expire
 from ops.demo.embedded import child
 
@@ -90,7 +90,7 @@ def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> SegmentStore:
 async def timed(answer: Awaitable[Got]) -> tuple[Got, float]:
     """Return an answer, which comes within the time of a call, and the seconds that it took."""
     began_s = time.monotonic()
-    async with asyncio.timeout(HANDLE_S):
+    async with asyncio.timeout(HANDLE_TIMEOUT_S):
         return await answer, time.monotonic() - began_s
 
 

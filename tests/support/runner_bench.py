@@ -56,12 +56,12 @@ class RunnerBench:
 
     def assign(self, *partitions: Partition) -> None:
         """Assign partitions to the runner."""
-        self.runner.assigned(self.source, partitions)
+        self.runner.assign(self.source, partitions)
 
-    async def turn(self, times: int = 6) -> None:
-        """Do `times` turns, let growing batches reach their age, and do `times` turns again."""
+    async def run_rounds(self, times: int = 6) -> None:
+        """Run `times` rounds, let growing batches reach their age, and run `times` rounds again."""
         for _ in range(times):
-            await self.runner.turn(self.source)
+            await self.runner.run_round(self.source)
         self.clock.now += 5
         for _ in range(times):
-            await self.runner.turn(self.source)
+            await self.runner.run_round(self.source)

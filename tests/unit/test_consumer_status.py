@@ -9,7 +9,7 @@ from support.runner_bench import RunnerBench
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog
-from consumers.runtime.positioning import RECHECK_S
+from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.telemetry import CONSUMER
 
@@ -24,7 +24,7 @@ async def test_a_consumer_that_has_applied_everything_has_no_fault() -> None:
     bench = RunnerBench()
     bench.topic.records[P1] = [a_record(offset) for offset in range(10)]
     bench.assign(P0, P1)
-    await bench.turn()
+    await bench.run_rounds()
     found = status(bench)
     assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (2, 0, 0.0)
     assert (found.sink_fault, found.kafka_fault, found.stopped) == (None, None, None)
@@ -35,8 +35,8 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     bench = RunnerBench()
     assert status(bench).partitions is None
     bench.assign(P0)
-    await bench.turn()
-    await bench.runner.revoked()
+    await bench.run_rounds()
+    await bench.runner.revoke_all()
     found = status(bench)
     assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (None, None, None)
     bench.runner.measure(found)
@@ -51,13 +51,13 @@ async def test_a_sink_that_fails_is_a_fault_with_its_age_until_it_works_again() 
     bench.sink.failures = [Unavailable("down"), Unavailable("starting up")]
     bench.assign(P0)
     for _ in range(5):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     assert status(bench).sink_fault == Fault(what="down", for_s=0.0)
     for _ in range(2):
         bench.clock.now += WAIT_S
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     assert status(bench).sink_fault == Fault(what="starting up", for_s=2 * WAIT_S)
-    await bench.turn()
+    await bench.run_rounds()
     assert status(bench).sink_fault is None
 
 
@@ -65,17 +65,17 @@ async def test_a_fault_of_the_sink_of_an_idle_partition_is_seen_at_the_next_rech
     """No write would show it. The partition is not paused: nothing has to wait."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     bench.sink.silent = True
     for _ in range(2):
-        bench.clock.now += RECHECK_S
-        await bench.turn(2)
+        bench.clock.now += RECHECK_INTERVAL_S
+        await bench.run_rounds(2)
     found = status(bench)
     assert found.sink_fault is not None
     assert found.partitions_backing_off == 0
     bench.sink.silent = False
-    bench.clock.now += RECHECK_S
-    await bench.turn(2)
+    bench.clock.now += RECHECK_INTERVAL_S
+    await bench.run_rounds(2)
     assert status(bench).sink_fault is None
 
 
@@ -83,10 +83,10 @@ async def test_kafka_that_does_not_answer_is_not_a_fault_of_the_sink() -> None:
     """The lag is not known then."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     bench.topic.silent = True
-    bench.clock.now += RECHECK_S
-    await bench.turn(2)
+    bench.clock.now += RECHECK_INTERVAL_S
+    await bench.run_rounds(2)
     found = status(bench)
     assert found.sink_fault is None
     assert found.kafka_fault is not None
@@ -98,7 +98,7 @@ async def test_rejected_records_are_shown_until_enough_others_were_applied() -> 
     bench = RunnerBench()
     bench.sink.failures = [Rejected(0, "by the test")]
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert status(bench).rejected_lately == 1
 
 

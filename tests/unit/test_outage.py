@@ -66,7 +66,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         clock=clock,
         **BY_DEFAULT,
     )
-    runner.assigned(source, [P0, P1])
+    runner.assign(source, [P0, P1])
     held: list[float] = []
     tasks: list[int] = []
     fetched: list[bool] = []
@@ -75,7 +75,7 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
         for records in topic.records.values():
             records.append(a_record(len(records)))
         clock.now += 1
-        await runner.turn(source)
+        await runner.run_round(source)
         measure(runner)
         held.append(CONSUMER.get_sample_value("consumer_held_bytes") or 0)
         tasks.append(len(asyncio.all_tasks()))
@@ -101,10 +101,10 @@ async def test_an_hour_without_the_sink_costs_no_record_no_memory_and_few_calls(
     for _ in range(2 * BEFORE):
         await second()
     clock.now += LIMITS.age_s
-    await runner.turn(source)
-    await runner.turn(source)
+    await runner.run_round(source)
+    await runner.run_round(source)
     measure(runner)
     assert sink.applied == {p: list(range(len(records))) for p, records in topic.records.items()}
     assert CONSUMER.get_sample_value("consumer_partitions_backing_off") == 0
     assert dead_letters.offsets == []
-    await runner.revoked()
+    await runner.revoke_all()

@@ -11,7 +11,7 @@ from consumers.runtime.admin import ConsumerHealth
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
-from consumers.runtime.runner import SINK_ANSWER_S_MAX, TURN_S_MAX
+from consumers.runtime.runner import ROUND_S_MAX, SINK_ANSWER_S_MAX
 from consumers.runtime.source import KafkaUnavailable
 from schemas.telemetry import CONSUMER
 
@@ -46,7 +46,7 @@ async def test_a_process_is_starting_until_every_sink_has_returned_its_position(
     assert await bench.phase() == Phase.STARTING
     assert "2 of 2 partitions" in (await bench.health.status()).phase_because
     bench.outage_log.answered()
-    await bench.turn()
+    await bench.run_rounds()
     assert await bench.phase() == Phase.WORKING
     assert await bench.shown("kafka_up") == 1
 
@@ -64,7 +64,7 @@ async def test_a_sink_is_up_as_long_as_its_last_answer_is_recent() -> None:
     """Nothing is known of it while nothing is asked of it."""
     bench = Bench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert await bench.shown("sink_up") == 1
     bench.clock.now += bench.limits.age_s + SINK_ANSWER_S_MAX + 1
     assert math.isnan(await bench.shown("sink_up"))
@@ -89,7 +89,7 @@ async def test_a_process_says_what_it_waits_for(
     bench.assign(P0)
     bench.outage_log.answered()
     for _ in range(5):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     status = await bench.health.status()
     assert (status.phase, status.kafka_up, status.sink_up) == (phase, kafka_up, sink_up)
     assert "down" in status.phase_because
@@ -100,7 +100,7 @@ async def test_an_answer_of_kafka_of_long_ago_says_nothing_about_now() -> None:
     bench = Bench()
     bench.assign(P0)
     bench.outage_log.answered()
-    await bench.turn()
+    await bench.run_rounds()
     assert await bench.shown("kafka_up") == 1
     bench.clock.now += 21
     assert math.isnan(await bench.shown("kafka_up"))
@@ -114,7 +114,7 @@ async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
     bench.sink.failures = [Unavailable("down")] * 99
     bench.assign(P0)
     for _ in range(5):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     bench.outage_log.failed(TimeoutError())
     assert math.isnan(await bench.shown("oldest_waiting_seconds"))
     bench.clock.now += 7
@@ -130,8 +130,8 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
     bench = Bench()
     bench.assign(P0)
     bench.outage_log.answered()
-    await bench.turn()
-    await bench.runner.revoked()
+    await bench.run_rounds()
+    await bench.runner.revoke_all()
     bench.health.stopped = OngoingFailure(why, 0.0)
     status = await bench.health.status()
     assert status.phase == Phase.STOPPED
@@ -152,8 +152,8 @@ async def test_a_process_that_hangs_needs_a_person() -> None:
     """It would be waiting for nothing."""
     bench = Bench()
     bench.assign(P0)
-    await bench.turn()
-    bench.clock.now += TURN_S_MAX + 1
+    await bench.run_rounds()
+    bench.clock.now += ROUND_S_MAX + 1
     found = phase_of(bench.runner.status(), hangs=bench.runner.hanging(), positions_missing=0)
     assert found.phase == Phase.STOPPED
     assert "the loop has finished no round" in found.because

@@ -13,9 +13,9 @@ from support.runner_bench import RunnerBench, measure
 from consumers.runtime import partition_worker
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.batch import Batch, Limits, Partition
-from consumers.runtime.handler import HANDLE_S, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Unavailable
 from consumers.runtime.partition_worker import BATCH_AGE_S_MAX
-from consumers.runtime.runner import HANDLING_S_MAX, LAG_S, TURN_S_MAX
+from consumers.runtime.runner import HANDLING_S_MAX, LAG_INTERVAL_S, ROUND_S_MAX
 from schemas.telemetry import CONSUMER
 
 
@@ -23,7 +23,7 @@ async def test_every_record_is_applied_once_in_order_then_committed() -> None:
     """Full batches are applied at once, the others when they are old enough."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: list(range(10))}
     assert bench.topic.committed == {P0: 10}
 
@@ -34,14 +34,14 @@ async def test_while_the_sink_is_unavailable_no_more_records_are_fetched() -> No
     bench.sink.failures = [Unavailable("down"), Unavailable("down")]
     bench.assign(P0)
     for _ in range(5):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     assert bench.source.wanted == set()
     bench.clock.now += WAIT_S
-    await bench.runner.turn(bench.source)
-    await bench.runner.turn(bench.source)
+    await bench.runner.run_round(bench.source)
+    await bench.runner.run_round(bench.source)
     assert (bench.source.wanted, bench.sink.applied) == (set(), {})
     bench.clock.now += 2 * WAIT_S
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.source.wanted == {P0}
     assert bench.sink.applied == {P0: list(range(10))}
     assert bench.dead_letters.offsets == []
@@ -60,10 +60,10 @@ async def test_a_partition_whose_write_is_slow_does_not_delay_another() -> None:
 
     bench.sink.handle = slow_for_one  # type: ignore[method-assign]
     bench.assign(P0, P1)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.applied == {P1: list(range(10))}
     leave.set()
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: list(range(10)), P1: list(range(10))}
 
 
@@ -79,13 +79,13 @@ async def test_a_partition_holds_a_limited_number_of_batches() -> None:
 
     bench.sink.handle = slow  # type: ignore[method-assign]
     bench.assign(P0)
-    await bench.turn(20)
+    await bench.run_rounds(20)
     assert bench.source.wanted == set()
     assert bench.source.positions[P0] < 16
     leave.set()
     for _ in range(1000):
-        await bench.runner.turn(bench.source)
-    await bench.turn()
+        await bench.runner.run_round(bench.source)
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: list(range(1000))}
 
 
@@ -95,7 +95,7 @@ async def test_the_runner_holds_a_limited_number_of_bytes() -> None:
     bench.runner = bench.a_runner(held_bytes_max=20_000)
     bench.assign(P0)
     for _ in range(80):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     cut = bench.sink.batches
     assert sum(cut) > 80
     assert max(cut) < 30
@@ -109,7 +109,7 @@ async def test_a_batch_that_is_not_packed_is_complete_when_its_memory_limit_is_r
     bench = RunnerBench(offsets=range(100), limits=Limits(records=1000, bytes=1 << 30, age_s=1e9))
     bench.assign(P0)
     for _ in range(80):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     assert sum(bench.sink.batches) > 80
 
 
@@ -119,7 +119,7 @@ async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
     bench.sink.failures = [Unavailable("down")]
     bench.assign(P0)
     for _ in range(5):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     bench.clock.now += BATCH_AGE_S_MAX + 6
     bench.sink.expects[P0] = 2
     handle, seen = bench.sink.handle, []
@@ -129,7 +129,7 @@ async def test_an_old_batch_is_dropped_and_fetched_again() -> None:
         await handle(batch)
 
     bench.sink.handle = watched  # type: ignore[method-assign]
-    await bench.turn()
+    await bench.run_rounds()
     assert seen == [2]
 
 
@@ -139,9 +139,9 @@ async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
     bench.sink.failures = [Unavailable("down")] * 99
     bench.assign(P0)
     for _ in range(5):
-        await bench.turn()
+        await bench.run_rounds()
         assert bench.runner.hanging() is None
-    bench.clock.now += TURN_S_MAX + 1
+    bench.clock.now += ROUND_S_MAX + 1
     assert "the loop has finished no round" in (bench.runner.hanging() or "")
     hung = RunnerBench()
 
@@ -150,12 +150,12 @@ async def test_a_loop_and_a_handler_hang_but_not_an_unavailable_sink() -> None:
 
     hung.sink.handle = never  # type: ignore[assignment,method-assign]
     hung.assign(P0)
-    await hung.turn()
-    hung.clock.now += HANDLE_S
-    await hung.turn(1)
+    await hung.run_rounds()
+    hung.clock.now += HANDLE_TIMEOUT_S
+    await hung.run_rounds(1)
     assert hung.runner.hanging() is None
-    hung.clock.now += HANDLING_S_MAX - HANDLE_S
-    await hung.turn(1)
+    hung.clock.now += HANDLING_S_MAX - HANDLE_TIMEOUT_S
+    await hung.run_rounds(1)
     assert f"a write of {P0} has taken" in (hung.runner.hanging() or "")
 
 
@@ -168,15 +168,15 @@ async def test_metrics_show_the_lag_and_the_age_of_the_oldest_callback() -> None
     bench.topic.records[P0] = [r._replace(headers=headers) for r in bench.topic.records[P0]]
     bench.sink.failures = [Unavailable("down")]
     bench.assign(P0)
-    await bench.runner.turn(bench.source)
+    await bench.runner.run_round(bench.source)
     measure(bench.runner)
     assert _shown("consumer_lag_offsets") == 5
-    await bench.turn(2)
+    await bench.run_rounds(2)
     await measured(bench)
     assert _shown("consumer_lag_offsets") == 5
     assert _shown("consumer_partitions_backing_off") == 1
     assert 100 <= _shown("consumer_oldest_waiting_seconds") < 130
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: [0, 1, 2]}
     await measured(bench)
     for metric in ("lag_offsets", "partitions_backing_off", "oldest_waiting_seconds", "held_bytes"):
@@ -200,9 +200,9 @@ async def test_a_lag_that_is_not_known_is_not_shown_as_zero(
 
 
 async def measured(bench: RunnerBench) -> None:
-    """Do a turn that measures the lag, and update the metrics."""
-    bench.clock.now += 2 * LAG_S
-    await bench.runner.turn(bench.source)
+    """Run a round that measures the lag, and update the metrics."""
+    bench.clock.now += 2 * LAG_INTERVAL_S
+    await bench.runner.run_round(bench.source)
     measure(bench.runner)
 
 
@@ -219,7 +219,7 @@ async def test_a_bug_crashes_with_nothing_committed() -> None:
     bench.sink.failures = [ZeroDivisionError("bug")]
     bench.assign(P0)
     with pytest.raises(ZeroDivisionError):
-        await bench.turn()
+        await bench.run_rounds()
     assert bench.topic.committed == {}
 
 
@@ -230,7 +230,7 @@ async def test_an_error_of_a_handler_does_not_pass_for_the_runtime_s_own(error: 
     bench.sink.failures = [error]
     bench.assign(P0)
     with pytest.raises(RuntimeError) as raised:
-        await bench.turn()
+        await bench.run_rounds()
     assert raised.value.__cause__ is error
 
 
@@ -248,14 +248,14 @@ async def test_a_rebalance_waits_for_the_delivery_in_flight_and_drops_the_rest()
 
     bench.sink.handle = slow  # type: ignore[method-assign]
     bench.assign(P0)
-    turning = asyncio.create_task(bench.turn())
+    running = asyncio.create_task(bench.run_rounds())
     await entered.wait()
-    revoking = asyncio.create_task(bench.runner.revoked())
+    revoking = asyncio.create_task(bench.runner.revoke_all())
     await asyncio.sleep(0)
     assert not revoking.done()
     leave.set()
     await revoking
-    await turning
+    await running
     # In the sink, but neither committed nor followed by another batch: the partition was revoked.
     assert (bench.sink.applied, bench.topic.committed) == ({P0: [0, 1, 2, 3]}, {})
     assert _shown("consumer_records_total") == counted + 4
@@ -267,7 +267,7 @@ async def test_records_of_a_partition_that_is_not_assigned_are_not_delivered() -
     bench.topic.records[P1] = [a_record(0)]
     bench.source.seek(P1, 0)
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert set(bench.sink.applied) == {P0}
 
 
@@ -282,4 +282,4 @@ async def test_a_cancellation_that_the_runner_did_not_cause_is_a_bug() -> None:
     bench.sink.failures = [asyncio.CancelledError()]  # type: ignore[list-item]  # no Exception
     bench.assign(P0)
     with pytest.raises(RuntimeError, match="CancelledError"):
-        await bench.turn()
+        await bench.run_rounds()

@@ -16,7 +16,7 @@ async def test_a_rejected_record_becomes_a_dead_letter_and_the_others_are_applie
     bench = RunnerBench()
     bench.sink.rejects = {2, 9}
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.dead_letters.offsets == [2, 9]
     assert bench.sink.applied == {P0: [0, 1, 3, 4, 5, 6, 7, 8]}
     assert bench.topic.committed == {P0: 10}
@@ -29,10 +29,10 @@ async def test_a_dead_letter_is_not_sent_again_when_the_rest_of_its_batch_has_to
     bench.sink.failures_after_rejection = [Unavailable("down")]
     bench.assign(P0)
     for _ in range(4):
-        await bench.runner.turn(bench.source)
+        await bench.runner.run_round(bench.source)
     assert (bench.dead_letters.offsets, bench.sink.applied) == ([1], {})
     bench.clock.now += WAIT_S
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.dead_letters.offsets == [1]
     assert bench.sink.applied == {P0: [0, *range(2, 10)]}
 
@@ -42,7 +42,7 @@ async def test_a_rejected_record_that_the_sink_does_not_name_is_found_by_halving
     bench = RunnerBench(offsets=range(16), limits=Limits(records=16, bytes=1 << 20, age_s=5))
     bench.sink.chokes_on = {6, 11}
     bench.assign(P0)
-    await bench.turn(20)
+    await bench.run_rounds(20)
     assert bench.dead_letters.offsets == [6, 11]
     assert bench.sink.applied == {P0: [o for o in range(16) if o not in (6, 11)]}
     # Its batches had 16, 8, 4, 2 and 1 records.
@@ -85,7 +85,7 @@ async def test_a_sink_that_packs_its_records_and_rejects_one_is_a_bug() -> None:
     bench.runner = bench.a_runner()
     bench.assign(P0)
     with pytest.raises(AssertionError, match="packs its records rejects one: the test says so"):
-        await bench.turn()
+        await bench.run_rounds()
     assert bench.dead_letters.offsets == []
 
 
@@ -96,7 +96,7 @@ async def test_too_many_dead_letters_stop_the_consumer() -> None:
     bench.sink.rejects = set(range(0, 40, 2))
     bench.assign(P0)
     with pytest.raises(Braked, match="5 of the last"):
-        await bench.turn(100)
+        await bench.run_rounds(100)
     assert bench.dead_letters.offsets == [0, 2, 4, 6, 8]
 
 
@@ -122,7 +122,7 @@ async def test_a_record_that_waits_for_the_dead_letter_topic_counts_once() -> No
     bench.assign(P0)
     for _ in range(6):
         bench.clock.now += WAIT_S_MAX
-        await bench.turn()
+        await bench.run_rounds()
     assert bench.dead_letters.offsets == [0]
     assert bench.sink.applied == {P0: [1, 2, 3]}
 
@@ -134,7 +134,7 @@ async def test_a_handler_with_a_brake_of_its_own_counts_by_itself() -> None:
     bench.runner = bench.a_runner()
     sink.brake.note_rejected()
     bench.assign(P0)
-    await bench.turn(100)
+    await bench.run_rounds(100)
     assert len(sink.applied[P0]) == 40
     assert list(sink.brake._rejected) == [True]  # noqa: SLF001
     assert bench.runner.status(stopped=None, kafka_fault=None).rejected_lately == 1

@@ -18,7 +18,7 @@ async def until_stopped(bench: RunnerBench, *, seconds: float = 30) -> str:
     until = bench.clock.now + seconds
     while bench.clock.now <= until:
         try:
-            await bench.turn()
+            await bench.run_rounds()
         except Stopped as stopped:
             return str(stopped)
     raise AssertionError(f"the runner has not stopped after {seconds:g} s")
@@ -30,7 +30,7 @@ async def test_a_topic_that_is_recreated_stops_an_idle_consumer(count: int) -> N
     bench = RunnerBench()
     bench.topic.id = "one"
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.topic_ids == {P0: "one"}
     bench.topic.recreate("two", another_topic(count))
     why = await until_stopped(bench)
@@ -44,7 +44,7 @@ async def test_a_topic_that_is_recreated_stops_a_consumer_whose_batch_still_grow
     bench = RunnerBench(offsets=range(3), limits=Limits(records=100, bytes=1 << 20, age_s=3600))
     bench.topic.id = "one"
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     bench.topic.recreate("two", another_topic(3))
     assert "id two" in await until_stopped(bench)
     assert bench.sink.applied == {}
@@ -55,7 +55,7 @@ async def test_a_log_that_is_restored_and_has_grown_stops_the_consumer() -> None
     bench = RunnerBench()
     bench.topic.id = "one"
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     bench.topic.restore({P0: [a_record(o) for o in range(6)] + another_topic(40)[P0][6:]})
     assert "restored from an older copy" in await until_stopped(bench)
     assert bench.sink.applied == {P0: list(range(10))}
@@ -66,7 +66,7 @@ async def test_a_log_that_is_restored_and_ends_before_the_position_stops_the_con
     bench = RunnerBench()
     bench.topic.markers = 3
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.expects == {P0: 13}
     bench.topic.markers = 1
     bench.topic.restore(bench.topic.records)
@@ -77,11 +77,11 @@ async def test_a_restart_of_a_broker_does_not_stop_the_consumer() -> None:
     """The last record is compared again, and is the same."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     bench.topic.restarts += 1
     bench.topic.records[P0] += [a_record(offset) for offset in range(10, 14)]
-    await bench.turn()
-    await bench.turn()
+    await bench.run_rounds()
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: list(range(14))}
 
 
@@ -89,13 +89,13 @@ async def test_a_batch_waits_until_kafka_returns_the_topics_id() -> None:
     """The fetched records may be of another topic."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.runner.turn(bench.source)
+    await bench.runner.run_round(bench.source)
     bench.topic.silent = True
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.applied == {}
     bench.topic.silent = False
-    await bench.turn()
-    await bench.turn()
+    await bench.run_rounds()
+    await bench.run_rounds()
     assert bench.sink.applied == {P0: list(range(10))}
 
 
@@ -103,12 +103,12 @@ async def test_a_topic_id_is_adopted_with_the_record_before_the_position() -> No
     """A position without an id was stored when the broker reported none."""
     bench = RunnerBench()
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.topic_ids == {P0: None}
     bench.topic.id = "one"
     bench.topic.records[P0] += [a_record(10)]
-    await bench.turn()
-    await bench.turn()
+    await bench.run_rounds()
+    await bench.run_rounds()
     assert bench.sink.topic_ids == {P0: "one"}
     assert bench.sink.applied == {P0: list(range(11))}
 
@@ -119,12 +119,12 @@ async def test_a_topic_id_is_not_adopted_if_no_record_can_be_compared() -> None:
     bench.sink.expects[P0], bench.sink.last[P0] = 6, (5, "o" * 16, 5)
     bench.topic.id, bench.topic.begins_at = "one", 6
     bench.assign(P0)
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.topic_ids == {P0: None}
     assert bench.sink.applied == {P0: [6, 7, 8, 9]}
     bench.assign(P0)
     bench.topic.records[P0] += [a_record(10)]
-    await bench.turn()
+    await bench.run_rounds()
     assert bench.sink.topic_ids == {P0: "one"}
 
 
@@ -144,7 +144,7 @@ async def test_of_two_pipelines_that_begin_on_one_sink_one_stops(
     for _ in range(12):
         for bench in list(running):
             try:
-                await bench.turn(2)
+                await bench.run_rounds(2)
             except Stopped as reason:
                 stopped.append(str(reason))
                 running.remove(bench)

@@ -37,7 +37,7 @@ async def test_a_client_that_never_joins_is_replaced(monkeypatch: pytest.MonkeyP
     client: Any = Nothing()
     source = KafkaSource(client)
     assert await source.fetch([]) == {}
-    monkeypatch.setattr(kafka_source, "REJOIN_S", -1)
+    monkeypatch.setattr(kafka_source, "REJOIN_TIMEOUT_S", -1)
     with pytest.raises(KafkaError, match="not joined"):
         await source.fetch([])
 
@@ -81,7 +81,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise the client would be replaced 20 s later."""
-    monkeypatch.setattr(commits, "COMMIT_PAUSE_S", 0)
+    monkeypatch.setattr(commits, "COMMIT_INTERVAL_S", 0)
     client: Any = Committing()
     source = KafkaSource(client)
     async with source.in_background():
@@ -99,7 +99,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
 
 async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """There are more members than partitions; it waits until one leaves."""
-    monkeypatch.setattr(kafka_source, "REJOIN_S", -1)
+    monkeypatch.setattr(kafka_source, "REJOIN_TIMEOUT_S", -1)
     client: Any = Nothing()
     source = KafkaSource(client)
     source.joined()
@@ -142,16 +142,16 @@ class Member(Nothing):
 
 
 class Failing:
-    """Assignments that fail with an exception that is not expected."""
+    """An owner whose methods fail with an exception that is not expected."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    def assigned(self, _: Source, __: Sequence[Partition]) -> None:
+    def assign(self, _: Source, __: Sequence[Partition]) -> None:
         """Fail."""
         raise self.error
 
-    async def revoked(self) -> None:
+    async def revoke_all(self) -> None:
         """Fail."""
         raise self.error
 

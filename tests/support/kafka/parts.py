@@ -194,7 +194,7 @@ async def run_until(
             bootstrap_servers=bootstrap_servers,
             group=group,
             topic=CALLBACKS.name,
-            assignments=runner,
+            owner=runner,
         ) as source,
     ):
         watching = tasks.create_task(watch())

@@ -53,7 +53,7 @@ class Process:
             try:
                 await self._runner.run(self._source, self.stopping)
             except KafkaError:
-                await self._runner.revoked()
+                await self._runner.revoke_all()
                 self._source = Source(self._topic, self.life)
             except Stopped as stopped:
                 self._judge(stopped)
@@ -101,10 +101,10 @@ class Process:
         if self.stopping.is_set():
             await asyncio.wait([self._task])
         elif share is None:
-            await self._runner.revoked()
+            await self._runner.revoke_all()
         else:
             source.assign(share, generation)
-            self._runner.assigned(source, share)
+            self._runner.assign(source, share)
 
 
 class Simulation:

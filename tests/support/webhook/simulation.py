@@ -14,7 +14,7 @@ from support.simulation.seeded_loop import SeededLoop
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.brake import Brake
-from consumers.runtime.handler import HANDLE_S, Elsewhere, Rejected, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Rejected, Unavailable
 from consumers.runtime.source import KafkaUnavailable
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
@@ -241,7 +241,7 @@ class Member:
             batch = self._run.batch(position)
             while position is not None:
                 try:
-                    async with asyncio.timeout(HANDLE_S):
+                    async with asyncio.timeout(HANDLE_TIMEOUT_S):
                         await self.handler.handle(batch)
                 except (Unavailable, TimeoutError):
                     await asyncio.sleep(1)
