@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
-from consumers.runtime.handler import Unavailable
+from consumers.runtime.handler import Stopped, Unavailable
 from consumers.stats import answers, routes
 from consumers.stats.apps import apps
 from consumers.stats.live import Live
@@ -185,8 +185,10 @@ def _add_open_routes(app: web.Application, store: StoredCounts) -> None:
         try:
             await store.catalog()
         except Unavailable as unavailable:
-            return web.Response(status=503, text=f"{unavailable}\n")
-        return web.Response(text="ready\n")
+            return web.Response(status=503, text=f"waiting for Valkey: {unavailable}\n")
+        except Stopped as stopped:
+            return web.Response(status=503, text=f"stopped: A person must act. {stopped}\n")
+        return web.Response(text="working: Valkey answers.\n")
 
     async def openapi(request: web.Request) -> web.StreamResponse:
         return response(request, routes.OPENAPI, JSON, described)

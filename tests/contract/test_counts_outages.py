@@ -38,6 +38,9 @@ async def test_without_valkey_the_api_answers_503_and_stays_alive() -> None:
             assert "Valkey: " in (await response.json())["detail"]
         async with client.get("/livez") as response:
             assert response.status == 200
+        async with client.get("/readyz") as response:
+            assert response.status == 503
+            assert (await response.text()).startswith("waiting for Valkey: Valkey: ")
     await valkey.aclose()
 
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 import pytest
-from support.builders import P0
+from support.builders import P0, P1
 from support.fakes import ManualClock, MemoryDeadLetters
 
-from consumers.runtime.batch import Position, Record
+from consumers.runtime.batch import Partition, Position, Record
 from consumers.runtime.brake import Brake
 from consumers.webhook.batch_delivery import BatchDelivery
 from consumers.webhook.circuit import Circuit
@@ -19,6 +19,7 @@ from consumers.webhook.rejections import Rejections
 from consumers.webhook.retries import Retries
 from consumers.webhook.retry_partition import OwnershipLost
 from consumers.webhook.retry_state import RetryState
+from schemas.telemetry import WEBHOOK
 
 
 class SlowTopic:
@@ -60,9 +61,11 @@ class Nowhere:
 
 
 @contextlib.asynccontextmanager
-async def handler_of(topic: SlowTopic) -> AsyncIterator[WebhookHandler]:
+async def handler_of(
+    topic: SlowTopic, circuit: Circuit | None = None
+) -> AsyncIterator[WebhookHandler]:
     """Yield a handler, which closes everything on exit."""
-    circuit = Circuit("crm", ManualClock())
+    circuit = circuit or Circuit("crm", ManualClock())
     rejections = Rejections(MemoryDeadLetters(), Brake(1))
     handler = WebhookHandler(
         cast("Any", topic),
@@ -137,3 +140,44 @@ async def test_a_claim_that_failed_and_is_released_leaves_no_complaint() -> None
         topic.fails = True
         topic.is_read.set()
         await asyncio.sleep(0.01)
+
+
+async def test_the_gauges_of_parked_callbacks_are_numbers_only_if_all_partitions_are_claimed() -> (
+    None
+):
+    """Otherwise callbacks may wait in the retry topic that this member has not read."""
+    topic = SlowTopic()
+    async with handler_of(topic) as handler:
+
+        async def shown(partitions: list[Partition] | None) -> set[str]:
+            await handler.measure(partitions)
+            names = ("records", "conversations", "fill_ratio", "oldest_seconds")
+            return {str(WEBHOOK.get_sample_value(f"webhook_parked_{name}")) for name in names}
+
+        assert await shown(None) == {"nan"}
+        assert await shown([]) == {"0.0"}
+        assert await shown([P0]) == {"nan"}
+        topic.is_read.set()
+        await handler.position(P0)
+        assert await shown([P0]) == {"0.0"}
+        assert await shown([P0, P1]) == {"nan"}
+        topic.is_lost = True
+        assert await shown([P0]) == {"nan"}
+        assert await shown(None) == {"nan"}
+
+
+async def test_an_open_circuit_is_a_failure_of_the_sink_also_if_no_batch_waits() -> None:
+    """A closed one is not known to be right while nothing is delivered."""
+    circuit = Circuit("crm", ManualClock())
+    async with handler_of(SlowTopic(), circuit) as handler:
+
+        async def shown(partitions: list[Partition] | None) -> str:
+            await handler.measure(partitions)
+            return str(WEBHOOK.get_sample_value("webhook_circuit_open"))
+
+        assert (await shown([P0]), await shown(None)) == ("0.0", "nan")
+        circuit.note_connection(Outcome(OutcomeKind.FAILED, "refused", is_sent=False))
+        assert (await shown([P0]), await shown(None)) == ("1.0", "1.0")
+        failure = (await handler.measure([P0])).failure
+        assert failure is not None
+        assert str(failure.error) == "the target is down: refused"
