@@ -24,7 +24,7 @@ class BatchQueue:
         self._position = Position(0)
         # True until the position's last record was compared with the topic.
         self._expects_last = False
-        self._complete: deque[PendingBatch] = deque()
+        self._complete_batches: deque[PendingBatch] = deque()
         self._growing: PendingBatch | None = None
 
     def begin(self, position: Position, *, expects_last: bool) -> None:
@@ -43,7 +43,7 @@ class BatchQueue:
     def clear(self) -> None:
         """Drop all held records, and take none until `begin`."""
         self._is_begun = False
-        self._complete.clear()
+        self._complete_batches.clear()
         self._growing = None
 
     @property
@@ -54,7 +54,7 @@ class BatchQueue:
     @property
     def is_empty(self) -> bool:
         """True if no record and no marker is held."""
-        return not self._complete and self._growing is None
+        return not self._complete_batches and self._growing is None
 
     @property
     def next_offset(self) -> int | None:
@@ -62,22 +62,22 @@ class BatchQueue:
         return self._position.next_offset if self._is_begun else None
 
     @property
-    def applied_up_to(self) -> int | None:
-        """The offset before which the sink has all records; markers at the end count as applied."""
+    def applied_end(self) -> int | None:
+        """The offset before which the sink has all records; held markers count as in the sink."""
         batches = self._batches()
         if batches and not any(batch.count for batch in batches):
             return batches[-1].next_offset
         return self.next_offset
 
     @property
-    def first(self) -> PendingBatch | None:
+    def first_pending(self) -> PendingBatch | None:
         """The batch that is delivered next, complete or not."""
-        return self._complete[0] if self._complete else self._growing
+        return self._complete_batches[0] if self._complete_batches else self._growing
 
     @property
-    def complete_count(self) -> int:
+    def complete_batch_count(self) -> int:
         """The number of complete batches."""
-        return len(self._complete)
+        return len(self._complete_batches)
 
     @property
     def held_bytes(self) -> int:
@@ -112,7 +112,7 @@ class BatchQueue:
             records = records[self._growing.append(records, self._limits, now=now) :]
             if records or self._growing.is_full(self._limits):
                 self.complete()
-        newest = self._growing or (self._complete[-1] if self._complete else None)
+        newest = self._growing or (self._complete_batches[-1] if self._complete_batches else None)
         if newest is None and next_fetch_offset > sink_offset:
             newest = self._growing = PendingBatch(now, next_fetch_offset, last_fetched_at=now)
         if newest is not None and next_fetch_offset > newest.next_offset:
@@ -131,12 +131,12 @@ class BatchQueue:
         """Return the first batch if it is complete, by its size or by its age."""
         if self._growing and now - self._growing.first_fetched_at >= self._limits.age_s:
             self.complete()
-        return self._complete[0] if self._complete else None
+        return self._complete_batches[0] if self._complete_batches else None
 
     def complete(self) -> None:
         """Complete the growing batch."""
         if self._growing:
-            self._complete.append(self._growing)
+            self._complete_batches.append(self._growing)
             self._growing = None
 
     def next_to_pack(self, growing_bytes_min: int) -> PendingBatch | None:
@@ -148,10 +148,10 @@ class BatchQueue:
                 return batch
         return None
 
-    def first_batch(self) -> Batch:
-        """Return the first batch, which must be complete, as the handler gets it."""
+    def batch_to_deliver(self) -> Batch:
+        """Return the first batch, which must be complete, in the form that the handler gets."""
         next_offset, last, topic_id = self._position
-        first = self._complete[0]
+        first = self._complete_batches[0]
         return Batch(
             partition=self._partition,
             begins_at=next_offset,
@@ -162,15 +162,15 @@ class BatchQueue:
 
     def halve_first(self) -> None:
         """Replace the first batch, which has at least two records, by its halves."""
-        self._complete.extendleft(reversed(self._complete.popleft().halves()))
+        self._complete_batches.extendleft(reversed(self._complete_batches.popleft().halves()))
 
     def remove_applied(self, batch: Batch, now: float) -> None:
         """Remove the first batch after the sink has applied it as `batch`."""
-        pending = self._complete.popleft()
+        pending = self._complete_batches.popleft()
         self._position = batch.reached
         # Markers that arrived during the write: the sink's position is not after them.
         if self.is_empty and pending.next_offset > batch.next_offset:
             self._growing = PendingBatch(now, pending.next_offset, last_fetched_at=now)
 
     def _batches(self) -> list[PendingBatch]:
-        return [*self._complete, *([self._growing] if self._growing else [])]
+        return [*self._complete_batches, *([self._growing] if self._growing else [])]

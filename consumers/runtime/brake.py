@@ -51,7 +51,7 @@ class Brake:
 
 
 @runtime_checkable
-class RejectingHandler(Protocol):
+class DeadLetteringHandler(Protocol):
     """
     A handler that sends the records that it rejects to the dead-letter topic itself.
 

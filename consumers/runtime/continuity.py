@@ -44,12 +44,13 @@ def check_topic(name: str, partition: Partition, position: Position, topic_id: s
 
 
 def check_offsets(
-    name: str, partition: Partition, position: Position, *, log_start: int, end: int
+    name: str, partition: Partition, position: Position, *, log_start: int, end_offset: int
 ) -> None:
     """
     Check that the position is between the topic's first and last offset.
 
-    Kafka was asked for `log_start` before the sink was asked for the position, for `end` after it.
+    Kafka was asked for `log_start` before the sink was asked for its position, and for `end_offset`
+    after that.
 
     Raises:
         Stopped: the topic begins after the position, or ends before it.
@@ -62,10 +63,10 @@ def check_offsets(
             "a new sink, once with CONSUMER_REBUILD=true; see 'A consumer stops' in "
             "docs/runbook.md."
         )
-    if end < position.next_offset:
+    if end_offset < position.next_offset:
         raise Stopped(
-            f"{expected} ends at {end}: it was restored from an older copy or created again, or "
-            f"Kafka lost records. {_NEW_SINK}"
+            f"{expected} ends at {end_offset}: it was restored from an older copy or created "
+            f"again, or Kafka lost records. {_NEW_SINK}"
         )
 
 

@@ -12,7 +12,7 @@ import logging
 from consumers.runtime.backoff import Backoff
 from consumers.runtime.batch import Batch, Partition, Record
 from consumers.runtime.batch_queue import BatchQueue
-from consumers.runtime.brake import RejectingHandler
+from consumers.runtime.brake import DeadLetteringHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import reject
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Rejected, Unavailable
@@ -91,14 +91,14 @@ class Delivery:
 
     def _count(self, pending: PendingBatch) -> None:
         CONSUMER_BATCHES.inc()
-        if not isinstance(self._parts.handler, RejectingHandler):
+        if not isinstance(self._parts.handler, DeadLetteringHandler):
             CONSUMER_RECORDS.inc(pending.count)
             CONSUMER_BYTES.inc(pending.counted_bytes)
 
     def _note_applied(self, pending: PendingBatch, batch: Batch) -> None:
         self._queue.remove_applied(batch, self._parts.clock())
         self._source.commit(self._partition, batch.next_offset)
-        if not isinstance(self._parts.handler, RejectingHandler):
+        if not isinstance(self._parts.handler, DeadLetteringHandler):
             self._parts.brake.note_applied(pending.count)
         self._backoff.reset()
 

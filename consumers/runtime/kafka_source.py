@@ -185,9 +185,9 @@ class KafkaSource:
             self._client.seek(TopicPartition(*partition), next_offset)
             self._client.resume(TopicPartition(*partition))
 
-    def cached_end(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the last stable offset, as of some seconds ago, None if it is unknown."""
-        return self._ends.end(partition)
+        return self._ends.end_offset(partition)
 
     async def committed(self, partition: Partition) -> int | None:
         """
@@ -210,7 +210,7 @@ class KafkaSource:
         """
         return await _offset("the first offset", self._client.beginning_offsets, partition)
 
-    async def end(self, partition: Partition) -> int:
+    async def end_offset(self, partition: Partition) -> int:
         """
         Return the last stable offset.
 

@@ -36,7 +36,7 @@ PACK_BYTES = 1 << 20
 # Bounds of a partition above which it fetches no more: the memory of its unpacked records, and its
 # complete batches, the one in delivery included.
 UNPACKED_BYTES_MAX = 2 << 20
-COMPLETE_MAX = 2
+COMPLETE_BATCHES_MAX = 2
 
 
 class PartitionWorker:
@@ -69,7 +69,7 @@ class PartitionWorker:
             self.queue.is_begun
             and not self.backoff.is_paused
             and self._positioning.out_of_range is None
-            and self.queue.complete_count < COMPLETE_MAX
+            and self.queue.complete_batch_count < COMPLETE_BATCHES_MAX
             and self.queue.unpacked_bytes < UNPACKED_BYTES_MAX
         )
 
@@ -184,20 +184,20 @@ class PartitionWorker:
             raise PositionUncertain(f"the next batch was fetched {age_s:.0f} s ago")
         # The batch is made before Kafka is asked: markers that are fetched meanwhile are not
         # covered by the answer.
-        batch = self.queue.first_batch()
+        batch = self.queue.batch_to_deliver()
         if not await self._positioning.topic_confirmed(since=pending.last_fetched_at):
             await self._rounds.wait_s(CONFIRM_RETRY_S)
         elif await self._delivery.deliver(pending, batch):
             self._positioning.batch_applied()
 
-    def lag(self, end: int | None) -> int | None:
-        """Return how many offsets before `end` are not in the sink, None if `end` is not known."""
-        if end is None:
+    def lag(self, end_offset: int | None) -> int | None:
+        """Return how many offsets before `end_offset` are not in the sink, None if it is None."""
+        if end_offset is None:
             return None
-        applied_up_to = self.queue.applied_up_to
-        if applied_up_to is None:
-            applied_up_to = self._positioning.committed or 0
-        return max(0, end - applied_up_to)
+        applied_end = self.queue.applied_end
+        if applied_end is None:
+            applied_end = self._positioning.committed or 0
+        return max(0, end_offset - applied_end)
 
     def oldest_s(self, now_s: float, *, lag: int | None) -> float | None:
         """
@@ -207,13 +207,13 @@ class PartitionWorker:
         partition lags, return the time since the lag was first seen: the callback is at least as
         old.
         """
-        first = self.queue.first
-        if first and first.count:
+        pending = self.queue.first_pending
+        if pending and pending.count:
             self._lagging_since_s = None
-            if first.received_at_s:
-                return max(0.0, now_s - first.received_at_s)
+            if pending.received_at_s:
+                return max(0.0, now_s - pending.received_at_s)
             # No ingress wrote the record; it waits at least since it was fetched.
-            return self._parts.clock() - first.first_fetched_at
+            return self._parts.clock() - pending.first_fetched_at
         if not lag:
             self._lagging_since_s = None
             return None if lag is None else 0.0

@@ -10,18 +10,18 @@ from schemas.callback_record import place, received_at_s
 ORIGIN_CHARACTERS_MAX = 64
 
 
-class Weight(NamedTuple):
+class RecordSizes(NamedTuple):
     """Sizes of some records in bytes: as `Limits.bytes` counts them, and roughly in memory."""
 
     counted_bytes: int
     memory_bytes: int
 
 
-def weight(records: Sequence[Record]) -> Weight:
+def record_sizes(records: Sequence[Record]) -> RecordSizes:
     """Return the sizes of `records`."""
     values = sum([len(record.value) for record in records])
     headers = sum([len(record.headers) for record in records])
-    return Weight(
+    return RecordSizes(
         values + 32 * headers + 256 * len(records), values + 170 * headers + 350 * len(records)
     )
 
@@ -75,10 +75,10 @@ class PendingBatch:
             self.first_fetched_at, self.period = now, _period(records[0], limits)
             self.received_at_s = received_at_s(records[0].headers)
         fitting = records[: self._fitting_count(records, limits)]
-        counted_bytes, memory_bytes = weight(fitting)
+        counted_bytes, memory_bytes = record_sizes(fitting)
         if self.counted_bytes + counted_bytes > limits.bytes:
             fitting = fitting[: self._filling_count(fitting, limits)]
-            counted_bytes, memory_bytes = weight(fitting)
+            counted_bytes, memory_bytes = record_sizes(fitting)
         if fitting:
             self.records += fitting
             self.count += len(fitting)
@@ -107,7 +107,7 @@ class PendingBatch:
         """Return how many of `records`, at least one, bring the batch to its limit of bytes."""
         counted_bytes = self.counted_bytes
         for index, record in enumerate(records):
-            counted_bytes += weight((record,)).counted_bytes
+            counted_bytes += record_sizes((record,)).counted_bytes
             if counted_bytes >= limits.bytes:
                 return index + 1
         return len(records)
@@ -125,7 +125,7 @@ class PendingBatch:
         """Remove the record at `offset`; the batch still covers the same offsets."""
         self.records = [record for record in self.records if record.offset != offset]
         self.count = len(self.records)
-        self.counted_bytes, self.unpacked_bytes = weight(self.records)
+        self.counted_bytes, self.unpacked_bytes = record_sizes(self.records)
 
     def halves(self) -> tuple["PendingBatch", "PendingBatch"]:
         """Return two batches with the records of this one, which has at least two."""
@@ -141,7 +141,7 @@ class PendingBatch:
     def _part(
         self, records: list[Record], *, next_offset: int, last: tuple[int, str, int] | None
     ) -> "PendingBatch":
-        counted_bytes, unpacked_bytes = weight(records)
+        counted_bytes, unpacked_bytes = record_sizes(records)
         return replace(
             self,
             records=records,

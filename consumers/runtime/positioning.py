@@ -81,7 +81,7 @@ class Positioning:
         """
         while True:
             try:
-                checked = await self._find()
+                checked = await self._ask_once()
             except Unavailable as error:
                 self._warn_no_position(error)
                 await self._backoff.wait(error)
@@ -89,8 +89,8 @@ class Positioning:
                 self._backoff.reset()
                 return checked
 
-    async def _find(self) -> CheckedPosition:
-        """Return the sink's position; an empty sink begins where the topic does."""
+    async def _ask_once(self) -> CheckedPosition:
+        """Ask once for the sink's position; an empty sink begins where the topic does."""
         # The order matters. First ask Kafka: the records that it has committed or deleted by then
         # must be in the sink's answer. Answers about a topic after its id are of that topic or of a
         # later one.
@@ -104,18 +104,20 @@ class Positioning:
                 check_not_emptied(self._parts.name, self._partition, self.committed)
             position = await self._begin(Position(log_start, None, identity.topic_id))
         check_topic(self._parts.name, self._partition, position, identity.topic_id)
-        end = await self._source.end(self._partition)
-        check_offsets(self._parts.name, self._partition, position, log_start=log_start, end=end)
+        end_offset = await self._source.end_offset(self._partition)
+        check_offsets(
+            self._parts.name, self._partition, position, log_start=log_start, end_offset=end_offset
+        )
         return CheckedPosition(position=position, identity=identity, log_start=log_start)
 
     async def _begin(self, position: Position) -> Position:
         """Make the sink begin at `position`; if another member was first, return its position."""
         async with self._time_limit("did not store its first position"):
             await self._parts.handler.begin(self._partition, position)
-            begun = await self._parts.handler.position(self._partition)
-        if begun is None:
+            stored_position = await self._parts.handler.position(self._partition)
+        if stored_position is None:
             raise Unavailable("the sink has no position although it has stored one")
-        return begun
+        return stored_position
 
     def continue_at(self, checked: CheckedPosition) -> None:
         """
@@ -139,8 +141,8 @@ class Positioning:
         )
         self._queue.begin(position, expects_last=expects_last)
         # The last record is fetched again, to be compared.
-        first = position.last[0] if position.last and expects_last else position.next_offset
-        self._source.seek(self._partition, first)
+        fetch_offset = position.last[0] if position.last and expects_last else position.next_offset
+        self._source.seek(self._partition, fetch_offset)
         # The last owner may not have committed its last batch. Then an idle partition would seem to
         # lag.
         if position.next_offset > (self.committed or 0):
@@ -186,7 +188,7 @@ class Positioning:
             return
         next_offset = self._queue.next_offset
         try:
-            checked = await self._find()
+            checked = await self._ask_once()
         except Unavailable as error:
             self._backoff.note(error)
             self._warn_no_position(error)

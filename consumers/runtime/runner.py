@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Limits, Partition
-from consumers.runtime.brake import Brake, RejectingHandler
+from consumers.runtime.brake import Brake, DeadLetteringHandler
 from consumers.runtime.consumer_parts import ConsumerParts
 from consumers.runtime.dead_letters import DeadLetters
 from consumers.runtime.handler import HANDLE_TIMEOUT_S, Handler
@@ -59,7 +59,7 @@ class Runner:
             limits=limits,
             dead_letters=dead_letters,
             brake=handler.brake
-            if isinstance(handler, RejectingHandler)
+            if isinstance(handler, DeadLetteringHandler)
             else Brake(dead_letters_max),
             rebuild=rebuild,
             clock=clock,

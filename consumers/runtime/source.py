@@ -65,7 +65,7 @@ class Source(Protocol):
         """Fetch `partition` from `next_offset` on."""
         ...
 
-    def cached_end(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the offset after all readable records, as of some seconds ago, None if unknown."""
         ...
 
@@ -77,7 +77,7 @@ class Source(Protocol):
         """Return the lowest offset that the partition still has."""
         ...
 
-    async def end(self, partition: Partition) -> int:
+    async def end_offset(self, partition: Partition) -> int:
         """Ask Kafka for the offset after all readable records."""
         ...
 

@@ -62,8 +62,8 @@ class SqlSink:
             OSError,
         )
         self._threads: dict[Partition, ThreadPoolExecutor] = {}
-        self._open: dict[Partition, SqlConnection] = {}
-        self._making_tables = Lock()
+        self._connections: dict[Partition, SqlConnection] = {}
+        self._tables_lock = Lock()
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -150,11 +150,11 @@ class SqlSink:
         """
         cursor = None
         try:
-            if partition not in self._open:
-                self._open[partition] = self._open_connection()
-            cursor = self._open[partition].cursor()
+            if partition not in self._connections:
+                self._connections[partition] = self._open_connection()
+            cursor = self._connections[partition].cursor()
             yield cursor
-            self._open[partition].commit()
+            self._connections[partition].commit()
         except BaseException as error:
             close_cursor(cursor)
             free_cursors(error)
@@ -210,15 +210,15 @@ class SqlSink:
     @contextmanager
     def _making_tables_in_turn(self) -> Iterator[None]:
         """Wait until no other partition makes the tables, TABLES_S_MAX at most."""
-        acquired = self._making_tables.acquire(timeout=TABLES_S_MAX)
+        acquired = self._tables_lock.acquire(timeout=TABLES_S_MAX)
         try:
             yield
         finally:
             if acquired:
-                self._making_tables.release()
+                self._tables_lock.release()
 
     def _drop(self, partition: Partition) -> None:
-        if connection := self._open.pop(partition, None):
+        if connection := self._connections.pop(partition, None):
             end(connection)
 
 

@@ -76,7 +76,7 @@ def measured_lag(workers: Collection[PartitionWorker], source: Source | None) ->
     """Return the lag of the workers; without a source, the process is not in its group."""
     if source is None:
         return Lag(offsets=None, oldest_s=None)
-    lags = {worker: worker.lag(source.cached_end(worker.partition)) for worker in workers}
+    lags = {worker: worker.lag(source.cached_end_offset(worker.partition)) for worker in workers}
     known = [lag for lag in lags.values() if lag is not None]
     now_s = time.time()
     ages = [worker.oldest_s(now_s, lag=lag) for worker, lag in lags.items()]

@@ -50,8 +50,8 @@ class Database:
 
     def __init__(self, conninfo: Secret) -> None:
         self._conninfo = conninfo
-        self._open: dict[Partition, AsyncConnection] = {}
-        self._connecting: dict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._connections: dict[Partition, AsyncConnection] = {}
+        self._connect_locks: dict[Partition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def position(self, partition: Partition) -> Position | None:
         """
@@ -123,7 +123,7 @@ class Database:
 
     async def close(self) -> None:
         """Close the connections."""
-        for partition in list(self._open):
+        for partition in list(self._connections):
             await self._drop(partition)
 
     async def _apply(self, batch: Batch, parsed: list[Callback]) -> None:
@@ -149,20 +149,20 @@ class Database:
     async def _connection(self, partition: Partition) -> AsyncIterator[AsyncConnection]:
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                async with self._connecting[partition]:
-                    if partition not in self._open:
-                        self._open[partition] = await connect(
+                async with self._connect_locks[partition]:
+                    if partition not in self._connections:
+                        self._connections[partition] = await connect(
                             self._conninfo,
                             APPLICATION,
                             statement_s=STATEMENT_TIMEOUT_S,
                             lock_s=LOCK_TIMEOUT_S,
                         )
-                    connection = self._open[partition]
+                    connection = self._connections[partition]
                 yield connection
         except psycopg.Error as error:
-            failure = sql_failure(error) or _of_client(error)
-            connected = partition in self._open
-            if failure is SqlFailure.ROW and connected and not _of_position(error):
+            failure = sql_failure(error) or _client_failure(error)
+            connected = partition in self._connections
+            if failure is SqlFailure.ROW and connected and not _is_of_positions_table(error):
                 # The statement is over and nothing was written; the connection is as before.
                 raise _Refused(_first_line(error)) from error
             await self._drop(partition)
@@ -184,11 +184,11 @@ class Database:
             raise
 
     async def _drop(self, partition: Partition) -> None:
-        if connection := self._open.pop(partition, None):
+        if connection := self._connections.pop(partition, None):
             await connection.close()
 
 
-def _of_client(error: psycopg.Error) -> SqlFailure | None:
+def _client_failure(error: psycopg.Error) -> SqlFailure | None:
     """Classify psycopg's own errors: a value that it cannot send, a lost connection, or a bug."""
     match error:
         case psycopg.DataError():
@@ -199,7 +199,7 @@ def _of_client(error: psycopg.Error) -> SqlFailure | None:
             return None
 
 
-def _of_position(error: psycopg.Error) -> bool:
+def _is_of_positions_table(error: psycopg.Error) -> bool:
     return (error.diag.schema_name, error.diag.table_name) == ("hookline", "positions")
 
 

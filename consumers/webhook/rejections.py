@@ -12,7 +12,7 @@ from consumers.runtime.batch import Partition, Record
 from consumers.runtime.brake import Brake
 from consumers.runtime.dead_letters import DeadLetters, reject
 from consumers.runtime.handler import Rejected, Unavailable
-from consumers.runtime.pending_batch import weight
+from consumers.runtime.pending_batch import record_sizes
 from schemas.telemetry import CONSUMER_BYTES, CONSUMER_RECORDS
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Rejections:
         """Count a record that the target has accepted."""
         self.brake.note_applied(1)
         CONSUMER_RECORDS.inc()
-        CONSUMER_BYTES.inc(weight((record,)).counted_bytes)
+        CONSUMER_BYTES.inc(record_sizes((record,)).counted_bytes)
 
     async def send(
         self,

@@ -8,7 +8,7 @@ import heapq
 from bisect import insort
 
 from consumers.runtime.batch import Position
-from consumers.runtime.pending_batch import weight
+from consumers.runtime.pending_batch import record_sizes
 from consumers.webhook.retry_record import (
     Change,
     FinishedCallback,
@@ -75,17 +75,17 @@ class RetryState:
     def _park(self, parked: ParkedCallback) -> None:
         name, offset = conversation(parked.record), parked.record.offset
         if known := self._parked.get(offset):
-            self.parked_bytes -= weight((known.record,)).memory_bytes
+            self.parked_bytes -= record_sizes((known.record,)).memory_bytes
         else:
             insort(self._offsets.setdefault(name, []), offset)
         self._parked[offset] = parked
-        self.parked_bytes += weight((parked.record,)).memory_bytes
+        self.parked_bytes += record_sizes((parked.record,)).memory_bytes
         self._schedule(name)
 
     def _remove(self, offset: int) -> None:
         if (known := self._parked.pop(offset, None)) is None:
             return
-        self.parked_bytes -= weight((known.record,)).memory_bytes
+        self.parked_bytes -= record_sizes((known.record,)).memory_bytes
         name = conversation(known.record)
         self._offsets[name].remove(offset)
         if not self._offsets[name]:

@@ -169,7 +169,7 @@ def test_queued_records_are_delivered_once_and_in_order(
         queue.add(fetched, next_fetch_offset=next_fetch_offset, now=now)
         now += 1
         while queue.due(now):
-            batch = queue.first_batch()
+            batch = queue.batch_to_deliver()
             assert batch.begins_at == ends_at
             assert len(batch.records) <= records_max
             ends_at = batch.next_offset

@@ -84,14 +84,14 @@ class FakeSource:
         return fetched
 
     def _in_range(self, partition: Partition, offset: int) -> bool:
-        end = self.cached_end(partition)
+        end = self.cached_end_offset(partition)
         return self._topic.begins_at <= offset and (end is None or offset <= end)
 
     def seek(self, partition: Partition, next_offset: int) -> None:
         """Set the offset that is fetched next."""
         self.positions[partition] = next_offset
 
-    def cached_end(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the offset after the last record and its markers."""
         records = self._topic.records.get(partition)
         return records[-1].offset + 1 + self._topic.markers if records else None
@@ -106,10 +106,10 @@ class FakeSource:
         await asyncio.sleep(0)
         return self._topic.begins_at
 
-    async def end(self, partition: Partition) -> int:
+    async def end_offset(self, partition: Partition) -> int:
         """Return the topic's last offset."""
         await asyncio.sleep(0)
-        return self.cached_end(partition) or self._topic.begins_at
+        return self.cached_end_offset(partition) or self._topic.begins_at
 
     async def identity(self, _partition: Partition, *, since: float) -> LogIdentity:
         """Return the topic's present identity."""

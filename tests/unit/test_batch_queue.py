@@ -6,7 +6,7 @@ from support.builders import P0, a_record
 from consumers.runtime.batch import Batch, Limits, Position, Record
 from consumers.runtime.batch_queue import BatchQueue
 from consumers.runtime.handler import Stopped
-from consumers.runtime.pending_batch import weight
+from consumers.runtime.pending_batch import record_sizes
 from schemas.record import ORIGIN, SEQUENCE
 
 HOUR_MS = 3_600_000
@@ -26,13 +26,13 @@ def add(queue: BatchQueue, records: list[Record], *, now: float) -> None:
 
 def due(queue: BatchQueue, now: float) -> Batch | None:
     """Return the batch that is due at `now`."""
-    return queue.first_batch() if queue.due(now) else None
+    return queue.batch_to_deliver() if queue.due(now) else None
 
 
 def remove(queue: BatchQueue, offset: int) -> None:
     """Remove a record from the first batch."""
-    assert queue.first
-    queue.first.remove(offset)
+    assert queue.first_pending
+    queue.first_pending.remove(offset)
 
 
 def offsets(queue: BatchQueue, now: float) -> list[int]:
@@ -56,7 +56,7 @@ def test_a_batch_is_cut_at_the_number_of_records() -> None:
     batch = due(queue, 0)
     assert batch
     assert (batch.begins_at, batch.next_offset, len(batch.records)) == (5, 10, 3)
-    queue.remove_applied(queue.first_batch(), 0)
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     assert offsets(queue, 0) == []
     assert offsets(queue, 10) == [10]
 
@@ -68,17 +68,17 @@ def test_one_fetch_may_make_many_batches() -> None:
     cut = []
     while found := offsets(queue, 10):
         cut.append(found)
-        queue.remove_applied(queue.first_batch(), 0)
+        queue.remove_applied(queue.batch_to_deliver(), 0)
     assert cut == [[5, 6], [7, 8], [9, 10], [11]]
 
 
 def test_a_batch_is_cut_at_its_bytes() -> None:
     """A record above the limit is a batch of its own."""
-    size, _ = weight([a_record(5)])
+    size, _ = record_sizes([a_record(5)])
     queue = a_queue(size=size + 1)
     add(queue, [a_record(5), a_record(6), a_record(7, value=b"x" * 9999)], now=0)
     assert offsets(queue, 0) == [5, 6]
-    queue.remove_applied(queue.first_batch(), 0)
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     assert offsets(queue, 0) == [7]
 
 
@@ -89,7 +89,7 @@ def test_a_batch_never_spans_two_hours() -> None:
     add(queue, [a_record(5, timestamp_ms=at), a_record(6, timestamp_ms=at - HOUR_MS)], now=0)
     add(queue, [a_record(7, timestamp_ms=at), a_record(8, timestamp_ms=at + HOUR_MS)], now=0)
     assert offsets(queue, 0) == [5, 6, 7]
-    queue.remove_applied(queue.first_batch(), 0)
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     assert offsets(queue, 10) == [8]
 
 
@@ -97,7 +97,7 @@ def test_a_queue_takes_no_records_before_it_begins() -> None:
     """A fetch may be faster than the sink's answer about its position."""
     queue = BatchQueue(P0, Limits(records=1, bytes=1 << 20, age_s=1))
     add(queue, [a_record(5)], now=0)
-    assert (queue.held_bytes, queue.is_empty, queue.applied_up_to) == (0, True, None)
+    assert (queue.held_bytes, queue.is_empty, queue.applied_end) == (0, True, None)
 
 
 def test_records_that_the_sink_has_already_are_dropped() -> None:
@@ -172,16 +172,16 @@ def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
     add(queue, [placed(5, "a", 7), placed(6, "a", 8), placed(7, "a", 9)], now=0)
     assert queue.due(0)
     remove(queue, 7)
-    assert queue.first_batch().reached == Position(8, (7, "a", 9), "id")
+    assert queue.batch_to_deliver().reached == Position(8, (7, "a", 9), "id")
     queue.halve_first()
-    first = queue.first_batch()
+    first = queue.batch_to_deliver()
     assert first.reached == Position(6, (5, "a", 7), "id")
     queue.remove_applied(first, 0)
-    assert queue.first_batch().reached == Position(8, (7, "a", 9), "id")
-    queue.remove_applied(queue.first_batch(), 0)
+    assert queue.batch_to_deliver().reached == Position(8, (7, "a", 9), "id")
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     queue.add([], next_fetch_offset=9, now=0)
     queue.complete()
-    assert queue.first_batch().reached == Position(9, (7, "a", 9), "id")
+    assert queue.batch_to_deliver().reached == Position(9, (7, "a", 9), "id")
 
 
 def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None:
@@ -189,7 +189,7 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
     queue, record = a_queue(), placed(5, "\0" + "x" * 999, 7)
     add(queue, [record], now=0)
     assert queue.due(10)
-    reached = queue.first_batch().reached
+    reached = queue.batch_to_deliver().reached
     assert reached.last == (5, "\\x00" + "x" * 60, 7)
     queue.begin(reached, expects_last=True)
     add(queue, [record, placed(6, "a", 1)], now=0)
@@ -203,8 +203,8 @@ def test_a_batch_ends_after_the_markers_that_followed_it() -> None:
     batch = due(queue, 0)
     assert batch
     assert batch.next_offset == 7
-    assert queue.applied_up_to == 5
-    queue.remove_applied(queue.first_batch(), 0)
+    assert queue.applied_end == 5
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     batch = due(queue, 10)
     assert batch
     assert (batch.begins_at, batch.next_offset) == (7, 10)
@@ -218,11 +218,11 @@ def test_markers_alone_are_a_batch_without_records() -> None:
     queue.add([], next_fetch_offset=9, now=10)
     assert due(queue, 10) is None
     # For the lag: the sink has all records.
-    assert queue.applied_up_to == 9
+    assert queue.applied_end == 9
     batch = due(queue, 20)
     assert batch
     assert (batch.begins_at, batch.next_offset, batch.records) == (5, 9, ())
-    queue.remove_applied(queue.first_batch(), 0)
+    queue.remove_applied(queue.batch_to_deliver(), 0)
     assert (queue.is_empty, queue.next_offset) == (True, 9)
 
 
@@ -234,7 +234,7 @@ def test_markers_that_arrive_during_a_write_are_not_in_its_batch() -> None:
     assert batch
     queue.add([], next_fetch_offset=9, now=1)
     queue.remove_applied(batch, 2)
-    assert (queue.next_offset, queue.applied_up_to) == (6, 9)
+    assert (queue.next_offset, queue.applied_end) == (6, 9)
     assert due(queue, 11) is None
     markers = due(queue, 12)
     assert markers
@@ -256,7 +256,7 @@ def test_a_rejected_record_is_removed_from_its_batch() -> None:
     add(queue, [a_record(o) for o in (5, 6, 7)], now=0)
     assert queue.due(0)
     remove(queue, 6)
-    batch = queue.first_batch()
+    batch = queue.batch_to_deliver()
     assert ([r.offset for r in batch.records], batch.next_offset) == ([5, 7], 8)
 
 
@@ -266,9 +266,9 @@ def test_the_halves_of_a_batch_follow_each_other() -> None:
     queue.add([a_record(o) for o in (5, 7, 9)], next_fetch_offset=12, now=0)
     assert queue.due(0)
     queue.halve_first()
-    first = queue.first_batch()
-    queue.remove_applied(queue.first_batch(), 0)
-    second = queue.first_batch()
+    first = queue.batch_to_deliver()
+    queue.remove_applied(queue.batch_to_deliver(), 0)
+    second = queue.batch_to_deliver()
     assert ([r.offset for r in first.records], first.begins_at, first.next_offset) == ([5], 5, 6)
     assert [r.offset for r in second.records] == [7, 9]
     assert (second.begins_at, second.next_offset) == (6, 12)
@@ -317,7 +317,7 @@ async def test_packed_records_take_less_memory_and_still_count_for_the_limits() 
     assert batch
     assert queue.next_to_pack(1 << 20) is batch
     await batch.pack_into(packed)
-    delivered = queue.first_batch()
+    delivered = queue.batch_to_deliver()
     assert (delivered.packed, delivered.records, delivered.next_offset) == (packed, (), 9)
     assert packed.offsets == [5, 6, 7, 8]
 
@@ -331,4 +331,4 @@ async def test_records_after_markers_are_packed_too() -> None:
     batch = queue.next_to_pack(1 << 20)
     assert batch
     await batch.pack_into(packed)
-    assert queue.first_batch().packed is packed
+    assert queue.batch_to_deliver().packed is packed

@@ -188,12 +188,12 @@ async def test_a_lag_that_is_not_known_is_not_shown_as_zero(
 ) -> None:
     """Until Kafka has reported a partition's end, nobody knows whether the sink has all of it."""
     bench = RunnerBench(offsets=range(0))
-    monkeypatch.setattr(bench.source, "cached_end", lambda _: None)
+    monkeypatch.setattr(bench.source, "cached_end_offset", lambda _: None)
     bench.assign(P0)
     await measured(bench)
     for metric in ("lag_offsets", "oldest_waiting_seconds"):
         assert math.isnan(_shown(f"consumer_{metric}")), metric
-    monkeypatch.setattr(bench.source, "cached_end", lambda _: 0)
+    monkeypatch.setattr(bench.source, "cached_end_offset", lambda _: 0)
     await measured(bench)
     for metric in ("lag_offsets", "oldest_waiting_seconds"):
         assert _shown(f"consumer_{metric}") == 0, metric

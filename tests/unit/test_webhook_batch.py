@@ -9,7 +9,7 @@ from support.fakes import ManualClock, MemoryDeadLetters
 from consumers.runtime.batch import Batch, Record
 from consumers.runtime.brake import Brake, Braked
 from consumers.runtime.handler import Unavailable
-from consumers.runtime.pending_batch import weight
+from consumers.runtime.pending_batch import record_sizes
 from consumers.webhook.batch_delivery import BatchDelivery, BatchResult
 from consumers.webhook.circuit import FAILING_MIN, Circuit
 from consumers.webhook.outcome import Outcome, OutcomeKind
@@ -178,7 +178,7 @@ async def test_accepted_callbacks_alone_are_counted_as_records_in_the_sink() -> 
     records = [a_record(n, b"%d" % n) for n in range(5)]
     for _ in range(2):
         await target.deliver([*records, a_record(9, b"unwanted")])
-    size = weight([records[at] for at in (0, 3, 4)]).counted_bytes
+    size = record_sizes([records[at] for at in (0, 3, 4)]).counted_bytes
     assert counted() == (before[0] + 3, before[1] + size)
 
 

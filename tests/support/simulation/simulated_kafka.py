@@ -161,7 +161,7 @@ class Source:
         if partition in self._positions:
             self._positions[partition] = next_offset
 
-    def cached_end(self, partition: Partition) -> int | None:
+    def cached_end_offset(self, partition: Partition) -> int | None:
         """Return the end of the partition."""
         return self._topic.logs[partition].end
 
@@ -175,7 +175,7 @@ class Source:
         """Return the log start offset of the partition."""
         return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].start))
 
-    async def end(self, partition: Partition) -> int:
+    async def end_offset(self, partition: Partition) -> int:
         """Return the end of the partition."""
         return await self._life.ask(partial(_returned, lambda: self._topic.logs[partition].end))
 
