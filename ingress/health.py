@@ -124,7 +124,7 @@ class IngressHealth:
             "secrets_fault": self.authenticator.fault,
             "tokens": self.authenticator.token_uses(time.time()),
             "refused_senders": self.refused_senders.table(time.time()),
-            "connections": len(self.server.traffic.connections),
+            "connections": len(self.server.open_connections.all),
             "spool_rows": state.row_count,
             "spool_bytes": state.used_bytes,
             "spool_bytes_max": self.settings.spool_bytes_max,
@@ -140,8 +140,8 @@ class IngressHealth:
         free = math.nan if disk_free_bytes is None else disk_free_bytes
         telemetry.INGRESS_DISK_FREE_BYTES.set(free)
         state = self.intake.state
-        count_oks(self.server.traffic.uncounted_oks)
-        self.server.traffic.uncounted_oks = 0
+        count_oks(self.server.open_connections.uncounted_oks)
+        self.server.open_connections.uncounted_oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(state.row_count)
         telemetry.INGRESS_SPOOL_BYTES.set(state.used_bytes)
         telemetry.INGRESS_SPOOL_BYTES_MAX.set(self.settings.spool_bytes_max)
@@ -151,7 +151,7 @@ class IngressHealth:
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
         telemetry.INGRESS_READY.set(not self.unready())
         telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
-        telemetry.INGRESS_CONNECTIONS.set(len(self.server.traffic.connections))
+        telemetry.INGRESS_CONNECTIONS.set(len(self.server.open_connections.all))
 
     def _oldest_waiting_s(self) -> float | None:
         """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""

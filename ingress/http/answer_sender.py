@@ -5,15 +5,15 @@ import time
 
 from ingress.http import answers
 from ingress.http.answers import Answer, fail_bytes, ok_bytes
+from ingress.http.open_connections import OpenConnections
 from ingress.http.refusal_log import RefusalLog
-from ingress.http.traffic import Traffic
 
 
 class AnswerSender:
     """Counts, logs and writes each answer; all connections share it."""
 
-    def __init__(self, traffic: Traffic, refusal_log: RefusalLog) -> None:
-        self._traffic = traffic
+    def __init__(self, open_connections: OpenConnections, refusal_log: RefusalLog) -> None:
+        self._open_connections = open_connections
         self._refusal_log = refusal_log
 
     def send(
@@ -35,7 +35,7 @@ class AnswerSender:
         """
         second = int(time.time())
         if answer is answers.OK:
-            self._traffic.uncounted_oks += 1
+            self._open_connections.uncounted_oks += 1
             encoded = ok_bytes(second, closes=closes)
         else:
             peer = transport.get_extra_info("peername")

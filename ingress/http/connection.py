@@ -15,9 +15,9 @@ from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Answer, Reply
 from ingress.http.head import may_become_plain, parse_head
+from ingress.http.open_connections import OpenConnections
 from ingress.http.partial_body import PartialBody
 from ingress.http.receiver import Parameters, Receiver
-from ingress.http.traffic import Traffic
 
 # Bytes that wait for the answer to the request before them, with reading paused. A peer that sends
 # more of them gets that answer, then its connection is closed; HTTP gateways do not pipeline POST.
@@ -31,20 +31,20 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_aiohttp_protocol",
+        "_answer_sender",
         "_body_bytes_max",
         "_closes_after_answer",
         "_eof_received",
         "_forwarded_for",
         "_hand_over",
-        "_is_answering",
         "_is_discarding",
-        "_is_paused",
+        "_is_handling",
+        "_is_reading_paused",
         "_loop",
+        "_open_connections",
         "_partial_body",
         "_receiver",
-        "_sender",
         "_target",
-        "_traffic",
         "_transport",
         "_unparsed_bytes",
     )
@@ -52,15 +52,15 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         receiver: Receiver,
-        sender: AnswerSender,
-        traffic: Traffic,
+        answer_sender: AnswerSender,
+        open_connections: OpenConnections,
         hand_over: Callable[["Connection", asyncio.Transport, bytes], asyncio.Protocol],
         *,
         body_bytes_max: int,
     ) -> None:
         self._receiver = receiver
-        self._sender = sender
-        self._traffic = traffic
+        self._answer_sender = answer_sender
+        self._open_connections = open_connections
         self._hand_over = hand_over
         self._body_bytes_max = body_bytes_max
         self._loop = asyncio.get_running_loop()
@@ -69,13 +69,13 @@ class Connection(asyncio.Protocol):
         self._aiohttp_protocol: asyncio.Protocol | None = None
         # The beginning of a head; or, with reading paused, what came after a request.
         self._unparsed_bytes = b""
-        self._is_paused = False
+        self._is_reading_paused = False
         self._eof_received = False
-        # The last answer was sent: what comes is dropped.
+        # The last answer was sent: further bytes are dropped.
         self._is_discarding = False
-        # The present request: whether it is being stored; its target and X-Forwarded-For; close
-        # after its answer.
-        self._is_answering = False
+        # The present request: whether its answer is still due; its target and X-Forwarded-For;
+        # whether the connection is closed after its answer.
+        self._is_handling = False
         self._target = ""
         self._forwarded_for = ""
         self._closes_after_answer = False
@@ -88,12 +88,12 @@ class Connection(asyncio.Protocol):
         """Begin to wait for a request."""
         self._transport = transport = cast("asyncio.Transport", transport)
         transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
-        self._traffic.add(self, self._loop.time())
+        self._open_connections.add(self, self._loop.time())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection; a callback that is being stored is stored all the same."""
         self._transport = None
-        self._traffic.remove(self)
+        self._open_connections.remove(self)
         if self._aiohttp_protocol:
             self._aiohttp_protocol.connection_lost(exc)
 
@@ -107,17 +107,17 @@ class Connection(asyncio.Protocol):
         if self._is_discarding:
             return False
         if self._aiohttp_protocol:
-            if self in self._traffic.idle:
-                self._traffic.start_discarding(self, self._loop.time())
+            if self in self._open_connections.idle:
+                self._open_connections.start_discarding(self, self._loop.time())
             return True
         self._give_up_body(answers.UNREADABLE)
-        return self._is_answering or self._is_paused
+        return self._is_handling or self._is_reading_paused
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, or keep it until the request before it is answered."""
+        """Read the bytes, or keep them until the request before them is answered."""
         if self._partial_body:
             self._read_body(self._partial_body, data)
-        elif self._is_answering or self._is_paused:
+        elif self._is_handling or self._is_reading_paused:
             self._keep_for_later(self._unparsed_bytes + data)
         elif self._is_discarding:
             return
@@ -126,12 +126,12 @@ class Connection(asyncio.Protocol):
         else:
             if self._unparsed_bytes:
                 data, self._unparsed_bytes = self._unparsed_bytes + data, b""
-            self._read(data)
+            self._read_request(data)
 
     # Reading.
 
-    def _read(self, data: bytes) -> None:
-        """Read a request from its beginning on; `data` is all that came of it and after it."""
+    def _read_request(self, data: bytes) -> None:
+        """Read a request whose bytes begin with `data`; the next requests may follow in `data`."""
         head_end = data.find(b"\r\n\r\n")
         if head_end < 0 and may_become_plain(data):
             self._unparsed_bytes = data
@@ -142,44 +142,44 @@ class Connection(asyncio.Protocol):
             return
         self._target, (content_length, self._closes_after_answer, self._forwarded_for) = head
         admission = self._receiver.admit("POST", self._target)
-        begin = head_end + 4
-        end = begin + content_length
-        if end <= len(data):
-            self._keep_for_later(data[end:])
-            self._handle(admission, data[begin:end])
+        body_begin = head_end + 4
+        body_end = body_begin + content_length
+        if body_end <= len(data):
+            self._keep_for_later(data[body_end:])
+            self._handle(admission, data[body_begin:body_end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
-        self._partial_body = PartialBody(admission, end - begin)
+        self._partial_body = PartialBody(admission, content_length)
         if isinstance(admission, Reply):
-            self._traffic.start_discarding(self, self._loop.time())
+            self._open_connections.start_discarding(self, self._loop.time())
         else:
-            self._traffic.start_waiting_for_body(self, self._loop.time())
-        self._read_body(self._partial_body, data[begin:])
+            self._open_connections.start_waiting_for_body(self, self._loop.time())
+        self._read_body(self._partial_body, data[body_begin:])
 
     def _read_body(self, body: PartialBody, data: bytes) -> None:
-        rest = body.add(data)
+        next_bytes = body.add(data)
         if body.missing_bytes:
             return
         self._partial_body = None
-        self._traffic.clear(self)
-        self._keep_for_later(rest)
+        self._open_connections.end_wait(self)
+        self._keep_for_later(next_bytes)
         self._handle(body.admission, bytes(body.received))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
-        """Keep what came after a request, and take no more until that is answered."""
+        """Keep the bytes after a request, and pause reading until that request is answered."""
         if len(unparsed) > PIPELINED_BYTES_MAX:
             self._closes_after_answer = True
         self._unparsed_bytes = b"" if self._closes_after_answer else unparsed
         if unparsed and self._transport:
-            self._is_paused = True
+            self._is_reading_paused = True
             self._transport.pause_reading()
 
     def _give_to_aiohttp(self, data: bytes) -> None:
         if self._transport:
             self._aiohttp_protocol = self._hand_over(self, self._transport, data)
-            if self._is_paused:
+            if self._is_reading_paused:
                 # Before aiohttp gets bytes: it may pause reading itself.
-                self._is_paused = False
+                self._is_reading_paused = False
                 self._transport.resume_reading()
             self._aiohttp_protocol.data_received(data)
 
@@ -187,32 +187,32 @@ class Connection(asyncio.Protocol):
 
     def _handle(self, admission: Parameters | Reply, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
-        self._is_answering = True
-        self._traffic.idle.pop(self, None)
+        self._is_handling = True
+        self._open_connections.idle.pop(self, None)
         if isinstance(admission, Reply):
             self._answer(*admission)
         else:
             self._receiver.store(admission, body, self._answer)
 
     def _answer(self, answer: Answer, detail: str) -> None:
-        traffic = self._traffic
-        self._is_answering = False
+        open_connections = self._open_connections
+        self._is_handling = False
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        closes = self._closes_after_answer or traffic.is_closing
+        closes = self._closes_after_answer or open_connections.is_draining
         self._send(answer, detail, closes=closes)
         if closes:
             self.finish()
             return
-        traffic.idle[self] = self._loop.time()
-        if self._is_paused or self._eof_received:
+        open_connections.idle[self] = self._loop.time()
+        if self._is_reading_paused or self._eof_received:
             # Later: in this call, the stack would grow with each request that is answered.
             self._loop.call_soon(self._read_next)
 
     def _send(self, answer: Answer, detail: str, *, closes: bool) -> None:
         if self._transport:
-            self._sender.send(
+            self._answer_sender.send(
                 self._transport, answer, detail, self._target, self._forwarded_for, closes=closes
             )
 
@@ -232,21 +232,21 @@ class Connection(asyncio.Protocol):
     def _read_next(self) -> None:
         """Read what came after the request that has been answered."""
         transport = self._transport
-        if transport is None or transport.is_closing() or self._is_answering:
+        if transport is None or transport.is_closing() or self._is_handling:
             return
         if self._closes_after_answer:
             self.finish()
             return
         data, self._unparsed_bytes = self._unparsed_bytes, b""
         if data:
-            self._read(data)
-        if self._is_answering or (self._unparsed_bytes and self._unparsed_bytes is not data):
+            self._read_request(data)
+        if self._is_handling or (self._unparsed_bytes and self._unparsed_bytes is not data):
             return  # this is called again after the answer
         if self._eof_received and not self._aiohttp_protocol:
             self.close()
-        elif self._is_paused and not transport.is_closing():
+        elif self._is_reading_paused and not transport.is_closing():
             # Only now: uvloop might deliver newer bytes before the older ones are read.
-            self._is_paused = False
+            self._is_reading_paused = False
             transport.resume_reading()
 
     # Called by the port, and after the last answer.
@@ -265,9 +265,9 @@ class Connection(asyncio.Protocol):
             self.close()
             return
         self._is_discarding = True
-        self._is_paused = False
+        self._is_reading_paused = False
         self._unparsed_bytes = b""
-        self._traffic.start_discarding(self, self._loop.time())
+        self._open_connections.start_discarding(self, self._loop.time())
         try:
             transport.write_eof()
         except OSError:
@@ -279,12 +279,12 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection once the peer has read what was written."""
         if self._transport:
-            self._traffic.start_discarding(self, self._loop.time())
+            self._open_connections.start_discarding(self, self._loop.time())
             self._transport.close()
 
     def abort(self) -> None:
         """Close the connection immediately."""
-        self._traffic.clear(self)
+        self._open_connections.end_wait(self)
         if self._transport:
             self._transport.abort()
 

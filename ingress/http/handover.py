@@ -18,8 +18,8 @@ from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Answer, Reply
 from ingress.http.connection import Connection
 from ingress.http.content_coding import TooLong, Undecodable, UnknownCoding
+from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Receiver
-from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
 # Errors of a body that ends early. The client may be gone already.
@@ -40,14 +40,14 @@ class ReadingTransport(asyncio.Transport):
         self,
         connection: Connection,
         transport: asyncio.Transport,
-        sender: AnswerSender,
+        answer_sender: AnswerSender,
         beginning: bytes,
     ) -> None:
         super().__init__()
         self.connection = connection
         self._beginning = beginning
         self._transport = transport
-        self._sender = sender
+        self._answer_sender = answer_sender
         self._is_answered = False
         self._written = b""
 
@@ -58,7 +58,7 @@ class ReadingTransport(asyncio.Transport):
         if self._is_answered or self._transport.is_closing():
             return
         self._is_answered = True
-        self._sender.send(
+        self._answer_sender.send(
             self._transport, *reply, target, forwarded_for, closes=True, has_body=has_body
         )
 
@@ -103,15 +103,15 @@ class Handover:
     def __init__(
         self,
         receiver: Receiver,
-        sender: AnswerSender,
-        traffic: Traffic,
+        answer_sender: AnswerSender,
+        open_connections: OpenConnections,
         settings: IngressSettings,
         *,
         body_bytes_max: int,
     ) -> None:
         self._receiver = receiver
-        self._sender = sender
-        self._traffic = traffic
+        self._answer_sender = answer_sender
+        self._open_connections = open_connections
         self._body_s = settings.body_s
         self._body_bytes_max = body_bytes_max
         self._loop = asyncio.get_running_loop()
@@ -136,7 +136,9 @@ class Handover:
         """
         beginning = data[: not_http.BEGINNING_BYTES_MAX]
         protocol = self._server()
-        protocol.connection_made(ReadingTransport(connection, transport, self._sender, beginning))
+        protocol.connection_made(
+            ReadingTransport(connection, transport, self._answer_sender, beginning)
+        )
         return protocol
 
     async def _receive(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -144,7 +146,7 @@ class Handover:
         transport = request.transport
         if isinstance(transport, ReadingTransport):
             # From here on, the request has its own bounds.
-            self._traffic.clear(transport.connection)
+            self._open_connections.end_wait(transport.connection)
             try:
                 reply = await self._reply(request, transport)
             except Exception:

@@ -54,10 +54,12 @@ class Receiver:
 
         A path that is a secret is named only to a sender who knows it.
         """
-        path, _, last = path.rpartition("/")
-        if not last and path == self._path:
+        parent, _, last_part = path.rpartition("/")
+        if not last_part and parent == self._path:
             return f"{answers.NOT_HERE.sent_text}: remove the / at its end"
-        if (path or "/") == self._path and (wrong_name := misspelled([last.partition("=")[0]])):
+        if (parent or "/") == self._path and (
+            wrong_name := misspelled([last_part.partition("=")[0]])
+        ):
             return (
                 f"{answers.NOT_HERE.sent_text}: it ends with {wrong_name}=, but the name is "
                 "spelled SdkAppid"
@@ -68,8 +70,8 @@ class Receiver:
         """
         Store an admitted callback, malformed or not, and call `send_answer` once.
 
-        It is called after the commit, or before this returns if the intake refuses the callback.
-        When it is called with OK, the callback is on disk (fsync).
+        `send_answer` is called after the commit, or before this returns if the intake refuses the
+        callback. When it is called with OK, the callback is on disk (fsync).
         """
         try:
             self._put(parameters, body, send_answer)

@@ -6,9 +6,9 @@ import itertools
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.connection import Connection
 from ingress.http.handover import Handover
+from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
-from ingress.http.traffic import Traffic
 from ingress.settings import IngressSettings
 
 # Connections that the kernel accepts before the process does.
@@ -33,18 +33,18 @@ class PublicServer:
         *,
         body_bytes_max: int,
     ) -> None:
-        self.traffic = Traffic(settings.connections_max)
+        self.open_connections = OpenConnections(settings.connections_max)
         # True once the process has begun to stop: /readyz reports it immediately, but new
         # connections are accepted for some more seconds.
         self.announces_stop = False
         self._receiver = receiver
-        self._sender = AnswerSender(self.traffic, refusal_log)
+        self._answer_sender = AnswerSender(self.open_connections, refusal_log)
         self._settings = settings
         self._body_bytes_max = body_bytes_max
         self._handover = Handover(
             receiver,
-            self._sender,
-            self.traffic,
+            self._answer_sender,
+            self.open_connections,
             settings,
             body_bytes_max=body_bytes_max,
         )
@@ -67,9 +67,9 @@ class PublicServer:
         while True:
             await asyncio.sleep(CLOSE_INTERVAL_S)
             now = self._loop.time()
-            for connection in _late(self.traffic.idle, now - self._settings.keepalive_s):
+            for connection in _late(self.open_connections.idle, now - self._settings.keepalive_s):
                 connection.abort()
-            for waiting in (self.traffic.receiving_body, self.traffic.discarding):
+            for waiting in (self.open_connections.receiving_body, self.open_connections.discarding):
                 for connection in _late(waiting, now - self._settings.body_s):
                     connection.time_out()
 
@@ -85,25 +85,25 @@ class PublicServer:
         It returns after DRAIN_TIMEOUT_S in any case. The end of a body whose head was read is still
         read, and its callback stored.
         """
-        self.traffic.is_closing = True
+        self.open_connections.is_draining = True
         quiet_since = began_at = self._loop.time()
         while (now := self._loop.time()) < min(began_at + DRAIN_TIMEOUT_S, quiet_since + QUIET_S):
-            if not self.traffic.is_quiet:
+            if not self.open_connections.is_quiet:
                 quiet_since = now
             await asyncio.sleep(0.005)
 
     def close(self) -> None:
         """Close all connections."""
         self.stop_listening()
-        for connection in tuple(self.traffic.connections):
+        for connection in tuple(self.open_connections.all):
             connection.close()
 
     def _accept(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(
             self._receiver,
-            self._sender,
-            self.traffic,
+            self._answer_sender,
+            self.open_connections,
             self._handover.begin,
             body_bytes_max=self._body_bytes_max,
         )

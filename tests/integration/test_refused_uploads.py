@@ -63,7 +63,7 @@ def test_a_peer_that_sends_on_after_the_answer_still_reads_all_of_it(
                     assert length
                     assert int(length[1]) == len(body)
             async with asyncio.timeout(60):
-                while port.server.traffic.connections:  # noqa: ASYNC110 - a set has no event
+                while port.server.open_connections.all:  # noqa: ASYNC110 - a set has no event
                     await asyncio.sleep(0.01)
 
     loop(serve())

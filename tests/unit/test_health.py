@@ -48,7 +48,8 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
         intake=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
         forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
         server=SimpleNamespace(
-            traffic=SimpleNamespace(uncounted_oks=0, connections=set()), announces_stop=False
+            open_connections=SimpleNamespace(uncounted_oks=0, all=set()),
+            announces_stop=False,
         ),
         settings=SimpleNamespace(spool_bytes_max=10, spool_dir=Path()),
     )

@@ -95,7 +95,7 @@ async def test_bytes_after_a_request_under_way_are_answered_after_it(
     monkeypatch.setattr(port.spool.writer, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))
     async with asyncio.timeout(60):
-        while port.server.traffic.is_quiet:  # noqa: ASYNC110 - it has no event
+        while port.server.open_connections.is_quiet:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
     writer.write(b"no HTTP\r\n\r\n")
     await asyncio.sleep(0.05)
@@ -180,9 +180,9 @@ async def test_at_the_bound_the_connection_that_was_idle_longest_is_closed(
 ) -> None:
     """So idle connections do not keep new ones out."""
     idle = [await asyncio.open_connection(port.host, port.port) for _ in range(10)]
-    assert len(port.server.traffic.connections) == 10
+    assert len(port.server.open_connections.all) == 10
     assert await answers(port, [a_request(a_body())], 1) == [OK]
-    assert len(port.server.traffic.connections) <= 10
+    assert len(port.server.open_connections.all) <= 10
     async with asyncio.timeout(0.5):
         assert await idle[0][0].read() == b""
     for _, writer in idle:
@@ -201,7 +201,7 @@ async def test_refused_requests_without_their_bodies_do_not_keep_others_out(
         writer.write(refused)
         refused_ones.append((reader, writer))
     async with asyncio.timeout(60):
-        while len(port.server.traffic.discarding) < 9:  # noqa: ASYNC110 - a dict has no event
+        while len(port.server.open_connections.discarding) < 9:  # noqa: ASYNC110 - a dict has no event
             await asyncio.sleep(0)
     assert await answers(port, [a_request(a_body(MsgKey="new"))], 1) == [OK]
     idle_writer.write(a_request(a_body(MsgKey="idle")))
@@ -270,7 +270,7 @@ def test_a_peer_that_never_reads_its_answers_is_cut_off(
             address = (port.host, port.port)
             assert await asyncio.to_thread(sends_and_never_reads, address, refused, 200_000)
             assert await answers(port, [a_request(a_body())], 1) == [OK]
-            assert len(port.server.traffic.connections) <= 1
+            assert len(port.server.open_connections.all) <= 1
 
     loop(serve())
 
@@ -281,7 +281,7 @@ async def test_a_peer_that_is_gone_before_its_answer_does_no_harm(port: PublicPo
     writer.write(a_request(a_body(MsgKey="gone")))
     writer.transport.abort()
     assert await answers(port, [a_request(a_body(MsgKey="there"))], 1) == [OK]
-    assert port.server.traffic.is_quiet
+    assert port.server.open_connections.is_quiet
 
 
 async def test_a_lost_connection_is_forgotten(port: PublicPort) -> None:
@@ -292,10 +292,10 @@ async def test_a_lost_connection_is_forgotten(port: PublicPort) -> None:
         await asyncio.sleep(0.05)
         writer.transport.abort()
     async with asyncio.timeout(60):
-        while port.server.traffic.connections:  # noqa: ASYNC110 - a set has no event
+        while port.server.open_connections.all:  # noqa: ASYNC110 - a set has no event
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)  # INGRESS_BODY_S is over, too
-    assert port.server.traffic.idle == {}
+    assert port.server.open_connections.idle == {}
 
 
 async def test_a_connection_in_use_outlives_the_bound_of_idle_ones(port: PublicPort) -> None:
@@ -313,7 +313,7 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(MsgKey="before")))
     assert await one_answer(reader) == OK
-    port.server.traffic.is_closing = True
+    port.server.open_connections.is_draining = True
     writer.write(a_request(a_body(MsgKey="after")))
     async with asyncio.timeout(60):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -385,7 +385,7 @@ async def test_a_refused_body_is_not_kept_and_its_connection_stays(port: PublicP
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(refused[:-5])
     await asyncio.sleep(0.05)
-    (open_connection,) = port.server.traffic.connections
+    (open_connection,) = port.server.open_connections.all
     body = open_connection._partial_body  # noqa: SLF001 - what it keeps is not visible otherwise
     assert body
     assert body.received == b""

@@ -148,7 +148,7 @@ class World:
         self.answered = 0
 
     async def run(self) -> None:
-        """Let all peers come and go, then stop; check the traffic."""
+        """Let all peers come and go, then stop; check the open connections."""
         await self.server.listen("memory", 0)
         closing_the_late = asyncio.create_task(self.server.close_late_connections())
         self.loop.on_idle = self.check
@@ -163,28 +163,36 @@ class World:
         # All are gone, or silent. Five requests may still be stored, one after the other.
         await asyncio.sleep(5 * COMMIT_S_MAX + 4 * KEEPALIVE_S)
         self.loop.on_idle = lambda: None
-        traffic = self.server.traffic
-        assert not traffic.connections
-        assert not traffic.idle | traffic.receiving_body | traffic.discarding
+        open_connections = self.server.open_connections
+        assert not open_connections.all
+        assert (
+            not open_connections.idle
+            | open_connections.receiving_body
+            | open_connections.discarding
+        )
         self.server.close()
         closing_the_late.cancel()
         await asyncio.sleep(0)
 
     def check(self) -> None:
         """Check that each connection waits for something that has a bound."""
-        traffic, storing = self.server.traffic, self.receiver.storing
+        open_connections, storing = self.server.open_connections, self.receiver.storing
         plain = {item for item in storing if isinstance(item, Connection)}
-        lists = (traffic.idle, traffic.receiving_body, traffic.discarding)
+        lists = (
+            open_connections.idle,
+            open_connections.receiving_body,
+            open_connections.discarding,
+        )
         for waiting in lists:
             assert list(waiting.values()) == sorted(waiting.values())
-            assert waiting.keys() <= traffic.connections
+            assert waiting.keys() <= open_connections.all
         in_a_list = set().union(*lists)
         assert len(in_a_list) == sum(map(len, lists))
         for wire in self.wires:
             connection = wire.protocol
             assert isinstance(connection, Connection)
             if wire.is_lost.is_set():
-                assert connection not in traffic.connections
+                assert connection not in open_connections.all
                 continue
             by_aiohttp = connection._aiohttp_protocol is not None  # noqa: SLF001 - to aiohttp's own bounds
             waits = connection in plain or connection in in_a_list

@@ -9,9 +9,9 @@ from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.answers import Reply
 from ingress.http.connection import Connection
+from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
 from ingress.http.refusal_log import RefusalLog
-from ingress.http.traffic import Traffic
 
 # A target with this is refused before its body is read.
 REFUSED = "refused"
@@ -87,11 +87,11 @@ class Wire(asyncio.Transport):
         self._refused = ""
         self._uncommitted: SendAnswer | None = None
         self._loop = loop
-        traffic = Traffic(1000)
+        open_connections = OpenConnections(1000)
         self._connection = Connection(
             cast("Receiver", self),
-            AnswerSender(traffic, cast("RefusalLog", self)),
-            traffic,
+            AnswerSender(open_connections, cast("RefusalLog", self)),
+            open_connections,
             self._hand_over,
             body_bytes_max=BODY_BYTES_MAX,
         )
