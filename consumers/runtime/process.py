@@ -74,10 +74,10 @@ async def consume(
     settings: ConsumerSettings,
 ) -> None:
     """
-    Run `consumer` until SIGTERM or SIGINT.
+    Run `consumer` until SIGTERM or SIGINT. If it must not continue, wait for these signals.
 
     Raises:
-        Stopped: the consumer must not continue by itself.
+        Stopped: the consumer had stopped and was waiting for a person.
         Faults: its own settings cannot be used as they are.
     """
     stop = stop_on_signals()

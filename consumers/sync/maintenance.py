@@ -91,7 +91,7 @@ async def maintain_until_cancelled(conninfo: Secret) -> None:
         try:
             await maintain(conninfo)
         except Stopped:
-            return  # The writing reports it and ends the process.
+            return  # The writing reports it and stops the consumer.
         except errors.InsufficientPrivilege as error:
             log.warning(
                 "the maintenance of the tables lacks a right; the user of SYNC_POSTGRES should own "
