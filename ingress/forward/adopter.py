@@ -48,17 +48,17 @@ class Adopter:
         bytes_max: int,
     ) -> None:
         self._directory = directory
-        self._own = own_intake
+        self._own_intake = own_intake
         self._own_forwarder = own_forwarder
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
         # Drained spools by name: the file's time of change then, and the summary.
-        self._drained: dict[str, tuple[int, SpoolSummary]] = {}
+        self._drained_spools: dict[str, tuple[int, SpoolSummary]] = {}
         # By name, the fault that was logged since the last success; "" is the directory.
-        self._logged: dict[str, str] = {}
-        self._adopted: Intake | None = None
+        self._logged_faults: dict[str, str] = {}
+        self._adopted_intake: Intake | None = None
         # Spools that stay open, and so locked, until the process ends: their disk hangs.
-        self._stuck: list[Intake] = []
+        self._stuck_intakes: list[Intake] = []
 
     def summaries(self) -> list[SpoolSummary]:
         """
@@ -67,9 +67,11 @@ class Adopter:
         Raises:
             OSError: the directory cannot be read, so there may be others.
         """
-        other_names = [name for name in spool_names(self._directory) if name != self._own.name]
+        other_names = [
+            name for name in spool_names(self._directory) if name != self._own_intake.name
+        ]
         return [
-            self._own.summary(),
+            self._own_intake.summary(),
             *(self._summary(name) for name in other_names),
             *corrupt_files(self._directory),
         ]
@@ -77,36 +79,38 @@ class Adopter:
     async def run(self) -> None:
         """Drain the spools that no process holds, then search again after SEARCH_INTERVAL_S."""
         while True:
-            for name in self._names():
-                if name != self._own.name and not self._is_drained(name):
+            for name in self._list_names():
+                if name != self._own_intake.name and not self._is_drained(name):
                     await self._adopt(name)
             await asyncio.sleep(SEARCH_INTERVAL_S)
 
-    def _names(self) -> list[str]:
+    def _list_names(self) -> list[str]:
         try:
             names = spool_names(self._directory)
         except OSError as error:
             # The disk fails, or no descriptor is left. This process's own spool is not affected.
             fault = repr(error)
-            if self._logged.get("") != fault:
+            if self._logged_faults.get("") != fault:
                 log.warning("the spools in %s cannot be listed: %s", self._directory, fault)
-            self._logged[""] = fault
+            self._logged_faults[""] = fault
             return []
-        self._logged.pop("", None)
+        self._logged_faults.pop("", None)
         return names
 
     def _summary(self, name: str) -> SpoolSummary:
-        if self._adopted and self._adopted.name == name:
-            return self._adopted.summary()
+        if self._adopted_intake and self._adopted_intake.name == name:
+            return self._adopted_intake.summary()
         if self._is_drained(name):
-            return self._drained[name][1]
+            return self._drained_spools[name][1]
         return SpoolSummary(name, name, None)
 
     def _is_drained(self, name: str) -> bool:
         """Return whether the spool was drained, and its file has not changed since."""
-        return name in self._drained and self._drained[name][0] == self._changed_at(name)
+        return name in self._drained_spools and self._drained_spools[name][
+            0
+        ] == self._modified_at_ns(name)
 
-    def _changed_at(self, name: str) -> int:
+    def _modified_at_ns(self, name: str) -> int:
         with contextlib.suppress(OSError):
             return (self._directory / f"{name}{SUFFIX}").stat().st_mtime_ns
         return 0
@@ -128,13 +132,13 @@ class Adopter:
                         name,
                     )
                 # Do this while holding it; else rows of its next holder would count as drained.
-                self._drained[name] = (self._changed_at(name), intake.summary())
-                self._logged.pop(name, None)
+                self._drained_spools[name] = (self._modified_at_ns(name), intake.summary())
+                self._logged_faults.pop(name, None)
         except (SpoolInUse, Corrupt):
             return
         except Exception as fault:
             # No fault of one spool may end the search for others. It is tried again.
-            if self._logged.get(name) != repr(fault):
+            if self._logged_faults.get(name) != repr(fault):
                 is_expected = isinstance(
                     fault, NotVerified | SpoolStalled | LimitReached | Broken | OSError
                 )
@@ -144,7 +148,7 @@ class Adopter:
                     fault,
                     exc_info=None if is_expected else fault,
                 )
-            self._logged[name] = repr(fault)
+            self._logged_faults[name] = repr(fault)
 
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncIterator[Intake]:
@@ -153,13 +157,13 @@ class Adopter:
             await verify(path)
             # In a thread: a large file is read for a while.
             spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
-        intake = self._adopted = Intake(spool, pending_rows_max=0, pending_bytes_max=0)
+        intake = self._adopted_intake = Intake(spool, pending_rows_max=0, pending_bytes_max=0)
         try:
             yield intake
         finally:
-            self._adopted = None
+            self._adopted_intake = None
             if not await intake.stop():
-                self._stuck.append(intake)
+                self._stuck_intakes.append(intake)
             intake.close()
 
     async def _drain(self, intake: Intake) -> None:
@@ -172,15 +176,17 @@ class Adopter:
         """
         forwarder = self._make_forwarder(intake)
         forwarding = asyncio.create_task(forwarder.run())
-        progress, since = None, time.monotonic()
+        progress, progressed_at = None, time.monotonic()
         try:
             while intake.state.row_count and not intake.corruption.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
                 before, progress = progress, (intake.state.row_count, forwarder.forwarded_sequence)
                 if progress != before or self._own_forwarder.fault:
-                    since = time.monotonic()
-                elif forwarder.can_be_dropped and time.monotonic() - since > STALL_TIMEOUT_S:
+                    progressed_at = time.monotonic()
+                elif (
+                    forwarder.can_be_dropped and time.monotonic() - progressed_at > STALL_TIMEOUT_S
+                ):
                     raise SpoolStalled(
                         f"no row was sent for {STALL_TIMEOUT_S:g} s: {forwarder.fault}"
                     )

@@ -49,23 +49,23 @@ class Batches:
 async def build_batches(
     producer: AIOKafkaProducer,
     intake: Intake,
-    after: int,
+    after_sequence: int,
     *,
     rows_max: int,
     dead_letters: Mapping[int, OutgoingRecord],
 ) -> Batches:
     """
-    Return batches of at most `rows_max` rows after `after`, and of about TRANSACTION_BYTES_MAX.
+    Return the rows after `after_sequence`, up to `rows_max` and some TRANSACTION_BYTES_MAX.
 
     A row whose sequence is in `dead_letters` is replaced by that record. The batches end before a
     damaged row: the rows before it are sent first, and the next call raises DamagedRow.
 
     Raises:
-        DamagedRow: the first row after `after` is not what was stored; there is no row to send.
+        DamagedRow: the row after `after_sequence` is not what was stored; no row can be sent.
         Corrupt: the file is not a spool any more.
         KafkaError: the topics are not known now.
     """
-    batches = Batches(after)
+    batches = Batches(after_sequence)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
     while not batches.is_full and (rows := _next_rows(intake, batches, rows_max)):
@@ -88,12 +88,12 @@ async def build_batches(
     return batches
 
 
-async def free_rows_in_memory(intake: Intake, first: int, last: int) -> None:
-    """Free the memory of the rows `first` to `last`, which Kafka has, in several steps."""
-    for sequence in range(first, last, ROWS_FREED_PER_STEP):
+async def free_rows_in_memory(intake: Intake, first_sequence: int, last_sequence: int) -> None:
+    """Free the memory of these rows, which Kafka has, in several steps."""
+    for sequence in range(first_sequence, last_sequence, ROWS_FREED_PER_STEP):
         intake.forget_rows_in_memory(sequence)
         await asyncio.sleep(0)
-    intake.forget_rows_in_memory(last)
+    intake.forget_rows_in_memory(last_sequence)
 
 
 def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
@@ -113,7 +113,7 @@ def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
 
 
 def _append(
-    batches: list[BatchBuilder],
+    partition_batches: list[BatchBuilder],
     producer: AIOKafkaProducer,
     origin: str,
     row: Row,
@@ -121,14 +121,16 @@ def _append(
 ) -> None:
     headers = with_place(record.headers, origin, row.sequence)
     for is_new in (False, True):
-        if is_new or not batches:
-            batches.append(producer.create_batch())
+        if is_new or not partition_batches:
+            partition_batches.append(producer.create_batch())
         # append() returns None if the batch is full; it does not raise.
-        if batches[-1].append(key=record.key, value=record.value, timestamp=None, headers=headers):
+        if partition_batches[-1].append(
+            key=record.key, value=record.value, timestamp=None, headers=headers
+        ):
             return
     raise AssertionError(f"row {row.sequence} does not fit into an empty batch")
 
 
-def _partition(key: bytes | None, sequence: int, partitions: int) -> int:
+def _partition(key: bytes | None, sequence: int, partition_count: int) -> int:
     # librdkafka's partitioner `consistent`; murmur2, the Java client's, costs 7 us in Python.
-    return (sequence if key is None else crc32(key)) % partitions
+    return (sequence if key is None else crc32(key)) % partition_count

@@ -57,7 +57,7 @@ IDLE_CHECK_INTERVAL_S = 5.0
 
 
 class Forwarder:
-    """Carries one spool's rows to Kafka for as long as it runs."""
+    """Sends one spool's rows to Kafka for as long as it runs."""
 
     def __init__(self, intake: Intake, *, bootstrap_servers: str, body_bytes_max: int) -> None:
         self._intake = intake
@@ -67,8 +67,9 @@ class Forwarder:
         # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
         # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
-        # The coordinator may have a transaction of `settle`, in place of the last one.
-        self._is_settling = False
+        # True from the beginning of `settle` until it succeeds: the coordinator's last transaction
+        # may be one of `settle`.
+        self._has_begun_settling = False
         self._topic_check = TopicCheck()
         self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
@@ -81,14 +82,14 @@ class Forwarder:
     @property
     def can_be_dropped(self) -> bool:
         """
-        False while only this object knows that the last transaction was aborted or is settled now.
+        False while only this object knows the outcome that `settle` must repeat.
 
-        Dropping the object would lose that: once a producer has started, the coordinator does not
-        know the outcome any more.
+        That is so after an abort, and while `settle` has not succeeded: once a producer has
+        started, the coordinator does not know the outcome any more.
         """
         last = self._last_transaction
         return last is LastTransaction.UNKNOWN or (
-            last is LastTransaction.COMMITTED and not self._is_settling
+            last is LastTransaction.COMMITTED and not self._has_begun_settling
         )
 
     async def run(self) -> None:
@@ -142,11 +143,11 @@ class Forwarder:
         abort = self._last_transaction is LastTransaction.ABORTED
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._marker_check.begin(producer.client, self._origin)
-            self._is_settling = True
+            self._has_begun_settling = True
             settling = settle(producer, cursor_group(self._origin), abort=abort)
             await end_transaction(producer, self._marker_check, settling)
         self._last_transaction = LastTransaction.UNKNOWN
-        self._is_settling = False
+        self._has_begun_settling = False
         return await read_cursor(self._bootstrap_servers, self._origin)
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
@@ -208,12 +209,13 @@ class Forwarder:
             if reason := self._refused_rows.narrow_down(batches, refusal):
                 await self._quarantine(batches.last_sequence, reason)
             return
-        first, self.forwarded_sequence = self.forwarded_sequence + 1, batches.last_sequence
+        first_sequence = self.forwarded_sequence + 1
+        self.forwarded_sequence = batches.last_sequence
         self._refused_rows.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
         self._intake.note_forwarded(self.forwarded_sequence)
-        await free_rows_in_memory(self._intake, first, self.forwarded_sequence)
+        await free_rows_in_memory(self._intake, first_sequence, self.forwarded_sequence)
 
     async def _send_transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out

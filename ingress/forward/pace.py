@@ -17,16 +17,22 @@ MANY_ROWS = 1000
 POLL_INTERVAL_S = 0.02
 
 
-async def wait_for_next_transaction(intake: Intake, forwarded: int, began_at: float) -> None:
+async def wait_for_next_transaction(
+    intake: Intake, forwarded_sequence: int, began_at: float
+) -> None:
     """
-    Return when the rows after `forwarded` should be sent.
+    Return when the rows after `forwarded_sequence` should be sent.
 
     `began_at` is when the last transaction began, by the event loop's clock.
     """
     clock = asyncio.get_running_loop().time
     while (age_s := clock() - began_at) < LOADED_INTERVAL_S:
-        rows = intake.state.last_sequence - forwarded
-        if rows >= MANY_ROWS or (rows < LOADED_ROWS and age_s >= TRANSACTION_INTERVAL_S):
+        waiting_rows = intake.state.last_sequence - forwarded_sequence
+        if waiting_rows >= MANY_ROWS or (
+            waiting_rows < LOADED_ROWS and age_s >= TRANSACTION_INTERVAL_S
+        ):
             return
-        next_s = TRANSACTION_INTERVAL_S if age_s < TRANSACTION_INTERVAL_S else LOADED_INTERVAL_S
-        await asyncio.sleep(min(next_s - age_s, POLL_INTERVAL_S))
+        begins_at_age_s = (
+            TRANSACTION_INTERVAL_S if age_s < TRANSACTION_INTERVAL_S else LOADED_INTERVAL_S
+        )
+        await asyncio.sleep(min(begins_at_age_s - age_s, POLL_INTERVAL_S))

@@ -16,8 +16,8 @@ class QuarantineLog:
     may have moved some, too.
     """
 
-    def __init__(self, spool: str) -> None:
-        self._spool = spool
+    def __init__(self, spool_name: str) -> None:
+        self._spool_name = spool_name
         # The numbers in quarantine that were reported; None before the first report.
         self._reported: frozenset[int] | None = None
 
@@ -33,7 +33,7 @@ class QuarantineLog:
                     "(hookline spool show %s)",
                     state.origin,
                     ", ".join(map(str, state.quarantined_sequences)),
-                    self._spool,
+                    self._spool_name,
                 )
         elif new := state.quarantined - before:
             INGRESS_ROWS_QUARANTINED.inc(len(new))
@@ -43,5 +43,5 @@ class QuarantineLog:
                 reason,
                 state.origin,
                 ", ".join(str(number - state.base) for number in sorted(new)),
-                self._spool,
+                self._spool_name,
             )

@@ -30,14 +30,14 @@ class RefusedRows:
         self.dead_letters: dict[int, OutgoingRecord] = {}
 
     def clear(self) -> None:
-        """Forget all: the rows have new sequences."""
+        """Forget all dead letters: the rows have new sequences."""
         self.rows_max = TRANSACTION_ROWS_MAX
         self.dead_letters.clear()
 
-    def note_sent(self, last: int) -> None:
-        """Forget the dead letters up to sequence `last`, and allow larger transactions again."""
+    def note_sent(self, last_sequence: int) -> None:
+        """Forget the dead letters up to `last_sequence`, and allow larger transactions again."""
         self.rows_max = min(2 * self.rows_max, TRANSACTION_ROWS_MAX)
-        for sequence in [sequence for sequence in self.dead_letters if sequence <= last]:
+        for sequence in [sequence for sequence in self.dead_letters if sequence <= last_sequence]:
             del self.dead_letters[sequence]
 
     def narrow_down(self, batches: Batches, refusal: KafkaError) -> str:

@@ -33,11 +33,11 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
     topic, cluster = CALLBACKS.name, producer.client.cluster
     partitions = await producer.partitions_for(topic)
     leaders = {cluster.leader_for_partition(TopicPartition(topic, number)) for number in partitions}
-    known = [leader for leader in leaders if leader is not None and leader >= 0]
-    if not known:
+    known_leaders = [leader for leader in leaders if leader is not None and leader >= 0]
+    if not known_leaders:
         raise UnknownTopicOrPartitionError(topic)
     answers = await asyncio.gather(
-        *(describe_topic(producer.client, node, topic) for node in known)
+        *(describe_topic(producer.client, node, topic) for node in known_leaders)
     )
     # While brokers are upgraded from a version without ids, only some report one.
     ids = {answer.topic_id for answer in answers if answer.topic_id}
@@ -47,7 +47,7 @@ async def current_topic_id(producer: AIOKafkaProducer) -> str | None:
 
 
 class TopicCheck:
-    """Knows the id of the topic that rows went to, and reports a change of the topic once."""
+    """Has the id of the topic that rows went to, and reports a change of the topic once."""
 
     def __init__(self) -> None:
         # As far as this process knows.

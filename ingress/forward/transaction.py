@@ -58,20 +58,20 @@ async def send_batches(producer: AIOKafkaProducer, batches: Batches) -> None:
                 if wave < len(partition_batches)
             },
         )
-        acknowledged = []
+        acknowledgements = []
         for (topic, partition), batch in next_batches.items():
             sent += batch.record_count()
             future = await producer.send_batch(batch, topic, partition=partition)
             # If another batch fails first, nothing awaits this one.
             future.add_done_callback(retrieve)
-            acknowledged.append(future)
-        await asyncio.gather(*acknowledged)
+            acknowledgements.append(future)
+        await asyncio.gather(*acknowledgements)
     if sent != batches.row_count:
         raise AssertionError(f"{sent} records are in the batches for {batches.row_count} rows")
 
 
 async def end_transaction(
-    producer: AIOKafkaProducer, markers: MarkerCheck, ending: Awaitable[None]
+    producer: AIOKafkaProducer, marker_check: MarkerCheck, ending: Awaitable[None]
 ) -> None:
     """
     Await a commit or an abort, and return when it is certain that it holds in all partitions.
@@ -80,8 +80,10 @@ async def end_transaction(
         KafkaError: a connection was lost, or a partition's leader changed; only `settle` makes sure
             that the end is everywhere.
     """
-    alive = [connection for connection in known_connections(producer) if connection.connected()]
+    live_connections = [
+        connection for connection in known_connections(producer) if connection.connected()
+    ]
     await ending
-    await markers.check(producer.client)
-    if not all(connection.connected() for connection in alive):
+    await marker_check.check(producer.client)
+    if not all(connection.connected() for connection in live_connections):
         raise KafkaError("a broker went away while a transaction ended")

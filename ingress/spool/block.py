@@ -32,32 +32,38 @@ def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
         yield contents[begin:]
 
 
-def pack(contents: Sequence[bytes], spool: str, first: int) -> bytes:
-    """Return the block of rows numbered from `first` in the file `spool`."""
-    rows = seal(contents, spool, first)
+def pack(contents: Sequence[bytes], spool_name: str, first_number: int) -> bytes:
+    """Return the block of rows numbered from `first_number` in the spool `spool_name`."""
+    rows = seal(contents, spool_name, first_number)
     head = struct.pack(f">{len(rows) + 1}I", len(rows), *map(len, rows))
-    return b"".join((_checksum(head, spool, first), head, *rows))
+    return b"".join((_checksum(head, spool_name, first_number), head, *rows))
 
 
-def unpack(stored: bytes, spool: str, first: int) -> list[bytes]:
+def unpack(block: bytes, spool_name: str, first_number: int) -> list[bytes]:
     """
     Return the rows of a block, each as it was sealed; they are not checked yet.
 
     Raises:
         DamagedRow: the head of the block is damaged, so it is not known where its rows are.
     """
-    lengths_at = CHECKSUM_BYTES + _U32
-    count = int.from_bytes(stored[CHECKSUM_BYTES:lengths_at], "big")
-    head = stored[CHECKSUM_BYTES : lengths_at + count * _U32]
-    if stored[:CHECKSUM_BYTES] != _checksum(head, spool, first) or len(head) != (1 + count) * _U32:
-        raise DamagedRow(f"the block of spool {spool} that begins at row {first} is damaged", first)
+    lengths_begin = CHECKSUM_BYTES + _U32
+    count = int.from_bytes(block[CHECKSUM_BYTES:lengths_begin], "big")
+    head = block[CHECKSUM_BYTES : lengths_begin + count * _U32]
+    if (
+        block[:CHECKSUM_BYTES] != _checksum(head, spool_name, first_number)
+        or len(head) != (1 + count) * _U32
+    ):
+        raise DamagedRow(
+            f"the block of spool {spool_name} that begins at row {first_number} is damaged",
+            first_number,
+        )
     rows = []
-    at = CHECKSUM_BYTES + len(head)
+    row_begin = CHECKSUM_BYTES + len(head)
     for size in struct.unpack(f">{count}I", head[_U32:]):
-        rows.append(stored[at : at + size])
-        at += size
+        rows.append(block[row_begin : row_begin + size])
+        row_begin += size
     return rows
 
 
-def _checksum(head: bytes, spool: str, first: int) -> bytes:
-    return checksum(b"block %s/%d" % (spool.encode(), first), head)
+def _checksum(head: bytes, spool_name: str, first_number: int) -> bytes:
+    return checksum(b"block %s/%d" % (spool_name.encode(), first_number), head)

@@ -15,73 +15,75 @@ from ingress.spool.block import pack, split
 from ingress.spool.disk import Corrupt
 from ingress.spool.spool_file import PROBE, STATE, SpoolFile
 from ingress.spool.state import SpoolState, seal_remains, seal_state, unseal_remains, unseal_state
-from ingress.spool.stored_rows import key, remains
+from ingress.spool.stored_rows import key, remains_from
 
 # Deleting needs free pages, so one transaction removes a bounded number of blocks.
 REMOVED_BLOCKS_MAX = 50
 
 
-class Index:
+class BlockIndex:
     """
     The first number of every block, in order.
 
     It is kept in memory, because each call of LMDB passes Python's lock to the event loop and back.
     """
 
-    def __init__(self, firsts: Iterable[int]) -> None:
-        self._firsts = array("Q", firsts)
+    def __init__(self, first_numbers: Iterable[int]) -> None:
+        self._first_numbers = array("Q", first_numbers)
         # The number of dropped entries at the beginning.
-        self._dropped = 0
+        self._dropped_count = 0
 
-    def first_block(self, last_number: int) -> tuple[int, int]:
+    def first_block_range(self, last_number: int) -> tuple[int, int]:
         """
         Return the first and the last number of the first block.
 
         If there is no block, return (next number, 0).
         """
-        firsts, index = self._firsts, self._dropped
-        if index == len(firsts):
+        numbers, index = self._first_numbers, self._dropped_count
+        if index == len(numbers):
             return last_number + 1, 0
-        return firsts[index], firsts[index + 1] - 1 if index + 1 < len(firsts) else last_number
+        return numbers[index], numbers[index + 1] - 1 if index + 1 < len(numbers) else last_number
 
-    def last_block(self) -> int:
+    def last_block_first_number(self) -> int:
         """Return the first number of the last block, 0 if there is none."""
-        return self._firsts[-1] if self._dropped < len(self._firsts) else 0
+        return self._first_numbers[-1] if self._dropped_count < len(self._first_numbers) else 0
 
-    def append(self, first: int) -> None:
-        """Add a block after the last."""
-        self._firsts.append(first)
+    def append(self, first_number: int) -> None:
+        """Add a block, which begins at `first_number`, after the last."""
+        self._first_numbers.append(first_number)
 
     def drop_first(self) -> None:
         """Drop the first block."""
-        self._dropped += 1
-        if 2 * self._dropped > len(self._firsts):
-            del self._firsts[: self._dropped]
-            self._dropped = 0
+        self._dropped_count += 1
+        if 2 * self._dropped_count > len(self._first_numbers):
+            del self._first_numbers[: self._dropped_count]
+            self._dropped_count = 0
 
 
-def read_state(txn: lmdb.Transaction, file: SpoolFile, spool: str) -> tuple[SpoolState, Index]:
+def read_state(
+    txn: lmdb.Transaction, file: SpoolFile, spool_name: str
+) -> tuple[SpoolState, BlockIndex]:
     """
-    Return the state and the index of blocks that the file of the spool `spool` holds.
+    Return the state and the index of blocks in the file of the spool `spool_name`.
 
     Raises:
         Corrupt: the file contradicts itself; a number could be given twice, or a row be skipped.
     """
-    state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool)
+    state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool_name)
     keys = txn.cursor(db=file.blocks).iternext(values=False)
-    index = Index(int.from_bytes(first, "big") for first in keys)
-    if index.last_block() > state.last_number:
+    index = BlockIndex(int.from_bytes(first, "big") for first in keys)
+    if (first_number := index.last_block_first_number()) > state.last_number:
         raise Corrupt(
-            f"a block of spool {spool} begins at row {index.last_block()}, but the last row is "
+            f"a block of spool {spool_name} begins at row {first_number}, but the last row is "
             f"{state.last_number}"
         )
     quarantined = set()
-    for stored_key, stored in txn.cursor(db=file.quarantine):
-        number = int.from_bytes(stored_key, "big")
-        unseal_remains(bytes(stored), spool, number)
+    for key_bytes, sealed in txn.cursor(db=file.quarantine):
+        number = int.from_bytes(key_bytes, "big")
+        unseal_remains(bytes(sealed), spool_name, number)
         quarantined.add(number)
     return state._replace(
-        first_block_last_number=index.first_block(state.last_number)[1],
+        first_block_last_number=index.first_block_range(state.last_number)[1],
         quarantined=frozenset(quarantined),
         used_bytes=_used_bytes(txn, file, has_quarantine=bool(quarantined)),
     ), index
@@ -101,12 +103,17 @@ class Draft:
     """A write transaction, which leads from the state `before` to another one if committed."""
 
     def __init__(
-        self, txn: lmdb.Transaction, file: SpoolFile, spool: str, before: SpoolState, index: Index
+        self,
+        txn: lmdb.Transaction,
+        file: SpoolFile,
+        spool_name: str,
+        before: SpoolState,
+        index: BlockIndex,
     ) -> None:
         self.before = before
         self._txn = txn
         self._file = file
-        self._spool = spool
+        self._spool_name = spool_name
         self._index = index
         self._origin, self._base = before.origin, before.base
         self._first_number, self._last_number = before.first_number, before.last_number
@@ -126,24 +133,26 @@ class Draft:
             and self.used_bytes() + incoming > bytes_max
         ):
             return False
-        for part in split(contents):
+        for block_contents in split(contents):
             first = self._last_number + 1
-            block = pack(part, self._spool, first)
+            block = pack(block_contents, self._spool_name, first)
             if not self._txn.put(key(first), block, db=self._file.blocks, append=True):
-                raise Corrupt(f"spool {self._spool} has a block at or after its next row {first}")
+                raise Corrupt(
+                    f"spool {self._spool_name} has a block at or after its next row {first}"
+                )
             self._index.append(first)
-            self._last_number += len(part)
+            self._last_number += len(block_contents)
         return True
 
     def remove_forwarded(self, forwarded_sequence: int) -> None:
         """Remove the first blocks, at most REMOVED_BLOCKS_MAX, whose rows are all forwarded."""
         last_removable = self.before.last_removable(forwarded_sequence)
         for _ in range(REMOVED_BLOCKS_MAX):
-            first, last = self._index.first_block(self._last_number)
+            first, last = self._index.first_block_range(self._last_number)
             if not 0 < last <= last_removable:
                 break
             if not self._txn.delete(key(first), db=self._file.blocks):
-                raise Corrupt(f"spool {self._spool} has no block that begins at row {first}")
+                raise Corrupt(f"spool {self._spool_name} has no block that begins at row {first}")
             self._index.drop_first()
             self._first_number = last + 1
 
@@ -155,9 +164,9 @@ class Draft:
             return
         cursor = self._txn.cursor(db=self._file.blocks)
         moved_numbers = set()
-        for lost_number, row_remains in remains(cursor, before, self._spool, number):
+        for lost_number, row_remains in remains_from(cursor, before, self._spool_name, number):
             if lost_number not in before.quarantined:
-                sealed = seal_remains(row_remains, self._spool, lost_number)
+                sealed = seal_remains(row_remains, self._spool_name, lost_number)
                 self._txn.put(key(lost_number), sealed, db=self._file.quarantine)
                 moved_numbers.add(lost_number)
         self._quarantined = before.quarantined | moved_numbers
@@ -181,7 +190,7 @@ class Draft:
             self._base,
             self._first_number,
             self._last_number,
-            self._index.first_block(self._last_number)[1],
+            self._index.first_block_range(self._last_number)[1],
             self._quarantined,
             self.used_bytes(),
         )
@@ -190,5 +199,5 @@ class Draft:
         """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
         if state[:4] != self.before[:4]:
-            self._txn.put(STATE, seal_state(state, self._spool), db=self._file.meta)
+            self._txn.put(STATE, seal_state(state, self._spool_name), db=self._file.meta)
         return state

@@ -92,11 +92,11 @@ class GroupCommit:
         Raises:
             LimitReached, Broken: the disk failed; a later `state` of the spool has the outcome.
         """
-        if self._other_write and not self._other_write.done.done():
+        if self._other_write and not self._other_write.finished.done():
             raise AssertionError("another write waits to run between two commits")
         self._other_write = write = OtherWrite(run, self._loop.create_future())
         self._commit_soon()
-        await write.done
+        await write.finished
 
     def note_forwarded(self, sequence: int) -> None:
         """Note that Kafka has the rows up to `sequence`; the next commits remove them."""
@@ -164,12 +164,12 @@ class GroupCommit:
             self._commit_soon()
 
     def _report_other_write(self, write: OtherWrite, failure: Exception | None) -> None:
-        if write.done.done():  # cancelled
+        if write.finished.done():  # cancelled
             return
         if failure:
-            write.done.set_exception(self._reopen_after(failure))
+            write.finished.set_exception(self._reopen_after(failure))
         else:
-            write.done.set_result(None)
+            write.finished.set_result(None)
 
     def _note_stored(self, commit: Commit, took_s: float) -> None:
         if commit.callbacks:

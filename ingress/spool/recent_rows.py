@@ -23,13 +23,13 @@ class RecentRows:
         self._rows: deque[Row] = deque()
         self._bytes = 0
 
-    def add(self, first_sequence: int, stored: Iterable[tuple[int, OutgoingRecord]]) -> None:
-        """Add rows that are on disk, by time of receipt and record."""
+    def add(self, first_sequence: int, new_rows: Iterable[tuple[int, OutgoingRecord]]) -> None:
+        """Add rows that are on disk, each given as its time of receipt and its record."""
         rows = self._rows
         if rows and rows[-1].sequence + 1 != first_sequence:
             # An uncertain commit has stored the rows in between.
             self.clear()
-        for sequence, (received_at_ms, record) in enumerate(stored, first_sequence):
+        for sequence, (received_at_ms, record) in enumerate(new_rows, first_sequence):
             rows.append(Row(sequence, received_at_ms, record))
             self._bytes += len(record.value)
         while len(rows) > RECENT_ROWS_MAX or self._bytes > RECENT_BYTES_MAX:
@@ -40,15 +40,15 @@ class RecentRows:
         rows = self._rows
         if not rows or rows[0].sequence > sequence + 1:
             return None
-        wanted: list[Row] = []
+        next_rows: list[Row] = []
         read_bytes = 0
         start = sequence + 1 - rows[0].sequence
         for row in islice(rows, start, start + rows_max):
             if read_bytes >= bytes_max:
                 break
-            wanted.append(row)
+            next_rows.append(row)
             read_bytes += len(row.record.value)
-        return wanted
+        return next_rows
 
     def forget(self, sequence: int) -> None:
         """Drop rows up to `sequence`."""

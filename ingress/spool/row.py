@@ -45,27 +45,27 @@ def checksum(salt: bytes, content: bytes = b"") -> bytes:
     return crc32(content, crc32(salt)).to_bytes(CHECKSUM_BYTES, "big")
 
 
-def seal(contents: Iterable[bytes], spool: str, first: int) -> list[bytes]:
-    """Return the rows with checksums for the numbers from `first` in the file `spool`."""
+def seal(contents: Iterable[bytes], spool_name: str, first_number: int) -> list[bytes]:
+    """Return the rows with checksums; their numbers begin at `first_number` in the spool."""
     # This is `checksum`, inline: every callback passes here.
-    salt = crc32(b"%s/" % spool.encode())
+    salt = crc32(b"%s/" % spool_name.encode())
     return [
         crc32(content, crc32(b"%d" % number, salt)).to_bytes(CHECKSUM_BYTES, "big") + content
-        for number, content in enumerate(contents, first)
+        for number, content in enumerate(contents, first_number)
     ]
 
 
-def unseal(stored: bytes, spool: str, number: int) -> tuple[int, OutgoingRecord]:
+def unseal(sealed: bytes, spool_name: str, number: int) -> tuple[int, OutgoingRecord]:
     """
-    Return time of receipt and record of the row stored under `number` in the file `spool`.
+    Return time of receipt and record of the row stored under `number` in the spool `spool_name`.
 
     Raises:
         DamagedRow: the checksum does not match, or the content cannot be decoded.
     """
-    content = stored[CHECKSUM_BYTES:]
-    if stored[:CHECKSUM_BYTES] != checksum(b"%s/%d" % (spool.encode(), number), content):
-        raise DamagedRow(f"row {number} of spool {spool} fails its checksum", number)
+    content = sealed[CHECKSUM_BYTES:]
+    if sealed[:CHECKSUM_BYTES] != checksum(b"%s/%d" % (spool_name.encode(), number), content):
+        raise DamagedRow(f"row {number} of spool {spool_name} fails its checksum", number)
     try:
         return _decoder.decode(content)
     except msgspec.DecodeError as error:
-        raise DamagedRow(f"row {number} of spool {spool} cannot be decoded", number) from error
+        raise DamagedRow(f"row {number} of spool {spool_name} cannot be decoded", number) from error

@@ -106,15 +106,15 @@ class Spool:
         file = open_file(self._path, self._bytes_max)
         try:
             with file.env.begin() as txn:
-                stored = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), self.name)
+                file_state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), self.name)
         except BaseException:
             file.env.close()
             raise
-        if stored.last_number < self.state.last_number:
+        if file_state.last_number < self.state.last_number:
             file.env.close()
             raise Corrupt(
                 f"the file {self._path} was replaced by an older copy while it was in use: it ends "
-                f"at row {stored.last_number}, not at {self.state.last_number}"
+                f"at row {file_state.last_number}, not at {self.state.last_number}"
             )
         return file
 
@@ -128,11 +128,11 @@ class Spool:
         """
         Return the rows after `sequence`, in order, at least one if there is one.
 
-        They end before a damaged row; rows in quarantine are left out. No row after `sequence` may
-        have been forwarded, because the writer removes forwarded rows at any time.
+        The list ends before a damaged row; rows in quarantine are left out. No row after `sequence`
+        may have been forwarded, because the writer removes forwarded rows at any time.
 
         Raises:
-            DamagedRow: the first of them is not what was stored.
+            DamagedRow: the first of these rows is not what was stored.
             Broken: the file cannot be read now.
             Corrupt: the file is not a spool any more.
         """
@@ -147,14 +147,14 @@ class Spool:
         with disk_faults(), file.env.begin() as txn:
             cursor = txn.cursor(db=file.blocks)
             try:
-                for number, stored in rows_from(
+                for number, sealed in rows_from(
                     cursor, state, self.name, state.base + sequence + 1
                 ):
                     if len(rows) >= rows_max or read_bytes >= bytes_max:
                         break
-                    received_at_ms, record = unseal(stored, self.name, number)
+                    received_at_ms, record = unseal(sealed, self.name, number)
                     rows.append(Row(number - state.base, received_at_ms, record))
-                    read_bytes += len(stored)
+                    read_bytes += len(sealed)
             except DamagedRow as damaged:
                 if not rows:
                     damaged.sequence = damaged.number - state.base
@@ -185,9 +185,9 @@ class Spool:
         file = self._opened()
         with disk_faults(), file.env.begin() as txn, contextlib.suppress(DamagedRow):
             cursor = txn.cursor(db=file.blocks)
-            for number, stored in rows_from(cursor, state, self.name, row_number):
-                unseal(stored, self.name, number)
-                return stored[:CHECKSUM_BYTES].hex() if number == row_number else ""
+            for number, sealed in rows_from(cursor, state, self.name, row_number):
+                unseal(sealed, self.name, number)
+                return sealed[:CHECKSUM_BYTES].hex() if number == row_number else ""
         return ""
 
     def quarantined_bytes(self, sequence: int) -> bytes:
@@ -195,8 +195,8 @@ class Spool:
         number = self.state.base + sequence
         file = self._opened()
         with disk_faults(), file.env.begin() as txn:
-            stored = txn.get(key(number), db=file.quarantine)
-        return b"" if stored is None else unseal_remains(bytes(stored), self.name, number)
+            sealed = txn.get(key(number), db=file.quarantine)
+        return b"" if sealed is None else unseal_remains(bytes(sealed), self.name, number)
 
     def _opened(self) -> SpoolFile:
         if self._file is None:

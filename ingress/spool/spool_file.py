@@ -87,7 +87,7 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        kind = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
-        raise kind(f"the meta pages of {path} cannot be written again: {error}") from error
+        failure_class = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
+        raise failure_class(f"the meta pages of {path} cannot be written again: {error}") from error
     if not len(pages) == written == _META_PAGES * page_bytes:
         raise Broken(f"the meta pages of {path} were written only in part")

@@ -72,53 +72,53 @@ class SpoolState(NamedTuple):
         return 0 < self.first_block_last_number <= self.last_removable(forwarded_sequence)
 
 
-def seal_state(state: SpoolState, spool: str) -> bytes:
+def seal_state(state: SpoolState, spool_name: str) -> bytes:
     """Return the part of the state that the file stores; the rest is derived from its blocks."""
     content = _encoder.encode(state[:4])
-    return _state_checksum(content, spool) + content
+    return _state_checksum(content, spool_name) + content
 
 
-def unseal_state(stored: bytes, spool: str) -> SpoolState:
+def unseal_state(sealed: bytes, spool_name: str) -> SpoolState:
     """
-    Return the stored part of the state of the file `spool`.
+    Return the stored part of the state of the spool `spool_name`.
 
     Raises:
         Corrupt: the bytes are not those that were stored, so it is not known which numbers were
             given.
     """
-    content = stored[CHECKSUM_BYTES:]
-    if stored[:CHECKSUM_BYTES] != _state_checksum(content, spool):
-        raise Corrupt(f"the state of spool {spool} fails its checksum")
+    content = sealed[CHECKSUM_BYTES:]
+    if sealed[:CHECKSUM_BYTES] != _state_checksum(content, spool_name):
+        raise Corrupt(f"the state of spool {spool_name} fails its checksum")
     try:
         return SpoolState(*_decoder.decode(content), 0, frozenset(), 0)
     except msgspec.DecodeError as error:
-        raise Corrupt(f"the state of spool {spool} cannot be read: {error}") from error
+        raise Corrupt(f"the state of spool {spool_name} cannot be read: {error}") from error
 
 
-def seal_remains(remains: bytes, spool: str, number: int) -> bytes:
+def seal_remains(remains: bytes, spool_name: str, number: int) -> bytes:
     """
     Return a row in quarantine with a checksum.
 
     The checksum covers the key only; a flipped bit in the remains is not noticed.
     """
-    return _number_checksum(spool, number) + remains
+    return _number_checksum(spool_name, number) + remains
 
 
-def unseal_remains(stored: bytes, spool: str, number: int) -> bytes:
+def unseal_remains(sealed: bytes, spool_name: str, number: int) -> bytes:
     """
     Return the remains of the row `number` in quarantine.
 
     Raises:
         Corrupt: they belong to another row, so it is not known which rows are in quarantine.
     """
-    if stored[:CHECKSUM_BYTES] != _number_checksum(spool, number):
-        raise Corrupt(f"the quarantine of spool {spool} is damaged at row {number}")
-    return stored[CHECKSUM_BYTES:]
+    if sealed[:CHECKSUM_BYTES] != _number_checksum(spool_name, number):
+        raise Corrupt(f"the quarantine of spool {spool_name} is damaged at row {number}")
+    return sealed[CHECKSUM_BYTES:]
 
 
-def _state_checksum(content: bytes, spool: str) -> bytes:
-    return checksum(b"state %s" % spool.encode(), content)
+def _state_checksum(content: bytes, spool_name: str) -> bytes:
+    return checksum(b"state %s" % spool_name.encode(), content)
 
 
-def _number_checksum(spool: str, number: int) -> bytes:
-    return checksum(b"quarantine %s/%d" % (spool.encode(), number))
+def _number_checksum(spool_name: str, number: int) -> bytes:
+    return checksum(b"quarantine %s/%d" % (spool_name.encode(), number))

@@ -23,7 +23,7 @@ def key(number: int) -> bytes:
 
 
 def rows_from(
-    cursor: lmdb.Cursor, state: SpoolState, spool: str, next_number: int
+    cursor: lmdb.Cursor, state: SpoolState, spool_name: str, next_number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
     Yield number and bytes (with checksum) of the rows from `next_number` on, without those in
@@ -38,7 +38,7 @@ def rows_from(
         first = _number(cursor) if has_block else state.last_number + 1
         if first > next_number:
             _check_quarantined(
-                range(next_number, first), state, f"no block of spool {spool} has row"
+                range(next_number, first), state, f"no block of spool {spool_name} has row"
             )
             next_number = first
             continue
@@ -46,7 +46,7 @@ def rows_from(
         has_block = cursor.next()
         next_first = _number(cursor) if has_block else state.last_number + 1
         try:
-            rows = unpack(block, spool, first)
+            rows = unpack(block, spool_name, first)
         except DamagedRow as damaged:
             _check_quarantined(range(next_number, next_first), state, f"{damaged}: it has row")
             next_number = max(next_number, next_first)
@@ -57,8 +57,8 @@ def rows_from(
         next_number = max(next_number, first + len(rows))
 
 
-def remains(
-    cursor: lmdb.Cursor, state: SpoolState, spool: str, number: int
+def remains_from(
+    cursor: lmdb.Cursor, state: SpoolState, spool_name: str, number: int
 ) -> Iterator[tuple[int, bytes]]:
     """
     Yield number and remains of the row `number`, and of the later rows that are lost with it.
@@ -74,7 +74,7 @@ def remains(
         block = bytes(cursor.value())
         next_first = _number(cursor) if cursor.next() else state.last_number + 1
         try:
-            rows = unpack(block, spool, first)
+            rows = unpack(block, spool_name, first)
         except DamagedRow:
             damaged_block = block
         else:

@@ -36,12 +36,12 @@ def verify_blocking(path: Path, timeout_s: float) -> None:
     if not _has_content(path):
         return
     try:
-        verified = subprocess.run(  # noqa: S603 - our own module, on our own file
+        verifier = subprocess.run(  # noqa: S603 - our own module, on our own file
             [*VERIFY_COMMAND, path], timeout=timeout_s, capture_output=True, text=True, check=False
         )
     except subprocess.TimeoutExpired:
         raise _too_slow(path, timeout_s) from None
-    _check(path, verified.returncode, verified.stderr)
+    _check(path, verifier.returncode, verifier.stderr)
 
 
 async def verify(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ingress.spool.disk import LimitReached, Panic, disk_faults
-from ingress.spool.draft import Draft, Index, read_state
+from ingress.spool.draft import BlockIndex, Draft, read_state
 from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
 from ingress.spool.state import SpoolState
 
@@ -34,7 +34,7 @@ class SpoolWriter:
         with file.env.begin() as txn:
             self.state: SpoolState
             # None while only the file knows its blocks.
-            self._index: Index | None
+            self._index: BlockIndex | None
             self.state, self._index = read_state(txn, file, path.stem)
 
     def use(self, file: SpoolFile | None) -> None:

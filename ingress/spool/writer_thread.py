@@ -33,10 +33,10 @@ class PendingCallback(msgspec.Struct, gc=False):
 
 
 class OtherWrite(NamedTuple):
-    """A write other than a commit of callbacks; `done` gets its result."""
+    """A write other than a commit of callbacks; `finished` gets its result."""
 
     run: Callable[[], None]
-    done: asyncio.Future[None]
+    finished: asyncio.Future[None]
 
 
 class Commit(NamedTuple):

@@ -44,7 +44,7 @@ class Carried(Forwarder):
         if self._intake.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
             self._last_transaction = Carried.last_transaction
-            self._is_settling = Carried.is_settling
+            self._has_begun_settling = Carried.is_settling
             await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1

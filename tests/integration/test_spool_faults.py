@@ -14,7 +14,7 @@ from support.spool.model import NAME
 
 from ingress.spool import draft, stored_rows, writer
 from ingress.spool.disk import disk_faults
-from ingress.spool.draft import Draft, Index, read_state
+from ingress.spool.draft import BlockIndex, Draft, read_state
 from ingress.spool.state import SpoolState
 from ingress.spool.writer import SpoolWriter
 
@@ -114,9 +114,9 @@ def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
 def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
     """An empty spool begins again at a number that it has given before."""
 
-    def read(*args: object) -> tuple[SpoolState, Index]:
+    def read(*args: object) -> tuple[SpoolState, BlockIndex]:
         state, index = read_state(*args)  # type: ignore[arg-type]
-        if not index.last_block():
+        if not index.last_block_first_number():
             state = state._replace(first_number=1, last_number=0, base=0)
         return state, index
 
@@ -126,13 +126,13 @@ def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
 def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:
     """Good rows are not sent."""
 
-    def remains(*args: object) -> Iterator[tuple[int, bytes]]:
+    def remains_from(*args: object) -> Iterator[tuple[int, bytes]]:
         cursor, state, name, number = args
-        for each, left in stored_rows.remains(cursor, state, name, number):  # type: ignore[arg-type]
+        for each, left in stored_rows.remains_from(cursor, state, name, number):  # type: ignore[arg-type]
             yield each, left
             yield each + 1, b""
 
-    patch.setattr(draft, "remains", remains)
+    patch.setattr(draft, "remains_from", remains_from)
 
 
 WRONG: list[Wrong] = [
