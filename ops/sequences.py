@@ -36,14 +36,14 @@ def highest(sequences: BitMap64) -> int:
     return sequences.max() if sequences else 0
 
 
-def within(first: int, last: int) -> BitMap64:
+def sequence_bitmap(first: int, last: int) -> BitMap64:
     """Return the sequences from `first` to `last`."""
     return BitMap64(range(first, last + 1))
 
 
 def union(ranges: Iterable[SequenceRange], *, last: int) -> BitMap64:
     """Return the sequences of all `ranges` that are not above `last`."""
-    return BitMap64().union(*(within(low, min(high, last)) for low, high in ranges))
+    return BitMap64().union(*(sequence_bitmap(low, min(high, last)) for low, high in ranges))
 
 
 def gaps(sequences: BitMap64, first: int, last: int) -> Iterator[SequenceRange]:

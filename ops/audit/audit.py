@@ -29,7 +29,7 @@ from ops.simulate.ledger import LedgerEntry
 # The pause between two rounds, and between two progress messages.
 POLL_INTERVAL_S = 0.5
 # The maximum number of times that all sources are read again after the deadline.
-AGAIN_MAX = 5
+REREADS_MAX = 5
 
 ReadEnds = Callable[[], Awaitable[Ends]]
 Progress = Callable[[str], None]
@@ -55,12 +55,12 @@ async def audit(
     deadline = time.monotonic() + wait_s
     store = open_archive(sources.archive)
     progress("waiting for the ends of the spools")
-    reading = _Audit(await read_ends(), read_ends, sources, store, ledger)
-    showing = asyncio.create_task(reading.show(progress))
+    running_audit = _Audit(await read_ends(), read_ends, sources, store, ledger)
+    progress_task = asyncio.create_task(running_audit.show_progress(progress))
     try:
-        return await reading.run(deadline=deadline)
+        return await running_audit.run(deadline=deadline)
     finally:
-        showing.cancel()
+        progress_task.cancel()
 
 
 class _Audit:
@@ -89,27 +89,27 @@ class _Audit:
             self._ledger,
             audits_postgres=self._sources.postgres is not None,
             audits_counts=self._sources.stats is not None,
-            webhooks={each.name: each.callback_filter for each in self._sources.webhooks},
+            webhooks={target.name: target.callback_filter for target in self._sources.webhooks},
         )
-        self._logs = {each.name: LogReader(each.logs) for each in self._sources.webhooks}
+        self._logs = {target.name: LogReader(target.logs) for target in self._sources.webhooks}
         self._topics = TopicReader(self._sources.bootstrap_servers)
         self._archive = ArchiveReader(self._store)
 
-    async def show(self, progress: Progress) -> None:
+    async def show_progress(self, progress: Progress) -> None:
         """Report progress, and the reason for which the audit waits, until cancelled."""
         while True:
-            read = f"{self.tally.records} records and {self.tally.lines} lines read"
-            progress(f"{read}; waiting for {self._waits_for}" if self._waits_for else read)
+            text = f"{self.tally.records} records and {self.tally.lines} lines read"
+            progress(f"{text}; waiting for {self._waits_for}" if self._waits_for else text)
             await asyncio.sleep(POLL_INTERVAL_S)
 
     async def run(self, *, deadline: float) -> Report:
         """Read in rounds until there is nothing to wait for, or the time is over."""
-        again = 0
+        rereads = 0
         while True:
             is_last = time.monotonic() >= deadline
             try:
                 report = await self._round()
-                self._waits_for = self._pending(report)
+                self._waits_for = self._awaited(report)
                 if is_last or not self._waits_for:
                     return report
             except SourceUnavailable as error:
@@ -117,8 +117,8 @@ class _Audit:
                 if is_last:
                     raise NotAudited(str(error)) from error
             except ReadAgain as reason:
-                again += is_last
-                if again > AGAIN_MAX:
+                rereads += is_last
+                if rereads > REREADS_MAX:
                     raise NotAudited(f"{reason}; audit again") from reason
                 self._begin()
             await asyncio.sleep(POLL_INTERVAL_S)
@@ -136,13 +136,13 @@ class _Audit:
             await read_receipts(self._sources.postgres, self.tally)
         for name, log in self._logs.items():
             await log.read(self.tally.webhooks[name].add_delivery)
-        later = await self._read_ends()
-        completed = self._ends.completed_by(later)
-        if completed.by_spool != self._ends.by_spool:
-            self._ends = completed
+        later_ends = await self._read_ends()
+        completed_ends = self._ends.completed_by(later_ends)
+        if completed_ends.by_spool != self._ends.by_spool:
+            self._ends = completed_ends
             raise ReadAgain("the ends of more spools are known than before")
-        self._ends = completed
-        self.tally.note_later_ends(completed, later)
+        self._ends = completed_ends
+        self.tally.note_later_ends(completed_ends, later_ends)
         return self.tally.report(self._logs)
 
     async def _note_webhooks(self) -> None:
@@ -153,7 +153,7 @@ class _Audit:
             self.tally.webhooks[name].note_state(state)
             log.note_ends()
 
-    def _pending(self, report: Report) -> str:
+    def _awaited(self, report: Report) -> str:
         """Return what the audit should wait for, "" if there is nothing to wait for."""
         if report.missing_at_least:
             return f"{report.missing_at_least} missing callbacks"
@@ -161,6 +161,6 @@ class _Audit:
         # ledger, seems changed until the next round reads the repeat in Kafka.
         if report.changed:
             return f"{report.changed} changed callbacks"
-        if waiting := sum(each.waiting for each in report.webhooks.values()):
+        if waiting := sum(webhook.waiting for webhook in report.webhooks.values()):
             return f"{waiting} callbacks in the retry topics of webhooks"
         return next(iter([*self._ends.unanswered.values(), *self._ends.unknown.values()]), "")

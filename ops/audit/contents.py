@@ -18,7 +18,7 @@ from typing import NamedTuple
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Marks of a `ce_id`, see `mark`.
-COUNTED, SETTLED, ROW, ROW_MATCHES = 1, 2, 4, 8
+COUNTED, UP_TO_END, ROW, ROW_MATCHES = 1, 2, 4, 8
 
 # The sequences of an origin are kept in blocks, so that sequences far apart need little memory.
 BLOCK = 256

@@ -23,7 +23,7 @@ class CountFaults:
     The faults of a partition's counts.
 
     A list is empty if number and sum do not show which sequences are missing or doubled.
-    `counted_lost` has a sequence that was counted, and that Kafka has lost since.
+    `counted_lost` has a sequence that was counted before Kafka lost it.
     """
 
     missing: int = 0
@@ -34,37 +34,44 @@ class CountFaults:
 
 
 def faults_of(
-    sequences: "array[int]", count: int, counted_sum: int, *, last: int, lost: BitMap64
+    sequences: "array[int]",
+    count: int,
+    counted_sum: int,
+    *,
+    last_sequence: int,
+    lost_from_kafka: BitMap64,
 ) -> CountFaults:
     """
     Compare the number and the sum of the counted sequences with those of a partition, in order.
 
-    Sequences above `last` may be counted or not. `lost` are sequences that Kafka has lost, from any
-    partition. The result has no faults only if the first `count` sequences have that sum, perhaps
-    with one of the lost ones.
+    Sequences above `last_sequence` may be counted or not. `lost_from_kafka` are of any partition.
+    The result has no faults only if the first `count` sequences have that sum, perhaps with one of
+    the lost ones.
     """
 
-    def uncounted(at: int) -> list[int]:
-        return [each for each in sequences[at:] if each <= last]
+    def required_after(index: int) -> list[int]:
+        return [sequence for sequence in sequences[index:] if sequence <= last_sequence]
 
-    def more_than_first(at: int) -> int:
-        return (counted_sum - sum(sequences[:at])) % SUM_MODULUS
+    def sum_above_first(number: int) -> int:
+        return (counted_sum - sum(sequences[:number])) % SUM_MODULUS
 
     size = len(sequences)
-    if count <= size and not more_than_first(count):
-        return _missing(uncounted(count))
+    if count <= size and not sum_above_first(count):
+        return _missing(required_after(count))
     if 0 < count <= size + 1:
-        added = more_than_first(count - 1)
-        if added in lost:
-            missing = uncounted(count - 1)
-            return CountFaults(missing=len(missing), missing_listed=missing, counted_lost=[added])
-        if added in sequences[: count - 1] and not uncounted(count - 1):
-            return CountFaults(doubled=1, doubled_listed=[added])
+        # If the counts have the first `count - 1` sequences and one more, this is that one.
+        extra = sum_above_first(count - 1)
+        if extra in lost_from_kafka:
+            missing = required_after(count - 1)
+            return CountFaults(missing=len(missing), missing_listed=missing, counted_lost=[extra])
+        if extra in sequences[: count - 1] and not required_after(count - 1):
+            return CountFaults(doubled=1, doubled_listed=[extra])
     if count < size:
-        left_out = -more_than_first(count + 1) % SUM_MODULUS
-        if left_out in sequences[: count + 1] and not uncounted(count + 1):
-            return _missing([left_out])
-        return CountFaults(missing=len(uncounted(count)) or 1)
+        # If the counts have the first `count + 1` sequences except one, this is that one.
+        omitted = -sum_above_first(count + 1) % SUM_MODULUS
+        if omitted in sequences[: count + 1] and not required_after(count + 1):
+            return _missing([omitted])
+        return CountFaults(missing=len(required_after(count)) or 1)
     # As many as there are, but with another sum: one is missing, and another one is doubled.
     return CountFaults(missing=int(count == size), doubled=count - size or 1)
 
@@ -73,27 +80,29 @@ def _missing(sequences: list[int]) -> CountFaults:
     return CountFaults(missing=len(sequences), missing_listed=sequences)
 
 
-def without(dead: BitMap64, sequences: "array[int]") -> "array[int]":
-    """Return `sequences` without the dead letters, in their order."""
-    return array("Q", (each for each in sequences if each not in dead)) if dead else sequences
+def without_dead_letters(sequences: "array[int]", dead_letters: BitMap64) -> "array[int]":
+    """Return `sequences`, in their order, without those in `dead_letters`."""
+    if not dead_letters:
+        return sequences
+    return array("Q", (sequence for sequence in sequences if sequence not in dead_letters))
 
 
 def counted_dead_letters(
-    sequences: "array[int]", dead: BitMap64, count: int, counted_sum: int
+    sequences: "array[int]", dead_letters: BitMap64, count: int, counted_sum: int
 ) -> BitMap64:
     """
-    Return the dead letters that the counts of a partition have all the same.
+    Return the dead letters that the counts of a partition include all the same.
 
-    If the counters are killed after they sent dead letters, and another release continues, it may
-    count these records. From then on it counts all: so the counts have the first `skipped + count`
-    of `sequences`, except the first `skipped` dead letters, with that sum. If no `skipped` has that
-    sum, none of the dead letters is taken as counted.
+    If the counters are killed after they sent dead letters, another release may continue that can
+    count these records. From then on it counts every record, so the counts have the first
+    `skipped + count` of `sequences`, except the first `skipped` dead letters. Their sum shows which
+    `skipped` it is. If no `skipped` has that sum, none of the dead letters is taken as counted.
     """
-    dead_at = [index for index, each in enumerate(sequences) if each in dead]
+    indexes = [index for index, sequence in enumerate(sequences) if sequence in dead_letters]
     sums = array("Q", (each % SUM_MODULUS for each in accumulate(sequences, initial=0)))
-    dead_sums = list(accumulate((sequences[index] for index in dead_at), initial=0))
-    for skipped in range(len(dead_at), -1, -1):
+    skipped_sums = list(accumulate((sequences[index] for index in indexes), initial=0))
+    for skipped in range(len(indexes), -1, -1):
         end = skipped + count
-        if end < len(sums) and (sums[end] - dead_sums[skipped] - counted_sum) % SUM_MODULUS == 0:
-            return BitMap64(sequences[index] for index in dead_at[skipped:] if index < end)
+        if end < len(sums) and (sums[end] - skipped_sums[skipped] - counted_sum) % SUM_MODULUS == 0:
+            return BitMap64(sequences[index] for index in indexes[skipped:] if index < end)
     return BitMap64()

@@ -101,14 +101,14 @@ class DayCounts:
         *,
         messages: int,
         is_new: bool,
-        is_newly_settled: bool,
+        is_newly_up_to_end: bool,
         is_repeat: bool,
     ) -> None:
         """
         Count a record with a parsed body; `messages` is 1 if it is a message, else 0.
 
         It is the first with its `ce_id` (`is_new`), or the first up to the end of its origin
-        (`is_newly_settled`), or repeats another one (`is_repeat`).
+        (`is_newly_up_to_end`), or repeats another one (`is_repeat`).
         """
         received_s = int(callback.received_at.replace(microsecond=0).timestamp())
         if callback.sdkappid not in self._apps:
@@ -120,7 +120,7 @@ class DayCounts:
         if is_new or is_unsure:
             day.most_messages += messages
             day.most_callbacks += 1
-        if is_newly_settled:
+        if is_newly_up_to_end:
             day.least_messages += messages
             day.least_callbacks += 1
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ops.audit.contents import COUNTED, SETTLED, Contents
+from ops.audit.contents import COUNTED, UP_TO_END, Contents
 from ops.audit.day_counts import DayCounts
 from ops.audit.statistic_report import StatisticReport
 from schemas.additions import additions_of
@@ -40,20 +40,20 @@ class MessageCounts:
         self._contents = contents
         self.days = DayCounts()
         self._messages = 0
-        self._settled_messages = 0
+        self._messages_up_to_end = 0
         # By app and account, True if a record up to its origin's end names this person.
         self._people: dict[tuple[str, str], bool] = {}
 
-    def add(self, callback: CallbackRecord, *, settled: bool, is_repeat: bool) -> None:
+    def add(self, callback: CallbackRecord, *, is_up_to_end: bool, is_repeat: bool) -> None:
         """
         Count a record.
 
-        `settled`: its sequence is not above the end of its origin. `is_repeat`: its `ce_id` was
-        seen at another sequence before.
+        `is_up_to_end`: its sequence is not above the end of its origin. `is_repeat`: its `ce_id`
+        was seen at another sequence before.
         """
         is_new = self._contents.mark(callback.id, COUNTED)
-        is_newly_settled = settled and self._contents.mark(callback.id, SETTLED)
-        if not (is_new or is_newly_settled or is_repeat):
+        is_newly_up_to_end = is_up_to_end and self._contents.mark(callback.id, UP_TO_END)
+        if not (is_new or is_newly_up_to_end or is_repeat):
             return
         try:
             document = parse(callback.body)
@@ -68,15 +68,15 @@ class MessageCounts:
             messages=int(is_message),
             is_repeat=not is_new and is_repeat,
             is_new=is_new,
-            is_newly_settled=is_newly_settled,
+            is_newly_up_to_end=is_newly_up_to_end,
         )
-        if not is_message or not (is_new or is_newly_settled):
+        if not is_message or not (is_new or is_newly_up_to_end):
             return
         self._messages += is_new
-        self._settled_messages += is_newly_settled
+        self._messages_up_to_end += is_newly_up_to_end
         for account in additions.accounts(ACTIVE):
             person = (callback.sdkappid, account)
-            self._people[person] = self._people.get(person, False) or settled
+            self._people[person] = self._people.get(person, False) or is_up_to_end
 
     def compare(
         self, statistics: Statistics, *, expired: int, dead_lettered: int
@@ -90,7 +90,7 @@ class MessageCounts:
         reports = {
             "messages": StatisticReport(
                 shown=statistics.messages,
-                least=max(0, self._settled_messages - dead_lettered),
+                least=max(0, self._messages_up_to_end - dead_lettered),
                 most=self._messages + expired,
             )
         }

@@ -11,13 +11,13 @@ class Origins:
     """The origins of all spools, and those that only Kafka or a sink has."""
 
     def __init__(self, ends: Ends) -> None:
-        self._ends = self._later = ends
+        self._ends = self._later_ends = ends
         self._last_sequences = ends.last_sequences
         self._evidence: dict[str, Evidence] = {
             origin: Evidence() for origin in self._last_sequences
         }
         # For origins without a known spool, the highest sequence in Kafka at the first report.
-        self._highest_at_first: dict[str, int] = {}
+        self._highest_in_first_report: dict[str, int] = {}
 
     def names(self) -> list[str]:
         """Return all origins, in order."""
@@ -42,13 +42,13 @@ class Origins:
         if last is not None:
             return End(last, is_known=True)
         highest = self._evidence[origin].topic.highest
-        return End(self._highest_at_first.setdefault(origin, highest), is_known=False)
+        return End(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
 
-    def add_and_bound(self, origin: str, sequence: int) -> bool:
+    def add_origin_and_check(self, origin: str, sequence: int) -> bool:
         """
-        Add the origin; return whether the sequence may be added to its evidence.
+        Add the origin, and return True if the caller may add the sequence to its evidence.
 
-        A sequence far above N is only noted as too high.
+        A sequence far above N may not be added: it is only noted as too high.
         """
         self.add_origin(origin)
         if sequence <= (self._last_sequences.get(origin) or 0) + ABOVE_END_MAX:
@@ -57,15 +57,16 @@ class Origins:
         evidence.highest_ignored = max(evidence.highest_ignored, sequence)
         return False
 
-    def note_later_ends(self, completed: Ends, later: Ends) -> None:
+    def note_later_ends(self, completed_ends: Ends, later_ends: Ends) -> None:
         """
         Note the ends that were asked for after everything was read.
 
-        `later`: the second answer alone, the bound that no sequence may exceed. `completed`: the
-        first answer with its gaps filled by the second, so N; unchanged where it was known before.
+        `later_ends`: the second answer alone, the bound that no sequence may exceed.
+        `completed_ends`: the first answer with its gaps filled by the second, so N; unchanged where
+        it was known before.
         """
-        self._ends, self._later = completed, later
-        self._last_sequences = completed.last_sequences
+        self._ends, self._later_ends = completed_ends, later_ends
+        self._last_sequences = completed_ends.last_sequences
         for origin in self._last_sequences:
             self.add_origin(origin)
 
@@ -87,7 +88,7 @@ class Origins:
                     " ingress or the directory that has its spool",
                 )
                 continue
-            end = max(self._later.last_sequences.get(origin) or 0, last)
+            end = max(self._later_ends.last_sequences.get(origin) or 0, last)
             if evidence.highest > end:
                 doubts[origin] = (
                     f"origin {origin}: its spool has stored {end} callbacks, but a source has"

@@ -27,13 +27,19 @@ is a fault: other wrong counts are not noticed.
 
 from array import array
 from collections.abc import Mapping
+from itertools import chain
 
 from pyroaring import BitMap64
 
-from ops.audit.count_faults import CountFaults, counted_dead_letters, faults_of, without
+from ops.audit.count_faults import (
+    CountFaults,
+    counted_dead_letters,
+    faults_of,
+    without_dead_letters,
+)
 from ops.audit.evidence import End, Evidence
 from ops.audit.report import COUNTS, LISTED_MAX, POSTGRES, SinkReport
-from ops.sequences import Sequences, union, within
+from ops.sequences import Sequences, sequence_bitmap, union
 
 _NONE = BitMap64()
 
@@ -44,7 +50,7 @@ class OriginProof:
     def __init__(self, evidence: Evidence, end: End) -> None:
         self._evidence = evidence
         self._end = end
-        self._up_to_end = within(1, end.last_sequence)
+        self._up_to_end = sequence_bitmap(1, end.last_sequence)
         self._in_kafka = evidence.topic.distinct | evidence.ingress_dead_letters.distinct
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired = may_be_expired - self._in_kafka - evidence.archive.distinct
@@ -71,7 +77,7 @@ class OriginProof:
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
-        return _report(
+        return _sink_report(
             len(topic.distinct),
             missing=self._known_lost,
             doubled=topic.doubled | dead_letters.doubled | topic.distinct & dead_letters.distinct,
@@ -84,73 +90,81 @@ class OriginProof:
 
     def sink(self, name: str, in_sink: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
         """Compare what a sink holds with what it must hold; `expired` are expired from it alone."""
-        dead = self._evidence.dead_letters_of[name]
-        return _report(
+        dead_letters = self._evidence.dead_letters_of[name]
+        return _sink_report(
             len(in_sink.distinct),
-            missing=self._required - in_sink.distinct - dead.distinct - expired,
+            missing=self._required - in_sink.distinct - dead_letters.distinct - expired,
             doubled=in_sink.doubled,
             # The sink may have a record with a dead letter: if the consumer is killed after it sent
             # the dead letter, the record is delivered again.
-            dead_lettered=dead.distinct - in_sink.distinct - expired,
+            dead_lettered=dead_letters.distinct - in_sink.distinct - expired,
             expired=expired - in_sink.distinct,
             returned=expired & in_sink.distinct,
         )
 
     def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:
         """Compare what a webhook's target has accepted with what it must have; it may repeat."""
-        dead = self._evidence.dead_letters_of[name]
-        return _report(
+        dead_letters = self._evidence.dead_letters_of[name]
+        return _sink_report(
             len(delivered),
-            missing=self._required - delivered - dead.distinct - not_required,
+            missing=self._required - delivered - dead_letters.distinct - not_required,
             doubled=BitMap64(),
-            dead_lettered=dead.distinct - delivered,
+            dead_lettered=dead_letters.distinct - delivered,
         )
 
-    def counts(self, applied: Mapping[int, tuple[int, int]]) -> SinkReport:
-        """Compare the counts, by partition a number and a sum of sequences, with the topic."""
-        dead = self._evidence.dead_letters_of[COUNTS].distinct.copy()
+    def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
+        """Compare with the topic what was `counted`: by partition, number and sum of sequences."""
+        dead_letters = self._evidence.dead_letters_of[COUNTS].distinct.copy()
         lost = self._known_lost
-        faults = []
-        for partition in self._evidence.partitions | applied.keys():
+        all_faults = []
+        for partition in self._evidence.partitions | counted.keys():
             sequences = self._evidence.in_order(partition)
-            count, counted_sum = applied.get(partition, (0, 0))
+            count, counted_sum = counted.get(partition, (0, 0))
             if partition in self._evidence.expired_ranges:
-                sequences = without(dead, sequences)
-                faults.append(self._faults_beside_expired(partition, sequences, count))
+                sequences = without_dead_letters(sequences, dead_letters)
+                all_faults.append(self._faults_beside_expired(partition, sequences, count))
                 continue
-            if dead:
-                dead -= counted_dead_letters(sequences, dead, count, counted_sum)
-                sequences = without(dead, sequences)
+            if dead_letters:
+                dead_letters -= counted_dead_letters(sequences, dead_letters, count, counted_sum)
+                sequences = without_dead_letters(sequences, dead_letters)
             partition_faults = faults_of(
-                sequences, count, counted_sum, last=self._end.last_sequence, lost=lost
+                sequences,
+                count,
+                counted_sum,
+                last_sequence=self._end.last_sequence,
+                lost_from_kafka=lost,
             )
             lost -= BitMap64(partition_faults.counted_lost)
-            faults.append(partition_faults)
+            all_faults.append(partition_faults)
         # A sequence that Kafka has lost is not counted either, unless the sum shows that it is.
-        missing = sorted([*lost, *(each for part in faults for each in part.missing_listed)])
-        doubled = sorted(each for part in faults for each in part.doubled_listed)
+        missing = sorted(
+            [*lost, *chain.from_iterable(faults.missing_listed for faults in all_faults)]
+        )
+        doubled = sorted(chain.from_iterable(faults.doubled_listed for faults in all_faults))
         return SinkReport(
-            sequences=sum(count for count, _ in applied.values()),
-            missing=len(lost) + sum(part.missing for part in faults),
-            doubled=sum(part.doubled for part in faults),
-            dead_lettered=len(dead),
+            sequences=sum(count for count, _ in counted.values()),
+            missing=len(lost) + sum(faults.missing for faults in all_faults),
+            doubled=sum(faults.doubled for faults in all_faults),
+            dead_lettered=len(dead_letters),
             missing_listed=missing[:LISTED_MAX],
             doubled_listed=doubled[:LISTED_MAX],
-            dead_lettered_listed=list(dead[:LISTED_MAX]),
+            dead_lettered_listed=list(dead_letters[:LISTED_MAX]),
         )
 
     def _faults_beside_expired(
         self, partition: int, sequences: "array[int]", count: int
     ) -> CountFaults:
         """Compare the counts of a partition that include an unknown part of expired sequences."""
-        missing = [each for each in sequences[count:] if each <= self._end.last_sequence]
+        missing = [
+            sequence for sequence in sequences[count:] if sequence <= self._end.last_sequence
+        ]
         surplus = max(0, count - len(sequences))
         expired = len(self._in_ranges(partition) & self.expired)
         doubled = max(0, surplus - expired) if self._end.is_known else 0
         return CountFaults(missing=len(missing), doubled=doubled, missing_listed=missing)
 
 
-def _report(
+def _sink_report(
     sequences: int,
     *,
     missing: BitMap64,

@@ -80,9 +80,9 @@ class Tally:
         self._sink_of_group = SINK_OF_GROUP | {f"webhook-{name}": title(name) for name in webhooks}
         # By partition of the main topic: its lowest offset now, and when it was read first.
         self._log_starts: dict[int, int] = {}
-        self._read_from: dict[int, int] = {}
-        self._foreign = 0
-        self._repeats = 0
+        self._first_log_starts: dict[int, int] = {}
+        self._foreign_count = 0
+        self._repeat_count = 0
 
     @property
     def ledger_ids_without_row(self) -> list[str]:
@@ -97,26 +97,30 @@ class Tally:
         }
         expired = sum(len(proof.expired) for proof in proofs.values())
         audited = {POSTGRES: self._audits_postgres, COUNTS: self._audits_counts}
-        delivered = {check.title: check.sinks(proofs) for check in self.webhooks.values()}
-        origins = [self._origin(origin, proof, delivered) for origin, proof in proofs.items()]
+        webhook_sinks = {check.title: check.sinks(proofs) for check in self.webhooks.values()}
+        origins = [
+            self._origin_report(origin, proof, webhook_sinks) for origin, proof in proofs.items()
+        ]
         webhooks = {
-            name: check.report(logs[name], may_be_gone=bool(expired or self._foreign))
+            name: check.report(logs[name], may_be_gone=bool(expired or self._foreign_count))
             for name, check in self.webhooks.items()
         }
-        dead = sum(origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts)
+        dead_lettered = sum(
+            origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts
+        )
         return Report(
             origins=origins,
             ledger=self._ledger.report(
                 lambda origin, sequence: sequence in proofs[origin].expired_from_postgres
             ),
             statistics=self._message_counts.compare(
-                self._statistics, expired=expired, dead_lettered=dead
+                self._statistics, expired=expired, dead_lettered=dead_lettered
             )
             if self._audits_counts
             else {},
-            days=self._days(origins, expired, dead),
-            repeats=self._repeats,
-            foreign=self._foreign,
+            days=self._days_report(origins, expired, dead_lettered),
+            repeats=self._repeat_count,
+            foreign=self._foreign_count,
             different=self._differences.count + self._rows.different,
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts()
@@ -130,7 +134,7 @@ class Tally:
             webhooks=webhooks,
         )
 
-    def _days(
+    def _days_report(
         self, origins: list[OriginReport], expired: int, dead_lettered: int
     ) -> DaysReport | None:
         if not self._audits_counts:
@@ -139,12 +143,12 @@ class Tally:
         lost = sum(origin.sinks[KAFKA].missing for origin in origins)
         return self._message_counts.days.compare(
             expired=expired,
-            unread=lost + self._foreign,
+            unread=lost + self._foreign_count,
             dead_lettered=dead_lettered,
         )
 
-    def _origin(
-        self, origin: str, proof: OriginProof, delivered: Mapping[str, Mapping[str, SinkReport]]
+    def _origin_report(
+        self, origin: str, proof: OriginProof, webhook_sinks: Mapping[str, Mapping[str, SinkReport]]
     ) -> OriginReport:
         evidence = self.origins.evidence(origin)
         sinks = {
@@ -156,7 +160,7 @@ class Tally:
             sinks[POSTGRES] = proof.postgres()
         if self._audits_counts:
             sinks[COUNTS] = proof.counts(self._statistics.applied.get(origin, {}))
-        sinks |= {name: by_origin[origin] for name, by_origin in delivered.items()}
+        sinks |= {name: by_origin[origin] for name, by_origin in webhook_sinks.items()}
         return OriginReport(
             origin=origin,
             last_sequence=self.origins.last_sequence(origin),
@@ -164,21 +168,21 @@ class Tally:
             expired=len(proof.expired),
         )
 
-    def note_later_ends(self, completed: Ends, later: Ends) -> None:
+    def note_later_ends(self, completed_ends: Ends, later_ends: Ends) -> None:
         """Note the ends that were asked for after everything was read, see `Origins`."""
-        self.origins.note_later_ends(completed, later)
+        self.origins.note_later_ends(completed_ends, later_ends)
 
     def note_log_starts(self, log_starts: dict[int, int]) -> None:
         """Note the lowest offset that each partition of the main topic still has."""
         self._log_starts = log_starts
-        self._read_from = self._read_from or log_starts
+        self._first_log_starts = self._first_log_starts or log_starts
 
     def add_record(
         self, partition: int, offset: int, headers: Iterable[tuple[str, bytes]], value: bytes
     ) -> None:
         """Add a record of the main topic, in the order of its partition."""
         self.records += 1
-        callback = self._callback(value, headers, is_copy=False)
+        callback = self._parse(value, headers, is_copy=False)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -198,12 +202,12 @@ class Tally:
         self.records += 1
         by_name = dict(headers)
         group = by_name.get(GROUP)
-        callback = self._callback(value, by_name.items(), is_copy=group is not None)
+        callback = self._parse(value, by_name.items(), is_copy=group is not None)
         if callback is None:
             return
         if group is None and CONNECT + "offset" in by_name:
             # Another tool wrote this dead letter: it came from a topic, but has no group of ours.
-            self._foreign += 1
+            self._foreign_count += 1
             return
         evidence = self.origins.evidence(callback.origin)
         self._compare_content(callback, DEAD_LETTER_TOPIC.name, partition, offset)
@@ -226,8 +230,8 @@ class Tally:
         """Add a line of the archive, in the order of its partition."""
         self.lines += 1
         headers = [(name, (header or "").encode()) for name, header in line.headers.items()]
-        was_in_topic = line.offset >= self._read_from.get(line.partition, 0)
-        callback = self._callback(line.value, headers, is_copy=was_in_topic)
+        was_in_topic = line.offset >= self._first_log_starts.get(line.partition, 0)
+        callback = self._parse(line.value, headers, is_copy=was_in_topic)
         if callback is None:
             return
         evidence = self.origins.evidence(callback.origin)
@@ -270,7 +274,7 @@ class Tally:
         for origin, sequence, ce_id, sha256 in receipts:
             self.origins.add_origin(origin)
             # A row of a foreign record may have a sequence that no spool gives.
-            if sequence > 0 and self.origins.add_and_bound(origin, sequence):
+            if sequence > 0 and self.origins.add_origin_and_check(origin, sequence):
                 self.origins.evidence(origin).postgres.add(sequence)
                 self._rows.compare(ce_id, sha256, origin, sequence)
 
@@ -299,7 +303,7 @@ class Tally:
         """
         self._message_counts.days.note_shown(shown_days)
 
-    def _callback(
+    def _parse(
         self, value: bytes, headers: Iterable[tuple[str, bytes]], *, is_copy: bool
     ) -> CallbackRecord | None:
         """
@@ -312,9 +316,13 @@ class Tally:
         except NotACallback:
             callback = None
         if callback is None or callback.sequence < 1:
-            self._foreign += not is_copy
+            self._foreign_count += not is_copy
             return None
-        return callback if self.origins.add_and_bound(callback.origin, callback.sequence) else None
+        return (
+            callback
+            if self.origins.add_origin_and_check(callback.origin, callback.sequence)
+            else None
+        )
 
     def _compare_content(
         self, callback: CallbackRecord, topic: str, partition: int, offset: int
@@ -331,7 +339,7 @@ class Tally:
         is_repeat = self._contents.add(
             callback.id, callback.body, location, partial(content_digest, parts)
         )
-        self._repeats += is_repeat
+        self._repeat_count += is_repeat
         if is_repeat:
             for check in self.webhooks.values():
                 check.add_repeat(callback)
@@ -339,5 +347,7 @@ class Tally:
 
     def _count(self, callback: CallbackRecord, *, is_repeat: bool) -> None:
         if self._audits_counts:
-            settled = callback.sequence <= (self.origins.last_sequence(callback.origin) or 0)
-            self._message_counts.add(callback, settled=settled, is_repeat=is_repeat)
+            last_sequence = self.origins.last_sequence(callback.origin) or 0
+            self._message_counts.add(
+                callback, is_up_to_end=callback.sequence <= last_sequence, is_repeat=is_repeat
+            )

@@ -20,8 +20,8 @@ def faults(
         array("Q", order),
         len(counted),
         sum(counted) % SUM_MODULUS,
-        last=max(order) if last is None else last,
-        lost=BitMap64([lost] if lost else []),
+        last_sequence=max(order) if last is None else last,
+        lost_from_kafka=BitMap64([lost] if lost else []),
     )
 
 

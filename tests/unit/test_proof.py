@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ops.audit.evidence import End, Evidence
 from ops.audit.proof import OriginProof
 from ops.audit.report import ARCHIVE, SinkReport
-from ops.sequences import Sequences, within
+from ops.sequences import Sequences, sequence_bitmap
 
 # Some sequences are above the end. The bitmaps change their form at multiples of 65536.
 END = 1 << 16
@@ -20,7 +20,7 @@ def sequences(copies: list[int], *, whole: bool = False) -> Sequences:
     """Return these sequences, and if `whole` all below those that are drawn."""
     added = Sequences()
     if whole:
-        added.distinct |= within(1, END - 6)
+        added.distinct |= sequence_bitmap(1, END - 6)
     for each in copies:
         added.add(each)
     return added

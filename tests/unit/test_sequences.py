@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ops.sequences import Sequences, gaps, subtract, union, within
+from ops.sequences import Sequences, gaps, sequence_bitmap, subtract, union
 
 # The bitmaps change their form at multiples of 65536.
 EDGE = 1 << 16
@@ -63,7 +63,7 @@ def test_a_union_of_ranges_ends_at_its_last_sequence(
     """However the ranges overlap; an empty range adds nothing."""
     expected = {n for low, high in ranges for n in range(low, high + 1) if n <= last}
     assert set(union(ranges, last=last)) == expected
-    assert set(within(3, 2)) == set()
+    assert set(sequence_bitmap(3, 2)) == set()
 
 
 @given(st.tuples(st.integers(0, 40), st.integers(0, 40)), RANGES)
