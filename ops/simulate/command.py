@@ -23,7 +23,7 @@ from ops.simulate.output import traffic_table
 from ops.simulate.recording import Order, Recording, read_recording
 from ops.simulate.result import TrafficResult
 from ops.simulate.signer import Signer, signer_of_file
-from ops.terminal import bounded, json_option, print_json, progress, run, show, warn
+from ops.terminal import bounded, json_option, print_json, progress, run, show, waiting, warn
 from schemas.setting import is_sdkappid
 
 SECONDS_DEFAULT = 10.0
@@ -161,15 +161,16 @@ def _recording(
     is_given = is_on_command_line("sdkappids")
     if is_given and len(apps) > 1:
         raise click.UsageError("with --replay, give one --sdkappid or none")
-    return read_recording(
-        file,
-        apps[0] if len(apps) == 1 else "",
-        # OPS_SDKAPPID is often set for made-up callbacks; it must not rename recorded apps.
-        as_app=is_given,
-        order=cast("Order", order or ("time" if speed else "file")),
-        needs_times=bool(speed) or order == "time",
-        seed=seed,
-    )
+    with waiting(f"reading {file}"):
+        return read_recording(
+            file,
+            apps[0] if len(apps) == 1 else "",
+            # OPS_SDKAPPID is often set for made-up callbacks; it must not rename recorded apps.
+            as_app=is_given,
+            order=cast("Order", order or ("time" if speed else "file")),
+            needs_times=bool(speed) or order == "time",
+            seed=seed,
+        )
 
 
 def _check_replay(replay: Path | None, order: str | None, speed: float | None) -> None:

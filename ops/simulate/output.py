@@ -54,8 +54,8 @@ def tries(result: TrafficResult) -> list[RenderableType]:
         lines.append(f"sent to a second address: {by_reason(result.second_tries)}")
     if result.without_id:
         lines.append(
-            f"{result.without_id} callbacks have no identity of their own, so no ledger has them;"
-            " the audit proves them by their sequences"
+            f"without an identity of their own, so in no ledger: {result.without_id}; the audit"
+            " proves them by their sequences"
         )
     return [text_line(line) for line in lines]
 

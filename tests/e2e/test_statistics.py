@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes.blackbox import KINDS, Demo, demo, shown_and_sent
+from support.processes.blackbox import KINDS, Demo, demo, hookline, shown_and_sent
 
 
 def ask(url: str) -> dict[str, Any]:
@@ -29,13 +29,34 @@ def test_messages_and_people_of_the_api_are_those_of_the_senders_ledger(tmp_path
         assert (days["different"], days["not_judged"]) == (0, [])
         entries = [json.loads(line) for line in ledger.read_text().splitlines()]
         check(fresh, entries)
+        replay(fresh, ledger, tmp_path)
+        check(fresh, entries, repeats=len(entries))
 
 
-def check(fresh: Demo, entries: list[dict[str, Any]]) -> None:
+def replay(fresh: Demo, ledger: Path, folder: Path) -> None:
+    """Send all that is archived again, and audit both runs: every callback is a repeat."""
+    archived = hookline("archive", "cat", "--archive", fresh.addresses["archive"])
+    recording, second = folder / "recording.jsonl", folder / "second.jsonl"
+    recording.write_text(archived)
+    url = fresh.addresses["ingresses"][0]
+    options = ("--order", "time", "--rate", "500", "--ledger", str(second), "--json")
+    sent = json.loads(hookline("simulate", "--url", url, "--replay", str(recording), *options))
+    assert sent["ok"] == sent["sent"] == len(archived.splitlines())
+    ids = [
+        {json.loads(line)["id"] for line in path.read_text().splitlines()}
+        for path in (ledger, second)
+    ]
+    assert ids[0] == ids[1]
+    report = fresh.audit("--ledger", str(ledger), "--ledger", str(second), "--wait", "180")
+    assert report["proven"]
+    assert report["ledger"]["ok"] == 2 * sent["ok"]
+
+
+def check(fresh: Demo, entries: list[dict[str, Any]], *, repeats: int = 0) -> None:
     """Compare the API's numbers with the ledger's entries."""
     stats = fresh.addresses["stats"]
     shown, sent = shown_and_sent(ask(f"{stats}/v1/totals"), entries)
-    assert shown == sent
+    assert shown == sent | {"repeats": repeats}
     minutes = ask(f"{stats}/v1/minutes")["minutes"]
     for kind in KINDS:
         assert sent[kind] > 0, kind

@@ -1,6 +1,7 @@
 """Content codings of bodies: what is decoded, within which bound, and how the rest is refused."""
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -79,6 +80,29 @@ def test_the_bound_is_exact_for_each_coding(encode: Encode) -> None:
         for body, codings in ((bomb, [name]), (gzip.compress(bomb), ["gzip", name])):
             with pytest.raises(TooLong):
                 decode(body, codings, bytes_max=BYTES_MAX)
+
+
+@pytest.mark.parametrize("encode", [gzip.compress, zlib.compress])
+def test_a_bomb_is_not_expanded_before_it_is_refused(encode: Encode) -> None:
+    """Of 32 MiB in 32 KiB, no more than the bound comes into memory."""
+    bomb = encode(bytes(32 << 20))
+    tracemalloc.start()
+    with pytest.raises(TooLong):
+        decode(bomb, ["gzip" if encode is gzip.compress else "deflate"], bytes_max=BYTES_MAX)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 20
+
+
+@given(headers=st.lists(st.text("gzipdeflatx-,; \t", max_size=20) | st.text(max_size=20)))
+def test_any_headers_name_known_codings_or_are_refused(headers: list[str]) -> None:
+    """Nothing else is ever decoded."""
+    try:
+        codings = parse_codings(headers)
+    except UnknownCoding:
+        return
+    assert set(codings) <= {"gzip", "deflate"}
+    assert len(codings) <= CODINGS_MAX
 
 
 @given(body=st.binary(min_size=1, max_size=100), encoder=st.sampled_from(ENCODERS[:5]))
