@@ -1,12 +1,14 @@
 """The request's target: the path, and the parameters that TIM put into the URL."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
 # The path's last segment begins with this if TIM uses `/` in place of `?`.
 PATH_FORM = "SdkAppid="
+# A longer name is not a spelling of SdkAppid, and an answer must not repeat it.
+MISSPELLED_CHARACTERS_MAX = 20
 _SEPARATORS = str.maketrans("", "", "-_ ")
 
 
@@ -28,10 +30,13 @@ def parse_target(raw: str) -> tuple[str, dict[str, str]]:
     return unquote(path) if "%" in path else path, _parameters(query)
 
 
-def misspelled(names: Iterable[str]) -> str:
-    """Return the first name that is SdkAppid in another spelling, "" if there is none."""
+def misspelled(names: Collection[str]) -> str:
+    """Return the first name that is SdkAppid in another spelling, "" if the right one is there."""
+    if "SdkAppid" in names:
+        return ""
     for name in names:
-        if name != "SdkAppid" and name.lower().translate(_SEPARATORS) == "sdkappid":
+        is_short = len(name) <= MISSPELLED_CHARACTERS_MAX
+        if is_short and name.lower().translate(_SEPARATORS) == "sdkappid":
             return name
     return ""
 
