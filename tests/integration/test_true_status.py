@@ -16,6 +16,7 @@ from support.kafka.broker import Broker, running_broker
 from support.kafka.topic_changes import produce
 from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, get, until
+from valkey.asyncio import Valkey
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import join_group
@@ -109,7 +110,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 
 @pytest.mark.timeout(900)
 async def test_what_an_operator_sees_is_true_in_every_state(world: World) -> None:
-    """Kafka down at the start, frozen and killed; the sink frozen; the brake."""
+    """Kafka down at the start and frozen; the sink slow, frozen and emptied; the brake."""
     await _kafka_is_down_at_the_start(world)
     world.broker.start()
     await world.broker.make_topics()
@@ -118,6 +119,7 @@ async def test_what_an_operator_sees_is_true_in_every_state(world: World) -> Non
     await _kafka_is_frozen(world)
     await _the_sink_is_frozen(world)
     await _too_much_is_rejected(world)
+    await _the_sink_was_emptied(world)
 
 
 async def _kafka_is_down_at_the_start(world: World) -> None:
@@ -171,6 +173,12 @@ async def _the_sink_is_frozen(world: World) -> None:
     world.valkey.process.send_signal(signal.SIGSTOP)
     try:
         await produce(world.broker.address, ORIGIN, 20, first=21)
+
+        async def is_slow() -> bool:
+            found = await gauges(world.counters.port)
+            return found["consumer_oldest_waiting_seconds"] > 0 < found["consumer_lag_offsets"]
+
+        await until(is_slow, "a call in flight shows as an age and a lag")
         before = await world.until_phase("waiting for the sink", healthy=True)
         assert (before["consumer_kafka_up"], before["consumer_sink_up"]) == (1, 0)
         await asyncio.sleep(1.1)
@@ -201,6 +209,19 @@ async def _too_much_is_rejected(world: World) -> None:
     entries = [json.loads(line) for line in world.counters.log.read_text().splitlines()]
     assert any("stops and waits for a person" in entry["message"] for entry in entries)
     assert "CONSUMER_DEAD_LETTERS_MAX" in entries[-1]["message"]
+
+
+async def _the_sink_was_emptied(world: World) -> None:
+    """The consumer stays, and says why; it is not the brake."""
+    async with Valkey.from_url(world.valkey.url) as client:
+        await client.flushall()
+    world.counters.launch()
+    found = await world.until_phase("stopped", healthy=False)
+    assert (found["consumer_stopped"], found["consumer_braked"]) == (1, 0)
+    assert is_unknown(found)
+    reason = await world.counters.reason_to_stop()
+    assert reason is not None
+    assert "CONSUMER_REBUILD=true" in reason
 
 
 class Member:
