@@ -25,6 +25,7 @@ from ingress.spool.row import DamagedRow
 from schemas import telemetry
 from schemas.disk_space import DiskSpace
 from schemas.ingress_status import STOPPING
+from schemas.rate import Rates
 
 GROWTH_INTERVAL_S = 2.0
 # A spool that was full is ready again below this share of its bound. Otherwise the process would
@@ -70,6 +71,7 @@ class IngressHealth:
     # Identifies this process: another one may be at the same address, or hold the same spool.
     instance: str = field(default_factory=lambda: secrets.token_hex(8))
     growth: Growth = field(default_factory=Growth)
+    rates: Rates = field(default_factory=Rates)
     disk: DiskSpace = field(init=False)
     started_at: float = field(default_factory=time.monotonic)
     _was_full: bool = False
@@ -79,9 +81,12 @@ class IngressHealth:
         self.disk = DiskSpace(self.settings.spool_dir)
 
     async def watch(self) -> None:
-        """Sample the size of the spool until cancelled."""
+        """Sample the size of the spool, and how many callbacks came, until cancelled."""
         while True:
-            self.growth.note(time.monotonic(), self.intake.state.used_bytes)
+            now_s, state = time.monotonic(), self.intake.state
+            self.growth.note(now_s, state.used_bytes)
+            forwarded = self.forwarder.forwarded_sequence
+            self.rates.note(now_s, {"stored": state.last_sequence, "forwarded": forwarded})
             await asyncio.sleep(GROWTH_INTERVAL_S)
 
     def unready(self) -> str:
@@ -113,6 +118,8 @@ class IngressHealth:
             "origin": state.origin,
             "last_sequence": state.last_sequence,
             "forwarded_sequence": self.forwarder.forwarded_sequence,
+            "stored_per_s": self.rates.per_s("stored"),
+            "forwarded_per_s": self.rates.per_s("forwarded"),
             "oldest_waiting_s": self._oldest_waiting_s(),
             "ready": not self.unready(),
             "unready_because": self.unready(),

@@ -22,6 +22,7 @@ SUBCOMMANDS = {
     "find": "ops.find.command:find",
     "simulate": "ops.simulate.command:simulate",
     "spool": "ops.spool:spool",
+    "status": "ops.status.command:status",
     "sync": "ops.sync.command:sync",
     "topics": "ops.topics:topics",
     "webhook": "ops.webhook:webhook",

@@ -15,6 +15,9 @@ class ExitCode(IntEnum):
     INCOMPLETE = 3
     # Some callbacks are only in the dead-letter topic.
     DEAD_LETTERED = 4
+    # Only of `hookline status`: a part needs attention, or cannot be asked; a person must act.
+    WARNING = 5
+    WRONG = 6
     BUG = 70
     INTERRUPTED = 130
 

@@ -19,6 +19,7 @@ import click
 import orjson
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -147,6 +148,32 @@ def show(renderable: RenderableType, *, on_stderr: bool = False) -> None:
         _err.print(renderable, soft_wrap=True)
     else:
         _out.print(renderable)
+
+
+@contextlib.contextmanager
+def refreshed() -> Iterator[Callable[[RenderableType, RenderableType], None]]:
+    """
+    Yield a function that shows a new state on stdout: in place on a terminal, else after the last.
+
+    It takes the whole state and a short one, which is shown on a terminal with too few lines. The
+    last state stays.
+    """
+    if not _out.is_terminal:
+        yield lambda whole, _: _out.print(whole, "")
+        return
+    last: list[RenderableType] = []
+
+    def show_state(whole: RenderableType, short: RenderableType) -> None:
+        fits = len(_out.render_lines(whole, pad=False)) <= _out.height
+        last[:] = [whole]
+        live.update(whole if fits else short, refresh=True)
+
+    try:
+        with Live(console=_out, screen=True, auto_refresh=False) as live:
+            yield show_state
+    finally:
+        for whole in last:
+            _out.print(whole)
 
 
 class PrintableTable(Table):

@@ -1,9 +1,10 @@
 """The admin port of a consumer: /livez, /readyz, /status and /metrics."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 from aiohttp import web
@@ -14,6 +15,7 @@ from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
+from schemas.rate import RATE_WINDOW_S, Rates
 from schemas.telemetry import CONSUMER
 
 
@@ -26,6 +28,17 @@ class ConsumerHealth:
     outage_log: KafkaOutageLog
     # Why the process waits for a person.
     stopped: OngoingFailure | None = None
+    rates: Rates = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measure rates over at least two batches."""
+        self.rates = Rates(max(RATE_WINDOW_S, 2 * self.runner.batch_age_s))
+
+    async def watch(self) -> None:
+        """Note how many records are in the sink, until cancelled."""
+        await self.rates.watch(
+            lambda: {"records": CONSUMER.get_sample_value("consumer_records_total") or 0.0}
+        )
 
     async def status(self) -> ConsumerStatus:
         """Return the content of `/status`."""
@@ -53,6 +66,7 @@ class ConsumerHealth:
             sink_up=False if status.sink_fault else status.sink_up,
             retries=round(CONSUMER.get_sample_value("consumer_retries_total") or 0),
             disk_free_bytes=sink.disk_free_bytes,
+            records_per_s=self.rates.per_s("records"),
         )
 
     async def measure(self) -> None:
@@ -106,8 +120,12 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
     )
     server = web.AppRunner(app, access_log=None)
     await server.setup()
+    watching = asyncio.create_task(health.watch())
     try:
         await web.TCPSite(server, host, port).start()
         yield
     finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
         await server.cleanup()

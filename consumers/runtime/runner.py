@@ -167,6 +167,11 @@ class Runner:
         """The number of partitions whose sink has not said yet where to continue."""
         return sum(not worker.queue.is_begun for worker in self._workers.values())
 
+    @property
+    def batch_age_s(self) -> float:
+        """The age at which a batch goes to the sink."""
+        return self._parts.limits.age_s
+
     def status(
         self,
         *,

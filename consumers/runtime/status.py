@@ -58,6 +58,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True, kw_only=True):
     sink_up: bool | None = None
     retries: int | None = None
     disk_free_bytes: int | None = None
+    records_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

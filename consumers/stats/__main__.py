@@ -15,6 +15,7 @@ from consumers.stats.addresses import is_admin_url
 from consumers.stats.api import Options, application
 from consumers.stats.middlewares import Access
 from consumers.stats.pipeline import watched_pipeline
+from consumers.stats.processes import Watched
 from consumers.stats.sink_findings import STAGES
 from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
@@ -98,6 +99,11 @@ class StatsSettings(Settings):
         "named more than once. One that is not named is shown as not watched, except `webhook`.",
     ] = ()
 
+    gateway: Annotated[
+        Annotated[str, Format("a URL like http://gateway:8404", is_admin_url)] | None,
+        "Port of the gateway that has /readyz. Empty: the gateway is not shown.",
+    ] = None
+
     @property
     def watched_consumers(self) -> list[tuple[str, str]]:
         """The names and URLs in `consumers`."""
@@ -112,7 +118,7 @@ class StatsSettings(Settings):
             )
 
 
-async def serve(_: Shared, settings: StatsSettings) -> None:
+async def serve(shared: Shared, settings: StatsSettings) -> None:
     """
     Answer until SIGTERM or SIGINT.
 
@@ -128,9 +134,14 @@ async def serve(_: Shared, settings: StatsSettings) -> None:
     )
     valkey = connect(settings.valkey)
     try:
-        async with watched_pipeline(
-            valkey, ingress=settings.ingress, consumers=settings.watched_consumers
-        ) as pipeline:
+        watched = Watched(
+            ingress=settings.ingress,
+            consumers=settings.watched_consumers,
+            gateway=settings.gateway,
+            valkey=valkey,
+            kafka=shared.bootstrap_servers,
+        )
+        async with watched_pipeline(watched) as pipeline:
             app = application(StoredCounts(valkey), options, pipeline.current)
             server = web.AppRunner(app, access_log=None)
             await server.setup()

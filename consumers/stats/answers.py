@@ -218,9 +218,20 @@ class LiveNow(msgspec.Struct, frozen=True, kw_only=True):
     people: Count
 
 
-StageName = Literal["receiving", "on_disk", "kafka", "archive", "database", "counts", "webhook"]
+StageName = Literal[
+    "gateway",
+    "receiving",
+    "on_disk",
+    "kafka",
+    "archive",
+    "database",
+    "counts",
+    "webhook",
+    "dead_letters",
+    "statistics",
+]
 State = Literal["ok", "warning", "wrong", "unknown"]
-Unit = Literal["replicas", "callbacks", "seconds"]
+Unit = Literal["replicas", "callbacks", "seconds", "records"]
 
 
 class Words(msgspec.Struct, frozen=True, kw_only=True):
@@ -235,8 +246,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     One stage of the pipeline. `since` is when its state began, null if that is not known.
 
     `number` is that of the `replicas` that accept callbacks (of `of`, all of them), of the
-    `callbacks` that wait on disk, or the age of the oldest callback that waits, in `seconds`. It
-    and its unit are null if no process reports it; `of` is null for all other units.
+    `callbacks` that wait on disk, the age of the oldest callback that waits, in `seconds`, or that
+    of the dead letters in Kafka, `records`. It and its unit are null if no process reports it; `of`
+    is null for all other units.
     """
 
     stage: StageName

@@ -4,15 +4,16 @@ Find out what is wrong with a stage of the pipeline. No I/O.
 A process that does not answer says nothing: none of its former numbers is used.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 
-from consumers.runtime.status import ConsumerStatus, Fault
+from consumers.runtime.status import Fault
 from consumers.stats.answers import StageName, State, Unit
 from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
-from schemas.ingress_status import NOT_CONNECTED, STOPPING
+from consumers.stats.sizes import size_text
+from schemas.ingress_status import STOPPING
 
 # A value of a text: a text, a whole number, or seconds as a float.
 Values: TypeAlias = Mapping[str, str | int | float]
@@ -20,10 +21,10 @@ Values: TypeAlias = Mapping[str, str | int | float]
 # The spool is a warning from this share of its bound on, or if it will be full in this time.
 FILLING_PERCENT = 50
 FILLING_S = 3600.0
-# The oldest callback waits on disk for so long only if Kafka is slow.
-SLOW_S = 60.0
 # A replica that refuses callbacks has a full spool from this share of its bound on, else a fault.
 FULL_PERCENT = 90
+# A disk with less free space than this is a warning, unless the spool will not use it.
+DISK_FREE_BYTES_MIN = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,8 @@ def on_disk(measured: ProcessStatuses) -> Finding:
     """Return whether the spools have room; the number is that of callbacks that wait there."""
     replicas = Replicas.of(measured.ingress or ())
     faults = {_refusal(status) for status in replicas.statuses} - {None, "stops"}
-    used = {"percent": _used_percent(replicas.statuses)}
-    room_s = _full_in_s(replicas.statuses)
+    used = {"percent": used_percent(replicas.statuses)}
+    room_s = full_in_s(replicas.statuses)
     spools = {spool.name: spool for status in replicas.statuses for spool in status.spools}
     damaged = sum(bool(spool.fault or spool.quarantined) for spool in spools.values())
     silent = {"affected": len(replicas.unanswered), "all": replicas.count}
@@ -128,6 +129,7 @@ def on_disk(measured: ProcessStatuses) -> Finding:
             used | {"room": room_s or 0.0},
         ),
         Case(used["percent"] >= FILLING_PERCENT, "warning", "disk_filling", used),
+        *_short_disks(replicas.statuses),
         Case(damaged, "warning", "disk_damaged", {"affected": damaged}),
         Case(
             any(status.oldest_waiting_s is None for status in replicas.statuses),
@@ -147,67 +149,17 @@ def on_disk(measured: ProcessStatuses) -> Finding:
     return first_true("on_disk", cases, Amount(waiting, "callbacks") if replicas.statuses else None)
 
 
-def kafka(measured: ProcessStatuses) -> Finding:
-    """Return whether callbacks get to Kafka; the number is the age of the oldest on disk."""
-    replicas = Replicas.of(measured.ingress or ())
-    consumers = [
-        status
-        for answers in measured.consumers.values()
-        for status in Replicas.of(answers).statuses
+def _short_disks(statuses: Iterable[IngressStatus]) -> Iterator[Case]:
+    """Yield the case of disks that may be full before their spool is at its bound."""
+    short = [
+        one.spool_disk_free_bytes
+        for one in statuses
+        if one.spool_disk_free_bytes is not None
+        and one.spool_disk_free_bytes
+        < min(DISK_FREE_BYTES_MIN, one.spool_bytes_max - one.spool_bytes)
     ]
-    reads = [
-        status for status in consumers if status.partitions is not None and not status.kafka_fault
-    ]
-    connects = [status for status in replicas.statuses if status.forward_fault == NOT_CONNECTED]
-    ages = [
-        status.oldest_waiting_s
-        for status in replicas.statuses
-        if status.oldest_waiting_s is not None
-    ]
-    oldest_s = max(ages, default=None)
-    # The oldest callback cannot have been forwarded since its receipt.
-    waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
-    is_slow = oldest_s is not None and oldest_s > SLOW_S
-    cases = (
-        *_stuck(replicas, waits_since, can_be_read=bool(reads)),
-        *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
-        Case(connects, "warning", "kafka_connects"),
-        Case(not replicas.statuses and reads, "unknown", "kafka_only_read"),
-        Case(not replicas.statuses, "unknown", "kafka_unknown"),
-        Case(is_slow, "warning", "kafka_slow", since=waits_since),
-        Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
-    )
-    return first_true("kafka", cases, seconds(oldest_s))
-
-
-def _stuck(
-    replicas: Replicas[IngressStatus], since: datetime | None, *, can_be_read: bool
-) -> Iterator[Case]:
-    """Yield the cases of replicas that cannot write to Kafka."""
-    stuck = [
-        status for status in replicas.statuses if status.forward_fault not in ("", NOT_CONNECTED)
-    ]
-    all_stuck = stuck and len(stuck) == len(replicas.statuses)
-    used: Values = {"percent": _used_percent(replicas.statuses)}
-    room_s = _full_in_s(replicas.statuses)
-    if room_s is not None and not can_be_read:
-        yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s}, since)
-    yield Case(all_stuck and not can_be_read, "wrong", "kafka_away", used, since)
-    yield Case(all_stuck, "wrong", "kafka_not_written", used, since)
-    some = {"affected": len(stuck), "all": replicas.count}
-    yield Case(stuck, "warning", "kafka_some_stuck", some, since)
-
-
-def _unreadable(
-    consumers: Sequence[ConsumerStatus], now: datetime, *, is_ingress_silent: bool
-) -> Iterator[Case]:
-    """Yield the cases of consumers that cannot read from Kafka."""
-    cannot_read = [status for status in consumers if status.kafka_fault]
-    since = faulty_since(now, (status.kafka_fault for status in consumers))
-    none_reads = cannot_read and len(cannot_read) == len(consumers)
-    yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", since=since)
-    some = {"affected": len(cannot_read), "all": len(consumers)}
-    yield Case(cannot_read, "warning", "kafka_some_unreadable", some, since)
+    if short:
+        yield Case(short, "warning", "disk_short", {"free": size_text(min(short))})
 
 
 def seconds(age_s: float | None) -> Amount | None:
@@ -227,10 +179,10 @@ def _refusal(status: IngressStatus) -> Literal["stops", "full", "fails"] | None:
         return None
     if status.unready_because == STOPPING:
         return "stops"
-    return "full" if _used_percent([status]) >= FULL_PERCENT else "fails"
+    return "full" if used_percent([status]) >= FULL_PERCENT else "fails"
 
 
-def _used_percent(statuses: Iterable[IngressStatus]) -> int:
+def used_percent(statuses: Iterable[IngressStatus]) -> int:
     """Return how full the fullest spool is."""
     return max(
         (100 * status.spool_bytes // max(1, status.spool_bytes_max) for status in statuses),
@@ -238,7 +190,7 @@ def _used_percent(statuses: Iterable[IngressStatus]) -> int:
     )
 
 
-def _full_in_s(statuses: Iterable[IngressStatus]) -> float | None:
+def full_in_s(statuses: Iterable[IngressStatus]) -> float | None:
     """Return when the first spool is full, None while none grows."""
     return min(
         (status.spool_full_in_s for status in statuses if status.spool_full_in_s is not None),

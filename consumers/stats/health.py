@@ -1,7 +1,7 @@
 """
 The state of the whole pipeline, in words. No I/O.
 
-findings.py and sink_findings.py decide what is wrong, health_words.py says it.
+findings.py and the other files of findings decide what is wrong, health_words.py says it.
 """
 
 from datetime import datetime
@@ -10,8 +10,10 @@ from zoneinfo import ZoneInfo
 
 from consumers.stats import findings
 from consumers.stats.answers import Health, Stage
+from consumers.stats.edge_findings import edges_after, edges_before
 from consumers.stats.findings import Finding
 from consumers.stats.health_words import words
+from consumers.stats.kafka_findings import kafka
 from consumers.stats.process_statuses import ProcessStatuses
 from consumers.stats.sink_findings import STAGES, sink
 
@@ -23,10 +25,12 @@ def find(measured: ProcessStatuses) -> list[Finding]:
     """Return the state of every stage, in the order in which callbacks go through them."""
     names = [name for name in STAGES if name != _OPTIONAL or name in measured.consumers]
     return [
+        *edges_before(measured),
         findings.receiving(measured),
         findings.on_disk(measured),
-        findings.kafka(measured),
+        kafka(measured),
         *(sink(name, measured) for name in names),
+        *edges_after(measured),
     ]
 
 

@@ -1,15 +1,13 @@
 """
 A text about the state of the pipeline, in English and Chinese, and the phrases that texts share.
 
-All texts are in ingress_texts.py and sink_texts.py.
+All texts are in ingress_texts.py, sink_texts.py and edge_texts.py.
 
-{since} is a time or nothing, {room} a duration, {consumer} and {sink} are the consumer and the
-system that it writes to.
+{since} is a time or nothing, {room} and {kept} are durations, {consumer} is the consumer and {sink}
+the system that it writes to.
 """
 
 from typing import NamedTuple
-
-from schemas.topics import CALLBACKS
 
 
 class Text(NamedTuple):
@@ -27,9 +25,9 @@ SAFE_ON_DISK = "Callbacks that were answered OK are on disk and are not lost"
 SAFE_ON_DISK_ZH = "已回复 OK 的回调已落盘，没有丢失"
 REFUSED = "New callbacks are lost unless TIM's retry is switched on"
 REFUSED_ZH = "新回调会丢失，除非 TIM 侧开启了重试"
-# `hookline topics apply` sets this retention; the topic may have another one since.
-RETENTION = f"with Hookline's retention of {CALLBACKS.retention_days} days"
-RETENTION_ZH = f"按 Hookline 的保留时间 {CALLBACKS.retention_days} 天"
+# The topic's retention, or what `hookline topics apply` sets if Kafka was not asked.
+RETENTION = "with a retention of {kept}"
+RETENTION_ZH = "按保留时间 {kept}"
 IN_KAFKA = (
     f"Nothing is lost; callbacks wait in Kafka, which keeps them for {{room}} more ({RETENTION})"
 )

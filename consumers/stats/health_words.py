@@ -6,12 +6,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from consumers.stats.answers import Words
+from consumers.stats.edge_texts import EDGE_TEXTS
 from consumers.stats.findings import Finding
 from consumers.stats.health_text import Text
 from consumers.stats.ingress_texts import INGRESS_TEXTS
 from consumers.stats.sink_texts import SINK_TEXTS
 
-TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **SINK_TEXTS}
+TEXTS: Mapping[str, Text] = {**INGRESS_TEXTS, **SINK_TEXTS, **EDGE_TEXTS}
 # A room of at least two days is given in days, one of at least two hours in hours.
 _UNITS = ((86400.0, "days", "天"), (3600.0, "hours", "小时"), (60.0, "minutes", "分钟"))
 # The consumer of a stage and the system that it writes to.

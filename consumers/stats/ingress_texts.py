@@ -127,6 +127,14 @@ INGRESS_TEXTS: Mapping[str, Text] = {
         "如果 Kafka 故障，请修复；或增大落盘空间（INGRESS_SPOOL_BYTES_MAX）。",
         "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
     ),
+    "disk_short": Text(
+        "The disk of a spool has only {free} left, less than the spool may still need. Nothing is "
+        "lost; when the disk is full, new callbacks are refused.",
+        "Make room on the disk.",
+        "落盘所在磁盘仅剩 {free}，少于落盘还可能需要的空间。没有丢失；磁盘写满后将拒绝新回调。",
+        "请腾出磁盘空间。",
+        "runbook.md#the-disk-is-full-or-the-spool-is-at-its-bound",
+    ),
     "disk_damaged": Text(
         "{affected} spools have callbacks that do not get to Kafka: damaged ones, or those that "
         "Kafka refuses. They may be lost; all others go on.",

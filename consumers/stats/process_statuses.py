@@ -3,11 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from consumers.runtime.status import ConsumerStatus
+
+if TYPE_CHECKING:
+    from consumers.stats.kafka_facts import KafkaFacts
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +21,18 @@ class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
     quarantined: tuple[int, ...]
 
 
+class TokenUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The use of a token of an app; see docs/monitoring.md."""
+
+    last_used_ago_s: float | None = None
+
+
 class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """The fields of an ingress's /status that are looked at; see docs/monitoring.md."""
+    """
+    The fields of an ingress's /status that are looked at; see docs/monitoring.md.
+
+    An earlier release does not send the fields with a default.
+    """
 
     unready_because: str
     forward_fault: str
@@ -30,6 +43,11 @@ class IngressStatus(msgspec.Struct, frozen=True, kw_only=True):
     spool_bytes_max: int
     spool_full_in_s: float | None
     spools: tuple[SpoolStatus, ...]
+    spool_disk_free_bytes: int | None = None
+    stored_per_s: float | None = None
+    forwarded_per_s: float | None = None
+    forward_failures: int | None = None
+    tokens: tuple[TokenUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,14 @@ class SilentProcess:
     """A process that does not answer. `since` is its last answer, None if it never gave one."""
 
     since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """The answer of /readyz: whether the process is ready, and a line about it."""
+
+    is_ready: bool
+    text: str
 
 
 Status = TypeVar("Status")
@@ -49,13 +75,25 @@ class ProcessStatuses:
     The answers of all processes.
 
     `ingress` is None, or a consumer is absent in `consumers`, if no setting has its address.
-    `valkey` is None if the Valkey of the counts answers.
+    `valkey` is None if the Valkey of the counts answers, or is not asked. The gateway, the
+    statistics API and Kafka are None if they are not asked. The addresses are those of the answers,
+    in the same order.
     """
 
     now: datetime
     ingress: Answers[IngressStatus] | None
     consumers: Mapping[str, Answers[ConsumerStatus]] = field(default_factory=dict)
     valkey: SilentProcess | None = None
+    gateway: Readiness | SilentProcess | None = None
+    statistics: Readiness | SilentProcess | None = None
+    kafka: "KafkaFacts | SilentProcess | None" = None
+    ingress_addresses: Sequence[str] = ()
+    consumer_addresses: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def kafka_facts(self) -> "KafkaFacts | None":
+        """The answer of Kafka, None without one."""
+        return None if isinstance(self.kafka, SilentProcess) else self.kafka
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,23 @@
 """Find out what is wrong with a sink: its consumer's processes, and what they say of it. No I/O."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from consumers.runtime.status import ConsumerStatus
 from consumers.stats.answers import StageName
-from consumers.stats.findings import Case, Finding, Values, faulty_since, first_true, seconds
+from consumers.stats.findings import (
+    DISK_FREE_BYTES_MIN,
+    Case,
+    Finding,
+    Values,
+    faulty_since,
+    first_true,
+    seconds,
+)
 from consumers.stats.process_statuses import ProcessStatuses, Replicas
+from consumers.stats.sizes import size_text
+from schemas.printable import printable
 from schemas.topics import CALLBACKS
 
 # The stage of each consumer.
@@ -21,94 +32,154 @@ LAGS_S = 30.0
 LAGS_FAR_S = 300.0
 # A group has its partitions after this time, also if a member was killed.
 JOINS_S = 60.0
-# Kafka's retention, and the share of it after which records may soon be deleted.
+# The retention if Kafka was not asked, and the share of it after which records may soon be deleted.
 KEPT_S = CALLBACKS.retention_days * 86400.0
 LATE_SHARE = 0.8
+# Of the reason why a consumer has stopped, so many characters are shown.
+REASON_CHARACTERS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sink:
+    """
+    The answers about a consumer's sink.
+
+    `members` are the processes that have partitions. `oldest_s` is the age of the oldest callback
+    that waits, None if it is not known; Kafka keeps callbacks for `kept_s`.
+    """
+
+    name: str
+    measured: ProcessStatuses
+    replicas: Replicas[ConsumerStatus]
+    members: Sequence[ConsumerStatus]
+    oldest_s: float | None
+    kept_s: float
+
+    @classmethod
+    def of(cls, name: str, measured: ProcessStatuses) -> "Sink":
+        """Return the answers about the sink of the consumer `name`."""
+        replicas = Replicas.of(measured.consumers.get(name, ()))
+        members = [one for one in replicas.statuses if one.partitions]
+        ages = [one.oldest_waiting_s for one in members if one.oldest_waiting_s is not None]
+        # One age that is not known leaves the oldest unknown.
+        oldest_s = max(ages) if ages and len(ages) == len(members) else None
+        group = next((one.name for one in replicas.statuses), name)
+        return cls(
+            name=name,
+            measured=measured,
+            replicas=replicas,
+            members=members,
+            oldest_s=oldest_s if members else _unread_s(group, measured),
+            kept_s=kept_s(measured),
+        )
+
+    @property
+    def now(self) -> datetime:
+        """The time of the answers."""
+        return self.measured.now
+
+    def room(self, since: datetime | None = None) -> Values:
+        """Return for how long Kafka still keeps callbacks that wait since `since` or longer."""
+        since_s = (self.now - since).total_seconds() if since else 0.0
+        return {
+            "room": max(0.0, self.kept_s - max(self.oldest_s or 0.0, since_s)),
+            "kept": self.kept_s,
+        }
+
+
+def kept_s(measured: ProcessStatuses) -> float:
+    """Return for how many seconds Kafka keeps callbacks, KEPT_S if it was not asked."""
+    facts = measured.kafka_facts
+    return facts.retention_s if facts else KEPT_S
 
 
 def sink(name: str, measured: ProcessStatuses) -> Finding:
     """Return the state of a consumer's sink; the number is the age of the oldest callback."""
-    now = measured.now
-    replicas = Replicas.of(measured.consumers.get(name, ()))
-    statuses = replicas.statuses
-    members = [status for status in statuses if status.partitions]
-    stopped = [status for status in statuses if status.stopped]
-    oldest_s = _oldest_s(members)
-    rejected = sum(status.rejected_lately for status in statuses)
-    some_stopped = {"affected": len(stopped), "all": replicas.count}
-    some_silent = {"affected": len(replicas.unanswered), "all": replicas.count}
-    stopped_since = faulty_since(now, (status.stopped for status in statuses))
+    of = Sink.of(name, measured)
+    statuses, count = of.replicas.statuses, of.replicas.count
+    stopped = [one for one in statuses if one.stopped]
+    rejected = sum(one.rejected_lately for one in statuses)
+    some_stopped = {"affected": len(stopped), "all": count, **_reason(stopped)}
+    some_silent = {"affected": len(of.replicas.unanswered), "all": count}
+    stopped_since = faulty_since(of.now, (one.stopped for one in statuses))
+    silent_since = of.replicas.silent_since
     cases = (
-        *_unusable(name, measured, replicas, oldest_s),
-        *_without_partitions(statuses, members, now, _room(now, oldest_s)),
-        *_lagging(statuses, now, oldest_s),
+        *_unusable(of),
+        *_without_partitions(of),
+        *_lagging(of),
         Case(stopped, "warning", "sink_some_stopped", some_stopped, stopped_since),
-        Case(
-            replicas.unanswered, "warning", "sink_some_silent", some_silent, replicas.silent_since
-        ),
-        Case(oldest_s is None, "unknown", "sink_lag_unknown"),
+        Case(of.replicas.unanswered, "warning", "sink_some_silent", some_silent, silent_since),
+        Case(of.oldest_s is None, "unknown", "sink_lag_unknown"),
         Case(rejected, "warning", "sink_rejects", {"affected": rejected}),
+        *_short_disks(statuses),
         Case(True, "ok", "sink_ok"),  # noqa: FBT003 - always
     )
-    return first_true(STAGES[name], cases, seconds(oldest_s))
+    return first_true(STAGES[name], cases, seconds(of.oldest_s))
 
 
-def _unusable(
-    name: str, measured: ProcessStatuses, replicas: Replicas[ConsumerStatus], oldest_s: float | None
-) -> Iterator[Case]:
+def _unusable(of: Sink) -> Iterator[Case]:
     """Yield the cases in which nothing is stored in the sink, or it cannot be known."""
-    now, statuses = measured.now, replicas.statuses
-    failing = [status for status in statuses if status.sink_fault]
-    stopped = [status for status in statuses if status.stopped]
-    if name == "counters" and measured.valkey and not failing:
-        yield Case(measured.valkey, "wrong", "counts_unreadable", since=measured.valkey.since)
-    yield Case(name not in measured.consumers, "unknown", "sink_not_watched")
-    since = replicas.silent_since
-    yield Case(not statuses, "wrong", "sink_silent", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (status.stopped for status in statuses))
+    now, statuses, valkey = of.now, of.replicas.statuses, of.measured.valkey
+    failing = [one for one in statuses if one.sink_fault]
+    stopped = [one for one in statuses if one.stopped]
+    if of.name == "counters" and valkey and not failing:
+        yield Case(valkey, "wrong", "counts_unreadable", since=valkey.since)
+    yield Case(of.name not in of.measured.consumers, "unknown", "sink_not_watched")
+    since = of.replicas.silent_since
+    yield Case(not statuses, "wrong", "sink_silent", of.room(since), since)
+    since = faulty_since(now, (one.stopped for one in statuses))
     all_stopped = stopped and len(stopped) == len(statuses)
-    yield Case(all_stopped, "wrong", "sink_stopped", _room(now, oldest_s, since), since)
-    since = faulty_since(now, (status.sink_fault for status in statuses))
-    yield Case(failing, "wrong", "sink_fails", _room(now, oldest_s, since), since)
-    is_late = oldest_s is not None and oldest_s > LATE_SHARE * KEPT_S
-    since = now - timedelta(seconds=oldest_s or 0.0)
-    yield Case(is_late, "wrong", "sink_late", _room(now, oldest_s), since)
+    values = {**of.room(since), **_reason(stopped)}
+    yield Case(all_stopped, "wrong", "sink_stopped", values, since)
+    since = faulty_since(now, (one.sink_fault for one in statuses))
+    yield Case(failing, "wrong", "sink_fails", of.room(since), since)
+    is_late = of.oldest_s is not None and of.oldest_s > LATE_SHARE * of.kept_s
+    since = now - timedelta(seconds=of.oldest_s or 0.0)
+    yield Case(is_late, "wrong", "sink_late", of.room(), since)
 
 
-def _without_partitions(
-    statuses: Sequence[ConsumerStatus],
-    members: Sequence[ConsumerStatus],
-    now: datetime,
-    room: Values,
-) -> Iterator[Case]:
+def _without_partitions(of: Sink) -> Iterator[Case]:
     """Yield the cases in which no process can read from Kafka, or none has a partition."""
-    no_kafka = [status for status in statuses if status.kafka_fault]
-    is_unread = (no_kafka and not members) or len(no_kafka) == len(statuses)
-    since = faulty_since(now, (status.kafka_fault for status in statuses))
+    statuses = of.replicas.statuses
+    no_kafka = [one for one in statuses if one.kafka_fault]
+    is_unread = (no_kafka and not of.members) or len(no_kafka) == len(statuses)
+    since = faulty_since(of.now, (one.kafka_fault for one in statuses))
     yield Case(is_unread, "unknown", "sink_without_kafka", since=since)
-    joins = max((status.uptime_s for status in statuses), default=0.0) < JOINS_S
-    yield Case(not members and joins, "warning", "sink_joins")
-    yield Case(not members, "wrong", "sink_without_partitions", room)
+    joins = max((one.uptime_s for one in statuses), default=0.0) < JOINS_S
+    yield Case(not of.members and joins, "warning", "sink_joins")
+    yield Case(not of.members, "wrong", "sink_without_partitions", of.room())
 
 
-def _lagging(
-    statuses: Sequence[ConsumerStatus], now: datetime, oldest_s: float | None
-) -> Iterator[Case]:
+def _lagging(of: Sink) -> Iterator[Case]:
     """Yield the cases in which the oldest callback waits for longer than a batch takes."""
-    room = _room(now, oldest_s)
-    over_s = (oldest_s or 0.0) - max((status.batch_age_s for status in statuses), default=0.0)
-    since = now - timedelta(seconds=oldest_s or 0.0)
-    yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", room, since)
-    yield Case(over_s > LAGS_S, "warning", "sink_lags", room, since)
+    batch_s = max((one.batch_age_s for one in of.replicas.statuses), default=0.0)
+    over_s = (of.oldest_s or 0.0) - batch_s
+    since = of.now - timedelta(seconds=of.oldest_s or 0.0)
+    yield Case(over_s > LAGS_FAR_S, "wrong", "sink_lags", of.room(), since)
+    yield Case(over_s > LAGS_S, "warning", "sink_lags", of.room(), since)
 
 
-def _oldest_s(members: Sequence[ConsumerStatus]) -> float | None:
-    """Return the age of the oldest callback; one age that is not known leaves it unknown."""
-    ages = [status.oldest_waiting_s for status in members if status.oldest_waiting_s is not None]
-    return max(ages) if ages and len(ages) == len(members) else None
+def _short_disks(statuses: Sequence[ConsumerStatus]) -> Iterator[Case]:
+    """Yield the case of an archive whose disk is nearly full."""
+    free = min(
+        (one.disk_free_bytes for one in statuses if one.disk_free_bytes is not None), default=None
+    )
+    if free is not None and free < DISK_FREE_BYTES_MIN:
+        yield Case(
+            when=True, state="warning", text="sink_disk_short", values={"free": size_text(free)}
+        )
 
 
-def _room(now: datetime, oldest_s: float | None, since: datetime | None = None) -> Values:
-    """Return for how long Kafka still keeps what waits, if it waits since `since` or longer."""
-    waiting_s = max(oldest_s or 0.0, (now - since).total_seconds() if since else 0.0)
-    return {"room": max(0.0, KEPT_S - waiting_s)}
+def _reason(stopped: Sequence[ConsumerStatus]) -> Values:
+    """Return why the first of these processes has stopped."""
+    what = next((one.stopped.what for one in stopped if one.stopped), "")
+    return {"reason": printable(what, REASON_CHARACTERS_MAX).rstrip(".")}
+
+
+def _unread_s(group: str, measured: ProcessStatuses) -> float | None:
+    """Return the age of the oldest record that a group has not read, None if Kafka does not say."""
+    facts = measured.kafka_facts
+    if facts is None or group not in facts.unread_since:
+        return None
+    since = facts.unread_since[group]
+    return max(0.0, (measured.now - since).total_seconds()) if since else 0.0

@@ -32,10 +32,11 @@ SINK_TEXTS: Mapping[str, Text] = {
         "runbook.md#a-process-does-not-answer",
     ),
     "sink_stopped": Text(
-        f"The consumer {{consumer}} has stopped{{since}} and waits for a person. {IN_KAFKA}.",
-        "Read the reason in its log or in its /status, fix the cause, then restart the consumer.",
-        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。",
-        "请在其日志或 /status 中查看原因，修复后重启消费者。",
+        "The consumer {consumer} has stopped{since} and waits for a person. "
+        f"{IN_KAFKA}. The reason: {{reason}}.",
+        "Find the reason in the runbook, fix the cause, then restart the consumer.",
+        f"{{since}}消费者 {{consumer}} 已停止并等待人工处理。{IN_KAFKA_ZH}。原因：{{reason}}。",
+        "请在处理手册中查找该原因，修复后重启消费者。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_fails": Text(
@@ -87,11 +88,11 @@ SINK_TEXTS: Mapping[str, Text] = {
     ),
     "sink_some_stopped": Text(
         "{affected} of {all} processes of the consumer {consumer} have stopped{since} and wait for "
-        "a person. The others go on; nothing is lost.",
-        "Read the reason in their logs or in /status, fix the cause, then restart these processes.",
+        "a person. The others go on; nothing is lost. The reason: {reason}.",
+        "Find the reason in the runbook, fix the cause, then restart these processes.",
         "{since}消费者 {consumer} 的 {all} 个进程中有 {affected} 个已停止并等待人工处理。"
-        "其余进程继续；没有丢失。",
-        "请在其日志或 /status 中查看原因，修复后重启这些进程。",
+        "其余进程继续；没有丢失。原因：{reason}。",
+        "请在处理手册中查找该原因，修复后重启这些进程。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_some_silent": Text(
@@ -118,11 +119,19 @@ SINK_TEXTS: Mapping[str, Text] = {
         "请查看死信，其消息头说明了原因。",
         "runbook.md#a-consumer-stops",
     ),
+    "sink_disk_short": Text(
+        "The disk of the archive has only {free} left. Nothing is lost; when it is full, callbacks "
+        "wait in Kafka.",
+        "Make room on the disk, for example with: hookline archive expire.",
+        "归档所在磁盘仅剩 {free}。没有丢失；磁盘写满后，回调在 Kafka 中等待。",
+        "请腾出磁盘空间，例如使用 hookline archive expire。",
+        "runbook.md#a-sink-is-down",
+    ),
     "counts_unreadable": Text(
-        "Valkey does not answer the statistics API{since}, so figures cannot be shown. Nothing is "
+        "Valkey does not answer{since}, so the statistics cannot be shown. Nothing is "
         "lost; callbacks wait in Kafka to be counted.",
         f"Check Valkey; {THEN_RECOVERS}",
-        "{since}Valkey 对统计 API 无应答，无法显示数据。没有丢失；回调在 Kafka 中等待统计。",
+        "{since}Valkey 无应答，无法显示统计。没有丢失；回调在 Kafka 中等待统计。",
         f"请检查 Valkey，{THEN_RECOVERS_ZH}",
         "runbook.md#a-sink-is-down",
     ),

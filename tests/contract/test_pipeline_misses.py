@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from consumers.stats.answers import Health, Stage
 from consumers.stats.live import NUMBERS_INTERVAL, Live
 from consumers.stats.live_counts import LiveCounts
 from consumers.stats.pipeline import Pipeline
+from consumers.stats.processes import Processes, Watched
 from consumers.stats.store import StoredCounts
 from ops.demo.embedded.child import free_port
 from ops.demo.embedded.valkey import EmbeddedValkey
@@ -47,9 +49,9 @@ async def watching(valkey_url: str, answers: list[int]) -> AsyncIterator[Pipelin
     valkey = connect(Secret(valkey_url))
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         url = str(server.make_url("")).rstrip("/")
-        made = Pipeline(valkey, session, ingress=[url], consumers=[])
-        yield made
-        await made.close()
+        processes = Processes(session, Watched(ingress=[url], consumers=[], valkey=valkey))
+        yield Pipeline(processes)
+        await processes.close()
     await valkey.aclose()
 
 
@@ -81,7 +83,9 @@ async def test_valkey_is_away_after_two_missed_polls(
     monkeypatch.setattr(pipeline_module, "POLL_S", 0.0)
     async with watching(valkey_server.url, [200] * 4) as pipeline:
         before = await states(pipeline, "counts", 1)
-        pipeline._valkey = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))  # noqa: SLF001
+        away = connect(Secret(f"valkey://127.0.0.1:{free_port()}/0"))
+        processes = pipeline._processes  # noqa: SLF001
+        processes._watched = replace(processes._watched, valkey=away)  # noqa: SLF001
         after = await states(pipeline, "counts", 3)
     assert [*before, *after] == ["unknown", "unknown", "wrong", "wrong"]
 

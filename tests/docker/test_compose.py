@@ -58,6 +58,7 @@ def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: P
     said = project.run(the_block("ops simulate"))
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     assert "proven: " in project.run(the_block("ops audit --wait"))
+    assert "UTC  healthy" in project.run(the_block("ops status"))
     ledger = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "ops", "ledger.jsonl")
     shown, sent = shown_and_sent(
         ask(project, "/v1/totals"), [json.loads(line) for line in ledger.splitlines()]

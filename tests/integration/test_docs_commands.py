@@ -175,6 +175,8 @@ async def test_every_command_in_the_docs_works(
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
         await the_statistics(shell)
+        # Of the consumers, only the port of the archive differs from that in the docs.
+        assert "Receiving" in await shell.run(the_block("hookline status"))
         assert "records" in await shell.run(the_block("hookline archive ls"))
         await the_places_of_a_message(shell, postgres_server)
         await shell.run(the_block("hookline archive verify"))

@@ -70,6 +70,8 @@ def test_the_exit_codes_stay_as_they_are() -> None:
         "UNREADABLE": 2,
         "INCOMPLETE": 3,
         "DEAD_LETTERED": 4,
+        "WARNING": 5,
+        "WRONG": 6,
         "BUG": 70,
         "INTERRUPTED": 130,
     }

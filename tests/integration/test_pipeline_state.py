@@ -1,73 +1,43 @@
 """The state of the pipeline says which part is stopped, and when it works again."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from support.kafka.broker import Broker, running_broker
-from support.processes.consumer import Consumer
-from support.processes.ingress import Ingress, until
+from support.processes.ingress import until
+from support.processes.pipeline_world import PipelineWorld
 
 from consumers.counters.server import connect
 from consumers.stats.answers import Stage
 from consumers.stats.pipeline import Pipeline, watched_pipeline
-from ops.demo.embedded import child
-from ops.demo.embedded.postgres import EmbeddedPostgres
-from ops.demo.embedded.valkey import EmbeddedValkey
+from consumers.stats.processes import Watched
 from schemas.setting import Secret
 
 ALL = ("receiving", "on_disk", "kafka", "archive", "database", "counts")
 
 
-class World:
-    """Every part of the pipeline in a process of its own."""
+class World(PipelineWorld):
+    """Every part of the pipeline, and what is found out about it."""
 
     def __init__(self, directory: Path, broker: Broker) -> None:
-        self.broker = broker
-        self.postgres = EmbeddedPostgres(directory / "postgres")
-        self.valkey = EmbeddedValkey(directory / "valkey")
-        self.ingress = Ingress(directory / "spools", broker.address)
-        own: dict[str, dict[str, object]] = {
-            "archive": {"url": directory / "archive", "segment_age_s": 1},
-            "sync": {"postgres": self.postgres.conninfo},
-            "counters": {"valkey": self.valkey.url},
-        }
-        self.consumers = {
-            name: Consumer(name, broker.address, directory / f"{name}.log", env={}, **settings)
-            for name, settings in own.items()
-        }
+        super().__init__(directory, broker, {})
         self._pipeline: Pipeline | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def watched(self) -> AsyncIterator[None]:
         """Run everything, and watch it."""
-        with child.running(self.postgres), child.running(self.valkey), self._processes():
+        with self.running():
             valkey = connect(Secret(self.valkey.url))
+            watched = Watched(
+                ingress=[self.ingress_url], consumers=self.consumer_urls, valkey=valkey
+            )
             try:
-                async with watched_pipeline(
-                    valkey,
-                    ingress=[f"http://127.0.0.1:{self.ingress.admin_port}"],
-                    consumers=[
-                        (name, f"http://127.0.0.1:{each.port}")
-                        for name, each in self.consumers.items()
-                    ],
-                ) as self._pipeline:
+                async with watched_pipeline(watched) as self._pipeline:
                     yield
             finally:
                 await valkey.aclose()
-
-    @contextlib.contextmanager
-    def _processes(self) -> Iterator[None]:
-        try:
-            self.ingress.launch()
-            for consumer in self.consumers.values():
-                consumer.launch()
-            yield
-        finally:
-            self.ingress.kill()
-            for consumer in self.consumers.values():
-                consumer.kill()
 
     async def until(self, **expected: str) -> dict[str, Stage]:
         """Return the stages once these have the expected states, and all others are ok."""
@@ -94,7 +64,7 @@ async def test_each_part_that_is_stopped_is_named_until_it_works_again(tmp_path:
     with running_broker(tmp_path / "kafka") as broker:
         await broker.make_topics()
         world = World(tmp_path, broker)
-        async with world.running():
+        async with world.watched():
             await world.until()
             await _sinks(world)
             await _a_consumer(world)

@@ -1,15 +1,19 @@
 """Made-up answers of the processes of a pipeline, and the state that each of them means."""
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from consumers.runtime.status import ConsumerStatus, Fault
 from consumers.stats.answers import Health, Stage
+from consumers.stats.dead_letter_counts import Cause, DeadLetters
 from consumers.stats.health import Timeline, find, health
+from consumers.stats.kafka_facts import KafkaFacts
 from consumers.stats.process_statuses import (
     IngressStatus,
     ProcessStatuses,
+    Readiness,
     SilentProcess,
     SpoolStatus,
 )
@@ -105,6 +109,23 @@ def with_all(**fields: Any) -> ProcessStatuses:
     return measured([an_ingress(**fields), an_ingress(**fields)])
 
 
+def with_kafka(**fields: Any) -> ProcessStatuses:
+    """Return the answers with one of Kafka that has `fields`."""
+    well: dict[str, Any] = {
+        "partitions": 6,
+        "retention_s": 7 * DAY_S,
+        "callbacks_per_day": 1000.0,
+        "dead_letters": DeadLetters(),
+    }
+    return replace(WELL, kafka=KafkaFacts(**well | fields))
+
+
+def with_dead_letters(age: timedelta, recent: int) -> ProcessStatuses:
+    """Return the answers with three dead letters, of which the last one has this age."""
+    counts = {Cause("sync", "DataError"): 2, Cause("ingress", "NotJson"): 1}
+    return with_kafka(dead_letters=DeadLetters(counts=counts, recent=recent, newest_at=NOW - age))
+
+
 # The text, its stage and state, and the answers that lead to it: each text of TEXTS once.
 CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("ingress_not_watched", "receiving", "unknown", measured(None)),
@@ -184,5 +205,32 @@ CASES: list[tuple[str, str, str, ProcessStatuses]] = [
     ("sink_some_silent", "database", "warning", measured(sync=[a_consumer(), SILENT])),
     ("sink_lag_unknown", "database", "unknown", measured(sync=[a_consumer(oldest_waiting_s=None)])),
     ("sink_rejects", "database", "warning", measured(sync=[a_consumer(rejected_lately=3)])),
+    ("disk_short", "on_disk", "warning", with_one(spool_disk_free_bytes=9000)),
+    ("sink_disk_short", "archive", "warning", measured(archive=[a_consumer(disk_free_bytes=9000)])),
+    ("gateway_ok", "gateway", "ok", replace(WELL, gateway=Readiness(is_ready=True, text=""))),
+    ("gateway_silent", "gateway", "wrong", replace(WELL, gateway=SILENT)),
+    (
+        "gateway_unready",
+        "gateway",
+        "wrong",
+        replace(WELL, gateway=Readiness(is_ready=False, text="")),
+    ),
+    ("dead_letters_ok", "dead_letters", "ok", with_kafka()),
+    ("dead_letters_old", "dead_letters", "ok", with_dead_letters(timedelta(days=3), 0)),
+    ("dead_letters_recent", "dead_letters", "warning", with_dead_letters(timedelta(hours=3), 1)),
+    ("dead_letters_unknown", "dead_letters", "unknown", replace(WELL, kafka=SILENT)),
+    (
+        "statistics_ok",
+        "statistics",
+        "ok",
+        replace(WELL, statistics=Readiness(is_ready=True, text="")),
+    ),
+    ("statistics_silent", "statistics", "warning", replace(WELL, statistics=SILENT)),
+    (
+        "statistics_unready",
+        "statistics",
+        "warning",
+        replace(WELL, statistics=Readiness(is_ready=False, text="")),
+    ),
     ("counts_unreadable", "counts", "wrong", measured(valkey=SILENT)),
 ]

@@ -22,6 +22,7 @@ from support.pipeline_states import (
     measured,
     stage,
     stated,
+    with_kafka,
     with_one,
 )
 
@@ -87,13 +88,12 @@ def test_a_database_that_does_not_answer_is_described_like_this() -> None:
     found = stage("database", measured(sync=[a_consumer(sink_fault=SINCE_14_02)]))
     assert found.what.en == (
         "PostgreSQL does not answer or refuses everything (since 14:02). Nothing is lost; "
-        "callbacks wait in Kafka, which keeps them for 6 days more (with Hookline's retention of "
-        "7 days)."
+        "callbacks wait in Kafka, which keeps them for 6 days more (with a retention of 7 days)."
     )
     assert found.what_to_do.en == "Check the server; the rest recovers by itself."
     assert found.what.zh == (
-        "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（按 Hookline 的"
-        "保留时间 7 天，还可保留 6 天）。"
+        "自 14:02 起 PostgreSQL 无应答或拒绝写入。没有丢失；回调在 Kafka 中等待（按保留时间 7 天，"
+        "还可保留 6 天）。"
     )
     assert found.since == AT_14_02
     assert found.runbook == "docs/runbook.md#a-sink-is-down"
@@ -138,6 +138,23 @@ def test_nothing_of_a_process_that_does_not_answer_is_shown() -> None:
     found = stated(measured([SILENT], sync=[SILENT], archive=[SILENT], counters=[SILENT]))
     assert [stage.number for stage in found.stages] == [0, None, None, None, None, None]
     assert "ok" not in {stage.state for stage in found.stages}
+
+
+def test_kafka_says_how_long_the_records_of_a_silent_consumer_are_kept() -> None:
+    """By the retention that the topic has, and the first record that the group has not read."""
+    unread_since = {"sync": NOW - timedelta(hours=7)}
+    what = with_kafka(retention_s=48 * 3600.0, unread_since=unread_since)
+    found = stage("database", replace(what, consumers={**what.consumers, "sync": [SILENT]}))
+    assert "keeps them for 41 hours more (with a retention of 2 days)" in found.what.en
+    assert found.number == 7 * 3600
+
+
+def test_a_disk_is_short_only_if_the_spool_may_need_more_than_is_left() -> None:
+    """Of a large disk, 1 GiB is enough; a small one has to hold the spool at its bound."""
+    large = {"spool_bytes_max": 100 << 30}
+    assert stage("on_disk", with_one(**large, spool_disk_free_bytes=5 << 30)).state == "ok"
+    assert stage("on_disk", with_one(**large, spool_disk_free_bytes=1 << 29)).state == "warning"
+    assert stage("on_disk", with_one(spool_disk_free_bytes=20_000)).state == "ok"
 
 
 def test_an_age_that_one_process_does_not_know_leaves_the_oldest_unknown() -> None:

@@ -63,6 +63,7 @@ const WORDS = {
   saidDays: ["{total} messages in 30 days; most on {day}: {peak} messages; most people in one day: {people}.", "30 天共 {total} 条消息；{day} 最多，{peak} 条；单日人数最多 {people}。"],
 
   pipeline: ["Pipeline", "处理链路"],
+  gateway: ["Gateway", "网关"],
   receiving: ["Receiving", "接入"],
   on_disk: ["On disk", "落盘"],
   kafka: ["Kafka", "Kafka"],
@@ -70,6 +71,7 @@ const WORDS = {
   database: ["Database", "数据库"],
   counts: ["Counts", "统计"],
   webhook: ["Webhook", "推送"],
+  dead_letters: ["Dead letters", "死信"],
   ok: ["all well", "一切正常"],
   warning: ["warning", "需要关注"],
   wrong: ["something is wrong", "出现故障"],
@@ -82,6 +84,7 @@ const WORDS = {
   replicas: ["{value} of {all} replicas", "{value} / {all} 个副本"],
   callbacks: ["{value} waiting", "{value} 条等待"],
   seconds: ["{value} s lag", "延迟 {value} 秒"],
+  records: ["{value}", "{value} 条"],
 
   emptyTitle: ["No callback yet. Send one:", "还没有收到回调。发送一条试试："],
   emptyThen: ["It appears here within two seconds.", "两秒内会显示在这里。"],

@@ -1,0 +1,104 @@
+"""Count the dead letters by what sent them and why."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.dead_letter import CONNECT
+from schemas.printable import printable
+
+# Of the dead letters that Kafka keeps, the last ones of each partition are counted.
+COUNTED_OFFSETS_MAX = 5000
+COUNT_S_MAX = 1.0
+# Reasons that are told apart; the others share one.
+REASONS_MAX = 50
+NAME_CHARACTERS_MAX = 60
+OTHER = "other"
+# Dead letters of this time are a warning.
+RECENT = timedelta(days=1)
+
+
+class Cause(NamedTuple):
+    """What sent dead letters: a consumer or the ingress; and the name of the exception."""
+
+    component: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetters:
+    """
+    The dead letters in Kafka.
+
+    `recent` are those of the last RECENT. `is_complete`: older ones than these were not counted.
+    """
+
+    counts: Mapping[Cause, int] = field(default_factory=dict)
+    recent: int = 0
+    newest_at: datetime | None = None
+    is_complete: bool = True
+
+    @property
+    def total(self) -> int:
+        """The number of dead letters that were counted."""
+        return sum(self.counts.values())
+
+
+async def count_dead_letters(
+    reader: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> DeadLetters:
+    """
+    Count the last dead letters within COUNT_S_MAX.
+
+    Raises:
+        KafkaError: Kafka does not answer.
+    """
+    begins = await reader.beginning_offsets(partitions)
+    ends = await reader.end_offsets(partitions)
+    reading = {one: max(begins[one], ends[one] - COUNTED_OFFSETS_MAX) for one in partitions}
+    is_complete = all(begins[one] == offset for one, offset in reading.items())
+    reading = {one: offset for one, offset in reading.items() if offset < ends[one]}
+    counts: Counter[Cause] = Counter()
+    recent, newest_ms = 0, 0
+    if not reading:
+        return DeadLetters(is_complete=is_complete)
+    reader.assign(list(reading))
+    for partition, offset in reading.items():
+        reader.seek(partition, offset)
+    recent_from_ms = (datetime.now(UTC) - RECENT).timestamp() * 1000
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + COUNT_S_MAX
+    while left := [one for one in reading if await reader.position(one) < ends[one]]:
+        if clock() >= deadline:
+            is_complete = False
+            break
+        for records in (await reader.getmany(*left, timeout_ms=200)).values():
+            for record in records:
+                counts[_cause(record.headers, counts)] += 1
+                recent += record.timestamp >= recent_from_ms
+                newest_ms = max(newest_ms, record.timestamp)
+    return DeadLetters(
+        counts=dict(counts.most_common()),
+        recent=recent,
+        newest_at=datetime.fromtimestamp(newest_ms / 1000, UTC) if newest_ms else None,
+        is_complete=is_complete,
+    )
+
+
+def _cause(headers: Sequence[tuple[str, bytes]], known: Mapping[Cause, int]) -> Cause:
+    values = dict(headers)
+    cause = Cause(
+        _text(values.get(CONNECT + "connector.name")),
+        _text(values.get(CONNECT + "exception.class.name")),
+    )
+    # Other programs may write to the topic, with any headers.
+    return cause if cause in known or len(known) < REASONS_MAX else Cause(OTHER, OTHER)
+
+
+def _text(value: bytes | None) -> str:
+    return printable(value, NAME_CHARACTERS_MAX) if value else OTHER

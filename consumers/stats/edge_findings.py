@@ -1,0 +1,69 @@
+"""Find out what is wrong with the gateway, the dead letters and the statistics API. No I/O."""
+
+from consumers.stats.dead_letter_counts import DeadLetters
+from consumers.stats.findings import Amount, Case, Finding, Values, first_true
+from consumers.stats.process_statuses import ProcessStatuses, SilentProcess
+
+# Causes of dead letters that a text names.
+CAUSES_NAMED = 4
+
+
+def edges_before(measured: ProcessStatuses) -> list[Finding]:
+    """Return the state of the gateway, if it is watched."""
+    gateway = measured.gateway
+    if gateway is None:
+        return []
+    if isinstance(gateway, SilentProcess):
+        cases = [Case(gateway, "wrong", "gateway_silent", since=gateway.since)]
+    else:
+        cases = [
+            Case(not gateway.is_ready, "wrong", "gateway_unready"),
+            Case(gateway.is_ready, "ok", "gateway_ok"),
+        ]
+    return [first_true("gateway", cases, None)]
+
+
+def edges_after(measured: ProcessStatuses) -> list[Finding]:
+    """Return the state of the dead letters and of the statistics API, if they are watched."""
+    found = []
+    if measured.kafka is not None:
+        facts = measured.kafka_facts
+        found.append(dead_letters(facts.dead_letters if facts else None, measured))
+    statistics = measured.statistics
+    if isinstance(statistics, SilentProcess):
+        cases = [Case(statistics, "warning", "statistics_silent", since=statistics.since)]
+        found.append(first_true("statistics", cases, None))
+    elif statistics is not None:
+        cases = [
+            Case(not statistics.is_ready, "warning", "statistics_unready"),
+            Case(statistics.is_ready, "ok", "statistics_ok"),
+        ]
+        found.append(first_true("statistics", cases, None))
+    return found
+
+
+def dead_letters(counted: DeadLetters | None, measured: ProcessStatuses) -> Finding:
+    """Return whether there are dead letters, of the last day or older."""
+    if counted is None:
+        return Finding(stage="dead_letters", state="unknown", text="dead_letters_unknown")
+    values: Values = {"total": _total(counted), "causes": causes(counted)}
+    age_s = (measured.now - counted.newest_at).total_seconds() if counted.newest_at else 0.0
+    recent = {**values, "affected": counted.recent}
+    old = {**values, "age": max(0.0, age_s)}
+    cases = (
+        Case(counted.recent, "warning", "dead_letters_recent", recent),
+        Case(counted.total, "ok", "dead_letters_old", old),
+        Case(True, "ok", "dead_letters_ok"),  # noqa: FBT003 - always
+    )
+    return first_true("dead_letters", cases, Amount(counted.total, "records"))
+
+
+def causes(counted: DeadLetters) -> str:
+    """Return what sent how many dead letters, and the exception, such as `sync 3 (DataError)`."""
+    named = list(counted.counts.items())[:CAUSES_NAMED]
+    texts = [f"{cause.component} {count} ({cause.reason})" for cause, count in named]
+    return ", ".join(texts) + (", …" if len(counted.counts) > CAUSES_NAMED else "")
+
+
+def _total(counted: DeadLetters) -> str:
+    return str(counted.total) if counted.is_complete else f">{counted.total}"

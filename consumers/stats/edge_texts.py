@@ -1,0 +1,84 @@
+"""The texts about the gateway, the dead letters and the statistics API."""
+
+from collections.abc import Mapping
+
+from consumers.stats.health_text import (
+    NOTHING,
+    REFUSED,
+    REFUSED_ZH,
+    SAFE_ON_DISK,
+    SAFE_ON_DISK_ZH,
+    THEN_RECOVERS,
+    THEN_RECOVERS_ZH,
+    Text,
+)
+
+EDGE_TEXTS: Mapping[str, Text] = {
+    "gateway_ok": Text(
+        "The gateway answers and has a replica that is ready.",
+        NOTHING[0],
+        "网关有应答，并有就绪的副本。",
+        NOTHING[1],
+    ),
+    "gateway_silent": Text(
+        "The gateway does not answer{since}, so callbacks probably do not arrive. "
+        f"{REFUSED}. {SAFE_ON_DISK}.",
+        "Start the gateway; if it ends again, its log says why.",
+        f"{{since}}网关无应答，回调很可能无法到达。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        "请启动网关；如果它再次退出，原因见其日志。",
+        "runbook.md#the-gateway-does-not-answer",
+    ),
+    "gateway_unready": Text(
+        f"The gateway finds no ingress that is ready{{since}}. {REFUSED}. {SAFE_ON_DISK}.",
+        f"Start the ingress, or make it ready; {THEN_RECOVERS}",
+        f"{{since}}网关找不到就绪的接入副本。{REFUSED_ZH}。{SAFE_ON_DISK_ZH}。",
+        f"请启动接入服务，或使其就绪，{THEN_RECOVERS_ZH}",
+        "runbook.md#the-gateway-does-not-answer",
+    ),
+    "dead_letters_ok": Text("There are no dead letters.", NOTHING[0], "没有死信。", NOTHING[1]),
+    "dead_letters_old": Text(
+        "{total} dead letters: {causes}. The last one is {age} old. They are not lost, as long as "
+        "Kafka keeps them.",
+        "Look at them, unless somebody has: their headers say why.",
+        "共有 {total} 条死信：{causes}。最近一条在 {age}前。在 Kafka 保留期内没有丢失。",
+        "如尚未处理，请查看死信，其消息头说明了原因。",
+        "runbook.md#dead-letters",
+    ),
+    "dead_letters_recent": Text(
+        "{affected} dead letters in the last 24 hours, {total} in all: {causes}. They are not in "
+        "every sink, and not lost, as long as Kafka keeps them.",
+        "Look at the dead letters: their headers say why.",
+        "最近 24 小时内有 {affected} 条死信，共 {total} 条：{causes}。"
+        "它们未写入所有存储；在 Kafka 保留期内没有丢失。",
+        "请查看死信，其消息头说明了原因。",
+        "runbook.md#dead-letters",
+    ),
+    "dead_letters_unknown": Text(
+        "Dead letters cannot be counted{since}, because Kafka does not answer, or lacks their "
+        "topic. Nothing that was answered OK is lost.",
+        "Fix Kafka, or correct HOOKLINE_BOOTSTRAP_SERVERS; create topics with: hookline topics "
+        "apply.",
+        "{since}Kafka 无应答或没有死信主题，因此无法统计死信。已回复 OK 的回调没有丢失。",
+        "请修复 Kafka，或更正 HOOKLINE_BOOTSTRAP_SERVERS；创建主题的命令：hookline topics apply。",
+        "runbook.md#kafka-is-down",
+    ),
+    "statistics_ok": Text(
+        "The statistics API answers.", NOTHING[0], "统计 API 有应答。", NOTHING[1]
+    ),
+    "statistics_silent": Text(
+        "The statistics API does not answer{since}, so nobody sees the statistics. Nothing is "
+        "lost; it stores nothing.",
+        "Start it; if it ends again, its log says why.",
+        "{since}统计 API 无应答，无法查看统计。没有丢失；它不存储任何数据。",
+        "请启动它；如果它再次退出，原因见其日志。",
+        "runbook.md#a-process-does-not-answer",
+    ),
+    "statistics_unready": Text(
+        "The statistics API cannot read Valkey{since}. Nothing is lost; callbacks wait in Kafka to "
+        "be counted.",
+        f"Check Valkey; {THEN_RECOVERS}",
+        "{since}统计 API 无法读取 Valkey。没有丢失；回调在 Kafka 中等待统计。",
+        f"请检查 Valkey，{THEN_RECOVERS_ZH}",
+        "runbook.md#a-sink-is-down",
+    ),
+}

@@ -1,0 +1,159 @@
+"""
+Ask Kafka what no process of the pipeline reports: retention, unread records, dead letters.
+
+Only committed records count. Nothing is written, and no group is joined.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
+from aiokafka.structs import OffsetAndMetadata
+
+from consumers.stats.dead_letter_counts import DeadLetters, count_dead_letters
+from consumers.stats.process_statuses import SilentProcess
+from schemas.clients import kafka_failures, started
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+# Kafka must answer all questions in this time.
+KAFKA_S_MAX = 2.5
+# The first unread record of each partition must come in this time; none comes if a group has read
+# all records, and only the end of a transaction follows.
+UNREAD_S_MAX = 0.5
+# A topic whose records are never deleted has this retention.
+FOR_EVER_S = 100 * 365 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaFacts:
+    """
+    The state of both topics.
+
+    `retention_s` is for how long Kafka keeps a callback, FOR_EVER_S if for ever.
+    `callbacks_per_day` includes the ends of transactions, so it is too large where few callbacks
+    come. `unread_since` is, for each group that has committed an offset, when its first unread
+    record was written; None if it has read all.
+    """
+
+    partitions: int
+    retention_s: float
+    callbacks_per_day: float
+    unread_since: Mapping[str, datetime | None] = field(default_factory=dict)
+    dead_letters: DeadLetters | None = None
+
+
+async def ask_kafka(bootstrap_servers: str, groups: Collection[str]) -> KafkaFacts | SilentProcess:
+    """Return the state of the topics, and how far `groups` have read, within KAFKA_S_MAX."""
+    try:
+        async with asyncio.timeout(KAFKA_S_MAX), _clients(bootstrap_servers) as (reader, admin):
+            with kafka_failures():
+                return await _facts(reader, admin, groups)
+    except (KafkaError, TimeoutError):
+        return SilentProcess()
+
+
+@asynccontextmanager
+async def _clients(
+    bootstrap_servers: str,
+) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
+    # Without a group, both close at once, also if Kafka does not answer.
+    reader = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=1 << 20,
+    )
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    async with started(reader, KAFKA_S_MAX), started(admin, KAFKA_S_MAX):
+        yield reader, admin
+
+
+async def _facts(
+    reader: AIOKafkaConsumer, admin: AIOKafkaAdminClient, groups: Collection[str]
+) -> KafkaFacts:
+    committed = await asyncio.gather(*(_committed(admin, group) for group in groups))
+    partitions = await _partitions(reader, CALLBACKS.name)
+    ends = await reader.end_offsets(partitions)
+    day_ago_ms = int((datetime.now(UTC).timestamp() - 86400) * 1000)
+    then = await reader.offsets_for_times(dict.fromkeys(partitions, day_ago_ms))
+    unread: dict[str, datetime | None] = {}
+    for group, offsets in zip(groups, committed, strict=True):
+        positions = {
+            partition: offsets[partition].offset
+            for partition in partitions
+            if partition in offsets and offsets[partition].offset >= 0
+        }
+        if positions:
+            unread[group] = await _first_unread(reader, positions, ends)
+    dead = await _partitions(reader, DEAD_LETTERS.name)
+    return KafkaFacts(
+        partitions=len(partitions),
+        retention_s=await _retention_s(admin, CALLBACKS.name),
+        callbacks_per_day=float(
+            sum(ends[one] - found.offset for one, found in then.items() if found is not None)
+        ),
+        unread_since=unread,
+        dead_letters=await count_dead_letters(reader, dead) if dead else None,
+    )
+
+
+async def _committed(
+    admin: AIOKafkaAdminClient, group: str
+) -> Mapping[TopicPartition, OffsetAndMetadata]:
+    """Return the offsets of a group, none if Kafka cannot say, as before its first group."""
+    try:
+        offsets: dict[TopicPartition, OffsetAndMetadata] = await admin.list_consumer_group_offsets(
+            group
+        )
+    except KafkaError:
+        return {}
+    return offsets
+
+
+async def _retention_s(admin: AIOKafkaAdminClient, topic: str) -> float:
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    for resource in response.to_object()["resources"]:
+        for entry in resource["config_entries"]:
+            if entry["config_names"] == "retention.ms" and int(entry["config_value"]) >= 0:
+                return int(entry["config_value"]) / 1000
+    return FOR_EVER_S
+
+
+async def _partitions(reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    """Return the partitions of a topic, none if it does not exist."""
+    # aiokafka asks Kafka for a topic's partitions when it is assigned one of them.
+    reader.assign([TopicPartition(topic, 0)])
+    await reader._client.force_metadata_update()  # noqa: SLF001
+    numbers = reader.partitions_for_topic(topic) or ()
+    return [TopicPartition(topic, number) for number in sorted(numbers)]
+
+
+async def _first_unread(
+    reader: AIOKafkaConsumer,
+    positions: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> datetime | None:
+    """Return when the oldest record from `positions` on was written, None without such a record."""
+    waiting = {one: offset for one, offset in positions.items() if offset < ends[one]}
+    if not waiting:
+        return None
+    reader.assign(list(waiting))
+    for partition, offset in waiting.items():
+        reader.seek(partition, offset)
+    oldest_ms: int | None = None
+    deadline = asyncio.get_running_loop().time() + UNREAD_S_MAX
+    while waiting and (left_s := deadline - asyncio.get_running_loop().time()) > 0:
+        fetched = await reader.getmany(*waiting, timeout_ms=int(left_s * 1000), max_records=1)
+        for partition, records in fetched.items():
+            del waiting[partition]
+            reader.pause(partition)
+            at_ms = records[0].timestamp
+            oldest_ms = at_ms if oldest_ms is None else min(oldest_ms, at_ms)
+    return None if oldest_ms is None else datetime.fromtimestamp(oldest_ms / 1000, UTC)

@@ -1,0 +1,84 @@
+"""Find out whether callbacks get to Kafka, and can be read there. No I/O."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from consumers.runtime.status import ConsumerStatus
+from consumers.stats.findings import (
+    Case,
+    Finding,
+    Values,
+    faulty_since,
+    first_true,
+    full_in_s,
+    seconds,
+    used_percent,
+)
+from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, Replicas
+from schemas.ingress_status import NOT_CONNECTED
+
+# The oldest callback waits on disk for so long only if Kafka is slow.
+SLOW_S = 60.0
+
+
+def kafka(measured: ProcessStatuses) -> Finding:
+    """Return whether callbacks get to Kafka; the number is the age of the oldest on disk."""
+    replicas = Replicas.of(measured.ingress or ())
+    consumers = [
+        status
+        for answers in measured.consumers.values()
+        for status in Replicas.of(answers).statuses
+    ]
+    reads = [
+        status for status in consumers if status.partitions is not None and not status.kafka_fault
+    ]
+    connects = [status for status in replicas.statuses if status.forward_fault == NOT_CONNECTED]
+    ages = [
+        status.oldest_waiting_s
+        for status in replicas.statuses
+        if status.oldest_waiting_s is not None
+    ]
+    oldest_s = max(ages, default=None)
+    # The oldest callback cannot have been forwarded since its receipt.
+    waits_since = measured.now - timedelta(seconds=oldest_s) if oldest_s else None
+    is_slow = oldest_s is not None and oldest_s > SLOW_S
+    cases = (
+        *_stuck(replicas, waits_since, can_be_read=bool(reads)),
+        *_unreadable(consumers, measured.now, is_ingress_silent=not replicas.statuses),
+        Case(connects, "warning", "kafka_connects"),
+        Case(not replicas.statuses and reads, "unknown", "kafka_only_read"),
+        Case(not replicas.statuses, "unknown", "kafka_unknown"),
+        Case(is_slow, "warning", "kafka_slow", since=waits_since),
+        Case(True, "ok", "kafka_ok"),  # noqa: FBT003 - always
+    )
+    return first_true("kafka", cases, seconds(oldest_s))
+
+
+def _stuck(
+    replicas: Replicas[IngressStatus], since: datetime | None, *, can_be_read: bool
+) -> Iterator[Case]:
+    """Yield the cases of replicas that cannot write to Kafka."""
+    stuck = [
+        status for status in replicas.statuses if status.forward_fault not in ("", NOT_CONNECTED)
+    ]
+    all_stuck = stuck and len(stuck) == len(replicas.statuses)
+    used: Values = {"percent": used_percent(replicas.statuses)}
+    room_s = full_in_s(replicas.statuses)
+    if room_s is not None and not can_be_read:
+        yield Case(all_stuck, "wrong", "kafka_away_fills", {"room": room_s}, since)
+    yield Case(all_stuck and not can_be_read, "wrong", "kafka_away", used, since)
+    yield Case(all_stuck, "wrong", "kafka_not_written", used, since)
+    some = {"affected": len(stuck), "all": replicas.count}
+    yield Case(stuck, "warning", "kafka_some_stuck", some, since)
+
+
+def _unreadable(
+    consumers: Sequence[ConsumerStatus], now: datetime, *, is_ingress_silent: bool
+) -> Iterator[Case]:
+    """Yield the cases of consumers that cannot read from Kafka."""
+    cannot_read = [status for status in consumers if status.kafka_fault]
+    since = faulty_since(now, (status.kafka_fault for status in consumers))
+    none_reads = cannot_read and len(cannot_read) == len(consumers)
+    yield Case(is_ingress_silent and none_reads, "wrong", "kafka_unreadable", since=since)
+    some = {"affected": len(cannot_read), "all": len(consumers)}
+    yield Case(cannot_read, "warning", "kafka_some_unreadable", some, since)

@@ -1,0 +1,1 @@
+"""`hookline status`: the state of every part of the pipeline on one screen."""

@@ -1,0 +1,163 @@
+"""Make the report from the answers of all parts. No I/O."""
+
+from collections.abc import Iterable, Sequence
+
+from consumers.runtime.status import ConsumerStatus
+from consumers.stats.answers import Health
+from consumers.stats.dead_letter_counts import DeadLetters
+from consumers.stats.process_statuses import IngressStatus, ProcessStatuses, SilentProcess
+from consumers.stats.sink_findings import STAGES, Sink
+from ops.failure import ExitCode
+from ops.status.report import (
+    ConsumerReport,
+    DeadLetterCount,
+    DeadLetterReport,
+    IngressReport,
+    ProcessReport,
+    Report,
+    StoreReport,
+    TopicReport,
+)
+from schemas.ingress_status import NOT_CONNECTED
+from schemas.topics import CALLBACKS
+
+EXIT_CODES = {
+    "ok": ExitCode.OK,
+    "warning": ExitCode.WARNING,
+    "wrong": ExitCode.WRONG,
+}
+
+
+def build(health: Health, measured: ProcessStatuses, stores: Sequence[StoreReport]) -> Report:
+    """Return the report of what was measured."""
+    facts = measured.kafka_facts
+    consumers = [_consumer(name, measured) for name in STAGES if name in measured.consumers]
+    return Report(
+        at=measured.now,
+        state=health.state,
+        exit_code=EXIT_CODES[health.state],
+        stages=health.stages,
+        ingress=[
+            _ingress(address, answer)
+            for address, answer in zip(
+                measured.ingress_addresses, measured.ingress or (), strict=True
+            )
+        ],
+        topic=_topic(measured, consumers),
+        consumers=consumers,
+        dead_letters=_dead_letters(facts.dead_letters) if facts and facts.dead_letters else None,
+        stores=list(stores),
+    )
+
+
+def _ingress(address: str, status: IngressStatus | SilentProcess) -> IngressReport:
+    if isinstance(status, SilentProcess):
+        return IngressReport(address=address, answers=False)
+    uses = [token.last_used_ago_s for token in status.tokens if token.last_used_ago_s is not None]
+    return IngressReport(
+        address=address,
+        answers=True,
+        accepts=not status.unready_because,
+        refuses_because=status.unready_because,
+        stored_per_s=status.stored_per_s,
+        forwarded_per_s=status.forwarded_per_s,
+        oldest_waiting_s=_rounded(status.oldest_waiting_s),
+        spool_rows=status.spool_rows,
+        spool_bytes=status.spool_bytes,
+        spool_bytes_max=status.spool_bytes_max,
+        spool_full_in_s=status.spool_full_in_s,
+        disk_free_bytes=status.spool_disk_free_bytes,
+        # Before the first connection it is not known.
+        reaches_kafka=None if status.forward_fault == NOT_CONNECTED else not status.forward_fault,
+        forward_fault=status.forward_fault,
+        forward_failures=status.forward_failures,
+        secrets_fault=status.secrets_fault,
+        token_last_used_ago_s=_rounded(min(uses, default=None)),
+    )
+
+
+def _topic(measured: ProcessStatuses, consumers: Sequence[ConsumerReport]) -> TopicReport | None:
+    if measured.kafka is None:
+        return None
+    facts = measured.kafka_facts
+    if facts is None:
+        return TopicReport(name=CALLBACKS.name, answers=False)
+    left = [(one.unread_lost_in_s, one.name) for one in consumers if one.unread_lost_in_s]
+    lost_in_s, slowest = min(left, default=(None, None))
+    return TopicReport(
+        name=CALLBACKS.name,
+        answers=True,
+        partitions=facts.partitions,
+        retention_s=facts.retention_s,
+        callbacks_per_day=facts.callbacks_per_day,
+        slowest_group=slowest,
+        unread_lost_in_s=lost_in_s,
+    )
+
+
+def _consumer(name: str, measured: ProcessStatuses) -> ConsumerReport:
+    sink = Sink.of(name, measured)
+    statuses = sink.replicas.statuses
+    left_s = sink.room()["room"] if sink.oldest_s else None
+    return ConsumerReport(
+        name=name,
+        stage=STAGES[name],
+        members=len(sink.members),
+        oldest_waiting_s=_rounded(sink.oldest_s),
+        unread_lost_in_s=_rounded(float(left_s)) if left_s is not None else None,
+        records_per_s=_sum(status.records_per_s for status in statuses),
+        retries=_retries(statuses),
+        processes=[
+            _process(address, answer)
+            for address, answer in zip(
+                measured.consumer_addresses[name], measured.consumers[name], strict=True
+            )
+        ],
+    )
+
+
+def _process(address: str, status: ConsumerStatus | SilentProcess) -> ProcessReport:
+    if isinstance(status, SilentProcess):
+        return ProcessReport(address=address, answers=False)
+    return ProcessReport(
+        address=address,
+        answers=True,
+        phase=status.phase,
+        phase_because=status.phase_because,
+        partitions=status.partitions,
+        lag_offsets=status.lag_offsets,
+        oldest_waiting_s=_rounded(status.oldest_waiting_s),
+        records_per_s=status.records_per_s,
+        retries=status.retries,
+        rejected_lately=status.rejected_lately,
+        stopped_because=status.stopped.what if status.stopped else None,
+        disk_free_bytes=status.disk_free_bytes,
+    )
+
+
+def _dead_letters(counted: DeadLetters) -> DeadLetterReport:
+    return DeadLetterReport(
+        total=counted.total,
+        recent=counted.recent,
+        newest_at=counted.newest_at,
+        is_complete=counted.is_complete,
+        counts=[
+            DeadLetterCount(component=cause.component, reason=cause.reason, count=count)
+            for cause, count in counted.counts.items()
+        ],
+    )
+
+
+def _retries(statuses: Sequence[ConsumerStatus]) -> int | None:
+    known = [status.retries for status in statuses if status.retries is not None]
+    return sum(known) if known else None
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(number, 1)
+
+
+def _sum(numbers: Iterable[float | None]) -> float | None:
+    """Return the sum of the numbers that are known, None without one."""
+    known = [number for number in numbers if number is not None]
+    return round(sum(known), 1) if known else None

@@ -1,0 +1,163 @@
+"""`hookline status`: its options, its output and its exit code."""
+
+import asyncio
+import sys
+
+import click
+import msgspec
+
+from consumers.counters.server import VALKEY_URL
+from consumers.stats.addresses import is_admin_url
+from consumers.stats.sink_findings import STAGES
+from ops.status.measure import Measurement, Parts, measuring
+from ops.status.report import Report
+from ops.status.screen import screen
+from ops.terminal import (
+    bootstrap_option,
+    echo_json,
+    json_option,
+    reader_may_leave,
+    refreshed,
+    run,
+    show,
+)
+
+INTERVAL_S = 2.0
+
+
+def _urls(_: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """Return the URLs in a text that separates them by commas."""
+    urls = tuple(url.strip() for url in (value or "").split(",") if url.strip())
+    for url in urls:
+        if not is_admin_url(url):
+            raise click.BadParameter(f"{url} is not a URL like http://host:8081", param=option)
+    return urls
+
+
+def _url(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    urls = _urls(context, option, value)
+    if len(urls) > 1:
+        raise click.BadParameter("only one URL is allowed", param=option)
+    return urls[0] if urls else None
+
+
+def _valkey(_: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value and not VALKEY_URL.allows(value):
+        raise click.BadParameter(f"it must be {VALKEY_URL.form}", param=option)
+    return value or None
+
+
+def _consumers(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> list[tuple[str, str]]:
+    """Return the names and URLs in a text like NAME=URL,NAME=URL."""
+    named = [one.strip().partition("=") for one in (value or "").split(",") if one.strip()]
+    for name, _, url in named:
+        if name not in STAGES:
+            raise click.BadParameter(
+                f"{name} is not a consumer; there are {', '.join(STAGES)}", param=option
+            )
+        _urls(context, option, url)
+    return [(name, url) for name, _, url in named]
+
+
+@click.command("status")
+@click.option(
+    "--ingress",
+    metavar="URLS",
+    envvar="STATS_INGRESS",
+    show_envvar=True,
+    callback=_urls,
+    help="Admin ports of all replicas of the ingress, separated by commas. A name may stand for"
+    " several replicas.",
+)
+@click.option(
+    "--consumers",
+    metavar="NAME=URL",
+    envvar="STATS_CONSUMERS",
+    show_envvar=True,
+    callback=_consumers,
+    help="Admin ports of the consumers, separated by commas: archive=http://…,sync=http://….",
+)
+@click.option(
+    "--gateway",
+    metavar="URL",
+    envvar="STATS_GATEWAY",
+    show_envvar=True,
+    callback=_url,
+    help="Port of the gateway that has /readyz, such as http://gateway:8404.",
+)
+@click.option(
+    "--stats",
+    "statistics",
+    metavar="URL",
+    envvar="OPS_STATS",
+    show_envvar=True,
+    callback=_url,
+    help="Address of the statistics API.",
+)
+@bootstrap_option
+@click.option(
+    "--valkey",
+    metavar="URL",
+    envvar="STATS_VALKEY",
+    show_envvar=True,
+    callback=_valkey,
+    help="The Valkey of the counts, for its size and whether it answers.",
+)
+@click.option(
+    "--postgres",
+    envvar="SYNC_POSTGRES",
+    show_envvar=True,
+    help="PostgreSQL connection string, for the size of the database.",
+)
+@click.option(
+    "--archive",
+    metavar="URL",
+    envvar="ARCHIVE_URL",
+    show_envvar=True,
+    help="The archive, for its size. An object store is not measured.",
+)
+@click.option("--watch", is_flag=True, help="Refresh the screen every 2 s until Ctrl-C.")
+@json_option
+def status(*, watch: bool, as_json: bool, **parts: str | None) -> None:
+    """
+    Show whether every part is healthy, how far each sink lags, and what fills the disks.
+
+    It asks all parts concurrently and ends within 5 s, whichever of them does not answer. It
+    changes nothing. The statistics page has the same findings in the same words.
+
+    Exit codes: 0 healthy, 5 a part needs attention or cannot be asked, 6 a person must act; 2 the
+    command line is wrong, 130 Ctrl-C.
+    """
+    run(_status(Parts(**parts), watch=watch, as_json=as_json))  # type: ignore[arg-type]
+
+
+async def _status(parts: Parts, *, watch: bool, as_json: bool) -> None:
+    async with measuring(parts) as measurement:
+        if watch:
+            await _watch(measurement, as_json=as_json)
+        report = await measurement.report()
+    with reader_may_leave():
+        _print(report, as_json=as_json)
+    sys.exit(report.exit_code)
+
+
+async def _watch(measurement: Measurement, *, as_json: bool) -> None:
+    """Show the state until cancelled, or until nobody reads it."""
+    if as_json:
+        while True:
+            _print(await measurement.report(), as_json=True)
+            await asyncio.sleep(INTERVAL_S)
+    with refreshed() as update:
+        while True:
+            report = await measurement.report()
+            update(screen(report), screen(report, is_short=True))
+            await asyncio.sleep(INTERVAL_S)
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        echo_json(msgspec.json.encode(report))
+    else:
+        show(screen(report))

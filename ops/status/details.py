@@ -1,0 +1,124 @@
+"""What the screen says of each part, beside its state and its numbers."""
+
+import re
+from collections.abc import Mapping
+
+from consumers.runtime.phase import Phase
+from consumers.stats.answers import Stage
+from ops.status.report import ConsumerReport, IngressReport, ProcessReport, Report
+from ops.status.texts import counted, duration, size
+
+# Of the text of a process, so many characters are on the screen; JSON has all.
+TEXT_CHARACTERS_MAX = 160
+WAITING_FOR_SINK = Phase.WAITING_FOR_SINK.value
+# A time without retention is not shown as a number of days.
+FOR_EVER_S = 10 * 365 * 86400.0
+
+
+def stage_details(stage: Stage, report: Report) -> str:
+    """Return the details of a stage; a state that is not known says why."""
+    if stage.state == "unknown":
+        return _first_clause(stage.what.en.removeprefix("It is not known what waits: "))
+    consumers = {consumer.stage: consumer for consumer in report.consumers}
+    if stage.stage in consumers:
+        return _consumer(consumers[stage.stage])
+    texts: Mapping[str, str] = {
+        "receiving": _accepting(report),
+        "on_disk": _spools(report),
+        "kafka": _topic(report),
+        "dead_letters": _dead_letters(report),
+    }
+    return texts.get(stage.stage) or _first_clause(stage.what.en)
+
+
+def _first_clause(text: str) -> str:
+    """Return the beginning of a text, which is whole below the table if something is wrong."""
+    return re.split(r"[,.;:]( |$)", text, maxsplit=1)[0]
+
+
+def _accepting(report: Report) -> str:
+    accepting = sum(bool(replica.accepts) for replica in report.ingress)
+    return f"{accepting} of {len(report.ingress)} accept callbacks"
+
+
+def _spools(report: Report) -> str:
+    rows = sum(replica.spool_rows or 0 for replica in report.ingress)
+    full = [one.spool_full_in_s for one in report.ingress if one.spool_full_in_s is not None]
+    text = f"{counted(rows, 'callback')} in the spools"
+    return f"{text}, full in {duration(min(full))}" if full else text
+
+
+def _topic(report: Report) -> str:
+    topic = report.topic
+    if topic is None or not topic.answers:
+        return "this command gets no answer from Kafka"
+    kept = topic.retention_s or 0.0
+    text = f"{counted(topic.partitions or 0, 'partition')}, kept "
+    text += "for ever" if kept > FOR_EVER_S else duration(kept)
+    if topic.slowest_group is None:
+        return text
+    left = duration(topic.unread_lost_in_s)
+    return f"{text}; {topic.slowest_group} would lose unread records in {left}"
+
+
+def _consumer(consumer: ConsumerReport) -> str:
+    count = len(consumer.processes)
+    partitions = sum(process.partitions or 0 for process in consumer.processes)
+    text = f"{consumer.name}: {counted(count, 'process')}, {counted(partitions, 'partition')}"
+    if consumer.retries:
+        text += f", {_retries(consumer.retries)}"
+    stopped = sum(process.stopped_because is not None for process in consumer.processes)
+    silent = sum(not process.answers for process in consumer.processes)
+    text += f", {stopped} stopped" if stopped else ""
+    return text + (f", {silent} silent" if silent else "")
+
+
+def _dead_letters(report: Report) -> str:
+    dead = report.dead_letters
+    if dead is None or not dead.total:
+        return "none"
+    by_component: dict[str, int] = {}
+    for each in dead.counts:
+        by_component[each.component] = by_component.get(each.component, 0) + each.count
+    counts = ", ".join(f"{name} {count}" for name, count in by_component.items())
+    more = "" if dead.is_complete else "at least "
+    return f"{more}{dead.total}: {counts}; {dead.recent} in the last 24 h"
+
+
+def replica_details(replica: IngressReport) -> str:
+    """Return the details of a replica of the ingress."""
+    if not replica.answers:
+        return ""
+    if replica.refuses_because:
+        return replica.refuses_because[:TEXT_CHARACTERS_MAX]
+    used = 100 * (replica.spool_bytes or 0) // max(1, replica.spool_bytes_max or 1)
+    parts = [f"{counted(replica.spool_rows or 0, 'row')}, {used} %"]
+    if replica.spool_full_in_s is not None:
+        parts.append(f"full in {duration(replica.spool_full_in_s)}")
+    parts.append(f"{size(replica.disk_free_bytes)} free")
+    if replica.forward_fault:
+        parts.append(f"to Kafka: {replica.forward_fault[:TEXT_CHARACTERS_MAX]}")
+    else:
+        parts.append("Kafka ok")
+    if replica.secrets_fault:
+        parts.append(f"tokens: {replica.secrets_fault[:TEXT_CHARACTERS_MAX]}")
+    elif replica.token_last_used_ago_s is not None:
+        parts.append(f"token used {duration(replica.token_last_used_ago_s)} ago")
+    return "; ".join(parts)
+
+
+def process_details(process: ProcessReport) -> str:
+    """Return the details of a process of a consumer."""
+    if not process.answers:
+        return ""
+    if process.stopped_because:
+        return process.stopped_because[:TEXT_CHARACTERS_MAX]
+    if process.phase == WAITING_FOR_SINK:
+        # After the sentence that says when the process continues.
+        return process.phase_because.partition(". ")[2][:TEXT_CHARACTERS_MAX]
+    partitions = counted(process.partitions or 0, "partition")
+    return f"{partitions}, {_retries(process.retries or 0)}"
+
+
+def _retries(count: int) -> str:
+    return f"{count} {'retry' if count == 1 else 'retries'}"

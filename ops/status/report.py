@@ -1,0 +1,129 @@
+"""
+The result of `hookline status`, as JSON prints it; docs/status.md explains each field.
+
+A number that is not known is null. Texts come from the processes, which may have them from others.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+from consumers.stats.answers import Stage
+
+
+class IngressReport(Struct, frozen=True, kw_only=True):
+    """A replica of the ingress; without an answer, all but its address is null or empty."""
+
+    address: str
+    answers: bool
+    accepts: bool | None = None
+    refuses_because: str = ""
+    stored_per_s: float | None = None
+    forwarded_per_s: float | None = None
+    oldest_waiting_s: float | None = None
+    spool_rows: int | None = None
+    spool_bytes: int | None = None
+    spool_bytes_max: int | None = None
+    spool_full_in_s: float | None = None
+    disk_free_bytes: int | None = None
+    reaches_kafka: bool | None = None
+    forward_fault: str = ""
+    forward_failures: int | None = None
+    secrets_fault: str = ""
+    token_last_used_ago_s: float | None = None
+
+
+class TopicReport(Struct, frozen=True, kw_only=True):
+    """
+    The topic of the callbacks.
+
+    `slowest_group` is the group that has the least time left, `unread_lost_in_s`, until Kafka
+    deletes a record that it has not read; null while no group has unread records.
+    """
+
+    name: str
+    answers: bool
+    partitions: int | None = None
+    retention_s: float | None = None
+    callbacks_per_day: float | None = None
+    slowest_group: str | None = None
+    unread_lost_in_s: float | None = None
+
+
+class ProcessReport(Struct, frozen=True, kw_only=True):
+    """A process of a consumer; without an answer, all but its address is null or empty."""
+
+    address: str
+    answers: bool
+    phase: str | None = None
+    phase_because: str = ""
+    partitions: int | None = None
+    lag_offsets: int | None = None
+    oldest_waiting_s: float | None = None
+    records_per_s: float | None = None
+    retries: int | None = None
+    rejected_lately: int | None = None
+    stopped_because: str | None = None
+    disk_free_bytes: int | None = None
+
+
+class ConsumerReport(Struct, frozen=True, kw_only=True):
+    """A consumer: `members` are its processes that have partitions. Numbers are those of all."""
+
+    name: str
+    stage: str
+    members: int
+    oldest_waiting_s: float | None
+    unread_lost_in_s: float | None
+    records_per_s: float | None
+    retries: int | None
+    processes: list[ProcessReport]
+
+
+class DeadLetterCount(Struct, frozen=True, kw_only=True):
+    """How many dead letters a component sent because of an exception."""
+
+    component: str
+    reason: str
+    count: int
+
+
+class DeadLetterReport(Struct, frozen=True, kw_only=True):
+    """The dead letters in Kafka. `is_complete`: all were counted, not only the last ones."""
+
+    total: int
+    recent: int
+    newest_at: datetime | None
+    is_complete: bool
+    counts: list[DeadLetterCount]
+
+
+class StoreReport(Struct, frozen=True, kw_only=True):
+    """
+    What a store uses. `full_in_s` is until its disk is full, if it grows as in the last day.
+
+    `not_known_because` says why a size is null.
+    """
+
+    name: str
+    size_bytes: int | None = None
+    size_bytes_max: int | None = None
+    disk_free_bytes: int | None = None
+    bytes_per_day: float | None = None
+    full_in_s: float | None = None
+    not_known_because: str = ""
+
+
+class Report(Struct, frozen=True, kw_only=True):
+    """The state of the whole pipeline. `stages` are those of /v1/health, in the same words."""
+
+    at: datetime
+    state: Literal["ok", "warning", "wrong"]
+    exit_code: int
+    stages: list[Stage]
+    ingress: list[IngressReport]
+    topic: TopicReport | None
+    consumers: list[ConsumerReport]
+    dead_letters: DeadLetterReport | None
+    stores: list[StoreReport]

@@ -1,0 +1,264 @@
+"""The screen and the JSON of `hookline status`, without any part of the pipeline."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from rich.console import Console
+from support.pipeline_states import (
+    BRAKED,
+    NOW,
+    SILENT,
+    WELL,
+    ZONE,
+    a_consumer,
+    an_ingress,
+    measured,
+    with_dead_letters,
+    with_kafka,
+)
+
+from consumers.runtime.phase import Phase
+from consumers.runtime.status import Fault
+from consumers.stats.health import Timeline, find, health
+from consumers.stats.process_statuses import ProcessStatuses, TokenUse
+from consumers.stats.sizes import size_text
+from ops.failure import ExitCode
+from ops.status.build import build
+from ops.status.command import status
+from ops.status.report import Report, StoreReport
+from ops.status.screen import screen
+from ops.status.texts import duration, per_second
+
+
+def report_of(what: ProcessStatuses, stores: Sequence[StoreReport] = ()) -> Report:
+    """Return the report of these answers, each from an address of its own."""
+    timeline, findings = Timeline(), find(what)
+    for finding in findings:
+        timeline.note(finding, what.now)
+    ports = {name: range(8084, 8084 + len(each)) for name, each in what.consumers.items()}
+    addressed = replace(
+        what,
+        ingress_addresses=[f"http://10.0.0.{n}:8081" for n, _ in enumerate(what.ingress or ())],
+        consumer_addresses={
+            name: [f"http://{name}:{port}" for port in each] for name, each in ports.items()
+        },
+    )
+    return build(health(findings, timeline, what.now, ZONE), addressed, stores)
+
+
+def shown(report: Report, *, is_short: bool = False, width: int = 80) -> list[str]:
+    """Return the lines of the screen."""
+    written = io.StringIO()
+    Console(file=written, width=width).print(screen(report, is_short=is_short))
+    return [line.rstrip() for line in written.getvalue().splitlines()]
+
+
+def test_a_pipeline_that_is_well_fits_on_one_screen() -> None:
+    """It says so first, in 80 columns and 24 lines."""
+    stores = [
+        StoreReport(
+            name="archive",
+            size_bytes=3 << 30,
+            disk_free_bytes=1 << 40,
+            bytes_per_day=1e9,
+            full_in_s=95e6,
+        ),
+        StoreReport(name="PostgreSQL", not_known_because="no answer within 2 s"),
+    ]
+    lines = shown(report_of(with_kafka(), stores))
+    assert lines[0] == "2026-11-28 06:42:00 UTC  healthy"
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "Database        ok      0.2 s" in text
+    assert "sync: 1 process, 6 partitions" in text
+    assert "3.0 GiB" in text
+    assert "no answer within 2 s" in text
+
+
+def test_the_slowest_group_is_named_with_the_time_until_it_would_lose_records() -> None:
+    """By the retention of the topic."""
+    late = replace(
+        with_kafka(retention_s=48 * 3600.0).kafka_facts,
+        unread_since={},  # type: ignore[type-var]
+    )
+    what = replace(
+        measured(
+            sync=[a_consumer(oldest_waiting_s=7 * 3600.0)],
+            counters=[a_consumer(oldest_waiting_s=60.0)],
+        ),
+        kafka=late,
+    )
+    report = report_of(what)
+    assert report.topic is not None
+    assert report.topic.slowest_group == "sync"
+    assert report.topic.unread_lost_in_s == 41 * 3600
+    assert "sync would lose unread records in 41 h" in " ".join(" ".join(shown(report)).split())
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "verdict"),
+    [
+        (WELL, 0, "healthy"),
+        (with_dead_letters(timedelta(days=2), 0), 0, "healthy"),
+        (with_dead_letters(timedelta(hours=2), 1), 5, "works, but look at: Dead letters"),
+        (replace(WELL, kafka=SILENT), 5, "works, but look at: Dead letters"),
+        (measured(sync=[SILENT]), 6, "a person must act: Database"),
+        (measured(sync=[BRAKED], archive=[SILENT]), 6, "a person must act: Archive, Database"),
+    ],
+)
+def test_the_exit_code_says_whether_a_person_must_act(
+    what: ProcessStatuses, code: int, verdict: str
+) -> None:
+    """It is none of the codes of other commands, which say that callbacks are missing."""
+    report = report_of(what)
+    assert report.exit_code == code
+    assert shown(report)[0].endswith(f"UTC  {verdict}")
+    assert code == 0 or code not in {
+        ExitCode.FAULT,
+        ExitCode.UNREADABLE,
+        ExitCode.INCOMPLETE,
+        ExitCode.DEAD_LETTERED,
+    }
+
+
+def test_a_fault_is_described_with_the_words_of_the_statistics_page() -> None:
+    """With what to do, and where to read more."""
+    report = report_of(measured(sync=[a_consumer(sink_fault=Fault(what="x", for_s=60.0))]))
+    (stage,) = (stage for stage in report.stages if stage.state == "wrong")
+    text = " ".join(" ".join(shown(report)).split())
+    for words in (stage.what.en, stage.what_to_do.en, stage.runbook):
+        assert words in text
+
+
+def test_what_is_unknown_because_of_kafka_has_no_text_of_its_own() -> None:
+    """The text about Kafka says what to do for all of it."""
+    away = a_consumer(
+        kafka_fault=Fault(what="x", for_s=60.0), partitions=None, oldest_waiting_s=None
+    )
+    stuck = an_ingress(forward_fault="KafkaError: away", oldest_waiting_s=60.0)
+    what = replace(measured([stuck], archive=[away], sync=[away], counters=[away]), kafka=SILENT)
+    lines = shown(report_of(what))
+    assert sum(line.lstrip().startswith("Do: ") for line in lines) == 1
+    # What nobody can act on but by a setting has one.
+    lines = shown(report_of(measured(None)))
+    assert any("Set STATS_INGRESS" in line for line in lines)
+
+
+def test_the_short_screen_shows_only_processes_that_are_not_well() -> None:
+    """It is for terminals of few lines."""
+    what = measured(
+        [an_ingress(), an_ingress(unready_because="I/O error")],
+        sync=[a_consumer(), SILENT],
+    )
+    whole = "\n".join(shown(report_of(what)))
+    short = "\n".join(shown(report_of(what), is_short=True))
+    assert "10.0.0.0:8081" in whole
+    assert "10.0.0.0:8081" not in short
+    assert "10.0.0.1:8081 refuses" in short
+    assert "sync:8084" not in short
+    assert "sync:8085     silent" in short
+
+
+def test_a_replica_reports_its_spool_its_disk_its_tokens_and_kafka() -> None:
+    """On one line of its own."""
+    uses = (TokenUse(last_used_ago_s=250.0), TokenUse(last_used_ago_s=41.0), TokenUse())
+    replica = an_ingress(
+        tokens=uses, spool_full_in_s=7200.0, spool_disk_free_bytes=5 << 30, spool_bytes=1234
+    )
+    report = report_of(measured([replica]))
+    assert report.ingress[0].token_last_used_ago_s == 41.0
+    line = next(line for line in shown(report, width=200) if "10.0.0.0:8081" in line)
+    assert "3 rows, 12 %; full in 2 h; 5.0 GiB free; Kafka ok; token used 41 s ago" in line
+
+
+def test_a_replica_says_why_its_tokens_file_and_kafka_cannot_be_used() -> None:
+    """In the words of the process."""
+    replica = an_ingress(secrets_fault="line 3 is not TOML", forward_fault="no such topic")
+    line = next(
+        line for line in shown(report_of(measured([replica])), width=200) if "10.0.0.0:8081" in line
+    )
+    assert "to Kafka: no such topic; tokens: line 3 is not TOML" in line
+
+
+def test_foreign_text_controls_no_terminal() -> None:
+    """Reasons of processes, and names in dead letters, are written by others."""
+    hostile = "\x1b]0;x\x07[bold]x[/nosuch]\r\n\u202e"
+    waits = a_consumer(
+        sink_fault=Fault(what=hostile, for_s=1.0),
+        phase=Phase.WAITING_FOR_SINK.value,
+        phase_because=f"It waits. {hostile}",
+    )
+    stopped = a_consumer(stopped=Fault(what=hostile, for_s=1.0), partitions=None)
+    replica = an_ingress(unready_because=hostile, secrets_fault=hostile, forward_fault=hostile)
+    report = report_of(measured([replica, replica], sync=[waits], archive=[stopped]))
+    text = "\n".join(shown(report))
+    assert not {"\x1b", "\x07", "\r", "\u202e"} & set(text)
+    assert r"\x1b]0;x\x07[bold]x[/nosuch]\r\n\u202e" in "".join(text.split())
+
+
+def test_the_json_can_be_read_as_the_documented_type() -> None:
+    """Its names are stable."""
+    report = report_of(with_dead_letters(timedelta(hours=2), 1))
+    encoded = msgspec.json.encode(report)
+    assert msgspec.json.decode(encoded, type=Report) == report
+    assert list(json.loads(encoded)) == [
+        *("at", "state", "exit_code", "stages", "ingress", "topic", "consumers"),
+        *("dead_letters", "stores"),
+    ]
+    assert json.loads(encoded)["at"] == NOW.isoformat().replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0.04, "0.0 s"),
+        (41.2, "41 s"),
+        (119.0, "119 s"),
+        (120.0, "2 min"),
+        (41.9 * 3600, "41 h"),
+        (6.9 * 86400, "6 d"),
+        (1e12, "> 10 y"),
+    ],
+)
+def test_a_duration_has_at_most_three_digits(seconds: float | None, text: str) -> None:
+    """A time left is never shown longer than it is."""
+    assert duration(seconds) == text
+
+
+def test_rates_and_sizes_are_short() -> None:
+    """Two or three digits."""
+    assert [per_second(n) for n in (None, 0, 0.44, 132.4)] == ["-", "0/s", "0.4/s", "132/s"]
+    assert [size_text(n) for n in (0, 999, 1000, 340 << 20, 1.2 * 2**30, 5e15)] == [
+        *("0 B", "999 B", "1.0 KiB", "340 MiB", "1.2 GiB", "4547 TiB")
+    ]
+
+
+def ended(*arguments: str, **env: Any) -> Result:
+    """Return the result of the command."""
+    return CliRunner().invoke(status, arguments, env={"HOOKLINE_BOOTSTRAP_SERVERS": "x:1", **env})
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("STATS_INGRESS", "ingress:8081", "ingress:8081 is not a URL like http://host:8081"),
+        ("STATS_CONSUMERS", "sink=http://a:1", "sink is not a consumer"),
+        ("STATS_CONSUMERS", "sync=a:1", "a:1 is not a URL"),
+        ("STATS_GATEWAY", "http://a:1,http://b:1", "only one URL is allowed"),
+        ("STATS_VALKEY", "localhost", "it must be a URL like valkey://"),
+    ],
+)
+def test_a_wrong_address_is_refused_with_its_option(variable: str, value: str, text: str) -> None:
+    """Before anything is asked."""
+    result = ended(**{variable: value})
+    assert result.exit_code == 2
+    assert text in " ".join(result.output.replace("\n", " ").replace("│", " ").split())
