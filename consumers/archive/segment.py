@@ -7,21 +7,19 @@ every zstd library skip the first frame and read the others.
 
 import base64
 import hashlib
-import io
 import struct
 from collections.abc import Iterable, Iterator
 from zlib import crc32
 
 import msgspec
-import zstandard
 
+from consumers.archive.decompression import NotDecompressed, lines_of
 from consumers.runtime.batch import Position
 
 # RFC 8878 §3.1.2: decoders skip frames with this magic number.
 _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A50
 SUMMARY_BYTES_MAX = 1 << 20
-READ_BYTES = 1 << 20
 VERSION = 1
 
 
@@ -97,8 +95,18 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def value(self) -> bytes:
-        """The record's value, byte for byte."""
-        return bytes(self.body) if self.body_base64 is None else base64.b64decode(self.body_base64)
+        """
+        The record's value, byte for byte.
+
+        Raises:
+            DamagedSegment: `body_base64` is not base64.
+        """
+        if self.body_base64 is None:
+            return bytes(self.body)
+        try:
+            return base64.b64decode(self.body_base64)
+        except ValueError as error:
+            raise DamagedSegment(f"the body of offset {self.offset} cannot be read") from error
 
 
 def bounds(
@@ -147,17 +155,38 @@ def read_summary(content: bytes) -> SegmentSummary:
 
 def read_lines(content: bytes) -> Iterator[bytes]:
     """
-    Yield the lines of a file, each with its line feed.
+    Yield the lines of a file, each with its line feed, not more than the summary has records.
+
+    Takes little memory, whatever the file unpacks to; see consumers/archive/decompression.py.
 
     Raises:
-        DamagedSegment: a checksum does not match.
+        DamagedSegment: a checksum does not match, the file has more lines than its summary says, or
+            a line or frame is larger than its bound.
     """
     summary = read_summary(content)
     frames = memoryview(content)[summary_size(content) :]
     if hashlib.sha256(frames).hexdigest() != summary.sha256:
         raise DamagedSegment("the segment fails its checksum")
-    reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
-    yield from io.BufferedReader(reader, READ_BYTES)
+    try:
+        for number, line in enumerate(lines_of(frames)):
+            if number == summary.records:
+                raise DamagedSegment(f"it has more lines than its summary says: {number}")
+            yield line
+    except NotDecompressed as error:
+        raise DamagedSegment(str(error)) from error
+
+
+def decode_line(text: bytes) -> Line:
+    """
+    Return a line as readers see it.
+
+    Raises:
+        DamagedSegment: the line is not a record.
+    """
+    try:
+        return msgspec.json.decode(text, type=Line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise DamagedSegment(f"a line is not a record: {error}") from error
 
 
 def file_content(summary: SegmentSummary, *frames: bytes) -> bytes:

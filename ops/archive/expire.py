@@ -21,7 +21,7 @@ from consumers.archive.segment import SegmentSummary
 from consumers.archive.store import SegmentStore
 from consumers.archive.store_errors import SegmentExists, SegmentNotFound
 from consumers.runtime.batch import Partition
-from ops.archive.segments import in_order
+from ops.archive.segments import in_order, naming
 from ops.failure import Failure
 from schemas.clients import started
 
@@ -139,7 +139,8 @@ async def plan(
     plan: dict[Partition, list[StoredSegment]] = {}
 
     async def read(name: str) -> StoredSegment:
-        summary, stat = await asyncio.gather(store.summary(name), store.stat(name))
+        with naming(name):
+            summary, stat = await asyncio.gather(store.summary(name), store.stat(name))
         return StoredSegment(name=name, summary=summary, size=stat.size, stored_ms=stat.at_ms)
 
     for partition, last in lasts.items():

@@ -150,7 +150,7 @@ def _append(compressed: Any, name: str, content: bytes) -> tuple[int, int]:
     count = longest = 0
     with naming(name):
         for text in segment.read_lines(content):
-            line = _row(msgspec.json.decode(text, type=Line))
+            line = _row(segment.decode_line(text))
             compressed.write(line)
             count, longest = count + 1, max(longest, len(line))
     return count, longest

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
-import zstandard
 
 from consumers.archive import segment, segment_name
 from consumers.archive.segment import DamagedSegment, Line, SegmentSummary
 from consumers.runtime.batch import Partition
 from schemas.callback_record import place
+from schemas.printable import printable
 
 HOUR_MS = 3_600_000
+# The rest of a segment with so many faults is not read.
+FAULTS_MAX = 1000
+TEXT_CHARACTERS_MAX = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +44,9 @@ def check(name: str, content: bytes) -> CheckedSegment:
     try:
         for text in segment.read_lines(content):
             lines.add(text)
-    except (DamagedSegment, zstandard.ZstdError) as damaged:
-        return CheckedSegment(
-            name=name, summary=summary, faults=[str(damaged)], places=lines.places
-        )
+    except DamagedSegment as damaged:
+        faults = [str(damaged), *lines.faults]
+        return CheckedSegment(name=name, summary=summary, faults=faults, places=lines.places)
     faults = [*lines.faults, *_differences(summary, lines), *_misnamed(name, summary)]
     return CheckedSegment(name=name, summary=summary, faults=faults, places=lines.places)
 
@@ -61,6 +63,9 @@ class _Lines:
         self._partition = (summary.topic, summary.partition)
 
     def add(self, text: bytes) -> None:
+        if len(self.faults) >= FAULTS_MAX:
+            # Each of the millions of lines that a small file unpacks to may have a fault.
+            raise DamagedSegment(f"it has {FAULTS_MAX} faults; line {self.count + 1} is not read")
         self.count += 1
         try:
             text.decode()
@@ -71,7 +76,8 @@ class _Lines:
             self.faults.append(f"line {self.count} is not a record: {error}")
             return
         if (line.topic, line.partition) != self._partition:
-            self.faults.append(f"line {self.count} is of {line.topic}/{line.partition}")
+            of = printable(f"{line.topic}/{line.partition}", TEXT_CHARACTERS_MAX)
+            self.faults.append(f"line {self.count} is of {of}")
         if (line.body_base64 is None) == (not bytes(line.body)):
             self.faults.append(f"line {self.count} does not have one body")
         if self.last is not None and line.offset <= self.last[0]:

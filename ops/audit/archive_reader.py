@@ -6,9 +6,7 @@ import hashlib
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
 
-import msgspec
-
-from consumers.archive.segment import DamagedSegment, Line, read_lines, read_summary
+from consumers.archive.segment import DamagedSegment, decode_line, read_lines, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition
 from consumers.runtime.handler import Unavailable
@@ -87,7 +85,7 @@ def _see(tally: Tally, name: str, content: bytes) -> None:
     try:
         summary = read_summary(content)
         for line in read_lines(content):
-            tally.add_line(msgspec.json.decode(line, type=Line))
+            tally.add_line(decode_line(line))
     except DamagedSegment as error:
         raise NotAudited(f"{name}: {error}; see hookline archive verify") from error
     if not summary.records:

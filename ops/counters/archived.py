@@ -6,10 +6,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 from datetime import datetime
 
-import msgspec
-
 from consumers.archive import segment_name
-from consumers.archive.segment import Line, SegmentSummary, read_lines, read_summary
+from consumers.archive.segment import Line, SegmentSummary, decode_line, read_lines, read_summary
 from consumers.archive.store import SegmentStore
 from consumers.runtime.batch import Partition, Record
 from ops.archive.segments import in_order, naming
@@ -70,7 +68,7 @@ async def _names(store: SegmentStore, partition: Partition, offset: int) -> Asyn
 
 
 def _records(content: bytes, offset: int) -> tuple[SegmentSummary, list[Record]]:
-    lines = (msgspec.json.decode(line, type=Line) for line in read_lines(content))
+    lines = map(decode_line, read_lines(content))
     return read_summary(content), [_record(line) for line in lines if line.offset >= offset]
 
 
