@@ -1,8 +1,7 @@
 """
 `hookline spool`: list the spools and show their rows.
 
-The commands change no row. They lock and verify a spool before they read it, as an ingress does, so
-a file that they find to be corrupt is renamed to *.corrupt-TIME.
+The commands change nothing on the disk, and also work where they may only read.
 """
 
 from collections.abc import Iterator
@@ -11,12 +10,11 @@ from pathlib import Path
 
 import click
 
-from ingress.spool.directory import SpoolSummary, hold, spool_names, summaries
+from ingress.spool.directory import SpoolSummary, corrupt_text, spool_names, summaries
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.row import DamagedRow, Row
-from ingress.spool.spool import Spool
-from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.unheld import UnheldSpool, reading
 from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
 from ops.terminal import echo, json_option, print_json, warn
@@ -50,8 +48,8 @@ def spool_ls(*, directory: Path, as_json: bool) -> None:
     """
     List the spools with their stored callbacks, unsent callbacks and rows in quarantine.
 
-    Of a spool that a running ingress holds, only the name is shown: see its /status instead. No row
-    is changed, but a corrupt file is renamed to *.corrupt-TIME.
+    Of a spool that a running ingress holds, only the name is shown: see its /status instead.
+    Nothing on the disk is changed; a corrupt file is reported and stays as it is.
     """
     for summary in summaries(directory):
         if as_json:
@@ -70,47 +68,50 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
     """
     Show the unsent rows of the spool NAME, and the rows in its quarantine.
 
-    No row is changed, but a corrupt file is renamed to *.corrupt-TIME.
+    Nothing on the disk is changed; a corrupt file is reported and stays as it is.
     """
     if name not in spool_names(directory):
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
-        opened = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
+        with reading(directory, name) as opened:
+            _show(opened, after, limit, as_json=as_json)
     except SpoolInUse:
         raise SpoolNotShown(
             f"another process holds spool {name}; stop that ingress, or see its /status"
         ) from None
-    except (NotVerified, Corrupt, Broken, LimitReached) as fault:
+    except Corrupt as corrupt:
+        raise SpoolNotShown(f"spool {name}: {corrupt_text(name, corrupt)}") from corrupt
+    except (NotVerified, Broken, LimitReached, OSError) as fault:
         raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
-    try:
-        for row in _rows(opened, after, limit):
-            if as_json:
-                print_json(_as_dict(row))
-            else:
-                echo(_line(row))
-        for sequence in opened.state.quarantined_sequences:
-            remains = opened.quarantined_bytes(sequence)
-            if as_json:
-                print_json({"sequence": sequence, "quarantined": True, "hex": remains.hex()})
-            else:
-                echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
-    finally:
-        opened.close()
 
 
-def _rows(spool: Spool, after: int, limit: int) -> Iterator[Row]:
+def _show(opened: UnheldSpool, after: int, limit: int, *, as_json: bool) -> None:
+    for row in _rows(opened, after, limit):
+        if as_json:
+            print_json(_as_dict(row))
+        else:
+            echo(_line(row))
+    for sequence in opened.state.quarantined_sequences:
+        remains = opened.quarantined_bytes(sequence)
+        if as_json:
+            print_json({"sequence": sequence, "quarantined": True, "hex": remains.hex()})
+        else:
+            echo(f"{sequence:>9}  in quarantine, {len(remains)} bytes: {remains[:60]!r}")
+
+
+def _rows(opened: UnheldSpool, after: int, limit: int) -> Iterator[Row]:
     row_count = 0
     while row_count < limit:
         try:
-            rows = spool.rows_after(after, rows_max=1, bytes_max=1)
+            row = opened.row_after(after)
         except DamagedRow as damaged:
             warn(f"hookline: {damaged}; the ingress will move it into quarantine")
             after = damaged.sequence
             continue
-        if not rows:
+        if row is None:
             return
-        yield rows[0]
-        after, row_count = rows[0].sequence, row_count + 1
+        yield row
+        after, row_count = row.sequence, row_count + 1
 
 
 def _state(summary: SpoolSummary) -> str:

@@ -12,7 +12,6 @@ from typing import Self
 
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.spool import Spool
-from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.spool_lock import (
     CORRUPT_SUFFIX,
     FORMER_CORRUPT_SUFFIX,
@@ -21,6 +20,7 @@ from ingress.spool.spool_lock import (
     lock_kept_on_success,
 )
 from ingress.spool.state import SpoolState
+from ingress.spool.unheld import reading
 from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
 
 log = logging.getLogger(__name__)
@@ -136,9 +136,9 @@ def _files(directory: Path) -> list[str]:
 
 def summaries(directory: Path) -> Iterator[SpoolSummary]:
     """
-    Yield every spool in `directory`; those that no process holds are opened for a moment.
+    Yield every spool in `directory`; those that no process holds are read for a moment.
 
-    A corrupt file is renamed. The last sequence of a spool that another process holds, or that
+    Nothing on the disk is changed. The last sequence of a spool that another process holds, or that
     could not be verified, is not known; a log line says that the latter happened.
 
     Raises:
@@ -147,15 +147,25 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
     yield from corrupt_files(directory)
     for name in spool_names(directory):
         try:
-            spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
+            with reading(directory, name) as spool:
+                summary = SpoolSummary.of(name, spool.state)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
         except NotVerified as not_verified:
             # The file may be sound; its last sequence is known once the verifier has run.
             log.warning("%s; try again", not_verified)
             yield SpoolSummary(name, name, None)
-        except (Corrupt, Broken, LimitReached) as fault:
+        except Corrupt as corrupt:
+            yield SpoolSummary(name, name, None, corrupt_text(name, corrupt))
+        except (Broken, LimitReached) as fault:
             yield SpoolSummary(name, name, None, str(fault))
         else:
-            yield SpoolSummary.of(name, spool.state)
-            spool.close()
+            yield summary
+
+
+def corrupt_text(name: str, corrupt: Corrupt) -> str:
+    """Return what is wrong with a file that was only read, and what becomes of it."""
+    return (
+        f"its file {name}{SUFFIX} is corrupt: {corrupt}. It was not changed; copy it now. The next "
+        f"ingress that starts in this directory renames it to {name}{SUFFIX}{CORRUPT_SUFFIX}TIME"
+    )

@@ -131,8 +131,6 @@ def audit_command(
     name every running ingress (--ingress), or the directory of the spools if no ingress runs
     (--spool).
 
-    With --spool, a spool file that is corrupt is renamed to *.corrupt-TIME.
-
     \b
     Exit codes:
       0    everything is proven

@@ -25,8 +25,8 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
     """
     Return the ends as the ingresses at `urls` and a directory of spools report them.
 
-    Every address of a name is asked: several ingresses may have one name. A corrupt file in the
-    directory is renamed to *.corrupt-TIME.
+    Every address of a name is asked: several ingresses may have one name. Nothing in the directory
+    is changed.
 
     Raises:
         NoSpools: the directory has no spools, or cannot be read.
