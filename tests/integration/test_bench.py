@@ -1,4 +1,8 @@
-"""The benchmarks run and count correctly, in short runs; speed is not checked here."""
+"""
+The benchmarks run and count correctly, in short runs; speed is not checked here.
+
+The quick commands that take more than 20 s of CPU time run only with --long.
+"""
 
 import os
 import re
@@ -131,6 +135,7 @@ def test_the_short_benchmark_of_listing_prints_seconds_of_both_ways() -> None:
     assert len(re.findall(r"\d\.\d", output)) >= 4, output
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_scale_finds_every_ok_and_every_record_once() -> None:
     """The test runs the quick command of the page; it says on which cores each row ran."""
@@ -150,6 +155,7 @@ def test_the_short_benchmark_of_scale_finds_every_ok_and_every_record_once() -> 
         assert (cells[-2] == "shared") == (len(os.sched_getaffinity(0)) < needed)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_the_counters_counts_every_record_once() -> None:
     """The test runs the quick command of the page."""
@@ -164,6 +170,7 @@ def test_the_short_benchmark_of_the_counters_counts_every_record_once() -> None:
     assert by_people == [("2", "5,000"), ("20,000", "5,000")]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_statistics_api_is_measured_while_a_member_counts() -> None:
     """The test runs the quick command of the page; calls of the script have a time, too."""
@@ -189,6 +196,7 @@ def test_other_counters_and_several_members_are_measured_too() -> None:
     assert members == [("1", "5,000"), ("2", "5,000")]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_short_benchmark_of_sync_writes_and_delivers_every_callback() -> None:
     """The test runs the quick command of the page; version 1 needs the history of the clone."""

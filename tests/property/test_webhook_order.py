@@ -27,7 +27,7 @@ def test_a_target_that_cannot_be_reached_gets_everything_and_nothing_is_parked(
     conversations: int, scaled: Callable[..., int]
 ) -> None:
     """However few conversations there are; it continues within the longest wait of a probe."""
-    for seed in range(scaled(4, at_most=SEEDS * 4)):
+    for seed in range(scaled(2, at_most=SEEDS * 4)):
         run = Run(seed, conversations=conversations)
         parked, seconds = run.outage(3600)
         assert (parked, run.target.wrong, run.loop.complaints) == (0, [], []), seed
