@@ -43,9 +43,13 @@ MINUTE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"])
 )
 @click.option("--group", metavar="GROUP", help="A group or live room.")
 @click.option("--app", metavar="SDKAPPID", help="Only callbacks of this app.")
-@click.option("--at", "at", metavar="TIME", help="Received, or sent, in this second, minute, hour.")
-@click.option("--since", type=MINUTE, help="Search from here on, by Kafka's time (UTC).")
-@click.option("--until", type=MINUTE, help="Search until here (exclusive), by Kafka's time (UTC).")
+@click.option("--at", metavar="TIME", help="Received in this day, hour, minute or second (UTC).")
+@click.option(
+    "--since", type=MINUTE, metavar="TIME", help="Search from here on, by Kafka's time (UTC)."
+)
+@click.option(
+    "--until", type=MINUTE, metavar="TIME", help="Search until before here, by Kafka's time (UTC)."
+)
 @click.option("--limit", default=20, show_default=True, help="Callbacks that are shown.")
 @click.option("--body", "with_body", is_flag=True, help="Show bodies: private messages of people.")
 @bootstrap_option

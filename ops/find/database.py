@@ -59,6 +59,11 @@ async def connected(conninfo: str) -> AsyncIterator[AsyncConnection]:
                 (f"{STATEMENT_S}s",),
             )
             yield connection
+    except psycopg.errors.QueryCanceled as error:
+        raise NotSearched(
+            f"PostgreSQL has no index for this and did not finish within {STATEMENT_S} s; give a"
+            " range of time (--since, --until)"
+        ) from error
     except psycopg.Error as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise NotSearched(f"PostgreSQL: {reason}") from error

@@ -71,21 +71,14 @@ class PlainNeedle:
             yield start, block[start:end]
 
 
-class AnyLine:
-    """No text: every line may be wanted."""
-
-    def lines(self, block: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield all lines of a block."""
-        start = 0
-        while start < len(block):
-            end = block.index(b"\n", start) + 1
-            yield start, block[start:end]
-            start = end
-
-
 def header_needle(name: str, value: str) -> PlainNeedle:
     """Return what a line of the archive has for a header."""
     return PlainNeedle(orjson.dumps(name) + b":" + orjson.dumps(value))
+
+
+def header_beginning(name: str, beginning: str) -> PlainNeedle:
+    """Return what a line of the archive has for a header that begins with a text."""
+    return PlainNeedle((orjson.dumps(name) + b":" + orjson.dumps(beginning)).removesuffix(b'"'))
 
 
 def _each(part: bytes, text: bytes) -> Iterator[int]:

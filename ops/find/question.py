@@ -26,8 +26,8 @@ class Question:
     The callbacks that are looked for: all parts that are given must hold.
 
     `message`: a MsgKey, or the id of a message. `place`: origin and sequence. `accounts`: one or
-    two parties. `app`: the SdkAppid. `at`: when the callback was received, or the message sent.
-    `sent_at`: the time in the id itself, None if it has none.
+    two parties. `app`: the SdkAppid. `at`: a day, hour, minute or second in which the callback was
+    received. `sent_at`: the time in the id itself, None if it has none.
     """
 
     message: str | None = None
@@ -50,6 +50,14 @@ class Question:
         """Whether many callbacks are expected, not one and its repeats."""
         return not (self.message or self.ce_id or self.place)
 
+    @property
+    def at_text(self) -> str:
+        """The part of a time of receipt that all times in `at` have, "" without `at`."""
+        if self.at is None:
+            return ""
+        length = {timedelta(days=1): 10, timedelta(hours=1): 13, timedelta(minutes=1): 16}
+        return self.at.since.strftime("%Y-%m-%dT%H:%M:%S")[: length.get(self.at.length, 19)]
+
     def __str__(self) -> str:
         """Return the question in words."""
         parts = []
@@ -67,7 +75,7 @@ class Question:
             parts.append(f"callbacks of the group {self.group}")
         if self.at:
             parts.append(
-                f"callbacks between {self.at.since:%Y-%m-%d %H:%M:%S} and"
+                f"callbacks received between {self.at.since:%Y-%m-%d %H:%M:%S} and"
                 f" {self.at.until:%H:%M:%S} UTC"
             )
         if self.app:

@@ -87,9 +87,7 @@ def _conditions(question: Question, values: dict[str, Any]) -> tuple[str, str]:
         both.append("group_id = %(group)s")
     if question.at is not None:
         values |= {"at_since": question.at.since, "at_until": question.at.until}
-        received = "(received_at >= %(at_since)s and received_at < %(at_until)s)"
-        messages.append(f"{received} or (sent_at >= %(at_since)s and sent_at < %(at_until)s)")
-        events.append(received)
+        both.append("received_at >= %(at_since)s and received_at < %(at_until)s")
     return (
         " and ".join(f"({each})" for each in messages + both) or "true",
         " and ".join(f"({each})" for each in events + both) or "true",

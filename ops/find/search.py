@@ -30,6 +30,7 @@ from ops.find.sources import Extent, NotSearched, Progress, Sources
 from ops.find.spools import SpoolSearch
 from ops.find.topic_search import TopicSearch
 from ops.records.time_range import TimeRange
+from schemas.message import MESSAGE_COMMANDS
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 # Not named: what to name for each source.
@@ -116,8 +117,12 @@ class Search:
                 return
 
     def _is_everywhere(self) -> bool:
-        """Return whether each source of records that was searched has a callback."""
-        stores = {place.store for each in self._collection.callbacks for place in each.places}
+        """Return whether each source of records that was searched has what is asked for."""
+        callbacks = self._collection.callbacks
+        if self._question.message is not None:
+            # An event about the message may come hours before a message that waited in a spool.
+            callbacks = [each for each in callbacks if each.command in MESSAGE_COMMANDS]
+        stores = {place.store for each in callbacks for place in each.places}
         sources = {TOPIC, ARCHIVE} & self._answer.searched.keys()
         return bool(sources) and sources <= stores
 

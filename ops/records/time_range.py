@@ -24,6 +24,11 @@ class TimeRange:
         return TimeRange(since=self.since - CLOCK_SLACK, until=self.until + CLOCK_SLACK)
 
     @property
+    def length(self) -> timedelta:
+        """The time from its beginning to its end."""
+        return self.until - self.since
+
+    @property
     def first_hour(self) -> str:
         """The hour in which the range begins, as names of segments have it."""
         return f"{self.since:%Y-%m-%dT%H}"

@@ -52,6 +52,11 @@ class Made:
         return datetime.fromtimestamp(self.record.timestamp_ms / 1000, UTC)
 
     @property
+    def place(self) -> str:
+        """Origin and sequence."""
+        return f"{self.origin}/{self.sequence}"
+
+    @property
     def is_broken(self) -> bool:
         """Whether the body is not UTF-8, so no JSON."""
         return self.record.value.endswith(b"\xff")
