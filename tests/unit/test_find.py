@@ -1,5 +1,6 @@
 """`hookline find` in an archive: whatever was written in a range is found there."""
 
+import json
 import random
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pytest
 from support.builders import a_body, a_stored_record
 from support.find_world import BEGINS, Made, World
 
+from consumers.archive.segment import read_lines
 from ops.failure import ExitCode
 from ops.find import output
 from ops.find.archive_search import ArchiveSearch
@@ -19,6 +21,7 @@ from ops.find.question import NotAnId, Question, kind_of, moment, question_of
 from ops.find.ranges import FindRequest, parts, range_of
 from ops.find.search import Answer, Search
 from ops.find.sources import Extent, NotSearched, Sources
+from ops.records import archived
 from ops.records.time_range import TimeRange
 
 NOW = BEGINS + timedelta(hours=30)
@@ -76,9 +79,14 @@ async def found_in(
 
 
 async def test_whatever_is_in_the_named_range_is_found(
-    tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
+    tmp_path: Path,
+    scaled: Callable[..., int],
+    say: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Also escaped, in base64, repeated, delayed, at the border of an hour, with other clocks."""
+    # Most lines are then in two blocks.
+    monkeypatch.setattr(archived, "BLOCK_BYTES", 700)
     finds = places = outside = 0
     for seed in range(scaled(10, at_most=200)):
         world = World(seed, tmp_path / str(seed))
@@ -245,7 +253,7 @@ def test_only_the_first_callbacks_are_kept_and_all_are_counted() -> None:
 
 
 async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Path) -> None:
-    """The answer is then not "not there"."""
+    """The answer is then not "not there". A place names the line of the segment."""
     world = World(1, tmp_path)
     made = world.made[40]
     question = question_of(made.ce_id, "ce_id", app=None)
@@ -253,8 +261,11 @@ async def test_a_damaged_segment_is_not_searched_and_the_others_are(tmp_path: Pa
     whole = await found_in(tmp_path, question, time_range)
     found = CallbackCollection(limit=20, keeps_bodies=False)
     await ArchiveSearch(str(tmp_path), question, found, lambda _: None).search(time_range)
-    name = found.callbacks[0].places[0].where.partition(" ")[0]
+    place = found.callbacks[0].places[0]
+    name, number = place.where.split(" line ")
     content = bytearray((tmp_path / name).read_bytes())
+    line = list(read_lines(bytes(content)))[int(number) - 1]
+    assert json.loads(line)["offset"] == place.offset
     content[-1] ^= 1
     (tmp_path / name).write_bytes(content)
     found = CallbackCollection(limit=20, keeps_bodies=False)
