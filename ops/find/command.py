@@ -167,6 +167,8 @@ def find(
     )
     if request.since and request.until and request.since >= request.until:
         raise click.UsageError("--since must be before --until")
+    if request.since and request.since > request.now:
+        raise click.UsageError("--since is in the future")
     sources = Sources(
         kafka=None if no_kafka else kafka,
         archive=archive_url,

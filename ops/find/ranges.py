@@ -46,9 +46,15 @@ def range_of(request: FindRequest, received: Sequence[datetime]) -> TimeRange:
         until = min(end, hour_of(max(times)) + HOURS_AFTER)
     else:
         since, until = end - WITHOUT_TIME, end
-    since = request.since or min(since, (request.until or until) - timedelta(hours=1))
-    until = request.until or (end if request.since and not times else max(until, since))
-    return TimeRange(since=since, until=max(until, since))
+    if request.since:
+        # Until now, if there is no time to search around, or if it is before `since`.
+        return TimeRange(
+            since=request.since,
+            until=request.until or (until if times and until > request.since else end),
+        )
+    if request.until:
+        since = min(since, request.until - timedelta(hours=1))
+    return TimeRange(since=since, until=request.until or max(until, since))
 
 
 def parts(

@@ -162,6 +162,8 @@ def test_the_range_begins_with_the_hour_of_sending_and_lasts_six_hours_more() ->
         TimeRange(since=BEGINS, until=BEGINS + timedelta(hours=1)),
         time_range,
     ]
+    after = a_request(question, since=BEGINS + timedelta(hours=20))
+    assert range_of(after, ()).until == NOW + timedelta(minutes=1)
     later = a_request(question, until=BEGINS + timedelta(hours=20))
     assert range_of(later, ()) == TimeRange(since=BEGINS, until=BEGINS + timedelta(hours=20))
 
