@@ -92,7 +92,7 @@ class Archive:
             Unavailable: the store does not answer.
             Stopped: the last segment is damaged.
         """
-        last = await self._last(partition)
+        last = await self._last_segment(partition)
         return last.position if last else None
 
     async def begin(self, partition: Partition, position: Position) -> None:
@@ -118,7 +118,7 @@ class Archive:
         """
         # If the store was restored to an older state, the chain ends before the batch, and the
         # archive continues from there without a gap.
-        previous = await self._segment_before(batch) or await self._last(batch.partition)
+        previous = await self._segment_before(batch) or await self._last_segment(batch.partition)
         if previous is None or not batch.follows(previous.position):
             raise Elsewhere(previous.position if previous else None)
         reached = batch.reached._replace(topic_id=batch.reached.topic_id or previous.topic_id)
@@ -170,7 +170,7 @@ class Archive:
         # Other segments may follow it. Then the name of this batch's segment exists already.
         return summary if summary.next_offset == batch.begins_at else None
 
-    async def _last(self, partition: Partition) -> SegmentSummary | None:
+    async def _last_segment(self, partition: Partition) -> SegmentSummary | None:
         """Return the summary of the chain's last segment, None if the chain has no segment."""
         name = await self._store.last(
             partition, search_from=self._tried_or_found.get(partition, "")

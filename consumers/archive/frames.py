@@ -25,9 +25,12 @@ class Frame:
 
     content: bytes
     records: int
-    first: tuple[int, int]  # offset and timestamp in ms
-    last: tuple[int, int]
-    last_place: tuple[str, int]  # origin and sequence
+    first_offset: int
+    first_timestamp_ms: int
+    last_offset: int
+    last_timestamp_ms: int
+    last_origin: str
+    last_sequence: int
     # The lowest and the highest sequence of each origin.
     origins: Mapping[str, tuple[int, int]]
 
@@ -41,12 +44,16 @@ def _text_frame(partition: Partition, records: Sequence[Record]) -> Frame:
     """Return the frame of `records` before compression: its content is the lines."""
     text, origins = to_lines(partition, records)
     first, last = records[0], records[-1]
+    last_origin, last_sequence = place(last.headers)
     return Frame(
         content=text,
         records=len(records),
-        first=(first.offset, first.timestamp_ms),
-        last=(last.offset, last.timestamp_ms),
-        last_place=place(last.headers),
+        first_offset=first.offset,
+        first_timestamp_ms=first.timestamp_ms,
+        last_offset=last.offset,
+        last_timestamp_ms=last.timestamp_ms,
+        last_origin=last_origin,
+        last_sequence=last_sequence,
         origins=origins,
     )
 

@@ -21,28 +21,29 @@ def of_batch(batch: Batch) -> tuple[str, bytes]:
         frames.append(to_frame(batch.partition, batch.records))
     first, last = frames[0], frames[-1]
     sha256 = hashlib.sha256()
-    for packed in frames:
-        sha256.update(packed.content)
-    offset, timestamp_ms = first.first
+    for frame in frames:
+        sha256.update(frame.content)
     summary = SegmentSummary(
         version=VERSION,
         topic=batch.partition.topic,
         partition=batch.partition.number,
         begins_at=batch.begins_at,
-        first_offset=offset,
-        last_offset=last.last[0],
+        first_offset=first.first_offset,
+        last_offset=last.last_offset,
         next_offset=batch.next_offset,
-        records=sum(packed.records for packed in frames),
-        first_timestamp_ms=timestamp_ms,
-        last_timestamp_ms=last.last[1],
-        last_origin=last.last_place[0],
-        last_sequence=last.last_place[1],
-        origins=bounds(pair for packed in frames for pair in packed.origins.items()),
+        records=sum(frame.records for frame in frames),
+        first_timestamp_ms=first.first_timestamp_ms,
+        last_timestamp_ms=last.last_timestamp_ms,
+        last_origin=last.last_origin,
+        last_sequence=last.last_sequence,
+        origins=bounds(pair for frame in frames for pair in frame.origins.items()),
         topic_id=batch.reached.topic_id or "",
         sha256=sha256.hexdigest(),
     )
-    name = segment_name.of_record(batch.partition, offset=offset, timestamp_ms=timestamp_ms)
-    return name, file_content(summary, *(packed.content for packed in frames))
+    name = segment_name.of_record(
+        batch.partition, offset=first.first_offset, timestamp_ms=first.first_timestamp_ms
+    )
+    return name, file_content(summary, *(frame.content for frame in frames))
 
 
 def of_markers(previous: SegmentSummary, reached: Position) -> tuple[str, bytes]:

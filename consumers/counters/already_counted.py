@@ -28,7 +28,7 @@ class AlreadyCounted:
 
     def __init__(self) -> None:
         # Number of times that everything was forgotten: a call that began before must add nothing.
-        self.forgotten = 0
+        self.forget_count = 0
         self._windows: defaultdict[WindowName, ByRole] = defaultdict(lambda: defaultdict(set))
         self._minutes: defaultdict[WindowName, ByRole] = defaultdict(lambda: defaultdict(set))
         self._conversations: defaultdict[str, set[tuple[str, ...]]] = defaultdict(set)
@@ -73,7 +73,7 @@ class AlreadyCounted:
 
     def forget(self) -> None:
         """Forget everything."""
-        self.forgotten += 1
+        self.forget_count += 1
         self._windows.clear()
         self._minutes.clear()
         self._conversations.clear()

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import TypeAlias
 
-from consumers.counters.counted_callback import CountedCallback
+from consumers.counters.countable_callback import CountableCallback
 from consumers.counters.hashes import Hashes
 
 # What a slot costs besides its ids, as a number of values: see VALUES_MAX in batch_sums.py.
@@ -26,7 +26,7 @@ class BatchIds:
         self.searched: BySlot = defaultdict(dict)
         self.values = 0
 
-    def add(self, number: int, callback: CountedCallback) -> bool:
+    def add(self, number: int, callback: CountableCallback) -> bool:
         """Add the id of callback `number`; return False if an earlier callback added the same."""
         app, (slot, *others) = callback.app, callback.slots
         identity = self._hashes.of(callback.id)

@@ -16,7 +16,7 @@ from consumers.counters.already_counted import AlreadyCounted
 from consumers.counters.batch_ids import BatchIds
 from consumers.counters.batch_windows import BatchWindows
 from consumers.counters.bounds import Bounds
-from consumers.counters.counted_callback import CountedCallback
+from consumers.counters.countable_callback import CountableCallback
 from consumers.counters.hashes import Hashes
 from consumers.counters.script_input import script_input
 from consumers.counters.zones import Zones
@@ -28,44 +28,51 @@ VALUES_MAX = 10_000
 
 
 class BatchSums:
-    """The sum of some callbacks of one partition, without the people that `known` has already."""
+    """The sum of some callbacks of one partition, without people who are in `already_counted`."""
 
     def __init__(
-        self, generation: int, bounds: Bounds, zones: Zones, hashes: Hashes, known: AlreadyCounted
+        self,
+        generation: int,
+        bounds: Bounds,
+        zones: Zones,
+        hashes: Hashes,
+        already_counted: AlreadyCounted,
     ) -> None:
         self._generation = generation
         self._bounds = bounds
         self._hashes = hashes
-        self._known = known
-        self._forgotten_before = known.forgotten
+        self._already_counted = already_counted
+        self._forget_count_before = already_counted.forget_count
         # By origin: the number of its callbacks, and the sum of their sequences.
         self._origins: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
         self._ids = BatchIds(hashes)
-        self._windows = BatchWindows(bounds.remember_s, zones, known)
+        self._windows = BatchWindows(bounds.remember_s, zones, already_counted)
 
-    def add(self, counted: Sequence[CountedCallback], first: int, repeats: Collection[int]) -> int:
+    def add(
+        self, callbacks: Sequence[CountableCallback], first_index: int, repeats: Collection[int]
+    ) -> int:
         """
-        Add callbacks from number `first` on, as many as one call may have; return the next number.
+        Add callbacks from `first_index` on, as many as one call may have; return the next index.
 
-        `repeats` are the numbers of those that are known to be repeats.
+        `repeats` are the indexes of callbacks that are known to be repeats.
         """
         windows, ids = self._windows, self._ids
         minutes = windows.minutes
         hash_of = self._hashes.of_account
         origins = self._origins
-        number = first - 1
-        for number, callback in enumerate(islice(counted, first, None), start=first):
-            app, at_minute, additions = (
+        index = first_index - 1
+        for index, callback in enumerate(islice(callbacks, first_index, None), start=first_index):
+            app, minute_number, additions = (
                 callback.app,
                 callback.at_s // layout.MINUTE_S,
                 callback.added,
             )
-            minute = minutes.get((app, at_minute)) or windows.add_minute(app, at_minute)
+            minute = minutes.get((app, minute_number)) or windows.add_minute(app, minute_number)
             # An origin's callbacks are applied, repeats or not: the audit compares these numbers.
-            of_origin = origins[callback.origin]
-            of_origin[0] += 1
-            of_origin[1] += callback.sequence
-            if callback.slots and (number in repeats or not ids.add(number, callback)):
+            count_and_sum = origins[callback.origin]
+            count_and_sum[0] += 1
+            count_and_sum[1] += callback.sequence
+            if callback.slots and (index in repeats or not ids.add(index, callback)):
                 windows.apps[app].repeats += 1
                 continue
             sums = additions.sums
@@ -81,7 +88,7 @@ class BatchSums:
                 windows.add_conversation(minute, conversation)
             if windows.values + ids.values >= VALUES_MAX:
                 break
-        return number + 1
+        return index + 1
 
     def script_input(self) -> Mapping[str, Any]:
         """Return the input of apply.lua."""
@@ -93,13 +100,13 @@ class BatchSums:
             self._generation, self._bounds, self._hashes, origins, self._ids, self._windows
         )
 
-    def learn(self) -> None:
-        """Add the people and conversations to `known`; call this after the script applied them."""
-        # Valkey may have lost what it applied before `known` was forgotten.
-        if self._forgotten_before != self._known.forgotten:
+    def note_counted(self) -> None:
+        """Note the people and conversations as counted; call this after the script applied them."""
+        # Valkey may have lost what it applied before `already_counted` was forgotten.
+        if self._forget_count_before != self._already_counted.forget_count:
             return
         for people in self._windows.people():
             if people.new:
-                self._known.add_people(people.window, people.new)
-        for app, of_app in self._windows.apps.items():
-            self._known.add_conversations(app, of_app.conversations)
+                self._already_counted.add_people(people.window, people.new)
+        for app, app_additions in self._windows.apps.items():
+            self._already_counted.add_conversations(app, app_additions.conversations)

@@ -30,9 +30,9 @@ class WindowPeople:
 
     __slots__ = ("known", "new", "window")
 
-    def __init__(self, window: WindowName, known: AlreadyCounted) -> None:
+    def __init__(self, window: WindowName, already_counted: AlreadyCounted) -> None:
         self.window = window
-        self.known = known.people(window)
+        self.known = already_counted.people(window)
         self.new: ByRole = defaultdict(set)
 
     def add(self, role: str, person: str) -> bool:
@@ -105,10 +105,10 @@ class AppAdditions:
 class BatchWindows:
     """All windows of a batch's callbacks. `values` is the cost of all that is in them."""
 
-    def __init__(self, remember_s: int, zones: Zones, known: AlreadyCounted) -> None:
+    def __init__(self, remember_s: int, zones: Zones, already_counted: AlreadyCounted) -> None:
         self._remember_s = remember_s
         self._zones = zones
-        self._known = known
+        self._already_counted = already_counted
         self.values = 0
         self.apps: dict[str, AppAdditions] = {}
         # By app and date.
@@ -121,16 +121,16 @@ class BatchWindows:
 
     def add_minute(self, app: str, number: int) -> Minute:
         """Add a minute, and the windows that contain it if they are not there yet."""
-        of_app = self.apps.get(app)
-        if of_app is None:
-            of_app = AppAdditions(
-                self._zones.of(app), WindowPeople(("total", app, ""), self._known)
+        app_additions = self.apps.get(app)
+        if app_additions is None:
+            app_additions = AppAdditions(
+                self._zones.of(app), WindowPeople(("total", app, ""), self._already_counted)
             )
-            self.apps[app] = of_app
+            self.apps[app] = app_additions
             self.values += _WINDOW_VALUES
-        quarter = self._quarter(app, of_app, number * layout.MINUTE_S // layout.QUARTER_S)
-        people = WindowPeople((MINUTE, app, number), self._known)
-        minute = Minute(app, number, quarter, people, self._known.conversations(app))
+        quarter = self._quarter(app, app_additions, number * layout.MINUTE_S // layout.QUARTER_S)
+        people = WindowPeople((MINUTE, app, number), self._already_counted)
+        minute = Minute(app, number, quarter, people, self._already_counted.conversations(app))
         self.minutes[app, number] = minute
         self.values += _WINDOW_VALUES
         return minute
@@ -170,9 +170,9 @@ class BatchWindows:
 
     def add_conversation(self, minute: Minute, conversation: tuple[str, ...]) -> None:
         """Add a conversation that is not known to be counted, unless a minute has it already."""
-        of_app = self.apps[minute.app].conversations
-        if conversation not in of_app:
-            of_app.add(conversation)
+        app_conversations = self.apps[minute.app].conversations
+        if conversation not in app_conversations:
+            app_conversations.add(conversation)
             minute.new_conversations.append(conversation)
             self.values += 2
 
@@ -182,27 +182,27 @@ class BatchWindows:
             for window in windows.values():
                 yield window.people
         yield from self.months.values()
-        for of_app in self.apps.values():
-            yield of_app.total
+        for app_additions in self.apps.values():
+            yield app_additions.total
 
-    def _quarter(self, app: str, of_app: AppAdditions, number: int) -> Quarter:
+    def _quarter(self, app: str, app_additions: AppAdditions, number: int) -> Quarter:
         quarter = self.quarters.get((app, number))
         if quarter is None:
-            day = self._day(app, of_app, date_of(of_app.zone, number))
-            people = WindowPeople(("quarter", app, number), self._known)
+            day = self._day(app, app_additions, date_of(app_additions.zone, number))
+            people = WindowPeople(("quarter", app, number), self._already_counted)
             quarter = self.quarters[app, number] = Quarter(number, day, people)
             self.values += _WINDOW_VALUES
         return quarter
 
-    def _day(self, app: str, of_app: AppAdditions, date: str) -> Day:
+    def _day(self, app: str, app_additions: AppAdditions, date: str) -> Day:
         day = self.days.get((app, date))
         if day is None:
             month = self.months.get((app, date[:7]))
             if month is None:
-                month = WindowPeople(("month", app, date[:7]), self._known)
+                month = WindowPeople(("month", app, date[:7]), self._already_counted)
                 self.months[app, date[:7]] = month
-            people = WindowPeople(("day", app, date), self._known)
-            end_s = day_end_s(of_app.zone, date)
-            day = self.days[app, date] = Day(date, end_s, people, month, of_app.total)
+            people = WindowPeople(("day", app, date), self._already_counted)
+            end_s = day_end_s(app_additions.zone, date)
+            day = self.days[app, date] = Day(date, end_s, people, month, app_additions.total)
             self.values += _WINDOW_VALUES
         return day

@@ -17,7 +17,7 @@ from consumers.counters import layout
 from consumers.counters.already_counted import AlreadyCounted
 from consumers.counters.batch_sums import BatchSums
 from consumers.counters.bounds import Bounds
-from consumers.counters.counted_callback import CallbackReader, CountedCallback
+from consumers.counters.countable_callback import CallbackReader, CountableCallback
 from consumers.counters.hashes import Hashes
 from consumers.counters.keep_times import store_keep_times
 from consumers.counters.position_text import UNKNOWN, position_of, position_text
@@ -53,7 +53,7 @@ class Counts:
         self._bounds = bounds
         self._zones = zones
         self._reader = CallbackReader()
-        self._known = AlreadyCounted()
+        self._already_counted = AlreadyCounted()
         self._generation = layout.FIRST_GENERATION
         # Valkey keeps the first secret that a process sends; all processes use that secret.
         self._hashes = Hashes(secrets.token_hex(16).encode())
@@ -68,28 +68,28 @@ class Counts:
             Stopped: an earlier call of the script ended half-way, or Valkey would lose counts.
         """
         # Another member may have had the partition: see consumers/counters/already_counted.py.
-        self._known.forget()
+        self._already_counted.forget()
         async with answering():
             if not self._is_checked:
                 await refuse_unsuitable(self._valkey)
                 self._is_checked = True
             key = self._generation_key
             self._generation = generation_of(await self._valkey.get(key), key)
-            stored: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
+            stored_text: bytes | None = await self._valkey.hget(  # type: ignore[misc]  # typed for both of its clients
                 layout.positions(self._generation), str(partition)
             )
             # A later generation was counted by a rebuild, which does not need the old counts.
             is_first = self._generation == layout.FIRST_GENERATION
-            if stored is None and is_first and await self._valkey.exists(_OLD_POSITIONS):
+            if stored_text is None and is_first and await self._valkey.exists(_OLD_POSITIONS):
                 raise Stopped(
                     "Valkey has counts of an earlier version (before 0.1.0, in keys like "
                     f"{_OLD_POSITIONS}), which this one does not continue. Count all callbacks "
                     "again with: hookline counters rebuild --yes. Or set COUNTERS_VALKEY to an "
                     "empty Valkey, and start the process once with CONSUMER_REBUILD=true"
                 )
-            if stored is not None:
-                await self._store_kept()
-        return None if stored is None else position_of(stored, partition)
+            if stored_text is not None:
+                await self._store_keep_times()
+        return None if stored_text is None else position_of(stored_text, partition)
 
     async def begin(self, partition: Partition, position: Position) -> None:
         """
@@ -100,10 +100,10 @@ class Counts:
         """
         key = layout.positions(self._generation)
         async with answering():
-            await self._store_kept()
+            await self._store_keep_times()
             await self._valkey.hsetnx(key, str(partition), position_text(position))  # type: ignore[misc]  # as above
 
-    async def _store_kept(self) -> None:
+    async def _store_keep_times(self) -> None:
         """Store what is kept and for how long, if this process has other settings than stored."""
         await store_keep_times(self._valkey, self._generation, self._bounds, int(time.time()))
 
@@ -120,31 +120,39 @@ class Counts:
             Unavailable: Valkey did not answer; it may have applied all or nothing of a call.
             Stopped: an earlier call of the script ended half-way, or another setting is in force.
         """
-        counted = self._reader.read(batch.records)
-        first, begins_at = 0, batch.begins_at
+        callbacks = self._reader.read(batch.records)
+        index, begins_at = 0, batch.begins_at
         while True:
-            first, begins_at = await self._count_once(batch, counted, first, begins_at)
-            if first == len(counted):
+            index, begins_at = await self._count_part(batch, callbacks, index, begins_at)
+            if index == len(callbacks):
                 return
 
-    async def _count_once(
-        self, batch: Batch, counted: Sequence[CountedCallback], first: int, begins_at: int
+    async def _count_part(
+        self, batch: Batch, callbacks: Sequence[CountableCallback], first_index: int, begins_at: int
     ) -> tuple[int, int]:
-        """Count callbacks from number `first` on; return the number and the offset to go on at."""
+        """
+        Count callbacks from `first_index` on, as many as one call of the script may have.
+
+        Return the index and the offset at which the next call begins.
+        """
         repeats: set[int] = set()
         while True:
-            sums = BatchSums(self._generation, self._bounds, self._zones, self._hashes, self._known)
-            end = sums.add(counted, first, repeats)
-            reached = batch.reached if end == len(counted) else _after(batch, end)
+            sums = BatchSums(
+                self._generation, self._bounds, self._zones, self._hashes, self._already_counted
+            )
+            end_index = sums.add(callbacks, first_index, repeats)
+            reached = (
+                batch.reached if end_index == len(callbacks) else _position_after(batch, end_index)
+            )
             try:
                 outcome = await self._apply(batch.partition, begins_at, reached, sums)
                 if outcome == b"applied":
-                    sums.learn()
-                    return end, reached.next_offset
+                    sums.note_counted()
+                    return end_index, reached.next_offset
                 await self._continue_after(outcome, batch.partition, repeats)
             except BaseException:
                 # Also if this call was cancelled: it is unknown whether Valkey applied it.
-                self._known.forget()
+                self._already_counted.forget()
                 raise
 
     async def _apply(
@@ -174,20 +182,20 @@ class Counts:
         Raises:
             Elsewhere, Stopped: as `handle`.
         """
-        reason, _, what = (outcome or b"").partition(b" ")
+        reason, _, detail = (outcome or b"").partition(b" ")
         match reason:
             case b"":
                 raise Elsewhere(None)
             case b"repeats":
-                repeats.update(map(int, what.split()))
+                repeats.update(map(int, detail.split()))
             case b"secret":
-                self._hashes = Hashes(what)
-                self._known.forget()
+                self._hashes = Hashes(detail)
+                self._already_counted.forget()
             case b"generation":
                 raise Elsewhere(await self.position(partition))
             case b"zone":
-                app, _, zone = what.decode().partition(" ")
-                raise _other_zone(app, zone, self._zones.of(app))
+                app, _, counted_zone = detail.decode().partition(" ")
+                raise _other_zone(app, counted_zone, self._zones.of(app))
             case _:
                 raise Elsewhere(position_of(outcome or b"", partition))
 
@@ -196,15 +204,15 @@ class Counts:
         await self._valkey.aclose()
 
 
-def _after(batch: Batch, number: int) -> Position:
-    """Return the position after the first `number` records of a batch."""
-    last = batch.records[number - 1]
+def _position_after(batch: Batch, record_count: int) -> Position:
+    """Return the position after the first `record_count` records of a batch."""
+    last = batch.records[record_count - 1]
     return Position(last.offset + 1, (last.offset, *place(last.headers)), batch.reached.topic_id)
 
 
-def _other_zone(app: str, counted: str, zone: str) -> Stopped:
+def _other_zone(app: str, counted_zone: str, zone: str) -> Stopped:
     return Stopped(
-        f"The days of the app {app} are counted in the time zone {counted}, and this process has "
-        f"{zone}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted} for this app; for days of "
-        "another zone, count again with that setting: hookline counters rebuild"
+        f"The days of the app {app} are counted in the time zone {counted_zone}, and this process "
+        f"has {zone}. Set COUNTERS_ZONE or COUNTERS_ZONES back to {counted_zone} for this app; for "
+        "days of another zone, count again with that setting: hookline counters rebuild"
     )

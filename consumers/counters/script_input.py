@@ -38,7 +38,7 @@ def script_input(  # noqa: PLR0917 - all that the input is made of
     windows_of_new, conversations = _conversations(generation, bounds, hashes, windows)
     return {
         "origins": origins,
-        "zones": [(app, of_app.zone) for app, of_app in windows.apps.items()],
+        "zones": [(app, app_additions.zone) for app, app_additions in windows.apps.items()],
         "ids": _by_slot(generation, ids.remembered),
         "ids_ttl_s": bounds.remember_s + HOUR_S,
         "lookups": _by_slot(generation, ids.searched),
@@ -92,11 +92,11 @@ def _exact_people(
                 layout.day_field(date, figure),
                 layout.day_field(date, layout.SKETCHED + figure),
             )
-    for app, of_app in windows.apps.items():
-        if of_app.exact:
+    for app, app_additions in windows.apps.items():
+        if app_additions.exact:
             yield (
                 layout.people(generation, app),
-                list(of_app.exact),
+                list(app_additions.exact),
                 bounds.people_exact_max,
                 0,
                 layout.totals(generation, app),
@@ -254,6 +254,6 @@ def _sketches(
         for role, people in month_people.new.items():
             key = layout.month_sketch(generation, role, app, month)
             yield key, bounds.keep_days_s, list(people)
-    for app, of_app in windows.apps.items():
-        for role, people in of_app.total.new.items():
+    for app, app_additions in windows.apps.items():
+        for role, people in app_additions.total.new.items():
             yield layout.total_sketch(generation, role, app), 0, list(people)

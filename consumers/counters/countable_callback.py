@@ -2,7 +2,7 @@
 Read a batch's records as what the counters need of each: far less than a whole event.
 
 A usual record takes a fast path. Every other record, also one that is not a callback, is read by
-`schemas.callback_record`. Both paths follow the same rules (tests/unit/test_counted_callback.py).
+`schemas.callback_record`. Both paths follow the same rules (tests/unit/test_countable_callback.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,9 +43,10 @@ _EARLIEST = REPEATED_WITHIN_S - MESSAGE_AGE_S_MAX
 _LATEST = CLOCK_AHEAD_S_MAX - REPEATED_WITHIN_S
 
 
-class CountedCallback(msgspec.Struct, frozen=True, gc=False):
+class CountableCallback(msgspec.Struct, frozen=True, gc=False):
     """
-    One callback. `slots` as in `slots_to_search`; () if no other callback has its id.
+    A callback that is to be counted. `slots` as in `slots_to_search`; () if no other callback has
+    its id.
 
     `at_s` is the time in whose windows it is counted. Times are seconds since 1970.
     """
@@ -81,22 +82,22 @@ class CallbackReader:
         # Seconds since 1970 by the first characters of a usual time.
         self._seconds: dict[bytes, int] = {}
 
-    def read(self, records: Sequence[Record]) -> list[CountedCallback]:
+    def read(self, records: Sequence[Record]) -> list[CountableCallback]:
         """
         Return the records' callbacks, in order.
 
         Raises:
             Rejected: with the offset of the first record that is not a callback.
         """
-        counted = []
+        callbacks = []
         for record in records:
             try:
-                counted.append(self._read_usual(record) or self._read_any(record))
+                callbacks.append(self._read_usual(record) or self._read_any(record))
             except (NotACallback, Malformed) as error:
                 raise Rejected(record.offset, str(error)) from error
-        return counted
+        return callbacks
 
-    def _read_usual(self, record: Record) -> CountedCallback | None:
+    def _read_usual(self, record: Record) -> CountableCallback | None:
         """Return the callback of a usual record, None if the record is not a usual one."""
         by_name = dict(record.headers)
         try:
@@ -116,9 +117,11 @@ class CallbackReader:
         except (KeyError, TypeError):
             # TypeError: Kafka knows headers without a value.
             return None
-        return _counted(source, origin, int(sequence), identity, received_s, record.value)
+        return _countable_callback(
+            source, origin, int(sequence), identity, received_s, record.value
+        )
 
-    def _read_any(self, record: Record) -> CountedCallback:
+    def _read_any(self, record: Record) -> CountableCallback:
         callback = parse_callback_record(record.value, record.headers)
         rule = COMMANDS.get(callback.command, UNKNOWN)
         source = _Source(
@@ -131,7 +134,7 @@ class CallbackReader:
         received_s = int(callback.received_at.replace(microsecond=0).timestamp())
         self._remember(dict(record.headers), source, callback.origin, received_s)
         identity = callback.id.encode()
-        return _counted(
+        return _countable_callback(
             source, callback.origin, callback.sequence, identity, received_s, callback.body
         )
 
@@ -156,9 +159,9 @@ def _is_usual_time(text: bytes) -> bool:
     )
 
 
-def _counted(  # noqa: PLR0917 - all values of one record
+def _countable_callback(  # noqa: PLR0917 - all values of one record
     source: _Source, origin: str, sequence: int, identity: bytes, received_s: int, body: bytes
-) -> CountedCallback:
+) -> CountableCallback:
     app, command, platform, is_dated, is_by_body = source
     document: Mapping[str, Any] = {}
     fields = decode_message(body) if command in MESSAGE_COMMANDS else None
@@ -170,16 +173,16 @@ def _counted(  # noqa: PLR0917 - all values of one record
         additions = message_additions(command, platform, fields)
     slots: tuple[int | str, ...]
     sent = document.get("MsgTime")
-    may_be_place = not is_dated or type(sent) is not int
+    id_may_be_place = not is_dated or type(sent) is not int
     if sent is None and is_by_body and type(sent_ms := document.get("EventTime")) is int:
         sent = sent_ms // 1000
     if type(sent) is int and _EARLIEST < sent - received_s < _LATEST:
         # The functions below would return the same, more slowly.
         at_s, slots = sent, (sent // MINUTE_S,)
     else:
-        may_be_place = True
+        id_may_be_place = True
         at_s = counted_at_s(document, received_s)
         slots = slots_to_search(command, document, received_s)
-    if may_be_place and identity == place_id(origin, sequence).encode():
+    if id_may_be_place and identity == place_id(origin, sequence).encode():
         slots = ()
-    return CountedCallback(app, origin, sequence, identity, slots, received_s, at_s, additions)
+    return CountableCallback(app, origin, sequence, identity, slots, received_s, at_s, additions)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.builders import MAD_TIMES, SAMPLES, a_body, a_stored_record
 
-from consumers.counters.counted_callback import CallbackReader, CountedCallback
+from consumers.counters.countable_callback import CallbackReader, CountableCallback
 from consumers.counters.slots import REPEATED_WITHIN_S, slots_to_search
 from consumers.runtime.batch import Record
 from consumers.runtime.handler import Rejected
@@ -20,13 +20,13 @@ from schemas.identity import place_id
 RECEIVED_S = 1_700_000_000
 
 
-def fully(record: Record) -> CountedCallback:
+def fully(record: Record) -> CountableCallback:
     """Return what every record is read as, by the plain rules."""
     found = parse_callback_record(record.value, record.headers)
     document = parse(found.body)
     received_s = int(found.received_at.timestamp() // 1)
     is_place = found.id == place_id(found.origin, found.sequence)
-    return CountedCallback(
+    return CountableCallback(
         found.sdkappid,
         found.origin,
         found.sequence,
