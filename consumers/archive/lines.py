@@ -81,14 +81,14 @@ class _Form(NamedTuple):
 def _forms(head: bytes, headers: Sequence[Sequence[tuple[str, bytes]]]) -> Sequence[_Form]:
     """Return the form of each record's line."""
     # Mostly, all records have the same names.
-    first = [name for name, _ in headers[0]]
-    if {len(each) for each in headers} == {len(first)} and [
-        name for each in headers for name, _ in each
-    ] == first * len(headers):
-        return [_form(head, first)] * len(headers)
-    names = [tuple([name for name, _ in each]) for each in headers]
-    forms = {each: _form(head, each) for each in set(names)}
-    return [forms[each] for each in names]
+    first_names = [name for name, _ in headers[0]]
+    if {len(of_record) for of_record in headers} == {len(first_names)} and [
+        name for of_record in headers for name, _ in of_record
+    ] == first_names * len(headers):
+        return [_form(head, first_names)] * len(headers)
+    all_names = [tuple([name for name, _ in of_record]) for of_record in headers]
+    forms = {names: _form(head, names) for names in set(all_names)}
+    return [forms[names] for names in all_names]
 
 
 def _form(head: bytes, names: Sequence[str]) -> _Form:

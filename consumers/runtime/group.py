@@ -119,11 +119,11 @@ class _Listener(ConsumerRebalanceListener):
             for tp in assigned:
                 self._client.pause(tp)
                 self._client.seek(tp, 0)
-            self._source.joined()
+            self._source.note_joined()
             self._members.add(member_id(self._client))
             self._owner.assign(self._source, [Partition(*tp) for tp in sorted(assigned)])
 
     async def on_partitions_revoked(self, _revoked: object) -> None:
         with self._source.noting_bug():
-            self._source.left()
+            self._source.note_left()
             await self._owner.revoke_all()

@@ -72,11 +72,11 @@ class KafkaSource:
             # The client is shut down next, so their errors do not matter.
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def joined(self) -> None:
+    def note_joined(self) -> None:
         """Note that the group has assigned partitions to this member, or none of them."""
         self._ends.is_member = True
 
-    def left(self) -> None:
+    def note_left(self) -> None:
         """Note that the partitions are revoked: commit nothing more of them."""
         self._ends.is_member = False
         self._commits.forget()
@@ -113,8 +113,10 @@ class KafkaSource:
         """
         now = time.monotonic()
         self._check_client(now)
-        topic_partitions = [TopicPartition(*each) for each in partitions] or [_NO_PARTITION]
-        all_wanted = len(partitions) == len(self._client.assignment())
+        topic_partitions = [TopicPartition(*partition) for partition in partitions] or [
+            _NO_PARTITION
+        ]
+        are_all_fetched = len(partitions) == len(self._client.assignment())
         fetched: Mapping[TopicPartition, Sequence[Record]] | None
         try:
             # aiokafka waits for the end of a rebalance without a time-out of its own.
@@ -123,7 +125,7 @@ class KafkaSource:
                     # Records, because of `decode_as_records`.
                     fetched = await self._client.getmany(  # type: ignore[assignment]
                         *topic_partitions,
-                        timeout_ms=POLL_MS if all_wanted else BUSY_POLL_MS,
+                        timeout_ms=POLL_MS if are_all_fetched else BUSY_POLL_MS,
                         max_records=FETCH_RECORDS,
                     )
         except TimeoutError:
@@ -164,18 +166,24 @@ class KafkaSource:
         offsets: Mapping[TopicPartition, int] = error.args[0]
         # After a `seek`, the client may report the offset before it once more.
         current = await self._positions(offsets)
-        refused = {Partition(*tp): at for tp, at in offsets.items() if current.get(tp) == at}
+        refused = {
+            Partition(*tp): offset for tp, offset in offsets.items() if current.get(tp) == offset
+        }
         if refused:
             raise OutOfRange(refused) from error
 
-    async def _positions(self, wanted: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+    async def _positions(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         # Every partition was given a position on assignment, so this does not wait. If it did, the
         # records that were fetched would be lost: then the client is replaced.
         assigned = self._client.assignment()
         try:
             with kafka_failures():
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    return {tp: await self._client.position(tp) for tp in wanted if tp in assigned}
+                    return {
+                        tp: await self._client.position(tp) for tp in partitions if tp in assigned
+                    }
         except (TimeoutError, IllegalStateError) as error:
             raise KafkaError("a partition has no position after a fetch") from error
 

@@ -98,10 +98,12 @@ def sink_answers(workers: Collection[PartitionWorker], now: float, age_s_max: fl
     failures = [worker.backoff.failure for worker in workers if worker.backoff.failure]
     if failures:
         # Without Kafka the sink is not asked.
-        of_kafka = all(isinstance(each.error, KafkaUnavailable) for each in failures)
-        return None if of_kafka else False
-    answered = [worker.backoff.succeeded_at for worker in workers]
-    if not answered or any(at is None or now - at > age_s_max for at in answered):
+        are_of_kafka = all(isinstance(failure.error, KafkaUnavailable) for failure in failures)
+        return None if are_of_kafka else False
+    succeeded_at = [worker.backoff.succeeded_at for worker in workers]
+    if not succeeded_at or any(
+        time_s is None or now - time_s > age_s_max for time_s in succeeded_at
+    ):
         return None
     return True
 

@@ -99,7 +99,7 @@ def counted_dead_letters(
     `skipped` it is. If no `skipped` has that sum, none of the dead letters is taken as counted.
     """
     indexes = [index for index, sequence in enumerate(sequences) if sequence in dead_letters]
-    sums = array("Q", (each % SUM_MODULUS for each in accumulate(sequences, initial=0)))
+    sums = array("Q", (total % SUM_MODULUS for total in accumulate(sequences, initial=0)))
     skipped_sums = list(accumulate((sequences[index] for index in indexes), initial=0))
     for skipped in range(len(indexes), -1, -1):
         end = skipped + count

@@ -66,7 +66,7 @@ class Evidence:
         sources = (self.topic, self.ingress_dead_letters, self.archive, self.postgres)
         return max(
             self.highest_ignored,
-            *(each.highest for each in (*sources, *self.dead_letters_of.values())),
+            *(source.highest for source in (*sources, *self.dead_letters_of.values())),
             *(last for _, last in self.expired_from_postgres),
         )
 

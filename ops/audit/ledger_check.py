@@ -29,21 +29,23 @@ class LedgerCheck:
             elif entry.outcome == "unanswered":
                 self._unanswered.add((entry.id, entry.sha256))
         sinks = (KAFKA, ARCHIVE, *((POSTGRES,) if audits_postgres else ()))
-        self._found: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
+        self._sent_bodies: dict[str, set[tuple[str, str]]] = {sink: set() for sink in sinks}
         # By id, the sequences that Kafka or the archive has of it, with their origins.
         self._places: dict[str, set[tuple[str, int]]] = {}
         # By sink and id, the bodies in the sink that the ledger does not have.
-        self._others: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
+        self._unsent_bodies: dict[str, dict[str, set[str]]] = {sink: {} for sink in sinks}
 
     @property
     def ids_without_row(self) -> list[str]:
         """The ids of the ledger for which no row of the database was compared."""
-        with_row = {ce_id for ce_id, _ in self._found[POSTGRES]} | self._others[POSTGRES].keys()
+        with_row = {ce_id for ce_id, _ in self._sent_bodies[POSTGRES]} | self._unsent_bodies[
+            POSTGRES
+        ].keys()
         return [ce_id for ce_id in self._sent if ce_id not in with_row]
 
     def match(self, callback: CallbackRecord, sink: str) -> None:
         """Compare a callback of a sink, or its dead letter, if its id is in the ledger."""
-        if callback.id in self._sent and sink in self._found:
+        if callback.id in self._sent and sink in self._sent_bodies:
             self._places.setdefault(callback.id, set()).add((callback.origin, callback.sequence))
             self.compare(callback.id, hashlib.sha256(callback.body).hexdigest(), sink)
 
@@ -51,11 +53,11 @@ class LedgerCheck:
         """Compare the digest of a body in a sink; its id is in the ledger."""
         sent = self._sent[ce_id]
         if sha256 not in sent:
-            self._others[sink].setdefault(ce_id, set()).add(sha256)
+            self._unsent_bodies[sink].setdefault(ce_id, set()).add(sha256)
         elif sink == POSTGRES:
-            self._found[sink].update((ce_id, each) for each in sent)
+            self._sent_bodies[sink].update((ce_id, body_sha256) for body_sha256 in sent)
         else:
-            self._found[sink].add((ce_id, sha256))
+            self._sent_bodies[sink].add((ce_id, sha256))
 
     def _changed(self) -> dict[str, set[str]]:
         """
@@ -64,27 +66,27 @@ class LedgerCheck:
         PostgreSQL keeps one body of an id; there, the body must also be absent from Kafka and the
         archive. A body in addition to the sent one is a repeat that this ledger does not have.
         """
-        stored = {
-            (ce_id, each)
+        in_kafka_or_archive = {
+            (ce_id, body_sha256)
             for sink in (KAFKA, ARCHIVE)
-            for ce_id, bodies in self._others[sink].items()
-            for each in bodies
+            for ce_id, bodies in self._unsent_bodies[sink].items()
+            for body_sha256 in bodies
         }
         return {
             sink: {
                 ce_id
-                for ce_id, bodies in others.items()
+                for ce_id, bodies in unsent_bodies.items()
                 if not (
-                    {(ce_id, each) for each in bodies} <= stored
+                    {(ce_id, body_sha256) for body_sha256 in bodies} <= in_kafka_or_archive
                     if sink == POSTGRES
-                    else self._has_all_sent_bodies(ce_id, self._found[sink])
+                    else self._has_all_sent_bodies(ce_id, self._sent_bodies[sink])
                 )
             }
-            for sink, others in self._others.items()
+            for sink, unsent_bodies in self._unsent_bodies.items()
         }
 
     def _has_all_sent_bodies(self, ce_id: str, in_sink: set[tuple[str, str]]) -> bool:
-        keys = {(ce_id, each) for each in self._sent[ce_id]}
+        keys = {(ce_id, body_sha256) for body_sha256 in self._sent[ce_id]}
         return bool(keys & in_sink) and keys & self._ok <= in_sink
 
     def report(self, is_expired: Callable[[str, int], bool]) -> LedgerReport | None:
@@ -98,19 +100,20 @@ class LedgerCheck:
         by_sink = self._changed()
         changed: set[str] = set().union(*by_sink.values())
         # A callback with other bytes is not missing: that it is changed is a separate fault.
-        present = by_sink | {POSTGRES: set(self._others.get(POSTGRES, ()))}
+        present = by_sink | {POSTGRES: set(self._unsent_bodies.get(POSTGRES, ()))}
         present_bodies = {
-            sink: keys | {(ce_id, each) for ce_id in present[sink] for each in self._sent[ce_id]}
-            for sink, keys in self._found.items()
+            sink: keys
+            | {(ce_id, body_sha256) for ce_id in present[sink] for body_sha256 in self._sent[ce_id]}
+            for sink, keys in self._sent_bodies.items()
         }
         # The archive is the evidence for callbacks that retention has deleted from Kafka.
         present_bodies[KAFKA] |= present_bodies[ARCHIVE]
         if POSTGRES in present_bodies:
             present_bodies[POSTGRES] |= {
-                (ce_id, each)
+                (ce_id, body_sha256)
                 for ce_id, places in self._places.items()
                 if any(is_expired(*place) for place in places)
-                for each in self._sent[ce_id]
+                for body_sha256 in self._sent[ce_id]
             }
         missing = {sink: self._ok - bodies for sink, bodies in present_bodies.items()}
         faulty = changed.union(*({ce_id for ce_id, _ in keys} for keys in missing.values()))

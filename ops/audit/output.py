@@ -137,10 +137,10 @@ def _days(days: DaysReport) -> Iterator[str]:
         yield from _day(day)
     if days.different > len(days.listed):
         yield f"and {days.different - len(days.listed)} more days"
-    for each in days.not_judged[:LISTED_MAX]:
+    for app_days in days.not_judged[:LISTED_MAX]:
         yield (
-            f"app {each.app}: {each.days} days from {each.first} to {each.last} are not judged:"
-            f" {each.reason}"
+            f"app {app_days.app}: {app_days.days} days from {app_days.first} to {app_days.last}"
+            f" are not judged: {app_days.reason}"
         )
     if (more := len(days.not_judged) - LISTED_MAX) > 0:
         yield f"and {more} more ranges of days that are not judged"

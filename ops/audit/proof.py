@@ -64,7 +64,7 @@ class OriginProof:
     def _in_ranges(self, *partitions: int) -> BitMap64:
         """Return the sequences 1..N in the expired ranges of some partitions."""
         ranges = self._evidence.expired_ranges
-        in_ranges = (each for partition in partitions for each in ranges[partition])
+        in_ranges = chain.from_iterable(ranges[partition] for partition in partitions)
         return self._up_to_end & union(in_ranges, last=self._end.last_sequence)
 
     @property

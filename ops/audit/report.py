@@ -123,7 +123,7 @@ class Report:
         largest of the four numbers, not their sum.
         """
         by_sequence = sum(origin.missing for origin in self.origins)
-        by_statistics = sum(each.missing for each in self.statistics.values())
+        by_statistics = sum(statistic.missing for statistic in self.statistics.values())
         by_ledger = sum(self.ledger.missing.values()) if self.ledger else 0
         by_day = self.days.missing if self.days else 0
         return max(by_sequence, by_statistics, by_day, by_ledger)
@@ -137,7 +137,7 @@ class Report:
     def doubled_at_least(self) -> int:
         """The least number of callbacks that are in a sink more than once; see missing_at_least."""
         by_sequence = sum(origin.doubled for origin in self.origins)
-        by_statistics = sum(each.doubled for each in self.statistics.values())
+        by_statistics = sum(statistic.doubled for statistic in self.statistics.values())
         by_day = self.days.doubled if self.days else 0
         return max(by_sequence, by_statistics, by_day)
 
@@ -149,7 +149,7 @@ class Report:
     @property
     def unknown_deliveries(self) -> int:
         """Requests that a webhook's target has accepted, with an id that no callback has."""
-        return sum(each.unknown for each in self.webhooks.values())
+        return sum(webhook.unknown for webhook in self.webhooks.values())
 
     @property
     def faults(self) -> int:
@@ -198,11 +198,11 @@ class Report:
         return asdict(self) | {
             "different_listed": [
                 {
-                    "ce_id": each.ce_id,
-                    "first": each.first._asdict(),
-                    "second": each.second._asdict(),
+                    "ce_id": difference.ce_id,
+                    "first": difference.first._asdict(),
+                    "second": difference.second._asdict(),
                 }
-                for each in self.different_listed
+                for difference in self.different_listed
             ],
             "missing": self.missing_at_least,
             "changed": self.changed,

@@ -125,9 +125,9 @@ class Tally:
             different_listed=[*self._differences.listed, *self._rows.listed()][:LISTED_MAX],
             doubts=self.origins.doubts()
             | {
-                title(name): f"{title(name)}: {'; '.join(each.doubts)}"
-                for name, each in webhooks.items()
-                if each.doubts
+                title(name): f"{title(name)}: {'; '.join(webhook.doubts)}"
+                for name, webhook in webhooks.items()
+                if webhook.doubts
             },
             quarantined=self.origins.quarantined,
             not_audited=[sink for sink, is_audited in audited.items() if not is_audited],

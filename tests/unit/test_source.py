@@ -86,7 +86,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
     source = KafkaSource(client)
     async with source.in_background():
         source.commit(Partition("t", 0), 5)
-        source.left()
+        source.note_left()
         for _ in range(3):
             await asyncio.sleep(0)
         source.commit(Partition("t", 0), 7)
@@ -102,7 +102,7 @@ async def test_a_member_without_partitions_stays(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(kafka_source, "REJOIN_TIMEOUT_S", -1)
     client: Any = Nothing()
     source = KafkaSource(client)
-    source.joined()
+    source.note_joined()
     for _ in range(3):
         assert await source.fetch([]) == {}
 
@@ -122,7 +122,7 @@ async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCapture
     """It has no partition, and waits until the topic is created."""
     client: Any = OfMissingTopic()
     source = KafkaSource(client)
-    source.joined()
+    source.note_joined()
     async with source.in_background():
         await asyncio.sleep(0)
         await source.fetch([])
