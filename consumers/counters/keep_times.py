@@ -38,7 +38,7 @@ class KeepTime:
     before_s: int
     changed_at_s: int = 0
 
-    def at(self, now_s: int) -> int:
+    def kept_age_s(self, now_s: int) -> int:
         """Return the age in seconds up to which counts are there at a time."""
         return min(self.seconds, self.before_s + max(0, now_s - self.changed_at_s))
 
@@ -102,17 +102,17 @@ async def store_keep_times(valkey: Valkey, generation: int, bounds: Bounds, now_
     """
     key = layout.kept(generation)
     stored: dict[bytes, bytes] = await valkey.hgetall(key)  # type: ignore[misc]  # typed for both of its clients
-    kept = keep_times_of(stored, key)
+    stored_times = keep_times_of(stored, key)
     changed: dict[str, str] = {}
     for name, before, seconds in (
-        ("minutes", kept.minutes, bounds.keep_minutes_s),
-        ("quarters", kept.quarters, bounds.keep_quarters_s),
-        ("days", kept.days, bounds.keep_days_s),
+        ("minutes", stored_times.minutes, bounds.keep_minutes_s),
+        ("quarters", stored_times.quarters, bounds.keep_quarters_s),
+        ("days", stored_times.days, bounds.keep_days_s),
     ):
         if name.encode() not in stored:
             changed[name] = str(seconds)
         elif before.seconds != seconds:
-            changed[name] = KeepTime(seconds, before.at(now_s), now_s).text
+            changed[name] = KeepTime(seconds, before.kept_age_s(now_s), now_s).text
     people_exact_max = str(bounds.people_exact_max)
     if stored.get(_PEOPLE_EXACT_MAX.encode()) != people_exact_max.encode():
         changed[_PEOPLE_EXACT_MAX] = people_exact_max

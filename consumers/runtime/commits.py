@@ -26,19 +26,19 @@ class Commits:
 
     def __init__(self, client: AIOKafkaConsumer) -> None:
         self._client = client
-        self._noted: dict[TopicPartition, int] = {}
-        self._to_commit = asyncio.Event()
+        self._offsets_to_commit: dict[TopicPartition, int] = {}
+        self._has_offsets = asyncio.Event()
         # The time at which commits began to fail, None if they succeed.
         self._failing_since: float | None = None
 
     def note(self, partition: Partition, next_offset: int) -> None:
         """Commit `next_offset` soon."""
-        self._noted[TopicPartition(*partition)] = next_offset
-        self._to_commit.set()
+        self._offsets_to_commit[TopicPartition(*partition)] = next_offset
+        self._has_offsets.set()
 
     def forget(self) -> None:
         """Commit none of the noted offsets: the partitions are another member's."""
-        self._noted.clear()
+        self._offsets_to_commit.clear()
         self._failing_since = None
 
     def check(self, now: float) -> None:
@@ -54,14 +54,14 @@ class Commits:
     async def run(self) -> None:
         """Commit noted offsets until cancelled. Failed commits are repeated with later offsets."""
         while True:
-            await self._to_commit.wait()
-            self._to_commit.clear()
+            await self._has_offsets.wait()
+            self._has_offsets.clear()
             # Empty if the offsets were forgotten meanwhile.
-            if offsets := dict(self._noted):
-                await self._try(offsets)
+            if offsets := dict(self._offsets_to_commit):
+                await self._try_commit(offsets)
                 await asyncio.sleep(COMMIT_INTERVAL_S)
 
-    async def _try(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _try_commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
             with kafka_failures():
                 await self._commit(offsets)
@@ -70,12 +70,12 @@ class Commits:
             self.forget()
         except (KafkaError, TimeoutError) as error:
             self._note_failure(error)
-            self._to_commit.set()
+            self._has_offsets.set()
         else:
             self._failing_since = None
-            for tp, offset in offsets.items():
-                if self._noted.get(tp) == offset:
-                    del self._noted[tp]
+            for topic_partition, offset in offsets.items():
+                if self._offsets_to_commit.get(topic_partition) == offset:
+                    del self._offsets_to_commit[topic_partition]
 
     async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         # In a task, so that no time-out cancels it: aiokafka would not clean up after its request,

@@ -64,7 +64,7 @@ class Delivery:
         except Rejected as rejected:
             self._note_failure(pending)
             self._backoff.reset()
-            await self._reject(pending, batch, rejected)
+            await self._handle_rejection(pending, batch, rejected)
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
             log.warning(
@@ -109,7 +109,9 @@ class Delivery:
             pending.first_failed_at_ms = now_ms()
         pending.attempts += 1
 
-    async def _reject(self, pending: PendingBatch, batch: Batch, rejected: Rejected) -> None:
+    async def _handle_rejection(
+        self, pending: PendingBatch, batch: Batch, rejected: Rejected
+    ) -> None:
         """Halve the batch, or send the rejected record to the dead-letter topic."""
         if pending.packed is not None:
             # Packed records can be neither halved nor removed.

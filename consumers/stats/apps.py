@@ -31,7 +31,7 @@ async def apps(store: StoredCounts, scope: Scope) -> answers.Apps:
 async def _first_day(store: StoredCounts, app: CountedApp, scope: Scope) -> date | None:
     # A message may be of tomorrow, if its sender's clock is ahead.
     months = [next_month(day_of(scope.now, app.zone))]
-    first_month = scope.kept.first_month(scope.now, app.zone)
+    first_month = scope.retention.first_month(scope.now, app.zone)
     while len(months) <= MONTHS_MAX and months[-1] > first_month:
         months.append((months[-1] - DAY).replace(day=1))
     keys = [layout.days(app.generation, app.name, month.isoformat()) for month in months]

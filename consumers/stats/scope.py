@@ -47,9 +47,12 @@ class Retention:
     @classmethod
     def of(cls, catalog: Catalog, now: datetime) -> "Retention":
         """Return the ages at a time."""
-        kept, now_s = catalog.kept, int(now.timestamp())
+        keep_times, now_s = catalog.keep_times, int(now.timestamp())
         return cls(
-            *(timedelta(seconds=of.at(now_s)) for of in (kept.minutes, kept.quarters, kept.days))
+            *(
+                timedelta(seconds=keep_time.kept_age_s(now_s))
+                for keep_time in (keep_times.minutes, keep_times.quarters, keep_times.days)
+            )
         )
 
     def first_month(self, now: datetime, zone: ZoneInfo) -> date:
@@ -63,14 +66,14 @@ class Scope:
     """
     Whose counts (`app` None: of all apps in `catalog`), in which zone, and what is taken for now.
 
-    `kept` is what the counters have now.
+    `retention` is how far back the counters have counts now.
     """
 
     catalog: Catalog
     app: str | None
     zone: ZoneInfo
     now: datetime
-    kept: Retention
+    retention: Retention
 
 
 def scope_of(values: Mapping[str, Any], catalog: Catalog, now: datetime) -> Scope:
@@ -129,10 +132,10 @@ def split_range(values: Mapping[str, Any], scope: Scope, width: int) -> Windowed
 
 def _default_begin(step: Step, end: datetime, scope: Scope) -> datetime:
     """Return the start of ROWS_DEFAULT windows, or of fewer if not so many are kept."""
-    age = {Step.MINUTE: scope.kept.minutes, Step.HOUR: scope.kept.quarters}.get(step)
+    age = {Step.MINUTE: scope.retention.minutes, Step.HOUR: scope.retention.quarters}.get(step)
     first = scope.now - age if age else datetime.min.replace(tzinfo=UTC)
     if step is Step.MONTH:
-        first = day_begin(scope.kept.first_month(scope.now, scope.zone), scope.zone)
+        first = day_begin(scope.retention.first_month(scope.now, scope.zone), scope.zone)
     begin = window_begin(end - _SMALLEST, step, scope.zone)
     for _ in range(ROWS_DEFAULT[step] - 1):
         earlier = window_begin(begin - _SMALLEST, step, scope.zone)
@@ -189,9 +192,9 @@ def _check_order(begin: datetime, end: datetime) -> None:
 
 
 def _check_kept(windowed: WindowedRange, scope: Scope) -> None:
-    begin, kept = windowed.windows[0].begin, scope.kept
+    begin, retention = windowed.windows[0].begin, scope.retention
     if windowed.step is Step.MINUTE:
-        check_age(begin, kept.minutes, scope.now, "minutes")
+        check_age(begin, retention.minutes, scope.now, "minutes")
         return
     for app in scope.catalog.apps.values():
         if windowed.is_by_days(app):
@@ -200,7 +203,7 @@ def _check_kept(windowed: WindowedRange, scope: Scope) -> None:
             what = "hours"
             if windowed.step is not Step.HOUR:
                 what = f"{windowed.step}s of another zone than the app's"
-            check_age(begin, kept.quarters, scope.now, what)
+            check_age(begin, retention.quarters, scope.now, what)
 
 
 def check_month(begin: datetime, app: CountedApp, scope: Scope) -> None:
@@ -210,12 +213,13 @@ def check_month(begin: datetime, app: CountedApp, scope: Scope) -> None:
     Raises:
         RequestRefused: it is not, or not for certain.
     """
-    first = scope.kept.first_month(scope.now, app.zone)
+    first = scope.retention.first_month(scope.now, app.zone)
     if day_of(begin, app.zone) < first:
         bound = f"{first} or later for days and months"
         raise RequestRefused(
             400,
-            f"from must be {bound}: they are kept for {scope.kept.days // DAY} days, by months",
+            f"from must be {bound}: they are kept for {scope.retention.days // DAY} days, "
+            "by months",
             parameter="from",
             bound=bound,
         )

@@ -96,7 +96,7 @@ async def distinct_people(
         stored_windows = pieces(window.begin, window.end, app.zone)
         if stored_windows.quarters:
             what = "ranges that are not whole days of the app's zone"
-            check_age(stored_windows.quarters[0], scope.kept.quarters, scope.now, what)
+            check_age(stored_windows.quarters[0], scope.retention.quarters, scope.now, what)
         if whole := [*stored_windows.months, *stored_windows.days]:
             check_month(day_begin(min(whole), app.zone), app, scope)
         if stored_windows.days:

@@ -56,11 +56,11 @@ class Catalog:
 
     generation: int
     apps: Mapping[str, CountedApp]
-    kept: KeepTimes
+    keep_times: KeepTimes
 
     def only(self, app: str) -> "Catalog":
         """Return the same with one of the apps."""
-        return Catalog(self.generation, {app: self.apps[app]}, self.kept)
+        return Catalog(self.generation, {app: self.apps[app]}, self.keep_times)
 
     @property
     def zone(self) -> ZoneInfo:

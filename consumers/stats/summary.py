@@ -65,7 +65,7 @@ async def summary(store: StoredCounts, scope: Scope, *, is_live: bool) -> answer
         last_week_until_now=until_now[1],
         last_week=whole[2],
         sparklines=sparklines,
-        people_exact_max=scope.catalog.kept.people_exact_max,
+        people_exact_max=scope.catalog.keep_times.people_exact_max,
     )
 
 

@@ -36,7 +36,7 @@ class Carried(Forwarder):
     # The names of spools whose rows it does not accept.
     stuck: frozenset[str] = frozenset()
     last_transaction = LastTransaction.UNKNOWN
-    is_settling = False
+    has_begun_settling = False
 
     async def run(self) -> None:
         """Remove every row."""
@@ -44,7 +44,7 @@ class Carried(Forwarder):
         if self._intake.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
             self._last_transaction = Carried.last_transaction
-            self._has_begun_settling = Carried.is_settling
+            self._has_begun_settling = Carried.has_begun_settling
             await asyncio.Event().wait()
         if Carried.ending:
             Carried.ending -= 1
@@ -329,7 +329,7 @@ class Stuck:
     moves_on: bool
     own_fault: str = ""
     last_transaction: LastTransaction = LastTransaction.UNKNOWN
-    is_settling: bool = False
+    has_begun_settling: bool = False
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ class Stuck:
         # The producer is still starting. A new forwarder would get the same answer.
         Stuck(moves_on=True, last_transaction=LastTransaction.COMMITTED),
         # A new forwarder could not find out any more how it ended.
-        Stuck(moves_on=False, last_transaction=LastTransaction.COMMITTED, is_settling=True),
+        Stuck(moves_on=False, last_transaction=LastTransaction.COMMITTED, has_begun_settling=True),
         Stuck(moves_on=False, last_transaction=LastTransaction.ABORTED),
     ],
 )
@@ -353,7 +353,7 @@ async def test_a_spool_that_cannot_be_forwarded_does_not_block_the_others(
     """It is tried again after them; but not if Kafka is down for all, or rows could be lost."""
     monkeypatch.setattr(adopt, "STALL_TIMEOUT_S", 0.1)
     monkeypatch.setattr(Carried, "last_transaction", case.last_transaction)
-    monkeypatch.setattr(Carried, "is_settling", case.is_settling)
+    monkeypatch.setattr(Carried, "has_begun_settling", case.has_begun_settling)
     stuck, other = "a" * 16, "b" * 16
     monkeypatch.setattr(Carried, "stuck", {stuck})
     mine = hold_any(tmp_path, bytes_max=BYTES_MAX)

@@ -211,7 +211,7 @@ class Answers:
                     round(n * LOST * (1 + 0.3 * math.sin(0.7 * at))) for at, n in enumerate(by_hour)
                 ],
             ),
-            people_exact_max=self.catalog().kept.people_exact_max,
+            people_exact_max=self.catalog().keep_times.people_exact_max,
         )
 
     def series(self, app: str | None, zone: str, **asked: str) -> answers.Series | answers.SeriesBy:
