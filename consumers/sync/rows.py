@@ -59,13 +59,13 @@ def rows(callbacks: Iterable[Callback]) -> Rows:
         record, ce_id = callback.record, as_text(callback.record.id)
         result.receipts.append((as_text(record.origin), record.sequence, ce_id, record.received_at))
         if record.command in MESSAGE_COMMANDS:
-            result.messages.append(_common(callback, ce_id) + _of_message(callback))
+            result.messages.append(_common_values(callback, ce_id) + _message_values(callback))
         else:
-            result.events.append(_common(callback, ce_id))
+            result.events.append(_common_values(callback, ce_id))
     return result
 
 
-def _common(callback: Callback, ce_id: str | None) -> Row:
+def _common_values(callback: Callback, ce_id: str | None) -> Row:
     record, people = callback.record, parties(callback.document)
     body = queryable(record.body, callback.document)
     return (
@@ -85,7 +85,7 @@ def _common(callback: Callback, ce_id: str | None) -> Row:
     )
 
 
-def _of_message(callback: Callback) -> Row:
+def _message_values(callback: Callback) -> Row:
     document = callback.document
     return (
         sent_at(document),

@@ -33,7 +33,7 @@ def rows_from(
         DamagedRow: the next row cannot be found.
     """
     next_number = max(next_number, state.first_number)
-    has_block = _find(cursor, next_number)
+    has_block = _move_to_block(cursor, next_number)
     while next_number <= state.last_number:
         first = _number(cursor) if has_block else state.last_number + 1
         if first > next_number:
@@ -66,7 +66,7 @@ def remains_from(
     If its block is damaged, the first row gets the whole block and the others get nothing. They are
     at most as many rows as a block may have.
     """
-    has_block = _find(cursor, number)
+    has_block = _move_to_block(cursor, number)
     first = _number(cursor) if has_block else state.last_number + 1
     damaged_block = b""
     next_first = first
@@ -86,7 +86,7 @@ def remains_from(
         yield lost_number, damaged_block if lost_number == number else b""
 
 
-def _find(cursor: lmdb.Cursor, number: int) -> bool:
+def _move_to_block(cursor: lmdb.Cursor, number: int) -> bool:
     """Move the cursor to the block of row `number`, else to the first; False if there is none."""
     if not cursor.set_range(key(number)):
         return cursor.last()

@@ -72,7 +72,8 @@ def faults_of(
         if omitted in sequences[: count + 1] and not required_after(count + 1):
             return _missing([omitted])
         return CountFaults(missing=len(required_after(count)) or 1)
-    # As many as there are, but with another sum: one is missing, and another one is doubled.
+    # With as many sequences as the partition but another sum, at least one is missing and one is
+    # doubled. With more, at least those above the partition's number are doubled.
     return CountFaults(missing=int(count == size), doubled=count - size or 1)
 
 

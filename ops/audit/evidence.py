@@ -10,7 +10,7 @@ from pyroaring import BitMap64
 from ops.sequences import SequenceRange, Sequences
 
 
-class End(NamedTuple):
+class OriginEnd(NamedTuple):
     """
     The last sequence of an origin that must be everywhere; later ones may still be on their way.
 

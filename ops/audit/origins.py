@@ -1,7 +1,7 @@
 """Every origin that an audit knows: its evidence, its end, and the doubts about its end."""
 
 from ops.audit.ends import Ends
-from ops.audit.evidence import End, Evidence
+from ops.audit.evidence import Evidence, OriginEnd
 
 # A sequence further above N is not added to the evidence: its origin is in doubt anyway.
 ABOVE_END_MAX = 50_000_000
@@ -36,13 +36,13 @@ class Origins:
         """Return N of an origin, None if it is not known."""
         return self._last_sequences.get(origin)
 
-    def end(self, origin: str) -> End:
+    def end(self, origin: str) -> OriginEnd:
         """Return the sequence up to which an origin must be complete."""
         last = self._last_sequences.get(origin)
         if last is not None:
-            return End(last, is_known=True)
+            return OriginEnd(last, is_known=True)
         highest = self._evidence[origin].topic.highest
-        return End(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
+        return OriginEnd(self._highest_in_first_report.setdefault(origin, highest), is_known=False)
 
     def add_origin_and_check(self, origin: str, sequence: int) -> bool:
         """

@@ -37,7 +37,7 @@ from ops.audit.count_faults import (
     faults_of,
     without_dead_letters,
 )
-from ops.audit.evidence import End, Evidence
+from ops.audit.evidence import Evidence, OriginEnd
 from ops.audit.report import COUNTS, LISTED_MAX, POSTGRES, SinkReport
 from ops.sequences import Sequences, sequence_bitmap, union
 
@@ -47,7 +47,7 @@ _NONE = BitMap64()
 class OriginProof:
     """Compares each sink with the sequences that it must have."""
 
-    def __init__(self, evidence: Evidence, end: End) -> None:
+    def __init__(self, evidence: Evidence, end: OriginEnd) -> None:
         self._evidence = evidence
         self._end = end
         self._up_to_end = sequence_bitmap(1, end.last_sequence)
