@@ -14,6 +14,7 @@ import pytest
 from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
 from support.kafka.quick_start import prepare
+from support.processes.consumer import remove_topics_and_groups
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
@@ -42,11 +43,17 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="package")
-def bootstrap_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """Yield an embedded broker for all tests of this folder that do not kill or freeze theirs."""
+    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="package")
+def bootstrap_servers(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return the address of a broker for all tests of this folder, as TEST_KAFKA says."""
     if KAFKA == "embedded":
-        with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
-            yield kafka.address
+        yield request.getfixturevalue("shared_kafka").address
     elif KAFKA == "container":
         with kafka_container() as address:
             yield address
@@ -67,8 +74,27 @@ async def kafka(bootstrap_servers: str) -> str:
 
 
 @pytest.fixture
+async def kafka_without_topics(shared_kafka: EmbeddedKafka) -> EmbeddedKafka:
+    """Return a broker without topics and groups; always embedded."""
+    await remove_topics_and_groups(shared_kafka.address)
+    return shared_kafka
+
+
+@pytest.fixture
+async def empty_kafka(kafka_without_topics: EmbeddedKafka) -> EmbeddedKafka:
+    """
+    Return a broker whose topics are new; always embedded.
+
+    The test may change topics and groups, but neither kill nor freeze the broker: the start of a
+    broker of its own takes 2 s of CPU time.
+    """
+    await apply_topics(kafka_without_topics.address, body_bytes_max=1 << 20, replicas=1)
+    return kafka_without_topics
+
+
+@pytest.fixture
 async def own_kafka(tmp_path: Path) -> AsyncIterator[EmbeddedKafka]:
-    """Yield a broker of the test's own, which it may kill; always embedded."""
+    """Yield a broker of the test's own, which it may kill or freeze; always embedded."""
     with child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka:
         await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         yield kafka

@@ -62,7 +62,7 @@ async def stats(valkey_url: str) -> AsyncIterator[int]:
 
 @pytest.fixture
 async def world(
-    own_kafka: EmbeddedKafka,
+    empty_kafka: EmbeddedKafka,
     conninfo: str,
     stats: int,
     tmp_path: Path,
@@ -83,7 +83,7 @@ async def world(
         s3 = stack.enter_context(child.running(S3Server(tmp_path)))
         database = psycopg.conninfo.conninfo_to_dict(conninfo)
         targets = {
-            "Kafka": own_kafka.port,
+            "Kafka": empty_kafka.port,
             "PostgreSQL": int(database["port"] or 0),
             "the statistics": stats,
             "the archive": s3.port,
@@ -134,22 +134,22 @@ async def test_an_audit_waits_through_the_outage_of_each_source(
 
 @pytest.mark.timeout(600)
 async def test_missing_and_recreated_topics_are_noticed(
-    own_kafka: EmbeddedKafka, world: World
+    empty_kafka: EmbeddedKafka, world: World
 ) -> None:
     """Records of the old topic prove nothing about the new one."""
-    reader = topic_reader.TopicReader(own_kafka.address)
+    reader = topic_reader.TopicReader(empty_kafka.address)
     tally = Tally(Ends(), [], audits_postgres=False, audits_counts=False)
-    async with AIOKafkaProducer(bootstrap_servers=own_kafka.address) as producer:
+    async with AIOKafkaProducer(bootstrap_servers=empty_kafka.address) as producer:
         await producer.send_and_wait(CALLBACKS.name, b"{}", partition=0)
     await reader.read(tally)
     await reader.read(tally)
     assert tally.records == 1
-    admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
+    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
     await admin.start()
     await admin.delete_topics([CALLBACKS.name])
     with pytest.raises(NotAudited, match="hookline topics apply"):
         await world.audited(0, [])
-    await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
     with pytest.raises(ReadAgain, match="was read up to offset 1"):
         await reader.read(tally)
     await admin.close()

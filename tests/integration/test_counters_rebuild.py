@@ -120,9 +120,11 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, own_kafka: EmbeddedKafka, valkey_url: str) -> AsyncIterator[World]:
+async def world(
+    tmp_path: Path, empty_kafka: EmbeddedKafka, valkey_url: str
+) -> AsyncIterator[World]:
     """Yield a world with one running member."""
-    made = World(tmp_path, own_kafka.address, valkey_url)
+    made = World(tmp_path, empty_kafka.address, valkey_url)
     try:
         made.counters[0].launch()
         await made.ingress.start()

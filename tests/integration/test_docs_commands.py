@@ -142,7 +142,7 @@ async def until_answers(url: str) -> None:
 
 @pytest.mark.timeout(600)
 async def test_every_command_in_the_docs_works(
-    own_kafka: EmbeddedKafka,
+    empty_kafka: EmbeddedKafka,
     postgres_server: EmbeddedPostgres,
     valkey_server: EmbeddedValkey,
     valkey_url: str,
@@ -154,7 +154,7 @@ async def test_every_command_in_the_docs_works(
     tokens_file(folder).parent.mkdir(parents=True)
     tokens_file(folder).write_text("# none yet\n")
     assert valkey_url == valkey_server.url  # and it is empty now
-    shell = Shell(folder, own_kafka, postgres_server, valkey_server)
+    shell = Shell(folder, empty_kafka, postgres_server, valkey_server)
     await shell.run(the_block("topics apply"))
     async with (
         shell.running(the_block("python -m ingress")),

@@ -81,14 +81,14 @@ async def expire_all(store: SegmentStore, bootstrap_servers: str) -> int:
 
 
 async def test_only_segments_that_kafka_does_not_have_expire(
-    own_kafka: EmbeddedKafka, tmp_path: Path, group: str
+    empty_kafka: EmbeddedKafka, tmp_path: Path, group: str
 ) -> None:
     """The archive continues; audit and verify prove the rest, and report what has expired."""
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
-        await what_goes(own_kafka, pipe, tmp_path / "archive", group)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
+        await what_goes(empty_kafka, pipe, tmp_path / "archive", group)
 
 
-async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group: str) -> None:
+async def what_goes(empty_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group: str) -> None:
     """Run the test for one kind of store."""
     store = open_store(str(directory), create_directory=True)
 
@@ -96,7 +96,7 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
         await run_until(
             Archive(store),
             Reached(directory, count),
-            bootstrap_servers=own_kafka.address,
+            bootstrap_servers=empty_kafka.address,
             group=group,
             limits=LIMITS,
         )
@@ -105,7 +105,7 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
         await pipe.store(many(200, first))
         await pipe.forward()
     await archive(400)
-    assert await expire_all(store, own_kafka.address) == 0
+    assert await expire_all(store, empty_kafka.address) == 0
     assert (await audited(pipe, directory)).expired == 0
 
     # Retention takes two fifths of every partition; nothing is lost by that.
@@ -115,11 +115,11 @@ async def what_goes(own_kafka: EmbeddedKafka, pipe: Pipe, directory: Path, group
         for partition, position in before.items()
         if position
     }
-    await delete_before(own_kafka.address, middle)
+    await delete_before(empty_kafka.address, middle)
     found = await audited(pipe, directory)
     assert (found.missing, found.doubled, found.expired) == (0, 0, 0)
 
-    gone = await expire_all(store, own_kafka.address)
+    gone = await expire_all(store, empty_kafka.address)
     assert 50 < gone < 200
     assert archived(directory) == 400 - gone
     assert await positions(store) == before

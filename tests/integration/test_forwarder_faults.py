@@ -49,16 +49,16 @@ async def until(pipe: Pipe, fault: str, seconds: float = 180) -> None:
 
 
 async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
-    own_kafka: EmbeddedKafka, tmp_path: Path
+    empty_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """It is found among many; the rows before and after it arrive, each once."""
-    await limit(own_kafka.address, CALLBACKS.name, 20_000)
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    await limit(empty_kafka.address, CALLBACKS.name, 20_000)
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         big = a_big_record(1)
         await pipe.store([*many(300), big, *many(300, first=301)])
         await pipe.forward(seconds=180)
-        found = await in_topic(own_kafka.address, pipe.spool.origin)
-        (letter,) = await in_topic(own_kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
+        found = await in_topic(empty_kafka.address, pipe.spool.origin)
+        (letter,) = await in_topic(empty_kafka.address, pipe.spool.origin, DEAD_LETTERS.name)
     assert sequences([letter]) == [301]
     assert letter.value == big.value
     headers = dict(letter.headers)
@@ -68,18 +68,18 @@ async def test_a_row_that_the_broker_refuses_becomes_a_dead_letter(
 
 
 async def test_a_row_that_is_refused_everywhere_stays_in_quarantine(
-    own_kafka: EmbeddedKafka, tmp_path: Path
+    empty_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """Its bytes are kept, and the rows after it arrive."""
     for topic in (CALLBACKS.name, DEAD_LETTERS.name):
-        await limit(own_kafka.address, topic, 20_000)
+        await limit(empty_kafka.address, topic, 20_000)
     big = a_big_record(1)
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store([*many(3), big, *many(3, first=4)])
         await pipe.forward(seconds=180)
         assert pipe.spool.state.quarantined_sequences == [4]
         assert big.value in pipe.spool.quarantined_bytes(4)
-        found = await in_topic(own_kafka.address, pipe.spool.origin)
+        found = await in_topic(empty_kafka.address, pipe.spool.origin)
     assert sorted(sequences(found)) == [1, 2, 3, 5, 6, 7]
 
 
@@ -101,12 +101,12 @@ async def test_a_damaged_row_is_never_sent_and_stops_nothing(kafka: str, tmp_pat
     assert sorted(sequences(found)) == [n for n in range(1, 101) if n != 40]
 
 
-async def test_missing_topics_are_waited_for(tmp_path: Path) -> None:
+async def test_missing_topics_are_waited_for(
+    kafka_without_topics: EmbeddedKafka, tmp_path: Path
+) -> None:
     """The fault says what to do; after that the forwarder continues without a restart."""
-    with (
-        child.running(EmbeddedKafka(tmp_path / "kafka")) as kafka,
-        contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe,
-    ):
+    kafka = kafka_without_topics
+    with contextlib.closing(Pipe(kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(50))
         forwarding = asyncio.create_task(pipe.forward(seconds=180))
         await until(pipe, "hookline topics apply")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaProducer
 from support.kafka.parts import Pipe, in_topic, many, sequences
-from support.kafka.topic_changes import recreate_topic
+from support.kafka.topic_changes import recreate_topic, restore
 
 from ingress.forward import forwarder
 from ingress.forward.topic_check import TopicCheck
@@ -29,7 +29,7 @@ async def forwarded(kafka: EmbeddedKafka, pipe: Pipe) -> list[int]:
 
 
 async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
-    own_kafka: EmbeddedKafka,
+    empty_kafka: EmbeddedKafka,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -37,33 +37,33 @@ async def test_an_idle_forwarder_notices_that_the_topic_was_recreated(
     """It does so before the next callback, which goes to the new topic."""
     monkeypatch.setattr(forwarder, "IDLE_CHECK_INTERVAL_S", 0.2)
     before = changes()
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(100))
         forwarding = asyncio.create_task(pipe.forward(until=lambda: changes() > before))
         async with asyncio.timeout(180):
             while pipe.spool.row_count or pipe.fault():  # noqa: ASYNC110 - a number has no event
                 await asyncio.sleep(0.01)
-        await recreate_topic(own_kafka.address)
+        await recreate_topic(empty_kafka.address)
         await forwarding
         await pipe.store(many(20, first=101))
         await pipe.forward()
-        assert await forwarded(own_kafka, pipe) == list(range(101, 121))
+        assert await forwarded(empty_kafka, pipe) == list(range(101, 121))
     assert "was recreated: its id was" in caplog.text
     assert "sequences 1 to 100 (100 callbacks) of origin" in caplog.text
 
 
 async def test_a_topic_that_was_recreated_while_no_forwarder_ran_is_reported(
-    own_kafka: EmbeddedKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    empty_kafka: EmbeddedKafka, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Kafka deleted the cursor with the topic; the spool shows that rows were forwarded before."""
     before = changes()
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(100))
         await pipe.forward()
-        await recreate_topic(own_kafka.address)
+        await recreate_topic(empty_kafka.address)
         await pipe.store(many(20, first=101))
         await pipe.forward()
-        assert await forwarded(own_kafka, pipe) == list(range(101, 121))
+        assert await forwarded(empty_kafka, pipe) == list(range(101, 121))
         await pipe.store(many(20, first=121))
         await pipe.forward()
     assert changes() == before + 1
@@ -75,19 +75,16 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
 ) -> None:
     """Its cursor is lower than the last forwarded row: the missing sequences are named."""
     before = changes()
-    data, copy = tmp_path / "kafka" / "data", tmp_path / "copy"
+    copy = tmp_path / "copy"
     with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(60))
         await pipe.forward()
         own_kafka.kill()
-        shutil.copytree(data, copy)
+        shutil.copytree(own_kafka.data, copy)
         own_kafka.start()
         await pipe.store(many(40, first=61))
         await pipe.forward()
-        own_kafka.kill()
-        shutil.rmtree(data)
-        shutil.copytree(copy, data)
-        own_kafka.start()
+        restore(own_kafka, copy)
         await pipe.store(many(10, first=101))
         await pipe.forward()
         assert await forwarded(own_kafka, pipe) == [*range(1, 61), *range(101, 111)]
@@ -97,7 +94,7 @@ async def test_a_kafka_that_was_restored_from_an_older_copy_is_reported(
 
 
 async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(
-    own_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_kafka: EmbeddedKafka, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The transaction is aborted, and all of its rows go to the new topic."""
     left = 1
@@ -108,13 +105,13 @@ async def test_no_row_is_left_in_a_topic_that_is_deleted_within_its_transaction(
         nonlocal left
         if left:
             left -= 1
-            await recreate_topic(own_kafka.address)
+            await recreate_topic(empty_kafka.address)
         await check(topic, producer)
 
     monkeypatch.setattr(TopicCheck, "check", recreate_and_check)
 
-    with contextlib.closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    with contextlib.closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(many(300))
         await pipe.forward(seconds=180)
-        assert await forwarded(own_kafka, pipe) == list(range(1, 301))
+        assert await forwarded(empty_kafka, pipe) == list(range(1, 301))
     assert not left

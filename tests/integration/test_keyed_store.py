@@ -55,7 +55,7 @@ class KeyedStore:
 
 @pytest.mark.timeout(600)
 async def test_each_event_is_in_the_store_once_over_kill_9(
-    own_kafka: EmbeddedKafka, tmp_path: Path, scaled: Callable[..., int]
+    empty_kafka: EmbeddedKafka, tmp_path: Path, scaled: Callable[..., int]
 ) -> None:
     """The program is killed, then the store; repeats and a second pass change nothing."""
     kills = scaled(2, at_most=20)
@@ -66,9 +66,9 @@ async def test_each_event_is_in_the_store_once_over_kill_9(
     sent = {dict(record.headers)[ID]: record.value for record in records}
     with (
         child.running(EmbeddedValkey(tmp_path / "valkey")) as valkey,
-        closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe,
+        closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe,
     ):
-        program = KeyedStore(tmp_path / "program", own_kafka, valkey)
+        program = KeyedStore(tmp_path / "program", empty_kafka, valkey)
         process = await program.start()
         try:
             for life in range(kills):

@@ -229,7 +229,7 @@ async def audited(sources: Sources, seeds: list[Seeded]) -> Report:
 
 @pytest.mark.timeout(300)
 async def test_each_of_a_thousand_faults_is_named_exactly(
-    own_kafka: EmbeddedKafka,
+    empty_kafka: EmbeddedKafka,
     conninfo: str,
     valkey_url: str,
     tmp_path: Path,
@@ -237,16 +237,16 @@ async def test_each_of_a_thousand_faults_is_named_exactly(
 ) -> None:
     """The origin, the place, the sequence and the kind, and nothing else."""
     seeds = seeded(SEEDS)
-    written = await fill_topics(own_kafka.address, seeds)
+    written = await fill_topics(empty_kafka.address, seeds)
     archive, log = tmp_path / "archive", tmp_path / "received"
     async with sinks(conninfo, valkey_url, archive) as handlers:
         for consumer, handler in handlers.items():
             await apply(handler, consumer, written)
     delete_rows(conninfo, seeds)
-    await deliver(own_kafka.address, written, log)
+    await deliver(empty_kafka.address, written, log)
     async with statistics(valkey_url) as url:
         sources = Sources(
-            bootstrap_servers=own_kafka.address,
+            bootstrap_servers=empty_kafka.address,
             archive=str(archive),
             postgres=conninfo,
             stats=url,

@@ -86,7 +86,7 @@ def callbacks(count: int, chance: random.Random) -> tuple[list[OutgoingRecord], 
 
 @pytest.mark.timeout(600)
 async def test_the_example_counts_every_callback_once_over_kill_9(
-    own_kafka: EmbeddedKafka, tmp_path: Path, scaled: Callable[..., int]
+    empty_kafka: EmbeddedKafka, tmp_path: Path, scaled: Callable[..., int]
 ) -> None:
     """The process is killed while it counts; in the end it has counted all that was sent."""
     kills = scaled(2, at_most=20)
@@ -94,8 +94,8 @@ async def test_the_example_counts_every_callback_once_over_kill_9(
     print(f"seed {seed}")  # noqa: T201 - to repeat a red run
     chance = random.Random(seed)  # noqa: S311 - no secret
     records, sent = callbacks((kills + 1) * RECORDS_OF_EACH, chance)
-    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
-    with closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    subscriber = Subscriber(tmp_path / "subscriber", empty_kafka.address)
+    with closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         process = await subscriber.start()
         try:
             for life in range(kills + 1):
@@ -109,7 +109,7 @@ async def test_the_example_counts_every_callback_once_over_kill_9(
                 assert await process.wait() == -signal.SIGKILL
                 process = await subscriber.start()
             await subscriber.has(len(records))
-            await a_record_that_is_none_becomes_a_dead_letter(own_kafka.address)
+            await a_record_that_is_none_becomes_a_dead_letter(empty_kafka.address)
             # Records after it are counted in all partitions.
             more, sent_more = callbacks(200, chance)
             await pipe.store(more)
@@ -126,13 +126,13 @@ async def test_the_example_counts_every_callback_once_over_kill_9(
 
 @pytest.mark.timeout(600)
 async def test_a_file_that_is_gone_stops_the_example_and_an_older_one_is_completed(
-    own_kafka: EmbeddedKafka, tmp_path: Path
+    empty_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """As its README says; rebuilt from Kafka it has the same counts."""
     records, sent = callbacks(400, random.Random(1))  # noqa: S311 - no secret
-    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
+    subscriber = Subscriber(tmp_path / "subscriber", empty_kafka.address)
     older = tmp_path / "older.db"
-    with closing(Pipe(own_kafka.address, tmp_path / "spool")) as pipe:
+    with closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe:
         await pipe.store(records[:100])
         await pipe.forward()
         await subscriber.run_until(100)
@@ -161,12 +161,12 @@ async def test_a_file_that_is_gone_stops_the_example_and_an_older_one_is_complet
 
 @pytest.mark.timeout(600)
 async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
-    own_kafka: EmbeddedKafka, tmp_path: Path
+    empty_kafka: EmbeddedKafka, tmp_path: Path
 ) -> None:
     """It leaves its group and rejects no more; a restart rejects as many again."""
-    subscriber = Subscriber(tmp_path / "subscriber", own_kafka.address)
+    subscriber = Subscriber(tmp_path / "subscriber", empty_kafka.address)
     for _ in range(5):
-        await produce_a_bad_record(own_kafka.address)
+        await produce_a_bad_record(empty_kafka.address)
     for life in (1, 2):
         process = await subscriber.start(CONSUMER_DEAD_LETTERS_MAX="2")
         try:
@@ -174,7 +174,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
                 metrics = f"{subscriber.admin}/metrics"
                 while "consumer_braked 1.0" not in await said(metrics):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
-                while await members(own_kafka.address):  # noqa: ASYNC110 - polled
+                while await members(empty_kafka.address):  # noqa: ASYNC110 - polled
                     await asyncio.sleep(0.1)
             assert await said(f"{subscriber.admin}/livez") == "the event loop runs\n"
         finally:
@@ -182,7 +182,7 @@ async def test_a_run_of_bad_records_has_the_example_wait_for_a_person(
             code = await asyncio.wait_for(process.wait(), 180)
         assert code == 1
         assert "CONSUMER_DEAD_LETTERS_MAX" in subscriber.log.read_text().splitlines()[-1]
-        assert len(await in_topic(own_kafka.address, None, DEAD_LETTERS.name)) == 2 * life
+        assert len(await in_topic(empty_kafka.address, None, DEAD_LETTERS.name)) == 2 * life
 
 
 async def said(url: str) -> str:

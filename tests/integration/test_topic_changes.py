@@ -5,6 +5,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from support.kafka.topic_changes import (
     origins_in,
     produce,
     recreate_topic,
+    restore,
     three_consumers,
 )
 from support.processes.blackbox import hookline
@@ -34,13 +36,30 @@ ADDED = {6, 7, 9, 10, 11}
 
 
 @pytest.fixture
-async def three(
-    own_kafka: EmbeddedKafka, conninfo: str, valkey_url: str, tmp_path: Path
-) -> AsyncIterator[Three]:
+def sinks(conninfo: str, valkey_url: str, tmp_path: Path) -> Sinks:
+    """Return empty sinks."""
+    return Sinks(tmp_path / "archive", conninfo, valkey_url)
+
+
+@pytest.fixture
+async def three(empty_kafka: EmbeddedKafka, sinks: Sinks, tmp_path: Path) -> AsyncIterator[Three]:
     """Yield archive, sync and counters, idle after 120 records of OLD."""
-    sinks = Sinks(tmp_path / "archive", conninfo, valkey_url)
-    async with three_consumers(own_kafka.address, sinks, tmp_path) as running:
-        await produce(own_kafka.address, OLD, 120)
+    async with three_idle_consumers(empty_kafka.address, sinks, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def own_three(own_kafka: EmbeddedKafka, sinks: Sinks, tmp_path: Path) -> AsyncIterator[Three]:
+    """Yield the same with a broker that may be killed."""
+    async with three_idle_consumers(own_kafka.address, sinks, tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def three_idle_consumers(kafka: str, sinks: Sinks, directory: Path) -> AsyncIterator[Three]:
+    """Yield archive, sync and counters, idle after 120 records of OLD."""
+    async with three_consumers(kafka, sinks, directory) as running:
+        await produce(kafka, OLD, 120)
         await running.until_held(Counter({OLD: 120}))
         yield running
 
@@ -50,12 +69,12 @@ async def three(
 async def test_a_topic_that_is_recreated_stops_its_consumers(
     frozen: bool,  # noqa: FBT001 - a parameter
     three: Three,
-    own_kafka: EmbeddedKafka,
+    empty_kafka: EmbeddedKafka,
     tmp_path: Path,
     say: Callable[[str], None],
 ) -> None:
     """No record of the new topic is skipped; the documented way to continue works."""
-    kafka = own_kafka.address
+    kafka = empty_kafka.address
     if frozen:
         with three.frozen():
             await recreate_topic(kafka)
@@ -98,52 +117,45 @@ async def _until_both(three: Three, new: int = 400) -> None:
 @pytest.mark.parametrize("frozen", [False, True], ids=["idle", "frozen and grown past"])
 async def test_a_broker_that_is_restored_from_an_older_copy_stops_its_consumers(
     frozen: bool,  # noqa: FBT001 - a parameter
-    three: Three,
+    own_three: Three,
     own_kafka: EmbeddedKafka,
     tmp_path: Path,
     say: Callable[[str], None],
 ) -> None:
     """The topic has the same id; its log ends before their position, or has other records there."""
     kafka = own_kafka.address
-    data, copy = tmp_path / "kafka" / "data", tmp_path / "copy"
+    copy = tmp_path / "copy"
     own_kafka.kill()
-    shutil.copytree(data, copy)
+    shutil.copytree(own_kafka.data, copy)
     own_kafka.start()
     await produce(kafka, OLD, 60, first=121)
-    await three.until_held(Counter({OLD: 180}))
+    await own_three.until_held(Counter({OLD: 180}))
     if frozen:
-        with three.frozen():
-            await _restore(own_kafka, data, copy)
+        with own_three.frozen():
+            restore(own_kafka, copy)
             await produce(kafka, NEW, 400)
             await asyncio.sleep(FROZEN_S)
     else:
-        await _restore(own_kafka, data, copy)
-    stopped = await three.until_stopped()
+        restore(own_kafka, copy)
+    stopped = await own_three.until_stopped()
     for name, (_, reason) in stopped.items():
         assert "restored from an older copy" in reason, f"{name}: {reason}"
-    assert set(map(str, three.sinks.held().values())) == {str(Counter({OLD: 180}))}
+    assert set(map(str, own_three.sinks.held().values())) == {str(Counter({OLD: 180}))}
     took = ", ".join(f"{name} {seconds:.1f} s" for name, (seconds, _) in sorted(stopped.items()))
     say(f"stopped after {took}; 0 records written on")
 
 
-async def _restore(kafka: EmbeddedKafka, data: Path, copy: Path) -> None:
-    kafka.kill()
-    shutil.rmtree(data)
-    shutil.copytree(copy, data)
-    kafka.start()
-
-
 @pytest.mark.timeout(600)
 async def test_partitions_that_are_added_under_load_are_consumed_from_their_beginning(
-    three: Three, own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+    three: Three, empty_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     """Ingress and consumers use them within 30 s, and nothing is missing or doubled."""
-    ingress = Ingress(tmp_path / "spools", own_kafka.address)
+    ingress = Ingress(tmp_path / "spools", empty_kafka.address)
     await ingress.start()
     try:
         async with Senders(ingress.port, connections=8, pause_s=0.02) as senders:
             await until(lambda: len(senders.ok) > 300, "there is load")
-            await add_partitions(own_kafka.address, 12)
+            await add_partitions(empty_kafka.address, 12)
             begun = time.monotonic()
 
             async def used() -> bool:
@@ -167,10 +179,10 @@ async def test_partitions_that_are_added_under_load_are_consumed_from_their_begi
 
 @pytest.mark.timeout(600)
 async def test_retention_past_the_position_stops_the_consumers(
-    three: Three, own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+    three: Three, empty_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     """Records that they have not applied are deleted; the documented way continues after those."""
-    kafka = own_kafka.address
+    kafka = empty_kafka.address
     with three.frozen():
         await produce(kafka, OLD, 300, first=121)
         ends = await ends_of(kafka)
@@ -198,7 +210,7 @@ async def test_retention_past_the_position_stops_the_consumers(
 
 @pytest.mark.timeout(600)
 async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
-    own_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
+    empty_kafka: EmbeddedKafka, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     """The chains of the other one are sound, and of its own topic only."""
     archive = tmp_path / "archive"
@@ -206,13 +218,13 @@ async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
         await apply_topics(other.address, body_bytes_max=1 << 20, replicas=1)
         members = [
             Consumer("archive", each.address, tmp_path / f"{at}.log", url=archive, segment_age_s=1)
-            for at, each in enumerate((own_kafka, other))
+            for at, each in enumerate((empty_kafka, other))
         ]
         try:
             for member in members:
                 member.launch()
             for number in range(1, 400, 50):
-                await produce(own_kafka.address, OLD, 50, first=number)
+                await produce(empty_kafka.address, OLD, 50, first=number)
                 await produce(other.address, NEW, 50, first=number)
 
             async def stopped() -> list[str]:

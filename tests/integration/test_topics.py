@@ -15,9 +15,9 @@ from ops.topics import ClusterRefused, apply_topics
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 
-async def test_topics_are_created_then_kept(own_kafka: EmbeddedKafka) -> None:
+async def test_topics_are_created_then_kept(empty_kafka: EmbeddedKafka) -> None:
     """The second run only sets the configuration."""
-    done = await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    done = await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
     assert done == [
         "tim.callbacks.v1: configuration set",
         "tim.callbacks.dead.v1: configuration set",
@@ -47,9 +47,9 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
             assert len(reader.assignment()) == CALLBACKS.partitions
 
 
-async def test_the_operators_own_configuration_of_a_topic_stays(own_kafka: EmbeddedKafka) -> None:
+async def test_the_operators_own_configuration_of_a_topic_stays(empty_kafka: EmbeddedKafka) -> None:
     """For example flush.messages on a single broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=own_kafka.address)
+    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
     await admin.start()
     topic = ConfigResource(ConfigResourceType.TOPIC, CALLBACKS.name, {"flush.messages": "1"})
 
@@ -61,15 +61,15 @@ async def test_the_operators_own_configuration_of_a_topic_stays(own_kafka: Embed
     await admin.alter_configs([topic])
     # The broker answers before it shows the new value.
     await until(is_set, "the broker shows the operator's setting")
-    await apply_topics(own_kafka.address, body_bytes_max=1 << 20, replicas=1)
+    await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
     assert await is_set()
     await admin.close()
 
 
-async def test_the_error_has_the_clusters_reason(own_kafka: EmbeddedKafka) -> None:
+async def test_the_error_has_the_clusters_reason(empty_kafka: EmbeddedKafka) -> None:
     """In Kafka's own words."""
     with pytest.raises(ClusterRefused, match=r"max\.message\.bytes"):
-        await apply_topics(own_kafka.address, body_bytes_max=1 << 40, replicas=1)
+        await apply_topics(empty_kafka.address, body_bytes_max=1 << 40, replicas=1)
 
 
 async def test_without_kafka_the_error_names_the_address() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -24,9 +24,7 @@ from consumers.webhook.consumer import LIMITS
 from consumers.webhook.retry_partition import OwnershipLost, RetryPartition
 from consumers.webhook.retry_record import ParkedCallback, conversation
 from consumers.webhook.retry_topic import RetryTopic
-from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
 from schemas.clients import started
 from schemas.topics import DEAD_LETTERS, record_bytes_max
 
@@ -45,18 +43,12 @@ def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "RETRY_S_MAX", 0.5)
 
 
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Return the address of a broker whose main topic only these tests use."""
-    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
-        asyncio.run(apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1))
-        yield kafka.address
-
-
 @pytest.fixture
-async def world(broker: str, tmp_path: Path, receiver: Receiver) -> AsyncIterator[World]:
+async def world(
+    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
+) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(broker, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
         yield made
 
 

@@ -25,10 +25,10 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 @pytest.fixture
 async def world(
-    own_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
+    empty_kafka: EmbeddedKafka, tmp_path: Path, receiver: Receiver
 ) -> AsyncIterator[World]:
     """Yield a world without callbacks."""
-    async with a_world(own_kafka.address, tmp_path, receiver) as made:
+    async with a_world(empty_kafka.address, tmp_path, receiver) as made:
         yield made
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from support.processes.consumer import Consumer
 from support.processes.ingress import until
 from valkey import Valkey
 
+from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topics import apply_topics
 from schemas.record import callback_record, with_place
 from schemas.topics import CALLBACKS
@@ -55,6 +57,14 @@ async def recreate_topic(kafka: str) -> None:
         await admin.close()
     done = await apply_topics(kafka, body_bytes_max=1 << 20, replicas=1)
     assert f"{CALLBACKS.name}: created with {CALLBACKS.partitions} partitions" in done
+
+
+def restore(kafka: EmbeddedKafka, copy: Path) -> None:
+    """Kill the broker and start it again with a copy of its data."""
+    kafka.kill()
+    shutil.rmtree(kafka.data)
+    shutil.copytree(copy, kafka.data)
+    kafka.start()
 
 
 async def add_partitions(kafka: str, count: int) -> None:

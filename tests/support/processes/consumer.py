@@ -13,6 +13,8 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import GroupIdNotFound
+from aiokafka.protocol.admin import DeleteGroupsRequest
 from aiokafka.protocol.group import LeaveGroupRequest
 from support.processes.ingress import Answer, get
 
@@ -117,12 +119,8 @@ class Consumer:
 
 async def members(kafka: str, group: str) -> tuple[str, list[str]]:
     """Return the state of a group as the broker has it, and its members' ids."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    await admin.start()
-    try:
+    async with admin_client(kafka) as admin:
         found: Any = await admin.describe_consumer_groups([group])
-    finally:
-        await admin.close()
     described = found[0].groups[0]
     return described[2], sorted(member[0] for member in described[5])
 
@@ -137,6 +135,32 @@ async def bury(kafka: str, group: str) -> None:
     async with _client(kafka) as client:
         for member in dead:
             await client.send(client.get_random_node(), LeaveGroupRequest(group, member))
+
+
+async def remove_topics_and_groups(kafka: str) -> None:
+    """Remove all topics except Kafka's own, and all groups, whose members are dead."""
+    async with admin_client(kafka) as admin:
+        groups = dict(await admin.list_consumer_groups())
+        topics = [name for name in await admin.list_topics() if not name.startswith("__")]
+        await admin.delete_topics(topics)
+    for group, kind in groups.items():
+        if kind == "consumer":
+            await bury(kafka, group)
+    async with _client(kafka) as client:
+        deleted = await client.send(client.get_random_node(), DeleteGroupsRequest([*groups]))
+    # A group is gone already if its last position was in a topic that was deleted.
+    assert {error for _, error in deleted.results} <= {0, GroupIdNotFound.errno}, deleted
+
+
+@contextlib.asynccontextmanager
+async def admin_client(kafka: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield a client for requests about topics and groups."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 @contextlib.asynccontextmanager
