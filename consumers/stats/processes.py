@@ -71,6 +71,7 @@ class Processes:
         # The groups of the consumers, as far as they are known.
         self._groups = self._consumers.keys() - {_NOT_A_GROUP}
         self._kafka: KafkaFacts | SilentProcess | None = None
+        self._asking_kafka: asyncio.Task[KafkaFacts | SilentProcess] | None = None
         self._kafka_asked_at = -math.inf
         # When each address answered last, and Valkey as "".
         self._answered_at: dict[str, datetime] = {}
@@ -79,7 +80,10 @@ class Processes:
         self._asked_urls: set[str] = set()
 
     async def close(self) -> None:
-        """End the requests to the name server."""
+        """End the requests to the name server and to Kafka."""
+        if self._asking_kafka is not None:
+            self._asking_kafka.cancel()
+            await asyncio.wait((self._asking_kafka,))
         for name in (*self._ingress, *chain.from_iterable(self._consumers.values())):
             await name.close()
 
@@ -118,11 +122,23 @@ class Processes:
         )
 
     async def _ask_kafka(self) -> KafkaFacts | SilentProcess | None:
-        """Return what Kafka says, at most KAFKA_POLL_S old; None if it is not asked."""
-        clock = asyncio.get_running_loop().time
-        if self._watched.kafka is not None and clock() - self._kafka_asked_at > KAFKA_POLL_S:
-            self._kafka = await ask_kafka(self._watched.kafka, sorted(self._groups))
-            self._kafka_asked_at = clock()
+        """
+        Return what Kafka said last, None if it is not asked.
+
+        Only the first answer is waited for: a Kafka that is frozen delays no other answer.
+        """
+        if self._watched.kafka is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        if self._asking_kafka is None and now - self._kafka_asked_at >= KAFKA_POLL_S:
+            self._kafka_asked_at = now
+            asking = ask_kafka(self._watched.kafka, sorted(self._groups))
+            self._asking_kafka = asyncio.create_task(asking)
+        if self._asking_kafka is not None:
+            if self._kafka is None:
+                await asyncio.wait((self._asking_kafka,))
+            if self._asking_kafka.done():
+                self._kafka, self._asking_kafka = self._asking_kafka.result(), None
         return self._kafka
 
     async def _ask_valkey(self) -> SilentProcess | None:

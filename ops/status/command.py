@@ -136,7 +136,8 @@ def status(*, watch: bool, as_json: bool, **parts: str | None) -> None:
 async def _status(parts: Parts, *, watch: bool, as_json: bool) -> None:
     async with measuring(parts) as measurement:
         if watch:
-            await _watch(measurement, as_json=as_json)
+            with reader_may_leave():
+                await _watch(measurement, as_json=as_json)
         report = await measurement.report()
     with reader_may_leave():
         _print(report, as_json=as_json)

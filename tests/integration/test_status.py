@@ -156,6 +156,24 @@ def test_watch_refreshes_in_place_until_ctrl_c() -> None:
     assert b"\x1b[1;31m" not in written
 
 
+@pytest.mark.parametrize("option", ["--json", "--watch"])
+def test_watch_ends_with_the_last_state_when_its_reader_leaves(option: str) -> None:
+    """Not with 1, which says that callbacks are missing."""
+    env = {"HOOKLINE_BOOTSTRAP_SERVERS": "127.0.0.1:1", "STATS_INGRESS": "http://127.0.0.1:1"}
+    with subprocess.Popen(
+        [HOOKLINE, "status", "--watch", option],
+        env=os.environ | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(HANGS_S) == 6
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_without_any_part_the_command_says_so_and_ends(options: list[str]) -> None:
     """With a line for each part, and no traceback."""
