@@ -74,7 +74,8 @@ async def records_between(
 async def _offsets(
     client: AIOKafkaConsumer, topic: str, since: datetime, until: datetime | None
 ) -> dict[TopicPartition, Offsets]:
-    numbers = client.partitions_for_topic(topic) or set()
+    if not (numbers := client.partitions_for_topic(topic)):
+        raise KafkaError(f"the partitions of topic {topic} are not known")
     tps = [TopicPartition(topic, number) for number in sorted(numbers)]
     ends = await client.end_offsets(tps)
     wide = TimeRange(since=since, until=until or since).widened()
