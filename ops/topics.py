@@ -39,7 +39,7 @@ class ClusterNotReady(ClusterRefused):
 
 @click.group()
 def topics() -> None:
-    """Create and configure the two Kafka topics."""
+    """Create and configure the Kafka topics."""
 
 
 @topics.command("apply")

@@ -1,5 +1,6 @@
 """The headers that a dead letter adds to the original record: what failed, where, since when."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -29,6 +30,9 @@ CONNECT = "__connect.errors."
 HOOKLINE = "hookline.errors."
 GROUP = HOOKLINE + "group"
 STAGE = CONNECT + "stage"
+COMPONENT = CONNECT + "connector.name"
+# The component that is not a consumer.
+INGRESS = "ingress"
 # The stage of a callback that was answered OK and that Kafka refused to store in the main topic.
 KAFKA_PRODUCE = "KAFKA_PRODUCE"
 
@@ -39,7 +43,7 @@ def reason_headers(reason: DeadLetterReason) -> list[tuple[str, bytes]]:
         CONNECT + "topic": reason.topic,
         CONNECT + "partition": reason.partition,
         CONNECT + "offset": reason.offset,
-        CONNECT + "connector.name": reason.component,
+        COMPONENT: reason.component,
         STAGE: reason.stage,
         CONNECT + "exception.class.name": reason.exception,
         CONNECT + "exception.message": reason.message,
@@ -53,3 +57,8 @@ def reason_headers(reason: DeadLetterReason) -> list[tuple[str, bytes]]:
         for name, value in texts.items()
         if value is not None
     ]
+
+
+def without_reason(headers: Iterable[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Return the headers of a dead letter that the original record had."""
+    return [each for each in headers if not each[0].startswith((CONNECT, HOOKLINE))]

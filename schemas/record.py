@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.body import Malformed, parse, to_text
-from schemas.dead_letter import KAFKA_PRODUCE, DeadLetterReason, reason_headers
+from schemas.dead_letter import INGRESS, KAFKA_PRODUCE, DeadLetterReason, reason_headers
 from schemas.identity import IdentifyingParts, callback_id, place_id
 from schemas.parties import parties, record_key
 from schemas.topics import CALLBACKS, DEAD_LETTERS
@@ -109,7 +109,7 @@ def with_place(headers: Headers, origin: str, sequence: int) -> Headers:
 def _reason(topic: str, stage: str, error: Exception, at_ms: int) -> DeadLetterReason:
     return DeadLetterReason(
         topic=topic,
-        component="ingress",
+        component=INGRESS,
         stage=stage,
         exception=type(error).__name__,
         message=str(error),

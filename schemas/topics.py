@@ -1,4 +1,4 @@
-"""Declare the two topics; `hookline topics apply` creates and configures them in the cluster."""
+"""Declare the topics; `hookline topics apply` creates and configures them in the cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,4 +44,7 @@ COPY_BYTES_LIMIT = record_bytes_max(BODY_BYTES_LIMIT) + RECORD_OVERHEAD_BYTES
 
 CALLBACKS = Topic(name="tim.callbacks.v1", partitions=6, retention_days=7)
 DEAD_LETTERS = Topic(name="tim.callbacks.dead.v1", partitions=1, retention_days=30)
-TOPICS = (CALLBACKS, DEAD_LETTERS)
+# What `hookline dead-letters` has done with dead letters. It keeps longer than they do: without an
+# action, a callback of the ingress that was sent again would seem to be doubled.
+ACTIONS = Topic(name="tim.callbacks.dead.actions.v1", partitions=1, retention_days=365)
+TOPICS = (CALLBACKS, DEAD_LETTERS, ACTIONS)

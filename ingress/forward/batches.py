@@ -76,7 +76,7 @@ async def build_batches(
             record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
             if (topic := record.topic) not in partition_counts:
                 partition_counts[topic] = len(await producer.partitions_for(topic))
-            partition = _partition(record.key, row.sequence, partition_counts[topic])
+            partition = partition_of(record.key, row.sequence, partition_counts[topic])
             _append(batches.by_partition[topic, partition], producer, origin, row, record)
             built_bytes += len(record.value)
         batches.row_count += len(rows)
@@ -131,6 +131,7 @@ def _append(
     raise AssertionError(f"row {row.sequence} does not fit into an empty batch")
 
 
-def _partition(key: bytes | None, sequence: int, partition_count: int) -> int:
+def partition_of(key: bytes | None, sequence: int, partition_count: int) -> int:
+    """Return the partition of a callback; all callbacks with one key share it."""
     # librdkafka's partitioner `consistent`; murmur2, the Java client's, costs 7 us in Python.
     return (sequence if key is None else crc32(key)) % partition_count

@@ -11,6 +11,7 @@ marker to every partition, with the decision that the coordinator had taken
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
@@ -20,9 +21,15 @@ from schemas.topics import CALLBACKS, DEAD_LETTERS
 SETTLE_TIMEOUT_S = 8.0
 
 
-async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None:
+async def settle(
+    producer: AIOKafkaProducer,
+    group: str,
+    *,
+    abort: bool,
+    topics: Sequence[str] = (CALLBACKS.name, DEAD_LETTERS.name),
+) -> None:
     """
-    End what earlier transactions of this producer left open, in every partition and in `group`.
+    End what earlier transactions of this producer left open, in all of `topics` and in `group`.
 
     Raises:
         KafkaError: a topic does not exist, or Kafka refuses.
@@ -31,7 +38,7 @@ async def settle(producer: AIOKafkaProducer, group: str, *, abort: bool) -> None
     async with asyncio.timeout(SETTLE_TIMEOUT_S):
         partitions = [
             TopicPartition(topic, number)
-            for topic in (CALLBACKS.name, DEAD_LETTERS.name)
+            for topic in topics
             for number in await producer.partitions_for(topic)
         ]
         await producer.begin_transaction()

@@ -21,6 +21,7 @@ async def test_topics_are_created_then_kept(empty_kafka: EmbeddedKafka) -> None:
     assert done == [
         "tim.callbacks.v1: configuration set",
         "tim.callbacks.dead.v1: configuration set",
+        "tim.callbacks.dead.actions.v1: configuration set",
     ]
 
 
@@ -42,6 +43,7 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
         assert done == [
             "tim.callbacks.v1: created with 6 partitions",
             "tim.callbacks.dead.v1: configuration set",
+            "tim.callbacks.dead.actions.v1: created with 1 partitions",
         ]
         async with AIOKafkaConsumer(CALLBACKS.name, bootstrap_servers=kafka.address) as reader:
             assert len(reader.assignment()) == CALLBACKS.partitions
