@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "archive": "ops.archive.command:archive",
     "audit": "ops.audit.command:audit_command",
     "counters": "ops.counters.command:counters",
+    "dead-letters": "ops.dead_letters.command:dead_letters_command",
     "demo": "ops.demo.command:demo",
     "find": "ops.find.command:find",
     "simulate": "ops.simulate.command:simulate",

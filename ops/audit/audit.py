@@ -1,7 +1,7 @@
 """
 Read everything that the proof needs, in rounds, until it is proven or the time to wait is over.
 
-A round reads the statistics, the retry topics of webhooks, both topics, the archive, the database,
+A round reads the statistics, the retry topics of webhooks, the topics, the archive, the database,
 the logs of webhooks' receivers and the ends of the spools into a `Tally`. A further round reads
 Kafka, the archive and the logs from where the last one ended, and the others again. So an audit can
 wait for missing callbacks, and for sources that do not answer.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pyroaring import BitMap64
 
-from ops.sequences import SequenceRange, Sequences
+from ops.sequences import SequenceRange, Sequences, highest
 
 
 class OriginEnd(NamedTuple):
@@ -46,6 +46,10 @@ class Evidence:
     dead_letters_of: defaultdict[str, Sequences] = field(
         default_factory=lambda: defaultdict(Sequences)
     )
+    # By sink, or INGRESS_DEAD_LETTERS, the callbacks that a person has dropped.
+    dropped: defaultdict[str, BitMap64] = field(default_factory=lambda: defaultdict(BitMap64))
+    # Dead letters of the ingress that were sent to the main topic again, so it must have them.
+    resent: BitMap64 = field(default_factory=BitMap64)
     # Archived from offsets below the topic's first one, which retention has raised: for these
     # offsets the archive is the evidence.
     below_log_start: BitMap64 = field(default_factory=BitMap64)
@@ -68,6 +72,7 @@ class Evidence:
             self.highest_ignored,
             *(source.highest for source in (*sources, *self.dead_letters_of.values())),
             *(last for _, last in self.expired_from_postgres),
+            *(highest(each) for each in (self.resent, *self.dropped.values())),
         )
 
     @property

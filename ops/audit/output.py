@@ -92,6 +92,11 @@ def _faults_of(origin: OriginReport) -> Iterator[str]:
             if count:
                 which = ", ".join(map(str, listed)) or "the counts do not show which"
                 yield f"{origin.origin}: {TITLES.get(name, name)}: {count} {fault}: {which}"
+        if sink.dropped:
+            yield (
+                f"{origin.origin}: {TITLES.get(name, name)}: {sink.dropped} dropped by"
+                " hookline dead-letters drop: not audited there"
+            )
     if origin.expired:
         yield f"{origin.origin}: {origin.expired} expired from Kafka and the archive: not audited"
     for name, sink in origin.sinks.items():
@@ -175,8 +180,9 @@ def verdict(audited: Report) -> RenderableType:
     left_out = ", ".join(f"{TITLES[sink]} ({OPTIONS[sink]})" for sink in audited.not_audited)
     not_audited_text = f"; not audited: {left_out}" if left_out else ""
     if audited.proven:
-        not_expired_text = " that has not expired" if audited.has_expired else ""
-        line = f"proven: every callback{not_expired_text} is exactly once in {names}"
+        excepted = ["expired"] * audited.has_expired + ["been dropped"] * bool(audited.dropped)
+        except_text = f" that has not {' or '.join(excepted)}" if excepted else ""
+        line = f"proven: every callback{except_text} is exactly once in {names}"
         if audited.webhooks:
             targets = ", ".join(map(title, audited.webhooks))
             line += f"; every callback for {targets} came there at least once"

@@ -9,6 +9,11 @@ sink:
     missing       = required - in the sink - dead letters of the sink's consumer - expired from it
     doubled       = in the sink more than once
     dead_lettered = dead letters of the sink's consumer - in the sink
+    dropped       = those of `missing` or `dead_lettered` that a person has dropped
+
+If `hookline dead-letters resend` has sent a dead letter of the ingress to the main topic, Kafka and
+every sink must have the callback. A dead letter of a consumer that was sent again is judged by what
+the sink has, whatever was noted.
 
 Only PostgreSQL has sequences that are expired from it alone, by `hookline sync expire`: each had a
 receipt and a row when they were deleted.
@@ -38,7 +43,7 @@ from ops.audit.count_faults import (
     without_dead_letters,
 )
 from ops.audit.evidence import Evidence, OriginEnd
-from ops.audit.report import COUNTS, LISTED_MAX, POSTGRES, SinkReport
+from ops.audit.report import COUNTS, INGRESS_DEAD_LETTERS, LISTED_MAX, POSTGRES, SinkReport
 from ops.sequences import Sequences, sequence_bitmap, union
 
 _NONE = BitMap64()
@@ -51,13 +56,23 @@ class OriginProof:
         self._evidence = evidence
         self._end = end
         self._up_to_end = sequence_bitmap(1, end.last_sequence)
-        self._in_kafka = evidence.topic.distinct | evidence.ingress_dead_letters.distinct
+        # Those that a person has dropped, and whose dead letters retention has deleted since.
+        self._dropped_and_gone = (
+            self._up_to_end
+            & evidence.dropped[INGRESS_DEAD_LETTERS]
+            - evidence.ingress_dead_letters.distinct
+            - evidence.topic.distinct
+            - evidence.resent
+        )
+        self._ingress_dead_letters = evidence.ingress_dead_letters.distinct - evidence.resent
+        self._ingress_dead_letters |= self._dropped_and_gone
+        self._in_kafka = evidence.topic.distinct | self._ingress_dead_letters
         may_be_expired = self._in_ranges(*evidence.expired_ranges)
         self.expired = may_be_expired - self._in_kafka - evidence.archive.distinct
         self.expired_from_postgres = self._up_to_end & union(
             evidence.expired_from_postgres, last=end.last_sequence
         )
-        self._required = self._up_to_end - self.expired - evidence.ingress_dead_letters.distinct
+        self._required = self._up_to_end - self.expired - self._ingress_dead_letters
         if not end.is_known:
             self._required &= evidence.topic.distinct | evidence.archive.distinct
 
@@ -77,12 +92,20 @@ class OriginProof:
     def kafka(self) -> SinkReport:
         """Compare the main topic and the dead letters of the ingress, together, with 1..N."""
         topic, dead_letters = self._evidence.topic, self._evidence.ingress_dead_letters
+        refused = self._evidence.refused_by_kafka.distinct & self._ingress_dead_letters
+        dropped = self._evidence.dropped[INGRESS_DEAD_LETTERS]
+        in_both = topic.distinct & self._ingress_dead_letters
         return _sink_report(
             len(topic.distinct),
             missing=self._known_lost,
-            doubled=topic.doubled | dead_letters.doubled | topic.distinct & dead_letters.distinct,
-            dead_lettered=self._evidence.refused_by_kafka.distinct,
+            doubled=topic.doubled | dead_letters.doubled | in_both,
+            dead_lettered=refused - dropped,
+            dropped=refused & dropped | self._dropped_and_gone,
         )
+
+    def ingress_dead_letters(self) -> SinkReport:
+        """Return the number of the ingress's dead letters that were not sent again."""
+        return SinkReport(sequences=len(self._ingress_dead_letters))
 
     def postgres(self) -> SinkReport:
         """Compare what PostgreSQL holds with what it must hold; it need not hold what expired."""
@@ -90,31 +113,38 @@ class OriginProof:
 
     def sink(self, name: str, in_sink: Sequences, expired: BitMap64 = _NONE) -> SinkReport:
         """Compare what a sink holds with what it must hold; `expired` are expired from it alone."""
-        dead_letters = self._evidence.dead_letters_of[name]
+        dead_letters, dropped = self._evidence.dead_letters_of[name], self._evidence.dropped[name]
+        missing = self._required - in_sink.distinct - dead_letters.distinct - expired
+        # The sink may have a record with a dead letter: if the consumer is killed after it sent the
+        # dead letter, the record is delivered again.
+        dead_lettered = dead_letters.distinct - in_sink.distinct - expired
         return _sink_report(
             len(in_sink.distinct),
-            missing=self._required - in_sink.distinct - dead_letters.distinct - expired,
+            missing=missing - dropped,
             doubled=in_sink.doubled,
-            # The sink may have a record with a dead letter: if the consumer is killed after it sent
-            # the dead letter, the record is delivered again.
-            dead_lettered=dead_letters.distinct - in_sink.distinct - expired,
+            dead_lettered=dead_lettered - dropped,
+            dropped=(missing | dead_lettered) & dropped,
             expired=expired - in_sink.distinct,
             returned=expired & in_sink.distinct,
         )
 
     def webhook(self, name: str, *, delivered: BitMap64, not_required: BitMap64) -> SinkReport:
         """Compare what a webhook's target has accepted with what it must have; it may repeat."""
-        dead_letters = self._evidence.dead_letters_of[name]
+        dead_letters, dropped = self._evidence.dead_letters_of[name], self._evidence.dropped[name]
+        missing = self._required - delivered - dead_letters.distinct - not_required
+        dead_lettered = dead_letters.distinct - delivered
         return _sink_report(
             len(delivered),
-            missing=self._required - delivered - dead_letters.distinct - not_required,
+            missing=missing - dropped,
             doubled=BitMap64(),
-            dead_lettered=dead_letters.distinct - delivered,
+            dead_lettered=dead_lettered - dropped,
+            dropped=(missing | dead_lettered) & dropped,
         )
 
     def counts(self, counted: Mapping[int, tuple[int, int]]) -> SinkReport:
         """Compare with the topic what was `counted`: by partition, number and sum of sequences."""
-        dead_letters = self._evidence.dead_letters_of[COUNTS].distinct.copy()
+        dropped = self._evidence.dropped[COUNTS]
+        dead_letters = self._evidence.dead_letters_of[COUNTS].distinct | dropped & self._required
         lost = self._known_lost
         all_faults = []
         for partition in self._evidence.partitions | counted.keys():
@@ -145,10 +175,11 @@ class OriginProof:
             sequences=sum(count for count, _ in counted.values()),
             missing=len(lost) + sum(faults.missing for faults in all_faults),
             doubled=sum(faults.doubled for faults in all_faults),
-            dead_lettered=len(dead_letters),
+            dead_lettered=len(dead_letters - dropped),
+            dropped=len(dead_letters & dropped),
             missing_listed=missing[:LISTED_MAX],
             doubled_listed=doubled[:LISTED_MAX],
-            dead_lettered_listed=list(dead_letters[:LISTED_MAX]),
+            dead_lettered_listed=list((dead_letters - dropped)[:LISTED_MAX]),
         )
 
     def _faults_beside_expired(
@@ -172,6 +203,7 @@ def _sink_report(
     dead_lettered: BitMap64,
     expired: BitMap64 = _NONE,
     returned: BitMap64 = _NONE,
+    dropped: BitMap64 = _NONE,
 ) -> SinkReport:
     return SinkReport(
         sequences=sequences,
@@ -180,6 +212,7 @@ def _sink_report(
         dead_lettered=len(dead_lettered),
         expired=len(expired),
         returned=len(returned),
+        dropped=len(dropped),
         missing_listed=list(missing[:LISTED_MAX]),
         doubled_listed=list(doubled[:LISTED_MAX]),
         dead_lettered_listed=list(dead_lettered[:LISTED_MAX]),

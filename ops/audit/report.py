@@ -11,7 +11,7 @@ from ops.failure import ExitCode
 # The number of sequences, ids and differences that a report lists.
 LISTED_MAX = 20
 
-# The names of Kafka's two topics and of the sinks in a report.
+# The names of two topics of Kafka and of the sinks in a report.
 KAFKA = "kafka"
 INGRESS_DEAD_LETTERS = "ingress_dead_letters"
 ARCHIVE = "archive"
@@ -26,9 +26,10 @@ class SinkReport:
 
     `sequences`: the number of distinct sequences that the sink has. `dead_lettered`: the number
     that its consumer sent to the dead-letter topic instead. `expired`: the number that `hookline
-    sync expire` has deleted; `returned`: the number of those that are in the sink again. The lists
-    have the first LISTED_MAX sequences; those of counts may have fewer, because counts show which
-    sequence is missing or doubled only if it is the only one in its partition.
+    sync expire` has deleted; `returned`: the number of those that are in the sink again. `dropped`:
+    the number that the sink lacks because a person has dropped them (`hookline dead-letters drop`).
+    The lists have the first LISTED_MAX sequences; those of counts may have fewer, because counts
+    show which sequence is missing or doubled only if it is the only one in its partition.
     """
 
     sequences: int
@@ -37,6 +38,7 @@ class SinkReport:
     dead_lettered: int = 0
     expired: int = 0
     returned: int = 0
+    dropped: int = 0
     missing_listed: list[int] = field(default_factory=list)
     doubled_listed: list[int] = field(default_factory=list)
     dead_lettered_listed: list[int] = field(default_factory=list)
@@ -147,6 +149,11 @@ class Report:
         return sum(sink.dead_lettered for origin in self.origins for sink in origin.sinks.values())
 
     @property
+    def dropped(self) -> int:
+        """Callbacks that are not in a sink because a person has dropped them, over all sinks."""
+        return sum(sink.dropped for origin in self.origins for sink in origin.sinks.values())
+
+    @property
     def unknown_deliveries(self) -> int:
         """Requests that a webhook's target has accepted, with an id that no callback has."""
         return sum(webhook.unknown for webhook in self.webhooks.values())
@@ -177,7 +184,11 @@ class Report:
 
     @property
     def proven(self) -> bool:
-        """True if every sink that was audited has every callback once, a webhook at least once."""
+        """
+        True if every sink that was audited has every callback once, a webhook at least once.
+
+        Callbacks that have expired or that a person has dropped are excepted.
+        """
         return not (self.faults or self.unknown_ends or self.dead_lettered)
 
     @property
@@ -209,6 +220,7 @@ class Report:
             "doubled": self.doubled_at_least,
             "unknown_deliveries": self.unknown_deliveries,
             "dead_lettered": self.dead_lettered,
+            "dropped": self.dropped,
             "unknown_ends": self.unknown_ends,
             "proven": self.proven,
         }

@@ -36,10 +36,11 @@ from ops.audit.statistic_report import DaysReport
 from ops.audit.webhook_check import checks_of
 from ops.audit.webhook_log import LogReader
 from ops.audit.webhook_report import title
+from ops.dead_letters.actions import Action, ActionResult
 from ops.sequences import Sequences
 from ops.simulate.ledger import LedgerEntry
 from schemas.callback_record import CallbackRecord, NotACallback, parse_callback_record
-from schemas.dead_letter import CONNECT, GROUP, KAFKA_PRODUCE, STAGE
+from schemas.dead_letter import CONNECT, GROUP, INGRESS, KAFKA_PRODUCE, STAGE
 from schemas.identity import IdentifyingParts, content_digest
 from schemas.topics import CALLBACKS as MAIN_TOPIC
 from schemas.topics import DEAD_LETTERS as DEAD_LETTER_TOPIC
@@ -105,9 +106,8 @@ class Tally:
             name: check.report(logs[name], may_be_gone=bool(expired or self._foreign_count))
             for name, check in self.webhooks.items()
         }
-        dead_lettered = sum(
-            origin.sinks[COUNTS].dead_lettered for origin in origins if self._audits_counts
-        )
+        counts = [origin.sinks[COUNTS] for origin in origins if self._audits_counts]
+        dead_lettered = sum(sink.dead_lettered + sink.dropped for sink in counts)
         return Report(
             origins=origins,
             ledger=self._ledger.report(
@@ -153,7 +153,7 @@ class Tally:
         evidence = self.origins.evidence(origin)
         sinks = {
             KAFKA: proof.kafka(),
-            INGRESS_DEAD_LETTERS: SinkReport(sequences=len(evidence.ingress_dead_letters.distinct)),
+            INGRESS_DEAD_LETTERS: proof.ingress_dead_letters(),
             ARCHIVE: proof.sink(ARCHIVE, evidence.archive),
         }
         if self._audits_postgres:
@@ -225,6 +225,22 @@ class Tally:
     def _add_dead_letter_of(self, callback: CallbackRecord, sink: str) -> None:
         self.origins.evidence(callback.origin).dead_letters_of[sink].add(callback.sequence)
         self._ledger.match(callback, sink)
+
+    def add_action(self, taken: Action) -> None:
+        """Add what `hookline dead-letters` has done with dead letters."""
+        name = self._sink_of_group.get(taken.consumer, "")
+        if taken.consumer == INGRESS:
+            name = INGRESS_DEAD_LETTERS
+        for letter in taken.letters:
+            if letter.sequence < 1 or not self.origins.add_origin_and_check(
+                letter.origin, letter.sequence
+            ):
+                continue
+            evidence = self.origins.evidence(letter.origin)
+            if taken.result is ActionResult.DROPPED:
+                evidence.dropped[name].add(letter.sequence)
+            elif taken.result is ActionResult.RESENT and taken.consumer == INGRESS:
+                evidence.resent.add(letter.sequence)
 
     def add_line(self, line: Line) -> None:
         """Add a line of the archive, in the order of its partition."""

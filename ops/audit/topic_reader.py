@@ -1,4 +1,4 @@
-"""Read both topics, each time from where the last read ended, over a new connection."""
+"""Read the topics, each time from where the last read ended, over a new connection."""
 
 import time
 
@@ -9,12 +9,13 @@ from aiokafka.structs import ConsumerRecord
 from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
+from ops.dead_letters.actions import decoded
 from schemas.clients import kafka_failures
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
 
 class TopicReader:
-    """Reads each record of both topics once into a tally."""
+    """Reads each record of the topics once into a tally."""
 
     def __init__(self, bootstrap_servers: str) -> None:
         self._bootstrap_servers = bootstrap_servers
@@ -33,7 +34,7 @@ class TopicReader:
             with kafka_failures(kinds=()):
                 # Check first: a client that is assigned a missing topic would wait for it.
                 async with reader_of(self._bootstrap_servers) as client:
-                    missing = {CALLBACKS.name, DEAD_LETTERS.name} - await client.topics()
+                    missing = {topic.name for topic in TOPICS} - await client.topics()
                 if missing:
                     raise SourceUnavailable(
                         f"Kafka at {self._bootstrap_servers} has no topic"
@@ -41,7 +42,7 @@ class TopicReader:
                         " hookline topics apply"
                     )
                 async with reader_of(
-                    self._bootstrap_servers, CALLBACKS.name, DEAD_LETTERS.name
+                    self._bootstrap_servers, *(topic.name for topic in TOPICS)
                 ) as client:
                     await self._read(client, tally)
         except (KafkaError, TimeoutError) as error:
@@ -84,5 +85,9 @@ class TopicReader:
         if record.offset < self._positions.get(tp, record.offset + 1):
             return
         self._positions[tp] = record.offset + 1
+        if tp.topic == ACTIONS.name:
+            if (taken := decoded(record.value)) is not None:
+                tally.add_action(taken)
+            return
         see = tally.add_dead_letter if tp.topic == DEAD_LETTERS.name else tally.add_record
         see(tp.partition, record.offset, record.headers, record.value or b"")

@@ -174,6 +174,9 @@ async def test_every_command_in_the_docs_works(
             line = (await asyncio.wait_for(reader.stdout.readline(), 180)).decode()
             assert re.match(r"\d{4}-\d\d-\d\dT\S+Z \S+ \S+\n", line)
         await shell.run(audit_block())
+        assert "no dead letters" in await shell.run(the_block("dead-letters ls"))
+        assert "nothing was done" in await shell.run(the_block("resend ingress"))
+        assert "nothing was done" in await shell.run(the_block("dead-letters drop"))
         await the_statistics(shell)
         # Of the consumers, only the port of the archive differs from that in the docs.
         assert "Receiving" in await shell.run(the_block("hookline status"))

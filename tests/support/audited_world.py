@@ -13,6 +13,7 @@ from ops.audit.ends import Ends
 from ops.audit.message_counts import Statistics
 from ops.audit.report import Report
 from ops.audit.tally import Tally
+from ops.dead_letters.actions import Action
 from ops.simulate.ledger import LedgerEntry
 
 ORIGIN = "o" * 16
@@ -38,6 +39,7 @@ class AuditedWorld:
     later: int | None = None
     topic: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
     dead: list[tuple[Record, dict[str, bytes]]] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     archive: list[Record] = field(default_factory=lambda: [a_callback(n) for n in (1, 2, 3)])
     receipts: list[tuple[str, int]] = field(
         default_factory=lambda: [(ORIGIN, n) for n in (1, 2, 3)]
@@ -79,6 +81,8 @@ class AuditedWorld:
         for record, more in self.dead:
             both = [*record.headers, *more.items()]
             tally.add_dead_letter(0, record.offset, both, record.value)
+        for taken in self.actions:
+            tally.add_action(taken)
         if self.expired:
             tally.note_expired(P0.number, self.expired, last_timestamp_ms=0)
         for record in self.archive:

@@ -1,0 +1,1 @@
+"""`hookline dead-letters`: list, show, send again or drop what was rejected."""

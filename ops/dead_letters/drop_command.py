@@ -1,0 +1,52 @@
+"""`hookline dead-letters drop`: note that dead letters are not sent again."""
+
+from contextlib import aclosing
+
+import click
+
+from ops.dead_letters.action_writer import writing_actions
+from ops.dead_letters.actions import ActionResult, default_operator
+from ops.dead_letters.filters import LetterFilter, filter_options
+from ops.dead_letters.reader import kafka_answers
+from ops.dead_letters.selection import Selection, batches, confirmed, select
+from ops.terminal import bootstrap_option, run, say
+from schemas.clients import check_cancellation
+
+
+@click.command()
+@bootstrap_option
+@click.argument("consumer")
+@click.option("--because", required=True, help="Why; it is noted in the topic of actions.")
+@filter_options
+@click.option(
+    "--by",
+    "operator",
+    default=default_operator,
+    show_default="user@host",
+    help="Name in the topic of actions.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else.")
+def drop(*, kafka: str, wanted: LetterFilter, because: str, operator: str, yes: bool) -> None:
+    """
+    Note that dead letters of CONSUMER are handled, without sending them.
+
+    They are not open any more, and stay in the dead-letter topic until its 30 days are over.
+    `hookline audit` names their number: it neither asks for them nor counts them as in the sink.
+    """
+    selection = run(select(kafka, wanted))
+    if confirmed(selection, f"drop {selection.count} dead letters", yes=yes):
+        say(f"{run(_drop(kafka, selection, because, operator))} dead letters dropped")
+
+
+async def _drop(kafka: str, selection: Selection, because: str, operator: str) -> int:
+    dropped = 0
+    with kafka_answers(kafka, "run the command again; it continues"):
+        async with (
+            writing_actions(kafka, selection.actions, operator) as writer,
+            aclosing(batches(kafka, selection)) as read,
+        ):
+            async for batch in read:
+                check_cancellation()
+                await writer.write(batch, ActionResult.DROPPED, reason=because)
+                dropped += len(batch)
+    return dropped

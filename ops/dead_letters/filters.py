@@ -1,0 +1,92 @@
+"""The options with which commands select dead letters."""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from ops.dead_letters.letter import DeadLetter, RecordId, parse_id
+
+TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+
+class _Id(click.ParamType[RecordId]):
+    name = "PARTITION/OFFSET"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> RecordId:
+        """Return the id of a dead letter."""
+        if isinstance(value, RecordId):
+            return value
+        if (found := parse_id(str(value))) is None:
+            self.fail(f"{value} is not PARTITION/OFFSET, such as 0/1234", param, ctx)
+        return found
+
+
+ID = _Id()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFilter:
+    """Which dead letters a command is about. None, "" and () select all."""
+
+    consumer: str | None = None
+    reason: str | None = None
+    command: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    ids: Sequence[RecordId] = ()
+
+    def selects(self, letter: DeadLetter) -> bool:
+        """Return whether the command is about `letter`."""
+        return (
+            (not self.consumer or letter.consumer == self.consumer)
+            and (not self.reason or self.reason.lower() in letter.reason.lower())
+            and (not self.command or letter.command == self.command)
+            and (not self.since or letter.at >= self.since.replace(tzinfo=UTC))
+            and (not self.until or letter.at < self.until.replace(tzinfo=UTC))
+            and (not self.ids or letter.id in self.ids)
+        )
+
+
+def filter_options(command: Callable[..., None]) -> Callable[..., None]:
+    """
+    Add the options of a filter to a command, which gets the filter as `wanted`.
+
+    The command has an argument or an option `consumer` of its own, which becomes a part of it.
+    """
+
+    @functools.wraps(command)
+    def with_filter(
+        *,
+        consumer: str | None,
+        reason: str | None,
+        callback_command: str | None,
+        since: datetime | None,
+        until: datetime | None,
+        ids: Sequence[RecordId],
+        **others: object,
+    ) -> None:
+        wanted = LetterFilter(
+            consumer=consumer,
+            reason=reason,
+            command=callback_command,
+            since=since,
+            until=until,
+            ids=ids,
+        )
+        command(wanted=wanted, **others)
+
+    found = with_filter
+    for option in (
+        click.option("--id", "ids", type=ID, multiple=True, help="Only this one; may be repeated."),
+        click.option("--until", type=TIME, help="Exclusive end of the time (UTC) of rejection."),
+        click.option("--since", type=TIME, help="First time (UTC) of rejection."),
+        click.option("--command", "callback_command", help="Only callbacks of this command."),
+        click.option("--reason", help="Only reasons that contain this text."),
+    ):
+        found = option(found)
+    return found

@@ -1,0 +1,176 @@
+"""Read the dead-letter topic and the topic of actions, from the first to the last record."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord
+
+from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
+from ops.dead_letters.actions import Actions, decoded
+from ops.dead_letters.letter import DeadLetter, RecordId, dead_letter
+from ops.failure import Failure
+from ops.terminal import measured_progress
+from schemas.clients import kafka_failures
+from schemas.topic_ids import describe_topic
+from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
+
+POLL_MS = 500
+RECORDS_PER_READ = 500
+
+
+class Unreadable(Failure):
+    """Kafka does not answer, or does not have the topic; the text says what to do."""
+
+
+@contextlib.contextmanager
+def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
+    """
+    Turn errors of Kafka into failures of the command; `remedy` says what to do.
+
+    Raises:
+        Unreadable: Kafka does not answer.
+    """
+    try:
+        with kafka_failures(kinds=()):
+            yield
+    except (KafkaError, TimeoutError) as error:
+        raise Unreadable(
+            f"Kafka at {bootstrap_servers} does not answer: {error!r}; {remedy}"
+        ) from error
+
+
+async def read_actions(bootstrap_servers: str) -> Actions:
+    """
+    Return all actions on the present dead-letter topic.
+
+    Raises:
+        Unreadable: Kafka does not answer, or lacks a topic.
+    """
+    with kafka_answers(bootstrap_servers, "run the command again"):
+        async with _reading(bootstrap_servers, DEAD_LETTERS, ACTIONS) as client:
+            actions = Actions(await _topic_id(client))
+            async with contextlib.aclosing(_records(client, ACTIONS, "actions", {})) as read:
+                async for records in read:
+                    actions.add_all(filter(None, (decoded(each.value) for each in records)))
+    return actions
+
+
+async def dead_letters(
+    bootstrap_servers: str, *, ends: dict[int, int] | None = None
+) -> AsyncGenerator[Sequence[DeadLetter]]:
+    """
+    Yield all dead letters, some at a time, and show the progress on a terminal.
+
+    They are read up to `ends`, the offsets after the last dead letters by partition. If `ends` is
+    empty, it gets the present ones.
+
+    Raises:
+        Unreadable: Kafka does not answer, or lacks the topic.
+    """
+    with kafka_answers(bootstrap_servers, "run the command again; it continues"):
+        async with _reading(bootstrap_servers, DEAD_LETTERS) as client:
+            wanted = {} if ends is None else ends
+            async with contextlib.aclosing(
+                _records(client, DEAD_LETTERS, "dead letters", wanted)
+            ) as read:
+                async for records in read:
+                    yield [dead_letter(each) for each in records]
+
+
+async def dead_letters_by_id(
+    bootstrap_servers: str, ids: Sequence[RecordId]
+) -> list[DeadLetter | None]:
+    """
+    Return dead letters, in the order of `ids`; None for one that the topic does not have.
+
+    Raises:
+        Unreadable: Kafka does not answer, or lacks the topic.
+    """
+    with kafka_answers(bootstrap_servers, "run the command again"):
+        async with _reading(bootstrap_servers, DEAD_LETTERS) as client:
+            return [await _one(client, each) for each in ids]
+
+
+async def _one(client: AIOKafkaConsumer, letter: RecordId) -> DeadLetter | None:
+    tp = TopicPartition(DEAD_LETTERS.name, letter.partition)
+    if tp not in client.assignment():
+        return None
+    start = (await client.beginning_offsets([tp]))[tp]
+    end = (await client.end_offsets([tp]))[tp]
+    if not start <= letter.offset < end:
+        return None
+    client.seek(tp, letter.offset)
+    deadline = time.monotonic() + KAFKA_TIMEOUT_S
+    while time.monotonic() < deadline:
+        for record in (await client.getmany(tp, timeout_ms=POLL_MS, max_records=1)).get(tp, ()):
+            return dead_letter(record) if record.offset == letter.offset else None
+        if await client.position(tp) > letter.offset:
+            return None  # there is only the marker of a transaction
+    raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
+
+
+@contextlib.asynccontextmanager
+async def _reading(bootstrap_servers: str, *topics: Topic) -> AsyncIterator[AIOKafkaConsumer]:
+    names = [topic.name for topic in topics]
+    # Check first: a client that is assigned a missing topic would wait for it.
+    async with reader_of(bootstrap_servers) as client:
+        if missing := set(names) - await client.topics():
+            raise Unreadable(
+                f"Kafka at {bootstrap_servers} has no topic"
+                f" {' and no topic '.join(sorted(missing))}; create it with:"
+                " hookline topics apply"
+            )
+    async with reader_of(bootstrap_servers, *names) as client:
+        yield client
+
+
+async def _records(
+    client: AIOKafkaConsumer, topic: Topic, title: str, ends: dict[int, int]
+) -> AsyncGenerator[Sequence[ConsumerRecord[bytes, bytes]]]:
+    """Yield the records of `topic` up to `ends`, by partition; empty ends get the present ones."""
+    partitions = [each for each in client.assignment() if each.topic == topic.name]
+    others = [each for each in client.assignment() if each.topic != topic.name]
+    client.pause(*others)
+    starts = await client.beginning_offsets(partitions)
+    if not ends:
+        found = await client.end_offsets(partitions)
+        ends.update({tp.partition: end for tp, end in found.items()})
+    at = {tp: starts[tp] for tp in partitions}
+    for tp in partitions:
+        client.seek(tp, starts[tp])
+    total = sum(max(0, ends.get(tp.partition, 0) - at[tp]) for tp in partitions)
+    moved_at = time.monotonic()
+    with measured_progress(title, total) as advance:
+        while any(at[tp] < ends.get(tp.partition, 0) for tp in partitions):
+            fetched = await client.getmany(timeout_ms=POLL_MS, max_records=RECORDS_PER_READ)
+            for tp, records in fetched.items():
+                end = ends.get(tp.partition, 0)
+                if wanted := [each for each in records if at[tp] <= each.offset < end]:
+                    yield wanted
+            # The time of the caller does not count.
+            moved_at = time.monotonic() if fetched else moved_at
+            moved = await _move(client, at, advance)
+            if not moved and time.monotonic() > moved_at + KAFKA_TIMEOUT_S:
+                raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
+
+
+async def _move(
+    client: AIOKafkaConsumer, at: dict[TopicPartition, int], advance: Callable[[int], None]
+) -> bool:
+    """Note the positions; the last offsets of a partition may be markers of transactions."""
+    before = sum(at.values())
+    for tp, position in at.items():
+        at[tp] = max(position, await client.position(tp))
+    advance(sum(at.values()) - before)
+    return sum(at.values()) > before
+
+
+async def _topic_id(client: AIOKafkaConsumer) -> str:
+    network = client._client  # noqa: SLF001
+    leader = network.cluster.leader_for_partition(TopicPartition(DEAD_LETTERS.name, 0))
+    if leader is None or leader < 0:
+        raise KafkaError(f"topic {DEAD_LETTERS.name} has no leader now")
+    return (await describe_topic(network, leader, DEAD_LETTERS.name)).topic_id or ""

@@ -1,0 +1,91 @@
+"""Where dead letters of each consumer can be sent again, and the outcome of sending some."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from ops.dead_letters.letter import DeadLetter
+from ops.failure import Failure
+from ops.terminal import say
+from schemas.dead_letter import INGRESS
+
+SYNC = "sync"
+REJECTIONS_SHOWN_MAX = 20
+
+
+class CannotResend(Failure):
+    """Dead letters of a consumer cannot be sent again; the text says what to do in place of it."""
+
+
+class ResendCounts(NamedTuple):
+    """
+    What happened to some dead letters.
+
+    `skipped`: nothing had to be done, because the sink has the callback or gets it in another way.
+    """
+
+    resent: int = 0
+    rejected: int = 0
+    skipped: int = 0
+
+    def __add__(self, other: object) -> "ResendCounts":
+        """Return the sum of two outcomes."""
+        if not isinstance(other, ResendCounts):
+            return NotImplemented
+        return ResendCounts(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class RejectionLog:
+    """Prints the first reasons why dead letters were rejected again."""
+
+    def __init__(self) -> None:
+        self._left = REJECTIONS_SHOWN_MAX
+
+    def note(self, letters: Sequence[DeadLetter], reason: str) -> None:
+        """Print that `letters` were rejected again."""
+        if self._left:
+            self._left -= 1
+            more = f" and {len(letters) - 1} more" if len(letters) > 1 else ""
+            say(f"{letters[0].id}{more} rejected again: {reason}")
+
+
+class ResendTarget(Protocol):
+    """The one place to which the dead letters of a consumer are sent again."""
+
+    async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        """
+        Send dead letters, and note in the topic of actions what happened to each.
+
+        Raises:
+            Failure: some may have been sent; to send all of them again does no harm.
+        """
+        ...
+
+
+def check_can_resend(consumer: str) -> None:
+    """
+    Check that dead letters of `consumer` can be sent again.
+
+    Raises:
+        CannotResend: they cannot; the text says what to do.
+    """
+    if consumer in (SYNC, INGRESS):
+        return
+    if consumer == "archive":
+        raise CannotResend("the archive rejects no record, so there is nothing to send again")
+    if consumer == "counters":
+        raise CannotResend(
+            "single callbacks cannot be sent to the counters again: one that they have counted"
+            " meanwhile would be counted twice. Fix the cause, then count all callbacks again, also"
+            " the rejected ones: hookline counters rebuild --yes"
+        )
+    if consumer.startswith("webhook-"):
+        raise CannotResend(
+            f"dead letters of {consumer} cannot be sent again: their order within a conversation"
+            " would be lost. Send them yourself from `hookline dead-letters show --body --json`,"
+            " then note it: hookline dead-letters drop"
+        )
+    raise CannotResend(
+        f"{consumer!r} is neither `sync` nor `ingress`. A consumer of another project reads its"
+        " dead letters from tim.callbacks.dead.v1 itself, see docs/contract.md; then note it:"
+        " hookline dead-letters drop"
+    )

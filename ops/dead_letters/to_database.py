@@ -1,0 +1,164 @@
+"""
+Send dead letters of sync to its database, by the statement with which sync itself writes.
+
+The database has each callback once, because its receipt is unique: to write it again, after a kill
+before the action was noted, changes nothing. So the write comes first, then the action.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
+from consumers.sync.database import Database
+from ops.dead_letters.action_writer import ActionWriter
+from ops.dead_letters.actions import ActionResult
+from ops.dead_letters.letter import DeadLetter
+from ops.dead_letters.targets import RejectionLog, ResendCounts
+from ops.failure import Failure
+from schemas.setting import Secret
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+CONNECT_TIMEOUT_S = 10
+# Another command may send at the same moment; each of them then continues after the other.
+MOVED_MAX = 20
+# The row of hookline.positions that these writes move. Its offset is the number of callbacks that
+# were sent again, so that two commands never write at the same moment.
+_RESENT = Partition(DEAD_LETTERS.name, 0)
+
+
+class DatabaseNotWritten(Failure):
+    """The database cannot be used, or does not answer; the text says what to do."""
+
+
+class ToDatabase:
+    """Use `sending_to_database`."""
+
+    def __init__(self, database: Database, writer: ActionWriter) -> None:
+        self._database = database
+        self._writer = writer
+        self._rejections = RejectionLog()
+        self._next = 0
+        # By partition of the topic, the offset that sync expects next.
+        self._passed: dict[int, int] = {}
+
+    async def begin(self) -> None:
+        """
+        Find the position.
+
+        Raises:
+            Unavailable, Stopped: the database cannot be used now.
+        """
+        await self._database.begin(_RESENT, Position(0))
+        position = await self._database.position(_RESENT)
+        self._next = position.next_offset if position else 0
+
+    async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        """
+        Write callbacks that sync has rejected, and note the actions.
+
+        A callback that sync has not passed yet is skipped: sync will read it by itself. That is so
+        if the database was restored from an older copy.
+
+        Raises:
+            Unavailable: the database does not answer; some may have been written.
+            Stopped: the database refuses whatever the callbacks are.
+            KafkaError, TimeoutError: an action may not have been noted.
+        """
+        passed = [each for each in letters if await self._has_passed(each)]
+        return await self._write(passed) + ResendCounts(skipped=len(letters) - len(passed))
+
+    async def _has_passed(self, letter: DeadLetter) -> bool:
+        if letter.source is None:
+            return False
+        partition, offset = letter.source
+        if partition not in self._passed:
+            position = await self._database.position(Partition(CALLBACKS.name, partition))
+            if position is None:
+                raise DatabaseNotWritten(
+                    f"the database has no position of sync in {CALLBACKS.name}/{partition}, where"
+                    f" dead letter {letter.id} comes from: it is not the database of this sync, or"
+                    " sync has not begun there. Check --postgres"
+                )
+            self._passed[partition] = position.next_offset
+        return offset < self._passed[partition]
+
+    async def _write(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        """Write all or none; if the database rejects one of several, write the others."""
+        if not letters:
+            return ResendCounts()
+        try:
+            await self._apply(letters)
+        except Rejected as rejected:
+            if len(letters) == 1:
+                await self._writer.write(letters, ActionResult.REJECTED, reason=str(rejected))
+                self._rejections.note(letters, str(rejected))
+                return ResendCounts(rejected=1)
+            at = len(letters) // 2
+            return await self._write(letters[:at]) + await self._write(letters[at:])
+        await self._writer.write(letters, ActionResult.RESENT)
+        return ResendCounts(resent=len(letters))
+
+    async def _apply(self, letters: Sequence[DeadLetter]) -> None:
+        for _ in range(MOVED_MAX):
+            try:
+                await self._database.handle(self._batch(letters))
+            except Elsewhere as moved:
+                self._next = moved.next_offset or 0
+            else:
+                self._next += len(letters)
+                return
+        raise DatabaseNotWritten(
+            "other commands send dead letters to this database all the time; run this one again"
+        )
+
+    def _batch(self, letters: Sequence[DeadLetter]) -> Batch:
+        begins_at = self._next
+        records = [
+            Record(begins_at + at, each.at_ms, each.key, each.value, each.headers)
+            for at, each in enumerate(letters)
+        ]
+        return Batch(
+            partition=_RESENT,
+            begins_at=begins_at,
+            reached=Position(begins_at + len(records)),
+            records=records,
+        )
+
+
+@asynccontextmanager
+async def sending_to_database(postgres: str, writer: ActionWriter) -> AsyncIterator[ToDatabase]:
+    """
+    Yield the database of sync as a target.
+
+    Raises:
+        DatabaseNotWritten: it does not answer, has no tables of sync, or refuses.
+    """
+    database = Database(Secret(postgres))
+    try:
+        await _check_tables(postgres)
+        target = ToDatabase(database, writer)
+        await target.begin()
+        yield target
+    except (Unavailable, psycopg.Error) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DatabaseNotWritten(f"{reason}; run the command again, it continues") from error
+    except Stopped as stopped:
+        raise DatabaseNotWritten(str(stopped)) from stopped
+    finally:
+        await database.close()
+
+
+async def _check_tables(postgres: str) -> None:
+    # A sink makes its tables where there are none; this command must not.
+    async with await psycopg.AsyncConnection.connect(
+        postgres, connect_timeout=CONNECT_TIMEOUT_S, application_name="hookline-dead-letters"
+    ) as connection:
+        cursor = await connection.execute("select to_regclass('hookline.positions') is not null")
+        if await cursor.fetchone() != (True,):
+            raise DatabaseNotWritten(
+                "the database has no tables of sync, so it is not the one that rejected the"
+                " callbacks. Check --postgres"
+            )

@@ -1,0 +1,170 @@
+"""
+Send dead letters of the ingress to the main topic, in Kafka transactions with their actions.
+
+Records and action become visible together or not at all, as the records and the cursor of a
+forwarder do. The transactional id is fixed: the start of a command ends one that runs, and what a
+killed one has left open; only then are the actions read, and it continues after them.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ProducerFenced
+
+from ingress.forward.batches import partition_of
+from ingress.forward.settle import settle
+from ingress.forward.transaction import REFUSALS, end_transaction, transactional_producer
+from ops.dead_letters.actions import Action, ActionResult, Actions, action, encoded
+from ops.dead_letters.letter import DeadLetter
+from ops.dead_letters.reader import read_actions
+from ops.dead_letters.repaired import repaired
+from ops.dead_letters.targets import RejectionLog, ResendCounts
+from ops.failure import Failure
+from schemas.body import Malformed
+from schemas.client_parts import retrieve
+from schemas.marker_check import MarkerCheck
+from schemas.record import OutgoingRecord
+from schemas.topics import ACTIONS, CALLBACKS, COPY_BYTES_LIMIT
+from schemas.transaction_state import LastTransaction, last_transaction
+
+TRANSACTIONAL_ID = "hookline-dead-letters-ingress"
+START_S = 30.0
+# Shorter than the time after which the broker aborts a transaction (TRANSACTION_TIMEOUT_MS).
+SEND_S = 8.0
+_TOPICS = CALLBACKS.name, ACTIONS.name
+
+
+class TakenOver(Failure):
+    """Another command sends the same dead letters; this one has ended."""
+
+
+class ToTopic:
+    """Use `sending_to_topic`."""
+
+    def __init__(
+        self, producer: AIOKafkaProducer, markers: MarkerCheck, actions: Actions, by: str
+    ) -> None:
+        self._producer = producer
+        self._markers = markers
+        self._by = by
+        self._rejections = RejectionLog()
+        # All actions before this producer, and its own.
+        self.actions = actions
+
+    async def send(self, letters: Sequence[DeadLetter]) -> ResendCounts:
+        """
+        Send callbacks to the main topic that can be read now, once each, and note the actions.
+
+        Raises:
+            KafkaError, TimeoutError: the last of them may or may not have been sent.
+        """
+        records: list[tuple[DeadLetter, OutgoingRecord]] = []
+        rejected: defaultdict[str, list[DeadLetter]] = defaultdict(list)
+        skipped = 0
+        for letter in letters:
+            if not self.actions.is_open(letter.id) or self.actions.was_resent(letter):
+                skipped += 1
+                continue
+            try:
+                records.append((letter, repaired(letter)))
+            except Malformed as malformed:
+                rejected[str(malformed)].append(letter)
+        sent = await self._send(records)
+        if rejected:
+            taken = [
+                self._action(some, ActionResult.REJECTED, reason)
+                for reason, some in rejected.items()
+            ]
+            await self._transaction([], taken)
+            for reason, some in rejected.items():
+                self._rejections.note(some, reason)
+        return sent + ResendCounts(rejected=sum(map(len, rejected.values())), skipped=skipped)
+
+    async def _send(self, records: list[tuple[DeadLetter, OutgoingRecord]]) -> ResendCounts:
+        """Send all in one transaction; if the broker refuses one of several, send the others."""
+        if not records:
+            return ResendCounts()
+        letters = [letter for letter, _ in records]
+        taken = self._action(letters, ActionResult.RESENT)
+        try:
+            await self._transaction([record for _, record in records], [taken])
+        except REFUSALS as refusal:
+            async with asyncio.timeout(SEND_S):
+                await end_transaction(
+                    self._producer, self._markers, self._producer.abort_transaction()
+                )
+            if len(records) == 1:
+                reason = str(refusal)
+                await self._transaction([], [self._action(letters, ActionResult.REJECTED, reason)])
+                self._rejections.note(letters, reason)
+                return ResendCounts(rejected=1)
+            at = len(records) // 2
+            return await self._send(records[:at]) + await self._send(records[at:])
+        return ResendCounts(resent=len(records))
+
+    def _action(
+        self, letters: Sequence[DeadLetter], result: ActionResult, reason: str = ""
+    ) -> Action:
+        return action(letters, result, by=self._by, topic_id=self.actions.topic_id, reason=reason)
+
+    async def _transaction(
+        self, records: Sequence[OutgoingRecord], taken: Sequence[Action]
+    ) -> None:
+        partitions = len(await self._producer.partitions_for(CALLBACKS.name))
+        async with asyncio.timeout(SEND_S):
+            await self._producer.begin_transaction()
+            acknowledged = []
+            for record in records:
+                sequence = int(dict(record.headers)["ce_sequence"])
+                future = await self._producer.send(
+                    CALLBACKS.name,
+                    record.value,
+                    key=record.key,
+                    headers=record.headers,
+                    partition=partition_of(record.key, sequence, partitions),
+                )
+                future.add_done_callback(retrieve)  # nothing awaits it if another one fails first
+                acknowledged.append(future)
+            acknowledged += [
+                await self._producer.send(ACTIONS.name, encoded(each)) for each in taken
+            ]
+            await asyncio.gather(*acknowledged)
+            await end_transaction(
+                self._producer, self._markers, self._producer.commit_transaction()
+            )
+        self.actions.add_all(taken)
+
+
+@asynccontextmanager
+async def sending_to_topic(kafka: str, by: str) -> AsyncIterator[ToTopic]:
+    """
+    Yield the main topic as a target, once all earlier transactions have ended everywhere.
+
+    Raises:
+        KafkaError, TimeoutError: Kafka does not answer, or a topic does not exist.
+        TakenOver: another command has begun meanwhile.
+    """
+    # Ask before the producer starts: its start makes the coordinator forget the answer.
+    last = await last_transaction(kafka, TRANSACTIONAL_ID)
+    async with transactional_producer(
+        kafka, TRANSACTIONAL_ID, record_bytes_max=COPY_BYTES_LIMIT, start_s=START_S
+    ) as producer:
+        markers = MarkerCheck(_TOPICS)
+        async with asyncio.timeout(START_S):
+            await markers.begin(producer.client, TRANSACTIONAL_ID)
+            settling = settle(
+                producer,
+                TRANSACTIONAL_ID,
+                abort=last is LastTransaction.ABORTED,
+                topics=_TOPICS,
+            )
+            await end_transaction(producer, markers, settling)
+        try:
+            yield ToTopic(producer, markers, await read_actions(kafka), by)
+        except ProducerFenced as error:
+            raise TakenOver(
+                "another `hookline dead-letters resend ingress` has begun, and has ended this one"
+            ) from error

@@ -1,0 +1,132 @@
+"""What was rejected is listed, shown, sent again exactly once, or dropped."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from support.builders import P0, a_callback
+from support.kafka.parts import ends_of, in_topic, many, sequences
+from support.processes.consumer import Consumer
+from support.processes.ingress import until
+from support.rejected_world import RejectedWorld, a_rejected_world, malformed_before
+from support.sync_tables import select
+
+from ops.audit.report import INGRESS_DEAD_LETTERS, KAFKA, POSTGRES
+from ops.demo.embedded.kafka import EmbeddedKafka
+from ops.failure import ExitCode
+from schemas.body import Malformed
+from schemas.record import malformed_record
+
+RULE = "alter table hookline.messages add constraint no_user3 check (sender <> 'user3')"
+
+
+@pytest.fixture
+async def world(
+    own_kafka: EmbeddedKafka, conninfo: str, tmp_path: Path
+) -> AsyncIterator[RejectedWorld]:
+    """Yield a world without callbacks."""
+    async with a_rejected_world(own_kafka.address, conninfo, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def sync(world: RejectedWorld, tmp_path: Path) -> Iterator[Consumer]:
+    """Yield the process of sync, which runs."""
+    consumer = Consumer("sync", world.kafka, tmp_path / "sync.log", postgres=world.conninfo)
+    consumer.launch()
+    yield consumer
+    consumer.kill()
+
+
+async def receipts(world: RejectedWorld, count: int) -> None:
+    """Return when the database has so many receipts."""
+
+    async def there() -> bool:
+        return (await rows(world, "select count(*) from hookline.receipts")) == [(count,)]
+
+    await until(there, f"{count} receipts")
+
+
+async def rows(world: RejectedWorld, query: str) -> list[tuple[object, ...]]:
+    """Return a query's rows, none while there is no such table."""
+    try:
+        return await asyncio.to_thread(select, world.conninfo, query)
+    except psycopg.errors.UndefinedTable:
+        return []
+
+
+@pytest.mark.timeout(300)
+async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
+    world: RejectedWorld, sync: Consumer
+) -> None:
+    """Sync gets it once and nobody else sees it; the audit is green again."""
+    await world.pipe.store(many(10, people=5))
+    await world.pipe.forward()
+    await receipts(world, 10)
+    async with await psycopg.AsyncConnection.connect(world.conninfo, autocommit=True) as owner:
+        await owner.execute(f"{RULE} not valid".encode())
+        await world.pipe.store(many(20, first=11, people=5))
+        await world.pipe.forward()
+        await receipts(world, 26)
+        (group,) = await world.groups()
+        assert (group["consumer"], group["command"]) == ("sync", "C2C.CallbackAfterSendMsg")
+        assert (group["open"], group["resent"], group["dropped"]) == (4, 0, 0)
+        assert "no_user3" in group["reason"]
+        assert "red packet" in await world.hookline("show", "--body", group["example"])
+        rejected = await world.hookline("resend", "sync", "--yes", code=ExitCode.DEAD_LETTERED)
+        assert "4 dead letters were rejected again" in rejected
+        await owner.execute(b"alter table hookline.messages drop constraint no_user3")
+    # One of them is dropped in place of being sent.
+    await world.hookline("drop", "sync", "--because", "a test", "--id", group["example"], "--yes")
+    report = await world.audited()
+    assert (report.dead_lettered, report.dropped, report.proven) == (3, 1, False)
+    before = await ends_of(world.kafka)
+    preview = await world.hookline("resend", "sync")
+    assert preview.count("no_user3") == 3
+    assert "nothing was done" in preview
+    sent = await world.hookline("resend", "sync", "--yes", "--reason", "NO_USER3", "--by", "me")
+    assert "3 selected: 3 sent" in sent
+    assert await ends_of(world.kafka) == before
+    (counts,) = await rows(world, "select count(*), count(distinct ce_id) from hookline.messages")
+    assert counts == (29, 29)
+    (group,) = await world.groups()
+    assert (group["open"], group["resent"], group["dropped"]) == (0, 3, 1)
+    report = await world.audited()
+    assert (report.dead_lettered, report.dropped, report.proven) == (0, 1, True)
+    shown = await world.hookline("show", group["example"])
+    assert "red packet" not in shown
+    assert "there is no dead letter 0/99" in await world.hookline("show", "0/99", code=2)
+    # Of an older copy of the database, only what was sent is missing.
+    await rows(world, "delete from hookline.receipts where sequence > 10 returning sequence")
+    await world.hookline("resend", "sync", "--yes", "--again")
+    assert await rows(world, "select count(*) from hookline.receipts") == [(13,)]
+    assert sync.runs
+
+
+@pytest.mark.timeout(300)
+async def test_malformed_callbacks_go_to_all_consumers_when_the_rules_accept_them(
+    world: RejectedWorld,
+) -> None:
+    """What is still malformed stays open; the audit demands from every sink what was sent."""
+    still = malformed_record(a_callback(b"{"), Malformed("not JSON"))
+    await world.pipe.store([*many(3), *malformed_before(range(5)), still])
+    await world.pipe.forward()
+    output = await world.hookline("resend", "ingress", "--yes", code=ExitCode.DEAD_LETTERED)
+    assert "6 selected: 5 sent, 1 rejected again" in output
+    again = await world.hookline("resend", "ingress", "--yes", code=ExitCode.DEAD_LETTERED)
+    assert "1 selected: 0 sent, 1 rejected again" in again
+    found = await in_topic(world.kafka, None)
+    assert sorted(sequences(found)) == list(range(1, 9))
+    async with world.database() as database:
+        # The first connection makes the tables.
+        assert await database.position(P0) is None
+        (origin,) = (await world.audited()).origins
+        assert (origin.sinks[POSTGRES].missing, origin.sinks[KAFKA].doubled) == (8, 0)
+        await world.apply(database)
+    report = await world.audited()
+    assert report.proven
+    (origin,) = report.origins
+    assert origin.sinks[KAFKA].sequences == 8
+    assert origin.sinks[INGRESS_DEAD_LETTERS].sequences == 1

@@ -1,0 +1,163 @@
+"""A broker, a spool and the sinks, in which callbacks are rejected, and `hookline` as a process."""
+
+import asyncio
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import ConsumerRecord
+from support.builders import a_body, a_callback, reached
+from support.kafka.parts import Pipe, ends_of, in_topic
+
+from consumers.archive.consumer import Archive
+from consumers.archive.store import open_store
+from consumers.runtime.batch import Batch, Partition, Position, Record
+from consumers.runtime.handler import Handler
+from consumers.sync.database import Database
+from ops.audit.audit import audit
+from ops.audit.report import Report
+from ops.audit.sources import Sources
+from schemas.body import Malformed
+from schemas.dead_letter import DeadLetterReason, reason_headers
+from schemas.record import OutgoingRecord, malformed_record
+from schemas.setting import Secret
+from schemas.topics import CALLBACKS, DEAD_LETTERS
+
+Stored = ConsumerRecord[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedWorld:
+    """The places in which a test looks."""
+
+    kafka: str
+    pipe: Pipe
+    conninfo: str
+    archive: Path
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of `hookline dead-letters`."""
+        return [sys.executable, "-m", "ops.cli", "dead-letters", *arguments]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """Return the environment of that command."""
+        return os.environ | {
+            "HOOKLINE_BOOTSTRAP_SERVERS": self.kafka,
+            "SYNC_POSTGRES": self.conninfo,
+            "COLUMNS": "200",
+        }
+
+    async def start(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start `hookline dead-letters`."""
+        return await asyncio.create_subprocess_exec(
+            *self.command(*arguments),
+            env=self.env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def hookline(self, *arguments: str, code: int = 0) -> str:
+        """Run `hookline dead-letters`, check its exit code, and return its output."""
+        process = await self.start(*arguments)
+        output = (await asyncio.wait_for(process.communicate(), 180))[0].decode()
+        assert process.returncode == code, output
+        return output
+
+    async def groups(self, *arguments: str) -> list[dict[str, Any]]:
+        """Return the groups of `ls`."""
+        output = await self.hookline("ls", "--json", *arguments)
+        return [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+
+    async def reject(self, records: Sequence[Stored], *, consumer: str = "sync") -> None:
+        """Write records of the main topic to the dead-letter topic, as the runtime does."""
+        async with AIOKafkaProducer(
+            bootstrap_servers=self.kafka, enable_idempotence=True
+        ) as producer:
+            for record in records:
+                reason = DeadLetterReason(
+                    topic=record.topic,
+                    partition=record.partition,
+                    offset=record.offset,
+                    component=consumer,
+                    group=consumer,
+                    stage="TASK_PUT",
+                    exception="CheckViolation",
+                    message=f"row {record.offset} violates the rule",
+                    attempts=1,
+                    first_failed_at_ms=1,
+                    last_failed_at_ms=1,
+                )
+                headers = [*record.headers, *reason_headers(reason)]
+                await producer.send(DEAD_LETTERS.name, record.value, record.key, headers=headers)
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[Database]:
+        """Yield the handler of sync."""
+        database = Database(Secret(self.conninfo))
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    async def sync_passes_all(self) -> None:
+        """Have the database's positions be at the end of the topic, without its rows."""
+        async with self.database() as database:
+            for tp, end in (await ends_of(self.kafka)).items():
+                await database.begin(Partition(*tp), Position(end))
+
+    async def apply(self, handler: Handler) -> None:
+        """Hand all callbacks of the main topic to a sink, from its position on."""
+        by_partition: defaultdict[int, list[Record]] = defaultdict(list)
+        for each in await in_topic(self.kafka, None):
+            record = Record(each.offset, each.timestamp, each.key, each.value or b"", each.headers)
+            by_partition[each.partition].append(record)
+        for number, records in by_partition.items():
+            partition = Partition(CALLBACKS.name, number)
+            await handler.begin(partition, Position(0))
+            position = await handler.position(partition)
+            assert position is not None
+            new = [each for each in records if each.offset >= position.next_offset]
+            if new:
+                await handler.handle(
+                    Batch(
+                        partition=partition,
+                        begins_at=position.next_offset,
+                        reached=reached(new),
+                        records=new,
+                    )
+                )
+
+    async def audited(self) -> Report:
+        """Archive everything, and return the report of an audit without counts."""
+        await self.apply(Archive(open_store(str(self.archive), create_directory=True)))
+        sources = Sources(
+            bootstrap_servers=self.kafka, archive=str(self.archive), postgres=self.conninfo
+        )
+        return await audit(self.pipe.ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
+
+
+@asynccontextmanager
+async def a_rejected_world(kafka: str, conninfo: str, folder: Path) -> AsyncIterator[RejectedWorld]:
+    """Yield a world without callbacks."""
+    with closing(Pipe(kafka, folder / "spool")) as pipe:
+        yield RejectedWorld(kafka, pipe, conninfo, folder / "archive")
+
+
+def malformed_before(numbers: Iterable[int]) -> list[OutgoingRecord]:
+    """Return dead letters of an ingress whose rules refused callbacks that ours accept."""
+    return [
+        malformed_record(
+            a_callback(a_body(MsgKey=f"malformed-{number}", From_Account=f"user{number % 7}")),
+            Malformed(f"refused by a rule of an earlier release, at character {number}"),
+        )
+        for number in numbers
+    ]
