@@ -12,7 +12,7 @@ import click
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import Failure
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas.settings import Shared
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -32,7 +32,7 @@ in capitals, the statistics API `STATS_*`. With `--help` a service prints its pa
 - Numbers are decimal. `true` and `false` may have capitals. Text is used as it is.
 - The `hookline` commands have options instead; `--help` of a command names the variable from which
   an option may come, too (`OPS_URL`, `OPS_SDKAPPID`, `OPS_INGRESS`, `OPS_STATS`,
-  `OPS_STATS_TOKEN_FILE`, some of the settings below).
+  `OPS_STATS_TOKEN_FILE`, `TOPICS_…`, some of the settings below).
 - [.env.example](../.env.example) lists the variables that `docker-compose.yml` reads.
 
 Three subjects have sections of their own: the tokens file in

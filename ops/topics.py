@@ -1,40 +1,54 @@
-"""`hookline topics`: make the cluster's topics what schemas/topics.py declares."""
+"""`hookline topics`: its options. ops/topic_changes.py does the work."""
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import click
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import (
-    InvalidReplicationFactorError,
-    KafkaError,
-    TopicAlreadyExistsError,
-    for_code,
-)
+from click.core import ParameterSource
 
-from ops.failure import Failure
 from ops.terminal import bootstrap_option, bounded, echo, run, waiting
-from schemas.clients import started
+from ops.topic_changes import Mode, apply_wanted
+from ops.topic_plan import WantedTopic
 from schemas.settings import BODY_BYTES_LIMIT, Shared
-from schemas.topics import TOPICS, Topic
+from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, Topic
 
-# Kafka's DescribeConfigs: the source DYNAMIC_TOPIC_CONFIG.
-_SET_ON_THE_TOPIC = 1
-ATTEMPT_TIMEOUT_S = 30.0
-RETRY_INTERVAL_S = 0.5
-
-
-class ClusterRefused(Failure):
-    """The cluster refused a change, or is not reachable; the text names the reason."""
+# Actions must be there for as long as the dead letters that they are about.
+RETENTION_DAYS_LIMITS = {CALLBACKS: 36_500, DEAD_LETTERS: ACTIONS.retention_days}
+PARTITIONS_LIMIT = 1_000
 
 
-class ClusterNotReady(ClusterRefused):
-    """The cluster may accept the change soon: it is not reachable, or brokers are still joining."""
+def _topic_options(name: str, topic: Topic) -> Callable[[Any], Any]:
+    """Return a decorator that adds the options of one topic."""
+    variable = f"TOPICS_{name.upper().replace('-', '_')}"
+
+    def add(function: Any) -> Any:
+        for option in (
+            click.option(
+                f"--{name}-config",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help=f"Another configuration of {topic.name} alone. May be repeated.",
+            ),
+            click.option(
+                f"--{name}-retention-days",
+                type=click.IntRange(1, RETENTION_DAYS_LIMITS[topic]),
+                envvar=f"{variable}_RETENTION_DAYS",
+                show_envvar=True,
+                help=f"Days for which {topic.name} keeps records. A new topic has"
+                f" {topic.retention_days} without it.",
+            ),
+            click.option(
+                f"--{name}-partitions",
+                type=click.IntRange(1, PARTITIONS_LIMIT),
+                envvar=f"{variable}_PARTITIONS",
+                show_envvar=True,
+                help=f"Partitions of {topic.name}. A new topic has {topic.partitions} without it.",
+            ),
+        ):
+            function = option(function)
+        return function
+
+    return add
 
 
 @click.group()
@@ -50,155 +64,85 @@ def topics() -> None:
     show_default=True,
     envvar="HOOKLINE_BODY_BYTES_MAX",
     show_envvar=True,
-    help="The largest body that the ingress accepts; sets max.message.bytes.",
+    help="The largest body that the ingress accepts; sets max.message.bytes. An existing topic's"
+    " becomes smaller only if this is given.",
 )
 @click.option("--replicas", default=1, show_default=True, help="Replication factor of new topics.")
+@_topic_options("callbacks", CALLBACKS)
+@_topic_options("dead-letters", DEAD_LETTERS)
 @click.option(
     "--config",
     "configs",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Another topic configuration, by Kafka's name. May be repeated.",
+    help="Another configuration of all topics, by Kafka's name. May be repeated.",
+)
+@click.option("--create-only", is_flag=True, help="Create what is missing; change no topic.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option(
+    "--allow-record-deletion",
+    is_flag=True,
+    help="Allow a shorter retention and another cleanup.policy: Kafka deletes records by them.",
 )
 @click.option(
     "--wait", "wait_s", default=30.0, show_default=True, help="Seconds to wait until Kafka is up."
 )
 def topics_apply(
-    *, kafka: str, body_bytes_max: int, replicas: int, configs: tuple[str, ...], wait_s: float
+    *,
+    kafka: str,
+    body_bytes_max: int,
+    replicas: int,
+    configs: tuple[str, ...],
+    create_only: bool,
+    dry_run: bool,
+    allow_record_deletion: bool,
+    wait_s: float,
+    **of_topics: Any,
 ) -> None:
     """
-    Create the topics, or set their configuration. Safe to run again.
+    Create the topics, or change their configuration. Safe to run again.
+
+    A topic that exists keeps its partitions and its retention unless other ones are given, and all
+    configurations that are not Hookline's. Each difference is printed, old -> new. --dry-run only
+    prints them, --create-only never changes an existing topic; docker compose runs it.
+
+    Refused are fewer partitions, which Kafka cannot do, and without --allow-record-deletion what
+    makes Kafka delete records. With more partitions, keys move: later callbacks of a conversation
+    may be in another partition, and so be read before its earlier ones.
 
     A single broker whose machine loses power loses the records that it acknowledged last. With
     --config flush.messages=1 it does not, but is slower.
     """
-    if unclear := [config for config in configs if "=" not in config]:
-        raise click.BadParameter(f"{unclear[0]} is not NAME=VALUE", param_hint="--config")
     bounded("--body-bytes-max", body_bytes_max, 1024, BODY_BYTES_LIMIT)
     bounded("--replicas", replicas, 1, 100)
-    with waiting(f"asking Kafka at {kafka}"):
-        changes = run(
-            apply_topics(
-                kafka,
-                body_bytes_max=body_bytes_max,
-                replicas=replicas,
-                wait_s=wait_s,
-                more_configs=dict(config.split("=", 1) for config in configs),
-            )
+    source = click.get_current_context().get_parameter_source("body_bytes_max")
+    wanted = [
+        WantedTopic(
+            topic=topic,
+            body_bytes_max=body_bytes_max,
+            partitions=of_topics.get(f"{name}_partitions"),
+            retention_days=of_topics.get(f"{name}_retention_days"),
+            configs=_configs("--config", configs)
+            | _configs(f"--{name.replace('_', '-')}-config", of_topics.get(f"{name}_config", ())),
+            may_lower_size=source is not ParameterSource.DEFAULT,
         )
-    for change in changes:
-        echo(change)
-
-
-async def apply_topics(
-    bootstrap_servers: str,
-    *,
-    body_bytes_max: int,
-    replicas: int,
-    wait_s: float = 30.0,
-    more_configs: Mapping[str, str] = MappingProxyType({}),
-) -> list[str]:
-    """
-    Create missing topics, add partitions, set configurations; return a line for each change.
-
-    `more_configs` are topic configurations by Kafka's names; they override ours.
-
-    Partitions are never removed: Kafka cannot, and the archive's chains would break. Other
-    configurations that an operator has set stay. Waits up to `wait_s` for a cluster that starts.
-
-    Raises:
-        ClusterRefused: Kafka is not reachable, or refused a change.
-    """
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            return await _apply(bootstrap_servers, body_bytes_max, replicas, more_configs)
-        except ClusterNotReady:
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(RETRY_INTERVAL_S)
-
-
-async def _apply(
-    bootstrap_servers: str, body_bytes_max: int, replicas: int, more_configs: Mapping[str, str]
-) -> list[str]:
-    async with _admin(bootstrap_servers) as admin:
-        changes = []
-        for topic in TOPICS:
-            configs = {**topic.configs(body_bytes_max=body_bytes_max), **more_configs}
-            # Create before describing: a broker may create a described topic, with one partition.
-            new = NewTopic(topic.name, topic.partitions, replicas, topic_configs=configs)
-            response = await admin.create_topics([new])
-            if not _already_there(response):
-                _check(response)
-                changes.append(f"{topic.name}: created with {topic.partitions} partitions")
-                continue
-            changes.extend([line async for line in _grow(admin, topic)])
-            current = await _current_configs(admin, topic)
-            resource = ConfigResource(ConfigResourceType.TOPIC, topic.name, current | configs)
-            for response in await admin.alter_configs([resource]):
-                _check(response)
-            changes.append(f"{topic.name}: configuration set")
-    return changes
-
-
-async def _current_configs(admin: AIOKafkaAdminClient, topic: Topic) -> dict[str, str]:
-    # AlterConfigs resets every configuration that the request lacks, even one that an operator set.
-    (response,) = await admin.describe_configs(
-        [ConfigResource(ConfigResourceType.TOPIC, topic.name)]
+        # The topic of the actions has no options of its own.
+        for name, topic in (
+            ("callbacks", CALLBACKS),
+            ("dead_letters", DEAD_LETTERS),
+            ("actions", ACTIONS),
+        )
+    ]
+    mode = Mode(
+        creates_only=create_only, is_dry_run=dry_run, allows_record_deletion=allow_record_deletion
     )
-    _check(response)
-    return {
-        entry["config_names"]: entry["config_value"]
-        for resource in response.to_object()["resources"]
-        for entry in resource["config_entries"]
-        if entry["config_source"] == _SET_ON_THE_TOPIC
-    }
+    with waiting(f"asking Kafka at {kafka}"):
+        lines = run(apply_wanted(kafka, wanted, mode, replicas=replicas, wait_s=wait_s))
+    for line in lines:
+        echo(line)
 
 
-async def _grow(admin: AIOKafkaAdminClient, topic: Topic) -> AsyncIterator[str]:
-    (description,) = await admin.describe_topics([topic.name])
-    if description["error_code"]:
-        # A broker may report a topic as existing before it can describe it.
-        raise ClusterNotReady(
-            f"Kafka cannot describe {topic.name} yet: {for_code(description['error_code'])}"
-        )
-    partitions = len(description["partitions"])
-    if partitions < topic.partitions:
-        _check(await admin.create_partitions({topic.name: NewPartitions(topic.partitions)}))
-        yield f"{topic.name}: {partitions} partitions became {topic.partitions}"
-    if partitions > topic.partitions:
-        yield f"{topic.name}: has {partitions} partitions, {topic.partitions} are declared; kept"
-
-
-@asynccontextmanager
-async def _admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    try:
-        async with started(admin, ATTEMPT_TIMEOUT_S), asyncio.timeout(ATTEMPT_TIMEOUT_S):
-            yield admin
-    except (KafkaError, TimeoutError, OSError) as error:
-        raise ClusterNotReady(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
-
-
-def _check(response: Any) -> None:
-    for code, message in _errors(response):
-        if code:
-            error = for_code(code)
-            kind = (
-                ClusterNotReady
-                if error.retriable or error is InvalidReplicationFactorError
-                else ClusterRefused
-            )
-            raise kind(f"Kafka refused: {error.__name__}: {message}")
-
-
-def _already_there(response: Any) -> bool:
-    return [code for code, _ in _errors(response)] == [TopicAlreadyExistsError.errno]
-
-
-def _errors(response: Any) -> Iterator[tuple[int, str]]:
-    answer = response.to_object()
-    for result in (*answer.get("topic_errors", ()), *answer.get("resources", ())):
-        subject = result.get("topic") or result.get("resource_name")
-        yield result["error_code"], result.get("error_message") or subject
+def _configs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    if unclear := [config for config in given if "=" not in config]:
+        raise click.BadParameter(f"{unclear[0]} is not NAME=VALUE", param_hint=option)
+    return dict(config.split("=", 1) for config in given)

@@ -19,7 +19,7 @@ from ops.demo.embedded.valkey import EmbeddedValkey
 from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, StackAddresses
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas.settings import Shared
 
 READY_TIMEOUT_S = 60.0

@@ -18,7 +18,7 @@ from support.processes.consumer import remove_topics_and_groups
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 
 KAFKA = os.environ.get("TEST_KAFKA") or "embedded"
 

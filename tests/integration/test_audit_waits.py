@@ -26,7 +26,7 @@ from ops.audit.sources import NotAudited, ReadAgain, Sources
 from ops.audit.tally import Tally
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas.setting import Secret
 from schemas.topics import CALLBACKS
 

@@ -20,7 +20,7 @@ from consumers.runtime.group import join_group
 from consumers.runtime.handler import Rejected, Unavailable
 from consumers.runtime.source import Source
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas import clients
 from schemas.topics import CALLBACKS
 

@@ -18,7 +18,7 @@ from support.kafka.parts import Pipe, in_topic, many, sequences
 from ingress.forward import cursor, forwarder
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas import clients
 from schemas.record import OutgoingRecord
 from schemas.topics import CALLBACKS, DEAD_LETTERS

@@ -27,7 +27,7 @@ from support.processes.senders import Senders
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 
 OLD, NEW = "a" * 16, "b" * 16
 FROZEN_S = 7.0

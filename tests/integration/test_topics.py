@@ -1,6 +1,8 @@
 """`topics apply` makes the cluster match the declaration, and may be run again."""
 
 import asyncio
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,18 +13,114 @@ from support.processes.ingress import until
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import ClusterRefused, apply_topics
-from schemas.topics import CALLBACKS, DEAD_LETTERS
+from ops.topic_changes import ClusterRefused, apply_topics
+from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS
 
 
 async def test_topics_are_created_then_kept(empty_kafka: EmbeddedKafka) -> None:
-    """The second run only sets the configuration."""
+    """The second run finds nothing to change."""
     done = await apply_topics(empty_kafka.address, body_bytes_max=1 << 20, replicas=1)
     assert done == [
-        "tim.callbacks.v1: configuration set",
-        "tim.callbacks.dead.v1: configuration set",
-        "tim.callbacks.dead.actions.v1: configuration set",
+        "tim.callbacks.v1: nothing to change",
+        "tim.callbacks.dead.v1: nothing to change",
+        "tim.callbacks.dead.actions.v1: nothing to change",
     ]
+
+
+async def settings_of(kafka: EmbeddedKafka, name: str) -> dict[str, str]:
+    """Return partitions and configuration of a topic."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.address)
+    await admin.start()
+    try:
+        (topic,) = await admin.describe_topics([name])
+        (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+    finally:
+        await admin.close()
+    (resource,) = response.to_object()["resources"]
+    configs = {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
+    return configs | {"partitions": str(len(topic["partitions"]))}
+
+
+async def hookline(kafka: EmbeddedKafka, *arguments: str, **env: str) -> tuple[int, list[str]]:
+    """Run `hookline topics apply`; return its exit code and its lines."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ops.cli", "topics", "apply", "--kafka", kafka.address, *arguments),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env=os.environ | env,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode().splitlines()
+
+
+async def test_an_existing_topic_changes_only_as_it_is_told(own_kafka: EmbeddedKafka) -> None:
+    """Retention and partitions stay; each change is printed; what deletes records is refused."""
+    name, dead = CALLBACKS.name, DEAD_LETTERS.name
+    told = {"TOPICS_CALLBACKS_RETENTION_DAYS": "14"}
+    longer = f"{name}: retention.ms 604800000 (7 days) -> 1209600000 (14 days)"
+    before = await settings_of(own_kafka, name)
+    for option in ("--dry-run", "--create-only"):
+        code, lines = await hookline(own_kafka, option, **told)
+        assert (code, lines[:1]) == (0, [f"{longer} (not changed)"])
+        assert await settings_of(own_kafka, name) == before
+    code, lines = await hookline(own_kafka, **told)
+    unchanged = [f"{dead}: nothing to change", f"{ACTIONS.name}: nothing to change"]
+    assert (code, lines) == (0, [longer, *unchanged])
+    await until_settings(own_kafka, name, {"retention.ms": "1209600000"})
+    # docker compose up, and a person who gives nothing, leave it as it is.
+    for options in (("--create-only",), ()):
+        assert await hookline(own_kafka, *options) == (
+            0,
+            [f"{name}: nothing to change", *unchanged],
+        )
+    for shorter in (
+        ("--callbacks-retention-days", "7"),
+        ("--callbacks-config", "retention.bytes=1000000"),
+        ("--callbacks-config", "cleanup.policy=compact"),
+        ("--callbacks-partitions", "5"),
+        ("--dead-letters-retention-days", "3", "--callbacks-partitions", "8"),
+    ):
+        code, lines = await hookline(own_kafka, *shorter)
+        assert code == 2
+        assert "no existing topic was changed: " in lines[-1]
+    assert (await settings_of(own_kafka, name))["partitions"] == "6"
+    code, lines = await hookline(
+        own_kafka,
+        *("--callbacks-retention-days", "7", "--allow-record-deletion"),
+        *("--callbacks-partitions", "8", "--dead-letters-config", "segment.ms=3600000"),
+    )
+    assert code == 0
+    assert f"{name}: partitions 6 -> 8; keys move: " in lines[0]
+    assert lines[1] == f"{name}: retention.ms 1209600000 (14 days) -> 604800000 (7 days)"
+    assert lines[2:] == [f"{dead}: segment.ms 604800000 -> 3600000", unchanged[1]]
+    await until_settings(own_kafka, name, {"retention.ms": "604800000", "partitions": "8"})
+    assert (await settings_of(own_kafka, name))["segment.ms"] == "604800000"
+
+
+async def until_settings(kafka: EmbeddedKafka, name: str, expected: dict[str, str]) -> None:
+    """Return when the broker shows these settings; it answers a change before it does."""
+
+    async def are_set() -> bool:
+        return expected.items() <= (await settings_of(kafka, name)).items()
+
+    await until(are_set, f"the broker shows {expected}")
+
+
+async def test_a_missing_topic_is_created_with_what_is_told(empty_kafka: EmbeddedKafka) -> None:
+    """--create-only creates, and --dry-run does not."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=empty_kafka.address)
+    await admin.start()
+    await admin.delete_topics([DEAD_LETTERS.name])
+    await admin.close()
+    options = ("--dead-letters-partitions", "2", "--dead-letters-retention-days", "90")
+    _, lines = await hookline(empty_kafka, "--dry-run", *options)
+    assert f"{DEAD_LETTERS.name}: would be created with 2 partitions" in lines
+    code, lines = await hookline(empty_kafka, "--create-only", *options)
+    assert code == 0
+    assert f"{DEAD_LETTERS.name}: created with 2 partitions" in lines
+    expected = {"retention.ms": str(90 * 24 * 3600 * 1000), "partitions": "2"}
+    await until_settings(empty_kafka, DEAD_LETTERS.name, expected)
 
 
 async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
@@ -42,8 +140,9 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
         done = await apply_topics(kafka.address, body_bytes_max=1 << 20, replicas=1)
         assert done == [
             "tim.callbacks.v1: created with 6 partitions",
-            "tim.callbacks.dead.v1: configuration set",
             "tim.callbacks.dead.actions.v1: created with 1 partitions",
+            "tim.callbacks.dead.v1: max.message.bytes 1048588 -> 1114112",
+            "tim.callbacks.dead.v1: message.timestamp.type CreateTime -> LogAppendTime",
         ]
         async with AIOKafkaConsumer(CALLBACKS.name, bootstrap_servers=kafka.address) as reader:
             assert len(reader.assignment()) == CALLBACKS.partitions

@@ -9,7 +9,7 @@ from support.processes.ingress import until
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 
 # A killed broker can rejoin once its old session has expired. With the product's session of 3 s,
 # twenty kills take a minute longer.

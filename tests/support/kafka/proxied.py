@@ -13,7 +13,7 @@ from support.kafka.tcp_proxy import tcp_proxy
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 
 LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
     "asyncio": asyncio.run,  # type: ignore[dict-item]

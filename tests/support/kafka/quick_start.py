@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from ops.demo.embedded.kafka import CLASSES, STORAGE, EmbeddedKafka, kept_directory
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas.topics import CALLBACKS
 
 # The cache of classes also keeps which methods ran often.

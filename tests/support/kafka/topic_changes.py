@@ -20,7 +20,7 @@ from support.processes.ingress import until
 from valkey import Valkey
 
 from ops.demo.embedded.kafka import EmbeddedKafka
-from ops.topics import apply_topics
+from ops.topic_changes import apply_topics
 from schemas.record import callback_record, with_place
 from schemas.topics import CALLBACKS
 
