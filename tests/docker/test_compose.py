@@ -59,6 +59,10 @@ def test_the_senders_ledger_agrees_with_every_sink_and_the_statistics(project: P
     assert "proven: every callback is exactly once in Kafka, archive, PostgreSQL, counts" in said
     assert "proven: " in project.run(the_block("ops audit --wait"))
     assert "UTC  healthy" in project.run(the_block("ops status"))
+    for line in project.run(the_block("logs --no-log-prefix --since")).splitlines():
+        assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
+    assert "retention.ms 604800000 (7 days) -> 1209600000" in project.run(the_block("14\n"))
+    project.run(the_block("docker compose restart sync"))
     ledger = project.compose("run", "--rm", "-T", "--entrypoint", "cat", "ops", "ledger.jsonl")
     shown, sent = shown_and_sent(
         ask(project, "/v1/totals"), [json.loads(line) for line in ledger.splitlines()]
@@ -177,10 +181,14 @@ def test_a_rolling_restart_and_a_reload_cost_the_sender_nothing(project: Project
     before = set(project.containers("ingress"))
     traffic = project.simulate("rolling.jsonl", seconds=35)
     project.run(the_block("USR2"))
+    project.set(INGRESS_SDKAPPIDS="1400000001,1400000002")
     project.run(the_block("docker stop"))
     after = set(project.containers("ingress"))
     assert (len(before), len(after), before & after) == (3, 3, set())
     assert_all_answered_and_stored(project, traffic, "rolling.jsonl")
+    # The restarted replicas accept the app that was added.
+    sent = project.hookline("simulate", "--sdkappid", "1400000002", "--count", "10")
+    assert sent["ok"] == 10
 
 
 def test_a_replica_that_is_killed_under_load_costs_the_sender_nothing(project: Project) -> None:

@@ -1,0 +1,17 @@
+"""Each question of docs/questions.md has a command that a test runs, as part of a block."""
+
+import re
+
+from support.docs_blocks import ROOT, blocks
+
+QUESTIONS = 15
+
+
+def test_each_question_has_a_command_of_a_block() -> None:
+    """Every block of the documents is run by a test."""
+    page = (ROOT / "docs" / "questions.md").read_text()
+    commands = re.findall(r"^\| [^|]+\? \| `([^`]+)` \|", page, re.MULTILINE)
+    assert len(commands) == QUESTIONS
+    lines = [line.strip() for block in blocks("sh") for line in block.splitlines()]
+    for command in commands:
+        assert any(line.startswith(command) for line in lines), command
