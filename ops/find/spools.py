@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from ingress.spool.directory import corrupt_files, hold, spool_names
+from ingress.spool.directory import corrupt_files, spool_names
 from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.row import DamagedRow, Row
-from ingress.spool.spool import Spool
-from ingress.spool.spool_file import MAP_MARGIN_BYTES
 from ingress.spool.spool_lock import SpoolInUse
+from ingress.spool.unheld import UnheldSpool, reading
 from ingress.spool.verification import NotVerified
 from ops.audit.http_json import NoJsonAnswer, get_json
 from ops.audit.spool_ends import addresses_of
@@ -25,8 +24,6 @@ from ops.find.topic_search import texts
 from schemas.record import with_place
 
 STATUS_TIMEOUT_S = 5.0
-# Rows that are in memory at the same time.
-ROWS_AT_ONCE, BYTES_AT_ONCE = 1000, 8 << 20
 
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,46 +151,47 @@ class SpoolSearch:
             doubts[f"{corrupt.name} fault"] = f"spool {corrupt.name}: {corrupt.fault}"
         for name in spool_names(directory):
             try:
-                spool = hold(directory, name, bytes_max=MAP_MARGIN_BYTES)
+                with reading(directory, name) as spool:
+                    matching.append((name, list(self._matching(spool, doubts))))
             except SpoolInUse:
                 held.add(name)
-                continue
-            except (NotVerified, Corrupt, Broken, LimitReached) as fault:
+            except (NotVerified, Corrupt, Broken, LimitReached, OSError) as fault:
                 doubts[name] = f"spool {name} cannot be read: {fault}"
-                continue
-            try:
-                matching.append((name, list(self._matching(spool, doubts))))
-            finally:
-                spool.close()
         return matching, held
 
-    def _matching(self, spool: Spool, doubts: dict[str, str]) -> Iterator[tuple[str, Row]]:
-        after = 0
-        while rows := self._next_rows(spool, after, doubts):
-            for row in rows:
-                headers = texts(with_place(row.record.headers, spool.origin, row.sequence))
-                if self._filter.matches(headers, row.record.value):
-                    yield spool.origin, row
-            after = rows[-1].sequence
-        if spool.state.quarantined_sequences:
+    def _matching(self, spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[tuple[str, Row]]:
+        origin = spool.state.origin
+        for row in _rows(spool, doubts):
+            headers = texts(with_place(row.record.headers, origin, row.sequence))
+            if self._filter.matches(headers, row.record.value):
+                yield origin, row
+        if quarantined := spool.state.quarantined_sequences:
             doubts[f"{spool.name} quarantine"] = (
-                f"spool {spool.name} has {len(spool.state.quarantined_sequences)} rows in"
-                f" quarantine; see hookline spool show {spool.name}"
+                f"spool {spool.name} has {len(quarantined)} rows in quarantine; see hookline spool"
+                f" show {spool.name}"
             )
-
-    def _next_rows(self, spool: Spool, after: int, doubts: dict[str, str]) -> list[Row]:
-        while True:
-            try:
-                return spool.rows_after(after, rows_max=ROWS_AT_ONCE, bytes_max=BYTES_AT_ONCE)
-            except DamagedRow as damaged:
-                doubts[f"{spool.name} {damaged.sequence}"] = str(damaged)
-                after = damaged.sequence
 
     def _add(self, name: str, origin: str, row: Row) -> None:
         headers = texts(with_place(row.record.headers, origin, row.sequence))
         at = datetime.fromtimestamp(row.received_at_ms / 1000, UTC)
         place = Place(store=SPOOL, where=f"spool {name}", at=at, note="on disk")
         self._collection.add(headers, row.record.value, place)
+
+
+def _rows(spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[Row]:
+    """Yield the rows that can be read; add each damaged one to `doubts`."""
+    sequence = 0
+    while True:
+        try:
+            row = spool.row_after(sequence)
+        except DamagedRow as damaged:
+            doubts[f"{spool.name} {damaged.sequence}"] = str(damaged)
+            sequence = damaged.sequence
+            continue
+        if row is None:
+            return
+        yield row
+        sequence = row.sequence
 
 
 async def _addresses(urls: Iterable[str]) -> tuple[list[str], dict[str, str]]:

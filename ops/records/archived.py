@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterator
 import zstandard
 
 from consumers.archive import segment_name
+from consumers.archive.decompression import LINE_BYTES_MAX, WINDOW_BYTES_MAX
 from consumers.archive.segment import DamagedSegment, SegmentSummary, summary_size
 from consumers.archive.store import SegmentStore
 from ops.records.time_range import TimeRange
@@ -50,19 +51,31 @@ def line_blocks(content: bytes, summary: SegmentSummary) -> Iterator[bytes]:
     A block has some BLOCK_BYTES, more if a line is longer. Call this in a thread.
 
     Raises:
-        DamagedSegment: the checksum does not match.
+        DamagedSegment: the segment is not the one that was written, or a line is longer than
+            LINE_BYTES_MAX.
     """
     frames = memoryview(content)[summary_size(content) :]
     if hashlib.sha256(frames).hexdigest() != summary.sha256:
         raise DamagedSegment("the segment fails its checksum")
-    reader = zstandard.ZstdDecompressor().stream_reader(frames, read_across_frames=True)
     rest = b""
-    while block := reader.read(BLOCK_BYTES):
+    for block in _unpacked(frames):
         end = block.rfind(b"\n") + 1
         if end:
             yield rest + block[:end]
             rest = block[end:]
         else:
             rest += block
+        if len(rest) > LINE_BYTES_MAX:
+            raise DamagedSegment(f"a line has more than {LINE_BYTES_MAX} bytes")
     if rest:
         raise DamagedSegment("the segment's last line has no end")
+
+
+def _unpacked(frames: memoryview) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
+    reader = decompressor.stream_reader(frames, read_across_frames=True)
+    try:
+        while block := reader.read(BLOCK_BYTES):
+            yield block
+    except zstandard.ZstdError as error:
+        raise DamagedSegment(f"the segment cannot be decompressed: {error}") from error

@@ -1,22 +1,14 @@
 """A small segment that unpacks to gigabytes takes little memory, and is reported by its name."""
 
-import asyncio
-import hashlib
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
 import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from support.archive.archives import FIRST, WrittenArchive
-from support.archive.bombs import bomb
+from support.archive.bombs import UNPACKED_BYTES, bomb, put_frames
 from support.builders import P0
 
 from consumers.archive import decompression, segment
@@ -24,24 +16,11 @@ from consumers.archive.decompression import NotDecompressed, lines_of
 from consumers.archive.segment import DamagedSegment
 from ops.archive.parquet import copy
 from ops.archive.segments import ALL
-from ops.archive.soundness import FAULTS_MAX
 from ops.audit.archive_reader import ArchiveReader
 from ops.audit.ends import Ends
 from ops.audit.sources import NotAudited
 from ops.audit.tally import Tally
 from ops.counters.archived import records_from
-
-UNPACKED_BYTES = 2 << 30
-# A command takes some 80 MiB, and the bomb may take the memory of two lines and a step.
-RSS_KIB_MAX = 350 << 10
-
-
-def put_frames(path: Path, frames: bytes, **fields: object) -> None:
-    """Replace the frames of a segment's file; its checksums match."""
-    summary = segment.read_summary(path.read_bytes())
-    sha256 = hashlib.sha256(frames).hexdigest()
-    changed = msgspec.structs.replace(summary, sha256=sha256, **fields)
-    path.write_bytes(segment.file_content(changed, frames))
 
 
 @pytest.fixture
@@ -52,39 +31,6 @@ async def bombed(tmp_path: Path) -> tuple[WrittenArchive, str]:
     put_frames(written.path(name), bomb(UNPACKED_BYTES))
     assert written.path(name).stat().st_size < 70_000
     return written, name
-
-
-def hookline(*arguments: object) -> tuple[int, str, int]:
-    """Run a command; return its exit code, its output and its largest memory in KiB."""
-    code = "from ops.cli import command; command()"
-    with tempfile.TemporaryFile() as output:
-        started = subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, arguments)], stdout=output, stderr=output
-        )
-        _, status, usage = os.wait4(started.pid, 0)
-        started.returncode = os.waitstatus_to_exitcode(status)
-        output.seek(0)
-        return started.returncode, output.read().decode(), usage.ru_maxrss
-
-
-def test_commands_report_a_bomb_in_bounded_memory(tmp_path: Path) -> None:
-    """Verify counts each bomb as damaged and goes on; cat ends with the name of the first."""
-    written = WrittenArchive(tmp_path / "archive")
-    _, long_line, many_lines, _ = asyncio.run(written.fill(4))
-    put_frames(written.path(long_line), bomb(UNPACKED_BYTES))
-    put_frames(written.path(many_lines), bomb(UNPACKED_BYTES, b"\n"), records=10**9)
-    code, output, rss_kib = hookline("archive", "verify", "--archive", written.directory, "--json")
-    assert code == 1
-    verified = json.loads(output.splitlines()[-1])
-    faults = dict(reversed(verified["faults"]))
-    assert faults[long_line] == f"a line has more than {decompression.LINE_BYTES_MAX} bytes"
-    assert f"it has {FAULTS_MAX} faults" in faults[many_lines]
-    assert (verified["segments"], verified["records"]) == (5, 8)
-    assert rss_kib < RSS_KIB_MAX
-    code, output, rss_kib = hookline("archive", "cat", "--archive", written.directory)
-    assert code == 1
-    assert f"hookline: {long_line}: a line has more than" in output
-    assert rss_kib < RSS_KIB_MAX
 
 
 async def test_every_other_reader_names_the_segment(bombed: tuple[WrittenArchive, str]) -> None:

@@ -1,5 +1,6 @@
 """`hookline find` in spools: what a running ingress says, and the rows that no process holds."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -133,3 +134,15 @@ async def test_every_row_of_a_spool_that_no_process_holds_is_searched(tmp_path: 
     extent, collection = await search(directory=tmp_path)
     assert extent == Extent("1 spools")
     assert [each.sequence for each in collection.callbacks] == [2, 3]
+
+
+def test_a_corrupt_spool_is_named_and_stays_as_it_is(tmp_path: Path) -> None:
+    """A command that only looks changes nothing on the disk."""
+    spool = hold_any(tmp_path, bytes_max=1 << 20)
+    spool.close()
+    (tmp_path / f"{spool.name}.lmdb").write_bytes(b"no spool" * 4096)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    reason, _ = asyncio.run(search(directory=tmp_path))
+    assert isinstance(reason, str)
+    assert f"spool {spool.name} cannot be read: " in reason
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
