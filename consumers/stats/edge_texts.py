@@ -39,18 +39,18 @@ EDGE_TEXTS: Mapping[str, Text] = {
     "dead_letters_old": Text(
         "{total} dead letters: {causes}. The last one is {age} old. They are not lost, as long as "
         "Kafka keeps them.",
-        "Look at them, unless somebody has: their headers say why.",
+        "Unless somebody has: see why with: hookline dead-letters ls.",
         "共有 {total} 条死信：{causes}。最近一条在 {age}前。在 Kafka 保留期内没有丢失。",
-        "如尚未处理，请查看死信，其消息头说明了原因。",
+        "如尚未处理，用 hookline dead-letters ls 查看原因。",
         "runbook.md#dead-letters",
     ),
     "dead_letters_recent": Text(
         "{affected} dead letters in the last 24 hours, {total} in all: {causes}. They are not in "
         "every sink, and not lost, as long as Kafka keeps them.",
-        "Look at the dead letters: their headers say why.",
+        "See why with: hookline dead-letters ls. Fix the cause, then send them again.",
         "最近 24 小时内有 {affected} 条死信，共 {total} 条：{causes}。"
         "它们未写入所有存储；在 Kafka 保留期内没有丢失。",
-        "请查看死信，其消息头说明了原因。",
+        "用 hookline dead-letters ls 查看原因；排除后重新发送。",
         "runbook.md#dead-letters",
     ),
     "dead_letters_unknown": Text(

@@ -114,9 +114,9 @@ SINK_TEXTS: Mapping[str, Text] = {
     "sink_rejects": Text(
         "{affected} of the last callbacks were rejected and are not in {sink}. They are not lost: "
         "they are in the dead-letter topic.",
-        "Look at the dead letters: their headers say why.",
+        "See why with: hookline dead-letters ls. Fix the cause, then send them again.",
         "最近有 {affected} 条回调被拒绝，未写入{sink}。没有丢失：它们在死信主题中。",
-        "请查看死信，其消息头说明了原因。",
+        "用 hookline dead-letters ls 查看原因；排除后重新发送。",
         "runbook.md#a-consumer-stops",
     ),
     "sink_disk_short": Text(
