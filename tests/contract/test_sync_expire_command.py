@@ -120,8 +120,11 @@ def test_a_run_that_is_killed_continues(filled: str) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
-            while process.poll() is None and the_state(filled) == state:
-                time.sleep(0.005)
+            # Let more and more steps pass: the start of a process costs a second of CPU time.
+            for _ in range(1 + kills):
+                while process.poll() is None and the_state(filled) == state:
+                    time.sleep(0.005)
+                state = the_state(filled)
             kills += process.poll() is None
             process.send_signal(signal.SIGKILL)
         state = the_state(filled)
