@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from support.page.browser import READY, Show
 from support.page.fixture_server import FixtureServer
 from support.page.made_up_answers import APPS, BY, Answers
-from support.pipeline_states import CASES, SOME_WRONG
+from support.pipeline_states import CASES, SINCE_14_02, SOME_WRONG
 
 from consumers.stats.windows import zone_names
 
@@ -18,6 +18,8 @@ NAMES = {
     *("API", "CSV", "EN", "Hookline", "HTTP", "JavaScript", "OK", "REST", "URL"),
     *("Kafka", "PostgreSQL", "TIM", "Valkey", "Webhook"),
     *("archive", "counters", "sync", "webhook", "fault", "quarantined", "make setup"),
+    *("B", "KiB", "MiB", "GiB", "TiB", "ingress", "DataError", "NotJson"),
+    *("hookline dead-letters ls", "hookline archive expire"),
 }
 # A setting, a field or metric with an underscore, a path.
 IDENTIFIER = re.compile(r"\b[A-Za-z]+(_[A-Za-z]+)+\b|/[a-z]+\b")
@@ -65,10 +67,11 @@ def test_every_state_of_the_pipeline_is_in_chinese(show: Show) -> None:
     for name, of_stage, _, measured in CASES:
         health = Answers(measured=measured).health()
         shown, texts = page.evaluate(script, [module, msgspec.to_builtins(health)])
-        what = next(stage.what.zh for stage in health.stages if stage.stage == of_stage)
-        assert what.rstrip("。") in shown or name.endswith("_ok")
+        stage = next(each for each in health.stages if each.stage == of_stage)
+        assert stage.what.zh.rstrip("。") in shown or stage.state == "ok"
         assert "undefined" not in shown
-        assert [text for text in texts if has_word(text)] == [], name
+        # A process says in English why it has stopped.
+        assert [text for text in texts if has_word(text, SINCE_14_02.what)] == [], name
 
 
 def test_a_change_of_the_pipeline_is_shown_without_a_reload(

@@ -72,6 +72,7 @@ const WORDS = {
   counts: ["Counts", "统计"],
   webhook: ["Webhook", "推送"],
   dead_letters: ["Dead letters", "死信"],
+  statistics: ["Statistics", "统计服务"],
   ok: ["all well", "一切正常"],
   warning: ["warning", "需要关注"],
   wrong: ["something is wrong", "出现故障"],
