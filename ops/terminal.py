@@ -53,6 +53,15 @@ archive_option = click.option(
     show_envvar=True,
     help="The archive: a directory, or s3://bucket/prefix, gs://…, az://….",
 )
+ingress_option = click.option(
+    "--ingress",
+    "admin_urls",
+    metavar="URL",
+    multiple=True,
+    envvar="OPS_INGRESS",
+    show_envvar=True,
+    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
+)
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

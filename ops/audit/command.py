@@ -19,6 +19,7 @@ from ops.terminal import (
     archive_option,
     bootstrap_option,
     bounded,
+    ingress_option,
     json_option,
     print_json,
     reader_may_leave,
@@ -54,15 +55,7 @@ from ops.terminal import (
     help="File with one of the tokens of the statistics API, and nothing else. Needed if the API"
     " runs with STATS_TOKENS_FILE.",
 )
-@click.option(
-    "--ingress",
-    "admin_urls",
-    metavar="URL",
-    multiple=True,
-    envvar="OPS_INGRESS",
-    show_envvar=True,
-    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
-)
+@ingress_option
 @click.option(
     "--spool",
     "directory",

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from yarl import URL
@@ -15,6 +16,9 @@ from ops.failure import Failure
 
 # The time in which an address must answer. All are asked concurrently.
 STATUS_TIMEOUT_S = 5.0
+
+
+Status = TypeVar("Status")
 
 
 class NoSpools(Failure):
@@ -31,20 +35,9 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
     Raises:
         NoSpools: the directory has no spools, or cannot be read.
     """
-    addresses: dict[str, None] = {}
-    unanswered: dict[str, str] = {}
-    for url in urls:
-        try:
-            addresses |= dict.fromkeys(await addresses_of(url))
-        except OSError as error:
-            unanswered[url] = (
-                f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
-            )
-        except ValueError as error:
-            unanswered[url] = f"{url}: this is not an address ({error}); correct --ingress"
-    answers = await asyncio.gather(*map(_status, addresses))
+    answers, unanswered = await ask_ingresses(urls, IngressReport)
     statuses = {}
-    for address, answer in zip(addresses, answers, strict=True):
+    for address, answer in answers.items():
         if isinstance(answer, IngressReport):
             statuses[address] = answer
         else:
@@ -55,6 +48,29 @@ async def read_ends(urls: Iterable[str], directory: Path | None) -> Ends:
     return combine(
         statuses, unanswered, await asyncio.to_thread(_spools, directory) if directory else ()
     )
+
+
+async def ask_ingresses(
+    urls: Iterable[str], kind: type[Status]
+) -> tuple[dict[str, Status | str], dict[str, str]]:
+    """
+    Ask every address of the ingresses at `urls` for its `/status`, all concurrently.
+
+    Return by address the answer, or why there is none; and by URL why it has no address.
+    """
+    addresses: dict[str, None] = {}
+    unresolved: dict[str, str] = {}
+    for url in urls:
+        try:
+            addresses |= dict.fromkeys(await _addresses(url))
+        except OSError as error:
+            unresolved[url] = (
+                f"{url}: the name cannot be resolved ({error.strerror}); correct --ingress"
+            )
+        except ValueError as error:
+            unresolved[url] = f"{url}: this is not an address ({error}); correct --ingress"
+    answers = await asyncio.gather(*(_status(address, kind) for address in addresses))
+    return dict(zip(addresses, answers, strict=True)), unresolved
 
 
 def _spools(directory: Path) -> list[ReportedSpool]:
@@ -90,7 +106,7 @@ async def resolve(host: str, port: int) -> list[str]:
     return sorted({str(socket_address[0]) for *_, socket_address in infos})
 
 
-async def addresses_of(url: str) -> list[str]:
+async def _addresses(url: str) -> list[str]:
     """
     Return an URL for each address of its host name.
 
@@ -103,12 +119,12 @@ async def addresses_of(url: str) -> list[str]:
     return [str(parsed.with_host(address)) for address in addresses]
 
 
-async def _status(address: str) -> IngressReport | str:
+async def _status(address: str, kind: type[Status]) -> Status | str:
     """Return the status of the ingress at an address, or why there is none."""
     try:
         return msgspec.convert(
             await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S),
-            IngressReport,
+            kind,
             strict=True,
         )
     except msgspec.ValidationError:

@@ -6,10 +6,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
 from ops.audit.sources import ReadAgain, SourceUnavailable
 from ops.audit.tally import Tally
 from ops.dead_letters.actions import decoded
+from ops.records.committed_records import KAFKA_TIMEOUT_S, TopicMissing, reader_of_existing
 from schemas.clients import kafka_failures
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, TOPICS
 
@@ -32,19 +32,12 @@ class TopicReader:
         try:
             # A cancelled task of the client is an outage, too.
             with kafka_failures(kinds=()):
-                # Check first: a client that is assigned a missing topic would wait for it.
-                async with reader_of(self._bootstrap_servers) as client:
-                    missing = {topic.name for topic in TOPICS} - await client.topics()
-                if missing:
-                    raise SourceUnavailable(
-                        f"Kafka at {self._bootstrap_servers} has no topic"
-                        f" {' and no topic '.join(sorted(missing))}; create it with:"
-                        " hookline topics apply"
-                    )
-                async with reader_of(
+                async with reader_of_existing(
                     self._bootstrap_servers, *(topic.name for topic in TOPICS)
                 ) as client:
                     await self._read(client, tally)
+        except TopicMissing as missing:
+            raise SourceUnavailable(str(missing)) from missing
         except (KafkaError, TimeoutError) as error:
             raise SourceUnavailable(
                 f"Kafka at {self._bootstrap_servers} does not answer: {error!r}"

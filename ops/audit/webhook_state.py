@@ -16,8 +16,8 @@ from consumers.webhook.retry_record import (
     change,
 )
 from consumers.webhook.retry_topic import retry_topic
-from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
 from ops.audit.sources import NotAudited, SourceUnavailable
+from ops.records.committed_records import KAFKA_TIMEOUT_S, reader_of
 from schemas.callback_record import place
 from schemas.clients import kafka_failures
 

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
 from ops.failure import Failure
+from ops.records.committed_records import TopicMissing, check_topics, topic_id_of
 from schemas.clients import kafka_failures, started
-from schemas.topic_ids import describe_topic
 from schemas.topics import CALLBACKS
 
 # The time in which Kafka must connect.
@@ -48,11 +48,7 @@ class CallbacksTopic:
 
     async def id(self) -> str | None:
         """Return Kafka's id of the topic, None if Kafka has no ids."""
-        client = self._client._client  # noqa: SLF001
-        leader = client.cluster.leader_for_partition(TopicPartition(CALLBACKS.name, 0))
-        if leader is None or leader < 0:
-            raise KafkaError(f"topic {CALLBACKS.name} has no leader now")
-        return (await describe_topic(client, leader, CALLBACKS.name)).topic_id
+        return await topic_id_of(self._client, CALLBACKS.name)
 
     async def ranges(self) -> Mapping[Partition, OffsetRange]:
         """Return the offsets of every partition."""
@@ -114,12 +110,10 @@ async def reading_topic(bootstrap_servers: str) -> AsyncIterator[CallbacksTopic]
             async with started(client, KAFKA_S_MAX):
                 decode_as_records(client)
                 await client._client.set_topics([CALLBACKS.name])  # noqa: SLF001
-                if CALLBACKS.name not in await client.topics():
-                    raise TopicUnreadable(
-                        f"Kafka at {bootstrap_servers} has no topic {CALLBACKS.name}; create it"
-                        " with: hookline topics apply"
-                    )
+                check_topics(bootstrap_servers, [CALLBACKS.name], await client.topics())
                 yield CallbacksTopic(client)
+    except TopicMissing as missing:
+        raise TopicUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
         raise TopicUnreadable(
             f"Kafka at {bootstrap_servers} does not answer: {error!r}; run the command again, it"

@@ -5,8 +5,8 @@ from contextlib import aclosing
 import click
 
 from ops.dead_letters.action_writer import writing_actions
-from ops.dead_letters.actions import ActionResult, default_operator
-from ops.dead_letters.filters import LetterFilter, filter_options
+from ops.dead_letters.actions import ActionResult
+from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import Selection, batches, confirmed, select
 from ops.terminal import bootstrap_option, run, say
@@ -18,14 +18,8 @@ from schemas.clients import check_cancellation
 @click.argument("consumer")
 @click.option("--because", required=True, help="Why; it is noted in the topic of actions.")
 @filter_options
-@click.option(
-    "--by",
-    "operator",
-    default=default_operator,
-    show_default="user@host",
-    help="Name in the topic of actions.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else.")
+@operator_option
+@yes_option
 def drop(*, kafka: str, wanted: LetterFilter, because: str, operator: str, yes: bool) -> None:
     """
     Note that dead letters of CONSUMER are handled, without sending them.

@@ -1,4 +1,4 @@
-"""The options with which commands select dead letters."""
+"""The options that the commands for dead letters share: which ones, by whose decision."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from ops.dead_letters.actions import default_operator
 from ops.dead_letters.letter import DeadLetter, RecordId, parse_id
 
 TIME = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -27,6 +28,17 @@ class _Id(click.ParamType[RecordId]):
 
 
 ID = _Id()
+
+operator_option = click.option(
+    "--by",
+    "operator",
+    default=default_operator,
+    show_default="user@host",
+    help="Name in the topic of actions.",
+)
+yes_option = click.option(
+    "--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +92,7 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         )
         command(wanted=wanted, **others)
 
-    found = with_filter
+    decorated = with_filter
     for option in (
         click.option("--id", "ids", type=ID, multiple=True, help="Only this one; may be repeated."),
         click.option("--until", type=TIME, help="Exclusive end of the time (UTC) of rejection."),
@@ -88,5 +100,5 @@ def filter_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--command", "callback_command", help="Only callbacks of this command."),
         click.option("--reason", help="Only reasons that contain this text."),
     ):
-        found = option(found)
-    return found
+        decorated = option(decorated)
+    return decorated

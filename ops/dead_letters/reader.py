@@ -2,19 +2,23 @@
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 
-from ops.audit.committed_records import KAFKA_TIMEOUT_S, reader_of
 from ops.dead_letters.actions import Actions, decoded
 from ops.dead_letters.letter import DeadLetter, RecordId, dead_letter
 from ops.failure import Failure
+from ops.records.committed_records import (
+    KAFKA_TIMEOUT_S,
+    TopicMissing,
+    reader_of_existing,
+    topic_id_of,
+)
 from ops.terminal import measured_progress
 from schemas.clients import kafka_failures
-from schemas.topic_ids import describe_topic
 from schemas.topics import ACTIONS, DEAD_LETTERS, Topic
 
 POLL_MS = 500
@@ -31,11 +35,13 @@ def kafka_answers(bootstrap_servers: str, remedy: str) -> Iterator[None]:
     Turn errors of Kafka into failures of the command; `remedy` says what to do.
 
     Raises:
-        Unreadable: Kafka does not answer.
+        Unreadable: Kafka does not answer, or lacks a topic.
     """
     try:
         with kafka_failures(kinds=()):
             yield
+    except TopicMissing as missing:
+        raise Unreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
         raise Unreadable(
             f"Kafka at {bootstrap_servers} does not answer: {error!r}; {remedy}"
@@ -50,8 +56,8 @@ async def read_actions(bootstrap_servers: str) -> Actions:
         Unreadable: Kafka does not answer, or lacks a topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again"):
-        async with _reading(bootstrap_servers, DEAD_LETTERS, ACTIONS) as client:
-            actions = Actions(await _topic_id(client))
+        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name, ACTIONS.name) as client:
+            actions = Actions(await topic_id_of(client, DEAD_LETTERS.name) or "")
             async with contextlib.aclosing(_records(client, ACTIONS, "actions", {})) as read:
                 async for records in read:
                     actions.add_all(filter(None, (decoded(each.value) for each in records)))
@@ -71,7 +77,7 @@ async def dead_letters(
         Unreadable: Kafka does not answer, or lacks the topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again; it continues"):
-        async with _reading(bootstrap_servers, DEAD_LETTERS) as client:
+        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:
             wanted = {} if ends is None else ends
             async with contextlib.aclosing(
                 _records(client, DEAD_LETTERS, "dead letters", wanted)
@@ -90,7 +96,7 @@ async def dead_letters_by_id(
         Unreadable: Kafka does not answer, or lacks the topic.
     """
     with kafka_answers(bootstrap_servers, "run the command again"):
-        async with _reading(bootstrap_servers, DEAD_LETTERS) as client:
+        async with reader_of_existing(bootstrap_servers, DEAD_LETTERS.name) as client:
             return [await _one(client, each) for each in ids]
 
 
@@ -110,21 +116,6 @@ async def _one(client: AIOKafkaConsumer, letter: RecordId) -> DeadLetter | None:
         if await client.position(tp) > letter.offset:
             return None  # there is only the marker of a transaction
     raise TimeoutError(f"no record came for {KAFKA_TIMEOUT_S:g} s")
-
-
-@contextlib.asynccontextmanager
-async def _reading(bootstrap_servers: str, *topics: Topic) -> AsyncIterator[AIOKafkaConsumer]:
-    names = [topic.name for topic in topics]
-    # Check first: a client that is assigned a missing topic would wait for it.
-    async with reader_of(bootstrap_servers) as client:
-        if missing := set(names) - await client.topics():
-            raise Unreadable(
-                f"Kafka at {bootstrap_servers} has no topic"
-                f" {' and no topic '.join(sorted(missing))}; create it with:"
-                " hookline topics apply"
-            )
-    async with reader_of(bootstrap_servers, *names) as client:
-        yield client
 
 
 async def _records(
@@ -166,11 +157,3 @@ async def _move(
         at[tp] = max(position, await client.position(tp))
     advance(sum(at.values()) - before)
     return sum(at.values()) > before
-
-
-async def _topic_id(client: AIOKafkaConsumer) -> str:
-    network = client._client  # noqa: SLF001
-    leader = network.cluster.leader_for_partition(TopicPartition(DEAD_LETTERS.name, 0))
-    if leader is None or leader < 0:
-        raise KafkaError(f"topic {DEAD_LETTERS.name} has no leader now")
-    return (await describe_topic(network, leader, DEAD_LETTERS.name)).topic_id or ""

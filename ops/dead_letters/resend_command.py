@@ -6,8 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 import click
 
 from ops.dead_letters.action_writer import writing_actions
-from ops.dead_letters.actions import default_operator
-from ops.dead_letters.filters import LetterFilter, filter_options
+from ops.dead_letters.filters import LetterFilter, filter_options, operator_option, yes_option
 from ops.dead_letters.reader import kafka_answers
 from ops.dead_letters.selection import (
     Selection,
@@ -59,14 +58,8 @@ class StillRejected(Failure):
 @click.option(
     "--records-per-s", default=500.0, show_default=True, help="Send at most so many a second."
 )
-@click.option(
-    "--by",
-    "operator",
-    default=default_operator,
-    show_default="user@host",
-    help="Name in the topic of actions.",
-)
-@click.option("--yes", is_flag=True, help="Do not ask. Without a terminal, nothing is done else.")
+@operator_option
+@yes_option
 @json_option
 def resend(
     *,

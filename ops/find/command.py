@@ -17,6 +17,7 @@ from ops.terminal import (
     bootstrap_option,
     bounded,
     echo,
+    ingress_option,
     json_option,
     print_json,
     reader_may_leave,
@@ -75,15 +76,7 @@ MINUTE = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"])
     show_envvar=True,
     help="The Valkey of the counters.",
 )
-@click.option(
-    "--ingress",
-    "ingresses",
-    metavar="URL",
-    multiple=True,
-    envvar="OPS_INGRESS",
-    show_envvar=True,
-    help="Admin address of a running ingress, http://…. Repeat it for every ingress.",
-)
+@ingress_option
 @click.option(
     "--spool",
     type=click.Path(exists=True, file_okay=False),
@@ -116,7 +109,7 @@ def find(
     archive_url: str | None,
     postgres: str | None,
     counters: str | None,
-    ingresses: tuple[str, ...],
+    admin_urls: tuple[str, ...],
     spool: str | None,
     timeout_s: float,
     as_json: bool,
@@ -174,7 +167,7 @@ def find(
         archive=archive_url,
         postgres=postgres,
         counters=counters,
-        ingresses=tuple(url.rstrip("/").removesuffix("/status") for url in ingresses),
+        ingresses=tuple(url.rstrip("/").removesuffix("/status") for url in admin_urls),
         spool=Path(spool) if spool else None,
     )
     say(f"looking for {request.question}")

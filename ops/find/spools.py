@@ -1,10 +1,9 @@
 """Search the spools: those in a directory, and, by its status, the one of each running ingress."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -14,8 +13,7 @@ from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.unheld import UnheldSpool, reading
 from ingress.spool.verification import NotVerified
-from ops.audit.http_json import NoJsonAnswer, get_json
-from ops.audit.spool_ends import addresses_of
+from ops.audit.spool_ends import ask_ingresses
 from ops.find.collection import SPOOL, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
@@ -23,11 +21,9 @@ from ops.find.sources import Extent, NotSearched
 from ops.find.topic_search import texts
 from schemas.record import with_place
 
-STATUS_TIMEOUT_S = 5.0
-
 
 class SpoolStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What `/status` of an ingress says of a spool."""
+    """A spool as `/status` of an ingress reports it."""
 
     name: str
     origin: str
@@ -91,11 +87,10 @@ class SpoolSearch:
 
     async def _ask_ingresses(self) -> tuple[set[str], dict[str, str]]:
         """Return the empty spools, and by name or address why others are not searched."""
-        addresses, doubts = await _addresses(self._urls)
-        answers = await asyncio.gather(*map(_status, addresses))
+        answers, doubts = await ask_ingresses(self._urls, IngressStatus)
         empty: set[str] = set()
         unsent: dict[str, str] = {}
-        for address, answer in zip(addresses, answers, strict=True):
+        for address, answer in answers.items():
             if isinstance(answer, str):
                 doubts[address] = f"{address}: {answer}"
                 continue
@@ -192,25 +187,3 @@ def _rows(spool: UnheldSpool, doubts: dict[str, str]) -> Iterator[Row]:
             return
         yield row
         sequence = row.sequence
-
-
-async def _addresses(urls: Iterable[str]) -> tuple[list[str], dict[str, str]]:
-    """Return all addresses of the ingresses, and by URL why there is none."""
-    addresses: dict[str, None] = {}
-    doubts: dict[str, str] = {}
-    for url in urls:
-        try:
-            addresses |= dict.fromkeys(await addresses_of(url))
-        except (OSError, ValueError) as error:
-            doubts[url] = f"{url}: the name cannot be resolved ({error}); correct --ingress"
-    return list(addresses), doubts
-
-
-async def _status(address: str) -> IngressStatus | str:
-    try:
-        answer: Any = await get_json(f"{address}/status", timeout_s=STATUS_TIMEOUT_S)
-        return msgspec.convert(answer, IngressStatus)
-    except msgspec.ValidationError:
-        return "the server at this address is not the admin port of an ingress"
-    except NoJsonAnswer as error:
-        return str(error)

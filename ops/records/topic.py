@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.fetched_records import decode_as_records
+from ops.records.committed_records import TopicMissing, check_topics
 from ops.records.time_range import TimeRange
 from schemas.clients import check_cancellation, kafka_failures, started
 
@@ -59,14 +60,12 @@ async def records_between(
             async with started(client, KAFKA_S_MAX):
                 decode_as_records(client)
                 await client._client.set_topics([topic])  # noqa: SLF001
-                if topic not in await client.topics():
-                    raise TopicUnreadable(
-                        f"Kafka at {bootstrap_servers} has no topic {topic}; create it with:"
-                        " hookline topics apply"
-                    )
+                check_topics(bootstrap_servers, [topic], await client.topics())
                 offsets = await _offsets(client, topic, since, until)
                 async for part in _read(client, offsets):
                     yield part
+    except TopicMissing as missing:
+        raise TopicUnreadable(str(missing)) from missing
     except (KafkaError, TimeoutError) as error:
         raise TopicUnreadable(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
 

@@ -1,0 +1,85 @@
+"""Clients of commands that read committed records of some topics."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.clients import started
+from schemas.topic_ids import describe_topic
+
+# The time in which Kafka must connect, and in which it must send the next records.
+KAFKA_TIMEOUT_S = 30.0
+
+
+class TopicMissing(Exception):
+    """Kafka does not have a topic; the text names it, and the command that creates it."""
+
+
+@asynccontextmanager
+async def reader_of(bootstrap_servers: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """
+    Yield a client that reads committed records of `topics` from their beginning.
+
+    Raises:
+        KafkaError, TimeoutError: Kafka does not answer.
+    """
+    # Without a group, the client is assigned all partitions of the topics.
+    client = AIOKafkaConsumer(
+        *topics,
+        bootstrap_servers=bootstrap_servers,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+    )
+    async with started(client, KAFKA_TIMEOUT_S):
+        yield client
+
+
+@asynccontextmanager
+async def reader_of_existing(
+    bootstrap_servers: str, *topics: str
+) -> AsyncIterator[AIOKafkaConsumer]:
+    """
+    Yield a client as `reader_of` does, if Kafka has all `topics`.
+
+    Raises:
+        TopicMissing: Kafka does not have one of them.
+        KafkaError, TimeoutError: Kafka does not answer.
+    """
+    # Check first: a client that is assigned a missing topic would wait for it.
+    async with reader_of(bootstrap_servers) as client:
+        check_topics(bootstrap_servers, topics, await client.topics())
+    async with reader_of(bootstrap_servers, *topics) as client:
+        yield client
+
+
+def check_topics(
+    bootstrap_servers: str, topics: Collection[str], existing: Collection[str]
+) -> None:
+    """
+    Return if Kafka has all `topics`.
+
+    Raises:
+        TopicMissing: `existing` lacks some of them.
+    """
+    if missing := sorted(set(topics) - set(existing)):
+        raise TopicMissing(
+            f"Kafka at {bootstrap_servers} has no topic {' and no topic '.join(missing)}; create"
+            " it with: hookline topics apply"
+        )
+
+
+async def topic_id_of(client: AIOKafkaConsumer, topic: str) -> str | None:
+    """
+    Return Kafka's id of a topic, None if Kafka has no ids.
+
+    Raises:
+        KafkaError: the topic has no leader now, or Kafka does not answer.
+    """
+    network = client._client  # noqa: SLF001
+    leader = network.cluster.leader_for_partition(TopicPartition(topic, 0))
+    if leader is None or leader < 0:
+        raise KafkaError(f"topic {topic} has no leader now")
+    return (await describe_topic(network, leader, topic)).topic_id
