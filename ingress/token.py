@@ -22,7 +22,7 @@ class Token:
     @property
     def fingerprint(self) -> str:
         """
-        The beginning of the token's SHA-256, by which an operator tells tokens apart.
+        The beginning of the token's SHA-256, by which an operator distinguishes tokens.
 
         It is short, so that many texts have the same one; from a token that was made at random it
         reveals nothing useful.

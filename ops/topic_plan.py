@@ -1,4 +1,4 @@
-"""What `hookline topics apply` changes of a topic that exists, and what it refuses. Does no I/O."""
+"""Compare an existing topic with the options of `hookline topics apply`. Does no I/O."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _RETENTIONS = ("retention.ms", "retention.bytes")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedTopic:
     """
-    A topic as the command was told to make it.
+    A topic with the partitions and configurations that the options of the command give it.
 
     `partitions` and `retention_days` are None if they were not given: then a new topic gets those
     that `topic` declares, and a topic that exists keeps its own. `configs` were given by Kafka's

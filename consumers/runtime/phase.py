@@ -7,7 +7,7 @@ from consumers.runtime.status import ConsumerStatus
 
 
 class Phase(StrEnum):
-    """What a consumer process does; docs/monitoring.md says what to do in each phase."""
+    """The phase of a consumer process; docs/monitoring.md says what to do in each."""
 
     STARTING = "starting"
     WORKING = "working"

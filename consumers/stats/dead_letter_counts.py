@@ -1,4 +1,4 @@
-"""Count the dead letters by what sent them and why."""
+"""Count the dead letters by sender and exception."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from schemas.printable import printable
 # Of the dead letters that Kafka keeps, the last ones of each partition are counted.
 COUNTED_OFFSETS_MAX = 5000
 COUNT_S_MAX = 1.0
-# Reasons that are told apart; the others share one.
+# The number of reasons that are counted apart; the others share one.
 REASONS_MAX = 50
 NAME_CHARACTERS_MAX = 60
 OTHER = "other"
@@ -24,7 +24,7 @@ RECENT = timedelta(days=1)
 
 
 class Cause(NamedTuple):
-    """What sent dead letters: a consumer or the ingress; and the name of the exception."""
+    """The sender of dead letters, a consumer or the ingress, and the name of the exception."""
 
     component: str
     reason: str

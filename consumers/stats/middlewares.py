@@ -23,7 +23,7 @@ _RETRY: dict[str, str] = {hdrs.RETRY_AFTER: "2"}
 
 @web.middleware
 async def count_request(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Count the request and its time, by route; a path that is no route is `other`."""
+    """Count the request and its time, by route; a path that is not a route is `other`."""
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "other"
     began = time.perf_counter()

@@ -29,7 +29,7 @@ class LoggedDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UnreadableDelivery(Exception):
-    """A line that is no delivery; the text says why."""
+    """A line that is not a delivery; the text says why."""
 
 
 def delivery(line: bytes) -> LoggedDelivery:

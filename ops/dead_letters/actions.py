@@ -1,5 +1,5 @@
 """
-The topic of actions: what was done with which dead letters, by whom, when, and with what result.
+The topic of actions: each has a time, an operator, some dead letters, and the result for them.
 
 A dead letter is known by its topic's id, its partition and its offset, so an action never applies
 to a dead letter that came later, even if it is one of the same callback.

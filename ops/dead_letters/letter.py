@@ -1,4 +1,4 @@
-"""A dead letter: the record that was rejected, by whom and why."""
+"""A dead letter: the rejected record, its consumer and the reason."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is looked for, and which kind of id a text is."""
+"""The conditions of a search, and the kind of id that a text is."""
 
 import re
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class RecordFilter:
         return header_beginning(TIME, self._question.at_text)
 
     def matches(self, headers: Mapping[str, str], value: bytes) -> bool:
-        """Return whether a record is wanted. A body that is no JSON object must have the texts."""
+        """Return whether a record matches; a body that is not a JSON object must have the texts."""
         if not self._headers_match(headers):
             return False
         if not self._needles:

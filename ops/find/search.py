@@ -46,7 +46,7 @@ OPTIONS = {
 
 @dataclass(slots=True, kw_only=True)
 class Answer:
-    """What was found; by source, what was searched; and why others were not."""
+    """The callbacks that were found; by source, the searched range, or why it was not searched."""
 
     question: Question
     collection: CallbackCollection

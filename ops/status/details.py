@@ -1,4 +1,4 @@
-"""What the screen says of each part, beside its state and its numbers."""
+"""Describe each part in words, for the screen: beside its state and its numbers."""
 
 import re
 from collections.abc import Mapping

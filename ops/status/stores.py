@@ -118,7 +118,7 @@ def _files(directory: Path) -> Iterator["os.DirEntry[str]"]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Database:
-    """What the database uses for some `rows`, or why that is not known."""
+    """The bytes of the database for some `rows`, or why they are not known."""
 
     size_bytes: int | None = None
     rows: float = 0.0

@@ -1,4 +1,4 @@
-"""An ingress tells operators which requests it refused, whose they were, and which tokens sign."""
+"""An ingress reports to operators its refused requests, their senders, and the tokens in use."""
 
 import asyncio
 import hashlib

@@ -246,7 +246,7 @@ async def _kafka_frozen(status: Status) -> None:
 
 
 async def _brake(status: Status, broker: Broker) -> None:
-    """A record that is no callback: sync may reject none, counters writes a dead letter."""
+    """A record that is not a callback: sync may reject none, counters writes a dead letter."""
     producer = AIOKafkaProducer(bootstrap_servers=broker.address)
     await producer.start()
     await producer.send_and_wait("tim.callbacks.v1", b"not a callback", partition=0)

@@ -207,7 +207,7 @@ async def test_no_exception_ends_the_watch_of_a_file(tmp_path: Path) -> None:
 
 
 async def test_the_last_use_of_each_token_is_known_through_a_rotation(tmp_path: Path) -> None:
-    """A refused request is no use, and no token is shown."""
+    """A refused request does not count as a use, and no token is shown."""
     authenticator, file = an_authenticator(tmp_path, '1 = ["old"]\n2 = ["x"]\n3 = []')
     assert authenticator.refusal(query("old"), NOW_S) is None
     file.write_text('2 = ["x"]\n1 = ["new", "old"]\n3 = []')

@@ -102,7 +102,7 @@ async def test_whatever_is_in_the_named_range_is_found(
             found = await found_in(world.directory, question, time_range)
             matching = [each for each in world.made if answers(each)]
             expected = {each.offset for each in matching if each.taken_at in time_range}
-            # A body that is no JSON has no fields: it is found if it has the text anywhere.
+            # A body that is not JSON has no fields: it is found if it has the text anywhere.
             possible = {each.offset for each in world.made if each.is_broken or each in matching}
             assert expected <= found <= possible, (seed, str(question))
             finds, places = finds + 1, places + len(found)
@@ -136,7 +136,7 @@ def test_the_form_of_an_id_decides_its_kind(text: str, kind: str) -> None:
 
 
 def test_a_message_key_has_the_second_of_sending() -> None:
-    """A number that is no time of a message counts as none."""
+    """A number that is not a time of a message counts as none."""
     sent_at = question_of("1_2_1557481126", "message", app=None).sent_at
     assert sent_at == datetime(2019, 5, 10, 9, 38, 46, tzinfo=UTC)
     assert question_of("1_2_3", "message", app=None).sent_at is None

@@ -1,4 +1,4 @@
-"""Whose requests were refused: their addresses, by answer, in bounded memory."""
+"""The addresses of refused senders, by answer, in bounded memory."""
 
 import ipaddress
 
