@@ -13,7 +13,7 @@ from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.failure import Failure
 from ops.topic_changes import apply_topics
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ def broker(directory: Path | None) -> Iterator[tuple[Path, EmbeddedKafka]]:
         where = Path(made)
         try:
             with child.running(EmbeddedKafka(where / "kafka")) as kafka:
-                body_bytes_max = Shared().body_bytes_max
+                body_bytes_max = SharedSettings().body_bytes_max
                 asyncio.run(apply_topics(kafka.address, body_bytes_max=body_bytes_max, replicas=1))
                 yield where, kafka
         except Failure as fault:

@@ -25,7 +25,7 @@ from bench.ingress.callbacks import record, requests
 from ingress.forward.refused_rows import TRANSACTION_ROWS_MAX
 from ops.demo.embedded import child
 from schemas.record import Headers, OutgoingRecord, callback_record, with_place
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS, record_bytes_max
 
 PRODUCERS = 3
@@ -107,7 +107,7 @@ def _rows(traffic: Traffic) -> Iterator[OutgoingRecord]:
 
 async def _produce(kafka: str, records: int, rows: Iterator[OutgoingRecord]) -> int:
     origin = secrets.token_hex(8)
-    bytes_max = record_bytes_max(Shared().body_bytes_max)
+    bytes_max = record_bytes_max(SharedSettings().body_bytes_max)
     producer = AIOKafkaProducer(
         bootstrap_servers=kafka,
         transactional_id=origin,

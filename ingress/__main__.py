@@ -26,7 +26,7 @@ from ingress.spool.disk import Broken, Corrupt, LimitReached
 from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from schemas.process import run_process, stop_on_signals
-from schemas.settings import Faults, Shared
+from schemas.settings import Faults, SharedSettings
 from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("ingress")
@@ -38,7 +38,7 @@ GC_THRESHOLDS = (20_000, 50, 100)
 
 
 async def serve(
-    shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
+    shared: SharedSettings, settings: IngressSettings, authenticator: Authenticator, spool: Spool
 ) -> None:
     """
     Receive and forward until SIGTERM or SIGINT; rows that are not forwarded by then stay on disk.
@@ -62,7 +62,11 @@ class Ingress:
     """All parts of one ingress process, in the order in which a callback passes them."""
 
     def __init__(
-        self, shared: Shared, settings: IngressSettings, authenticator: Authenticator, spool: Spool
+        self,
+        shared: SharedSettings,
+        settings: IngressSettings,
+        authenticator: Authenticator,
+        spool: Spool,
     ) -> None:
         self._settings = settings
         self._intake = Intake(
@@ -194,7 +198,7 @@ def _connections_max(connections_max: int) -> int:
     return connections_max
 
 
-def start(shared: Shared, settings: IngressSettings) -> Coroutine[Any, Any, None]:
+def start(shared: SharedSettings, settings: IngressSettings) -> Coroutine[Any, Any, None]:
     """
     Read the tokens file and hold a spool; return the coroutine that serves.
 

@@ -9,10 +9,10 @@ from consumers.runtime.process import ConsumerSettings
 from consumers.stats.__main__ import StatsSettings
 from ingress.settings import IngressSettings
 from schemas.setting import Setting, sized
-from schemas.settings import SHARED_PREFIX, Settings, Shared, settings_of
+from schemas.settings import SHARED_PREFIX, Settings, SharedSettings, settings_of
 
 CLASSES: Mapping[str, type[Settings]] = {
-    SHARED_PREFIX: Shared,
+    SHARED_PREFIX: SharedSettings,
     "INGRESS_": IngressSettings,
     "CONSUMER_": ConsumerSettings,
     **{named(name).prefix: named(name).settings for name in CONSUMERS},

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from ops.failure import ExitCode
 from schemas.printable import printable, printable_json
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 
 # Of a cell of a table, so many characters are shown.
 CELL_CHARACTERS_MAX = 500
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 
 bootstrap_option = click.option(
     "--kafka",
-    default=Shared().bootstrap_servers,
+    default=SharedSettings().bootstrap_servers,
     show_default=True,
     envvar="HOOKLINE_BOOTSTRAP_SERVERS",
     show_envvar=True,

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 from ops.terminal import bootstrap_option, bounded, echo, run, waiting
 from ops.topic_changes import Mode, apply_wanted
 from ops.topic_plan import WantedTopic
-from schemas.settings import BODY_BYTES_LIMIT, Shared
+from schemas.settings import BODY_BYTES_LIMIT, SharedSettings
 from schemas.topics import ACTIONS, CALLBACKS, DEAD_LETTERS, Topic
 
 # Actions must be there for as long as the dead letters that they are about.
@@ -60,7 +60,7 @@ def topics() -> None:
 @bootstrap_option
 @click.option(
     "--body-bytes-max",
-    default=Shared().body_bytes_max,
+    default=SharedSettings().body_bytes_max,
     show_default=True,
     envvar="HOOKLINE_BODY_BYTES_MAX",
     show_envvar=True,

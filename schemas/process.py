@@ -13,7 +13,15 @@ import uvloop
 
 from schemas.log_setup import log_format, log_to_stderr
 from schemas.printable import printable
-from schemas.settings import SHARED_PREFIX, Faults, Settings, Shared, explain, read, shown
+from schemas.settings import (
+    SHARED_PREFIX,
+    Faults,
+    Settings,
+    SharedSettings,
+    read_settings,
+    settings_as_json,
+    settings_help,
+)
 
 log = logging.getLogger("process")
 
@@ -30,9 +38,9 @@ def run_process(
     """
     Read the settings, set up the log, and run the coroutine that `start` returns until it ends.
 
-    `start` is called with an object of `Shared` and one of each class in `settings`, whose keys are
-    the prefixes of their variables. `about` heads `--help`. `expected_exceptions` end the process
-    without a traceback; their text explains why.
+    `start` is called with an object of `SharedSettings` and one of each class in `settings`, whose
+    keys are the prefixes of their variables. `about` heads `--help`. `expected_exceptions` end the
+    process without a traceback; their text explains why.
 
     Exit codes: 0 after `--help` and an end without an exception; 1 if the settings have faults, and
     after an expected exception or an OSError; 2 if the command line has an argument.
@@ -41,11 +49,11 @@ def run_process(
     if arguments := sys.argv[1:] if arguments is None else arguments:
         _exit_for_argument(arguments[0], name, about, settings)
     log_to_stderr(log_format(os.environ))
-    classes: Mapping[str, type[Settings]] = {SHARED_PREFIX: Shared, **settings}
+    classes: Mapping[str, type[Settings]] = {SHARED_PREFIX: SharedSettings, **settings}
     try:
-        shared, *own_settings = read(classes, os.environ)
+        shared, *own_settings = read_settings(classes, os.environ)
         logging.getLogger().setLevel(shared.log_level)
-        fields = {"settings": shown(classes, [shared, *own_settings])}
+        fields = {"settings": settings_as_json(classes, [shared, *own_settings])}
         log.info("%s starts", name, extra={"fields": fields})
         uvloop.run(start(shared, *own_settings))
     except Faults as faults:
@@ -66,7 +74,7 @@ def _exit_for_argument(
 ) -> NoReturn:
     """Write the settings if `argument` asks for help, else the error; exit."""
     if argument in ("-h", "--help"):
-        explanation = explain({**settings, SHARED_PREFIX: Shared})
+        explanation = settings_help({**settings, SHARED_PREFIX: SharedSettings})
         sys.stdout.write(f"{about}\n\n{explanation}\n\nSee docs/configuration.md.\n")
         sys.exit(0)
     exit_with(

@@ -51,7 +51,7 @@ BODY_BYTES_LIMIT = 16 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared(Settings):
+class SharedSettings(Settings):
     """HOOKLINE_*: every process. Give all processes the same values."""
 
     bootstrap_servers: Annotated[
@@ -90,7 +90,7 @@ def settings_of(settings: type[Settings], prefix: str) -> list[Setting]:
     ]
 
 
-def read(classes: Mapping[str, type[Settings]], env: Mapping[str, str]) -> list[Any]:
+def read_settings(classes: Mapping[str, type[Settings]], env: Mapping[str, str]) -> list[Any]:
     """
     Return an object of each class, in order; the keys of `classes` are the variables' prefixes.
 
@@ -139,8 +139,10 @@ def _read_class(
     return loaded
 
 
-def shown(classes: Mapping[str, type[Settings]], values: Sequence[Settings]) -> dict[str, Any]:
-    """Return the settings that `read` has returned by their variables, as JSON; no secret."""
+def settings_as_json(
+    classes: Mapping[str, type[Settings]], values: Sequence[Settings]
+) -> dict[str, Any]:
+    """Return the values of `read_settings` by their variables, for a log in JSON; no secret."""
     return {
         setting.variable: _shown(getattr(value, setting.field))
         for (prefix, settings), value in zip(classes.items(), values, strict=True)
@@ -156,7 +158,7 @@ def _shown(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def explain(classes: Mapping[str, type[Settings]]) -> str:
+def settings_help(classes: Mapping[str, type[Settings]]) -> str:
     """Return the part of `--help` that lists all settings of a process."""
     return "\n\n".join(
         "\n\n".join((cleandoc(settings.__doc__ or ""), *map(_entry, settings_of(settings, prefix))))

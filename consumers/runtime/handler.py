@@ -7,7 +7,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
 from consumers.runtime.kafka_outage_log import OngoingFailure
-from schemas.settings import Settings, Shared
+from schemas.settings import Settings, SharedSettings
 from schemas.topics import Topic
 
 # The runtime waits for one call of a handler for this time, well inside the group's rebalance
@@ -171,7 +171,7 @@ class Consumer(Generic[OwnSettings]):
     topic: Topic
     settings: type[OwnSettings]
     open: Callable[[OwnSettings], Opened]
-    configured: "Callable[[Shared, OwnSettings, int], Consumer[OwnSettings]] | None" = None
+    configured: "Callable[[SharedSettings, OwnSettings, int], Consumer[OwnSettings]] | None" = None
 
     @property
     def prefix(self) -> str:

@@ -21,7 +21,7 @@ from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Host, Port, Range
-from schemas.settings import Settings, Shared
+from schemas.settings import Settings, SharedSettings
 from schemas.telemetry import CONSUMER_BRAKED
 from schemas.topics import record_bytes_max
 
@@ -69,7 +69,7 @@ class ConsumerSettings(Settings):
 
 async def consume(
     consumer: Consumer[OwnSettings],
-    shared: Shared,
+    shared: SharedSettings,
     own_settings: OwnSettings,
     settings: ConsumerSettings,
 ) -> None:
@@ -121,7 +121,7 @@ async def _run(
     runner: Runner,
     outage_log: KafkaOutageLog,
     consumer: Consumer[OwnSettings],
-    shared: Shared,
+    shared: SharedSettings,
     stop: asyncio.Event,
 ) -> None:
     former_members: set[str] = set()

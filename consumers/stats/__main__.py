@@ -21,7 +21,7 @@ from consumers.stats.store import StoredCounts
 from consumers.stats.tokens import Tokens
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Format, Host, Port, Range, Secret
-from schemas.settings import Settings, Shared
+from schemas.settings import Settings, SharedSettings
 from schemas.tokens_file import UnusableFile
 
 log = logging.getLogger("stats")
@@ -118,7 +118,7 @@ class StatsSettings(Settings):
             )
 
 
-async def serve(shared: Shared, settings: StatsSettings) -> None:
+async def serve(shared: SharedSettings, settings: StatsSettings) -> None:
     """
     Answer until SIGTERM or SIGINT.
 

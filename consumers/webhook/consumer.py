@@ -20,7 +20,7 @@ from consumers.webhook.retries import Retries
 from consumers.webhook.retry_topic import RetryTopic
 from consumers.webhook.sender import Sender, open_sender
 from consumers.webhook.settings import WebhookSettings
-from schemas.settings import Faults, Shared
+from schemas.settings import Faults, SharedSettings
 from schemas.telemetry import CONSUMER
 from schemas.telemetry import WEBHOOK as WEBHOOK_METRICS
 from schemas.tokens_file import UnusableFile
@@ -34,7 +34,7 @@ RETRY_REQUESTS_DIVISOR = 4
 
 @asynccontextmanager
 async def open_handler(
-    shared: Shared, dead_letters_max: int, settings: WebhookSettings
+    shared: SharedSettings, dead_letters_max: int, settings: WebhookSettings
 ) -> AsyncIterator[tuple[Handler, Limits]]:
     """
     Yield the handler of the target.
@@ -54,7 +54,7 @@ async def open_handler(
 
 
 def _handler(
-    shared: Shared,
+    shared: SharedSettings,
     dead_letters_max: int,
     settings: WebhookSettings,
     sender: Sender,
@@ -90,7 +90,7 @@ def _open(_: WebhookSettings) -> AbstractAsyncContextManager[tuple[Handler, Limi
 
 
 def _configured(
-    shared: Shared, settings: WebhookSettings, dead_letters_max: int
+    shared: SharedSettings, settings: WebhookSettings, dead_letters_max: int
 ) -> Consumer[WebhookSettings]:
     # /metrics of this process has them beside those of every consumer.
     CONSUMER.register(WEBHOOK_METRICS)

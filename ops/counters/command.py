@@ -25,7 +25,7 @@ from ops.counters.rebuild import Rebuild
 from ops.counters.topic import reading_topic
 from ops.failure import Failure
 from ops.terminal import bootstrap_option, bounded, measured_progress, new_table, run, say, show
-from schemas.settings import Faults, read
+from schemas.settings import Faults, read_settings
 
 # An answer of the statistics API may still be made of the old generation.
 OLD_IS_READ_S = 5.0
@@ -93,7 +93,7 @@ def counters_rebuild(
     """
     bounded("--records-per-s", records_per_s, 1, RECORDS_PER_S_MAX)
     try:
-        (settings,) = read({"COUNTERS_": CountersSettings}, os.environ)
+        (settings,) = read_settings({"COUNTERS_": CountersSettings}, os.environ)
     except Faults as faults:
         raise WrongSettings(
             f"the settings of the counters cannot be used: {'; '.join(faults.args)}"

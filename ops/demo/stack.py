@@ -20,7 +20,7 @@ from ops.demo.services import CONSUMERS, PATH, REPLICAS, SDKAPPIDS, SERVICES, St
 from ops.demo.supervisor import Supervisor
 from ops.failure import Failure
 from ops.topic_changes import apply_topics
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 
 READY_TIMEOUT_S = 60.0
 POLL_INTERVAL_S = 0.05
@@ -76,7 +76,7 @@ class Stack:
         self.supervisor.add("valkey", self._valkey.launch)
         await self._servers_up()
         for applied in await apply_topics(
-            self._kafka.address, body_bytes_max=Shared().body_bytes_max, replicas=1
+            self._kafka.address, body_bytes_max=SharedSettings().body_bytes_max, replicas=1
         ):
             self._log(applied)
         self._log(f"starting {', '.join(SERVICES)}")

@@ -27,7 +27,7 @@ from consumers.runtime.runner import Runner
 from ingress.forward import forwarder, refused_rows
 from schemas import clients
 from schemas.clients import kafka_failures, started
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS
 
 SEED = 20_240_229
@@ -118,7 +118,7 @@ def test_a_consumer_survives_it_and_misses_nothing(
             consumer = Consumer(
                 name="abused", topic=CALLBACKS, settings=ConsumerSettings, open=_unused
             )
-            shared = Shared(bootstrap_servers=proxied.address)
+            shared = SharedSettings(bootstrap_servers=proxied.address)
             runner = Runner(
                 name="abused",
                 handler=sink,

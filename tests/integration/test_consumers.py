@@ -15,7 +15,7 @@ import consumers
 from consumers.__main__ import CONSUMERS, named, run
 from consumers.runtime.process import ConsumerSettings
 from consumers.sync import SYNC
-from schemas.settings import Faults, Shared, explain, read
+from schemas.settings import Faults, SharedSettings, read_settings, settings_help
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "subscriber" / "subscriber.py"
 
@@ -72,7 +72,7 @@ def test_help_of_a_consumer_lists_all_its_settings(
         run([name, "--help"])
     assert end.value.code == 0
     own = {named(name).prefix: named(name).settings}
-    text = explain({**own, "CONSUMER_": ConsumerSettings, "HOOKLINE_": Shared})
+    text = settings_help({**own, "CONSUMER_": ConsumerSettings, "HOOKLINE_": SharedSettings})
     assert f"\n\n{text}\n\n" in capsys.readouterr().out
 
 
@@ -169,7 +169,10 @@ def test_the_faults_of_all_three_prefixes_are_reported_together() -> None:
         "ARCHIVE_NONSENSE": "is none of ours",
     }
     with pytest.raises(Faults) as raised:
-        read({"HOOKLINE_": Shared, "SYNC_": SYNC.settings, "CONSUMER_": ConsumerSettings}, env)
+        read_settings(
+            {"HOOKLINE_": SharedSettings, "SYNC_": SYNC.settings, "CONSUMER_": ConsumerSettings},
+            env,
+        )
     named_by = ["HOOKLINE_LOG_LEVEL", "SYNC_POSTGRES", "CONSUMER_ADMIN_PROT", "CONSUMER_REBUILD"]
     assert len(raised.value.args) == len(named_by)
     assert all(name in fault for name, fault in zip(named_by, raised.value.args, strict=True))

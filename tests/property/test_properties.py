@@ -17,7 +17,7 @@ from ingress.spool.row import encode, seal, unseal
 from schemas.body import Malformed, parse
 from schemas.commands import COMMANDS
 from schemas.record import OutgoingRecord, callback_record, malformed_record, with_place
-from schemas.settings import Faults, Shared, read
+from schemas.settings import Faults, SharedSettings, read_settings
 
 json_values = st.recursive(
     st.none()
@@ -114,7 +114,7 @@ def test_any_environment_is_settings_or_faults(env: dict[str, str]) -> None:
     """`read` raises nothing but Faults, each of which names its variable."""
     texts: tuple[str, ...] = ("HOOKLINE_",)
     try:
-        read({"HOOKLINE_": Shared, "INGRESS_": IngressSettings}, env)
+        read_settings({"HOOKLINE_": SharedSettings, "INGRESS_": IngressSettings}, env)
     except Faults as faults:
         texts = faults.args
     assert texts

@@ -15,7 +15,14 @@ from consumers.sync.consumer import SyncSettings
 from ingress.settings import IngressSettings
 from ops.configuration import CLASSES
 from schemas.setting import Range
-from schemas.settings import Faults, Settings, Shared, explain, read, settings_of
+from schemas.settings import (
+    Faults,
+    Settings,
+    SharedSettings,
+    read_settings,
+    settings_help,
+    settings_of,
+)
 
 VALKEY = "valkey://:hidden@127.0.0.1:6379/0"
 
@@ -35,14 +42,14 @@ NEEDED = {
 def faults_of(env: Mapping[str, str], **classes: type[Settings]) -> str:
     """Return the faults of an environment, a line each."""
     with pytest.raises(Faults) as raised:
-        read(classes, env)
+        read_settings(classes, env)
     return str(raised.value)
 
 
 def test_settings_are_read_with_their_types() -> None:
     """Numbers, lists and paths come out as such; a setting that is not set has its default."""
-    shared, own = read(
-        {"HOOKLINE_": Shared, "INGRESS_": IngressSettings},
+    shared, own = read_settings(
+        {"HOOKLINE_": SharedSettings, "INGRESS_": IngressSettings},
         NEEDED | {"INGRESS_PORT": "9", "HOOKLINE_LOG_LEVEL": "DEBUG"},
     )
     assert (own.sdkappids, own.spool_dir) == (("1400000001", "1400000002"), Path("/spool"))
@@ -61,7 +68,9 @@ def test_all_faults_are_reported_together() -> None:
         "COUNTERS_REMEMBER_S": "9999999",
         "COUNTERS_PEOPLE_EXACT_MAX": "-1",
     }
-    text = faults_of(env, HOOKLINE_=Shared, INGRESS_=IngressSettings, COUNTERS_=CountersSettings)
+    text = faults_of(
+        env, HOOKLINE_=SharedSettings, INGRESS_=IngressSettings, COUNTERS_=CountersSettings
+    )
     known = ", ".join(
         sorted(setting.variable for setting in settings_of(IngressSettings, "INGRESS_"))
     )
@@ -143,7 +152,7 @@ def test_a_number_is_accepted_from_its_least_to_its_largest_value(variable: str)
     """One less or one more is a fault, and so is a value that is not a number."""
     low, high = BOUNDS[variable]
     for accepted in [low] if high is None else [low, high]:
-        read(CLASSES, with_value(variable, accepted))
+        read_settings(CLASSES, with_value(variable, accepted))
     outside: list[float] = [low - 1] if high is None else [low - 1, high + 1]
     for wrong in (*map(str, outside), "nan", "inf", "-inf", "", "x"):
         fault = faults_of(with_value(variable, wrong), **CLASSES)
@@ -210,7 +219,7 @@ def test_quarter_hours_are_kept_at_most_as_long_as_days() -> None:
 
 def test_a_password_is_never_shown() -> None:
     """Neither in the log of the settings nor in a fault."""
-    sync, stats = read({"SYNC_": SyncSettings, "STATS_": StatsSettings}, NEEDED)
+    sync, stats = read_settings({"SYNC_": SyncSettings, "STATS_": StatsSettings}, NEEDED)
     assert "hidden" not in repr(sync) + repr(stats)
     assert (sync.postgres, stats.valkey) == (NEEDED["SYNC_POSTGRES"], NEEDED["STATS_VALKEY"])
     assert "hidden" not in faults_of({"SYNC_POSTGRES": "hidden with spaces"}, SYNC_=SyncSettings)
@@ -218,7 +227,7 @@ def test_a_password_is_never_shown() -> None:
 
 def test_settings_of_other_processes_are_ignored() -> None:
     """One environment may serve several processes."""
-    read({"INGRESS_": IngressSettings}, NEEDED | {"CONSUMER_NONSENSE": "x"})
+    read_settings({"INGRESS_": IngressSettings}, NEEDED | {"CONSUMER_NONSENSE": "x"})
 
 
 @pytest.mark.parametrize(
@@ -236,12 +245,12 @@ def test_settings_of_other_processes_are_ignored() -> None:
         ),
         (ConsumerSettings, "CONSUMER_", ["  CONSUMER_REBUILD=false"]),
         (ArchiveSettings, "ARCHIVE_", ["  ARCHIVE_SEGMENT_AGE_S=60"]),
-        (Shared, "HOOKLINE_", ["  HOOKLINE_LOG_LEVEL=INFO"]),
+        (SharedSettings, "HOOKLINE_", ["  HOOKLINE_LOG_LEVEL=INFO"]),
     ],
 )
 def test_help_lists_every_setting(settings: Any, prefix: str, lines: list[str]) -> None:
     """With its default or that it must be set, what it does, and what is allowed."""
-    text = explain({prefix: settings}).splitlines()
+    text = settings_help({prefix: settings}).splitlines()
     assert set(lines) <= set(text)
     for setting in settings_of(settings, prefix):
         assert setting.description.endswith("."), setting
@@ -308,4 +317,4 @@ def test_a_text_that_could_never_work_is_refused_at_the_start(variable: str, val
 )
 def test_a_text_that_can_work_is_accepted(variable: str, value: str) -> None:
     """Also forms that are seldom used."""
-    read(CLASSES, with_value(variable, value))
+    read_settings(CLASSES, with_value(variable, value))

@@ -16,7 +16,7 @@ from consumers.webhook.handler import WebhookHandler
 from consumers.webhook.retries import TURN_RECORDS_MAX
 from consumers.webhook.settings import WebhookSettings
 from schemas.record import OutgoingRecord
-from schemas.settings import Shared
+from schemas.settings import SharedSettings
 from schemas.topics import CALLBACKS
 
 # The most callbacks that may come again after one fault: those of a batch of each partition, and
@@ -59,7 +59,7 @@ class World:
     @asynccontextmanager
     async def handler(self, **fields: Any) -> AsyncIterator[WebhookHandler]:
         """Yield a member's handler, in this process."""
-        shared = Shared(bootstrap_servers=self.kafka)
+        shared = SharedSettings(bootstrap_servers=self.kafka)
         async with open_handler(shared, 100, self.settings(**fields)) as (handler, _):
             assert isinstance(handler, WebhookHandler)
             yield handler
