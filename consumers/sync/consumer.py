@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from consumers.runtime.batch import Limits
 from consumers.runtime.handler import Consumer, Handler
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.sync.maintenance import maintain_until_cancelled
 from schemas.setting import Format, Secret
 from schemas.settings import Settings
@@ -60,7 +60,7 @@ class SyncSettings(Settings):
 
 @asynccontextmanager
 async def _open(settings: SyncSettings) -> AsyncIterator[tuple[Handler, Limits]]:
-    database = Database(settings.postgres)
+    database = DatabaseHandler(settings.postgres)
     maintenance = asyncio.create_task(maintain_until_cancelled(settings.postgres))
     try:
         yield database, LIMITS

@@ -40,7 +40,7 @@ class _Refused(Exception):
     """The database refuses these rows, now and later."""
 
 
-class Database:
+class DatabaseHandler:
     """
     A handler: rows in one database.
 

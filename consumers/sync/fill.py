@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # The bounds of one step.
 ROWS_MAX = 500
 BYTES_MAX = 4 << 20
-_SOME = f"""
+_SELECT_UNFILLED = f"""
     select ce_id, body, raw
     from (
         select ce_id, body, raw, sum(octet_length(body)) over (order by ce_id) as bytes,
@@ -64,7 +64,7 @@ async def fill(connection: AsyncConnection) -> int:
     while True:
         check_cancellation()
         began_at = time.monotonic()
-        cursor = await connection.execute(_SOME, {"after": after})
+        cursor = await connection.execute(_SELECT_UNFILLED, {"after": after})
         rows = [(ce_id, *_columns(body, raw)) for ce_id, body, raw in await cursor.fetchall()]
         if not rows:
             return filled

@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 APPLICATION = "hookline-sync-maintenance"
 # Programs of version 1 may write rows without the columns at any time during a rolling upgrade.
-AGAIN_S = 60.0
-# Each attempt may read a whole table before it fails.
-WITHOUT_RIGHTS_S = 3600.0
+INTERVAL_S = 60.0
+# The interval while the user lacks a right: each attempt may read a whole table before it fails.
+INTERVAL_WITHOUT_RIGHTS_S = 3600.0
 # An arbitrary number, the same in all processes: one of them does the work.
 _ADVISORY_LOCK = 0x686F6F6C
 # The queries of docs/sync.md use them; docs/decisions/0032-indexes.md has their cost. `received_at`
@@ -87,7 +87,7 @@ async def maintain_until_cancelled(conninfo: Secret) -> None:
     """Maintain the tables again and again, until the task is cancelled; log what fails."""
     while True:
         check_cancellation()
-        pause_s = AGAIN_S
+        pause_s = INTERVAL_S
         try:
             await maintain(conninfo)
         except Stopped:
@@ -98,7 +98,7 @@ async def maintain_until_cancelled(conninfo: Secret) -> None:
                 "the tables: %s",
                 error,
             )
-            pause_s = WITHOUT_RIGHTS_S
+            pause_s = INTERVAL_WITHOUT_RIGHTS_S
         except (psycopg.Error, Unavailable) as error:
             log.warning("the maintenance of the tables failed, and is tried again: %s", error)
         except Exception:

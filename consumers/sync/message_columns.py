@@ -25,17 +25,17 @@ NAME_CHARACTERS_MAX = 128
 ELEMENT_TYPES_MAX = 20
 TEXT_CHARACTERS_MAX = 65_536
 
-# What a person reads of an element of each type; of all other types, their Text.
-_READ = {
+# The fields that a person reads in an element, by its type; in all other types it is Text.
+_TEXT_FIELDS = {
     "TIMLocationElem": ("Desc",),
     "TIMFaceElem": (),
     "TIMCustomElem": ("Desc",),
     "TIMFileElem": ("FileName",),
     "TIMRelayElem": ("Title", "AbstractList"),
 }
-_READ_BY_DEFAULT = ("Text",)
+_USUAL_TEXT_FIELDS = ("Text",)
 # Neither NUL nor lone surrogates fit into a column; the column `body` has the same replacement.
-_REFUSED = re.compile("[\0\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 def content_columns(document: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -87,7 +87,7 @@ def _words(elements: list[Any]) -> str | None:
         length += len(line) + 1
         if length > TEXT_CHARACTERS_MAX:
             break
-    return _held("\n".join(lines)[:TEXT_CHARACTERS_MAX]) or None
+    return _storable("\n".join(lines)[:TEXT_CHARACTERS_MAX]) or None
 
 
 def _lines(elements: list[Any]) -> Iterator[str]:
@@ -96,7 +96,11 @@ def _lines(elements: list[Any]) -> Iterator[str]:
         if not isinstance(content, dict):
             continue
         kind = element.get("MsgType")
-        fields = _READ.get(kind, _READ_BY_DEFAULT) if isinstance(kind, str) else _READ_BY_DEFAULT
+        fields = (
+            _TEXT_FIELDS.get(kind, _USUAL_TEXT_FIELDS)
+            if isinstance(kind, str)
+            else _USUAL_TEXT_FIELDS
+        )
         for field in fields:
             value = content.get(field)
             for each in value if isinstance(value, list) else (value,):
@@ -104,6 +108,6 @@ def _lines(elements: list[Any]) -> Iterator[str]:
                     yield each
 
 
-def _held(value: str) -> str:
+def _storable(value: str) -> str:
     """Return `value` with U+FFFD in place of the characters that PostgreSQL cannot hold."""
-    return value if value.isascii() and "\0" not in value else _REFUSED.sub("\ufffd", value)
+    return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("\ufffd", value)

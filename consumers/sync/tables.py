@@ -3,9 +3,9 @@ Create the tables in PostgreSQL, or migrate those of an earlier version; refuse 
 
 A migration is a file of consumers/sync/migrations, named by its number. A released one never
 changes. Migrations only go forwards, and are quick on tables of any size; `maintain` does the work
-that takes long. `schema_version` has the oldest version whose programs may write the tables, which
-stays the same where a migration only adds to them. So programs of two versions run side by side
-while the members of a group are replaced one after the other.
+that takes long. The table `schema_version` has the lowest VERSION of a program that may write the
+tables; a migration that only adds to the tables does not raise it. So programs of two versions run
+side by side while the members of a group are replaced one after the other.
 """
 
 import logging
@@ -21,24 +21,26 @@ log = logging.getLogger(__name__)
 _FILES = sorted(files(__package__).joinpath("migrations").iterdir(), key=lambda file: file.name)
 # The version of the tables that this release writes: the number of its last migration.
 VERSION = len(_FILES)
-_FOUND = (
+_SELECT_TABLES = (
     "select array_agg(relname::text) from pg_catalog.pg_class"
     " where relnamespace = to_regnamespace('hookline') and relname in"
     " ('schema_version', 'positions', 'receipts', 'messages', 'events', 'migrations')"
 )
-OLDEST_WRITERS = "select version from hookline.schema_version"
+SELECT_OLDEST_WRITER = "select version from hookline.schema_version"
 _TABLES_TEXT = "The tables in the schema hookline of PostgreSQL"
 # An arbitrary number, the same in all processes: only one of them may migrate at a time.
 _ADVISORY_LOCK = 0x686F6F6B
 # The longest time that a migration waits for a table that another transaction uses. Meanwhile,
 # PostgreSQL makes new writers wait until the migration has had the table, or has given up.
 LOCK_TIMEOUT_S = 2
-_FIRST = "if to_regnamespace('hookline') is null then create schema hookline; end if;"
-_RECORD = "insert into hookline.migrations (number) values ({number});"
+_CREATE_SCHEMA = "if to_regnamespace('hookline') is null then create schema hookline; end if;"
+_INSERT_MIGRATION = "insert into hookline.migrations (number) values ({number});"
 
 
 def _step(number: int, text: str) -> str:
-    before, after = (_FIRST, "") if number == 1 else ("", _RECORD.format(number=number))
+    before, after = (
+        (_CREATE_SCHEMA, "") if number == 1 else ("", _INSERT_MIGRATION.format(number=number))
+    )
     return (
         f"if reached < {number} then {before}"
         f" execute $migration${text}$migration$; {after} end if;\n"
@@ -70,16 +72,16 @@ async def ensure_tables(connection: AsyncConnection) -> None:
     if tables:
         if "schema_version" not in tables:
             raise Stopped(f"{_TABLES_TEXT} are from before they had a version; {_other_database()}")
-        cursor = await connection.execute(OLDEST_WRITERS)
-        if refused := refusal([version for (version,) in await cursor.fetchall()]):
-            raise Stopped(refused)
+        cursor = await connection.execute(SELECT_OLDEST_WRITER)
+        if fault := version_fault([version for (version,) in await cursor.fetchall()]):
+            raise Stopped(fault)
         reached = await _reached(connection) if "migrations" in tables else 1
     if reached < VERSION:
         await _migrate(connection)
         log.info("the tables in the schema hookline have version %d now, from %d", VERSION, reached)
 
 
-def refusal(oldest_writers: Sequence[int]) -> str:
+def version_fault(oldest_writers: Sequence[int]) -> str:
     """Return why this release must not use tables with these rows in schema_version, or ""."""
     if len(oldest_writers) != 1:
         shown = ", ".join(map(str, oldest_writers)) or "none"
@@ -122,6 +124,6 @@ async def _reached(connection: AsyncConnection) -> int:
 
 
 async def _existing_tables(connection: AsyncConnection) -> set[str]:
-    cursor = await connection.execute(_FOUND)
+    cursor = await connection.execute(_SELECT_TABLES)
     (names,) = await cursor.fetchone() or (None,)
     return set(names or ())

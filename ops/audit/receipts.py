@@ -8,7 +8,7 @@ import time
 import psycopg
 from psycopg import IsolationLevel
 
-from consumers.sync.tables import OLDEST_WRITERS, refusal
+from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
 from ops.audit.sources import NotAudited, SourceUnavailable
 from ops.audit.tally import Tally
 
@@ -85,9 +85,9 @@ class _Reading:
             # All statements see the same state, while `hookline sync expire` moves receipts from
             # one table to another.
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            versions = connection.execute(OLDEST_WRITERS).fetchall()
-            if refused := refusal([version for (version,) in versions]):
-                raise NotAudited(f"PostgreSQL: {refused}")
+            versions = connection.execute(SELECT_OLDEST_WRITER).fetchall()
+            if fault := version_fault([version for (version,) in versions]):
+                raise NotAudited(f"PostgreSQL: {fault}")
             self._receipts(connection)
             self._expired(connection)
             self._ledger_rows(connection)

@@ -12,7 +12,7 @@ import psycopg
 
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.dead_letters.action_writer import ActionWriter
 from ops.dead_letters.actions import ActionResult
 from ops.dead_letters.letter import DeadLetter
@@ -36,7 +36,7 @@ class DatabaseNotWritten(Failure):
 class ToDatabase:
     """Use `sending_to_database`."""
 
-    def __init__(self, database: Database, writer: ActionWriter) -> None:
+    def __init__(self, database: DatabaseHandler, writer: ActionWriter) -> None:
         self._database = database
         self._writer = writer
         self._rejections = RejectionLog()
@@ -136,7 +136,7 @@ async def sending_to_database(postgres: str, writer: ActionWriter) -> AsyncItera
     Raises:
         DatabaseNotWritten: it does not answer, has no tables of sync, or refuses.
     """
-    database = Database(Secret(postgres))
+    database = DatabaseHandler(Secret(postgres))
     try:
         await _check_tables(postgres)
         target = ToDatabase(database, writer)

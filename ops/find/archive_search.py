@@ -16,7 +16,7 @@ from ops.find.collection import ARCHIVE, CallbackCollection, Place
 from ops.find.question import Question
 from ops.find.record_filter import RecordFilter
 from ops.find.sources import Extent, NotSearched, Progress
-from ops.records.archived import line_blocks, names_between
+from ops.records.archived import line_blocks, segment_names_between
 from ops.records.time_range import TimeRange
 from schemas.topics import CALLBACKS
 
@@ -73,7 +73,7 @@ class ArchiveSearch:
                 self._damaged.append(f"{name}: {damaged}")
                 return []
 
-        names = names_between(store, CALLBACKS.name, time_range)
+        names = segment_names_between(store, CALLBACKS.name, time_range)
         async with contextlib.aclosing(in_order(names, read)) as results:
             async for name, lines in results:
                 segments += 1

@@ -22,7 +22,7 @@ from ops.records.time_range import TimeRange
 BLOCK_BYTES = 4 << 20
 
 
-async def names_between(
+async def segment_names_between(
     store: SegmentStore, topic: str, time_range: TimeRange
 ) -> AsyncGenerator[str]:
     """

@@ -29,7 +29,7 @@ class TopicUnreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offsets:
+class OffsetRange:
     """The offsets of a partition from `first` until before `end`."""
 
     first: int
@@ -61,8 +61,8 @@ async def records_between(
                 decode_as_records(client)
                 await client._client.set_topics([topic])  # noqa: SLF001
                 check_topics(bootstrap_servers, [topic], await client.topics())
-                offsets = await _offsets(client, topic, since, until)
-                async for part in _read(client, offsets):
+                ranges = await _offset_ranges(client, topic, since, until)
+                async for part in _read(client, ranges):
                     yield part
     except TopicMissing as missing:
         raise TopicUnreadable(str(missing)) from missing
@@ -70,9 +70,9 @@ async def records_between(
         raise TopicUnreadable(f"Kafka at {bootstrap_servers} does not answer: {error!r}") from error
 
 
-async def _offsets(
+async def _offset_ranges(
     client: AIOKafkaConsumer, topic: str, since: datetime, until: datetime | None
-) -> dict[TopicPartition, Offsets]:
+) -> dict[TopicPartition, OffsetRange]:
     if not (numbers := client.partitions_for_topic(topic)):
         raise KafkaError(f"the partitions of topic {topic} are not known")
     tps = [TopicPartition(topic, number) for number in sorted(numbers)]
@@ -81,7 +81,7 @@ async def _offsets(
     firsts = await _offsets_at(client, tps, wide.since, ends)
     lasts = ends if until is None else await _offsets_at(client, tps, wide.until, ends)
     return {
-        tp: Offsets(first=firsts[tp], end=min(ends[tp], lasts[tp]))
+        tp: OffsetRange(first=firsts[tp], end=min(ends[tp], lasts[tp]))
         for tp in tps
         if firsts[tp] < min(ends[tp], lasts[tp])
     }
@@ -102,13 +102,13 @@ async def _offsets_at(
 
 
 async def _read(
-    client: AIOKafkaConsumer, offsets: Mapping[TopicPartition, Offsets]
+    client: AIOKafkaConsumer, ranges: Mapping[TopicPartition, OffsetRange]
 ) -> AsyncGenerator[tuple[Partition, Sequence[Record]]]:
-    client.assign(list(offsets))
-    for tp, each in offsets.items():
-        client.seek(tp, each.first)
-    unread = dict(offsets)
-    position, moved_at = dict.fromkeys(offsets, 0), time.monotonic()
+    client.assign(list(ranges))
+    for tp, offset_range in ranges.items():
+        client.seek(tp, offset_range.first)
+    unread = dict(ranges)
+    position, moved_at = dict.fromkeys(ranges, 0), time.monotonic()
     while unread:
         check_cancellation()
         fetched: Mapping[TopicPartition, Sequence[Record]]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection, sql
 
-from consumers.sync.tables import OLDEST_WRITERS, refusal
+from consumers.sync.tables import SELECT_OLDEST_WRITER, version_fault
 from ops.failure import Failure
 
 # The rows of one step, and the receipts and ids. A step takes less than a second on a busy machine,
@@ -157,9 +157,9 @@ async def prepare(connection: AsyncConnection) -> None:
     cursor = await connection.execute(_HAS_TABLES)
     ((has_version, has_ids),) = await cursor.fetchall()
     if has_version is not None:
-        versions = await (await connection.execute(OLDEST_WRITERS)).fetchall()
-        if refused := refusal([version for (version,) in versions]):
-            raise NotExpired(f"PostgreSQL: {refused}")
+        versions = await (await connection.execute(SELECT_OLDEST_WRITER)).fetchall()
+        if fault := version_fault([version for (version,) in versions]):
+            raise NotExpired(f"PostgreSQL: {fault}")
     if has_ids is None:
         raise NotExpired(
             "PostgreSQL: the tables in the schema hookline do not exist, or are of an earlier "

@@ -12,7 +12,7 @@ from support.builders import P0
 from support.sql_database import SqlDatabase
 
 from consumers.runtime.batch import Position
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import FOLDERS, EmbeddedPostgres
 from schemas.setting import Secret
@@ -32,9 +32,9 @@ async def sql_database(
 
 
 @pytest.fixture
-async def database(conninfo: str) -> AsyncIterator[Database]:
+async def database(conninfo: str) -> AsyncIterator[DatabaseHandler]:
     """Yield sync's handler of an empty database, whose position is 0."""
-    made = Database(Secret(conninfo))
+    made = DatabaseHandler(Secret(conninfo))
     await made.begin(P0, Position(0))
     yield made
     await made.close()

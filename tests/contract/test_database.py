@@ -20,7 +20,7 @@ from support.sync_tables import select
 
 from consumers.runtime.batch import Position
 from consumers.runtime.handler import Elsewhere, Rejected, Stopped, Unavailable
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.additions import additions_of
@@ -29,7 +29,9 @@ from schemas.payload import GroupMessage
 from schemas.setting import Secret
 
 
-async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conninfo: str) -> None:
+async def test_a_repeat_is_one_message_and_two_receipts(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """The repeat may be in the same batch or in a later one."""
     same = [a_stored_record(offset, a_body(MsgKey="the same")) for offset in range(3)]
     await database.handle(a_stored_batch(*same[:2]))
@@ -43,7 +45,7 @@ async def test_a_repeat_is_one_message_and_two_receipts(database: Database, conn
 
 
 async def test_the_documented_query_counts_messages_like_the_counters(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """It excludes online-only messages; robots, administrator and the REST API are not people."""
     bodies = [
@@ -84,7 +86,7 @@ async def test_the_documented_query_counts_messages_like_the_counters(
     assert counts == [len(messages), len(people)] == [7, 6]
 
 
-async def test_every_body_is_stored(database: Database, conninfo: str) -> None:
+async def test_every_body_is_stored(database: DatabaseHandler, conninfo: str) -> None:
     """The samples, deep nesting, huge numbers, doubled keys, NUL and lone surrogates."""
     odd = [
         a_body(MsgKey="odd", Text="nul \0 and \ud800"),
@@ -130,7 +132,7 @@ NUMBERS: dict[object, int | None] = {
 
 
 async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """The body has them unchanged; other rows are not affected."""
     bodies = [a_body(MsgKey=f"t{at}", MsgTime=each) for at, each in enumerate(TIMES)]
@@ -151,7 +153,9 @@ async def test_times_and_numbers_that_a_column_cannot_hold_are_null(
     assert [numbers for _, *numbers in found[len(times) :]] == [[n] * 3 for n in NUMBERS.values()]
 
 
-async def test_text_that_a_column_cannot_hold_is_escaped(database: Database, conninfo: str) -> None:
+async def test_text_that_a_column_cannot_hold_is_escaped(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """From the URL and from the body; a long account is replaced by its digest."""
     long = "紅" * 100_000
     digest = f"sha256:{sha256(long.encode()).hexdigest()}"
@@ -166,7 +170,7 @@ async def test_text_that_a_column_cannot_hold_is_escaped(database: Database, con
 
 
 async def test_a_batch_with_a_row_that_the_database_refuses_is_rejected_whole(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """Here by an added constraint. The runtime finds the row by halving the batch."""
     with psycopg.connect(conninfo) as connection:
@@ -183,7 +187,7 @@ async def test_a_batch_with_a_row_that_the_database_refuses_is_rejected_whole(
 
 
 async def test_a_row_that_exceeds_a_limit_of_the_database_is_rejected(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """It is not an outage. Here an added index has a limit of one page."""
     with psycopg.connect(conninfo) as connection:
@@ -203,7 +207,9 @@ async def test_a_database_without_utf8_stops_the_consumer(
         connection.execute(
             f"create database {name} encoding 'LATIN1' locale 'C' template template0".encode()
         )
-    database = Database(Secret(f"postgresql://hookline@127.0.0.1:{postgres_server.port}/{name}"))
+    database = DatabaseHandler(
+        Secret(f"postgresql://hookline@127.0.0.1:{postgres_server.port}/{name}")
+    )
     with pytest.raises(Stopped, match="encoding 'UTF8' template template0"):
         await database.position(P0)
     await database.close()
@@ -211,7 +217,7 @@ async def test_a_database_without_utf8_stops_the_consumer(
 
 async def test_members_that_start_together_create_the_tables_once(conninfo: str) -> None:
     """No member fails because another one created them first."""
-    members = [Database(Secret(conninfo)) for _ in range(5)]
+    members = [DatabaseHandler(Secret(conninfo)) for _ in range(5)]
     await asyncio.gather(*(member.begin(P0, Position(at)) for at, member in enumerate(members)))
     positions = {await member.position(P0) for member in members}
     assert len(positions) == 1
@@ -221,7 +227,7 @@ async def test_members_that_start_together_create_the_tables_once(conninfo: str)
 
 async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None:
     """Calls that begin while it connects share it, too."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await asyncio.gather(*(database.position(P0) for _ in range(5)))
     backends = "select count(*) from pg_stat_activity where application_name = 'hookline-sync'"
     assert select(conninfo, f"{backends} and datname = current_database()") == [(1,)]
@@ -238,7 +244,7 @@ async def test_calls_for_one_partition_share_a_connection(conninfo: str) -> None
     ],
 )
 async def test_tables_of_another_version_stop_the_consumer(
-    database: Database, conninfo: str, made_by_another: str, says: str
+    database: DatabaseHandler, conninfo: str, made_by_another: str, says: str
 ) -> None:
     """Nothing is changed; the text has both versions and says what to do."""
     with psycopg.connect(conninfo) as connection:
@@ -259,7 +265,7 @@ async def test_tables_from_before_there_were_versions_stop_the_consumer(
     with psycopg.connect(conninfo) as connection:
         connection.execute("create schema hookline")
         connection.execute("create table hookline.messages (ce_id text primary key, body json)")
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     with pytest.raises(Stopped, match="are from before they had a version"):
         await database.begin(P0, Position(0))
     await database.close()
@@ -271,7 +277,7 @@ async def test_a_schema_that_was_created_for_sync_is_used(conninfo: str) -> None
         name = f"role_{secrets.token_hex(4)}"
         connection.execute(f"create role {name} login".encode())
         connection.execute(f"create schema hookline authorization {name}".encode())
-    database = Database(Secret(conninfo.replace("hookline@", f"{name}@")))
+    database = DatabaseHandler(Secret(conninfo.replace("hookline@", f"{name}@")))
     await database.begin(P0, Position(0))
     await database.handle(a_stored_batch(a_stored_record(0)))
     await database.close()
@@ -285,7 +291,7 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
         monkeypatch.setattr(f"consumers.sync.{bound}", 50)
     port = psycopg.conninfo.conninfo_to_dict(conninfo)["port"]
     async with tcp_proxy(int(str(port))) as proxy:
-        database = Database(Secret(conninfo.replace(f":{port}", f":{proxy.port}")))
+        database = DatabaseHandler(Secret(conninfo.replace(f":{port}", f":{proxy.port}")))
         await database.begin(P1, Position(0))
         proxy.hang_next()
         stuck = asyncio.create_task(database.position(P0))
@@ -309,9 +315,9 @@ async def test_a_partition_that_hangs_while_it_connects_delays_only_itself(
         await database.close()
 
 
-async def test_one_of_two_rivals_writes_a_batch(database: Database, conninfo: str) -> None:
+async def test_one_of_two_rivals_writes_a_batch(database: DatabaseHandler, conninfo: str) -> None:
     """The other waits for the row's lock, compares again and gets the new position. 50 times."""
-    rival = Database(Secret(conninfo))
+    rival = DatabaseHandler(Secret(conninfo))
     for offset in range(50):
         batch = a_stored_batch(a_stored_record(offset))
         outcomes = await asyncio.gather(
@@ -327,7 +333,7 @@ async def test_one_of_two_rivals_writes_a_batch(database: Database, conninfo: st
 async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> None:
     """Also a hanging one: the call times out, and works again once the server continues."""
     with child.running(EmbeddedPostgres(tmp_path / "postgres")) as server:
-        database = Database(Secret(server.conninfo))
+        database = DatabaseHandler(Secret(server.conninfo))
         await database.begin(P0, Position(0))
         assert server.process is not None
         backends = children(server.process.pid)
@@ -349,13 +355,13 @@ async def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) 
         await database.close()
 
 
-async def next_offset_of(database: Database) -> int | None:
+async def next_offset_of(database: DatabaseHandler) -> int | None:
     """Return the next offset of the stored position."""
     position = await database.position(P0)
     return position.next_offset if position else None
 
 
-async def until_available(database: Database) -> int | None:
+async def until_available(database: DatabaseHandler) -> int | None:
     """Wait until the database answers; return the next offset of the stored position."""
     async with asyncio.timeout(60):
         while True:

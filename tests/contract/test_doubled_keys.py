@@ -21,7 +21,7 @@ from valkey import Valkey
 
 from consumers.counters.hashes import Hashes
 from consumers.runtime.batch import Position, Record
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.archive.columns import body_fields
 from schemas import record as wire
 from schemas.commands import COMMANDS
@@ -125,7 +125,7 @@ class Readers:
     async def _postgres(self, records: list[Record]) -> list[Any]:
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute("drop schema if exists hookline cascade")
-            database = Database(Secret(self.conninfo))
+            database = DatabaseHandler(Secret(self.conninfo))
             try:
                 await database.begin(P0, Position(0))
                 await database.handle(a_stored_batch(*records))

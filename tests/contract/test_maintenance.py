@@ -50,7 +50,7 @@ async def test_the_maintenance_is_tried_again_after_a_failure(
     conninfo: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The database is away at first, and a bug stops nothing."""
-    monkeypatch.setattr(maintenance, "AGAIN_S", 0.05)
+    monkeypatch.setattr(maintenance, "INTERVAL_S", 0.05)
     port = str(psycopg.conninfo.conninfo_to_dict(conninfo)["port"])
     async with tcp_proxy(int(port)) as proxy:
         proxy.becomes(Network.REFUSES)

@@ -12,7 +12,7 @@ from support.builders import a_body, a_stored_batch, a_stored_record
 from support.sync_tables import messages, select
 from support.vendor_samples import SAMPLES
 
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.sync.message_columns import CONTENT_COLUMNS, content_columns
 from ops.simulate.elements import elements
 from schemas.body import Malformed, parse
@@ -57,7 +57,9 @@ def odd_bodies() -> list[bytes]:
     return [*made, doubled]
 
 
-async def test_every_odd_body_has_the_expected_columns(database: Database, conninfo: str) -> None:
+async def test_every_odd_body_has_the_expected_columns(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """No row is lost or rejected; a value of an unusual type counts as absent."""
     bodies = odd_bodies()
     await database.handle(a_stored_batch(*(a_stored_record(*each) for each in enumerate(bodies))))
@@ -72,7 +74,7 @@ async def test_every_odd_body_has_the_expected_columns(database: Database, conni
 
 
 async def test_an_index_on_any_column_of_names_holds_every_row(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """Otherwise a long account would be a dead letter; incompressible text is the hardest."""
     chance = random.Random(0)  # noqa: S311 - no secret

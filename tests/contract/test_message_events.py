@@ -10,7 +10,7 @@ from support.docs_blocks import the_block
 from support.sync_tables import select
 from support.vendor_samples import AT_S, CHAT, NUMBERS, TEXT, TOPIC
 
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.sync.maintenance import maintain
 from schemas.setting import Secret
 
@@ -93,7 +93,7 @@ def body(callback: Callback) -> bytes:
 
 
 async def test_each_event_finds_its_message_in_both_orders(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """An app of its own for each pair keeps them apart; another app's event is never found."""
     offset = itertools.count()
@@ -115,7 +115,9 @@ async def test_each_event_finds_its_message_in_both_orders(
     ]
 
 
-async def test_the_first_report_after_a_message_reads_it(database: Database, conninfo: str) -> None:
+async def test_the_first_report_after_a_message_reads_it(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """Later reports are about later messages."""
     times = [AT_S - 5, AT_S + 1, AT_S + 3]
     callbacks: list[Callback] = [
@@ -129,7 +131,9 @@ async def test_the_first_report_after_a_message_reads_it(database: Database, con
     ) == [("read", AT_S + 1)]
 
 
-async def test_events_with_odd_fields_fail_no_query(database: Database, conninfo: str) -> None:
+async def test_events_with_odd_fields_fail_no_query(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """Each field that the view reads has each odd value; the indexes hold them, too."""
     await maintain(Secret(conninfo))
     fields = ("MsgKey", "MsgID", "MsgSeq", "MsgSeqList", "GroupMsgReceiptList", "LastReadTime")
@@ -154,7 +158,7 @@ async def test_events_with_odd_fields_fail_no_query(database: Database, conninfo
 
 
 async def test_the_events_of_one_message_are_found_by_indexes(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """Among 50,000 events of each kind; the documented query reads no table from end to end."""
     await maintain(Secret(conninfo))

@@ -17,7 +17,7 @@ from support.sync_version_1.program import made_by_version_1, write_as_version_1
 from consumers.runtime.batch import Position, Record
 from consumers.runtime.handler import Stopped, Unavailable
 from consumers.sync import fill, tables
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.sync.maintenance import INDEXES, maintain
 from ops.sync.expire import expire
 from schemas.setting import Secret
@@ -57,7 +57,7 @@ async def test_tables_of_version_1_are_migrated_with_their_rows(conninfo: str) -
     made_by_version_1(conninfo)
     write_as_version_1(conninfo, a_stored_batch(*records()))
     before = messages(conninfo)
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     assert await database.position(P0) == Position(len(BODIES))
     migrated = messages(conninfo)
     assert [row | old for row, old in zip(migrated, before, strict=True)] == migrated
@@ -78,7 +78,7 @@ async def test_tables_of_version_1_are_migrated_with_their_rows(conninfo: str) -
 async def test_programs_of_version_1_write_after_the_migration(conninfo: str) -> None:
     """During a rolling restart both versions write, in any order, and a repeat is one message."""
     made_by_version_1(conninfo)
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     bodies = [a_body(MsgKey=f"key {at // 2}", From_Account="紅" * 9000) for at in range(10)]
     for at, record in enumerate(records(bodies)):
@@ -98,7 +98,7 @@ async def test_programs_of_version_1_write_while_months_expire(conninfo: str) ->
     times = [*[FEBRUARY] * 6, *[MARCH] * 30]
     written = [in_month(at, time, f"{at % 6}") for at, time in enumerate(times)]
     write_as_version_1(conninfo, a_stored_batch(*written[:6]))
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     await database.close()
     reached = 6
@@ -120,7 +120,7 @@ async def test_a_migrated_database_equals_a_new_one(conninfo: str) -> None:
             (select string_agg(tgname, ',') from pg_trigger where tgrelid = c.oid)
         from pg_class c join pg_attribute a on a.attrelid = c.oid and attnum > 0
         where relnamespace = 'hookline'::regnamespace order by 1, 2"""
-    new = Database(Secret(conninfo))
+    new = DatabaseHandler(Secret(conninfo))
     await new.position(P0)
     await maintain(Secret(conninfo))
     wanted = select(conninfo, shape)
@@ -134,7 +134,7 @@ async def test_a_migrated_database_equals_a_new_one(conninfo: str) -> None:
 
 async def test_every_table_and_column_has_a_comment(conninfo: str) -> None:
     """People read them in their SQL tool."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     await database.close()
     found = select(
@@ -149,7 +149,7 @@ async def test_every_table_and_column_has_a_comment(conninfo: str) -> None:
 
 async def test_tables_of_a_later_release_that_fit_are_used(conninfo: str) -> None:
     """A member of the later release has migrated them; schema_version says that we may write."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.begin(P0, Position(0))
     with psycopg.connect(conninfo) as connection:
         connection.execute("insert into hookline.migrations values (%s)", (tables.VERSION + 1,))
@@ -161,7 +161,7 @@ async def test_tables_of_a_later_release_that_fit_are_used(conninfo: str) -> Non
 
 async def test_tables_of_a_later_release_that_do_not_fit_stop_the_consumer(conninfo: str) -> None:
     """The text names both versions and says what to do; nothing changes."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.begin(P0, Position(0))
     with psycopg.connect(conninfo) as connection:
         connection.execute("update hookline.schema_version set version = %s", (tables.VERSION + 1,))
@@ -179,7 +179,7 @@ async def test_members_that_start_together_migrate_once(conninfo: str) -> None:
     """The others wait for the lock and find the tables migrated."""
     made_by_version_1(conninfo)
     write_as_version_1(conninfo, a_stored_batch(*records()))
-    members = [Database(Secret(conninfo)) for _ in range(5)]
+    members = [DatabaseHandler(Secret(conninfo)) for _ in range(5)]
     positions = await asyncio.gather(*(member.position(P0) for member in members))
     assert set(positions) == {Position(len(BODIES))}
     await asyncio.gather(*(maintain(Secret(conninfo)) for _ in range(3)))
@@ -194,7 +194,7 @@ async def test_a_migration_waits_for_no_long_transaction(
     """An analyst's transaction has read the table: writers of version 1 go on, we try again."""
     monkeypatch.setattr(tables, "_MIGRATE", tables._MIGRATE.replace(b"'2s'", b"'100ms'"))  # noqa: SLF001 - no wait
     made_by_version_1(conninfo)
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     first, second, third = (a_stored_batch(each) for each in records()[:3])
     with psycopg.connect(conninfo) as analyst:
         analyst.execute("select count(*) from hookline.messages")
@@ -224,11 +224,12 @@ async def test_rows_are_filled_in_steps_and_a_refused_one_is_passed_over(
     conninfo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each step has few rows and few bytes; an owner's constraint refuses one row."""
-    monkeypatch.setattr(fill, "_SOME", fill._SOME.replace(str(fill.ROWS_MAX), "3"))  # noqa: SLF001
+    select = fill._SELECT_UNFILLED  # noqa: SLF001
+    monkeypatch.setattr(fill, "_SELECT_UNFILLED", select.replace(str(fill.ROWS_MAX), "3"))
     made_by_version_1(conninfo)
     bodies = [a_body(MsgKey=f"{at}", MsgId="refused" if at == 4 else "good") for at in range(10)]
     write_as_version_1(conninfo, a_stored_batch(*records(bodies)))
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     with psycopg.connect(conninfo) as connection:
         connection.execute("alter table hookline.messages add check (message_id <> 'refused')")

@@ -8,7 +8,7 @@ from support.builders import P0, a_body, a_stored_batch, a_stored_record, all_re
 
 from consumers.runtime.batch import Batch, Position, Record
 from consumers.runtime.handler import Rejected, Stopped, Unavailable
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from schemas.setting import Secret
 
 TRIGGER = """
@@ -99,9 +99,9 @@ def owner(conninfo: str) -> str:
 
 
 @pytest.fixture
-async def database(owner: str) -> AsyncIterator[Database]:
+async def database(owner: str) -> AsyncIterator[DatabaseHandler]:
     """Yield a database whose tables were just created."""
-    made = Database(Secret(owner))
+    made = DatabaseHandler(Secret(owner))
     await made.begin(P0, Position(0))
     yield made
     await made.close()
@@ -115,7 +115,7 @@ def change(owner: str, statements: str) -> None:
         connection.execute(statements.replace("(IDS)", f"({listed})").encode())
 
 
-async def deliver(database: Database, batch: Batch) -> list[int]:
+async def deliver(database: DatabaseHandler, batch: Batch) -> list[int]:
     """Write and halve rejected batches as the runtime does; return the offsets of dead letters."""
     try:
         await database.handle(batch)
@@ -131,7 +131,7 @@ async def deliver(database: Database, batch: Batch) -> list[int]:
 
 @pytest.mark.parametrize("added", ADDED.values(), ids=ADDED)
 async def test_the_refused_row_is_rejected_and_the_others_are_written(
-    database: Database, owner: str, added: str
+    database: DatabaseHandler, owner: str, added: str
 ) -> None:
     """No row is skipped silently, and the consumer does not wait."""
     change(owner, added)
@@ -148,7 +148,7 @@ async def test_the_refused_row_is_rejected_and_the_others_are_written(
 
 
 async def test_a_batch_that_takes_too_long_is_written_in_parts(
-    database: Database, owner: str, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseHandler, owner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow trigger or large bodies may cause it; the same batch would time out again."""
     monkeypatch.setattr("consumers.sync.database.STATEMENT_TIMEOUT_S", 1)
@@ -160,7 +160,7 @@ async def test_a_batch_that_takes_too_long_is_written_in_parts(
 
 
 async def test_repeats_are_not_mistaken_for_refused_or_dropped_rows(
-    database: Database, owner: str
+    database: DatabaseHandler, owner: str
 ) -> None:
     """They may be in one batch or in two, or the same record may come again."""
     change(owner, trigger("return null;"))
@@ -182,7 +182,7 @@ async def test_repeats_are_not_mistaken_for_refused_or_dropped_rows(
     ],
 )
 async def test_a_refused_position_stops_the_consumer(
-    database: Database, owner: str, changed: str
+    database: DatabaseHandler, owner: str, changed: str
 ) -> None:
     """No record is the cause; otherwise every record would become a dead letter."""
     change(owner, changed)
@@ -203,7 +203,7 @@ async def test_a_consumer_waits_until_it_may_create_the_tables(conninfo: str) ->
             " create event trigger no on ddl_command_start when tag in ('CREATE TABLE')"
             " execute function no()"
         )
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     with pytest.raises(Unavailable, match="ask the owner first"):
         await database.position(P0)
     with psycopg.connect(conninfo) as connection:
@@ -212,7 +212,9 @@ async def test_a_consumer_waits_until_it_may_create_the_tables(conninfo: str) ->
     await database.close()
 
 
-async def test_a_refused_first_position_stops_the_consumer(database: Database, owner: str) -> None:
+async def test_a_refused_first_position_stops_the_consumer(
+    database: DatabaseHandler, owner: str
+) -> None:
     """The sink has no position yet."""
     change(owner, "alter table hookline.positions add check (partition < 1)")
     with pytest.raises(Stopped, match="refuses the position of"):
@@ -229,7 +231,7 @@ async def test_a_refused_first_position_stops_the_consumer(database: Database, o
     ],
 )
 async def test_tables_that_no_row_fits_stop_the_consumer(
-    database: Database, owner: str, changed: str
+    database: DatabaseHandler, owner: str, changed: str
 ) -> None:
     """The text contains the error of PostgreSQL."""
     change(owner, changed)
@@ -246,7 +248,7 @@ async def test_tables_that_no_row_fits_stop_the_consumer(
     ],
 )
 async def test_a_consumer_waits_while_a_person_works_on_the_tables(
-    database: Database, owner: str, changed: str
+    database: DatabaseHandler, owner: str, changed: str
 ) -> None:
     """Tables that are renamed, without rights or read-only: the batch is tried again."""
     name = psycopg.conninfo.conninfo_to_dict(owner)["dbname"]

@@ -17,7 +17,7 @@ from support.docs_blocks import ROOT
 from support.worst_bodies import bodies, exact, wanted
 
 from consumers.runtime.batch import Position
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.body import Malformed, parse
 from schemas.setting import Secret
@@ -50,7 +50,7 @@ class Tables:
 
     conninfo: str
     version: int
-    database: Database
+    database: DatabaseHandler
     runner: asyncio.Runner
     counted: Counter[str] = field(default_factory=Counter)
     next_offset: int = 0
@@ -93,7 +93,7 @@ class Tables:
 @pytest.fixture(scope="module")
 def tables(postgres_version: int, server_of_version: EmbeddedPostgres) -> Iterator[Tables]:
     """Yield the tables in each version of PostgreSQL."""
-    database = Database(Secret(server_of_version.conninfo))
+    database = DatabaseHandler(Secret(server_of_version.conninfo))
     with asyncio.Runner() as runner:
         runner.run(database.begin(P0, Position(0)))
         yield Tables(server_of_version.conninfo, postgres_version, database, runner)

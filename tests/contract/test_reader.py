@@ -12,7 +12,7 @@ from support.builders import P0, a_stored_batch, a_stored_record
 from support.docs_blocks import ROOT
 
 from consumers.runtime.batch import Position
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.sync.maintenance import maintain
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
@@ -100,7 +100,7 @@ def connect(server: EmbeddedPostgres, password: str = NEWEST) -> psycopg.Connect
 async def test_a_reader_reads_everything_and_writes_nothing(server: EmbeddedPostgres) -> None:
     """Also if it makes its session writable, and after the tables were built again."""
     for _ in range(2):
-        database = Database(Secret(server.conninfo))
+        database = DatabaseHandler(Secret(server.conninfo))
         await database.begin(P0, Position(0))
         await database.handle(a_stored_batch(a_stored_record(0)))
         await database.close()

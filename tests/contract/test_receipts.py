@@ -8,7 +8,7 @@ import pytest
 from support.builders import P0, SAMPLES, a_body, a_stored_batch, a_stored_record
 
 from consumers.runtime.batch import Position
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.audit import receipts
 from ops.audit.ends import Ends
 from ops.audit.receipts import read_receipts
@@ -33,7 +33,7 @@ RECORDS = [a_stored_record(offset, body, origin=ORIGIN) for offset, body in enum
 @pytest.fixture
 async def filled(conninfo: str) -> AsyncIterator[str]:
     """A database that has all of them."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.begin(P0, Position(0))
     await database.handle(a_stored_batch(*RECORDS))
     yield conninfo

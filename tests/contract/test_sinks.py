@@ -16,7 +16,7 @@ from consumers.runtime import Batch, Opened, sql_sink
 from consumers.runtime.contract import CHECKS, StoreUnderTest
 from consumers.stats.store import StoredCounts
 from consumers.stats.totals import totals
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from schemas.setting import Secret
 
 
@@ -48,7 +48,7 @@ async def sync(request: pytest.FixtureRequest) -> AsyncIterator[StoreUnderTest]:
     """Yield two members that sync to one PostgreSQL."""
     conninfo = request.getfixturevalue("conninfo")
     async with AsyncExitStack() as opened:
-        databases = [Database(Secret(conninfo)) for _ in range(2)]
+        databases = [DatabaseHandler(Secret(conninfo)) for _ in range(2)]
         for database in databases:
             opened.push_async_callback(database.close)
         yield StoreUnderTest(

@@ -12,7 +12,7 @@ from support.builders import APP, P0, a_stored_batch
 from support.expiring import APRIL, FEBRUARY, MARCH, audited, expired, in_month, opened
 from support.sync_tables import select
 
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.audit.report import POSTGRES
 from ops.simulate.ledger import LedgerEntry
 from ops.sync import expire
@@ -44,7 +44,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expire, "RECEIPTS_PER_STEP", 4)
 
 
-async def test_rows_go_with_all_their_receipts(database: Database, conninfo: str) -> None:
+async def test_rows_go_with_all_their_receipts(database: DatabaseHandler, conninfo: str) -> None:
     """A receipt of a later month goes with the message that it repeats; the rest is audited."""
     await database.handle(a_stored_batch(*RECORDS))
     await expired(conninfo, MARCH)
@@ -67,7 +67,7 @@ async def test_rows_go_with_all_their_receipts(database: Database, conninfo: str
     ],
 )
 async def test_what_was_missing_before_stays_missing(
-    database: Database, conninfo: str, damage: str, missing: list[int]
+    database: DatabaseHandler, conninfo: str, damage: str, missing: list[int]
 ) -> None:
     """Only a receipt that was there with its row can expire."""
     await database.handle(a_stored_batch(*RECORDS))
@@ -79,7 +79,9 @@ async def test_what_was_missing_before_stays_missing(
     assert not report.proven
 
 
-async def test_it_may_be_interrupted_after_any_step(database: Database, conninfo: str) -> None:
+async def test_it_may_be_interrupted_after_any_step(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """The audit proves what is left at each moment, and the next run continues."""
     await database.handle(a_stored_batch(*RECORDS))
     for steps in range(30):
@@ -101,7 +103,7 @@ async def test_it_may_be_interrupted_after_any_step(database: Database, conninfo
 
 
 async def test_a_repeat_that_is_being_written_is_waited_for(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """It has seen the message that is then deleted; its receipt expires with the others."""
     await database.handle(a_stored_batch(*RECORDS[:5]))
@@ -129,7 +131,7 @@ async def until_rows_are_gone(conninfo: str) -> None:
 
 
 async def test_a_repeat_that_comes_during_a_run_keeps_its_receipts(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """Its message was deleted and is written again; there is no row without a receipt."""
     await database.handle(a_stored_batch(*RECORDS[:5]))
@@ -146,7 +148,7 @@ async def test_a_repeat_that_comes_during_a_run_keeps_its_receipts(
 
 
 async def test_a_month_that_is_read_again_is_written_and_expires_again(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """Sync refuses nothing that it reads; the audit names the rows that came again."""
     await database.handle(a_stored_batch(*RECORDS))
@@ -162,7 +164,7 @@ async def test_a_month_that_is_read_again_is_written_and_expires_again(
     assert (await audited(conninfo, RECORDS)).origins[0].sinks[POSTGRES].returned == 0
 
 
-async def test_a_late_repeat_is_a_new_message(database: Database, conninfo: str) -> None:
+async def test_a_late_repeat_is_a_new_message(database: DatabaseHandler, conninfo: str) -> None:
     """Its month is that of the repeat."""
     await database.handle(a_stored_batch(*RECORDS[:5]))
     await expired(conninfo, MARCH)
@@ -173,7 +175,9 @@ async def test_a_late_repeat_is_a_new_message(database: Database, conninfo: str)
     assert (await audited(conninfo, RECORDS)).proven
 
 
-async def test_a_ledger_does_not_miss_what_has_expired(database: Database, conninfo: str) -> None:
+async def test_a_ledger_does_not_miss_what_has_expired(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """It misses what was never written."""
     ledger = [
         LedgerEntry(
@@ -194,7 +198,7 @@ async def test_a_ledger_does_not_miss_what_has_expired(database: Database, conni
     assert report.missing[POSTGRES] == 1
 
 
-async def test_only_one_run_at_a_time(database: Database, conninfo: str) -> None:
+async def test_only_one_run_at_a_time(database: DatabaseHandler, conninfo: str) -> None:
     """Another one would forget the ids of the first."""
     await database.close()
     async with opened(conninfo):
@@ -207,7 +211,7 @@ async def test_tables_of_another_release_are_refused(conninfo: str) -> None:
     with pytest.raises(NotExpired, match="start the consumer sync of this release once"):
         await expired(conninfo, MARCH)
     assert select(conninfo, TABLES) == [(0,)]
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(P0)
     await database.close()
     with psycopg.connect(conninfo) as connection:
@@ -216,7 +220,9 @@ async def test_tables_of_another_release_are_refused(conninfo: str) -> None:
         await expired(conninfo, MARCH)
 
 
-async def test_tables_of_an_earlier_release_are_audited(database: Database, conninfo: str) -> None:
+async def test_tables_of_an_earlier_release_are_audited(
+    database: DatabaseHandler, conninfo: str
+) -> None:
     """Nothing has expired from them."""
     await database.handle(a_stored_batch(*RECORDS))
     with psycopg.connect(conninfo) as connection:
@@ -225,7 +231,7 @@ async def test_tables_of_an_earlier_release_are_audited(database: Database, conn
 
 
 async def test_the_plan_has_whole_months_by_the_clock_of_the_server(
-    database: Database, conninfo: str
+    database: DatabaseHandler, conninfo: str
 ) -> None:
     """The month in which the age begins stays, also where the session has another time zone."""
     now = datetime.now(UTC)

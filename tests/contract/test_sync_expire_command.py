@@ -17,7 +17,7 @@ from support.expiring import in_month
 from support.sync_tables import select
 
 from consumers.runtime.batch import Position
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.cli import main
 from ops.demo.embedded.child import free_port
 from schemas.setting import Secret
@@ -46,7 +46,7 @@ def filled(conninfo: str) -> str:
     """Return a database with three messages of an old month and two of this one."""
 
     async def write() -> None:
-        database = Database(Secret(conninfo))
+        database = DatabaseHandler(Secret(conninfo))
         await database.begin(P0, Position(0))
         times = [OLD, OLD, OLD, NOW, NOW]
         await database.handle(

@@ -21,7 +21,7 @@ from support.expiring import audited, in_month, opened
 from support.sync_tables import select
 
 from consumers.runtime.batch import Position, Record
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.audit.report import POSTGRES
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.sync import expire
@@ -45,7 +45,7 @@ Place = tuple[str, int]
 class Schedule:
     """One schedule on empty tables, and the places that the audit must find missing."""
 
-    def __init__(self, conninfo: str, database: Database, seed: int) -> None:
+    def __init__(self, conninfo: str, database: DatabaseHandler, seed: int) -> None:
         self._conninfo = conninfo
         self._database = database
         self._random = random.Random(seed)  # noqa: S311 - a schedule
@@ -195,7 +195,7 @@ async def test_the_audit_is_right_after_every_action(
         with psycopg.connect(conninfo) as connection:
             connection.execute("drop schema if exists hookline cascade")
         async with AsyncExitStack() as opened_now:
-            database = Database(Secret(conninfo))
+            database = DatabaseHandler(Secret(conninfo))
             opened_now.push_async_callback(database.close)
             await database.begin(P0, Position(0))
             schedule = Schedule(conninfo, database, seed)

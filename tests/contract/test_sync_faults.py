@@ -20,7 +20,7 @@ from support.own_disk import mounted_disk, own_disk
 
 from consumers.runtime.batch import Batch, Position
 from consumers.runtime.handler import Elsewhere, Rejected, Unavailable
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from schemas.setting import Secret
@@ -33,7 +33,7 @@ WAIT_S = 60
 class Delivered:
     """Delivers one batch after the other as the runtime does, and notes what happened."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: DatabaseHandler) -> None:
         self.database = database
         self.dead_letters: list[int] = []
         self.unavailable: list[str] = []
@@ -89,7 +89,7 @@ class Delivered:
 @asynccontextmanager
 async def delivering(conninfo: str) -> AsyncIterator[Delivered]:
     """Yield a database with the position after a first batch."""
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.begin(P0, Position(0))
     delivered = Delivered(database)
     await delivered.batch()

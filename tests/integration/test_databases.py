@@ -22,7 +22,7 @@ from consumers.archive.store import open_store
 from consumers.counters.counts import Counts
 from consumers.runtime.batch import Limits, Partition, Position
 from consumers.runtime.handler import Handler
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.demo.embedded import child
 from ops.demo.embedded.postgres import EmbeddedPostgres
 from ops.demo.embedded.valkey import EmbeddedValkey
@@ -39,7 +39,7 @@ class Sink:
     """A kind of sink with a server of its own."""
 
     server: EmbeddedPostgres | EmbeddedValkey
-    member: Callable[[], Database | Counts]
+    member: Callable[[], DatabaseHandler | Counts]
     # How many of an origin's sequences are in it, and their sum; None while it does not answer.
     holds: Callable[[str], tuple[int, int] | None]
 
@@ -66,7 +66,7 @@ def _postgres(directory: Path) -> Sink:
             return None
         return (int(found[0]), int(found[1])) if found else None
 
-    return Sink(server, lambda: Database(Secret(server.conninfo)), holds)
+    return Sink(server, lambda: DatabaseHandler(Secret(server.conninfo)), holds)
 
 
 def _valkey(directory: Path) -> Sink:
@@ -251,7 +251,7 @@ async def test_rows_that_an_owner_refuses_are_dead_letters_and_all_others_are_wr
     ]
     await pipe.store([callback_record(a_callback(body)) for body in bodies])
     await pipe.forward()
-    database = Database(Secret(conninfo))
+    database = DatabaseHandler(Secret(conninfo))
     await database.position(Partition(CALLBACKS.name, 0))
 
     def count(query: str) -> int:

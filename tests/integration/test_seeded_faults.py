@@ -23,7 +23,7 @@ from consumers.archive.store import open_store
 from consumers.counters.server import connect
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from consumers.webhook.callback_filter import CallbackFilter
 from consumers.webhook.retry_record import TargetBegin, retry_record
 from consumers.webhook.retry_topic import retry_topic
@@ -195,7 +195,7 @@ async def deliver(address: str, written: Topics, log: Path) -> None:
 @asynccontextmanager
 async def sinks(conninfo: str, valkey_url: str, archive: Path) -> AsyncIterator[dict[str, Handler]]:
     """Yield the handlers of the three sinks."""
-    database, counts = Database(Secret(conninfo)), counting(Secret(valkey_url), **LONG)
+    database, counts = DatabaseHandler(Secret(conninfo)), counting(Secret(valkey_url), **LONG)
     store = open_store(str(archive), create_directory=True)
     try:
         yield {"archive": Archive(store), "sync": database, "counters": counts}

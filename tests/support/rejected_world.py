@@ -20,7 +20,7 @@ from consumers.archive.consumer import Archive
 from consumers.archive.store import open_store
 from consumers.runtime.batch import Batch, Partition, Position, Record
 from consumers.runtime.handler import Handler
-from consumers.sync.database import Database
+from consumers.sync.database import DatabaseHandler
 from ops.audit.audit import audit
 from ops.audit.report import Report
 from ops.audit.sources import Sources
@@ -100,9 +100,9 @@ class RejectedWorld:
                 await producer.send(DEAD_LETTERS.name, record.value, record.key, headers=headers)
 
     @asynccontextmanager
-    async def database(self) -> AsyncIterator[Database]:
+    async def database(self) -> AsyncIterator[DatabaseHandler]:
         """Yield the handler of sync."""
-        database = Database(Secret(self.conninfo))
+        database = DatabaseHandler(Secret(self.conninfo))
         try:
             yield database
         finally:

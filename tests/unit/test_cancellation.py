@@ -41,7 +41,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
         return True
 
     monkeypatch.setattr(maintenance, "maintain", made.call)
-    monkeypatch.setattr(maintenance, "AGAIN_S", 0.0)
+    monkeypatch.setattr(maintenance, "INTERVAL_S", 0.0)
     monkeypatch.setattr(lock, "_is_ours", is_ours)
     monkeypatch.setattr(lock, "RENEW_INTERVAL_S", 0.0)
     monkeypatch.setattr("consumers.stats.live.UPDATE_S", 0.0)
