@@ -21,9 +21,9 @@ from ingress.http.refusal_log import RefusalLog
 from ingress.http.sender_address import SenderAddresses
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from ingress.spool.disk import Broken, Corrupt, LimitReached
-from ingress.spool.intake import Intake
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from schemas.process import run_process, stop_on_signals
 from schemas.settings import Faults, SharedSettings
@@ -69,14 +69,14 @@ class Ingress:
         spool: Spool,
     ) -> None:
         self._settings = settings
-        self._intake = Intake(
+        self._spool = AsyncSpool(
             spool,
             pending_rows_max=settings.pending_rows_max,
             pending_bytes_max=settings.pending_bytes_max,
         )
         refusal_log = RefusalLog(SenderAddresses(settings.gateway_networks))
         self._server = PublicServer(
-            Receiver(self._intake, authenticator, path=settings.path),
+            Receiver(self._spool, authenticator, path=settings.path),
             refusal_log,
             settings,
             body_bytes_max=shared.body_bytes_max,
@@ -86,16 +86,16 @@ class Ingress:
             bootstrap_servers=shared.bootstrap_servers,
             body_bytes_max=shared.body_bytes_max,
         )
-        forwarder = make_forwarder(self._intake)
+        forwarder = make_forwarder(self._spool)
         adopter = Adopter(
             settings.spool_dir,
-            self._intake,
+            self._spool,
             forwarder,
             make_forwarder,
             bytes_max=settings.spool_bytes_max,
         )
         health = IngressHealth(
-            self._intake,
+            self._spool,
             forwarder,
             adopter,
             authenticator,
@@ -128,7 +128,7 @@ class Ingress:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        state = self._intake.state
+        state = self._spool.state
         log.info("ready; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
     async def run(self, stop: asyncio.Event) -> str:
@@ -138,7 +138,7 @@ class Ingress:
         Raises:
             Exception: a background task has failed, which is a bug.
         """
-        corruption = self._intake.corruption
+        corruption = self._spool.corruption
         stopping = asyncio.create_task(stop.wait())
         waited: list[asyncio.Future[Any]] = [
             stopping,
@@ -172,12 +172,12 @@ class Ingress:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._intake.stop()
+        await self._spool.stop()
         # Close the admin port before another process can hold the spool; else two processes would
         # report it.
         await self._admin.cleanup()
-        self._intake.close()
-        state = self._intake.state
+        self._spool.close()
+        state = self._spool.state
         log.info("stopped; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
 
@@ -215,7 +215,7 @@ def start(shared: SharedSettings, settings: IngressSettings) -> Coroutine[Any, A
     settings = replace(settings, connections_max=_connections_max(settings.connections_max))
     try:
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
-    except (OSError, Broken, LimitReached) as error:
+    except (OSError, DiskFailed, LimitReached) as error:
         raise Faults(f"INGRESS_SPOOL_DIR: {error}") from error
     return serve(shared, settings, authenticator, spool)
 
@@ -227,7 +227,7 @@ def main() -> None:
         __doc__,
         {"INGRESS_": IngressSettings},
         start,
-        expected_exceptions=(LimitReached, Broken, Corrupt),
+        expected_exceptions=(LimitReached, DiskFailed, Corrupt),
     )
 
 

@@ -19,8 +19,8 @@ from ingress.http.answers import count_oks
 from ingress.http.refused_senders import RefusedSenders
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
-from ingress.spool.disk import Broken, Corrupt, LimitReached
-from ingress.spool.intake import Intake
+from ingress.spool.async_spool import AsyncSpool
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.row import DamagedRow
 from schemas import telemetry
 from schemas.disk_space import DiskSpace
@@ -61,7 +61,7 @@ class Growth:
 class IngressHealth:
     """The health of an ingress, from all of its parts."""
 
-    intake: Intake
+    spool: AsyncSpool
     forwarder: Forwarder
     adopter: Adopter
     authenticator: Authenticator
@@ -83,7 +83,7 @@ class IngressHealth:
     async def watch(self) -> None:
         """Sample the size of the spool, and how many callbacks came, until cancelled."""
         while True:
-            now_s, state = time.monotonic(), self.intake.state
+            now_s, state = time.monotonic(), self.spool.state
             self.growth.note(now_s, state.used_bytes)
             forwarded = self.forwarder.forwarded_sequence
             self.rates.note(now_s, {"stored": state.last_sequence, "forwarded": forwarded})
@@ -91,16 +91,16 @@ class IngressHealth:
 
     def unready(self) -> str:
         """Return why no callbacks should be sent now, "" if they should."""
-        used_bytes, bytes_max = self.intake.state.used_bytes, self.settings.spool_bytes_max
+        used_bytes, bytes_max = self.spool.state.used_bytes, self.settings.spool_bytes_max
         # A commit that does not fit fails below the bound, and the next, smaller one succeeds.
         if used_bytes < READY_AGAIN_BELOW * bytes_max:
             self._was_full = False
-        elif self.intake.fault or used_bytes >= bytes_max:
+        elif self.spool.fault or used_bytes >= bytes_max:
             self._was_full = True
         if self.server.announces_stop:
             return STOPPING
-        if self.intake.fault:
-            return self.intake.fault
+        if self.spool.fault:
+            return self.spool.fault
         if self._was_full:
             return (
                 f"the spool was full and holds {used_bytes} of {bytes_max} bytes; it is ready "
@@ -111,7 +111,7 @@ class IngressHealth:
     async def status(self) -> dict[str, Any]:
         """Return the content of `/status`; docs/monitoring.md explains each field."""
         disk_free_bytes = await self.disk.free()
-        state = self.intake.state
+        state = self.spool.state
         full_in_s = self.growth.full_in_s(self.settings.spool_bytes_max)
         return {
             "instance": self.instance,
@@ -146,7 +146,7 @@ class IngressHealth:
         disk_free_bytes = await self.disk.free()
         free = math.nan if disk_free_bytes is None else disk_free_bytes
         telemetry.INGRESS_DISK_FREE_BYTES.set(free)
-        state = self.intake.state
+        state = self.spool.state
         count_oks(self.server.open_connections.uncounted_oks)
         self.server.open_connections.uncounted_oks = 0
         telemetry.INGRESS_SPOOL_ROWS.set(state.row_count)
@@ -163,10 +163,10 @@ class IngressHealth:
     def _oldest_waiting_s(self) -> float | None:
         """Return the age of the oldest row that is not in Kafka, None if it cannot be read."""
         try:
-            oldest = self.intake.rows_after(
+            oldest = self.spool.rows_after(
                 self.forwarder.forwarded_sequence, rows_max=1, bytes_max=1
             )
-        except (DamagedRow, Corrupt, Broken, LimitReached):
+        except (DamagedRow, Corrupt, DiskFailed, LimitReached):
             return None  # the forwarder logs it
         # At least 0, also after the clock was set back.
         return max(time.time() - oldest[0].received_at_ms / 1000, 0.0) if oldest else 0.0

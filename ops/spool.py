@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 
 from ingress.spool.directory import SpoolSummary, corrupt_text, spool_names, summaries
-from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool_lock import SpoolInUse
-from ingress.spool.unheld import UnheldSpool, reading
+from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
 from ops.failure import ExitCode, Failure
 from ops.terminal import echo, json_option, print_json, warn
@@ -73,7 +73,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
     if name not in spool_names(directory):
         raise click.BadParameter(f"{directory} has no spool {name}", param_hint="NAME")
     try:
-        with reading(directory, name) as opened:
+        with open_unheld(directory, name) as opened:
             _show(opened, after, limit, as_json=as_json)
     except SpoolInUse:
         raise SpoolNotShown(
@@ -81,7 +81,7 @@ def spool_show(*, directory: Path, name: str, after: int, limit: int, as_json: b
         ) from None
     except Corrupt as corrupt:
         raise SpoolNotShown(f"spool {name}: {corrupt_text(name, corrupt)}") from corrupt
-    except (NotVerified, Broken, LimitReached, OSError) as fault:
+    except (NotVerified, DiskFailed, LimitReached, OSError) as fault:
         raise SpoolNotShown(f"spool {name} cannot be read: {fault}") from fault
 
 

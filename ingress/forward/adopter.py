@@ -15,9 +15,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ingress.forward.forwarder import Forwarder
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import SpoolSummary, corrupt_files, spool_names
-from ingress.spool.disk import Broken, Corrupt, LimitReached
-from ingress.spool.intake import Intake
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import SUFFIX, SpoolInUse, lock_kept_on_success, rename_corrupt
 from ingress.spool.verification import NotVerified, verify
@@ -41,14 +41,14 @@ class Adopter:
     def __init__(
         self,
         directory: Path,
-        own_intake: Intake,
+        own_spool: AsyncSpool,
         own_forwarder: Forwarder,
-        make_forwarder: Callable[[Intake], Forwarder],
+        make_forwarder: Callable[[AsyncSpool], Forwarder],
         *,
         bytes_max: int,
     ) -> None:
         self._directory = directory
-        self._own_intake = own_intake
+        self._own_spool = own_spool
         self._own_forwarder = own_forwarder
         self._make_forwarder = make_forwarder
         self._bytes_max = bytes_max
@@ -56,9 +56,9 @@ class Adopter:
         self._drained_spools: dict[str, tuple[int, SpoolSummary]] = {}
         # By name, the fault that was logged since the last success; "" is the directory.
         self._logged_faults: dict[str, str] = {}
-        self._adopted_intake: Intake | None = None
+        self._adopted_spool: AsyncSpool | None = None
         # Spools that stay open, and so locked, until the process ends: their disk hangs.
-        self._stuck_intakes: list[Intake] = []
+        self._stuck_spools: list[AsyncSpool] = []
 
     def summaries(self) -> list[SpoolSummary]:
         """
@@ -68,10 +68,10 @@ class Adopter:
             OSError: the directory cannot be read, so there may be others.
         """
         other_names = [
-            name for name in spool_names(self._directory) if name != self._own_intake.name
+            name for name in spool_names(self._directory) if name != self._own_spool.name
         ]
         return [
-            self._own_intake.summary(),
+            self._own_spool.summary(),
             *(self._summary(name) for name in other_names),
             *corrupt_files(self._directory),
         ]
@@ -80,7 +80,7 @@ class Adopter:
         """Drain the spools that no process holds, then search again after SEARCH_INTERVAL_S."""
         while True:
             for name in self._list_names():
-                if name != self._own_intake.name and not self._is_drained(name):
+                if name != self._own_spool.name and not self._is_drained(name):
                     await self._adopt(name)
             await asyncio.sleep(SEARCH_INTERVAL_S)
 
@@ -98,8 +98,8 @@ class Adopter:
         return names
 
     def _summary(self, name: str) -> SpoolSummary:
-        if self._adopted_intake and self._adopted_intake.name == name:
-            return self._adopted_intake.summary()
+        if self._adopted_spool and self._adopted_spool.name == name:
+            return self._adopted_spool.summary()
         if self._is_drained(name):
             return self._drained_spools[name][1]
         return SpoolSummary(name, name, None)
@@ -118,12 +118,12 @@ class Adopter:
     async def _adopt(self, name: str) -> None:
         """Hold a spool, drain it and note its summary; log a fault once, and return in any case."""
         try:
-            async with self._hold(name) as intake:
-                if rows := intake.state.row_count:
+            async with self._hold(name) as spool:
+                if rows := spool.state.row_count:
                     log.warning("spool %s has %d callbacks and no process; draining it", name, rows)
-                    await self._drain(intake)
+                    await self._drain(spool)
                     log.warning("spool %s is drained", name)
-                elif quarantined := intake.state.quarantined_sequences:
+                elif quarantined := spool.state.quarantined_sequences:
                     log.warning(
                         "spool %s is drained, but rows are in quarantine: %s (hookline spool show "
                         "%s)",
@@ -132,7 +132,7 @@ class Adopter:
                         name,
                     )
                 # Do this while holding it; else rows of its next holder would count as drained.
-                self._drained_spools[name] = (self._modified_at_ns(name), intake.summary())
+                self._drained_spools[name] = (self._modified_at_ns(name), spool.summary())
                 self._logged_faults.pop(name, None)
         except (SpoolInUse, Corrupt):
             return
@@ -140,7 +140,7 @@ class Adopter:
             # No fault of one spool may end the search for others. It is tried again.
             if self._logged_faults.get(name) != repr(fault):
                 is_expected = isinstance(
-                    fault, NotVerified | SpoolStalled | LimitReached | Broken | OSError
+                    fault, NotVerified | SpoolStalled | LimitReached | DiskFailed | OSError
                 )
                 log.error(  # noqa: TRY400 - no traceback of a full disk
                     "spool %s cannot be drained now: %s",
@@ -151,22 +151,22 @@ class Adopter:
             self._logged_faults[name] = repr(fault)
 
     @asynccontextmanager
-    async def _hold(self, name: str) -> AsyncIterator[Intake]:
+    async def _hold(self, name: str) -> AsyncIterator[AsyncSpool]:
         """Hold the spool `name`; it takes no callbacks, its rows can only leave."""
         with lock_kept_on_success(self._directory, name) as (path, lock):
             await verify(path)
             # In a thread: a large file is read for a while.
-            spool = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
-        intake = self._adopted_intake = Intake(spool, pending_rows_max=0, pending_bytes_max=0)
+            opened = await asyncio.to_thread(Spool, path, lock, self._bytes_max)
+        spool = self._adopted_spool = AsyncSpool(opened, pending_rows_max=0, pending_bytes_max=0)
         try:
-            yield intake
+            yield spool
         finally:
-            self._adopted_intake = None
-            if not await intake.stop():
-                self._stuck_intakes.append(intake)
-            intake.close()
+            self._adopted_spool = None
+            if not await spool.stop():
+                self._stuck_spools.append(spool)
+            spool.close()
 
-    async def _drain(self, intake: Intake) -> None:
+    async def _drain(self, spool: AsyncSpool) -> None:
         """
         Return when all rows are in Kafka and no thread writes into the spool any more.
 
@@ -174,14 +174,14 @@ class Adopter:
             Corrupt: the file is not a spool any more; it was renamed.
             SpoolStalled: other spools should be drained first.
         """
-        forwarder = self._make_forwarder(intake)
+        forwarder = self._make_forwarder(spool)
         forwarding = asyncio.create_task(forwarder.run())
         progress, progressed_at = None, time.monotonic()
         try:
-            while intake.state.row_count and not intake.corruption.done():
+            while spool.state.row_count and not spool.corruption.done():
                 if forwarding.done():
                     raise RuntimeError("the forwarder of an adopted spool has ended")
-                before, progress = progress, (intake.state.row_count, forwarder.forwarded_sequence)
+                before, progress = progress, (spool.state.row_count, forwarder.forwarded_sequence)
                 if progress != before or self._own_forwarder.fault:
                     progressed_at = time.monotonic()
                 elif (
@@ -194,8 +194,8 @@ class Adopter:
         finally:
             forwarding.cancel()
             await asyncio.wait((forwarding,))
-            await intake.stop()
-        if intake.corruption.done():
-            corrupt = Corrupt(intake.corruption.result())
-            rename_corrupt(self._directory / f"{intake.name}{SUFFIX}", corrupt)
+            await spool.stop()
+        if spool.corruption.done():
+            corrupt = Corrupt(spool.corruption.result())
+            rename_corrupt(self._directory / f"{spool.name}{SUFFIX}", corrupt)
             raise corrupt

@@ -13,7 +13,7 @@ from zlib import crc32
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from ingress.spool.intake import Intake
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.row import DamagedRow, Row
 from schemas.record import OutgoingRecord, with_place
 
@@ -48,7 +48,7 @@ class Batches:
 
 async def build_batches(
     producer: AIOKafkaProducer,
-    intake: Intake,
+    spool: AsyncSpool,
     after_sequence: int,
     *,
     rows_max: int,
@@ -68,10 +68,10 @@ async def build_batches(
     batches = Batches(after_sequence)
     partition_counts: dict[str, int] = {}
     built_bytes = 0
-    while not batches.is_full and (rows := _next_rows(intake, batches, rows_max)):
+    while not batches.is_full and (rows := _next_rows(spool, batches, rows_max)):
         if not batches.row_count:
             batches.oldest_received_at_ms = rows[0].received_at_ms
-        origin = intake.state.origin
+        origin = spool.state.origin
         for row in rows:
             record = dead_letters.get(row.sequence, row.record) if dead_letters else row.record
             if (topic := record.topic) not in partition_counts:
@@ -84,19 +84,19 @@ async def build_batches(
         batches.is_full = batches.row_count >= rows_max or built_bytes >= TRANSACTION_BYTES_MAX
         await asyncio.sleep(0)
     if batches.row_count:
-        batches.fingerprint = intake.fingerprint(batches.last_sequence)
+        batches.fingerprint = spool.fingerprint(batches.last_sequence)
     return batches
 
 
-async def free_rows_in_memory(intake: Intake, first_sequence: int, last_sequence: int) -> None:
+async def free_rows_in_memory(spool: AsyncSpool, first_sequence: int, last_sequence: int) -> None:
     """Free the memory of these rows, which Kafka has, in several steps."""
     for sequence in range(first_sequence, last_sequence, ROWS_FREED_PER_STEP):
-        intake.forget_rows_in_memory(sequence)
+        spool.forget_rows_in_memory(sequence)
         await asyncio.sleep(0)
-    intake.forget_rows_in_memory(last_sequence)
+    spool.forget_rows_in_memory(last_sequence)
 
 
-def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
+def _next_rows(spool: AsyncSpool, batches: Batches, rows_max: int) -> list[Row]:
     """
     Return the next rows, at most `rows_max` in all; none at the end or before a damaged row.
 
@@ -105,7 +105,7 @@ def _next_rows(intake: Intake, batches: Batches, rows_max: int) -> list[Row]:
     """
     step = min(ROWS_PER_STEP, rows_max - batches.row_count)
     try:
-        return intake.rows_after(batches.last_sequence, rows_max=step, bytes_max=BYTES_PER_STEP)
+        return spool.rows_after(batches.last_sequence, rows_max=step, bytes_max=BYTES_PER_STEP)
     except DamagedRow:
         if not batches.row_count:
             raise

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from ingress.spool.intake import Intake
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.state import SpoolState
 from schemas.clients import kafka_failures, started
 from schemas.topics import CALLBACKS
@@ -72,29 +72,29 @@ async def read_cursor(bootstrap_servers: str, origin: str) -> Cursor:
     return Cursor(sequence, fingerprint, topic_id)
 
 
-def is_older_copy(intake: Intake, cursor: Cursor) -> bool:
+def is_older_copy(spool: AsyncSpool, cursor: Cursor) -> bool:
     """
     Return whether the spool's file is an older copy of itself: Kafka has rows that it lacks.
 
     If the row at the cursor is still in the spool, it must have the cursor's fingerprint. In an
     older copy, another callback has this sequence, or none has.
     """
-    if cursor.sequence > intake.state.last_sequence:
+    if cursor.sequence > spool.state.last_sequence:
         return True
     # "" proves nothing: the row was removed, or its block is damaged.
-    return intake.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)
+    return spool.fingerprint(cursor.sequence) not in ("", cursor.fingerprint)
 
 
-def report_older_copy(intake: Intake, before: SpoolState, cursor: Cursor) -> None:
+def report_older_copy(spool: AsyncSpool, before: SpoolState, cursor: Cursor) -> None:
     """Log that an older copy, whose state was `before`, has got a new origin."""
     log.critical(
         "the file of spool %s is an older copy of itself: origin %s ends at sequence %d, Kafka has "
         "it up to %d. Its rows move to the new origin %s: some may be sent twice, none is lost. "
         "Rows that only the newer file had are in Kafka; audit reports %s as incomplete",
-        intake.name,
+        spool.name,
         before.origin,
         before.last_sequence,
         cursor.sequence,
-        intake.state.origin,
+        spool.state.origin,
         before.origin,
     )

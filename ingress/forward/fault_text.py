@@ -4,7 +4,7 @@ import logging
 
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from ingress.spool.disk import Broken, LimitReached
+from ingress.spool.disk import DiskFailed, LimitReached
 from schemas.topics import CALLBACKS, DEAD_LETTERS
 
 log = logging.getLogger(__name__)
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 def log_fault(error: Exception, origin: str, sequence: int, *, before: str) -> str:
     """Log why forwarding has stopped, unless that is the fault `before`; return the fault."""
-    is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | Broken)
+    is_expected = isinstance(error, KafkaError | TimeoutError | OSError | LimitReached | DiskFailed)
     fault = fault_text(error)
     if fault != before or not is_expected:
         log.warning(

@@ -34,8 +34,8 @@ from ingress.forward.transaction import (
     send_batches,
     transactional_producer,
 )
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import Corrupt
-from ingress.spool.intake import Intake
 from ingress.spool.row import DamagedRow
 from ingress.spool.state import SpoolState
 from schemas.clients import check_cancellation, kafka_failures
@@ -59,11 +59,11 @@ IDLE_CHECK_INTERVAL_S = 5.0
 class Forwarder:
     """Sends one spool's rows to Kafka for as long as it runs."""
 
-    def __init__(self, intake: Intake, *, bootstrap_servers: str, body_bytes_max: int) -> None:
-        self._intake = intake
+    def __init__(self, spool: AsyncSpool, *, bootstrap_servers: str, body_bytes_max: int) -> None:
+        self._spool = spool
         self._bootstrap_servers = bootstrap_servers
         self._record_bytes_max = record_bytes_max(body_bytes_max)
-        self._refused_rows = RefusedRows(intake)
+        self._refused_rows = RefusedRows(spool)
         # The outcome of the last transaction. The coordinator is asked once, and the answer is kept
         # until `settle` succeeds, because starting a producer erases it at the coordinator.
         self._last_transaction = LastTransaction.UNKNOWN
@@ -73,10 +73,10 @@ class Forwarder:
         self._topic_check = TopicCheck()
         self._marker_check = MarkerCheck((CALLBACKS.name, DEAD_LETTERS.name))
         # The origin of the current producer and cursor.
-        self._origin = intake.state.origin
-        self._quarantine_log = QuarantineLog(intake.name)
+        self._origin = spool.state.origin
+        self._quarantine_log = QuarantineLog(spool.name)
         # The last sequence that Kafka has, and why rows cannot be sent now, "" if they can be sent.
-        self.forwarded_sequence = intake.state.first_sequence - 1
+        self.forwarded_sequence = spool.state.first_sequence - 1
         self.fault = NOT_CONNECTED
 
     @property
@@ -95,7 +95,7 @@ class Forwarder:
     async def run(self) -> None:
         """Forward until cancelled. No error ends it: rows wait on disk until Kafka takes them."""
         backoff_s = BACKOFF_S
-        self._quarantine_log.report(self._intake.state)
+        self._quarantine_log.report(self._spool.state)
         while True:
             check_cancellation()
             sequence_before = self.forwarded_sequence
@@ -103,7 +103,7 @@ class Forwarder:
                 with kafka_failures(kinds=()):
                     await self._forward()
             except Corrupt as corrupt:
-                self._intake.report_corruption(str(corrupt))
+                self._spool.report_corruption(str(corrupt))
                 return
             except Exception as error:  # noqa: BLE001 - whatever it is, rows wait on disk
                 self._note_failure(error)
@@ -114,22 +114,22 @@ class Forwarder:
 
     def _note_failure(self, error: Exception) -> None:
         INGRESS_FORWARD_FAILURES.inc()
-        origin = self._intake.state.origin
+        origin = self._spool.state.origin
         self.fault = log_fault(error, origin, self.forwarded_sequence, before=self.fault)
 
     async def _forward(self) -> None:
         """Forward until something fails, or until the spool has a new origin."""
-        origin = self._origin = self._intake.state.origin
+        origin = self._origin = self._spool.state.origin
         if self._last_transaction is LastTransaction.UNKNOWN:
             self._last_transaction = await last_transaction(self._bootstrap_servers, origin)
         async with self._open_producer() as producer:
             cursor = await self._settled_cursor(producer)
-            if is_older_copy(self._intake, cursor):
+            if is_older_copy(self._spool, cursor):
                 await self._start_new_origin(cursor)
                 return
             await self._continue_from(producer, cursor)
             # An uncertain commit may have started a new origin, too.
-            while self._intake.state.origin == origin:
+            while self._spool.state.origin == origin:
                 check_cancellation()
                 await self._forward_next(producer)
 
@@ -152,11 +152,11 @@ class Forwarder:
 
     async def _continue_from(self, producer: AIOKafkaProducer, cursor: Cursor) -> None:
         """Take `cursor` as the last row that Kafka has, and report rows that the topic may lack."""
-        state = self._intake.state
+        state = self._spool.state
         async with asyncio.timeout(START_TIMEOUT_S):
             await self._topic_check.begin(producer, state, cursor)
         self.forwarded_sequence = max(cursor.sequence, state.first_sequence - 1)
-        self._intake.note_forwarded(self.forwarded_sequence)
+        self._spool.note_forwarded(self.forwarded_sequence)
         log.info(
             "forwarding from origin %s after sequence %d", state.origin, self.forwarded_sequence
         )
@@ -164,13 +164,13 @@ class Forwarder:
 
     async def _forward_next(self, producer: AIOKafkaProducer) -> None:
         """Send the next rows in one transaction; if there are none, wait for some."""
-        state = self._intake.state
+        state = self._spool.state
         self._quarantine_log.report(state)
         began_at = asyncio.get_running_loop().time()
         try:
             batches = await build_batches(
                 producer,
-                self._intake,
+                self._spool,
                 self.forwarded_sequence,
                 rows_max=self._refused_rows.rows_max,
                 dead_letters=self._refused_rows.dead_letters,
@@ -178,20 +178,20 @@ class Forwarder:
         except DamagedRow as damaged:
             await self._quarantine(damaged.sequence, str(damaged))
             return
-        if self._intake.state.origin != self._origin:
+        if self._spool.state.origin != self._origin:
             return
         if not batches.row_count:
             await self._wait_for_rows(producer, state)
             return
         await self._send(producer, batches)
         if not batches.is_full:
-            await wait_for_next_transaction(self._intake, self.forwarded_sequence, began_at)
+            await wait_for_next_transaction(self._spool, self.forwarded_sequence, began_at)
 
     async def _wait_for_rows(self, producer: AIOKafkaProducer, before: SpoolState) -> None:
         """Return when there may be rows to send; check meanwhile that Kafka still answers."""
         try:
             async with asyncio.timeout(IDLE_CHECK_INTERVAL_S):
-                await self._intake.wait_for_rows(before)
+                await self._spool.wait_for_rows(before)
         except TimeoutError:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 if not await producer.client.force_metadata_update():
@@ -214,8 +214,8 @@ class Forwarder:
         self._refused_rows.note_sent(batches.last_sequence)
         INGRESS_FORWARDED.inc(batches.row_count)
         INGRESS_TO_KAFKA_S.observe(time.time() - batches.oldest_received_at_ms / 1000)
-        self._intake.note_forwarded(self.forwarded_sequence)
-        await free_rows_in_memory(self._intake, first_sequence, self.forwarded_sequence)
+        self._spool.note_forwarded(self.forwarded_sequence)
+        await free_rows_in_memory(self._spool, first_sequence, self.forwarded_sequence)
 
     async def _send_transaction(self, producer: AIOKafkaProducer, batches: Batches) -> None:
         # Not `async with producer.transaction()`: its exit awaits an abort that no outer time-out
@@ -232,15 +232,15 @@ class Forwarder:
         await end_transaction(producer, self._marker_check, producer.commit_transaction())
 
     async def _quarantine(self, sequence: int, reason: str) -> None:
-        await self._intake.quarantine(sequence)
-        self._quarantine_log.report(self._intake.state, reason)
+        await self._spool.quarantine(sequence)
+        self._quarantine_log.report(self._spool.state, reason)
 
     async def _start_new_origin(self, cursor: Cursor) -> None:
-        before = self._intake.state
-        await self._intake.start_new_origin()
+        before = self._spool.state
+        await self._spool.start_new_origin()
         self.forwarded_sequence = 0
         self._refused_rows.clear()
-        report_older_copy(self._intake, before, cursor)
+        report_older_copy(self._spool, before, cursor)
 
     def _open_producer(self) -> AbstractAsyncContextManager[AIOKafkaProducer]:
         return transactional_producer(

@@ -25,7 +25,7 @@ class QuarantineLog:
         self, state: SpoolState, reason: str = "a commit that was reported as failed had succeeded"
     ) -> None:
         """Report the rows since the last call; the first call names those from before."""
-        before, self._reported = self._reported, state.quarantined
+        before, self._reported = self._reported, state.quarantined_numbers
         if before is None:
             if state.quarantined_sequences:
                 log.warning(
@@ -35,7 +35,7 @@ class QuarantineLog:
                     ", ".join(map(str, state.quarantined_sequences)),
                     self._spool_name,
                 )
-        elif new := state.quarantined - before:
+        elif new := state.quarantined_numbers - before:
             INGRESS_ROWS_QUARANTINED.inc(len(new))
             log.critical(
                 "%s; sequences of origin %s are in quarantine and will not be sent: %s (hookline "

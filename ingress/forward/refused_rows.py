@@ -10,7 +10,7 @@ import logging
 from aiokafka.errors import KafkaError
 
 from ingress.forward.batches import Batches
-from ingress.spool.intake import Intake
+from ingress.spool.async_spool import AsyncSpool
 from schemas.clock import now_ms
 from schemas.record import OutgoingRecord, refused_record
 from schemas.telemetry import INGRESS_REFUSED_BY_KAFKA
@@ -23,8 +23,8 @@ TRANSACTION_ROWS_MAX = 2000
 class RefusedRows:
     """The number of rows of the next transaction, and the dead letters in place of refused rows."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, spool: AsyncSpool) -> None:
+        self._spool = spool
         self.rows_max = TRANSACTION_ROWS_MAX
         # By the sequence of the refused row.
         self.dead_letters: dict[int, OutgoingRecord] = {}
@@ -52,11 +52,11 @@ class RefusedRows:
         sequence = batches.last_sequence
         if sequence in self.dead_letters:
             return f"Kafka refuses sequence {sequence} as a dead letter, too"
-        (row,) = self._intake.rows_after(sequence - 1, rows_max=1, bytes_max=1)
+        (row,) = self._spool.rows_after(sequence - 1, rows_max=1, bytes_max=1)
         log.critical(
             "Kafka refuses sequence %d of origin %s (%s); it goes to the dead-letter topic",
             sequence,
-            self._intake.state.origin,
+            self._spool.state.origin,
             str(refusal) or type(refusal).__name__,
         )
         INGRESS_REFUSED_BY_KAFKA.inc()

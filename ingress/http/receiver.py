@@ -9,8 +9,8 @@ from ingress.authenticator import Authenticator
 from ingress.http import answers
 from ingress.http.answers import Answer, Reply
 from ingress.http.target import misspelled, parse_target
-from ingress.spool.disk import Broken, LimitReached
-from ingress.spool.intake import Intake
+from ingress.spool.async_spool import AsyncSpool
+from ingress.spool.disk import DiskFailed, LimitReached
 from schemas import record
 from schemas.body import Malformed, to_text
 from schemas.clock import now_ms
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 class Receiver:
     """Admits a request by its URL, then stores the callback in its body."""
 
-    def __init__(self, intake: Intake, authenticator: Authenticator, *, path: str) -> None:
-        self._intake = intake
+    def __init__(self, spool: AsyncSpool, authenticator: Authenticator, *, path: str) -> None:
+        self._spool = spool
         self._authenticator = authenticator
         self._path = path
 
@@ -70,12 +70,12 @@ class Receiver:
         """
         Store an admitted callback, malformed or not, and call `send_answer` once.
 
-        `send_answer` is called after the commit, or before this returns if the intake refuses the
+        `send_answer` is called after the commit, or before this returns if the spool refuses the
         callback. When it is called with OK, the callback is on disk (fsync).
         """
         try:
             self._put(parameters, body, send_answer)
-        except (LimitReached, Broken) as failure:
+        except (LimitReached, DiskFailed) as failure:
             send_answer(*answers.unavailable(failure))
         except Exception:
             log.exception("a bug kept a callback from being stored; answered 503")
@@ -96,7 +96,7 @@ class Receiver:
         except Malformed as malformed:
             answer, detail = answers.MALFORMED, str(malformed)
             outgoing = record.malformed_record(callback, malformed)
-        self._intake.put(
+        self._spool.put(
             outgoing,
             callback.received_at_ms,
             partial(_answer_after_commit, answer, detail, send_answer),
@@ -104,7 +104,7 @@ class Receiver:
 
 
 def _answer_after_commit(
-    answer: Answer, detail: str, send_answer: SendAnswer, failure: LimitReached | Broken | None
+    answer: Answer, detail: str, send_answer: SendAnswer, failure: LimitReached | DiskFailed | None
 ) -> None:
     """Send `answer` if the commit succeeded, else that the callback is not known to be stored."""
     if failure:

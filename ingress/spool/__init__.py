@@ -1,8 +1,8 @@
 """
 Store callbacks on disk before they are answered, and keep them until Kafka has them.
 
-Read intake.py first, then group_commit.py and writer_thread.py (when a commit begins and ends),
-then spool.py and writer.py (reads and writes), then the files that those import.
+Read async_spool.py first, then group_commit.py and writer_thread.py (when a commit begins and
+ends), then spool.py and writer.py (reads and writes), then the files that those import.
 
 One row has several coordinates:
 

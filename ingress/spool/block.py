@@ -9,7 +9,7 @@ row has a checksum of its own (row.py), so that damage costs a row and not the b
 import struct
 from collections.abc import Iterator, Sequence
 
-from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, checksum, seal
+from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, add_checksums, checksum
 
 # A larger value needs more contiguous pages, which a fragmented file does not have.
 BLOCK_BYTES_MAX = 64 << 10
@@ -34,14 +34,14 @@ def split(contents: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
 
 def pack(contents: Sequence[bytes], spool_name: str, first_number: int) -> bytes:
     """Return the block of rows numbered from `first_number` in the spool `spool_name`."""
-    rows = seal(contents, spool_name, first_number)
+    rows = add_checksums(contents, spool_name, first_number)
     head = struct.pack(f">{len(rows) + 1}I", len(rows), *map(len, rows))
     return b"".join((_checksum(head, spool_name, first_number), head, *rows))
 
 
 def unpack(block: bytes, spool_name: str, first_number: int) -> list[bytes]:
     """
-    Return the rows of a block, each as it was sealed; they are not checked yet.
+    Return the rows of a block, each as it was stored; they are not checked yet.
 
     Raises:
         DamagedRow: the head of the block is damaged, so it is not known where its rows are.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import (
     CORRUPT_SUFFIX,
@@ -20,7 +20,7 @@ from ingress.spool.spool_lock import (
     lock_kept_on_success,
 )
 from ingress.spool.state import SpoolState
-from ingress.spool.unheld import reading
+from ingress.spool.unheld import open_unheld
 from ingress.spool.verification import VERIFY_TIMEOUT_S, NotVerified, verify_blocking
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def hold_any(directory: Path, *, bytes_max: int) -> Spool:
 
     Raises:
         OSError: the directory cannot be made or written.
-        Broken, LimitReached: the file cannot be written.
+        DiskFailed, LimitReached: the file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for _ in range(TRIES):
@@ -94,7 +94,7 @@ def hold(
         SpoolInUse: another process holds it.
         NotVerified: it is not known whether the file may be opened.
         Corrupt: the file is not a spool; it was renamed.
-        Broken, LimitReached: the file cannot be written.
+        DiskFailed, LimitReached: the file cannot be written.
         OSError: the lock file cannot be made.
     """
     with lock_kept_on_success(directory, name) as (path, lock):
@@ -147,7 +147,7 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
     yield from corrupt_files(directory)
     for name in spool_names(directory):
         try:
-            with reading(directory, name) as spool:
+            with open_unheld(directory, name) as spool:
                 summary = SpoolSummary.of(name, spool.state)
         except SpoolInUse:
             yield SpoolSummary(name, name, None)
@@ -157,7 +157,7 @@ def summaries(directory: Path) -> Iterator[SpoolSummary]:
             yield SpoolSummary(name, name, None)
         except Corrupt as corrupt:
             yield SpoolSummary(name, name, None, corrupt_text(name, corrupt))
-        except (Broken, LimitReached) as fault:
+        except (DiskFailed, LimitReached) as fault:
             yield SpoolSummary(name, name, None, str(fault))
         else:
             yield summary

@@ -10,15 +10,15 @@ class LimitReached(Exception):
     """A limit of the spool was reached. The callback was not stored."""
 
 
-class Broken(Exception):
+class DiskFailed(Exception):
     """The disk failed. The callback may or may not have been stored."""
 
 
-class DiskFull(Broken):
+class DiskFull(DiskFailed):
     """The disk is full. The callback may or may not have been stored."""
 
 
-class Panic(Broken):
+class ReopenRequired(DiskFailed):
     """The disk failed, and every write fails until the spool's file is reopened."""
 
 
@@ -28,7 +28,7 @@ class Corrupt(Exception):
 
 @contextlib.contextmanager
 def disk_faults() -> Iterator[None]:
-    """Raise LimitReached, Broken, DiskFull, Panic or Corrupt in place of LMDB's errors."""
+    """Raise one of the exceptions above in place of LMDB's errors."""
     try:
         yield
     except lmdb.MapFullError as error:
@@ -45,6 +45,6 @@ def disk_faults() -> Iterator[None]:
     ) as error:
         raise Corrupt(f"the spool's file is corrupt: {error}") from error
     except (lmdb.PanicError, lmdb.BadTxnError) as error:
-        raise Panic(str(error)) from error
+        raise ReopenRequired(str(error)) from error
     except lmdb.Error as error:
-        raise Broken(str(error)) from error
+        raise DiskFailed(str(error)) from error

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from ingress.spool.disk import Broken, Corrupt, LimitReached, Panic
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer_thread import (
@@ -70,10 +70,10 @@ class GroupCommit:
         Take a record into the next commit.
 
         Raises:
-            LimitReached, Broken: see Intake.put.
+            LimitReached, DiskFailed: see AsyncSpool.put.
         """
         if self._disk_hangs:
-            raise Broken(self.fault)
+            raise DiskFailed(self.fault)
         content = encode(record, received_at_ms)
         if len(self._pending) >= self._rows_max:
             raise LimitReached(f"{self._rows_max} callbacks wait for the disk")
@@ -90,7 +90,7 @@ class GroupCommit:
         Return once `run` has run in the writer's thread, between two commits. One at a time.
 
         Raises:
-            LimitReached, Broken: the disk failed; a later `state` of the spool has the outcome.
+            LimitReached, DiskFailed: the disk failed; a later `state` of the spool has the outcome.
         """
         if self._other_write and not self._other_write.finished.done():
             raise AssertionError("another write waits to run between two commits")
@@ -184,36 +184,38 @@ class GroupCommit:
 
     def _release_mapped_memory(self) -> None:
         if self._spool.should_reopen():
-            # If the file cannot be reopened, the next commit raises Panic and reopens it.
-            with contextlib.suppress(LimitReached, Broken, Corrupt):
+            # If the file cannot be reopened, the next commit raises ReopenRequired and reopens it.
+            with contextlib.suppress(LimitReached, DiskFailed, Corrupt):
                 self._spool.reopen()
 
-    def _reopen_after(self, failure: Exception) -> LimitReached | Broken:
-        """Reopen the file if `failure` is a Panic; return the failure that the callers get."""
-        if isinstance(failure, Panic):
+    def _reopen_after(self, failure: Exception) -> LimitReached | DiskFailed:
+        """Reopen the file if `failure` requires it; return the failure that the callers get."""
+        if isinstance(failure, ReopenRequired):
             # No other thread uses the file now: no commit runs.
             try:
                 self._spool.reopen()
-            except (LimitReached, Broken, Corrupt) as error:
+            except (LimitReached, DiskFailed, Corrupt) as error:
                 failure = error
         if isinstance(failure, Corrupt):
             self.report_corruption(str(failure))
-        return failure if isinstance(failure, LimitReached | Broken) else Broken(repr(failure))
+        return (
+            failure if isinstance(failure, LimitReached | DiskFailed) else DiskFailed(repr(failure))
+        )
 
     def _fail_as_hanging(self, callbacks: list[PendingCallback]) -> None:
         self._disk_hangs, self._hang_timer = True, None
         self.fault = f"the disk takes longer than {COMMIT_TIMEOUT_S:g} s"
-        _report(callbacks, Broken(self.fault))
+        _report(callbacks, DiskFailed(self.fault))
         # These are not in the commit that hangs, and will not be in any other.
         pending, self._pending, self._pending_bytes = self._pending, [], 0
-        _report(pending, Broken(self.fault))
+        _report(pending, DiskFailed(self.fault))
 
     def _probe(self) -> None:
         self._probe_timer = None
         self._commit_soon()
 
 
-def _report(callbacks: list[PendingCallback], failure: LimitReached | Broken | None) -> None:
+def _report(callbacks: list[PendingCallback], failure: LimitReached | DiskFailed | None) -> None:
     for callback in callbacks:
         try:
             callback.on_commit(failure)

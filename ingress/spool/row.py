@@ -23,7 +23,7 @@ class DamagedRow(Exception):
     def __init__(self, text: str, number: int) -> None:
         super().__init__(text)
         self.number = number
-        # Spool.rows_after replaces it: only the spool knows the base of the current origin.
+        # Spool.rows_after sets the sequence: only the spool knows the base of the current origin.
         self.sequence = number
 
 
@@ -45,7 +45,7 @@ def checksum(salt: bytes, content: bytes = b"") -> bytes:
     return crc32(content, crc32(salt)).to_bytes(CHECKSUM_BYTES, "big")
 
 
-def seal(contents: Iterable[bytes], spool_name: str, first_number: int) -> list[bytes]:
+def add_checksums(contents: Iterable[bytes], spool_name: str, first_number: int) -> list[bytes]:
     """Return the rows with checksums; their numbers begin at `first_number` in the spool."""
     # This is `checksum`, inline: every callback passes here.
     salt = crc32(b"%s/" % spool_name.encode())
@@ -55,15 +55,15 @@ def seal(contents: Iterable[bytes], spool_name: str, first_number: int) -> list[
     ]
 
 
-def unseal(sealed: bytes, spool_name: str, number: int) -> tuple[int, OutgoingRecord]:
+def check_and_decode(stored: bytes, spool_name: str, number: int) -> tuple[int, OutgoingRecord]:
     """
     Return time of receipt and record of the row stored under `number` in the spool `spool_name`.
 
     Raises:
         DamagedRow: the checksum does not match, or the content cannot be decoded.
     """
-    content = sealed[CHECKSUM_BYTES:]
-    if sealed[:CHECKSUM_BYTES] != checksum(b"%s/%d" % (spool_name.encode(), number), content):
+    content = stored[CHECKSUM_BYTES:]
+    if stored[:CHECKSUM_BYTES] != checksum(b"%s/%d" % (spool_name.encode(), number), content):
         raise DamagedRow(f"row {number} of spool {spool_name} fails its checksum", number)
     try:
         return _decoder.decode(content)

@@ -10,11 +10,11 @@ import contextlib
 from pathlib import Path
 from typing import BinaryIO
 
-from ingress.spool.disk import Broken, Corrupt, Panic, disk_faults
+from ingress.spool.disk import Corrupt, DiskFailed, ReopenRequired, disk_faults
 from ingress.spool.recent_rows import RecentRows
-from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, unseal
+from ingress.spool.row import CHECKSUM_BYTES, DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import STATE, SpoolFile, open_file
-from ingress.spool.state import SpoolState, unseal_remains, unseal_state
+from ingress.spool.state import SpoolState, check_and_decode_state, check_remains
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.writer import SpoolWriter
 from schemas.process import sync_directory
@@ -48,7 +48,7 @@ class Spool:
         self._file: SpoolFile | None = file
         # The newest rows, and the origin and quarantine for which they are valid.
         self._recent = RecentRows()
-        self._recent_valid_for = (self.state.origin, self.state.quarantined)
+        self._recent_valid_for = (self.state.origin, self.state.quarantined_numbers)
         self._mapped_bytes = 0
 
     @property
@@ -77,10 +77,11 @@ class Spool:
 
     def reopen(self) -> None:
         """
-        Open the file again, after a Panic or to release mapped memory; no write may run.
+        Open the file again, after ReopenRequired or to release mapped memory; no write may run.
 
         Raises:
-            LimitReached, Broken: the file cannot be opened now. Until it is, calls raise Panic.
+            LimitReached, DiskFailed: the file cannot be opened now. Until it is, calls raise
+                ReopenRequired.
             Corrupt: the same, or the file was removed or replaced by an older copy: numbers would
                 be given twice, and rows with the numbers of forwarded rows would be removed.
         """
@@ -99,14 +100,16 @@ class Spool:
         except FileNotFoundError:
             size = 0
         except OSError as error:
-            raise Broken(f"the file of spool {self.name} cannot be opened: {error}") from error
+            raise DiskFailed(f"the file of spool {self.name} cannot be opened: {error}") from error
         # LMDB would create a new file.
         if not size:
             raise Corrupt(f"the file {self._path} was removed, or emptied, while it was in use")
         file = open_file(self._path, self._bytes_max)
         try:
             with file.env.begin() as txn:
-                file_state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), self.name)
+                file_state = check_and_decode_state(
+                    bytes(txn.get(STATE, b"", db=file.meta)), self.name
+                )
         except BaseException:
             file.env.close()
             raise
@@ -133,7 +136,7 @@ class Spool:
 
         Raises:
             DamagedRow: the first of these rows is not what was stored.
-            Broken: the file cannot be read now.
+            DiskFailed: the file cannot be read now.
             Corrupt: the file is not a spool any more.
         """
         state = self.state
@@ -147,14 +150,14 @@ class Spool:
         with disk_faults(), file.env.begin() as txn:
             cursor = txn.cursor(db=file.blocks)
             try:
-                for number, sealed in rows_from(
+                for number, stored in rows_from(
                     cursor, state, self.name, state.base + sequence + 1
                 ):
                     if len(rows) >= rows_max or read_bytes >= bytes_max:
                         break
-                    received_at_ms, record = unseal(sealed, self.name, number)
+                    received_at_ms, record = check_and_decode(stored, self.name, number)
                     rows.append(Row(number - state.base, received_at_ms, record))
-                    read_bytes += len(sealed)
+                    read_bytes += len(stored)
             except DamagedRow as damaged:
                 if not rows:
                     damaged.sequence = damaged.number - state.base
@@ -173,9 +176,9 @@ class Spool:
         self._recent.forget(sequence)
 
     def _recent_in(self, state: SpoolState) -> RecentRows:
-        if self._recent_valid_for != (state.origin, state.quarantined):
+        if self._recent_valid_for != (state.origin, state.quarantined_numbers):
             self._recent.clear()
-            self._recent_valid_for = (state.origin, state.quarantined)
+            self._recent_valid_for = (state.origin, state.quarantined_numbers)
         return self._recent
 
     def fingerprint(self, sequence: int) -> str:
@@ -185,9 +188,9 @@ class Spool:
         file = self._opened()
         with disk_faults(), file.env.begin() as txn, contextlib.suppress(DamagedRow):
             cursor = txn.cursor(db=file.blocks)
-            for number, sealed in rows_from(cursor, state, self.name, row_number):
-                unseal(sealed, self.name, number)
-                return sealed[:CHECKSUM_BYTES].hex() if number == row_number else ""
+            for number, stored in rows_from(cursor, state, self.name, row_number):
+                check_and_decode(stored, self.name, number)
+                return stored[:CHECKSUM_BYTES].hex() if number == row_number else ""
         return ""
 
     def quarantined_bytes(self, sequence: int) -> bytes:
@@ -195,10 +198,10 @@ class Spool:
         number = self.state.base + sequence
         file = self._opened()
         with disk_faults(), file.env.begin() as txn:
-            sealed = txn.get(key(number), db=file.quarantine)
-        return b"" if sealed is None else unseal_remains(bytes(sealed), self.name, number)
+            stored = txn.get(key(number), db=file.quarantine)
+        return b"" if stored is None else check_remains(bytes(stored), self.name, number)
 
     def _opened(self) -> SpoolFile:
         if self._file is None:
-            raise Panic(f"the file of spool {self.name} is not open")
+            raise ReopenRequired(f"the file of spool {self.name} is not open")
         return self._file

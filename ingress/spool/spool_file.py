@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import lmdb
 
-from ingress.spool.disk import Broken, DiskFull
-from ingress.spool.state import SpoolState, seal_state
+from ingress.spool.disk import DiskFailed, DiskFull
+from ingress.spool.state import SpoolState, encode_state
 
 # Deleting needs free pages too, so inserts stop well before the map is full
 # (docs/decisions/0003-spool.md).
@@ -59,7 +59,7 @@ def open_file(path: Path, bytes_max: int) -> SpoolFile:
             )
             if is_new:
                 empty = SpoolState(path.stem, 0, 1, 0, 0, frozenset(), 0)
-                txn.put(STATE, seal_state(empty, path.stem), db=meta)
+                txn.put(STATE, encode_state(empty, path.stem), db=meta)
     except BaseException:
         env.close()
         raise
@@ -76,7 +76,7 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
     refers.
 
     Raises:
-        Broken: the disk may still have another meta page.
+        DiskFailed: the disk may still have another meta page.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -87,7 +87,7 @@ def rewrite_meta_pages(path: Path, page_bytes: int) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        failure_class = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else Broken
+        failure_class = DiskFull if error.errno in (errno.ENOSPC, errno.EDQUOT) else DiskFailed
         raise failure_class(f"the meta pages of {path} cannot be written again: {error}") from error
     if not len(pages) == written == _META_PAGES * page_bytes:
-        raise Broken(f"the meta pages of {path} were written only in part")
+        raise DiskFailed(f"the meta pages of {path} were written only in part")

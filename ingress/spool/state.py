@@ -31,7 +31,7 @@ class SpoolState(NamedTuple):
     # The last number of the first block, 0 if there is no block.
     first_block_last_number: int
     # The numbers of all rows that were ever put into quarantine.
-    quarantined: frozenset[int]
+    quarantined_numbers: frozenset[int]
     # LMDB pages in use by rows and by the quarantine.
     used_bytes: int
 
@@ -53,32 +53,38 @@ class SpoolState(NamedTuple):
         Forwarded rows of the first block count until the block is removed.
         """
         numbers = self.last_number + 1 - self.first_number
-        return numbers - sum(self.first_number <= number for number in self.quarantined)
+        return numbers - sum(self.first_number <= number for number in self.quarantined_numbers)
 
     @property
     def quarantined_sequences(self) -> list[int]:
         """The rows of the current origin that are in quarantine, by sequence, in order."""
-        return [number - self.base for number in sorted(self.quarantined) if number > self.base]
+        return [
+            number - self.base for number in sorted(self.quarantined_numbers) if number > self.base
+        ]
 
-    def last_removable(self, forwarded_sequence: int) -> int:
+    def last_removable_number(self, forwarded_sequence: int) -> int:
         """Return the last number up to which all rows are forwarded or in quarantine."""
         number = self.base + forwarded_sequence
-        while number + 1 in self.quarantined:
+        while number + 1 in self.quarantined_numbers:
             number += 1
         return number
 
     def has_removable_block(self, forwarded_sequence: int) -> bool:
         """Return whether all rows of the first block are forwarded or in quarantine."""
-        return 0 < self.first_block_last_number <= self.last_removable(forwarded_sequence)
+        return 0 < self.first_block_last_number <= self.last_removable_number(forwarded_sequence)
 
 
-def seal_state(state: SpoolState, spool_name: str) -> bytes:
-    """Return the part of the state that the file stores; the rest is derived from its blocks."""
+def encode_state(state: SpoolState, spool_name: str) -> bytes:
+    """
+    Return, with a checksum, the part of the state that the file stores.
+
+    The rest is derived from the blocks in the file.
+    """
     content = _encoder.encode(state[:4])
     return _state_checksum(content, spool_name) + content
 
 
-def unseal_state(sealed: bytes, spool_name: str) -> SpoolState:
+def check_and_decode_state(stored: bytes, spool_name: str) -> SpoolState:
     """
     Return the stored part of the state of the spool `spool_name`.
 
@@ -86,8 +92,8 @@ def unseal_state(sealed: bytes, spool_name: str) -> SpoolState:
         Corrupt: the bytes are not those that were stored, so it is not known which numbers were
             given.
     """
-    content = sealed[CHECKSUM_BYTES:]
-    if sealed[:CHECKSUM_BYTES] != _state_checksum(content, spool_name):
+    content = stored[CHECKSUM_BYTES:]
+    if stored[:CHECKSUM_BYTES] != _state_checksum(content, spool_name):
         raise Corrupt(f"the state of spool {spool_name} fails its checksum")
     try:
         return SpoolState(*_decoder.decode(content), 0, frozenset(), 0)
@@ -95,25 +101,25 @@ def unseal_state(sealed: bytes, spool_name: str) -> SpoolState:
         raise Corrupt(f"the state of spool {spool_name} cannot be read: {error}") from error
 
 
-def seal_remains(remains: bytes, spool_name: str, number: int) -> bytes:
+def with_key_checksum(remains: bytes, spool_name: str, number: int) -> bytes:
     """
-    Return a row in quarantine with a checksum.
+    Return the remains of the row `number` with a checksum of the spool's name and the number.
 
-    The checksum covers the key only; a flipped bit in the remains is not noticed.
+    The checksum does not cover the remains: a flipped bit in them is not noticed.
     """
     return _number_checksum(spool_name, number) + remains
 
 
-def unseal_remains(sealed: bytes, spool_name: str, number: int) -> bytes:
+def check_remains(stored: bytes, spool_name: str, number: int) -> bytes:
     """
     Return the remains of the row `number` in quarantine.
 
     Raises:
         Corrupt: they belong to another row, so it is not known which rows are in quarantine.
     """
-    if sealed[:CHECKSUM_BYTES] != _number_checksum(spool_name, number):
+    if stored[:CHECKSUM_BYTES] != _number_checksum(spool_name, number):
         raise Corrupt(f"the quarantine of spool {spool_name} is damaged at row {number}")
-    return sealed[CHECKSUM_BYTES:]
+    return stored[CHECKSUM_BYTES:]
 
 
 def _state_checksum(content: bytes, spool_name: str) -> bytes:

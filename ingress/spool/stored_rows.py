@@ -52,7 +52,7 @@ def rows_from(
             next_number = max(next_number, next_first)
             continue
         for number in range(next_number, min(first + len(rows), state.last_number + 1)):
-            if number not in state.quarantined:
+            if number not in state.quarantined_numbers:
                 yield number, rows[number - first]
         next_number = max(next_number, first + len(rows))
 
@@ -100,5 +100,5 @@ def _number(cursor: lmdb.Cursor) -> int:
 def _check_quarantined(numbers: range, state: SpoolState, reason: str) -> None:
     """Raise DamagedRow for the first of the numbers that is not in quarantine."""
     for number in range(numbers.start, min(numbers.stop, state.last_number + 1)):
-        if number not in state.quarantined:
+        if number not in state.quarantined_numbers:
             raise DamagedRow(f"{reason} {number}", number)

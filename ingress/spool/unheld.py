@@ -9,13 +9,13 @@ from typing import NamedTuple, Self
 import lmdb
 
 from ingress.spool.disk import disk_faults
-from ingress.spool.draft import read_state
-from ingress.spool.row import DamagedRow, Row, unseal
+from ingress.spool.row import DamagedRow, Row, check_and_decode
 from ingress.spool.spool_file import SpoolFile
 from ingress.spool.spool_lock import SUFFIX, SpoolInUse
-from ingress.spool.state import SpoolState, unseal_remains
+from ingress.spool.state import SpoolState, check_remains
 from ingress.spool.stored_rows import key, rows_from
 from ingress.spool.verification import VERIFY_TIMEOUT_S, verify_blocking
+from ingress.spool.write_transaction import read_state
 
 
 class UnheldSpool(NamedTuple):
@@ -44,7 +44,7 @@ class UnheldSpool(NamedTuple):
             cursor = txn.cursor(db=self.file.blocks)
             try:
                 for number, stored in rows_from(cursor, self.state, self.name, base + sequence + 1):
-                    return Row(number - base, *unseal(stored, self.name, number))
+                    return Row(number - base, *check_and_decode(stored, self.name, number))
             except DamagedRow as damaged:
                 damaged.sequence = damaged.number - base
                 raise
@@ -57,19 +57,19 @@ class UnheldSpool(NamedTuple):
             return b""
         with disk_faults(), self.file.env.begin() as txn:
             stored = txn.get(key(number), db=self.file.quarantine)
-        return b"" if stored is None else unseal_remains(bytes(stored), self.name, number)
+        return b"" if stored is None else check_remains(bytes(stored), self.name, number)
 
 
 @contextlib.contextmanager
-def reading(directory: Path, name: str) -> Iterator[UnheldSpool]:
+def open_unheld(directory: Path, name: str) -> Iterator[UnheldSpool]:
     """
-    Yield the spool `name`; no process can hold it meanwhile.
+    Open the spool `name` for reading and yield it; no process can hold it meanwhile.
 
     Raises:
         SpoolInUse: a process holds it.
         NotVerified: it is not known whether the file may be opened.
         Corrupt: the file is not a spool. It stays as it is.
-        Broken: the file cannot be read now.
+        DiskFailed: the file cannot be read now.
         OSError: the lock file cannot be opened.
     """
     path = directory / f"{name}{SUFFIX}"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ingress.spool.disk import LimitReached, Panic, disk_faults
-from ingress.spool.draft import BlockIndex, Draft, read_state
+from ingress.spool.disk import LimitReached, ReopenRequired, disk_faults
 from ingress.spool.spool_file import SpoolFile, rewrite_meta_pages
 from ingress.spool.state import SpoolState
+from ingress.spool.write_transaction import BlockIndex, WriteTransaction, read_state
 
 Result = TypeVar("Result")
 
@@ -29,7 +29,7 @@ class SpoolWriter:
         self._path = path
         self._bytes_max = bytes_max
         self._file: SpoolFile | None = file
-        # The opening of the file whose meta pages were rewritten, so that they are on the disk.
+        # The open file whose meta pages were rewritten, so that they are on the disk.
         self._rewritten_file: SpoolFile | None = None
         with file.env.begin() as txn:
             self.state: SpoolState
@@ -38,7 +38,7 @@ class SpoolWriter:
             self.state, self._index = read_state(txn, file, path.stem)
 
     def use(self, file: SpoolFile | None) -> None:
-        """Write to `file` from now on; None: it is not open, and every write raises Panic."""
+        """Write to `file` from now on; None: it is not open, and writes raise ReopenRequired."""
         self._file = file
 
     def commit(
@@ -54,21 +54,19 @@ class SpoolWriter:
 
         Raises:
             LimitReached: nothing was stored.
-            Broken: the disk failed; Panic if every write fails until the file is reopened.
+            DiskFailed: the rows may or may not have been stored; if they were, they have numbers of
+                their own. ReopenRequired: every write fails until the file is reopened.
             Corrupt: the file is not a spool any more.
-
-        After a failure of the disk the rows may or may not have been stored; if they were, they
-        have numbers of their own.
         """
         origin = self.state.origin
 
-        def write(draft: Draft) -> bool:
-            # Otherwise the sequence is of an earlier origin, which an uncertain commit has ended.
-            if draft.before.origin == origin:
-                draft.remove_forwarded(forwarded_sequence)
+        def write(transaction: WriteTransaction) -> bool:
+            # An uncertain commit may have started a new origin: then the sequence is of the former.
+            if transaction.before.origin == origin:
+                transaction.remove_forwarded(forwarded_sequence)
             if probe:
-                draft.probe()
-            return not contents or draft.append(contents, self._bytes_max)
+                transaction.probe()
+            return not contents or transaction.append(contents, self._bytes_max)
 
         if not self._write(write):
             used_bytes = self.state.used_bytes
@@ -82,9 +80,9 @@ class SpoolWriter:
         remains of the block.
 
         Raises:
-            LimitReached, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+            LimitReached, DiskFailed, Corrupt: the disk failed; a later `state` has the outcome.
         """
-        self._write(lambda draft: draft.quarantine(sequence))
+        self._write(lambda transaction: transaction.quarantine(sequence))
 
     def start_new_origin(self) -> None:
         """
@@ -94,11 +92,11 @@ class SpoolWriter:
         rows: under a new origin they are repeated, under the old one other rows would be lost.
 
         Raises:
-            LimitReached, Broken, Corrupt: the disk failed; a later `state` has the outcome.
+            LimitReached, DiskFailed, Corrupt: the disk failed; a later `state` has the outcome.
         """
-        self._write(Draft.start_new_origin)
+        self._write(WriteTransaction.start_new_origin)
 
-    def _write(self, write: Callable[[Draft], Result]) -> Result:
+    def _write(self, write: Callable[[WriteTransaction], Result]) -> Result:
         """Run `write` in one transaction, and replace the state once it is committed."""
         file = self._opened()
         # Until the commit is known to have succeeded, only the file knows its blocks.
@@ -111,14 +109,14 @@ class SpoolWriter:
                 before = self.state
                 if index is None:
                     before, index = read_state(txn, file, self._path.stem)
-                draft = Draft(txn, file, self._path.stem, before, index)
-                result = write(draft)
-                state = draft.write_state()
+                transaction = WriteTransaction(txn, file, self._path.stem, before, index)
+                result = write(transaction)
+                state = transaction.write_state()
                 # Leaving this block commits: LMDB writes and fsyncs here.
         self.state, self._index = state, index
         return result
 
     def _opened(self) -> SpoolFile:
         if self._file is None:
-            raise Panic(f"the file of spool {self._path.stem} is not open")
+            raise ReopenRequired(f"the file of spool {self._path.stem} is not open")
         return self._file

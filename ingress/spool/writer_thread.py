@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from ingress.spool.disk import Broken, LimitReached
+from ingress.spool.disk import DiskFailed, LimitReached
 from ingress.spool.writer import SpoolWriter
 from schemas.record import OutgoingRecord
 
 # Called once with the result of a callback's commit: None if the callback is on disk (fsync).
-OnCommit = Callable[[LimitReached | Broken | None], None]
+OnCommit = Callable[[LimitReached | DiskFailed | None], None]
 
 
 class PendingCallback(msgspec.Struct, gc=False):

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from ingress.spool.directory import corrupt_files, spool_names
-from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.row import DamagedRow, Row
 from ingress.spool.spool_lock import SpoolInUse
-from ingress.spool.unheld import UnheldSpool, reading
+from ingress.spool.unheld import UnheldSpool, open_unheld
 from ingress.spool.verification import NotVerified
 from ops.audit.spool_ends import ask_ingresses
 from ops.find.collection import SPOOL, CallbackCollection, Place
@@ -146,11 +146,11 @@ class SpoolSearch:
             doubts[f"{corrupt.name} fault"] = f"spool {corrupt.name}: {corrupt.fault}"
         for name in spool_names(directory):
             try:
-                with reading(directory, name) as spool:
+                with open_unheld(directory, name) as spool:
                     matching.append((name, list(self._matching(spool, doubts))))
             except SpoolInUse:
                 held.add(name)
-            except (NotVerified, Corrupt, Broken, LimitReached, OSError) as fault:
+            except (NotVerified, Corrupt, DiskFailed, LimitReached, OSError) as fault:
                 doubts[name] = f"spool {name} cannot be read: {fault}"
         return matching, held
 

@@ -16,12 +16,12 @@ from ingress.forward import adopter as adopt
 from ingress.forward.adopter import Adopter
 from ingress.forward.forwarder import Forwarder
 from ingress.spool import verification
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import corrupt_files, hold, hold_any, summaries
-from ingress.spool.draft import REMOVED_BLOCKS_MAX
-from ingress.spool.intake import Intake
 from ingress.spool.row import encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import SpoolInUse, lock_kept_on_success
+from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 from schemas.transaction_state import LastTransaction
 
 BYTES_MAX = 1 << 20
@@ -41,7 +41,7 @@ class Carried(Forwarder):
     async def run(self) -> None:
         """Remove every row."""
         self.fault = ""
-        if self._intake.name in Carried.stuck:
+        if self._spool.name in Carried.stuck:
             self.fault = "the coordinator of this origin is away"
             self._last_transaction = Carried.last_transaction
             self._has_begun_settling = Carried.has_begun_settling
@@ -49,9 +49,9 @@ class Carried(Forwarder):
         if Carried.ending:
             Carried.ending -= 1
             raise asyncio.CancelledError
-        rows = self._intake.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
-        self.carried += [(self._intake.state.origin, row.sequence) for row in rows]
-        self._intake.note_forwarded(rows[-1].sequence)
+        rows = self._spool.rows_after(0, rows_max=1000, bytes_max=BYTES_MAX)
+        self.carried += [(self._spool.state.origin, row.sequence) for row in rows]
+        self._spool.note_forwarded(rows[-1].sequence)
         await asyncio.Event().wait()
 
 
@@ -61,12 +61,12 @@ async def adopting(
 ) -> AsyncIterator[Adopter]:
     """Run an adopter beside the spool `mine`, whose forwarder has the fault `own_fault`."""
 
-    def make_forwarder(intake: Intake) -> Forwarder:
-        made = Carried(intake, bootstrap_servers="", body_bytes_max=1024)
+    def make_forwarder(async_spool: AsyncSpool) -> Forwarder:
+        made = Carried(async_spool, bootstrap_servers="", body_bytes_max=1024)
         made.carried = carried
         return made
 
-    own = Intake(mine, pending_rows_max=1, pending_bytes_max=1)
+    own = AsyncSpool(mine, pending_rows_max=1, pending_bytes_max=1)
     own_forwarder = make_forwarder(own)
     own_forwarder.fault = own_fault
     adopter = Adopter(directory, own, own_forwarder, make_forwarder, bytes_max=BYTES_MAX)

@@ -12,7 +12,7 @@ import pytest
 from support.builders import a_wire_record
 
 from ingress.spool.directory import hold_any
-from ingress.spool.disk import Broken, Corrupt, LimitReached
+from ingress.spool.disk import Corrupt, DiskFailed, LimitReached
 from ingress.spool.row import DamagedRow, encode
 
 BYTES_MAX = 8 << 20
@@ -65,7 +65,7 @@ def use(directory: Path, name: str) -> None:
             sys.exit(14)  # a number would be given twice, or rows are missing in silence
         spool.writer.commit([encode(a_wire_record(1), 1)], after)
         sys.exit(11 if damaged else 0)
-    except (Corrupt, Broken, LimitReached):
+    except (Corrupt, DiskFailed, LimitReached):
         sys.exit(13)
 
 

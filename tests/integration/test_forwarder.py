@@ -127,7 +127,7 @@ async def test_the_cursor_is_read_after_the_predecessor_is_settled(pipe: Pipe) -
                 Successor.begun = True
                 predecessor.commit_transaction = not_yet  # type: ignore[method-assign]
                 batches = await build_batches(
-                    predecessor, self._intake, 0, rows_max=20, dead_letters={}
+                    predecessor, self._spool, 0, rows_max=20, dead_letters={}
                 )
                 await self._marker_check.begin(predecessor.client, self._origin)
                 await self._send_transaction(predecessor, batches)

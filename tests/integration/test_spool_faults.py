@@ -12,10 +12,10 @@ from hypothesis.stateful import run_state_machine_as_test
 from support.spool.machine import SpoolMachine
 from support.spool.model import NAME
 
-from ingress.spool import draft, stored_rows, writer
+from ingress.spool import stored_rows, write_transaction, writer
 from ingress.spool.disk import disk_faults
-from ingress.spool.draft import BlockIndex, Draft, read_state
 from ingress.spool.state import SpoolState
+from ingress.spool.write_transaction import BlockIndex, WriteTransaction, read_state
 from ingress.spool.writer import SpoolWriter
 
 PORTIONS = 8
@@ -70,14 +70,14 @@ def test_thousands_of_runs_lose_no_row_and_give_no_number_twice(
 def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """A failed commit leaves a state that the file does not have."""
 
-    def write(self: SpoolWriter, change: Callable[[Draft], Any]) -> Any:
+    def write(self: SpoolWriter, change: Callable[[WriteTransaction], Any]) -> Any:
         file = self._opened()
         index, self._index = self._index, None
         with disk_faults(), file.env.begin(write=True) as txn:
             state = self.state
             if index is None:
                 state, index = read_state(txn, file, NAME)
-            changing = Draft(txn, file, NAME, state, index)
+            changing = WriteTransaction(txn, file, NAME, state, index)
             changed = change(changing)
             self.state = changing.write_state()
         self._index = index
@@ -89,11 +89,11 @@ def the_state_changes_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
     """The next write starts from the state before it, with the index that it changed."""
 
-    def write(self: SpoolWriter, change: Callable[[Draft], Any]) -> Any:
+    def write(self: SpoolWriter, change: Callable[[WriteTransaction], Any]) -> Any:
         file = self._opened()
         assert self._index
         with disk_faults(), file.env.begin(write=True) as txn:
-            changing = Draft(txn, file, NAME, self.state, self._index)
+            changing = WriteTransaction(txn, file, NAME, self.state, self._index)
             changed = change(changing)
             state = changing.write_state()
         self.state = state
@@ -105,10 +105,10 @@ def a_failed_commit_is_not_read_again(patch: pytest.MonkeyPatch) -> None:
 def the_quarantine_is_kept_in_memory_alone(patch: pytest.MonkeyPatch) -> None:
     """The quarantine is lost at a restart."""
 
-    def quarantine(self: Draft, sequence: int) -> None:
-        self._quarantined = self.before.quarantined | {self.before.base + sequence}
+    def quarantine(self: WriteTransaction, sequence: int) -> None:
+        self._quarantined_numbers = self.before.quarantined_numbers | {self.before.base + sequence}
 
-    patch.setattr(Draft, "quarantine", quarantine)
+    patch.setattr(WriteTransaction, "quarantine", quarantine)
 
 
 def the_last_number_is_not_kept(patch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def one_damaged_row_takes_its_block_along(patch: pytest.MonkeyPatch) -> None:
             yield each, left
             yield each + 1, b""
 
-    patch.setattr(draft, "remains_from", remains_from)
+    patch.setattr(write_transaction, "remains_from", remains_from)
 
 
 WRONG: list[Wrong] = [

@@ -14,8 +14,8 @@ from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
 from ingress.http.server import PublicServer
 from ingress.settings import IngressSettings
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from ingress.spool.intake import Intake
 from ingress.spool.row import Row
 from ingress.spool.spool import Spool
 from schemas import record as wire
@@ -64,8 +64,8 @@ def a_wire_record(number: int = 1, value: bytes | None = None) -> wire.OutgoingR
     return wire.callback_record(a_callback(body))
 
 
-async def store(intake: Intake, record: wire.OutgoingRecord, received_at_ms: int) -> None:
-    """Return once `record` is on disk; raises LimitReached or Broken if it is not."""
+async def store(async_spool: AsyncSpool, record: wire.OutgoingRecord, received_at_ms: int) -> None:
+    """Return once `record` is on disk; raises LimitReached or DiskFailed if it is not."""
     on_disk: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_commit(failure: Exception | None) -> None:
@@ -74,7 +74,7 @@ async def store(intake: Intake, record: wire.OutgoingRecord, received_at_ms: int
         else:
             on_disk.set_result(None)
 
-    intake.put(record, received_at_ms, on_commit)
+    async_spool.put(record, received_at_ms, on_commit)
     await on_disk
 
 
@@ -171,12 +171,12 @@ async def public_port(
     """Yield a public port with a real spool in `directory`; `fields` are settings."""
     settings = ingress_settings(directory, **fields)
     spool = hold_any(directory, bytes_max=spool_bytes_max)
-    intake = Intake(spool, pending_rows_max=100, pending_bytes_max=1 << 20)
+    async_spool = AsyncSpool(spool, pending_rows_max=100, pending_bytes_max=1 << 20)
     authenticator = Authenticator(
         settings.sdkappids, settings.secrets_file, sign_window_s=settings.sign_window_s
     )
     server = PublicServer(
-        Receiver(intake, authenticator, path=settings.path),
+        Receiver(async_spool, authenticator, path=settings.path),
         RefusalLog(),
         settings,
         body_bytes_max=body_bytes_max,
@@ -188,5 +188,5 @@ async def public_port(
     finally:
         closing_the_late.cancel()
         server.close()
-        await intake.stop()
-        intake.close()
+        await async_spool.stop()
+        async_spool.close()

@@ -14,8 +14,8 @@ from ingress.forward import batches as batches_module
 from ingress.forward import compressed_batch
 from ingress.forward.batches import build_batches, free_rows_in_memory
 from ingress.forward.compressed_batch import CompressedBatch, compressed
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from ingress.spool.intake import Intake
 
 ZSTD = 4
 BYTES_MAX = 1 << 20
@@ -49,13 +49,13 @@ def a_builder() -> BatchBuilder:
     return builder
 
 
-async def an_intake_of_three(directory: Path) -> Intake:
+async def an_async_spool_of_three(directory: Path) -> AsyncSpool:
     """Return the owner of a new spool with three rows."""
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(directory, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in (1, 2, 3)))
-    return intake
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in (1, 2, 3)))
+    return async_spool
 
 
 async def test_a_compressed_batch_has_the_bytes_that_aiokafka_would_send() -> None:
@@ -123,12 +123,12 @@ async def test_batches_are_full_if_a_bound_ended_them(
 ) -> None:
     """The forwarder sends the next transaction at once after one that is full."""
     monkeypatch.setattr(batches_module, "TRANSACTION_BYTES_MAX", bytes_max)
-    intake = await an_intake_of_three(tmp_path)
+    async_spool = await an_async_spool_of_three(tmp_path)
     producer: Any = Producer()
-    made = await build_batches(producer, intake, 0, rows_max=rows_max, dead_letters={})
+    made = await build_batches(producer, async_spool, 0, rows_max=rows_max, dead_letters={})
     assert (made.row_count, made.last_sequence, made.is_full) == (rows, rows, full)
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_rows_that_are_freed_from_memory_stay_in_the_file(
@@ -136,20 +136,20 @@ async def test_rows_that_are_freed_from_memory_stay_in_the_file(
 ) -> None:
     """The memory is freed over several turns; rows leave the file only by a commit."""
     monkeypatch.setattr(batches_module, "ROWS_FREED_PER_STEP", 1)
-    intake = await an_intake_of_three(tmp_path)
+    async_spool = await an_async_spool_of_three(tmp_path)
     freed: list[int] = []
-    forget = intake.forget_rows_in_memory
+    forget = async_spool.forget_rows_in_memory
 
     def noted(sequence: int) -> None:
         freed.append(sequence)
         forget(sequence)
 
-    monkeypatch.setattr(intake, "forget_rows_in_memory", noted)
-    freeing = asyncio.create_task(free_rows_in_memory(intake, 1, 3))
+    monkeypatch.setattr(async_spool, "forget_rows_in_memory", noted)
+    freeing = asyncio.create_task(free_rows_in_memory(async_spool, 1, 3))
     await asyncio.sleep(0)
     assert freed == [1]
     await freeing
-    rows = intake.rows_after(0, rows_max=10, bytes_max=BYTES_MAX)
+    rows = async_spool.rows_after(0, rows_max=10, bytes_max=BYTES_MAX)
     assert ([row.sequence for row in rows], freed) == ([1, 2, 3], [1, 2, 3])
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()

@@ -15,8 +15,8 @@ from ingress.forward import batches, pace
 from ingress.forward import forwarder as forwarding
 from ingress.forward.batches import Batches
 from ingress.forward.forwarder import Forwarder
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from ingress.spool.intake import Intake
 from schemas.transaction_state import LastTransaction
 
 BYTES_MAX = 1 << 20
@@ -26,8 +26,8 @@ ROWS = 3
 class ForwarderInDoubt(Forwarder):
     """A forwarder whose transactions wait until the test lets them end."""
 
-    def __init__(self, intake: Intake) -> None:
-        super().__init__(intake, bootstrap_servers="", body_bytes_max=1024)
+    def __init__(self, async_spool: AsyncSpool) -> None:
+        super().__init__(async_spool, bootstrap_servers="", body_bytes_max=1024)
         self.outcome: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def _send_transaction(self, *_: Any) -> None:
@@ -44,16 +44,16 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
     tmp_path: Path, *, is_committed: bool
 ) -> None:
     """Rows of a transaction that is in doubt or has failed may have to be sent again."""
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
-    forwarder = ForwarderInDoubt(intake)
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1, ROWS + 1)))
+    forwarder = ForwarderInDoubt(async_spool)
     sending = asyncio.create_task(forwarder.send_all())
     await asyncio.sleep(0)
     # A commit that removes rows if that was asked too early.
-    await store(intake, a_wire_record(4), 4)
-    assert (intake.state.first_sequence, forwarder.forwarded_sequence) == (1, 0)
+    await store(async_spool, a_wire_record(4), 4)
+    assert (async_spool.state.first_sequence, forwarder.forwarded_sequence) == (1, 0)
     if is_committed:
         forwarder.outcome.set_result(None)
         await sending
@@ -61,11 +61,11 @@ async def test_rows_leave_the_spool_only_after_their_transaction_is_committed(
         forwarder.outcome.set_exception(KafkaError("injected by the test"))
         with pytest.raises(KafkaError):
             await sending
-    await store(intake, a_wire_record(5), 5)
-    await intake.stop()
+    await store(async_spool, a_wire_record(5), 5)
+    await async_spool.stop()
     expected = (ROWS + 1, ROWS) if is_committed else (1, 0)
-    assert (intake.state.first_sequence, forwarder.forwarded_sequence) == expected
-    intake.close()
+    assert (async_spool.state.first_sequence, forwarder.forwarded_sequence) == expected
+    async_spool.close()
 
 
 async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
@@ -73,11 +73,11 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
 ) -> None:
     """The removal is noted in the turn in which the commit is known."""
     monkeypatch.setattr(batches, "ROWS_FREED_PER_STEP", 1)
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, ROWS + 1)))
-    forwarder = ForwarderInDoubt(intake)
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1, ROWS + 1)))
+    forwarder = ForwarderInDoubt(async_spool)
     forwarder.outcome.set_result(None)
     sending = asyncio.create_task(forwarder.send_all())
     while not forwarder.forwarded_sequence:  # noqa: ASYNC110 - one turn
@@ -85,10 +85,10 @@ async def test_a_forwarder_that_ends_while_it_frees_memory_removes_the_rows(
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
-    await store(intake, a_wire_record(ROWS + 1), ROWS + 1)
-    assert intake.state.first_sequence == ROWS + 1
-    await intake.stop()
-    intake.close()
+    await store(async_spool, a_wire_record(ROWS + 1), ROWS + 1)
+    assert async_spool.state.first_sequence == ROWS + 1
+    await async_spool.stop()
+    async_spool.close()
 
 
 @pytest.mark.parametrize(
@@ -107,19 +107,19 @@ async def test_the_next_transaction_begins_by_time_and_rows(
     """Few rows are sent soon, many at once, and under load rows wait for others."""
     monkeypatch.setattr(pace, "LOADED_ROWS", 2)
     monkeypatch.setattr(pace, "MANY_ROWS", 4)
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, rows + 1)))
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1, rows + 1)))
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: age_s)
-    waiting = asyncio.create_task(pace.wait_for_next_transaction(intake, 0, 0.0))
+    waiting = asyncio.create_task(pace.wait_for_next_transaction(async_spool, 0, 0.0))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert waiting.done() == begins
     waiting.cancel()
     monkeypatch.undo()
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_rows_that_come_meanwhile_begin_the_next_transaction(
@@ -127,28 +127,28 @@ async def test_rows_that_come_meanwhile_begin_the_next_transaction(
 ) -> None:
     """Under load the forwarder does not wait for its interval to end."""
     monkeypatch.setattr(pace, "MANY_ROWS", ROWS)
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=10, pending_bytes_max=BYTES_MAX
     )
-    waiting = asyncio.create_task(pace.wait_for_next_transaction(intake, 0, math.inf))
+    waiting = asyncio.create_task(pace.wait_for_next_transaction(async_spool, 0, math.inf))
     for number in range(1, ROWS):
-        await store(intake, a_wire_record(number), number)
+        await store(async_spool, a_wire_record(number), number)
     await asyncio.sleep(2 * pace.POLL_INTERVAL_S)
     assert not waiting.done()
-    await store(intake, a_wire_record(ROWS), ROWS)
+    await store(async_spool, a_wire_record(ROWS), ROWS)
     await waiting
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The coordinator may then have the transaction of `settle` in place of the last one."""
-    intake = Intake(
+    async_spool = AsyncSpool(
         hold_any(tmp_path, bytes_max=BYTES_MAX), pending_rows_max=1, pending_bytes_max=1
     )
-    forwarder = Forwarder(intake, bootstrap_servers="", body_bytes_max=1024)
+    forwarder = Forwarder(async_spool, bootstrap_servers="", body_bytes_max=1024)
     assert forwarder.can_be_dropped
     monkeypatch.setattr(forwarder, "_last_transaction", LastTransaction.COMMITTED)
     assert forwarder.can_be_dropped
@@ -166,5 +166,5 @@ async def test_a_forwarder_may_not_end_once_it_has_begun_to_settle(
     with pytest.raises(KafkaError):
         await forwarder._settled_cursor(no_producer)  # noqa: SLF001 - `run` needs Kafka
     assert not forwarder.can_be_dropped
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()

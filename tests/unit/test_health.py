@@ -10,7 +10,7 @@ import pytest
 from support.builders import a_wire_record
 
 from ingress.health import Growth, IngressHealth
-from ingress.spool.disk import Broken, Corrupt
+from ingress.spool.disk import Corrupt, DiskFailed
 from ingress.spool.row import DamagedRow, Row
 from schemas.telemetry import INGRESS
 
@@ -32,7 +32,7 @@ def test_the_time_until_the_spool_is_full_follows_from_the_last_minute() -> None
     assert growth.full_in_s(1000) == math.inf
 
 
-@pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), Broken("disk"), Corrupt("file")])
+@pytest.mark.parametrize("fault", [DamagedRow("row 1", 1), DiskFailed("disk"), Corrupt("file")])
 async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: Exception) -> None:
     """An alert on the age must fire: callbacks wait, perhaps for long."""
     rows: list[Row] = []
@@ -45,7 +45,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
 
     state = SimpleNamespace(row_count=1, used_bytes=1, origin="o", last_sequence=1)
     parts: Any = SimpleNamespace(
-        intake=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
+        spool=SimpleNamespace(rows_after=rows_after, state=state, fault=""),
         forwarder=SimpleNamespace(forwarded_sequence=0, fault=""),
         server=SimpleNamespace(
             open_connections=SimpleNamespace(uncounted_oks=0, all=set()),
@@ -55,7 +55,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
     )
     no_part: Any = None
     health = IngressHealth(
-        parts.intake, parts.forwarder, no_part, no_part, parts.server, no_part, parts.settings
+        parts.spool, parts.forwarder, no_part, no_part, parts.server, no_part, parts.settings
     )
 
     async def shown() -> float:
@@ -71,19 +71,19 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
 
 def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
     """Also if commits were refused below the bound, and whatever else failed at another size."""
-    intake = SimpleNamespace(state=SimpleNamespace(used_bytes=0), fault="")
+    spool = SimpleNamespace(state=SimpleNamespace(used_bytes=0), fault="")
     parts: Any = SimpleNamespace(
-        intake=intake,
+        spool=spool,
         server=SimpleNamespace(announces_stop=False),
         settings=SimpleNamespace(spool_bytes_max=1000, spool_dir=Path()),
     )
     no_part: Any = None
     health = IngressHealth(
-        parts.intake, no_part, no_part, no_part, parts.server, no_part, parts.settings
+        parts.spool, no_part, no_part, no_part, parts.server, no_part, parts.settings
     )
 
     def ready(used_bytes: int, fault: str = "") -> bool:
-        intake.state.used_bytes, intake.fault = used_bytes, fault
+        spool.state.used_bytes, spool.fault = used_bytes, fault
         return not health.unready()
 
     filled = [

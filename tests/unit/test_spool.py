@@ -10,11 +10,11 @@ from support.builders import a_wire_record
 from ingress.spool import verification
 from ingress.spool.block import pack
 from ingress.spool.directory import SpoolSummary, hold, hold_any, spool_names, summaries
-from ingress.spool.disk import Corrupt, LimitReached, Panic
-from ingress.spool.draft import REMOVED_BLOCKS_MAX
-from ingress.spool.row import DamagedRow, encode, seal, unseal
+from ingress.spool.disk import Corrupt, LimitReached, ReopenRequired
+from ingress.spool.row import DamagedRow, add_checksums, check_and_decode, encode
 from ingress.spool.spool_lock import SpoolInUse
 from ingress.spool.verification import NotVerified
+from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 
 BYTES_MAX = 1 << 20
 
@@ -117,8 +117,8 @@ def test_every_spool_is_listed_with_its_last_sequence(tmp_path: Path) -> None:
 
 def test_a_row_is_bound_to_its_place() -> None:
     """A flipped bit, another number or another spool fails the checksum."""
-    (row,) = seal([encode(a_wire_record(), 5)], "origin", 7)
-    assert unseal(row, "origin", 7) == (5, a_wire_record())
+    (row,) = add_checksums([encode(a_wire_record(), 5)], "origin", 7)
+    assert check_and_decode(row, "origin", 7) == (5, a_wire_record())
     flipped = row[:-1] + bytes([row[-1] ^ 1])
     for stored, spool, number in (
         (flipped, "origin", 7),
@@ -127,7 +127,7 @@ def test_a_row_is_bound_to_its_place() -> None:
         (b"", "origin", 7),
     ):
         with pytest.raises(DamagedRow, match=f"row {number} of spool {spool}"):
-            unseal(stored, spool, number)
+            check_and_decode(stored, spool, number)
 
 
 def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
     spool.writer.commit(contents(3), 0)
     path = tmp_path / f"{spool.name}.lmdb"
     spool.close()
-    (stored,) = seal(contents(2)[1:], spool.name, 2)
+    (stored,) = add_checksums(contents(2)[1:], spool.name, 2)
     content = path.read_bytes()
     assert content.count(stored) == 1
     path.write_bytes(content.replace(stored, stored[:-1] + bytes([stored[-1] ^ 1])))
@@ -249,7 +249,7 @@ def test_rows_in_quarantine_hold_nothing_up(tmp_path: Path) -> None:
         5,
         False,
     )
-    assert unseal(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
+    assert check_and_decode(spool.quarantined_bytes(3), spool.name, 3) == (3, a_wire_record(3))
     spool.close()
     again = hold_any(tmp_path, bytes_max=BYTES_MAX)
     assert (again.state.quarantined_sequences, again.last_sequence) == ([2, 3, 4], 4)
@@ -320,7 +320,7 @@ def test_a_file_that_was_replaced_is_not_reopened(tmp_path: Path, change: str) -
     for _ in range(2):
         with pytest.raises(Corrupt, match=change):
             spool.reopen()
-        with pytest.raises(Panic):
+        with pytest.raises(ReopenRequired):
             spool.writer.commit(contents(1), 10)
     assert spool.last_sequence == 10
     assert path.exists() == (change != "removed")

@@ -16,7 +16,7 @@ from support.builders import a_wire_record
 
 from ingress.spool import spool as spool_module
 from ingress.spool.directory import hold_any
-from ingress.spool.disk import Broken, Corrupt, DiskFull, LimitReached, Panic
+from ingress.spool.disk import Corrupt, DiskFailed, DiskFull, LimitReached, ReopenRequired
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from ingress.spool.writer import SpoolWriter
@@ -67,7 +67,7 @@ def _is_synchronous(descriptor: int) -> bool:
 # disk whose fsync fails after the page cache took the pages.
 FAILURES = [
     ("/dev/full", False, DiskFull, "the data pages cannot be written"),
-    ("/dev/null", False, Broken, "fdatasync fails"),
+    ("/dev/null", False, DiskFailed, "fdatasync fails"),
     ("/dev/full", True, DiskFull, "the meta page cannot be written"),
 ]
 
@@ -92,15 +92,15 @@ def test_a_write_that_really_fails_changes_nothing_and_the_next_one_works(
         writes[write]()
     assert spool.state is before
     if is_meta:
-        with pytest.raises(Panic):
+        with pytest.raises(ReopenRequired):
             spool.writer.commit(contents(1), 0)
-        with pytest.raises(Panic):
+        with pytest.raises(ReopenRequired):
             sequences(spool)
         spool.reopen()
     assert sequences(spool) == [1, 2, 3]
     spool.writer.commit(contents(1), 0)
     assert spool.state[:4] == (before.origin, 0, 1, 4)
-    assert (spool.state.quarantined, spool.row_count) == (frozenset(), 4)
+    assert (spool.state.quarantined_numbers, spool.row_count) == (frozenset(), 4)
     assert sequences(spool) == [1, 2, 3, 4]
     state = spool.state
     spool.close()
@@ -145,7 +145,7 @@ def test_nothing_is_written_before_the_meta_pages_are_known_to_be_on_the_disk(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", fails)
         for _ in range(2):
-            with pytest.raises(Broken, match="meta pages"):
+            with pytest.raises(DiskFailed, match="meta pages"):
                 spool.writer.commit(contents(1), 0)
     assert path.read_bytes() == before
     # Each attempt writes them again, because the kernel would regard them as clean.

@@ -53,9 +53,9 @@ async def leave_open(
     async with AIOKafkaProducer(
         bootstrap_servers=pipe.bootstrap_servers, transactional_id=pipe.spool.origin
     ) as producer:
-        async with pipe.intake() as intake:
+        async with pipe.async_spool() as async_spool:
             batches = await build_batches(
-                producer, intake, 0, rows_max=pipe.spool.row_count, dead_letters={}
+                producer, async_spool, 0, rows_max=pipe.spool.row_count, dead_letters={}
             )
         await producer.begin_transaction()
         with forgetting(producer, forgotten):

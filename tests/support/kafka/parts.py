@@ -19,8 +19,8 @@ from consumers.runtime.group import join_group
 from consumers.runtime.handler import Handler
 from consumers.runtime.runner import Runner
 from ingress.forward.forwarder import Forwarder
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.directory import hold_any
-from ingress.spool.intake import Intake
 from ingress.spool.spool import Spool
 from ops.audit.ends import Ends
 from schemas.record import ORIGIN, SEQUENCE, OutgoingRecord, callback_record
@@ -30,7 +30,7 @@ BODY_BYTES_MAX = 1 << 20
 
 
 class Pipe:
-    """A spool with an intake and a forwarder, which can be abandoned and started again."""
+    """A spool and a forwarder, which can be abandoned and started again."""
 
     def __init__(self, bootstrap_servers: str, directory: Path) -> None:
         self.bootstrap_servers = bootstrap_servers
@@ -52,8 +52,8 @@ class Pipe:
 
     async def store(self, records: Iterable[OutgoingRecord]) -> None:
         """Store `records` in the spool."""
-        async with self.intake() as intake:
-            await asyncio.gather(*(store(intake, record, 1) for record in records))
+        async with self.async_spool() as async_spool:
+            await asyncio.gather(*(store(async_spool, record, 1) for record in records))
 
     async def forward(
         self,
@@ -63,9 +63,9 @@ class Pipe:
         kind: type[Forwarder] = Forwarder,
     ) -> None:
         """Forward until all rows are in Kafka, or `until` holds; then abandon it as in a crash."""
-        async with self.intake() as intake:
+        async with self.async_spool() as async_spool:
             forwarder = kind(
-                intake, bootstrap_servers=self.bootstrap_servers, body_bytes_max=BODY_BYTES_MAX
+                async_spool, bootstrap_servers=self.bootstrap_servers, body_bytes_max=BODY_BYTES_MAX
             )
             self.forwarder = forwarder
             running = asyncio.create_task(forwarder.run())
@@ -93,13 +93,13 @@ class Pipe:
             pass
 
     @asynccontextmanager
-    async def intake(self) -> AsyncIterator[Intake]:
-        """Yield an intake that writes to the spool; the spool stays open afterwards."""
-        intake = Intake(self.spool, pending_rows_max=100_000, pending_bytes_max=64 << 20)
+    async def async_spool(self) -> AsyncIterator[AsyncSpool]:
+        """Yield an AsyncSpool that writes to the spool; the spool stays open afterwards."""
+        async_spool = AsyncSpool(self.spool, pending_rows_max=100_000, pending_bytes_max=64 << 20)
         try:
-            yield intake
+            yield async_spool
         finally:
-            await intake.stop()
+            await async_spool.stop()
 
 
 def many(count: int, first: int = 1, *, people: int = 20) -> list[OutgoingRecord]:

@@ -25,7 +25,7 @@ from support.spool.quarantine_lines import QuarantineLines
 from ingress.forward.cursor import Cursor, is_older_copy
 from ingress.forward.quarantine_log import QuarantineLog
 from ingress.spool.block import pack
-from ingress.spool.disk import Broken, LimitReached, Panic
+from ingress.spool.disk import DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.row import DamagedRow, encode
 from ingress.spool.spool import Spool
 from ingress.spool.spool_lock import lock_kept_on_success
@@ -144,7 +144,7 @@ class SpoolMachine(RuleBasedStateMachine):
         except DamagedRow as damaged:
             self._assert_is_damaged(damaged.number)
             self._quarantine(damaged.sequence, fault)
-        except (LimitReached, Broken) as failure:
+        except (LimitReached, DiskFailed) as failure:
             self._failed(failure)
         except Killed:
             self._start_again()
@@ -158,7 +158,7 @@ class SpoolMachine(RuleBasedStateMachine):
             return
         try:
             rows = self.spool.rows_after(self.forwarded, rows_max=1, bytes_max=1)
-        except (DamagedRow, Broken):
+        except (DamagedRow, DiskFailed):
             return
         for row in rows:
             self._quarantine(row.sequence, fault)
@@ -174,7 +174,7 @@ class SpoolMachine(RuleBasedStateMachine):
         self.faults.arm(fault)
         try:
             self.spool.reopen()
-        except (LimitReached, Broken):
+        except (LimitReached, DiskFailed):
             pass
         except Killed:
             self._start_again()
@@ -256,9 +256,12 @@ class SpoolMachine(RuleBasedStateMachine):
         elif self.spool:
             model, state = self.model, self.spool.state
             expected = (model.base, model.first, model.last, frozenset(model.quarantined))
-            assert (state.base, state.first_number, state.last_number, state.quarantined) == (
-                expected
-            )
+            assert (
+                state.base,
+                state.first_number,
+                state.last_number,
+                state.quarantined_numbers,
+            ) == (expected)
             assert self.spool.row_count == model.waiting
             assert self.spool.state.used_bytes == self._pages_in_use()
             if not model.origin:
@@ -269,7 +272,7 @@ class SpoolMachine(RuleBasedStateMachine):
             self.state_before = state
 
     def _assert_is_damaged(self, number: int) -> None:
-        assert number in self.model.damage() - self.spool.state.quarantined, number
+        assert number in self.model.damage() - self.spool.state.quarantined_numbers, number
 
     def _deliver(self, rows: list[Any], fingerprint: str) -> None:
         """Add rows to Kafka; they must be the very next ones, as stored, each number once."""
@@ -278,7 +281,7 @@ class SpoolMachine(RuleBasedStateMachine):
         for row in rows:
             expected += 1
             # Rows that a commit with an unknown outcome may have removed are not expected.
-            while expected < self.model.first or expected in state.quarantined:
+            while expected < self.model.first or expected in state.quarantined_numbers:
                 expected += 1
             assert state.base + row.sequence == expected, "a row was skipped"
             assert row.record.value == self.model.bodies[expected]
@@ -318,7 +321,7 @@ class SpoolMachine(RuleBasedStateMachine):
         failure: BaseException | None = None
         try:
             write()
-        except (LimitReached, Broken, Killed) as raised:
+        except (LimitReached, DiskFailed, Killed) as raised:
             failure = raised
         came, committed = self.faults.came, self.faults.committed
         self.faults.arm(None)
@@ -341,7 +344,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def _failed(self, failure: BaseException) -> None:
         self.faults.arm(None)
-        if isinstance(failure, Panic):
+        if isinstance(failure, ReopenRequired):
             self.spool.reopen()
 
     def _quarantine(self, sequence: int, fault: Fault | None) -> None:
@@ -384,7 +387,7 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def _new_forwarder(self) -> None:
         self.quarantine_log = QuarantineLog(NAME)
-        self.before = self.spool.state.quarantined
+        self.before = self.spool.state.quarantined_numbers
         self.counted = INGRESS_ROWS_QUARANTINED._value.get()  # noqa: SLF001
         self._report()
 
@@ -405,7 +408,7 @@ class SpoolMachine(RuleBasedStateMachine):
         cursor, fingerprint = self.cursors.get(self.origin, (0, ""))
         try:
             is_older = is_older_copy(self.spool, Cursor(cursor, fingerprint))
-        except Broken:
+        except DiskFailed:
             return False
         if is_older:
             assert self.was_put_back, (
@@ -421,7 +424,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def _report(self) -> None:
         """Report the quarantine, and compare the metric with it."""
         self.quarantine_log.report(self.spool.state)
-        taken = self.spool.state.quarantined - self.before
+        taken = self.spool.state.quarantined_numbers - self.before
         assert INGRESS_ROWS_QUARANTINED._value.get() == self.counted + len(taken)  # noqa: SLF001
 
     def _settle_what_is_uncertain(self) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ingress.spool.block import split
-from ingress.spool.draft import REMOVED_BLOCKS_MAX
+from ingress.spool.write_transaction import REMOVED_BLOCKS_MAX
 
 # The name of the spool, which is also its first origin.
 NAME = "0123456789abcdef"

@@ -11,16 +11,16 @@ from support.builders import a_wire_record, store
 
 from ingress.spool import group_commit
 from ingress.spool import spool as spool_module
+from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.block import BLOCK_ROWS_MAX
 from ingress.spool.directory import hold_any
-from ingress.spool.disk import Broken, LimitReached, Panic
-from ingress.spool.intake import Intake
+from ingress.spool.disk import DiskFailed, LimitReached, ReopenRequired
 from ingress.spool.spool import Spool
 
 
-def an_intake(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> Intake:
-    """Return an intake over `spool`."""
-    return Intake(spool, pending_rows_max=rows_max, pending_bytes_max=bytes_max)
+def an_async_spool(spool: Spool, *, rows_max: int = 1000, bytes_max: int = 1 << 20) -> AsyncSpool:
+    """Return an AsyncSpool over `spool`."""
+    return AsyncSpool(spool, pending_rows_max=rows_max, pending_bytes_max=bytes_max)
 
 
 @pytest.fixture(autouse=True)
@@ -40,29 +40,29 @@ async def test_many_callbacks_share_a_commit(tmp_path: Path) -> None:
         commit(contents, forwarded_sequence, probe=probe)
 
     spool.writer.commit = counted  # type: ignore[method-assign]
-    intake = an_intake(spool)
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(100)))
+    async_spool = an_async_spool(spool)
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(100)))
     assert spool.last_sequence == 100
     assert sum(groups) == 100
     assert len(groups) < 10
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_at_a_bound_the_next_callback_is_refused_at_once(tmp_path: Path) -> None:
     """The rows and bytes that wait are bounded; callbacks that already wait are stored."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool, rows_max=2)
-    waiting = [asyncio.create_task(store(intake, a_wire_record(n), n)) for n in range(3)]
+    async_spool = an_async_spool(spool, rows_max=2)
+    waiting = [asyncio.create_task(store(async_spool, a_wire_record(n), n)) for n in range(3)]
     await asyncio.sleep(0)  # all three have called put()
     with pytest.raises(LimitReached, match="2 callbacks wait"):
-        await store(intake, a_wire_record(4), 4)
+        await store(async_spool, a_wire_record(4), 4)
     came = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in came] == [type(None), type(None), LimitReached]
     assert spool.last_sequence == 2
-    await intake.stop()
+    await async_spool.stop()
 
-    small = an_intake(spool, bytes_max=10)
+    small = an_async_spool(spool, bytes_max=10)
     with pytest.raises(LimitReached, match="bytes wait"):
         await store(small, a_wire_record(5), 5)
     await small.stop()
@@ -80,27 +80,27 @@ async def test_every_callback_of_a_failed_commit_gets_the_failure(tmp_path: Path
         )
 
     spool.writer.commit = fails  # type: ignore[method-assign]
-    intake = an_intake(spool)
-    with pytest.raises(Broken, match="boom"):
-        await store(intake, a_wire_record(1), 1)
-    assert intake.fault
+    async_spool = an_async_spool(spool)
+    with pytest.raises(DiskFailed, match="boom"):
+        await store(async_spool, a_wire_record(1), 1)
+    assert async_spool.fault
     spool.writer.commit = commit  # type: ignore[method-assign]
-    await store(intake, a_wire_record(1), 1)
-    assert (intake.fault, spool.last_sequence) == ("", 1)
-    await intake.stop()
-    intake.close()
+    await store(async_spool, a_wire_record(1), 1)
+    assert (async_spool.fault, spool.last_sequence) == ("", 1)
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     """Also more rows than one commit removes, and without new callbacks."""
     spool = hold_any(tmp_path, bytes_max=4 << 20)
-    intake = an_intake(spool, rows_max=5000, bytes_max=4 << 20)
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1500)))
-    intake.note_forwarded(1400)
+    async_spool = an_async_spool(spool, rows_max=5000, bytes_max=4 << 20)
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1500)))
+    async_spool.note_forwarded(1400)
     async with asyncio.timeout(60):
         while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
-    await intake.stop()
+    await async_spool.stop()
     # A block goes when all of its rows may.
     assert 1400 - BLOCK_ROWS_MAX < spool.state.first_sequence <= 1401
     assert spool.row_count == 1501 - spool.state.first_sequence
@@ -115,27 +115,27 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     def works(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         probes.append(probe)
         if len(probes) < 2:
-            raise Broken("injected by the test")
+            raise DiskFailed("injected by the test")
         commit(contents, forwarded_sequence, probe=probe)
 
     spool.writer.commit = works  # type: ignore[method-assign]
-    intake = an_intake(spool)
-    with pytest.raises(Broken):
-        await store(intake, a_wire_record(1), 1)
+    async_spool = an_async_spool(spool)
+    with pytest.raises(DiskFailed):
+        await store(async_spool, a_wire_record(1), 1)
     async with asyncio.timeout(60):
-        while intake.fault:  # noqa: ASYNC110 - a string has no event
+        while async_spool.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     assert probes == [False, True]
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
-async def store_until_it_works(intake: Intake) -> None:
+async def store_until_it_works(async_spool: AsyncSpool) -> None:
     """Return when a callback could be stored."""
     async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(Broken):
-                await store(intake, a_wire_record(3), 3)
+            with contextlib.suppress(DiskFailed):
+                await store(async_spool, a_wire_record(3), 3)
                 return
             await asyncio.sleep(0.01)
 
@@ -154,22 +154,22 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
         commit(contents, forwarded_sequence, probe=probe)
 
     spool.writer.commit = hangs  # type: ignore[method-assign]
-    intake = an_intake(spool)
+    async_spool = an_async_spool(spool)
     results: list[object] = []
     async with asyncio.timeout(60):
-        committing = asyncio.create_task(store(intake, a_wire_record(1), 1))
+        committing = asyncio.create_task(store(async_spool, a_wire_record(1), 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        waiting = asyncio.create_task(store(intake, a_wire_record(2), 2))
-        with pytest.raises(Broken, match="takes longer"):
+        waiting = asyncio.create_task(store(async_spool, a_wire_record(2), 2))
+        with pytest.raises(DiskFailed, match="takes longer"):
             await committing
-        with pytest.raises(Broken, match="takes longer"):
+        with pytest.raises(DiskFailed, match="takes longer"):
             await waiting
-    with pytest.raises(Broken, match="takes longer"):
-        intake.put(a_wire_record(3), 3, results.append)
+    with pytest.raises(DiskFailed, match="takes longer"):
+        async_spool.put(a_wire_record(3), 3, results.append)
     go_on.set()
-    await store_until_it_works(intake)
-    await intake.stop()
+    await store_until_it_works(async_spool)
+    await async_spool.stop()
     # The first callback was stored all the same, which 503 allows; the second was not.
     assert spool.last_sequence == 2
     assert results == []
@@ -188,28 +188,28 @@ async def test_failures_in_a_row_leave_one_probe(tmp_path: Path) -> None:
         raise ValueError  # without a text, it is a fault all the same
 
     spool.writer.commit = fails  # type: ignore[method-assign]
-    intake = an_intake(spool)
+    async_spool = an_async_spool(spool)
     for number in range(5):
-        with pytest.raises(Broken):
-            await store(intake, a_wire_record(number), number)
-    assert intake.fault
+        with pytest.raises(DiskFailed):
+            await store(async_spool, a_wire_record(number), number)
+    assert async_spool.fault
     await asyncio.sleep(1.5 * group_commit.PROBE_INTERVAL_S)
     assert len(tried) == 6
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
     """The stored rows are there, and new rows get the next numbers."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool)
-    await store(intake, a_wire_record(1), 1)
+    async_spool = an_async_spool(spool)
+    await store(async_spool, a_wire_record(1), 1)
     commit, reopen = spool.writer.commit, spool.reopen
     reopened: list[bool] = []
 
     def panics(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool = False) -> None:
         if not reopened:
-            raise Panic("injected by the test")
+            raise ReopenRequired("injected by the test")
         commit(contents, forwarded_sequence, probe=probe)
 
     def fails_once() -> None:
@@ -217,38 +217,38 @@ async def test_after_a_panic_the_file_is_reopened(tmp_path: Path) -> None:
         reopen()
 
     spool.writer.commit, spool.reopen = panics, fails_once  # type: ignore[method-assign]
-    with pytest.raises(Broken, match="injected by the test"):
-        await store(intake, a_wire_record(2), 2)
-    await store(intake, a_wire_record(3), 3)
+    with pytest.raises(DiskFailed, match="injected by the test"):
+        await store(async_spool, a_wire_record(2), 2)
+    await store(async_spool, a_wire_record(3), 3)
     assert [row.received_at_ms for row in spool.rows_after(0, rows_max=9, bytes_max=1 << 20)] == [
         1,
         3,
     ]
     assert len(reopened) == 1
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_while_the_file_cannot_be_reopened_every_commit_fails(tmp_path: Path) -> None:
     """Nothing crashes meanwhile, and reopening is tried every second."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool)
+    async_spool = an_async_spool(spool)
     path = tmp_path / f"{spool.name}.lmdb"
     away = path.rename(tmp_path / "away")
     path.mkdir()
-    with pytest.raises(Broken):
+    with pytest.raises(DiskFailed):
         spool.reopen()
-    with pytest.raises(Broken, match="Is a directory"):
-        await store(intake, a_wire_record(1), 1)
+    with pytest.raises(DiskFailed, match="Is a directory"):
+        await store(async_spool, a_wire_record(1), 1)
     path.rmdir()
     away.rename(path)
     async with asyncio.timeout(60):
-        while intake.fault:  # noqa: ASYNC110 - a string has no event
+        while async_spool.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
-    await store(intake, a_wire_record(1), 1)
+    await store(async_spool, a_wire_record(1), 1)
     assert spool.last_sequence == 1
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_reopening_the_file_releases_mapped_memory(
@@ -265,30 +265,30 @@ async def test_reopening_the_file_releases_mapped_memory(
         reopen()
 
     spool.reopen = counted  # type: ignore[method-assign]
-    intake = an_intake(spool)
+    async_spool = an_async_spool(spool)
     for number in range(1, 61):
-        await store(intake, a_wire_record(number), number)
+        await store(async_spool, a_wire_record(number), number)
     rows = spool.rows_after(0, rows_max=100, bytes_max=1 << 20)
     assert [row.received_at_ms for row in rows] == list(range(1, 61))
     assert 3 < len(opened) < 30
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_an_exception_in_one_answer_does_not_affect_the_others(tmp_path: Path) -> None:
     """All other callbacks of the commit are answered."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool)
+    async_spool = an_async_spool(spool)
 
     def fails(_: object) -> None:
         raise RuntimeError("injected by the test")
 
-    intake.put(a_wire_record(1), 1, fails)
-    intake.put(a_wire_record(2), 2, fails)
-    await store(intake, a_wire_record(3), 3)
+    async_spool.put(a_wire_record(1), 1, fails)
+    async_spool.put(a_wire_record(2), 2, fails)
+    await store(async_spool, a_wire_record(3), 3)
     assert spool.last_sequence == 3
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
@@ -296,44 +296,44 @@ async def test_a_file_that_is_corrupt_when_reopened_ends_the_process(
 ) -> None:
     """The next start renames the file, instead of answers 503 for ever."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool)
-    await store(intake, a_wire_record(1), 1)
+    async_spool = an_async_spool(spool)
+    await store(async_spool, a_wire_record(1), 1)
     path = tmp_path / f"{spool.name}.lmdb"
     path.write_bytes(b"x" * path.stat().st_size)
 
     def panics(*_: object, **__: object) -> None:
-        raise Panic("injected by the test")
+        raise ReopenRequired("injected by the test")
 
     spool.writer.commit = panics  # type: ignore[method-assign]
-    with pytest.raises(Broken):
-        await store(intake, a_wire_record(2), 2)
-    assert intake.corruption.done()
-    await intake.stop()
-    intake.close()
+    with pytest.raises(DiskFailed):
+        await store(async_spool, a_wire_record(2), 2)
+    assert async_spool.corruption.done()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: Path) -> None:
     """Also if the rows were stored before the wait began; a removal of rows does not end it."""
-    intake = an_intake(hold_any(tmp_path, bytes_max=1 << 20))
-    empty = intake.state
-    waiting = asyncio.create_task(intake.wait_for_rows(empty))
+    async_spool = an_async_spool(hold_any(tmp_path, bytes_max=1 << 20))
+    empty = async_spool.state
+    waiting = asyncio.create_task(async_spool.wait_for_rows(empty))
     await asyncio.sleep(0)
-    await store(intake, a_wire_record(1), 1)
+    await store(async_spool, a_wire_record(1), 1)
     async with asyncio.timeout(60):
         await waiting
-        await intake.wait_for_rows(empty)
-    seen = intake.state
-    waiting = asyncio.create_task(intake.wait_for_rows(seen))
-    intake.note_forwarded(1)
+        await async_spool.wait_for_rows(empty)
+    seen = async_spool.state
+    waiting = asyncio.create_task(async_spool.wait_for_rows(seen))
+    async_spool.note_forwarded(1)
     async with asyncio.timeout(60):
-        while intake.state.row_count:  # noqa: ASYNC110 - a number has no event
+        while async_spool.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
     assert not waiting.done()
-    await store(intake, a_wire_record(2), 2)
+    await store(async_spool, a_wire_record(2), 2)
     async with asyncio.timeout(60):
         await waiting
-    await intake.stop()
-    intake.close()
+    await async_spool.stop()
+    async_spool.close()
 
 
 async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_applied(
@@ -341,21 +341,21 @@ async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_appli
 ) -> None:
     """If it replaced the first one, the caller of the first would wait for ever."""
     spool = hold_any(tmp_path, bytes_max=1 << 20)
-    intake = an_intake(spool)
-    await asyncio.gather(*(store(intake, a_wire_record(n), n) for n in range(1, 4)))
-    first = asyncio.create_task(intake.quarantine(1))
+    async_spool = an_async_spool(spool)
+    await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1, 4)))
+    first = asyncio.create_task(async_spool.quarantine(1))
     await asyncio.sleep(0)
     with pytest.raises(AssertionError, match="another write waits"):
-        await intake.quarantine(2)
+        await async_spool.quarantine(2)
     async with asyncio.timeout(60):
         await first
-    assert intake.state.quarantined_sequences == [1]
-    await intake.quarantine(3)
-    cancelled = asyncio.create_task(intake.quarantine(2))
+    assert async_spool.state.quarantined_sequences == [1]
+    await async_spool.quarantine(3)
+    cancelled = asyncio.create_task(async_spool.quarantine(2))
     await asyncio.sleep(0)
     cancelled.cancel()
     await asyncio.sleep(0)
-    await intake.start_new_origin()
-    assert intake.state.origin != spool.name
-    await intake.stop()
-    intake.close()
+    await async_spool.start_new_origin()
+    assert async_spool.state.origin != spool.name
+    await async_spool.stop()
+    async_spool.close()

@@ -1,8 +1,8 @@
 """
 Read a spool's state and blocks from its file, and change them in one write transaction.
 
-If the commit fails, the draft and the index are dropped, and the next transaction reads both from
-the file.
+If the commit fails, the state and the index of blocks are dropped, and the next transaction reads
+both from the file.
 """
 
 import secrets
@@ -14,7 +14,13 @@ import lmdb
 from ingress.spool.block import pack, split
 from ingress.spool.disk import Corrupt
 from ingress.spool.spool_file import PROBE, STATE, SpoolFile
-from ingress.spool.state import SpoolState, seal_remains, seal_state, unseal_remains, unseal_state
+from ingress.spool.state import (
+    SpoolState,
+    check_and_decode_state,
+    check_remains,
+    encode_state,
+    with_key_checksum,
+)
 from ingress.spool.stored_rows import key, remains_from
 
 # Deleting needs free pages, so one transaction removes a bounded number of blocks.
@@ -69,7 +75,7 @@ def read_state(
     Raises:
         Corrupt: the file contradicts itself; a number could be given twice, or a row be skipped.
     """
-    state = unseal_state(bytes(txn.get(STATE, b"", db=file.meta)), spool_name)
+    state = check_and_decode_state(bytes(txn.get(STATE, b"", db=file.meta)), spool_name)
     keys = txn.cursor(db=file.blocks).iternext(values=False)
     index = BlockIndex(int.from_bytes(first, "big") for first in keys)
     if (first_number := index.last_block_first_number()) > state.last_number:
@@ -77,15 +83,15 @@ def read_state(
             f"a block of spool {spool_name} begins at row {first_number}, but the last row is "
             f"{state.last_number}"
         )
-    quarantined = set()
-    for key_bytes, sealed in txn.cursor(db=file.quarantine):
+    quarantined_numbers = set()
+    for key_bytes, stored in txn.cursor(db=file.quarantine):
         number = int.from_bytes(key_bytes, "big")
-        unseal_remains(bytes(sealed), spool_name, number)
-        quarantined.add(number)
+        check_remains(bytes(stored), spool_name, number)
+        quarantined_numbers.add(number)
     return state._replace(
         first_block_last_number=index.first_block_range(state.last_number)[1],
-        quarantined=frozenset(quarantined),
-        used_bytes=_used_bytes(txn, file, has_quarantine=bool(quarantined)),
+        quarantined_numbers=frozenset(quarantined_numbers),
+        used_bytes=_used_bytes(txn, file, has_quarantine=bool(quarantined_numbers)),
     ), index
 
 
@@ -99,8 +105,8 @@ def _used_bytes(txn: lmdb.Transaction, file: SpoolFile, *, has_quarantine: bool)
     return pages * file.page_bytes
 
 
-class Draft:
-    """A write transaction, which leads from the state `before` to another one if committed."""
+class WriteTransaction:
+    """One write transaction of LMDB; its commit leads from the state `before` to another one."""
 
     def __init__(
         self,
@@ -117,7 +123,7 @@ class Draft:
         self._index = index
         self._origin, self._base = before.origin, before.base
         self._first_number, self._last_number = before.first_number, before.last_number
-        self._quarantined = before.quarantined
+        self._quarantined_numbers = before.quarantined_numbers
 
     def append(self, contents: Sequence[bytes], bytes_max: int) -> bool:
         """
@@ -146,10 +152,10 @@ class Draft:
 
     def remove_forwarded(self, forwarded_sequence: int) -> None:
         """Remove the first blocks, at most REMOVED_BLOCKS_MAX, whose rows are all forwarded."""
-        last_removable = self.before.last_removable(forwarded_sequence)
+        last_removable_number = self.before.last_removable_number(forwarded_sequence)
         for _ in range(REMOVED_BLOCKS_MAX):
             first, last = self._index.first_block_range(self._last_number)
-            if not 0 < last <= last_removable:
+            if not 0 < last <= last_removable_number:
                 break
             if not self._txn.delete(key(first), db=self._file.blocks):
                 raise Corrupt(f"spool {self._spool_name} has no block that begins at row {first}")
@@ -160,16 +166,19 @@ class Draft:
         """Move the remains of the row, and of the rows that are lost with it, into quarantine."""
         before = self.before
         number = before.base + sequence
-        if number in before.quarantined or not before.first_number <= number <= before.last_number:
+        if (
+            number in before.quarantined_numbers
+            or not before.first_number <= number <= before.last_number
+        ):
             return
         cursor = self._txn.cursor(db=self._file.blocks)
         moved_numbers = set()
         for lost_number, row_remains in remains_from(cursor, before, self._spool_name, number):
-            if lost_number not in before.quarantined:
-                sealed = seal_remains(row_remains, self._spool_name, lost_number)
-                self._txn.put(key(lost_number), sealed, db=self._file.quarantine)
+            if lost_number not in before.quarantined_numbers:
+                stored = with_key_checksum(row_remains, self._spool_name, lost_number)
+                self._txn.put(key(lost_number), stored, db=self._file.quarantine)
                 moved_numbers.add(lost_number)
-        self._quarantined = before.quarantined | moved_numbers
+        self._quarantined_numbers = before.quarantined_numbers | moved_numbers
 
     def start_new_origin(self) -> None:
         """Make the current rows the sequences 1, 2, 3, … of a new origin."""
@@ -181,17 +190,17 @@ class Draft:
 
     def used_bytes(self) -> int:
         """Return the size of the pages that rows and quarantine use now."""
-        return _used_bytes(self._txn, self._file, has_quarantine=bool(self._quarantined))
+        return _used_bytes(self._txn, self._file, has_quarantine=bool(self._quarantined_numbers))
 
     def state(self) -> SpoolState:
-        """Return the state of the file if the draft is committed now."""
+        """Return the state of the file if the transaction is committed now."""
         return SpoolState(
             self._origin,
             self._base,
             self._first_number,
             self._last_number,
             self._index.first_block_range(self._last_number)[1],
-            self._quarantined,
+            self._quarantined_numbers,
             self.used_bytes(),
         )
 
@@ -199,5 +208,5 @@ class Draft:
         """Write the state into the file and return it; change nothing after this call."""
         state = self.state()
         if state[:4] != self.before[:4]:
-            self._txn.put(STATE, seal_state(state, self._spool_name), db=self._file.meta)
+            self._txn.put(STATE, encode_state(state, self._spool_name), db=self._file.meta)
         return state

@@ -1,4 +1,4 @@
-"""The owner of an open spool: callbacks come in, and the forwarder takes them out again."""
+"""A spool for the event loop: the receiver puts callbacks in, and the forwarder takes rows out."""
 
 from functools import partial
 
@@ -11,12 +11,12 @@ from ingress.spool.writer_thread import OnCommit
 from schemas.record import OutgoingRecord
 
 
-class Intake:
+class AsyncSpool:
     """
     The only way to a spool in a running ingress, for the thread of one event loop.
 
-    The receiver puts callbacks in. The forwarder reads rows, and removes those that Kafka has. All
-    writes happen in a thread of their own (`GroupCommit`).
+    The receiver puts callbacks in. The forwarder reads rows, and removes those that Kafka has; an
+    adopted spool has only a forwarder. All writes happen in a thread of their own (`GroupCommit`).
     """
 
     def __init__(self, spool: Spool, *, pending_rows_max: int, pending_bytes_max: int) -> None:
@@ -54,7 +54,7 @@ class Intake:
 
         Raises:
             LimitReached: too many callbacks wait for the disk; nothing is stored.
-            Broken: the disk hangs; nothing is stored.
+            DiskFailed: the disk hangs; nothing is stored.
         """
         self._group_commit.put(record, received_at_ms, on_commit)
 
@@ -65,7 +65,7 @@ class Intake:
         Return the rows after `sequence`, which is at least that of the last forwarded row.
 
         Raises:
-            DamagedRow, Broken, Corrupt: see Spool.rows_after.
+            DamagedRow, DiskFailed, Corrupt: see Spool.rows_after.
         """
         return self._spool.rows_after(sequence, rows_max=rows_max, bytes_max=bytes_max)
 
@@ -96,7 +96,7 @@ class Intake:
         Return once the row at `sequence` is in quarantine.
 
         Raises:
-            LimitReached, Broken: the disk failed; a later `state` has the outcome.
+            LimitReached, DiskFailed: the disk failed; a later `state` has the outcome.
         """
         await self._group_commit.run_between_commits(
             partial(self._spool.writer.quarantine, sequence)
@@ -107,7 +107,7 @@ class Intake:
         Return once the current rows are the sequences 1, 2, 3, … of a new origin.
 
         Raises:
-            LimitReached, Broken: the disk failed; a later `state` has the outcome.
+            LimitReached, DiskFailed: the disk failed; a later `state` has the outcome.
         """
         # Else sequences of the former origin would be taken for those of the new one.
         self._group_commit.note_forwarded(0)
