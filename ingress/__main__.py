@@ -181,7 +181,7 @@ class Ingress:
         log.info("stopped; origin %s ends at sequence %d", state.origin, state.last_sequence)
 
 
-def _connections_max(connections_max: int) -> int:
+def _raise_open_files_limit(connections_max: int) -> int:
     """Raise the limit of open files as far as `connections_max` needs it; return what it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < connections_max + OTHER_FILES:
@@ -212,7 +212,7 @@ def start(shared: SharedSettings, settings: IngressSettings) -> Coroutine[Any, A
         )
     except UnusableFile as unusable:
         raise Faults(f"INGRESS_SECRETS_FILE: {unusable}") from unusable
-    settings = replace(settings, connections_max=_connections_max(settings.connections_max))
+    settings = replace(settings, connections_max=_raise_open_files_limit(settings.connections_max))
     try:
         spool = hold_any(settings.spool_dir, bytes_max=settings.spool_bytes_max)
     except (OSError, DiskFailed, LimitReached) as error:

@@ -16,7 +16,7 @@ def admin_application(health: IngressHealth) -> web.Application:
         return web.Response(text="the event loop runs\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        reason = health.unready()
+        reason = health.unready_reason()
         return web.Response(text=f"{reason or 'ready'}\n", status=503 if reason else 200)
 
     async def status(_: web.Request) -> web.Response:
@@ -27,7 +27,7 @@ def admin_application(health: IngressHealth) -> web.Application:
         )
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        await health.observe()
+        await health.update_metrics()
         return await scrape(request)
 
     app = web.Application()

@@ -81,7 +81,7 @@ class Authenticator:
         """
         apps = sorted(self._tokens.items(), key=lambda app: (len(app[1]) < 2, app[0]))
         rows = (
-            {"sdkappid": sdkappid, "place": place, **token.use(now_s)}
+            {"sdkappid": sdkappid, "place": place, **token.status_row(now_s)}
             for sdkappid, tokens in apps
             for place, token in enumerate(tokens, start=1)
         )

@@ -89,8 +89,8 @@ class IngressHealth:
             self.rates.note(now_s, {"stored": state.last_sequence, "forwarded": forwarded})
             await asyncio.sleep(GROWTH_INTERVAL_S)
 
-    def unready(self) -> str:
-        """Return why no callbacks should be sent now, "" if they should."""
+    def unready_reason(self) -> str:
+        """Return why no callbacks should be sent to this process now, "" if it is ready."""
         used_bytes, bytes_max = self.spool.state.used_bytes, self.settings.spool_bytes_max
         # A commit that does not fit fails below the bound, and the next, smaller one succeeds.
         if used_bytes < READY_AGAIN_BELOW * bytes_max:
@@ -121,8 +121,8 @@ class IngressHealth:
             "stored_per_s": self.rates.per_s("stored"),
             "forwarded_per_s": self.rates.per_s("forwarded"),
             "oldest_waiting_s": self._oldest_waiting_s(),
-            "ready": not self.unready(),
-            "unready_because": self.unready(),
+            "ready": not self.unready_reason(),
+            "unready_because": self.unready_reason(),
             "forwarding": not self.forwarder.fault,
             "forward_fault": self.forwarder.fault,
             "forward_failures": round(
@@ -141,7 +141,7 @@ class IngressHealth:
             "spools": [asdict(spool) for spool in self.adopter.summaries()],
         }
 
-    async def observe(self) -> None:
+    async def update_metrics(self) -> None:
         """Set the metrics to their current values."""
         disk_free_bytes = await self.disk.free()
         free = math.nan if disk_free_bytes is None else disk_free_bytes
@@ -156,7 +156,7 @@ class IngressHealth:
         oldest_s = self._oldest_waiting_s()
         # None: rows wait for an unknown time, so an alert must fire.
         telemetry.INGRESS_OLDEST_WAITING_S.set(math.inf if oldest_s is None else oldest_s)
-        telemetry.INGRESS_READY.set(not self.unready())
+        telemetry.INGRESS_READY.set(not self.unready_reason())
         telemetry.INGRESS_FORWARDING.set(not self.forwarder.fault)
         telemetry.INGRESS_CONNECTIONS.set(len(self.server.open_connections.all))
 

@@ -29,8 +29,8 @@ class Token:
         """
         return hashlib.sha256(self.text).hexdigest()[:FINGERPRINT_CHARACTERS]
 
-    def use(self, now_s: float) -> dict[str, Any]:
-        """Return the fingerprint, the number of uses and the last one, for `/status`."""
+    def status_row(self, now_s: float) -> dict[str, Any]:
+        """Return the row of `/status`: the fingerprint, the number of uses and the last one."""
         last_s = self.last_used_s
         return {
             "fingerprint": self.fingerprint,

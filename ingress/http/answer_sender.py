@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from ingress.http import answers
-from ingress.http.answers import Answer, fail_bytes, ok_bytes
+from ingress.http.answers import Answer, encode_and_count_failure, ok_bytes
 from ingress.http.open_connections import OpenConnections
 from ingress.http.refusal_log import RefusalLog
 
@@ -40,7 +40,7 @@ class AnswerSender:
         else:
             peer = transport.get_extra_info("peername")
             self._refusal_log.note(answer, detail, peer, target, forwarded_for)
-            encoded = fail_bytes(answer, detail, second, closes=closes)
+            encoded = encode_and_count_failure(answer, detail, second, closes=closes)
         if not has_body:
             encoded = encoded[: encoded.index(b"\r\n\r\n") + 4]
         transport.write(encoded)

@@ -34,8 +34,8 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Reply(NamedTuple):
-    """The answer to one request; `detail` replaces its `sent_text` unless it is empty."""
+class DetailedAnswer(NamedTuple):
+    """The answer to one request; `detail` replaces the `sent_text` of the table's row if given."""
 
     answer: Answer
     detail: str = ""
@@ -120,29 +120,29 @@ INTERNAL_FAULT = "internal fault of the receiver; see its log"
 _counters = {answer: INGRESS_ANSWERS.labels(answer=answer.name) for answer in ANSWERS}
 
 
-def unavailable(failure: Exception) -> Reply:
+def unavailable(failure: Exception) -> DetailedAnswer:
     """Return the answer to a callback that is not known to be stored, with the reason."""
-    return Reply(UNAVAILABLE, f"{UNAVAILABLE.sent_text}: {failure}")
+    return DetailedAnswer(UNAVAILABLE, f"{UNAVAILABLE.sent_text}: {failure}")
 
 
-def not_http(reason: str) -> Reply:
+def not_http(reason: str) -> DetailedAnswer:
     """Return the answer to bytes that cannot be parsed as HTTP, with the reason."""
-    return Reply(NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}")
+    return DetailedAnswer(NOT_HTTP, f"{NOT_HTTP.sent_text}: {reason}")
 
 
-def too_large(bytes_max: int) -> Reply:
+def too_large(bytes_max: int) -> DetailedAnswer:
     """Return the answer to a body of more than `bytes_max` bytes, with the limit."""
-    return Reply(TOO_LARGE, f"Maximum request body size {bytes_max} exceeded.")
+    return DetailedAnswer(TOO_LARGE, f"Maximum request body size {bytes_max} exceeded.")
 
 
-def unreadable(undecodable: Exception) -> Reply:
+def unreadable(undecodable: Exception) -> DetailedAnswer:
     """Return the answer to a body that is not in its content coding, with the reason."""
-    return Reply(UNREADABLE, f"{UNREADABLE.sent_text}: {undecodable}")
+    return DetailedAnswer(UNREADABLE, f"{UNREADABLE.sent_text}: {undecodable}")
 
 
-def unknown_coding(unknown: Exception) -> Reply:
+def unknown_coding(unknown: Exception) -> DetailedAnswer:
     """Return the answer to a body in another content coding, with the reason."""
-    return Reply(UNKNOWN_CODING, f"{UNKNOWN_CODING.sent_text}: {unknown}")
+    return DetailedAnswer(UNKNOWN_CODING, f"{UNKNOWN_CODING.sent_text}: {unknown}")
 
 
 def count_oks(count: int) -> None:
@@ -160,8 +160,10 @@ def ok_bytes(second: int, *, closes: bool = False) -> bytes:
     return _http_bytes(OK, OK_BODY, second, closes=closes)
 
 
-def fail_bytes(answer: Answer, detail: str, second: int, *, closes: bool = False) -> bytes:
-    """Return an answer other than OK as bytes of HTTP, and count it, unlike `ok_bytes`."""
+def encode_and_count_failure(
+    answer: Answer, detail: str, second: int, *, closes: bool = False
+) -> bytes:
+    """Count an answer other than OK, and return it as bytes of HTTP; see `ok_bytes`."""
     _counters[answer].inc()
     return _http_bytes(answer, _body(answer, detail), second, closes=closes)
 

@@ -3,8 +3,8 @@ One connection of the public port: plain requests are read, stored and answered 
 
 A plain request (ingress/http/head.py) costs no task and no request or response object. One request
 of a connection is handled at a time; bytes after it wait. A request that is not plain is handed to
-aiohttp (ingress/http/handover.py), with all bytes from its beginning on, and its connection is
-closed after the answer; see docs/decisions/0024-plain-requests.md.
+aiohttp (ingress/http/aiohttp_fallback.py), with all bytes from its beginning on, and its connection
+is closed after the answer; see docs/decisions/0024-plain-requests.md.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import cast
 
 from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Answer, Reply
+from ingress.http.answers import Answer, DetailedAnswer
 from ingress.http.head import may_become_plain, parse_head
 from ingress.http.open_connections import OpenConnections
 from ingress.http.partial_body import PartialBody
@@ -36,11 +36,11 @@ class Connection(asyncio.Protocol):
         "_closes_after_answer",
         "_eof_received",
         "_forwarded_for",
-        "_hand_over",
         "_is_discarding",
         "_is_handling",
         "_is_reading_paused",
         "_loop",
+        "_open_aiohttp_protocol",
         "_open_connections",
         "_partial_body",
         "_receiver",
@@ -54,14 +54,14 @@ class Connection(asyncio.Protocol):
         receiver: Receiver,
         answer_sender: AnswerSender,
         open_connections: OpenConnections,
-        hand_over: Callable[["Connection", asyncio.Transport, bytes], asyncio.Protocol],
+        open_aiohttp_protocol: Callable[["Connection", asyncio.Transport, bytes], asyncio.Protocol],
         *,
         body_bytes_max: int,
     ) -> None:
         self._receiver = receiver
         self._answer_sender = answer_sender
         self._open_connections = open_connections
-        self._hand_over = hand_over
+        self._open_aiohttp_protocol = open_aiohttp_protocol
         self._body_bytes_max = body_bytes_max
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -141,16 +141,16 @@ class Connection(asyncio.Protocol):
             self._give_to_aiohttp(data)
             return
         self._target, (content_length, self._closes_after_answer, self._forwarded_for) = head
-        admission = self._receiver.admit("POST", self._target)
+        admission_result = self._receiver.admit("POST", self._target)
         body_begin = head_end + 4
         body_end = body_begin + content_length
         if body_end <= len(data):
             self._keep_for_later(data[body_end:])
-            self._handle(admission, data[body_begin:body_end])
+            self._handle(admission_result, data[body_begin:body_end])
             return
         # Already admitted or refused, so that a peer that is not authentic fills no memory.
-        self._partial_body = PartialBody(admission, content_length)
-        if isinstance(admission, Reply):
+        self._partial_body = PartialBody(admission_result, content_length)
+        if isinstance(admission_result, DetailedAnswer):
             self._open_connections.start_discarding(self, self._loop.time())
         else:
             self._open_connections.start_waiting_for_body(self, self._loop.time())
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol):
         self._partial_body = None
         self._open_connections.end_wait(self)
         self._keep_for_later(next_bytes)
-        self._handle(body.admission, bytes(body.received))
+        self._handle(body.admission_result, bytes(body.received))
 
     def _keep_for_later(self, unparsed: bytes) -> None:
         """Keep the bytes after a request, and pause reading until that request is answered."""
@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def _give_to_aiohttp(self, data: bytes) -> None:
         if self._transport:
-            self._aiohttp_protocol = self._hand_over(self, self._transport, data)
+            self._aiohttp_protocol = self._open_aiohttp_protocol(self, self._transport, data)
             if self._is_reading_paused:
                 # Before aiohttp gets bytes: it may pause reading itself.
                 self._is_reading_paused = False
@@ -185,14 +185,14 @@ class Connection(asyncio.Protocol):
 
     # Answering.
 
-    def _handle(self, admission: Parameters | Reply, body: bytes) -> None:
+    def _handle(self, admission_result: Parameters | DetailedAnswer, body: bytes) -> None:
         """Store the callback of an admitted request, or refuse it."""
         self._is_handling = True
         self._open_connections.idle.pop(self, None)
-        if isinstance(admission, Reply):
-            self._answer(*admission)
+        if isinstance(admission_result, DetailedAnswer):
+            self._answer(*admission_result)
         else:
-            self._receiver.store(admission, body, self._answer)
+            self._receiver.store(admission_result, body, self._answer)
 
     def _answer(self, answer: Answer, detail: str) -> None:
         open_connections = self._open_connections
@@ -203,7 +203,7 @@ class Connection(asyncio.Protocol):
         closes = self._closes_after_answer or open_connections.is_draining
         self._send(answer, detail, closes=closes)
         if closes:
-            self.finish()
+            self.half_close()
             return
         open_connections.idle[self] = self._loop.time()
         if self._is_reading_paused or self._eof_received:
@@ -225,8 +225,9 @@ class Connection(asyncio.Protocol):
         body, self._partial_body = self._partial_body, None
         if self._transport is None or body is None:
             return False
-        reply = body.admission if isinstance(body.admission, Reply) else Reply(reason)
-        self._send(*reply, closes=True)
+        refusal = body.admission_result
+        answer = refusal if isinstance(refusal, DetailedAnswer) else DetailedAnswer(reason)
+        self._send(*answer, closes=True)
         return True
 
     def _read_next(self) -> None:
@@ -235,7 +236,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing() or self._is_handling:
             return
         if self._closes_after_answer:
-            self.finish()
+            self.half_close()
             return
         data, self._unparsed_bytes = self._unparsed_bytes, b""
         if data:
@@ -249,11 +250,11 @@ class Connection(asyncio.Protocol):
             self._is_reading_paused = False
             transport.resume_reading()
 
-    # Called by the port, and after the last answer.
+    # Called by PublicServer, by AiohttpFallback, and after the last answer.
 
-    def finish(self) -> None:
+    def half_close(self) -> None:
         """
-        Send no more; drop what comes until the peer closes its side, or for INGRESS_BODY_S.
+        Send no more; discard further bytes until the peer closes its side, or for INGRESS_BODY_S.
 
         If the connection was closed while the peer still sends, the kernel would reset it, and the
         peer might lose an answer that it has not read yet (RFC 9112 §9.6).
@@ -291,6 +292,6 @@ class Connection(asyncio.Protocol):
     def time_out(self) -> None:
         """Answer a request whose body has not come in time, or abort what has not ended in time."""
         if self._give_up_body(answers.SLOW):
-            self.finish()
+            self.half_close()
         else:
             self.abort()

@@ -12,8 +12,7 @@ import functools
 import re
 from typing import NamedTuple
 
-# A head of this many bytes, without its last CRLF CRLF, is not plain. aiohttp accepts no longer
-# line.
+# A plain head is shorter than this, without its last CRLF CRLF. aiohttp accepts no longer line.
 HEAD_BYTES_MAX = 8190
 # Blocks of header lines that `parse_headers` remembers, each of at most HEAD_BYTES_MAX.
 REMEMBERED_BLOCKS_MAX = 256

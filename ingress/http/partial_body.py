@@ -1,6 +1,6 @@
 """The body of a plain request, while it comes in pieces."""
 
-from ingress.http.answers import Reply
+from ingress.http.answers import DetailedAnswer
 from ingress.http.receiver import Parameters
 
 
@@ -8,14 +8,14 @@ class PartialBody:
     """
     A body of which `missing_bytes` bytes are to come.
 
-    `admission` is the parameters of an admitted request, or the refusal. Only the bytes of an
-    admitted request are kept.
+    `admission_result` is the parameters of an admitted request, or the refusal. Only the bytes of
+    an admitted request are kept.
     """
 
-    __slots__ = ("admission", "missing_bytes", "received")
+    __slots__ = ("admission_result", "missing_bytes", "received")
 
-    def __init__(self, admission: Parameters | Reply, missing_bytes: int) -> None:
-        self.admission = admission
+    def __init__(self, admission_result: Parameters | DetailedAnswer, missing_bytes: int) -> None:
+        self.admission_result = admission_result
         self.missing_bytes = missing_bytes
         self.received = bytearray()
 
@@ -23,6 +23,6 @@ class PartialBody:
         """Take the bytes of the body; return those after it."""
         piece = data[: self.missing_bytes]
         self.missing_bytes -= len(piece)
-        if not isinstance(self.admission, Reply):
+        if not isinstance(self.admission_result, DetailedAnswer):
             self.received += piece
         return data[len(piece) :]

@@ -7,8 +7,8 @@ from functools import partial
 
 from ingress.authenticator import Authenticator
 from ingress.http import answers
-from ingress.http.answers import Answer, Reply
-from ingress.http.target import misspelled, parse_target
+from ingress.http.answers import Answer, DetailedAnswer
+from ingress.http.target import misspelled_sdkappid, parse_target
 from ingress.spool.async_spool import AsyncSpool
 from ingress.spool.disk import DiskFailed, LimitReached
 from schemas import record
@@ -30,18 +30,18 @@ class Receiver:
         self._authenticator = authenticator
         self._path = path
 
-    def admit(self, method: str, raw_target: str) -> Parameters | Reply:
+    def admit(self, method: str, raw_target: str) -> Parameters | DetailedAnswer:
         """Return the URL's parameters if the request is authentic, else the refusal."""
         path, parameters = parse_target(raw_target)
         if path != self._path:
-            return Reply(answers.NOT_HERE, self._fault_of_path(path))
+            return DetailedAnswer(answers.NOT_HERE, self._fault_of_path(path))
         if method != "POST":
-            return Reply(answers.NOT_POST)
+            return DetailedAnswer(answers.NOT_POST)
         answer = self._authenticator.refusal(parameters, time.time())
         if answer is None:
             return parameters
-        wrong_name = misspelled(parameters) if answer is answers.NOT_OURS else ""
-        return Reply(
+        wrong_name = misspelled_sdkappid(parameters) if answer is answers.NOT_OURS else ""
+        return DetailedAnswer(
             answer,
             f"{answer.sent_text}: the URL has {wrong_name}=, but the name is spelled SdkAppid"
             if wrong_name
@@ -52,13 +52,13 @@ class Receiver:
         """
         Return what is wrong with a path that is nearly the configured one, "" for any other path.
 
-        A path that is a secret is named only to a sender who knows it.
+        The configured path may be a secret, so it is shown only if the request has all of it.
         """
         parent, _, last_part = path.rpartition("/")
         if not last_part and parent == self._path:
             return f"{answers.NOT_HERE.sent_text}: remove the / at its end"
         if (parent or "/") == self._path and (
-            wrong_name := misspelled([last_part.partition("=")[0]])
+            wrong_name := misspelled_sdkappid([last_part.partition("=")[0]])
         ):
             return (
                 f"{answers.NOT_HERE.sent_text}: it ends with {wrong_name}=, but the name is "

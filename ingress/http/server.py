@@ -3,9 +3,9 @@
 import asyncio
 import itertools
 
+from ingress.http.aiohttp_fallback import AiohttpFallback
 from ingress.http.answer_sender import AnswerSender
 from ingress.http.connection import Connection
-from ingress.http.handover import Handover
 from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Receiver
 from ingress.http.refusal_log import RefusalLog
@@ -41,7 +41,7 @@ class PublicServer:
         self._answer_sender = AnswerSender(self.open_connections, refusal_log)
         self._settings = settings
         self._body_bytes_max = body_bytes_max
-        self._handover = Handover(
+        self._aiohttp_fallback = AiohttpFallback(
             receiver,
             self._answer_sender,
             self.open_connections,
@@ -49,7 +49,7 @@ class PublicServer:
             body_bytes_max=body_bytes_max,
         )
         self._loop = asyncio.get_running_loop()
-        self._listening: asyncio.Server | None = None
+        self._listener: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int) -> tuple[str, int]:
         """
@@ -58,8 +58,8 @@ class PublicServer:
         Raises:
             OSError: the port is in use, or the host is not one of this machine.
         """
-        self._listening = await self._loop.create_server(self._accept, host, port, backlog=BACKLOG)
-        address: tuple[str, int] = self._listening.sockets[0].getsockname()[:2]
+        self._listener = await self._loop.create_server(self._accept, host, port, backlog=BACKLOG)
+        address: tuple[str, int] = self._listener.sockets[0].getsockname()[:2]
         return address
 
     async def close_late_connections(self) -> None:
@@ -75,8 +75,8 @@ class PublicServer:
 
     def stop_listening(self) -> None:
         """Accept no more connections."""
-        if self._listening:
-            self._listening.close()
+        if self._listener:
+            self._listener.close()
 
     async def drain(self) -> None:
         """
@@ -104,7 +104,7 @@ class PublicServer:
             self._receiver,
             self._answer_sender,
             self.open_connections,
-            self._handover.begin,
+            self._aiohttp_fallback.open_protocol,
             body_bytes_max=self._body_bytes_max,
         )
 

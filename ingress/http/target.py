@@ -5,8 +5,8 @@ from urllib.parse import unquote, unquote_plus
 
 from yarl import URL
 
-# The path's last segment begins with this if TIM uses `/` in place of `?`.
-PATH_FORM = "SdkAppid="
+# The last segment of the path begins with this if TIM writes `/` in place of `?`.
+PATH_PARAMETERS_PREFIX = "SdkAppid="
 # A longer name is not a spelling of SdkAppid, and an answer must not repeat it.
 MISSPELLED_CHARACTERS_MAX = 20
 _SEPARATORS = str.maketrans("", "", "-_ ")
@@ -25,12 +25,12 @@ def parse_target(raw: str) -> tuple[str, dict[str, str]]:
     path, _, query = raw.partition("#")[0].partition("?")
     if not query:
         before, slash, last = path.rpartition("/")
-        if last.startswith(PATH_FORM):
+        if last.startswith(PATH_PARAMETERS_PREFIX):
             path, query = before or slash, last
     return unquote(path) if "%" in path else path, _parameters(query)
 
 
-def misspelled(names: Collection[str]) -> str:
+def misspelled_sdkappid(names: Collection[str]) -> str:
     """Return the first name that is SdkAppid in another spelling, "" if the right one is there."""
     if "SdkAppid" in names:
         return ""

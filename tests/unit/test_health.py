@@ -59,7 +59,7 @@ async def test_an_oldest_row_that_cannot_be_read_is_not_the_same_as_none(fault: 
     )
 
     async def shown() -> float:
-        await health.observe()
+        await health.update_metrics()
         return INGRESS.get_sample_value("ingress_oldest_waiting_seconds") or 0.0
 
     assert await shown() == 0
@@ -84,7 +84,7 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
 
     def ready(used_bytes: int, fault: str = "") -> bool:
         spool.state.used_bytes, spool.fault = used_bytes, fault
-        return not health.unready()
+        return not health.unready_reason()
 
     filled = [
         (940, ""),
@@ -94,6 +94,6 @@ def test_a_full_spool_is_ready_again_only_when_it_has_room() -> None:
         (950, ""),
     ]
     assert [ready(*step) for step in filled] == [True, True, False, False, False]
-    assert "below 95%" in health.unready()
+    assert "below 95%" in health.unready_reason()
     assert [ready(size) for size in (949, 999, 1000, 951, 949)] == [True, True, False, False, True]
     assert [ready(*step) for step in ((500, "the disk fails"), (500, ""))] == [False, True]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from ingress.http.target import misspelled, parse_target
+from ingress.http.target import misspelled_sdkappid, parse_target
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_parameters_are_the_same_as_yarls(pairs: list[tuple[str, str]]) -> None:
 )
 def test_another_spelling_of_sdkappid_is_recognized(names: list[str], wrong: str) -> None:
     """Not if the right one is there, and not in a name that an answer must not repeat."""
-    assert misspelled(names) == wrong
+    assert misspelled_sdkappid(names) == wrong
 
 
 @given(name=st.text(max_size=30))
 def test_any_name_may_be_asked_for_its_spelling(name: str) -> None:
     """The result is the name or nothing."""
-    assert misspelled([name]) in ("", name)
+    assert misspelled_sdkappid([name]) in ("", name)

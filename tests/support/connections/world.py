@@ -12,7 +12,7 @@ from support.connections.jumping_loop import JumpingLoop
 from support.connections.wire import END, Wire
 
 from ingress.http import answers
-from ingress.http.answers import Reply
+from ingress.http.answers import DetailedAnswer
 from ingress.http.connection import Connection
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
 from ingress.http.refusal_log import RefusalLog
@@ -35,11 +35,11 @@ class SlowReceiver:
         self._loop = loop
         self._chance = chance
 
-    def admit(self, method: str, raw_target: str) -> Parameters | Reply:
+    def admit(self, method: str, raw_target: str) -> Parameters | DetailedAnswer:
         """Refuse by the target."""
         if method != "POST":
-            return Reply(answers.NOT_POST)
-        return Reply(answers.NOT_OURS) if raw_target.startswith("/refused") else {}
+            return DetailedAnswer(answers.NOT_POST)
+        return DetailedAnswer(answers.NOT_OURS) if raw_target.startswith("/refused") else {}
 
     def store(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
         """Answer a callback with its body as the reason, so a test sees which answer it got."""

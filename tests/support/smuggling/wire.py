@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from ingress.http import answers
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Reply
+from ingress.http.answers import DetailedAnswer
 from ingress.http.connection import Connection
 from ingress.http.open_connections import OpenConnections
 from ingress.http.receiver import Parameters, Receiver, SendAnswer
@@ -92,7 +92,7 @@ class Wire(asyncio.Transport):
             cast("Receiver", self),
             AnswerSender(open_connections, cast("RefusalLog", self)),
             open_connections,
-            self._hand_over,
+            self._open_aiohttp_protocol,
             body_bytes_max=BODY_BYTES_MAX,
         )
         self._connection.connection_made(self)
@@ -135,12 +135,12 @@ class Wire(asyncio.Transport):
 
     # The receiver and the refusal log.
 
-    def admit(self, method: str, raw_target: str) -> Parameters | Reply:
+    def admit(self, method: str, raw_target: str) -> Parameters | DetailedAnswer:
         """Refuse some targets."""
         assert method == "POST"
         if REFUSED in raw_target:
             self._refused = raw_target
-            return Reply(answers.NOT_OURS)
+            return DetailedAnswer(answers.NOT_OURS)
         return {"target": raw_target}
 
     def store(self, parameters: Parameters, body: bytes, send_answer: SendAnswer) -> None:
@@ -157,7 +157,7 @@ class Wire(asyncio.Transport):
 
     # aiohttp.
 
-    def _hand_over(self, _connection: Connection, *_: object) -> asyncio.Protocol:
+    def _open_aiohttp_protocol(self, _connection: Connection, *_: object) -> asyncio.Protocol:
         wire = self
 
         class Aiohttp(asyncio.Protocol):

@@ -15,7 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ingress.http import answers, content_coding, not_http
 from ingress.http.answer_sender import AnswerSender
-from ingress.http.answers import Answer, Reply
+from ingress.http.answers import Answer, DetailedAnswer
 from ingress.http.connection import Connection
 from ingress.http.content_coding import TooLong, Undecodable, UnknownCoding
 from ingress.http.open_connections import OpenConnections
@@ -52,14 +52,19 @@ class ReadingTransport(asyncio.Transport):
         self._written = b""
 
     def answer(
-        self, reply: Reply, target: str, forwarded_for: str = "", *, has_body: bool = True
+        self,
+        detailed_answer: DetailedAnswer,
+        target: str,
+        forwarded_for: str = "",
+        *,
+        has_body: bool = True,
     ) -> None:
         """Send the one answer of this connection, if the peer is still there."""
         if self._is_answered or self._transport.is_closing():
             return
         self._is_answered = True
         self._answer_sender.send(
-            self._transport, *reply, target, forwarded_for, closes=True, has_body=has_body
+            self._transport, *detailed_answer, target, forwarded_for, closes=True, has_body=has_body
         )
 
     def write_continue(self) -> None:
@@ -76,9 +81,9 @@ class ReadingTransport(asyncio.Transport):
     def close(self) -> None:
         """Close the connection; before that, send the reason of aiohttp's own answer."""
         if self._written and not self._is_answered:
-            of_aiohttp = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
-            self.answer(answers.not_http(not_http.reason(self._beginning, of_aiohttp)), "")
-        self.connection.finish()
+            aiohttp_reason = self._written.partition(b"\r\n\r\n")[2].decode("utf-8", "replace")
+            self.answer(answers.not_http(not_http.reason(self._beginning, aiohttp_reason)), "")
+        self.connection.half_close()
 
     def is_closing(self) -> bool:
         """Return whether the connection is being closed."""
@@ -97,8 +102,8 @@ class ReadingTransport(asyncio.Transport):
         self._transport.resume_reading()
 
 
-class Handover:
-    """Gives connections to aiohttp's server; each request comes back to `_receive`."""
+class AiohttpFallback:
+    """Has aiohttp's server read the requests that are not plain; each comes back to `_receive`."""
 
     def __init__(
         self,
@@ -119,14 +124,14 @@ class Handover:
             self._receive,
             access_log=None,
             keepalive_timeout=settings.keepalive_s,
-            # `Connection.finish` reads what comes after the answer.
+            # `Connection.half_close` reads what comes after the answer.
             lingering_time=0,
             # Bodies are decoded here, from all codings and within a bound.
             auto_decompress=False,
             logger=_filtered_server_log(),
         )
 
-    def begin(
+    def open_protocol(
         self, connection: Connection, transport: asyncio.Transport, data: bytes
     ) -> asyncio.Protocol:
         """
@@ -148,36 +153,40 @@ class Handover:
             # From here on, the request has its own bounds.
             self._open_connections.end_wait(transport.connection)
             try:
-                reply = await self._reply(request, transport)
+                detailed_answer = await self._detailed_answer(request, transport)
             except Exception:
                 log.exception("a bug kept a request from being handled; answered 503")
-                reply = Reply(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
+                detailed_answer = DetailedAnswer(answers.UNAVAILABLE, answers.INTERNAL_FAULT)
             # The answer to HEAD has no body (RFC 9110 §9.3.2).
             has_body = request.method != "HEAD"
             forwarded_for = ",".join(request.headers.getall("X-Forwarded-For", ()))
-            transport.answer(reply, request.raw_path, forwarded_for, has_body=has_body)
+            transport.answer(detailed_answer, request.raw_path, forwarded_for, has_body=has_body)
         response = web.Response()
         response.force_close()
         return response
 
-    async def _reply(self, request: web.BaseRequest, transport: ReadingTransport) -> Reply:
+    async def _detailed_answer(
+        self, request: web.BaseRequest, transport: ReadingTransport
+    ) -> DetailedAnswer:
         # The undecoded target: with the path form its parameters are in the path.
-        admission = self._receiver.admit(request.method, request.raw_path)
-        if isinstance(admission, Reply):
-            return admission
+        admission_result = self._receiver.admit(request.method, request.raw_path)
+        if isinstance(admission_result, DetailedAnswer):
+            return admission_result
         body = await self._body(request, transport)
-        if isinstance(body, Reply):
+        if isinstance(body, DetailedAnswer):
             return body
-        answer_due: asyncio.Future[Reply] = self._loop.create_future()
+        answer_due: asyncio.Future[DetailedAnswer] = self._loop.create_future()
 
         def send_answer(answer: Answer, detail: str) -> None:
             if not answer_due.done():  # cancelled, if the connection is gone
-                answer_due.set_result(Reply(answer, detail))
+                answer_due.set_result(DetailedAnswer(answer, detail))
 
-        self._receiver.store(admission, body, send_answer)
+        self._receiver.store(admission_result, body, send_answer)
         return await answer_due
 
-    async def _body(self, request: web.BaseRequest, transport: ReadingTransport) -> bytes | Reply:
+    async def _body(
+        self, request: web.BaseRequest, transport: ReadingTransport
+    ) -> bytes | DetailedAnswer:
         """Return the body without its content codings, or the answer if it cannot be had."""
         try:
             codings = content_coding.parse_codings(request.headers.getall("Content-Encoding", ()))
@@ -197,9 +206,9 @@ class Handover:
         except TooLong:
             return answers.too_large(self._body_bytes_max)
         except TimeoutError:
-            return Reply(answers.SLOW)
+            return DetailedAnswer(answers.SLOW)
         except BODY_ERRORS:
-            return Reply(answers.UNREADABLE)
+            return DetailedAnswer(answers.UNREADABLE)
         return body
 
     async def _encoded_body(self, content: Any) -> bytes:
