@@ -70,7 +70,8 @@ def _postgres(directory: Path) -> Sink:
 
 
 def _valkey(directory: Path) -> Sink:
-    server = EmbeddedValkey(directory / "server")
+    # What a test has seen in the store is in a copy of its files, too.
+    server = EmbeddedValkey(directory / "server", appendfsync="always")
 
     def holds(origin: str) -> tuple[int, int] | None:
         with Valkey.from_url(server.url) as client:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -217,14 +218,28 @@ async def test_a_broker_that_is_fenced_at_random_loses_and_doubles_nothing(
         ]
         await asyncio.gather(*(pipe.store(many(ROWS_AT_RANDOM)) for pipe in pipes))
         fencing = asyncio.create_task(fence_repeatedly(broker, fences))
-        await asyncio.gather(*(pipe.forward(until=fencing.done) for pipe in pipes))
+        # A forwarder that dies while it settles is what decision 0017 does not cover.
+        stopped = [partial(can_be_abandoned, pipe, fencing) for pipe in pipes]
+        await asyncio.gather(
+            *(pipe.forward(until=until) for pipe, until in zip(pipes, stopped, strict=True))
+        )
         await fencing
         monkeypatch.undo()
         await asyncio.gather(*(pipe.forward() for pipe in pipes))
         found = [sequences(await in_topic(broker.address, pipe.spool.origin)) for pipe in pipes]
         left_out = broker.log.read_text().count("likely deleted already")
     say(f"{fences} fences; the broker left out markers {left_out} times")
-    assert [sorted(each) for each in found] == [list(range(1, ROWS_AT_RANDOM + 1))] * FORWARDERS
+    expected = Counter(range(1, ROWS_AT_RANDOM + 1))
+    for pipe, sequences_found in zip(pipes, found, strict=True):
+        counts = Counter(sequences_found)
+        missing, extra = sorted(expected - counts), sorted(counts - expected)
+        assert not missing, f"origin {pipe.spool.origin} lacks sequences {missing}"
+        assert not extra, f"origin {pipe.spool.origin} has sequences twice: {extra}"
+
+
+def can_be_abandoned(pipe: Pipe, fencing: asyncio.Task[None]) -> bool:
+    """Return whether the fences are over and no decision is known only to the pipe's forwarder."""
+    return fencing.done() and pipe.forwarder is not None and pipe.forwarder.can_be_dropped
 
 
 async def fence_repeatedly(broker: Broker, times: int) -> None:

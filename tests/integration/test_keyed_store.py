@@ -65,7 +65,7 @@ async def test_each_event_is_in_the_store_once_over_kill_9(
     records = many((kills + 1) * RECORDS_OF_EACH)
     sent = {dict(record.headers)[ID]: record.value for record in records}
     with (
-        child.running(EmbeddedValkey(tmp_path / "valkey")) as valkey,
+        child.running(EmbeddedValkey(tmp_path / "valkey", appendfsync="always")) as valkey,
         closing(Pipe(empty_kafka.address, tmp_path / "spool")) as pipe,
     ):
         program = KeyedStore(tmp_path / "program", empty_kafka, valkey)

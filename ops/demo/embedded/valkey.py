@@ -12,9 +12,13 @@ from ops.demo.embedded import child
 class EmbeddedValkey:
     """A server on the loopback, which may be killed and started again with its data."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, appendfsync: str = "everysec") -> None:
         """
         Prepare a server whose data and log are in `directory`.
+
+        With `appendfsync` "everysec" (Valkey's default) kill -9 may lose what was acknowledged:
+        while a sync of the disk is under way, Valkey answers up to 2 s before it writes. With
+        "always" it answers after the sync.
 
         Raises:
             ProgramMissing: its program is not installed.
@@ -23,6 +27,7 @@ class EmbeddedValkey:
         self.log = directory / "valkey.log"
         self.data = directory / "data"
         self.process: subprocess.Popen[bytes] | None = None
+        self._appendfsync = appendfsync
         self._program = _program()
 
     @property
@@ -46,6 +51,7 @@ class EmbeddedValkey:
             [
                 *(self._program, "--port", str(self.port), "--bind", "127.0.0.1"),
                 *("--dir", self.data, "--save", "", "--appendonly", "yes"),
+                *("--appendfsync", self._appendfsync),
                 # It would overwrite its environment, by which leftover processes are found.
                 *("--set-proc-title", "no"),
             ],
