@@ -1,12 +1,12 @@
 """Fixtures and command-line options that all tests share."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from support import tiers
+from support import failures, tiers
 from support.schedule import Shared
 from valkey import Valkey
 
@@ -63,8 +63,27 @@ def _grows(item: pytest.Item) -> bool:
     return _is_long(item) or "scaled" in names or item.get_closest_marker("hypothesis") is not None
 
 
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain the difference of long collections in place of printing both."""
+    return failures.explain_comparison(op, left, right)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Shorten the captured output of a failed test, and add the logs of its programs."""
+    report = yield
+    if report.failed:
+        directory = getattr(item, "funcargs", {}).get("tmp_path")
+        logs = failures.logs_below(directory) if directory else ()
+        report.sections = [
+            *((title, failures.shorten(text)) for title, text in report.sections),
+            *((f"Log {name}", text) for name, text in logs),
+        ]
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the lines of `say` from all processes that ran tests."""
+    """Print the lines of `say` from all processes that ran tests, then what failed."""
     reports = [
         report
         for category in terminalreporter.stats.values()
@@ -81,6 +100,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("counts")
     for line in lines:
         terminalreporter.write_line(line)
+    _print_messages(terminalreporter)
+
+
+def _print_messages(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the message of each failure at the end, where CI keeps it."""
+    for category in ("error", "failed"):
+        for report in terminalreporter.stats.get(category, ()):
+            terminalreporter.section(f"{category}: {report.nodeid}", sep="-")
+            terminalreporter.write_line(failures.message(report))
 
 
 @pytest.fixture(scope="session")
