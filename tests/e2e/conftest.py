@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.kafka.broker import Broker, running_broker
+from support.kafka.broker import LONG_SESSION_MS, Broker, running_broker
 from support.kafka.quick_start import prepare
 from support.processes.blackbox import Demo, demo
 from support.processes.ingress import Ingress
@@ -15,6 +15,10 @@ from support.processes.ingress import Ingress
 def quick_start() -> None:
     """Have embedded brokers start fast; the first run on a machine takes some seconds for it."""
     prepare()
+
+
+# The broker refuses producers whose transactions may stay open for longer, and hold up readers.
+TRANSACTION_MS_MAX = 20_000
 
 
 # Of the package: a demo or a broker that no test uses any more takes time from the other processes.
@@ -28,7 +32,10 @@ def stack() -> Iterator[Demo]:
 @pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Yield a broker with the topics, which tests may freeze and thaw, but not kill."""
-    with running_broker(tmp_path_factory.mktemp("broker")) as started:
+    directory = tmp_path_factory.mktemp("broker")
+    properties = f"transaction.max.timeout.ms={TRANSACTION_MS_MAX}\n"
+    broker = running_broker(directory, session_ms=LONG_SESSION_MS, properties=properties)
+    with broker as started:
         asyncio.run(started.make_topics())
         yield started
 

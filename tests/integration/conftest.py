@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from support.kafka.broker import session
 from support.kafka.container import NoContainer, find_image, kafka_container
 from support.kafka.parts import Pipe
 from support.kafka.quick_start import prepare
@@ -45,7 +46,8 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="package")
 def shared_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
     """Yield an embedded broker for all tests of this folder that do not kill or freeze theirs."""
-    with child.running(EmbeddedKafka(tmp_path_factory.mktemp("kafka"))) as kafka:
+    kafka = EmbeddedKafka(tmp_path_factory.mktemp("kafka"), properties=session())
+    with child.running(kafka):
         yield kafka
 
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from support.kafka.broker import LONG_SESSION_MS, running_broker
 from support.kafka.parts import delete_before, ends_of, in_topic
 from support.kafka.topic_changes import (
     Sinks,
@@ -25,7 +26,6 @@ from support.processes.consumer import Consumer
 from support.processes.ingress import Ingress, until
 from support.processes.senders import Senders
 
-from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
 
@@ -214,11 +214,11 @@ async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
 ) -> None:
     """The chains of the other one are sound, and of its own topic only."""
     archive = tmp_path / "archive"
-    with child.running(EmbeddedKafka(tmp_path / "other")) as other:
+    with running_broker(tmp_path / "other", session_ms=LONG_SESSION_MS) as other:
         await apply_topics(other.address, body_bytes_max=1 << 20, replicas=1)
         members = [
-            Consumer("archive", each.address, tmp_path / f"{at}.log", url=archive, segment_age_s=1)
-            for at, each in enumerate((empty_kafka, other))
+            Consumer("archive", address, tmp_path / f"{at}.log", url=archive, segment_age_s=1)
+            for at, address in enumerate((empty_kafka.address, other.address))
         ]
         try:
             for member in members:
@@ -238,7 +238,7 @@ async def test_of_two_clusters_that_begin_on_one_archive_one_stops(
 
             # Where each begins some of the partitions, both stop.
             await until(has_one_stopped, "one of them has stopped")
-            await until(is_decided, "the other one goes on, or stops too", 60)
+            await until(is_decided, "the other one goes on, or stops too")
             reasons = await stopped()
         finally:
             for member in members:

@@ -127,13 +127,7 @@ async def test_a_topic_that_the_broker_created_by_itself_gets_its_partitions(
     tmp_path: Path,
 ) -> None:
     """Brokers do so by default, with one partition, if a client asks for the topic first."""
-    kafka = EmbeddedKafka(tmp_path)
-    properties = tmp_path / "server.properties"
-    properties.write_text(
-        properties.read_text().replace(
-            "auto.create.topics.enable=false", "auto.create.topics.enable=true"
-        )
-    )
+    kafka = EmbeddedKafka(tmp_path, properties="auto.create.topics.enable=true\n")
     with child.running(kafka):
         async with AIOKafkaConsumer(DEAD_LETTERS.name, bootstrap_servers=kafka.address):
             pass

@@ -56,10 +56,13 @@ STORAGE, CLASSES = "storage", "classes.aot"
 class EmbeddedKafka:
     """A broker on the loopback, which may be killed and started again with its data."""
 
-    def __init__(self, directory: Path, *, class_cache_output: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, properties: str = "", class_cache_output: Path | None = None
+    ) -> None:
         """
         Prepare a broker whose data, configuration and log are in `directory`.
 
+        `properties` are lines to add to its configuration, where the last of two settings counts.
         If `class_cache_output` is given, the broker writes its loaded classes there when it ends.
 
         Raises:
@@ -86,6 +89,7 @@ class EmbeddedKafka:
         directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text(
             _PROPERTIES.format(port=self.port, controller_port=child.free_port(), data=self.data)
+            + properties
         )
 
     @property

@@ -19,6 +19,11 @@ SESSION_MS = 1000
 LONG_SESSION_MS = 60_000
 
 
+def session(session_ms: int = LONG_SESSION_MS) -> str:
+    """Return the properties of a broker that the controller fences after so long a silence."""
+    return f"broker.session.timeout.ms={session_ms}\nbroker.heartbeat.interval.ms=200\n"
+
+
 class Broker:
     """An embedded Kafka broker in a process of its own."""
 
@@ -26,13 +31,8 @@ class Broker:
         self, directory: Path, *, session_ms: int = SESSION_MS, properties: str = ""
     ) -> None:
         """Prepare one; `properties` are lines to add to the broker's configuration."""
-        self._kafka = EmbeddedKafka(directory)
+        self._kafka = EmbeddedKafka(directory, properties=session(session_ms) + properties)
         self.log = self._kafka.log
-        with (directory / "server.properties").open("a") as configuration:
-            configuration.write(
-                f"broker.session.timeout.ms={session_ms}\n"
-                f"broker.heartbeat.interval.ms=200\n{properties}"
-            )
         self.address = self._kafka.address
 
     def start(self) -> None:

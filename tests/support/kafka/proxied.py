@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import uvloop
+from support.kafka.broker import session
 from support.kafka.tcp_proxy import tcp_proxy
 
 from ops.demo.embedded import child
 from ops.demo.embedded.kafka import EmbeddedKafka
 from ops.topic_changes import apply_topics
 
+# For a busy machine; far below the 40 s after which a request that nobody answers ends by itself.
+ENDS_S_MAX = 20.0
 LOOPS: dict[str, Callable[[Awaitable[None]], None]] = {
     "asyncio": asyncio.run,  # type: ignore[dict-item]
     "uvloop": uvloop.run,  # type: ignore[dict-item]
@@ -36,10 +39,10 @@ class ProxiedKafka(NamedTuple):
 @contextlib.contextmanager
 def kafka_behind_a_proxy(directory: Path) -> Iterator[ProxiedKafka]:
     """Run a broker with the topics during the block; each test runs its own proxy."""
-    kafka = EmbeddedKafka(directory)
-    proxied = ProxiedKafka(kafka.port, child.free_port())
-    with kafka._properties.open("a") as properties:  # noqa: SLF001 - no other test needs it
-        properties.write(f"advertised.listeners=PLAINTEXT://{proxied.address}\n")
+    proxy_port = child.free_port()
+    advertised = f"advertised.listeners=PLAINTEXT://127.0.0.1:{proxy_port}\n"
+    kafka = EmbeddedKafka(directory, properties=session() + advertised)
+    proxied = ProxiedKafka(kafka.port, proxy_port)
 
     async def make_topics() -> None:
         async with tcp_proxy(proxied.port, proxied.proxy_port):
@@ -63,7 +66,7 @@ class Watch:
     async def assert_nothing_left(self, what: str) -> None:
         """Assert that no task, connection or unretrieved exception is left."""
         gc.collect()
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + ENDS_S_MAX
         while left := [*_tasks_of_aiokafka(), *_connections_to(self._port)]:
             assert time.monotonic() < deadline, (what, left)
             await asyncio.sleep(0.01)
