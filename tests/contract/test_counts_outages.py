@@ -46,7 +46,7 @@ async def test_without_valkey_the_api_answers_503_and_stays_alive() -> None:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Wait a few seconds until the condition holds."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not holds():  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.01)
 

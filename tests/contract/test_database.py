@@ -363,7 +363,7 @@ async def next_offset_of(database: DatabaseHandler) -> int | None:
 
 async def until_available(database: DatabaseHandler) -> int | None:
     """Wait until the database answers; return the next offset of the stored position."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 return await next_offset_of(database)

@@ -64,7 +64,7 @@ async def test_a_rebuild_that_has_lost_its_lock_to_another_one_ends(valkey: Valk
     """If no other one has it, as after an outage, it is taken again."""
     async with only_rebuild(valkey):
         await valkey.delete(lock.KEY)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not await valkey.exists(lock.KEY):
                 pass
 

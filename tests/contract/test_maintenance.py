@@ -19,7 +19,7 @@ INDEXES = "select count(*) from pg_indexes where schemaname = 'hookline' and ind
 
 async def until(holds: Callable[[], bool]) -> None:
     """Return once the condition holds."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not holds():  # noqa: ASYNC110 - the server
             await asyncio.sleep(0.05)
 

@@ -80,7 +80,7 @@ def create_role(server: EmbeddedPostgres, password: str) -> None:
         "POSTGRES_READER_PASSWORD": password,
     }
     script = ROOT / "deploy" / "postgres" / "reader.sh"
-    subprocess.run(["sh", str(script)], env=env, check=True, timeout=60)  # noqa: S607 - the shell
+    subprocess.run(["sh", str(script)], env=env, check=True, timeout=180)  # noqa: S607 - the shell
     with psycopg.connect(server.conninfo) as connection:
         connection.execute("select pg_reload_conf()")
 

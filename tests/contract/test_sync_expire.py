@@ -125,7 +125,7 @@ async def test_a_repeat_that_is_being_written_is_waited_for(
 
 async def until_rows_are_gone(conninfo: str) -> None:
     """Return once the rows of February are deleted."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while select(conninfo, "select count(*) from hookline.expiring_ids") != [(2,)]:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 

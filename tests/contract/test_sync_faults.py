@@ -27,7 +27,7 @@ from schemas.setting import Secret
 
 DISK_BYTES = 2 << 20
 ROWS = 20
-WAIT_S = 60
+WAIT_S = 180
 
 
 class Delivered:
@@ -254,7 +254,7 @@ class Servers(EmbeddedPostgres):
             *("pg_basebackup", "-d", self.conninfo, "-D", made.data, "-R", "-c", "fast"),
             *("-X", "stream"),
         )
-        assert copied.wait(60) == 0, self.log.read_text()
+        assert copied.wait(180) == 0, self.log.read_text()
         return made
 
 

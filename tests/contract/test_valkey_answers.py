@@ -146,7 +146,7 @@ async def test_a_script_that_is_killed_is_called_again(
 
 
 async def _until_busy(valkey: Valkey) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not await asyncio.to_thread(_is_busy, valkey):
             pass
 

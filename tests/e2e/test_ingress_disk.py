@@ -127,7 +127,7 @@ async def test_a_damaged_row_is_not_passed_over_while_the_disk_is_full(
             ballast.fill()
             await senders.until_more_refused(20)
     fault = "ingress at a row that cannot be put into quarantine"
-    await until(lambda: "stopped after sequence 0: mdb" in ingress.log.read_text(), fault, 60)
+    await until(lambda: "stopped after sequence 0: mdb" in ingress.log.read_text(), fault)
     await asyncio.sleep(3)  # it tries again and again
     status = await ingress.status()
     assert (status["forwarded_sequence"], status["spools"][0]["quarantined"]) == (0, [])

@@ -22,7 +22,7 @@ def post(url: str, body: bytes, method: str = "POST") -> tuple[int, dict[str, An
     """Return status, body and headers of the answer."""
     request = urllib.request.Request(url, data=body, method=method)  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=180) as response:  # noqa: S310
             return response.status, json.loads(response.read()), response.headers
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read()), error.headers

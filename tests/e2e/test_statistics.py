@@ -11,7 +11,7 @@ from support.processes.blackbox import KINDS, Demo, demo, hookline, shown_and_se
 
 def ask(url: str) -> dict[str, Any]:
     """Return the API's answer."""
-    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(url, timeout=180) as response:  # noqa: S310 - our own URL
         return dict(json.loads(response.read()))
 
 

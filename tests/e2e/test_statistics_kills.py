@@ -106,7 +106,7 @@ def second_member(stack: Demo) -> Iterator[None]:
 def ask(stack: Demo, path: str, **parameters: str) -> Any:
     """Return the API's answer: JSON, or the rows of CSV."""
     url = f"{stack.addresses['stats']}{path}?{urlencode(parameters)}"
-    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - our own URL
+    with urllib.request.urlopen(url, timeout=180) as response:  # noqa: S310 - our own URL
         text = response.read().decode()
     if parameters.get("format") == "csv":
         return list(csv.DictReader(io.StringIO(text)))

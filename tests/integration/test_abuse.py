@@ -134,7 +134,7 @@ def test_a_consumer_survives_it_and_misses_nothing(
                 took_s = await _abuse(proxy, running, seconds, proxied.address, sink)
             finally:
                 stop.set()
-                await asyncio.wait((running,), timeout=120)
+                await asyncio.wait((running,), timeout=180)
             assert running.exception() is None
             say(f"a consumer, {seconds} s: {proxy.cuts} cuts; complete after {took_s:.1f} s")
 

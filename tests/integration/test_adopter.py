@@ -95,14 +95,14 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def until(adopter: Adopter, name: str, rows: int | None) -> None:
     """Wait until the adopter reports `rows` rows in the spool `name`."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while {s.name: s.rows for s in adopter.summaries()}.get(name, -1) != rows:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def free(directory: Path, name: str) -> Spool:
     """Wait until no process holds the spool `name`; hold it and return it."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             with contextlib.suppress(SpoolInUse):
                 return hold(directory, name, bytes_max=BYTES_MAX)
@@ -125,7 +125,7 @@ async def test_the_spool_of_a_dead_process_is_drained_and_released(tmp_path: Pat
         again = await free(tmp_path, name)
         again.writer.commit([encode(a_wire_record(4), 4)], 0)
         again.close()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while len(carried) < 4:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         await until(adopter, name, 0)
@@ -146,7 +146,7 @@ async def test_an_unreadable_directory_is_an_error_and_not_an_empty_one(
     place.touch()
     carried: list[tuple[str, int]] = []
     async with adopting(place, mine, carried) as adopter:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not caplog.messages:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         with pytest.raises(NotADirectoryError):
@@ -181,7 +181,7 @@ async def test_a_drained_spool_is_not_opened_again_and_again(
         await asyncio.sleep(0.3)
         assert looked == []
         (tmp_path / f"{name}.lmdb").touch()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not looked:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
     mine.close()
@@ -221,7 +221,7 @@ async def test_rows_of_the_next_holder_are_never_reported_as_known(
 
     monkeypatch.setattr(Spool, "close", close_and_let_another_in)
     async with adopting(tmp_path, mine, []) as adopter:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not next_holder:  # noqa: ASYNC110 - a list has no event
                 await asyncio.sleep(0.01)
         for _ in range(20):
@@ -238,7 +238,7 @@ async def test_a_corrupt_file_is_renamed_and_other_spools_are_not_affected(
     mine = hold_any(tmp_path, bytes_max=BYTES_MAX)
     (tmp_path / f"{'0' * 16}.lmdb").write_bytes(b"garbage" * 1000)
     async with adopting(tmp_path, mine, []) as adopter:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not any(summary.fault for summary in adopter.summaries()):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert len(list(corrupt_files(tmp_path))) == 1
@@ -275,7 +275,7 @@ async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
         patched.setattr(
             verification, "VERIFY_COMMAND", (sys.executable, "-c", "raise SystemExit(9)")
         )
-        async with adopting(tmp_path, mine, carried), asyncio.timeout(60):
+        async with adopting(tmp_path, mine, carried), asyncio.timeout(180):
             while "cannot be drained now" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert f"{name}.lmdb could not be verified: the verifier ended with exit code 9" in caplog.text
@@ -288,7 +288,7 @@ async def test_a_spool_that_cannot_be_verified_is_logged_and_tried_again(
 
 async def logs(caplog: pytest.LogCaptureFixture, text: str, count: int) -> None:
     """Wait until `text` is in `count` lines of the log."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while sum(text in line for line in caplog.messages) < count:  # noqa: ASYNC110 - a list
             await asyncio.sleep(0.01)
 

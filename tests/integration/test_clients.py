@@ -113,7 +113,7 @@ def test_a_closed_transport_ends_a_task_and_nothing_else(proxied: ProxiedKafka) 
         async with tcp_proxy(proxied.port, proxied.proxy_port):
             for steps in range(8):
                 consumer = AIOKafkaConsumer(bootstrap_servers=proxied.address)
-                async with started(consumer, 10):
+                async with started(consumer, 180):
                     inner = network(consumer)
                     # It makes the connection that the next update will use.
                     await inner.force_metadata_update()

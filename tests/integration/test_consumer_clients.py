@@ -55,7 +55,7 @@ def frozen(kafka: EmbeddedKafka) -> Iterator[None]:
 
 async def nothing_left(before: set["asyncio.Task[Any]"]) -> None:
     """Return when only the tasks of `before` run."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while left := asyncio.all_tasks() - before:
         assert time.monotonic() < deadline, [str(task.get_coro()) for task in left]
         await asyncio.sleep(0.05)

@@ -130,7 +130,7 @@ def test_a_closed_pipe_does_not_change_the_exit_code(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     process.stdout.close()
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == ExitCode.INCOMPLETE, said
 
 
@@ -143,9 +143,9 @@ def test_an_interrupted_command_ends_as_interrupted() -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-        ingress.settimeout(60)
+        ingress.settimeout(180)
         connection, _ = ingress.accept()
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=180)
         connection.close()
     assert process.returncode == ExitCode.INTERRUPTED

@@ -133,7 +133,7 @@ async def exchange(port: PublicPort, stream: bytes, pieces: int) -> bytes:
         for at in range(0, len(stream), step):
             writer.write(stream[at : at + step])
             await asyncio.sleep(0)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180):
             while piece := await reader.read(1 << 16):
                 received += piece
     writer.close()

@@ -52,7 +52,7 @@ class World(PipelineWorld):
             return {name: stage.state for name, stage in stages.items()} == wanted
 
         try:
-            await until(as_expected, f"the pipeline is {wanted}", seconds=120)
+            await until(as_expected, f"the pipeline is {wanted}")
         except AssertionError as error:
             raise AssertionError(f"{error}, but {stages}") from None
         return stages

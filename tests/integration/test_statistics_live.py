@@ -67,7 +67,7 @@ async def next_event(stream: aiohttp.StreamReader) -> dict[str, str]:
         EOFError: the server ended the stream.
     """
     fields: dict[str, str] = {}
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while line := (await stream.readline()).decode():
             if line == "\n" and "data" in fields:
                 return fields
@@ -115,7 +115,7 @@ async def test_there_are_as_many_viewers_as_are_allowed(api: TestClient[Any, Any
         async with api.get("/v1/live") as response:
             assert response.status == 503
             assert "STATS_VIEWERS_MAX" in (await response.json(content_type=None))["detail"]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             async with api.get("/v1/live") as response:
                 if response.status == 200:
@@ -135,7 +135,7 @@ async def test_a_viewer_that_does_not_read_is_disconnected(
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         peer.connect(("127.0.0.1", port))
         peer.sendall(b"GET /v1/live HTTP/1.1\r\nHost: x\r\n\r\n")
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not {"stats_slow_viewers_total 1.0", "stats_viewers 0.0"} <= await metrics(api):  # noqa: ASYNC110 - the metric is all that can be seen
                 await asyncio.sleep(0.1)
 
@@ -233,7 +233,7 @@ async def see_updates(session: aiohttp.ClientSession) -> tuple[dict[str, list[fl
 
     async with asyncio.TaskGroup() as viewers:
         tasks = [viewers.create_task(view()) for _ in range(VIEWERS)]
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(180):
             await everybody.wait()
             while sum(len(of_update) == VIEWERS for of_update in delays.values()) < 5:  # noqa: ASYNC110 - filled by tasks
                 await asyncio.sleep(0.2)
@@ -244,7 +244,7 @@ async def see_updates(session: aiohttp.ClientSession) -> tuple[dict[str, list[fl
 
 async def until_ready(session: aiohttp.ClientSession) -> None:
     """Return once the API is ready."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 async with session.get("/readyz") as response:

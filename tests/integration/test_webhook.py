@@ -151,7 +151,7 @@ async def test_a_partition_pauses_at_the_bound_of_its_parked_callbacks(world: Wo
     await world.send(300, people=2)
     async with world.handler(parked_records_max=5) as handler:
         running = asyncio.create_task(world.run(handler, 300))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not any(state.parked_records >= 5 for state in handler.states):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.sleep(1)
@@ -252,5 +252,5 @@ async def test_a_callback_that_the_retry_topic_refuses_stops_the_target(
 
 async def set_configs(kafka: str, topic: str, configs: dict[str, str]) -> None:
     """Replace the configs of a topic."""
-    async with started(AIOKafkaAdminClient(bootstrap_servers=kafka), 10) as admin:
+    async with started(AIOKafkaAdminClient(bootstrap_servers=kafka), 180) as admin:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs)])

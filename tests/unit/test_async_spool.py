@@ -97,7 +97,7 @@ async def test_forwarded_rows_are_removed(tmp_path: Path) -> None:
     async_spool = an_async_spool(spool, rows_max=5000, bytes_max=4 << 20)
     await asyncio.gather(*(store(async_spool, a_wire_record(n), n) for n in range(1500)))
     async_spool.note_forwarded(1400)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while spool.state.has_removable_block(1400):  # noqa: ASYNC110 - the writer is a thread
             await asyncio.sleep(0.001)
     await async_spool.stop()
@@ -122,7 +122,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
     async_spool = an_async_spool(spool)
     with pytest.raises(DiskFailed):
         await store(async_spool, a_wire_record(1), 1)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while async_spool.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     assert probes == [False, True]
@@ -132,7 +132,7 @@ async def test_after_a_failure_the_disk_is_tried_again_without_callbacks(tmp_pat
 
 async def store_until_it_works(async_spool: AsyncSpool) -> None:
     """Return when a callback could be stored."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             with contextlib.suppress(DiskFailed):
                 await store(async_spool, a_wire_record(3), 3)
@@ -156,7 +156,7 @@ async def test_a_disk_that_hangs_is_answered_before_the_sender_gives_up(
     spool.writer.commit = hangs  # type: ignore[method-assign]
     async_spool = an_async_spool(spool)
     results: list[object] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         committing = asyncio.create_task(store(async_spool, a_wire_record(1), 1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
@@ -242,7 +242,7 @@ async def test_while_the_file_cannot_be_reopened_every_commit_fails(tmp_path: Pa
         await store(async_spool, a_wire_record(1), 1)
     path.rmdir()
     away.rename(path)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while async_spool.fault:  # noqa: ASYNC110 - a string has no event
             await asyncio.sleep(0.01)
     await store(async_spool, a_wire_record(1), 1)
@@ -319,18 +319,18 @@ async def test_a_wait_for_rows_ends_with_the_next_commit_of_callbacks(tmp_path: 
     waiting = asyncio.create_task(async_spool.wait_for_rows(empty))
     await asyncio.sleep(0)
     await store(async_spool, a_wire_record(1), 1)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await waiting
         await async_spool.wait_for_rows(empty)
     seen = async_spool.state
     waiting = asyncio.create_task(async_spool.wait_for_rows(seen))
     async_spool.note_forwarded(1)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while async_spool.state.row_count:  # noqa: ASYNC110 - a number has no event
             await asyncio.sleep(0.001)
     assert not waiting.done()
     await store(async_spool, a_wire_record(2), 2)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await waiting
     await async_spool.stop()
     async_spool.close()
@@ -347,7 +347,7 @@ async def test_a_second_write_while_one_waits_is_an_error_and_the_first_is_appli
     await asyncio.sleep(0)
     with pytest.raises(AssertionError, match="another write waits"):
         await async_spool.quarantine(2)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         await first
     assert async_spool.state.quarantined_sequences == [1]
     await async_spool.quarantine(3)

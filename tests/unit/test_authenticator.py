@@ -152,7 +152,7 @@ async def test_the_file_is_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     watching = asyncio.create_task(file_of(authenticator).watch())
     file.write_text('1 = ["new"]')
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while authenticator.refusal(query("new"), NOW_S):  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.01)
     watching.cancel()

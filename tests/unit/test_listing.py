@@ -296,7 +296,7 @@ async def test_a_time_out_leaves_no_thread_that_lists(
     async def none_lists() -> bool:
         return not Endless.open_now
 
-    await until(none_lists, "no thread lists", 5)
+    await until(none_lists, "no thread lists")
     assert 0 < Endless.open_max <= LISTINGS_MAX
     started = set(threading.enumerate()) - before
     assert len([each for each in started if each.name.startswith("list")]) <= LISTINGS_MAX

@@ -52,7 +52,7 @@ async def answers(
 
 async def one_answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     """Read one answer."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
         body = json.loads(await reader.readexactly(length))
@@ -89,12 +89,12 @@ async def test_bytes_after_a_request_under_way_are_answered_after_it(
     commit, go_on = port.spool.writer.commit, threading.Event()
 
     def waits(contents: Sequence[bytes], forwarded_sequence: int, *, probe: bool) -> None:
-        go_on.wait(5)
+        go_on.wait(180)
         commit(contents, forwarded_sequence, probe=probe)
 
     monkeypatch.setattr(port.spool.writer, "commit", waits)
     writer.write(a_request(a_body(MsgKey="second")))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while port.server.open_connections.is_quiet:  # noqa: ASYNC110 - it has no event
             await asyncio.sleep(0.001)
     writer.write(b"no HTTP\r\n\r\n")
@@ -131,7 +131,7 @@ async def test_a_request_with_expect_gets_100_continue(port: PublicPort) -> None
     head, _, body = request.partition(b"\r\n\r\n")
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(head + b"\r\n\r\n")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
     writer.write(body)
     assert await one_answer(reader) == OK
@@ -168,7 +168,7 @@ async def test_a_connection_that_sends_nothing_is_closed(port: PublicPort) -> No
     async def closed(piece: bytes) -> None:
         reader, writer = await asyncio.open_connection(port.host, port.port)
         writer.write(piece)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             assert await reader.read() == b""
         writer.close()
 
@@ -200,7 +200,7 @@ async def test_refused_requests_without_their_bodies_do_not_keep_others_out(
         reader, writer = await asyncio.open_connection(port.host, port.port)
         writer.write(refused)
         refused_ones.append((reader, writer))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while len(port.server.open_connections.discarding) < 9:  # noqa: ASYNC110 - a dict has no event
             await asyncio.sleep(0)
     assert await answers(port, [a_request(a_body(MsgKey="new"))], 1) == [OK]
@@ -220,7 +220,7 @@ async def test_a_peer_that_sends_too_much_ahead_is_asked_for_a_new_connection(
     assert len(requests[0]) * 7 > 600
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(b"".join(requests))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         received = await reader.read()
     assert received.count(b"HTTP/1.1 200 OK") == received.count(b"\r\nConnection: close\r\n") == 1
     assert len(port.stored()) == 1
@@ -234,7 +234,7 @@ async def test_nothing_after_an_odd_request_is_stored(port: PublicPort) -> None:
     after = [a_request(a_body(MsgKey=f"after{number}")) for number in range(5)]
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(b"".join([*before, odd, *after, odd]))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         received = await reader.read()
     assert received.count(b"HTTP/1.1 200 OK") == len(port.stored()) == 4
     assert b"Connection: close" in received[received.rfind(b"HTTP/1.1") :]
@@ -291,7 +291,7 @@ async def test_a_lost_connection_is_forgotten(port: PublicPort) -> None:
         writer.write(piece)
         await asyncio.sleep(0.05)
         writer.transport.abort()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while port.server.open_connections.all:  # noqa: ASYNC110 - a set has no event
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)  # INGRESS_BODY_S is over, too
@@ -315,7 +315,7 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
     assert await one_answer(reader) == OK
     port.server.open_connections.is_draining = True
     writer.write(a_request(a_body(MsgKey="after")))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
     assert head.startswith("http/1.1 200 ")
     assert "connection: close" in head
@@ -325,7 +325,7 @@ async def test_answers_of_a_stopping_process_close_the_connection(port: PublicPo
 def sent(address: tuple[str, int], pieces: list[bytes], count: int, pauses_s: list[float]) -> bytes:
     """Send the pieces as another process would, and return `count` answers."""
     received = b""
-    with socket.create_connection(address, timeout=60) as connection:
+    with socket.create_connection(address, timeout=180) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for piece, pause_s in zip(pieces, pauses_s, strict=True):
             connection.sendall(piece)
@@ -408,7 +408,7 @@ async def test_an_odd_request_is_the_last_of_its_connection(port: PublicPort) ->
     """So a shared connection is never left on the slower way."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(a_body(), "TE: trailers"))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"\r\nConnection: close\r\n" in answer
@@ -432,7 +432,7 @@ async def test_the_answer_to_head_has_no_body(port: PublicPort) -> None:
     """Its Content-Length is that of the answer to another method."""
     reader, writer = await asyncio.open_connection(port.host, port.port)
     writer.write(a_request(b"", method="HEAD"))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         answer = await reader.read()
     assert answer.startswith(b"HTTP/1.1 405 ")
     assert answer.endswith(b"\r\n\r\n")

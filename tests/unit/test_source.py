@@ -90,7 +90,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
         for _ in range(3):
             await asyncio.sleep(0)
         source.commit(Partition("t", 0), 7)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while not client.committed:  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(0)
         await source.fetch([])

@@ -71,7 +71,7 @@ async def test_conversations_that_fail_again_and_again_hold_half_of_the_slots() 
     )
     running = asyncio.create_task(retries.run(cast("Any", owned)))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             await target.has_all.wait()
         assert target.hanging == 2
     finally:

@@ -22,7 +22,7 @@ from ops.failure import Failure
 
 PORTS = (10_000, 32_768)
 NOBODY = 65_534
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 
 
 class ProgramMissing(Failure):

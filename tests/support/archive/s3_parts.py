@@ -18,7 +18,7 @@ from support.processes.ingress import until
 from support.processes.load import Load, committed_offsets
 
 # The member waits at most 30 s between two attempts, and an attempt may be in progress.
-BACK_S_MAX = 60.0
+BACK_S_MAX = 180.0
 SETTINGS: dict[str, Any] = {"segment_bytes_max": 64 << 10, "segment_age_s": 0.5}
 
 

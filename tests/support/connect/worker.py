@@ -73,6 +73,6 @@ class ConnectWorker:
     def _ask(self, method: str, path: str) -> dict[str, Any]:
         url = f"http://127.0.0.1:{self._port}/connectors/callbacks/{path}"
         request = urllib.request.Request(url, method=method)
-        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - our own URL
+        with urllib.request.urlopen(request, timeout=180) as response:  # noqa: S310 - our own URL
             answer: dict[str, Any] = json.load(response)
         return answer

@@ -25,7 +25,7 @@ async def fence(broker: Broker, *, session_ms: int = SESSION_MS) -> None:
 
     Its clients stay connected.
     """
-    async with started(AIOKafkaClient(bootstrap_servers=broker.address), 30) as client:
+    async with started(AIOKafkaClient(bootstrap_servers=broker.address), 180) as client:
         before = await _epochs(client)
 
         async def is_back() -> bool:

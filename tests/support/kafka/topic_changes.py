@@ -26,7 +26,7 @@ from schemas.topics import CALLBACKS
 
 NAMES = ("archive", "sync", "counters")
 # A consumer asks after 10 s without records. The bound is for a busy machine.
-STOPPED_S_MAX = 120.0
+STOPPED_S_MAX = 180.0
 
 
 async def produce(kafka: str, origin: str, count: int, *, first: int = 1) -> None:
@@ -167,7 +167,7 @@ class Three:
             self.members[name] = Consumer(name, self._kafka, log, env=env, **settings[name])
             self.members[name].launch()
 
-    async def until_held(self, expected: Counter[str], seconds: float = 60) -> float:
+    async def until_held(self, expected: Counter[str], seconds: float = 180) -> float:
         """Return after how many seconds each sink held exactly `expected`."""
 
         def holds() -> bool:
@@ -215,7 +215,7 @@ class Three:
             if member.runs:
                 member.stop()
         for member in self.members.values():
-            member.process.wait(120)
+            member.process.wait(180)
 
     def kill(self) -> None:
         """Kill them as a crash would."""

@@ -197,7 +197,7 @@ def send(made: Iterator[Callback], urls: Sequence[str], *, seconds: float) -> li
     sent: list[Callback] = []
     again: list[Callback] = []
     connections = [
-        http.client.HTTPConnection(urlsplit(urls[at % len(urls)]).netloc, timeout=30)
+        http.client.HTTPConnection(urlsplit(urls[at % len(urls)]).netloc, timeout=180)
         for at in range(SENDERS)
     ]
     path = urlsplit(urls[0]).path

@@ -20,7 +20,7 @@ UNTIL_S_MAX = 180.0
 # The shortest and the longest pause of `until` between two calls.
 PAUSE_S_MIN, PAUSE_S_MAX = 0.01, 0.5
 # The sender of real callbacks waits 2 s; a client here waits on, to see what comes.
-ANSWER_S_MAX = 120.0
+ANSWER_S_MAX = 180.0
 GET_S_MAX = 20.0
 
 

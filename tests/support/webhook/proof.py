@@ -19,7 +19,7 @@ from ops.audit.report import Report
 from ops.audit.sources import Sources, WebhookSource
 
 ARCHIVE_LIMITS = Limits(records=500, bytes=1 << 20, age_s=0.3, period_s=3600)
-AUDIT_WAIT_S = 120
+AUDIT_WAIT_S = 180
 
 
 def log_line(arrival: Arrival) -> str:
