@@ -6,7 +6,6 @@ import io
 import json
 import os
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from support.processes.blackbox import Demo, until
 from support.processes.counted_traffic import Callback, callbacks, send
+
+from ops.demo.embedded.child import free_port
 
 # Other tests of this stack send callbacks of the demo's first app.
 APPS = ("1400000002", "1400000003")
@@ -84,12 +85,10 @@ def disturb(stack: Demo, rounds: int) -> None:
 @contextlib.contextmanager
 def second_member(stack: Demo) -> Iterator[None]:
     """Run another member of the counters, and kill it on exit."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     settings = {
         "HOOKLINE_BOOTSTRAP_SERVERS": stack.addresses["kafka"],
         "COUNTERS_VALKEY": stack.addresses["valkey"],
-        "CONSUMER_ADMIN_PORT": str(port),
+        "CONSUMER_ADMIN_PORT": str(free_port()),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "consumers", "counters"],

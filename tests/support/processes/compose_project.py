@@ -1,10 +1,8 @@
 """A Compose project of a test's own, from this checkout. It fails without a Docker engine."""
 
-import contextlib
 import json
 import os
 import secrets
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -12,6 +10,8 @@ from typing import Any
 
 from support.docs_blocks import ROOT
 from support.processes.blackbox import SINKS
+
+from ops.demo.embedded.child import free_port
 
 RATE = 100
 PORTS = ("INGRESS", "GATEWAY_TLS", "STATS", "KAFKA", "POSTGRES_READER")
@@ -22,7 +22,7 @@ class Project:
 
     def __init__(self, **settings: str) -> None:
         self.name = f"hookline-test-{secrets.token_hex(3)}"
-        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self.ports = {name: free_port() for name in PORTS}
         self._env = os.environ | {
             "COMPOSE_PROJECT_NAME": self.name,
             "COMPOSE_FILE": str(ROOT / "docker-compose.yml"),
@@ -117,14 +117,3 @@ class Project:
             timeout=600,
             check=False,
         )
-
-
-def free_ports(count: int) -> list[int]:
-    """Return free ports below those of outgoing connections."""
-    found: list[int] = []
-    while len(found) < count:
-        port = 10_000 + secrets.randbelow(20_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found += [port] if port not in found else []
-    return found
