@@ -63,7 +63,7 @@ async def test_what_a_stopped_replica_holds_is_never_proven(
     assert spool in report["unknown_ends"]
 
     # It waits until the replica answers again, and then for what is missing.
-    waiting = asyncio.create_task(hookline_audit(broker.address, archive, *named, wait_s=8))
+    waiting = asyncio.create_task(hookline_audit(broker.address, archive, *named, wait_s=20))
     await asyncio.sleep(2)
     assert not waiting.done()
     there.thaw()

@@ -93,7 +93,7 @@ def test_damaged_spools_give_no_wrong_row_and_no_crash_loop(
         for _start in range(2):
             process = context.Process(target=use, args=(directory, original.stem))
             process.start()
-            process.join(60)
+            process.join(180)
             code = process.exitcode
             if code in (0, 10, 11):
                 break

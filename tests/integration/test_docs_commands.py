@@ -280,7 +280,7 @@ def post(url: str) -> int:
     """Send a callback without a signature and return the status."""
     request = urllib.request.Request(url, data=b"{}")  # noqa: S310 - our own URL
     try:
-        with urllib.request.urlopen(request, timeout=2) as response:  # noqa: S310 - our own URL
+        with urllib.request.urlopen(request, timeout=180) as response:  # noqa: S310 - our own URL
             return int(response.status)
     except urllib.error.HTTPError as refused:
         return refused.code

@@ -71,7 +71,7 @@ class Pipeline:
             now=datetime.now(UTC),
             limit=20,
             keeps_bodies=body,
-            timeout_s=60,
+            timeout_s=180,
         )
         return await Search(request, replace(self.sources, **sources), lambda _: None).run()
 

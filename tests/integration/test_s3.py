@@ -17,7 +17,7 @@ from consumers.archive.listing import LISTINGS_MAX
 from consumers.archive.store import SegmentStore, open_store
 from consumers.archive.store_errors import SegmentExists
 from consumers.runtime.batch import Partition, Position
-from consumers.runtime.handler import Elsewhere, Unavailable
+from consumers.runtime.handler import HANDLE_TIMEOUT_S, Elsewhere, Unavailable
 from ops.demo.embedded import child
 
 URL = f"s3://{BUCKET}/an/archive"
@@ -137,10 +137,10 @@ async def test_a_network_that_fails_is_an_outage(
     archive = Archive(store)
     await archive.begin(P0, Position(5))
     network.becomes(network_is)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANDLE_TIMEOUT_S):
         with pytest.raises(Unavailable):
             await archive.position(P0)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(HANDLE_TIMEOUT_S):
         with pytest.raises(Unavailable):
             await archive.handle(a_batch(5))
     network.becomes(Network.WORKS)

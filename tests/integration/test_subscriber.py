@@ -57,7 +57,7 @@ class Subscriber:
 
     def counted(self) -> Days:
         """Return the counts in its file."""
-        with closing(sqlite3.connect(self.file)) as connection:
+        with closing(sqlite3.connect(self.file, timeout=180)) as connection:
             if not connection.execute("select 1 from sqlite_master where name = 'days'").fetchone():
                 return Counter()
             rows = connection.execute("select day, app, command, callbacks from days")

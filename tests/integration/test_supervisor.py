@@ -68,7 +68,6 @@ def test_a_full_disk_does_not_end_the_supervisor(tmp_path: Path) -> None:
                     log.read_text().count("starting it again") >= said * len(SERVICES)
                 ),  # type: ignore[misc]
                 "both services are started again",
-                seconds=30,
             )
             until(lambda: len(children(process)) == len(SERVICES), "both services run")
             assert process.poll() is None, log.read_text()

@@ -144,7 +144,7 @@ async def test_an_audit_on_a_real_kafka_finds_what_the_target_lacks(world: World
     world.receiver.answer = failing
     await world.send(40)
     await world.receiver.has(238)
-    report = await audited(world, wait_s=15)
+    report = await audited(world, wait_s=30)
     assert report.exit_code is ExitCode.INCOMPLETE, report
     assert report.webhooks[world.name].waiting == 2
 

@@ -201,6 +201,6 @@ def test_an_ingress_that_does_not_know_its_own_end_is_named() -> None:
 async def test_an_address_that_fails_is_named(url: str) -> None:
     """A name that cannot be resolved, a port without a listener, a malformed address."""
     with pytest.raises(NoJsonAnswer):
-        await get_json(f"{url}/status", timeout_s=5)
+        await get_json(f"{url}/status", timeout_s=3)
     found = await read_ends([url], None)
     assert (list(found.doubts), found.last_sequences) == ([url], {})

@@ -38,7 +38,7 @@ def a_request(question: Question, **also: datetime) -> FindRequest:
         now=NOW,
         limit=1000,
         keeps_bodies=False,
-        timeout_s=60,
+        timeout_s=180,
     )
 
 

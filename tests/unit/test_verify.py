@@ -243,7 +243,7 @@ async def test_segments_written_during_verification_are_not_faults(
 
     monkeypatch.setattr(verification, "new_segments", racing)
     monkeypatch.setattr(verification, "POLL_INTERVAL_S", 0)
-    found = await verified(written, wait_s=20)
+    found = await verified(written, wait_s=180)
     # 4 to 6 are above the highest sequence at first, so they are not waited for.
     assert (found.sound, found.absent, found.records) == (True, 0, 4)
 

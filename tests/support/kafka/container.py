@@ -39,7 +39,7 @@ def find_image() -> None:
 def _find_image() -> None:
     otherwise = "or unset TEST_KAFKA to test on the embedded broker"
     try:
-        engine = DockerClient.from_env(timeout=120)
+        engine = DockerClient.from_env(timeout=180)
         engine.ping()
     except DockerException as reason:
         raise NoContainer(f"no Docker engine answers ({reason}). Start one, {otherwise}") from None

@@ -16,6 +16,8 @@ from schemas.topics import CALLBACKS
 ATTEMPTS = 100
 # How often, at intervals of 0.05 s, the epochs are read until the next attempt.
 LOOKS = 10
+# Then it is asked again.
+ANSWERS_S_MAX = 20.0
 _NODE = 1
 
 
@@ -51,7 +53,7 @@ async def _epochs(client: AIOKafkaClient) -> dict[int, int]:
     async def answers() -> bool:
         try:
             with kafka_failures():
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(ANSWERS_S_MAX):
                     found.update((await describe_topic(client, _NODE, CALLBACKS.name)).epochs)
         except (KafkaError, TimeoutError):
             return False

@@ -187,7 +187,7 @@ class World:
         return found
 
     def _counted(self) -> int:
-        with contextlib.closing(sqlite3.connect(self._days, timeout=5)) as days:
+        with contextlib.closing(sqlite3.connect(self._days, timeout=180)) as days:
             try:
                 found = days.execute("select coalesce(sum(callbacks), 0) from days").fetchone()
             except sqlite3.OperationalError:

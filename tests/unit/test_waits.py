@@ -1,0 +1,66 @@
+"""No test depends on the speed of the machine: what it waits for may take three minutes."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+WAIT_S_MIN = 180
+# A test that expects a time-out, or asks again and again, gives up earlier than that.
+BRIEF_S = 3
+WAITS = {"communicate", "join", "result", "settimeout", "timeout", "wait", "wait_for"}
+NAMES_OF_BOUNDS = {"timeout", "timeout_s"}
+# Stand-ins for a clock and for the outside of the project.
+ELSEWHERE = {"docker", "page", "simulation"}
+
+
+def short_bounds(source: str) -> Iterator[str]:
+    """Yield the calls that wait for a number of seconds between the two bounds."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2]
+            bounds = [
+                *(node.args if name in WAITS else node.args[2:] if name == "until" else ()),
+                *(word.value for word in node.keywords if word.arg in NAMES_OF_BOUNDS),
+            ]
+            if any(map(is_short, bounds)):
+                yield f"line {node.lineno}: {ast.unparse(node)[:80]}"
+
+
+def is_short(bound: ast.expr) -> bool:
+    """Return whether it is a number of seconds that a busy machine may need, without a name."""
+    return (
+        isinstance(bound, ast.Constant)
+        and isinstance(bound.value, int | float)
+        and BRIEF_S < bound.value < WAIT_S_MIN
+    )
+
+
+def test_a_shorter_bound_has_a_name_and_so_a_reason() -> None:
+    """Most tests that failed only in CI had waited for 20 to 60 s."""
+    found = {
+        str(path.relative_to(TESTS)): bounds
+        for path in sorted(TESTS.rglob("*.py"))
+        if not ELSEWHERE & set(path.relative_to(TESTS).parts)
+        if (bounds := list(short_bounds(path.read_text())))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "is_found"),
+    [
+        ("asyncio.timeout(60)", True),
+        ("await until(holds, 'it holds', 30)", True),
+        ("subprocess.run(command, timeout=20)", True),
+        ("asyncio.timeout(180)", False),
+        ("asyncio.timeout(0.5)", False),
+        ("asyncio.timeout(END_S_MAX)", False),
+        ("simulate(rate=20, seconds=30)", False),
+    ],
+)
+def test_short_bounds_are_found(source: str, *, is_found: bool) -> None:
+    """Numbers that are no bounds are not."""
+    assert bool(list(short_bounds(source))) == is_found
