@@ -4,25 +4,22 @@ import contextlib
 import csv
 import io
 import json
-import os
 import random
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 import pytest
 from support.processes.blackbox import Demo, until
+from support.processes.consumer import Consumer
 from support.processes.counted_traffic import Callback, callbacks, send
-
-from ops.demo.embedded.child import free_port
 
 # Other tests of this stack send callbacks of the demo's first app.
 APPS = ("1400000002", "1400000003")
@@ -40,13 +37,13 @@ HOUR = timedelta(hours=1)
 
 @pytest.mark.timeout(600)
 def test_every_figure_is_exact_while_counters_and_valkey_are_killed(
-    stack: Demo, scaled: Callable[..., int], say: Callable[[str], None]
+    stack: Demo, tmp_path: Path, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
     """Totals, minutes, hours, days of two zones, JSON and CSV are those of the sent callbacks."""
     rounds, days = scaled(1, at_most=3), 2
     seed = time.time_ns()
     made = callbacks(random.Random(seed), APPS, days=days)  # noqa: S311 - traffic, not secrets
-    disturbing = threading.Thread(target=disturb, args=[stack, rounds])
+    disturbing = threading.Thread(target=disturb, args=[stack, rounds, tmp_path / "second.log"])
     disturbing.start()
     sent: list[Callback] = []
     while disturbing.is_alive():
@@ -67,13 +64,13 @@ def test_every_figure_is_exact_while_counters_and_valkey_are_killed(
     )
 
 
-def disturb(stack: Demo, rounds: int) -> None:
+def disturb(stack: Demo, rounds: int, log: Path) -> None:
     """Kill and start members of the counters and Valkey."""
     for _ in range(rounds):
         time.sleep(1)
         stack.kill("counters")
         time.sleep(2)
-        with second_member(stack):
+        with second_member(stack, log):
             time.sleep(2)
             stack.kill("valkey")
             time.sleep(3)
@@ -83,23 +80,15 @@ def disturb(stack: Demo, rounds: int) -> None:
 
 
 @contextlib.contextmanager
-def second_member(stack: Demo) -> Iterator[None]:
+def second_member(stack: Demo, log: Path) -> Iterator[None]:
     """Run another member of the counters, and kill it on exit."""
-    settings = {
-        "HOOKLINE_BOOTSTRAP_SERVERS": stack.addresses["kafka"],
-        "COUNTERS_VALKEY": stack.addresses["valkey"],
-        "CONSUMER_ADMIN_PORT": str(free_port()),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "consumers", "counters"],
-        env=os.environ | settings,
-        stderr=subprocess.DEVNULL,
-    )
+    kafka, valkey = stack.addresses["kafka"], stack.addresses["valkey"]
+    member = Consumer("counters", kafka, log, valkey=valkey)
+    member.launch()
     try:
         yield
     finally:
-        process.kill()
-        process.wait()
+        member.kill()
 
 
 def ask(stack: Demo, path: str, **parameters: str) -> Any:
