@@ -212,7 +212,7 @@ async def test_ids_of_places_are_not_remembered(traffic: Traffic, valkey: Valkey
     assert int(by_command) == 4000
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_weeks_of_callbacks_without_a_plausible_time_do_not_grow_the_store(
     traffic: Traffic, valkey: Valkey, say: Callable[[str], None]
 ) -> None:

@@ -104,7 +104,7 @@ def test_a_row_that_may_not_be_deleted_is_named(filled: str) -> None:
     assert select(filled, COUNTS) == [(5, 5)]
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_run_that_is_killed_continues(filled: str) -> None:
     """Killed by SIGKILL at many moments; in the end each sequence is in one range."""
     with psycopg.connect(filled) as connection:

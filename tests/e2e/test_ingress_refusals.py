@@ -15,7 +15,7 @@ from support.processes.senders import body
 # No broker is there: requests are answered without it.
 NO_KAFKA = "127.0.0.1:1"
 SIGNED_APP = "1400000002"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 async def send(ingress: Ingress, query: str, *headers: str) -> Answer:

@@ -11,7 +11,7 @@ from support.processes.ingress import Ingress
 # No broker is there: requests are answered without it.
 NO_KAFKA = "127.0.0.1:1"
 APP, SIGNED_APP = "1400000001", "1400000002"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def body(number: int) -> dict[str, object]:

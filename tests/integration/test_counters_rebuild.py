@@ -239,7 +239,7 @@ async def test_records_that_kafka_has_deleted_are_counted_from_the_archive(world
     assert world.content() == before
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     world: World, scaled: Callable[..., int]
 ) -> None:
@@ -264,7 +264,7 @@ async def test_a_second_rebuild_is_refused_and_starting_over_forgets_a_cut_one(
     assert not world.valkey.exists("hookline:rebuilder")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_valkey_is_killed_in_the_middle_of_a_rebuild(
     world: World, valkey_server: EmbeddedValkey, scaled: Callable[..., int]
 ) -> None:

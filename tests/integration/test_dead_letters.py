@@ -57,7 +57,7 @@ async def rows(world: RejectedWorld, query: str) -> list[tuple[object, ...]]:
         return []
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
     world: RejectedWorld, sync: Consumer
 ) -> None:
@@ -105,7 +105,7 @@ async def test_a_rule_is_fixed_and_what_it_rejected_is_sent_again(
     assert sync.runs
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_malformed_callbacks_go_to_all_consumers_when_the_rules_accept_them(
     world: RejectedWorld,
 ) -> None:

@@ -91,7 +91,7 @@ class Shell:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        output = (await asyncio.wait_for(process.communicate(), 300))[0].decode()
+        output = (await asyncio.wait_for(process.communicate(), 600))[0].decode()
         assert process.returncode == 0, f"{block}\n{output}"
         self._kept = kept.read_text() if keeps else self._kept
         return output
@@ -140,7 +140,7 @@ async def until_answers(url: str) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_every_command_in_the_docs_works(
     empty_kafka: EmbeddedKafka,
     postgres_server: EmbeddedPostgres,

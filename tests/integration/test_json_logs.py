@@ -100,7 +100,7 @@ def running(folder: Path, **changes: str) -> Iterator[Runs]:
             process.wait()
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_faults_of_the_settings_are_entries(tmp_path: Path) -> None:
     """Also if the fault is in the setting of the log itself."""
     with running(tmp_path, HOOKLINE_LOG_LEVEL="LOUD", HOOKLINE_LOG_FORMAT="xml") as runs:
@@ -112,7 +112,7 @@ def test_faults_of_the_settings_are_entries(tmp_path: Path) -> None:
             assert entry["level"] == "CRITICAL"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_port_that_is_in_use_is_an_entry(tmp_path: Path) -> None:
     """The settings are the entry before it; they are an object, without secrets."""
     with ExitStack() as opened:
@@ -130,7 +130,7 @@ def test_a_port_that_is_in_use_is_an_entry(tmp_path: Path) -> None:
         assert runs.entries("ingress")[0]["settings"]["INGRESS_SDKAPPIDS"] == ["1400000001"]
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_an_outage_of_everything_is_logged_as_entries(tmp_path: Path) -> None:
     """Until the end by SIGTERM."""
     with running(tmp_path) as runs:

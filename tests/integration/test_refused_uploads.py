@@ -42,7 +42,7 @@ def read_after_sending_all(address: tuple[str, int], first: bytes) -> bytes:
     return received
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("loop", [asyncio.run, uvloop.run])
 def test_a_peer_that_sends_on_after_the_answer_still_reads_all_of_it(
     tmp_path: Path, loop: Callable[..., None], scaled: Callable[..., int]

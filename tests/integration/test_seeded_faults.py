@@ -227,7 +227,7 @@ async def audited(sources: Sources, seeds: list[Seeded]) -> Report:
     return await audit(ends, sources, ledger=[], wait_s=0, progress=lambda _: None)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_each_of_a_thousand_faults_is_named_exactly(
     empty_kafka: EmbeddedKafka,
     conninfo: str,

@@ -150,7 +150,7 @@ async def metrics(api: TestClient[Any, Any]) -> set[str]:
         return set((await response.text()).splitlines())
 
 
-@pytest.mark.timeout(250)
+@pytest.mark.timeout(600)
 async def test_a_thousand_viewers_of_one_process(
     valkey_url: str,
     counts: Counts,  # noqa: ARG001 - one app is counted

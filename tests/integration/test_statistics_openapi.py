@@ -74,7 +74,7 @@ def until_ready(address: str) -> None:
     pytest.fail("the API is not ready")
 
 
-@pytest.mark.timeout(250)
+@pytest.mark.timeout(600)
 def test_every_answer_is_one_that_the_description_has(
     address: str, say: Callable[[str], None], scaled: Callable[..., int]
 ) -> None:

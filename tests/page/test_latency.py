@@ -23,7 +23,7 @@ WATCH = """() => {
 }"""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_time_from_receipt_to_the_number_on_the_page(
     show: Show, scaled: Callable[..., int], say: Callable[[str], None]
 ) -> None:
