@@ -19,7 +19,7 @@ REQUIREMENTS := requirements/tools.txt requirements/run.txt requirements/embedde
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-docker test-long check unit contract integration e2e bench-ingress \
-  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk docs-configuration format pin clean
+  test-page screenshots bench-archive bench-counters bench-scale bench-latency bench-sync bench-disk docs-configuration docs-contract format pin clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -101,6 +101,9 @@ $(VENV)/bench-ready: $(VENV)/ready requirements/bench.txt
 
 docs-configuration: setup  ## write docs/configuration.md from the settings
 	$(BIN)/python -m ops.configuration > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+
+docs-contract: setup  ## write docs/contract/ from schemas/contract/
+	$(BIN)/python -m ops.contract docs/contract
 
 format: setup  ## format the code and apply ruff's fixes
 	$(BIN)/ruff format .

@@ -7,6 +7,7 @@ import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.builders import P0, a_callback, a_stored_batch
+from support.contract_schemas import faults, header_faults
 from support.tiers import scaled
 
 from consumers.archive import new_segment, segment
@@ -62,16 +63,20 @@ wild_text = st.text(st.characters(exclude_categories=()))
 @example(b'{"CallbackCommand":"\\ud800"}', "")
 @example(b'{"CallbackCommand":"X","From_Account":"\\udfff","MsgKey":"\\ud800"}', "")
 def test_any_bytes_are_a_callback_or_malformed(body: bytes, command: str) -> None:
-    """No other exception is raised; in both cases the bytes are kept and headers are UTF-8."""
+    """
+    No other exception is raised; in both cases the bytes are kept.
+
+    The headers fit the contract, and of a callback the body, too.
+    """
     callback = a_callback(body, command=command)
     try:
         record = callback_record(callback)
+        assert faults("Callback", json.loads(body.decode("utf-8-sig"))) == []
     except Malformed as reason:
         record = malformed_record(callback, reason)
+        assert header_faults(record.headers, "DeadLetterHeaders") == []
     assert record.value == body
-    for name, value in with_place(record.headers, "0" * 16, 1):
-        assert name
-        value.decode()
+    assert header_faults(with_place(record.headers, "0" * 16, 1)) == []
     if record.key is not None:
         record.key.decode()
     assert check_and_decode(add_checksums([encode(record, 7)], "0" * 16, 3)[0], "0" * 16, 3) == (

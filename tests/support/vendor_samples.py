@@ -216,12 +216,18 @@ SAMPLES: dict[str, Sample] = {
     "Group.CallbackAfterMemberFieldChanged": _group(
         {
             "Operator_Account": "ann",
-            "MemberFieldChangedList": [{"Member_Account": "bob", "NameCard": "Bob"}],
+            "Member_Account": "bob",
+            "NameCard": "Bob",
         },
         "ann",
     ),
     "Group.CallbackAfterGroupAttrChanged": _group(
-        {"Operator_Account": "ann", "GroupAttrChangedList": [{"Key": "k", "Value": "v"}]}, "ann"
+        {
+            "Operator_Account": "ann",
+            "OptionType": "set",
+            "GroupAttr": [{"key": "k", "value": "v"}],
+        },
+        "ann",
     ),
     "Group.CallbackAfterReadReceipt": _group(
         {
@@ -235,7 +241,7 @@ SAMPLES: dict[str, Sample] = {
         "root",
         "bob",
     ),
-    "Group.CallbackOnDailyGroupQuotaAlarm": Sample(_at({"Total": 900, "Quota": 1000}), None),
+    "Group.CallbackOnDailyGroupQuotaAlarm": Sample(_at({"QuotaUsed": 900, "Quota": 1000}), None),
     "OfficialAccount.CallbackBeforeCreateOfficialAccount": _account(
         {"Operator_Account": "ann", "Owner_Account": "ann", "Name": "news"}, "ann"
     ),
@@ -344,5 +350,5 @@ SAMPLES: dict[str, Sample] = {
         "cid",
         "bob",
     ),
-    "Live.CallbackBeforeCallBackNotBlock": _room(ROOM | {"Count": 1}),
+    "Live.CallbackBeforeCallBackNotBlock": _room(ROOM),
 }

@@ -1,0 +1,1 @@
+"""The documents of the contract: writing them, and comparing them with those of a release."""

@@ -1,0 +1,184 @@
+"""The contract breaks nothing that the last release promised; each kind of break is found."""
+
+import copy
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.contract.changes import Change, DocumentKind, breaking_changes
+from ops.contract.schema_changes import Kind
+from schemas.contract.asyncapi import asyncapi
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT / "docs" / "contract" / "released"
+Document = dict[str, Any]
+Edit = Callable[[Document], object]
+
+
+def number(version: str) -> tuple[int, ...]:
+    """Return a version so that a later one is greater."""
+    return tuple(map(int, version.split(".")))
+
+
+def last_release() -> Path:
+    """Return the document of the last release."""
+    return max(RELEASED.glob("*.json"), key=lambda path: number(path.stem))
+
+
+def test_nothing_that_the_last_release_promised_is_broken() -> None:
+    """A change that breaks readers gets a topic of a new name, beside the old one."""
+    released, current = json.loads(last_release().read_text()), asyncapi()
+    assert breaking_changes(released, current) == []
+    if breaking_changes(current, released):  # something was added
+        assert number(current["info"]["version"]) > number(released["info"]["version"])
+
+
+def test_every_release_has_its_document() -> None:
+    """Who releases copies docs/contract/asyncapi.json, as CONTRIBUTING.md says."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (\d+\.\d+\.\d+)$", changelog, re.MULTILINE)
+    assert {path.stem for path in RELEASED.iterdir()} == set(releases)
+
+
+def schema(document: Document, name: str, *places: str) -> Any:
+    """Return the schema of a component, or a part of it."""
+    part = document["components"]["schemas"][name]["schema"]
+    for place in places:
+        part = part[place]
+    return part
+
+
+def header(document: Document, name: str) -> Any:
+    """Return the schema of a header of records."""
+    return schema(document, "RecordHeaders", "properties", name)
+
+
+def key(document: Document, name: str) -> Any:
+    """Return the schema of a key of the archive's lines."""
+    return schema(document, "ArchiveLine", "properties", name)
+
+
+def field(document: Document, command: str, name: str) -> Any:
+    """Return the schema of a field of a command's callbacks."""
+    return schema(document, command, "properties", name)
+
+
+MESSAGE = "C2C.CallbackAfterSendMsg"
+STAGE = ("DeadLetterHeaders", "properties", "__connect.errors.stage", "enum")
+BREAKS: list[tuple[DocumentKind | Kind, Edit]] = [
+    (DocumentKind.CHANNEL_REMOVED, lambda d: d["channels"].pop("deadLetters")),
+    (
+        DocumentKind.TOPIC_RENAMED,
+        lambda d: d["channels"]["callbacks"].update(address="tim.callbacks.v2"),
+    ),
+    (
+        DocumentKind.PARTITIONS_REMOVED,
+        lambda d: d["channels"]["callbacks"]["bindings"]["kafka"].update(partitions=5),
+    ),
+    (
+        DocumentKind.RETENTION_SHORTENED,
+        lambda d: d["channels"]["callbacks"]["bindings"]["kafka"]["topicConfiguration"].update(
+            {"retention.ms": 1}
+        ),
+    ),
+    (
+        DocumentKind.MESSAGE_REMOVED,
+        lambda d: d["channels"]["callbacks"]["messages"].pop("State.StateChange"),
+    ),
+    (DocumentKind.MESSAGE_REMOVED, lambda d: d["components"]["messages"].pop("DeadLetter")),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["components"]["messages"][MESSAGE].update(contentType="application/avro"),
+    ),
+    (
+        DocumentKind.MESSAGE_CHANGED,
+        lambda d: d["components"]["messages"][MESSAGE].pop("payload"),
+    ),
+    (
+        Kind.REFERENCE_CHANGED,
+        lambda d: d["components"]["messages"][MESSAGE]["payload"].update(
+            {"$ref": "#/components/schemas/Callback"}
+        ),
+    ),
+    (
+        Kind.VALUE_REMOVED,
+        lambda d: d["components"]["messages"][MESSAGE]["headers"]["schema"]["allOf"][1][
+            "properties"
+        ]["ce_type"].update(const="Other"),
+    ),
+    (DocumentKind.SCHEMA_REMOVED, lambda d: d["components"]["schemas"].pop("ArchiveSummary")),
+    (Kind.FIELD_REMOVED, lambda d: schema(d, "RecordHeaders", "properties").pop("ce_clientip")),
+    (Kind.FIELD_REMOVED, lambda d: schema(d, MESSAGE, "properties").pop("MsgKey")),
+    (Kind.TYPE_REMOVED, lambda d: field(d, MESSAGE, "From_Account").update(type="string")),
+    (Kind.TYPE_REMOVED, lambda d: key(d, "body").update(type="object")),
+    (Kind.TYPE_ADDED, lambda d: key(d, "offset").update(type=["integer", "null"])),
+    (Kind.TYPE_ADDED, lambda d: key(d, "topic").pop("type")),
+    (Kind.TYPE_ADDED, lambda d: key(d, "headers").pop("additionalProperties")),
+    (Kind.VALUE_REMOVED, lambda d: schema(d, *STAGE).remove("TASK_PUT")),
+    (Kind.VALUE_REMOVED, lambda d: header(d, "ce_optplatform").update(enum=["iOS"])),
+    (Kind.VALUE_ADDED, lambda d: schema(d, *STAGE).append("HEADER_CONVERTER")),
+    (Kind.VALUE_ADDED, lambda d: header(d, "ce_specversion").pop("const")),
+    (Kind.VALUE_REMOVED, lambda d: schema(d, "Callback").update(additionalProperties=False)),
+    (Kind.BOUND_NARROWER, lambda d: field(d, MESSAGE, "MsgSeq").update(maximum=(1 << 31) - 1)),
+    (Kind.BOUND_NARROWER, lambda d: header(d, "ce_type").update(maxLength=40)),
+    (Kind.BOUND_NARROWER, lambda d: header(d, "ce_id").update(pattern="^[0-9]{32}$")),
+    (Kind.BOUND_WIDER, lambda d: header(d, "ce_type").pop("minLength")),
+    (Kind.BOUND_WIDER, lambda d: key(d, "offset").update(minimum=-1)),
+    (Kind.BOUND_WIDER, lambda d: header(d, "ce_id").pop("pattern")),
+    (Kind.ALWAYS, lambda d: schema(d, "RecordHeaders", "required").append("ce_clientip")),
+    (Kind.ALWAYS, lambda d: schema(d, MESSAGE, "required").append("MsgKey")),
+    (Kind.NOT_ALWAYS, lambda d: schema(d, "RecordHeaders", "required").remove("ce_time")),
+    (Kind.CONDITION_CHANGED, lambda d: schema(d, "ArchiveLine", "allOf").pop()),
+    (Kind.CONDITION_CHANGED, lambda d: schema(d, "ArchiveLine").update(minProperty={"not": {}})),
+]
+
+
+@pytest.mark.parametrize(("kind", "edit"), BREAKS, ids=lambda value: str(value)[:40])
+def test_a_break_is_found_and_named(kind: DocumentKind | Kind, edit: Edit) -> None:
+    """The place is a path into the document."""
+    found = breaking_changes(asyncapi(), edited(edit))
+    assert kind in {change.kind for change in found}
+    assert all(change.place.startswith(("channels.", "components.")) for change in found)
+
+
+def edited(edit: Edit) -> Document:
+    """Return the current document after an edit."""
+    document = copy.deepcopy(asyncapi())
+    edit(document)
+    return document
+
+
+def test_each_kind_of_break_has_a_test() -> None:
+    """The list above has them all."""
+    assert {kind for kind, _ in BREAKS} == {*DocumentKind, *Kind}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda d: schema(d, "RecordHeaders", "properties").update(ce_new={"type": "string"}),
+        lambda d: schema(d, MESSAGE, "properties").update(New={"type": "integer"}),
+        lambda d: key(d, "body").update(description="another text"),
+        lambda d: d["channels"].update(new=d["channels"]["callbacks"]),
+        lambda d: d["components"]["messages"].update(New=d["components"]["messages"][MESSAGE]),
+        lambda d: d["components"]["schemas"].update(New=d["components"]["schemas"]["Callback"]),
+        # TIM turned out to send this, or to omit it.
+        lambda d: field(d, MESSAGE, "MsgTime").update(type=["integer", "string"]),
+        lambda d: field(d, MESSAGE, "MsgSeq").pop("maximum"),
+        lambda d: schema(d, MESSAGE, "required").remove("To_Account"),
+    ],
+)
+def test_additions_are_allowed_and_so_are_wider_schemas_of_tim(edit: Edit) -> None:
+    """Readers ignore fields, headers, commands and topics that they do not know."""
+    assert breaking_changes(asyncapi(), edited(edit)) == []
+
+
+def test_a_break_of_a_shared_part_names_each_place() -> None:
+    """A header is in the schema once, for all commands."""
+    found = breaking_changes(asyncapi(), edited(lambda d: header(d, "ce_id").pop("pattern")))
+    place = "components.schemas.RecordHeaders.properties.ce_id.pattern"
+    assert found == [Change(Kind.BOUND_WIDER, place)]
