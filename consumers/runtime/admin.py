@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from consumers.runtime.handler import Handler, MeasuringHandler, SinkState
-from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
+from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import Runner
 from consumers.runtime.status import ConsumerStatus, Fault
@@ -25,7 +25,7 @@ class ConsumerHealth:
 
     runner: Runner
     handler: Handler
-    outage_log: KafkaOutageLog
+    kafka_availability: KafkaAvailability
     # Why the process waits for a person.
     stopped: OngoingFailure | None = None
     rates: Rates = field(init=False)
@@ -49,15 +49,15 @@ class ConsumerHealth:
         stopped = _fault(self.stopped)
         status = self.runner.status(
             stopped=stopped,
-            kafka_fault=None if stopped else _fault(self.outage_log.failure),
+            kafka_fault=None if stopped else _fault(self.kafka_availability.failure),
             sink_fault=None if stopped else _fault(sink.failure),
         )
         explained = phase_of(
             status,
-            hangs=self.runner.hanging(),
+            hang_reason=self.runner.hang_reason(),
             positions_missing=self.runner.positions_missing,
         )
-        kafka_up = None if stopped else self.outage_log.answers
+        kafka_up = None if stopped else self.kafka_availability.answers
         return msgspec.structs.replace(
             status,
             phase=explained.phase.value,
@@ -69,9 +69,9 @@ class ConsumerHealth:
             records_per_s=self.rates.per_s("records"),
         )
 
-    async def measure(self) -> None:
+    async def set_gauges(self) -> None:
         """Set the gauges of /metrics to the present values."""
-        self.runner.measure(await self.status())
+        self.runner.set_gauges(await self.status())
 
 
 def _fault(failure: OngoingFailure | None) -> Fault | None:
@@ -91,8 +91,8 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
     """
 
     async def livez(_: web.Request) -> web.Response:
-        if hangs := health.runner.hanging():
-            return web.Response(status=503, text=f"{hangs}\n")
+        if hang_reason := health.runner.hang_reason():
+            return web.Response(status=503, text=f"{hang_reason}\n")
         return web.Response(text="the event loop runs\n")
 
     async def readyz(_: web.Request) -> web.Response:
@@ -105,7 +105,7 @@ async def admin_port(health: ConsumerHealth, host: str, port: int) -> AsyncItera
         return web.Response(body=body + b"\n", content_type="application/json")
 
     async def metrics(request: web.Request) -> web.StreamResponse:
-        await health.measure()
+        await health.set_gauges()
         return await scrape(request)
 
     scrape = make_aiohttp_handler(CONSUMER)

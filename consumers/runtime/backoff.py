@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from consumers.runtime.kafka_outage_log import REPEAT_LOG_S, OngoingFailure
+from consumers.runtime.kafka_availability import REPEAT_LOG_S, OngoingFailure
 from schemas.telemetry import CONSUMER_RETRIES
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ class RoundSignal:
         await self._has_begun.wait()
         self._has_begun.clear()
 
-    async def wait_s(self, seconds: float) -> None:
+    async def wait_at_least(self, seconds: float) -> None:
         """Wait `seconds`, then for a round."""
         until = self.clock() + seconds
         while self.clock() < until:
@@ -65,14 +65,18 @@ class Backoff:
         self.is_paused = True
         seconds = min(WAIT_S * 2 ** min(self._wait_count, 10), WAIT_S_MAX)
         self._wait_count += 1
-        await self._rounds.wait_s(seconds)
+        await self._rounds.wait_at_least(seconds)
+
+    def note_success(self) -> None:
+        """Note the time of a success, after which the next wait is the shortest one."""
+        self.reset()
+        self.succeeded_at = self._rounds.clock()
 
     def reset(self) -> None:
-        """Begin with the shortest wait the next time: something has succeeded."""
+        """Forget the failure; the next wait is the shortest one."""
         self._wait_count = 0
         self.is_paused = False
         self.failure = None
-        self.succeeded_at = self._rounds.clock()
 
 
 class RepeatedWarning:

@@ -22,23 +22,23 @@ class BatchQueue:
         self._is_begun = False
         # The sink's position, at which the first batch begins.
         self._position = Position(0)
-        # True until the position's last record was compared with the topic.
-        self._expects_last = False
+        # True until the position's last record was fetched again and compared with the position.
+        self._refetches_last = False
         self._complete_batches: deque[PendingBatch] = deque()
         self._growing: PendingBatch | None = None
 
-    def begin(self, position: Position, *, expects_last: bool) -> None:
+    def begin(self, position: Position, *, refetches_last: bool) -> None:
         """
         Take records from `position` on, all of topic `position.topic_id`; drop all held records.
 
         Records before the position are dropped when they arrive: the sink has them. Any record
         between `position.last` and the position shows that the topic was restored or replaced.
-        `expects_last`: fetches begin with `position.last`, so the first record must be that one.
+        `refetches_last`: fetches begin with `position.last`, so the first record must be that one.
         """
         self.clear()
         self._is_begun = True
         self._position = position
-        self._expects_last = expects_last
+        self._refetches_last = refetches_last
 
     def clear(self) -> None:
         """Drop all held records, and take none until `begin`."""
@@ -104,7 +104,7 @@ class BatchQueue:
         if not self._is_begun:
             return
         sink_offset = self._position.next_offset
-        if self._expects_last or (records and records[0].offset < sink_offset):
+        if self._refetches_last or (records and records[0].offset < sink_offset):
             self._check_last(records, next_fetch_offset)
             records = [record for record in records if record.offset >= sink_offset]
         while records:
@@ -123,12 +123,16 @@ class BatchQueue:
         if last is None or (not records and next_fetch_offset <= last[0]):
             return  # the last record has not been fetched yet
         check_last_record(
-            self._partition, last, records, next_offset=next_offset, expects_last=self._expects_last
+            self._partition,
+            last,
+            records,
+            next_offset=next_offset,
+            refetches_last=self._refetches_last,
         )
-        self._expects_last = False
+        self._refetches_last = False
 
     def due(self, now: float) -> PendingBatch | None:
-        """Return the first batch if it is complete, by its size or by its age."""
+        """Complete the growing batch if it is old enough; return the first complete batch."""
         if self._growing and now - self._growing.first_fetched_at >= self._limits.age_s:
             self.complete()
         return self._complete_batches[0] if self._complete_batches else None

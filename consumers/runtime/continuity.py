@@ -76,12 +76,12 @@ def check_last_record(
     records: Sequence[Record],
     *,
     next_offset: int,
-    expects_last: bool,
+    refetches_last: bool,
 ) -> None:
     """
     Check that the topic has the record that the sink had last, and no other before `next_offset`.
 
-    `records` are those that Kafka returned from that record on. `expects_last`: the first of them
+    `records` are those that Kafka returned from that record on. `refetches_last`: the first of them
     must be that record.
 
     Raises:
@@ -92,7 +92,7 @@ def check_last_record(
     unknown = [record.offset for record in records if offset < record.offset < next_offset]
     expected = offset, origin[:ORIGIN_CHARACTERS_MAX], sequence
     in_topic = offset_and_place(records[0]) if records else None
-    if unknown or (expects_last and in_topic != expected):
+    if unknown or (refetches_last and in_topic != expected):
         raise Stopped(
             f"The last record that the sink has of {partition} is sequence {sequence} of origin "
             f"{origin!r} at offset {offset}. The topic has another record there, or one between it "

@@ -63,7 +63,7 @@ class Delivery:
             await self._handle(batch)
         except Rejected as rejected:
             self._note_failure(pending)
-            self._backoff.reset()
+            self._backoff.note_success()
             await self._handle_rejection(pending, batch, rejected)
         except (Unavailable, TimeoutError) as error:
             self._note_failure(pending)
@@ -100,7 +100,7 @@ class Delivery:
         self._source.commit(self._partition, batch.next_offset)
         if not isinstance(self._parts.handler, DeadLetteringHandler):
             self._parts.brake.note_applied(pending.count)
-        self._backoff.reset()
+        self._backoff.note_success()
 
     def _note_failure(self, pending: PendingBatch) -> None:
         if self.is_revoked:

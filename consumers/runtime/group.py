@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.fetched_records import decode_as_records
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.kafka_source import KafkaSource
 from consumers.runtime.source import CALL_TIMEOUT_S, Source
 from schemas.client_parts import leave_group, member_id
@@ -46,7 +46,7 @@ async def join_group(
     group: str,
     topic: str,
     owner: PartitionOwner,
-    outage_log: KafkaOutageLog | None = None,
+    kafka_availability: KafkaAvailability | None = None,
     former_members: set[str] | None = None,
 ) -> AsyncIterator[KafkaSource]:
     """
@@ -69,14 +69,14 @@ async def join_group(
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
         max_partition_fetch_bytes=FETCH_BYTES,
     )
-    source = KafkaSource(client, outage_log)
+    source = KafkaSource(client, kafka_availability)
     members = set[str]() if former_members is None else former_members
     try:
         async with started(client, CALL_TIMEOUT_S):
             decode_as_records(client)
             await _remove_members(client, group, members)
             client.subscribe([topic], listener=_Listener(client, source, owner, members))
-            async with source.in_background():
+            async with source.background_tasks():
                 yield source
     finally:
         source.raise_bug()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from consumers.runtime.batch import Batch, Limits, PackedRecords, Partition, Position
-from consumers.runtime.kafka_outage_log import OngoingFailure
+from consumers.runtime.kafka_availability import OngoingFailure
 from schemas.settings import Settings, SharedSettings
 from schemas.topics import Topic
 

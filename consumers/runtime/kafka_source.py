@@ -19,7 +19,7 @@ from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from consumers.runtime.batch import Partition, Record
 from consumers.runtime.commits import Commits
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.partition_ends import PartitionEnds
 from consumers.runtime.partition_identities import PartitionIdentities
 from consumers.runtime.source import (
@@ -47,18 +47,20 @@ _NO_PARTITION = TopicPartition("-", 0)
 class KafkaSource:
     """Partitions are assigned paused, so that no record is fetched before `seek`."""
 
-    def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog | None = None) -> None:
+    def __init__(
+        self, client: AIOKafkaConsumer, kafka_availability: KafkaAvailability | None = None
+    ) -> None:
         self._client = client
         self._commits = Commits(client)
-        self._ends = PartitionEnds(client, outage_log or KafkaOutageLog("the consumer"))
+        self._ends = PartitionEnds(client, kafka_availability or KafkaAvailability("the consumer"))
         self._identities = PartitionIdentities(client)
         self._fetched_at = time.monotonic()
         self._bug: Exception | None = None
         self._background: list[asyncio.Task[None]] = []
 
     @contextlib.asynccontextmanager
-    async def in_background(self) -> AsyncIterator[None]:
-        """Commit, and ask for last offsets. Only a bug ends either; the next fetch raises it."""
+    async def background_tasks(self) -> AsyncIterator[None]:
+        """Commit, and ask for last offsets, in two tasks. The next fetch raises a bug of either."""
         self._background = [
             asyncio.create_task(self._commits.run()),
             asyncio.create_task(self._ends.run()),

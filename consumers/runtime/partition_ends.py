@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.runtime.batch import Partition
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.source import CALL_TIMEOUT_S
 from schemas.client_parts import network
 from schemas.clients import kafka_failures
@@ -18,9 +18,9 @@ MEASURE_INTERVAL_S = 5.0
 class PartitionEnds:
     """Asks Kafka for the last offsets each MEASURE_INTERVAL_S, and logs when it does not answer."""
 
-    def __init__(self, client: AIOKafkaConsumer, outage_log: KafkaOutageLog) -> None:
+    def __init__(self, client: AIOKafkaConsumer, kafka_availability: KafkaAvailability) -> None:
         self._client = client
-        self._outage_log = outage_log
+        self._kafka_availability = kafka_availability
         self._ends: Mapping[TopicPartition, int] = {}
         # Whether the client is a member of its group.
         self.is_member = False
@@ -37,10 +37,10 @@ class PartitionEnds:
                     async with asyncio.timeout(CALL_TIMEOUT_S):
                         was_asked = await self._ask()
             except (KafkaError, TimeoutError) as error:
-                self._outage_log.failed(error)
+                self._kafka_availability.failed(error)
             else:
                 if was_asked:
-                    self._outage_log.answered()
+                    self._kafka_availability.answered()
             await asyncio.sleep(MEASURE_INTERVAL_S)
 
     async def _ask(self) -> bool:

@@ -25,7 +25,7 @@ class PartitionIdentities:
     @property
     def tasks(self) -> Iterable[asyncio.Task[TopicOnBroker]]:
         """The requests, which have to be cancelled before the client ends."""
-        return [answer for _, answer in self._requests.values()]
+        return [request for _, request in self._requests.values()]
 
     async def identity(self, partition: Partition, *, since: float) -> LogIdentity:
         """
@@ -38,24 +38,24 @@ class PartitionIdentities:
         leader = client.cluster.leader_for_partition(TopicPartition(*partition))
         if leader is None or leader < 0:
             raise KafkaUnavailable(f"Kafka reports no leader of {partition}")
-        requested_at, answer = self._requests.get((leader, partition.topic), (-1.0, None))
-        if answer is None or requested_at < since or _has_failed(answer):
-            answer = asyncio.create_task(_ask(client, leader, partition.topic))
-            answer.add_done_callback(_has_failed)  # its callers may have been cancelled
-            self._requests[leader, partition.topic] = time.monotonic(), answer
-        await asyncio.wait((answer,))
-        if answer.cancelled():
+        requested_at, request = self._requests.get((leader, partition.topic), (-1.0, None))
+        if request is None or requested_at < since or _has_failed(request):
+            request = asyncio.create_task(_ask(client, leader, partition.topic))
+            request.add_done_callback(_has_failed)  # its callers may have been cancelled
+            self._requests[leader, partition.topic] = time.monotonic(), request
+        await asyncio.wait((request,))
+        if request.cancelled():
             raise KafkaUnavailable("the Kafka client is shutting down")
         try:
             with kafka_failures():
-                log_identity = answer.result()
+                topic_on_broker = request.result()
         except (KafkaError, TimeoutError) as error:
             raise KafkaUnavailable(
                 f"Kafka did not return the id of topic {partition.topic}: {error!r}"
             ) from error
         return LogIdentity(
-            log_identity.topic_id,
-            (leader, log_identity.epochs.get(partition.number), log_identity.connection),
+            topic_on_broker.topic_id,
+            (leader, topic_on_broker.epochs.get(partition.number), topic_on_broker.connection),
         )
 
 

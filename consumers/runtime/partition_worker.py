@@ -85,7 +85,7 @@ class PartitionWorker:
         if not self._packing_handler and self.queue.growing_bytes >= UNPACKED_BYTES_MAX:
             self.queue.complete()
 
-    def take_out_of_range(self, offset: int) -> None:
+    def note_out_of_range(self, offset: int) -> None:
         """Note that Kafka does not have `offset`, which was to be fetched."""
         self._positioning.out_of_range = offset
 
@@ -135,6 +135,7 @@ class PartitionWorker:
             except Elsewhere as elsewhere:
                 self._log_position(elsewhere.position)
                 self._drop_held()
+                self.backoff.note_success()  # the sink has answered
                 # A sink that has no position any more is asked again, as on assignment.
                 position = elsewhere.position
                 checked = replace(checked, position=position) if position else None
@@ -185,10 +186,10 @@ class PartitionWorker:
         # The batch is made before Kafka is asked: markers that are fetched meanwhile are not
         # covered by the answer.
         batch = self.queue.batch_to_deliver()
-        if not await self._positioning.topic_confirmed(since=pending.last_fetched_at):
-            await self._rounds.wait_s(CONFIRM_RETRY_S)
+        if not await self._positioning.confirm_topic(since=pending.last_fetched_at):
+            await self._rounds.wait_at_least(CONFIRM_RETRY_S)
         elif await self._delivery.deliver(pending, batch):
-            self._positioning.batch_applied()
+            self._positioning.note_applied()
 
     def lag(self, end_offset: int | None) -> int | None:
         """Return how many offsets before `end_offset` are not in the sink, None if it is None."""
@@ -199,7 +200,7 @@ class PartitionWorker:
             applied_end = self._positioning.committed or 0
         return max(0, end_offset - applied_end)
 
-    def oldest_s(self, now_s: float, *, lag: int | None) -> float | None:
+    def oldest_age_s(self, now_s: float, *, lag: int | None) -> float | None:
         """
         Return the age of the oldest callback that is not in the sink, since its receipt.
 

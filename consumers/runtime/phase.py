@@ -23,15 +23,17 @@ class Explained(NamedTuple):
     because: str
 
 
-def phase_of(status: ConsumerStatus, *, hangs: str | None, positions_missing: int) -> Explained:
+def phase_of(
+    status: ConsumerStatus, *, hang_reason: str | None, positions_missing: int
+) -> Explained:
     """
     Return the phase of a process with this status.
 
-    `hangs` names the part that hangs, None if no part does. `positions_missing` is the number of
+    `hang_reason` says which part hangs, None if no part does. `positions_missing` is the number of
     partitions whose sink has not said yet where to continue.
     """
-    if hangs and not status.stopped:
-        return Explained(Phase.STOPPED, f"A person must restart the process: {hangs}.")
+    if hang_reason and not status.stopped:
+        return Explained(Phase.STOPPED, f"A person must restart the process: {hang_reason}.")
     faults = (
         (Phase.STOPPED, status.stopped, "A person must act"),
         (Phase.WAITING_FOR_KAFKA, status.kafka_fault, "The process continues when Kafka answers"),

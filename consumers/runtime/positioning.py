@@ -86,7 +86,7 @@ class Positioning:
                 self._warn_no_position(error)
                 await self._backoff.wait(error)
             else:
-                self._backoff.reset()
+                self._backoff.note_success()
                 return checked
 
     async def _ask_once(self) -> CheckedPosition:
@@ -131,24 +131,26 @@ class Positioning:
         self.out_of_range = None
         self._identity = identity
         # A last record that retention has deleted cannot be compared.
-        expects_last = position.last is not None and position.last[0] >= checked.log_start
-        if position.topic_id is None and expects_last:
+        refetches_last = position.last is not None and position.last[0] >= checked.log_start
+        if position.topic_id is None and refetches_last:
             # The id is known from here on: no batch is written before the last record is found.
             position = position._replace(topic_id=identity.topic_id)
         log.info(
             "%s continues with %s at offset %d",
             *(self._parts.name, self._partition, position.next_offset),
         )
-        self._queue.begin(position, expects_last=expects_last)
+        self._queue.begin(position, refetches_last=refetches_last)
         # The last record is fetched again, to be compared.
-        fetch_offset = position.last[0] if position.last and expects_last else position.next_offset
+        fetch_offset = (
+            position.last[0] if position.last and refetches_last else position.next_offset
+        )
         self._source.seek(self._partition, fetch_offset)
         # The last owner may not have committed its last batch. Then an idle partition would seem to
         # lag.
         if position.next_offset > (self.committed or 0):
             self._source.commit(self._partition, position.next_offset)
 
-    async def topic_confirmed(self, *, since: float) -> bool:
+    async def confirm_topic(self, *, since: float) -> bool:
         """
         Return True if the topic was the same at `since` or later, False if Kafka does not answer.
 
@@ -184,7 +186,7 @@ class Positioning:
             return
         self._checked_at = now
         if not self._queue.is_empty:
-            await self.topic_confirmed(since=now)
+            await self.confirm_topic(since=now)
             return
         next_offset = self._queue.next_offset
         try:
@@ -193,7 +195,7 @@ class Positioning:
             self._backoff.note(error)
             self._warn_no_position(error)
             return
-        self._backoff.reset()
+        self._backoff.note_success()
         if checked.identity != self._identity:
             raise PositionUncertain("the topic, or the log of the partition, may be another one")
         # Records that were fetched meanwhile are held, not applied, so they change no position.
@@ -222,7 +224,7 @@ class Positioning:
         self._out_of_range_before = offset
         raise PositionUncertain(f"the topic does not have offset {offset}")
 
-    def batch_applied(self) -> None:
+    def note_applied(self) -> None:
         """Note that the sink's position has moved on: Kafka had all offsets before it."""
         self._out_of_range_before = None
 

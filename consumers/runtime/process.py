@@ -17,7 +17,7 @@ from consumers.runtime.brake import WINDOW_RECORDS, Braked
 from consumers.runtime.dead_letters import KafkaDeadLetters
 from consumers.runtime.group import join_group
 from consumers.runtime.handler import Consumer, OwnSettings, Stopped
-from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
+from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
 from consumers.runtime.runner import Runner
 from schemas.process import run_process, stop_on_signals
 from schemas.setting import Host, Port, Range
@@ -98,13 +98,13 @@ async def consume(
             dead_letters_max=settings.dead_letters_max,
             held_bytes_max=settings.held_bytes_max,
         )
-        outage_log = KafkaOutageLog(consumer.name)
-        health = ConsumerHealth(runner, handler, outage_log)
+        kafka_availability = KafkaAvailability(consumer.name)
+        health = ConsumerHealth(runner, handler, kafka_availability)
         async with admin_port(health, settings.admin_host, settings.admin_port):
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
             try:
-                await _run(runner, outage_log, consumer, shared, stop)
+                await _run(runner, kafka_availability, consumer, shared, stop)
             except Stopped as stopped:
                 # A restart would not help, so the process stays and reports why it has stopped.
                 CONSUMER_BRAKED.set(isinstance(stopped, Braked))
@@ -119,7 +119,7 @@ async def consume(
 
 async def _run(
     runner: Runner,
-    outage_log: KafkaOutageLog,
+    kafka_availability: KafkaAvailability,
     consumer: Consumer[OwnSettings],
     shared: SharedSettings,
     stop: asyncio.Event,
@@ -134,14 +134,14 @@ async def _run(
                     group=consumer.name,
                     topic=consumer.topic.name,
                     owner=runner,
-                    outage_log=outage_log,
+                    kafka_availability=kafka_availability,
                     former_members=former_members,
                 ) as source:
                     await runner.run(source, stop)
             finally:
                 await runner.revoke_all()  # partitions that were assigned while the client ended
         except (KafkaError, TimeoutError) as error:
-            outage_log.failed(error)
+            kafka_availability.failed(error)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WAIT_FOR_KAFKA_S)
 

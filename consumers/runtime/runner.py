@@ -21,7 +21,7 @@ from consumers.runtime.source import OutOfRange, Source
 from consumers.runtime.status import (
     ConsumerStatus,
     Fault,
-    measured_lag,
+    measure_lag,
     set_gauges,
     sink_answers,
     worker_fault,
@@ -125,20 +125,20 @@ class Runner:
         except OutOfRange as error:
             for partition, offset in error.offsets.items():
                 if worker := self._workers.get(partition):
-                    worker.take_out_of_range(offset)
+                    worker.note_out_of_range(offset)
         for worker in self._workers.values():
             worker.wake()
         self._round_ended_at = self._clock()
         if self._round_ended_at - self._lag_measured_at >= LAG_INTERVAL_S:
             # The workers note since when they lag, also if nothing asks for the status.
             self._lag_measured_at = self._round_ended_at
-            measured_lag(self._workers.values(), self._source)
+            measure_lag(self._workers.values(), self._source)
         # The workers' tasks run, even if each fetch returns immediately.
         await asyncio.sleep(0)
         self._raise_failure()
 
-    def hanging(self) -> str | None:
-        """Return a text about the part that hangs, else None. An unavailable sink does not hang."""
+    def hang_reason(self) -> str | None:
+        """Return which part hangs, None if none does. An unavailable sink does not hang."""
         now = self._clock()
         if now - self._round_ended_at > ROUND_S_MAX:
             return f"the loop has finished no round for {now - self._round_ended_at:.0f} s"
@@ -153,7 +153,7 @@ class Runner:
         """Note that the loop does not hang, although no round follows for some time."""
         self._round_ended_at = self._clock()
 
-    def measure(self, status: ConsumerStatus) -> None:
+    def set_gauges(self, status: ConsumerStatus) -> None:
         """Set the gauges of /metrics to the present values; `status` is the present status."""
         set_gauges(status, sum(worker.queue.held_bytes for worker in self._workers.values()))
 
@@ -181,7 +181,7 @@ class Runner:
     ) -> ConsumerStatus:
         """Return the status; the arguments are faults that the process knows."""
         workers, now = self._workers.values(), self._clock()
-        lag = measured_lag(workers, self._source)
+        lag = measure_lag(workers, self._source)
         kafka_fault = kafka_fault or worker_fault(workers, now, of_kafka=True)
         answer_s_max = self._parts.limits.age_s + SINK_ANSWER_S_MAX
         return ConsumerStatus(
@@ -192,7 +192,7 @@ class Runner:
             # Without Kafka, callbacks may have arrived that nobody here knows of. Those that are
             # known wait at least as long as they say.
             lag_offsets=None if kafka_fault else lag.offsets,
-            oldest_waiting_s=(lag.oldest_s or None) if kafka_fault else lag.oldest_s,
+            oldest_waiting_s=(lag.oldest_age_s or None) if kafka_fault else lag.oldest_age_s,
             batch_age_s=self._parts.limits.age_s,
             rejected_lately=self._parts.brake.rejected_lately,
             stopped=stopped,

@@ -34,13 +34,13 @@ class LogIdentity(NamedTuple):
     """
     Identifies the log from which records were read. Compare offsets only if both fields are equal.
 
-    `topic_id` is Kafka's id, None if Kafka reports none. `log` differs after every election of a
-    leader and every new connection to it: then the log may have been truncated, or restored from an
-    older copy.
+    `topic_id` is Kafka's id, None if Kafka reports none. `log_version` is another one after every
+    election of a leader and every new connection to it: then the log may have been truncated, or
+    restored from an older copy.
     """
 
     topic_id: str | None
-    log: object
+    log_version: object
 
 
 class KafkaUnavailable(Unavailable):

@@ -66,26 +66,26 @@ class Lag:
     """
     How far the sink lags in the partitions of this process.
 
-    `offsets` is None while an end of the topic is not known, `oldest_s` while no age is known.
+    `offsets` is None while an end of the topic is not known, `oldest_age_s` while no age is known.
     """
 
     offsets: int | None
-    oldest_s: float | None
+    oldest_age_s: float | None
 
 
-def measured_lag(workers: Collection[PartitionWorker], source: Source | None) -> Lag:
+def measure_lag(workers: Collection[PartitionWorker], source: Source | None) -> Lag:
     """Return the lag of the workers; without a source, the process is not in its group."""
     if source is None:
-        return Lag(offsets=None, oldest_s=None)
+        return Lag(offsets=None, oldest_age_s=None)
     lags = {worker: worker.lag(source.cached_end_offset(worker.partition)) for worker in workers}
     known = [lag for lag in lags.values() if lag is not None]
     now_s = time.time()
-    ages = [worker.oldest_s(now_s, lag=lag) for worker, lag in lags.items()]
-    oldest_s = max((age for age in ages if age is not None), default=0.0)
+    ages = [worker.oldest_age_s(now_s, lag=lag) for worker, lag in lags.items()]
+    oldest_age_s = max((age for age in ages if age is not None), default=0.0)
     return Lag(
         offsets=sum(known) if len(known) == len(lags) else None,
         # A known age is shown even if another partition's is not known.
-        oldest_s=oldest_s if oldest_s or None not in ages else None,
+        oldest_age_s=oldest_age_s if oldest_age_s or None not in ages else None,
     )
 
 

@@ -21,7 +21,7 @@ from support.runner_bench import BY_DEFAULT
 
 from consumers.runtime.batch import Batch, Limits
 from consumers.runtime.handler import Consumer
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.process import ConsumerSettings, _run
 from consumers.runtime.runner import Runner
 from ingress.forward import forwarder, refused_rows
@@ -128,7 +128,7 @@ def test_a_consumer_survives_it_and_misses_nothing(
             )
             await _produce(proxied.address, 200 * seconds)
             running = asyncio.create_task(
-                _run(runner, KafkaOutageLog("abused"), consumer, shared, stop)
+                _run(runner, KafkaAvailability("abused"), consumer, shared, stop)
             )
             try:
                 took_s = await _abuse(proxy, running, seconds, proxied.address, sink)

@@ -20,7 +20,7 @@ from valkey.asyncio import Valkey
 
 from consumers.runtime.batch import Partition
 from consumers.runtime.group import join_group
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.source import Source
 from ops.demo.embedded import child
 from ops.demo.embedded.valkey import EmbeddedValkey
@@ -254,7 +254,7 @@ async def test_a_member_without_partitions_notices_that_kafka_is_gone(tmp_path: 
         await admin.start()
         await admin.create_topics([NewTopic("one", 1, 1)])
         await admin.close()
-        logs = [KafkaOutageLog("a"), KafkaOutageLog("b")]
+        logs = [KafkaAvailability("a"), KafkaAvailability("b")]
         members = [Member(), Member()]
         async with AsyncExitStack() as opened:
             sources = [
@@ -264,7 +264,7 @@ async def test_a_member_without_partitions_notices_that_kafka_is_gone(tmp_path: 
                         group="group",
                         topic="one",
                         owner=member,
-                        outage_log=log,
+                        kafka_availability=log,
                     )
                 )
                 for member, log in zip(members, logs, strict=True)

@@ -162,7 +162,7 @@ def test_queued_records_are_delivered_once_and_in_order(
 ) -> None:
     """For any fetches and limits of a batch; each batch begins where the last one ended."""
     queue = BatchQueue(P0, Limits(records=records_max, bytes=bytes_max, age_s=5))
-    queue.begin(Position(0), expects_last=False)
+    queue.begin(Position(0), refetches_last=False)
     offsets = [sum(gaps[:n]) for n in range(len(gaps))]
     waiting = [Record(offset, 0, None, b"x" * (offset % 50), ()) for offset in offsets]
     left: list[int] = []

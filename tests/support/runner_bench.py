@@ -21,7 +21,7 @@ BY_DEFAULT: dict[str, Any] = {
 
 def measure(runner: Runner) -> None:
     """Set the gauges as a scrape of /metrics does, without faults of the process."""
-    runner.measure(runner.status())
+    runner.set_gauges(runner.status())
 
 
 class RunnerBench:

@@ -15,7 +15,7 @@ HOUR_MS = 3_600_000
 def a_queue(*, records: int = 3, size: int = 1 << 20, age_s: float = 10.0) -> BatchQueue:
     """Return a queue of P0 that begins at offset 5."""
     queue = BatchQueue(P0, Limits(records=records, bytes=size, age_s=age_s, period_s=3600))
-    queue.begin(Position(5), expects_last=False)
+    queue.begin(Position(5), refetches_last=False)
     return queue
 
 
@@ -111,7 +111,7 @@ def test_begin_drops_held_records() -> None:
     """The queue continues at the sink's position."""
     queue = a_queue(records=1)
     add(queue, [a_record(5)], now=0)
-    queue.begin(Position(3), expects_last=False)
+    queue.begin(Position(3), refetches_last=False)
     assert queue.held_bytes == 0
     add(queue, [a_record(3)], now=0)
     assert offsets(queue, 0) == [3]
@@ -126,7 +126,7 @@ def placed(offset: int, origin: str, sequence: int) -> Record:
 def test_the_sinks_last_record_must_be_the_topics() -> None:
     """It is fetched again, compared, and dropped; the records after it are held."""
     queue = a_queue(records=1)
-    queue.begin(Position(5, (4, "a", 7)), expects_last=True)
+    queue.begin(Position(5, (4, "a", 7)), refetches_last=True)
     add(queue, [placed(4, "a", 7), placed(5, "a", 8)], now=0)
     assert offsets(queue, 0) == [5]
 
@@ -135,7 +135,7 @@ def test_the_sinks_last_record_must_be_the_topics() -> None:
 def test_another_record_at_the_offset_of_the_last_one_stops_the_consumer(first: Record) -> None:
     """The topic was recreated, or it is another cluster's: its offsets are of other records."""
     queue = a_queue()
-    queue.begin(Position(5, (4, "a", 7)), expects_last=True)
+    queue.begin(Position(5, (4, "a", 7)), refetches_last=True)
     with pytest.raises(Stopped, match="created again"):
         add(queue, [first], now=0)
 
@@ -149,7 +149,7 @@ def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
 ) -> None:
     """At the offsets of markers, another log has records, which would be skipped."""
     queue = a_queue()
-    queue.begin(Position(8, (4, "a", 7)), expects_last=True)
+    queue.begin(Position(8, (4, "a", 7)), refetches_last=True)
     # Only the second fetch shows that the log is another one.
     queue.add(records[:1], next_fetch_offset=5, now=0)
     with pytest.raises(Stopped, match="or one between it and offset 8"):
@@ -159,7 +159,7 @@ def test_a_record_that_the_sink_should_have_had_stops_the_consumer(
 def test_a_marker_at_the_offset_of_the_last_record_stops_the_consumer() -> None:
     """A fetch reaches past the offset and returns no record; the sink is not written."""
     queue = a_queue()
-    queue.begin(Position(8, (4, "a", 7)), expects_last=True)
+    queue.begin(Position(8, (4, "a", 7)), refetches_last=True)
     queue.add([], next_fetch_offset=4, now=0)
     with pytest.raises(Stopped, match="restored from an older copy"):
         queue.add([], next_fetch_offset=9, now=0)
@@ -168,7 +168,7 @@ def test_a_marker_at_the_offset_of_the_last_record_stops_the_consumer() -> None:
 def test_a_batch_reaches_its_last_record_even_if_that_was_rejected() -> None:
     """Otherwise it would later look like a record that the sink lacks."""
     queue = a_queue()
-    queue.begin(Position(5, (3, "a", 6), "id"), expects_last=False)
+    queue.begin(Position(5, (3, "a", 6), "id"), refetches_last=False)
     add(queue, [placed(5, "a", 7), placed(6, "a", 8), placed(7, "a", 9)], now=0)
     assert queue.due(0)
     remove(queue, 7)
@@ -191,7 +191,7 @@ def test_an_origin_that_no_ingress_gives_is_kept_short_and_without_nul() -> None
     assert queue.due(10)
     reached = queue.batch_to_deliver().reached
     assert reached.last == (5, "\\x00" + "x" * 60, 7)
-    queue.begin(reached, expects_last=True)
+    queue.begin(reached, refetches_last=True)
     add(queue, [record, placed(6, "a", 1)], now=0)
     assert offsets(queue, 10) == [6]
 

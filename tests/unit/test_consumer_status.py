@@ -8,7 +8,7 @@ from support.runner_bench import RunnerBench
 
 from consumers.runtime.backoff import WAIT_S
 from consumers.runtime.handler import Rejected, Unavailable
-from consumers.runtime.kafka_outage_log import KafkaOutageLog
+from consumers.runtime.kafka_availability import KafkaAvailability
 from consumers.runtime.positioning import RECHECK_INTERVAL_S
 from consumers.runtime.status import ConsumerStatus, Fault
 from schemas.telemetry import CONSUMER
@@ -39,7 +39,7 @@ async def test_a_process_that_is_not_in_its_group_does_not_know_what_waits() -> 
     await bench.runner.revoke_all()
     found = status(bench)
     assert (found.partitions, found.lag_offsets, found.oldest_waiting_s) == (None, None, None)
-    bench.runner.measure(found)
+    bench.runner.set_gauges(found)
     assert math.isnan(CONSUMER.get_sample_value("consumer_oldest_waiting_seconds") or 0.0)
     assert math.isnan(CONSUMER.get_sample_value("consumer_lag_offsets") or 0.0)
     assert b"consumer_oldest_waiting_seconds NaN" in generate_latest(CONSUMER)
@@ -105,13 +105,13 @@ async def test_rejected_records_are_shown_until_enough_others_were_applied() -> 
 def test_the_failure_of_an_outage_ends_when_kafka_answers() -> None:
     """It has the last error, and the time of the first one."""
     now_s = 0.0
-    outage_log = KafkaOutageLog("sync", clock=lambda: now_s)
-    assert outage_log.failure is None
+    kafka_availability = KafkaAvailability("sync", clock=lambda: now_s)
+    assert kafka_availability.failure is None
     first, last = TimeoutError("first"), TimeoutError("last")
-    outage_log.failed(first)
+    kafka_availability.failed(first)
     now_s = 5.0
-    outage_log.failed(last)
-    assert outage_log.failure is not None
-    assert (outage_log.failure.error, outage_log.failure.since) == (last, 0.0)
-    outage_log.answered()
-    assert outage_log.failure is None
+    kafka_availability.failed(last)
+    assert kafka_availability.failure is not None
+    assert (kafka_availability.failure.error, kafka_availability.failure.since) == (last, 0.0)
+    kafka_availability.answered()
+    assert kafka_availability.failure is None

@@ -9,7 +9,7 @@ from support.runner_bench import RunnerBench
 
 from consumers.runtime.admin import ConsumerHealth
 from consumers.runtime.handler import Stopped, Unavailable
-from consumers.runtime.kafka_outage_log import KafkaOutageLog, OngoingFailure
+from consumers.runtime.kafka_availability import KafkaAvailability, OngoingFailure
 from consumers.runtime.phase import Phase, phase_of
 from consumers.runtime.runner import ROUND_S_MAX, SINK_ANSWER_S_MAX
 from consumers.runtime.source import KafkaUnavailable
@@ -21,8 +21,8 @@ class Bench(RunnerBench):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.outage_log = KafkaOutageLog("bench", clock=self.clock)
-        self.health = ConsumerHealth(self.runner, self.sink, self.outage_log)
+        self.kafka_availability = KafkaAvailability("bench", clock=self.clock)
+        self.health = ConsumerHealth(self.runner, self.sink, self.kafka_availability)
 
     async def phase(self) -> str | None:
         """Return the present phase."""
@@ -30,7 +30,7 @@ class Bench(RunnerBench):
 
     async def shown(self, name: str) -> float:
         """Return a gauge as a scrape shows it."""
-        await self.health.measure()
+        await self.health.set_gauges()
         value = CONSUMER.get_sample_value(f"consumer_{name}")
         assert value is not None
         return value
@@ -45,7 +45,7 @@ async def test_a_process_is_starting_until_every_sink_has_returned_its_position(
     bench.assign(P0, P1)
     assert await bench.phase() == Phase.STARTING
     assert "2 of 2 partitions" in (await bench.health.status()).phase_because
-    bench.outage_log.answered()
+    bench.kafka_availability.answered()
     await bench.run_rounds()
     assert await bench.phase() == Phase.WORKING
     assert await bench.shown("kafka_up") == 1
@@ -87,7 +87,7 @@ async def test_a_process_says_what_it_waits_for(
     bench = Bench()
     bench.sink.failures = [error] * 9
     bench.assign(P0)
-    bench.outage_log.answered()
+    bench.kafka_availability.answered()
     for _ in range(5):
         await bench.runner.run_round(bench.source)
     status = await bench.health.status()
@@ -99,12 +99,12 @@ async def test_an_answer_of_kafka_of_long_ago_says_nothing_about_now() -> None:
     """It is asked each 5 s; if that has ended, its last answer must not stay."""
     bench = Bench()
     bench.assign(P0)
-    bench.outage_log.answered()
+    bench.kafka_availability.answered()
     await bench.run_rounds()
     assert await bench.shown("kafka_up") == 1
     bench.clock.now += 21
     assert math.isnan(await bench.shown("kafka_up"))
-    bench.outage_log.failed(TimeoutError())
+    bench.kafka_availability.failed(TimeoutError())
     assert await bench.shown("kafka_up") == 0
 
 
@@ -115,7 +115,7 @@ async def test_what_is_known_to_wait_ages_on_while_kafka_is_down() -> None:
     bench.assign(P0)
     for _ in range(5):
         await bench.runner.run_round(bench.source)
-    bench.outage_log.failed(TimeoutError())
+    bench.kafka_availability.failed(TimeoutError())
     assert math.isnan(await bench.shown("oldest_waiting_seconds"))
     bench.clock.now += 7
     assert await bench.shown("oldest_waiting_seconds") == 7
@@ -129,7 +129,7 @@ async def test_a_process_that_has_stopped_knows_nothing_else(why: Stopped) -> No
     """It has left its group: no gauge shows a number of before."""
     bench = Bench()
     bench.assign(P0)
-    bench.outage_log.answered()
+    bench.kafka_availability.answered()
     await bench.run_rounds()
     await bench.runner.revoke_all()
     bench.health.stopped = OngoingFailure(why, 0.0)
@@ -154,6 +154,8 @@ async def test_a_process_that_hangs_needs_a_person() -> None:
     bench.assign(P0)
     await bench.run_rounds()
     bench.clock.now += ROUND_S_MAX + 1
-    found = phase_of(bench.runner.status(), hangs=bench.runner.hanging(), positions_missing=0)
+    found = phase_of(
+        bench.runner.status(), hang_reason=bench.runner.hang_reason(), positions_missing=0
+    )
     assert found.phase == Phase.STOPPED
     assert "the loop has finished no round" in found.because

@@ -58,7 +58,7 @@ async def test_a_bug_in_the_background_ends_the_process() -> None:
     """Otherwise the lag would not change any more, and nothing would show it."""
     client: Any = Broken()
     source = KafkaSource(client)
-    async with source.in_background():
+    async with source.background_tasks():
         await asyncio.sleep(0)
         with pytest.raises(ZeroDivisionError):
             await source.fetch([])
@@ -84,7 +84,7 @@ async def test_commits_continue_after_a_rebalance_with_no_offset_to_commit(
     monkeypatch.setattr(commits, "COMMIT_INTERVAL_S", 0)
     client: Any = Committing()
     source = KafkaSource(client)
-    async with source.in_background():
+    async with source.background_tasks():
         source.commit(Partition("t", 0), 5)
         source.note_left()
         for _ in range(3):
@@ -123,7 +123,7 @@ async def test_a_member_whose_topic_is_missing_says_so(caplog: pytest.LogCapture
     client: Any = OfMissingTopic()
     source = KafkaSource(client)
     source.note_joined()
-    async with source.in_background():
+    async with source.background_tasks():
         await asyncio.sleep(0)
         await source.fetch([])
     (said,) = caplog.messages
@@ -250,7 +250,7 @@ async def test_partitions_share_a_request_that_was_sent_late_enough(
     broker.answers.set()
     first, second = await asyncio.gather(*asking)
     assert (first.topic_id, second.topic_id, (await later).topic_id) == ("one", "one", "two")
-    assert first.log != second.log  # each partition has an epoch of its own
+    assert first.log_version != second.log_version  # each partition has an epoch of its own
     assert broker.asked == 2
 
 
@@ -281,7 +281,7 @@ async def test_a_client_that_shuts_down_cancels_its_requests(
     """The callers get an error."""
     Broker(monkeypatch)
     source = KafkaSource(cast("Any", Led()))
-    async with source.in_background():
+    async with source.background_tasks():
         asking = asyncio.create_task(source.identity(Partition("t", 0), since=time.monotonic()))
         await asyncio.sleep(0)
     with pytest.raises(Unavailable, match="the Kafka client is shutting down"):

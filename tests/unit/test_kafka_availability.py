@@ -3,7 +3,7 @@
 import pytest
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
-from consumers.runtime.kafka_outage_log import REPEAT_LOG_S, KafkaOutageLog
+from consumers.runtime.kafka_availability import REPEAT_LOG_S, KafkaAvailability
 
 
 def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
@@ -11,28 +11,28 @@ def test_an_outage_is_logged_once_then_once_a_minute_and_at_its_end(
 ) -> None:
     """It names the error and the time of the outage. Here an hour of attempts, one every 2 s."""
     now_s = 0.0
-    outage_log = KafkaOutageLog("sync", clock=lambda: now_s)
-    outage_log.answered()
+    kafka_availability = KafkaAvailability("sync", clock=lambda: now_s)
+    kafka_availability.answered()
     assert caplog.messages == []
     for _ in range(1800):
-        outage_log.failed(KafkaConnectionError("connection refused"))
+        kafka_availability.failed(KafkaConnectionError("connection refused"))
         now_s += 2.0
     assert "sync waits for Kafka" in caplog.messages[0]
     assert "connection refused" in caplog.messages[0]
     assert 3600 / REPEAT_LOG_S - 1 <= len(caplog.messages) <= 3600 / REPEAT_LOG_S + 1
-    outage_log.answered()
-    outage_log.answered()
+    kafka_availability.answered()
+    kafka_availability.answered()
     assert caplog.messages[-1] == "sync: Kafka answers again after 3600 s"
     assert caplog.text.count("answers again") == 1
 
 
 def test_another_kind_of_error_is_logged_at_once(caplog: pytest.LogCaptureFixture) -> None:
     """If no outage explains the error, with its traceback."""
-    outage_log = KafkaOutageLog("sync", clock=lambda: 0.0)
-    outage_log.failed(KafkaConnectionError("connection refused"))
-    outage_log.failed(TimeoutError())
+    kafka_availability = KafkaAvailability("sync", clock=lambda: 0.0)
+    kafka_availability.failed(KafkaConnectionError("connection refused"))
+    kafka_availability.failed(TimeoutError())
     unexplained = KafkaError("the client has failed")
     unexplained.__cause__ = KeyError((1, 0))
-    outage_log.failed(unexplained)
-    outage_log.failed(unexplained)
+    kafka_availability.failed(unexplained)
+    kafka_availability.failed(unexplained)
     assert [record.exc_info is not None for record in caplog.records] == [False, False, True]

@@ -1,4 +1,4 @@
-"""The log of Kafka's outages: at the first error, then at a bounded rate."""
+"""Whether Kafka answers, and the log of its outages: the first error, then at a bounded rate."""
 
 import asyncio
 import logging
@@ -23,8 +23,8 @@ class OngoingFailure:
     since: float
 
 
-class KafkaOutageLog:
-    """Logs that Kafka does not answer, why, and that it answers again; one for each process."""
+class KafkaAvailability:
+    """Knows whether Kafka answers a process, and logs the beginning and the end of outages."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
